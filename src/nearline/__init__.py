@@ -1,0 +1,1 @@
+"""Nearline: a real-time recommender system."""

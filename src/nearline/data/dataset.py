@@ -1,0 +1,131 @@
+"""Interactions as arrays: what models are fitted on and evaluated with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+IntArray = NDArray[np.int32]
+OffsetArray = NDArray[np.int64]
+FloatArray = NDArray[np.float32]
+TimeArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Histories:
+    """What some users did, one row of a ragged array each, oldest first (CSR layout).
+
+    Attributes
+    ----------
+    indptr : int64 [n_users + 1]
+        Row u is ``items[indptr[u]:indptr[u + 1]]``.
+    items : int32 [n]
+        Item indices; -1 where the item is unknown to the vocabulary.
+    weights : float32 [n]
+        Weight of each event: 1 by default, negative for a dislike.
+    times : float64 [n]
+        Unix seconds, or any number that orders a row.
+    """
+
+    indptr: OffsetArray
+    items: IntArray
+    weights: FloatArray
+    times: TimeArray
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def row(self, user: int) -> IntArray:
+        """Items of one user, oldest first (a view)."""
+        return self.items[self.indptr[user] : self.indptr[user + 1]]
+
+    def select(self, rows: NDArray[np.integer]) -> "Histories":
+        """Rows in the order given, copied."""
+        sizes = np.diff(self.indptr)[rows]
+        indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+        take = np.arange(indptr[-1]) + np.repeat(self.indptr[:-1][rows] - indptr[:-1], sizes)
+        return Histories(indptr, self.items[take], self.weights[take], self.times[take])
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Sequence[int]]) -> Self:
+        """Build from item lists (oldest first), all weights 1; times are positions."""
+        indptr = np.concatenate(([0], np.cumsum([len(row) for row in rows]))).astype(np.int64)
+        items = np.array([item for row in rows for item in row], dtype=np.int32)
+        times = np.array([t for row in rows for t in range(len(row))], dtype=np.float64)
+        return cls(indptr, items, np.ones(len(items), dtype=np.float32), times)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Interactions over dense indices, sorted by user and, inside a user, by time.
+
+    Attributes
+    ----------
+    user_ids, item_ids : list of str
+        Index to id. Items without interactions are allowed (they are new).
+    histories : Histories
+        Row u holds what user u did, oldest first.
+    values : float32 [n]
+        Ratings or amounts beside ``histories.items``; NaN where none was given.
+    texts : list of str or None
+        Words of each item ("" where there are none); None where no item has any.
+    categories : list of list of str or None
+        Labels of each item.
+    vectors : dict of str to float32 [n_items, d]
+        Named vector columns; a zero row where an item has none.
+    """
+
+    user_ids: list[str]
+    item_ids: list[str]
+    histories: Histories
+    values: FloatArray
+    texts: list[str] | None = None
+    categories: list[list[str]] | None = None
+    vectors: dict[str, FloatArray] = field(default_factory=dict)
+
+    @property
+    def n_users(self) -> int:
+        """Number of users (rows)."""
+        return len(self.user_ids)
+
+    @property
+    def n_items(self) -> int:
+        """Number of items (columns)."""
+        return len(self.item_ids)
+
+    @property
+    def n_interactions(self) -> int:
+        """Number of interactions."""
+        return len(self.histories.items)
+
+    def user_of_each(self) -> IntArray:
+        """User index beside ``histories.items``: int32 [n_interactions]."""
+        sizes = np.diff(self.histories.indptr)
+        return np.repeat(np.arange(self.n_users, dtype=np.int32), sizes)
+
+    def matrix(self, *, values: bool = False) -> "sparse.csr_array":
+        """User-item matrix [n_users, n_items]: counts, or the last value where `values`."""
+        users, items = self.user_of_each(), self.histories.items
+        shape = (self.n_users, self.n_items)
+        if not values:
+            ones = np.ones(len(items), dtype=np.float32)
+            return sparse.coo_array((ones, (users, items)), shape=shape).tocsr()
+        # Within a user time order is row order, so the last of a pair is the newest.
+        key = users.astype(np.int64) * self.n_items + items
+        _, last = np.unique(key[::-1], return_index=True)
+        keep = len(key) - 1 - last
+        return sparse.coo_array(
+            (self.values[keep], (users[keep], items[keep])), shape=shape
+        ).tocsr()
+
+    def take(self, keep: NDArray[np.bool_]) -> "Dataset":
+        """Keep the interactions where `keep` is true; users and items stay."""
+        old = self.histories
+        sizes = np.add.reduceat(np.append(keep, False), old.indptr[:-1], dtype=np.int64)
+        sizes[np.diff(old.indptr) == 0] = 0
+        indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+        kept = Histories(indptr, old.items[keep], old.weights[keep], old.times[keep])
+        return replace(self, histories=kept, values=self.values[keep])

@@ -1,0 +1,66 @@
+"""The log port: what any log must do. `nearline.testing.log_contract` is its test suite."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Protocol
+
+from msgspec import Struct
+
+from nearline.schema import Event, Item, ItemDeleted, Record
+
+Appendable = Event | Item | ItemDeleted
+# Called after a commit is durable and before its futures are resolved, in offset order,
+# from one thread: so whoever waits on an append finds the state already changed.
+OnCommit = Callable[[Sequence[tuple[int, Record]]], None]
+# Called with the user and the events that were erased, before the erase is acknowledged.
+OnErase = Callable[[str, Sequence[tuple[int, Event]]], None]
+
+
+class Appended(Struct, frozen=True):
+    """What became of one append.
+
+    Attributes
+    ----------
+    accepted, duplicates : int
+        Records stored, and events whose `event_id` was known and which were not stored again.
+    offset : int
+        End of the log after this append: every record of it stands before this offset.
+    """
+
+    accepted: int
+    duplicates: int
+    offset: int
+
+
+class Log(Protocol):
+    """Append-only, durable, one writer; offsets rise strictly from 0 and are never reused."""
+
+    def append(self, records: Sequence[Appendable]) -> Future[Appended]:
+        """Queue `records` as one unit (all or none); the future resolves once it is durable."""
+        ...
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
+        """Yield (offset, record) for offsets in [start, stop), in order; `Erased` included."""
+        ...
+
+    def erase(self, user_id: str) -> Future[int]:
+        """Turn every event of `user_id` into an empty tombstone; the future gives their number."""
+        ...
+
+    def listen(self, on_commit: OnCommit, on_erase: OnErase) -> None:
+        """Name the one listener; call it before the first append."""
+        ...
+
+    @property
+    def end(self) -> int:
+        """Offset that the next record will get."""
+        ...
+
+    @property
+    def erasures(self) -> int:
+        """How many erasures there have been: what was derived before the last one is stale."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is queued and release the files; safe to call twice."""
+        ...

@@ -1,0 +1,1 @@
+"""Algorithms: one file each, its configuration beside it, the same verbs."""

@@ -1,0 +1,98 @@
+"""The verbs that every model has, and the registry that finds model classes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+
+# Called with (steps done, steps in all, what is going on): progress bars hang on it.
+Progress = Callable[[int, int, str], None]
+
+
+def no_progress(_done: int, _total: int, _what: str) -> None:
+    """Ignore progress: the default where nobody watches."""
+
+
+class Ranking(NamedTuple):
+    """Top-k lists.
+
+    Attributes
+    ----------
+    items : int32 [n, k]
+        Item indices, best first; -1 where a row has fewer than k items.
+    scores : float32 [n, k]
+        Scores beside them; 0 where the item is -1.
+    """
+
+    items: IntArray
+    scores: FloatArray
+
+
+class ModelPart(NamedTuple):
+    """One summand of a score: history position, relation name, amount."""
+
+    source: int
+    relation: str
+    amount: float
+
+
+class Model(ABC):
+    """A recommender over dense indices: arrays in, arrays out.
+
+    A subclass declares `name` and `config_type` (a frozen msgspec Struct that refuses unknown
+    fields) and lives in a module of its own in `nearline.models`; `discover` finds it there.
+    """
+
+    name: ClassVar[str]
+    config_type: ClassVar[type[Struct]]
+
+    def __init__(self, config: Struct | None = None) -> None:
+        self.config: Any = config if config is not None else self.config_type()
+
+    @abstractmethod
+    def fit(
+        self,
+        data: Dataset,
+        *,
+        validation: Histories | None = None,
+        seed: int = 0,
+        progress: Progress = no_progress,
+    ) -> Self:
+        """Learn from `data`.
+
+        `validation` (one row a user of `data`) chooses hyper-parameters and is never trained on;
+        without it the configuration is used as it stands.
+        """
+
+    @abstractmethod
+    def score_many(self, histories: Histories) -> NDArray[np.float32]:
+        """Scores [n_users, n_items] for these histories: for tests and small catalogues."""
+
+    @abstractmethod
+    def recommend(
+        self,
+        histories: Histories,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> Ranking:
+        """Top-k items for each history; only items where `allowed` [n_items] is true."""
+
+    @abstractmethod
+    def similar(self, items: IntArray, k: int) -> Ranking:
+        """Top-k neighbours of each item, itself left out."""
+
+    @abstractmethod
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything learned, for a snapshot."""
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, config: Struct, arrays: dict[str, NDArray[Any]]) -> Self:
+        """Rebuild a fitted model from `arrays` (which may be memory-mapped and read-only)."""

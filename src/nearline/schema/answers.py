@@ -1,0 +1,80 @@
+"""What the engine answers."""
+
+from msgspec import Struct
+
+
+class ScoredItem(Struct, frozen=True):
+    """An item and its score; higher is better, comparable within one answer only."""
+
+    item_id: str
+    score: float
+
+
+class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of a list.
+
+    Attributes
+    ----------
+    tier : str
+        How this line came about: ``personal``, ``session``, ``trending`` or ``popular``.
+    reasons : tuple of Part
+        With ``explain=True``: the largest parts of the score.
+    """
+
+    item_id: str
+    score: float
+    tier: str
+    reasons: "tuple[Part, ...]" = ()
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """One summand of a score.
+
+    Attributes
+    ----------
+    source : str
+        Id of the item in the history it comes from; empty for a part that needs no history.
+    relation : str
+        ``co_engagement``, ``transition``, ``content``, ``popularity``...
+    amount : float
+        What this part adds to the score.
+    """
+
+    source: str
+    relation: str
+    amount: float
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """Why an item has its score for a user: `parts` sum to `score` (1e-6), largest first."""
+
+    user_id: str
+    item_id: str
+    score: float
+    tier: str
+    parts: tuple[Part, ...]
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """A list for one user.
+
+    Attributes
+    ----------
+    recommendation_id : str
+        Echo it in later events, so that they can be traced to this list.
+    user_id : str or None
+        None for a session without an account.
+    tier : str
+        Tier of the first line: what most of the list is made from.
+    model : str
+        Id of the snapshot that answered; ``untrained`` where there is none.
+    offset : int
+        Every log record before this offset is reflected.
+    """
+
+    recommendation_id: str
+    user_id: str | None
+    items: tuple[Recommendation, ...]
+    tier: str
+    model: str
+    offset: int

@@ -1,0 +1,202 @@
+"""The rules that every value from outside must pass: the only place where they stand."""
+
+import math
+from datetime import UTC, datetime
+
+from nearline.errors import InvalidInput
+from nearline.schema.records import Event, Item
+
+DAY = 86_400.0
+MAX_ID_BYTES = 512
+MAX_K = 1_000
+MAX_TEXT_CHARS = 100_000
+MAX_LABELS = 1_000
+MAX_LABEL_BYTES = 512
+MAX_VECTOR_LENGTH = 16_384
+MAX_CONTEXT_FIELDS = 64
+MAX_ABSOLUTE_NUMBER = 1e15
+# Clocks of clients run ahead; a day is more than any time zone mistake.
+MAX_FUTURE = DAY
+
+
+def check_id(value: object, field: str) -> str:
+    """Return `value` if it is an id: a string of 1 to 512 bytes of UTF-8 without NUL."""
+    if not isinstance(value, str):
+        raise InvalidInput(f"{field} is {type(value).__name__}; it must be a string", field=field)
+    if not value:
+        raise InvalidInput(f"{field} is empty; it must have 1 to {MAX_ID_BYTES} bytes", field=field)
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise InvalidInput(
+            f"{field} is not valid Unicode (it holds a lone surrogate); send valid UTF-8",
+            field=field,
+        ) from None
+    if size > MAX_ID_BYTES:
+        raise InvalidInput(
+            f"{field} has {size} bytes; at most {MAX_ID_BYTES} are allowed", field=field
+        )
+    if "\0" in value:
+        raise InvalidInput(f"{field} holds a NUL character; remove it", field=field)
+    return value
+
+
+def check_number(value: object, field: str) -> float:
+    """Return `value` as a float if it is a finite number of absolute value at most 1e15."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidInput(f"{field} is {value!r:.50}; it must be a number", field=field)
+    # Compared before it is made a float: a huge int would overflow there.
+    if not -MAX_ABSOLUTE_NUMBER <= value <= MAX_ABSOLUTE_NUMBER:  # also refuses NaN
+        raise InvalidInput(
+            f"{field} is {str(value)[:50]}; it must be finite and at most 1e15 in size", field=field
+        )
+    return float(value)
+
+
+def check_time(seconds: float, field: str, *, now: float) -> float:
+    """Return `seconds` if it lies between 1970 and one day after `now` (Unix seconds)."""
+    if not math.isfinite(seconds):
+        raise InvalidInput(f"{field} is {seconds}; it must be finite Unix seconds", field=field)
+    if seconds < 0:
+        raise InvalidInput(
+            f"{field} is {seconds:.15g}, before 1970; send Unix seconds or RFC 3339", field=field
+        )
+    if seconds > now + MAX_FUTURE:
+        raise InvalidInput(
+            f"{field} is {seconds:.15g}, more than a day in the future; "
+            "Unix times are seconds here, not milliseconds",
+            field=field,
+        )
+    return float(seconds)
+
+
+def parse_time(value: object, field: str = "timestamp", *, now: float) -> float:
+    """Turn Unix seconds, RFC 3339 text, a datetime or None (means `now`) into Unix seconds.
+
+    A time without an offset is taken as UTC.
+    """
+    if value is None:
+        return float(now)
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise InvalidInput(
+                f"{field} is {value!r:.60}; send RFC 3339 (2026-01-31T12:00:00Z) or Unix seconds",
+                field=field,
+            ) from None
+    if isinstance(value, datetime):
+        moment = value if value.tzinfo else value.replace(tzinfo=UTC)
+        try:
+            value = moment.timestamp()
+        except (OverflowError, OSError):
+            raise InvalidInput(f"{field} is {value}; no such Unix time", field=field) from None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidInput(
+            f"{field} is {value!r:.60}; send Unix seconds, RFC 3339 or a datetime", field=field
+        )
+    try:
+        seconds = float(value)
+    except OverflowError:
+        raise InvalidInput(f"{field} is too large a number", field=field) from None
+    return check_time(seconds, field, now=now)
+
+
+def check_k(k: object, field: str = "k") -> int:
+    """Return `k` if it is a whole number from 1 to 1000."""
+    if isinstance(k, bool) or not isinstance(k, int):
+        raise InvalidInput(f"{field} is {k!r:.50}; it must be a whole number", field=field)
+    if not 1 <= k <= MAX_K:
+        raise InvalidInput(f"{field} is {str(k)[:50]}; it must be 1 to {MAX_K}", field=field)
+    return k
+
+
+def check_text(value: str, field: str, limit: int = MAX_TEXT_CHARS) -> str:
+    """Return `value` if it is valid Unicode of at most `limit` characters."""
+    if len(value) > limit:
+        raise InvalidInput(
+            f"{field} has {len(value):,} characters; at most {limit:,} are allowed", field=field
+        )
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(
+            f"{field} is not valid Unicode (a lone surrogate)", field=field
+        ) from None
+    return value
+
+
+def check_event(event: Event, *, now: float) -> Event:
+    """Return `event` if every field keeps the rules; raise `InvalidInput` naming the field."""
+    check_id(event.user_id, "user_id")
+    check_id(event.item_id, "item_id")
+    check_id(event.event, "event")
+    for field in ("event_id", "session_id", "recommendation_id"):
+        value = getattr(event, field)
+        if value is not None:
+            check_id(value, field)
+    check_time(event.timestamp, "timestamp", now=now)
+    if event.value is not None:
+        check_number(event.value, "value")
+    if event.context is not None:
+        _check_context(event.context)
+    return event
+
+
+def check_item(item: Item, *, now: float) -> Item:
+    """Return `item` if every field keeps the rules; raise `InvalidInput` naming the field."""
+    check_id(item.item_id, "item_id")
+    check_time(item.timestamp, "timestamp", now=now)
+    check_text(item.text, "text")
+    check_text(item.title, "title")
+    _check_count(len(item.categories), "categories")
+    for category in item.categories:
+        check_id(category, "categories")
+    _check_count(len(item.attributes), "attributes")
+    for name, value in item.attributes.items():
+        check_id(name, "attributes")
+        _check_attribute(value, f"attributes.{name}")
+    for name, vector in item.vectors.items():
+        check_id(name, "vectors")
+        _check_vector(vector, f"vectors.{name}")
+    return item
+
+
+def _check_context(context: dict[str, str | int | float | bool]) -> None:
+    if len(context) > MAX_CONTEXT_FIELDS:
+        raise InvalidInput(
+            f"context has {len(context)} fields; at most {MAX_CONTEXT_FIELDS} are allowed",
+            field="context",
+        )
+    for name, value in context.items():
+        check_id(name, "context")
+        if isinstance(value, str):
+            check_text(value, f"context.{name}", MAX_LABEL_BYTES)
+        elif not isinstance(value, bool):
+            check_number(value, f"context.{name}")
+
+
+def _check_count(count: int, field: str) -> None:
+    if count > MAX_LABELS:
+        raise InvalidInput(f"{field} has {count} entries; at most {MAX_LABELS} fit", field=field)
+
+
+def _check_attribute(value: object, field: str) -> None:
+    values = value if isinstance(value, list) else [value]
+    _check_count(len(values), field)
+    for entry in values:
+        if isinstance(entry, str):
+            check_text(entry, field)
+        elif not isinstance(entry, bool):
+            check_number(entry, field)
+
+
+def _check_vector(vector: list[float], field: str) -> None:
+    if not 1 <= len(vector) <= MAX_VECTOR_LENGTH:
+        raise InvalidInput(
+            f"{field} has {len(vector)} numbers; 1 to {MAX_VECTOR_LENGTH} are allowed", field=field
+        )
+    for entry in vector:
+        check_number(entry, field)
+    if not any(vector):
+        raise InvalidInput(f"{field} is all zeros and has no direction; leave it out", field=field)
