@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 Scalar = str | int | float | bool
-AttributeValue = str | int | float | bool | list[str] | list[float]
+AttributeValue = Scalar | list[Scalar]
 
 
 class Event(
