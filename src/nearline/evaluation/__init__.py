@@ -1,0 +1,51 @@
+"""Measure recommenders: metrics, confidence intervals, and the protocol that applies them."""
+
+from nearline.evaluation.bootstrap import (
+    Difference,
+    Interval,
+    mean_intervals,
+    paired_differences,
+)
+from nearline.evaluation.metrics import (
+    ACCURACY,
+    Hits,
+    average_precision,
+    coverage,
+    diversity,
+    exposure,
+    gini,
+    hit_rate,
+    judge,
+    ndcg,
+    novelty,
+    precision,
+    recall,
+    reciprocal_rank,
+)
+from nearline.evaluation.protocol import Recommender, Report, compare, evaluate, table
+
+__all__ = [
+    "ACCURACY",
+    "Difference",
+    "Hits",
+    "Interval",
+    "Recommender",
+    "Report",
+    "average_precision",
+    "compare",
+    "coverage",
+    "diversity",
+    "evaluate",
+    "exposure",
+    "gini",
+    "hit_rate",
+    "judge",
+    "mean_intervals",
+    "ndcg",
+    "novelty",
+    "paired_differences",
+    "precision",
+    "recall",
+    "reciprocal_rank",
+    "table",
+]

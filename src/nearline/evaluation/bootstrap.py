@@ -1,0 +1,148 @@
+"""How sure a mean over users is: percentile bootstrap, seeded by whoever calls.
+
+All metrics are resampled with the same draws of users, so a thousand resamples of six metrics
+cost one product of a count matrix with the values.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.errors import InvalidInput
+
+LEVEL = 0.95
+RESAMPLES = 1000
+# Counts held at a time (float64): 32 MiB.
+BLOCK_ENTRIES = 4 * 1024 * 1024
+
+
+class Interval(NamedTuple):
+    """Bounds between which a mean lies with the probability asked for."""
+
+    low: float
+    high: float
+
+
+class Difference(NamedTuple):
+    """Mean of (first - second) over the same users, and the bounds it lies between.
+
+    Bounds of the same sign say that one system is better by more than chance.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+
+def mean_intervals(
+    values: Mapping[str, NDArray[np.float64]],
+    rng: np.random.Generator,
+    *,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+) -> dict[str, Interval]:
+    """Percentile confidence intervals of means over users: O(resamples n).
+
+    Parameters
+    ----------
+    values : mapping of str to float64 [n]
+        For each metric, a finite value for each user; all of the same length, at least 1.
+    rng : Generator
+        Draws the users; the same state gives the same intervals.
+    level : float
+        Probability inside the interval, between 0 and 1.
+    resamples : int
+        Number of bootstrap samples.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no user, lengths differ, a value is not finite or an option is out of range.
+    """
+    means = resampled_means(_columns(values), rng, resamples=resamples)
+    low, high = _bounds(means, level)
+    return {name: Interval(float(low[at]), float(high[at])) for at, name in enumerate(values)}
+
+
+def paired_differences(
+    first: Mapping[str, NDArray[np.float64]],
+    second: Mapping[str, NDArray[np.float64]],
+    rng: np.random.Generator,
+    *,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+) -> dict[str, Difference]:
+    """Differences first - second of the metrics both have, for the same users in the same order.
+
+    Resampling the difference of each user takes out what makes users easy or hard for both
+    systems, so the interval is far narrower than two separate ones. Options and errors are those
+    of `mean_intervals`.
+    """
+    shared = [name for name in first if name in second]
+    for name in shared:
+        if len(first[name]) != len(second[name]):
+            raise InvalidInput(
+                f"{name} has {len(first[name])} and {len(second[name])} users; "
+                "evaluate both systems on the same users",
+                field=name,
+            )
+    deltas = {name: first[name] - second[name] for name in shared}
+    intervals = mean_intervals(deltas, rng, level=level, resamples=resamples)
+    return {
+        name: Difference(float(deltas[name].mean()), *interval)
+        for name, interval in intervals.items()
+    }
+
+
+def resampled_means(
+    columns: NDArray[np.float64],
+    rng: np.random.Generator,
+    *,
+    resamples: int,
+    block_entries: int = BLOCK_ENTRIES,
+) -> NDArray[np.float64]:
+    """Column means of `resamples` draws of rows with replacement: float64 [resamples, m].
+
+    Blocks of draws bound the memory; their size does not change which rows are drawn.
+    """
+    if resamples < 1:
+        raise InvalidInput(f"resamples is {resamples}; it must be at least 1", field="resamples")
+    n = len(columns)
+    means = np.empty((resamples, columns.shape[1]))
+    step = max(1, block_entries // n)
+    for start in range(0, resamples, step):
+        size = min(step, resamples - start)
+        drawn = rng.integers(n, size=(size, n))
+        drawn += np.arange(size)[:, None] * n
+        counts = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
+        means[start : start + size] = counts.astype(np.float64) @ columns / n
+    return means
+
+
+def _columns(values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Put the metrics side by side, checked: float64 [n, m]."""
+    lengths = {len(column) for column in values.values()}
+    if len(lengths) != 1 or 0 in lengths:
+        raise InvalidInput(
+            f"the metrics have values for {sorted(lengths)} users; "
+            "give at least one metric, and one value for each of the same users",
+            field="values",
+        )
+    for name, column in values.items():
+        if not np.isfinite(column).all():
+            raise InvalidInput(
+                f"{name} is not finite for some users; leave those users out", field=name
+            )
+    return np.column_stack([np.asarray(column, dtype=np.float64) for column in values.values()])
+
+
+def _bounds(
+    means: NDArray[np.float64], level: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if not 0.0 < level < 1.0:
+        raise InvalidInput(f"level is {level}; it must lie between 0 and 1", field="level")
+    tail = (1.0 - level) / 2.0
+    low, high = np.quantile(means, [tail, 1.0 - tail], axis=0)
+    return low, high

@@ -1,0 +1,272 @@
+"""The protocol: every item is ranked for every user, and seen items are masked.
+
+No sampled negatives: a list drawn from a hundred items says little about one drawn from all.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.data.dataset import Histories, IntArray
+from nearline.errors import InvalidInput
+from nearline.evaluation.bootstrap import (
+    LEVEL,
+    RESAMPLES,
+    Difference,
+    Interval,
+    mean_intervals,
+    paired_differences,
+)
+from nearline.evaluation.metrics import (
+    ACCURACY,
+    Features,
+    Values,
+    contained,
+    coverage,
+    diversity,
+    exposure,
+    gini,
+    judge,
+    novelty,
+    relevant_counts,
+)
+from nearline.models.base import Ranking
+from nearline.progress import Progress, no_progress
+
+Recommend = Callable[[Histories], Ranking]
+
+
+@runtime_checkable
+class Recommender(Protocol):
+    """What `evaluate` needs of a model."""
+
+    def recommend(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
+        """Top-k items for each history."""
+        ...
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an evaluation found.
+
+    Attributes
+    ----------
+    k : int
+        Length of the lists.
+    n_users : int
+        Users with something relevant: the means are over them.
+    n_skipped : int
+        Users without, who were left out.
+    exclude_seen : bool
+        Whether items of the history were masked.
+    means : dict of str to float
+        ``ndcg@10``, ``recall@10``, ``precision@10``, ``map@10``, ``mrr@10``, ``hit_rate@10``, then
+        ``coverage@10``, ``gini@10``, ``novelty@10`` and, where features were given,
+        ``diversity@10``. A mean that no list defines is missing.
+    intervals : dict of str to Interval
+        95 % bootstrap intervals of the first six.
+    users : int64 [n_users]
+        Rows of the histories that were evaluated.
+    per_user : dict of str to float64 [n_users]
+        Values behind the intervals, for paired comparison.
+    """
+
+    k: int
+    n_users: int
+    n_skipped: int
+    exclude_seen: bool
+    means: dict[str, float]
+    intervals: dict[str, Interval]
+    users: NDArray[np.int64] = field(repr=False, compare=False)
+    per_user: dict[str, Values] = field(repr=False, compare=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but the values of single users, ready for JSON."""
+        return {
+            "k": self.k,
+            "n_users": self.n_users,
+            "n_skipped": self.n_skipped,
+            "exclude_seen": self.exclude_seen,
+            "means": dict(self.means),
+            "intervals": {name: list(bounds) for name, bounds in self.intervals.items()},
+        }
+
+
+def evaluate(
+    model: Recommender | Recommend,
+    histories: Histories,
+    truth: Histories,
+    *,
+    k: int = 10,
+    popularity: NDArray[np.integer],
+    features: Features | None = None,
+    exclude_seen: bool = True,
+    seed: int = 0,
+    block: int = 1024,
+    progress: Progress = no_progress,
+) -> Report:
+    """Recommend to every user with a truth, and measure.
+
+    Parameters
+    ----------
+    model : Recommender or callable
+        A model, or anything that turns histories into a `Ranking` over all items; it is held to
+        `exclude_seen` all the same.
+    histories, truth : Histories
+        What is known of each user, and what came after: one row a user, in the same order.
+    k : int
+        Length of the lists.
+    popularity : int [n_items]
+        Interactions of each item in training; its length is the size of the catalogue.
+    features : float [n_items, d], dense or CSR, or None
+        Vectors to measure the diversity of lists with.
+    seed : int
+        Seed of the bootstrap.
+    block : int
+        Users asked for at a time.
+    progress : callable
+        Told (users done, users in all, "evaluate") after each block.
+
+    Raises
+    ------
+    InvalidInput
+        If no user has a truth, row counts differ, or a list breaks its contract: an item twice,
+        outside the catalogue, or seen where seen items are masked.
+    """
+    if len(histories) != len(truth):
+        raise InvalidInput(
+            f"there are {len(histories)} histories and {len(truth)} rows of truth; "
+            "give one row a user in both",
+            field="truth",
+        )
+    recommend: Recommend = (
+        partial(model.recommend, k=k, exclude_seen=exclude_seen)
+        if isinstance(model, Recommender)
+        else model
+    )
+    users = np.flatnonzero(relevant_counts(truth))
+    if len(users) == 0:
+        raise InvalidInput(
+            f"none of {len(truth)} users has a relevant item; split off a test part first",
+            field="truth",
+        )
+    n_skipped = len(truth) - len(users)
+    histories, truth = histories.select(users), truth.select(users)
+    lists = _recommend_in_blocks(recommend, histories, k, block, progress)
+    _check_lists(lists, histories, len(popularity), exclude_seen=exclude_seen)
+
+    hits = judge(lists, truth, k)
+    per_user = {f"{name}@{k}": metric(hits) for name, metric in ACCURACY.items()}
+    means = {name: float(values.mean()) for name, values in per_user.items()}
+    means |= _list_means(lists, k, popularity, features)
+    return Report(
+        k=k,
+        n_users=len(users),
+        n_skipped=n_skipped,
+        exclude_seen=exclude_seen,
+        means=means,
+        intervals=mean_intervals(per_user, np.random.default_rng(seed)),
+        users=users,
+        per_user=per_user,
+    )
+
+
+def compare(
+    first: Report,
+    second: Report,
+    *,
+    seed: int = 0,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+) -> dict[str, Difference]:
+    """Paired differences first - second of the accuracy metrics; same users and k needed."""
+    if first.k != second.k or not np.array_equal(first.users, second.users):
+        raise InvalidInput(
+            f"the reports are over {first.n_users} users at k={first.k} and "
+            f"{second.n_users} users at k={second.k}; evaluate both on the same users and k"
+        )
+    rng = np.random.default_rng(seed)
+    return paired_differences(
+        first.per_user, second.per_user, rng, level=level, resamples=resamples
+    )
+
+
+def table(reports: Mapping[str, Report]) -> list[list[str]]:
+    """Lay reports out as text, a header row first: model, users, then every metric any has.
+
+    A metric with an interval reads ``0.0518 [0.0497, 0.0540]``; one that a report lacks is ``-``.
+    """
+    metrics = list(dict.fromkeys(name for report in reports.values() for name in report.means))
+    rows = [["model", "users", *metrics]]
+    for name, report in reports.items():
+        cells = [_cell(report, metric) for metric in metrics]
+        rows.append([name, f"{report.n_users:,}", *cells])
+    return rows
+
+
+def _cell(report: Report, metric: str) -> str:
+    if metric not in report.means:
+        return "-"
+    text = f"{report.means[metric]:.4f}"
+    if metric in report.intervals:
+        low, high = report.intervals[metric]
+        text += f" [{low:.4f}, {high:.4f}]"
+    return text
+
+
+def _recommend_in_blocks(
+    recommend: Recommend, histories: Histories, k: int, block: int, progress: Progress
+) -> IntArray:
+    """Collect the lists of all histories, cut or padded to k: int32 [n, k]."""
+    n = len(histories)
+    lists = np.full((n, k), -1, dtype=np.int32)
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        items = recommend(histories.select(np.arange(start, stop))).items[:, :k]
+        if len(items) != stop - start:
+            raise InvalidInput(
+                f"the model answered {len(items)} lists for {stop - start} users; "
+                "it must answer one a history",
+                field="model",
+            )
+        lists[start:stop, : items.shape[1]] = items
+        progress(stop, n, "evaluate")
+    return lists
+
+
+def _check_lists(
+    lists: IntArray, histories: Histories, n_items: int, *, exclude_seen: bool
+) -> None:
+    highest = int(lists.max(initial=-1))
+    if highest >= n_items:
+        raise InvalidInput(
+            f"a list names item {highest}, but popularity counts {n_items} items; "
+            "give the counts of the catalogue that the model was fitted on",
+            field="popularity",
+        )
+    if exclude_seen and contained(lists, histories).any():
+        raise InvalidInput(
+            "a list holds an item of its user's history; mask seen items in the model, "
+            "or evaluate with exclude_seen=False",
+            field="model",
+        )
+
+
+def _list_means(
+    lists: IntArray, k: int, popularity: NDArray[np.integer], features: Features | None
+) -> dict[str, float]:
+    """Means of what is measured on lists and not on hits; undefined ones are left out."""
+    shown = exposure(lists, len(popularity))
+    means = {f"coverage@{k}": coverage(shown), f"gini@{k}": gini(shown)}
+    defined_by_some = {"novelty": novelty(lists, popularity)}
+    if features is not None:
+        defined_by_some["diversity"] = diversity(lists, features)
+    for name, values in defined_by_some.items():
+        defined = values[~np.isnan(values)]
+        if len(defined):
+            means[f"{name}@{k}"] = float(defined.mean())
+    return means

@@ -1,0 +1,158 @@
+"""The protocol: who is evaluated, what a model is held to, and what the report says."""
+
+import json
+
+import numpy as np
+import pytest
+
+from nearline.data.dataset import Histories
+from nearline.errors import InvalidInput
+from nearline.evaluation import Report, compare, evaluate, table
+from nearline.models.base import Ranking
+
+COUNTS = np.array([4, 2, 1, 1])
+HISTORIES = Histories.from_rows([[0], [1], [0, 1], [2]])
+TRUTH = Histories.from_rows([[1], [0, 3], [], [3]])
+
+
+class MostPopular:
+    """Items in order of popularity (their index order in `COUNTS`)."""
+
+    def recommend(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
+        items = np.full((len(histories), k), -1, dtype=np.int32)
+        for user in range(len(histories)):
+            seen = set(histories.row(user).tolist()) if exclude_seen else set()
+            best = [item for item in range(len(COUNTS)) if item not in seen][:k]
+            items[user, : len(best)] = best
+        return Ranking(items, np.zeros(items.shape, dtype=np.float32))
+
+
+def report(k: int = 2) -> Report:
+    return evaluate(MostPopular(), HISTORIES, TRUTH, k=k, popularity=COUNTS)
+
+
+def test_worked_example() -> None:
+    # Lists: user 0 gets 1, 2 (hit first); user 1 gets 0, 2 (one of two); user 3 gets 0, 1 (none).
+    got = report()
+    assert (got.n_users, got.n_skipped, got.users.tolist()) == (3, 1, [0, 1, 3])
+    assert got.per_user["recall@2"].tolist() == [1.0, 0.5, 0.0]
+    assert got.means["recall@2"] == 0.5
+    assert got.means["mrr@2"] == pytest.approx(2 / 3)
+    assert got.means["coverage@2"] == 0.75  # items 0, 1, 2 of 4
+    assert got.means["gini@2"] == pytest.approx((-1 * 2 + 1 * 2 + 3 * 2) / (4 * 6))
+    assert got.means["novelty@2"] == pytest.approx((2.5 + 2.0 + 1.5) / 3)
+    assert "diversity@2" not in got.means
+    low, high = got.intervals["recall@2"]
+    assert 0.0 <= low < 0.5 < high <= 1.0
+
+
+def test_seen_items_count_where_they_are_not_masked() -> None:
+    got = evaluate(MostPopular(), HISTORIES, TRUTH, k=2, popularity=COUNTS, exclude_seen=False)
+    assert got.per_user["mrr@2"].tolist() == [0.5, 1.0, 0.0]  # every list is 0, 1
+
+
+def test_k_beyond_the_catalogue() -> None:
+    got = report(k=10)
+    assert got.means["recall@10"] == 1.0
+    assert got.means["precision@10"] == pytest.approx((0.1 + 0.2 + 0.1) / 3)
+
+
+def test_a_callable_will_do_and_blocks_change_nothing() -> None:
+    asked: list[tuple[int, int, str]] = []
+
+    def recommend(histories: Histories) -> Ranking:
+        return MostPopular().recommend(histories, 2)
+
+    got = evaluate(
+        recommend,
+        HISTORIES,
+        TRUTH,
+        k=2,
+        popularity=COUNTS,
+        block=2,
+        progress=lambda done, total, what: asked.append((done, total, what)),
+    )
+    assert asked == [(2, 3, "evaluate"), (3, 3, "evaluate")]
+    assert got == report()
+
+
+def test_diversity_where_features_are_given() -> None:
+    got = evaluate(MostPopular(), HISTORIES, TRUTH, k=2, popularity=COUNTS, features=np.eye(4))
+    assert got.means["diversity@2"] == 1.0
+
+
+def test_empty_lists_miss_everything_and_have_no_novelty() -> None:
+    def nothing(histories: Histories) -> Ranking:
+        return Ranking(
+            np.full((len(histories), 1), -1, dtype=np.int32),
+            np.zeros((len(histories), 1), dtype=np.float32),
+        )
+
+    got = evaluate(nothing, HISTORIES, TRUTH, k=5, popularity=COUNTS)
+    assert got.means["ndcg@5"] == 0.0
+    assert got.means["coverage@5"] == 0.0
+    assert "novelty@5" not in got.means
+
+
+def fixed(*rows: list[int]) -> Ranking:
+    items = np.array(rows, dtype=np.int32)
+    return Ranking(items, np.zeros(items.shape, dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (fixed([0, 1], [0, 2], [0, 1]), "an item of its user's history"),
+        (fixed([1, 2], [0, 2], [0, 4]), "names item 4, but popularity counts 4"),
+        (fixed([1, 2], [0, 2]), "2 lists for 3 users"),
+        (fixed([1, 1], [0, 2], [0, 1]), "names an item twice"),
+    ],
+)
+def test_a_model_is_held_to_its_contract(answer: Ranking, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        evaluate(lambda _: answer, HISTORIES, TRUTH, k=2, popularity=COUNTS)
+
+
+def test_nobody_to_evaluate() -> None:
+    empty = Histories.from_rows([[], [], [], []])
+    with pytest.raises(InvalidInput, match="none of 4 users"):
+        evaluate(MostPopular(), HISTORIES, empty, popularity=COUNTS)
+    with pytest.raises(InvalidInput, match="4 histories and 1 rows"):
+        evaluate(MostPopular(), HISTORIES, TRUTH.select(np.array([0])), popularity=COUNTS)
+
+
+def test_as_dict_is_json() -> None:
+    read = json.loads(json.dumps(report().as_dict()))
+    assert read["n_users"] == 3
+    assert read["means"]["recall@2"] == 0.5
+    assert len(read["intervals"]["recall@2"]) == 2
+    assert "per_user" not in read
+
+
+def test_compare_is_zero_against_itself_and_refuses_other_users() -> None:
+    assert compare(report(), report())["ndcg@2"] == (0.0, 0.0, 0.0)
+    with pytest.raises(InvalidInput, match="3 users at k=2 and 3 users at k=3"):
+        compare(report(), report(k=3))
+    other = evaluate(
+        MostPopular(),
+        HISTORIES,
+        Histories.from_rows([[1], [], [2], [3]]),
+        k=2,
+        popularity=COUNTS,
+    )
+    with pytest.raises(InvalidInput, match="the same users"):
+        compare(report(), other)
+
+
+def test_table() -> None:
+    with_features = evaluate(
+        MostPopular(), HISTORIES, TRUTH, k=2, popularity=COUNTS, features=np.eye(4)
+    )
+    header, plain, rich = table({"popular": report(), "same": with_features})
+    assert header[:3] == ["model", "users", "ndcg@2"]
+    assert header[-1] == "diversity@2"
+    assert plain[:2] == ["popular", "3"]
+    assert plain[header.index("recall@2")].startswith("0.5000 [")
+    assert plain[header.index("coverage@2")] == "0.7500"
+    assert (plain[-1], rich[-1]) == ("-", "1.0000")
+    assert table({}) == [["model", "users"]]
