@@ -1,7 +1,6 @@
 """The verbs that every model has, and the registry that finds model classes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -9,14 +8,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
-
-# Called with (steps done, steps in all, what is going on): progress bars hang on it.
-Progress = Callable[[int, int, str], None]
-
-
-def no_progress(_done: int, _total: int, _what: str) -> None:
-    """Ignore progress: the default where nobody watches."""
-
+from nearline.progress import Progress, no_progress
 
 class Ranking(NamedTuple):
     """Top-k lists.

@@ -1,6 +1,14 @@
 """Frozen values that pass between rooms: no I/O, unknown fields refused."""
 
-from nearline.schema.answers import Answer, Explanation, Part, Recommendation, ScoredItem
+from nearline.schema.answers import (
+    Answer,
+    Explanation,
+    Part,
+    PastEvent,
+    Recommendation,
+    ScoredItem,
+    UserSummary,
+)
 from nearline.schema.records import (
     CatalogueRecord,
     Erased,
@@ -9,6 +17,7 @@ from nearline.schema.records import (
     ItemDeleted,
     Record,
 )
+from nearline.schema.requests import RecommendationRequest
 from nearline.schema.rules import (
     DAY,
     MAX_ID_BYTES,
@@ -32,9 +41,12 @@ __all__ = [
     "Item",
     "ItemDeleted",
     "Part",
+    "PastEvent",
     "Recommendation",
+    "RecommendationRequest",
     "Record",
     "ScoredItem",
+    "UserSummary",
     "check_event",
     "check_id",
     "check_item",

@@ -55,6 +55,21 @@ class Explanation(Struct, frozen=True, kw_only=True):
     parts: tuple[Part, ...]
 
 
+class PastEvent(Struct, frozen=True, kw_only=True):
+    """One line of a user's history: the item, the weight of the event, Unix seconds."""
+
+    item_id: str
+    weight: float
+    timestamp: float
+
+
+class UserSummary(Struct, frozen=True, kw_only=True):
+    """What is known of a user: the history as it is used, most recent first."""
+
+    user_id: str
+    history: tuple[PastEvent, ...]
+
+
 class Answer(Struct, frozen=True, kw_only=True):
     """A list for one user.
 
