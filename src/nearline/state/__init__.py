@@ -1,1 +1,22 @@
 """What the log amounts to, held in memory."""
+
+from nearline.state import checkpoint
+from nearline.state.catalogue import Catalogue
+from nearline.state.config import STANDARD_WEIGHTS, StateConfig
+from nearline.state.counters import Counters, Top
+from nearline.state.histories import HistoryRows, UserHistory
+from nearline.state.state import State
+from nearline.state.vocabulary import Vocabulary
+
+__all__ = [
+    "STANDARD_WEIGHTS",
+    "Catalogue",
+    "Counters",
+    "HistoryRows",
+    "State",
+    "StateConfig",
+    "Top",
+    "UserHistory",
+    "Vocabulary",
+    "checkpoint",
+]

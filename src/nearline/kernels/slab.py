@@ -1,0 +1,148 @@
+"""Bounded, time-ordered rows in shared flat arrays: a slab allocator.
+
+A row lives in one *region* of the pool (three flat arrays). Regions come in size classes, each
+twice the one before; a row that outgrows its region moves to one of the next class, and the old
+region joins the free list of its class. The list is threaded through the regions themselves:
+``pool_times[start]`` of a free region holds the start of the next one (exact up to 2**53).
+
+Shared arguments
+----------------
+pool_items, pool_weights, pool_times : int32, float32, float64 [capacity]
+    Events of all rows.
+regions : int64 [n_rows, 3]
+    Start, size and class of each row; all zero for a row without a region.
+heads : int64 [n_classes + 1]
+    First free region of each class (-1: none), then the end of the used part of the pool.
+classes : int64 [n_classes]
+    Capacities, rising from 0 (no region); the last is the most events that a row keeps.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+START, SIZE, CLASS = 0, 1, 2
+
+Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+
+@njit(nogil=True, cache=True)
+def append(
+    rows: Longs,
+    items: Ints,
+    weights: Floats,
+    times: Doubles,
+    pool_items: Ints,
+    pool_weights: Floats,
+    pool_times: Doubles,
+    regions: Longs,
+    heads: Longs,
+    classes: Longs,
+) -> int:
+    """Add events one after the other; stop where the pool is full.
+
+    Each goes behind the events of its row that are not later than it, so that a row is ordered by
+    time and, inside a time, by arrival. A row at its bound loses its oldest event for it.
+
+    Parameters
+    ----------
+    rows, items, weights, times : [n]
+        The events, in order of arrival.
+
+    Returns
+    -------
+    int
+        How many were added: all, or those before the first that found no room. Enlarge the pool
+        and call again with the rest.
+
+    Notes
+    -----
+    In order and below the bound an event costs O(1) amortised, else O(row).
+    """
+    bound = classes[-1]
+    for event in range(len(rows)):
+        row = rows[event]
+        size, grade = regions[row, SIZE], regions[row, CLASS]
+        if size == classes[grade] and size < bound:
+            widened = _widen(row, pool_items, pool_weights, pool_times, regions, heads, classes)
+            if not widened:
+                return event
+        place = _make_place(row, times[event], pool_items, pool_weights, pool_times, regions, bound)
+        if place >= 0:
+            pool_items[place] = items[event]
+            pool_weights[place] = weights[event]
+            pool_times[place] = times[event]
+    return len(rows)
+
+
+@njit(nogil=True, cache=True)
+def release(row: int, pool_times: Doubles, regions: Longs, heads: Longs) -> None:
+    """Empty a row and put its region, if it has one, on the free list of its class."""
+    start, grade = regions[row, START], regions[row, CLASS]
+    if grade > 0:
+        pool_times[start] = heads[grade]
+        heads[grade] = start
+    regions[row] = 0
+
+
+@njit(nogil=True, cache=True)
+def _widen(
+    row: int,
+    pool_items: Ints,
+    pool_weights: Floats,
+    pool_times: Doubles,
+    regions: Longs,
+    heads: Longs,
+    classes: Longs,
+) -> bool:
+    """Move a row to a region of the next class; False where there is no room for one."""
+    old, size, grade = regions[row, START], regions[row, SIZE], regions[row, CLASS] + 1
+    start = heads[grade]
+    if start >= 0:
+        heads[grade] = int(pool_times[start])
+    else:
+        start = heads[-1]
+        if start + classes[grade] > len(pool_times):
+            return False
+        heads[-1] += classes[grade]
+    for position in range(size):
+        pool_items[start + position] = pool_items[old + position]
+        pool_weights[start + position] = pool_weights[old + position]
+        pool_times[start + position] = pool_times[old + position]
+    release(row, pool_times, regions, heads)
+    regions[row, START] = start
+    regions[row, SIZE] = size
+    regions[row, CLASS] = grade
+    return True
+
+
+@njit(nogil=True, cache=True)
+def _make_place(
+    row: int,
+    time: float,
+    pool_items: Ints,
+    pool_weights: Floats,
+    pool_times: Doubles,
+    regions: Longs,
+    bound: int,
+) -> int:
+    """Shift events so that one of `time` fits; its place, or -1 where it is too old to be kept."""
+    start, size = regions[row, START], regions[row, SIZE]
+    place: int = start + size
+    while place > start and pool_times[place - 1] > time:
+        place -= 1
+    if size < bound:
+        for later in range(start + size, place, -1):
+            pool_items[later] = pool_items[later - 1]
+            pool_weights[later] = pool_weights[later - 1]
+            pool_times[later] = pool_times[later - 1]
+        regions[row, SIZE] = size + 1
+        return place
+    for earlier in range(start, place - 1):
+        pool_items[earlier] = pool_items[earlier + 1]
+        pool_weights[earlier] = pool_weights[earlier + 1]
+        pool_times[earlier] = pool_times[earlier + 1]
+    return place - 1 if place > start else -1

@@ -1,0 +1,158 @@
+"""What is on offer: the current entry of each item."""
+
+import threading
+from typing import NamedTuple, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.schema import Item
+from nearline.state.arrays import grown
+
+Vectors = dict[str, NDArray[np.float64]]
+
+
+class CatalogueCopy(NamedTuple):
+    """A catalogue at one moment.
+
+    Attributes
+    ----------
+    entries : dict of int to Item
+        Entries by item index, without their vectors.
+    vectors : dict of int to dict of str to float64 [d]
+        Vectors by item index and name.
+    available : bool [n_items]
+    """
+
+    entries: dict[int, Item]
+    vectors: dict[int, Vectors]
+    available: NDArray[np.bool_]
+
+
+class Catalogue:
+    """Entries by item index, who is available, and which items a category has.
+
+    An item without an entry (known from events alone) is available until it is deleted. A deleted
+    item has no entry and stays unavailable, whatever events come, until it is put back. Reads take
+    the lock and may come from any thread.
+
+    Parameters
+    ----------
+    lock : RLock
+        The lock of the state.
+    """
+
+    def __init__(self, lock: "threading.RLock") -> None:
+        self._lock = lock
+        self._size = 0
+        # Vectors stand beside the entries: as arrays they take a quarter of what lists do.
+        self._entries: dict[int, Item] = {}
+        self._vectors: dict[int, Vectors] = {}
+        self._available = np.ones(0, dtype=np.bool_)
+        self._members: dict[str, set[int]] = {}
+        self._sorted: dict[str, NDArray[np.int32]] = {}
+
+    @classmethod
+    def from_copy(cls, lock: "threading.RLock", parts: CatalogueCopy) -> Self:
+        """Rebuild from what `copy` gave; the parts are kept and changed."""
+        catalogue = cls(lock)
+        catalogue._size = len(parts.available)
+        catalogue._entries, catalogue._vectors, catalogue._available = parts
+        for index, item in parts.entries.items():
+            catalogue._join(index, item)
+        return catalogue
+
+    def __len__(self) -> int:
+        """Count the entries."""
+        return len(self._entries)
+
+    def grow(self, slots: int) -> None:
+        """Make room for item indices below `slots`; new items are available."""
+        self._available = grown(self._available, slots, fill=True)
+        self._size = slots
+
+    def put(self, index: int, item: Item) -> None:
+        """Store an entry in place of the one before it; `index` must have room."""
+        self._leave(index)
+        if item.vectors:
+            self._vectors[index] = {
+                name: np.array(vector, dtype=np.float64) for name, vector in item.vectors.items()
+            }
+            item = msgspec.structs.replace(item, vectors={})
+        self._entries[index] = item
+        self._available[index] = item.available
+        self._join(index, item)
+
+    def delete(self, index: int) -> None:
+        """Drop the entry, if there is one, and hide the item; `index` must have room."""
+        self._leave(index)
+        self._available[index] = False
+
+    def get(self, index: int) -> Item | None:
+        """Entry of an item, or None where it has none."""
+        with self._lock:
+            item = self._entries.get(index)
+            vectors = self._vectors.get(index)
+        if item is None or vectors is None:
+            return item
+        lists = {name: vector.tolist() for name, vector in vectors.items()}
+        return msgspec.structs.replace(item, vectors=lists)
+
+    def entries(self) -> list[tuple[int, Item]]:
+        """All entries with their item index, rising, without their vectors (see `vectors_of`)."""
+        with self._lock:
+            return sorted(self._entries.items(), key=lambda entry: entry[0])
+
+    def vectors_of(self, index: int) -> Vectors:
+        """Vectors of an item by name, float64 [d] each; not to be changed."""
+        return self._vectors.get(index, {})
+
+    def available(self) -> NDArray[np.bool_]:
+        """Whether each item may be answered: bool [n_items], a copy."""
+        with self._lock:
+            return self._available[: self._size].copy()
+
+    def categories(self) -> list[str]:
+        """Labels that some entry has, sorted."""
+        with self._lock:
+            return sorted(self._members)
+
+    def members(self, category: str) -> NDArray[np.int32]:
+        """Items with an entry in `category`, available or not: rising indices, read-only."""
+        with self._lock:
+            members = self._sorted.get(category)
+            if members is None:
+                found = self._members.get(category, set())
+                members = np.array(sorted(found), dtype=np.int32)
+                members.flags.writeable = False
+                if found:  # a made-up category must not grow memory
+                    self._sorted[category] = members
+            return members
+
+    def category_mask(self, category: str) -> NDArray[np.bool_]:
+        """Whether each item is in `category`: bool [n_items]."""
+        with self._lock:
+            mask = np.zeros(self._size, dtype=np.bool_)
+            mask[self.members(category)] = True
+            return mask
+
+    def copy(self) -> CatalogueCopy:
+        """Copy the tables (entries are immutable and shared), for a caller who holds the lock."""
+        available = self._available[: self._size].copy()
+        return CatalogueCopy(self._entries.copy(), self._vectors.copy(), available)
+
+    def _join(self, index: int, item: Item) -> None:
+        for category in item.categories:
+            self._members.setdefault(category, set()).add(index)
+            self._sorted.pop(category, None)
+
+    def _leave(self, index: int) -> None:
+        item = self._entries.pop(index, None)
+        self._vectors.pop(index, None)
+        for category in set(item.categories) if item is not None else ():
+            members = self._members[category]
+            members.remove(index)
+            if not members:
+                del self._members[category]
+            self._sorted.pop(category, None)
