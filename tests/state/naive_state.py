@@ -1,0 +1,151 @@
+"""The fold of a log as dicts and lists, and the same view of a real state."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from nearline.schema import Erased, Event, Item, ItemDeleted, Record
+from nearline.state import State, StateConfig
+
+NOW = 1_000.0
+Log = list[tuple[int, Record]]
+
+
+class View(Struct):
+    """All that a state answers, by id."""
+
+    offset: int
+    histories: dict[str, list[tuple[str, float, float]]]
+    totals: dict[str, int]
+    trending: dict[str, float]
+    entries: dict[str, Item]
+    unavailable: set[str]
+    categories: dict[str, set[str]]
+
+
+def naive_view(log: Sequence[tuple[int, Record]], config: StateConfig) -> View:
+    """Fold a log in the most obvious way."""
+    events: dict[str, list[tuple[float, int, str, float]]] = defaultdict(list)
+    moments: dict[str, list[float]] = defaultdict(list)
+    entries: dict[str, Item | None] = {}
+    for offset, record in log:
+        if isinstance(record, Event):
+            weight = config.weight(record.event)
+            events[record.user_id].append((record.timestamp, offset, record.item_id, weight))
+            if weight > 0:
+                moments[record.item_id].append(record.timestamp)
+        elif isinstance(record, Item):
+            entries[record.item_id] = record
+        elif isinstance(record, ItemDeleted):
+            entries[record.item_id] = None
+    present = {name: item for name, item in entries.items() if item is not None}
+    categories: dict[str, set[str]] = defaultdict(set)
+    for name, item in present.items():
+        for category in item.categories:
+            categories[category].add(name)
+    half_life = config.trending_half_life
+    return View(
+        offset=log[-1][0] + 1 if log else 0,
+        histories={
+            user: [(item, weight, time) for time, _, item, weight in sorted(rows)][
+                -config.history_length :
+            ]
+            for user, rows in events.items()
+        },
+        totals={item: len(times) for item, times in moments.items()},
+        trending={
+            item: math.fsum(0.5 ** ((NOW - time) / half_life) for time in times)
+            for item, times in moments.items()
+        },
+        entries=present,
+        unavailable={n for n, item in entries.items() if item is None or not item.available},
+        categories=dict(categories),
+    )
+
+
+def view_of(state: State) -> View:
+    """Read a state through its public methods."""
+    histories = {}
+    for user in filter(None, state.users.table()):
+        history = state.history(user)
+        assert history is not None
+        rows = (state.items.ids_of(history.items), history.weights.tolist(), history.times.tolist())
+        histories[user] = list(zip(*rows, strict=True))
+    items = state.items.table()
+    totals = state.counters.totals().tolist()
+    trending = state.counters.trending(len(items), NOW)
+    scores = zip(state.items.ids_of(trending.items), trending.scores.tolist(), strict=True)
+    entries = {}
+    for index, name in enumerate(items):
+        entry = state.catalogue.get(index)
+        if entry is not None:
+            entries[name] = entry
+    return View(
+        offset=state.offset,
+        histories=histories,
+        totals={name: total for name, total in zip(items, totals, strict=True) if total},
+        trending={name: score for name, score in scores if score},
+        entries=entries,
+        unavailable={
+            name for name, ok in zip(items, state.catalogue.available(), strict=True) if not ok
+        },
+        categories={
+            category: set(state.items.ids_of(state.catalogue.members(category)))
+            for category in state.catalogue.categories()
+        },
+    )
+
+
+def assert_same(view: View, expected: View) -> None:
+    """Exactly equal, but for decayed sums, which may differ by 1e-9 of themselves."""
+    assert view.trending.keys() == expected.trending.keys()
+    for item, score in expected.trending.items():
+        assert math.isclose(view.trending[item], score, rel_tol=1e-9), item
+    view.trending = expected.trending
+    assert view == expected
+
+
+CONFIG = StateConfig(history_length=5, event_weights={"glance": 0.0}, trending_half_life=40.0)
+
+_events = st.builds(
+    Event,
+    user_id=st.sampled_from(["ann", "bob", "çem"]),
+    item_id=st.sampled_from("abcde"),
+    # Few times, so that there are ties and late events.
+    timestamp=st.sampled_from([0.0, 1.0, 2.5, 7.0, 100.0, 900.0]),
+    event=st.sampled_from(["view", "purchase", "dislike", "glance"]),
+)
+_items = st.builds(
+    Item,
+    item_id=st.sampled_from("abcdef"),
+    timestamp=st.just(3.0),
+    title=st.sampled_from(["", "Tea", "茶"]),
+    categories=st.lists(st.sampled_from(["hot", "cold"]), max_size=3),
+    attributes=st.sampled_from([{}, {"price": 2.5}, {"tags": ["x", "y"]}]),
+    vectors=st.sampled_from([{}, {"v": [0.1, 1e-300]}, {"v": [1.0], "w": [2.0, 3.0, 4.0]}]),
+    available=st.booleans(),
+)
+_deletions = st.builds(ItemDeleted, item_id=st.sampled_from("abcdef"), timestamp=st.just(4.0))
+_records = st.one_of(_events, _events, _events, _items, _deletions, st.just(Erased()))
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> Log:
+    """Logs of up to 40 records, with gaps between some offsets."""
+    records = draw(st.lists(_records, max_size=40))
+    offset, log = 0, []
+    for record in records:
+        offset += draw(st.sampled_from([0, 0, 0, 2]))
+        log.append((offset, record))
+        offset += 1
+    return log
+
+
+def folded(log: Log, config: StateConfig = CONFIG) -> State:
+    """A state with `log` applied in one batch."""
+    state = State(config)
+    state.apply(log)
+    return state

@@ -1,0 +1,79 @@
+import threading
+
+import numpy as np
+import pytest
+
+from nearline.schema import Item
+from nearline.state import Catalogue
+
+
+def entry(name: str, **fields: object) -> Item:
+    return Item(item_id=name, timestamp=1.0, **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def catalogue() -> Catalogue:
+    catalogue = Catalogue(threading.RLock())
+    catalogue.grow(4)
+    return catalogue
+
+
+def test_an_item_without_an_entry_is_available(catalogue: Catalogue) -> None:
+    assert catalogue.available().tolist() == [True, True, True, True]
+    assert catalogue.get(0) is None
+    assert len(catalogue) == 0
+
+
+def test_hidden_deleted_and_put_back(catalogue: Catalogue) -> None:
+    catalogue.put(0, entry("a", available=False))
+    catalogue.put(1, entry("b"))
+    catalogue.delete(1)
+    catalogue.delete(2)
+    assert catalogue.available().tolist() == [False, False, False, True]
+    assert catalogue.get(1) is None
+    assert len(catalogue) == 1
+    catalogue.put(0, entry("a"))
+    catalogue.put(1, entry("b"))
+    assert catalogue.available().tolist() == [True, True, False, True]
+
+
+def test_growth_keeps_what_is_hidden(catalogue: Catalogue) -> None:
+    catalogue.delete(3)
+    catalogue.grow(100)
+    assert np.flatnonzero(~catalogue.available()).tolist() == [3]
+
+
+def test_categories_follow_the_entries(catalogue: Catalogue) -> None:
+    catalogue.put(2, entry("c", categories=["hot", "hot", "new"]))
+    catalogue.put(0, entry("a", categories=["hot"]))
+    assert catalogue.categories() == ["hot", "new"]
+    assert catalogue.members("hot").tolist() == [0, 2]
+    assert catalogue.category_mask("hot").tolist() == [True, False, True, False]
+    catalogue.put(2, entry("c", categories=["cold"]))
+    assert catalogue.members("hot").tolist() == [0]
+    assert catalogue.categories() == ["cold", "hot"]
+    catalogue.delete(0)
+    assert catalogue.members("hot").tolist() == []
+    assert catalogue.category_mask("no such").tolist() == [False] * 4
+
+
+def test_members_are_read_only(catalogue: Catalogue) -> None:
+    catalogue.put(2, entry("c", categories=["hot"]))
+    with pytest.raises(ValueError, match="read-only"):
+        catalogue.members("hot")[0] = 1
+
+
+def test_an_entry_comes_back_as_it_was_put(catalogue: Catalogue) -> None:
+    item = entry("a", title="Tea", attributes={"price": 2}, vectors={"v": [0.1, -1e-300]})
+    catalogue.put(1, item)
+    assert catalogue.get(1) == item
+    assert catalogue.vectors_of(1)["v"].tolist() == [0.1, -1e-300]
+    catalogue.put(1, entry("a"))
+    assert catalogue.get(1) == entry("a")
+    assert catalogue.vectors_of(1) == {}
+
+
+def test_entries_rise_by_index(catalogue: Catalogue) -> None:
+    catalogue.put(2, entry("c", vectors={"v": [1.0]}))
+    catalogue.put(0, entry("a"))
+    assert catalogue.entries() == [(0, entry("a")), (2, entry("c"))]

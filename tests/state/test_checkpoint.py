@@ -1,0 +1,127 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from tests.state.naive_state import CONFIG, Log, folded, logs, view_of
+
+from nearline.errors import Damaged
+from nearline.schema import Event, Item, ItemDeleted
+from nearline.state import State, StateConfig, checkpoint
+
+LOG: Log = [
+    (0, Event(user_id="ann", item_id="tea", timestamp=1.0)),
+    (1, Event(user_id="bob", item_id="mug", timestamp=2.0, event="purchase")),
+    (2, Item(item_id="mug", timestamp=3.0, title="Mug", categories=["cups"], vectors={"v": [0.5]})),
+    (3, ItemDeleted(item_id="pot", timestamp=4.0)),
+    (4, Event(user_id="ann", item_id="mug", timestamp=0.5)),
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.checkpoint"
+
+
+def saved(path: Path) -> bytes:
+    assert checkpoint.save(folded(LOG), path, erasures=2) == 5
+    return path.read_bytes()
+
+
+def load(path: Path, config: StateConfig = CONFIG, erasures: int = 2, end: int = 5) -> State | None:
+    return checkpoint.load(path, config, erasures, end)
+
+
+@given(log=logs(), more=logs())
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_loaded_state_equals_the_saved_one_and_goes_on_equally(
+    log: Log, more: Log, path: Path
+) -> None:
+    state = folded(log)
+    checkpoint.save(state, path, erasures=0)
+    again = checkpoint.load(path, CONFIG, 0, state.offset)
+    assert again is not None
+    later = [(state.offset + at, record) for at, record in more]
+    mine = [(at, r) for at, r in log + later if isinstance(r, Event) and r.user_id == "ann"]
+    for step in (lambda s: None, lambda s: s.apply(later), lambda s: s.forget("ann", mine)):
+        step(state)
+        step(again)
+        assert view_of(again) == view_of(state)
+        assert again.items.table() == state.items.table()
+        for ours, theirs in zip(again.counters.copy(), state.counters.copy(), strict=True):
+            assert ours.tobytes() == theirs.tobytes()
+
+
+def test_no_file_is_no_state(path: Path) -> None:
+    assert load(path) is None
+
+
+def test_every_flipped_byte_is_noticed(path: Path) -> None:
+    good = saved(path)
+    for position in range(len(good)):
+        bad = bytearray(good)
+        bad[position] ^= 1 << (position % 8)
+        path.write_bytes(bad)
+        with pytest.raises(Damaged, match="fold the whole log"):
+            load(path)
+
+
+def test_every_truncation_is_noticed(path: Path) -> None:
+    good = saved(path)
+    for length in range(len(good)):
+        path.write_bytes(good[:length])
+        with pytest.raises(Damaged, match="fold the whole log"):
+            load(path)
+    path.write_bytes(good + b"\0")
+    with pytest.raises(Damaged, match="checksum"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"config": StateConfig(history_length=6)}, "another configuration"),
+        ({"erasures": 3}, "knows of 2 erasures and the log of 3"),
+        ({"end": 4}, r"offset 5, behind the end of the log \(4\)"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_refused(
+    path: Path, change: dict[str, object], reason: str
+) -> None:
+    saved(path)
+    with pytest.raises(Damaged, match=reason):
+        load(path, **change)  # type: ignore[arg-type]
+    assert load(path, end=99) is not None
+
+
+def test_another_version_is_refused(path: Path) -> None:
+    body = saved(path)[: -checkpoint.DIGEST_BYTES].replace(b"state 1", b"state 2")
+    path.write_bytes(body + hashlib.blake2b(body, digest_size=checkpoint.DIGEST_BYTES).digest())
+    with pytest.raises(Damaged, match="format 1"):
+        load(path)
+
+
+def test_a_half_written_file_is_passed_over_and_cleared(path: Path) -> None:
+    good = saved(path)
+    temporary = path.with_name(".state.checkpoint.tmp")
+    temporary.write_bytes(good[:40])
+    assert load(path) is not None
+    saved(path)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failed_save_leaves_nothing_and_keeps_the_old(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        checkpoint.save(folded(LOG), path, erasures=0)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_forgotten_user_is_not_in_the_file(path: Path) -> None:
+    assert b"ann" in saved(path)
+    state = folded(LOG)
+    state.forget("ann", [(at, r) for at, r in LOG if isinstance(r, Event) and r.user_id == "ann"])
+    checkpoint.save(state, path, erasures=1)
+    assert b"ann" not in path.read_bytes()

@@ -1,0 +1,78 @@
+import threading
+
+import numpy as np
+import pytest
+
+from nearline.state import Counters, Top
+
+Event = tuple[int, float, float]
+
+
+def count(counters: Counters, events: list[Event], slots: int) -> None:
+    items, weights, times = zip(*events, strict=True) if events else ((), (), ())
+    counters.add(
+        np.array(items, dtype=np.int32),
+        np.array(weights, dtype=np.float32),
+        np.array(times, dtype=np.float64),
+        slots,
+    )
+
+
+def lists(top: Top) -> tuple[list[int], list[float]]:
+    return top.items.tolist(), top.scores.tolist()
+
+
+@pytest.fixture
+def counters() -> Counters:
+    """Items 0 to 4: three old events, one new, none, one new and one old, two dislikes."""
+    counters = Counters(10.0, threading.RLock())
+    events = [(0, 1.0, 0.0)] * 3 + [(1, 2.0, 20.0), (3, 1.0, 20.0), (3, 1.0, 0.0)]
+    count(counters, [*events, (4, -1.0, 20.0), (4, -1.0, 20.0)], slots=5)
+    return counters
+
+
+def test_only_positive_events_count_each_as_one(counters: Counters) -> None:
+    assert counters.totals().tolist() == [3, 1, 0, 2, 0]
+
+
+def test_popular_ties_in_order_of_index(counters: Counters) -> None:
+    assert lists(counters.popular(2)) == ([0, 3], [3.0, 2.0])
+    assert lists(counters.popular(4)) == ([0, 3, 1, 2], [3.0, 2.0, 1.0, 0.0])
+    assert lists(counters.popular(9)) == ([0, 3, 1, 2, 4], [3.0, 2.0, 1.0, 0.0, 0.0])
+    assert lists(counters.popular(0)) == ([], [])
+
+
+def test_trending_prefers_what_is_new(counters: Counters) -> None:
+    # At 20, two half-lives after 0: 3/4, 1, 0, 1 + 1/4, 0.
+    assert lists(counters.trending(3, 20.0)) == ([3, 1, 0], [1.25, 1.0, 0.75])
+    # Ten seconds later all is half of that.
+    assert lists(counters.trending(3, 30.0)) == ([3, 1, 0], [0.625, 0.5, 0.375])
+
+
+def test_only_what_is_allowed(counters: Counters) -> None:
+    allowed = np.array([False, True, True, False, True])
+    assert lists(counters.popular(2, allowed)) == ([1, 2], [1.0, 0.0])
+    assert lists(counters.trending(9, 20.0, allowed)) == ([1, 2, 4], [1.0, 0.0, 0.0])
+    # A mask made before items 3 and 4 came does not allow them.
+    assert lists(counters.popular(5, np.ones(3, dtype=np.bool_))) == ([0, 1, 2], [3.0, 1.0, 0.0])
+
+
+def test_orders_follow_the_counts(counters: Counters) -> None:
+    assert counters.popular(1).items.tolist() == [0]
+    assert counters.trending(1, 20.0).items.tolist() == [3]
+    count(counters, [(2, 1.0, 20.0)] * 4, slots=7)
+    assert counters.popular(1).items.tolist() == [2]
+    assert counters.trending(1, 20.0).items.tolist() == [2]
+    assert len(counters.popular(99).items) == 7
+
+
+def test_a_kept_order_cannot_be_spoiled(counters: Counters) -> None:
+    counters.popular(5).items[:] = 0
+    assert counters.popular(5).items.tolist() == [0, 3, 1, 2, 4]
+
+
+def test_scores_long_before_the_events_are_finite() -> None:
+    counters = Counters(1.0, threading.RLock())
+    count(counters, [(0, 1.0, 1e6)], slots=1)
+    assert counters.trending(1, 0.0).scores.tolist() == [np.finfo(np.float64).max]
+    assert counters.trending(1, 1e6).scores.tolist() == [1.0]

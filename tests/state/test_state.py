@@ -1,0 +1,150 @@
+import threading
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.state.naive_state import CONFIG, Log, assert_same, folded, logs, naive_view, view_of
+
+from nearline.schema import Erased, Event, Item, ItemDeleted
+from nearline.state import State, StateConfig
+from nearline.state.state import RECORDS_PER_HOLD
+
+
+def event(user: str, item: str, time: float, kind: str = "view") -> Event:
+    return Event(user_id=user, item_id=item, timestamp=time, event=kind)
+
+
+def test_a_small_log_by_hand() -> None:
+    state = State(StateConfig(history_length=2))
+    state.apply(
+        [
+            (0, event("ann", "tea", 10.0)),
+            (1, Item(item_id="mug", timestamp=11.0, categories=["cups"])),
+            (3, event("ann", "mug", 9.0, "purchase")),
+            (4, event("ann", "tea", 12.0, "dislike")),
+        ]
+    )
+    history = state.history("ann")
+    assert history is not None
+    assert state.items.ids_of(history.items) == ["tea", "tea"]
+    assert history.weights.tolist() == [1.0, -1.0]
+    assert history.times.tolist() == [10.0, 12.0]
+    assert history.items.dtype == np.int32
+    assert history.weights.dtype == np.float32
+    assert history.times.dtype == np.float64
+    assert state.counters.totals().tolist() == [1, 1]
+    assert state.offset == 5
+
+
+@pytest.mark.parametrize("offsets", [[2], [3, 3], [4, 3]])
+def test_offsets_must_rise(offsets: list[int]) -> None:
+    state = State()
+    state.apply([(2, event("ann", "tea", 1.0))])
+    with pytest.raises(ValueError, match="offsets must rise"):
+        state.apply([(offset, event("bob", "mug", 2.0)) for offset in offsets])
+    assert (state.offset, state.users.table()) == (3, ["ann"])
+
+
+def test_reads_of_the_unknown_leave_no_trace() -> None:
+    state = folded([(0, event("ann", "tea", 1.0))])
+    assert state.history("bob") is None
+    assert state.histories_of(["bob", "ann"]).indptr.tolist() == [0, 0, 1]
+    assert state.catalogue.members("made up").tolist() == []
+    assert state.users.table() == ["ann"]
+    assert state.items.table() == ["tea"]
+
+
+def test_a_batch_longer_than_one_hold_of_the_lock() -> None:
+    n = 2 * RECORDS_PER_HOLD + 1
+    state = folded([(k, event("ann", f"i{k}", float(k))) for k in range(n)], StateConfig())
+    history = state.history("ann")
+    assert history is not None
+    assert history.times.tolist() == [float(k) for k in range(n - 500, n)]
+    assert state.counters.totals().sum() == n
+
+
+@given(log=logs(), cuts=st.lists(st.integers(0, 40), max_size=6))
+@settings(max_examples=120, deadline=None)
+def test_any_batching_gives_the_naive_fold(log: Log, cuts: list[int]) -> None:
+    whole, parts = folded(log), State(CONFIG)
+    bounds = [0, *sorted(cuts), len(log)]
+    for begin, end in pairwise(bounds):
+        parts.apply(log[begin:end])
+    assert view_of(parts) == view_of(whole)
+    assert parts.items.table() == whole.items.table()
+    for mine, theirs in zip(parts.counters.copy(), whole.counters.copy(), strict=True):
+        assert mine.tobytes() == theirs.tobytes()
+    assert_same(view_of(whole), naive_view(log, CONFIG))
+
+
+@given(log=logs(), more=logs(), user=st.sampled_from(["ann", "bob", "nobody"]))
+@settings(max_examples=120, deadline=None)
+def test_forgetting_equals_a_log_with_the_events_erased(log: Log, more: Log, user: str) -> None:
+    mine = [(at, r) for at, r in log if isinstance(r, Event) and r.user_id == user]
+    offsets = {offset for offset, _ in mine}
+    erased = [(at, Erased() if at in offsets else record) for at, record in log]
+    state = folded(log)
+    state.forget(user, mine)
+    assert user not in state.users
+    assert_same(view_of(state), naive_view(erased, CONFIG))
+    later = [(state.offset + at, record) for at, record in more]
+    state.apply(later)
+    assert_same(view_of(state), naive_view(erased + later, CONFIG))
+
+
+def test_events_that_were_never_folded_are_not_subtracted() -> None:
+    first, second = (0, event("ann", "tea", 1.0)), (1, event("bob", "tea", 1.0))
+    state = folded([first, second])
+    state.forget("ann", [first, (2, event("ann", "tea", 2.0))])
+    assert state.counters.totals().tolist() == [1]
+
+
+def test_a_forgotten_slot_is_used_again() -> None:
+    state = folded([(0, event("ann", "tea", 1.0)), (1, event("bob", "mug", 1.0))])
+    state.forget("ann", [(0, event("ann", "tea", 1.0))])
+    state.apply([(2, event("cem", "mug", 2.0))])
+    assert state.users.table() == ["cem", "bob"]
+    history = state.history("cem")
+    assert history is not None
+    assert history.items.tolist() == [1]
+
+
+def test_the_listener_hears_of_catalogue_changes_in_order() -> None:
+    state = State()
+    heard: list[tuple[int, Item | None, bool]] = []
+    state.on_item = lambda index, item: heard.append(
+        (index, item, bool(state.catalogue.available()[index]))
+    )
+    mug = Item(item_id="mug", timestamp=1.0, vectors={"v": [1.0]})
+    gone = ItemDeleted(item_id="tea", timestamp=1.0)
+    state.apply([(0, event("ann", "tea", 1.0)), (1, mug), (2, gone), (3, Erased())])
+    # The state shows the change by the time it is told; an event alone is no catalogue change.
+    assert heard == [(1, mug, True), (0, None, False)]
+
+
+def test_reads_beside_a_writer_see_whole_histories() -> None:
+    state = State(StateConfig(history_length=16))
+    wrong: list[str] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            history = state.history("u0")
+            if history is not None and not (
+                len(history.items) <= 16 and (history.items == history.times).all()
+            ):
+                wrong.append(str(history))
+            state.counters.popular(3)
+            state.histories_of(["u0", "u1"])
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    # Item i is always seen at time i, so a torn read would show.
+    log: Log = [(k, event(f"u{k % 3}", f"i{k % 50}", float(k % 50))) for k in range(3_000)]
+    for begin in range(0, len(log), 7):
+        state.apply(log[begin : begin + 7])
+    done.set()
+    reader.join()
+    assert not wrong
