@@ -54,6 +54,10 @@ class Closed(NearlineError, RuntimeError):
     """The log or engine was closed before this call."""
 
 
+class StorageFailed(NearlineError, OSError):
+    """The disk or database under a store refused; the message says what is stored all the same."""
+
+
 class Damaged(NearlineError, RuntimeError):
     """A checkpoint, snapshot or log does not hold what it says it holds."""
 

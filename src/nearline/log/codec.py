@@ -1,0 +1,75 @@
+"""Records to rows of the log and back."""
+
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+
+from nearline.errors import Damaged, InvalidInput
+from nearline.log.base import Appendable
+from nearline.schema import Erased, Event, Item, ItemDeleted, Record
+
+_KINDS = (Event, Item, ItemDeleted)
+_ERASED = Erased()
+# Neither keeps anything between calls, so all threads share them.
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER: msgspec.msgpack.Decoder[Appendable] = msgspec.msgpack.Decoder(Event | Item | ItemDeleted)
+
+
+class Coded(NamedTuple):
+    """A record as the log stores it, without its offset.
+
+    Attributes
+    ----------
+    payload : bytes
+        MessagePack, tagged with the kind of record; never begins with a zero byte.
+    user_key : int or None
+        64-bit hash of an event's user id.
+    event_key : bytes or None
+        128-bit hash of an event's id; they are taken as equal if the hashes are.
+    """
+
+    payload: bytes
+    user_key: int | None = None
+    event_key: bytes | None = None
+
+
+def user_key(user_id: str) -> int:
+    """Hash a user id to 64 bits, signed: rarely, two users share one."""
+    return int.from_bytes(blake2b(user_id.encode(), digest_size=8).digest(), signed=True)
+
+
+def encode(record: Appendable, position: int = 0) -> Coded:
+    """Encode one record; raise `InvalidInput` with its `position` in the list if it cannot be."""
+    kind = type(record)
+    if kind not in _KINDS:
+        raise InvalidInput(f"this is {kind.__name__}; a log takes Event, Item and ItemDeleted").at(
+            position
+        )
+    try:
+        payload = _ENCODER.encode(record)
+        # Structs do not check their fields: a user_id that is a number would be stored, and the
+        # log could never be read again.
+        _DECODER.decode(payload)
+    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+        raise InvalidInput(f"{kind.__name__} cannot be stored: {error}; check its fields").at(
+            position
+        ) from error
+    if not isinstance(record, Event):
+        return Coded(payload)
+    event_id = record.event_id
+    event_key = None if event_id is None else blake2b(event_id.encode(), digest_size=16).digest()
+    return Coded(payload, user_key(record.user_id), event_key)
+
+
+def decode(offset: int, payload: bytes) -> Record:
+    """Decode what `encode` made; zeros are `Erased`; raise `Damaged` for anything else."""
+    if payload and not payload[0]:
+        return _ERASED
+    try:
+        return _DECODER.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Damaged(
+            f"the log record at offset {offset} cannot be read ({error}); "
+            "restore the log from a copy"
+        ) from error

@@ -1,0 +1,92 @@
+"""A bounded queue of jobs that one thread takes in groups."""
+
+from collections import deque
+from concurrent.futures import Future
+from threading import Condition
+from typing import Any, Generic, Protocol, TypeVar
+
+from nearline.errors import Closed
+
+
+class Job(Protocol):
+    """Something for the writer to do."""
+
+    @property
+    def future(self) -> Future[Any]:
+        """Resolved when it is done."""
+
+    @property
+    def size(self) -> int:
+        """How much work it is, in records; 1 at least."""
+
+    @property
+    def joins(self) -> bool:
+        """Whether it may be done in one group with its neighbours."""
+
+
+J = TypeVar("J", bound=Job)
+
+
+class JobQueue(Generic[J]):
+    """First in, first out; `put` waits while the queue is full.
+
+    Parameters
+    ----------
+    capacity : int
+        Queued records from which on `put` waits. A job that is larger than this is let in when
+        there is room for one record, so large jobs wait no longer than small ones.
+    group_size : int
+        A group stops growing once it holds this many records.
+    """
+
+    def __init__(self, *, capacity: int, group_size: int) -> None:
+        self._capacity = capacity
+        self._group_size = group_size
+        self._jobs: deque[J] = deque()
+        self._queued = 0
+        self._closed = False
+        self._changed = Condition()
+
+    def put(self, job: J) -> None:
+        """Append `job`; wait while the queue is full; raise `Closed` once it was closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._queued < self._capacity)
+            if self._closed:
+                raise Closed("the log is closed; open the store again")
+            self._jobs.append(job)
+            self._queued += job.size
+            self._changed.notify_all()
+
+    def take(self) -> list[J]:
+        """Wait for jobs and return the next group, marked as running; empty after the last one.
+
+        Jobs whose future was cancelled in the meantime are left out.
+        """
+        group: list[J] = []
+        with self._changed:
+            while not group:
+                self._changed.wait_for(lambda: self._closed or self._jobs)
+                if not self._jobs:
+                    return []
+                group = self._next_group()
+            self._changed.notify_all()
+        return group
+
+    def close(self) -> None:
+        """Refuse further jobs; what is queued is still taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _next_group(self) -> list[J]:
+        group: list[J] = []
+        size = 0
+        while self._jobs and size < self._group_size:
+            if group and not (group[-1].joins and self._jobs[0].joins):
+                break
+            job = self._jobs.popleft()
+            self._queued -= job.size
+            if job.future.set_running_or_notify_cancel():
+                group.append(job)
+                size += job.size
+        return group

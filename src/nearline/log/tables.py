@@ -1,0 +1,228 @@
+"""The log's tables in SQLite: every SQL statement of this room stands here."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple, cast
+
+import apsw
+
+from nearline.errors import Closed, Damaged, DataNotFound, InvalidInput, StorageFailed
+
+VERSION = 1
+READ_BLOCK = 1_000
+BUSY_MS = 5_000
+
+# The erased must be gone from the file. `secure_delete` does not see to that when SQLite moves
+# rows to other pages: their old copies stay in the pages' unused parts. Rows of `log` never move:
+# they are only added at the end and only overwritten by as many zeros. The tables that SQLite does
+# rearrange hold hashes.
+_SCHEMA = """
+CREATE TABLE log (offset INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT;
+CREATE TABLE users (
+    user_key INTEGER, offset INTEGER, PRIMARY KEY (user_key, offset)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE event_ids (event_key BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO meta VALUES ('erasures', 0);
+"""
+_ADD = "INSERT INTO log (offset, payload) VALUES (?, ?)"
+_ADD_USER = "INSERT INTO users (user_key, offset) VALUES (?, ?)"
+_ADD_EVENT_ID = "INSERT INTO event_ids (event_key) VALUES (?)"
+_KNOWN = "SELECT event_key FROM event_ids WHERE event_key = ?"
+_BLOCK = "SELECT offset, payload FROM log WHERE offset >= ? AND offset < ? ORDER BY offset LIMIT ?"
+_OF_USER = (
+    "SELECT offset, payload FROM users JOIN log USING (offset) WHERE user_key = ? ORDER BY offset"
+)
+_BURY = "UPDATE log SET payload = zeroblob(length(payload)) WHERE offset = ?"
+_BURY_USER = "DELETE FROM users WHERE user_key = ? AND offset = ?"
+_BURY_EVENT_ID = "DELETE FROM event_ids WHERE event_key = ?"
+_COUNT_ERASURE = "UPDATE meta SET value = value + 1 WHERE name = 'erasures'"
+
+Pair = tuple[int, bytes]  # offset, payload
+
+
+class Row(NamedTuple):
+    """A record in the tables; the keys are hashes, and None where the record has no such id."""
+
+    offset: int
+    payload: bytes
+    user_key: int | None
+    event_key: bytes | None
+
+
+class Tables:
+    """A log's tables in one file, or in memory where `path` is None.
+
+    One thread writes; any thread may read. A file is read through a connection of its own
+    (a snapshot, so readers and the writer never wait for each other). Memory has only one
+    connection; `_guard` keeps its readers out of unfinished transactions.
+
+    Raises
+    ------
+    Damaged
+        If the file is not a log or not whole.
+    DataNotFound
+        If the folder does not exist.
+    InvalidInput
+        If a newer version of this package wrote it.
+    StorageFailed
+        If the disk or SQLite refuses; nothing of the failed call is stored.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._guard = Lock()
+        with self._explained():
+            self._db = _connect(path)
+            try:
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
+
+    def known(self, event_keys: Sequence[bytes]) -> set[bytes]:
+        """Those of `event_keys` that are stored."""
+        with self._explained(), self._guard:
+            found = self._db.cursor().executemany(_KNOWN, [(key,) for key in event_keys])
+            return {cast("bytes", key) for (key,) in found}
+
+    def insert(self, rows: Sequence[Row]) -> None:
+        """Store all `rows` (at least one, rising offsets) durably, or none."""
+        users = [(row.user_key, row.offset) for row in rows if row.user_key is not None]
+        event_keys = [(row.event_key,) for row in rows if row.event_key is not None]
+        with self._explained(), self._guard, self._db:
+            self._db.executemany(_ADD, [(row.offset, row.payload) for row in rows])
+            self._db.executemany(_ADD_USER, users)
+            self._db.executemany(_ADD_EVENT_ID, event_keys)
+        self.end = rows[-1].offset + 1
+
+    def under(self, user_key: int) -> list[Pair]:
+        """(offset, payload) of every row with this key, in order."""
+        with self._explained(), self._guard:
+            return cast("list[Pair]", self._db.execute(_OF_USER, (user_key,)).fetchall())
+
+    def bury(self, rows: Sequence[Row]) -> None:
+        """Overwrite the payloads of `rows` with zeros, forget their keys, count one erasure."""
+        users = [(row.user_key, row.offset) for row in rows]
+        event_keys = [(row.event_key,) for row in rows if row.event_key is not None]
+        with self._explained(), self._guard, self._db:
+            self._db.executemany(_BURY, [(row.offset,) for row in rows])
+            self._db.executemany(_BURY_USER, users)
+            self._db.executemany(_BURY_EVENT_ID, event_keys)
+            self._db.execute(_COUNT_ERASURE)
+        self.erasures += 1
+
+    def scrub(self) -> None:
+        """Empty the write-ahead file, where the bytes of buried rows may still stand."""
+        with self._explained(), self._guard:
+            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def blocks(self, start: int, stop: int) -> Iterator[list[Pair]]:
+        """Yield lists of (offset, payload) that cover [start, stop); no snapshot outlives a list.
+
+        Raises `Damaged` if an offset is missing.
+        """
+        with self._explained():
+            db = self._db if self._path is None else _connect(self._path, read_only=True)
+            guard = self._guard if self._path is None else nullcontext()
+        try:
+            while start < stop:
+                with self._explained(), guard:
+                    rows = cast(
+                        "list[Pair]", db.execute(_BLOCK, (start, stop, READ_BLOCK)).fetchall()
+                    )
+                expected = min(stop, start + READ_BLOCK)
+                if len(rows) != expected - start:
+                    raise Damaged(self._damage(f"offsets are missing in [{start}, {expected})"))
+                yield rows
+                start = expected
+        finally:
+            if db is not self._db:
+                db.close()
+
+    def copy_to(self, path: Path) -> None:
+        """Copy what is committed to a new file; it appears whole or not at all."""
+        if path.exists():
+            raise InvalidInput(f"{path} exists; name a file that does not", field="path")
+        _check_folder(path)
+        partial = path.with_name(f"{path.name}.partial")
+        partial.unlink(missing_ok=True)
+        guard = self._guard if self._path is None else nullcontext()
+        with self._explained(), guard:
+            source = self._db if self._path is None else _connect(self._path, read_only=True)
+            target = apsw.Connection(str(partial))
+            try:
+                with target.backup("main", source, "main") as backup:
+                    backup.step(-1)
+            finally:
+                target.close()
+                if source is not self._db:
+                    source.close()
+        partial.rename(path)
+
+    def close(self) -> None:
+        """Release the file."""
+        with self._guard:
+            self._db.close()
+
+    def _prepare(self) -> None:
+        version = self._number("PRAGMA user_version")
+        if version > VERSION:
+            raise InvalidInput(
+                f"{self._path} has log format {version}; this version of nearline reads up to "
+                f"{VERSION}: upgrade nearline",
+                field="path",
+            )
+        if version == 0:
+            if self._number("SELECT count(*) FROM sqlite_schema"):
+                raise Damaged(self._damage("it is a database, but not a log"))
+            # Written outside any transaction: SQLite changes the journal only then.
+            self._db.execute("PRAGMA journal_mode = WAL")
+            with self._db:
+                self._db.execute(_SCHEMA)
+                self._db.pragma("user_version", VERSION)
+        self.end = self._number("SELECT coalesce(max(offset) + 1, 0) FROM log")
+        self.erasures = self._number("SELECT value FROM meta WHERE name = 'erasures'")
+
+    def _number(self, query: str) -> int:
+        return int(self._db.execute(query).get)
+
+    def _damage(self, what: str) -> str:
+        return f"{self._path or 'the log in memory'}: {what}; restore the file from a copy"
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what SQLite raises into this package's errors."""
+        try:
+            yield
+        except apsw.ConnectionClosedError as error:
+            raise Closed("the log is closed; open the store again") from error
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            raise Damaged(self._damage(str(error))) from error
+        except apsw.Error as error:
+            raise StorageFailed(
+                f"{self._path or 'the log in memory'}: {error} ({type(error).__name__}); "
+                "nothing of this call was stored: free space or repair the disk, then try again"
+            ) from error
+
+
+def _connect(path: Path | None, *, read_only: bool = False) -> apsw.Connection:
+    if path is None:
+        return apsw.Connection(":memory:")
+    _check_folder(path)
+    write = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY if read_only else write)
+    db.set_busy_timeout(BUSY_MS)
+    if not read_only:
+        # FULL: a commit is on the disk before it is acknowledged. secure_delete: what an
+        # erasure frees is overwritten. Temporary tables never touch the disk.
+        for pragma in ("synchronous = FULL", "secure_delete = ON", "temp_store = MEMORY"):
+            db.execute(f"PRAGMA {pragma}")
+    return db
+
+
+def _check_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise DataNotFound(f"{path.parent} is not a folder; create it, or name another store")

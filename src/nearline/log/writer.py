@@ -1,0 +1,181 @@
+"""The one thread that writes: takes jobs from a queue, commits them in groups, answers futures."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Thread
+
+from nearline.errors import Closed, StorageFailed
+from nearline.log.base import Appendable, Appended, OnCommit, OnErase
+from nearline.log.codec import Coded, decode, encode, user_key
+from nearline.log.queue import JobQueue
+from nearline.log.tables import Row, Tables
+from nearline.schema import Event
+
+GROUP_RECORDS = 10_000
+QUEUED_RECORDS = 100_000
+
+
+@dataclass(frozen=True)
+class AppendJob:
+    """Records to store as one unit, with their encoded forms beside them."""
+
+    records: Sequence[Appendable]
+    coded: Sequence[Coded]
+    future: "Future[Appended]" = field(default_factory=Future)
+    joins: bool = True
+
+    @property
+    def size(self) -> int:
+        """Number of records, 1 at least: an empty list is a place in the queue too."""
+        return len(self.records) or 1
+
+
+@dataclass(frozen=True)
+class EraseJob:
+    """A user to forget."""
+
+    user_id: str
+    future: "Future[int]" = field(default_factory=Future)
+    size: int = 1
+    joins: bool = False
+
+
+class Writer:
+    """Owns the writing side of `tables` from construction until `stop`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._queue = JobQueue[AppendJob | EraseJob](
+            capacity=QUEUED_RECORDS, group_size=GROUP_RECORDS
+        )
+        self._on_commit: OnCommit | None = None
+        self._on_erase: OnErase | None = None
+        self._failure: BaseException | None = None
+        self._thread = Thread(target=self._run, name="nearline-log", daemon=True)
+        self._thread.start()
+
+    def listen(self, on_commit: OnCommit, on_erase: OnErase) -> None:
+        """Name the one listener."""
+        self._on_commit = on_commit
+        self._on_erase = on_erase
+
+    def submit(self, job: AppendJob | EraseJob) -> None:
+        """Queue `job`; wait while the queue is full; raise `Closed` if nothing is written now."""
+        if self._failure:
+            raise self._refusal() from self._failure
+        self._queue.put(job)
+
+    def stop(self) -> None:
+        """Finish what is queued and end the thread; safe to call twice."""
+        self._queue.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while group := self._queue.take():
+            if self._failure:
+                _fail(group, self._refusal())
+            elif isinstance(group[0], EraseJob):
+                self._erase(group[0])
+            else:
+                self._append([job for job in group if isinstance(job, AppendJob)])
+
+    def _append(self, group: list[AppendJob]) -> None:
+        try:
+            stored, answers = self._commit(group)
+        except Exception as error:
+            if len(group) == 1:
+                group[0].future.set_exception(error)
+                return
+            for job in group:  # one by one, so that only what cannot be stored fails
+                self._append([job])
+            return
+        try:
+            if stored and self._on_commit:
+                self._on_commit(stored)
+        except BaseException as error:
+            self._failure = error
+            _fail(group, error)
+            return
+        for job, answer in zip(group, answers, strict=True):
+            job.future.set_result(answer)
+
+    def _commit(
+        self, group: Sequence[AppendJob]
+    ) -> tuple[list[tuple[int, Appendable]], list[Appended]]:
+        """Store what is new in `group`; return it with its offsets, and an answer for each job."""
+        keys = [code.event_key for job in group for code in job.coded if code.event_key is not None]
+        known = self._tables.known(keys) if keys else set()
+        end = self._tables.end
+        rows: list[Row] = []
+        stored: list[tuple[int, Appendable]] = []
+        answers: list[Appended] = []
+        for job in group:
+            before = len(rows)
+            for record, code in zip(job.records, job.coded, strict=True):
+                if code.event_key is not None:
+                    if code.event_key in known:
+                        continue
+                    known.add(code.event_key)
+                stored.append((end + len(rows), record))
+                rows.append(Row(end + len(rows), *code))
+            accepted = len(rows) - before
+            answers.append(
+                Appended(
+                    accepted=accepted,
+                    duplicates=len(job.records) - accepted,
+                    offset=end + len(rows),
+                )
+            )
+        if rows:
+            self._tables.insert(rows)
+        return stored, answers
+
+    def _erase(self, job: EraseJob) -> None:
+        try:
+            events = self._bury(job.user_id)
+        except Exception as error:
+            job.future.set_exception(error)
+            return
+        leftover: StorageFailed | None = None
+        try:
+            self._tables.scrub()
+        except StorageFailed as error:
+            leftover = StorageFailed(
+                f"{len(events)} events were erased from the log, but their bytes may still stand "
+                f"in its write-ahead file ({error.__cause__}); erase the user again"
+            )
+        try:
+            if events and self._on_erase:
+                self._on_erase(job.user_id, events)
+        except BaseException as error:
+            self._failure = error
+            job.future.set_exception(error)
+            return
+        if leftover:
+            job.future.set_exception(leftover)
+        else:
+            job.future.set_result(len(events))
+
+    def _bury(self, user_id: str) -> list[tuple[int, Event]]:
+        """Erase the rows of `user_id` and return what they held."""
+        events: list[tuple[int, Event]] = []
+        for offset, payload in self._tables.under(user_key(user_id)):
+            event = decode(offset, payload)
+            # Users may share a key.
+            if isinstance(event, Event) and event.user_id == user_id:
+                events.append((offset, event))
+        if events:
+            self._tables.bury([Row(offset, *encode(event)) for offset, event in events])
+        return events
+
+    def _refusal(self) -> Closed:
+        return Closed(
+            f"the log stopped when its listener failed ({self._failure!r}); what was committed is "
+            "durable: close the store and open it again, which replays it"
+        )
+
+
+def _fail(group: Sequence[AppendJob | EraseJob], error: BaseException) -> None:
+    for job in group:
+        job.future.set_exception(error)
