@@ -1,0 +1,103 @@
+"""Puts the server together: routes, errors, the engine's life, and the gateway around them."""
+
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TextIO
+
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.types import ControllerRouterHandler
+
+from nearline.engine import Recommender
+from nearline.errors import InvalidInput
+from nearline.server.bodies import StrictRequest
+from nearline.server.docs import openapi_document
+from nearline.server.gateway import Gateway
+from nearline.server.host import EngineHost
+from nearline.server.limits import Limits
+from nearline.server.logs import JsonLog
+from nearline.server.metrics import Metrics
+from nearline.server.problems import problem_response
+from nearline.server.queries import refuse_unknown_query
+from nearline.server.room import Room
+from nearline.server.routes import OPERATIONS, V1
+
+
+def create_app(
+    open_engine: Callable[[], Recommender],
+    limits: Limits | None = None,
+    *,
+    api_key: str | None = None,
+    clock: Callable[[], float] = time.time,
+    timer: Callable[[], float] = time.perf_counter,
+    new_request_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+    log_stream: TextIO | None = None,
+) -> Gateway:
+    """Make the HTTP API as an ASGI application.
+
+    The application's lifespan opens the engine in a thread and closes it at the end: ``/livez``
+    answers at once, everything that needs the engine answers 503 until it is open.
+
+    Parameters
+    ----------
+    open_engine : callable
+        Opens the store; called once, in a thread.
+    limits : Limits or None
+        Bounds on one request; None takes the defaults.
+    api_key : str or None
+        Key that requests must carry; None lets everyone in.
+    clock, timer : callable
+        Unix seconds for log lines; seconds of a clock that never goes back for durations.
+    new_request_id : callable
+        Gives ids to requests that bring none.
+    log_stream : TextIO or None
+        Where log lines go; None is standard error.
+
+    Raises
+    ------
+    InvalidInput
+        If `api_key` is empty.
+    """
+    if api_key is not None and not api_key.strip():
+        raise InvalidInput("api_key is empty; give a key, or None to let everyone in")
+    log = JsonLog(log_stream or sys.stderr, clock)
+    host = EngineHost(open_engine, log)
+    metrics = Metrics(host)
+
+    @asynccontextmanager
+    async def engine_life(_: Litestar) -> AsyncIterator[None]:
+        host.start()
+        try:
+            yield
+        finally:
+            await host.close()
+
+    routes: list[ControllerRouterHandler] = [
+        *OPERATIONS,
+        Router("/v1", route_handlers=V1, before_request=refuse_unknown_query),
+    ]
+    room = Room(
+        host=host, limits=limits or Limits(), metrics=metrics, document=openapi_document(routes)
+    )
+    api = Litestar(
+        routes,
+        exception_handlers={Exception: problem_response},
+        lifespan=[engine_life],
+        logging_config=None,
+        openapi_config=None,
+        request_class=StrictRequest,
+        request_max_body_size=room.limits.body_bytes,
+        state=State({"room": room}),
+    )
+    return Gateway(
+        api,
+        host,
+        api_key=api_key,
+        log=log,
+        metrics=metrics,
+        timer=timer,
+        new_request_id=new_request_id,
+    )

@@ -1,0 +1,227 @@
+"""What travels in bodies, and how a body is decoded: strictly, once, straight to its type."""
+
+import re
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Any, Self, TypeVar
+
+import msgspec
+from litestar import Request
+from litestar.exceptions import HTTPException
+from msgspec import UNSET, Struct, UnsetType
+
+from nearline.errors import InvalidInput
+from nearline.schema import Event, Item, ScoredItem, parse_time
+from nearline.schema.records import AttributeValue, Scalar
+
+Timestamp = str | float | None
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class EventIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Something a user did with an item; `timestamp` is RFC 3339 or Unix seconds, default now."""
+
+    user_id: str
+    item_id: str
+    event: str = "view"
+    timestamp: Timestamp = None
+    event_id: str | None = None
+    value: float | None = None
+    session_id: str | None = None
+    recommendation_id: str | None = None
+    context: dict[str, Scalar] | None = None
+
+    def event_at(self, now: float) -> Event:
+        """Return the event as the log stores it; `now` (Unix seconds) stands in for no time."""
+        return Event(
+            user_id=self.user_id,
+            item_id=self.item_id,
+            timestamp=parse_time(self.timestamp, now=now),
+            event=self.event,
+            event_id=self.event_id,
+            value=self.value,
+            session_id=self.session_id,
+            recommendation_id=self.recommendation_id,
+            context=self.context,
+        )
+
+
+class ItemIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A catalogue entry as a whole; `item_id` may be left out where the path names it."""
+
+    item_id: str | None = None
+    timestamp: Timestamp = None
+    text: str = ""
+    title: str = ""
+    categories: list[str] = []
+    attributes: dict[str, AttributeValue] = {}
+    vectors: dict[str, list[float]] = {}
+    available: bool = True
+
+    def item_at(self, item_id: str | None, now: float) -> Item:
+        """Return the entry as the log stores it, under `item_id`."""
+        if item_id is None:
+            raise InvalidInput(
+                "item_id is missing; every entry of a list needs it", field="item_id"
+            )
+        return Item(
+            item_id=item_id,
+            timestamp=parse_time(self.timestamp, now=now),
+            text=self.text,
+            title=self.title,
+            categories=self.categories,
+            attributes=self.attributes,
+            vectors=self.vectors,
+            available=self.available,
+        )
+
+
+class ItemChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fields of a catalogue entry to replace; the others stay as they are."""
+
+    timestamp: Timestamp | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+    title: str | UnsetType = UNSET
+    categories: list[str] | UnsetType = UNSET
+    attributes: dict[str, AttributeValue] | UnsetType = UNSET
+    vectors: dict[str, list[float]] | UnsetType = UNSET
+    available: bool | UnsetType = UNSET
+
+    def changes_at(self, now: float) -> dict[str, object]:
+        """Return the fields that were sent, the time in Unix seconds."""
+        sent = {
+            name: value
+            for name, value in msgspec.structs.asdict(self).items()
+            if value is not UNSET
+        }
+        if "timestamp" in sent:
+            sent["timestamp"] = parse_time(sent["timestamp"], now=now)
+        return sent
+
+
+class ItemOut(Struct, frozen=True, kw_only=True):
+    """A catalogue entry with every field; `timestamp` is Unix seconds."""
+
+    item_id: str
+    timestamp: float
+    text: str
+    title: str
+    categories: list[str]
+    attributes: dict[str, AttributeValue]
+    vectors: dict[str, list[float]]
+    available: bool
+
+
+class SessionIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask for a list from a history (item ids, oldest first), with or without an account."""
+
+    history: list[str]
+    user_id: str | None = None
+    k: int = 10
+    exclude_seen: bool = True
+    category: str | None = None
+    exclude: list[str] = []
+    explain: bool = False
+
+
+class RankIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask for the order of given items for a user."""
+
+    user_id: str
+    item_ids: list[str]
+
+
+class Stored(Struct, frozen=True, kw_only=True):
+    """What became of a write; a read that starts after it sees it."""
+
+    accepted: int
+    duplicates: int
+    offset: int
+
+    @classmethod
+    def of(cls, appended: Any) -> Self:
+        """Say what the engine says of an append."""
+        return cls(
+            accepted=appended.accepted, duplicates=appended.duplicates, offset=appended.offset
+        )
+
+
+class Forgotten(Struct, frozen=True, kw_only=True):
+    """How many events of the user were erased."""
+
+    erased: int
+
+
+class ScoredItems(Struct, frozen=True, kw_only=True):
+    """Items, best first."""
+
+    items: list[ScoredItem]
+
+
+class StrictRequest(Request[Any, Any, Any]):
+    """A request whose body is decoded to the handler's type, without guesses and in one pass."""
+
+    async def json(self) -> Any:
+        """Return the decoded body; raise `InvalidInput` naming the field at fault."""
+        content_type = self.headers.get("content-type", "application/json")
+        if content_type.partition(";")[0].strip().lower() != "application/json":
+            raise HTTPException(status_code=HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+        if self.headers.get("content-encoding", "identity").lower() != "identity":
+            raise HTTPException(status_code=HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+        field = self.route_handler.parsed_data_field
+        return decode_body(await self.body(), field.annotation if field else Any)
+
+
+def decode_body(body: bytes, body_type: Any) -> Any:
+    """Decode JSON to `body_type`; `InvalidInput` names field and position of what does not fit."""
+    try:
+        return msgspec.json.decode(body, type=body_type)
+    except msgspec.ValidationError as error:
+        raise _translated(str(error)) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            f"the body is not JSON that can be read ({error}); send UTF-8 JSON, not nested "
+            "deeply, without NaN or Infinity",
+            field="body",
+        ) from None
+
+
+def at_most(count: int, limit: int, field: str) -> None:
+    """Raise `InvalidInput` if a list named `field` has more than `limit` entries."""
+    if count > limit:
+        raise InvalidInput(
+            f"{field} has {count:,} entries; at most {limit:,} are allowed, send several requests",
+            field=field,
+        )
+
+
+def convert_each(values: Sequence[In], convert: Callable[[In], Out]) -> list[Out]:
+    """Convert every entry of a list; `InvalidInput.position` names the one that cannot be."""
+    converted = []
+    for position, value in enumerate(values):
+        try:
+            converted.append(convert(value))
+        except InvalidInput as error:
+            raise error.at(position) from None
+    return converted
+
+
+_PLACE = re.compile(r"(?P<what>.*) - at `(?:key in )?\$(?P<place>.*?)`", re.DOTALL)
+_STEP = re.compile(r"\[(\d+)\]|\.(\w+)")
+_NAMED = re.compile(r"Object (?:missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
+
+
+def _translated(message: str) -> InvalidInput:
+    """Turn msgspec's ``what - at `$[3].user_id``` into field and position."""
+    match = _PLACE.fullmatch(message)
+    what, place = (match["what"], match["place"]) if match else (message, "")
+    indices, names = [], []
+    for index, name in _STEP.findall(place):
+        indices.append(int(index)) if index else names.append(name)
+    if named := _NAMED.fullmatch(what):
+        names.append(named["name"])
+    refused = InvalidInput(
+        f"{what} at ${place}; /docs lists what is allowed", field=".".join(names) or "body"
+    )
+    return refused.at(indices[0]) if indices else refused

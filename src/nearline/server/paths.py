@@ -1,0 +1,59 @@
+"""Paths whose parts may hold any character: routed as they were sent, decoded part by part.
+
+ASGI servers decode a path before it is routed, so that ``a%2Fb`` (one id) and ``a/b`` (two parts)
+become the same. Here the raw path is brought to one canonical encoding, routed in that form, and
+each id is decoded by the handler that receives it.
+"""
+
+import re
+from urllib.parse import quote, unquote, unquote_to_bytes
+
+from nearline.errors import InvalidInput
+from nearline.schema import check_id
+
+_STRAY_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+
+def canonical_path(raw_path: bytes) -> str:
+    """Return `raw_path` with every part percent-encoded in the one way that routes are matched by.
+
+    Raises
+    ------
+    InvalidInput
+        If a part is empty, is not UTF-8 or holds a ``%`` that encodes nothing.
+    """
+    path, _, _ = raw_path.partition(b"?")  # some servers leave the query on
+    if path in (b"", b"/"):
+        return "/"
+    return "/" + "/".join(_canonical_part(part) for part in path.split(b"/")[1:])
+
+
+def path_id(part: str, field: str) -> str:
+    """Decode one part of a canonical path and check that it is an id."""
+    return check_id(unquote(part), field)
+
+
+def decode_utf8(encoded: bytes, field: str) -> str:
+    """Percent-decode `encoded`; raise `InvalidInput` naming `field` if that is not UTF-8."""
+    if _STRAY_PERCENT.search(encoded):
+        raise InvalidInput(
+            f"the {field} holds a '%' without two hexadecimal digits after it; "
+            "send a percent sign as %25",
+            field=field,
+        )
+    try:
+        return unquote_to_bytes(encoded).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"the {field} is not UTF-8 after decoding ({error.reason}); percent-encode UTF-8 bytes",
+            field=field,
+        ) from None
+
+
+def _canonical_part(part: bytes) -> str:
+    if not part:
+        raise InvalidInput(
+            "the path holds an empty part; an id has at least one byte, and no path ends in '/'",
+            field="path",
+        )
+    return quote(decode_utf8(part, "path"), safe="")

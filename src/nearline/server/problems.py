@@ -1,0 +1,145 @@
+"""Errors as ``application/problem+json`` (RFC 9457)."""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from msgspec import Struct
+
+from nearline.errors import (
+    Closed,
+    InvalidInput,
+    NearlineError,
+    NotTrained,
+    StoreInUse,
+    UnknownItem,
+    UnknownUser,
+)
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_SECONDS = "1"
+MAX_DETAIL_CHARS = 1_000
+
+
+class NotReady(NearlineError, RuntimeError):
+    """The store is still being opened, could not be opened, or is closed."""
+
+
+class Unauthorized(NearlineError, PermissionError):
+    """The request carries no API key, or a wrong one."""
+
+
+class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a request was refused.
+
+    Attributes
+    ----------
+    type : str
+        What went wrong, for machines: stable.
+    title, detail : str
+        The same for people: in general, and in this case.
+    status : int
+        The HTTP status.
+    request_id : str
+        What to look for in the server's log.
+    field : str or None
+        The field, query name or part of the path at fault.
+    position : int or None
+        Index (from 0) of the bad entry in the list that was sent.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    field: str | None = None
+    position: int | None = None
+
+
+# The first class that fits decides.
+_STATUS: tuple[tuple[type[NearlineError], HTTPStatus, str], ...] = (
+    (InvalidInput, HTTPStatus.BAD_REQUEST, "invalid-input"),
+    (Unauthorized, HTTPStatus.UNAUTHORIZED, "unauthorized"),
+    (UnknownItem, HTTPStatus.NOT_FOUND, "unknown-item"),
+    (UnknownUser, HTTPStatus.NOT_FOUND, "unknown-user"),
+    (NotTrained, HTTPStatus.CONFLICT, "not-trained"),
+    (NotReady, HTTPStatus.SERVICE_UNAVAILABLE, "not-ready"),
+    (Closed, HTTPStatus.SERVICE_UNAVAILABLE, "closed"),
+    (StoreInUse, HTTPStatus.SERVICE_UNAVAILABLE, "store-in-use"),
+)
+_NEXT_STEP = {
+    HTTPStatus.NOT_FOUND: "no such route; /docs lists what there is",
+    HTTPStatus.METHOD_NOT_ALLOWED: "this route has no such method; the Allow header lists them",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is too large; send it in several requests",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "send Content-Type: application/json, not compressed",
+}
+
+
+def problem_for(error: Exception, request_id: str) -> tuple[Problem, dict[str, str]]:
+    """Describe `error` to the caller: the problem and the headers that go with it.
+
+    What is neither an error of ours nor of the HTTP layer becomes a 500 without its message.
+    """
+    headers: dict[str, str] = {}
+    for kind, status, name in _STATUS:
+        if isinstance(error, kind):
+            if status is HTTPStatus.SERVICE_UNAVAILABLE:
+                headers["retry-after"] = RETRY_AFTER_SECONDS
+            elif status is HTTPStatus.UNAUTHORIZED:
+                headers["www-authenticate"] = "Bearer"
+            return _problem(status, name, str(error), request_id, error), headers
+    if isinstance(error, HTTPException):
+        status = HTTPStatus(error.status_code)
+        detail = _NEXT_STEP.get(status, error.detail)
+        headers.update(error.headers or {})
+        return _problem(status, _kebab(status.phrase), detail, request_id, error), headers
+    detail = f"the server failed; its log tells more under request {request_id}"
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return _problem(status, "internal-error", detail, request_id, error), headers
+
+
+def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Litestar's exception handler: turn `error` into a response."""
+    if isinstance(error, ValidationException):
+        error = _refused_value(request, error)
+    problem, headers = problem_for(error, request.scope["state"]["request_id"])
+    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        request.scope["state"]["failure"] = error  # the gateway logs it
+    return Response(
+        msgspec.json.encode(problem),
+        status_code=problem.status,
+        headers=headers,
+        media_type=PROBLEM_JSON,
+    )
+
+
+def _problem(
+    status: HTTPStatus, name: str, detail: str, request_id: str, error: Exception
+) -> Problem:
+    return Problem(
+        type=f"urn:nearline:problem:{name}",
+        title=status.phrase,
+        status=int(status),
+        detail=detail[:MAX_DETAIL_CHARS],
+        request_id=request_id,
+        field=getattr(error, "field", None),
+        position=getattr(error, "position", None),
+    )
+
+
+def _refused_value(request: Request[Any, Any, Any], error: ValidationException) -> InvalidInput:
+    """Name the query value that Litestar could not convert."""
+    first = error.extra[0] if isinstance(error.extra, list) and error.extra else {}
+    field = first.get("key", "request")
+    if field == "data":
+        return InvalidInput("the body is empty; send JSON", field="body")
+    value = request.query_params.get(field)
+    message = first.get("message", error.detail)
+    return InvalidInput(f"{field} is {value!r:.100}: {message}; see /docs", field=field)
+
+
+def _kebab(phrase: str) -> str:
+    return phrase.lower().replace(" ", "-")

@@ -1,0 +1,49 @@
+"""What a handler may reach besides its request, and how it waits for a write."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from litestar import Request
+from msgspec import Struct
+
+from nearline.engine import Recommender
+from nearline.server.host import EngineHost
+from nearline.server.limits import Limits
+from nearline.server.metrics import Metrics
+
+T = TypeVar("T")
+
+# Longer lists are checked in a thread, so that reads in between need not wait for all of it.
+CHECKED_AT_ONCE = 100
+
+
+class Room(Struct, frozen=True, kw_only=True):
+    """Everything that the handlers of one app share."""
+
+    host: EngineHost
+    limits: Limits
+    metrics: Metrics
+    document: dict[str, Any]
+
+
+def room_of(request: Request[Any, Any, Any]) -> Room:
+    """Return what the app of `request` was made with."""
+    room: Room = request.app.state["room"]
+    return room
+
+
+def engine_of(request: Request[Any, Any, Any]) -> Recommender:
+    """Return the open engine; raise `NotReady` until the store is open."""
+    return room_of(request).host.engine
+
+
+async def durable(write: Callable[[], Future[T]], size: int = 1) -> T:
+    """Call `write`, which checks and queues `size` records, and wait until they are durable.
+
+    A client that goes away ends its handler. The wait is shielded from that: the log's writer
+    resolves the future, and must not find it cancelled.
+    """
+    future = write() if size <= CHECKED_AT_ONCE else await asyncio.to_thread(write)
+    return await asyncio.shield(asyncio.wrap_future(future))

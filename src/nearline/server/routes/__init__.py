@@ -1,0 +1,33 @@
+"""The routes, one file for each thing they are about."""
+
+from nearline.server.routes.events import store_events
+from nearline.server.routes.health import docs, livez, metrics, openapi, readyz
+from nearline.server.routes.items import (
+    change_item,
+    delete_item,
+    get_item,
+    put_item,
+    put_items,
+    similar_items,
+)
+from nearline.server.routes.recommendations import explain, rank, recommend, recommend_session
+from nearline.server.routes.users import forget_user, get_user
+
+OPERATIONS = [livez, readyz, metrics, openapi, docs]
+V1 = [
+    store_events,
+    recommend,
+    recommend_session,
+    rank,
+    explain,
+    similar_items,
+    put_items,
+    put_item,
+    get_item,
+    change_item,
+    delete_item,
+    get_user,
+    forget_user,
+]
+
+__all__ = ["OPERATIONS", "V1"]

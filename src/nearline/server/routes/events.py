@@ -1,0 +1,47 @@
+"""Events: `POST /v1/events`."""
+
+from typing import Annotated
+
+from litestar import post
+from litestar.openapi.spec import Example
+from litestar.params import Body
+
+from nearline.schema import check_event
+from nearline.server.bodies import EventIn, Stored, StrictRequest, at_most, convert_each
+from nearline.server.room import durable, room_of
+
+_EXAMPLES = [
+    Example(
+        summary="one event",
+        value={"user_id": "u1", "item_id": "i9", "event": "purchase", "event_id": "order-17"},
+    ),
+    Example(
+        summary="a list, taken whole or refused whole",
+        value=[
+            {"user_id": "u1", "item_id": "i9", "timestamp": "2026-01-31T12:00:00Z"},
+            {"user_id": "u2", "item_id": "i3", "event": "rating", "value": 4.5},
+        ],
+    ),
+]
+
+
+@post("/events", status_code=200, tags=["events"])
+async def store_events(
+    request: StrictRequest,
+    data: Annotated[
+        EventIn | list[EventIn], Body(description="One event or a list.", examples=_EXAMPLES)
+    ],
+) -> Stored:
+    """Store events; the answer comes once they are durable, and the next read sees them."""
+    room = room_of(request)
+    engine = room.host.engine
+    now = engine.now()
+    if isinstance(data, EventIn):
+        # Checked here too: the engine would give the position of an event that is in no list.
+        events = [check_event(data.event_at(now), now=now)]
+    else:
+        at_most(len(data), room.limits.list_length, "body")
+        events = convert_each(data, lambda event: event.event_at(now))
+    stored = Stored.of(await durable(lambda: engine.append_events(events), len(events)))
+    room.metrics.appended(stored)
+    return stored

@@ -1,0 +1,106 @@
+"""The catalogue, and neighbours of an item."""
+
+from typing import Annotated
+
+import msgspec
+from litestar import delete, get, patch, post, put
+from litestar.openapi.spec import Example
+from litestar.params import Body, PathParameter, QueryParameter
+
+from nearline.errors import InvalidInput
+from nearline.schema import MAX_K, check_item
+from nearline.server.bodies import (
+    ItemChanges,
+    ItemIn,
+    ItemOut,
+    ScoredItems,
+    Stored,
+    StrictRequest,
+    at_most,
+    convert_each,
+)
+from nearline.server.paths import path_id
+from nearline.server.room import durable, engine_of, room_of
+
+ItemId = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
+
+_ENTRY: dict[str, object] = {
+    "title": "Wooden train",
+    "text": "Beech, twelve wagons, from three years on",
+    "categories": ["toys"],
+    "attributes": {"price": 24.9, "colours": ["red", "blue"]},
+}
+_ONE = [Example(summary="an entry", value=_ENTRY)]
+_MANY = [Example(summary="a list", value=[{"item_id": "i77", **_ENTRY}])]
+_CHANGE = [Example(summary="hide the item", value={"available": False})]
+
+
+@get("/items/{item_id:str}/similar", tags=["items"])
+async def similar_items(
+    request: StrictRequest,
+    item_id: ItemId,
+    k: Annotated[int, QueryParameter(ge=1, le=MAX_K, description="Length of the list.")] = 10,
+) -> ScoredItems:
+    """Return the nearest neighbours of an item, best first."""
+    return ScoredItems(items=engine_of(request).similar(path_id(item_id, "item_id"), k))
+
+
+@post("/items", status_code=200, tags=["items"])
+async def put_items(
+    request: StrictRequest,
+    data: Annotated[list[ItemIn], Body(description="Entries with their ids.", examples=_MANY)],
+) -> Stored:
+    """Store catalogue entries, all or none; each replaces the entry before it."""
+    room = room_of(request)
+    engine = room.host.engine
+    at_most(len(data), room.limits.list_length, "body")
+    now = engine.now()
+    items = convert_each(data, lambda entry: entry.item_at(entry.item_id, now))
+    return Stored.of(await durable(lambda: engine.put_items(items), len(items)))
+
+
+@put("/items/{item_id:str}", status_code=200, tags=["items"])
+async def put_item(
+    request: StrictRequest,
+    item_id: ItemId,
+    data: Annotated[ItemIn, Body(description="The whole entry.", examples=_ONE)],
+) -> Stored:
+    """Store a catalogue entry; it replaces the one before it and is recommendable at once."""
+    engine = engine_of(request)
+    now = engine.now()
+    item = check_item(data.item_at(path_id(item_id, "item_id"), now), now=now)
+    if data.item_id not in (None, item.item_id):
+        raise InvalidInput(
+            f"item_id is {data.item_id!r:.100} in the body and another in the path; "
+            "leave it out of the body",
+            field="item_id",
+        )
+    return Stored.of(await durable(lambda: engine.put_items([item])))
+
+
+@get("/items/{item_id:str}", tags=["items"])
+async def get_item(request: StrictRequest, item_id: ItemId) -> ItemOut:
+    """Return the catalogue entry of an item."""
+    item = engine_of(request).item(path_id(item_id, "item_id"))
+    return ItemOut(**msgspec.structs.asdict(item))
+
+
+@patch("/items/{item_id:str}", tags=["items"])
+async def change_item(
+    request: StrictRequest,
+    item_id: ItemId,
+    data: Annotated[ItemChanges, Body(description="The fields to replace.", examples=_CHANGE)],
+) -> Stored:
+    """Replace some fields of a catalogue entry; ``available: false`` hides it at once."""
+    engine = engine_of(request)
+    item_id = path_id(item_id, "item_id")
+    changes = data.changes_at(engine.now())
+    return Stored.of(await durable(lambda: engine.patch_item(item_id, changes)))
+
+
+@delete("/items/{item_id:str}", status_code=200, tags=["items"])
+async def delete_item(request: StrictRequest, item_id: ItemId) -> Stored:
+    """Delete an item; no answer holds it from then on, until it is put back."""
+    engine = engine_of(request)
+    item_id = path_id(item_id, "item_id")
+    return Stored.of(await durable(lambda: engine.delete_item(item_id)))

@@ -1,0 +1,27 @@
+"""Users: what is known of one, and forgetting it."""
+
+from typing import Annotated
+
+from litestar import delete, get
+from litestar.params import PathParameter
+
+from nearline.schema import UserSummary
+from nearline.server.bodies import Forgotten, StrictRequest
+from nearline.server.paths import path_id
+from nearline.server.room import durable, engine_of
+
+UserId = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
+
+
+@get("/users/{user_id:str}", tags=["users"])
+async def get_user(request: StrictRequest, user_id: UserId) -> UserSummary:
+    """Return the user's history as it is used, most recent event first."""
+    return engine_of(request).user(path_id(user_id, "user_id"))
+
+
+@delete("/users/{user_id:str}", status_code=200, tags=["users"])
+async def forget_user(request: StrictRequest, user_id: UserId) -> Forgotten:
+    """Erase every event of the user; an unknown user has none, which is no error."""
+    engine = engine_of(request)
+    user_id = path_id(user_id, "user_id")
+    return Forgotten(erased=await durable(lambda: engine.forget(user_id)))

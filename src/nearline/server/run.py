@@ -1,0 +1,143 @@
+"""Runs the HTTP API on granian: one process, which owns the store."""
+
+import asyncio
+import ipaddress
+import signal
+import socket
+from collections.abc import Callable
+
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+from nearline.engine import Recommender
+from nearline.errors import InvalidInput
+from nearline.server.app import create_app
+from nearline.server.gateway import Gateway
+from nearline.server.limits import Limits
+
+# Connections that may wait for the event loop; what comes on top waits in the kernel's queue.
+BACKPRESSURE = 1_024
+POLL_SECONDS = 0.02
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def serve(
+    open_engine: Callable[[], Recommender],
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    *,
+    api_key: str | None = None,
+    limits: Limits | None = None,
+    announce: Callable[[str], None] = print,
+    drain_seconds: float = 30.0,
+) -> None:
+    """Serve until SIGTERM or SIGINT; then finish what is in flight, close the store and return.
+
+    Parameters
+    ----------
+    open_engine : callable
+        Opens the store; called once, in a thread, while the server already answers ``/livez``.
+    host : str
+        An IP address or ``localhost``; others than loopback need an `api_key`.
+    port : int
+        1 to 65535.
+    api_key : str or None
+        Key that requests must carry.
+    announce : callable
+        Told the address once the server listens on it.
+    drain_seconds : float
+        How long to wait at the end for requests in flight.
+
+    Raises
+    ------
+    InvalidInput
+        If the address cannot be used, or is open to others and there is no key.
+    Exception
+        Whatever `open_engine` raised: without a store there is nothing to serve.
+    """
+    address = check_address(host, port, api_key)
+    app = create_app(open_engine, limits, api_key=api_key)
+    asyncio.run(_serve(app, address, port, announce, drain_seconds))
+    if app.host.failure is not None:
+        raise app.host.failure
+
+
+def check_address(host: str, port: int, api_key: str | None) -> str:
+    """Return the IP address to bind to, if the server may and can."""
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        raise InvalidInput(
+            f"host is {host!r}; it must be an IP address or 'localhost'", field="host"
+        ) from None
+    if not address.is_loopback and api_key is None:
+        raise InvalidInput(
+            f"host is {host}, which others can reach, and there is no API key; "
+            "give an API key or serve on 127.0.0.1",
+            field="host",
+        )
+    if not 1 <= port <= 65_535:
+        raise InvalidInput(f"port is {port}; it must be 1 to 65535", field="port")
+    # Asked first without sharing: the server itself would share the port with whoever listens.
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((str(address), port))
+        except OSError as error:
+            raise InvalidInput(
+                f"port {port} of {host} cannot be used ({error.strerror}); give another port",
+                field="port",
+            ) from None
+    return str(address)
+
+
+async def _serve(
+    app: Gateway, address: str, port: int, announce: Callable[[str], None], drain_seconds: float
+) -> None:
+    server = Server(
+        app,
+        address=address,
+        port=port,
+        interface=Interfaces.ASGI,
+        backlog=BACKPRESSURE,
+        backpressure=BACKPRESSURE,
+        websockets=False,
+        log_enabled=False,
+    )
+    stopping = asyncio.Event()
+    app.host.on_failure = stopping.set
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, stopping.set)
+    serving = asyncio.create_task(server.serve())
+    announcing = asyncio.create_task(_announce(address, port, announce))
+    waiting = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        ended_by_itself = serving.done()
+        server.stop()  # type: ignore[no-untyped-call]
+        await asyncio.wait_for(serving, drain_seconds)
+        if ended_by_itself:
+            raise RuntimeError("the HTTP server stopped by itself; see the lines above")
+    except TimeoutError:
+        app.log.write("warning", "requests still in flight were given up", seconds=drain_seconds)
+    finally:
+        announcing.cancel()
+        waiting.cancel()
+        await app.host.close()
+
+
+async def _announce(address: str, port: int, announce: Callable[[str], None]) -> None:
+    """Tell the address once a connection to it succeeds."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(address, port)
+        except OSError:
+            await asyncio.sleep(POLL_SECONDS)
+        else:
+            writer.close()
+            await writer.wait_closed()
+            break
+    shown = f"[{address}]" if ":" in address else address
+    announce(f"Listening on http://{shown}:{port}")
