@@ -15,6 +15,10 @@ HISTORIES = Histories.from_rows([[0], [1], [0, 1], [2]])
 TRUTH = Histories.from_rows([[1], [0, 3], [], [3]])
 
 
+def generator() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
 class MostPopular:
     """Items in order of popularity (their index order in `COUNTS`)."""
 
@@ -28,7 +32,7 @@ class MostPopular:
 
 
 def report(k: int = 2) -> Report:
-    return evaluate(MostPopular(), HISTORIES, TRUTH, k=k, popularity=COUNTS)
+    return evaluate(MostPopular(), HISTORIES, TRUTH, k=k, popularity=COUNTS, rng=generator())
 
 
 def test_worked_example() -> None:
@@ -47,7 +51,9 @@ def test_worked_example() -> None:
 
 
 def test_seen_items_count_where_they_are_not_masked() -> None:
-    got = evaluate(MostPopular(), HISTORIES, TRUTH, k=2, popularity=COUNTS, exclude_seen=False)
+    got = evaluate(
+        MostPopular(), HISTORIES, TRUTH, k=2, popularity=COUNTS, rng=generator(), exclude_seen=False
+    )
     assert got.per_user["mrr@2"].tolist() == [0.5, 1.0, 0.0]  # every list is 0, 1
 
 
@@ -69,6 +75,7 @@ def test_a_callable_will_do_and_blocks_change_nothing() -> None:
         TRUTH,
         k=2,
         popularity=COUNTS,
+        rng=generator(),
         block=2,
         progress=lambda done, total, what: asked.append((done, total, what)),
     )
@@ -77,7 +84,9 @@ def test_a_callable_will_do_and_blocks_change_nothing() -> None:
 
 
 def test_diversity_where_features_are_given() -> None:
-    got = evaluate(MostPopular(), HISTORIES, TRUTH, k=2, popularity=COUNTS, features=np.eye(4))
+    got = evaluate(
+        MostPopular(), HISTORIES, TRUTH, k=2, popularity=COUNTS, rng=generator(), features=np.eye(4)
+    )
     assert got.means["diversity@2"] == 1.0
 
 
@@ -88,7 +97,7 @@ def test_empty_lists_miss_everything_and_have_no_novelty() -> None:
             np.zeros((len(histories), 1), dtype=np.float32),
         )
 
-    got = evaluate(nothing, HISTORIES, TRUTH, k=5, popularity=COUNTS)
+    got = evaluate(nothing, HISTORIES, TRUTH, k=5, popularity=COUNTS, rng=generator())
     assert got.means["ndcg@5"] == 0.0
     assert got.means["coverage@5"] == 0.0
     assert "novelty@5" not in got.means
@@ -110,15 +119,21 @@ def fixed(*rows: list[int]) -> Ranking:
 )
 def test_a_model_is_held_to_its_contract(answer: Ranking, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        evaluate(lambda _: answer, HISTORIES, TRUTH, k=2, popularity=COUNTS)
+        evaluate(lambda _: answer, HISTORIES, TRUTH, k=2, popularity=COUNTS, rng=generator())
 
 
 def test_nobody_to_evaluate() -> None:
     empty = Histories.from_rows([[], [], [], []])
     with pytest.raises(InvalidInput, match="none of 4 users"):
-        evaluate(MostPopular(), HISTORIES, empty, popularity=COUNTS)
+        evaluate(MostPopular(), HISTORIES, empty, popularity=COUNTS, rng=generator())
     with pytest.raises(InvalidInput, match="4 histories and 1 rows"):
-        evaluate(MostPopular(), HISTORIES, TRUTH.select(np.array([0])), popularity=COUNTS)
+        evaluate(
+            MostPopular(),
+            HISTORIES,
+            TRUTH.select(np.array([0])),
+            popularity=COUNTS,
+            rng=generator(),
+        )
 
 
 def test_as_dict_is_json() -> None:
@@ -130,23 +145,24 @@ def test_as_dict_is_json() -> None:
 
 
 def test_compare_is_zero_against_itself_and_refuses_other_users() -> None:
-    assert compare(report(), report())["ndcg@2"] == (0.0, 0.0, 0.0)
+    assert compare(report(), report(), generator())["ndcg@2"] == (0.0, 0.0, 0.0)
     with pytest.raises(InvalidInput, match="3 users at k=2 and 3 users at k=3"):
-        compare(report(), report(k=3))
+        compare(report(), report(k=3), generator())
     other = evaluate(
         MostPopular(),
         HISTORIES,
         Histories.from_rows([[1], [], [2], [3]]),
         k=2,
         popularity=COUNTS,
+        rng=generator(),
     )
     with pytest.raises(InvalidInput, match="the same users"):
-        compare(report(), other)
+        compare(report(), other, generator())
 
 
 def test_table() -> None:
     with_features = evaluate(
-        MostPopular(), HISTORIES, TRUTH, k=2, popularity=COUNTS, features=np.eye(4)
+        MostPopular(), HISTORIES, TRUTH, k=2, popularity=COUNTS, rng=generator(), features=np.eye(4)
     )
     header, plain, rich = table({"popular": report(), "same": with_features})
     assert header[:3] == ["model", "users", "ndcg@2"]

@@ -105,7 +105,7 @@ def evaluate(
     popularity: NDArray[np.integer],
     features: Features | None = None,
     exclude_seen: bool = True,
-    seed: int = 0,
+    rng: np.random.Generator,
     block: int = 1024,
     progress: Progress = no_progress,
 ) -> Report:
@@ -124,8 +124,8 @@ def evaluate(
         Interactions of each item in training; its length is the size of the catalogue.
     features : float [n_items, d], dense or CSR, or None
         Vectors to measure the diversity of lists with.
-    seed : int
-        Seed of the bootstrap.
+    rng : Generator
+        Draws for the bootstrap; the same state gives the same intervals.
     block : int
         Users asked for at a time.
     progress : callable
@@ -169,7 +169,7 @@ def evaluate(
         n_skipped=n_skipped,
         exclude_seen=exclude_seen,
         means=means,
-        intervals=mean_intervals(per_user, np.random.default_rng(seed)),
+        intervals=mean_intervals(per_user, rng),
         users=users,
         per_user=per_user,
     )
@@ -178,8 +178,8 @@ def evaluate(
 def compare(
     first: Report,
     second: Report,
+    rng: np.random.Generator,
     *,
-    seed: int = 0,
     level: float = LEVEL,
     resamples: int = RESAMPLES,
 ) -> dict[str, Difference]:
@@ -189,7 +189,6 @@ def compare(
             f"the reports are over {first.n_users} users at k={first.k} and "
             f"{second.n_users} users at k={second.k}; evaluate both on the same users and k"
         )
-    rng = np.random.default_rng(seed)
     return paired_differences(
         first.per_user, second.per_user, rng, level=level, resamples=resamples
     )

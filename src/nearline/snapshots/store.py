@@ -1,0 +1,295 @@
+"""Snapshots in a folder: written whole or not at all, checked when loaded, promoted apart.
+
+snapshots/PROMOTED                    ids that were promoted, oldest first; the last serves
+snapshots/<id>/manifest.json
+snapshots/<id>/arrays.safetensors
+snapshots/.writing-*                  being written or removed, or left by a crash: ignored
+"""
+
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from nearline.errors import Damaged, DataNotFound, InvalidInput, NotTrained
+from nearline.snapshots import item_ids as ids
+from nearline.snapshots.arrays import Array, describe, map_arrays, write_arrays
+from nearline.snapshots.manifest import (
+    ID_PATTERN,
+    MAX_MANIFEST_BYTES,
+    Manifest,
+    decode,
+    encode,
+    stored_arrays,
+)
+
+logger = logging.getLogger(__name__)
+
+PROMOTED = "PROMOTED"
+MANIFEST = "manifest.json"
+ARRAYS = "arrays.safetensors"
+TEMPORARY = ".writing-"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A loaded snapshot.
+
+    Attributes
+    ----------
+    manifest : Manifest
+    arrays : dict of str to array
+        Arrays of the model, memory-mapped and read-only.
+    item_ids : list of str
+        Item index to id, ``manifest.n_items`` of them.
+    """
+
+    manifest: Manifest
+    arrays: dict[str, Array]
+    item_ids: list[str]
+
+
+class SnapshotStore:
+    """Snapshots in `folder`, which the first write makes.
+
+    One writer at a time, which the lock of the log beside it sees to; any number of readers.
+
+    Attributes
+    ----------
+    problems : list of str
+        Why newer promoted snapshots were passed over the last time one was looked for; empty
+        where the newest is sound.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.problems: list[str] = []
+
+    def write(
+        self, manifest: Manifest, arrays: Mapping[str, Array], item_ids: Sequence[str]
+    ) -> None:
+        """Store what `build` described as `manifest`; nothing is done if it is there and sound.
+
+        On return it is durable. It does not serve before it is promoted.
+
+        Raises
+        ------
+        InvalidInput
+            The arrays or ids are not those of the manifest.
+        """
+        stored = stored_arrays(arrays, item_ids)
+        if {name: describe(array) for name, array in stored.items()} != manifest.arrays:
+            raise InvalidInput(
+                f"the arrays are not those that snapshot {manifest.id} was built from; "
+                "build a manifest from these",
+                field="arrays",
+            )
+        if self._is_sound(manifest.id):
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _sync(self.folder.parent)
+        with self._temporary() as temporary:
+            fresh, target = temporary / "fresh", self._path(manifest.id)
+            fresh.mkdir()
+            (fresh / MANIFEST).write_bytes(encode(manifest))
+            write_arrays(fresh / ARRAYS, stored)
+            for path in (fresh / MANIFEST, fresh / ARRAYS, fresh):
+                _sync(path)
+            if target.exists():
+                target.rename(temporary / "damaged")
+            fresh.rename(target)
+            _sync(self.folder)
+
+    def load(self, snapshot_id: str) -> Snapshot:
+        """Map a snapshot after checking every byte of it: O(bytes).
+
+        Raises
+        ------
+        InvalidInput
+            `snapshot_id` is not an id.
+        DataNotFound
+            There is no such snapshot.
+        Damaged
+            It is not what its id says; the message names the file and the array.
+        """
+        folder = self._path(snapshot_id)
+        if not folder.is_dir():
+            raise DataNotFound(
+                f"there is no snapshot {snapshot_id} in {self.folder}; "
+                "list what is there, or train again"
+            )
+        manifest = self._read_manifest(snapshot_id)
+        arrays = map_arrays(folder / ARRAYS, manifest.arrays)
+        if not {ids.BYTES, ids.STARTS} <= arrays.keys():
+            raise Damaged(f"snapshot {folder} has no item ids; use another snapshot or train again")
+        item_ids = ids.unpack(arrays, manifest.n_items)
+        own = {name: array for name, array in arrays.items() if not name.startswith(ids.PREFIX)}
+        return Snapshot(manifest, own, item_ids)
+
+    def promote(self, snapshot_id: str) -> Snapshot:
+        """Load a snapshot and make it the current one; errors are those of `load`.
+
+        Promoting the one that was promoted last changes nothing.
+        """
+        snapshot = self.load(snapshot_id)
+        history = self.promoted()
+        if history[-1:] != [snapshot_id]:
+            self._write_promoted([*history, snapshot_id])
+        return snapshot
+
+    def current(self) -> Snapshot | None:
+        """Load the newest promoted snapshot that is sound; None where there is none.
+
+        Damaged ones are passed over with a warning, and named in `problems`.
+        """
+        _, snapshot = next(self._sound(), (0, None))
+        return snapshot
+
+    def rollback(self) -> Snapshot:
+        """Make the sound snapshot that was promoted before the current one current again.
+
+        Raises
+        ------
+        NotTrained
+            There is no earlier one.
+        """
+        current = None
+        for place, snapshot in self._sound():
+            current = current or snapshot.manifest.id
+            if snapshot.manifest.id != current:
+                self._write_promoted(self.promoted()[: place + 1])
+                return snapshot
+        raise NotTrained(
+            f"no sound snapshot in {self.folder} was promoted before the current one; "
+            "train again instead"
+        )
+
+    def promoted(self) -> list[str]:
+        """Ids that were promoted, oldest first; what a rollback undid is not among them."""
+        try:
+            lines = (self.folder / PROMOTED).read_text("ascii", errors="replace").split("\n")
+        except FileNotFoundError:
+            return []
+        return [line for line in lines if re.search(ID_PATTERN, line)]
+
+    def manifests(self) -> list[Manifest]:
+        """Manifests of all snapshots, promoted or not, by offset; arrays are not checked."""
+        found = []
+        for snapshot_id in self._stored_ids():
+            try:
+                found.append(self._read_manifest(snapshot_id))
+            except Damaged as error:
+                logger.warning("snapshot %s is not listed: %s", snapshot_id, error)
+        return sorted(found, key=lambda manifest: (manifest.offset, manifest.id))
+
+    def prune(self, keep: int) -> list[str]:
+        """Remove all but the `keep` newest promoted snapshots that are sound; give the ids removed.
+
+        Those never promoted and what crashes left go too. Where no promoted snapshot is sound,
+        nothing is removed.
+        """
+        if keep < 1:
+            raise InvalidInput(f"keep is {keep}; it must be at least 1", field="keep")
+        kept: set[str] = set()
+        for _, snapshot in self._sound():
+            kept.add(snapshot.manifest.id)
+            if len(kept) == keep:
+                break
+        if not kept:
+            return []
+        # The history first: it must never lead to what is gone.
+        self._write_promoted([entry for entry in self.promoted() if entry in kept])
+        removed = [entry for entry in self._stored_ids() if entry not in kept]
+        with self._temporary() as temporary:
+            for snapshot_id in removed:
+                self._path(snapshot_id).rename(temporary / snapshot_id)
+        for left in self.folder.glob(f"{TEMPORARY}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        return removed
+
+    def _sound(self) -> Iterator[tuple[int, Snapshot]]:
+        """Yield promoted snapshots that load, newest first, with their place in the history."""
+        self.problems = []
+        history = self.promoted()
+        for place in reversed(range(len(history))):
+            try:
+                snapshot = self.load(history[place])
+            except (Damaged, DataNotFound) as error:
+                logger.warning("snapshot %s is passed over: %s", history[place], error)
+                self.problems.append(str(error))
+            else:
+                yield place, snapshot
+
+    def _is_sound(self, snapshot_id: str) -> bool:
+        try:
+            self.load(snapshot_id)
+        except DataNotFound:
+            return False
+        except Damaged as error:
+            logger.warning("snapshot %s is written again: %s", snapshot_id, error)
+            return False
+        return True
+
+    def _read_manifest(self, snapshot_id: str) -> Manifest:
+        path = self._path(snapshot_id) / MANIFEST
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAX_MANIFEST_BYTES + 1)
+        except OSError as error:
+            raise Damaged(
+                f"manifest {path} cannot be read ({error}); use another snapshot or train again"
+            ) from error
+        if len(data) > MAX_MANIFEST_BYTES:
+            raise Damaged(f"manifest {path} has more than {MAX_MANIFEST_BYTES:,} bytes")
+        manifest = decode(data, path)
+        if manifest.id != snapshot_id:
+            raise Damaged(f"manifest {path} is that of snapshot {manifest.id}; move it back")
+        return manifest
+
+    def _stored_ids(self) -> list[str]:
+        if not self.folder.is_dir():
+            return []
+        return sorted(
+            path.name
+            for path in self.folder.iterdir()
+            if re.search(ID_PATTERN, path.name) and path.is_dir()
+        )
+
+    def _path(self, snapshot_id: str) -> Path:
+        # Checked here, so that no id ever leads out of the folder.
+        if not re.search(ID_PATTERN, snapshot_id):
+            raise InvalidInput(
+                f"snapshot id {snapshot_id!r:.60} is not one; ids have 16 hex digits",
+                field="snapshot_id",
+            )
+        return self.folder / snapshot_id
+
+    def _write_promoted(self, history: Sequence[str]) -> None:
+        # One fixed name: what a crash leaves behind is overwritten by the next promotion.
+        fresh = self.folder / f".{PROMOTED}.tmp"
+        fresh.write_text("".join(f"{entry}\n" for entry in history), "ascii")
+        _sync(fresh)
+        fresh.replace(self.folder / PROMOTED)
+        _sync(self.folder)
+
+    @contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        """Give a folder inside `folder` that is removed in the end with all it holds."""
+        with tempfile.TemporaryDirectory(
+            prefix=TEMPORARY, dir=self.folder, ignore_cleanup_errors=True
+        ) as name:
+            yield Path(name)
+
+
+def _sync(path: Path) -> None:
+    """Make a file, or the names in a folder, durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
