@@ -1,1 +1,56 @@
 """From files and frames to interactions, and from interactions to arrays."""
+
+from nearline.data.build import Weight, histories_for, make_dataset, same_weight
+from nearline.data.cleaning import CleaningConfig, clean
+from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.data.events import event_ids, to_events
+from nearline.data.from_log import dataset_from_log
+from nearline.data.interactions import read_interactions
+from nearline.data.items import read_items
+from nearline.data.public import PublicDataset, load_dataset, synthetic_shop
+from nearline.data.report import CleaningReport
+from nearline.data.sources import read_table, to_frame
+from nearline.data.splits import (
+    Split,
+    cold_items,
+    cold_users,
+    hold_out,
+    leave_one_out,
+    random_split,
+    stratified_split,
+    time_split,
+    user_time_split,
+)
+
+__all__ = [
+    "CleaningConfig",
+    "CleaningReport",
+    "Dataset",
+    "FloatArray",
+    "Histories",
+    "IntArray",
+    "PublicDataset",
+    "Split",
+    "Weight",
+    "clean",
+    "cold_items",
+    "cold_users",
+    "dataset_from_log",
+    "event_ids",
+    "histories_for",
+    "hold_out",
+    "leave_one_out",
+    "load_dataset",
+    "make_dataset",
+    "random_split",
+    "read_interactions",
+    "read_items",
+    "read_table",
+    "same_weight",
+    "stratified_split",
+    "synthetic_shop",
+    "time_split",
+    "to_events",
+    "to_frame",
+    "user_time_split",
+]

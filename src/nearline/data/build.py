@@ -1,0 +1,151 @@
+"""Tables and catalogues to datasets: ids become dense indices."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from nearline.data.dataset import Dataset, FloatArray, Histories
+from nearline.schema import Item
+
+# Kind of event to its weight.
+Weight = Callable[[str], float]
+
+
+def same_weight(_event: str) -> float:
+    """Weight 1 for every kind of event."""
+    return 1.0
+
+
+def make_dataset(
+    table: pa.Table, items: Iterable[Item] | None = None, weight: Weight = same_weight
+) -> Dataset:
+    """Turn canonical interactions and a catalogue into arrays.
+
+    Indices follow first appearance: users and items in the order of the table, then the items of
+    the catalogue that have no interaction. Of two entries for one item the last holds. Inside a
+    user rows are sorted by time, and rows of one time keep their order.
+
+    O(n log n) in the number of rows.
+    """
+    users = table["user_id"].combine_chunks().dictionary_encode()
+    found = table["item_id"].combine_chunks().dictionary_encode()
+    return assemble(
+        users.dictionary.to_pylist(),
+        found.dictionary.to_pylist(),
+        {item.item_id: item for item in items or ()},
+        users=users.indices.to_numpy(),
+        items=found.indices.to_numpy(),
+        times=_floats(table["timestamp"]),
+        weights=_weights(table["event"], weight),
+        values=_floats(table["value"]),
+    )
+
+
+def histories_for(
+    item_ids: Sequence[str],
+    table: pa.Table,
+    user_ids: Sequence[str],
+    weight: Weight = same_weight,
+) -> Histories:
+    """Map interactions onto an existing vocabulary, one row for each of `user_ids`.
+
+    Users that are not asked for and items that `item_ids` does not hold are left out; a user
+    without interactions gets an empty row, a user asked for twice gets the same row twice.
+    """
+    distinct = {user: row for row, user in enumerate(dict.fromkeys(user_ids))}
+    users = pc.index_in(table["user_id"], value_set=pa.array(distinct, pa.string()))
+    items = pc.index_in(table["item_id"], value_set=pa.array(item_ids, pa.string()))
+    known = pc.and_(pc.is_valid(users), pc.is_valid(items))
+    histories, _ = _sort(
+        len(distinct),
+        users=users.filter(known).to_numpy(),
+        items=items.filter(known).to_numpy(),
+        times=_floats(table["timestamp"].filter(known)),
+        weights=_weights(table["event"].filter(known), weight),
+    )
+    if len(distinct) == len(user_ids):
+        return histories
+    return histories.select(np.array([distinct[user] for user in user_ids]))
+
+
+def assemble(
+    user_ids: list[str],
+    item_ids: list[str],
+    catalogue: Mapping[str, Item],
+    *,
+    values: NDArray[np.float64],
+    **columns: NDArray[Any],
+) -> Dataset:
+    """Sort interactions given as arrays and join them with the catalogue."""
+    histories, order = _sort(len(user_ids), **columns)
+    known = set(item_ids)
+    item_ids = item_ids + [item_id for item_id in catalogue if item_id not in known]
+    entries = [catalogue.get(item_id) for item_id in item_ids]
+    texts = [entry.content if entry else "" for entry in entries]
+    categories = [list(entry.categories) if entry else [] for entry in entries]
+    return Dataset(
+        user_ids,
+        item_ids,
+        histories,
+        values[order].astype(np.float32),
+        texts=texts if any(texts) else None,
+        categories=categories if any(categories) else None,
+        vectors=_vectors(entries),
+    )
+
+
+def _sort(
+    n_users: int,
+    *,
+    users: NDArray[np.int32],
+    items: NDArray[np.int32],
+    times: NDArray[np.float64],
+    weights: NDArray[np.float64],
+) -> tuple[Histories, NDArray[np.intp]]:
+    order = np.lexsort((times, users))  # stable: rows of one time keep their order
+    counts = np.bincount(users, minlength=n_users)
+    indptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    return (
+        Histories(
+            indptr,
+            items[order].astype(np.int32),
+            weights[order].astype(np.float32),
+            times[order].astype(np.float64),
+        ),
+        order,
+    )
+
+
+def _vectors(entries: Sequence[Item | None]) -> dict[str, FloatArray]:
+    """Stack the vectors of each name; one of an unusual length counts as missing."""
+    names = dict.fromkeys(name for entry in entries if entry for name in entry.vectors)
+    stacked = {}
+    for name in names:
+        given = [
+            (row, entry.vectors[name])
+            for row, entry in enumerate(entries)
+            if entry and name in entry.vectors
+        ]
+        length = Counter(len(vector) for _, vector in given).most_common(1)[0][0]
+        stacked[name] = np.zeros((len(entries), length), dtype=np.float32)
+        for row, vector in given:
+            if len(vector) == length:
+                stacked[name][row] = vector
+    return stacked
+
+
+def _floats(column: Any) -> NDArray[np.float64]:
+    numbers: NDArray[np.float64] = column.to_numpy()  # null becomes NaN
+    return numbers
+
+
+def _weights(column: Any, weight: Weight) -> NDArray[np.float64]:
+    kinds = column.combine_chunks().dictionary_encode()
+    of_kind = np.array([weight(kind) for kind in kinds.dictionary.to_pylist()], dtype=np.float64)
+    codes: NDArray[np.int32] = kinds.indices.to_numpy()
+    return of_kind[codes]

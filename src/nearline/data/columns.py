@@ -1,0 +1,192 @@
+"""Columns as they come, to columns as they are needed: names, ids, times, numbers."""
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nearline.errors import InvalidInput
+
+# Names seen in other tables, to guess what a column is: only for the wording of an error.
+_ALIASES = {
+    "user_id": ("user", "uid", "customer", "customerid", "visitorid", "session", "sessionid"),
+    "item_id": ("item", "iid", "product", "productid", "movieid", "sku", "asin", "article"),
+    "timestamp": ("time", "ts", "date", "datetime", "createdat", "position"),
+    "event": ("action", "eventtype", "type", "kind"),
+    "value": ("rating", "score", "amount", "quantity", "price"),
+}
+# Floats hold every whole number up to here; beyond it an id may have lost digits.
+_LAST_EXACT = 2.0**53
+_UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+
+
+def name_columns(
+    found: Collection[str],
+    columns: Mapping[str, str] | None,
+    *,
+    required: Collection[str],
+    optional: Collection[str],
+) -> dict[str, str]:
+    """Decide which column holds which field: field name to column name.
+
+    Raises
+    ------
+    InvalidInput
+        `columns` names a field or a column that does not exist, or a required field is missing.
+    """
+    columns = dict(columns or {})
+    fields = [*required, *optional]
+    for field, name in columns.items():
+        if field not in fields:
+            raise InvalidInput(
+                f"columns={{{field!r}: {name!r}}} names no field; fields are {_listed(fields)}. "
+                "The field stands on the left, your column on the right",
+                field="columns",
+            )
+        if name not in found:
+            near = difflib.get_close_matches(name, list(found), n=1)
+            raise InvalidInput(
+                f"columns={{{field!r}: {name!r}}} names a column that is not there; the table "
+                f"has {_listed(found)}" + (f". Did you mean {near[0]!r}?" if near else ""),
+                field="columns",
+            )
+    named = {field: columns.get(field, field) for field in fields}
+    missing = [field for field in required if named[field] not in found]
+    if missing:
+        raise InvalidInput(_missing_help(missing, found), field=missing[0])
+    return {field: name for field, name in named.items() if name in found}
+
+
+def to_ids(column: Any, name: str) -> Any:
+    """Text of each id (null where missing): whole numbers in their decimal form.
+
+    pandas turns a column of whole numbers with gaps into floats, so 7.0 becomes "7".
+    """
+    kind = column.type
+    if pa.types.is_string(kind):
+        return column
+    if pa.types.is_integer(kind) or pa.types.is_null(kind):
+        return column.cast(pa.string())
+    if pa.types.is_floating(kind):
+        numbers = column.cast(pa.float64())
+        numbers = pc.if_else(pc.is_finite(numbers), numbers, None)
+        odd = pc.or_(
+            pc.not_equal(pc.floor(numbers), numbers),
+            pc.greater(pc.abs(numbers), _LAST_EXACT),
+        )
+        if pc.any(odd).as_py():
+            value = numbers.filter(odd)[0].as_py()
+            raise InvalidInput(
+                f"{name} holds the number {value!r}; an id is text or a whole number of at most "
+                "2^53 (beyond it a float loses digits). Read this column as text",
+                field=name,
+            )
+        return numbers.cast(pa.int64()).cast(pa.string())
+    raise InvalidInput(
+        f"{name} is of type {kind}; an id is text or a whole number. Convert this column",
+        field=name,
+    )
+
+
+def to_seconds(column: Any, name: str) -> Any:
+    """Unix seconds of each time as float64: null where missing, NaN where it is no time.
+
+    Takes datetimes and dates (without a zone: UTC), Unix seconds, and text with either RFC 3339
+    or Unix seconds.
+    """
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        ticks = column.cast(pa.int64()).cast(pa.float64(), safe=False)
+        return pc.divide(ticks, _UNITS[kind.unit])
+    if pa.types.is_date(kind):
+        return to_seconds(column.cast(pa.timestamp("ms")), name)
+    if pa.types.is_string(kind):
+        for zone in ("UTC", None):
+            try:
+                return to_seconds(column.cast(pa.timestamp("us", zone)), name)
+            except pa.ArrowInvalid:
+                continue  # not all of it is like that: try the next, slower reading
+    return _to_numbers(column, name, _parse_moment, "a datetime, Unix seconds or RFC 3339 text")
+
+
+def to_numbers(column: Any, name: str) -> Any:
+    """Each value as float64: null where missing, NaN where it is no number."""
+    return _to_numbers(column, name, float, "a number")
+
+
+def _to_numbers(column: Any, name: str, parse: Callable[[str], float], allowed: str) -> Any:
+    kind = column.type
+    if pa.types.is_string(kind):
+        return _parse_text(column, name, parse, allowed)
+    if (
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_null(kind)
+    ):
+        return column.cast(pa.float64(), safe=False)
+    raise InvalidInput(f"{name} is of type {kind}; it must be {allowed}", field=name)
+
+
+def _parse_text(column: Any, name: str, parse: Callable[[str], float], allowed: str) -> Any:
+    column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+    try:
+        return column.cast(pa.float64())
+    except pa.ArrowInvalid:
+        pass  # not all of it is plain numbers: each distinct text is parsed by itself
+    codes = column.combine_chunks().dictionary_encode()
+    numbers = []
+    for text in codes.dictionary.to_pylist():
+        try:
+            numbers.append(parse(text))
+        except (ValueError, OverflowError):
+            numbers.append(float("nan"))
+    if all(number != number for number in numbers):
+        raise InvalidInput(
+            f"no {name} can be read, the first is {codes.dictionary[0].as_py()!r:.60}; "
+            f"it must be {allowed}",
+            field=name,
+        )
+    return pa.array(numbers, pa.float64()).take(codes.indices)
+
+
+def _parse_moment(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        moment = datetime.fromisoformat(text.strip())
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _missing_help(missing: Collection[str], found: Collection[str]) -> str:
+    guesses = {field: guess for field in missing if (guess := _guess(field, found))}
+    example = guesses or dict.fromkeys(missing, "your column")
+    hint = ""
+    if len(found) == 1 and (mark := re.search(r"[;|\t]", next(iter(found)))):
+        hint = (
+            f". The header looks separated by {mark.group()!r}: use read_table(path, "
+            f"separator={mark.group()!r}) and pass the table"
+        )
+    return (
+        f"{_listed(missing)} not found among the columns {_listed(found)}; rename, or map names "
+        f"with columns={example!r}{hint}"
+    )
+
+
+def _guess(field: str, found: Collection[str]) -> str | None:
+    simple = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in found}
+    for alias in (field.replace("_", ""), *_ALIASES.get(field, ())):
+        if alias in simple:
+            return simple[alias]
+    near = difflib.get_close_matches(field.replace("_", ""), list(simple), n=1, cutoff=0.7)
+    return simple[near[0]] if near else None
+
+
+def _listed(names: Collection[str]) -> str:
+    shown = [repr(name) for name in list(names)[:20]]
+    return ", ".join(shown) + (f" and {len(names) - 20} more" if len(names) > 20 else "")

@@ -1,0 +1,49 @@
+"""The log to a dataset: what training reads."""
+
+from array import array
+
+import numpy as np
+
+from nearline.data.build import Weight, assemble, same_weight
+from nearline.data.dataset import Dataset
+from nearline.log.base import Log
+from nearline.schema import Event, Item, ItemDeleted
+
+
+def dataset_from_log(log: Log, stop: int, weight: Weight = same_weight) -> Dataset:
+    """Turn the first `stop` records of a log into arrays, streaming.
+
+    Equals `make_dataset` of the same events and of the catalogue as it stands at `stop`: an item
+    that was deleted keeps its interactions and loses its words; erased events are gone.
+    """
+    user_index: dict[str, int] = {}
+    item_index: dict[str, int] = {}
+    catalogue: dict[str, Item] = {}
+    users, items = array("i"), array("i")
+    times, values, weights = array("d"), array("d"), array("d")
+    weight_of: dict[str, float] = {}
+    nothing = float("nan")
+    for _, record in log.read(0, stop):
+        if isinstance(record, Event):
+            users.append(user_index.setdefault(record.user_id, len(user_index)))
+            items.append(item_index.setdefault(record.item_id, len(item_index)))
+            times.append(record.timestamp)
+            values.append(nothing if record.value is None else record.value)
+            kind = record.event
+            if kind not in weight_of:
+                weight_of[kind] = weight(kind)
+            weights.append(weight_of[kind])
+        elif isinstance(record, Item):
+            catalogue[record.item_id] = record
+        elif isinstance(record, ItemDeleted):
+            catalogue.pop(record.item_id, None)
+    return assemble(
+        list(user_index),
+        list(item_index),
+        catalogue,
+        users=np.array(users, dtype=np.int32),
+        items=np.array(items, dtype=np.int32),
+        times=np.array(times),
+        weights=np.array(weights),
+        values=np.array(values),
+    )

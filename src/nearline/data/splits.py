@@ -1,0 +1,127 @@
+"""Divide interactions into a training and a test part.
+
+Every split chooses interactions by a boolean mask and keeps users and items as they are, so that
+indices mean the same on both sides and splits can follow each other: `leave_one_out` of the
+training part of `leave_one_out` gives the validation interactions of the strict protocol.
+A fraction is the share that goes to the test part.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.data.dataset import Dataset, Histories
+from nearline.errors import InvalidInput
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Two parts of a dataset.
+
+    Attributes
+    ----------
+    train : Dataset
+        All users and items, without the test interactions.
+    test : Histories
+        One row for each user (many may be empty): the interactions held out, oldest first.
+    """
+
+    train: Dataset
+    test: Histories
+
+
+def hold_out(data: Dataset, test: Mask) -> Split:
+    """Hold out the interactions where `test` [n_interactions] is true."""
+    return Split(data.take(~test), data.take(test).histories)
+
+
+def leave_one_out(data: Dataset) -> Split:
+    """Hold out the last interaction of each user who has at least two."""
+    indptr = data.histories.indptr
+    test = np.zeros(data.n_interactions, dtype=np.bool_)
+    test[indptr[1:][np.diff(indptr) > 1] - 1] = True
+    return hold_out(data, test)
+
+
+def random_split(data: Dataset, fraction: float, rng: np.random.Generator) -> Split:
+    """Hold out a fraction of all interactions, each as likely as the next."""
+    _check_fraction(fraction)
+    test = np.zeros(data.n_interactions, dtype=np.bool_)
+    test[rng.permutation(len(test))[: round(fraction * len(test))]] = True
+    return hold_out(data, test)
+
+
+def stratified_split(data: Dataset, fraction: float, rng: np.random.Generator) -> Split:
+    """Hold out a fraction of each user's interactions, chosen at random (75/25: 0.25).
+
+    A user with n interactions keeps ``round((1 - fraction) * n)``, halves rounded to even.
+    """
+    _check_fraction(fraction)
+    # Sorting by user first and a random key second shuffles each user's own places.
+    order = np.lexsort((rng.random(data.n_interactions), data.user_of_each()))
+    test = np.zeros(data.n_interactions, dtype=np.bool_)
+    test[order] = _last_of_each(data, fraction)
+    return hold_out(data, test)
+
+
+def user_time_split(data: Dataset, fraction: float) -> Split:
+    """Hold out the newest fraction of each user's interactions, rounded as in `stratified_split`.
+
+    No training interaction of a user is newer than one of that user's test interactions.
+    """
+    _check_fraction(fraction)
+    return hold_out(data, _last_of_each(data, fraction))
+
+
+def time_split(data: Dataset, fraction: float) -> Split:
+    """Hold out what came after one moment, so that about `fraction` of the interactions do.
+
+    Every training interaction is strictly older than every test interaction; where times are
+    equal the training part takes all of them.
+    """
+    _check_fraction(fraction)
+    times = data.histories.times
+    if len(times) == 0:
+        return hold_out(data, np.zeros(0, dtype=np.bool_))
+    moment = np.quantile(times, 1 - fraction, method="lower")
+    return hold_out(data, times > moment)
+
+
+def cold_items(data: Dataset, fraction: float, rng: np.random.Generator) -> Split:
+    """Hold out every interaction with a random fraction of the items that have any."""
+    chosen = _choose(np.unique(data.histories.items), fraction, rng)
+    return hold_out(data, np.isin(data.histories.items, chosen))
+
+
+def cold_users(data: Dataset, fraction: float, rng: np.random.Generator) -> Split:
+    """Hold out every interaction of a random fraction of the users who have any."""
+    users = data.user_of_each()
+    return hold_out(data, np.isin(users, _choose(np.unique(users), fraction, rng)))
+
+
+def _choose(
+    candidates: NDArray[np.int32], fraction: float, rng: np.random.Generator
+) -> NDArray[np.int32]:
+    _check_fraction(fraction)
+    return rng.permutation(candidates)[: round(fraction * len(candidates))]
+
+
+def _last_of_each(data: Dataset, fraction: float) -> Mask:
+    """Mark the last places of each row: n minus round((1 - fraction) n) of them."""
+    indptr = data.histories.indptr
+    sizes = np.diff(indptr)
+    kept = np.round((1 - fraction) * sizes).astype(np.int64)
+    place = np.arange(data.n_interactions) - np.repeat(indptr[:-1], sizes)
+    return place >= np.repeat(kept, sizes)
+
+
+def _check_fraction(fraction: float) -> None:
+    if not 0 < fraction < 1:
+        raise InvalidInput(
+            f"fraction is {fraction!r}; it must lie between 0 and 1, both excluded: it is the "
+            "share of the test part",
+            field="fraction",
+        )
