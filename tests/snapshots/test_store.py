@@ -99,6 +99,11 @@ def test_two_stores_have_the_same_bytes(store: SnapshotStore, tmp_path: Path) ->
     assert len(contents(store.folder)) == 5
 
 
+def test_both_files_may_be_read_by_the_same_people(store: SnapshotStore) -> None:
+    folder = store.folder / write(store, 5)
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+
+
 def test_writing_again_changes_nothing(store: SnapshotStore) -> None:
     folder = store.folder / write(store, 5)
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}

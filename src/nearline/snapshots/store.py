@@ -98,6 +98,8 @@ class SnapshotStore:
             fresh.mkdir()
             (fresh / MANIFEST).write_bytes(encode(manifest))
             write_arrays(fresh / ARRAYS, stored)
+            # The library makes files that only their owner may read.
+            shutil.copymode(fresh / MANIFEST, fresh / ARRAYS)
             for path in (fresh / MANIFEST, fresh / ARRAYS, fresh):
                 _sync(path)
             if target.exists():
