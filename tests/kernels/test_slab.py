@@ -54,7 +54,7 @@ class Pool:
             self.times = np.append(self.times, np.zeros(self.classes[-1]))
 
     def release(self, row: int) -> None:
-        slab.release(row, self.times, self.regions, self.heads)
+        slab.release(row, self.items, self.weights, self.times, self.regions, self.heads)
 
     def row(self, row: int) -> list[tuple[int, float]]:
         start, size, _ = self.regions[row].tolist()

@@ -7,7 +7,8 @@ from tests.state.naive_state import CONFIG, Log, folded, logs, view_of
 
 from nearline.errors import Damaged
 from nearline.schema import Event, Item, ItemDeleted
-from nearline.state import State, StateConfig, checkpoint
+from nearline.state import State, StateConfig, load_checkpoint, save_checkpoint
+from nearline.state.checkpoint import DIGEST_BYTES
 
 LOG: Log = [
     (0, Event(user_id="ann", item_id="tea", timestamp=1.0)),
@@ -24,12 +25,12 @@ def path(tmp_path: Path) -> Path:
 
 
 def saved(path: Path) -> bytes:
-    assert checkpoint.save(folded(LOG), path, erasures=2) == 5
+    assert save_checkpoint(folded(LOG), path, erasures=2) == 5
     return path.read_bytes()
 
 
 def load(path: Path, config: StateConfig = CONFIG, erasures: int = 2, end: int = 5) -> State | None:
-    return checkpoint.load(path, config, erasures, end)
+    return load_checkpoint(path, config, erasures, end)
 
 
 @given(log=logs(), more=logs())
@@ -40,8 +41,8 @@ def test_a_loaded_state_equals_the_saved_one_and_goes_on_equally(
     log: Log, more: Log, path: Path
 ) -> None:
     state = folded(log)
-    checkpoint.save(state, path, erasures=0)
-    again = checkpoint.load(path, CONFIG, 0, state.offset)
+    save_checkpoint(state, path, erasures=0)
+    again = load_checkpoint(path, CONFIG, 0, state.offset)
     assert again is not None
     later = [(state.offset + at, record) for at, record in more]
     mine = [(at, r) for at, r in log + later if isinstance(r, Event) and r.user_id == "ann"]
@@ -97,8 +98,8 @@ def test_a_checkpoint_of_something_else_is_refused(
 
 
 def test_another_version_is_refused(path: Path) -> None:
-    body = saved(path)[: -checkpoint.DIGEST_BYTES].replace(b"state 1", b"state 2")
-    path.write_bytes(body + hashlib.blake2b(body, digest_size=checkpoint.DIGEST_BYTES).digest())
+    body = saved(path)[:-DIGEST_BYTES].replace(b"state 1", b"state 2")
+    path.write_bytes(body + hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest())
     with pytest.raises(Damaged, match="format 1"):
         load(path)
 
@@ -115,7 +116,7 @@ def test_a_half_written_file_is_passed_over_and_cleared(path: Path) -> None:
 def test_a_failed_save_leaves_nothing_and_keeps_the_old(path: Path) -> None:
     path.mkdir()
     with pytest.raises(OSError, match="directory"):
-        checkpoint.save(folded(LOG), path, erasures=0)
+        save_checkpoint(folded(LOG), path, erasures=0)
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -123,5 +124,5 @@ def test_a_forgotten_user_is_not_in_the_file(path: Path) -> None:
     assert b"ann" in saved(path)
     state = folded(LOG)
     state.forget("ann", [(at, r) for at, r in LOG if isinstance(r, Event) and r.user_id == "ann"])
-    checkpoint.save(state, path, erasures=1)
+    save_checkpoint(state, path, erasures=1)
     assert b"ann" not in path.read_bytes()

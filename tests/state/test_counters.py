@@ -10,11 +10,11 @@ Event = tuple[int, float, float]
 
 def count(counters: Counters, events: list[Event], slots: int) -> None:
     items, weights, times = zip(*events, strict=True) if events else ((), (), ())
+    counters.grow(slots)
     counters.add(
         np.array(items, dtype=np.int32),
         np.array(weights, dtype=np.float32),
         np.array(times, dtype=np.float64),
-        slots,
     )
 
 

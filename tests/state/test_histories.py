@@ -41,12 +41,15 @@ def test_a_row_is_a_copy() -> None:
 
 def test_a_removed_user_leaves_no_trace_in_memory() -> None:
     histories = Histories(10)
-    append(histories, [(0, 41, 77.0), (0, 42, 78.0), (1, 43, 79.0)])
+    append(histories, [(1, 99, 99.0), *((0, 40 + n, 70.0 + n) for n in range(9))])
     histories.remove(0)
     assert histories.row(0).items.tolist() == []
-    memory = histories.copy(3)
-    assert not {41, 42} & set(memory.items.tolist())
-    assert not {77.0, 78.0} & set(memory.times[:8].tolist())
+    regions, items, weights, times = histories.copy(3)
+    end = regions[1, 0] + 1  # the other user's only event, first in its region
+    assert items.sum() == items[end - 1] == 99
+    assert not weights[end:].any()
+    # Free regions hold the links of their lists: starts of regions, and -1.
+    assert max(times[end:]) < 70.0
 
 
 def test_memory_is_used_again() -> None:

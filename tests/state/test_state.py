@@ -120,8 +120,19 @@ def test_the_listener_hears_of_catalogue_changes_in_order() -> None:
     mug = Item(item_id="mug", timestamp=1.0, vectors={"v": [1.0]})
     gone = ItemDeleted(item_id="tea", timestamp=1.0)
     state.apply([(0, event("ann", "tea", 1.0)), (1, mug), (2, gone), (3, Erased())])
-    # The state shows the change by the time it is told; an event alone is no catalogue change.
-    assert heard == [(1, mug, True), (0, None, False)]
+    # The state shows the whole batch by the time any of it is told.
+    assert heard == [(0, None, False), (1, mug, True), (0, None, False)]
+    state.apply([(4, event("ann", "mug", 2.0)), (5, event("ann", "jar", 3.0))])
+    assert heard[3:] == [(2, None, True)]
+
+
+def test_items_can_be_numbered_beforehand() -> None:
+    state = State(item_ids=["pot", "mug"])
+    assert state.catalogue.available().tolist() == [True, True]
+    assert state.counters.popular(5).items.tolist() == [0, 1]
+    state.apply([(0, event("ann", "tea", 1.0)), (1, event("ann", "mug", 2.0))])
+    assert state.items.table() == ["pot", "mug", "tea"]
+    assert state.counters.totals().tolist() == [0, 1, 1]
 
 
 def test_reads_beside_a_writer_see_whole_histories() -> None:

@@ -79,10 +79,20 @@ def append(
 
 
 @njit(nogil=True, cache=True)
-def release(row: int, pool_times: Doubles, regions: Longs, heads: Longs) -> None:
-    """Empty a row and put its region, if it has one, on the free list of its class."""
-    start, grade = regions[row, START], regions[row, CLASS]
+def release(
+    row: int,
+    pool_items: Ints,
+    pool_weights: Floats,
+    pool_times: Doubles,
+    regions: Longs,
+    heads: Longs,
+) -> None:
+    """Wipe a row and put its region, if it has one, on the free list of its class."""
+    start, size, grade = regions[row]
     if grade > 0:
+        pool_items[start : start + size] = 0
+        pool_weights[start : start + size] = 0
+        pool_times[start : start + size] = 0
         pool_times[start] = heads[grade]
         heads[grade] = start
     regions[row] = 0
@@ -112,7 +122,7 @@ def _widen(
         pool_items[start + position] = pool_items[old + position]
         pool_weights[start + position] = pool_weights[old + position]
         pool_times[start + position] = pool_times[old + position]
-    release(row, pool_times, regions, heads)
+    release(row, pool_items, pool_weights, pool_times, regions, heads)
     regions[row, START] = start
     regions[row, SIZE] = size
     regions[row, CLASS] = grade

@@ -1,7 +1,8 @@
 """What the log amounts to, held in memory."""
 
-from nearline.state import checkpoint
 from nearline.state.catalogue import Catalogue
+from nearline.state.checkpoint import load as load_checkpoint
+from nearline.state.checkpoint import save as save_checkpoint
 from nearline.state.config import STANDARD_WEIGHTS, StateConfig
 from nearline.state.counters import Counters, Top
 from nearline.state.histories import HistoryRows, UserHistory
@@ -18,5 +19,6 @@ __all__ = [
     "Top",
     "UserHistory",
     "Vocabulary",
-    "checkpoint",
+    "load_checkpoint",
+    "save_checkpoint",
 ]

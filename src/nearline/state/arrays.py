@@ -17,15 +17,16 @@ def grown(array: NDArray[Scalar], rows: int, fill: float = 0) -> NDArray[Scalar]
     if rows <= len(array):
         return array
     longer = resized(array, max(rows, 2 * len(array), SHORTEST))
-    longer[len(array) :] = fill
+    if fill:
+        longer[len(array) :] = fill
     return longer
 
 
 def resized(array: NDArray[Scalar], rows: int) -> NDArray[Scalar]:
-    """Copy `array` into one of `rows` rows; the new ones hold nothing of meaning.
+    """Copy `array` into one of `rows` rows, padded by zeros.
 
-    Memory beyond the copied part is not touched, so the system gives it only as it is used.
+    Zeroed memory that nobody touches is not taken from the system, so padding costs nothing.
     """
-    longer = np.empty((rows, *array.shape[1:]), dtype=array.dtype)
+    longer = np.zeros((rows, *array.shape[1:]), dtype=array.dtype)
     longer[: len(array)] = array
     return longer

@@ -77,19 +77,21 @@ class Counters:
         counters._arrays = arrays
         return counters
 
-    def add(
-        self,
-        items: NDArray[np.int32],
-        weights: NDArray[np.float32],
-        times: NDArray[np.float64],
-        slots: int,
-    ) -> None:
-        """Count events; item indices lie below `slots`."""
+    def grow(self, slots: int) -> None:
+        """Make room for item indices below `slots`."""
         totals, high, low, landmark = self._arrays
         self._size = slots
         self._arrays = CountersCopy(
             grown(totals, slots), grown(high, slots), grown(low, slots), landmark
         )
+
+    def add(
+        self,
+        items: NDArray[np.int32],
+        weights: NDArray[np.float32],
+        times: NDArray[np.float64],
+    ) -> None:
+        """Count events; `grow` made room for their items."""
         self._count(items, weights, times, 1)
 
     def subtract(

@@ -51,8 +51,8 @@ class HistoryRows(NamedTuple):
 class Histories:
     """Bounded histories over user indices, each ordered by (time, arrival).
 
-    An event takes 16 bytes, a user 24 more, and a region is at most three quarters empty below
-    16 events and half empty above.
+    An event takes 16 bytes and a user 24 more; a region of more than four events is at least half
+    full.
     """
 
     def __init__(self, bound: int) -> None:
@@ -133,11 +133,7 @@ class Histories:
 
     def remove(self, user: int) -> None:
         """Wipe a user's events and give their region back."""
-        start, size, _ = self._regions[user].tolist()
-        self._items[start : start + size] = 0
-        self._weights[start : start + size] = 0
-        self._times[start : start + size] = 0
-        slab.release(user, self._times, self._regions, self._heads)
+        slab.release(user, self._items, self._weights, self._times, self._regions, self._heads)
 
     def copy(self, slots: int) -> "HistoriesCopy":
         """Copy the used memory as it is: fast, for a caller who holds the lock."""

@@ -17,7 +17,7 @@ from nearline.state.vocabulary import Vocabulary
 # Records folded under one hold of the lock: a reader waits a few milliseconds at most.
 RECORDS_PER_HOLD = 1_000
 
-# Called with an item's index and its new entry, or None where it was deleted.
+# Called with an item's index and its entry, or None where it has none.
 OnItem = Callable[[int, Item | None], None]
 
 
@@ -51,18 +51,26 @@ class State:
     catalogue : Catalogue
     counters : Counters
     on_item : callable or None
-        Called as ``on_item(index, item)`` for each entry put and ``on_item(index, None)`` for each
-        deleted, in log order, inside `apply` and outside the lock, once the state shows it.
+        Called inside `apply`, outside the lock, once the state shows it, in log order, with the
+        index of an item and its entry: for each entry put; with None for each deleted, and for
+        each item that an event was the first to name.
+
+    Parameters
+    ----------
+    item_ids : sequence of str
+        Items that get the first indices, so that a model that numbers them so fits the state.
     """
 
-    def __init__(self, config: StateConfig | None = None) -> None:
+    def __init__(self, config: StateConfig | None = None, *, item_ids: Sequence[str] = ()) -> None:
         self.config = config if config is not None else StateConfig()
         self.lock = threading.RLock()
         self.offset = 0
         self.users = Vocabulary()
-        self.items = Vocabulary()
+        self.items = Vocabulary.from_table(item_ids)
         self.counters = Counters(self.config.trending_half_life, self.lock)
+        self.counters.grow(self.items.slots)
         self.catalogue = Catalogue(self.lock)
+        self.catalogue.grow(self.items.slots)
         self.on_item: OnItem | None = None
         self._histories = Histories(self.config.history_length)
 
@@ -115,18 +123,17 @@ class State:
 
         Notes
         -----
-        Totals are exact; decayed sums to about 1e-9. Items that only this user touched keep their
-        index, with a count of zero.
+        Totals are exact; decayed sums agree to 1e-9 of themselves, as long as what is undone is
+        less than some 70 half-lives newer than what stays. Items that only this user touched keep
+        their index, with a count of zero.
         """
         with self.lock:
-            undone = [event for offset, event in events if offset < self.offset]
-            columns = _Columns()
-            for event in undone:
-                columns.add(
-                    0, self.items[event.item_id], self.config.weight(event.event), event.timestamp
-                )
-            _, items, weights, times = columns.arrays()
-            self.counters.subtract(items, weights, times)
+            rows = [
+                (0, self.items[event.item_id], self.config.weight(event.event), event.timestamp)
+                for offset, event in events
+                if offset < self.offset
+            ]
+            self.counters.subtract(*_columns(rows)[1:])
             if user_id in self.users:
                 self._histories.remove(self.users.remove(user_id))
 
@@ -164,51 +171,45 @@ class State:
             least = offset + 1
 
     def _fold(self, batch: Sequence[tuple[int, Record]]) -> list[tuple[int, Item | None]]:
-        """Fold a batch; the catalogue entries that it changed, in order."""
-        columns = _Columns()
+        """Fold a batch; what `on_item` must hear, in order."""
+        rows: list[tuple[int, int, float, float]] = []
         changed: list[tuple[int, Item | None]] = []
+        known = self.items.slots
         weight, user_index, item_index = self.config.weight, self.users.add, self.items.add
         for _, record in batch:
             if isinstance(record, Event):
-                columns.add(
-                    user_index(record.user_id),
-                    item_index(record.item_id),
-                    weight(record.event),
-                    record.timestamp,
-                )
-            elif isinstance(record, Item):
-                changed.append((item_index(record.item_id), record))
-            elif isinstance(record, ItemDeleted):
-                changed.append((item_index(record.item_id), None))
-        users, items, weights, times = columns.arrays()
+                user, index = user_index(record.user_id), item_index(record.item_id)
+                rows.append((user, index, weight(record.event), record.timestamp))
+                if index == known:
+                    known += 1
+                    changed.append((index, None))
+            elif isinstance(record, Item | ItemDeleted):
+                index, item = item_index(record.item_id), None
+                known = self.items.slots
+                self.catalogue.grow(known)
+                if isinstance(record, Item):
+                    item = record
+                    self.catalogue.put(index, item)
+                else:
+                    self.catalogue.delete(index)
+                changed.append((index, item))
+        users, items, weights, times = _columns(rows)
         self._histories.append(users, items, weights, times, self.users.slots)
-        self.counters.add(items, weights, times, self.items.slots)
-        self.catalogue.grow(self.items.slots)
-        for index, item in changed:
-            if item is None:
-                self.catalogue.delete(index)
-            else:
-                self.catalogue.put(index, item)
+        self.counters.grow(known)
+        self.counters.add(items, weights, times)
+        self.catalogue.grow(known)
         self.offset = batch[-1][0] + 1
         return changed
 
 
-class _Columns:
-    """Events gathered row by row, handed on as columns."""
-
-    def __init__(self) -> None:
-        self._rows: list[tuple[int, int, float, float]] = []
-
-    def add(self, user: int, item: int, weight: float, time: float) -> None:
-        self._rows.append((user, item, weight, time))
-
-    def arrays(
-        self,
-    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], NDArray[np.float64]]:
-        users, items, weights, times = zip(*self._rows, strict=True) if self._rows else ((),) * 4
-        return (
-            np.array(users, dtype=np.int64),
-            np.array(items, dtype=np.int32),
-            np.array(weights, dtype=np.float32),
-            np.array(times, dtype=np.float64),
-        )
+def _columns(
+    rows: list[tuple[int, int, float, float]],
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], NDArray[np.float64]]:
+    """Turn (user, item, weight, time) rows into four arrays."""
+    users, items, weights, times = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return (
+        np.array(users, dtype=np.int64),
+        np.array(items, dtype=np.int32),
+        np.array(weights, dtype=np.float32),
+        np.array(times, dtype=np.float64),
+    )
