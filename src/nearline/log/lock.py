@@ -5,7 +5,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from nearline.errors import StoreInUse
+from nearline.errors import DataNotFound, StoreInUse
 
 
 class StoreLock:
@@ -22,9 +22,12 @@ class StoreLock:
     ------
     StoreInUse
         If this or another process holds it.
+    DataNotFound
+        If its folder does not exist.
     """
 
     def __init__(self, path: Path) -> None:
+        check_folder(path)
         # Not thread-local: whoever closes the store may be another thread than who opened it.
         self._lock = FileLock(f"{path}.lock", thread_local=False)
         # Beside the lock, not inside it: older releases of filelock empty a file they fail to lock.
@@ -52,3 +55,9 @@ class StoreLock:
             f"{path} is open in process {pid}; stop that process, talk to its HTTP address, "
             "or choose another store"
         )
+
+
+def check_folder(path: Path) -> None:
+    """Raise `DataNotFound` unless the folder in which `path` shall stand exists."""
+    if not path.parent.is_dir():
+        raise DataNotFound(f"{path.parent} is not a folder; create it, or name another store")

@@ -8,7 +8,8 @@ from typing import NamedTuple, cast
 
 import apsw
 
-from nearline.errors import Closed, Damaged, DataNotFound, InvalidInput, StorageFailed
+from nearline.errors import Closed, Damaged, InvalidInput, StorageFailed
+from nearline.log.lock import check_folder
 
 VERSION = 1
 READ_BLOCK = 1_000
@@ -63,8 +64,6 @@ class Tables:
     ------
     Damaged
         If the file is not a log or not whole.
-    DataNotFound
-        If the folder does not exist.
     InvalidInput
         If a newer version of this package wrote it.
     StorageFailed
@@ -146,7 +145,7 @@ class Tables:
         """Copy what is committed to a new file; it appears whole or not at all."""
         if path.exists():
             raise InvalidInput(f"{path} exists; name a file that does not", field="path")
-        _check_folder(path)
+        check_folder(path)
         partial = path.with_name(f"{path.name}.partial")
         partial.unlink(missing_ok=True)
         guard = self._guard if self._path is None else nullcontext()
@@ -178,11 +177,11 @@ class Tables:
         if version == 0:
             if self._number("SELECT count(*) FROM sqlite_schema"):
                 raise Damaged(self._damage("it is a database, but not a log"))
-            # Written outside any transaction: SQLite changes the journal only then.
-            self._db.execute("PRAGMA journal_mode = WAL")
             with self._db:
                 self._db.execute(_SCHEMA)
                 self._db.pragma("user_version", VERSION)
+        # Kept in the file, and asked for each time: a copy may come without it.
+        self._db.pragma("journal_mode", "wal")
         self.end = self._number("SELECT coalesce(max(offset) + 1, 0) FROM log")
         self.erasures = self._number("SELECT value FROM meta WHERE name = 'erasures'")
 
@@ -211,7 +210,6 @@ class Tables:
 def _connect(path: Path | None, *, read_only: bool = False) -> apsw.Connection:
     if path is None:
         return apsw.Connection(":memory:")
-    _check_folder(path)
     write = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY if read_only else write)
     db.set_busy_timeout(BUSY_MS)
@@ -221,8 +219,3 @@ def _connect(path: Path | None, *, read_only: bool = False) -> apsw.Connection:
         for pragma in ("synchronous = FULL", "secure_delete = ON", "temp_store = MEMORY"):
             db.execute(f"PRAGMA {pragma}")
     return db
-
-
-def _check_folder(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise DataNotFound(f"{path.parent} is not a folder; create it, or name another store")

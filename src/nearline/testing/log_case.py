@@ -1,0 +1,96 @@
+"""What the tests of a log are written with."""
+# ruff: noqa: S101
+
+from collections.abc import Callable, Iterator, Sequence
+from threading import Event as Signal
+from typing import ClassVar
+
+import pytest
+
+from nearline.log.base import Appendable, Appended, Log
+from nearline.schema import Event, Record
+
+WAIT = 30.0  # seconds until a test that hangs fails
+
+MakeLog = Callable[[], Log]
+
+
+def event(user: str, item: str = "i", event_id: str | None = None) -> Event:
+    """Make an event of which only the ids matter."""
+    return Event(user_id=user, item_id=item, timestamp=1.0, event_id=event_id)
+
+
+def append(log: Log, *records: Appendable) -> Appended:
+    """Append and wait."""
+    return log.append(records).result(WAIT)
+
+
+def erase(log: Log, user_id: str) -> int:
+    """Erase and wait."""
+    return log.erase(user_id).result(WAIT)
+
+
+class Listener:
+    """Notes what it is told; with a gate, waits for it inside `on_commit`."""
+
+    def __init__(self, gate: Signal | None = None) -> None:
+        self.commits: list[list[tuple[int, Record]]] = []
+        self.erased: list[tuple[str, list[tuple[int, Event]]]] = []
+        self.entered = Signal()
+        self._gate = gate
+
+    def on_commit(self, records: Sequence[tuple[int, Record]]) -> None:
+        """Note a commit."""
+        self.commits.append(list(records))
+        self.entered.set()
+        if self._gate:
+            assert self._gate.wait(WAIT)
+
+    def on_erase(self, user_id: str, events: Sequence[tuple[int, Event]]) -> None:
+        """Note an erasure."""
+        self.erased.append((user_id, list(events)))
+
+    @property
+    def seen(self) -> list[tuple[int, Record]]:
+        """All that was committed, in the order told."""
+        return [pair for commit in self.commits for pair in commit]
+
+
+class LogCase:
+    """How the log under test is opened, closed and opened again.
+
+    Attributes
+    ----------
+    durable : bool
+        Whether a log that was closed and is opened again holds what it held.
+    """
+
+    durable: ClassVar[bool] = True
+
+    @pytest.fixture
+    def make_log(self) -> MakeLog:
+        """Return a function that opens the log of this test: the same one each time."""
+        raise NotImplementedError("a subclass of LogContract names how its log is opened")
+
+    @pytest.fixture
+    def log(self, make_log: MakeLog) -> Iterator[Log]:
+        """Open the log, and close it after the test."""
+        log = make_log()
+        yield log
+        log.close()
+
+    @pytest.fixture
+    def reopen(self, make_log: MakeLog) -> Iterator[Callable[[Log], Log]]:
+        """Return a function that closes a log and opens it again; skip where nothing is kept."""
+        if not self.durable:
+            pytest.skip("this log keeps nothing")
+        opened: list[Log] = []
+
+        def reopened(log: Log) -> Log:
+            log.close()
+            opened.append(make_log())
+            return opened[-1]
+
+        yield reopened
+        for log in opened:
+            log.close()

@@ -1,0 +1,214 @@
+"""What every log must do, as tests.
+
+A backend's own test file subclasses `LogContract` and names how its log is opened::
+
+    class TestMyLog(LogContract):
+        @pytest.fixture
+        def make_log(self, tmp_path):
+            return lambda: MyLog(tmp_path / "log")
+"""
+# ruff: noqa: S101
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event as Signal
+
+import pytest
+
+from nearline.errors import Closed
+from nearline.log.base import Appended, Log
+from nearline.schema import Erased, Event, Record
+from nearline.testing.log_case import WAIT, Listener, append, erase, event
+from nearline.testing.log_records import LogRecordTests
+
+
+class LogContract(LogRecordTests):
+    """Tests that any `Log` passes: the records, the listener, threads, closing.
+
+    A subclass overrides the fixture `make_log`, and sets ``durable = False`` if a log that was
+    closed holds nothing when it is opened again.
+    """
+
+    # The listener
+
+    def test_the_listener_is_told_before_the_future(self, log: Log) -> None:
+        """Whoever waited for an append finds the state changed."""
+        gate = Signal()
+        listener = Listener(gate)
+        log.listen(listener.on_commit, listener.on_erase)
+        future = log.append([event("a")])
+        assert listener.entered.wait(WAIT)
+        assert not future.done()
+        assert log.end == 1
+        gate.set()
+        assert future.result(WAIT).offset == 1
+
+    def test_the_listener_is_told_what_was_stored(self, log: Log) -> None:
+        """Duplicates are not told; a commit of nothing is not told at all."""
+        listener = Listener()
+        log.listen(listener.on_commit, listener.on_erase)
+        append(log, event("a", event_id="e"), event("b", event_id="e"), event("c"))
+        append(log, event("a", event_id="e"))
+        append(log)
+        assert listener.commits == [[(0, event("a", event_id="e")), (1, event("c"))]]
+
+    def test_the_listener_is_told_of_erasures(self, log: Log) -> None:
+        """With the events as they were, before the erase is acknowledged."""
+        listener = Listener()
+        log.listen(listener.on_commit, listener.on_erase)
+        append(log, event("a", "i1"), event("b"), event("a", "i2"))
+        erase(log, "nobody")
+        erase(log, "a")
+        assert listener.erased == [("a", [(0, event("a", "i1")), (2, event("a", "i2"))])]
+
+    def test_a_listener_that_fails_stops_the_log(self, log: Log) -> None:
+        """What was committed stays; nothing more is written, since the state would be behind."""
+
+        def fail(_records: Sequence[tuple[int, Record]]) -> None:
+            raise ZeroDivisionError("broken")
+
+        log.listen(fail, Listener().on_erase)
+        with pytest.raises(ZeroDivisionError, match="broken"):
+            append(log, event("a"))
+        with pytest.raises(Closed, match="broken"):
+            log.append([event("b")])
+        with pytest.raises(Closed, match="broken"):
+            log.erase("a")
+        assert list(log.read()) == [(0, event("a"))]
+
+    def test_what_waits_when_the_listener_fails_is_refused(self, log: Log) -> None:
+        """Not stored, and said so."""
+        entered, gate = Signal(), Signal()
+
+        def fail(_records: Sequence[tuple[int, Record]]) -> None:
+            entered.set()
+            assert gate.wait(WAIT)
+            raise ZeroDivisionError
+
+        log.listen(fail, Listener().on_erase)
+        first = log.append([event("a")])
+        assert entered.wait(WAIT)
+        waiting = [log.append([event("b")]), log.erase("a")]
+        gate.set()
+        assert isinstance(first.exception(WAIT), ZeroDivisionError)
+        assert [type(future.exception(WAIT)) for future in waiting] == [Closed, Closed]
+        assert list(log.read()) == [(0, event("a"))]
+
+    def test_a_listener_that_fails_to_erase_stops_the_log(self, log: Log) -> None:
+        """The user is forgotten by the log, and the state that still knows them is not used."""
+
+        def fail(_user_id: str, _events: Sequence[tuple[int, Event]]) -> None:
+            raise ZeroDivisionError
+
+        log.listen(Listener().on_commit, fail)
+        append(log, event("a"))
+        with pytest.raises(ZeroDivisionError):
+            erase(log, "a")
+        with pytest.raises(Closed, match="ZeroDivisionError"):
+            log.append([event("b")])
+        assert list(log.read()) == [(0, Erased())]
+
+    # Several threads
+
+    def test_eight_writers_and_one_order(self, log: Log) -> None:
+        """The listener sees each offset once, in order; each writer's lists stay together."""
+        listener = Listener()
+        log.listen(listener.on_commit, listener.on_erase)
+
+        def write(writer: int) -> list[Future[Appended]]:
+            return [
+                log.append([event(f"w{writer}", f"{n}/{part}") for part in range(3)])
+                for n in range(50)
+            ]
+
+        with ThreadPoolExecutor(8) as pool:
+            futures = list(pool.map(write, range(8)))
+        for writer, mine in enumerate(futures):
+            for n, future in enumerate(mine):
+                offset = future.result(WAIT).offset
+                assert [r for _, r in log.read(offset - 3, offset)] == [
+                    event(f"w{writer}", f"{n}/{part}") for part in range(3)
+                ]
+            assert [f.result() for f in mine] == sorted(
+                (f.result() for f in mine), key=lambda answer: answer.offset
+            )
+        assert [offset for offset, _ in listener.seen] == list(range(1_200))
+        assert listener.seen == list(log.read())
+
+    def test_reading_while_writing(self, log: Log) -> None:
+        """A reader that goes on where it stopped sees everything once, whole lists only."""
+        futures = [log.append([event(f"u{n}"), event(f"v{n}")]) for n in range(400)]
+        seen: list[tuple[int, Record]] = []
+        while len(seen) < 800:
+            seen += log.read(len(seen))
+            assert len(seen) % 2 == 0
+        assert [f.result(WAIT).offset for f in futures] == list(range(2, 801, 2))
+        assert [offset for offset, _ in seen] == list(range(800))
+        assert seen == list(log.read())
+
+    def test_a_cancelled_append_is_not_stored(self, log: Log) -> None:
+        """Cancelling works until the writer takes the job."""
+        gate = Signal()
+        listener = Listener(gate)
+        log.listen(listener.on_commit, listener.on_erase)
+        running = log.append([event("a")])
+        assert listener.entered.wait(WAIT)
+        waiting = log.append([event("b")])
+        assert (running.cancel(), waiting.cancel()) == (False, True)
+        gate.set()
+        assert append(log, event("c")).offset == 2
+
+    # Closing and opening again
+
+    def test_closing_finishes_what_is_queued(self, log: Log) -> None:
+        """Every future resolves; closing twice is fine."""
+        futures = [log.append([event(f"u{n}")]) for n in range(100)]
+        log.close()
+        log.close()
+        assert [future.result(0).offset for future in futures] == list(range(1, 101))
+
+    def test_a_closed_log_refuses(self, log: Log) -> None:
+        """Reading that had begun ends with an error, not with fewer records."""
+        append(log, *(event(f"u{n}") for n in range(1_500)))
+        reading = log.read()
+        next(reading)
+        log.close()
+        with pytest.raises(Closed):
+            list(reading)
+        with pytest.raises(Closed):
+            log.append([event("a")])
+        with pytest.raises(Closed):
+            log.erase("a")
+        with pytest.raises(Closed):
+            log.read()
+
+    def test_opened_again_it_goes_on(self, log: Log, reopen: Callable[[Log], Log]) -> None:
+        """Records, tombstones, known event ids, the end and the erasures are all kept."""
+        append(log, event("a", event_id="e1"), event("b", event_id="e2"), event("b"))
+        erase(log, "b")
+        log = reopen(log)
+        assert (log.end, log.erasures) == (3, 1)
+        assert append(log, event("x", event_id="e1")).duplicates == 1
+        assert append(log, event("c")).offset == 4
+        log = reopen(log)
+        assert list(log.read()) == [
+            (0, event("a", event_id="e1")),
+            (1, Erased()),
+            (2, Erased()),
+            (3, event("c")),
+        ]
+
+    def test_opened_again_after_its_listener_failed(
+        self, log: Log, reopen: Callable[[Log], Log]
+    ) -> None:
+        """The commit that the listener missed is there to be replayed."""
+
+        def fail(_records: Sequence[tuple[int, Record]]) -> None:
+            raise ZeroDivisionError
+
+        log.listen(fail, Listener().on_erase)
+        with pytest.raises(ZeroDivisionError):
+            append(log, event("a"))
+        log = reopen(log)
+        assert list(log.read()) == [(0, event("a"))]
+        assert append(log, event("b")).offset == 2

@@ -1,0 +1,108 @@
+"""The queue before the writer: order, groups, waiting, closing."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from nearline.errors import Closed
+from nearline.log.queue import JobQueue
+
+WAIT = 30.0
+SHORT = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    name: str
+    size: int = 1
+    joins: bool = True
+    future: "Future[Any]" = field(default_factory=Future)
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def queue_of(*jobs: Work, capacity: int = 100, group_size: int = 10) -> JobQueue[Work]:
+    queue = JobQueue[Work](capacity=capacity, group_size=group_size)
+    for job in jobs:
+        queue.put(job)
+    return queue
+
+
+def taken(queue: JobQueue[Work]) -> list[str]:
+    return [job.name for job in queue.take()]
+
+
+def test_neighbours_are_taken_together_in_order() -> None:
+    queue = queue_of(Work("a"), Work("b"), Work("c"))
+    assert taken(queue) == ["a", "b", "c"]
+
+
+def test_a_group_stops_growing_at_its_size() -> None:
+    queue = queue_of(Work("a", 4), Work("b", 5), Work("c", 50), Work("d"))
+    assert taken(queue) == ["a", "b", "c"]
+    assert taken(queue) == ["d"]
+
+
+def test_what_does_not_join_stands_alone() -> None:
+    queue = queue_of(Work("a"), Work("erase", joins=False), Work("erase", joins=False), Work("b"))
+    assert [taken(queue) for _ in range(4)] == [["a"], ["erase"], ["erase"], ["b"]]
+
+
+def test_put_waits_while_the_queue_is_full(pool: ThreadPoolExecutor) -> None:
+    queue = queue_of(Work("a", 2), capacity=2)
+    waiting = pool.submit(queue.put, Work("b"))
+    with pytest.raises(NotYet):
+        waiting.result(SHORT)
+    assert taken(queue) == ["a"]
+    waiting.result(WAIT)
+    assert taken(queue) == ["b"]
+
+
+def test_a_job_larger_than_the_queue_is_let_in() -> None:
+    queue = queue_of(Work("a"), Work("large", 1_000), capacity=2)
+    assert taken(queue) == ["a", "large"]
+
+
+def test_take_waits_for_a_job(pool: ThreadPoolExecutor) -> None:
+    queue = queue_of()
+    waiting = pool.submit(taken, queue)
+    with pytest.raises(NotYet):
+        waiting.result(SHORT)
+    queue.put(Work("a"))
+    assert waiting.result(WAIT) == ["a"]
+
+
+def test_taken_jobs_are_running_and_cancelled_ones_are_left_out() -> None:
+    cancelled, kept = Work("cancelled"), Work("kept")
+    queue = queue_of(cancelled, kept)
+    assert cancelled.future.cancel()
+    assert taken(queue) == ["kept"]
+    assert not kept.future.cancel()
+
+
+def test_a_queue_of_cancelled_jobs_is_as_good_as_empty(pool: ThreadPoolExecutor) -> None:
+    cancelled = Work("cancelled", joins=False)
+    queue = queue_of(cancelled)
+    cancelled.future.cancel()
+    waiting = pool.submit(taken, queue)
+    queue.put(Work("a"))
+    assert waiting.result(WAIT) == ["a"]
+
+
+def test_closing_lets_out_what_is_in_and_nothing_in(pool: ThreadPoolExecutor) -> None:
+    queue = queue_of(Work("a", 2), capacity=2)
+    waiting = pool.submit(queue.put, Work("b"))
+    with pytest.raises(NotYet):
+        waiting.result(SHORT)
+    queue.close()
+    with pytest.raises(Closed):
+        waiting.result(WAIT)
+    assert [taken(queue), taken(queue)] == [["a"], []]
