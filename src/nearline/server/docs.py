@@ -7,6 +7,7 @@ from typing import Any
 
 from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, Reference, SecurityScheme
 from litestar.types import ControllerRouterHandler
 
 from nearline.server.bodies import StrictRequest
@@ -27,6 +28,11 @@ _PROBLEM: dict[str, Any] = {
         "field": {"type": "string", "description": "Field, query name or path part at fault."},
         "position": {"type": "integer", "description": "Index of the bad entry in a list."},
     },
+}
+# Asked for where the server was started with a key.
+_KEYS: dict[str, SecurityScheme | Reference] = {
+    "bearer": SecurityScheme(type="http", scheme="bearer"),
+    "header": SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header"),
 }
 _BODY_ERRORS = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 _ERRORS = (
@@ -53,6 +59,8 @@ def openapi_document(handlers: Sequence[ControllerRouterHandler]) -> dict[str, A
                 "Every error is application/problem+json."
             ),
             use_handler_docstrings=True,
+            components=Components(security_schemes=_KEYS),
+            security=[{name: []} for name in _KEYS],
         ),
     )
     document = described.openapi_schema.to_schema()

@@ -7,6 +7,7 @@ import hmac
 import re
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from litestar import Litestar
@@ -75,7 +76,7 @@ class Gateway:
         headers = dict(scope["headers"])
         request_id = self._request_id(headers)
         scope.setdefault("state", {})["request_id"] = request_id
-        status = CLIENT_CLOSED
+        status, client_gone = CLIENT_CLOSED, False
 
         async def send_marked(message: Message) -> None:
             nonlocal status
@@ -85,13 +86,21 @@ class Gateway:
                 message = {**message, "headers": marked}
             await send(message)
 
+        async def receive_marked() -> Any:
+            nonlocal client_gone
+            message = await receive()
+            client_gone = client_gone or message["type"] == "http.disconnect"
+            return message
+
         try:
             scope["path"] = canonical_path(scope["raw_path"])
             self._check_key(scope["path"], headers)
-            await self.api(scope, receive, send_marked)
+            await self.api(scope, receive_marked, send_marked)
         except NearlineError as error:
             await _refuse(error, request_id, send_marked)
         finally:
+            if client_gone:  # what failed for want of a body is no failure of the server
+                status = CLIENT_CLOSED
             self._record(scope, status, self._timer() - start)
 
     def _request_id(self, headers: dict[bytes, bytes]) -> str:
@@ -115,7 +124,8 @@ class Gateway:
         method = scope["method"] if scope["method"] in _KNOWN_METHODS else "other"
         route = scope.get("path_template") or UNROUTED
         request_id = scope["state"]["request_id"]
-        if failure := scope["state"].get("failure"):
+        failure = scope["state"].get("failure")
+        if failure is not None and status != CLIENT_CLOSED:
             self.log.failure("request failed", failure, request_id=request_id)
         self.log.write(
             "error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "info",

@@ -5,6 +5,7 @@ import ipaddress
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 
 from granian.constants import Interfaces
 from granian.server.embed import Server
@@ -28,7 +29,7 @@ def serve(
     *,
     api_key: str | None = None,
     limits: Limits | None = None,
-    announce: Callable[[str], None] = print,
+    announce: Callable[[str], None] = partial(print, flush=True),
     drain_seconds: float = 30.0,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then finish what is in flight, close the store and return.
@@ -117,11 +118,12 @@ async def _serve(
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         ended_by_itself = serving.done()
         server.stop()  # type: ignore[no-untyped-call]
-        await asyncio.wait_for(serving, drain_seconds)
-        if ended_by_itself:
+        _, in_flight = await asyncio.wait({serving}, timeout=drain_seconds)
+        if in_flight:
+            app.log.write("warning", "requests in flight were given up", seconds=drain_seconds)
+        elif ended_by_itself:
+            serving.result()
             raise RuntimeError("the HTTP server stopped by itself; see the lines above")
-    except TimeoutError:
-        app.log.write("warning", "requests still in flight were given up", seconds=drain_seconds)
     finally:
         announcing.cancel()
         waiting.cancel()
