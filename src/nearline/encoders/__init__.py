@@ -1,0 +1,1 @@
+"""Encoders: text to sparse vectors, and what lies near a vector."""

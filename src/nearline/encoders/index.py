@@ -1,0 +1,210 @@
+"""Nearest neighbours by cosine, exact, over item vectors that come and change one by one.
+
+Two indices with the same verbs: `TextIndex` over sparse vectors of texts, by inverted lists, and
+`VectorIndex` over dense vectors, by matrix products.
+"""
+
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.encoders.tfidf import TfIdf, TfIdfConfig, Vector
+from nearline.kernels.edges import Rows, occurrences, pack, product_edges
+from nearline.kernels.topk import top_k_rows
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float32]
+Arrays = dict[str, NDArray[Any]]
+
+# Bytes of scores held at once while all dense neighbours are found.
+BLOCK_BYTES = 1 << 26
+
+
+class TextIndex:
+    """TF-IDF vectors of item texts, and the items nearest to each.
+
+    Vectors from `fit` lie in sparse arrays; those put later lie beside them, and replace them.
+    """
+
+    def __init__(self, config: TfIdfConfig | None = None) -> None:
+        self.encoder = TfIdf(config)
+        self._digests = np.zeros(0, dtype=np.int64)
+        self._changed: dict[int, Vector] = {}
+        self._later: dict[int, dict[int, float]] = {}
+        self._set_base(pack([]), 0)
+
+    def fit(self, texts: list[str], k: int) -> Rows:
+        """Index all texts at once; return the `k` nearest of each with their cosines."""
+        vectors = self.encoder.fit(texts)
+        self._digests = np.array([_digest(text) for text in texts], dtype=np.int64)
+        self._set_base(vectors, len(self.encoder.vocabulary))
+        return product_edges(vectors, self._postings, len(texts), top_k=k)
+
+    def put(self, item: int, text: str) -> bool:
+        """Set the text of one item; return whether it changed."""
+        if item >= len(self._digests):
+            missing = max(item + 1, 2 * len(self._digests)) - len(self._digests)
+            self._digests = np.append(self._digests, np.zeros(missing, dtype=np.int64))
+        digest = _digest(text)
+        if self._digests[item] == digest:
+            return False
+        self._digests[item] = digest
+        old_columns, _ = self.vector(item)
+        for column in old_columns.tolist():
+            self._later.get(column, {}).pop(item, None)
+        self.encoder.remove(old_columns)
+        columns, values = self._changed[item] = self.encoder.add(text)
+        for column, value in zip(columns.tolist(), values.tolist(), strict=True):
+            self._later.setdefault(column, {})[item] = value
+        return True
+
+    def vector(self, item: int) -> Vector:
+        """Columns and values of an item's vector; empty where it has no text."""
+        if item in self._changed:
+            return self._changed[item]
+        base = self._vectors
+        if item >= len(base.indptr) - 1:
+            return np.zeros(0, np.int32), np.zeros(0, np.float32)
+        row = slice(base.indptr[item], base.indptr[item + 1])
+        return base.items[row], base.weights[row]
+
+    def nearest(self, item: int, k: int) -> tuple[Ints, Floats]:
+        """Find the `k` items nearest to one, and their cosines: best first, itself left out."""
+        found_items, found_values = [np.zeros(0, np.int64)], [np.zeros(0)]
+        columns, values = self.vector(item)
+        postings = self._postings
+        for column, value in zip(columns.tolist(), values.tolist(), strict=True):
+            if column < len(postings.indptr) - 1:
+                row = slice(postings.indptr[column], postings.indptr[column + 1])
+                found_items.append(postings.items[row].astype(np.int64))
+                found_values.append(value * postings.weights[row].astype(np.float64))
+            later = self._later.get(column, {})
+            # Added below any index, so that an old vector of a changed item is told from its new.
+            found_items.append(np.array([-1 - other for other in later], dtype=np.int64))
+            found_values.append(value * np.array(list(later.values()), dtype=np.float64))
+        keys, inverse = np.unique(np.concatenate(found_items), return_inverse=True)
+        cosines = np.bincount(inverse, np.concatenate(found_values), minlength=len(keys))
+        stale = np.isin(keys, np.fromiter(self._changed, np.int64, len(self._changed)))
+        neighbours = np.where(keys < 0, -1 - keys, keys)
+        keep = ~stale & (neighbours != item) & (cosines > 0)
+        neighbours, cosines = neighbours[keep], cosines[keep]
+        order = np.lexsort((neighbours, -cosines))[:k]
+        return neighbours[order].astype(np.int32), cosines[order].astype(np.float32)
+
+    def arrays(self) -> Arrays:
+        """Everything learned; later vectors are merged in."""
+        n_items = max(len(self._vectors.indptr) - 1, max(self._changed, default=-1) + 1)
+        rows = [self.vector(item) for item in range(n_items)] if self._changed else []
+        merged = self._vectors
+        if rows:
+            sizes = np.array([len(columns) for columns, _ in rows], dtype=np.int64)
+            columns = np.concatenate([columns for columns, _ in rows])
+            merged = pack([(sizes, columns, np.concatenate([values for _, values in rows]))])
+        digests = np.zeros(n_items, dtype=np.int64)
+        known = self._digests[:n_items]
+        digests[: len(known)] = known
+        return self.encoder.arrays() | {
+            "indptr": merged.indptr,
+            "columns": merged.items,
+            "values": merged.weights,
+            "digests": digests,
+        }
+
+    @classmethod
+    def restore(cls, config: TfIdfConfig, arrays: Arrays) -> "TextIndex":
+        """Rebuild from `arrays`, which may be read-only."""
+        index = cls(config)
+        index.encoder = TfIdf.restore(config, arrays)
+        index._digests = np.array(arrays["digests"])
+        vectors = Rows(arrays["indptr"], arrays["columns"], arrays["values"])
+        index._set_base(vectors, len(index.encoder.vocabulary))
+        return index
+
+    def _set_base(self, vectors: Rows, n_columns: int) -> None:
+        places = occurrences(vectors, n_columns)
+        self._vectors = vectors
+        self._postings = Rows(
+            places.indptr, places.row_of_entry[places.entries], vectors.weights[places.entries]
+        )
+        self._changed, self._later = {}, {}
+
+
+class VectorIndex:
+    """Dense item vectors, scaled to length one, and the items nearest to each.
+
+    A zero row is an item without a vector: it is nobody's neighbour.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._vectors = np.zeros((0, width), dtype=np.float32)
+        self._n_items = 0
+
+    def fit(self, vectors: Floats, k: int) -> Rows:
+        """Index all vectors at once; return the `k` nearest of each with their cosines.
+
+        Notes
+        -----
+        One matrix product of n * n * width, in blocks of at most 64 MiB of scores.
+        """
+        self._vectors = _unit(vectors)
+        self._n_items = n = len(vectors)
+        block = max(1, BLOCK_BYTES // max(1, 4 * n))
+        parts = []
+        for first in range(0, n, block):
+            rows = np.arange(first, min(first + block, n))
+            cosines = self._vectors[rows] @ self._vectors.T
+            cosines[rows - first, rows] = -np.inf
+            best = top_k_rows(cosines, min(k, n), above=0.0)
+            kept = best.items >= 0
+            parts.append((kept.sum(axis=1), best.items[kept], best.scores[kept]))
+        return pack(parts)
+
+    def put(self, item: int, vector: Floats) -> bool:
+        """Set the vector of one item; return whether it changed."""
+        if item >= len(self._vectors):
+            larger = np.zeros(
+                (max(item + 1, 2 * len(self._vectors)), self._vectors.shape[1]), np.float32
+            )
+            larger[: len(self._vectors)] = self._vectors
+            self._vectors = larger
+        unit = _unit(np.asarray(vector, dtype=np.float32)[None])[0]
+        self._n_items = max(self._n_items, item + 1)
+        if np.array_equal(self._vectors[item], unit):
+            return False
+        if not self._vectors.flags.writeable:
+            self._vectors = self._vectors.copy()
+        self._vectors[item] = unit
+        return True
+
+    def nearest(self, item: int, k: int) -> tuple[Ints, Floats]:
+        """Find the `k` items nearest to one, and their cosines: best first, itself left out."""
+        cosines = self._vectors[: self._n_items] @ self._vectors[item]
+        cosines[item] = -np.inf
+        best = top_k_rows(cosines[None], max(1, min(k, len(cosines))), above=0.0)
+        kept = best.items[0] >= 0
+        return best.items[0][kept], best.scores[0][kept]
+
+    def arrays(self) -> Arrays:
+        """Everything learned."""
+        return {"vectors": self._vectors[: self._n_items]}
+
+    @classmethod
+    def restore(cls, arrays: Arrays) -> "VectorIndex":
+        """Rebuild from `arrays`, which may be read-only."""
+        index = cls(arrays["vectors"].shape[1])
+        index._vectors, index._n_items = arrays["vectors"], len(arrays["vectors"])
+        return index
+
+
+def _digest(text: str) -> int:
+    """64 bits that tell two texts apart; 0 for no text."""
+    if not text:
+        return 0
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
+
+
+def _unit(vectors: Floats) -> Floats:
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    return (vectors / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)

@@ -1,0 +1,155 @@
+"""TF-IDF vectors of short texts, over a vocabulary that goes on growing.
+
+The weights are those of scikit-learn's `TfidfVectorizer` with word n-grams, sublinear term
+frequency and smooth inverse document frequency (Salton and Buckley, "Term-weighting approaches in
+automatic text retrieval", 1988):
+
+    weight(t, d) = (1 + ln tf(t, d)) * (1 + ln((1 + n) / (1 + df(t)))), scaled to length one
+
+What differs: a text that comes later brings its new terms along, so that two new items which share
+a word that nobody used before are neighbours. Earlier vectors keep the document frequencies of
+the time at which they were made; the next fit brings all up to date.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from nearline.errors import Damaged
+from nearline.kernels.edges import Rows
+
+Vector = tuple[NDArray[np.int32], NDArray[np.float32]]
+
+_WORD = re.compile(r"\w\w+")
+
+
+class TfIdfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of the text encoder.
+
+    Attributes
+    ----------
+    longest : int
+        Longest run of words that is a term: 2 takes single words and pairs.
+    """
+
+    longest: int = 2
+
+
+def terms(text: str, longest: int) -> Iterator[str]:
+    """Words of two letters or more in lower case, then runs of up to `longest` of them."""
+    words = _WORD.findall(text.lower())
+    for length in range(1, longest + 1):
+        for start in range(len(words) - length + 1):
+            yield " ".join(words[start : start + length])
+
+
+class TfIdf:
+    """Text to sparse unit vectors.
+
+    Attributes
+    ----------
+    vocabulary : dict of str to int
+        Term to column.
+    frequencies : list of int
+        Texts that hold each term.
+    n_texts : int
+        Texts learned from; one without any term does not count.
+    """
+
+    def __init__(self, config: TfIdfConfig | None = None) -> None:
+        self.config = config or TfIdfConfig()
+        self.vocabulary: dict[str, int] = {}
+        self.frequencies: list[int] = []
+        self.n_texts = 0
+
+    def fit(self, texts: Sequence[str]) -> Rows:
+        """Learn all texts at once; return their vectors, one row each.
+
+        Notes
+        -----
+        O(words in all) time; a row is as long as its text has different terms.
+        """
+        counted = [self._learn(text) for text in texts]
+        vectors = [self._vector(counts) for counts in counted]
+        sizes = [len(columns) for columns, _ in vectors]
+        return Rows(
+            np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
+            np.concatenate([np.zeros(0, np.int32)] + [columns for columns, _ in vectors]),
+            np.concatenate([np.zeros(0, np.float32)] + [values for _, values in vectors]),
+        )
+
+    def add(self, text: str) -> Vector:
+        """Learn one more text, new terms included; return columns and values of its vector."""
+        return self._vector(self._learn(text))
+
+    def remove(self, columns: NDArray[np.int32]) -> None:
+        """Take back what `add` or `fit` counted for a text with these terms."""
+        for column in columns.tolist():
+            self.frequencies[column] -= 1
+        self.n_texts -= len(columns) > 0
+
+    def encode(self, text: str) -> Vector:
+        """Vector of a text over the terms known so far; nothing is learned."""
+        counts = Counter(
+            self.vocabulary[term]
+            for term in terms(text, self.config.longest)
+            if term in self.vocabulary
+        )
+        return self._vector(counts)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything learned. Terms are UTF-8 text, one a line: no term holds a line end."""
+        return {
+            "terms": np.frombuffer("\n".join(self.vocabulary).encode(), dtype=np.uint8),
+            "frequencies": np.array(self.frequencies, dtype=np.int64),
+            "n_texts": np.array([self.n_texts], dtype=np.int64),
+        }
+
+    @classmethod
+    def restore(cls, config: TfIdfConfig, arrays: dict[str, NDArray[Any]]) -> "TfIdf":
+        """Rebuild from `arrays`.
+
+        Raises
+        ------
+        Damaged
+            There are not as many terms as frequencies.
+        """
+        encoder = cls(config)
+        text = arrays["terms"].tobytes().decode()
+        encoder.vocabulary = {term: i for i, term in enumerate(text.split("\n") if text else [])}
+        encoder.frequencies = [int(count) for count in arrays["frequencies"]]
+        encoder.n_texts = int(arrays["n_texts"][0])
+        if len(encoder.vocabulary) != len(encoder.frequencies):
+            raise Damaged(
+                f"the vocabulary has {len(encoder.vocabulary)} terms but "
+                f"{len(encoder.frequencies)} frequencies; fit again"
+            )
+        return encoder
+
+    def _learn(self, text: str) -> Counter[int]:
+        vocabulary = self.vocabulary
+        counts = Counter(
+            vocabulary.setdefault(term, len(vocabulary))
+            for term in terms(text, self.config.longest)
+        )
+        self.frequencies.extend([0] * (len(vocabulary) - len(self.frequencies)))
+        for column in counts:
+            self.frequencies[column] += 1
+        self.n_texts += len(counts) > 0
+        return counts
+
+    def _vector(self, counts: Counter[int]) -> Vector:
+        scale = 1 + self.n_texts
+        weights = [
+            (1.0 + math.log(count)) * (1.0 + math.log(scale / (1 + self.frequencies[column])))
+            for column, count in counts.items()
+        ]
+        length = math.sqrt(math.fsum(weight * weight for weight in weights))
+        columns = np.fromiter(counts, dtype=np.int32, count=len(counts))
+        return columns, np.array([weight / length for weight in weights], dtype=np.float32)

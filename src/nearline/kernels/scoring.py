@@ -1,0 +1,351 @@
+"""Scores of an item graph: a decayed sum over a history of rows of several sparse relations.
+
+    score(j) = sum over events e of a history, most recent first, sum over relations r:
+               weights[r] * ratios[r] ** age(e) * weight(e) * S_r[item(e), j]
+
+The age of an event is the number of known events after it. Sums are made in double precision and
+always in the order written above, so that the parts of a score add up to it.
+"""
+
+import threading
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from nearline.kernels.chunks import map_chunks
+from nearline.kernels.edges import Rows
+from nearline.kernels.topk import Best, best_first, offer
+
+Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+class Graph(NamedTuple):
+    """R relations over n items: immutable rows, and chains of edges that were added since.
+
+    Attributes
+    ----------
+    indptr : int64 [R, n_base + 1]
+        Row i of relation r is entries ``indptr[r, i]`` to ``indptr[r, i + 1]``.
+    items, values : int32, float32 [m]
+        Neighbours and edge values of all relations.
+    heads : int64 [R, capacity]
+        First added edge of a row, -1 for none.
+    following : int64 [a]
+        Next added edge of the same row, -1 for none.
+    added_items, added_values : int32, float32 [a]
+        Neighbours and values of added edges.
+    weights, ratios : float64 [R]
+        Weight of a relation, and what its weight is multiplied by with each step into the past.
+    n_items : int
+        Edges to items from here on are not followed.
+    max_history : int
+        Only so many of the most recent known events count.
+    """
+
+    indptr: Longs
+    items: Ints
+    values: Floats
+    heads: Longs
+    following: Longs
+    added_items: Ints
+    added_values: Floats
+    weights: Doubles
+    ratios: Doubles
+    n_items: int
+    max_history: int
+
+
+class Scratch(NamedTuple):
+    """Dense working memory of one thread; `totals`, `marked` and `seen` are zero between calls."""
+
+    totals: Doubles
+    touched: Ints
+    marked: Bools
+    seen: Bools
+
+
+class _Local(threading.local):
+    scratch: Scratch | None = None
+
+
+_local = _Local()
+
+
+def _scratch(n_items: int) -> Scratch:
+    """Scratch of this thread, made anew only where the graph outgrew it."""
+    scratch = _local.scratch
+    if scratch is None or len(scratch.totals) < n_items:
+        size = n_items + n_items // 4
+        scratch = Scratch(
+            np.zeros(size),
+            np.empty(size, np.int32),
+            np.zeros(size, np.bool_),
+            np.zeros(size, np.bool_),
+        )
+        _local.scratch = scratch
+    return scratch
+
+
+@njit(nogil=True, cache=True)
+def _add(item: int, amount: float, scratch: Scratch, count: int) -> int:
+    if not scratch.marked[item]:
+        scratch.marked[item] = True
+        scratch.touched[count] = item
+        count += 1
+    scratch.totals[item] += amount
+    return count
+
+
+@njit(nogil=True, cache=True)
+def _accumulate(graph: Graph, rows: Rows, row: int, scratch: Scratch) -> int:
+    """Add up the scores of one history in the scratch; return how many items were touched."""
+    count = 0
+    age = 0
+    for event in range(rows.indptr[row + 1] - 1, rows.indptr[row] - 1, -1):
+        item = rows.items[event]
+        if item < 0 or item >= graph.n_items:
+            continue
+        if age >= graph.max_history:
+            break
+        for relation in range(len(graph.weights)):
+            factor = graph.weights[relation] * graph.ratios[relation] ** age * rows.weights[event]
+            if factor == 0.0:
+                continue
+            if item < graph.indptr.shape[1] - 1:
+                for edge in range(graph.indptr[relation, item], graph.indptr[relation, item + 1]):
+                    neighbour = graph.items[edge]
+                    if neighbour < graph.n_items:
+                        amount = factor * graph.values[edge]
+                        count = _add(neighbour, amount, scratch, count)
+            edge = graph.heads[relation, item]
+            while edge >= 0:
+                neighbour = graph.added_items[edge]
+                if neighbour < graph.n_items:
+                    count = _add(neighbour, factor * graph.added_values[edge], scratch, count)
+                edge = graph.following[edge]
+        age += 1
+    return count
+
+
+@njit(nogil=True, cache=True)
+def _mark_seen(rows: Rows, row: int, n_items: int, seen: Bools, value: bool) -> None:
+    for event in range(rows.indptr[row], rows.indptr[row + 1]):
+        if 0 <= rows.items[event] < n_items:
+            seen[rows.items[event]] = value
+
+
+@njit(nogil=True, cache=True)
+def _clear(scratch: Scratch, count: int) -> None:
+    for at in range(count):
+        item = scratch.touched[at]
+        scratch.totals[item] = 0.0
+        scratch.marked[item] = False
+
+
+@njit(nogil=True, cache=True)
+def _recommend_rows(
+    graph: Graph,
+    rows: Rows,
+    exclude_seen: bool,
+    allowed: Bools,
+    scratch: Scratch,
+    first: int,
+    last: int,
+    out_items: Ints,
+    out_scores: Floats,
+) -> None:
+    k = out_items.shape[1]
+    heap_scores = np.empty(k, dtype=np.float64)
+    heap_items = np.empty(k, dtype=np.int32)
+    for row in range(first, last):
+        count = _accumulate(graph, rows, row, scratch)
+        if exclude_seen:
+            _mark_seen(rows, row, graph.n_items, scratch.seen, True)
+        size = 0
+        for at in range(count):
+            item = scratch.touched[at]
+            score = scratch.totals[item]
+            if score > 0.0 and not scratch.seen[item] and allowed[item]:
+                size = offer(heap_scores, heap_items, size, score, item)
+        best_first(heap_scores, heap_items, size)
+        for rank in range(size):
+            out_items[row, rank] = heap_items[rank]
+            out_scores[row, rank] = heap_scores[rank]
+        if exclude_seen:
+            _mark_seen(rows, row, graph.n_items, scratch.seen, False)
+        _clear(scratch, count)
+
+
+def recommend_rows(
+    graph: Graph,
+    rows: Rows,
+    k: int,
+    *,
+    exclude_seen: bool,
+    allowed: Bools | None = None,
+    threads: int | None = None,
+) -> Best:
+    """Top-k items of each history; only scores above zero, ties to the lower index.
+
+    Parameters
+    ----------
+    rows : Rows
+        Histories, oldest first; items that the graph does not know are skipped.
+    allowed : bool [n_items] or None
+        False leaves an item out; items beyond its end are left out too.
+
+    Returns
+    -------
+    Best
+        Lists [n, k], filled up with -1.
+
+    Notes
+    -----
+    A history costs the number of edges of its items, whatever the catalogue's size.
+    """
+    if k < 1:
+        raise ValueError(f"k is {k}; it must be at least 1")
+    n = len(rows.indptr) - 1
+    mask = np.ones(graph.n_items, dtype=np.bool_)
+    if allowed is not None:
+        mask[len(allowed) :] = False
+        mask[: len(allowed)] = allowed[: graph.n_items]
+    width = max(1, min(k, graph.n_items))
+    items = np.full((n, k), -1, dtype=np.int32)
+    scores = np.zeros((n, k), dtype=np.float32)
+    short_items, short_scores = items[:, :width].copy(), scores[:, :width].copy()
+
+    def work(first: int, last: int) -> None:
+        scratch = _scratch(graph.n_items)
+        _recommend_rows(
+            graph, rows, exclude_seen, mask, scratch, first, last, short_items, short_scores
+        )
+
+    map_chunks(work, n, least=64, threads=threads)
+    items[:, :width], scores[:, :width] = short_items, short_scores
+    return Best(items, scores)
+
+
+@njit(nogil=True, cache=True)
+def _score_rows(
+    graph: Graph, rows: Rows, scratch: Scratch, first: int, last: int, out: Floats
+) -> None:
+    for row in range(first, last):
+        count = _accumulate(graph, rows, row, scratch)
+        for at in range(count):
+            item = scratch.touched[at]
+            out[row, item] = scratch.totals[item]
+        _clear(scratch, count)
+
+
+def score_rows(graph: Graph, rows: Rows, *, threads: int | None = None) -> Floats:
+    """All scores, float32 [n, n_items]: 4 bytes an item and history."""
+    out = np.zeros((len(rows.indptr) - 1, graph.n_items), dtype=np.float32)
+    map_chunks(
+        lambda first, last: _score_rows(graph, rows, _scratch(graph.n_items), first, last, out),
+        len(out),
+        least=64,
+        threads=threads,
+    )
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _rank_rows(
+    graph: Graph,
+    rows: Rows,
+    targets: Rows,
+    scratch: Scratch,
+    first: int,
+    last: int,
+    out: Longs,
+) -> None:
+    for row in range(first, last):
+        count = _accumulate(graph, rows, row, scratch)
+        _mark_seen(rows, row, graph.n_items, scratch.seen, True)
+        for entry in range(targets.indptr[row], targets.indptr[row + 1]):
+            target = targets.items[entry]
+            out[entry] = graph.n_items
+            if target < 0 or target >= graph.n_items or scratch.seen[target]:
+                continue
+            own = scratch.totals[target]
+            if own <= 0.0:
+                continue
+            before = 0
+            for at in range(count):
+                item = scratch.touched[at]
+                score = scratch.totals[item]
+                if score > own or (score == own and item < target):
+                    before += not scratch.seen[item]
+            out[entry] = before
+        _mark_seen(rows, row, graph.n_items, scratch.seen, False)
+        _clear(scratch, count)
+
+
+def rank_rows(graph: Graph, rows: Rows, targets: Rows, *, threads: int | None = None) -> Longs:
+    """Rank (0 is best) of each target item in the list that `recommend_rows` would give.
+
+    Seen items are left out of the list. A target that is seen, unknown or scores nothing above
+    zero gets rank ``n_items``.
+
+    Parameters
+    ----------
+    targets : Rows
+        Row u holds the targets of history u; weights are not used.
+
+    Returns
+    -------
+    int64 [len(targets.items)]
+    """
+    if len(targets.indptr) != len(rows.indptr):
+        raise ValueError(
+            f"targets has {len(targets.indptr) - 1} rows, histories {len(rows.indptr) - 1}"
+        )
+    out = np.empty(len(targets.items), dtype=np.int64)
+    map_chunks(
+        lambda first, last: _rank_rows(
+            graph, rows, targets, _scratch(graph.n_items), first, last, out
+        ),
+        len(rows.indptr) - 1,
+        threads=threads,
+    )
+    return out
+
+
+@njit(nogil=True, cache=True)
+def score_parts(graph: Graph, rows: Rows, target: int) -> Doubles:
+    """Split the score of `target` for the first history by event and relation.
+
+    Returns
+    -------
+    float64 [events, R]
+        In the order of ``rows.items``; the sum of all is the score.
+    """
+    first, last = rows.indptr[0], rows.indptr[1]
+    parts = np.zeros((last - first, len(graph.weights)), dtype=np.float64)
+    age = 0
+    for event in range(last - 1, first - 1, -1):
+        item = rows.items[event]
+        if item < 0 or item >= graph.n_items:
+            continue
+        if age >= graph.max_history:
+            break
+        for relation in range(len(graph.weights)):
+            factor = graph.weights[relation] * graph.ratios[relation] ** age * rows.weights[event]
+            if item < graph.indptr.shape[1] - 1:
+                for edge in range(graph.indptr[relation, item], graph.indptr[relation, item + 1]):
+                    if graph.items[edge] == target:
+                        parts[event - first, relation] += factor * graph.values[edge]
+            edge = graph.heads[relation, item]
+            while edge >= 0:
+                if graph.added_items[edge] == target:
+                    parts[event - first, relation] += factor * graph.added_values[edge]
+                edge = graph.following[edge]
+        age += 1
+    return parts

@@ -1,0 +1,161 @@
+"""Relations of an item graph: immutable rows from training and, beside them, edges added since.
+
+The log-structured-merge idea: an added edge goes to the head of a chain of its row, in constant
+time; `rows` merges both when a snapshot is made. One thread writes; others may score meanwhile
+with the view they took, since an edge is complete before a chain leads to it, and arrays that
+outgrow their room are replaced together, never moved under a reader.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.kernels.edges import Rows, pack
+from nearline.kernels.scoring import Graph
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float32]
+
+ROOM = 1_024
+
+
+class GraphStore:
+    """Edges of several relations between items 0..n_items-1.
+
+    Parameters
+    ----------
+    relations : dict of str to Rows
+        Rows of each relation, all over the same `n_items` items (which may be read-only).
+    """
+
+    def __init__(self, relations: dict[str, Rows], n_items: int) -> None:
+        self.names = tuple(relations)
+        self.n_items = n_items
+        self._n_base = n_items
+        starts = np.cumsum([0] + [len(rows.items) for rows in relations.values()])
+        self._indptr = np.stack(
+            [rows.indptr + start for rows, start in zip(relations.values(), starts, strict=False)]
+        ).astype(np.int64)
+        self._items = np.concatenate([rows.items for rows in relations.values()])
+        self._values = np.concatenate([rows.weights for rows in relations.values()])
+        self._owned = False
+        self._n_added = 0
+        self._heads = np.full((len(relations), n_items), -1, dtype=np.int64)
+        self._following = np.zeros(0, dtype=np.int64)
+        self._added_items = np.zeros(0, dtype=np.int32)
+        self._added_values = np.zeros(0, dtype=np.float32)
+
+    def view(
+        self, weights: NDArray[np.float64], half_lives: NDArray[np.float64], max_history: int
+    ) -> Graph:
+        """Return what the scoring kernels take: the graph as it is now, with weights [R]."""
+        return Graph(
+            self._indptr,
+            self._items,
+            self._values,
+            self._heads,
+            self._following,
+            self._added_items,
+            self._added_values,
+            weights,
+            0.5 ** (1.0 / half_lives),
+            self.n_items,
+            max_history,
+        )
+
+    def grow(self, n_items: int) -> None:
+        """Make room for items up to `n_items`; they have no edges yet."""
+        if n_items > self._heads.shape[1]:
+            self._replace(len(self._following), n_items + n_items // 4 + ROOM)
+        self.n_items = max(self.n_items, n_items)
+
+    def connect(self, relation: str, item: int, others: Ints, values: Floats) -> None:
+        """Add the edges item -> other and other -> item, with the same value both ways."""
+        r = self.names.index(relation)
+        needed = self._n_added + 2 * len(others)
+        if needed > len(self._following):
+            self._replace(needed + needed // 2 + ROOM, self._heads.shape[1])
+        # Backwards, since a chain is read from its newest edge: the strongest comes first.
+        for other, value in zip(others[::-1].tolist(), values[::-1].tolist(), strict=True):
+            self._add(r, item, other, value)
+            self._add(r, other, item, value)
+
+    def disconnect(self, relation: str, item: int) -> None:
+        """Set every edge from and to `item` to zero.
+
+        Notes
+        -----
+        O(edges) time: a text that changes is rare beside one that is new.
+        """
+        r = self.names.index(relation)
+        if item < self._n_base:
+            first, last = self._indptr[r, 0], self._indptr[r, -1]
+            if not self._owned:
+                # They may be mapped from a file, or part of what `rows` gave away.
+                self._values, self._owned = self._values.copy(), True
+            self._values[self._indptr[r, item] : self._indptr[r, item + 1]] = 0.0
+            self._values[first:last][self._items[first:last] == item] = 0.0
+        edge = self._heads[r, item]
+        while edge >= 0:
+            self._added_values[edge] = 0.0
+            back = self._heads[r, self._added_items[edge]]
+            while back >= 0:
+                if self._added_items[back] == item:
+                    self._added_values[back] = 0.0
+                back = self._following[back]
+            edge = self._following[edge]
+
+    def rows(self, relation: str) -> Rows:
+        """Rows of one relation, added edges behind those from training, zero edges left out."""
+        r = self.names.index(relation)
+        sizes = np.zeros(self.n_items, dtype=np.int64)
+        first, last = self._indptr[r, 0], self._indptr[r, -1]
+        kept = self._values[first:last] != 0.0
+        if self._n_added == 0 and kept.all():
+            indptr = np.append(self._indptr[r], np.full(self.n_items - self._n_base, last)) - first
+            return Rows(indptr, self._items[first:last], self._values[first:last])
+        items: list[Ints] = []
+        values: list[Floats] = []
+        for item in range(self.n_items):
+            row_items, row_values = self._row(r, item)
+            sizes[item] = len(row_items)
+            items.append(row_items)
+            values.append(row_values)
+        return pack([(sizes, np.concatenate(items), np.concatenate(values))])
+
+    def _row(self, r: int, item: int) -> tuple[Ints, Floats]:
+        items, values = np.zeros(0, np.int32), np.zeros(0, np.float32)
+        if item < self._n_base:
+            row = slice(self._indptr[r, item], self._indptr[r, item + 1])
+            items, values = self._items[row], self._values[row]
+        chain = []
+        edge = int(self._heads[r, item])
+        while edge >= 0:
+            chain.append(edge)
+            edge = int(self._following[edge])
+        if chain:
+            items = np.concatenate((items, self._added_items[chain]))
+            values = np.concatenate((values, self._added_values[chain]))
+        return items[values != 0.0], values[values != 0.0]
+
+    def _add(self, r: int, source: int, target: int, value: float) -> None:
+        edge = self._n_added
+        self._added_items[edge] = target
+        self._added_values[edge] = value
+        self._following[edge] = self._heads[r, source]
+        self._n_added = edge + 1
+        # Last: from here on a reader may come along.
+        self._heads[r, source] = edge
+
+    def _replace(self, n_edges: int, n_items: int) -> None:
+        """Move to larger arrays, all at once: a reader's chains stay within its own arrays."""
+        heads = np.full((len(self.names), n_items), -1, dtype=np.int64)
+        heads[:, : self._heads.shape[1]] = self._heads
+        following = np.full(n_edges, -1, dtype=np.int64)
+        added_items = np.zeros(n_edges, dtype=np.int32)
+        added_values = np.zeros(n_edges, dtype=np.float32)
+        n = self._n_added
+        following[:n] = self._following[:n]
+        added_items[:n] = self._added_items[:n]
+        added_values[:n] = self._added_values[:n]
+        self._following, self._added_items = following, added_items
+        self._added_values, self._heads = added_values, heads

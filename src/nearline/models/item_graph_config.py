@@ -1,0 +1,152 @@
+"""Settings of the item graph: one struct a relation, each with its weight and half-life."""
+
+from typing import Any, Self
+
+import msgspec
+from msgspec import Struct
+
+from nearline.errors import InvalidInput
+
+
+class Transitions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Directed relation "B follows A": decays with the gap, weaker backwards.
+
+    Attributes
+    ----------
+    weight : float
+        Share in the score; every relation is scaled to the same total mass first.
+    half_life : float
+        Events after which an event of the history counts half.
+    reach : int
+        Largest gap, in events, between two items that count as a pair.
+    gap_power : float
+        A pair at gap g counts ``1 / g ** gap_power``.
+    backward : float
+        What a pair counts against the direction of time, relative to forward.
+    source_exponent, target_exponent : float
+        Counts are divided by ``n_source ** a * n_target ** b + 1``, n the item's squared weights.
+    neighbours : int
+        Edges kept a row.
+    """
+
+    weight: float = 1.0
+    half_life: float = 1.1
+    reach: int = 100
+    gap_power: float = 0.6
+    backward: float = 0.14
+    source_exponent: float = 0.08
+    target_exponent: float = 0.12
+    neighbours: int = 500
+
+
+class CoEngagement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Symmetric relation "the same users": a cosine with shrinkage.
+
+    Attributes
+    ----------
+    weight, half_life, neighbours
+        As in `Transitions`.
+    window : int
+        Largest gap, in events, between two items of one user that count as a pair: bounds the
+        cost of very long histories.
+    shrinkage : float
+        Added to each item's squared weights, so that pairs of rare items do not win by accident.
+    exponent : float
+        Counts are divided by ``((n_i + shrinkage) * (n_j + shrinkage)) ** exponent``; 0.5 is the
+        cosine, less favours popular items.
+    """
+
+    weight: float = 0.7
+    half_life: float = 1.6
+    neighbours: int = 300
+    window: int = 250
+    shrinkage: float = 5.0
+    exponent: float = 0.41
+
+
+class Content(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Relation "similar text": TF-IDF cosine to a power.
+
+    Attributes
+    ----------
+    weight, half_life, neighbours
+        As in `Transitions`.
+    power : float
+        Exponent of the cosine: above 1 favours the nearest.
+    longest : int
+        Longest run of words that is a term.
+    """
+
+    weight: float = 1.2
+    half_life: float = 2.0
+    neighbours: int = 100
+    power: float = 0.85
+    longest: int = 2
+
+
+class Vectors(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Relation "similar vectors", one for each vector column of the items.
+
+    Attributes
+    ----------
+    weight, half_life, neighbours, power
+        As in `Content`. Cosines of dense vectors lie close together: a power spreads them.
+    """
+
+    weight: float = 0.5
+    half_life: float = 2.0
+    neighbours: int = 100
+    power: float = 3.0
+
+
+class Search(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far the search for hyper-parameters goes.
+
+    Attributes
+    ----------
+    evaluations : int
+        Settings tried at most; 0 keeps the configuration as it stands.
+    events : int
+        Users are drawn for validation until their histories hold so many events.
+    cutoff : int
+        Length k of the lists whose NDCG@k is maximised.
+    """
+
+    evaluations: int = 160
+    events: int = 250_000
+    cutoff: int = 10
+
+
+class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `ItemGraph`; the defaults suit catalogues where what came last matters most.
+
+    Attributes
+    ----------
+    transitions, coengagement, content, vectors
+        One struct a relation.
+    max_history : int
+        Only so many of a user's most recent events are scored.
+    search : Search
+        Used by `fit` where it is given validation data.
+    """
+
+    transitions: Transitions = Transitions()
+    coengagement: CoEngagement = CoEngagement()
+    content: Content = Content()
+    vectors: Vectors = Vectors()
+    max_history: int = 200
+    search: Search = Search()
+
+    @classmethod
+    def from_builtins(cls, values: dict[str, Any]) -> Self:
+        """Build from nested dicts, as they stand in JSON or a manifest.
+
+        Raises
+        ------
+        InvalidInput
+            A field is unknown or has the wrong type.
+        """
+        try:
+            return msgspec.convert(values, cls)
+        except msgspec.ValidationError as error:
+            raise InvalidInput(f"item graph settings: {error}") from None
