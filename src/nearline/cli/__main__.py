@@ -1,0 +1,5 @@
+"""``python -m nearline.cli`` is the same as ``nearline``."""
+
+from nearline.cli.app import main
+
+main()

@@ -1,0 +1,116 @@
+"""Commands that ask a store: lists, neighbours, reasons."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nearline.cli.options import example, json_option, k_option, open_store, store_option
+from nearline.cli.output import write_json, write_table
+from nearline.errors import UnknownItem
+
+if TYPE_CHECKING:
+    from nearline.engine import Recommender
+    from nearline.schema import Part, Recommendation
+
+
+@click.command(epilog=example("nearline recommend --store shop/ u1 -k 5 --explain"))
+@click.argument("user")
+@store_option
+@k_option
+@click.option("--category", help="Only items with this label.")
+@click.option("--explain", "with_reasons", is_flag=True, help="Say why, line by line.")
+@json_option
+def recommend(
+    user: str, store: Path, k: int, category: str | None, with_reasons: bool, as_json: bool
+) -> None:
+    """List the best items for USER, known or not.
+
+    The tier of a line says how it came about: personal, or what is trending or popular where
+    nothing personal is left.
+    """
+    from nearline.schema import RecommendationRequest
+
+    request = RecommendationRequest(user_id=user, k=k, category=category, explain=with_reasons)
+    with open_store(store) as engine:
+        answer = engine.answer(request)
+        rows = list_rows(engine, answer.items, with_reasons=with_reasons)
+    if as_json:
+        write_json(answer)
+    else:
+        write_table(rows, numbers=[0, 3])
+
+
+@click.command(epilog=example("nearline similar --store shop/ i1 -k 5"))
+@click.argument("item")
+@store_option
+@k_option
+@json_option
+def similar(item: str, store: Path, k: int, as_json: bool) -> None:
+    """List the nearest neighbours of ITEM."""
+    with open_store(store) as engine:
+        found = engine.similar(item, k)
+        rows = [
+            [str(place), near.item_id, title_of(engine, near.item_id), f"{near.score:.4g}"]
+            for place, near in enumerate(found, start=1)
+        ]
+    if as_json:
+        write_json({"item_id": item, "items": found})
+    else:
+        write_table([["#", "item", "title", "score"], *rows], numbers=[0, 3])
+
+
+@click.command(epilog=example("nearline explain --store shop/ u1 i1"))
+@click.argument("user")
+@click.argument("item")
+@store_option
+@json_option
+def explain(user: str, item: str, store: Path, as_json: bool) -> None:
+    """Show what makes the score of ITEM for USER.
+
+    Every part is listed, the largest first; they sum to the score.
+    """
+    with open_store(store) as engine:
+        why = engine.explain(user, item)
+        rows = [
+            [f"{part.amount:+.6f}", part.relation, part.source, title_of(engine, part.source)]
+            for part in why.parts
+        ]
+    if as_json:
+        write_json(why)
+        return
+    rows.append([f"{why.score:+.6f}", "score", "", f"tier: {why.tier}"])
+    write_table([["amount", "relation", "from", "title"], *rows], numbers=[0])
+
+
+def list_rows(
+    engine: "Recommender", lines: "Sequence[Recommendation]", *, with_reasons: bool
+) -> list[list[str]]:
+    """Lay a list out as a table, header first."""
+    header = ["#", "item", "title", "score", "tier"]
+    rows = [header + ["because of"] * with_reasons]
+    for place, line in enumerate(lines, start=1):
+        row = [str(place), line.item_id, title_of(engine, line.item_id), f"{line.score:.4g}"]
+        row.append(line.tier)
+        if with_reasons:
+            row.append("\n".join(reason(engine, part) for part in line.reasons))
+        rows.append(row)
+    return rows
+
+
+def reason(engine: "Recommender", part: "Part") -> str:
+    """One part of a score in words: how much, through which relation, from what."""
+    source = title_of(engine, part.source) or part.source
+    relation = part.relation.replace("_", " ")
+    return f"{part.amount:+.4f}  {relation}" + (f" with {source}" if source else "")
+
+
+def title_of(engine: "Recommender", item_id: str) -> str:
+    """Title of an item, empty where the catalogue has none."""
+    if not item_id:
+        return ""
+    try:
+        return engine.item(item_id).title
+    except UnknownItem:
+        return ""

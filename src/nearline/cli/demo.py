@@ -1,0 +1,77 @@
+"""The command that shows everything at once on public data."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nearline.cli.options import column_option, example, items_option, json_option, seed_option
+from nearline.cli.output import progress_bars, write_json
+from nearline.cli.serve import port_option, run_server
+
+if TYPE_CHECKING:
+    from nearline.cli.showcase import Showcase
+
+
+@click.command(
+    epilog=example(
+        "nearline demo --exit",
+        "nearline demo --dataset events.csv --items items.csv --port 8081",
+    )
+)
+@click.option("--exit", "stop", is_flag=True, help="Stop after printing instead of serving.")
+@port_option
+@click.option(
+    "--dataset",
+    default="movielens-100k",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="movielens-100k, synthetic, another public data set, or a file of interactions.",
+)
+@items_option
+@column_option
+@seed_option
+@json_option
+def demo(
+    stop: bool,
+    port: int,
+    dataset: str,
+    items_file: Path | None,
+    columns: dict[str, str] | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Train, evaluate, recommend with reasons and serve.
+
+    On MovieLens-100K, which is fetched the first time, or other data. Everything before one
+    moment is trained on; what people did after it is predicted.
+    """
+    from nearline import server
+    from nearline.cli import showcase
+    from nearline.cli.study import load_subject
+
+    if not stop:
+        server.check_address("127.0.0.1", port, None)  # before the work, not after it
+    with progress_bars() as progress:
+        subject = load_subject(dataset, items_file, columns, now=time.time(), progress=progress)
+        shown = showcase.make(subject, seed, progress)
+    if as_json:
+        write_json(showcase.as_dict(shown))
+    else:
+        showcase.write(shown)
+    if not stop:
+        _serve(shown, port, as_json=as_json)
+
+
+def _serve(shown: "Showcase", port: int, *, as_json: bool) -> None:
+    user = shown.user_id
+    if not as_json:
+        address = f"http://127.0.0.1:{port}/v1"
+        click.echo(
+            "Ask for the same list, tell what the user does next, and ask again:\n"
+            f"  curl '{address}/users/{user}/recommendations?k=10&explain=true'\n"
+            f"  curl '{address}/events' -H 'Content-Type: application/json' \\\n"
+            f'    -d \'{{"user_id": "{user}", "item_id": "{shown.list_items[0].item_id}"}}\'\n'
+        )
+    run_server(lambda: shown.engine, host="127.0.0.1", port=port, api_key=None, as_json=as_json)

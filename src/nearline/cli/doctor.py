@@ -1,0 +1,160 @@
+"""The command that looks whether everything is in order, and says what to do where it is not."""
+
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import click
+
+from nearline.cli.options import example, json_option, open_store
+from nearline.cli.output import write_json, write_table
+from nearline.errors import NearlineError, StoreInUse
+
+PACKAGES = ("nearline", "numpy", "scipy", "numba", "pyarrow", "scikit-learn", "litestar", "granian")
+# Older ones can corrupt a write-ahead log when two connections checkpoint it at once.
+SAFE_SQLITE = (3, 51, 3)
+LITTLE_DISK = 1 << 30
+
+
+class Check(NamedTuple):
+    """What was looked at, how it stands, what was found and, where needed, what to do."""
+
+    name: str
+    status: Literal["ok", "warning", "failed"]
+    found: str
+    next_step: str = ""
+
+
+@click.command(epilog=example("nearline doctor --store shop/"))
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    envvar="NEARLINE_STORE",
+    show_envvar=True,
+    metavar="DIR",
+    help="Store to check too.",
+)
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, store: Path | None, as_json: bool) -> None:
+    """Check that everything is in order, or say what to do.
+
+    Looks at versions, the compiler's cache, SQLite, the disk and a store. The exit
+    code is 1 if a check failed; warnings do not count.
+    """
+    checks = [*_machine(store)] + ([_store(store)] if store else [])
+    failed = any(check.status == "failed" for check in checks)
+    if as_json:
+        write_json({"ok": not failed, "checks": [check._asdict() for check in checks]})
+    else:
+        rows = [[check.status, check.name, check.found] for check in checks]
+        write_table([["status", "check", "found"], *rows])
+        for check in checks:
+            if check.next_step:
+                click.echo(f"{check.name}: {check.next_step}")
+    ctx.exit(1 if failed else 0)
+
+
+def _machine(store: Path | None) -> Iterator[Check]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Check(
+        "python", "ok", f"{platform.python_version()} on {platform.platform()}, {cores} cores"
+    )
+    yield _packages()
+    yield _sqlite()
+    yield _compiler_cache()
+    yield _disk(store)
+
+
+def _packages() -> Check:
+    found, missing = [], []
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            missing.append(package)
+    if missing:
+        step = (
+            f"install again: {', '.join(missing)} missing (pip install --force-reinstall nearline)"
+        )
+        return Check("packages", "failed", ", ".join(found), step)
+    return Check("packages", "ok", ", ".join(found))
+
+
+def _sqlite() -> Check:
+    import apsw
+
+    found = apsw.sqlite_lib_version()
+    if tuple(int(part) for part in found.split(".")) < SAFE_SQLITE:
+        safe = ".".join(str(part) for part in SAFE_SQLITE)
+        step = f"it can damage a log; SQLite {safe} or newer is needed: pip install -U apsw"
+        return Check("sqlite", "failed", found, step)
+    return Check("sqlite", "ok", found)
+
+
+def _compiler_cache() -> Check:
+    """Find out whether compiled kernels can be kept, in the order in which numba looks."""
+    import nearline
+
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    package = Path(nearline.__path__[0]) / "kernels"
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folders = [Path(chosen)] if chosen else [package, home / "numba"]
+    for folder in folders:
+        if _writable(folder):
+            return Check("compiler cache", "ok", str(folder))
+    return Check(
+        "compiler cache",
+        "warning",
+        f"{', '.join(map(str, folders))}: not writable",
+        "every start compiles for some seconds; set NUMBA_CACHE_DIR to a folder of your own",
+    )
+
+
+def _disk(store: Path | None) -> Check:
+    folder = _existing(store or Path.cwd())
+    free = shutil.disk_usage(folder).free
+    found = f"{free / (1 << 30):,.1f} GiB free at {folder}"
+    if free < LITTLE_DISK:
+        return Check("disk", "warning", found, "make room: events are refused once it is full")
+    return Check("disk", "ok", found)
+
+
+def _store(folder: Path) -> Check:
+    try:
+        with open_store(folder) as engine:
+            found = (
+                f"{folder}: {engine.offset:,} records, {engine.n_users:,} users, "
+                f"{engine.n_items:,} items, model {engine.model_id}"
+            )
+            trained = bool(engine.metrics)
+    except StoreInUse as error:
+        return Check("store", "warning", f"{folder} is in use and was not opened", str(error))
+    except NearlineError as error:
+        return Check("store", "failed", f"{folder} cannot be opened", str(error))
+    if not trained:
+        step = f"answers come from counts alone until: nearline train --store {folder}"
+        return Check("store", "warning", found, step)
+    return Check("store", "ok", found)
+
+
+def _existing(folder: Path) -> Path:
+    """`folder`, or the nearest folder above it that exists."""
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+def _writable(folder: Path) -> bool:
+    """Try it: permissions alone do not tell of read-only file systems."""
+    try:
+        with tempfile.TemporaryFile(dir=_existing(folder)):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,120 @@
+"""The command that measures accuracy on a data set or on files."""
+
+import time
+from functools import partial
+from pathlib import Path
+
+import click
+
+from nearline.cli.options import (
+    column_option,
+    example,
+    items_option,
+    json_option,
+    k_option,
+    seed_option,
+)
+from nearline.cli.output import progress_bars, write_json, write_table
+
+SPLITS = (
+    "leave-one-out",
+    "time",
+    "user-time",
+    "random",
+    "stratified",
+    "cold-items",
+    "cold-users",
+)
+
+
+@click.command(
+    epilog=example(
+        "nearline evaluate movielens-100k --split time --fraction 0.2",
+        "nearline evaluate events.csv --items items.csv --column timestamp=position",
+    )
+)
+@click.argument("data")
+@items_option
+@column_option
+@click.option(
+    "--split",
+    type=click.Choice(SPLITS),
+    default="leave-one-out",
+    show_default=True,
+    help="What is held out for testing.",
+)
+@click.option(
+    "--fraction",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.2,
+    show_default=True,
+    help="Share that is held out; leave-one-out needs none.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["strict", "refit"]),
+    default="strict",
+    show_default=True,
+    help="strict: the validation part is never trained on, only known as history. refit: choose "
+    "the settings, then train on all that is not held out.",
+)
+@k_option
+@seed_option
+@json_option
+def evaluate(
+    data: str,
+    items_file: Path | None,
+    columns: dict[str, str] | None,
+    split: str,
+    fraction: float,
+    protocol: str,
+    k: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Measure accuracy on a data set or on files.
+
+    DATA is a file of interactions or the name of a data set: movielens-100k, amazon-beauty,
+    amazon-sports, amazon-toys, online-retail, synthetic. Every item is ranked for every user, and
+    items of the history are masked.
+    """
+    from nearline.cli.study import (
+        GRAPH,
+        GRAPH_AND_TEXT,
+        POPULARITY,
+        divide,
+        load_subject,
+        metric_rows,
+        study,
+    )
+
+    strict = protocol == "strict"
+    with progress_bars() as progress:
+        subject = load_subject(data, items_file, columns, now=time.time(), progress=progress)
+        done = study(
+            subject,
+            [POPULARITY, GRAPH_AND_TEXT if subject.has_text else GRAPH],
+            partial(divide, strategy=split, fraction=fraction, seed=seed, strict=strict),
+            k=k,
+            seed=seed,
+            progress=progress,
+        )
+    if as_json:
+        write_json(
+            {
+                "data": subject.name,
+                "split": split,
+                "fraction": None if split == "leave-one-out" else fraction,
+                "protocol": protocol,
+                "seed": seed,
+                "models": {name: report.as_dict() for name, report in done.reports.items()},
+            }
+        )
+        return
+    some = next(iter(done.reports.values()))
+    click.echo(
+        f"{subject.name}: {done.data.n_interactions:,} interactions, {done.data.n_users:,} users, "
+        f"{done.data.n_items:,} items.\nSplit {split}, protocol {protocol}, {some.n_users:,} users "
+        "with something held out; 95 % bootstrap intervals."
+    )
+    write_table(metric_rows(done.reports, digits=4), numbers=range(1, 1 + len(done.reports)))

@@ -1,0 +1,117 @@
+"""Commands that put data into a store and train on it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nearline.cli.options import (
+    column_option,
+    example,
+    items_option,
+    json_option,
+    open_store,
+    seed_option,
+    store_option,
+)
+from nearline.cli.output import printable, progress_bars, write_json, write_table
+
+if TYPE_CHECKING:
+    from nearline.data import CleaningReport
+
+
+@click.command(
+    "import",
+    epilog=example(
+        "nearline import --store shop/ events.csv --items items.csv --column timestamp=date",
+        "nearline import --store shop/ --items items.csv",
+    ),
+)
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@store_option
+@items_option
+@column_option
+@json_option
+def import_(
+    file: Path | None,
+    store: Path,
+    items_file: Path | None,
+    columns: dict[str, str] | None,
+    as_json: bool,
+) -> None:
+    """Add interactions and a catalogue to a store.
+
+    The store is made where there is none.
+
+    FILE is .csv, .tsv, .jsonl, .ndjson (each also with .gz) or .parquet with columns user_id,
+    item_id and, where known, timestamp, event, value. Rows that cannot be are dropped and
+    reported. Importing the same rows again stores nothing twice.
+    """
+    from nearline.data import read_interactions
+    from nearline.engine import Recommender
+
+    if file is None and items_file is None:
+        raise click.UsageError("Nothing to import: name a FILE of interactions, --items, or both.")
+    # Read before the store is made: a wrong name leaves nothing behind.
+    table = None if file is None else read_interactions(file, columns)
+    with Recommender(store) as engine, progress_bars() as progress:
+        before = engine.offset
+        report = engine.add(table, items_file, progress=progress)
+        after, users, items = engine.offset, engine.n_users, engine.n_items
+    if as_json:
+        write_json(
+            {
+                "store": str(store),
+                "report": report.as_dict() if report else None,
+                "records_stored": after - before,
+                "offset": after,
+                "users": users,
+                "items": items,
+            }
+        )
+        return
+    if report is not None:
+        _show(report)
+    click.echo(
+        f"{after - before:,} records stored; {printable(str(store))} holds {users:,} users and "
+        f"{items:,} items.\nNext: nearline train --store {printable(str(store))}"
+    )
+
+
+@click.command(epilog=example("nearline train --store shop/ --seed 7"))
+@store_option
+@seed_option
+@json_option
+def train(store: Path, seed: int, as_json: bool) -> None:
+    """Train on everything in the store and let the result serve.
+
+    The last interaction of each user chooses the settings and is trained on afterwards.
+    """
+    with open_store(store) as engine, progress_bars() as progress:
+        engine.fit(seed=seed, progress=progress)
+        model, metrics, offset = engine.model_id, engine.metrics, engine.offset
+        users, items = engine.n_users, engine.n_items
+    if as_json:
+        write_json(
+            {
+                "store": str(store),
+                "model": model,
+                "offset": offset,
+                "users": users,
+                "items": items,
+                "metrics": metrics,
+            }
+        )
+        return
+    click.echo(f"Model {model} serves: {users:,} users, {items:,} items, {offset:,} records.")
+    rows = [[name, f"{value:.4f}"] for name, value in metrics.items()]
+    write_table([["on the validation part", "mean"], *rows], numbers=[1])
+
+
+def _show(report: "CleaningReport") -> None:
+    click.echo(
+        f"{report.rows_in:,} rows read, {report.rows_kept:,} kept, {report.rows_dropped:,} dropped."
+    )
+    if report.dropped:
+        rows = [[f"{drop.rows:,}", drop.reason, drop.example] for drop in report.dropped]
+        write_table([["rows", "dropped because", "for example"], *rows], numbers=[0])

@@ -1,0 +1,89 @@
+"""Options that several commands share, and opening the store that one of them names."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nearline.errors import DataNotFound
+
+if TYPE_CHECKING:
+    from nearline.engine import Recommender
+
+MAX_K = 1_000  # as nearline.schema.MAX_K, which is not imported for the sake of a quick --help
+
+
+def example(*lines: str) -> str:
+    r"""Epilog of a command: commands to copy, kept as they are (``\b`` stops re-wrapping)."""
+    return "\b\n" + "\n".join(("Example:", *(f"  {line}" for line in lines)))
+
+
+def _pairs(_ctx: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> object:
+    columns = {}
+    for pair in given:
+        field, equals, name = pair.partition("=")
+        if not (field and equals and name):
+            raise click.BadParameter(
+                f"{pair!r} is not FIELD=COLUMN; write for example timestamp=InvoiceDate"
+            )
+        columns[field] = name
+    return columns or None
+
+
+store_option = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    envvar="NEARLINE_STORE",
+    show_envvar=True,
+    required=True,
+    metavar="DIR",
+    help="Folder that keeps log and snapshots.",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON document on standard output."
+)
+k_option = click.option(
+    "-k", type=click.IntRange(1, MAX_K), default=10, show_default=True, help="Length of the list."
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all chance."
+)
+items_option = click.option(
+    "--items",
+    "items_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Catalogue: item_id and any text, category, number or vector columns.",
+)
+column_option = click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    callback=_pairs,
+    metavar="FIELD=COLUMN",
+    help="Name of a column that is not called user_id, item_id, timestamp, event or value. "
+    "Can be given several times.",
+)
+
+
+@contextmanager
+def open_store(folder: Path) -> "Iterator[Recommender]":
+    """Open a store that exists; close it at the end.
+
+    Raises
+    ------
+    DataNotFound
+        There is none.
+    StoreInUse
+        Another process has it open.
+    """
+    from nearline.engine import Recommender
+
+    if not folder.is_dir():
+        raise DataNotFound(
+            f"there is no store at {folder}; make one: nearline import --store {folder} FILE"
+        )
+    with Recommender.load(folder) as engine:
+        yield engine

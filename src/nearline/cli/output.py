@@ -1,0 +1,75 @@
+"""What commands write: tables for people, one JSON document for machines, progress bars."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nearline.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Columns of a table that is not written to a terminal: wide, so that hardly a cell is folded.
+FILE_WIDTH = 160
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Escape what could move the cursor or break a table: ids may hold any character."""
+    return "".join(
+        char if char.isprintable() or char in keep else repr(char)[1:-1] for char in text
+    )
+
+
+def write_json(value: object) -> None:
+    """Write `value` (plain values, msgspec structs or dataclasses) as one JSON document."""
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def write_table(
+    rows: Sequence[Sequence[str]], *, title: str = "", numbers: Sequence[int] = ()
+) -> None:
+    """Write a table; the first of `rows` is its header, columns `numbers` are set to the right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", show_edge=False)
+    header, *body = rows
+    for at, name in enumerate(header):
+        table.add_column(Text(name), justify="right" if at in numbers else "left")
+    for row in body:
+        table.add_row(*(Text(printable(cell, keep="\n")) for cell in row))
+    _console().print(table)
+
+
+@contextmanager
+def progress_bars() -> "Iterator[Progress]":
+    """Give a callable that draws bars on standard error, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield no_progress
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Bars(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def progress(done: int, total: int, what: str) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what)
+            bars.update(tasks[what], completed=done, total=total or None)
+
+        yield progress
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else FILE_WIDTH, highlight=False)

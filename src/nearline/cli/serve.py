@@ -1,0 +1,65 @@
+"""The command that serves a store over HTTP."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nearline.cli.options import example, json_option, store_option
+from nearline.cli.output import write_json
+
+if TYPE_CHECKING:
+    from nearline.engine import Recommender
+
+port_option = click.option(
+    "--port", type=click.IntRange(1, 65_535), default=8080, show_default=True, help="TCP port."
+)
+
+
+@click.command(
+    epilog=example(
+        "nearline serve --store shop/ --port 8080",
+        "NEARLINE_API_KEY=... nearline serve --store shop/ --host 0.0.0.0",
+    )
+)
+@store_option
+@port_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--api-key",
+    envvar="NEARLINE_API_KEY",
+    show_envvar=True,
+    help="Key that requests must carry. Better given by the environment: other users of this "
+    "machine can read command lines.",
+)
+@json_option
+def serve(store: Path, port: int, host: str, api_key: str | None, as_json: bool) -> None:
+    """Serve a store over HTTP until Ctrl-C or SIGTERM.
+
+    Answers on this machine only; any other --host needs an API key. A store that does not exist
+    is made: it learns from the events that it is sent.
+    """
+    from nearline.engine import Recommender
+
+    run_server(lambda: Recommender(store), host=host, port=port, api_key=api_key, as_json=as_json)
+
+
+def run_server(
+    open_engine: "Callable[[], Recommender]",
+    *,
+    host: str,
+    port: int,
+    api_key: str | None,
+    as_json: bool,
+) -> None:
+    """Serve until a signal comes; tell the address on standard output."""
+    from nearline import server
+
+    def announce(line: str) -> None:
+        if as_json:
+            write_json({"listening": line.removeprefix("Listening on ")})
+        else:
+            click.echo(f"{line}  (API: /docs, stop with Ctrl-C)")
+
+    server.serve(open_engine, host, port, api_key=api_key, announce=announce)
