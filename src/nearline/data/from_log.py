@@ -1,6 +1,7 @@
 """The log to a dataset: what training reads."""
 
 from array import array
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,14 +11,18 @@ from nearline.log.base import Log
 from nearline.schema import Event, Item, ItemDeleted
 
 
-def dataset_from_log(log: Log, stop: int, weight: Weight = same_weight) -> Dataset:
+def dataset_from_log(
+    log: Log, stop: int, weight: Weight = same_weight, *, item_ids: Sequence[str] = ()
+) -> Dataset:
     """Turn the first `stop` records of a log into arrays, streaming.
 
-    Equals `make_dataset` of the same events and of the catalogue as it stands at `stop`: an item
-    that was deleted keeps its interactions and loses its words; erased events are gone.
+    Items are numbered in the order of `item_ids`; others follow in order of appearance. Without
+    `item_ids` it equals `make_dataset` of the same events and of the catalogue as it stands at
+    `stop`: an item that was deleted keeps its interactions and loses its words; erased events are
+    gone.
     """
     user_index: dict[str, int] = {}
-    item_index: dict[str, int] = {}
+    item_index = {item_id: index for index, item_id in enumerate(item_ids)}
     catalogue: dict[str, Item] = {}
     users, items = array("i"), array("i")
     times, values, weights = array("d"), array("d"), array("d")

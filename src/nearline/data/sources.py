@@ -59,7 +59,7 @@ def read_table(
         names, column = table.column_names, table.column
     else:
         frame = _eager(source)
-        names, column = _names(frame), partial(_column, frame)
+        names, column = frame.columns, partial(_column, frame)
     if len(set(names)) < len(names):
         raise InvalidInput(f"two columns have the same name: {names}; rename one of them")
     return pa.table({name: _plain(column(name)) for name in (pick(names) if pick else names)})
@@ -169,14 +169,9 @@ def _eager(source: object) -> nw.DataFrame[Any]:
             f"the table is a {type(source).__name__}; pass a path, or a pandas, polars or Arrow "
             "frame"
         ) from None
-    return frame.collect() if isinstance(frame, nw.LazyFrame) else frame
-
-
-def _names(frame: nw.DataFrame[Any]) -> list[str]:
-    try:
-        return frame.columns
     except nw.exceptions.DuplicateError as error:
-        raise InvalidInput(f"two columns have the same name ({error}); rename one") from error
+        raise InvalidInput(f"two columns have the same name; rename one ({error})") from error
+    return frame.collect() if isinstance(frame, nw.LazyFrame) else frame
 
 
 def _column(frame: nw.DataFrame[Any], name: str) -> Any:

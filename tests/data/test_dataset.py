@@ -1,0 +1,96 @@
+"""Dataset and Histories against values worked out by hand."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nearline.data import Dataset, Histories
+
+
+def small() -> Dataset:
+    """u0: a b a; u1: nothing; u2: c; u3: nothing. Item d is new."""
+    histories = Histories.from_rows([[0, 1, 0], [], [2], []])
+    values = np.array([1, 2, 3, 4], dtype=np.float32)
+    return Dataset(["u0", "u1", "u2", "u3"], ["a", "b", "c", "d"], histories, values)
+
+
+def test_sizes_and_users() -> None:
+    data = small()
+    assert (data.n_users, data.n_items, data.n_interactions) == (4, 4, 4)
+    assert data.user_of_each().tolist() == [0, 0, 0, 2]
+    assert len(data.histories) == 4
+
+
+def test_rows() -> None:
+    histories = small().histories
+    assert histories.row(0).tolist() == [0, 1, 0]
+    assert histories.row(1).tolist() == []
+    assert histories.times.tolist() == [0, 1, 2, 0]
+    assert histories.weights.tolist() == [1, 1, 1, 1]
+
+
+def test_matrix_counts() -> None:
+    expected = [[2, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+    assert small().matrix().toarray().tolist() == expected
+
+
+def test_matrix_of_values_takes_the_last_of_a_pair() -> None:
+    expected = [[3, 2, 0, 0], [0, 0, 0, 0], [0, 0, 4, 0], [0, 0, 0, 0]]
+    assert small().matrix(values=True).toarray().tolist() == expected
+
+
+def test_take_keeps_users_and_items() -> None:
+    kept = small().take(np.array([False, True, True, False]))
+    assert kept.histories.indptr.tolist() == [0, 2, 2, 2, 2]
+    assert kept.histories.items.tolist() == [1, 0]
+    assert kept.histories.times.tolist() == [1, 2]
+    assert kept.values.tolist() == [2, 3]
+    assert (kept.n_users, kept.n_items) == (4, 4)
+
+
+def test_take_of_nothing() -> None:
+    empty = small().take(np.zeros(4, dtype=np.bool_))
+    assert empty.histories.indptr.tolist() == [0, 0, 0, 0, 0]
+    assert empty.matrix().nnz == 0
+    assert empty.matrix(values=True).nnz == 0
+
+
+def test_no_users_at_all() -> None:
+    data = Dataset([], [], Histories.from_rows([]), np.zeros(0, dtype=np.float32))
+    assert data.take(np.zeros(0, dtype=np.bool_)).n_interactions == 0
+    assert data.matrix().shape == (0, 0)
+    assert len(data.histories.select(np.zeros(0, dtype=np.int64))) == 0
+
+
+def test_select_in_any_order_and_twice() -> None:
+    chosen = small().histories.select(np.array([2, 1, 0, 2]))
+    assert [chosen.row(row).tolist() for row in range(4)] == [[2], [], [0, 1, 0], [2]]
+    assert chosen.times.tolist() == [0, 0, 1, 2, 0]
+
+
+Rows = st.lists(st.lists(st.integers(0, 5), max_size=5), max_size=6)
+
+
+@given(rows=Rows, draw=st.data())
+@settings(max_examples=60, deadline=None)
+def test_take_is_a_filter_of_each_row(rows: list[list[int]], draw: st.DataObject) -> None:
+    histories = Histories.from_rows(rows)
+    n = len(histories.items)
+    keep = draw.draw(st.lists(st.booleans(), min_size=n, max_size=n))
+    users = [f"u{row}" for row in range(len(rows))]
+    data = Dataset(users, list("abcdef"), histories, np.arange(n, dtype=np.float32))
+    kept = data.take(np.array(keep, dtype=np.bool_))
+    flags = iter(keep)
+    expected = [[item for item in row if next(flags)] for row in rows]
+    assert [kept.histories.row(row).tolist() for row in range(len(rows))] == expected
+    assert kept.values.tolist() == [place for place, flag in enumerate(keep) if flag]
+
+
+@given(rows=Rows.filter(bool), draw=st.data())
+@settings(max_examples=60, deadline=None)
+def test_select_is_a_list_of_rows(rows: list[list[int]], draw: st.DataObject) -> None:
+    chosen = draw.draw(st.lists(st.integers(0, len(rows) - 1), max_size=8))
+    selected = Histories.from_rows(rows).select(np.array(chosen, dtype=np.int64))
+    assert [selected.row(place).tolist() for place in range(len(chosen))] == [
+        rows[row] for row in chosen
+    ]
