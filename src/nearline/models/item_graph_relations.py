@@ -24,6 +24,7 @@ from nearline.models.item_graph_config import (
 
 TRANSITIONS, COENGAGEMENT, CONTENT = "transitions", "coengagement", "content"
 VECTOR_PREFIX = "vector:"
+FLOOR = 1e-9
 
 Doubles = NDArray[np.float64]
 
@@ -50,6 +51,8 @@ def squared_weights(rows: Rows, n_items: int) -> Doubles:
 
 def transition_edges(rows: Rows, popularity: Doubles, config: Transitions) -> Rows:
     """Count "then", weighed by gap and direction and divided by popularity."""
+    # An item without events makes no pair; the floor only keeps its divisor from being zero.
+    popularity = np.maximum(popularity, FLOOR)
     forward = np.arange(1, config.reach + 1, dtype=np.float64) ** -config.gap_power
     return pair_edges(
         rows,
@@ -65,8 +68,7 @@ def transition_edges(rows: Rows, popularity: Doubles, config: Transitions) -> Ro
 def coengagement_edges(rows: Rows, popularity: Doubles, config: CoEngagement) -> Rows:
     """Count "also", divided by shrunk popularity on both sides."""
     flat = np.ones(config.window, dtype=np.float64)
-    # An item without events makes no pair; the floor only keeps its divisor from being zero.
-    divisor = np.maximum(popularity + config.shrinkage, 1e-9) ** config.exponent
+    divisor = np.maximum(popularity + config.shrinkage, FLOOR) ** config.exponent
     return pair_edges(rows, flat, flat, source=divisor, target=divisor, top_k=config.neighbours)
 
 

@@ -1,0 +1,143 @@
+"""What everybody likes: counts of all time, and counts that decay. The baselines to beat.
+
+Both give every user the same list, the user's own items left out.
+"""
+
+from abc import abstractmethod
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.errors import Damaged, InvalidInput
+from nearline.models.base import Model, Ranking
+from nearline.progress import Progress, no_progress
+
+Doubles = NDArray[np.float64]
+
+
+class PopularityConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `Popularity`: there are none."""
+
+
+class TrendingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `Trending`.
+
+    Attributes
+    ----------
+    half_life : float
+        Time after which an event counts half, in the unit of the data's times (seconds, unless
+        the data says otherwise).
+    """
+
+    half_life: float = 7 * 86_400.0
+
+
+class _Counting(Model):
+    """One score an item, the same for everybody; items that score zero are never listed."""
+
+    def __init__(self, config: Struct | None = None) -> None:
+        super().__init__(config)
+        self._set(np.zeros(0))
+
+    @abstractmethod
+    def _amounts(self, histories: Histories) -> Doubles:
+        """Say what each event adds to its item, float64 [n]; never negative."""
+
+    def fit(
+        self,
+        data: Dataset,
+        *,
+        validation: Histories | None = None,
+        seed: int = 0,
+        progress: Progress = no_progress,
+    ) -> Self:
+        """Add up the events of each item, dislikes left out; O(interactions) time."""
+        del validation, seed
+        known = data.histories.items >= 0
+        amounts = self._amounts(data.histories)[known]
+        self._set(
+            np.bincount(data.histories.items[known], amounts, minlength=data.n_items).astype(
+                np.float64
+            )
+        )
+        progress(1, 1, "done")
+        return self
+
+    def score_many(self, histories: Histories) -> FloatArray:
+        """Scores, float32 [n_users, n_items]: the same row for every history."""
+        return np.tile(self._scores.astype(np.float32), (len(histories), 1))
+
+    def recommend(
+        self,
+        histories: Histories,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> Ranking:
+        """Top-k items; O(k + length of the history) a user, after O(n_items) for all."""
+        if k < 1:
+            raise InvalidInput(f"k is {k}; it must be at least 1", field="k")
+        order = self._order
+        if allowed is not None:
+            order = order[order < len(allowed)]
+            order = order[allowed[order]]
+        items = np.full((len(histories), k), -1, dtype=np.int32)
+        scores = np.zeros((len(histories), k), dtype=np.float32)
+        for user in range(len(histories)):
+            best = order[:k]
+            if exclude_seen:
+                seen = histories.row(user)
+                best = order[: k + len(seen)]
+                best = best[~np.isin(best, seen)][:k]
+            items[user, : len(best)] = best
+            scores[user, : len(best)] = self._scores[best]
+        return Ranking(items, scores)
+
+    def similar(self, items: IntArray, k: int) -> Ranking:
+        """Top-k items but each one itself: counts know no neighbours."""
+        return self.recommend(Histories.from_rows([[int(item)] for item in items]), k)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the counts, float64 [n_items]."""
+        return {"scores": self._scores}
+
+    @classmethod
+    def restore(cls, config: Struct, arrays: dict[str, NDArray[Any]]) -> Self:
+        """Rebuild from the counts."""
+        model = cls(config)
+        if "scores" not in arrays:
+            raise Damaged("the array 'scores' is missing; fit again")
+        model._set(arrays["scores"])
+        return model
+
+    def _set(self, scores: Doubles) -> None:
+        self._scores = scores
+        order = np.argsort(-scores, kind="stable")
+        self._order = order[scores[order] > 0].astype(np.int32)
+
+
+class Popularity(_Counting):
+    """Items by the sum of their event weights, over all time."""
+
+    name: ClassVar[str] = "popularity"
+    config_type: ClassVar[type[Struct]] = PopularityConfig
+
+    def _amounts(self, histories: Histories) -> Doubles:
+        return np.maximum(histories.weights, 0.0).astype(np.float64)
+
+
+class Trending(_Counting):
+    """Items by event weights that halve with every half-life before the newest event."""
+
+    name: ClassVar[str] = "trending"
+    config_type: ClassVar[type[Struct]] = TrendingConfig
+
+    def _amounts(self, histories: Histories) -> Doubles:
+        weights = np.maximum(histories.weights, 0.0).astype(np.float64)
+        age = histories.times.max(initial=-np.inf) - histories.times
+        decay: Doubles = np.exp2(-age / self.config.half_life)
+        return weights * decay
