@@ -26,6 +26,7 @@ from nearline.schema.rules import (
     check_id,
     check_item,
     check_k,
+    make_record,
     parse_time,
 )
 
@@ -51,5 +52,6 @@ __all__ = [
     "check_id",
     "check_item",
     "check_k",
+    "make_record",
     "parse_time",
 ]

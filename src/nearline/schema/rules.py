@@ -2,6 +2,10 @@
 
 import math
 from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
 
 from nearline.errors import InvalidInput
 from nearline.schema.records import Event, Item
@@ -17,6 +21,14 @@ MAX_CONTEXT_FIELDS = 64
 MAX_ABSOLUTE_NUMBER = 1e15
 # Clocks of clients run ahead; a day is more than any time zone mistake.
 MAX_FUTURE = DAY
+
+
+def make_record(kind: type[Struct], **fields: object) -> Any:
+    """Build a record; a wrong type or an unknown field raises `InvalidInput` that names it."""
+    try:
+        return msgspec.convert({"type": kind.__struct_config__.tag} | fields, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"{kind.__name__}: {error}") from None
 
 
 def check_id(value: object, field: str) -> str:

@@ -1,0 +1,401 @@
+"""The engine: holds log, state and model, and is the only place where they are put together.
+
+Three roads lead through it, one file each: `ingest`, `recommend`, `train`. The doors (Python, HTTP,
+command line) hold no logic of their own: all of them call this class.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from threading import Lock
+from typing import Any, Self
+
+from nearline import ingest, store
+from nearline import recommend as road
+from nearline.config import Config, check_variant
+from nearline.data import CleaningReport, Histories, histories_for, read_interactions, to_frame
+from nearline.errors import Closed, InvalidInput, UnknownItem
+from nearline.log import Appended
+from nearline.progress import Progress, no_progress
+from nearline.schema import (
+    Answer,
+    Event,
+    Explanation,
+    Item,
+    Recommendation,
+    RecommendationRequest,
+    ScoredItem,
+    UserSummary,
+    check_event,
+    check_id,
+    check_item,
+    make_record,
+    parse_time,
+)
+from nearline.train import train
+
+logger = logging.getLogger(__name__)
+
+Columns = Mapping[str, str]
+
+
+class Recommender:
+    """A real-time recommender: learns from a table, then from every event.
+
+    Parameters
+    ----------
+    path : str, Path or None
+        Folder that keeps log and snapshots (made where missing); None keeps all in memory.
+    preset, encoder
+        "fast" (the item graph on ids and TF-IDF text) and None: others are not in this version.
+    config : Config or None
+        Settings; None takes the defaults.
+    clock : callable
+        Gives the time in Unix seconds.
+
+    Raises
+    ------
+    StoreInUse, Damaged
+        The store is open already, here or in another process; its log cannot be read.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> import nearline as nl
+    >>> table = pa.table({"user_id": ["a", "a", "b", "b", "c"], "item_id": list("xyxyx")})
+    >>> rec = nl.Recommender().fit(table)
+    >>> [line.item_id for line in rec.recommend("c", k=1)]
+    ['y']
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        preset: str = "fast",
+        encoder: str | None = None,
+        config: Config | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        check_variant(preset, encoder)
+        self.path = Path(path) if path is not None else None
+        self.config = config or Config()
+        self._clock = clock
+        self._training = Lock()
+        self._closed = False
+        self._like: object = None
+        self._parts = (
+            store.open_memory(self.config)
+            if self.path is None
+            else store.open_folder(self.path, self.config)
+        )
+
+    # Training
+
+    def fit(
+        self,
+        interactions: object = None,
+        items: object = None,
+        users: object = None,
+        validation: object = None,
+        seed: int = 0,
+        *,
+        columns: Columns | None = None,
+        progress: Progress = no_progress,
+    ) -> Self:
+        """Import what is given, train on the whole log, and serve the result.
+
+        Parameters
+        ----------
+        interactions : frame, path or None
+            `user_id`, `item_id`, optional `timestamp`, `event`, `value`. In memory the recommender
+            starts over with it; in a folder it is added to the log, rows that are there already
+            left out. None: train on what the log holds.
+        items : frame, path or None
+            `item_id` and any text, category, number or vector columns.
+        users : None
+            Attributes of users are not used by this preset.
+        validation : frame, path or None
+            Interactions that choose the settings and are never trained on. None: the last
+            interaction of each user plays that part and is trained on afterwards.
+        columns : mapping or None
+            Canonical name to the name it has in `interactions` and `validation`.
+
+        Raises
+        ------
+        InvalidInput, NotTrained
+            Columns are missing, no row is left after cleaning, or there is nothing to train on:
+            what served before goes on serving.
+        """
+        if users is not None:
+            logger.warning("users: attributes of users are not used by preset 'fast'; ignored")
+        self._open()
+        chosen = None if validation is None else read_interactions(validation, columns)
+        with self._training:
+            old = parts = self._parts
+            if self.path is None and interactions is not None:
+                parts = store.open_memory(self.config)
+                # The model trained below will know the items; this one need not hear of them.
+                parts.state.on_item = None
+            try:
+                self._import(parts, interactions, items, columns, progress)
+                snapshot = train(
+                    parts.log,
+                    parts.state.items.table(),
+                    self.config,
+                    validation=chosen,
+                    seed=seed,
+                    progress=progress,
+                )
+                self._parts = store.promote(parts, snapshot, keep=self.config.keep_snapshots)
+            finally:
+                # Whichever log does not serve now: the old one, or a new one that failed.
+                for log in {old.log, parts.log} - {self._parts.log}:
+                    log.close()
+        return self
+
+    def add(
+        self,
+        interactions: object = None,
+        items: object = None,
+        *,
+        columns: Columns | None = None,
+        progress: Progress = no_progress,
+    ) -> CleaningReport | None:
+        """Import interactions and items into the log without training; report what was dropped."""
+        self._open()
+        return self._import(self._parts, interactions, items, columns, progress)
+
+    # Answers
+
+    def recommend(
+        self,
+        user_id: str,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        category: str | None = None,
+        exclude: Sequence[str] = (),
+        explain: bool = False,
+    ) -> list[Recommendation]:
+        """Top `k` items for a user, known or not; each line says its tier."""
+        request = RecommendationRequest(
+            user_id=user_id,
+            k=k,
+            exclude_seen=exclude_seen,
+            category=category,
+            exclude=tuple(exclude),
+            explain=explain,
+        )
+        return list(self.answer(request).items)
+
+    def answer(self, request: RecommendationRequest) -> Answer:
+        """Answer a request in full: the list, its id, tier, model and offset."""
+        return road.answer(request, self._view())
+
+    def recommend_many(
+        self,
+        users: Iterable[str],
+        k: int = 10,
+        histories: object = None,
+        *,
+        exclude_seen: bool = True,
+        columns: Columns | None = None,
+        progress: Progress = no_progress,
+    ) -> Any:
+        """Recommend to many users: a frame of `user_id`, `item_id`, `score`, `rank` (from 1).
+
+        Parameters
+        ----------
+        histories : frame, path or None
+            Interactions that replace the known histories of these users for this call only.
+
+        Returns
+        -------
+        frame
+            Of the library in which `histories` or the training data came; else a pyarrow Table.
+        """
+        user_ids = [check_id(user, "users") for user in users]
+        view = self._view()
+        if histories is None:
+            indptr, items, weights, times = view.state.histories_of(user_ids)
+            given = Histories(indptr, items, weights, times)
+        else:
+            table = read_interactions(histories, columns)
+            given = histories_for(view.state.items.table(), table, user_ids)
+        lists, scores = road.recommend_many(
+            given, k, view, exclude_seen=exclude_seen, progress=progress
+        )
+        frame = road.columns(user_ids, lists, scores, view)
+        return to_frame(frame, histories if histories is not None else self._like)
+
+    def similar(self, item_id: str, k: int = 10) -> list[ScoredItem]:
+        """Nearest neighbours of an item, itself left out."""
+        return road.similar(item_id, k, self._view())
+
+    def rank(self, user_id: str, item_ids: Sequence[str]) -> list[ScoredItem]:
+        """Exactly the given items, best first for this user."""
+        return road.rank(user_id, list(item_ids), self._view())
+
+    def explain(self, user_id: str, item_id: str) -> Explanation:
+        """Return what in the user's history made the score: the parts sum to it."""
+        return road.explain(user_id, item_id, self._view())
+
+    # Events, items, users
+
+    def observe(
+        self,
+        user_id: str,
+        item_id: str,
+        event: str = "view",
+        *,
+        timestamp: object = None,
+        **fields: Any,
+    ) -> Appended:
+        """Store one event; when this returns it is durable and the next answer reflects it.
+
+        `timestamp` is Unix seconds, RFC 3339 text or a datetime (default: now); `fields` are the
+        other fields of `nearline.Event`: `event_id`, `value`, `session_id`, ...
+        """
+        now = self._clock()
+        when = parse_time(timestamp, now=now)
+        record = make_record(
+            Event, user_id=user_id, item_id=item_id, event=event, timestamp=when, **fields
+        )
+        return self.append_events([check_event(record, now=now)]).result()
+
+    def append_events(self, events: Sequence[Event]) -> Future[Appended]:
+        """Queue a list of events, whole or not at all; the future resolves once it is durable."""
+        self._open()
+        return ingest.append_events(self._parts.log, events, now=self._clock())
+
+    def put_item(self, item_id: str, *, timestamp: object = None, **fields: Any) -> Appended:
+        """Store a catalogue entry (the fields of `nearline.Item`); recommendable at once."""
+        now = self._clock()
+        item = make_record(
+            Item, item_id=item_id, timestamp=parse_time(timestamp, now=now), **fields
+        )
+        return self.put_items([check_item(item, now=now)]).result()
+
+    def put_items(self, items: Sequence[Item]) -> Future[Appended]:
+        """Queue catalogue entries, whole or not at all."""
+        self._open()
+        return ingest.put_items(self._parts.log, items, now=self._clock())
+
+    def patch_item(self, item_id: str, changes: Mapping[str, object]) -> Future[Appended]:
+        """Queue a change of some fields of a catalogue entry."""
+        parts = self._open()
+        return ingest.patch_item(parts.log, parts.state, item_id, changes, now=self._clock())
+
+    def delete_item(self, item_id: str) -> Future[Appended]:
+        """Queue the deletion of an item; once the future resolves, no answer holds it."""
+        parts = self._open()
+        return ingest.delete_item(parts.log, parts.state, item_id, now=self._clock())
+
+    def item(self, item_id: str) -> Item:
+        """Return the catalogue entry of an item."""
+        state = self._parts.state
+        index = state.items.get(check_id(item_id, "item_id"))
+        found = None if index is None else state.catalogue.get(index)
+        if found is None:
+            raise UnknownItem(f"item {item_id!r} has no catalogue entry")
+        return found
+
+    def user(self, user_id: str) -> UserSummary:
+        """Return what is known of a user, most recent event first."""
+        return road.user(user_id, self._view())
+
+    def forget(self, user_id: str) -> Future[int]:
+        """Erase a user's events from log, state and answers; the future gives their number."""
+        self._open()
+        return self._parts.log.erase(check_id(user_id, "user_id"))
+
+    # The store
+
+    @property
+    def model_id(self) -> str:
+        """Id of the snapshot that answers; ``untrained`` where there is none."""
+        return self._parts.model_id
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Accuracy of the serving model on its validation data; empty where untrained."""
+        snapshot = self._parts.snapshot
+        return dict(snapshot.manifest.metrics) if snapshot else {}
+
+    @property
+    def offset(self) -> int:
+        """Every log record before this offset is reflected in answers."""
+        return self._parts.state.offset
+
+    @property
+    def n_users(self) -> int:
+        """Users with a history."""
+        return len(self._parts.state.users)
+
+    @property
+    def n_items(self) -> int:
+        """Items known from events or the catalogue."""
+        return len(self._parts.state.items)
+
+    def now(self) -> float:
+        """Return the engine's time in Unix seconds."""
+        return self._clock()
+
+    def save(self, path: str | Path) -> None:
+        """Write log, checkpoint and snapshot to a new folder, which `load` opens."""
+        store.save(self._open(), Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path, **options: Any) -> Self:
+        """Open the folder that `save` wrote, or any store."""
+        if not Path(path).is_dir():
+            raise InvalidInput(f"{path} is not a folder; name the folder that save() wrote")
+        return cls(path, **options)
+
+    def close(self) -> None:
+        """Finish what is queued, write the checkpoint, release the store; safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        store.close(self._parts, self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self) -> store.Parts:
+        if self._closed:
+            raise Closed("this recommender was closed; open the store again")
+        return self._parts
+
+    def _view(self) -> road.View:
+        parts = self._open()
+        return road.View(parts.state, parts.model, parts.model_id, self._clock())
+
+    def _import(
+        self,
+        parts: store.Parts,
+        interactions: object,
+        items: object,
+        columns: Columns | None,
+        progress: Progress,
+    ) -> CleaningReport | None:
+        now = self._clock()
+        if items is not None:
+            ingest.import_items(parts.log, items, now=now, progress=progress)
+        if interactions is None:
+            return None
+        self._like = interactions
+        return ingest.import_interactions(
+            parts.log,
+            interactions,
+            columns,
+            now=now,
+            cleaning=self.config.cleaning,
+            progress=progress,
+        )

@@ -1,0 +1,165 @@
+"""Where the parts of a store lie in its folder, and how they are opened and saved.
+
+shop/log.db            the log: the only part that cannot be made anew
+shop/state.checkpoint  the state at some offset; replayed from the log where it is missing
+shop/snapshots/        trained models, and which of them serves
+"""
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from nearline.config import Config
+from nearline.errors import Damaged, InvalidInput
+from nearline.ingest import follow
+from nearline.log import SQLiteLog
+from nearline.models.item_graph import ItemGraph
+from nearline.models.item_graph_config import ItemGraphConfig
+from nearline.schema import Item, ItemDeleted
+from nearline.snapshots import Snapshot, SnapshotStore
+from nearline.state import State, load_checkpoint, save_checkpoint
+
+logger = logging.getLogger(__name__)
+
+LOG = "log.db"
+CHECKPOINT = "state.checkpoint"
+SNAPSHOTS = "snapshots"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The open parts of a recommender.
+
+    Attributes
+    ----------
+    log, state : SQLiteLog, State
+    model : ItemGraph
+        What serves: the snapshot's arrays and, beside them, what live items added.
+    snapshot : Snapshot or None
+        What `model` was restored from; None before the first training.
+    snapshots : SnapshotStore or None
+        None where the recommender lives in memory.
+    """
+
+    log: SQLiteLog
+    state: State
+    model: ItemGraph
+    snapshot: Snapshot | None
+    snapshots: SnapshotStore | None
+
+    @property
+    def model_id(self) -> str:
+        """Id of the snapshot that answers; ``untrained`` where there is none."""
+        return self.snapshot.manifest.id if self.snapshot else "untrained"
+
+
+def open_memory(config: Config) -> Parts:
+    """Make an empty log, state and model, gone with the process."""
+    log, state = SQLiteLog(None), State(config.state)
+    follow(log, state)
+    return _serving(Parts(log, state, ItemGraph(config.model), None, None))
+
+
+def open_folder(folder: Path, config: Config) -> Parts:
+    """Open a store, or make one: newest good snapshot, newest good checkpoint, then the log's rest.
+
+    Raises
+    ------
+    StoreInUse
+        Another process, or this one, has it open.
+    Damaged
+        The log cannot be read.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInput(f"{folder} is a file; a store is a folder: name another path")
+    folder.mkdir(parents=True, exist_ok=True)
+    log = SQLiteLog(folder / LOG)
+    try:
+        snapshots = SnapshotStore(folder / SNAPSHOTS)
+        snapshot = snapshots.current()
+        state = _open_state(folder, config, log, snapshot.item_ids if snapshot else [])
+        checkpoint = folder / CHECKPOINT
+        # An erased user's bytes must not live on in a file.
+        follow(log, state, on_erased=lambda: checkpoint.unlink(missing_ok=True))
+        model = _restore(snapshot) if snapshot else ItemGraph(config.model)
+        return _serving(Parts(log, state, model, snapshot, snapshots))
+    except BaseException:
+        log.close()
+        raise
+
+
+def promote(parts: Parts, snapshot: Snapshot, *, keep: int) -> Parts:
+    """Store a snapshot where there is a folder for it, and return the parts that serve it."""
+    if parts.snapshots is not None:
+        parts.snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
+        snapshot = parts.snapshots.promote(snapshot.manifest.id)
+        parts.snapshots.prune(keep)
+    return _serving(replace(parts, model=_restore(snapshot), snapshot=snapshot))
+
+
+def save(parts: Parts, folder: Path) -> None:
+    """Write a copy of everything to a new folder, which `open_folder` opens."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InvalidInput(f"{folder} exists and is not an empty folder; save to a new one")
+    folder.mkdir(parents=True, exist_ok=True)
+    parts.log.copy_to(folder / LOG)
+    if parts.snapshot is not None:
+        snapshots = SnapshotStore(folder / SNAPSHOTS)
+        snapshot = parts.snapshot
+        snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
+        snapshots.promote(snapshot.manifest.id)
+
+
+def close(parts: Parts, folder: Path | None) -> None:
+    """Finish what is queued, write the checkpoint if there is a folder, release the log."""
+    try:
+        if folder is not None:
+            parts.log.append([]).result()  # whatever was queued before is in the state now
+            save_checkpoint(parts.state, folder / CHECKPOINT, erasures=parts.log.erasures)
+    finally:
+        parts.log.close()
+
+
+def _restore(snapshot: Snapshot) -> ItemGraph:
+    settings = msgspec.convert(snapshot.manifest.config, ItemGraphConfig)
+    return ItemGraph.restore(settings, snapshot.arrays)
+
+
+def _serving(parts: Parts) -> Parts:
+    """Give the model the catalogue changes since its snapshot, and every one to come.
+
+    Both in the order of the log, so that a model caught up after a restart has the same edges as
+    one that heard of each change as it came.
+    """
+    model, state = parts.model, parts.state
+
+    def learn(index: int, item: Item | None) -> None:
+        model.put_items([index], [item.content if item else ""])
+
+    with state.lock:
+        since = parts.snapshot.manifest.offset if parts.snapshot else 0
+        for _, record in parts.log.read(since, state.offset):
+            if isinstance(record, Item):
+                learn(state.items[record.item_id], record)
+            elif isinstance(record, ItemDeleted):
+                learn(state.items[record.item_id], None)
+        if model.n_items < len(state.items):
+            learn(len(state.items) - 1, state.catalogue.get(len(state.items) - 1))
+        state.on_item = learn
+    return parts
+
+
+def _open_state(folder: Path, config: Config, log: SQLiteLog, item_ids: list[str]) -> State:
+    """Load the checkpoint if it is whole and numbers its items as the snapshot does."""
+    try:
+        state = load_checkpoint(
+            folder / CHECKPOINT, config.state, erasures=log.erasures, end=log.end
+        )
+    except Damaged as error:
+        logger.warning("the checkpoint is not used, the log is replayed: %s", error)
+        state = None
+    if state is not None and state.items.table()[: len(item_ids)] == item_ids:
+        return state
+    return State(config.state, item_ids=item_ids)

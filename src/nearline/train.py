@@ -1,0 +1,89 @@
+"""Road 3: log → dataset → fit → evaluate → snapshot → promote.
+
+`train` takes the first four steps and changes nothing that serves; the engine writes the snapshot
+and promotes it, which are acts of their own.
+"""
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from nearline.config import Config
+from nearline.data import (
+    Dataset,
+    Histories,
+    dataset_from_log,
+    histories_for,
+    leave_one_out,
+)
+from nearline.errors import NotTrained
+from nearline.evaluation import evaluate
+from nearline.log import Log
+from nearline.models.item_graph import ItemGraph
+from nearline.progress import Progress
+from nearline.snapshots import Snapshot, build
+
+
+def train(
+    log: Log,
+    item_ids: list[str],
+    config: Config,
+    *,
+    validation: pa.Table | None,
+    seed: int,
+    progress: Progress,
+) -> Snapshot:
+    """Fit the item graph on the whole log.
+
+    Parameters
+    ----------
+    item_ids : list of str
+        Items in the order of the state's vocabulary; the model numbers its items the same way.
+    validation : pyarrow.Table or None
+        Interactions that choose hyper-parameters and are never trained on. None: the last
+        interaction of each user plays that part and is trained on afterwards.
+
+    Raises
+    ------
+    NotTrained
+        The log holds no event.
+    """
+    stop = log.end
+    data = dataset_from_log(log, stop, config.state.weight, item_ids=item_ids)
+    if data.n_interactions == 0:
+        raise NotTrained("the log holds no events to train on; import or observe some first")
+    if validation is None:
+        split = leave_one_out(data)
+        seen, truth = split.train, split.test
+    else:
+        seen, truth = data, histories_for(data.item_ids, validation, data.user_ids)
+    model = ItemGraph(config.model).fit(seen, validation=truth, seed=seed, progress=progress)
+    metrics = _metrics(model, seen, truth, seed)
+    if validation is None:
+        model = ItemGraph(model.config).fit(data, seed=seed, progress=progress)
+    arrays = model.arrays()
+    for array in arrays.values():
+        array.flags.writeable = False
+    manifest = build(
+        model=ItemGraph.name,
+        config=msgspec.to_builtins(model.config),
+        arrays=arrays,
+        item_ids=data.item_ids,
+        offset=stop,
+        erasures=log.erasures,
+        seed=seed,
+        metrics=metrics,
+        data_until=float(data.histories.times.max()),
+    )
+    return Snapshot(manifest, arrays, data.item_ids)
+
+
+def _metrics(model: ItemGraph, seen: Dataset, truth: Histories, seed: int) -> dict[str, float]:
+    """Accuracy on what chose the hyper-parameters: a little above what is to be expected."""
+    if len(truth.items) == 0:
+        return {}
+    counts = np.bincount(seen.histories.items, minlength=seen.n_items)
+    report = evaluate(
+        model, seen.histories, truth, k=10, popularity=counts, rng=np.random.default_rng(seed)
+    )
+    return {f"validation_{name}": value for name, value in report.means.items()}
