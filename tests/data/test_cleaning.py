@@ -143,6 +143,11 @@ def test_nothing_left_is_an_error_with_the_report() -> None:
         clean(table_of(), now=NOW)
 
 
+def test_other_tables_are_sent_to_read_interactions() -> None:
+    with pytest.raises(InvalidInput, match=r"lacks timestamp, event, value; .*read_interactions"):
+        clean(pa.table({"user_id": ["u"], "item_id": ["i"]}), now=NOW)
+
+
 def test_report_as_values_and_as_text() -> None:
     _, report = clean(table_of({}, {"user_id": ""}, {"user_id": "x" * 600}), now=NOW)
     shown = report.as_dict()

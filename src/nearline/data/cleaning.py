@@ -16,6 +16,7 @@ FIRST_MILLISECONDS = 1e11
 # Smaller times are positions or row numbers, and a day of them means nothing.
 FIRST_CLOCK_TIME = 1e8
 MAX_VALUE = 1e15
+_COLUMNS = ("user_id", "item_id", "timestamp", "event", "value")
 
 
 class CleaningConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,7 +54,7 @@ def clean(
     Raises
     ------
     InvalidInput
-        No row is left; the message holds the report.
+        No row is left (the message holds the report), or the table is not canonical.
 
     Notes
     -----
@@ -61,6 +62,11 @@ def clean(
     equal; the first stays. Without times in the source every row has its own, so nothing is
     taken for a duplicate. A million rows take about a second.
     """
+    missing = [name for name in _COLUMNS if name not in table.column_names]
+    if missing:
+        raise InvalidInput(
+            f"the table lacks {', '.join(missing)}; clean takes what read_interactions gives"
+        )
     sieve = Sieve(table, [name for name in table.column_names if name != "event_id"])
     _drop_bad_ids(sieve)
     _drop_bad_times(sieve, now)
@@ -111,7 +117,7 @@ def _drop_bad_times(sieve: Sieve, now: float) -> None:
 
 
 def _duplicates(table: pa.Table) -> Any:
-    keys = ["user_id", "item_id", "timestamp", "event", "value"]
+    keys = list(_COLUMNS)
     if "event_id" in table.column_names:
         keys.append("event_id")
     numbered = table.select(keys).append_column("row", pa.array(np.arange(table.num_rows)))

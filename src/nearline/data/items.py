@@ -66,7 +66,7 @@ def read_items(
     Raises
     ------
     InvalidInput
-        ``item_id`` is missing, two columns claim one field, or no row is good.
+        ``item_id`` is missing, a column is of a type that cannot be read, or no row is good.
     """
     fields: dict[str, str] = {}
 

@@ -60,6 +60,8 @@ def read_table(
     else:
         frame = _eager(source)
         names, column = frame.columns, partial(_column, frame)
+    if not all(isinstance(name, str) for name in names):
+        raise InvalidInput(f"the column names {names} are not all text; give every column a name")
     if len(set(names)) < len(names):
         raise InvalidInput(f"two columns have the same name: {names}; rename one of them")
     return pa.table({name: _plain(column(name)) for name in (pick(names) if pick else names)})
@@ -177,9 +179,9 @@ def _eager(source: object) -> nw.DataFrame[Any]:
 def _column(frame: nw.DataFrame[Any], name: str) -> Any:
     try:
         return frame.get_column(name).to_arrow()
-    except (pa.ArrowException, TypeError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(
-            f"column {name!r} mixes types or holds objects that are no table values ({error}); "
+            f"column {name!r} mixes types or holds what no table column can ({error}); "
             'give it one type. For ids use text throughout: 1 and "1" are not told apart',
             field=name,
         ) from error
