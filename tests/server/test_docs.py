@@ -1,0 +1,80 @@
+"""The OpenAPI document and the page made from it hold every route of the contract."""
+
+import re
+
+from litestar.testing import TestClient
+
+from nearline.server import Gateway
+
+Client = TestClient[Gateway]
+CONTRACT = {
+    ("post", "/v1/events"),
+    ("get", "/v1/users/{user_id}/recommendations"),
+    ("post", "/v1/recommendations"),
+    ("get", "/v1/items/{item_id}/similar"),
+    ("post", "/v1/rank"),
+    ("get", "/v1/users/{user_id}/explanations/{item_id}"),
+    ("put", "/v1/items/{item_id}"),
+    ("post", "/v1/items"),
+    ("get", "/v1/items/{item_id}"),
+    ("patch", "/v1/items/{item_id}"),
+    ("delete", "/v1/items/{item_id}"),
+    ("get", "/v1/users/{user_id}"),
+    ("delete", "/v1/users/{user_id}"),
+    ("get", "/livez"),
+    ("get", "/readyz"),
+    ("get", "/metrics"),
+    ("get", "/openapi.json"),
+    ("get", "/docs"),
+}
+
+
+def test_every_route_is_described(client: Client) -> None:
+    document = client.get("/openapi.json").json()
+    described = {(verb, path) for path, item in document["paths"].items() for verb in item}
+    assert described == CONTRACT
+    for verb, path in CONTRACT:
+        operation = document["paths"][path][verb]
+        assert operation["description"], path
+        assert ("requestBody" in operation) == (verb in {"post", "put", "patch"})
+
+
+def test_errors_are_described_as_they_are(client: Client) -> None:
+    document = client.get("/openapi.json").json()
+    responses = document["paths"]["/v1/events"]["post"]["responses"]
+    assert set(responses) == {"200", "400", "401", "404", "413", "415", "503"}
+    assert set(responses["400"]["content"]) == {"application/problem+json"}
+    fields = document["components"]["schemas"]["Problem"]["properties"]
+    problem = client.get("/v1/items/x/similar?nothing=1").json()
+    assert set(problem) <= set(fields)
+
+
+def test_references_lead_somewhere(client: Client) -> None:
+    text = client.get("/openapi.json").text
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    names = set(re.findall(r'"#/components/schemas/(\w+)"', text))
+    assert names <= set(schemas)
+    assert {"EventIn", "Answer", "Problem"} <= names
+
+
+def test_the_page_needs_nothing_from_elsewhere(client: Client) -> None:
+    page = client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    for verb, path in CONTRACT:
+        assert f"<code>{verb.upper()} {path}</code>" in page.text
+    assert "<script" not in page.text
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//", page.text)
+
+
+def test_the_examples_of_the_document_are_accepted(client: Client) -> None:
+    document = client.get("/openapi.json").json()
+    tried = 0
+    for path, item in document["paths"].items():
+        for verb, operation in item.items():
+            for media in operation.get("requestBody", {}).get("content", {}).values():
+                for example in media["schema"].get("examples", []):
+                    url = path.replace("{item_id}", "i77")
+                    answer = client.request(verb, url, json=example)
+                    assert answer.status_code == 200, answer.text
+                    tried += 1
+    assert tried == 7

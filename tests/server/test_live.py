@@ -1,0 +1,166 @@
+"""A real server in a process of its own: what only it can show."""
+
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+from tests.server.serving import LiveServer, start_server, stop_server
+
+MEGABYTE = 1_000_000
+
+
+def peak_memory(live: LiveServer) -> int:
+    """Most memory that the server ever held, in bytes."""
+    status = Path(f"/proc/{live.process.pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+def raw_request(live: LiveServer, method: str, path: str, body: str = "") -> tuple[int, bytes]:
+    """Send a path exactly as it is given; clients with URLs of their own resolve and re-encode."""
+    connection = HTTPConnection("127.0.0.1", live.port, timeout=30)
+    try:
+        connection.request(method, path, body or None)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_a_write_is_seen_by_the_next_read(live: LiveServer) -> None:
+    """1,000 writes by 8 clients at once, each followed by a read that must reflect it."""
+
+    def write_and_read(client_number: int) -> int:
+        seen = 0
+        user = f"writer {client_number}/%"
+        path = f"/v1/users/{quote(user, safe='')}"
+        with httpx.Client(base_url=live.url, timeout=30.0) as http:
+            for n in range(125):
+                item = f"item {n}"
+                stored = http.post("/v1/events", json={"user_id": user, "item_id": item})
+                assert stored.status_code == 200
+                known = http.get(path).json()["history"]
+                answer = http.get(f"{path}/recommendations", params={"k": 1000}).json()
+                listed = {line["item_id"] for line in answer["items"]}
+                assert answer["offset"] >= stored.json()["offset"]
+                seen += known[0]["item_id"] == item and item not in listed
+        return seen
+
+    with ThreadPoolExecutor(8) as clients:
+        assert sum(clients.map(write_and_read, range(8))) == 1_000
+
+
+def test_a_deleted_item_is_never_answered_after_the_acknowledgement(http: httpx.Client) -> None:
+    items = [{"item_id": f"gone {n}", "categories": ["gone"]} for n in range(50)]
+    assert http.post("/v1/items", json=items).status_code == 200
+    for n in range(50):
+        assert http.delete(f"/v1/items/gone%20{n}").status_code == 200
+        answer = http.get("/v1/users/u/recommendations?category=gone&k=1000").json()
+        listed = {line["item_id"] for line in answer["items"]}
+        assert listed == {f"gone {m}" for m in range(n + 1, 50)}
+
+
+@pytest.mark.parametrize(
+    "item_id",
+    [
+        "a/b",
+        "..",
+        ".",
+        "%2F",
+        "💥",
+        "a b?c#d",
+        "a+b",
+        "/",
+        "\\",
+        "x" * 512,
+        "é",
+        "\x7f",
+        "%",
+        "&=;",
+    ],
+)
+def test_ids_of_any_characters(live: LiveServer, item_id: str) -> None:
+    path = f"/v1/items/{quote(item_id, safe='')}"
+    assert raw_request(live, "PUT", path, '{"title": "odd", "categories": ["odd"]}')[0] == 200
+    status, body = raw_request(live, "GET", path)
+    assert (status, json.loads(body)["item_id"]) == (200, item_id)
+    assert raw_request(live, "GET", f"{path}/similar?k=1")[0] == 200
+    _, body = raw_request(live, "GET", f"/v1/users/{quote(item_id, safe='')}/recommendations")
+    assert json.loads(body)["user_id"] == item_id
+    assert raw_request(live, "DELETE", path)[0] == 200
+
+
+@pytest.mark.parametrize("part", ["x" * 513, "%ff", "%F0%9F", "%00", "", "%", "%2", "%u1234"])
+def test_what_is_no_id_is_refused(live: LiveServer, part: str) -> None:
+    for path in (f"/v1/items/{part}", f"/v1/users/{part}/recommendations"):
+        status, body = raw_request(live, "GET", path)
+        assert (status, json.loads(body)["status"]) == (400, 400), path
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_of_100_megabytes_is_refused_early(live: LiveServer, chunked: bool) -> None:
+    before = peak_memory(live)
+    block = b"x" * MEGABYTE
+    length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 100000000"
+    framed = b"%x\r\n%s\r\n" % (len(block), block) if chunked else block
+    sent = 0
+    with socket.create_connection(("127.0.0.1", live.port), timeout=30) as connection:
+        connection.sendall(b"POST /v1/events HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n\r\n")
+        try:
+            while sent < 100:
+                connection.sendall(framed)
+                sent += 1
+        except OSError:
+            pass  # the server stopped listening to it
+        answer = connection.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"application/problem+json" in answer
+    assert sent < 50
+    assert peak_memory(live) - before < 40 * MEGABYTE
+
+
+def test_many_bad_bodies_leave_the_server_well(live: LiveServer, http: httpx.Client) -> None:
+    bodies = [b"[" * 100_000, b'{"context":' * 100_000, b'{"user_id":[' * 100_000, b"\xff" * 1000]
+    for path in ("/v1/events", "/v1/recommendations", "/v1/rank", "/v1/items"):
+        for body in bodies:
+            answer = http.post(path, content=body)
+            assert (answer.status_code, answer.json()["status"]) == (400, 400)
+    assert http.get("/readyz").json() == {"status": "ready"}
+
+
+def test_a_connection_is_kept(live: LiveServer) -> None:
+    connection = HTTPConnection("127.0.0.1", live.port, timeout=30)
+    connection.connect()
+    socket_before = connection.sock
+    for _ in range(3):
+        connection.request("GET", "/livez")
+        assert connection.getresponse().read() == b'{"status":"alive"}'
+    assert connection.sock is socket_before
+    connection.close()
+
+
+def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
+    live = start_server(tmp_path, api_key="key")
+    headers = {"authorization": "Bearer key"}
+    event = {"user_id": "u", "item_id": "i", "event_id": "once"}
+    with httpx.Client(base_url=live.url, headers=headers) as http:
+        assert httpx.get(f"{live.url}/v1/users/u").status_code == 401
+        http.post("/v1/events", json=event)
+        http.put("/v1/items/i", json={"title": "kept"})
+        known = http.get("/v1/users/u").json()
+    assert stop_server(live) == 0
+    again = start_server(tmp_path, api_key="key")
+    with httpx.Client(base_url=again.url, headers=headers) as http:
+        assert http.get("/v1/users/u").json() == known
+        assert http.get("/v1/items/i").json()["title"] == "kept"
+        assert http.post("/v1/events", json=event).json()["duplicates"] == 1
+        assert http.delete("/v1/users/u").json() == {"erased": 1}
+    assert stop_server(again) == 0
+    output = again.output.read_text()
+    assert "Listening on http://127.0.0.1:" in output
+    assert "Traceback" not in output
