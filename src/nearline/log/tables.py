@@ -14,6 +14,15 @@ from nearline.log.lock import check_folder
 VERSION = 1
 READ_BLOCK = 1_000
 BUSY_MS = 5_000
+SETTINGS = {
+    "synchronous": "full",  # a commit is on the disk before it is acknowledged
+    "secure_delete": "on",  # what is freed is overwritten
+    "temp_store": "memory",  # nothing is written outside the folder of the log
+    # Hashes fall on pages at random: keep many in memory (KiB), and write each back to the file
+    # only after many changes (pages in the write-ahead file, 32 MiB).
+    "cache_size": -65_536,
+    "wal_autocheckpoint": 8_000,
+}
 
 # The erased must be gone from the file. `secure_delete` does not see to that when SQLite moves
 # rows to other pages: their old copies stay in the pages' unused parts. Rows of `log` never move:
@@ -214,8 +223,6 @@ def _connect(path: Path | None, *, read_only: bool = False) -> apsw.Connection:
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY if read_only else write)
     db.set_busy_timeout(BUSY_MS)
     if not read_only:
-        # FULL: a commit is on the disk before it is acknowledged. secure_delete: what an
-        # erasure frees is overwritten. Temporary tables never touch the disk.
-        for pragma in ("synchronous = FULL", "secure_delete = ON", "temp_store = MEMORY"):
-            db.execute(f"PRAGMA {pragma}")
+        for name, value in SETTINGS.items():
+            db.pragma(name, value)
     return db

@@ -62,7 +62,7 @@ class Writer:
 
     def submit(self, job: AppendJob | EraseJob) -> None:
         """Queue `job`; wait while the queue is full; raise `Closed` if nothing is written now."""
-        if self._failure:
+        if self._failure is not None:
             raise self._refusal() from self._failure
         self._queue.put(job)
 
@@ -73,7 +73,7 @@ class Writer:
 
     def _run(self) -> None:
         while group := self._queue.take():
-            if self._failure:
+            if self._failure is not None:
                 _fail(group, self._refusal())
             elif isinstance(group[0], EraseJob):
                 self._erase(group[0])

@@ -12,6 +12,7 @@ A backend's own test file subclasses `LogContract` and names how its log is open
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event as Signal
+from typing import Any
 
 import pytest
 
@@ -88,7 +89,7 @@ class LogContract(LogRecordTests):
         log.listen(fail, Listener().on_erase)
         first = log.append([event("a")])
         assert entered.wait(WAIT)
-        waiting = [log.append([event("b")]), log.erase("a")]
+        waiting: list[Future[Any]] = [log.append([event("b")]), log.erase("a")]
         gate.set()
         assert isinstance(first.exception(WAIT), ZeroDivisionError)
         assert [type(future.exception(WAIT)) for future in waiting] == [Closed, Closed]

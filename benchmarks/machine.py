@@ -1,0 +1,46 @@
+"""What a benchmark ran on, and how its figures are written down."""
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).with_name("results")
+
+
+def describe() -> dict[str, Any]:
+    """Processor, memory (GiB), operating system and Python of this machine."""
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(pages / 2**30, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, smallest and largest of several runs."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def write(name: str, settings: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Path:
+    """Write ``results/<name>.json`` with the machine beside the figures; return its path."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    content = {"machine": describe(), "settings": settings, "rows": list(rows)}
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    return path
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except FileNotFoundError:
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
