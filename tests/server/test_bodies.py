@@ -8,15 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearline.errors import InvalidInput
-from nearline.server.bodies import (
-    EventIn,
-    ItemChanges,
-    ItemIn,
-    SessionIn,
-    at_most,
-    convert_each,
-    decode_body,
-)
+from nearline.server.bodies import EventIn, ItemChanges, ItemIn, SessionIn
+from nearline.server.decoding import at_most, convert_each, decode_body
 
 EVENTS = EventIn | list[EventIn]
 GOOD = '{"user_id": "u", "item_id": "i"}'

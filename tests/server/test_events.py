@@ -101,6 +101,7 @@ def test_limits_of_list_and_body() -> None:
         assert (refused.status_code, refused.json()["field"]) == (400, "body")
         large = client.post("/v1/events", json={**EVENT, "session_id": "s" * 200})
         assert (large.status_code, large.json()["status"]) == (413, 413)
+        assert "larger than 200 bytes" in large.json()["detail"]
 
 
 def test_a_body_of_another_kind_is_refused(client: Client) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
@@ -131,6 +132,20 @@ def test_many_bad_bodies_leave_the_server_well(live: LiveServer, http: httpx.Cli
             answer = http.post(path, content=body)
             assert (answer.status_code, answer.json()["status"]) == (400, 400)
     assert http.get("/readyz").json() == {"status": "ready"}
+
+
+def test_a_client_that_goes_away_is_no_failure(live: LiveServer, http: httpx.Client) -> None:
+    with socket.create_connection(("127.0.0.1", live.port), timeout=30) as connection:
+        head = b"POST /v1/events HTTP/1.1\r\nHost: x\r\nX-Request-Id: gone\r\n"
+        connection.sendall(head + b"Content-Length: 9\r\n\r\n{")
+        assert http.get("/livez").status_code == 200
+    deadline = time.monotonic() + 30
+    lines: list[str] = []
+    while not lines and time.monotonic() < deadline:
+        time.sleep(0.01)
+        lines = [line for line in live.output.read_text().splitlines() if '"gone"' in line]
+    (line,) = lines
+    assert json.loads(line)["status"] == 499
 
 
 def test_a_connection_is_kept(live: LiveServer) -> None:

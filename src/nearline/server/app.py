@@ -13,7 +13,7 @@ from litestar.types import ControllerRouterHandler
 
 from nearline.engine import Recommender
 from nearline.errors import InvalidInput
-from nearline.server.bodies import StrictRequest
+from nearline.server.decoding import StrictRequest
 from nearline.server.docs import openapi_document
 from nearline.server.gateway import Gateway
 from nearline.server.host import EngineHost

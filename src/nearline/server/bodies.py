@@ -1,13 +1,8 @@
-"""What travels in bodies, and how a body is decoded: strictly, once, straight to its type."""
+"""What travels in bodies: the shapes that callers send and get."""
 
-import re
-from collections.abc import Callable, Sequence
-from http import HTTPStatus
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import msgspec
-from litestar import Request
-from litestar.exceptions import HTTPException
 from msgspec import UNSET, Struct, UnsetType
 
 from nearline.errors import InvalidInput
@@ -15,8 +10,6 @@ from nearline.schema import Event, Item, ScoredItem, parse_time
 from nearline.schema.records import AttributeValue, Scalar
 
 Timestamp = str | float | None
-In = TypeVar("In")
-Out = TypeVar("Out")
 
 
 class EventIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -157,71 +150,3 @@ class ScoredItems(Struct, frozen=True, kw_only=True):
     """Items, best first."""
 
     items: list[ScoredItem]
-
-
-class StrictRequest(Request[Any, Any, Any]):
-    """A request whose body is decoded to the handler's type, without guesses and in one pass."""
-
-    async def json(self) -> Any:
-        """Return the decoded body; raise `InvalidInput` naming the field at fault."""
-        content_type = self.headers.get("content-type", "application/json")
-        if content_type.partition(";")[0].strip().lower() != "application/json":
-            raise HTTPException(status_code=HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
-        if self.headers.get("content-encoding", "identity").lower() != "identity":
-            raise HTTPException(status_code=HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
-        field = self.route_handler.parsed_data_field
-        return decode_body(await self.body(), field.annotation if field else Any)
-
-
-def decode_body(body: bytes, body_type: Any) -> Any:
-    """Decode JSON to `body_type`; `InvalidInput` names field and position of what does not fit."""
-    try:
-        return msgspec.json.decode(body, type=body_type)
-    except msgspec.ValidationError as error:
-        raise _translated(str(error)) from None
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidInput(
-            f"the body is not JSON that can be read ({error}); send UTF-8 JSON, not nested "
-            "deeply, without NaN or Infinity",
-            field="body",
-        ) from None
-
-
-def at_most(count: int, limit: int, field: str) -> None:
-    """Raise `InvalidInput` if a list named `field` has more than `limit` entries."""
-    if count > limit:
-        raise InvalidInput(
-            f"{field} has {count:,} entries; at most {limit:,} are allowed, send several requests",
-            field=field,
-        )
-
-
-def convert_each(values: Sequence[In], convert: Callable[[In], Out]) -> list[Out]:
-    """Convert every entry of a list; `InvalidInput.position` names the one that cannot be."""
-    converted = []
-    for position, value in enumerate(values):
-        try:
-            converted.append(convert(value))
-        except InvalidInput as error:
-            raise error.at(position) from None
-    return converted
-
-
-_PLACE = re.compile(r"(?P<what>.*) - at `(?:key in )?\$(?P<place>.*?)`", re.DOTALL)
-_STEP = re.compile(r"\[(\d+)\]|\.(\w+)")
-_NAMED = re.compile(r"Object (?:missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
-
-
-def _translated(message: str) -> InvalidInput:
-    """Turn msgspec's ``what - at `$[3].user_id``` into field and position."""
-    match = _PLACE.fullmatch(message)
-    what, place = (match["what"], match["place"]) if match else (message, "")
-    indices, names = [], []
-    for index, name in _STEP.findall(place):
-        indices.append(int(index)) if index else names.append(name)
-    if named := _NAMED.fullmatch(what):
-        names.append(named["name"])
-    refused = InvalidInput(
-        f"{what} at ${place}; /docs lists what is allowed", field=".".join(names) or "body"
-    )
-    return refused.at(indices[0]) if indices else refused

@@ -10,7 +10,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, Reference, SecurityScheme
 from litestar.types import ControllerRouterHandler
 
-from nearline.server.bodies import StrictRequest
+from nearline.server.decoding import StrictRequest
 from nearline.server.problems import PROBLEM_JSON
 
 _PROBLEM_REF = "#/components/schemas/Problem"

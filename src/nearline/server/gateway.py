@@ -33,6 +33,8 @@ _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 class Gateway:
     """The ASGI application: `api` with request ids, ids of any characters, key check, log, metrics.
 
+    Needs a server that passes the path on undecoded (`raw_path`), as granian and uvicorn do.
+
     Parameters
     ----------
     api : Litestar

@@ -31,7 +31,7 @@ class EngineHost:
         self._log = log
         self._engine: Recommender | None = None
         self._opening: asyncio.Task[None] | None = None
-        self._closed = False
+        self._closing: asyncio.Task[None] | None = None
         self.failure: Exception | None = None
         self.on_failure: Callable[[], None] = lambda: None
 
@@ -47,7 +47,7 @@ class EngineHost:
         """``ready``, or why not."""
         if self._engine is not None:
             return "ready"
-        if self._closed:
+        if self._closing is not None:
             return "the store is closed"
         if self.failure is not None:
             return f"the store could not be opened ({type(self.failure).__name__})"
@@ -58,10 +58,12 @@ class EngineHost:
         self._opening = asyncio.create_task(self._open())
 
     async def close(self) -> None:
-        """Wait until the engine is open, then close it; safe to call twice."""
-        if self._closed:
-            return
-        self._closed = True
+        """Close the engine, which must be open first; whoever calls waits until it is closed."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         if self._opening is not None:
             await self._opening
         engine, self._engine = self._engine, None

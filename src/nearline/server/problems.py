@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from msgspec import Struct
 
 from nearline.errors import (
@@ -73,8 +74,6 @@ _STATUS: tuple[tuple[type[NearlineError], HTTPStatus, str], ...] = (
 _NEXT_STEP = {
     HTTPStatus.NOT_FOUND: "no such route; /docs lists what there is",
     HTTPStatus.METHOD_NOT_ALLOWED: "this route has no such method; the Allow header lists them",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is too large; send it in several requests",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "send Content-Type: application/json, not compressed",
 }
 
 
@@ -105,6 +104,11 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
     """Litestar's exception handler: turn `error` into a response."""
     if isinstance(error, ValidationException):
         error = _refused_value(request, error)
+    elif isinstance(error, RequestEntityTooLarge):
+        limit = request.route_handler.resolve_request_max_body_size()
+        error = RequestEntityTooLarge(
+            detail=f"the body is larger than {limit:,} bytes; send it in several requests"
+        )
     problem, headers = problem_for(error, request.scope["state"]["request_id"])
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         request.scope["state"]["failure"] = error  # the gateway logs it

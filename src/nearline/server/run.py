@@ -5,7 +5,6 @@ import ipaddress
 import signal
 import socket
 from collections.abc import Callable
-from functools import partial
 
 from granian.constants import Interfaces
 from granian.server.embed import Server
@@ -22,6 +21,11 @@ POLL_SECONDS = 0.02
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
+def print_at_once(message: str) -> None:
+    """Print a line, also where the output is a file or a pipe."""
+    print(message, flush=True)
+
+
 def serve(
     open_engine: Callable[[], Recommender],
     host: str = "127.0.0.1",
@@ -29,7 +33,7 @@ def serve(
     *,
     api_key: str | None = None,
     limits: Limits | None = None,
-    announce: Callable[[str], None] = partial(print, flush=True),
+    announce: Callable[[str], None] = print_at_once,
     drain_seconds: float = 30.0,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then finish what is in flight, close the store and return.

@@ -1,13 +1,15 @@
 """Events: `POST /v1/events`."""
 
-from typing import Annotated
+from concurrent.futures import Future
+from typing import Annotated, Any
 
 from litestar import post
 from litestar.openapi.spec import Example
 from litestar.params import Body
 
 from nearline.schema import check_event
-from nearline.server.bodies import EventIn, Stored, StrictRequest, at_most, convert_each
+from nearline.server.bodies import EventIn, Stored
+from nearline.server.decoding import StrictRequest, at_most, convert_each
 from nearline.server.room import durable, room_of
 
 _EXAMPLES = [
@@ -36,12 +38,15 @@ async def store_events(
     room = room_of(request)
     engine = room.host.engine
     now = engine.now()
-    if isinstance(data, EventIn):
+
+    def write() -> Future[Any]:
+        if isinstance(data, list):
+            return engine.append_events(convert_each(data, lambda one: one.event_at(now)))
         # Checked here too: the engine would give the position of an event that is in no list.
-        events = [check_event(data.event_at(now), now=now)]
-    else:
-        at_most(len(data), room.limits.list_length, "body")
-        events = convert_each(data, lambda event: event.event_at(now))
-    stored = Stored.of(await durable(lambda: engine.append_events(events), len(events)))
+        return engine.append_events([check_event(data.event_at(now), now=now)])
+
+    size = len(data) if isinstance(data, list) else 1
+    at_most(size, room.limits.list_length, "body")
+    stored = Stored.of(await durable(write, size))
     room.metrics.appended(stored)
     return stored

@@ -5,7 +5,7 @@ from typing import Any
 from litestar import Response, get
 from msgspec import Struct
 
-from nearline.server.bodies import StrictRequest
+from nearline.server.decoding import StrictRequest
 from nearline.server.page import render_page
 from nearline.server.room import room_of
 

@@ -1,6 +1,7 @@
 """The catalogue, and neighbours of an item."""
 
-from typing import Annotated
+from concurrent.futures import Future
+from typing import Annotated, Any
 
 import msgspec
 from litestar import delete, get, patch, post, put
@@ -9,16 +10,8 @@ from litestar.params import Body, PathParameter, QueryParameter
 
 from nearline.errors import InvalidInput
 from nearline.schema import MAX_K, check_item
-from nearline.server.bodies import (
-    ItemChanges,
-    ItemIn,
-    ItemOut,
-    ScoredItems,
-    Stored,
-    StrictRequest,
-    at_most,
-    convert_each,
-)
+from nearline.server.bodies import ItemChanges, ItemIn, ItemOut, ScoredItems, Stored
+from nearline.server.decoding import StrictRequest, at_most, convert_each
 from nearline.server.paths import path_id
 from nearline.server.room import durable, engine_of, room_of
 
@@ -55,8 +48,11 @@ async def put_items(
     engine = room.host.engine
     at_most(len(data), room.limits.list_length, "body")
     now = engine.now()
-    items = convert_each(data, lambda entry: entry.item_at(entry.item_id, now))
-    return Stored.of(await durable(lambda: engine.put_items(items), len(items)))
+
+    def write() -> Future[Any]:
+        return engine.put_items(convert_each(data, lambda one: one.item_at(one.item_id, now)))
+
+    return Stored.of(await durable(write, len(data)))
 
 
 @put("/items/{item_id:str}", status_code=200, tags=["items"])

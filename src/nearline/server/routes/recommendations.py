@@ -7,7 +7,8 @@ from litestar.openapi.spec import Example
 from litestar.params import Body, PathParameter, QueryParameter
 
 from nearline.schema import MAX_K, Answer, Explanation, RecommendationRequest
-from nearline.server.bodies import RankIn, ScoredItems, SessionIn, StrictRequest, at_most
+from nearline.server.bodies import RankIn, ScoredItems, SessionIn
+from nearline.server.decoding import StrictRequest, at_most
 from nearline.server.paths import path_id
 from nearline.server.room import engine_of, room_of
 

@@ -6,7 +6,8 @@ from litestar import delete, get
 from litestar.params import PathParameter
 
 from nearline.schema import UserSummary
-from nearline.server.bodies import Forgotten, StrictRequest
+from nearline.server.bodies import Forgotten
+from nearline.server.decoding import StrictRequest
 from nearline.server.paths import path_id
 from nearline.server.room import durable, engine_of
 

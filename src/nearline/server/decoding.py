@@ -1,0 +1,91 @@
+"""How a body is decoded: strictly, once, straight to its type."""
+
+import re
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import msgspec
+from litestar import Request
+from litestar.exceptions import HTTPException
+
+from nearline.errors import InvalidInput
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class StrictRequest(Request[Any, Any, Any]):
+    """A request whose body is decoded to the handler's type, without guesses and in one pass."""
+
+    async def json(self) -> Any:
+        """Return the decoded body; raise `InvalidInput` naming the field at fault."""
+        content_type = self.headers.get("content-type", "application/json")
+        if content_type.partition(";")[0].strip().lower() != "application/json":
+            raise _unsupported("Content-Type", content_type, "application/json")
+        encoding = self.headers.get("content-encoding", "identity")
+        if encoding.lower() != "identity":
+            raise _unsupported("Content-Encoding", encoding, "the body as it is")
+        field = self.route_handler.parsed_data_field
+        return decode_body(await self.body(), field.annotation if field else Any)
+
+
+def decode_body(body: bytes, body_type: Any) -> Any:
+    """Decode JSON to `body_type`; `InvalidInput` names field and position of what does not fit."""
+    try:
+        return msgspec.json.decode(body, type=body_type)
+    except msgspec.ValidationError as error:
+        raise _translated(str(error)) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            f"the body is not JSON that can be read ({error}); send UTF-8 JSON, not nested "
+            "deeply, without NaN or Infinity",
+            field="body",
+        ) from None
+
+
+def at_most(count: int, limit: int, field: str) -> None:
+    """Raise `InvalidInput` if a list named `field` has more than `limit` entries."""
+    if count > limit:
+        raise InvalidInput(
+            f"{field} has {count:,} entries; at most {limit:,} are allowed, send several requests",
+            field=field,
+        )
+
+
+def convert_each(values: Sequence[In], convert: Callable[[In], Out]) -> list[Out]:
+    """Convert every entry of a list; `InvalidInput.position` names the one that cannot be."""
+    converted = []
+    for position, value in enumerate(values):
+        try:
+            converted.append(convert(value))
+        except InvalidInput as error:
+            raise error.at(position) from None
+    return converted
+
+
+def _unsupported(header: str, found: str, wanted: str) -> HTTPException:
+    return HTTPException(
+        status_code=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        detail=f"{header} is {found!r:.100}; send {wanted}",
+    )
+
+
+_PLACE = re.compile(r"(?P<what>.*) - at `(?:key in )?\$(?P<place>.*?)`", re.DOTALL)
+_STEP = re.compile(r"\[(\d+)\]|\.(\w+)")
+_NAMED = re.compile(r"Object (?:missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
+
+
+def _translated(message: str) -> InvalidInput:
+    """Turn msgspec's ``what - at `$[3].user_id``` into field and position."""
+    match = _PLACE.fullmatch(message)
+    what, place = (match["what"], match["place"]) if match else (message, "")
+    indices, names = [], []
+    for index, name in _STEP.findall(place):
+        indices.append(int(index)) if index else names.append(name)
+    if named := _NAMED.fullmatch(what):
+        names.append(named["name"])
+    refused = InvalidInput(
+        f"{what} at ${place}; /docs lists what is allowed", field=".".join(names) or "body"
+    )
+    return refused.at(indices[0]) if indices else refused
