@@ -3,7 +3,8 @@
     score(j) = sum over events e of a history, most recent first, sum over relations r:
                weights[r] * ratios[r] ** age(e) * weight(e) * S_r[item(e), j]
 
-The age of an event is the number of known events after it. Sums are made in double precision and
+The age of an event is the number of known events after it; where ``ratios[r] ** age`` is below
+`FAINTEST`, the event adds nothing to that relation, so that long histories cost little. Sums are made in double precision and
 always in the order written above, so that the parts of a score add up to it.
 """
 
@@ -23,6 +24,10 @@ Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+
+
+# Less than single precision shows beside the newest event.
+FAINTEST = 2.0**-20
 
 
 class Graph(NamedTuple):
@@ -103,6 +108,12 @@ def _add(item: int, amount: float, scratch: Scratch, count: int) -> int:
 
 
 @njit(nogil=True, cache=True)
+def _factor(graph: Graph, relation: int, age: int) -> float:
+    decay = graph.ratios[relation] ** age
+    return graph.weights[relation] * decay if decay >= FAINTEST else 0.0
+
+
+@njit(nogil=True, cache=True)
 def _accumulate(graph: Graph, rows: Rows, row: int, scratch: Scratch) -> int:
     """Add up the scores of one history in the scratch; return how many items were touched."""
     count = 0
@@ -114,7 +125,7 @@ def _accumulate(graph: Graph, rows: Rows, row: int, scratch: Scratch) -> int:
         if age >= graph.max_history:
             break
         for relation in range(len(graph.weights)):
-            factor = graph.weights[relation] * graph.ratios[relation] ** age * rows.weights[event]
+            factor = _factor(graph, relation, age) * rows.weights[event]
             if factor == 0.0:
                 continue
             if item < graph.indptr.shape[1] - 1:
@@ -337,7 +348,7 @@ def score_parts(graph: Graph, rows: Rows, target: int) -> Doubles:
         if age >= graph.max_history:
             break
         for relation in range(len(graph.weights)):
-            factor = graph.weights[relation] * graph.ratios[relation] ** age * rows.weights[event]
+            factor = _factor(graph, relation, age) * rows.weights[event]
             if item < graph.indptr.shape[1] - 1:
                 for edge in range(graph.indptr[relation, item], graph.indptr[relation, item + 1]):
                     if graph.items[edge] == target:

@@ -36,7 +36,7 @@ class Transitions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     backward: float = 0.14
     source_exponent: float = 0.08
     target_exponent: float = 0.12
-    neighbours: int = 500
+    neighbours: int = 300
 
 
 class CoEngagement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -113,7 +113,7 @@ class Search(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     evaluations: int = 160
-    events: int = 250_000
+    events: int = 150_000
     cutoff: int = 10
 
 
