@@ -52,7 +52,7 @@ def similar(item: str, store: Path, k: int, as_json: bool) -> None:
     with open_store(store) as engine:
         found = engine.similar(item, k)
         rows = [
-            [str(place), near.item_id, title_of(engine, near.item_id), f"{near.score:.4g}"]
+            [str(place), near.item_id, title_of(engine, near.item_id), f"{near.score:#.4g}"]
             for place, near in enumerate(found, start=1)
         ]
     if as_json:
@@ -91,7 +91,7 @@ def list_rows(
     header = ["#", "item", "title", "score", "tier"]
     rows = [header + ["because of"] * with_reasons]
     for place, line in enumerate(lines, start=1):
-        row = [str(place), line.item_id, title_of(engine, line.item_id), f"{line.score:.4g}"]
+        row = [str(place), line.item_id, title_of(engine, line.item_id), f"{line.score:#.4g}"]
         row.append(line.tier)
         if with_reasons:
             row.append("\n".join(reason(engine, part) for part in line.reasons))

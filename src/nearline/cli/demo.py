@@ -55,7 +55,7 @@ def demo(
         server.check_address("127.0.0.1", port, None)  # before the work, not after it
     with progress_bars() as progress:
         subject = load_subject(dataset, items_file, columns, now=time.time(), progress=progress)
-        shown = showcase.make(subject, seed, progress)
+        shown = showcase.make(subject, seed=seed, progress=progress)
     if as_json:
         write_json(showcase.as_dict(shown))
     else:
@@ -72,6 +72,6 @@ def _serve(shown: "Showcase", port: int, *, as_json: bool) -> None:
             "Ask for the same list, tell what the user does next, and ask again:\n"
             f"  curl '{address}/users/{user}/recommendations?k=10&explain=true'\n"
             f"  curl '{address}/events' -H 'Content-Type: application/json' \\\n"
-            f'    -d \'{{"user_id": "{user}", "item_id": "{shown.list_items[0].item_id}"}}\'\n'
+            f'    -d \'{{"user_id": "{user}", "item_id": "{shown.lines[0].item_id}"}}\'\n'
         )
     run_server(lambda: shown.engine, host="127.0.0.1", port=port, api_key=None, as_json=as_json)

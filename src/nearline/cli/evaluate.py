@@ -1,7 +1,6 @@
 """The command that measures accuracy on a data set or on files."""
 
 import time
-from functools import partial
 from pathlib import Path
 
 import click
@@ -82,23 +81,22 @@ def evaluate(
         GRAPH,
         GRAPH_AND_TEXT,
         POPULARITY,
+        Tables,
         divide,
+        fit_models,
         load_subject,
+        measure,
         metric_rows,
-        study,
     )
 
     strict = protocol == "strict"
     with progress_bars() as progress:
         subject = load_subject(data, items_file, columns, now=time.time(), progress=progress)
-        done = study(
-            subject,
-            [POPULARITY, GRAPH_AND_TEXT if subject.has_text else GRAPH],
-            partial(divide, strategy=split, fraction=fraction, seed=seed, strict=strict),
-            k=k,
-            seed=seed,
-            progress=progress,
-        )
+        tables = Tables(subject)
+        parts, question = divide(tables.data, split, fraction=fraction, seed=seed, strict=strict)
+        names = [POPULARITY, GRAPH_AND_TEXT if subject.has_text else GRAPH]
+        models = fit_models(names, tables, parts, seed=seed, progress=progress)
+        reports = measure(models, parts, question, k=k, seed=seed, progress=progress)
     if as_json:
         write_json(
             {
@@ -107,14 +105,14 @@ def evaluate(
                 "fraction": None if split == "leave-one-out" else fraction,
                 "protocol": protocol,
                 "seed": seed,
-                "models": {name: report.as_dict() for name, report in done.reports.items()},
+                "models": {name: report.as_dict() for name, report in reports.items()},
             }
         )
         return
-    some = next(iter(done.reports.values()))
+    found, n_users = tables.data, next(iter(reports.values())).n_users
     click.echo(
-        f"{subject.name}: {done.data.n_interactions:,} interactions, {done.data.n_users:,} users, "
-        f"{done.data.n_items:,} items.\nSplit {split}, protocol {protocol}, {some.n_users:,} users "
+        f"{subject.name}: {found.n_interactions:,} interactions, {found.n_users:,} users, "
+        f"{found.n_items:,} items.\nSplit {split}, protocol {protocol}, {n_users:,} users "
         "with something held out; 95 % bootstrap intervals."
     )
-    write_table(metric_rows(done.reports, digits=4), numbers=range(1, 1 + len(done.reports)))
+    write_table(metric_rows(reports, digits=4), numbers=range(1, 1 + len(reports)))

@@ -104,7 +104,7 @@ def train(store: Path, seed: int, as_json: bool) -> None:
         )
         return
     click.echo(f"Model {model} serves: {users:,} users, {items:,} items, {offset:,} records.")
-    rows = [[name, f"{value:.4f}"] for name, value in metrics.items()]
+    rows = [[name.removeprefix("validation_"), f"{value:.4f}"] for name, value in metrics.items()]
     write_table([["on the validation part", "mean"], *rows], numbers=[1])
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import click
@@ -14,14 +13,18 @@ from nearline.cli.study import (
     GRAPH,
     GRAPH_AND_TEXT,
     POPULARITY,
-    Study,
+    EngineModel,
+    Question,
     Subject,
+    Tables,
     divide,
+    fit_models,
+    measure,
     metric_rows,
-    study,
-    with_history,
 )
+from nearline.data import Dataset, Histories, hold_out
 from nearline.engine import Recommender
+from nearline.errors import InvalidInput
 from nearline.evaluation import Report
 from nearline.progress import Progress
 from nearline.schema import Recommendation
@@ -33,55 +36,78 @@ LAST_SHOWN = 5
 
 @dataclass(frozen=True)
 class Showcase:
-    """A study, and one user's list from its best engine.
+    """Everything that the demo shows.
 
     Attributes
     ----------
-    known : dict of str to Report
-        The study's reports, over the users with a history at the moment of the split only.
+    n_train : int
+        Interactions before the moment of the split.
+    n_new : int
+        Users of `later` of whom nothing was known at that moment.
+    later : dict of str to Report
+        By model: all that users did after the split, from what was known at the split.
+    live : dict of str to Report
+        By model: the last thing each user did, from all events before it; nothing trained anew.
+    engine : Recommender
+        The last model's engine, trained on what came before the split.
     past, future : list of str
         Item ids of what the user did before the split, oldest first, and after it.
+    lines : sequence of Recommendation
+        The list for `user_id`, with reasons.
     """
 
-    subject: Subject
-    done: Study
-    known: dict[str, Report]
+    name: str
+    data: Dataset
+    n_train: int
+    n_new: int
+    later: dict[str, Report]
+    live: dict[str, Report]
     engine: Recommender
     user_id: str
     past: list[str]
     future: list[str]
-    list_items: Sequence[Recommendation]
+    lines: Sequence[Recommendation]
 
 
-def make(subject: Subject, seed: int, progress: Progress) -> Showcase:
-    """Do all the work of the demo."""
-    models = [POPULARITY, GRAPH] + [GRAPH_AND_TEXT] * subject.has_text
-    split = partial(divide, strategy="time", fraction=FRACTION, seed=seed, strict=False)
-    done = study(subject, models, split, k=K, seed=seed, progress=progress)
-    engine = done.engines[models[-1]]
-    user = _typical_user(done)
-    user_id, parts = done.data.user_ids[user], done.parts
+def make(subject: Subject, *, seed: int, progress: Progress) -> Showcase:
+    """Train on what came before one moment, and predict what came after."""
+    tables = Tables(subject)
+    data = tables.data
+    parts, question = divide(data, "time", fraction=FRACTION, seed=seed, strict=False)
+    names = [POPULARITY, GRAPH] + [GRAPH_AND_TEXT] * subject.has_text
+    models = fit_models(names, tables, parts, seed=seed, progress=progress)
+    later = measure(models, parts, question, k=K, seed=seed, progress=progress)
+    live = measure(models, parts, _last_step(data, question), k=K, seed=seed, progress=progress)
+    best = models[names[-1]]
+    if not isinstance(best, EngineModel):
+        raise TypeError(f"{names[-1]} is no engine")
+    user = _middling_user(later[names[-1]], question.known)
     return Showcase(
-        subject=subject,
-        done=done,
-        known=with_history(done, seed=seed),
-        engine=engine,
-        user_id=user_id,
-        past=[done.data.item_ids[item] for item in parts.known.row(user)],
-        future=[done.data.item_ids[item] for item in parts.truth.row(user)],
-        list_items=engine.recommend(user_id, K, explain=True),
+        name=subject.name,
+        data=data,
+        n_train=parts.fit.n_interactions,
+        n_new=int((np.diff(question.known.indptr)[later[names[-1]].users] == 0).sum()),
+        later=later,
+        live=live,
+        engine=best.engine,
+        user_id=data.user_ids[user],
+        past=[data.item_ids[item] for item in question.known.row(user)],
+        future=[data.item_ids[item] for item in question.truth.row(user)],
+        lines=best.engine.recommend(data.user_ids[user], K, explain=True),
     )
 
 
 def as_dict(shown: Showcase) -> dict[str, Any]:
     """Everything shown, as plain values."""
     return {
-        "data": shown.subject.name,
+        "data": shown.name,
         "split": "time",
         "fraction": FRACTION,
-        "protocol": "refit",
-        "models": {name: report.as_dict() for name, report in shown.done.reports.items()},
-        "users_with_a_history": {name: report.as_dict() for name, report in shown.known.items()},
+        "interactions": shown.data.n_interactions,
+        "trained_on": shown.n_train,
+        "new_users": shown.n_new,
+        "after_the_split": {name: report.as_dict() for name, report in shown.later.items()},
+        "last_step_live": {name: report.as_dict() for name, report in shown.live.items()},
         "user_id": shown.user_id,
         "items": [
             {
@@ -92,7 +118,7 @@ def as_dict(shown: Showcase) -> dict[str, Any]:
                 "reasons": line.reasons,
                 "came_true": line.item_id in shown.future,
             }
-            for line in shown.list_items
+            for line in shown.lines
         ],
     }
 
@@ -104,51 +130,60 @@ def write(shown: Showcase) -> None:
 
 
 def _write_comparison(shown: Showcase) -> None:
-    data, parts, reports = shown.done.data, shown.done.parts, shown.done.reports
-    some = next(iter(reports.values()))
-    columns = range(1, 1 + len(reports))
+    data, n_users = shown.data, next(iter(shown.later.values())).n_users
+    numbers = range(1, 1 + len(shown.later))
     click.echo(
-        f"{shown.subject.name}: {data.n_interactions:,} interactions of {data.n_users:,} users "
-        f"with {data.n_items:,} items.\nGlobal time split: trained on the oldest "
-        f"{parts.fit.n_interactions:,}, asked to predict what {some.n_users:,} users did after."
-        "\nEvery item is ranked; [95 % bootstrap interval].\n"
+        f"{shown.name}: {data.n_interactions:,} interactions of {data.n_users:,} users with "
+        f"{data.n_items:,} items.\nGlobal time split: trained on the oldest {shown.n_train:,}. "
+        "All items are ranked; [95 % bootstrap interval].\n\n"
+        f"1. What did {n_users:,} users do after the split, going by what was known then? "
+        f"{shown.n_new:,} of them were new.\n"
     )
-    write_table(
-        metric_rows(reports, digits=3), title=f"All {some.n_users:,} users", numbers=columns
+    write_table(metric_rows(shown.later, digits=3), numbers=numbers)
+    click.echo(
+        "\n2. The same models, fed each event as it came: what was the last thing each user did?\n"
     )
-    known = next(iter(shown.known.values()), None)
-    if known is not None:
-        rows = metric_rows(shown.known, digits=3)
-        title = f"The {known.n_users:,} of them who had a history at the split; the others were new"
-        write_table(rows, title=title, numbers=columns)
+    write_table(metric_rows(shown.live, digits=3), numbers=numbers)
 
 
 def _write_list(shown: Showcase) -> None:
     engine = shown.engine
     last = [title_of(engine, item) or item for item in reversed(shown.past[-LAST_SHOWN:])]
     click.echo(
-        f"User {printable(shown.user_id)} had chosen {len(shown.past)} items, most recently: "
-        f"{printable('; '.join(last))}.\n"
+        f"\nUser {printable(shown.user_id)} (of middling NDCG in table 1) at the split: "
+        f"{len(shown.past)} items,\nmost recently {printable('; '.join(last))}.\n"
     )
-    rows = [["#", "title", "score", "largest parts of the score", "came true"]]
-    for place, line in enumerate(shown.list_items, start=1):
+    rows = [["#", "recommended", "score", "largest parts of the score", "came true"]]
+    for place, line in enumerate(shown.lines, start=1):
         rows.append(
             [
                 str(place),
                 title_of(engine, line.item_id) or line.item_id,
-                f"{line.score:.4g}",
+                f"{line.score:#.4g}",
                 "\n".join(reason(engine, part) for part in line.reasons),
                 "yes" if line.item_id in shown.future else "",
             ]
         )
-    write_table(rows, title=f"Top {K} for user {printable(shown.user_id)}", numbers=[0, 2])
+    write_table(rows, numbers=[0, 2])
 
 
-def _typical_user(done: Study) -> int:
-    """User with a future whose history is of median length; the first of several."""
-    sizes = np.diff(done.parts.known.indptr)
-    candidates = np.flatnonzero((np.diff(done.parts.truth.indptr) > 0) & (sizes > 0))
-    if len(candidates) == 0:
-        return 0
-    order = candidates[np.argsort(sizes[candidates], kind="stable")]
-    return int(order[len(order) // 2])
+def _last_step(data: Dataset, question: Question) -> Question:
+    """Ask for the last event of each user who was active after the split, given all before it."""
+    last = np.zeros(data.n_interactions, dtype=np.bool_)
+    active = np.diff(question.truth.indptr) > 0
+    last[data.histories.indptr[1:][active] - 1] = True
+    split = hold_out(data, last)
+    return Question(split.train.histories, split.test)
+
+
+def _middling_user(report: Report, known: Histories) -> int:
+    """User with a history whose NDCG is in the middle of theirs; the first of several."""
+    with_history = np.diff(known.indptr)[report.users] > 0
+    if not with_history.any():
+        raise InvalidInput(
+            "nobody who is in the newest fifth of the data was there before; the demo needs data "
+            "in which users come back"
+        )
+    users, values = report.users[with_history], report.per_user[f"ndcg@{K}"][with_history]
+    order = np.argsort(values, kind="stable")
+    return int(users[order[len(order) // 2]])

@@ -1,10 +1,10 @@
 """Models held against each other on a held-out part: what `evaluate` and `demo` share.
 
-Imports what is heavy, and is itself imported by these commands only when they run.
+Heavy to import, so the commands import it only when they run.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from nearline.data import (
     user_time_split,
 )
 from nearline.engine import Recommender
-from nearline.evaluation import Report, evaluate, mean_intervals
+from nearline.evaluation import Report, evaluate
 from nearline.models.base import Model, Ranking
 from nearline.models.popularity import Popularity
 from nearline.progress import Progress
@@ -68,58 +68,40 @@ class Subject:
 
 @dataclass(frozen=True)
 class Parts:
-    """What each side of an evaluation may know.
+    """What models are trained on.
 
     Attributes
     ----------
     fit : Dataset
-        What models are trained on.
+        The training part.
     validation : Histories or None
-        What chooses their settings and is never trained on; None leaves the choice to the engine.
-    known : Histories
-        History of each user when the list is asked for.
-    truth : Histories
-        What each user did afterwards.
+        What chooses settings and is never trained on; None leaves the choice to the engine, which
+        trains on all of `fit` afterwards.
     """
 
     fit: Dataset
     validation: Histories | None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is known of each user when a list is asked for, and what the user did next."""
+
     known: Histories
     truth: Histories
 
 
-class EngineModel:
-    """The engine as `evaluate` sees a model: the public call behind dense indices."""
-
-    def __init__(self, engine: Recommender, tables: "Tables") -> None:
-        self.engine = engine
-        self._tables = tables
-        self._item_ids = pa.array(tables.item_ids, pa.string())
-
-    def recommend(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
-        """Top-k items for each history."""
-        rows = [str(row) for row in range(len(histories))]
-        given = self._tables.interactions(histories, rows)
-        found = self.engine.recommend_many(rows, k, given, exclude_seen=exclude_seen)
-        where = (found["user_id"].cast(pa.int64()).to_numpy(), found["rank"].to_numpy() - 1)
-        items = np.full((len(rows), k), -1, dtype=np.int32)
-        scores = np.zeros((len(rows), k), dtype=np.float32)
-        items[where] = pc.index_in(found["item_id"], self._item_ids).to_numpy()
-        scores[where] = found["score"].to_numpy()
-        return Ranking(items, scores)
-
-
 class Tables:
-    """Arrays back to the tables that the engine takes.
+    """A subject as arrays, and arrays back as the tables that the engine takes.
 
     Kinds of events of the same weight are the same to the engine, so one kind stands for all.
     """
 
-    def __init__(self, subject: Subject, config: Config) -> None:
+    def __init__(self, subject: Subject) -> None:
+        weight = Config().state.weight
         kinds = subject.interactions["event"].unique().to_pylist()
-        self._kinds = {np.float32(config.state.weight(kind)): kind for kind in kinds}
-        self.data = make_dataset(subject.interactions, subject.items, config.state.weight)
-        self.item_ids = self.data.item_ids
+        self._kinds = {np.float32(weight(kind)): kind for kind in kinds}
+        self.data = make_dataset(subject.interactions, subject.items, weight)
         self.catalogue = pa.table(
             {
                 "item_id": pa.array([item.item_id for item in subject.items], pa.string()),
@@ -136,24 +118,36 @@ class Tables:
         users = np.repeat(np.arange(len(histories)), np.diff(histories.indptr))
         weights, codes = np.unique(histories.weights, return_inverse=True)
         kinds = pa.array([self._kinds[weight] for weight in weights], pa.string())
+        item_ids = pa.array(self.data.item_ids, pa.string())
         return pa.table(
             {
                 "user_id": pa.array(user_ids, pa.string()).take(pa.array(users)),
-                "item_id": pa.array(self.item_ids, pa.string()).take(pa.array(histories.items)),
+                "item_id": item_ids.take(pa.array(histories.items)),
                 "timestamp": pa.array(histories.times),
                 "event": kinds.take(pa.array(codes)),
             }
         )
 
 
-@dataclass(frozen=True)
-class Study:
-    """An evaluation: its parts, the engines that took part, and what was found."""
+class EngineModel:
+    """The engine as `evaluate` sees a model: the public call behind dense indices."""
 
-    data: Dataset
-    parts: Parts
-    engines: dict[str, Recommender]
-    reports: dict[str, Report]
+    def __init__(self, engine: Recommender, tables: Tables) -> None:
+        self.engine = engine
+        self._tables = tables
+
+    def recommend(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
+        """Top-k items for each history."""
+        rows = [str(row) for row in range(len(histories))]
+        given = self._tables.interactions(histories, rows)
+        found = self.engine.recommend_many(rows, k, given, exclude_seen=exclude_seen)
+        where = (found["user_id"].cast(pa.int64()).to_numpy(), found["rank"].to_numpy() - 1)
+        item_ids = pa.array(self._tables.data.item_ids, pa.string())
+        items = np.full((len(rows), k), -1, dtype=np.int32)
+        scores = np.zeros((len(rows), k), dtype=np.float32)
+        items[where] = pc.index_in(found["item_id"], item_ids).to_numpy()
+        scores[where] = found["score"].to_numpy()
+        return Ranking(items, scores)
 
 
 def load_subject(
@@ -176,73 +170,64 @@ def load_subject(
     return Subject(name, table, items)
 
 
-def divide(data: Dataset, strategy: str, *, fraction: float, seed: int, strict: bool) -> Parts:
-    """Split once for the test part and, for the strict protocol, again for the validation part."""
+def divide(
+    data: Dataset, strategy: str, *, fraction: float, seed: int, strict: bool
+) -> tuple[Parts, Question]:
+    """Split off the test part and, for the strict protocol, a validation part the same way."""
     split, rng = STRATEGIES[strategy], np.random.default_rng(seed)
     outer = split(data, fraction, rng)
+    question = Question(outer.train.histories, outer.test)
     if not strict:
-        return Parts(outer.train, None, outer.train.histories, outer.test)
+        return Parts(outer.train, None), question
     inner = split(outer.train, fraction, rng)
-    return Parts(inner.train, inner.test, outer.train.histories, outer.test)
+    return Parts(inner.train, inner.test), question
 
 
-def study(
-    subject: Subject,
-    models: Sequence[str],
-    divide_data: Callable[[Dataset], Parts],
+def fit_models(
+    names: Sequence[str], tables: Tables, parts: Parts, *, seed: int, progress: Progress
+) -> dict[str, Model | EngineModel]:
+    """Fit each model; engines live at the time of the newest event that they were given."""
+    now = float(parts.fit.histories.times.max(initial=0.0))
+    models: dict[str, Model | EngineModel] = {}
+    for name in names:
+        if name == POPULARITY:
+            models[name] = Popularity().fit(parts.fit)
+            continue
+        users, validation = tables.data.user_ids, parts.validation
+        engine = Recommender(clock=lambda: now).fit(
+            tables.interactions(parts.fit.histories, users),
+            items=tables.catalogue if name == GRAPH_AND_TEXT else None,
+            validation=None if validation is None else tables.interactions(validation, users),
+            seed=seed,
+            progress=partial(_tell, progress, name),
+        )
+        models[name] = EngineModel(engine, tables)
+    return models
+
+
+def measure(
+    models: Mapping[str, Model | EngineModel],
+    parts: Parts,
+    question: Question,
     *,
     k: int,
     seed: int,
     progress: Progress,
-) -> Study:
-    """Fit each of `models` on the same part and measure it on the same users."""
-    tables = Tables(subject, Config())
-    parts = divide_data(tables.data)
-    counts = np.bincount(parts.known.items, minlength=tables.data.n_items)
-    engines, reports = {}, {}
-    for name in models:
-        told = partial(_tell, progress, name)
-        model: Model | EngineModel
-        if name == POPULARITY:
-            model = Popularity().fit(parts.fit)
-        else:
-            items = tables.catalogue if name == GRAPH_AND_TEXT else None
-            engines[name] = _engine(tables, parts, items, seed=seed, progress=told)
-            model = EngineModel(engines[name], tables)
-        reports[name] = evaluate(
+) -> dict[str, Report]:
+    """Ask each model the same question."""
+    counts = np.bincount(parts.fit.histories.items, minlength=parts.fit.n_items)
+    return {
+        name: evaluate(
             model,
-            parts.known,
-            parts.truth,
+            question.known,
+            question.truth,
             k=k,
             popularity=counts,
             rng=np.random.default_rng(seed),
-            progress=told,
+            progress=partial(_tell, progress, name),
         )
-    return Study(tables.data, parts, engines, reports)
-
-
-def with_history(done: Study, *, seed: int) -> dict[str, Report]:
-    """Narrow the reports to users who have a history; empty where there is none.
-
-    Only accuracy is kept: what lists do as a whole is not a mean over users.
-    """
-    sizes = np.diff(done.parts.known.indptr)
-    reports = {}
-    for name, report in done.reports.items():
-        keep = sizes[report.users] > 0
-        if not keep.any():
-            return {}
-        per_user = {metric: values[keep] for metric, values in report.per_user.items()}
-        reports[name] = replace(
-            report,
-            n_users=int(keep.sum()),
-            n_skipped=report.n_skipped + int((~keep).sum()),
-            means={metric: float(values.mean()) for metric, values in per_user.items()},
-            intervals=mean_intervals(per_user, np.random.default_rng(seed)),
-            users=report.users[keep],
-            per_user=per_user,
-        )
-    return reports
+        for name, model in models.items()
+    }
 
 
 def metric_rows(reports: Mapping[str, Report], *, digits: int) -> list[list[str]]:
@@ -262,20 +247,6 @@ def _cell(report: Report, metric: str, digits: int) -> str:
         low, high = report.intervals[metric]
         text += f" [{low:.{digits}f}, {high:.{digits}f}]"
     return text
-
-
-def _engine(
-    tables: Tables, parts: Parts, items: pa.Table | None, *, seed: int, progress: Progress
-) -> Recommender:
-    users = tables.data.user_ids
-    validation = parts.validation
-    return Recommender().fit(
-        tables.interactions(parts.fit.histories, users),
-        items=items,
-        validation=None if validation is None else tables.interactions(validation, users),
-        seed=seed,
-        progress=progress,
-    )
 
 
 def _tell(progress: Progress, name: str, done: int, total: int, what: str) -> None:
