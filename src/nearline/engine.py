@@ -37,7 +37,6 @@ from nearline.schema import (
 from nearline.train import train
 
 logger = logging.getLogger(__name__)
-
 Columns = Mapping[str, str]
 
 
