@@ -1,0 +1,108 @@
+"""`kill -9` during ingest, again and again: what was acknowledged is there once, answers stay."""
+
+import json
+import multiprocessing
+import random
+import time
+from collections import Counter
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pyarrow as pa
+
+import nearline as nl
+from nearline.log import SQLiteLog
+
+ROUNDS = 50
+NOW = 1_000_000.0
+LIST = 20
+
+Lines = list[tuple[str, float, str]]
+
+
+def clock() -> float:
+    return NOW
+
+
+def lines_of(rec: nl.Recommender, user: str) -> Lines:
+    return [(line.item_id, line.score, line.tier) for line in rec.recommend(user, k=4)]
+
+
+def ingest(store: Path, number: int, acknowledged: Connection) -> None:
+    """Ingest lists until killed; after each acknowledgement tell of it, and of the answer."""
+    with nl.Recommender(store, clock=clock) as rec:
+        batch = 0
+        while True:
+            user = f"user-{number}-{batch}"
+            events = [
+                nl.Event(
+                    user_id=user,
+                    item_id=f"item-{(batch + step) % 40}",
+                    timestamp=float(step),
+                    event_id=f"{user}-{step}",
+                )
+                for step in range(LIST)
+            ]
+            rec.append_events(events).result()
+            if batch % 7 == 0:
+                rec.put_item(f"item-{number}-{batch}", text=f"thing {batch % 5} of {number}")
+            acknowledged.send_bytes(json.dumps([user, lines_of(rec, user)]).encode())
+            batch += 1
+
+
+def told(acknowledged: Connection) -> list[tuple[str, Lines]]:
+    """All that the killed process had told."""
+    found = []
+    try:
+        while acknowledged.poll():
+            user, lines = json.loads(acknowledged.recv_bytes())
+            found.append((user, [tuple(line) for line in lines]))
+    except EOFError:
+        return found
+    return found
+
+
+def test_no_acknowledged_event_is_lost_and_none_is_there_twice(tmp_path: Path) -> None:
+    store = tmp_path / "shop"
+    trained = pa.table(
+        {
+            "user_id": [f"u{n // 6}" for n in range(300)],
+            "item_id": [f"item-{(n * 7 + n // 6) % 40}" for n in range(300)],
+            "timestamp": [float(n) for n in range(300)],
+        }
+    )
+    with nl.Recommender(store, clock=clock) as rec:
+        rec.fit(trained)
+    # Forked from a process that has the imports done: a round takes a fraction of a second.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["nearline.engine"])
+    chance = random.Random(0)
+    acknowledged: set[str] = set()
+    for number in range(ROUNDS):
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=ingest, args=(store, number, theirs))
+        process.start()
+        theirs.close()
+        assert ours.poll(60), "the process never acknowledged anything"
+        time.sleep(chance.uniform(0.0, 0.08))
+        process.kill()
+        process.join()
+        rounds = told(ours)
+        ours.close()
+        acknowledged.update(user for user, _ in rounds)
+        with nl.Recommender(store, clock=clock) as rec:
+            last_user, before = rounds[-1]
+            assert lines_of(rec, last_user) == before
+            assert len(rec.user(last_user).history) == LIST
+    log = SQLiteLog(store / "log.db")
+    offsets, events = [], Counter[str]()
+    for offset, record in log.read():
+        offsets.append(offset)
+        if isinstance(record, nl.Event) and record.user_id.startswith("user-"):
+            events[record.event_id or ""] += 1
+    log.close()
+    assert offsets == list(range(len(offsets)))
+    assert set(events.values()) == {1}
+    lost = {f"{user}-{step}" for user in acknowledged for step in range(LIST)} - set(events)
+    assert not lost
+    assert len(acknowledged) >= ROUNDS
