@@ -1,7 +1,5 @@
 """What travels in bodies: the shapes that callers send and get."""
 
-from typing import Any, Self
-
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
@@ -123,21 +121,6 @@ class RankIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     user_id: str
     item_ids: list[str]
-
-
-class Stored(Struct, frozen=True, kw_only=True):
-    """What became of a write; a read that starts after it sees it."""
-
-    accepted: int
-    duplicates: int
-    offset: int
-
-    @classmethod
-    def of(cls, appended: Any) -> Self:
-        """Say what the engine says of an append."""
-        return cls(
-            accepted=appended.accepted, duplicates=appended.duplicates, offset=appended.offset
-        )
 
 
 class Forgotten(Struct, frozen=True, kw_only=True):

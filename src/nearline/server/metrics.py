@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from nearline.server.bodies import Stored
+from nearline.log import Appended
 from nearline.server.host import EngineHost
 
 # Seconds: from a cached read to a bulk import.
@@ -32,7 +32,7 @@ class Metrics:
             registry=self._registry,
         )
         self._accepted = Counter(
-            "nearline_events_accepted", "Events stored.", registry=self._registry
+            "nearline_events_accepted", "Events appended.", registry=self._registry
         )
         self._duplicates = Counter(
             "nearline_events_duplicate", "Events known already.", registry=self._registry
@@ -44,10 +44,10 @@ class Metrics:
         self._requests.labels(method, route, str(status)).inc()
         self._latency.labels(route).observe(seconds)
 
-    def appended(self, stored: Stored) -> None:
+    def appended(self, appended: Appended) -> None:
         """Count the events of one append."""
-        self._accepted.inc(stored.accepted)
-        self._duplicates.inc(stored.duplicates)
+        self._accepted.inc(appended.accepted)
+        self._duplicates.inc(appended.duplicates)
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""

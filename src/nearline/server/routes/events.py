@@ -1,14 +1,15 @@
 """Events: `POST /v1/events`."""
 
 from concurrent.futures import Future
-from typing import Annotated, Any
+from typing import Annotated
 
 from litestar import post
 from litestar.openapi.spec import Example
 from litestar.params import Body
 
+from nearline.log import Appended
 from nearline.schema import check_event
-from nearline.server.bodies import EventIn, Stored
+from nearline.server.bodies import EventIn
 from nearline.server.decoding import StrictRequest, at_most, convert_each
 from nearline.server.room import durable, room_of
 
@@ -33,13 +34,13 @@ async def store_events(
     data: Annotated[
         EventIn | list[EventIn], Body(description="One event or a list.", examples=_EXAMPLES)
     ],
-) -> Stored:
+) -> Appended:
     """Store events; the answer comes once they are durable, and the next read sees them."""
     room = room_of(request)
     engine = room.host.engine
     now = engine.now()
 
-    def write() -> Future[Any]:
+    def write() -> Future[Appended]:
         if isinstance(data, list):
             return engine.append_events(convert_each(data, lambda one: one.event_at(now)))
         # Checked here too: the engine would give the position of an event that is in no list.
@@ -47,6 +48,6 @@ async def store_events(
 
     size = len(data) if isinstance(data, list) else 1
     at_most(size, room.limits.list_length, "body")
-    stored = Stored.of(await durable(write, size))
-    room.metrics.appended(stored)
-    return stored
+    appended = await durable(write, size)
+    room.metrics.appended(appended)
+    return appended

@@ -1,7 +1,7 @@
 """The catalogue, and neighbours of an item."""
 
 from concurrent.futures import Future
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from litestar import delete, get, patch, post, put
@@ -9,8 +9,9 @@ from litestar.openapi.spec import Example
 from litestar.params import Body, PathParameter, QueryParameter
 
 from nearline.errors import InvalidInput
+from nearline.log import Appended
 from nearline.schema import MAX_K, check_item
-from nearline.server.bodies import ItemChanges, ItemIn, ItemOut, ScoredItems, Stored
+from nearline.server.bodies import ItemChanges, ItemIn, ItemOut, ScoredItems
 from nearline.server.decoding import StrictRequest, at_most, convert_each
 from nearline.server.paths import path_id
 from nearline.server.room import durable, engine_of, room_of
@@ -42,17 +43,17 @@ async def similar_items(
 async def put_items(
     request: StrictRequest,
     data: Annotated[list[ItemIn], Body(description="Entries with their ids.", examples=_MANY)],
-) -> Stored:
+) -> Appended:
     """Store catalogue entries, all or none; each replaces the entry before it."""
     room = room_of(request)
     engine = room.host.engine
     at_most(len(data), room.limits.list_length, "body")
     now = engine.now()
 
-    def write() -> Future[Any]:
+    def write() -> Future[Appended]:
         return engine.put_items(convert_each(data, lambda one: one.item_at(one.item_id, now)))
 
-    return Stored.of(await durable(write, len(data)))
+    return await durable(write, len(data))
 
 
 @put("/items/{item_id:str}", status_code=200, tags=["items"])
@@ -60,7 +61,7 @@ async def put_item(
     request: StrictRequest,
     item_id: ItemId,
     data: Annotated[ItemIn, Body(description="The whole entry.", examples=_ONE)],
-) -> Stored:
+) -> Appended:
     """Store a catalogue entry; it replaces the one before it and is recommendable at once."""
     engine = engine_of(request)
     now = engine.now()
@@ -71,7 +72,7 @@ async def put_item(
             "leave it out of the body",
             field="item_id",
         )
-    return Stored.of(await durable(lambda: engine.put_items([item])))
+    return await durable(lambda: engine.put_items([item]))
 
 
 @get("/items/{item_id:str}", tags=["items"])
@@ -86,17 +87,17 @@ async def change_item(
     request: StrictRequest,
     item_id: ItemId,
     data: Annotated[ItemChanges, Body(description="The fields to replace.", examples=_CHANGE)],
-) -> Stored:
+) -> Appended:
     """Replace some fields of a catalogue entry; ``available: false`` hides it at once."""
     engine = engine_of(request)
     item_id = path_id(item_id, "item_id")
     changes = data.changes_at(engine.now())
-    return Stored.of(await durable(lambda: engine.patch_item(item_id, changes)))
+    return await durable(lambda: engine.patch_item(item_id, changes))
 
 
 @delete("/items/{item_id:str}", status_code=200, tags=["items"])
-async def delete_item(request: StrictRequest, item_id: ItemId) -> Stored:
+async def delete_item(request: StrictRequest, item_id: ItemId) -> Appended:
     """Delete an item; no answer holds it from then on, until it is put back."""
     engine = engine_of(request)
     item_id = path_id(item_id, "item_id")
-    return Stored.of(await durable(lambda: engine.delete_item(item_id)))
+    return await durable(lambda: engine.delete_item(item_id))
