@@ -1,0 +1,237 @@
+"""The item graph by hand: scores, reasons, new items, and the search for settings."""
+
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests import naive
+from tests.models.synthetic import N_ITEMS, recall, shop
+
+from nearline.data.dataset import Dataset, Histories
+from nearline.errors import Damaged, InvalidInput
+from nearline.models.item_graph import ItemGraph
+from nearline.models.item_graph_config import (
+    CoEngagement,
+    Content,
+    ItemGraphConfig,
+    Search,
+    Transitions,
+)
+from nearline.models.item_graph_relations import Sources
+from nearline.models.item_graph_search import choose, ndcg
+from nearline.progress import no_progress
+
+DATA, TARGETS = shop()
+
+
+def dataset(rows: list[list[int]], n_items: int, texts: list[str] | None = None) -> Dataset:
+    histories = Histories.from_rows(rows)
+    return Dataset(
+        user_ids=[str(u) for u in range(len(rows))],
+        item_ids=[str(i) for i in range(n_items)],
+        histories=histories,
+        values=np.full(len(histories.items), np.nan, dtype=np.float32),
+        texts=texts,
+    )
+
+
+def only_transitions() -> ItemGraphConfig:
+    return ItemGraphConfig(
+        transitions=Transitions(
+            half_life=1.0,
+            reach=2,
+            gap_power=1.0,
+            backward=0.5,
+            source_exponent=0,
+            target_exponent=0,
+        ),
+        coengagement=CoEngagement(weight=0.0),
+    )
+
+
+def test_transitions_by_hand() -> None:
+    # Pairs of 0, 1, 2: forward 1, 1/2, 1 and half of each backward; all divided by 1 * 1 + 1.
+    model = ItemGraph(only_transitions()).fit(dataset([[0, 1, 2]], 3))
+    raw = np.array([[0, 1, 1 / 2], [1 / 2, 0, 1], [1 / 4, 1 / 2, 0]]) / 2
+    scale = 3 / raw.sum()
+    scores = model.score_many(Histories.from_rows([[0], [0, 1], [0, -1, 1]]))
+    assert scores[0] == pytest.approx(raw[0] * scale, rel=1e-6)
+    # The older event counts half; an unknown event does not age it.
+    assert scores[1] == pytest.approx((raw[1] + raw[0] / 2) * scale, rel=1e-6)
+    assert scores[2].tolist() == scores[1].tolist()
+    found = model.recommend(Histories.from_rows([[0, 1]]), 2)
+    assert found.items.tolist() == [[2, -1]]
+
+
+def test_coengagement_by_hand() -> None:
+    config = ItemGraphConfig(
+        transitions=Transitions(weight=0.0),
+        coengagement=CoEngagement(weight=2.0, half_life=1.0, shrinkage=0.0, exponent=0.5),
+    )
+    model = ItemGraph(config).fit(dataset([[0, 1], [1, 0], [0, 2]], 3))
+    # Cosines: 2 of sqrt(3 * 2), and 1 of sqrt(3 * 1); rows sum to 3 after scaling.
+    cosine = np.array([2 / 6**0.5, 1 / 3**0.5])
+    scale = 3 / (2 * cosine.sum())
+    scores = model.score_many(Histories.from_rows([[0]]))[0]
+    assert scores == pytest.approx([0, *(2 * cosine * scale)], rel=1e-6)
+
+
+def test_a_dislike_makes_no_edges_and_counts_against() -> None:
+    rows = dataset([[0, 1, 2]], 3)
+    weights = np.array([1, -1, 1], dtype=np.float32)
+    data = replace(rows, histories=replace(rows.histories, weights=weights))
+    model = ItemGraph(only_transitions()).fit(data)
+    scores = model.score_many(Histories.from_rows([[0]]))[0]
+    assert scores[1] == 0
+    assert scores[2] > 0
+    history = replace(Histories.from_rows([[0]]), weights=np.array([-1], dtype=np.float32))
+    assert model.score_many(history)[0].tolist() == (-scores).tolist()
+    assert model.recommend(history, 3).items.tolist() == [[-1, -1, -1]]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(-1, N_ITEMS + 2), max_size=12), st.integers(0, N_ITEMS - 1))
+def test_reasons_sum_to_the_score(items: list[int], target: int) -> None:
+    model = fitted()
+    history = Histories.from_rows([items])
+    parts = model.explain(history, target)
+    score = model.score(history, np.array([target], dtype=np.int32))[0]
+    assert sum(part.amount for part in parts) == pytest.approx(score, abs=1e-6)
+    assert score == model.score_many(history)[0, target]
+    assert {part.relation for part in parts} <= set(model.relations)
+    assert [part.source for part in parts] == sorted(part.source for part in parts)
+    assert all(0 <= items[part.source] < N_ITEMS for part in parts)
+
+
+_FITTED: list[ItemGraph] = []
+
+
+def fitted() -> ItemGraph:
+    """One model for the tests that only read."""
+    if not _FITTED:
+        _FITTED.append(ItemGraph().fit(DATA))
+    return _FITTED[0]
+
+
+def test_scores_of_unknown_items_are_zero() -> None:
+    asked = np.array([-1, 0, N_ITEMS, N_ITEMS + 9], dtype=np.int32)
+    scores = fitted().score(Histories.from_rows([[1, 2]]), asked)
+    assert scores[[0, 2, 3]].tolist() == [0, 0, 0]
+    assert scores[1] > 0
+
+
+def test_a_new_item_is_there_at_once_in_both_directions() -> None:
+    model = ItemGraph().fit(DATA)
+    item = model.add_item("group1 thing extra", {"colour": np.eye(4, dtype=np.float32)[1]})
+    assert (item, model.n_items) == (N_ITEMS, N_ITEMS + 1)
+    found = model.recommend(Histories.from_rows([[item]]), 5).items[0]
+    assert (found % 4 == 1).all()
+    assert item in model.recommend(Histories.from_rows([[1]]), N_ITEMS).items[0]
+    assert item not in model.recommend(Histories.from_rows([[item, 1]]), N_ITEMS).items[0]
+    reasons = model.explain(Histories.from_rows([[1]]), item)
+    assert [part.relation for part in reasons] == ["content", "vector:colour"]
+
+
+def test_a_new_text_replaces_the_old_edges() -> None:
+    texts = ["green tea", "black tea", "red shoes", "blue shoes"]
+    model = ItemGraph().fit(dataset([[0, 1]], 4, texts))
+    assert set(model.similar(np.array([3]), 3).items[0].tolist()) == {2, -1}
+    for text, neighbours in (("tea leaf", {0, 1, -1}), ("blue shoes", {2, -1}), ("", {-1})):
+        model.put_items([3], [text])
+        assert set(model.similar(np.array([3]), 3).items[0].tolist()) == neighbours
+        backwards = model.score_many(Histories.from_rows([[0], [1], [2]]))[:, 3] > 0
+        assert set(np.flatnonzero(backwards).tolist()) == neighbours - {-1}
+    before = model.arrays()
+    model.put_items([0], ["green tea"])
+    assert all(np.array_equal(a, model.arrays()[name]) for name, a in before.items())
+
+
+def test_an_untrained_graph_recommends_by_content() -> None:
+    model = ItemGraph.untrained()
+    assert model.recommend(Histories.from_rows([[0]]), 3).items.tolist() == [[-1, -1, -1]]
+    model.put_items([0, 1, 2], ["green tea", "black tea", "red shoes"])
+    assert model.recommend(Histories.from_rows([[0]]), 2).items.tolist() == [[1, -1]]
+    for item in range(3, 2_000):
+        model.put_items([item], [f"tea number{item}" if item % 500 == 0 else ""])
+    found = model.recommend(Histories.from_rows([[0]]), 9).items[0]
+    assert set(found.tolist()) == {1, 500, 1000, 1500, -1}
+
+
+def test_a_restored_graph_holds_what_was_put_later() -> None:
+    model = ItemGraph().fit(DATA)
+    view = model._graph()
+    model.put_items([5, 70], ["group3 changed thing", "group3 new thing"])
+    model.put_items(
+        [N_ITEMS],
+        ["group0"],
+        {"colour": np.ones((1, 4), np.float32), "unknown": np.ones((1, 2), np.float32)},
+    )
+    again = ItemGraph.restore(model.config, model.arrays())
+    everything = Histories.from_rows([[item] for item in range(model.n_items)])
+    assert model.n_items == again.n_items == 71
+    assert np.array_equal(model.score_many(everything), again.score_many(everything))
+    for name, array in again.arrays().items():
+        assert np.array_equal(array, model.arrays()[name]), name
+    # Who took a view before goes on with the items of that time.
+    assert view.n_items == N_ITEMS
+
+
+def test_the_search_finds_better_settings_and_the_same_ones_again() -> None:
+    start = ItemGraphConfig(
+        transitions=Transitions(weight=3.0),
+        content=Content(weight=0.05),
+        search=Search(evaluations=40),
+    )
+    steps: list[tuple[int, int]] = []
+    runs = [
+        ItemGraph(start).fit(
+            DATA, validation=TARGETS, seed=1, progress=lambda done, of, _: steps.append((done, of))
+        )
+        for _ in range(2)
+    ]
+    assert runs[0].config == runs[1].config != start
+    before = ItemGraph(start).fit(DATA)
+    found, first = (m.recommend(DATA.histories, 10).items for m in (runs[0], before))
+    assert recall(found, TARGETS) > recall(first, TARGETS)
+    assert steps[0] == (1, 40)
+    assert all(done <= of for done, of in steps)
+
+
+def test_too_little_validation_data_changes_nothing() -> None:
+    few = Histories.from_rows([[0]] + [[]] * (DATA.n_users - 1))
+    config = ItemGraphConfig()
+    sources = Sources(DATA)
+    assert choose(DATA, sources, few, config, seed=0, progress=no_progress) is config
+    off = ItemGraphConfig(search=Search(evaluations=0))
+    assert choose(DATA, sources, TARGETS, off, seed=0, progress=no_progress) is off
+    with pytest.raises(InvalidInput, match="validation has 1 rows"):
+        ItemGraph().fit(DATA, validation=Histories.from_rows([[0]]))
+
+
+@given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=4), min_size=1), st.integers(1, 6))
+def test_ndcg_of_several_targets(ranks: list[list[int]], k: int) -> None:
+    flat = np.array([rank for row in ranks for rank in row])
+    indptr = np.cumsum([0] + [len(row) for row in ranks])
+    assert ndcg(flat, indptr, k) == pytest.approx(naive.ndcg(ranks, k))
+
+
+def test_settings_from_a_manifest() -> None:
+    config = ItemGraphConfig(content=Content(weight=2.5))
+    assert ItemGraphConfig.from_builtins(msgspec.to_builtins(config)) == config
+    with pytest.raises(InvalidInput, match="wieght"):
+        ItemGraphConfig.from_builtins({"content": {"wieght": 1.0}})
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    model = ItemGraph().fit(DATA)
+    with pytest.raises(InvalidInput, match="2 items but 1 texts"):
+        model.put_items([0, 1], ["one"])
+    with pytest.raises(InvalidInput, match="explain takes one"):
+        model.explain(Histories.from_rows([[0], [1]]), 0)
+    arrays = model.arrays()
+    del arrays["content/items"]
+    with pytest.raises(Damaged, match="content/items"):
+        ItemGraph.restore(model.config, arrays)

@@ -1,0 +1,152 @@
+"""One suite for every model class: what the verbs promise, whatever the algorithm."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from tests.models.synthetic import N_ITEMS, N_USERS, recall, shop
+
+from nearline.data.dataset import Histories
+from nearline.errors import InvalidInput
+from nearline.models.base import Model, Ranking
+from nearline.models.registry import discover
+
+DATA, TARGETS = shop()
+K = 10
+MODELS = discover()
+
+# A list of ten drawn blindly from the unseen items holds the target this often.
+CHANCE = K / (N_ITEMS - 7)
+
+
+@pytest.fixture(scope="module", params=sorted(MODELS))
+def fitted(request: pytest.FixtureRequest) -> Model:
+    return MODELS[request.param]().fit(DATA, seed=3)
+
+
+def same(one: Ranking, two: Ranking) -> bool:
+    return np.array_equal(one.items, two.items) and np.array_equal(one.scores, two.scores)
+
+
+def test_models_are_discovered() -> None:
+    assert {"item_graph", "popularity", "trending"} <= MODELS.keys()
+    assert list(MODELS) == sorted(MODELS)
+
+
+def test_it_beats_chance(fitted: Model) -> None:
+    found = fitted.recommend(DATA.histories, K)
+    assert recall(found.items, TARGETS) > 1.5 * CHANCE
+
+
+def test_a_list_is_well_formed(fitted: Model) -> None:
+    found = fitted.recommend(DATA.histories, K)
+    assert found.items.dtype == np.int32
+    assert found.scores.dtype == np.float32
+    assert found.items.shape == found.scores.shape == (N_USERS, K)
+    for items, scores in zip(found.items, found.scores, strict=True):
+        filled = items[items >= 0]
+        assert len(set(filled.tolist())) == len(filled)
+        assert (items[len(filled) :] == -1).all()
+        assert (scores[len(filled) :] == 0).all()
+        assert (np.diff(scores[: len(filled)]) <= 0).all()
+
+
+def test_lists_hold_the_best_scores(fitted: Model) -> None:
+    few = DATA.histories.select(np.arange(20))
+    scores = fitted.score_many(few)
+    assert scores.shape == (20, N_ITEMS)
+    assert scores.dtype == np.float32
+    found = fitted.recommend(few, K, exclude_seen=False)
+    for row, items, listed in zip(scores, found.items, found.scores, strict=True):
+        kept = items >= 0
+        assert row[items[kept]] == pytest.approx(listed[kept], rel=1e-5, abs=1e-6)
+        assert listed[kept] == pytest.approx(np.sort(row)[::-1][: kept.sum()], rel=1e-5, abs=1e-6)
+
+
+def test_batch_equals_scalar(fitted: Model) -> None:
+    batch = fitted.recommend(DATA.histories, K)
+    for user in range(0, N_USERS, 17):
+        one = fitted.recommend(DATA.histories.select(np.array([user])), K)
+        assert np.array_equal(one.items[0], batch.items[user])
+        assert one.scores[0] == pytest.approx(batch.scores[user], rel=1e-5)
+
+
+def test_seen_items_are_left_out_or_not(fitted: Model) -> None:
+    for user, items in enumerate(fitted.recommend(DATA.histories, N_ITEMS).items):
+        assert not np.isin(items, DATA.histories.row(user)).any()
+    every = fitted.recommend(DATA.histories, N_ITEMS, exclude_seen=False).items
+    assert any(np.isin(items, DATA.histories.row(u)).any() for u, items in enumerate(every))
+
+
+def test_only_allowed_items_are_listed(fitted: Model) -> None:
+    allowed = np.zeros(N_ITEMS, dtype=np.bool_)
+    allowed[:20] = True
+    items = fitted.recommend(DATA.histories, N_ITEMS, allowed=allowed).items
+    assert items.max() < 20
+    assert (items >= 0).any()
+    nothing = fitted.recommend(DATA.histories, 3, allowed=np.zeros(N_ITEMS, dtype=np.bool_))
+    assert (nothing.items == -1).all()
+
+
+def test_k_may_be_larger_than_the_catalogue(fitted: Model) -> None:
+    found = fitted.recommend(DATA.histories, 3 * N_ITEMS)
+    assert found.items.shape == (N_USERS, 3 * N_ITEMS)
+    assert (found.items[:, N_ITEMS:] == -1).all()
+    with pytest.raises(InvalidInput, match="k is 0"):
+        fitted.recommend(DATA.histories, 0)
+
+
+def test_strange_histories_are_answered(fitted: Model) -> None:
+    strange = Histories.from_rows([[], [-1, -1], [0, -1], [5, 5, 5], list(range(N_ITEMS))])
+    found = fitted.recommend(strange, K)
+    assert found.items.shape == (5, K)
+    assert np.isfinite(found.scores).all()
+    assert (found.items[4] == -1).all()
+    none = fitted.recommend(Histories.from_rows([]), K)
+    assert none.items.shape == (0, K)
+
+
+def test_similar_leaves_the_item_out(fitted: Model) -> None:
+    asked = np.arange(N_ITEMS, dtype=np.int32)
+    found = fitted.similar(asked, 5)
+    assert found.items.shape == (N_ITEMS, 5)
+    assert not (found.items == asked[:, None]).any()
+
+
+def test_the_same_seed_gives_the_same_model(fitted: Model) -> None:
+    again = type(fitted)(fitted.config).fit(DATA, seed=3)
+    assert same(fitted.recommend(DATA.histories, K), again.recommend(DATA.histories, K))
+
+
+def test_arrays_and_settings_make_the_model_anew(fitted: Model) -> None:
+    settings = msgspec.json.decode(msgspec.json.encode(fitted.config), type=fitted.config_type)
+    arrays = {name: read_only(array) for name, array in fitted.arrays().items()}
+    again = type(fitted).restore(settings, arrays)
+    assert same(fitted.recommend(DATA.histories, K), again.recommend(DATA.histories, K))
+    asked = np.arange(N_ITEMS, dtype=np.int32)
+    assert same(fitted.similar(asked, K), again.similar(asked, K))
+    for name, array in again.arrays().items():
+        assert np.array_equal(array, arrays[name]), name
+
+
+def read_only(array: Any) -> Any:
+    assert isinstance(array, np.ndarray)
+    assert array.dtype != object
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+def test_fitting_leaves_the_data_alone(fitted: Model) -> None:
+    before = DATA.histories.items.copy(), DATA.histories.weights.copy()
+    type(fitted)(fitted.config).fit(DATA, validation=TARGETS, seed=3)
+    assert np.array_equal(before[0], DATA.histories.items)
+    assert np.array_equal(before[1], DATA.histories.weights)
+
+
+def test_unknown_settings_are_refused(fitted: Model) -> None:
+    with pytest.raises(msgspec.ValidationError, match="unknown field"):
+        msgspec.convert({"no_such_setting": 1}, fitted.config_type)
+    with pytest.raises(AttributeError):
+        fitted.config.no_such_setting = 1

@@ -1,0 +1,31 @@
+"""Counts of all time and decayed counts, by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.models.test_item_graph import dataset
+
+from nearline.data.dataset import Histories
+from nearline.errors import Damaged
+from nearline.models.popularity import Popularity, Trending, TrendingConfig
+
+
+def test_counts_and_decay_by_hand() -> None:
+    data = dataset([[0, 0, 0], [1, 1], [2]], 4)
+    times = np.array([0, 0, 0, 20, 20, 40], dtype=np.float64)
+    weights = np.array([1, 1, 1, 1, 2, -1], dtype=np.float32)
+    data = replace(data, histories=replace(data.histories, times=times, weights=weights))
+    nobody = Histories.from_rows([[]])
+    assert Popularity().fit(data).score_many(nobody).tolist() == [[3, 3, 0, 0]]
+    assert Popularity().fit(data).recommend(nobody, 3).items.tolist() == [[0, 1, -1]]
+    trending = Trending(TrendingConfig(half_life=20.0)).fit(data)
+    assert trending.score_many(nobody).tolist() == [[0.75, 1.5, 0, 0]]
+    assert trending.recommend(nobody, 3).items.tolist() == [[1, 0, -1]]
+
+
+def test_no_events_no_list() -> None:
+    empty = Trending().fit(dataset([[]], 3))
+    assert empty.recommend(Histories.from_rows([[], [0]]), 2).items.tolist() == [[-1, -1]] * 2
+    with pytest.raises(Damaged, match="scores"):
+        Popularity.restore(Popularity().config, {})
