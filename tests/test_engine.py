@@ -1,6 +1,7 @@
 """The engine through its Python door, on a small shop that can be worked out by hand."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -224,7 +225,7 @@ def test_item_round_trip(rec: nl.Recommender) -> None:
     found = rec.item("t")
     assert (found.title, found.attributes, found.vectors) == tuple(fields.values())
     assert found.timestamp == 86_400.0
-    rec.patch_item("t", {"available": False}).result()
+    rec.patch_item("t", {"available": False})
     assert rec.item("t").available is False
     assert rec.item("t").text == "tea"
     for changes in ({"colour": "red"}, {"text": 7}, {"vectors": {"image": [float("nan")]}}):
@@ -236,6 +237,21 @@ def test_item_round_trip(rec: nl.Recommender) -> None:
         rec.item("nothing")
     with pytest.raises(UnknownItem):
         rec.delete_item("nothing")
+
+
+def test_patches_at_the_same_time_all_hold(rec: nl.Recommender) -> None:
+    rec.put_item("t", text="tea")
+    changes: list[dict[str, object]] = [
+        {"title": "Tea"},
+        {"text": "green tea"},
+        {"categories": ["teas"]},
+        {"available": False},
+    ]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda change: rec.patch_item("t", change), changes * 10))
+    found = rec.item("t")
+    assert (found.title, found.text) == ("Tea", "green tea")
+    assert (found.categories, found.available) == (["teas"], False)
 
 
 def test_bad_events_lose_nothing_and_store_nothing(rec: nl.Recommender) -> None:

@@ -82,7 +82,7 @@ class Recommender:
         self.path = Path(path) if path is not None else None
         self.config = config or Config()
         self._clock = clock
-        self._training = Lock()
+        self._training, self._catalogue = Lock(), Lock()
         self._closed = False
         self._like: object = None
         self._parts = (
@@ -125,8 +125,7 @@ class Recommender:
         Raises
         ------
         InvalidInput, NotTrained
-            Columns are missing, no row is left after cleaning, or there is nothing to train on:
-            what served before goes on serving.
+            Nothing to train on is left after cleaning; what served before goes on serving.
         """
         if users is not None:
             logger.warning("users: attributes of users are not used by preset 'fast'; ignored")
@@ -206,15 +205,8 @@ class Recommender:
     ) -> Any:
         """Recommend to many users: a frame of `user_id`, `item_id`, `score`, `rank` (from 1).
 
-        Parameters
-        ----------
-        histories : frame, path or None
-            Interactions that replace the known histories of these users for this call only.
-
-        Returns
-        -------
-        frame
-            Of the library in which `histories` or the training data came; else a pyarrow Table.
+        `histories` (frame or path) replaces the known histories of these users for this call only.
+        The frame is of the library in which `histories` or the training data came, else Arrow.
         """
         user_ids = [check_id(user, "users") for user in users]
         view = self._view()
@@ -255,8 +247,7 @@ class Recommender:
     ) -> Appended:
         """Store one event; when this returns it is durable and the next answer reflects it.
 
-        `timestamp` is Unix seconds, RFC 3339 text or a datetime (default: now); `fields` are the
-        other fields of `nearline.Event`: `event_id`, `value`, `session_id`, ...
+        `timestamp`: Unix seconds, RFC 3339 or a datetime; `fields`: the others of `nearline.Event`.
         """
         now = self._clock()
         when = parse_time(timestamp, now=now)
@@ -280,18 +271,21 @@ class Recommender:
 
     def put_items(self, items: Sequence[Item]) -> Future[Appended]:
         """Queue catalogue entries, whole or not at all."""
-        self._open()
-        return ingest.put_items(self._parts.log, items, now=self._clock())
-
-    def patch_item(self, item_id: str, changes: Mapping[str, object]) -> Future[Appended]:
-        """Queue a change of some fields of a catalogue entry."""
         parts = self._open()
-        return ingest.patch_item(parts.log, parts.state, item_id, changes, now=self._clock())
+        with self._catalogue:
+            return ingest.put_items(parts.log, items, now=self._clock())
+
+    def patch_item(self, item_id: str, changes: Mapping[str, object]) -> Appended:
+        """Change some fields of a catalogue entry; when this returns it is durable."""
+        parts = self._open()
+        with self._catalogue:
+            return ingest.patch_item(parts.log, parts.state, item_id, changes, now=self._clock())
 
     def delete_item(self, item_id: str) -> Future[Appended]:
         """Queue the deletion of an item; once the future resolves, no answer holds it."""
         parts = self._open()
-        return ingest.delete_item(parts.log, parts.state, item_id, now=self._clock())
+        with self._catalogue:
+            return ingest.delete_item(parts.log, parts.state, item_id, now=self._clock())
 
     def item(self, item_id: str) -> Item:
         """Return the catalogue entry of an item."""

@@ -45,8 +45,12 @@ def put_items(log: Log, items: Sequence[Item], *, now: float) -> Future[Appended
 
 def patch_item(
     log: Log, state: State, item_id: str, changes: Mapping[str, object], *, now: float
-) -> Future[Appended]:
-    """Append the catalogue entry of `item_id` with some fields changed."""
+) -> Appended:
+    """Change some fields of the catalogue entry of `item_id`; return once that is durable.
+
+    Reads an entry and writes it back: no other catalogue change may be appended meanwhile.
+    """
+    log.append([]).result()  # what was queued before is in the state now
     index = state.items.get(check_id(item_id, "item_id"))
     found = None if index is None else state.catalogue.get(index)
     if found is None:
@@ -56,7 +60,7 @@ def patch_item(
         item = msgspec.convert(entry, Item)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"the item cannot be changed so: {error}") from None
-    return put_items(log, [item], now=now)
+    return put_items(log, [item], now=now).result()
 
 
 def delete_item(log: Log, state: State, item_id: str, *, now: float) -> Future[Appended]:

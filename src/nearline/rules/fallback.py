@@ -50,8 +50,8 @@ def fallback_lines(n: int, allowed: NDArray[np.bool_], state: State, *, now: flo
     counters = state.counters
     with state.lock:
         trending, popular = counters.trending(n, now, allowed), counters.popular(n, allowed)
-        top_trend = counters.trending(1, now).scores.max(initial=TRENDING_MINIMUM)
-        top_count = counters.popular(1).scores.max(initial=1.0)
+        top_trend = float(counters.trending(1, now).scores.max(initial=TRENDING_MINIMUM))
+        top_count = float(counters.popular(1).scores.max(initial=1.0))
     hot = trending.scores >= TRENDING_MINIMUM
     lines = [
         Line(item, score / top_trend * TRENDING_SCALE, "trending")

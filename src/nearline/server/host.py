@@ -71,9 +71,19 @@ class EngineHost:
             await asyncio.to_thread(engine.close)
             self._log.write("info", "store closed")
 
+    def _open_warm(self) -> Recommender:
+        engine = self._open_engine()
+        # Compiled kernels are loaded by their first use: better here than in the first request.
+        with Recommender() as scratch:
+            scratch.put_item("a", text="one")
+            scratch.put_item("b", text="one")
+            scratch.observe("u", "a")
+            scratch.recommend("u", explain=True)
+        return engine
+
     async def _open(self) -> None:
         try:
-            self._engine = await asyncio.to_thread(self._open_engine)
+            self._engine = await asyncio.to_thread(self._open_warm)
         except Exception as error:
             self.failure = error
             self._log.failure("store could not be opened", error)
