@@ -46,11 +46,12 @@ class Door(click.Group):
 
 
 @click.group(
+    "nearline",
     cls=Door,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=example("nearline demo", "nearline import --store shop/ events.csv --items items.csv"),
 )
-@click.version_option(package_name="nearline")
+@click.version_option(package_name="nearline", message="nearline %(version)s")
 def main() -> None:
     """Nearline: recommendations that change with the next click and say why.
 

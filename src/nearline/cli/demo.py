@@ -1,8 +1,12 @@
 """The command that shows everything at once on public data."""
 
+import json
+import shlex
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import click
 
@@ -65,13 +69,30 @@ def demo(
 
 
 def _serve(shown: "Showcase", port: int, *, as_json: bool) -> None:
-    user = shown.user_id
+    """Serve the engine that made the list, from a folder that goes when the server stops."""
+    from nearline.engine import Recommender
+
     if not as_json:
-        address = f"http://127.0.0.1:{port}/v1"
-        click.echo(
-            "Ask for the same list, tell what the user does next, and ask again:\n"
-            f"  curl '{address}/users/{user}/recommendations?k=10&explain=true'\n"
-            f"  curl '{address}/events' -H 'Content-Type: application/json' \\\n"
-            f'    -d \'{{"user_id": "{user}", "item_id": "{shown.lines[0].item_id}"}}\'\n'
+        click.echo(f"\n{curl_example(shown, port)}\n")
+    with tempfile.TemporaryDirectory(prefix="nearline-demo-") as folder:
+        # The engine of the list lives at the time of the split; a store opens at today's.
+        shown.engine.save(Path(folder) / "store")
+        run_server(
+            lambda: Recommender.load(Path(folder) / "store"),
+            host="127.0.0.1",
+            port=port,
+            api_key=None,
+            as_json=as_json,
         )
-    run_server(lambda: shown.engine, host="127.0.0.1", port=port, api_key=None, as_json=as_json)
+
+
+def curl_example(shown: "Showcase", port: int) -> str:
+    """Commands that ask for the user's list, and tell what the user does next."""
+    address = f"http://127.0.0.1:{port}/v1"
+    user = quote(shown.user_id, safe="")
+    event = json.dumps({"user_id": shown.user_id, "item_id": shown.lines[0].item_id})
+    return (
+        "Ask for the same list, tell that the user took the first item, and ask again:\n"
+        f"  curl {shlex.quote(f'{address}/users/{user}/recommendations?k=10&explain=true')}\n"
+        f"  curl {address}/events -H 'Content-Type: application/json' -d {shlex.quote(event)}"
+    )

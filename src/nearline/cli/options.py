@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MAX_K = 1_000  # as nearline.schema.MAX_K, which is not imported for the sake of a quick --help
 
+LOG = "log.db"  # what makes a folder a store
+
 
 def example(*lines: str) -> str:
     r"""Epilog of a command: commands to copy, kept as they are (``\b`` stops re-wrapping)."""
@@ -81,7 +83,7 @@ def open_store(folder: Path) -> "Iterator[Recommender]":
     """
     from nearline.engine import Recommender
 
-    if not folder.is_dir():
+    if not (folder / LOG).is_file():  # opening would make a store of any folder
         raise DataNotFound(
             f"there is no store at {folder}; make one: nearline import --store {folder} FILE"
         )

@@ -30,15 +30,13 @@ def write_json(value: object) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
 
 
-def write_table(
-    rows: Sequence[Sequence[str]], *, title: str = "", numbers: Sequence[int] = ()
-) -> None:
+def write_table(rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = ()) -> None:
     """Write a table; the first of `rows` is its header, columns `numbers` are set to the right."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True)
     header, *body = rows
     for at, name in enumerate(header):
         table.add_column(Text(name), justify="right" if at in numbers else "left")

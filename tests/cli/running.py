@@ -1,0 +1,39 @@
+"""Runs commands in this process and in others."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from nearline.cli import main
+
+WAIT = 60.0
+
+
+def run(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Result:
+    """Run a command in this process; what was not foreseen is raised."""
+    given = [str(argument) for argument in arguments]
+    result = CliRunner().invoke(main, given, env={"NEARLINE_STORE": None, **(env or {})})
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def run_json(*arguments: str | Path) -> Any:
+    """Run a command that must succeed with ``--json``; what it wrote, decoded."""
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def start(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
+    """Start a command in a process of its own, warnings being errors there too."""
+    command = [sys.executable, "-m", "nearline.cli", *map(str, arguments)]
+    env = {**os.environ, "PYTHONWARNINGS": "error"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=env, text=True, **(pipes | options))

@@ -1,0 +1,119 @@
+import json
+import shlex
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow.csv
+import pytest
+from tests.cli.running import WAIT, run, run_json, start
+from tests.server.serving import free_port
+
+from nearline.data import load_dataset, synthetic_shop
+from nearline.errors import DataNotFound
+
+MODELS = ["popularity", "item graph", "item graph + text"]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A small synthetic shop as the arguments that name its files."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    shop = synthetic_shop(users=150, items=60, events=3_000, seed=0)
+    columns = ["user_id", "item_id", "timestamp", "event"]
+    pyarrow.csv.write_csv(shop.interactions.select(columns), folder / "events.csv")
+    catalogue = pyarrow.table(
+        {
+            "item_id": [item.item_id for item in shop.items],
+            "title": [item.title for item in shop.items],
+        }
+    )
+    pyarrow.csv.write_csv(catalogue, folder / "items.csv")
+    return ["--dataset", str(folder / "events.csv"), "--items", str(folder / "items.csv")]
+
+
+def check(shown: Any) -> None:
+    """What holds of every demo's document."""
+    assert list(shown["after_the_split"]) == list(shown["last_step_live"]) == MODELS
+    for name, report in shown["last_step_live"].items():
+        low, high = report["intervals"]["ndcg@10"]
+        assert low <= report["means"]["ndcg@10"] <= high, name
+        assert {"recall@10", "precision@10", "coverage@10", "novelty@10"} <= set(report["means"])
+    live = shown["last_step_live"]
+    assert live["item graph"]["means"]["ndcg@10"] > live["popularity"]["means"]["ndcg@10"]
+    assert len(shown["items"]) == 10
+    personal = [line for line in shown["items"] if line["tier"] == "personal"]
+    assert personal
+    for line in personal:
+        amounts = [part["amount"] for part in line["reasons"]]
+        assert amounts == sorted(amounts, reverse=True)
+        assert 0 < sum(amounts) <= line["score"] * 1.000001
+        assert all(part["source"] for part in line["reasons"])
+
+
+def test_document(files: list[str]) -> None:
+    shown = run_json("demo", "--exit", *files)
+    check(shown)
+    assert shown["trained_on"] == pytest.approx(0.8 * shown["interactions"], rel=0.01)
+
+
+def test_words_for_people(files: list[str]) -> None:
+    result = run("demo", "--exit", *files)
+    assert result.exit_code == 0
+    for word in (*MODELS, "ndcg@10", "novelty@10", "came true", "transitions with"):
+        assert word in result.stdout
+    assert "curl" not in result.stdout
+
+
+def test_data_in_which_nobody_comes_back(tmp_path: Path) -> None:
+    once = tmp_path / "once.csv"
+    rows = [f"u{n},i{n % 7},{1_700_000_000 + n}" for n in range(100)]
+    once.write_text("\n".join(["user_id,item_id,timestamp", *rows]))
+    result = run("demo", "--exit", "--dataset", once)
+    assert result.exit_code == 1
+    assert "users come back" in result.stderr
+
+
+def test_port_in_use_is_told_before_the_work(files: list[str]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        result = run("demo", "--port", str(other.getsockname()[1]), *files)
+    assert result.exit_code == 1
+    assert "port" in result.stderr
+
+
+def test_serves_the_list_it_printed_until_interrupted(files: list[str]) -> None:
+    port = free_port()
+    process = start("demo", "--port", str(port), *files)
+    assert process.stdout is not None
+    printed = []
+    for line in process.stdout:
+        printed.append(line)
+        if line.startswith("Listening"):
+            break
+    (example,) = [line for line in printed if line.startswith("  curl") and "recommend" in line]
+    url = shlex.split(example)[1]
+    answer = httpx.get(url)
+    while answer.status_code == 503:
+        answer = httpx.get(url)
+    assert len(answer.json()["items"]) == 10
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=WAIT)
+    assert process.returncode == 0
+
+
+def test_movielens() -> None:
+    try:
+        load_dataset("movielens-100k")
+    except DataNotFound as error:
+        pytest.skip(f"MovieLens-100K cannot be had here: {error}")
+    process = start("demo", "--exit", "--json")
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0
+    shown = json.loads(out)
+    check(shown)
+    assert shown["interactions"] == 100_000
+    assert all(line["title"] for line in shown["items"])

@@ -1,0 +1,114 @@
+"""What fails exits with 1 and one message on standard error."""
+
+import os
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from tests.cli.running import WAIT, run, start
+
+from nearline.cli.app import Door
+from nearline.engine import Recommender
+
+
+def failure(*arguments: str | Path) -> str:
+    """Message of a command that fails as it should."""
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ")
+    return result.stderr
+
+
+def test_missing_file_leaves_no_store_behind(tmp_path: Path, events: Path) -> None:
+    message = failure("import", "--store", tmp_path / "store", tmp_path / "event.csv")
+    assert "did you mean events.csv" in message
+    assert not (tmp_path / "store").exists()
+
+
+def test_wrong_column_names_are_met_with_those_of_the_file(tmp_path: Path, events: Path) -> None:
+    events.write_text(events.read_text().replace("user_id", "customer"))
+    message = failure("import", "--store", tmp_path / "store", events)
+    assert "user_id" in message
+    assert "customer" in message
+    wrong = ["--column", "user_id=custommer"]
+    assert "'customer'" in failure("import", "--store", tmp_path / "store", events, *wrong)
+
+
+def test_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "none.csv").touch()
+    message = failure("import", "--store", tmp_path / "store", tmp_path / "none.csv", "--json")
+    assert "is empty" in message
+
+
+def test_only_bad_rows(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.csv"
+    bad.write_text("user_id,item_id,timestamp\n,i1,1700000000\nu1,,1700000000\n")
+    message = failure("import", "--store", tmp_path / "store", bad)
+    assert "no usable interaction is left" in message
+    assert "user_id is empty" in message
+
+
+@pytest.mark.parametrize("command", [["train"], ["recommend", "u1"], ["explain", "u1", "r1"]])
+def test_no_store(tmp_path: Path, command: list[str]) -> None:
+    message = failure(*command, "--store", tmp_path / "none")
+    assert f"nearline import --store {tmp_path / 'none'} FILE" in message
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_folder_that_is_no_store_stays_as_it_is(tmp_path: Path) -> None:
+    assert "there is no store" in failure("recommend", "--store", tmp_path, "u1")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_store_is_open_elsewhere(shop: Path) -> None:
+    with Recommender(shop):
+        message = failure("recommend", "--store", shop, "u1")
+    assert "open" in message
+    assert str(os.getpid()) in message
+
+
+def test_unknown_item(shop: Path) -> None:
+    assert "'r9'" in failure("similar", "--store", shop, "r9")
+
+
+def test_a_store_without_events_cannot_be_trained(tmp_path: Path, items: Path) -> None:
+    assert run("import", "--store", tmp_path / "store", "--items", items).exit_code == 0
+    assert "no events" in failure("train", "--store", tmp_path / "store")
+
+
+def test_what_the_operating_system_refuses_is_no_traceback(tmp_path: Path, events: Path) -> None:
+    message = failure("import", "--store", events / "store", events)
+    assert "Not a directory" in message
+
+
+def test_unknown_data_set() -> None:
+    assert "movielens-100k" in failure("evaluate", "movielens")
+
+
+def door(error: BaseException) -> Door:
+    @click.command("work")
+    def work() -> None:
+        raise error
+
+    return Door(commands={"work": work})
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [(KeyboardInterrupt(), 130, ""), (BrokenPipeError(32, "Broken pipe"), 1, "")],
+)
+def test_interrupted_or_left_alone_is_quiet(error: BaseException, code: int, said: str) -> None:
+    result = CliRunner().invoke(door(error), ["work"])
+    assert (result.exit_code, result.output) == (code, said)
+
+
+def test_a_reader_that_goes_away_is_no_failure_to_talk_about(shop: Path) -> None:
+    process = start("recommend", "--store", shop, "u1", "--json")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    process.wait(WAIT)

@@ -1,0 +1,86 @@
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+from tests.cli.running import run
+
+from nearline.cli import main
+from nearline.cli.evaluate import SPLITS
+from nearline.cli.options import MAX_K
+from nearline.cli.study import STRATEGIES
+from nearline.schema import MAX_K as ENGINE_MAX_K
+
+COMMANDS = list(main.commands)
+
+
+def test_commands_stand_in_the_order_in_which_one_meets_them() -> None:
+    listed = run("--help").stdout.split("Commands:")[1].split("Example:")[0]
+    assert [line.split()[0] for line in listed.splitlines() if line.strip()] == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_has_an_example_of_the_command(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert f"nearline {command}" in result.stdout.split("Example:")[1]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_speaks_json(command: str) -> None:
+    assert "--json" in run(command, "-h").stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_examples_use_only_options_that_exist(command: str) -> None:
+    text = run(command, "--help").stdout
+    options, example = text.split("Options:")[1].split("Example:")
+    known = set(options.replace(",", " ").split())
+    used = {word for word in example.split() if word.startswith("-")}
+    assert used <= known
+
+
+def test_version() -> None:
+    assert run("--version").stdout == f"nearline {version('nearline')}\n"
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys; from nearline.cli import main\n"
+        "try: main(['recommend', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'numpy', 'numba', 'pyarrow', 'sklearn', 'litestar'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["recomend"],
+        ["recommend", "u1"],
+        ["recommend", "--store", "shop"],
+        ["recommend", "--store", "shop", "u1", "-k", "0"],
+        ["recommend", "--store", "shop", "u1", "-k", "1001"],
+        ["recommend", "--store", "shop", "u1", "--colour", "red"],
+        ["import", "--store", "shop"],
+        ["import", "--store", "shop", "events.csv", "--column", "timestamp"],
+        ["import", "--store", "shop", "events.csv", "--column", "=date"],
+        ["train", "--store", "shop", "--seed", "-1"],
+        ["evaluate", "synthetic", "--split", "monthly"],
+        ["evaluate", "synthetic", "--fraction", "1"],
+        ["serve", "--store", "shop", "--port", "0"],
+    ],
+)
+def test_wrong_use_exits_2_and_says_how(arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "Usage: " in result.stderr
+    assert "Error: " in result.stderr
+    assert result.stdout == ""
+
+
+def test_names_and_limits_kept_here_for_speed_are_those_of_the_engine() -> None:
+    assert list(SPLITS) == list(STRATEGIES)
+    assert MAX_K == ENGINE_MAX_K

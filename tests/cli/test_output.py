@@ -1,0 +1,64 @@
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cli.running import WAIT, start
+
+from nearline.cli.output import printable, progress_bars, write_json, write_table
+from nearline.progress import no_progress
+from nearline.schema import Part
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_printable_escapes_what_could_steer_a_terminal() -> None:
+    assert printable("Amélie 日本 [red] :smile:") == "Amélie 日本 [red] :smile:"
+    assert printable("a\x1b[2Jb\nc\td") == r"a\x1b[2Jb\nc\td"
+    assert printable("two\nlines", keep="\n") == "two\nlines"
+
+
+def test_tables_take_words_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    write_table([["title", "n"], ["[red] :smile: \x1b[2J", "1"], ["b", "22"]], numbers=[1])
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0].split() == ["title", "n"]
+    assert r"[red] :smile: \x1b[2J" in lines[2]
+    assert lines[2].endswith(" 1")
+    assert lines[3].endswith("22")
+
+
+def test_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
+    write_json({"parts": [Part(source="é", relation="content", amount=0.5)]})
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"parts": [{"source": "é", "relation": "content", "amount": 0.5}]}
+    assert out.endswith("}\n")
+
+
+def test_no_bars_where_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with progress_bars() as progress:
+        assert progress is no_progress
+
+
+def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress_bars() as progress:
+        progress(1, 4, "events")
+        progress(4, 4, "events")
+        progress(10, 0, "a file of unknown size")
+    drawn = terminal.getvalue()
+    assert "events" in drawn
+    assert "4/4" in drawn
+
+
+def test_piped_output_holds_only_the_document(tmp_path: Path, events: Path) -> None:
+    process = start("import", "--store", tmp_path / "store", events, "--json")
+    out, err = process.communicate(timeout=WAIT)
+    assert process.returncode == 0
+    assert json.loads(out)["records_stored"] == 60
+    assert err == ""

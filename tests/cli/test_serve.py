@@ -1,0 +1,39 @@
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.cli.running import WAIT, run, start
+from tests.server.serving import free_port
+
+
+def test_serve_until_a_signal_comes(tmp_path: Path) -> None:
+    port = free_port()
+    store = tmp_path / "store"
+    process = start("serve", "--store", store, "--port", str(port), "--json")
+    assert process.stdout is not None
+    opening = "".join(process.stdout.readline() for _ in range(3))
+    assert f'"listening": "http://127.0.0.1:{port}"' in opening
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
+        while http.get("/readyz").status_code != 200:
+            pass
+        event = {"user_id": "u1", "item_id": "i1"}
+        assert http.post("/v1/events", json=event).json()["accepted"] == 1
+
+    held = run("recommend", "--store", store, "u1")
+    assert held.exit_code == 1
+    assert f"process {process.pid}" in held.stderr
+    assert "HTTP" in held.stderr
+
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=WAIT)
+    assert process.returncode == 0
+    after = run("recommend", "--store", store, "u2", "--json")
+    assert '"i1"' in after.stdout
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_open_to_others_needs_a_key(tmp_path: Path, host: str) -> None:
+    result = run("serve", "--store", tmp_path / "store", "--host", host)
+    assert result.exit_code == 1
+    assert "API key" in result.stderr
