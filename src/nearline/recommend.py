@@ -59,7 +59,7 @@ def answer(request: RecommendationRequest, view: View) -> Answer:
         excluded += history.items.tolist()
     allowed = allowed_items(view.state, category=request.category, excluded=excluded)
     # Seen items are among the excluded: one mask says all.
-    ranking = view.model.recommend(history, k, exclude_seen=False, allowed=allowed)
+    ranking = view.model.recommend_from(history, k, exclude_seen=False, allowed=allowed)
     personal = [
         Line(item, score, tier)
         for item, score in zip(ranking.items[0].tolist(), ranking.scores[0].tolist(), strict=True)
@@ -176,7 +176,7 @@ def _recommend_block(
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     state = view.state
     everything = allowed_items(state)
-    found = view.model.recommend(histories, k, exclude_seen=exclude_seen, allowed=everything)
+    found = view.model.recommend_from(histories, k, exclude_seen=exclude_seen, allowed=everything)
     items, scores = found.items.copy(), found.scores.astype(np.float64)
     weak = scores <= PERSONAL_FLOOR
     items[weak], scores[weak] = -1, 0.0

@@ -22,7 +22,7 @@ def generator() -> np.random.Generator:
 class MostPopular:
     """Items in order of popularity (their index order in `COUNTS`)."""
 
-    def recommend(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
+    def recommend_from(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
         items = np.full((len(histories), k), -1, dtype=np.int32)
         for user in range(len(histories)):
             seen = set(histories.row(user).tolist()) if exclude_seen else set()
@@ -67,7 +67,7 @@ def test_a_callable_will_do_and_blocks_change_nothing() -> None:
     asked: list[tuple[int, int, str]] = []
 
     def recommend(histories: Histories) -> Ranking:
-        return MostPopular().recommend(histories, 2)
+        return MostPopular().recommend_from(histories, 2)
 
     got = evaluate(
         recommend,

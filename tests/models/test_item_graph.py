@@ -62,7 +62,7 @@ def test_transitions_by_hand() -> None:
     # The older event counts half; an unknown event does not age it.
     assert scores[1] == pytest.approx((raw[1] + raw[0] / 2) * scale, rel=1e-6)
     assert scores[2].tolist() == scores[1].tolist()
-    found = model.recommend(Histories.from_rows([[0, 1]]), 2)
+    found = model.recommend_from(Histories.from_rows([[0, 1]]), 2)
     assert found.items.tolist() == [[2, -1]]
 
 
@@ -89,7 +89,7 @@ def test_a_dislike_makes_no_edges_and_counts_against() -> None:
     assert scores[2] > 0
     history = replace(Histories.from_rows([[0]]), weights=np.array([-1], dtype=np.float32))
     assert model.score_many(history)[0].tolist() == (-scores).tolist()
-    assert model.recommend(history, 3).items.tolist() == [[-1, -1, -1]]
+    assert model.recommend_from(history, 3).items.tolist() == [[-1, -1, -1]]
 
 
 @settings(deadline=None, max_examples=30)
@@ -127,10 +127,10 @@ def test_a_new_item_is_there_at_once_in_both_directions() -> None:
     model = ItemGraph().fit(DATA)
     item = model.add_item("group1 thing extra", {"colour": np.eye(4, dtype=np.float32)[1]})
     assert (item, model.n_items) == (N_ITEMS, N_ITEMS + 1)
-    found = model.recommend(Histories.from_rows([[item]]), 5).items[0]
+    found = model.recommend_from(Histories.from_rows([[item]]), 5).items[0]
     assert (found % 4 == 1).all()
-    assert item in model.recommend(Histories.from_rows([[1]]), N_ITEMS).items[0]
-    assert item not in model.recommend(Histories.from_rows([[item, 1]]), N_ITEMS).items[0]
+    assert item in model.recommend_from(Histories.from_rows([[1]]), N_ITEMS).items[0]
+    assert item not in model.recommend_from(Histories.from_rows([[item, 1]]), N_ITEMS).items[0]
     reasons = model.explain(Histories.from_rows([[1]]), item)
     assert [part.relation for part in reasons] == ["content", "vector:colour"]
 
@@ -151,12 +151,12 @@ def test_a_new_text_replaces_the_old_edges() -> None:
 
 def test_an_untrained_graph_recommends_by_content() -> None:
     model = ItemGraph.untrained()
-    assert model.recommend(Histories.from_rows([[0]]), 3).items.tolist() == [[-1, -1, -1]]
+    assert model.recommend_from(Histories.from_rows([[0]]), 3).items.tolist() == [[-1, -1, -1]]
     model.put_items([0, 1, 2], ["green tea", "black tea", "red shoes"])
-    assert model.recommend(Histories.from_rows([[0]]), 2).items.tolist() == [[1, -1]]
+    assert model.recommend_from(Histories.from_rows([[0]]), 2).items.tolist() == [[1, -1]]
     for item in range(3, 2_000):
         model.put_items([item], [f"tea number{item}" if item % 500 == 0 else ""])
-    found = model.recommend(Histories.from_rows([[0]]), 9).items[0]
+    found = model.recommend_from(Histories.from_rows([[0]]), 9).items[0]
     assert set(found.tolist()) == {1, 500, 1000, 1500, -1}
 
 
@@ -194,7 +194,7 @@ def test_the_search_finds_better_settings_and_the_same_ones_again() -> None:
     ]
     assert runs[0].config == runs[1].config != start
     before = ItemGraph(start).fit(DATA)
-    found, first = (m.recommend(DATA.histories, 10).items for m in (runs[0], before))
+    found, first = (m.recommend_from(DATA.histories, 10).items for m in (runs[0], before))
     assert recall(found, TARGETS) > recall(first, TARGETS)
     assert steps[0] == (1, 40)
     assert all(done <= of for done, of in steps)

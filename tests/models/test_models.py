@@ -8,7 +8,7 @@ import pytest
 from tests.models.synthetic import N_ITEMS, N_USERS, recall, shop
 
 from nearline.data.dataset import Histories
-from nearline.errors import InvalidInput
+from nearline.errors import InvalidInput, NotTrained
 from nearline.models.base import Model, Ranking
 from nearline.models.registry import discover
 
@@ -35,12 +35,12 @@ def test_models_are_discovered() -> None:
 
 
 def test_it_beats_chance(fitted: Model) -> None:
-    found = fitted.recommend(DATA.histories, K)
+    found = fitted.recommend_from(DATA.histories, K)
     assert recall(found.items, TARGETS) > 1.5 * CHANCE
 
 
 def test_a_list_is_well_formed(fitted: Model) -> None:
-    found = fitted.recommend(DATA.histories, K)
+    found = fitted.recommend_from(DATA.histories, K)
     assert found.items.dtype == np.int32
     assert found.scores.dtype == np.float32
     assert found.items.shape == found.scores.shape == (N_USERS, K)
@@ -57,7 +57,7 @@ def test_lists_hold_the_best_scores(fitted: Model) -> None:
     scores = fitted.score_many(few)
     assert scores.shape == (20, N_ITEMS)
     assert scores.dtype == np.float32
-    found = fitted.recommend(few, K, exclude_seen=False)
+    found = fitted.recommend_from(few, K, exclude_seen=False)
     for row, items, listed in zip(scores, found.items, found.scores, strict=True):
         kept = items >= 0
         assert row[items[kept]] == pytest.approx(listed[kept], rel=1e-5, abs=1e-6)
@@ -65,45 +65,56 @@ def test_lists_hold_the_best_scores(fitted: Model) -> None:
 
 
 def test_batch_equals_scalar(fitted: Model) -> None:
-    batch = fitted.recommend(DATA.histories, K)
+    batch = fitted.recommend_from(DATA.histories, K)
     for user in range(0, N_USERS, 17):
-        one = fitted.recommend(DATA.histories.select(np.array([user])), K)
+        one = fitted.recommend_from(DATA.histories.select(np.array([user])), K)
         assert np.array_equal(one.items[0], batch.items[user])
         assert one.scores[0] == pytest.approx(batch.scores[user], rel=1e-5)
 
 
+def test_users_of_the_fit_and_their_histories(fitted: Model) -> None:
+    users = np.array([5, 0, 5], dtype=np.int32)
+    given = DATA.histories.select(users)
+    assert same(fitted.recommend(users, K), fitted.recommend_from(given, K))
+    other = Histories.from_rows([[1], [2], [3]])
+    assert same(fitted.recommend(users, K, histories=other), fitted.recommend_from(other, K))
+    restored = type(fitted).restore(fitted.config, fitted.arrays())
+    with pytest.raises(NotTrained, match="histories"):
+        restored.recommend(users, K)
+
+
 def test_seen_items_are_left_out_or_not(fitted: Model) -> None:
-    for user, items in enumerate(fitted.recommend(DATA.histories, N_ITEMS).items):
+    for user, items in enumerate(fitted.recommend_from(DATA.histories, N_ITEMS).items):
         assert not np.isin(items, DATA.histories.row(user)).any()
-    every = fitted.recommend(DATA.histories, N_ITEMS, exclude_seen=False).items
+    every = fitted.recommend_from(DATA.histories, N_ITEMS, exclude_seen=False).items
     assert any(np.isin(items, DATA.histories.row(u)).any() for u, items in enumerate(every))
 
 
 def test_only_allowed_items_are_listed(fitted: Model) -> None:
     allowed = np.zeros(N_ITEMS, dtype=np.bool_)
     allowed[:20] = True
-    items = fitted.recommend(DATA.histories, N_ITEMS, allowed=allowed).items
+    items = fitted.recommend_from(DATA.histories, N_ITEMS, allowed=allowed).items
     assert items.max() < 20
     assert (items >= 0).any()
-    nothing = fitted.recommend(DATA.histories, 3, allowed=np.zeros(N_ITEMS, dtype=np.bool_))
+    nothing = fitted.recommend_from(DATA.histories, 3, allowed=np.zeros(N_ITEMS, dtype=np.bool_))
     assert (nothing.items == -1).all()
 
 
 def test_k_may_be_larger_than_the_catalogue(fitted: Model) -> None:
-    found = fitted.recommend(DATA.histories, 3 * N_ITEMS)
+    found = fitted.recommend_from(DATA.histories, 3 * N_ITEMS)
     assert found.items.shape == (N_USERS, 3 * N_ITEMS)
     assert (found.items[:, N_ITEMS:] == -1).all()
     with pytest.raises(InvalidInput, match="k is 0"):
-        fitted.recommend(DATA.histories, 0)
+        fitted.recommend_from(DATA.histories, 0)
 
 
 def test_strange_histories_are_answered(fitted: Model) -> None:
     strange = Histories.from_rows([[], [-1, -1], [0, -1], [5, 5, 5], list(range(N_ITEMS))])
-    found = fitted.recommend(strange, K)
+    found = fitted.recommend_from(strange, K)
     assert found.items.shape == (5, K)
     assert np.isfinite(found.scores).all()
     assert (found.items[4] == -1).all()
-    none = fitted.recommend(Histories.from_rows([]), K)
+    none = fitted.recommend_from(Histories.from_rows([]), K)
     assert none.items.shape == (0, K)
 
 
@@ -116,14 +127,14 @@ def test_similar_leaves_the_item_out(fitted: Model) -> None:
 
 def test_the_same_seed_gives_the_same_model(fitted: Model) -> None:
     again = type(fitted)(fitted.config).fit(DATA, seed=3)
-    assert same(fitted.recommend(DATA.histories, K), again.recommend(DATA.histories, K))
+    assert same(fitted.recommend_from(DATA.histories, K), again.recommend_from(DATA.histories, K))
 
 
 def test_arrays_and_settings_make_the_model_anew(fitted: Model) -> None:
     settings = msgspec.json.decode(msgspec.json.encode(fitted.config), type=fitted.config_type)
     arrays = {name: read_only(array) for name, array in fitted.arrays().items()}
     again = type(fitted).restore(settings, arrays)
-    assert same(fitted.recommend(DATA.histories, K), again.recommend(DATA.histories, K))
+    assert same(fitted.recommend_from(DATA.histories, K), again.recommend_from(DATA.histories, K))
     asked = np.arange(N_ITEMS, dtype=np.int32)
     assert same(fitted.similar(asked, K), again.similar(asked, K))
     for name, array in again.arrays().items():

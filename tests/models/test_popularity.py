@@ -18,14 +18,14 @@ def test_counts_and_decay_by_hand() -> None:
     data = replace(data, histories=replace(data.histories, times=times, weights=weights))
     nobody = Histories.from_rows([[]])
     assert Popularity().fit(data).score_many(nobody).tolist() == [[3, 3, 0, 0]]
-    assert Popularity().fit(data).recommend(nobody, 3).items.tolist() == [[0, 1, -1]]
+    assert Popularity().fit(data).recommend_from(nobody, 3).items.tolist() == [[0, 1, -1]]
     trending = Trending(TrendingConfig(half_life=20.0)).fit(data)
     assert trending.score_many(nobody).tolist() == [[0.75, 1.5, 0, 0]]
-    assert trending.recommend(nobody, 3).items.tolist() == [[1, 0, -1]]
+    assert trending.recommend_from(nobody, 3).items.tolist() == [[1, 0, -1]]
 
 
 def test_no_events_no_list() -> None:
     empty = Trending().fit(dataset([[]], 3))
-    assert empty.recommend(Histories.from_rows([[], [0]]), 2).items.tolist() == [[-1, -1]] * 2
+    assert empty.recommend_from(Histories.from_rows([[], [0]]), 2).items.tolist() == [[-1, -1]] * 2
     with pytest.raises(Damaged, match="scores"):
         Popularity.restore(Popularity().config, {})

@@ -33,7 +33,7 @@ from nearline.data import (
 )
 from nearline.engine import Recommender
 from nearline.evaluation import Report, evaluate
-from nearline.models.base import Model, Ranking
+from nearline.models.base import Ranking
 from nearline.models.popularity import Popularity
 from nearline.progress import Progress
 from nearline.schema import Item
@@ -136,7 +136,7 @@ class EngineModel:
         self.engine = engine
         self._tables = tables
 
-    def recommend(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
+    def recommend_from(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
         """Top-k items for each history."""
         rows = [str(row) for row in range(len(histories))]
         given = self._tables.interactions(histories, rows)
@@ -183,16 +183,13 @@ def divide(
     return Parts(inner.train, inner.test), question
 
 
-def fit_models(
+def fit_engines(
     names: Sequence[str], tables: Tables, parts: Parts, *, seed: int, progress: Progress
-) -> dict[str, Model | EngineModel]:
-    """Fit each model; engines live at the time of the newest event that they were given."""
+) -> dict[str, EngineModel]:
+    """Fit an engine for each name; it lives at the time of the newest event that it was given."""
     now = float(parts.fit.histories.times.max(initial=0.0))
-    models: dict[str, Model | EngineModel] = {}
+    engines = {}
     for name in names:
-        if name == POPULARITY:
-            models[name] = Popularity().fit(parts.fit)
-            continue
         users, validation = tables.data.user_ids, parts.validation
         engine = Recommender(clock=lambda: now).fit(
             tables.interactions(parts.fit.histories, users),
@@ -201,12 +198,12 @@ def fit_models(
             seed=seed,
             progress=partial(_tell, progress, name),
         )
-        models[name] = EngineModel(engine, tables)
-    return models
+        engines[name] = EngineModel(engine, tables)
+    return engines
 
 
 def measure(
-    models: Mapping[str, Model | EngineModel],
+    engines: Mapping[str, EngineModel],
     parts: Parts,
     question: Question,
     *,
@@ -214,7 +211,8 @@ def measure(
     seed: int,
     progress: Progress,
 ) -> dict[str, Report]:
-    """Ask each model the same question."""
+    """Ask what is most popular, and each engine, the same question."""
+    models = {POPULARITY: Popularity().fit(parts.fit), **engines}
     counts = np.bincount(parts.fit.histories.items, minlength=parts.fit.n_items)
     return {
         name: evaluate(

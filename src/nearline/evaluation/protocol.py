@@ -44,7 +44,7 @@ Recommend = Callable[[Histories], Ranking]
 class Recommender(Protocol):
     """What `evaluate` needs of a model."""
 
-    def recommend(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
+    def recommend_from(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
         """Top-k items for each history."""
         ...
 
@@ -144,7 +144,7 @@ def evaluate(
             field="truth",
         )
     recommend: Recommend = (
-        partial(model.recommend, k=k, exclude_seen=exclude_seen)
+        partial(model.recommend_from, k=k, exclude_seen=exclude_seen)
         if isinstance(model, Recommender)
         else model
     )

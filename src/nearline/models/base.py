@@ -8,7 +8,11 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.errors import NotTrained
 from nearline.progress import Progress, no_progress
+
+Mask = NDArray[np.bool_]
+
 
 class Ranking(NamedTuple):
     """Top-k lists.
@@ -37,7 +41,15 @@ class Model(ABC):
     """A recommender over dense indices: arrays in, arrays out.
 
     A subclass declares `name` and `config_type` (a frozen msgspec Struct that refuses unknown
-    fields) and lives in a module of its own in `nearline.models`; `discover` finds it there.
+    fields), lives in a module of its own in `nearline.models` (`discover` finds it there) and sets
+    `fitted_on` in `fit`.
+
+    Attributes
+    ----------
+    config : Struct
+        Settings; after a fit with validation data, those that were chosen.
+    fitted_on : Histories or None
+        What the users of the last `fit` did; None after `restore`: snapshots hold no users.
     """
 
     name: ClassVar[str]
@@ -45,6 +57,7 @@ class Model(ABC):
 
     def __init__(self, config: Struct | None = None) -> None:
         self.config: Any = config if config is not None else self.config_type()
+        self.fitted_on: Histories | None = None
 
     @abstractmethod
     def fit(
@@ -61,18 +74,43 @@ class Model(ABC):
         without it the configuration is used as it stands.
         """
 
+    def recommend(
+        self,
+        users: IntArray,
+        k: int,
+        *,
+        histories: Histories | None = None,
+        exclude_seen: bool = True,
+        allowed: Mask | None = None,
+    ) -> Ranking:
+        """Top-k items for users of the fitted data, by index, one row each.
+
+        `histories`, one row for each of `users`, replaces what they did in that data; then any
+        user will do. Other arguments are as in `recommend_from`.
+
+        Raises
+        ------
+        NotTrained
+            There are no histories: the model was not fitted in this process and none are given.
+        """
+        if histories is None:
+            if self.fitted_on is None:
+                raise NotTrained("this model knows no users; give their histories, or fit it")
+            histories = self.fitted_on.select(np.asarray(users, dtype=np.int64))
+        return self.recommend_from(histories, k, exclude_seen=exclude_seen, allowed=allowed)
+
     @abstractmethod
-    def score_many(self, histories: Histories) -> NDArray[np.float32]:
+    def score_many(self, histories: Histories) -> FloatArray:
         """Scores [n_users, n_items] for these histories: for tests and small catalogues."""
 
     @abstractmethod
-    def recommend(
+    def recommend_from(
         self,
         histories: Histories,
         k: int,
         *,
         exclude_seen: bool = True,
-        allowed: NDArray[np.bool_] | None = None,
+        allowed: Mask | None = None,
     ) -> Ranking:
         """Top-k items for each history; only items where `allowed` [n_items] is true."""
 

@@ -114,6 +114,7 @@ class ItemGraph(Model):
         self._store = GraphStore(relations, data.n_items)
         self._indices = sources.content_indices(self.config)
         self._factors = {name: sources.factors[name] for name in self._indices}
+        self.fitted_on = data.histories
         progress(len(relations), len(relations), "done")
         return self
 
@@ -128,7 +129,7 @@ class ItemGraph(Model):
         known = (items >= 0) & (items < graph.n_items)
         return np.where(known, scores[np.where(known, items, 0)], np.float32(0.0))
 
-    def recommend(
+    def recommend_from(
         self,
         histories: Histories,
         k: int,
@@ -146,7 +147,7 @@ class ItemGraph(Model):
     def similar(self, items: IntArray, k: int) -> Ranking:
         """Top-k neighbours of each item, itself left out: what one event on it would recommend."""
         events = Histories.from_rows([[int(item)] for item in items])
-        return self.recommend(events, k)
+        return self.recommend_from(events, k)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
         """Parts of the score of `item` for one history, oldest event first; they sum to it.

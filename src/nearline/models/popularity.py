@@ -63,6 +63,7 @@ class _Counting(Model):
                 np.float64
             )
         )
+        self.fitted_on = data.histories
         progress(1, 1, "done")
         return self
 
@@ -70,7 +71,7 @@ class _Counting(Model):
         """Scores, float32 [n_users, n_items]: the same row for every history."""
         return np.tile(self._scores.astype(np.float32), (len(histories), 1))
 
-    def recommend(
+    def recommend_from(
         self,
         histories: Histories,
         k: int,
@@ -99,7 +100,7 @@ class _Counting(Model):
 
     def similar(self, items: IntArray, k: int) -> Ranking:
         """Top-k items but each one itself: counts know no neighbours."""
-        return self.recommend(Histories.from_rows([[int(item)] for item in items]), k)
+        return self.recommend_from(Histories.from_rows([[int(item)] for item in items]), k)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the counts, float64 [n_items]."""
