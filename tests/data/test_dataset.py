@@ -94,3 +94,12 @@ def test_select_is_a_list_of_rows(rows: list[list[int]], draw: st.DataObject) ->
     assert [selected.row(place).tolist() for place in range(len(chosen))] == [
         rows[row] for row in chosen
     ]
+
+
+def test_rated_keeps_the_newest_rating_of_a_pair() -> None:
+    histories = Histories.from_rows([[0, 1, 0, 2], [1]])
+    values = np.array([1, 2, 3, np.nan, 4], dtype=np.float32)
+    rated = Dataset(["a", "b"], ["x", "y", "z"], histories, values).rated()
+    assert rated.histories.indptr.tolist() == [0, 2, 3]
+    assert rated.histories.items.tolist() == [1, 0, 1]
+    assert rated.histories.weights.tolist() == rated.values.tolist() == [2.0, 3.0, 4.0]

@@ -20,11 +20,19 @@ def shop(seed: int = 0) -> tuple[Dataset, Histories]:
         user_ids=[f"u{user}" for user in range(N_USERS)],
         item_ids=[f"i{item}" for item in range(N_ITEMS)],
         histories=Histories.from_rows([row[:LENGTH].tolist() for row in rows]),
-        values=np.full(N_USERS * LENGTH, np.nan, dtype=np.float32),
+        values=np.concatenate(
+            [ratings(row[:LENGTH], group, user) for user, row in enumerate(rows)]
+        ),
         texts=[f"group{group[item]} thing number{item}" for item in range(N_ITEMS)],
         vectors={"colour": np.eye(N_GROUPS, dtype=np.float32)[group]},
     )
     return data, Histories.from_rows([[int(row[LENGTH])] for row in rows])
+
+
+def ratings(items: np.ndarray, group: np.ndarray, user: int) -> np.ndarray:
+    """Five or four for the user's own group, two or one for others: by the item's number."""
+    own = group[items] == user % N_GROUPS
+    return np.where(own, 5.0, 2.0).astype(np.float32) - (items % 3 == 0)
 
 
 def recall(items: np.ndarray, targets: Histories) -> float:

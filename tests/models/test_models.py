@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from tests.models.synthetic import N_ITEMS, N_USERS, recall, shop
 
-from nearline.data.dataset import Histories
+from nearline.data.dataset import Dataset, Histories
 from nearline.errors import InvalidInput, NotTrained
 from nearline.models.base import Model, Ranking
 from nearline.models.registry import discover
 
-DATA, TARGETS = shop()
+PLAIN, TARGETS = shop()
+RATED = PLAIN.rated()
 K = 10
 MODELS = discover()
 
@@ -22,7 +23,14 @@ CHANCE = K / (N_ITEMS - 7)
 
 @pytest.fixture(scope="module", params=sorted(MODELS))
 def fitted(request: pytest.FixtureRequest) -> Model:
-    return MODELS[request.param]().fit(DATA, seed=3)
+    kind = MODELS[request.param]
+    return kind().fit(RATED if kind.needs_ratings else PLAIN, seed=3)
+
+
+@pytest.fixture
+def data(fitted: Model) -> Dataset:
+    """What the model was fitted on."""
+    return RATED if fitted.needs_ratings else PLAIN
 
 
 def same(one: Ranking, two: Ranking) -> bool:
@@ -34,13 +42,13 @@ def test_models_are_discovered() -> None:
     assert list(MODELS) == sorted(MODELS)
 
 
-def test_it_beats_chance(fitted: Model) -> None:
-    found = fitted.recommend_from(DATA.histories, K)
+def test_it_beats_chance(fitted: Model, data: Dataset) -> None:
+    found = fitted.recommend_from(data.histories, K)
     assert recall(found.items, TARGETS) > 1.5 * CHANCE
 
 
-def test_a_list_is_well_formed(fitted: Model) -> None:
-    found = fitted.recommend_from(DATA.histories, K)
+def test_a_list_is_well_formed(fitted: Model, data: Dataset) -> None:
+    found = fitted.recommend_from(data.histories, K)
     assert found.items.dtype == np.int32
     assert found.scores.dtype == np.float32
     assert found.items.shape == found.scores.shape == (N_USERS, K)
@@ -52,8 +60,8 @@ def test_a_list_is_well_formed(fitted: Model) -> None:
         assert (np.diff(scores[: len(filled)]) <= 0).all()
 
 
-def test_lists_hold_the_best_scores(fitted: Model) -> None:
-    few = DATA.histories.select(np.arange(20))
+def test_lists_hold_the_best_scores(fitted: Model, data: Dataset) -> None:
+    few = data.histories.select(np.arange(20))
     scores = fitted.score_many(few)
     assert scores.shape == (20, N_ITEMS)
     assert scores.dtype == np.float32
@@ -64,17 +72,17 @@ def test_lists_hold_the_best_scores(fitted: Model) -> None:
         assert listed[kept] == pytest.approx(np.sort(row)[::-1][: kept.sum()], rel=1e-5, abs=1e-6)
 
 
-def test_batch_equals_scalar(fitted: Model) -> None:
-    batch = fitted.recommend_from(DATA.histories, K)
+def test_batch_equals_scalar(fitted: Model, data: Dataset) -> None:
+    batch = fitted.recommend_from(data.histories, K)
     for user in range(0, N_USERS, 17):
-        one = fitted.recommend_from(DATA.histories.select(np.array([user])), K)
+        one = fitted.recommend_from(data.histories.select(np.array([user])), K)
         assert np.array_equal(one.items[0], batch.items[user])
         assert one.scores[0] == pytest.approx(batch.scores[user], rel=1e-5)
 
 
-def test_users_of_the_fit_and_their_histories(fitted: Model) -> None:
+def test_users_of_the_fit_and_their_histories(fitted: Model, data: Dataset) -> None:
     users = np.array([5, 0, 5], dtype=np.int32)
-    given = DATA.histories.select(users)
+    given = data.histories.select(users)
     assert same(fitted.recommend(users, K), fitted.recommend_from(given, K))
     other = Histories.from_rows([[1], [2], [3]])
     assert same(fitted.recommend(users, K, histories=other), fitted.recommend_from(other, K))
@@ -83,29 +91,29 @@ def test_users_of_the_fit_and_their_histories(fitted: Model) -> None:
         restored.recommend(users, K)
 
 
-def test_seen_items_are_left_out_or_not(fitted: Model) -> None:
-    for user, items in enumerate(fitted.recommend_from(DATA.histories, N_ITEMS).items):
-        assert not np.isin(items, DATA.histories.row(user)).any()
-    every = fitted.recommend_from(DATA.histories, N_ITEMS, exclude_seen=False).items
-    assert any(np.isin(items, DATA.histories.row(u)).any() for u, items in enumerate(every))
+def test_seen_items_are_left_out_or_not(fitted: Model, data: Dataset) -> None:
+    for user, items in enumerate(fitted.recommend_from(data.histories, N_ITEMS).items):
+        assert not np.isin(items, data.histories.row(user)).any()
+    every = fitted.recommend_from(data.histories, N_ITEMS, exclude_seen=False).items
+    assert any(np.isin(items, data.histories.row(u)).any() for u, items in enumerate(every))
 
 
-def test_only_allowed_items_are_listed(fitted: Model) -> None:
+def test_only_allowed_items_are_listed(fitted: Model, data: Dataset) -> None:
     allowed = np.zeros(N_ITEMS, dtype=np.bool_)
     allowed[:20] = True
-    items = fitted.recommend_from(DATA.histories, N_ITEMS, allowed=allowed).items
+    items = fitted.recommend_from(data.histories, N_ITEMS, allowed=allowed).items
     assert items.max() < 20
     assert (items >= 0).any()
-    nothing = fitted.recommend_from(DATA.histories, 3, allowed=np.zeros(N_ITEMS, dtype=np.bool_))
+    nothing = fitted.recommend_from(data.histories, 3, allowed=np.zeros(N_ITEMS, dtype=np.bool_))
     assert (nothing.items == -1).all()
 
 
-def test_k_may_be_larger_than_the_catalogue(fitted: Model) -> None:
-    found = fitted.recommend_from(DATA.histories, 3 * N_ITEMS)
+def test_k_may_be_larger_than_the_catalogue(fitted: Model, data: Dataset) -> None:
+    found = fitted.recommend_from(data.histories, 3 * N_ITEMS)
     assert found.items.shape == (N_USERS, 3 * N_ITEMS)
     assert (found.items[:, N_ITEMS:] == -1).all()
     with pytest.raises(InvalidInput, match="k is 0"):
-        fitted.recommend_from(DATA.histories, 0)
+        fitted.recommend_from(data.histories, 0)
 
 
 def test_strange_histories_are_answered(fitted: Model) -> None:
@@ -125,16 +133,16 @@ def test_similar_leaves_the_item_out(fitted: Model) -> None:
     assert not (found.items == asked[:, None]).any()
 
 
-def test_the_same_seed_gives_the_same_model(fitted: Model) -> None:
-    again = type(fitted)(fitted.config).fit(DATA, seed=3)
-    assert same(fitted.recommend_from(DATA.histories, K), again.recommend_from(DATA.histories, K))
+def test_the_same_seed_gives_the_same_model(fitted: Model, data: Dataset) -> None:
+    again = type(fitted)(fitted.config).fit(data, seed=3)
+    assert same(fitted.recommend_from(data.histories, K), again.recommend_from(data.histories, K))
 
 
-def test_arrays_and_settings_make_the_model_anew(fitted: Model) -> None:
+def test_arrays_and_settings_make_the_model_anew(fitted: Model, data: Dataset) -> None:
     settings = msgspec.json.decode(msgspec.json.encode(fitted.config), type=fitted.config_type)
     arrays = {name: read_only(array) for name, array in fitted.arrays().items()}
     again = type(fitted).restore(settings, arrays)
-    assert same(fitted.recommend_from(DATA.histories, K), again.recommend_from(DATA.histories, K))
+    assert same(fitted.recommend_from(data.histories, K), again.recommend_from(data.histories, K))
     asked = np.arange(N_ITEMS, dtype=np.int32)
     assert same(fitted.similar(asked, K), again.similar(asked, K))
     for name, array in again.arrays().items():
@@ -149,11 +157,11 @@ def read_only(array: Any) -> Any:
     return copy
 
 
-def test_fitting_leaves_the_data_alone(fitted: Model) -> None:
-    before = DATA.histories.items.copy(), DATA.histories.weights.copy()
-    type(fitted)(fitted.config).fit(DATA, validation=TARGETS, seed=3)
-    assert np.array_equal(before[0], DATA.histories.items)
-    assert np.array_equal(before[1], DATA.histories.weights)
+def test_fitting_leaves_the_data_alone(fitted: Model, data: Dataset) -> None:
+    before = data.histories.items.copy(), data.histories.weights.copy()
+    type(fitted)(fitted.config).fit(data, validation=TARGETS, seed=3)
+    assert np.array_equal(before[0], data.histories.items)
+    assert np.array_equal(before[1], data.histories.weights)
 
 
 def test_unknown_settings_are_refused(fitted: Model) -> None:

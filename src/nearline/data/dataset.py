@@ -121,6 +121,19 @@ class Dataset:
             (self.values[keep], (users[keep], items[keep])), shape=shape
         ).tocsr()
 
+    def rated(self) -> "Dataset":
+        """Keep the newest rating of each user and item; weights of the histories become ratings.
+
+        Interactions without a value are dropped; users, items and their order stay.
+        """
+        key = self.user_of_each().astype(np.int64) * self.n_items + self.histories.items
+        known = np.flatnonzero(np.isfinite(self.values))
+        _, last = np.unique(key[known][::-1], return_index=True)
+        newest = np.zeros(len(key), dtype=np.bool_)
+        newest[known[len(known) - 1 - last]] = True
+        kept = self.take(newest)
+        return replace(kept, histories=replace(kept.histories, weights=kept.values))
+
     def take(self, keep: NDArray[np.bool_]) -> "Dataset":
         """Keep the interactions where `keep` is true; users and items stay."""
         old = self.histories

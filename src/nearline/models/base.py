@@ -1,6 +1,7 @@
 """The verbs that every model has, and the registry that finds model classes."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -37,6 +38,21 @@ class ModelPart(NamedTuple):
     amount: float
 
 
+class Range(NamedTuple):
+    """What a search may set a number to: from `low` to `high`, whole numbers if both are.
+
+    `log` searches evenly over the logarithm.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+
+# Dotted name of a setting to what a search may set it to: a range, or one of several values.
+Space = Mapping[str, Range | tuple[Any, ...]]
+
+
 class Model(ABC):
     """A recommender over dense indices: arrays in, arrays out.
 
@@ -46,6 +62,8 @@ class Model(ABC):
 
     Attributes
     ----------
+    space : dict
+        Settings that a search over hyper-parameters may vary, and in what bounds.
     config : Struct
         Settings; after a fit with validation data, those that were chosen.
     fitted_on : Histories or None
@@ -54,6 +72,9 @@ class Model(ABC):
 
     name: ClassVar[str]
     config_type: ClassVar[type[Struct]]
+    # True for models of ratings: weights of histories are ratings to them (`Dataset.rated`).
+    needs_ratings: ClassVar[bool] = False
+    space: ClassVar[Space] = {}
 
     def __init__(self, config: Struct | None = None) -> None:
         self.config: Any = config if config is not None else self.config_type()
@@ -126,3 +147,20 @@ class Model(ABC):
     @abstractmethod
     def restore(cls, config: Struct, arrays: dict[str, NDArray[Any]]) -> Self:
         """Rebuild a fitted model from `arrays` (which may be memory-mapped and read-only)."""
+
+
+class RatingModel(Model):
+    """A model of ratings on a scale, which can say what a user would give an item.
+
+    `fit` learns from ``data.rated()``; the weights of histories are ratings.
+    """
+
+    needs_ratings: ClassVar[bool] = True
+
+    @abstractmethod
+    def predict(self, users: IntArray, items: IntArray) -> FloatArray:
+        """Ratings for pairs of users and items of the fitted data, float32 [n].
+
+        Clipped to the scale: the least and largest rating that was fitted on. A user or item
+        without ratings gets what is known of the other, or the mean.
+        """
