@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pyarrow.csv
 import pytest
-from tests.cli.running import WAIT, run, run_json, start
-from tests.server.serving import free_port
+from tests.cli.running import WAIT, run, run_json, started
+from tests.server.serving import free_port, wait_until_ready
 
 from nearline.data import load_dataset, synthetic_shop
 from nearline.errors import DataNotFound
@@ -87,31 +87,32 @@ def test_port_in_use_is_told_before_the_work(files: list[str]) -> None:
 
 def test_serves_the_list_it_printed_until_interrupted(files: list[str]) -> None:
     port = free_port()
-    process = start("demo", "--port", str(port), *files)
-    assert process.stdout is not None
-    printed = []
-    for line in process.stdout:
-        printed.append(line)
-        if line.startswith("Listening"):
-            break
-    (example,) = [line for line in printed if line.startswith("  curl") and "recommend" in line]
-    url = shlex.split(example)[1]
-    answer = httpx.get(url)
-    while answer.status_code == 503:
-        answer = httpx.get(url)
-    assert len(answer.json()["items"]) == 10
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=WAIT)
-    assert process.returncode == 0
+    with started("demo", "--port", str(port), *files) as process:
+        assert process.stdout is not None
+        printed = []
+        for line in process.stdout:
+            printed.append(line)
+            if line.startswith("Listening"):
+                break
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
+            wait_until_ready(http.get)
+            example = next(line for line in printed if line.startswith("  curl"))
+            items = http.get(shlex.split(example)[1]).json()["items"]
+        assert len(items) == 10
+        assert all(f"{item['score']:#.4g}" in "".join(printed) for item in items)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=WAIT)
+        assert process.returncode == 0
 
 
-def test_movielens() -> None:
+def test_movielens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEARLINE_CACHE", str(tmp_path))
     try:
         load_dataset("movielens-100k")
     except DataNotFound as error:
         pytest.skip(f"MovieLens-100K cannot be had here: {error}")
-    process = start("demo", "--exit", "--json")
-    out, _ = process.communicate(timeout=300)
+    with started("demo", "--exit", "--json") as process:
+        out, _ = process.communicate(timeout=300)
     assert process.returncode == 0
     shown = json.loads(out)
     check(shown)

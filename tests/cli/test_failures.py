@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from tests.cli.running import WAIT, run, start
+from tests.cli.running import run, started
 
 from nearline.cli.app import Door
 from nearline.engine import Recommender
@@ -105,10 +105,8 @@ def test_interrupted_or_left_alone_is_quiet(error: BaseException, code: int, sai
 
 
 def test_a_reader_that_goes_away_is_no_failure_to_talk_about(shop: Path) -> None:
-    process = start("recommend", "--store", shop, "u1", "--json")
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    assert process.stderr.read() == ""
-    process.stderr.close()
-    process.wait(WAIT)
+    with started("recommend", "--store", shop, "u1", "--json") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""

@@ -4,8 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.running import WAIT, start
+from tests.cli.running import WAIT, started
 
+from nearline.cli.ask import signed
 from nearline.cli.output import printable, progress_bars, write_json, write_table
 from nearline.progress import no_progress
 from nearline.schema import Part
@@ -29,6 +30,22 @@ def test_tables_take_words_as_they_are(capsys: pytest.CaptureFixture[str]) -> No
     assert r"[red] :smile: \x1b[2J" in lines[2]
     assert lines[2].endswith(" 1")
     assert lines[3].endswith("22")
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [(0.25, "+0.2500"), (-0.00005, "-0.0001"), (0.00004, "+4.0e-05"), (0.0, "+0.0000")],
+)
+def test_amounts_never_look_like_nothing(amount: float, text: str) -> None:
+    assert signed(amount, 4) == text
+
+
+def test_a_closed_stream_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    write_table([["word"], ["lost"]])
+    with progress_bars() as progress:
+        assert progress is no_progress
 
 
 def test_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,8 +74,8 @@ def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_piped_output_holds_only_the_document(tmp_path: Path, events: Path) -> None:
-    process = start("import", "--store", tmp_path / "store", events, "--json")
-    out, err = process.communicate(timeout=WAIT)
+    with started("import", "--store", tmp_path / "store", events, "--json") as process:
+        out, err = process.communicate(timeout=WAIT)
     assert process.returncode == 0
     assert json.loads(out)["records_stored"] == 60
     assert err == ""

@@ -3,31 +3,30 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.cli.running import WAIT, run, start
-from tests.server.serving import free_port
+from tests.cli.running import WAIT, run, started
+from tests.server.serving import free_port, wait_until_ready
 
 
 def test_serve_until_a_signal_comes(tmp_path: Path) -> None:
     port = free_port()
     store = tmp_path / "store"
-    process = start("serve", "--store", store, "--port", str(port), "--json")
-    assert process.stdout is not None
-    opening = "".join(process.stdout.readline() for _ in range(3))
-    assert f'"listening": "http://127.0.0.1:{port}"' in opening
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
-        while http.get("/readyz").status_code != 200:
-            pass
-        event = {"user_id": "u1", "item_id": "i1"}
-        assert http.post("/v1/events", json=event).json()["accepted"] == 1
+    with started("serve", "--store", store, "--port", str(port), "--json") as process:
+        assert process.stdout is not None
+        opening = "".join(process.stdout.readline() for _ in range(3))
+        assert f'"listening": "http://127.0.0.1:{port}"' in opening
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
+            wait_until_ready(http.get)
+            event = {"user_id": "u1", "item_id": "i1"}
+            assert http.post("/v1/events", json=event).json()["accepted"] == 1
 
-    held = run("recommend", "--store", store, "u1")
-    assert held.exit_code == 1
-    assert f"process {process.pid}" in held.stderr
-    assert "HTTP" in held.stderr
+        held = run("recommend", "--store", store, "u1")
+        assert held.exit_code == 1
+        assert f"process {process.pid}" in held.stderr
+        assert "HTTP" in held.stderr
 
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=WAIT)
-    assert process.returncode == 0
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=WAIT)
+        assert process.returncode == 0
     after = run("recommend", "--store", store, "u2", "--json")
     assert '"i1"' in after.stdout
 

@@ -8,12 +8,11 @@ from tests.cli.running import run, run_json
 from nearline.cli.study import (
     GRAPH,
     POPULARITY,
-    EngineModel,
     Parts,
     Subject,
     Tables,
     divide,
-    fit_models,
+    fit_engines,
     load_subject,
     metric_rows,
 )
@@ -80,9 +79,8 @@ def test_the_engine_answers_evaluations_as_it_answers_users(events: Path) -> Non
     found = load_subject(str(events), None, None, now=1.8e9, progress=no_progress)
     tables = Tables(found)
     data = tables.data
-    model = fit_models([GRAPH], tables, Parts(data, None), seed=0, progress=no_progress)[GRAPH]
-    assert isinstance(model, EngineModel)
-    ranking = model.recommend(data.histories, 3)
+    model = fit_engines([GRAPH], tables, Parts(data, None), seed=0, progress=no_progress)[GRAPH]
+    ranking = model.recommend_from(data.histories, 3)
     for row, user in enumerate(data.user_ids):
         lines = model.engine.recommend(user, 3)
         assert [data.item_ids[item] for item in ranking.items[row]] == [x.item_id for x in lines]

@@ -74,13 +74,13 @@ def explain(user: str, item: str, store: Path, as_json: bool) -> None:
     with open_store(store) as engine:
         why = engine.explain(user, item)
         rows = [
-            [f"{part.amount:+.6f}", part.relation, part.source, title_of(engine, part.source)]
+            [signed(part.amount, 6), part.relation, part.source, title_of(engine, part.source)]
             for part in why.parts
         ]
     if as_json:
         write_json(why)
         return
-    rows.append([f"{why.score:+.6f}", "score", "", f"tier: {why.tier}"])
+    rows.append([signed(why.score, 6), "score", "", f"tier: {why.tier}"])
     write_table([["amount", "relation", "from", "title"], *rows], numbers=[0])
 
 
@@ -103,7 +103,13 @@ def reason(engine: "Recommender", part: "Part") -> str:
     """One part of a score in words: how much, through which relation, from what."""
     source = title_of(engine, part.source) or part.source
     relation = part.relation.replace("_", " ")
-    return f"{part.amount:+.4f}  {relation}" + (f" with {source}" if source else "")
+    return f"{signed(part.amount, 4)}  {relation}" + (f" with {source}" if source else "")
+
+
+def signed(amount: float, digits: int) -> str:
+    """Format an amount with so many decimals, or as a power of ten where they would all be 0."""
+    text = f"{amount:+.{digits}f}"
+    return text if float(text) or not amount else f"{amount:+.1e}"
 
 
 def title_of(engine: "Recommender", item_id: str) -> str:

@@ -80,10 +80,9 @@ def evaluate(
     from nearline.cli.study import (
         GRAPH,
         GRAPH_AND_TEXT,
-        POPULARITY,
         Tables,
         divide,
-        fit_models,
+        fit_engines,
         load_subject,
         measure,
         metric_rows,
@@ -94,9 +93,9 @@ def evaluate(
         subject = load_subject(data, items_file, columns, now=time.time(), progress=progress)
         tables = Tables(subject)
         parts, question = divide(tables.data, split, fraction=fraction, seed=seed, strict=strict)
-        names = [POPULARITY, GRAPH_AND_TEXT if subject.has_text else GRAPH]
-        models = fit_models(names, tables, parts, seed=seed, progress=progress)
-        reports = measure(models, parts, question, k=k, seed=seed, progress=progress)
+        names = [GRAPH_AND_TEXT if subject.has_text else GRAPH]
+        engines = fit_engines(names, tables, parts, seed=seed, progress=progress)
+        reports = measure(engines, parts, question, k=k, seed=seed, progress=progress)
     if as_json:
         write_json(
             {

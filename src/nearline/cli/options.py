@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 MAX_K = 1_000  # as nearline.schema.MAX_K, which is not imported for the sake of a quick --help
 
-LOG = "log.db"  # what makes a folder a store
-
 
 def example(*lines: str) -> str:
     r"""Epilog of a command: commands to copy, kept as they are (``\b`` stops re-wrapping)."""
@@ -82,6 +80,7 @@ def open_store(folder: Path) -> "Iterator[Recommender]":
         Another process has it open.
     """
     from nearline.engine import Recommender
+    from nearline.store import LOG
 
     if not (folder / LOG).is_file():  # opening would make a store of any folder
         raise DataNotFound(

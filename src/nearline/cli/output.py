@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -48,7 +48,7 @@ def write_table(rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = ()) -
 @contextmanager
 def progress_bars() -> "Iterator[Progress]":
     """Give a callable that draws bars on standard error, where that is a terminal."""
-    if not sys.stderr.isatty():
+    if not _watched(sys.stderr):
         yield no_progress
         return
     from rich.console import Console
@@ -70,4 +70,9 @@ def progress_bars() -> "Iterator[Progress]":
 def _console() -> "Console":
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else FILE_WIDTH, highlight=False)
+    return Console(width=None if _watched(sys.stdout) else FILE_WIDTH, highlight=False)
+
+
+def _watched(stream: TextIO | None) -> bool:
+    """Whether `stream` is a terminal; it is None where the shell has closed it."""
+    return stream is not None and stream.isatty()

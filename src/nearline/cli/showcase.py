@@ -12,13 +12,11 @@ from nearline.cli.output import printable, write_table
 from nearline.cli.study import (
     GRAPH,
     GRAPH_AND_TEXT,
-    POPULARITY,
-    EngineModel,
     Question,
     Subject,
     Tables,
     divide,
-    fit_models,
+    fit_engines,
     measure,
     metric_rows,
 )
@@ -74,26 +72,24 @@ def make(subject: Subject, *, seed: int, progress: Progress) -> Showcase:
     tables = Tables(subject)
     data = tables.data
     parts, question = divide(data, "time", fraction=FRACTION, seed=seed, strict=False)
-    names = [POPULARITY, GRAPH] + [GRAPH_AND_TEXT] * subject.has_text
-    models = fit_models(names, tables, parts, seed=seed, progress=progress)
-    later = measure(models, parts, question, k=K, seed=seed, progress=progress)
-    live = measure(models, parts, _last_step(data, question), k=K, seed=seed, progress=progress)
-    best = models[names[-1]]
-    if not isinstance(best, EngineModel):
-        raise TypeError(f"{names[-1]} is no engine")
-    user = _middling_user(later[names[-1]], question.known)
+    names = [GRAPH] + [GRAPH_AND_TEXT] * subject.has_text
+    engines = fit_engines(names, tables, parts, seed=seed, progress=progress)
+    later = measure(engines, parts, question, k=K, seed=seed, progress=progress)
+    live = measure(engines, parts, _last_step(data, question), k=K, seed=seed, progress=progress)
+    engine, report = engines[names[-1]].engine, later[names[-1]]
+    user = _middling_user(report, question.known)
     return Showcase(
         name=subject.name,
         data=data,
         n_train=parts.fit.n_interactions,
-        n_new=int((np.diff(question.known.indptr)[later[names[-1]].users] == 0).sum()),
+        n_new=int((np.diff(question.known.indptr)[report.users] == 0).sum()),
         later=later,
         live=live,
-        engine=best.engine,
+        engine=engine,
         user_id=data.user_ids[user],
         past=[data.item_ids[item] for item in question.known.row(user)],
         future=[data.item_ids[item] for item in question.truth.row(user)],
-        lines=best.engine.recommend(data.user_ids[user], K, explain=True),
+        lines=engine.recommend(data.user_ids[user], K, explain=True),
     )
 
 

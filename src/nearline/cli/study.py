@@ -33,7 +33,7 @@ from nearline.data import (
 )
 from nearline.engine import Recommender
 from nearline.evaluation import Report, evaluate
-from nearline.models.base import Ranking
+from nearline.models.base import Model, Ranking
 from nearline.models.popularity import Popularity
 from nearline.progress import Progress
 from nearline.schema import Item
@@ -212,7 +212,7 @@ def measure(
     progress: Progress,
 ) -> dict[str, Report]:
     """Ask what is most popular, and each engine, the same question."""
-    models = {POPULARITY: Popularity().fit(parts.fit), **engines}
+    models: dict[str, Model | EngineModel] = {POPULARITY: Popularity().fit(parts.fit), **engines}
     counts = np.bincount(parts.fit.histories.items, minlength=parts.fit.n_items)
     return {
         name: evaluate(
