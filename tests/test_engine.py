@@ -360,3 +360,25 @@ def test_public_names() -> None:
     assert set(nl.__all__) <= set(dir(nl))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         nl.nothing  # noqa: B018
+
+
+def test_any_model_may_serve(store: Path) -> None:
+    with nl.Recommender(store, config=nl.Config(model="popularity"), clock=clock) as rec:
+        rec.fit(shop(), items=catalogue())
+        before = rec.recommend("tea0", k=9)
+        assert set(ids(before)) == {f"shoe-{n}" for n in range(5)}
+        rec.put_item("new", text="new shoes")
+        assert ids(rec.recommend("tea0", k=9))[-1] == "new"
+        told = rec.explain("tea0", before[0].item_id)
+        assert [part.relation for part in told.parts] == ["popularity"]
+        assert told.score == pytest.approx(before[0].score)
+        assert [line.item_id for line in rec.rank("tea0", ["new", "shoe-0"])] == ["shoe-0", "new"]
+    with nl.Recommender(store, clock=clock) as rec:
+        assert rec.recommend("tea0", k=5) == before
+
+
+def test_unknown_models_and_settings_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="no model 'oracle'; known are item_graph"):
+        nl.Recommender(config=nl.Config(model="oracle")).fit(shop())
+    with pytest.raises(InvalidInput, match="colour"):
+        nl.Recommender(config=nl.Config(settings={"colour": "red"})).fit(shop())

@@ -1,10 +1,13 @@
 """Settings of the engine as a whole; each part's own settings stand beside the part."""
 
+from typing import Any
+
 from msgspec import Struct
 
 from nearline.data import CleaningConfig
 from nearline.errors import InvalidInput, MissingExtra
-from nearline.models.item_graph_config import ItemGraphConfig
+from nearline.models.base import Model
+from nearline.models.registry import make_model
 from nearline.state import StateConfig
 
 
@@ -17,16 +20,34 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Event weights, length of histories, half-life of what is trending.
     cleaning : CleaningConfig
         What an import drops.
-    model : ItemGraphConfig
-        Starting point of the search over the item graph's own settings.
+    model : str
+        Name of the model that is trained and serves, one of `nearline.models`.
+    settings : dict
+        Settings of that model, as its own configuration names them; where it is searched, where
+        the search starts.
+    search : int
+        Trials of a search over the model's declared space before it is fitted; 0 for none. (The
+        item graph has a search of its own, which `settings` can turn off.)
     keep_snapshots : int
         Snapshots kept in a store, the serving one included.
     """
 
     state: StateConfig = StateConfig()
     cleaning: CleaningConfig = CleaningConfig()
-    model: ItemGraphConfig = ItemGraphConfig()
+    model: str = "item_graph"
+    settings: dict[str, Any] = {}
+    search: int = 0
     keep_snapshots: int = 3
+
+    def new_model(self) -> Model:
+        """Make the model, not yet fitted.
+
+        Raises
+        ------
+        InvalidInput
+            There is no such model, or it has no such setting.
+        """
+        return make_model(self.model, self.settings)
 
 
 def check_variant(preset: str, encoder: str | None) -> None:

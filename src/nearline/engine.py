@@ -146,6 +146,7 @@ class Recommender:
                     validation=chosen,
                     seed=seed,
                     progress=progress,
+                    journal=None if self.path is None else self.path / store.SEARCH,
                 )
                 self._parts = store.promote(parts, snapshot, keep=self.config.keep_snapshots)
             finally:
@@ -215,7 +216,9 @@ class Recommender:
             given = Histories(indptr, items, weights, times)
         else:
             table = read_interactions(histories, columns)
-            given = histories_for(view.state.items.table(), table, user_ids)
+            given = histories_for(
+                view.state.items.table(), table, user_ids, self.config.state.weight
+            )
         lists, scores = road.recommend_many(
             given, k, view, exclude_seen=exclude_seen, progress=progress
         )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nearline.data import Histories
 from nearline.errors import InvalidInput, UnknownItem, UnknownUser
-from nearline.models.item_graph import ItemGraph
+from nearline.models.base import Model
 from nearline.progress import Progress, no_progress
 from nearline.rules import PERSONAL_FLOOR, Line, allowed_items, fallback_lines, fill
 from nearline.schema import (
@@ -42,7 +42,7 @@ class View:
     """What one request sees: state, model, the model's snapshot id, Unix seconds."""
 
     state: State
-    model: ItemGraph
+    model: Model
     model_id: str
     now: float
 
@@ -59,7 +59,8 @@ def answer(request: RecommendationRequest, view: View) -> Answer:
         excluded += history.items.tolist()
     allowed = allowed_items(view.state, category=request.category, excluded=excluded)
     # Seen items are among the excluded: one mask says all.
-    ranking = view.model.recommend_from(history, k, exclude_seen=False, allowed=allowed)
+    known = allowed[: view.model.n_items]
+    ranking = view.model.recommend_from(history, k, exclude_seen=False, allowed=known)
     personal = [
         Line(item, score, tier)
         for item, score in zip(ranking.items[0].tolist(), ranking.scores[0].tolist(), strict=True)
@@ -82,6 +83,8 @@ def similar(item_id: str, k: int, view: View) -> list[ScoredItem]:
     """Neighbours of an item in the graph, available ones only, best first."""
     index = _known_item(item_id, view.state)
     check_k(k)
+    if index >= view.model.n_items:
+        return []
     available = view.state.catalogue.available()
     # Asked for more than k, since hidden neighbours fall out.
     found = view.model.similar(np.array([index], dtype=np.int32), 2 * k + 50)
@@ -176,7 +179,8 @@ def _recommend_block(
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     state = view.state
     everything = allowed_items(state)
-    found = view.model.recommend_from(histories, k, exclude_seen=exclude_seen, allowed=everything)
+    known = everything[: view.model.n_items]
+    found = view.model.recommend_from(histories, k, exclude_seen=exclude_seen, allowed=known)
     items, scores = found.items.copy(), found.scores.astype(np.float64)
     weak = scores <= PERSONAL_FLOOR
     items[weak], scores[weak] = -1, 0.0

@@ -3,20 +3,19 @@
 shop/log.db            the log: the only part that cannot be made anew
 shop/state.checkpoint  the state at some offset; replayed from the log where it is missing
 shop/snapshots/        trained models, and which of them serves
+shop/search.journal    trials of searches over hyper-parameters
 """
 
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
-
 from nearline.config import Config
 from nearline.errors import Damaged, InvalidInput
 from nearline.ingest import follow
 from nearline.log import SQLiteLog
-from nearline.models.item_graph import ItemGraph
-from nearline.models.item_graph_config import ItemGraphConfig
+from nearline.models.base import Model
+from nearline.models.registry import convert_settings, make_model, model_class
 from nearline.schema import Item, ItemDeleted
 from nearline.snapshots import Snapshot, SnapshotStore
 from nearline.state import State, load_checkpoint, save_checkpoint
@@ -26,6 +25,9 @@ logger = logging.getLogger(__name__)
 LOG = "log.db"
 CHECKPOINT = "state.checkpoint"
 SNAPSHOTS = "snapshots"
+SEARCH = "search.journal"
+# Whatever model is trained later: words are all there is to go by before.
+UNTRAINED = "item_graph"
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Parts:
     Attributes
     ----------
     log, state : SQLiteLog, State
-    model : ItemGraph
+    model : Model
         What serves: the snapshot's arrays and, beside them, what live items added.
     snapshot : Snapshot or None
         What `model` was restored from; None before the first training.
@@ -45,7 +47,7 @@ class Parts:
 
     log: SQLiteLog
     state: State
-    model: ItemGraph
+    model: Model
     snapshot: Snapshot | None
     snapshots: SnapshotStore | None
 
@@ -59,7 +61,7 @@ def open_memory(config: Config) -> Parts:
     """Make an empty log, state and model, gone with the process."""
     log, state = SQLiteLog(None), State(config.state)
     follow(log, state)
-    return _serving(Parts(log, state, ItemGraph(config.model), None, None))
+    return _serving(Parts(log, state, _untrained(config), None, None))
 
 
 def open_folder(folder: Path, config: Config) -> Parts:
@@ -83,7 +85,7 @@ def open_folder(folder: Path, config: Config) -> Parts:
         checkpoint = folder / CHECKPOINT
         # An erased user's bytes must not live on in a file.
         follow(log, state, on_erased=lambda: checkpoint.unlink(missing_ok=True))
-        model = _restore(snapshot) if snapshot else ItemGraph(config.model)
+        model = _restore(snapshot) if snapshot else _untrained(config)
         return _serving(Parts(log, state, model, snapshot, snapshots))
     except BaseException:
         log.close()
@@ -122,9 +124,15 @@ def close(parts: Parts, folder: Path | None) -> None:
         parts.log.close()
 
 
-def _restore(snapshot: Snapshot) -> ItemGraph:
-    settings = msgspec.convert(snapshot.manifest.config, ItemGraphConfig)
-    return ItemGraph.restore(settings, snapshot.arrays)
+def _untrained(config: Config) -> Model:
+    """Make what answers before the first training: an item graph, which learns words at once."""
+    settings = config.settings if config.model == UNTRAINED else {}
+    return make_model(UNTRAINED, settings)
+
+
+def _restore(snapshot: Snapshot) -> Model:
+    kind = model_class(snapshot.manifest.model)
+    return kind.restore(convert_settings(kind, snapshot.manifest.config), snapshot.arrays)
 
 
 def _serving(parts: Parts) -> Parts:

@@ -4,6 +4,8 @@
 and promotes it, which are acts of their own.
 """
 
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -19,8 +21,9 @@ from nearline.data import (
 from nearline.errors import NotTrained
 from nearline.evaluation import evaluate
 from nearline.log import Log
-from nearline.models.item_graph import ItemGraph
+from nearline.models.base import Model
 from nearline.progress import Progress
+from nearline.search import search
 from nearline.snapshots import Snapshot, build
 
 
@@ -32,8 +35,9 @@ def train(
     validation: pa.Table | None,
     seed: int,
     progress: Progress,
+    journal: Path | None = None,
 ) -> Snapshot:
-    """Fit the item graph on the whole log.
+    """Fit the configured model on the whole log.
 
     Parameters
     ----------
@@ -42,6 +46,8 @@ def train(
     validation : pyarrow.Table or None
         Interactions that choose hyper-parameters and are never trained on. None: the last
         interaction of each user plays that part and is trained on afterwards.
+    journal : Path or None
+        File that keeps the trials of a search, so that it can go on where it was cut off.
 
     Raises
     ------
@@ -56,16 +62,31 @@ def train(
         split = leave_one_out(data)
         seen, truth = split.train, split.test
     else:
-        seen, truth = data, histories_for(data.item_ids, validation, data.user_ids)
-    model = ItemGraph(config.model).fit(seen, validation=truth, seed=seed, progress=progress)
+        seen, truth = (
+            data,
+            histories_for(data.item_ids, validation, data.user_ids, config.state.weight),
+        )
+    model = config.new_model()
+    if config.search and len(truth.items):
+        found = search(
+            model,
+            seen,
+            truth,
+            trials=config.search,
+            seed=seed,
+            journal=journal,
+            progress=progress,
+        )
+        model = type(model)(found)
+    model.fit(seen, validation=truth, seed=seed, progress=progress)
     metrics = _metrics(model, seen, truth, seed)
     if validation is None:
-        model = ItemGraph(model.config).fit(data, seed=seed, progress=progress)
+        model = type(model)(model.config).fit(data, seed=seed, progress=progress)
     arrays = model.arrays()
     for array in arrays.values():
         array.flags.writeable = False
     manifest = build(
-        model=ItemGraph.name,
+        model=model.name,
         config=msgspec.to_builtins(model.config),
         arrays=arrays,
         item_ids=data.item_ids,
@@ -78,7 +99,7 @@ def train(
     return Snapshot(manifest, arrays, data.item_ids)
 
 
-def _metrics(model: ItemGraph, seen: Dataset, truth: Histories, seed: int) -> dict[str, float]:
+def _metrics(model: Model, seen: Dataset, truth: Histories, seed: int) -> dict[str, float]:
     """Accuracy on what chose the hyper-parameters: a little above what is to be expected."""
     if len(truth.items) == 0:
         return {}

@@ -1,7 +1,7 @@
 """The verbs that every model has, and the registry that finds model classes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -119,6 +119,31 @@ class Model(ABC):
                 raise NotTrained("this model knows no users; give their histories, or fit it")
             histories = self.fitted_on.select(np.asarray(users, dtype=np.int64))
         return self.recommend_from(histories, k, exclude_seen=exclude_seen, allowed=allowed)
+
+    @property
+    def n_items(self) -> int:
+        """Number of items that the model knows: indices 0 to n_items - 1."""
+        return int(self.score_many(Histories.from_rows([[]])).shape[1])
+
+    def score(self, history: Histories, items: IntArray) -> FloatArray:
+        """Scores of some items for one history, float32 [len(items)]; 0 for unknown items."""
+        scores = self.score_many(history)[0]
+        known = (items >= 0) & (items < len(scores))
+        return np.where(known, scores[np.where(known, items, 0)], np.float32(0.0))
+
+    def explain(self, history: Histories, item: int) -> list[ModelPart]:
+        """Parts of the score of `item` for one history; they sum to it.
+
+        The `source` of a part is a position in the history, or -1 for a part that needs none: so
+        a model that is no sum over the history gives its score as one part, under its own name.
+        """
+        score = float(self.score(history, np.array([item], dtype=np.int32))[0])
+        return [ModelPart(-1, self.name, score)] if score else []
+
+    def put_items(  # noqa: B027 (most models read no words and have nothing to learn here)
+        self, items: Sequence[int], texts: Sequence[str]
+    ) -> None:
+        """Hear of new items, or of new words of known ones."""
 
     @abstractmethod
     def score_many(self, histories: Histories) -> FloatArray:

@@ -2,10 +2,18 @@
 
 import inspect
 import pkgutil
+from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import msgspec
 
 import nearline.models
+from nearline.errors import InvalidInput
 from nearline.models.base import Model
+
+PACKAGE = nearline.models.__name__
 
 
 def discover() -> dict[str, type[Model]]:
@@ -14,11 +22,59 @@ def discover() -> dict[str, type[Model]]:
     A class is found where it is defined: in a module of its own, with a public name, and with all
     verbs written.
     """
-    found: dict[str, type[Model]] = {}
-    for module in pkgutil.iter_modules(nearline.models.__path__):
-        content = import_module(f"nearline.models.{module.name}")
-        for name, kind in inspect.getmembers(content, inspect.isclass):
-            own = kind.__module__ == content.__name__ and not name.startswith("_")
-            if own and issubclass(kind, Model) and not inspect.isabstract(kind):
-                found[kind.name] = kind
+    modules = pkgutil.iter_modules(nearline.models.__path__)
+    found = {kind.name: kind for module in modules for kind in _classes(module.name)}
     return dict(sorted(found.items()))
+
+
+def model_class(name: str) -> type[Model]:
+    """Find a model class by its name.
+
+    Raises
+    ------
+    InvalidInput
+        There is none; the message lists those there are.
+    """
+    # Most models stand in a file of their name: then the others need not be loaded.
+    if name.isidentifier() and find_spec(f"{PACKAGE}.{name}") is not None:
+        for kind in _classes(name):
+            if kind.name == name:
+                return kind
+    found = discover()
+    if name not in found:
+        raise InvalidInput(
+            f"there is no model {name!r}; known are {', '.join(found)}", field="model"
+        )
+    return found[name]
+
+
+def make_model(name: str, settings: Mapping[str, Any]) -> Model:
+    """Make a model that is not yet fitted, from its name and its settings as JSON values.
+
+    Raises
+    ------
+    InvalidInput
+        There is no such model, or it has no such setting.
+    """
+    kind = model_class(name)
+    return kind(convert_settings(kind, settings))
+
+
+def convert_settings(kind: type[Model], settings: Mapping[str, Any]) -> msgspec.Struct:
+    """Turn JSON values into the configuration of a model class."""
+    try:
+        return msgspec.convert(dict(settings), kind.config_type)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"settings of {kind.name}: {error}", field="settings") from None
+
+
+def _classes(module: str) -> list[type[Model]]:
+    content = import_module(f"{PACKAGE}.{module}")
+    return [
+        kind
+        for name, kind in inspect.getmembers(content, inspect.isclass)
+        if kind.__module__ == content.__name__
+        and not name.startswith("_")
+        and issubclass(kind, Model)
+        and not inspect.isabstract(kind)
+    ]

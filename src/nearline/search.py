@@ -1,0 +1,148 @@
+"""Search over a model's declared space with Optuna: seeded, pruned, resumable.
+
+The tree-structured Parzen estimator (Bergstra et al., "Algorithms for hyper-parameter
+optimization", NeurIPS 2011) proposes settings; each is fitted on the training part and judged by
+NDCG@10 on the validation part, in growing shares of its users, so that a poor one is given up early
+(median stopping, Golovin et al., "Google Vizier", KDD 2017, section 3.2).
+"""
+
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from nearline.data import Dataset, Histories
+from nearline.errors import InvalidInput, MissingExtra
+from nearline.evaluation import judge, ndcg
+from nearline.models.base import Model, Range
+from nearline.models.registry import convert_settings
+from nearline.progress import Progress, no_progress
+
+K = 10
+SHARES = (0.25, 0.5, 1.0)
+# Trials that are never given up: the median needs some to compare with.
+STARTUP_TRIALS = 5
+
+
+def search(
+    model: Model,
+    data: Dataset,
+    validation: Histories,
+    *,
+    trials: int,
+    seed: int,
+    journal: Path | None = None,
+    progress: Progress = no_progress,
+) -> msgspec.Struct:
+    """Find settings of the class of `model` with a high NDCG@10 on `validation`.
+
+    Parameters
+    ----------
+    model : Model
+        Its settings are tried first; those that the space does not name stay as they are.
+    validation : Histories
+        Row u holds the targets of user u; it is never trained on.
+    trials : int
+        Settings tried in all, those found in `journal` included.
+    journal : Path or None
+        File that keeps the trials: a search that was cut off goes on from there.
+
+    Raises
+    ------
+    InvalidInput
+        The model declares no space.
+    MissingExtra
+        Optuna is not installed.
+    """
+    if not model.space:
+        raise InvalidInput(f"model {model.name!r} declares no space to search; set search=0")
+    optuna = _optuna()
+    start = msgspec.to_builtins(model.config)
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
+        storage=_storage(optuna, journal),
+        # Trials on other data say nothing about this.
+        study_name=f"{model.name}-{data.n_interactions}-{seed}",
+        load_if_exists=True,
+    )
+    if not study.trials:
+        study.enqueue_trial({name: _get(start, name) for name in model.space})
+    users = _users(validation, seed)
+
+    def objective(trial: Any) -> float:
+        settings = convert_settings(type(model), _settings(trial, model, start))
+        fitted = type(model)(settings).fit(data, seed=seed)
+        value = 0.0
+        for step, share in enumerate(SHARES):
+            some = users[: max(1, int(len(users) * share))]
+            lists = fitted.recommend(some.astype(np.int32), K)
+            value = float(ndcg(judge(lists.items, validation.select(some), K)).mean())
+            trial.report(value, step)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return value
+
+    done = len([trial for trial in study.trials if trial.state.is_finished()])
+    for number in range(done, trials):
+        progress(number, trials, f"search {model.name}")
+        study.optimize(objective, n_trials=1)
+    progress(trials, trials, f"search {model.name}")
+    return convert_settings(type(model), _settings(study.best_trial, model, start))
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError:
+        raise MissingExtra("the search needs Optuna: pip install 'nearline[search]'") from None
+    optuna.logging.set_verbosity(logging.WARNING)
+    return optuna
+
+
+def _storage(optuna: Any, journal: Path | None) -> Any:
+    if journal is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        backend = optuna.storages.journal.JournalFileBackend(str(journal))
+        return optuna.storages.JournalStorage(backend)
+
+
+def _users(validation: Histories, seed: int) -> np.ndarray:
+    """Users with a target, in random order: every share of them is like the whole."""
+    users = np.flatnonzero(np.diff(validation.indptr) > 0)
+    return np.random.default_rng(seed).permutation(users)
+
+
+def _settings(trial: Any, model: Model, start: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy `start` with what the space names set by a trial, a running or a finished one."""
+    settings: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(start))
+    for name, choice in model.space.items():
+        if isinstance(choice, Range):
+            whole = isinstance(choice.low, int) and isinstance(choice.high, int)
+            suggest = trial.suggest_int if whole else trial.suggest_float
+            value = suggest(name, choice.low, choice.high, log=choice.log)
+        else:
+            value = trial.suggest_categorical(name, choice)
+        _set(settings, name, value)
+    return settings
+
+
+def _get(settings: Mapping[str, Any], name: str) -> Any:
+    value: Any = settings
+    for part in name.split("."):
+        value = value[part]
+    return value
+
+
+def _set(settings: dict[str, Any], name: str, value: Any) -> None:
+    *parts, last = name.split(".")
+    for part in parts:
+        settings = settings[part]
+    settings[last] = value

@@ -1,0 +1,124 @@
+"""The search over a declared space: what it tries, keeps, resumes and refuses."""
+
+import sys
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pytest
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from nearline.data import Dataset, Histories
+from nearline.errors import InvalidInput, MissingExtra
+from nearline.models.base import Model, Range, Ranking, Space
+from nearline.models.popularity import Popularity
+from nearline.progress import Progress, no_progress
+from nearline.search import search
+
+
+class PickConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    item: int = 0
+    size: float = 1.0
+    how: str = "plain"
+
+
+class Pick(Model):
+    """Lists the one item that its settings name: the best settings are known beforehand."""
+
+    name: ClassVar[str] = "pick"
+    config_type: ClassVar[type[Struct]] = PickConfig
+    space: ClassVar[Space] = {
+        "item": Range(0, 3),
+        "size": Range(0.1, 10.0, log=True),
+        "how": ("plain", "odd"),
+    }
+    fits: ClassVar[int] = 0
+
+    def fit(
+        self,
+        data: Dataset,
+        *,
+        validation: Histories | None = None,
+        seed: int = 0,
+        progress: Progress = no_progress,
+    ) -> Self:
+        type(self).fits += 1
+        self.fitted_on = data.histories
+        return self
+
+    def score_many(self, histories: Histories) -> NDArray[np.float32]:
+        return np.tile(np.eye(4, dtype=np.float32)[self.config.item], (len(histories), 1))
+
+    def recommend_from(
+        self,
+        histories: Histories,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> Ranking:
+        items = np.full((len(histories), k), -1, dtype=np.int32)
+        items[:, 0] = self.config.item
+        return Ranking(items, np.ones((len(histories), k), dtype=np.float32))
+
+    def similar(self, items: NDArray[np.int32], k: int) -> Ranking:
+        return self.recommend_from(Histories.from_rows([[0]] * len(items)), k)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        return {}
+
+    @classmethod
+    def restore(cls, config: Struct, arrays: dict[str, NDArray[Any]]) -> Self:
+        return cls(config)
+
+
+N = 40
+DATA = Dataset(
+    [f"u{n}" for n in range(N)],
+    list("abcd"),
+    Histories.from_rows([[0]] * N),
+    np.full(N, np.nan, dtype=np.float32),
+)
+# Most users want item 2 next.
+TARGETS = Histories.from_rows([[2 if n % 4 else 1] for n in range(N)])
+
+
+def test_it_finds_the_best_settings_and_starts_from_those_given() -> None:
+    steps: list[tuple[int, int]] = []
+    found = search(
+        Pick(PickConfig(item=1)),
+        DATA,
+        TARGETS,
+        trials=20,
+        seed=0,
+        progress=lambda done, of, _: steps.append((done, of)),
+    )
+    assert found.item == 2  # type: ignore[attr-defined]
+    assert steps[0] == (0, 20)
+    assert steps[-1] == (20, 20)
+    first = search(Pick(PickConfig(item=2, size=3.0)), DATA, TARGETS, trials=1, seed=0)
+    assert first == PickConfig(item=2, size=3.0)
+
+
+def test_the_same_seed_finds_the_same() -> None:
+    one, two = (search(Pick(), DATA, TARGETS, trials=8, seed=5) for _ in range(2))
+    assert one == two
+
+
+def test_a_search_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
+    journal = tmp_path / "search.journal"
+    search(Pick(), DATA, TARGETS, trials=3, seed=0, journal=journal)
+    before = Pick.fits
+    search(Pick(), DATA, TARGETS, trials=5, seed=0, journal=journal)
+    assert Pick.fits == before + 2
+    search(Pick(), DATA, TARGETS, trials=5, seed=0, journal=journal)
+    assert Pick.fits == before + 2
+
+
+def test_what_cannot_be_searched_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidInput, match="declares no space"):
+        search(Popularity(), DATA, TARGETS, trials=1, seed=0)
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(MissingExtra, match=r"nearline\[search\]"):
+        search(Pick(), DATA, TARGETS, trials=1, seed=0)
