@@ -4,8 +4,9 @@
                weights[r] * ratios[r] ** age(e) * weight(e) * S_r[item(e), j]
 
 The age of an event is the number of known events after it; where ``ratios[r] ** age`` is below
-`FAINTEST`, the event adds nothing to that relation, so that long histories cost little. Sums are made in double precision and
-always in the order written above, so that the parts of a score add up to it.
+`FAINTEST`, the event adds nothing to that relation, so that long histories cost little. Sums are
+made in double precision and always in the order written above, so that the parts of a score add
+up to it.
 """
 
 import threading
