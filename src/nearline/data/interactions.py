@@ -31,18 +31,15 @@ def read_interactions(source: Source, columns: Mapping[str, str] | None = None) 
     Returns
     -------
     pyarrow.Table
-        Rows in the order of the source.
+        Rows in the order of the source, with these columns:
 
-        ===========  =======  ==============================================================
-        user_id      string   whole numbers in decimal form, also where pandas made them floats
-        item_id      string   likewise
-        timestamp    float64  Unix seconds; a datetime without a zone is UTC. Without this
-                              column the row number takes its place: row order is time order
-        event        string   ``view`` where not given
-        value        float64  null where not given
-        event_id     string   only where the source has it
-        session_id   string   only where the source has it
-        ===========  =======  ==============================================================
+        - ``user_id``, ``item_id`` (string): whole numbers in decimal form, also where pandas made
+          them floats;
+        - ``timestamp`` (float64): Unix seconds; a datetime without a zone is UTC. Without this
+          column the row number takes its place: row order is time order;
+        - ``event`` (string): ``view`` where not given;
+        - ``value`` (float64): null where not given;
+        - ``event_id``, ``session_id`` (string): only where the source has them.
 
     Raises
     ------

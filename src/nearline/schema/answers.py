@@ -35,7 +35,8 @@ class Part(Struct, frozen=True, kw_only=True):
     source : str
         Id of the item in the history it comes from; empty for a part that needs no history.
     relation : str
-        ``co_engagement``, ``transition``, ``content``, ``popularity``...
+        ``transitions``, ``coengagement``, ``content``, ``vector:NAME``; a tier for a line that
+        no history made.
     amount : float
         What this part adds to the score.
     """
