@@ -1,0 +1,62 @@
+"""Lists from models that score every item: blocks of score rows, masked, cut to the k best."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from nearline.data.dataset import FloatArray, Histories
+from nearline.errors import InvalidInput
+from nearline.kernels.topk import top_k_rows
+from nearline.models.base import Mask, Ranking
+
+# Bytes of scores held at once.
+BLOCK_BYTES = 1 << 26
+
+
+def rank_dense(
+    score_many: Callable[[Histories], FloatArray],
+    histories: Histories,
+    k: int,
+    n_items: int,
+    *,
+    exclude_seen: bool,
+    allowed: Mask | None,
+    above: float = -np.inf,
+) -> Ranking:
+    """Top-k items by dense scores, at most 64 MiB of them at a time.
+
+    Parameters
+    ----------
+    score_many : callable
+        Histories to float32 [n_users, n_items]: a new array, which is written to.
+    above : float
+        Only scores greater than this are listed.
+
+    Notes
+    -----
+    O(n_items + k log k) a user beside the scoring; items of equal score stand by index.
+    """
+    if k < 1:
+        raise InvalidInput(f"k is {k}; it must be at least 1", field="k")
+    items = np.full((len(histories), k), -1, dtype=np.int32)
+    scores = np.zeros((len(histories), k), dtype=np.float32)
+    if n_items == 0:
+        return Ranking(items, scores)
+    barred = np.zeros(n_items, dtype=np.bool_)
+    if allowed is not None:
+        barred[len(allowed) :] = True
+        barred[: len(allowed)] = ~allowed[:n_items]
+    size = max(1, BLOCK_BYTES // (4 * n_items))
+    for first in range(0, len(histories), size):
+        last = min(first + size, len(histories))
+        block = histories.select(np.arange(first, last))
+        found = score_many(block)
+        found[:, barred] = -np.inf
+        if exclude_seen:
+            known = (block.items >= 0) & (block.items < n_items)
+            rows = np.repeat(np.arange(len(block)), np.diff(block.indptr))
+            found[rows[known], block.items[known]] = -np.inf
+        # A score of -inf is never above, whatever the bound.
+        best = top_k_rows(found, k, above=above)
+        items[first:last], scores[first:last] = best.items, best.scores
+    return Ranking(items, scores)

@@ -1,0 +1,40 @@
+"""Checks that configurations make of their own values."""
+
+import math
+from typing import Any
+
+from msgspec import Struct
+
+from nearline.errors import InvalidInput
+
+
+def require(
+    config: Struct, field: str, low: float, high: float = math.inf, *, above: bool = False
+) -> None:
+    """Refuse a number that is not finite or lies outside ``low..high``.
+
+    `above` leaves `low` itself out.
+
+    Raises
+    ------
+    InvalidInput
+        Names the class, the field, its value and the bounds.
+    """
+    value: Any = getattr(config, field)
+    inside = math.isfinite(value) and value <= high and (value > low if above else value >= low)
+    if not inside:
+        least = f"above {low:g}" if above else f"at least {low:g}"
+        most = f" and at most {high:g}" if math.isfinite(high) else ""
+        raise InvalidInput(
+            f"{type(config).__name__}.{field} is {value}; it must be {least}{most}", field=field
+        )
+
+
+def require_one_of(config: Struct, field: str, allowed: tuple[str, ...]) -> None:
+    """Refuse a value that is not one of `allowed`."""
+    value = getattr(config, field)
+    if value not in allowed:
+        raise InvalidInput(
+            f"{type(config).__name__}.{field} is {value!r}; it must be one of {', '.join(allowed)}",
+            field=field,
+        )
