@@ -12,10 +12,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Self
 
-from nearline import ingest, store
+from nearline import batch, ingest, store
 from nearline import recommend as road
 from nearline.config import Config, check_variant
-from nearline.data import CleaningReport, Histories, histories_for, read_interactions, to_frame
+from nearline.data import CleaningReport, read_interactions, to_frame
 from nearline.errors import Closed, InvalidInput, UnknownItem
 from nearline.log import Appended
 from nearline.progress import Progress, no_progress
@@ -196,7 +196,7 @@ class Recommender:
 
     def recommend_many(
         self,
-        users: Iterable[str],
+        users: Iterable[str] | None = None,
         k: int = 10,
         histories: object = None,
         *,
@@ -206,23 +206,19 @@ class Recommender:
     ) -> Any:
         """Recommend to many users: a frame of `user_id`, `item_id`, `score`, `rank` (from 1).
 
-        `histories` (frame or path) replaces the known histories of these users for this call only.
-        The frame is of the library in which `histories` or the training data came, else Arrow.
+        `users` None means everyone. `histories` (frame or path) replaces what is known of these
+        users, for this call only. The frame is of the library in which `histories` or the training
+        data came, else Arrow; beside it memory is bounded, however many users there are.
         """
-        user_ids = [check_id(user, "users") for user in users]
-        view = self._view()
-        if histories is None:
-            indptr, items, weights, times = view.state.histories_of(user_ids)
-            given = Histories(indptr, items, weights, times)
-        else:
-            table = read_interactions(histories, columns)
-            given = histories_for(
-                view.state.items.table(), table, user_ids, self.config.state.weight
-            )
-        lists, scores = road.recommend_many(
-            given, k, view, exclude_seen=exclude_seen, progress=progress
+        frame = batch.recommend_many(
+            users,
+            k,
+            self._view(),
+            given=None if histories is None else read_interactions(histories, columns),
+            weight=self.config.state.weight,
+            exclude_seen=exclude_seen,
+            progress=progress,
         )
-        frame = road.columns(user_ids, lists, scores, view)
         return to_frame(frame, histories if histories is not None else self._like)
 
     def similar(self, item_id: str, k: int = 10) -> list[ScoredItem]:
@@ -347,8 +343,8 @@ class Recommender:
     @classmethod
     def load(cls, path: str | Path, **options: Any) -> Self:
         """Open the folder that `save` wrote, or any store."""
-        if not Path(path).is_dir():
-            raise InvalidInput(f"{path} is not a folder; name the folder that save() wrote")
+        if not (Path(path) / store.LOG).is_file():
+            raise InvalidInput(f"{path} holds no store; name the folder that save() wrote")
         return cls(path, **options)
 
     def close(self) -> None:

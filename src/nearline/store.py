@@ -10,6 +10,8 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from nearline.config import Config
 from nearline.errors import Damaged, InvalidInput
 from nearline.ingest import follow
@@ -144,7 +146,9 @@ def _serving(parts: Parts) -> Parts:
     model, state = parts.model, parts.state
 
     def learn(index: int, item: Item | None) -> None:
-        model.put_items([index], [item.content if item else ""])
+        vectors = item.vectors if item else {}
+        rows = {name: np.array([vector], dtype=np.float32) for name, vector in vectors.items()}
+        model.put_items([index], [item.content if item else ""], rows)
 
     with state.lock:
         since = parts.snapshot.manifest.offset if parts.snapshot else 0

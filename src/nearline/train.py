@@ -54,7 +54,7 @@ def train(
     NotTrained
         The log holds no event.
     """
-    stop = log.end
+    stop, erasures = log.end, log.erasures
     data = dataset_from_log(log, stop, config.state.weight, item_ids=item_ids)
     if data.n_interactions == 0:
         raise NotTrained("the log holds no events to train on; import or observe some first")
@@ -91,7 +91,7 @@ def train(
         arrays=arrays,
         item_ids=data.item_ids,
         offset=stop,
-        erasures=log.erasures,
+        erasures=erasures,
         seed=seed,
         metrics=metrics,
         data_until=float(data.histories.times.max()),

@@ -141,6 +141,11 @@ class VectorIndex:
         self._vectors = np.zeros((0, width), dtype=np.float32)
         self._n_items = 0
 
+    @property
+    def width(self) -> int:
+        """Length of every vector."""
+        return int(self._vectors.shape[1])
+
     def fit(self, vectors: Floats, k: int) -> Rows:
         """Index all vectors at once; return the `k` nearest of each with their cosines.
 

@@ -140,10 +140,13 @@ class Model(ABC):
         score = float(self.score(history, np.array([item], dtype=np.int32))[0])
         return [ModelPart(-1, self.name, score)] if score else []
 
-    def put_items(  # noqa: B027 (most models read no words and have nothing to learn here)
-        self, items: Sequence[int], texts: Sequence[str]
+    def put_items(  # noqa: B027 (most models read no content and have nothing to learn here)
+        self,
+        items: Sequence[int],
+        texts: Sequence[str],
+        vectors: Mapping[str, FloatArray] | None = None,
     ) -> None:
-        """Hear of new items, or of new words of known ones."""
+        """Hear of new items, or of new words or vectors of known ones."""
 
     @abstractmethod
     def score_many(self, histories: Histories) -> FloatArray:

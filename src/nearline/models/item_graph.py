@@ -177,7 +177,8 @@ class ItemGraph(Model):
         texts : sequence of str
             All words of each item, "" for none.
         vectors : dict of str to float32 [len(items), d] or None
-            Vectors by column name; columns that the graph was not fitted with are ignored.
+            Vectors by column name; columns that the graph was not fitted with are ignored, and so
+            are vectors of another length than the column's.
 
         Notes
         -----
@@ -189,7 +190,8 @@ class ItemGraph(Model):
             self._store.grow(item + 1)
             self._put(CONTENT, item, text)
             for column, values in (vectors or {}).items():
-                if VECTOR_PREFIX + column in self._indices:
+                index = self._indices.get(VECTOR_PREFIX + column)
+                if isinstance(index, VectorIndex) and index.width == values.shape[1]:
                     self._put(VECTOR_PREFIX + column, item, values[at])
 
     def add_item(self, text: str = "", vectors: Mapping[str, FloatArray] | None = None) -> int:

@@ -14,6 +14,7 @@ from nearline.errors import (
     InvalidInput,
     NearlineError,
     NotTrained,
+    StorageFailed,
     StoreInUse,
     UnknownItem,
     UnknownUser,
@@ -70,6 +71,7 @@ _STATUS: tuple[tuple[type[NearlineError], HTTPStatus, str], ...] = (
     (NotReady, HTTPStatus.SERVICE_UNAVAILABLE, "not-ready"),
     (Closed, HTTPStatus.SERVICE_UNAVAILABLE, "closed"),
     (StoreInUse, HTTPStatus.SERVICE_UNAVAILABLE, "store-in-use"),
+    (StorageFailed, HTTPStatus.INSUFFICIENT_STORAGE, "storage-failed"),
 )
 _NEXT_STEP = {
     HTTPStatus.NOT_FOUND: "no such route; /docs lists what there is",
