@@ -1,0 +1,137 @@
+"""Many small ridge regressions: one closed-form solve for each row of a ragged matrix.
+
+For row u with targets t and the factors G of its columns, the normal equations are
+
+    (s_u * Lambda + G^T G) x = h + G^T t
+
+whose solution is the posterior mean of x under the prior precision ``s_u * Lambda``; adding
+``L^-T z`` with the Cholesky factor L of the left side and z standard normal draws from that
+posterior. Alternating least squares needs the first, Gibbs sampling the second.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from nearline.kernels.chunks import map_chunks
+
+Doubles = NDArray[np.float64]
+
+# Rows of factors gathered at a time: fits the second-level cache at a few hundred factors.
+PANEL = 128
+
+
+class Targets(NamedTuple):
+    """A ragged matrix of what is to be explained: row u is ``columns[indptr[u]:indptr[u + 1]]``.
+
+    Attributes
+    ----------
+    indptr : int64 [n + 1]
+    columns : int32 [nnz]
+        Rows of the factors, not negative.
+    values : float64 [nnz]
+    """
+
+    indptr: NDArray[np.int64]
+    columns: NDArray[np.int32]
+    values: Doubles
+
+
+@njit(nogil=True, cache=True)
+def _substitute(lower: Doubles, x: Doubles, noise: Doubles) -> None:
+    """Solve ``L L^T x = b`` in place, b in `x`; `noise` joins between the two substitutions."""
+    f = len(x)
+    for row in range(f):
+        for column in range(row):
+            x[row] -= lower[row, column] * x[column]
+        x[row] /= lower[row, row]
+    x += noise
+    for row in range(f - 1, -1, -1):
+        for below in range(row + 1, f):
+            x[row] -= lower[below, row] * x[below]
+        x[row] /= lower[row, row]
+
+
+@njit(nogil=True, cache=True)
+def _solve(
+    targets: Targets,
+    factors: Doubles,
+    precision: Doubles,
+    scales: Doubles,
+    shift: Doubles,
+    noise: Doubles,
+    first: int,
+    last: int,
+    out: Doubles,
+) -> None:
+    f = factors.shape[1]
+    panel = np.empty((PANEL, f))
+    for row in range(first, last):
+        left, right = scales[row] * precision, shift.copy()
+        start, end = targets.indptr[row], targets.indptr[row + 1]
+        for at in range(start, end, PANEL):
+            size = min(PANEL, end - at)
+            for j in range(size):
+                panel[j] = factors[targets.columns[at + j]]
+            some = panel[:size]
+            left += some.T @ some
+            right += some.T @ targets.values[at : at + size]
+        lower = np.linalg.cholesky(left)
+        _substitute(lower, right, noise[row if len(noise) > 1 else 0])
+        out[row] = right
+
+
+def solve_rows(
+    targets: Targets,
+    factors: Doubles,
+    precision: Doubles,
+    *,
+    scales: Doubles | None = None,
+    shift: Doubles | None = None,
+    noise: Doubles | None = None,
+    threads: int | None = None,
+) -> Doubles:
+    """Solve the normal equations of every row: float64 [n, f].
+
+    Parameters
+    ----------
+    targets : Targets
+        n rows; one without entries is solved from `precision` and `shift` alone.
+    factors : float64 [m, f]
+        One row a column of `targets`.
+    precision : float64 [f, f]
+        Lambda, symmetric and positive definite.
+    scales : float64 [n] or None
+        What Lambda is multiplied by in each row, above 0; None for 1.
+    shift : float64 [f] or None
+        h, added to every right side; None for 0.
+    noise : float64 [n, f] or None
+        z; None for the posterior mean.
+
+    Notes
+    -----
+    O(nnz f^2 + n f^3) time, and PANEL * f numbers of scratch a thread. The result is the same
+    whatever `threads` is.
+    """
+    n, f = len(targets.indptr) - 1, factors.shape[1]
+    if precision.shape != (f, f):
+        raise ValueError(f"precision has shape {precision.shape}; {f} factors need {(f, f)}")
+    scales = np.ones(n) if scales is None else scales
+    shift = np.zeros(f) if shift is None else shift
+    # One row of zeros stands for all: a kernel has no optional arrays.
+    noise = np.zeros((1, f)) if noise is None else noise
+    out = np.empty((n, f))
+    # Threads are of our own making: those of BLAS beside them would fight for the same cores.
+    with threadpool_limits(1, user_api="blas"):
+        map_chunks(
+            lambda first, last: _solve(
+                targets, factors, precision, scales, shift, noise, first, last, out
+            ),
+            n,
+            least=32,
+            threads=threads,
+        )
+    return out

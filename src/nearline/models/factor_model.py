@@ -1,0 +1,229 @@
+"""What all factorisations of ratings share: a rating is a baseline plus one inner product.
+
+    r^_ui = mean + b_u + b_i + x_u . y_i
+
+An algorithm brings the item side (b_i, y_i) and the fold-in that makes (x_u, b_u) of any history.
+Nothing of a user is kept: users of the fit are folded in from their ratings like everybody else,
+so that a new rating counts at once and a snapshot holds no personal data.
+"""
+
+from abc import abstractmethod
+from itertools import pairwise
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.errors import Damaged, InvalidInput, NotTrained
+from nearline.kernels.ridge import Targets
+from nearline.kernels.topk import top_k_rows
+from nearline.models.base import Mask, Ranking, RatingModel
+from nearline.models.dense_scores import rank_dense
+
+Doubles = NDArray[np.float64]
+Arrays = dict[str, NDArray[Any]]
+
+# Users folded in, and items compared with all others, at a time.
+BLOCK = 512
+
+
+class Users(NamedTuple):
+    """What a fold-in makes of n histories: factors float64 [n, f] and biases float64 [n]."""
+
+    factors: Doubles
+    biases: Doubles
+
+
+class FactorModel(RatingModel):
+    """Base of the factorisations. A subclass writes `fit` and `_fold_in`.
+
+    Attributes
+    ----------
+    item_factors : float64 [n_items, f]
+        y_i; zero for an item without ratings.
+    item_biases : float64 [n_items]
+        b_i.
+    mean : float
+        Mean rating of the fit.
+    bounds : (float, float)
+        Least and largest rating of the fit: predictions are clipped to them.
+    """
+
+    def __init__(self, config: Struct | None = None) -> None:
+        super().__init__(config)
+        self.item_factors: Doubles = np.zeros((0, 1))
+        self.item_biases: Doubles = np.zeros(0)
+        self.mean = 0.0
+        self.bounds = (0.0, 0.0)
+
+    @abstractmethod
+    def _fold_in(self, histories: Histories) -> Users:
+        """Make factors and biases of histories of known items, repeats and all."""
+
+    @property
+    def n_items(self) -> int:
+        """Number of items."""
+        return len(self.item_factors)
+
+    def user_factors(self, histories: Histories) -> Users:
+        """Fold users in: their factors and biases, from their ratings alone.
+
+        Items that are unknown (-1, or past the catalogue) are passed over.
+
+        Raises
+        ------
+        InvalidInput
+            A rating (a weight of the histories) is not finite.
+        """
+        known = (histories.items >= 0) & (histories.items < self.n_items)
+        if not np.isfinite(histories.weights[known]).all():
+            raise InvalidInput("a rating is not finite; leave it out", field="histories")
+        return self._fold_in(_take(histories, known))
+
+    def predict(self, users: IntArray, items: IntArray) -> FloatArray:
+        """Ratings for pairs of users and items of the fitted data, float32 [n], clipped.
+
+        Raises
+        ------
+        NotTrained
+            The model was not fitted in this process.
+        InvalidInput
+            An index is not one of the fitted data.
+        """
+        if self.fitted_on is None:
+            raise NotTrained("this model knows no users; fit it, or score their histories")
+        check_indices(users, len(self.fitted_on), "users")
+        check_indices(items, self.n_items, "items")
+        distinct, row = np.unique(users, return_inverse=True)
+        ratings = np.empty(len(users))
+        order = np.argsort(row, kind="stable")
+        edges = np.searchsorted(row[order], np.arange(0, len(distinct) + BLOCK, BLOCK))
+        for at, (first, last) in enumerate(pairwise(edges)):
+            some = self.user_factors(self.fitted_on.select(distinct[at * BLOCK :][:BLOCK]))
+            pairs = order[first:last]
+            of = row[pairs] - at * BLOCK
+            inner = np.einsum("nf,nf->n", some.factors[of], self.item_factors[items[pairs]])
+            ratings[pairs] = some.biases[of] + self.item_biases[items[pairs]] + inner
+        return np.clip(ratings + self.mean, *self.bounds).astype(np.float32)
+
+    def score_many(self, histories: Histories) -> FloatArray:
+        """Ratings that are not clipped, float32 [n_users, n_items]: clipping would make ties."""
+        users = self.user_factors(histories)
+        scores = users.factors @ self.item_factors.T
+        scores += users.biases[:, None] + (self.item_biases + self.mean)
+        return scores.astype(np.float32)
+
+    def recommend_from(
+        self,
+        histories: Histories,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        allowed: Mask | None = None,
+    ) -> Ranking:
+        """Items of the highest predicted rating; one solve a user and O(n_items f)."""
+        return rank_dense(
+            self.score_many,
+            histories,
+            k,
+            self.n_items,
+            exclude_seen=exclude_seen,
+            allowed=allowed,
+        )
+
+    def similar(self, items: IntArray, k: int) -> Ranking:
+        """Items whose factors have the largest cosine; only those above 0."""
+        check_k(k)
+        norms = np.linalg.norm(self.item_factors, axis=1, keepdims=True)
+        units = self.item_factors / np.where(norms > 0, norms, 1.0)
+        check_indices(items, self.n_items, "items")
+        found = [Ranking(np.zeros((0, k), dtype=np.int32), np.zeros((0, k), dtype=np.float32))]
+        for first in range(0, len(items), BLOCK):
+            some = items[first : first + BLOCK]
+            cosines = (units[some] @ units.T).astype(np.float32)
+            cosines[np.arange(len(some)), some] = -np.inf
+            found.append(Ranking(*top_k_rows(cosines, k, above=0.0)))
+        return Ranking(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+    def arrays(self) -> Arrays:
+        """Return the item side, the mean and the bounds."""
+        return {
+            "item_factors": self.item_factors,
+            "item_biases": self.item_biases,
+            "mean_and_bounds": np.array([self.mean, *self.bounds]),
+        }
+
+    @classmethod
+    def restore(cls, config: Struct, arrays: Arrays) -> Self:
+        """Rebuild from `arrays`.
+
+        Raises
+        ------
+        Damaged
+            An array is missing.
+        """
+        model = cls(config)
+        try:
+            model._load(arrays)
+        except KeyError as error:
+            raise Damaged(f"the array {error} of {cls.name} is missing; fit again") from None
+        return model
+
+    def _load(self, arrays: Arrays) -> None:
+        self.item_factors, self.item_biases = arrays["item_factors"], arrays["item_biases"]
+        mean, low, high = arrays["mean_and_bounds"].tolist()
+        self.mean, self.bounds = mean, (low, high)
+
+    def _learn_scale(self, data: Dataset) -> None:
+        """Take users, mean and bounds from rated data; refuse data without ratings."""
+        ratings = data.histories.weights
+        if len(ratings) == 0:
+            raise InvalidInput(
+                "the data has no finite rating; fill the column 'value', or use a model of events",
+                field="value",
+            )
+        self.fitted_on = data.histories
+        self.mean = float(ratings.mean(dtype=np.float64))
+        self.bounds = (float(ratings.min()), float(ratings.max()))
+
+
+def targets_of(histories: Histories, mean: float, biases: Doubles) -> Targets:
+    """Residuals of the ratings under mean and item biases, by user."""
+    values = histories.weights - mean - biases[histories.items]
+    return Targets(histories.indptr, histories.items, values)
+
+
+def transpose(histories: Histories, n_items: int) -> tuple[Targets, NDArray[np.int64]]:
+    """Ratings by item: a row an item, its columns users; and where each stood in `histories`."""
+    order = np.argsort(histories.items, kind="stable")
+    counts = np.bincount(histories.items, minlength=n_items)
+    users = np.repeat(np.arange(len(histories), dtype=np.int32), np.diff(histories.indptr))
+    indptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    return Targets(indptr, users[order], histories.weights[order].astype(np.float64)), order
+
+
+def check_k(k: int) -> None:
+    """Refuse a list length below 1."""
+    if k < 1:
+        raise InvalidInput(f"k is {k}; it must be at least 1", field="k")
+
+
+def check_indices(indices: IntArray, n: int, what: str) -> None:
+    """Refuse an index that is not one of n."""
+    wrong = (indices < 0) | (indices >= n)
+    if wrong.any():
+        raise InvalidInput(
+            f"{what} holds the index {indices[wrong][0]}; known are 0 to {n - 1}", field=what
+        )
+
+
+def _take(histories: Histories, keep: Mask) -> Histories:
+    before = np.concatenate(([0], np.cumsum(keep))).astype(np.int64)
+    return Histories(
+        before[histories.indptr],
+        histories.items[keep],
+        histories.weights[keep],
+        histories.times[keep],
+    )
