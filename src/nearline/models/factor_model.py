@@ -191,7 +191,7 @@ class FactorModel(RatingModel):
 
 def targets_of(histories: Histories, mean: float, biases: Doubles) -> Targets:
     """Residuals of the ratings under mean and item biases, by user."""
-    values = histories.weights - mean - biases[histories.items]
+    values = histories.weights.astype(np.float64) - mean - biases[histories.items]
     return Targets(histories.indptr, histories.items, values)
 
 

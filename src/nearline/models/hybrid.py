@@ -72,17 +72,11 @@ class Hybrid(Model):
         The models, in the order of the configuration.
     """
 
-    # Fewest parts that make sense.
-    least_parts = 1
-
     def __init__(self, config: Struct | None = None) -> None:
         super().__init__(config)
         given: Sequence[Part] = self.config.parts
-        if len(given) < self.least_parts:
-            raise InvalidInput(
-                f"{self.name} has {len(given)} parts; it takes at least {self.least_parts}",
-                field="parts",
-            )
+        if not given:
+            raise InvalidInput(f"{self.name} has no parts; give at least one", field="parts")
         for part in given:
             self._check_part(part)
         self.parts = [make_model(part.model, part.settings) for part in given]

@@ -29,6 +29,10 @@ class HybridCascadeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         require(self, "candidates", 1)
+        if len(self.parts) != 2:
+            raise InvalidInput(
+                f"hybrid_cascade has {len(self.parts)} parts; it takes two", field="parts"
+            )
 
 
 class HybridCascade(Hybrid):

@@ -1,5 +1,6 @@
 """Blend of rating models, weights learned from predictions of ratings left out."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -14,7 +15,7 @@ from nearline.models.base import Mask, Model, Ranking, RatingModel, Space
 from nearline.models.dense_scores import rank_dense
 from nearline.models.factor_model import Arrays
 from nearline.models.hybrid import Part, part_arrays, restore_parts, settled
-from nearline.models.registry import make_model, model_class
+from nearline.models.registry import make_model
 from nearline.models.settings import require
 from nearline.progress import Progress, no_progress
 
@@ -76,14 +77,7 @@ class HybridRatings(RatingModel):
 
     def __init__(self, config: Struct | None = None) -> None:
         super().__init__(config)
-        for part in self.config.parts:
-            if not issubclass(model_class(part.model), RatingModel):
-                raise InvalidInput(
-                    f"{part.model!r} predicts no ratings; hybrid_ratings takes models that do "
-                    "(als, svdpp, bpmf and others), hybrid_weighted takes it",
-                    field="parts",
-                )
-        self.parts: list[Model] = self._fresh()
+        self.parts = self._fresh()
         self._mean = 0.0
         self._bounds = (0.0, 0.0)
 
@@ -124,7 +118,7 @@ class HybridRatings(RatingModel):
 
     def predict(self, users: IntArray, items: IntArray) -> FloatArray:
         """Blend of the clipped predictions of the parts, float32 [n], clipped itself."""
-        predictions = np.stack([_predict(part, users, items) for part in self.parts], axis=1)
+        predictions = np.stack([part.predict(users, items) for part in self.parts], axis=1)
         blend = self._mean + (predictions - self._mean) @ self._weights()
         return np.clip(blend, *self._bounds).astype(np.float32)
 
@@ -181,13 +175,14 @@ class HybridRatings(RatingModel):
         model = cls(config)
         if "mean_and_bounds" not in arrays:
             raise Damaged("the array 'mean_and_bounds' of hybrid_ratings is missing; fit again")
-        model.parts = restore_parts(config.parts, arrays)
+        model.parts = _rating_models(restore_parts(config.parts, arrays))
         model._mean, *bounds = arrays["mean_and_bounds"].tolist()
         model._bounds = (bounds[0], bounds[1])
         return model
 
-    def _fresh(self) -> list[Model]:
-        return [make_model(part.model, part.settings) for part in self.config.parts]
+    def _fresh(self) -> list[RatingModel]:
+        parts = (make_model(part.model, part.settings) for part in self.config.parts)
+        return _rating_models(parts)
 
     def _weights(self) -> NDArray[np.float64]:
         return np.array([part.weight for part in self.config.parts], dtype=np.float64)
@@ -203,7 +198,7 @@ class HybridRatings(RatingModel):
             rest = data.take(~left_out)
             for place, part in enumerate(self._fresh()):
                 part.fit(rest, seed=seed)
-                predictions[left_out, place] = _predict(part, users[left_out], items[left_out])
+                predictions[left_out, place] = part.predict(users[left_out], items[left_out])
         weights, _ = nnls(
             predictions - self._mean, data.histories.weights.astype(np.float64) - self._mean
         )
@@ -214,7 +209,14 @@ class HybridRatings(RatingModel):
         self.config = replace(self.config, parts=tuple(learned))
 
 
-def _predict(part: Model, users: IntArray, items: IntArray) -> FloatArray:
-    if not isinstance(part, RatingModel):  # the constructor has refused all others
-        raise TypeError(part.name)
-    return part.predict(users, items)
+def _rating_models(parts: Iterable[Model]) -> list[RatingModel]:
+    found = []
+    for part in parts:
+        if not isinstance(part, RatingModel):
+            raise InvalidInput(
+                f"{part.name!r} predicts no ratings; hybrid_ratings takes models that do (als, "
+                "svdpp, bpmf and others), hybrid_weighted takes it",
+                field="parts",
+            )
+        found.append(part)
+    return found

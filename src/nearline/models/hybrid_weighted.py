@@ -123,18 +123,15 @@ class HybridWeighted(Hybrid):
 
     def _learn_weights(self, histories: Histories, validation: Histories) -> None:
         scores = [self._normalised(part, histories) for part in self.parts]
-        seen = (
-            np.repeat(np.arange(len(histories)), np.diff(histories.indptr)),
-            histories.items,
-        )
-        known = seen[1] >= 0
-        mask = (seen[0][known], seen[1][known])
+        known = histories.items >= 0
+        rows = np.repeat(np.arange(len(histories)), np.diff(histories.indptr))
+        seen = (rows[known], histories.items[known])
 
         def value(weights: NDArray[np.float64]) -> float:
             blend = np.zeros_like(scores[0])
             for weight, one in zip(weights, scores, strict=True):
                 blend += np.float32(weight) * one
-            blend[mask] = -np.inf
+            blend[seen] = -np.inf
             return mean_ndcg(top_k_rows(blend, K).items, validation)
 
         weights, best = self._weights(), value(self._weights())

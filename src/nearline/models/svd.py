@@ -131,7 +131,8 @@ class Svd(FactorModel):
     def _item_means(self, data: Dataset) -> Doubles:
         if self.config.centre != "item":
             return np.zeros(data.n_items)
-        items, left = data.histories.items, data.histories.weights - self.mean
+        items = data.histories.items
+        left = data.histories.weights.astype(np.float64) - self.mean
         counts = np.bincount(items, minlength=data.n_items)
         sums: Doubles = np.bincount(items, left, minlength=data.n_items).astype(np.float64)
         return sums / np.maximum(counts, 1)
@@ -144,7 +145,7 @@ class Svd(FactorModel):
         _, last = np.unique(key[::-1], return_index=True)
         newest = len(key) - 1 - last
         rows, items = rows[newest], histories.items[newest]
-        values = histories.weights[newest] - self.mean - self.item_biases[items]
+        values = histories.weights[newest].astype(np.float64) - self.mean - self.item_biases[items]
         biases = np.zeros(n)
         if self.config.centre == "user":
             counts = np.bincount(rows, minlength=n)

@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+from tests.models.synthetic import N_ITEMS, shop
+
+from nearline.data.dataset import Histories
+from nearline.errors import InvalidInput
+from nearline.models.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, Part
+from nearline.models.hybrid_switching import HybridSwitching, HybridSwitchingConfig
+
+DATA, _ = shop()
+PARTS = (Part(model="popularity"), GRAPH_BY_WORDS, GRAPH_BY_EVENTS)
+
+
+def test_the_length_of_the_history_decides() -> None:
+    model = HybridSwitching(HybridSwitchingConfig(parts=PARTS, at_least=(0, 1, 3))).fit(DATA)
+    # Unknown items do not count: the fourth history has one that is known.
+    rows = [[], [4], [4, 8, 12], [-1, 4, N_ITEMS + 5, -1]]
+    histories, turns = Histories.from_rows(rows), [0, 1, 2, 1]
+    lists = model.recommend_from(histories, 5)
+    scores = model.score_many(histories)
+    for at, turn in enumerate(turns):
+        own = histories.select(np.array([at]))
+        expected = model.parts[turn].recommend_from(own, 5)
+        assert np.array_equal(lists.items[at], expected.items[0])
+        assert np.array_equal(scores[at], model.parts[turn].score_many(own)[0])
+        item = int(lists.items[at, 0])
+        assert model.explain(own, item) == model.parts[turn].explain(own, item)
+    with pytest.raises(InvalidInput, match="takes one"):
+        model.explain(histories, 0)
+
+
+@pytest.mark.parametrize("at_least", [(0, 1), (1, 2, 3), (0, 5, 5), (0, 5, 2), ()])
+def test_bounds_that_make_no_sense_are_refused(at_least: tuple[int, ...]) -> None:
+    with pytest.raises(InvalidInput, match="at_least is"):
+        HybridSwitchingConfig(parts=PARTS, at_least=at_least)
