@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
 from nearline.data import Histories
 from nearline.errors import InvalidInput, UnknownItem, UnknownUser
 from nearline.models.base import Model
-from nearline.progress import Progress, no_progress
 from nearline.rules import PERSONAL_FLOOR, Line, allowed_items, fallback_lines, fill
 from nearline.schema import (
     Answer,
@@ -33,8 +30,6 @@ from nearline.state import State
 
 MAX_REASONS = 3
 MAX_LIST = 10_000
-# Users scored at once by recommend_many: bounds its memory whatever the number of users.
-BATCH_USERS = 4_096
 
 
 @dataclass(frozen=True)
@@ -136,68 +131,6 @@ def explain(user_id: str, item_id: str, view: View) -> Explanation:
     return Explanation(
         user_id=user_id, item_id=item_id, score=line.score, tier=line.tier, parts=parts
     )
-
-
-def recommend_many(
-    histories: Histories,
-    k: int,
-    view: View,
-    *,
-    exclude_seen: bool = True,
-    progress: Progress = no_progress,
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Item indices and scores [n_users, k] for many histories; -1 pads where items run out.
-
-    The same lists as `answer` gives one by one, in blocks of users that bound the scratch memory.
-    """
-    check_k(k)
-    items = np.full((len(histories), k), -1, dtype=np.int32)
-    scores = np.zeros((len(histories), k))
-    for start in range(0, len(histories), BATCH_USERS):
-        rows = np.arange(start, min(start + BATCH_USERS, len(histories)))
-        block = _recommend_block(histories.select(rows), k, view, exclude_seen)
-        items[rows], scores[rows] = block
-        progress(int(rows[-1]) + 1, len(histories), "users")
-    return items, scores
-
-
-def columns(
-    user_ids: list[str], items: NDArray[np.int32], scores: NDArray[np.float64], view: View
-) -> dict[str, pa.Array]:
-    """Turn what `recommend_many` found into the columns of a frame, one row an item."""
-    users, ranks = np.nonzero(items >= 0)
-    return {
-        "user_id": pa.array(user_ids, type=pa.string()).take(pa.array(users)),
-        "item_id": pa.array(view.state.items.ids_of(items[users, ranks]), type=pa.string()),
-        "score": pa.array(scores[users, ranks]),
-        "rank": pa.array(ranks + 1),
-    }
-
-
-def _recommend_block(
-    histories: Histories, k: int, view: View, exclude_seen: bool
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    state = view.state
-    everything = allowed_items(state)
-    known = everything[: view.model.n_items]
-    found = view.model.recommend_from(histories, k, exclude_seen=exclude_seen, allowed=known)
-    items, scores = found.items.copy(), found.scores.astype(np.float64)
-    weak = scores <= PERSONAL_FLOOR
-    items[weak], scores[weak] = -1, 0.0
-    for user in np.flatnonzero(items[:, -1] < 0).tolist():
-        kept = items[user] >= 0
-        pairs = zip(items[user][kept].tolist(), scores[user][kept].tolist(), strict=True)
-        personal = [Line(item, score, "personal") for item, score in pairs]
-        row = slice(histories.indptr[user], histories.indptr[user + 1])
-        out = histories.items[row]
-        if not exclude_seen:
-            out = out[histories.weights[row] < 0]
-        allowed = everything.copy()
-        allowed[out] = False
-        lines = fill(personal, k, allowed, state, now=view.now)
-        items[user, : len(lines)] = [line.item for line in lines]
-        scores[user, : len(lines)] = [line.score for line in lines]
-    return items, scores
 
 
 def _history_of(request: RecommendationRequest, view: View) -> tuple[Histories, str]:

@@ -148,6 +148,11 @@ class State:
         with self.lock:
             return self._histories.rows(self.users.indices_of(user_ids))
 
+    def user_ids(self) -> list[str]:
+        """Ids of all users with a history, a copy."""
+        with self.lock:
+            return [user_id for user_id in self.users.table() if user_id]
+
     def copy(self) -> StateCopy:
         """Copy everything at one moment; the lock is held for the time of the copying alone."""
         with self.lock:
