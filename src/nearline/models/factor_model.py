@@ -3,7 +3,7 @@
     r^_ui = mean + b_u + b_i + x_u . y_i
 
 An algorithm brings the item side (b_i, y_i) and the fold-in that makes (x_u, b_u) of any history.
-Nothing of a user is kept: users of the fit are folded in from their ratings like everybody else,
+No factors of users are kept: users of the fit are folded in from their ratings like everybody else,
 so that a new rating counts at once and a snapshot holds no personal data.
 """
 
