@@ -1,0 +1,89 @@
+"""What the site learns from the code: a page for every algorithm, every model and its settings.
+
+A new algorithm is one new file: neither its class nor its page in `docs/models/`, where it has one,
+need be listed anywhere.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from griffe import Docstring, DocstringSectionAttributes
+
+from nearline.models.registry import discover
+
+DOCS = Path(__file__).parent
+MARK = "<!-- every model -->"
+
+
+def on_config(config: Any) -> None:
+    """Put the pages of `docs/models/` into the navigation."""
+    pages = [path.relative_to(DOCS).as_posix() for path in sorted(DOCS.glob("models/*.md"))]
+    if pages:
+        config.nav.insert(-1, {"Algorithms": pages})
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Replace the mark by all models, their classes and settings."""
+    return markdown.replace(MARK, models_page()) if MARK in markdown else markdown
+
+
+def models_page() -> str:
+    """Write the table of the models, then each class and what it can be told."""
+    models = discover()
+    lines = ["| name | class | page |", "|---|---|---|"]
+    lines += [f"| `{name}` | `{kind.__name__}` | {_page(name)} |" for name, kind in models.items()]
+    shown: set[type] = set()
+    for kind in models.values():
+        lines += ["", f"::: {kind.__module__}.{kind.__name__}", ""]
+        for struct in structs(kind.config_type):
+            if struct not in shown:
+                lines += [f"### {struct.__name__}", "", *settings_table(struct), ""]
+                shown.add(struct)
+    return "\n".join(lines)
+
+
+def settings_table(struct: type[msgspec.Struct]) -> list[str]:
+    """Write field, default and meaning, the meaning from the docstring."""
+    meanings = meanings_of(struct)
+    rows = ["| setting | default | means |", "|---|---|---|"]
+    for field in msgspec.structs.fields(struct):
+        text = meanings[field.name].replace("|", "\\|")
+        rows.append(f"| `{field.name}` | {default_of(field)} | {text} |")
+    return rows if len(rows) > 2 else ["No settings."]
+
+
+def meanings_of(struct: type[msgspec.Struct]) -> dict[str, str]:
+    """Read what the docstring says of each attribute, in one line."""
+    found: dict[str, str] = {}
+    for section in Docstring(struct.__doc__ or "").parse("numpy", warnings=False):
+        if isinstance(section, DocstringSectionAttributes):
+            for attribute in section.value:
+                for name in attribute.name.split(","):
+                    found[name.strip()] = " ".join(attribute.description.split())
+    return found
+
+
+def default_of(field: msgspec.structs.FieldInfo) -> str:
+    """Show a default as a cell of the table; a struct has a table of its own."""
+    if field.default_factory is not msgspec.NODEFAULT:
+        return f"`{field.default_factory()!r}`"
+    if isinstance(field.default, msgspec.Struct):
+        return f"[{type(field.default).__name__}](#{type(field.default).__name__.lower()})"
+    return f"`{field.default!r}`"
+
+
+def structs(kind: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
+    """Yield a struct and those that its fields hold by default."""
+    yield kind
+    for field in msgspec.structs.fields(kind):
+        if isinstance(field.default, msgspec.Struct):
+            yield from structs(type(field.default))
+
+
+def _page(name: str) -> str:
+    path = f"models/{name}.md"
+    if name == "item_graph":
+        path = "item-graph.md"
+    return f"[{name}](../{path})" if (DOCS / path).is_file() else ""
