@@ -408,7 +408,7 @@ def test_any_model_may_serve(store: Path) -> None:
 
 
 def test_unknown_models_and_settings_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="no model 'oracle'; known are .*item_graph"):
+    with pytest.raises(InvalidInput, match=r"no model 'oracle'; known are .*item_graph"):
         nl.Recommender(config=nl.Config(model="oracle")).fit(shop())
     with pytest.raises(InvalidInput, match="colour"):
         nl.Recommender(config=nl.Config(settings={"colour": "red"})).fit(shop())

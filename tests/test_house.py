@@ -85,8 +85,12 @@ def test_optional_packages_only_in_adapters() -> None:
             assert not found, f"{path.relative_to(ROOT)} imports {sorted(found)}"
 
 
+# Leaves that nothing has to list: a new algorithm is one new file (and a kernel, if it needs one).
+UNLISTED = {"models", "kernels"}
+
+
 def test_every_file_stands_in_the_architecture() -> None:
     for path in FILES:
-        if path.name != "__init__.py":
+        if path.name != "__init__.py" and room_of(path) not in UNLISTED:
             name = path.relative_to(SOURCE).as_posix()
             assert name in ARCHITECTURE, f"docs/architecture.md does not lead to {name}"

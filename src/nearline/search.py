@@ -1,24 +1,25 @@
 """Search over a model's declared space with Optuna: seeded, pruned, resumable.
 
 The tree-structured Parzen estimator (Bergstra et al., "Algorithms for hyper-parameter
-optimization", NeurIPS 2011) proposes settings; each is fitted on the training part and judged by
-NDCG@10 on the validation part, in growing shares of its users, so that a poor one is given up early
+optimization", NeurIPS 2011) proposes settings; each is fitted on the training part and judged on the
+validation part, in growing shares of its users, so that a poor one is given up early
 (median stopping, Golovin et al., "Google Vizier", KDD 2017, section 3.2).
 """
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from nearline.data import Dataset, Histories
+from nearline.data import Dataset, Histories, Split
 from nearline.errors import InvalidInput, MissingExtra
 from nearline.evaluation import judge, ndcg
-from nearline.models.base import Model, Range
+from nearline.models.base import Model, Range, RatingModel
 from nearline.models.registry import convert_settings
 from nearline.progress import Progress, no_progress
 
@@ -26,6 +27,51 @@ K = 10
 SHARES = (0.25, 0.5, 1.0)
 # Trials that are never given up: the median needs some to compare with.
 STARTUP_TRIALS = 5
+
+Users = NDArray[np.int64]
+
+
+# How good a fitted model is for some users, given their targets: more is better.
+Score = Callable[[Model, Histories, Users], float]
+
+
+def list_score(model: Model, targets: Histories, users: Users) -> float:
+    """NDCG@10 of the lists of `users`; row u of `targets` belongs to the u-th of them."""
+    lists = model.recommend(users.astype(np.int32), K)
+    return float(ndcg(judge(lists.items, targets, K)).mean())
+
+
+def rating_score(model: Model, targets: Histories, users: Users) -> float:
+    """Root mean squared error of predicted ratings, negative: the weights of `targets` are those.
+
+    Raises
+    ------
+    InvalidInput
+        `model` predicts no ratings.
+    """
+    if not isinstance(model, RatingModel):
+        raise InvalidInput(f"model {model.name!r} predicts no ratings; search by its lists")
+    pairs = np.repeat(users, np.diff(targets.indptr)).astype(np.int32)
+    errors = model.predict(pairs, targets.items) - targets.weights
+    return -float(np.sqrt(np.mean(errors.astype(np.float64) ** 2)))
+
+
+def tuner(
+    carve: Callable[[Dataset], Split], *, trials: int, seed: int, score: Score = list_score
+) -> Callable[[Model, Dataset], msgspec.Struct]:
+    """Make a function that searches settings of a model on a part that `carve` takes from its data.
+
+    A model that declares no space keeps its settings.
+    """
+
+    def tune(model: Model, data: Dataset) -> msgspec.Struct:
+        if not model.space:
+            settings: msgspec.Struct = model.config
+            return settings
+        inner = carve(data)
+        return search(model, inner.train, inner.test, trials=trials, seed=seed, score=score)
+
+    return tune
 
 
 def search(
@@ -35,10 +81,11 @@ def search(
     *,
     trials: int,
     seed: int,
+    score: Score = list_score,
     journal: Path | None = None,
     progress: Progress = no_progress,
 ) -> msgspec.Struct:
-    """Find settings of the class of `model` with a high NDCG@10 on `validation`.
+    """Find settings of the class of `model` with a high score on `validation`.
 
     Parameters
     ----------
@@ -48,6 +95,8 @@ def search(
         Row u holds the targets of user u; it is never trained on.
     trials : int
         Settings tried in all, those found in `journal` included.
+    score : callable
+        What is to be high: `list_score` (NDCG@10) or `rating_score`.
     journal : Path or None
         File that keeps the trials: a search that was cut off goes on from there.
 
@@ -68,7 +117,7 @@ def search(
         pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
         storage=_storage(optuna, journal),
         # Trials on other data say nothing about this.
-        study_name=f"{model.name}-{data.n_interactions}-{seed}",
+        study_name=f"{model.name}-{data.n_interactions}-{seed}-{score.__name__}",
         load_if_exists=True,
     )
     if not study.trials:
@@ -81,8 +130,7 @@ def search(
         value = 0.0
         for step, share in enumerate(SHARES):
             some = users[: max(1, int(len(users) * share))]
-            lists = fitted.recommend(some.astype(np.int32), K)
-            value = float(ndcg(judge(lists.items, validation.select(some), K)).mean())
+            value = score(fitted, validation.select(some), some)
             trial.report(value, step)
             if trial.should_prune():
                 raise optuna.TrialPruned
@@ -114,7 +162,7 @@ def _storage(optuna: Any, journal: Path | None) -> Any:
         return optuna.storages.JournalStorage(backend)
 
 
-def _users(validation: Histories, seed: int) -> np.ndarray:
+def _users(validation: Histories, seed: int) -> Users:
     """Users with a target, in random order: every share of them is like the whole."""
     users = np.flatnonzero(np.diff(validation.indptr) > 0)
     return np.random.default_rng(seed).permutation(users)

@@ -15,6 +15,7 @@ from nearline.cli.demo import demo
 from nearline.cli.doctor import doctor
 from nearline.cli.evaluate import evaluate
 from nearline.cli.learn import import_, train
+from nearline.cli.models import models
 from nearline.cli.options import example
 from nearline.cli.output import printable
 from nearline.cli.serve import serve
@@ -60,5 +61,8 @@ def main() -> None:
     """
 
 
-for _command in (demo, import_, train, evaluate, recommend, similar, explain, serve, doctor):
+for _command in (
+    *(demo, import_, models, train, evaluate),
+    *(recommend, similar, explain, serve, doctor),
+):
     main.add_command(_command)

@@ -1,7 +1,7 @@
 """Commands that put data into a store and train on it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,7 @@ from nearline.cli.options import (
     json_option,
     open_store,
     seed_option,
+    set_option,
     store_option,
 )
 from nearline.cli.output import printable, progress_bars, write_json, write_table
@@ -78,24 +79,52 @@ def import_(
     )
 
 
-@click.command(epilog=example("nearline train --store shop/ --seed 7"))
+@click.command(
+    epilog=example(
+        "nearline train --store shop/ --seed 7",
+        "nearline train --store shop/ --model ease --set l2=500 --search 20",
+    )
+)
 @store_option
+@click.option(
+    "--model",
+    default="item_graph",
+    show_default=True,
+    metavar="NAME",
+    help="What to train: `nearline models` lists them, `nearline models NAME` the settings of one.",
+)
+@set_option
+@click.option(
+    "--search",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Settings to try on validation data, those given first. One that was cut off goes on. The "
+    "item graph has a search of its own beside it.",
+)
 @seed_option
 @json_option
-def train(store: Path, seed: int, as_json: bool) -> None:
+def train(
+    store: Path, model: str, settings: dict[str, Any], search: int, seed: int, as_json: bool
+) -> None:
     """Train on everything in the store and let the result serve.
 
     The last interaction of each user chooses the settings and is trained on afterwards.
     """
-    with open_store(store) as engine, progress_bars() as progress:
+    from nearline.config import Config
+
+    config = Config(model=model, settings=settings, search=search)
+    config.new_model()  # a wrong name is told before the store is opened
+    with open_store(store, config) as engine, progress_bars() as progress:
         engine.fit(seed=seed, progress=progress)
-        model, metrics, offset = engine.model_id, engine.metrics, engine.offset
+        model_id, metrics, offset = engine.model_id, engine.metrics, engine.offset
         users, items = engine.n_users, engine.n_items
     if as_json:
         write_json(
             {
                 "store": str(store),
-                "model": model,
+                "model": model_id,
                 "offset": offset,
                 "users": users,
                 "items": items,
@@ -103,7 +132,7 @@ def train(store: Path, seed: int, as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"Model {model} serves: {users:,} users, {items:,} items, {offset:,} records.")
+    click.echo(f"Model {model_id} serves: {users:,} users, {items:,} items, {offset:,} records.")
     rows = [[name.removeprefix("validation_"), f"{value:.4f}"] for name, value in metrics.items()]
     write_table([["on the validation part", "mean"], *rows], numbers=[1])
 

@@ -1,15 +1,17 @@
 """Options that several commands share, and opening the store that one of them names."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nearline.errors import DataNotFound
 
 if TYPE_CHECKING:
+    from nearline.config import Config
     from nearline.engine import Recommender
 
 MAX_K = 1_000  # as nearline.schema.MAX_K, which is not imported for the sake of a quick --help
@@ -68,8 +70,39 @@ column_option = click.option(
 )
 
 
+def _settings(_ctx: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> object:
+    """Turn ``part.name=value`` into nested settings; a value that is no JSON is a text."""
+    settings: dict[str, Any] = {}
+    for pair in given:
+        name, equals, text = pair.partition("=")
+        *parts, last = name.split(".")
+        if not (equals and all((*parts, last))):
+            raise click.BadParameter(f"{pair!r} is not NAME=VALUE; write for example factors=64")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        at = settings
+        for part in parts:
+            at = at.setdefault(part, {})
+            if not isinstance(at, dict):
+                raise click.BadParameter(f"{pair!r}: {part} was set to {at!r} before")
+        at[last] = value
+    return settings
+
+
+set_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    callback=_settings,
+    metavar="NAME=VALUE",
+    help="A setting of the model, its name dotted where it is nested. Can be given several times.",
+)
+
+
 @contextmanager
-def open_store(folder: Path) -> "Iterator[Recommender]":
+def open_store(folder: Path, config: "Config | None" = None) -> "Iterator[Recommender]":
     """Open a store that exists; close it at the end.
 
     Raises
@@ -86,5 +119,5 @@ def open_store(folder: Path) -> "Iterator[Recommender]":
         raise DataNotFound(
             f"there is no store at {folder}; make one: nearline import --store {folder} FILE"
         )
-    with Recommender.load(folder) as engine:
+    with Recommender.load(folder, config=config) as engine:
         yield engine

@@ -21,7 +21,7 @@ from nearline.encoders.tfidf import TfIdfConfig
 from nearline.errors import Damaged, InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
-from nearline.models.base import Model, ModelPart, Ranking
+from nearline.models.base import Model, ModelPart, Range, Ranking, Space
 from nearline.models.graph_store import GraphStore
 from nearline.models.item_graph_config import ItemGraphConfig
 from nearline.models.item_graph_relations import (
@@ -33,7 +33,7 @@ from nearline.models.item_graph_relations import (
     relation_config,
     weights_and_half_lives,
 )
-from nearline.models.item_graph_search import choose
+from nearline.models.item_graph_search import KNOBS, choose
 from nearline.progress import Progress, no_progress
 
 Arrays = dict[str, NDArray[Any]]
@@ -54,6 +54,9 @@ class ItemGraph(Model):
 
     name: ClassVar[str] = "item_graph"
     config_type: ClassVar[type[ItemGraphConfig]] = ItemGraphConfig
+    space: ClassVar[Space] = {
+        f"{knob.part}.{knob.field}": Range(knob.low, knob.high, log=knob.scale) for knob in KNOBS
+    }
 
     def __init__(self, config: ItemGraphConfig | None = None) -> None:
         super().__init__(config)

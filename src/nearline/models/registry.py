@@ -2,7 +2,7 @@
 
 import inspect
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -65,7 +65,26 @@ def convert_settings(kind: type[Model], settings: Mapping[str, Any]) -> msgspec.
     try:
         return msgspec.convert(dict(settings), kind.config_type)
     except msgspec.ValidationError as error:
-        raise InvalidInput(f"settings of {kind.name}: {error}", field="settings") from None
+        known = ", ".join(f"{name}={value!r}" for name, value in settings_of(kind).items())
+        raise InvalidInput(
+            f"settings of {kind.name}: {error}. Its settings and their defaults are: "
+            f"{known or 'none'}",
+            field="settings",
+        ) from None
+
+
+def settings_of(kind: type[Model]) -> dict[str, Any]:
+    """Dotted name of every setting of a model class to its default, a JSON value."""
+    return dict(_flat(kind.config_type(), ""))
+
+
+def _flat(settings: msgspec.Struct, prefix: str) -> Iterator[tuple[str, Any]]:
+    for field in settings.__struct_fields__:
+        value = getattr(settings, field)
+        if isinstance(value, msgspec.Struct):
+            yield from _flat(value, f"{prefix}{field}.")
+        else:
+            yield prefix + field, msgspec.to_builtins(value)
 
 
 def _classes(module: str) -> list[type[Model]]:
