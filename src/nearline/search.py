@@ -1,9 +1,9 @@
 """Search over a model's declared space with Optuna: seeded, pruned, resumable.
 
 The tree-structured Parzen estimator (Bergstra et al., "Algorithms for hyper-parameter
-optimization", NeurIPS 2011) proposes settings; each is fitted on the training part and judged on the
-validation part, in growing shares of its users, so that a poor one is given up early
-(median stopping, Golovin et al., "Google Vizier", KDD 2017, section 3.2).
+optimization", NeurIPS 2011) proposes settings; each is fitted on the training part and judged on
+the validation part, in growing shares of its users, so that a poor one is given up early (median
+stopping, Golovin et al., "Google Vizier", KDD 2017, section 3.2).
 """
 
 import logging

@@ -18,7 +18,7 @@ from nearline.data import (
     histories_for,
     leave_one_out,
 )
-from nearline.errors import NotTrained
+from nearline.errors import InvalidInput, NotTrained
 from nearline.evaluation import evaluate
 from nearline.log import Log
 from nearline.models.base import Model
@@ -51,9 +51,13 @@ def train(
 
     Raises
     ------
+    InvalidInput
+        The model is one of ratings, or has no such setting.
     NotTrained
         The log holds no event.
     """
+    model = config.new_model()
+    _check_serves(model)
     stop, erasures = log.end, log.erasures
     data = dataset_from_log(log, stop, config.state.weight, item_ids=item_ids)
     if data.n_interactions == 0:
@@ -66,7 +70,6 @@ def train(
             data,
             histories_for(data.item_ids, validation, data.user_ids, config.state.weight),
         )
-    model = config.new_model()
     if config.search and len(truth.items):
         found = search(
             model,
@@ -97,6 +100,15 @@ def train(
         data_until=float(data.histories.times.max()),
     )
     return Snapshot(manifest, arrays, data.item_ids)
+
+
+def _check_serves(model: Model) -> None:
+    if model.needs_ratings:
+        raise InvalidInput(
+            f"model {model.name!r} learns ratings, and a store keeps weights of events: it cannot "
+            "serve; measure it with `nearline compare --ratings`, or fit it from nearline.models",
+            field="model",
+        )
 
 
 def _metrics(model: Model, seen: Dataset, truth: Histories, seed: int) -> dict[str, float]:

@@ -6,6 +6,7 @@ training part of `leave_one_out` gives the validation interactions of the strict
 A fraction is the share that goes to the test part.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,19 @@ def random_split(data: Dataset, fraction: float, rng: np.random.Generator) -> Sp
     test = np.zeros(data.n_interactions, dtype=np.bool_)
     test[rng.permutation(len(test))[: round(fraction * len(test))]] = True
     return hold_out(data, test)
+
+
+def random_folds(data: Dataset, folds: int, rng: np.random.Generator) -> Iterator[Split]:
+    """Divide the interactions at random into `folds` parts; each is the test part once."""
+    if not 2 <= folds <= data.n_interactions:
+        raise InvalidInput(
+            f"folds is {folds}; it must be at least 2 and at most the number of interactions, "
+            f"{data.n_interactions}",
+            field="folds",
+        )
+    fold = rng.permutation(data.n_interactions) % folds
+    for number in range(folds):
+        yield hold_out(data, fold == number)
 
 
 def stratified_split(data: Dataset, fraction: float, rng: np.random.Generator) -> Split:
