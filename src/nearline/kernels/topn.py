@@ -1,0 +1,234 @@
+"""Batch top-k by inner products: blocks of queries times tiles of items, selected as they are made.
+
+A block of scores stays in the second-level cache from the matrix product until the k best of it
+are kept, so that memory does not grow with the number of queries times items. Items stand by
+falling norm: once ``|q| |y|`` is below the k-th best product, no later item can be listed (the
+length-based bound of Teflioudi, Gemulla, Mykytiuk, SIGMOD 2015), and the block is done.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from nearline.kernels.chunks import map_chunks
+from nearline.kernels.topk import Best, best_first, offer
+
+Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+# Queries and items of one product: 512 KiB of scores.
+QUERIES, TILE = 128, 1024
+# Scores looked at together: most groups hold none that is among the best.
+GROUP = 64
+# Products in single precision may exceed the product of the norms by this share.
+SLACK = 1e-4
+
+
+class Catalogue(NamedTuple):
+    """Items by falling norm, made by `by_norm`.
+
+    Attributes
+    ----------
+    rows : float32 [m, f]
+    items : int32 [m]
+        Index of the item of each row.
+    norms : float64 [m]
+    places : int32 [number of all items]
+        Row of each item; -1 where it has none.
+    """
+
+    rows: Floats
+    items: Ints
+    norms: Doubles
+    places: Ints
+
+
+class Seen(NamedTuple):
+    """Items not to list: those of query q are ``items[indptr[q]:indptr[q + 1]]``.
+
+    Repeats and indices of no item are allowed: int64 [n + 1] and int32 [m].
+    """
+
+    indptr: Longs
+    items: Ints
+
+
+class _Heaps(NamedTuple):
+    """The best so far of each query of a block: [queries, k], [queries, k] and [queries]."""
+
+    scores: Doubles
+    items: Ints
+    sizes: Longs
+
+
+def by_norm(items: Floats) -> Catalogue:
+    """Prepare items, float32 [m, f], to be searched; O(m (f + log m))."""
+    norms = np.sqrt(np.einsum("nf,nf->n", items, items, dtype=np.float64))
+    order = np.argsort(-norms, kind="stable").astype(np.int32)
+    return _catalogue(items[order], order, norms[order], len(items))
+
+
+@njit(nogil=True, cache=True)
+def _mask(scores: Floats, first: int, places: Ints, seen: Seen, query: int) -> None:
+    """Set the scores of seen items to -inf; rows are queries from `query`, columns from `first`."""
+    for row in range(len(scores)):
+        for at in range(seen.indptr[query + row], seen.indptr[query + row + 1]):
+            item = seen.items[at]
+            if 0 <= item < len(places):
+                column = places[item] - first
+                if 0 <= column < scores.shape[1]:
+                    scores[row, column] = -np.inf
+
+
+@njit(nogil=True, cache=True)
+def _any_reaches(scores: Floats, bound: float) -> bool:
+    least = np.float32(bound)
+    found = False
+    for at in range(len(scores)):
+        found |= scores[at] >= least
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _select(scores: Floats, items: Ints, least: float, heaps: _Heaps) -> None:
+    """Offer a tile of scores of at least `least`, one column each of `items`, to the heaps."""
+    k = heaps.scores.shape[1]
+    for row in range(len(scores)):
+        kept_scores, kept_items, size = heaps.scores[row], heaps.items[row], heaps.sizes[row]
+        bound = kept_scores[0] if size == k else least
+        for start in range(0, len(items), GROUP):
+            # A slice: the compiler makes vector code of a loop that starts at 0.
+            some = scores[row, start : start + GROUP]
+            if not _any_reaches(some, bound):
+                continue
+            for at in range(len(some)):
+                if some[at] >= bound:
+                    size = offer(kept_scores, kept_items, size, some[at], items[start + at])
+                    bound = kept_scores[0] if size == k else least
+        heaps.sizes[row] = size
+
+
+@njit(nogil=True, cache=True)
+def _all_done(heaps: _Heaps, largest: Doubles, least: float) -> bool:
+    """Whether products of at most `largest` [queries] can no longer be listed."""
+    k = heaps.scores.shape[1]
+    for row in range(len(largest)):
+        bound = heaps.scores[row, 0] if heaps.sizes[row] == k else least
+        if not largest[row] < bound:
+            return False
+    return True
+
+
+@njit(nogil=True, cache=True)
+def _write(
+    queries: Floats, catalogue: Catalogue, heaps: _Heaps, out_items: Ints, out_scores: Floats
+) -> None:
+    """Write the lists by products in double precision, which no shape of a block changes."""
+    k = heaps.scores.shape[1]
+    scores, items = np.empty(k), np.empty(k, dtype=np.int32)
+    for row in range(len(out_items)):
+        size = 0
+        for at in range(heaps.sizes[row]):
+            item = heaps.items[row, at]
+            place, total = catalogue.places[item], 0.0
+            for j in range(queries.shape[1]):
+                total += np.float64(queries[row, j]) * np.float64(catalogue.rows[place, j])
+            # Rounded first: equal scores must look equal.
+            size = offer(scores, items, size, np.float64(np.float32(total)), item)
+        best_first(scores, items, size)
+        for rank in range(size):
+            out_items[row, rank] = items[rank]
+            out_scores[row, rank] = scores[rank]
+
+
+def top_products(
+    queries: Floats,
+    catalogue: Catalogue,
+    k: int,
+    *,
+    seen: Seen | None = None,
+    allowed: NDArray[np.bool_] | None = None,
+    above: float = -np.inf,
+    threads: int | None = None,
+) -> Best:
+    """Items with the largest inner product with each query, best first; ties by lower index.
+
+    Parameters
+    ----------
+    queries : float32 [n, f]
+    k : int
+        Length of the lists, at least 1; rows are filled up with -1 where fewer qualify.
+    seen : Seen or None
+        Items left out, by query.
+    allowed : bool [any length] or None
+        Only items where it is true; items past its end are not allowed.
+    above : float
+        Only products greater than this are listed.
+
+    Notes
+    -----
+    O(n m f) time at most; beside the answer, 512 KiB and the lists of 128 queries a thread.
+    """
+    if k < 1:
+        raise ValueError(f"k is {k}; it must be at least 1")
+    n = len(queries)
+    best = Best(np.full((n, k), -1, dtype=np.int32), np.zeros((n, k), dtype=np.float32))
+    if allowed is not None:
+        catalogue = _only(catalogue, allowed)
+    width = min(k, len(catalogue.items))
+    if n == 0 or width == 0:
+        return best
+    least = float(np.nextafter(np.float32(above), np.float32(np.inf)))
+
+    def block(first: int, last: int) -> None:
+        for at in range(first, last, QUERIES):
+            end = min(at + QUERIES, last)
+            heaps = _search(queries[at:end], catalogue, width, least, seen, at)
+            _write(queries[at:end], catalogue, heaps, best.items[at:end], best.scores[at:end])
+
+    if n <= QUERIES:
+        block(0, n)
+        return best
+    # Each thread calls BLAS for itself.
+    with threadpool_limits(limits=1, user_api="blas"):
+        map_chunks(block, n, least=QUERIES, threads=threads)
+    return best
+
+
+def _search(
+    queries: Floats, catalogue: Catalogue, k: int, least: float, seen: Seen | None, query: int
+) -> _Heaps:
+    n = len(queries)
+    heaps = _Heaps(np.empty((n, k)), np.empty((n, k), dtype=np.int32), np.zeros(n, dtype=np.int64))
+    reach = np.linalg.norm(queries.astype(np.float64), axis=1) * (1 + SLACK)
+    for first in range(0, len(catalogue.items), TILE):
+        if _all_done(heaps, reach * catalogue.norms[first], least):
+            break
+        items = catalogue.items[first : first + TILE]
+        scores = queries @ catalogue.rows[first : first + TILE].T
+        if seen is not None:
+            _mask(scores, first, catalogue.places, seen, query)
+        _select(scores, items, least, heaps)
+    return heaps
+
+
+def _only(catalogue: Catalogue, allowed: NDArray[np.bool_]) -> Catalogue:
+    known = catalogue.items < len(allowed)
+    keep = np.flatnonzero(known)[allowed[catalogue.items[known]]]
+    return _catalogue(
+        catalogue.rows[keep],
+        catalogue.items[keep],
+        catalogue.norms[keep],
+        len(catalogue.places),
+    )
+
+
+def _catalogue(rows: Floats, items: Ints, norms: Doubles, n_items: int) -> Catalogue:
+    places = np.full(n_items, -1, dtype=np.int32)
+    places[items] = np.arange(len(items), dtype=np.int32)
+    return Catalogue(rows, items, norms, places)

@@ -1,0 +1,60 @@
+"""Histories as a weighted matrix of users and items, in rows of either."""
+
+import numpy as np
+from scipy import sparse
+
+from nearline.data.dataset import Histories
+from nearline.errors import InvalidInput
+from nearline.kernels.als import are_distinct
+from nearline.kernels.edges import Rows
+
+
+def pair_rows(histories: Histories, n_items: int) -> Rows:
+    """Sum the weights of each user and item; items that are unknown are left out.
+
+    Histories that hold no item twice are not copied.
+
+    Raises
+    ------
+    InvalidInput
+        A weight is not finite.
+    """
+    wrong = np.flatnonzero(~np.isfinite(histories.weights))
+    if len(wrong):
+        raise InvalidInput(
+            f"event {wrong[0]} has the weight {histories.weights[wrong[0]]}; weights must be "
+            "finite: drop or impute such events first",
+            field="weights",
+        )
+    rows = Rows(histories.indptr, histories.items, histories.weights)
+    if are_distinct(rows, n_items):
+        return rows
+    known = (rows.items >= 0) & (rows.items < n_items)
+    users = np.repeat(np.arange(len(histories), dtype=np.int32), np.diff(rows.indptr))
+    pairs = (users[known], rows.items[known])
+    shape = (len(histories), n_items)
+    return as_rows(sparse.coo_array((rows.weights[known], pairs), shape=shape).tocsr())
+
+
+def item_by_user(rows: Rows, n_items: int) -> "sparse.csr_array":
+    """Matrix [n_items, n_users] of rows of users."""
+    shape = (len(rows.indptr) - 1, n_items)
+    return sparse.csr_array((rows.weights, rows.items, rows.indptr), shape=shape).T.tocsr()
+
+
+def as_rows(matrix: "sparse.csr_array") -> Rows:
+    """View a matrix as rows; entries are copied only where they have another type."""
+    return Rows(
+        matrix.indptr.astype(np.int64),
+        matrix.indices.astype(np.int32, copy=False),
+        matrix.data.astype(np.float32, copy=False),
+    )
+
+
+def row_range(histories: Histories, first: int, last: int) -> Histories:
+    """Rows from `first` to before `last`, not copied."""
+    indptr = histories.indptr[first : last + 1]
+    part = slice(int(indptr[0]), int(indptr[-1]))
+    return Histories(
+        indptr - indptr[0], histories.items[part], histories.weights[part], histories.times[part]
+    )
