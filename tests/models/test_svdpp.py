@@ -38,6 +38,8 @@ def test_ratings_all_alike_are_predicted() -> None:
     assert model.predict(pair, pair)[0] == 2.0
 
 
+# Without compilation numpy warns of the overflow, too.
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_steps_that_run_away_are_told() -> None:
     with pytest.raises(InvalidInput, match="ran away with step=40"):
         Svdpp(SvdppConfig(step=40.0)).fit(rated(ROWS, 12))
