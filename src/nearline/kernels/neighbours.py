@@ -1,0 +1,180 @@
+"""Nearest neighbours between sets, exact.
+
+    s(r, t) = n / (n + shrinkage) * scale_r * scale_t * sum of weight_f over common features f
+
+with n common features. The cosine of binary rows has weights of 1 and scales of ``1 / sqrt(size)``;
+weighting features (TF-IDF) or rows (BM25) changes nothing but those two vectors.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from nearline.kernels.chunks import map_chunks
+from nearline.kernels.edges import Rows, pack
+from nearline.kernels.neighbour_rows import Head, Index, Limits, Scratch, nearest
+from nearline.kernels.overlaps import DENSE, overlaps
+from nearline.kernels.sets import Sets, dealt, undealt
+
+Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+# Most targets whose common features are counted by bitmaps: 64 MiB of counts.
+MOST_DENSE = 4096
+
+NO_HEAD = Head(np.zeros((0, 0), np.int32), np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+def make_index(lists: Sets, scales: Doubles, weights: Doubles | None = None) -> Index:
+    """Renumber the targets of inverted lists, the most frequent first.
+
+    Parameters
+    ----------
+    lists : Sets
+        Targets of each feature.
+    scales : float64 [n_targets]
+        Not negative.
+    weights : float64 [n_features] or None
+        Not negative; None where all weigh 1.
+    """
+    n_targets = len(scales)
+    counts = np.bincount(lists.items, minlength=n_targets)
+    if len(counts) > n_targets:
+        raise ValueError(f"target {len(counts) - 1} is not below {n_targets}")
+    labels = np.argsort(-counts, kind="stable").astype(np.int32)
+    ranks = np.empty(n_targets, dtype=np.uint16 if n_targets <= 1 << 16 else np.int32)
+    ranks[labels] = np.arange(n_targets)
+    renumbered = Sets(lists.indptr, ranks[lists.items])
+    return Index(renumbered, labels, np.zeros(0) if weights is None else weights, scales[labels])
+
+
+@njit(nogil=True, cache=True)
+def _split(lists: Sets, h: int) -> Longs:
+    """Move ranks below `h` to the front of each list; return where the others begin."""
+    tails = np.empty(len(lists.indptr) - 1, dtype=np.int64)
+    for row in range(len(tails)):
+        front, back = lists.indptr[row], lists.indptr[row + 1] - 1
+        while front <= back:
+            if lists.items[front] < h:
+                front += 1
+            else:
+                lists.items[front], lists.items[back] = lists.items[back], lists.items[front]
+                back -= 1
+        tails[row] = front
+    return tails
+
+
+def _make_head(members: Sets, index: Index, threads: int | None) -> Head:
+    """Count by bitmaps what the most frequent targets have in common."""
+    n_features = len(index.lists.indptr) - 1
+    sizes = np.diff(members.indptr)[index.labels]
+    h = min(int(np.count_nonzero(sizes > DENSE * n_features)), MOST_DENSE)
+    if h == 0 or len(index.weights):
+        return NO_HEAD
+    ranks = np.empty(len(index.labels), dtype=np.int64)
+    ranks[index.labels] = np.arange(len(index.labels))
+    counts = overlaps(members, index.labels[:h], n_features, threads=threads)
+    return Head(counts, _split(index.lists, h), ranks)
+
+
+def _drive(
+    rows: Sets,
+    scales: Doubles,
+    index: Index,
+    head: Head,
+    limits: Limits,
+    threads: int | None,
+) -> Rows:
+    n, n_targets = len(rows.indptr) - 1, len(index.labels)
+    order = dealt(n)
+
+    def work(first: int, last: int) -> tuple[Longs, Ints, Floats]:
+        scratch = Scratch(
+            np.zeros(n_targets, dtype=np.int32),
+            np.zeros(n_targets if len(index.weights) else 0),
+            index.scales.astype(np.float32),
+        )
+        return nearest(rows, order, scales, index, head, limits, scratch, first, last)
+
+    return undealt(pack(map_chunks(work, n, least=16, threads=threads)), order)
+
+
+def _limits(
+    n_targets: int, top_k: int | None, threshold: float, shrinkage: float, diagonal: bool
+) -> Limits:
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k is {top_k}; it must be at least 1, or None for all")
+    if not (threshold >= 0 and shrinkage >= 0):
+        raise ValueError(f"threshold {threshold} and shrinkage {shrinkage} must not be negative")
+    width = min(top_k or n_targets, n_targets)
+    return Limits(float(shrinkage), float(threshold), max(width, 1), diagonal)
+
+
+def nearest_rows(
+    rows: Sets,
+    scales: Doubles,
+    index: Index,
+    *,
+    top_k: int | None,
+    threshold: float = 0.0,
+    shrinkage: float = 0.0,
+    threads: int | None = None,
+) -> Rows:
+    """Find the nearest targets of each row.
+
+    Parameters
+    ----------
+    rows : Sets
+        Features of each row; those that the index does not know (-1, or past its end) are skipped.
+    scales : float64 [n]
+        Scale of each row, not negative.
+    top_k : int or None
+        Most targets kept a row; None for all above the threshold.
+    threshold : float
+        Only similarities greater than this are kept, not negative.
+    shrinkage : float
+        Common features at which a similarity counts half, not negative.
+
+    Returns
+    -------
+    Rows
+        Targets and similarities, nearest first (ties: lower index first).
+
+    Notes
+    -----
+    A row costs the lengths of its features' lists, or the number of targets if that is more.
+    """
+    limits = _limits(len(index.labels), top_k, threshold, shrinkage, True)
+    return _drive(rows, scales, index, NO_HEAD, limits, threads)
+
+
+def nearest_among(
+    members: Sets,
+    lists: Sets,
+    scales: Doubles,
+    *,
+    weights: Doubles | None = None,
+    top_k: int | None,
+    threshold: float = 0.0,
+    shrinkage: float = 0.0,
+    threads: int | None = None,
+) -> Rows:
+    """Find for each set its nearest others.
+
+    Parameters
+    ----------
+    members, lists : Sets
+        Features of each set, and the transpose: sets of each feature.
+    scales, weights : float64 [n], float64 [n_features] or None
+        As in `make_index`; other arguments as in `nearest_rows`.
+
+    Notes
+    -----
+    O(sum over features of (its sets) squared) time, less what large sets that are not weighted
+    have in common: `overlaps` counts it.
+    """
+    limits = _limits(len(scales), top_k, threshold, shrinkage, False)
+    index = make_index(lists, scales, weights)
+    return _drive(members, scales, index, _make_head(members, index, threads), limits, threads)

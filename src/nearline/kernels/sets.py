@@ -1,0 +1,81 @@
+"""Sets of indices as ragged arrays, and their transpose."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from nearline.kernels.chunks import MOST_CHUNKS
+from nearline.kernels.edges import Rows
+
+Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+class Sets(NamedTuple):
+    """Row r is ``items[indptr[r]:indptr[r + 1]]``: no index twice in a row, in any order.
+
+    int64 [n + 1] and int32 (or uint16) [m].
+    """
+
+    indptr: Longs
+    items: NDArray[Any]
+
+
+@njit(nogil=True, cache=True)
+def _transpose(sets: Sets, indptr: Longs, out: Ints) -> None:
+    place = indptr[:-1].copy()
+    for row in range(len(sets.indptr) - 1):
+        for entry in range(sets.indptr[row], sets.indptr[row + 1]):
+            item = sets.items[entry]
+            out[place[item]] = row
+            place[item] += 1
+
+
+def transpose(sets: Sets, n_columns: int) -> Sets:
+    """For each column the rows that hold it, in rising order: O(entries)."""
+    counts = np.bincount(sets.items, minlength=n_columns)
+    if len(counts) > n_columns:
+        raise ValueError(f"index {len(counts) - 1} is not below {n_columns}")
+    indptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    out = np.empty(len(sets.items), dtype=np.int32)
+    _transpose(sets, indptr, out)
+    return Sets(indptr, out)
+
+
+@njit(nogil=True, cache=True)
+def _newest(indptr: Longs, items: Ints, last_row: Longs, out: Bools) -> None:
+    for row in range(len(indptr) - 1):
+        for entry in range(indptr[row + 1] - 1, indptr[row] - 1, -1):
+            item = items[entry]
+            if item >= 0 and last_row[item] != row:
+                last_row[item] = row
+                out[entry] = True
+
+
+def newest(indptr: Longs, items: Ints) -> Bools:
+    """Mark the last entry of each index in each row; negative indices are left out.
+
+    O(entries + largest index) time; 8 bytes an index.
+    """
+    out = np.zeros(len(items), dtype=np.bool_)
+    _newest(indptr, items, np.full(int(items.max(initial=-1)) + 1, -1, dtype=np.int64), out)
+    return out
+
+
+def dealt(n: int) -> Longs:
+    """Put the numbers 0..n-1 in an order that gives each of many chunks its share of the first."""
+    hands = [np.arange(hand, n, MOST_CHUNKS, dtype=np.int64) for hand in range(MOST_CHUNKS)]
+    return np.concatenate(hands)
+
+
+def undealt(rows: Rows, order: Longs) -> Rows:
+    """Put row p of `rows` to place ``order[p]``."""
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    sizes = np.diff(rows.indptr)[place]
+    indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+    take = np.arange(indptr[-1]) + np.repeat(rows.indptr[:-1][place] - indptr[:-1], sizes)
+    return Rows(indptr, rows.items[take], rows.weights[take])
