@@ -18,6 +18,7 @@ from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import Damaged, InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
+from nearline.kernels.sets import newest
 from nearline.models.base import Mask, Model, ModelPart, Ranking
 from nearline.progress import Progress, no_progress
 
@@ -28,18 +29,11 @@ NO_LIMIT = 2**31 - 1
 def liked_once(histories: Histories) -> FloatArray:
     """Weight 1 for the newest event of each liked item and 0 for all other events: float32 [n].
 
-    An item is liked if its newest event has a positive weight. O(n log n) time.
+    An item is liked if its newest event has a positive weight. O(n) time.
     """
-    weights = np.zeros(len(histories.items), dtype=np.float32)
-    if len(weights) == 0:
-        return weights
-    rows = np.repeat(np.arange(len(histories), dtype=np.int64), np.diff(histories.indptr))
-    key = rows * (int(histories.items.max()) + 1) + histories.items
-    known = np.flatnonzero(histories.items >= 0)[::-1]
-    _, newest = np.unique(key[known], return_index=True)
-    newest = known[newest]
-    weights[newest[histories.weights[newest] > 0]] = 1.0
-    return weights
+    liked = newest(histories.indptr, histories.items)
+    liked &= histories.weights > 0
+    return liked.astype(np.float32)
 
 
 def liked_matrix(data: Dataset) -> "sparse.csr_array":

@@ -1,0 +1,127 @@
+"""How alike two sets are: what item-based and user-based neighbourhoods of events share."""
+
+from typing import NamedTuple
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from nearline.data.dataset import Dataset, Histories
+from nearline.kernels.sets import Sets
+from nearline.models.base import Range, Space
+from nearline.models.item_weights import check_weights, liked_once
+from nearline.models.settings import require, require_one_of
+
+Doubles = NDArray[np.float64]
+
+MEASURES = ("cosine", "tfidf", "bm25")
+MEASURE_SPACE: Space = {
+    "measure": MEASURES,
+    "neighbours": Range(10, 1_000, log=True),
+    "shrinkage": Range(0.0, 200.0),
+}
+
+
+class MeasureConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a neighbourhood of events.
+
+    Attributes
+    ----------
+    measure : str
+        "cosine", "tfidf" (cosine of TF-IDF weights) or "bm25" (inner product of BM25 weights).
+    neighbours : int or None
+        Nearest neighbours that count; None for all above the threshold.
+    threshold : float
+        Only neighbours more similar than this count, at least 0.
+    shrinkage : float
+        With n in common, a similarity is multiplied by ``n / (n + shrinkage)``: two that share
+        little are alike by accident.
+    k1, b : float
+        BM25 only: saturation, and how much a large set loses (0 to 1).
+    """
+
+    measure: str = "cosine"
+    neighbours: int | None = 100
+    threshold: float = 0.0
+    shrinkage: float = 0.0
+    k1: float = 1.2
+    b: float = 0.75
+
+    def __post_init__(self) -> None:
+        require_one_of(self, "measure", MEASURES)
+        if self.neighbours is not None:
+            require(self, "neighbours", 1)
+        for field in ("threshold", "shrinkage", "k1"):
+            require(self, field, 0)
+        require(self, "b", 0, 1)
+
+
+class Measure(NamedTuple):
+    """A measure settled on some sets of features.
+
+    ``s(r, t) = n / (n + shrinkage) * scale_r * scale_t * sum of weights of common features``
+
+    Attributes
+    ----------
+    weights : float64 [n_features] or None
+        Squared weight of each feature; None where all weigh 1.
+    mean_size : float
+        Mean number of features of a set.
+    """
+
+    config: MeasureConfig
+    weights: Doubles | None
+    mean_size: float
+
+    def scales(self, sets: Sets) -> Doubles:
+        """Scale of each set, float64 [n]: 0 for those without weight. Features must be known."""
+        sizes = np.diff(sets.indptr).astype(np.float64)
+        if self.config.measure == "bm25":
+            k1, b = self.config.k1, self.config.b
+            relative = sizes / self.mean_size if self.mean_size > 0 else sizes
+            saturated: Doubles = (k1 + 1) / (k1 * (1 - b + b * relative) + 1)
+            return saturated
+        squares: Doubles = sizes
+        if self.weights is not None:
+            owner = np.repeat(np.arange(len(sizes)), np.diff(sets.indptr))
+            squares = np.bincount(owner, self.weights[sets.items], minlength=len(sizes)).astype(
+                np.float64
+            )
+        scales: Doubles = np.zeros(len(sizes))
+        np.divide(1.0, np.sqrt(squares), out=scales, where=squares > 0)
+        return scales
+
+
+def settle(config: MeasureConfig, sets: Sets, lists: Sets) -> Measure:
+    """Learn the weights of features from sets of them and the transpose.
+
+    A feature of `df` of N sets weighs ``idf = max(0, ln(N / (1 + df)))`` (K. Spärck Jones, "A
+    statistical interpretation of term specificity", J. Documentation 28(1), 1972); BM25 weighs each
+    entry of a set of m features ``idf * (k1 + 1) / (k1 (1 - b + b m / mean m) + 1)`` (S. Robertson,
+    H. Zaragoza, "The probabilistic relevance framework: BM25 and beyond", 2009).
+    """
+    n = len(sets.indptr) - 1
+    mean_size = len(sets.items) / n if n else 0.0
+    if config.measure == "cosine":
+        return Measure(config, None, mean_size)
+    idf = np.log(max(n, 1)) - np.log1p(np.diff(lists.indptr))
+    return Measure(config, np.maximum(idf, 0.0) ** 2, mean_size)
+
+
+def liked_sets(histories: Histories, n_items: int) -> tuple[Sets, NDArray[np.bool_]]:
+    """Make sets of the liked items of each history; say which events they are: bool [n]."""
+    kept = (liked_once(histories) > 0) & (histories.items < n_items)
+    before = np.concatenate(([0], np.cumsum(kept)))
+    return Sets(before[histories.indptr].astype(np.int64), histories.items[kept]), kept
+
+
+def fitted_sets(data: Dataset) -> Sets:
+    """Make sets of the liked items of each user.
+
+    Raises
+    ------
+    InvalidInput
+        An event's weight is not finite.
+    """
+    check_weights(data)
+    return liked_sets(data.histories, data.n_items)[0]
