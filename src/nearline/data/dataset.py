@@ -49,6 +49,13 @@ class Histories:
         take = np.arange(indptr[-1]) + np.repeat(self.indptr[:-1][rows] - indptr[:-1], sizes)
         return Histories(indptr, self.items[take], self.weights[take], self.times[take])
 
+    def take(self, keep: NDArray[np.bool_]) -> "Histories":
+        """Keep the events where `keep` [n] is true; rows stay."""
+        before = np.concatenate(([0], np.cumsum(keep))).astype(np.int64)
+        return Histories(
+            before[self.indptr], self.items[keep], self.weights[keep], self.times[keep]
+        )
+
     @classmethod
     def from_rows(cls, rows: Sequence[Sequence[int]]) -> Self:
         """Build from item lists (oldest first), all weights 1; times are positions."""
@@ -136,9 +143,4 @@ class Dataset:
 
     def take(self, keep: NDArray[np.bool_]) -> "Dataset":
         """Keep the interactions where `keep` is true; users and items stay."""
-        old = self.histories
-        sizes = np.add.reduceat(np.append(keep, False), old.indptr[:-1], dtype=np.int64)
-        sizes[np.diff(old.indptr) == 0] = 0
-        indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-        kept = Histories(indptr, old.items[keep], old.weights[keep], old.times[keep])
-        return replace(self, histories=kept, values=self.values[keep])
+        return replace(self, histories=self.histories.take(keep), values=self.values[keep])

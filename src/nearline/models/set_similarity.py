@@ -23,22 +23,7 @@ MEASURE_SPACE: Space = {
 
 
 class MeasureConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of a neighbourhood of events.
-
-    Attributes
-    ----------
-    measure : str
-        "cosine", "tfidf" (cosine of TF-IDF weights) or "bm25" (inner product of BM25 weights).
-    neighbours : int or None
-        Nearest neighbours that count; None for all above the threshold.
-    threshold : float
-        Only neighbours more similar than this count, at least 0.
-    shrinkage : float
-        With n in common, a similarity is multiplied by ``n / (n + shrinkage)``: two that share
-        little are alike by accident.
-    k1, b : float
-        BM25 only: saturation, and how much a large set loses (0 to 1).
-    """
+    """Settings that both neighbourhoods have; their own classes say what each means."""
 
     measure: str = "cosine"
     neighbours: int | None = 100

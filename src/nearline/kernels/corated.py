@@ -1,0 +1,282 @@
+"""Neighbours among rows of ratings, by what two rows both rated, and predictions from them.
+
+For a row x and a target y, with sums over the n columns that both rated:
+
+    s(x, y) = (n - 1) / (n - 1 + shrinkage) * sum x y / sqrt(sum x^2 * sum y^2)
+
+centred or not by the means of x and y over those columns: Pearson's correlation or the cosine. The
+factor, 1 without shrinkage, is that of Y. Koren, "Factor in the neighbors", ACM TKDD 4(1), 2010.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from nearline.kernels.chunks import map_chunks
+from nearline.kernels.edges import Rows, pack
+from nearline.kernels.ridge import Targets
+from nearline.kernels.sets import Sets, dealt, undealt
+from nearline.kernels.topk import best_first, offer
+
+Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+# Places of the sums of a pair: how many, x, y, squares of both, products.
+N_SUMS = 6
+# A variance below this part of the mean square is rounding.
+FLAT = 1e-12
+
+
+class Affinity(NamedTuple):
+    """How alike two rows must be, and how that is measured.
+
+    Attributes
+    ----------
+    centred : bool
+        True for Pearson's correlation, False for the cosine.
+    shrinkage : float
+        Columns in common, but one, at which a similarity counts half; not negative.
+    threshold : float
+        Only similarities greater than this are kept, not negative.
+    most : int
+        Most neighbours kept a row.
+    """
+
+    centred: bool
+    shrinkage: float
+    threshold: float
+    most: int
+
+
+@njit(nogil=True, cache=True)
+def _similarity(sums: Doubles, centred: bool, shrinkage: float) -> float:
+    n, x, y, xx, yy, xy = sums[0], sums[1], sums[2], sums[3], sums[4], sums[5]
+    across, square_x, square_y = xy, xx, yy
+    if centred:
+        across -= x * y / n
+        square_x -= x * x / n
+        square_y -= y * y / n
+    if square_x <= FLAT * xx or square_y <= FLAT * yy:
+        return 0.0
+    trust = (n - 1.0) / (n - 1.0 + shrinkage) if shrinkage > 0.0 else 1.0
+    # Single precision, as it will be kept, so that ties are seen as ties.
+    return np.float64(np.float32(trust * across / np.sqrt(square_x * square_y)))
+
+
+@njit(nogil=True, cache=True)
+def _nearest(
+    rows: Targets,
+    order: Longs,
+    lists: Targets,
+    leave_out: Ints,
+    sums: Doubles,
+    affinity: Affinity,
+    first: int,
+    last: int,
+) -> tuple[Longs, Ints, Floats]:
+    """Rows ``order[first:last]``; `sums` [n_targets, 6] is zero between rows."""
+    heap_values = np.empty(affinity.most, dtype=np.float64)
+    heap_items = np.empty(affinity.most, dtype=np.int32)
+    touched = np.empty(len(sums), dtype=np.int32)
+    sizes = np.zeros(last - first, dtype=np.int64)
+    out_items = np.empty((last - first) * affinity.most, dtype=np.int32)
+    out_values = np.empty((last - first) * affinity.most, dtype=np.float32)
+    filled = 0
+    for position in range(first, last):
+        row = order[position]
+        count = 0
+        for entry in range(rows.indptr[row], rows.indptr[row + 1]):
+            column, x = rows.columns[entry], rows.values[entry]
+            for place in range(lists.indptr[column], lists.indptr[column + 1]):
+                target, y = lists.columns[place], lists.values[place]
+                pair = sums[target]
+                if pair[0] == 0.0:
+                    touched[count] = target
+                    count += 1
+                pair[0] += 1.0
+                pair[1] += x
+                pair[2] += y
+                pair[3] += x * x
+                pair[4] += y * y
+                pair[5] += x * y
+        size = 0
+        for at in range(count):
+            target = touched[at]
+            value = _similarity(sums[target], affinity.centred, affinity.shrinkage)
+            sums[target] = 0.0
+            if value > affinity.threshold and target != leave_out[row]:
+                size = offer(heap_values, heap_items, size, value, target)
+        best_first(heap_values, heap_items, size)
+        out_items[filled : filled + size] = heap_items[:size]
+        out_values[filled : filled + size] = heap_values[:size]
+        sizes[position - first] = size
+        filled += size
+    return sizes, out_items[:filled].copy(), out_values[:filled].copy()
+
+
+def corated_rows(
+    rows: Targets,
+    lists: Targets,
+    n_targets: int,
+    affinity: Affinity,
+    *,
+    leave_out: Ints | None = None,
+    threads: int | None = None,
+) -> Rows:
+    """Find the targets most similar to each row.
+
+    Parameters
+    ----------
+    rows : Targets
+        Ratings, or residuals of ratings, by column; no column twice in a row.
+    lists : Targets
+        For each column the targets that rated it, with their ratings.
+    leave_out : int32 [n] or None
+        A target that is no neighbour of this row (itself), -1 for none.
+
+    Returns
+    -------
+    Rows
+        Targets and similarities, nearest first (ties: lower index first).
+
+    Notes
+    -----
+    A row costs the lengths of its columns' lists; scratch of 52 bytes a target a thread.
+    """
+    n = len(rows.indptr) - 1
+    order = dealt(n)
+    out = np.full(n, -1, dtype=np.int32) if leave_out is None else leave_out
+    narrow = affinity._replace(most=max(1, min(affinity.most, n_targets)))
+
+    def work(first: int, last: int) -> tuple[Longs, Ints, Floats]:
+        sums = np.zeros((n_targets, N_SUMS))
+        return _nearest(rows, order, lists, out, sums, narrow, first, last)
+
+    return undealt(pack(map_chunks(work, n, least=16, threads=threads)), order)
+
+
+@njit(nogil=True, cache=True)
+def _mean_by_rows(
+    near: Rows,
+    values: Targets,
+    wanted: Sets,
+    k: int,
+    n_items: int,
+    first: int,
+    last: int,
+    out: Doubles,
+) -> None:
+    totals, masses = np.zeros(n_items), np.zeros(n_items)
+    counts = np.zeros(n_items, dtype=np.int64)
+    for row in range(first, last):
+        totals[:] = 0.0
+        masses[:] = 0.0
+        counts[:] = 0
+        for place in range(near.indptr[row], near.indptr[row + 1]):
+            neighbour, similarity = near.items[place], np.float64(near.weights[place])
+            for entry in range(values.indptr[neighbour], values.indptr[neighbour + 1]):
+                item = values.columns[entry]
+                # Neighbours come nearest first: the first k who rated an item are the nearest.
+                if counts[item] < k:
+                    counts[item] += 1
+                    totals[item] += similarity * values.values[entry]
+                    masses[item] += similarity
+        for entry in range(wanted.indptr[row], wanted.indptr[row + 1]):
+            item = wanted.items[entry]
+            out[entry] = totals[item] / masses[item] if counts[item] > 0 else np.nan
+
+
+def mean_by_rows(
+    near: Rows, values: Targets, wanted: Sets, k: int, n_items: int, *, threads: int | None = None
+) -> Doubles:
+    """Mean of what the k nearest neighbours that rated an item gave it, weighted by similarity.
+
+    Parameters
+    ----------
+    near : Rows
+        Neighbours of each row, nearest first, with positive similarities.
+    values : Targets
+        What each neighbour gave: columns are items.
+    wanted : Sets
+        Items asked for, by row.
+
+    Returns
+    -------
+    float64 [len(wanted.items)]
+        NaN where no neighbour rated the item.
+
+    Notes
+    -----
+    A row costs all that its neighbours rated, whatever is asked for.
+    """
+    out = np.empty(len(wanted.items))
+    map_chunks(
+        lambda first, last: _mean_by_rows(near, values, wanted, k, n_items, first, last, out),
+        len(wanted.indptr) - 1,
+        least=16,
+        threads=threads,
+    )
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _mean_by_columns(
+    near: Rows, values: Targets, wanted: Sets, k: int, first: int, last: int, out: Doubles
+) -> None:
+    own = np.full(len(near.indptr) - 1, np.nan)
+    for row in range(first, last):
+        for entry in range(values.indptr[row], values.indptr[row + 1]):
+            own[values.columns[entry]] = values.values[entry]
+        for entry in range(wanted.indptr[row], wanted.indptr[row + 1]):
+            item = wanted.items[entry]
+            total = mass = 0.0
+            count = 0
+            for place in range(near.indptr[item], near.indptr[item + 1]):
+                value = own[near.items[place]]
+                if not np.isnan(value):
+                    similarity = np.float64(near.weights[place])
+                    total += similarity * value
+                    mass += similarity
+                    count += 1
+                    if count == k:
+                        break
+            out[entry] = total / mass if count > 0 else np.nan
+        for entry in range(values.indptr[row], values.indptr[row + 1]):
+            own[values.columns[entry]] = np.nan
+
+
+def mean_by_columns(
+    near: Rows, values: Targets, wanted: Sets, k: int, *, threads: int | None = None
+) -> Doubles:
+    """Mean of what a row gave the k neighbours of an item that it rated, weighted by similarity.
+
+    Parameters
+    ----------
+    near : Rows
+        Neighbours of each item, nearest first, with positive similarities.
+    values : Targets
+        What each row gave: columns are items.
+    wanted : Sets
+        Items asked for, by row.
+
+    Returns
+    -------
+    float64 [len(wanted.items)]
+        NaN where the row rated no neighbour of the item.
+
+    Notes
+    -----
+    An item costs the number of its neighbours at most.
+    """
+    out = np.empty(len(wanted.items))
+    map_chunks(
+        lambda first, last: _mean_by_columns(near, values, wanted, k, first, last, out),
+        len(wanted.indptr) - 1,
+        least=16,
+        threads=threads,
+    )
+    return out
