@@ -87,12 +87,12 @@ class Bpr(Model):
     name: ClassVar[str] = "bpr"
     config_type: ClassVar[type[Struct]] = BprConfig
     space: ClassVar[Space] = {
-        "factors": Range(16, 256, log=True),
-        "epochs": Range(10, 150, log=True),
+        "factors": Range(16, 128, log=True),
+        "epochs": Range(10, 100, log=True),
         "rate": Range(0.005, 0.2, log=True),
         "l2": Range(1e-4, 0.1, log=True),
         "negatives": ("uniform", "popularity"),
-        "hardest_of": Range(1, 8),
+        "hardest_of": Range(1, 5),
     }
 
     def __init__(self, config: Struct | None = None) -> None:

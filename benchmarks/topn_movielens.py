@@ -1,0 +1,216 @@
+"""Top-10 lists on MovieLens 100K: our models and other libraries', each tuned with the same budget.
+
+The split, what is relevant and the metrics are those of the table that the `recommenders` project
+(github.com/recommenders-team/recommenders, examples/06_benchmarks) publishes, k = 10, NDCG /
+precision / recall: BiVAE .475/.412/.219, BPR .442/.388/.213, SAR .383/.331/.176.
+
+- Split: of each *item's* ratings, 75 % at random are for training and 25 % for the test (their
+  `python_stratified_split` with `filter_by="item"`); ``--by user`` splits each user's instead.
+  Their random numbers cannot be had here, so the split is of the same kind and not the same.
+- Relevant: every test rating, whatever its stars.
+- Lists: all items ranked, those of the user's training ratings left out.
+- NDCG: gain 1, discount 1 / log(rank + 1), over the best that min(k, relevant) hits allow; their
+  logarithm is natural, ours of base 2: the ratio is the same. Means are over users with a test
+  rating.
+
+Settings are searched by Optuna's TPE with the same number of trials and the same seed for every
+model, for NDCG@10 on 25 % of the training part (split in the same way), then fitted on the whole
+training part and tested once. Ours start from their defaults, as one of the trials, and give up
+poor trials early; the item graph brings its own search and gets as many evaluations.
+
+    python -m benchmarks.topn_movielens [--trials 30] [--by item] [--models ease slim ...]
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from benchmarks import peers
+from benchmarks.machine import write
+
+from nearline.data import (
+    Dataset,
+    Histories,
+    Split,
+    hold_out,
+    load_dataset,
+    make_dataset,
+    stratified_split,
+)
+from nearline.evaluation import Report, compare, evaluate
+from nearline.models.base import Model, Ranking
+from nearline.models.item_graph import ItemGraph
+from nearline.models.item_graph_config import ItemGraphConfig, Search
+from nearline.models.registry import make_model
+from nearline.search import search
+
+K, FRACTION = 10, 0.25
+OPTUNA = "optuna==5.0.0"
+OURS = ("popularity", "content", "word2vec", "rp3beta", "bpr", "ease", "slim", "item_graph")
+PEERS = {
+    "implicit-als": "implicit==0.7.3",
+    "implicit-bpr": "implicit==0.7.3",
+    "implicit-item-item": "implicit==0.7.3",
+    "rectools-ease": "rectools==0.19.0",
+    "rectools-puresvd": "rectools==0.19.0",
+    "lenskit-item-knn": "lenskit==2025.8.1",
+    "lenskit-als": "lenskit==2025.8.1",
+    "lenskit-ease": "lenskit==2025.8.1",
+    "lenskit-slim": "lenskit==2025.8.1",
+}
+Row = dict[str, Any]
+Splitter = Callable[[Dataset, np.random.Generator], Split]
+
+
+def by_item(data: Dataset, rng: np.random.Generator) -> Split:
+    """Hold out a quarter of each item's interactions at random."""
+    items = data.histories.items
+    order = np.lexsort((rng.random(len(items)), items))
+    sizes = np.bincount(items, minlength=data.n_items)
+    place = np.arange(len(items)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    test = np.zeros(len(items), dtype=np.bool_)
+    test[order] = place >= np.repeat(np.round((1 - FRACTION) * sizes), sizes)
+    return hold_out(data, test)
+
+
+def by_user(data: Dataset, rng: np.random.Generator) -> Split:
+    """Hold out a quarter of each user's interactions at random."""
+    return stratified_split(data, FRACTION, rng)
+
+
+SPLITS: dict[str, Splitter] = {"item": by_item, "user": by_user}
+
+
+def tuned(name: str, inner: Split, trials: int, seed: int) -> Model:
+    """Make a model with the settings that its search finds on `inner`."""
+    if name == "item_graph":
+        config = ItemGraphConfig(search=Search(evaluations=trials))
+        fitted = ItemGraph(config).fit(inner.train, validation=inner.test, seed=seed)
+        return ItemGraph(fitted.config)
+    model = make_model(name, {})
+    if not model.space:
+        return model
+    return type(model)(search(model, inner.train, inner.test, trials=trials, seed=seed))
+
+
+def measure_ours(
+    name: str, outer: Split, inner: Split, trials: int, seed: int
+) -> tuple[Row, Report]:
+    """Tune, fit and test one of our models."""
+    started = time.perf_counter()
+    model = tuned(name, inner, trials, seed)
+    searched = time.perf_counter() - started
+    started, cpu = time.perf_counter(), time.process_time()
+    lists = model.fit(outer.train, seed=seed).recommend(
+        np.arange(outer.train.n_users, dtype=np.int32), K
+    )
+    row = {
+        "settings": msgspec.to_builtins(model.config),
+        "search_seconds": searched,
+        "fit_and_list_seconds": time.perf_counter() - started,
+        "fit_and_list_cpu_seconds": time.process_time() - cpu,
+    }
+    return row, report(lists, outer)
+
+
+def measure_peer(
+    name: str, outer: Split, arrays: Path, trials: int, seed: int
+) -> tuple[Row, Report]:
+    """Let a peer tune, fit and list in its own environment; test its lists here."""
+    answer = peers.run(
+        "peer_topn.py",
+        {"model": name, "data": str(arrays), "trials": trials, "seed": seed},
+        python=peers.environment(PEERS[name], OPTUNA),
+        OPENBLAS_NUM_THREADS="1",
+    )
+    items = np.array(answer.pop("lists"), dtype=np.int32)
+    return answer, report(Ranking(items, np.zeros(items.shape, np.float32)), outer)
+
+
+def report(lists: Ranking, outer: Split) -> Report:
+    """Hold lists of all users against the test part."""
+    histories = outer.train.histories
+    wanted = np.flatnonzero(np.diff(outer.test.indptr))
+    counts = np.bincount(histories.items, minlength=outer.train.n_items)
+    return evaluate(
+        lambda _: Ranking(lists.items[wanted], lists.scores[wanted]),
+        histories,
+        outer.test,
+        k=K,
+        popularity=counts,
+        rng=np.random.default_rng(0),
+        block=len(histories),
+    )
+
+
+def pairs(histories: Histories) -> np.ndarray:
+    """Distinct (user, item) as int64 [2, n]."""
+    users = np.repeat(np.arange(len(histories)), np.diff(histories.indptr))
+    return np.unique(np.stack((users, histories.items)), axis=1)
+
+
+def show(name: str, row: Row, found: Report) -> Row:
+    """Print a line of the table; return it whole."""
+    low, high = found.intervals[f"ndcg@{K}"]
+    means = {metric: found.means[f"{metric}@{K}"] for metric in ("ndcg", "precision", "recall")}
+    print(
+        f"{name:20} ndcg {means['ndcg']:.4f} [{low:.4f}, {high:.4f}] "
+        f"precision {means['precision']:.4f} recall {means['recall']:.4f} "
+        f"search {row['search_seconds']:6.1f} s, fit and lists "
+        f"{row['fit_and_list_seconds']:.2f} s (CPU {row['fit_and_list_cpu_seconds']:.2f} s)",
+        flush=True,
+    )
+    return {"model": name, **means, "ndcg_interval": [low, high], **row}
+
+
+def main() -> None:
+    """Measure what the command line asks for and write the result."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--by", choices=sorted(SPLITS), default="item")
+    parser.add_argument("--models", nargs="+", default=[*OURS, *PEERS])
+    options = parser.parse_args()
+    found = load_dataset("movielens-100k")
+    data = make_dataset(found.interactions, found.items)
+    outer_rng, inner_rng = np.random.default_rng(options.seed).spawn(2)
+    outer = SPLITS[options.by](data, outer_rng)
+    inner = SPLITS[options.by](outer.train, inner_rng)
+    rows, reports = [], {}
+    with tempfile.TemporaryDirectory() as folder:
+        arrays = Path(folder) / "pairs.npz"
+        np.savez(
+            arrays,
+            shape=np.array([data.n_users, data.n_items]),
+            inner=pairs(inner.train.histories),
+            validation=pairs(inner.test),
+            train=pairs(outer.train.histories),
+        )
+        for name in options.models:
+            if name in PEERS:
+                row, reports[name] = measure_peer(name, outer, arrays, options.trials, options.seed)
+            else:
+                row, reports[name] = measure_ours(name, outer, inner, options.trials, options.seed)
+            rows.append(show(name, row, reports[name]))
+    best = max(reports, key=lambda name: reports[name].means[f"ndcg@{K}"])
+    print(f"\n{best} less the others, NDCG@{K}:")
+    for row in rows:
+        if row["model"] != best:
+            rng = np.random.default_rng(0)
+            difference = compare(reports[best], reports[row["model"]], rng)[f"ndcg@{K}"]
+            row["behind_best"] = list(difference)
+            low, high = difference.low, difference.high
+            print(f"{row['model']:20} {difference.mean:+.4f} [{low:+.4f}, {high:+.4f}]")
+    settings = {"trials": options.trials, "seed": options.seed, "by": options.by, "best": best}
+    write(f"topn_movielens_by_{options.by}", settings, rows)
+
+
+if __name__ == "__main__":
+    main()
