@@ -180,9 +180,9 @@ def weights_from_gram(gram: NDArray[np.float64], l2: float) -> FloatArray:
     # One thread: how BLAS cuts the work among more changes the last bits.
     with threadpool_limits(limits=1, user_api="blas"):
         # The transpose is the same matrix in LAPACK's order, so that it works in place.
-        factor, _ = linalg.lapack.dpotrf(gram.T, lower=True, overwrite_a=True)
+        factor, indefinite = linalg.lapack.dpotrf(gram.T, lower=True, overwrite_a=True)
         inverse, failed = linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)
-    if failed:
+    if indefinite or failed:
         raise InvalidInput(f"the Gram matrix is singular with l2={l2:g}; raise l2", field="l2")
     for i in range(n):
         inverse[i, i + 1 :] = inverse[i + 1 :, i]

@@ -1,0 +1,154 @@
+"""EASE, SLIM and RP3beta: weights against dense NumPy, and what all item weights share."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.models.synthetic import shop
+from tests.models.test_item_graph import dataset
+from tests.naive_linear import ease_weights, liked, walk_weights
+
+from nearline.data.dataset import Histories
+from nearline.errors import Damaged, InvalidInput
+from nearline.models.base import Model
+from nearline.models.ease import Ease, EaseConfig, weights_from_gram
+from nearline.models.item_weights import liked_once
+from nearline.models.rp3beta import RP3Beta, RP3BetaConfig
+from nearline.models.slim import Slim, SlimConfig
+
+ROWS = [[0, 1], [0, 1, 2], [1, 2], [3], []]
+BASKETS = st.lists(st.lists(st.integers(0, 5), max_size=6, unique=True), min_size=1, max_size=12)
+MODELS: list[Model] = [Ease(EaseConfig(l2=1.0)), Slim(SlimConfig(l1=0.1, l2=1.0)), RP3Beta()]
+
+
+def single(n_items: int) -> Histories:
+    return Histories.from_rows([[item] for item in range(n_items)])
+
+
+def weighted(items: list[int], weights: list[float]) -> Histories:
+    return replace(Histories.from_rows([items]), weights=np.array(weights, dtype=np.float32))
+
+
+def test_ease_by_hand() -> None:
+    # X'X = [[1, 1], [1, 1]] and l2 = 1: P = [[2, -1], [-1, 2]] / 3, so W[0, 1] = 1/2.
+    model = Ease(EaseConfig(l2=1.0)).fit(dataset([[0, 1]], 2))
+    assert model.score_many(single(2)) == pytest.approx(np.array([[0, 0.5], [0.5, 0]]))
+
+
+@settings(deadline=None, max_examples=20)
+@given(rows=BASKETS, l2=st.floats(0.5, 20))
+def test_ease_is_the_closed_form(rows: list[list[int]], l2: float) -> None:
+    model = Ease(EaseConfig(l2=l2)).fit(dataset(rows, 6))
+    weights = ease_weights(liked(rows, 6), l2)
+    histories = Histories.from_rows(rows)
+    assert model.score_many(single(6)) == pytest.approx(weights, abs=1e-6)
+    assert model.score_many(histories) == pytest.approx(liked(rows, 6) @ weights, abs=1e-5)
+
+
+def test_rp3beta_by_hand() -> None:
+    # From 0 to 1: by user 0 (1/2 * 1/2) and user 1 (1/2 * 1/3), over sqrt(3 users of item 1).
+    model = RP3Beta(RP3BetaConfig(alpha=1.0, beta=0.5)).fit(dataset(ROWS, 5))
+    assert model.score_many(single(5))[0, 1] == pytest.approx((1 / 4 + 1 / 6) / 3**0.5)
+
+
+@settings(deadline=None, max_examples=20)
+@given(rows=BASKETS, alpha=st.floats(0, 2), beta=st.floats(0, 1))
+def test_rp3beta_is_a_product_of_transitions(
+    rows: list[list[int]], alpha: float, beta: float
+) -> None:
+    model = RP3Beta(RP3BetaConfig(alpha=alpha, beta=beta)).fit(dataset(rows, 6))
+    assert model.score_many(single(6)) == pytest.approx(
+        walk_weights(liked(rows, 6), alpha, beta), rel=1e-5, abs=1e-7
+    )
+
+
+def test_slim_by_hand() -> None:
+    # Two users of both items: minimise 0.5 * 2 (1 - w)^2 + w + 0.5 * 2 w^2, so w = 1/4.
+    model = Slim(SlimConfig(l1=1.0, l2=2.0)).fit(dataset([[0, 1], [0, 1], []], 3))
+    expected = np.array([[0, 0.25, 0], [0.25, 0, 0], [0, 0, 0]])
+    assert model.score_many(single(3)) == pytest.approx(expected)
+
+
+def test_slim_explains_an_item_by_its_nearest_candidates_only() -> None:
+    rows = [[0, 1, 2], [0, 1], [0, 1], [0, 2]]
+    model = Slim(SlimConfig(l1=0.0, l2=0.1, candidates=1)).fit(dataset(rows, 3))
+    scores = model.score_many(single(3))
+    # Item 1 is nearest to 0; of 0 and 1, item 0 is nearest to 2.
+    assert (scores > 0).tolist() == [[False, True, True], [True, False, False], [False] * 3]
+
+
+def test_only_slim_without_a_sign_has_negative_weights() -> None:
+    data, _ = shop()
+    for positive in (True, False):
+        model = Slim(SlimConfig(l1=0.1, l2=1.0, positive=positive)).fit(data)
+        assert (model.score_many(single(data.n_items)) < 0).any() != positive
+
+
+def test_a_liked_item_counts_once_and_a_dislike_last_not_at_all() -> None:
+    histories = weighted([0, 1, 0, 2, 2, -1], [1, 1, 3, 1, -1, 1])
+    assert liked_once(histories).tolist() == [0, 1, 1, 0, 0, 0]
+    assert liked_once(Histories.from_rows([[], []])).tolist() == []
+    assert liked_once(Histories.from_rows([[-1]])).tolist() == [0]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_shared_rules(model: Model) -> None:
+    model = type(model)(model.config).fit(dataset(ROWS, 5))
+    history = weighted([0, 9, 2, 0, -1], [1, 1, 1, 1, 1])
+    parts = model.explain(history, 1)
+    assert [(part.source, part.relation) for part in parts] == [(2, model.name), (3, model.name)]
+    assert sum(part.amount for part in parts) == pytest.approx(
+        float(model.score(history, np.array([1], dtype=np.int32))[0]), abs=1e-6
+    )
+    assert model.explain(history, 77) == []
+    with pytest.raises(InvalidInput, match="2 rows"):
+        model.explain(Histories.from_rows([[0], [1]]), 1)
+    # Disliked: it speaks for nothing, and is seen all the same.
+    assert model.recommend_from(weighted([1], [-1.0]), 3).items.tolist() == [[-1, -1, -1]]
+    listed = model.recommend_from(weighted([0, 1], [1.0, -1.0]), 5).items[0]
+    assert 1 not in listed
+    # Nobody liked item 4.
+    assert model.similar(np.array([4], dtype=np.int32), 3).items.tolist() == [[-1, -1, -1]]
+    assert model.n_items == 5
+    with pytest.raises(Damaged, match="missing"):
+        type(model).restore(model.config, {})
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_degenerate_data(model: Model) -> None:
+    empty = type(model)(model.config).fit(dataset([[], []], 0))
+    assert empty.recommend_from(Histories.from_rows([[]]), 2).items.tolist() == [[-1, -1]]
+    one = type(model)(model.config).fit(dataset([[0], [0]], 1))
+    assert one.recommend_from(Histories.from_rows([[0]]), 2).items.tolist() == [[-1, -1]]
+    data = dataset([[0, 1]], 2)
+    wrong = np.array([1, np.nan], dtype=np.float32)
+    data = replace(data, histories=replace(data.histories, weights=wrong))
+    with pytest.raises(InvalidInput, match="interaction 1 has the weight nan"):
+        type(model)(model.config).fit(data)
+
+
+def test_a_matrix_that_is_no_gram_matrix_is_told() -> None:
+    with pytest.raises(InvalidInput, match="singular with l2=1"):
+        weights_from_gram(np.array([[0.0, 5.0], [5.0, 0.0]]), 1.0)
+
+
+def test_ease_refuses_catalogues_that_are_too_large() -> None:
+    with pytest.raises(InvalidInput, match=r"takes at most 2.*'slim'"):
+        Ease(EaseConfig(max_items=2)).fit(dataset([[0, 1, 2]], 3))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        (EaseConfig, {"l2": 0.0}, "EaseConfig.l2 is 0.0; it must be above 0"),
+        (EaseConfig, {"l2": float("inf")}, "l2 is inf"),
+        (SlimConfig, {"l1": -1.0}, "l1 is -1.0; it must be at least 0"),
+        (SlimConfig, {"candidates": 0}, "candidates is 0"),
+        (RP3BetaConfig, {"alpha": 4.0}, "at least 0 and at most 3"),
+    ],
+)
+def test_bad_settings(kind: type, settings: dict[str, float], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        kind(**settings)
