@@ -127,6 +127,7 @@ def measure_peer(
         {"model": name, "data": str(arrays), "trials": trials, "seed": seed},
         python=peers.environment(PEERS[name], OPTUNA),
         OPENBLAS_NUM_THREADS="1",
+        PYTHONWARNINGS="ignore",
     )
     items = np.array(answer.pop("lists"), dtype=np.int32)
     return answer, report(Ranking(items, np.zeros(items.shape, np.float32)), outer)

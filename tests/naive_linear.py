@@ -32,7 +32,7 @@ def walk_weights(matrix: Doubles, alpha: float, beta: float) -> Doubles:
         to_items = np.nan_to_num(matrix / matrix.sum(axis=1)[:, None]) ** alpha
     to_users[matrix.T == 0] = 0.0
     to_items[matrix == 0] = 0.0
-    weights = to_users @ to_items / np.maximum(matrix.sum(axis=0), 1.0) ** beta
+    weights: Doubles = to_users @ to_items / np.maximum(matrix.sum(axis=0), 1.0) ** beta
     np.fill_diagonal(weights, 0.0)
     return weights
 
