@@ -16,7 +16,7 @@ precision / recall: BiVAE .475/.412/.219, BPR .442/.388/.213, SAR .383/.331/.176
 Settings are searched by Optuna's TPE with the same number of trials and the same seed for every
 model, for NDCG@10 on 25 % of the training part (split in the same way), then fitted on the whole
 training part and tested once. Ours start from their defaults, as one of the trials, and give up
-poor trials early; the item graph brings its own search and gets as many evaluations.
+poor trials early.
 
     python -m benchmarks.topn_movielens [--trials 30] [--by item] [--models ease slim ...]
 """
@@ -44,14 +44,15 @@ from nearline.data import (
 )
 from nearline.evaluation import Report, compare, evaluate
 from nearline.models.base import Model, Ranking
-from nearline.models.item_graph import ItemGraph
-from nearline.models.item_graph_config import ItemGraphConfig, Search
 from nearline.models.registry import make_model
 from nearline.search import search
 
 K, FRACTION = 10, 0.25
 OPTUNA = "optuna==5.0.0"
-OURS = ("popularity", "content", "word2vec", "rp3beta", "bpr", "ease", "slim", "item_graph")
+OURS = (
+    *("popularity", "content", "word2vec", "item_knn", "user_knn", "rp3beta"),
+    *("implicit_als", "bpr", "ease", "slim", "item_graph"),
+)
 PEERS = {
     "implicit-als": "implicit==0.7.3",
     "implicit-bpr": "implicit==0.7.3",
@@ -88,10 +89,6 @@ SPLITS: dict[str, Splitter] = {"item": by_item, "user": by_user}
 
 def tuned(name: str, inner: Split, trials: int, seed: int) -> Model:
     """Make a model with the settings that its search finds on `inner`."""
-    if name == "item_graph":
-        config = ItemGraphConfig(search=Search(evaluations=trials))
-        fitted = ItemGraph(config).fit(inner.train, validation=inner.test, seed=seed)
-        return ItemGraph(fitted.config)
     model = make_model(name, {})
     if not model.space:
         return model
