@@ -1,0 +1,161 @@
+"""Item-item cosine, the 100 nearest of each item, against `implicit`: in turns, each by itself.
+
+    python -m benchmarks.item_cosine [--quick] [--repeats 3]
+
+Asked: time of a fit, peak memory, whether the neighbours are the same, and how time grows with the
+data. The limit is the rate at which this machine adds one to a counter picked by a list of items,
+all cores at work: that is what is left of the problem when everything around it costs nothing.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmarks.als import save
+from benchmarks.machine import spread, write
+from benchmarks.peers import environment, run
+from benchmarks.synthetic_matrix import synthetic_matrix
+from numba import njit
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nearline.kernels.chunks import available_threads, map_chunks
+from nearline.kernels.overlaps import DENSE
+
+PEER = "implicit==0.7.3"
+K = 100
+KEYS = ("wall", "cpu", "peak_mib")
+
+
+def peer(question: dict[str, Any]) -> dict[str, Any]:
+    question = {"threads": available_threads(), **question}
+    return run("peer_implicit_cosine.py", question, python=environment(PEER))
+
+
+def own(question: dict[str, Any]) -> dict[str, Any]:
+    return run("own_item_cosine.py", {"measure": "cosine", **question})
+
+
+def compare(matrix: str, repeats: int, folder: Path) -> list[dict[str, Any]]:
+    """Fits in turns, and whether the lists are the same."""
+    sides = {"implicit": peer, "nearline": own}
+    answers: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
+    for _ in range(repeats):
+        for name, side in sides.items():
+            question = {"matrix": matrix, "k": K, "lists": str(folder / f"{name}.npz")}
+            answers[name].append(side(question))
+    rows: list[dict[str, Any]] = [
+        {"what": "fit", "library": name} | {key: spread([a[key] for a in found]) for key in KEYS}
+        for name, found in answers.items()
+    ]
+    for key in KEYS:
+        rows[1][f"{key}_ratio"] = rows[1][key]["median"] / rows[0][key]["median"]
+    with np.load(folder / "implicit.npz") as theirs, np.load(folder / "nearline.npz") as ours:
+        rows[1] |= agreement(dict(theirs), dict(ours))
+    return rows
+
+
+def agreement(theirs: dict[str, Any], ours: dict[str, Any]) -> dict[str, float]:
+    """Share of our neighbours that implicit has, and of those that it has or that are tied."""
+    same = tied = total = 0
+    for item in range(len(ours["indptr"]) - 1):
+        own_row = slice(ours["indptr"][item], ours["indptr"][item + 1])
+        peer_row = slice(theirs["indptr"][item], theirs["indptr"][item + 1])
+        items, values = ours["items"][own_row], ours["weights"][own_row]
+        others, cosines = theirs["items"][peer_row], theirs["weights"][peer_row]
+        cosines = cosines[others != item]
+        others = others[others != item]
+        found = np.isin(items, others)
+        least = cosines.min(initial=np.inf) if len(others) >= len(items) else np.inf
+        same += int(found.sum())
+        tied += int((found | np.isclose(values, least, rtol=1e-5)).sum())
+        total += len(items)
+    return {"same": same / total, "same_or_tied": tied / total, "neighbours": total}
+
+
+@njit(nogil=True)
+def count_up(items: NDArray[np.uint16], counts: NDArray[np.int32]) -> None:
+    for at in range(len(items)):
+        counts[items[at]] += 1
+
+
+def limit(full: "sparse.csr_array", wall: float) -> dict[str, Any]:
+    """Time that the additions alone take, those of popular items among themselves left out."""
+    counts = np.bincount(full.indices, minlength=full.shape[1])
+    order = np.argsort(-counts)
+    ranks = np.empty(full.shape[1], dtype=np.uint16)
+    ranks[order] = np.arange(full.shape[1])
+    popular = (counts > DENSE * full.shape[0])[full.indices]
+    users = np.repeat(np.arange(full.shape[0]), np.diff(full.indptr))
+    lengths = np.diff(full.indptr).astype(np.float64)
+    heads = np.bincount(users[popular], minlength=full.shape[0]).astype(np.float64)
+    additions = float((lengths**2 - heads**2).sum())
+    items = ranks[full.indices]
+
+    def work(first: int, last: int) -> None:
+        count_up(items[first:last], np.zeros(full.shape[1], dtype=np.int32))
+
+    work(0, 1)
+    start = time.perf_counter()
+    for _ in range(10):
+        map_chunks(work, len(items))
+    rate = 10 * len(items) / (time.perf_counter() - start)
+    return {
+        "what": "limit",
+        "additions": additions,
+        "saved_by_bitmaps": float((heads**2).sum()),
+        "additions_a_second": rate,
+        "seconds": additions / rate,
+        "share_reached": additions / rate / wall,
+    }
+
+
+def growth(repeats: int, folder: Path) -> list[dict[str, Any]]:
+    """Time of a fit as users, items and interactions grow: density stays."""
+    rows = []
+    for part in (16, 4, 1):
+        matrix = synthetic_matrix(1 / part)
+        question = {"matrix": save(matrix, folder, "growing"), "k": K}
+        walls = [own(question)["wall"] for _ in range(repeats)]
+        pairs = float((np.diff(matrix.indptr).astype(np.float64) ** 2).sum())
+        row = {"what": "growth", "interactions": matrix.nnz, "pairs": pairs}
+        rows.append(row | {"wall": spread(walls), "ns_a_pair": 1e9 * min(walls) / pairs})
+    return rows
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        cells = []
+        for name, value in row.items():
+            shown = value["median"] if isinstance(value, dict) else value
+            cells.append(f"{name}={shown:.4g}" if isinstance(shown, float) else f"{name}={shown}")
+        print("  ".join(cells), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a sixteenth of the interactions")
+    parser.add_argument("--repeats", type=int, default=3)
+    asked = parser.parse_args()
+    full = synthetic_matrix(1 / 16 if asked.quick else 1.0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        matrix = save(full, folder, "matrix")
+        rows = compare(matrix, asked.repeats, folder)
+        rows.append(limit(full, rows[1]["wall"]["median"]))
+        question = {"matrix": matrix, "k": K, "measure": "tfidf"}
+        answers = [own(question) for _ in range(asked.repeats)]
+        spreads = {key: spread([a[key] for a in answers]) for key in KEYS}
+        rows.append({"what": "fit, TF-IDF", "library": "nearline", **spreads})
+        if not asked.quick:
+            rows += growth(asked.repeats, folder)
+        show(rows)
+    settings = {"shape": full.shape, "interactions": full.nnz, "k": K, "peer": PEER}
+    print(write("item_cosine_quick" if asked.quick else "item_cosine", settings, rows))
+
+
+if __name__ == "__main__":
+    main()
