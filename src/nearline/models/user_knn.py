@@ -118,7 +118,8 @@ class UserKnn(Model):
         """Scores, float32 [n_users, n_items]; 0 for what no neighbour liked."""
         near = self.neighbours(histories)
         shape = (len(histories), len(self._users.indptr) - 1)
-        similarities = sparse.csr_array((near.weights, near.items, near.indptr), shape=shape)
+        weights = near.weights.astype(np.float64)
+        similarities = sparse.csr_array((weights, near.items, near.indptr), shape=shape)
         return np.asarray((similarities @ self._liked).toarray(), dtype=np.float32)
 
     def recommend_from(
