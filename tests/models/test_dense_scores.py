@@ -17,7 +17,9 @@ def same_for_all(histories: Histories) -> FloatArray:
 
 def listed(histories: Histories, k: int = 5, **options: object) -> list[list[int]]:
     settings = {"exclude_seen": True, "allowed": None} | options
-    return rank_dense(same_for_all, histories, k, 5, **settings).items.tolist()  # type: ignore[arg-type]
+    found = rank_dense(same_for_all, histories, k, 5, **settings)  # type: ignore[arg-type]
+    lists: list[list[int]] = found.items.tolist()
+    return lists
 
 
 def test_by_hand() -> None:
