@@ -80,7 +80,7 @@ class FactorModel(RatingModel):
         known = (histories.items >= 0) & (histories.items < self.n_items)
         if not np.isfinite(histories.weights[known]).all():
             raise InvalidInput("a rating is not finite; leave it out", field="histories")
-        return self._fold_in(_take(histories, known))
+        return self._fold_in(histories.take(known))
 
     def predict(self, users: IntArray, items: IntArray) -> FloatArray:
         """Ratings for pairs of users and items of the fitted data, float32 [n], clipped.
@@ -217,13 +217,3 @@ def check_indices(indices: IntArray, n: int, what: str) -> None:
         raise InvalidInput(
             f"{what} holds the index {indices[wrong][0]}; known are 0 to {n - 1}", field=what
         )
-
-
-def _take(histories: Histories, keep: Mask) -> Histories:
-    before = np.concatenate(([0], np.cumsum(keep))).astype(np.int64)
-    return Histories(
-        before[histories.indptr],
-        histories.items[keep],
-        histories.weights[keep],
-        histories.times[keep],
-    )
