@@ -14,8 +14,8 @@ from nearline.kernels.topn import Seen, by_norm, top_products
 from nearline.kernels.whitening import Factors, gram, multiply, whitening
 from nearline.models.base import Mask, Model, ModelPart, Range, Ranking, Space
 from nearline.models.factor_model import check_k
+from nearline.models.implicit_als_config import ImplicitAlsConfig
 from nearline.models.pair_weights import as_rows, item_by_user, pair_rows, row_range
-from nearline.models.settings import require, require_one_of
 from nearline.progress import Progress, no_progress
 
 Doubles = NDArray[np.float64]
@@ -24,42 +24,8 @@ Doubles = NDArray[np.float64]
 BLOCK = 8192
 # Conjugate gradient steps of a fold-in at most; it ends where single precision does.
 FOLD_IN_STEPS = 50
-
-
-class ImplicitAlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `ImplicitAls`.
-
-    Attributes
-    ----------
-    factors : int
-        Length of a factor, 1 to 1024.
-    regularization : float
-        Penalty l2 on squared factors; above 0.
-    alpha : float
-        Confidence that a unit of weight adds to the 1 of every pair of user and item; above 0.
-    iterations : int
-        Sweeps over users and items, at least 1.
-    solver : str
-        ``"cg"``, conjugate gradients from where the last sweep ended, or ``"cholesky"``, exact
-        and O(factors^2) an interaction.
-    cg_steps : int
-        Steps of ``"cg"`` in each half-sweep, at least 1.
-    """
-
-    factors: int = 64
-    regularization: float = 10.0
-    alpha: float = 3.0
-    iterations: int = 10
-    solver: str = "cg"
-    cg_steps: int = 2
-
-    def __post_init__(self) -> None:
-        require(self, "factors", 1, 1024)
-        require(self, "regularization", 0, above=True)
-        require(self, "alpha", 0, above=True)
-        require(self, "iterations", 1)
-        require_one_of(self, "solver", ("cg", "cholesky"))
-        require(self, "cg_steps", 1)
+# The condition number of a solve is at most one more than this; single precision has 7 digits.
+MOST_CONFIDENCE = 1e7
 
 
 class ImplicitAls(Model):
@@ -120,11 +86,11 @@ class ImplicitAls(Model):
         Raises
         ------
         InvalidInput
-            A weight is not finite.
+            A weight is not finite, or too large for single precision.
         """
         del validation
         f = self.config.factors
-        by_user = pair_rows(data.histories, data.n_items)
+        by_user = self._pairs(data.histories, data.n_items)
         by_item = as_rows(item_by_user(by_user, data.n_items))
         start = np.random.default_rng(seed).standard_normal((data.n_items, f), dtype=np.float32)
         start /= np.float32(np.sqrt(f))
@@ -149,7 +115,7 @@ class ImplicitAls(Model):
         """
         if self.fitted_on is None or self.user_factors is None:
             raise NotTrained("this model knows no users; fit it")
-        rows, x, y = pair_rows(self.fitted_on, self.n_items), self.user_factors, self.item_factors
+        rows, x, y = self._pairs(self.fitted_on, self.n_items), self.user_factors, self.item_factors
         inner = gram(y)
         total: float = squared_loss(rows, x, y, alpha=self.config.alpha)
         total += float(np.sum(self._user_gram * inner))
@@ -218,7 +184,7 @@ class ImplicitAls(Model):
             raise InvalidInput(f"history has {len(history)} rows; explain takes one")
         if not 0 <= item < self.n_items:
             return []
-        rows = pair_rows(history, self.n_items)
+        rows = self._pairs(history, self.n_items)
         white = self._white[rows.items].astype(np.float64)
         extra = self.config.alpha * np.abs(rows.weights.astype(np.float64))
         left = np.eye(white.shape[1]) + white.T @ (extra[:, None] * white)
@@ -259,7 +225,7 @@ class ImplicitAls(Model):
         users.change_basis(lower.T, inverse.T)
         solved = np.zeros((len(items), self.config.factors), dtype=np.float32)
         improve_rows(
-            as_rows(item_by_user(pair_rows(histories, n), n)[items]),
+            as_rows(item_by_user(self._pairs(histories, n), n)[items]),
             users.values,
             solved,
             alpha=self.config.alpha,
@@ -287,6 +253,8 @@ class ImplicitAls(Model):
         for name in ("item_factors", "user_gram"):
             if name not in arrays:
                 raise Damaged(f"the array {name!r} of {cls.name} is missing; fit again")
+            if not np.isfinite(arrays[name]).all():
+                raise Damaged(f"the array {name!r} of {cls.name} is not finite; fit again")
             if arrays[name].shape[1:] != (model.config.factors,):
                 raise Damaged(
                     f"the array {name!r} of {cls.name} has the shape {arrays[name].shape}, not one "
@@ -298,11 +266,22 @@ class ImplicitAls(Model):
     def _set(self, item_factors: FloatArray, user_gram: Doubles) -> None:
         """Take the factors and prepare them: whitened for fold-ins, by norm for the search."""
         self.item_factors, self._user_gram = item_factors, user_gram
-        _, inverse = self._whitening(gram(item_factors))
-        self._inverse = inverse
+        _, self._inverse = self._whitening(gram(item_factors))
         self._white: FloatArray = np.empty_like(item_factors)
-        multiply(item_factors, inverse.T.astype(np.float32), self._white)
+        multiply(item_factors, self._inverse.T.astype(np.float32), self._white)
         self._catalogue = by_norm(item_factors)
+
+    def _pairs(self, histories: Histories, n_items: int) -> Rows:
+        """Weights by user and item, refused where single precision could not solve for them."""
+        rows = pair_rows(histories, n_items)
+        largest = float(np.abs(rows.weights).max(initial=0.0))
+        if self.config.alpha * largest > MOST_CONFIDENCE:
+            raise InvalidInput(
+                f"a user and an item have the weight {largest:g}; times alpha={self.config.alpha:g}"
+                f" it must be at most {MOST_CONFIDENCE:g}: use a smaller alpha, or logarithms",
+                field="weights",
+            )
+        return rows
 
     def _whitening(self, inner: Doubles) -> tuple[Doubles, Doubles]:
         try:
@@ -310,7 +289,7 @@ class ImplicitAls(Model):
         except np.linalg.LinAlgError:
             raise InvalidInput(
                 f"the factors have no solution at regularization={self.config.regularization:g}; "
-                "raise it, or use smaller weights or a smaller alpha",
+                "raise it",
                 field="regularization",
             ) from None
 
@@ -329,7 +308,7 @@ class ImplicitAls(Model):
     def _fold_in(self, histories: Histories) -> FloatArray:
         """Factors of users, float32 [n_users, f]: as good as single precision makes them."""
         white = np.zeros((len(histories), self.config.factors), dtype=np.float32)
-        rows = pair_rows(histories, self.n_items)
+        rows = self._pairs(histories, self.n_items)
         improve_rows(rows, self._white, white, alpha=self.config.alpha, steps=FOLD_IN_STEPS)
         # In double precision, so that a user gets the same factors alone and among others.
         return (white @ self._inverse).astype(np.float32)
