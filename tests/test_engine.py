@@ -407,6 +407,13 @@ def test_any_model_may_serve(store: Path) -> None:
         assert rec.recommend("tea0", k=5) == before
 
 
+def test_a_model_of_ratings_cannot_serve() -> None:
+    with nl.Recommender(config=nl.Config(model="svd"), clock=clock) as rec:
+        rec.add(shop())
+        with pytest.raises(InvalidInput, match="'svd' learns ratings"):
+            rec.fit()
+
+
 def test_unknown_models_and_settings_are_refused() -> None:
     with pytest.raises(InvalidInput, match=r"no model 'oracle'; known are .*item_graph"):
         nl.Recommender(config=nl.Config(model="oracle")).fit(shop())

@@ -1,6 +1,7 @@
 """The search over a declared space: what it tries, keeps, resumes and refuses."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -9,12 +10,15 @@ import pytest
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from nearline.data import Dataset, Histories
+from nearline.data import Dataset, Histories, Split
 from nearline.errors import InvalidInput, MissingExtra
+from nearline.models.als import Als, AlsConfig
 from nearline.models.base import Model, Range, Ranking, Space
-from nearline.models.popularity import Popularity
+from nearline.models.item_graph import ItemGraph
+from nearline.models.item_graph_config import ItemGraphConfig
+from nearline.models.popularity import Popularity, PopularityConfig
 from nearline.progress import Progress, no_progress
-from nearline.search import search
+from nearline.search import rating_score, search, tuner
 
 
 class PickConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -122,3 +126,37 @@ def test_what_cannot_be_searched_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MissingExtra, match=r"nearline\[search\]"):
         search(Pick(), DATA, TARGETS, trials=1, seed=0)
+
+
+def test_a_model_of_ratings_is_judged_by_its_errors() -> None:
+    rated = replace(DATA, values=np.full(N, 4.0, dtype=np.float32)).rated()
+    model = Als(AlsConfig(factors=1)).fit(rated)
+    targets = Histories.from_rows([[0], [0, 0], []])
+    targets.weights[:] = [4.0, 5.0, 2.0]
+    # Everybody gives 4 and that is predicted: errors 0, 1 and 2.
+    value = rating_score(model, targets, np.array([3, 7, 9]))
+    assert value == pytest.approx(-np.sqrt(5 / 3), abs=1e-3)
+    with pytest.raises(InvalidInput, match="'pick' predicts no ratings"):
+        rating_score(Pick(), targets, np.array([3, 7, 9]))
+
+
+def test_a_tuner_searches_on_the_part_that_it_carves() -> None:
+    carved: list[Dataset] = []
+
+    def carve(data: Dataset) -> Split:
+        carved.append(data)
+        return Split(data, TARGETS)
+
+    tune = tuner(carve, trials=20, seed=0)
+    assert tune(Pick(PickConfig(item=1)), DATA).item == 2  # type: ignore[attr-defined]
+    assert carved == [DATA]
+    assert tune(Popularity(), DATA) == PopularityConfig()
+    assert len(carved) == 1
+
+
+def test_the_item_graph_can_be_searched_like_any_other() -> None:
+    start = ItemGraphConfig()
+    model = ItemGraph(start)
+    assert search(model, DATA, TARGETS, trials=1, seed=0) == start
+    found = search(model, DATA, TARGETS, trials=3, seed=0)
+    assert isinstance(found, ItemGraphConfig)

@@ -14,6 +14,7 @@ from nearline.data import (
     cold_items,
     cold_users,
     leave_one_out,
+    random_folds,
     random_split,
     stratified_split,
     time_split,
@@ -132,6 +133,19 @@ def test_impossible_fractions(name: str, fraction: float) -> None:
 
 
 Timed = st.lists(st.lists(st.integers(0, 9), max_size=7).map(sorted), min_size=1, max_size=6)
+
+
+def test_every_interaction_is_held_out_by_one_fold() -> None:
+    data = dataset([[0, 1, 2], [3, 4], [5, 6]])
+    folds = list(random_folds(data, 3, rng(0)))
+    assert sorted(len(fold.test.items) for fold in folds) == [2, 2, 3]
+    held_out = np.concatenate([fold.test.items for fold in folds])
+    assert sorted(held_out.tolist()) == list(range(7))
+    for fold in folds:
+        assert fold.train.n_interactions + len(fold.test.items) == 7
+    for wrong in (1, 8):
+        with pytest.raises(InvalidInput, match=f"folds is {wrong}"):
+            next(random_folds(data, wrong, rng(0)))
 
 
 @pytest.mark.parametrize("name", SPLITS)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from nearline.cli.ask import explain, recommend, similar
+from nearline.cli.compare import compare
 from nearline.cli.demo import demo
 from nearline.cli.doctor import doctor
 from nearline.cli.evaluate import evaluate
@@ -62,7 +63,7 @@ def main() -> None:
 
 
 for _command in (
-    *(demo, import_, models, train, evaluate),
+    *(demo, import_, models, train, evaluate, compare),
     *(recommend, similar, explain, serve, doctor),
 ):
     main.add_command(_command)

@@ -1,0 +1,203 @@
+"""The command that holds models against each other."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nearline.cli.evaluate import SPLITS
+from nearline.cli.options import (
+    column_option,
+    example,
+    items_option,
+    json_option,
+    k_option,
+    seed_option,
+)
+from nearline.cli.output import progress_bars, write_json, write_table
+
+if TYPE_CHECKING:
+    from nearline.data import Dataset, Split
+    from nearline.evaluation.comparison import Comparison
+    from nearline.evaluation.rating_comparison import RatingComparison
+    from nearline.progress import Progress
+
+
+FOLDS = 5
+# Of the training part of a fold, for the search.
+VALIDATION_SHARE = 0.1
+
+
+def _names(_ctx: click.Context, _parameter: click.Parameter, given: str | None) -> object:
+    if given is None:
+        return ()
+    names = tuple(dict.fromkeys(name.strip() for name in given.split(",")))
+    if not all(names):
+        raise click.BadParameter(f"{given!r} has an empty name; write for example popularity,ease")
+    return names
+
+
+@click.command(
+    epilog=example(
+        "nearline compare movielens-100k --split stratified --fraction 0.25 --picture all.svg",
+        "nearline compare events.csv --items items.csv --models popularity,ease,item_graph",
+        "nearline compare movielens-100k --ratings",
+    )
+)
+@click.argument("data")
+@items_option
+@column_option
+@click.option(
+    "--models",
+    "names",
+    callback=_names,
+    metavar="NAME,...",
+    help="Which ones, as `nearline models` lists them. All by default; then one that the data does "
+    "not suit is left out and named.",
+)
+@click.option("--ratings", is_flag=True, help="Compare predicted ratings instead of lists.")
+@click.option(
+    "--split",
+    type=click.Choice(SPLITS),
+    help="What is held out for testing. Default: leave-one-out; for ratings five random folds.",
+)
+@click.option(
+    "--fraction",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.2,
+    show_default=True,
+    help="Share that is held out; leave-one-out and folds need none.",
+)
+@click.option(
+    "--search",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Settings to try for each model, on a part of the training data.",
+)
+@k_option
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw the result to a .png or .svg file.",
+)
+@seed_option
+@json_option
+def compare(
+    data: str,
+    items_file: Path | None,
+    columns: dict[str, str] | None,
+    picture: Path | None,
+    as_json: bool,
+    **question: Any,
+) -> None:
+    """Measure accuracy, time and memory of models on a data set or on files.
+
+    DATA is a file of interactions or the name of a data set, as for `nearline evaluate`. Every
+    model learns from the same part and answers for the same users; every item is ranked, and items
+    of the history are masked.
+    """
+    from nearline.cli.study import Tables, load_subject
+    from nearline.evaluation.picture import check_picture, draw
+
+    if picture is not None:
+        check_picture(picture)  # before the work, not after it
+    with progress_bars() as progress:
+        subject = load_subject(data, items_file, columns, now=time.time(), progress=progress)
+        dataset = Tables(subject).data
+        found = _compare(dataset, progress=progress, **question)
+    how = _how(**question)
+    size = f"{dataset.n_interactions:,} interactions, {dataset.n_users:,} users"
+    title = f"{subject.name}: {size}, {dataset.n_items:,} items. {how}."
+    if picture is not None:
+        draw(found, picture, title)
+    if as_json:
+        write_json(
+            {
+                "data": subject.name,
+                **{name: value for name, value in question.items() if name != "names"},
+                "metric": found.metric,
+                "models": [entry.as_dict() for entry in found.entries],
+                "left_out": found.left_out,
+            }
+        )
+        return
+    click.echo(title)
+    _write(found)
+
+
+def _how(*, split: str | None, ratings: bool, fraction: float, search: int, **_: Any) -> str:
+    """Say how the models were compared."""
+    if split is None:
+        held_out = f"{FOLDS} random folds" if ratings else "Split leave-one-out"
+    else:
+        held_out = f"Split {split}" + ("" if split == "leave-one-out" else f", {fraction:g} of it")
+    tuned = f"{search} settings tried for each" if search else "settings as they stand"
+    return f"{held_out}; {tuned}"
+
+
+def _compare(
+    data: "Dataset",
+    *,
+    names: tuple[str, ...],
+    ratings: bool,
+    split: str | None,
+    fraction: float,
+    search: int,
+    k: int,
+    seed: int,
+    progress: "Progress",
+) -> "Comparison | RatingComparison":
+    import numpy as np
+
+    from nearline.cli.study import STRATEGIES
+    from nearline.data import random_folds, random_split
+    from nearline.evaluation.comparison import compare_models
+    from nearline.evaluation.rating_comparison import compare_ratings
+    from nearline.models.registry import discover, make_model
+    from nearline.search import list_score, rating_score, tuner
+
+    def carve(part: "Dataset") -> "Split":
+        rng = np.random.default_rng(seed)
+        if folded:
+            return random_split(part, VALIDATION_SHARE, rng)
+        return STRATEGIES[split or "leave-one-out"](part, fraction, rng)
+
+    folded = ratings and split is None
+    data = data.rated() if ratings else data
+    score = rating_score if ratings else list_score
+    options: Any = {
+        "tune": tuner(carve, trials=search, seed=seed, score=score) if search else None,
+        "required": names,
+        "seed": seed,
+        "progress": progress,
+    }
+    models = [make_model(name, {}) for name in names or discover()]
+    if not ratings:
+        return compare_models(models, carve(data), k=k, **options)
+    if folded:
+        return compare_ratings(
+            models, random_folds(data, FOLDS, np.random.default_rng(seed)), **options
+        )
+    return compare_ratings(models, [carve(data)], **options)
+
+
+def _write(found: "Comparison | RatingComparison") -> None:
+    from nearline.evaluation.comparison import Comparison
+    from nearline.evaluation.comparison_tables import list_rows, rating_rows
+
+    if isinstance(found, Comparison):
+        accuracy, cost = list_rows(found)
+        counted = f"{found.entries[0].report.n_users:,} users with something held out"
+    else:
+        accuracy, cost = rating_rows(found)
+        counted = f"{found.entries[0].n_ratings:,} ratings predicted"
+    click.echo(f"{counted}; [95 % bootstrap interval]; the best first.\n")
+    for rows in (accuracy, cost):
+        write_table(rows, numbers=range(1, len(rows[0])))
+        click.echo()
+    if found.left_out:
+        write_table([["left out", "because"], *map(list, found.left_out.items())])

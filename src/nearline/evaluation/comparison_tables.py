@@ -1,0 +1,65 @@
+"""Comparisons as tables of text, a header row first."""
+
+from nearline.evaluation.comparison import Comparison
+from nearline.evaluation.cost import Cost
+from nearline.evaluation.rating_comparison import RatingComparison
+
+Rows = list[list[str]]
+
+
+def list_rows(found: Comparison) -> tuple[Rows, Rows]:
+    """Accuracy and cost of models that rank."""
+    k = found.entries[0].report.k
+    metrics = [f"{name}@{k}" for name in ("recall", "precision", "mrr", "coverage", "novelty")]
+    accuracy = [["model", found.metric, "behind the best", *metrics]]
+    for entry in found.entries:
+        means = entry.report.means
+        behind = "" if entry.behind is None else _interval_text(*entry.behind)
+        accuracy.append(
+            [
+                entry.model,
+                _interval_text(means[found.metric], *entry.report.intervals[found.metric]),
+                behind,
+                *(f"{means[name]:.4f}" if name in means else "-" for name in metrics),
+            ]
+        )
+    cost = [["model", "tuning s", "fit s", "cpu s", "fit peak MB", "model MB", "answer ms"]]
+    cost[0] += ["p99 ms", "batch ms a user"]
+    for entry in found.entries:
+        cost.append(
+            [
+                entry.model,
+                *_cost_cells(entry.tuning_s, entry.fit),
+                f"{entry.array_bytes / 1e6:,.1f}",
+                f"{entry.answers.median_s * 1e3:.3f}",
+                f"{entry.answers.p99_s * 1e3:.3f}",
+                f"{entry.batch_s * 1e3:.4f}",
+            ]
+        )
+    return accuracy, cost
+
+
+def rating_rows(found: RatingComparison) -> tuple[Rows, Rows]:
+    """Accuracy and cost of models that predict ratings."""
+    accuracy = [["model", "rmse", "behind the best", "mae"]]
+    cost = [["model", "tuning s", "fit s", "cpu s", "fit peak MB", "model MB", "ns a rating"]]
+    for entry in found.entries:
+        behind = "" if entry.behind is None else _interval_text(*entry.behind)
+        rmse = _interval_text(entry.rmse, *entry.intervals["rmse"])
+        mae = _interval_text(entry.mae, *entry.intervals["mae"])
+        accuracy.append([entry.model, rmse, behind, mae])
+        cells = _cost_cells(entry.tuning_s, entry.fit)
+        size = f"{entry.array_bytes / 1e6:,.1f}"
+        cost.append([entry.model, *cells, size, f"{entry.predict_s * 1e9:,.0f}"])
+    return accuracy, cost
+
+
+def _cost_cells(tuning_s: float, fit: Cost) -> list[str]:
+    """Write seconds of tuning, of the fit on wall and cores, and its memory in MB."""
+    peak = "-" if fit.peak_bytes is None else f"{fit.peak_bytes / 1e6:,.1f}"
+    return [f"{tuning_s:.1f}", f"{fit.wall_s:.3f}", f"{fit.cpu_s:.3f}", peak]
+
+
+def _interval_text(mean: float, low: float, high: float) -> str:
+    """Write a mean and its interval: ``0.0518 [0.0497, 0.0540]``."""
+    return f"{mean:.4f} [{low:.4f}, {high:.4f}]"

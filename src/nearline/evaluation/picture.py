@@ -1,0 +1,149 @@
+"""A comparison as a picture: accuracy with intervals, and what an answer costs beside it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from nearline.errors import InvalidInput, MissingExtra
+from nearline.evaluation.comparison import Comparison
+from nearline.evaluation.rating_comparison import RatingComparison
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".svg")
+# Blue and vermilion of M. Okabe and K. Ito's palette: told apart by colour-blind people too.
+BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#595959"
+DPI = 150
+
+
+class _Line(NamedTuple):
+    """One model: its mean and interval, seconds and the seconds of a slow case."""
+
+    name: str
+    mean: float
+    low: float
+    high: float
+    seconds: float
+    slow: float
+
+
+def check_picture(path: Path) -> None:
+    """Refuse, before any work, a picture that could not be drawn.
+
+    Raises
+    ------
+    InvalidInput
+        `path` names another format, or its folder is not there.
+    MissingExtra
+        matplotlib is not installed.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise InvalidInput(
+            f"{path} is no picture that can be drawn; end its name with {' or '.join(FORMATS)}",
+            field="picture",
+        )
+    if not path.parent.is_dir():
+        raise InvalidInput(f"there is no folder {path.parent}; make it first", field="picture")
+    _figure(1)
+
+
+def draw(found: Comparison | RatingComparison, path: Path, title: str) -> None:
+    """Draw the models, the best on top, to a .png or .svg file.
+
+    Raises
+    ------
+    InvalidInput, MissingExtra
+        As `check_picture`.
+    """
+    check_picture(path)
+    if isinstance(found, RatingComparison):
+        lines = [
+            _Line(e.model, e.rmse, *e.intervals["rmse"], e.fit.wall_s, e.fit.wall_s)
+            for e in found.entries
+        ]
+        time_label = "seconds of a fit"
+    else:
+        lines = [
+            _Line(
+                e.model,
+                e.report.means[found.metric],
+                *e.report.intervals[found.metric],
+                e.answers.median_s * 1e3,
+                e.answers.p99_s * 1e3,
+            )
+            for e in found.entries
+        ]
+        time_label = "ms an answer: median to 99th percentile"
+    figure = _figure(len(lines))
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    _draw_accuracy(left, lines, found.metric, from_zero=isinstance(found, Comparison))
+    _draw_times(right, lines, time_label)
+    left.set_yticks(range(len(lines)), [line.name for line in lines])
+    left.invert_yaxis()
+    figure.suptitle(title, x=0.01, ha="left", fontsize="medium")
+    # No date inside: the same comparison gives the same file.
+    dated = {"Date": None} if path.suffix.lower() == ".svg" else None
+    figure.savefig(path, dpi=DPI, metadata=dated)
+
+
+def _figure(n_lines: int) -> "Figure":
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtra("a picture needs matplotlib: pip install 'nearline[plot]'") from None
+    return Figure(figsize=(10, 1.4 + 0.34 * n_lines), layout="constrained")
+
+
+def _draw_accuracy(axes: "Axes", lines: list[_Line], metric: str, *, from_zero: bool) -> None:
+    """Bars from zero; or, where zero is far away and bars would lie, points."""
+    places = range(len(lines))
+    means = [line.mean for line in lines]
+    errors = [
+        [line.mean - line.low for line in lines],
+        [line.high - line.mean for line in lines],
+    ]
+    if from_zero:
+        axes.barh(places, means, height=0.6, color=BLUE)
+    axes.errorbar(
+        means,
+        places,
+        xerr=errors,
+        fmt="none" if from_zero else "o",
+        color=BLUE,
+        ecolor="black",
+        elinewidth=1.2,
+        capsize=3,
+    )
+    for place, line in zip(places, lines, strict=True):
+        axes.annotate(
+            f"{line.mean:.4f}",
+            (line.high, place),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize="small",
+            color=GREY,
+        )
+    axes.margins(x=0.15)
+    if from_zero:
+        axes.set_xlim(left=0)
+    axes.set_xlabel(f"{metric}, 95 % interval" + ("" if from_zero else " (less is better)"))
+    _plain(axes)
+
+
+def _draw_times(axes: "Axes", lines: list[_Line], label: str) -> None:
+    places = range(len(lines))
+    axes.hlines(places, [x.seconds for x in lines], [x.slow for x in lines], color=VERMILION)
+    axes.plot([line.seconds for line in lines], places, "o", color=VERMILION)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel(label)
+    axes.tick_params(left=False)
+    _plain(axes)
+
+
+def _plain(axes: "Axes") -> None:
+    axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
