@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import Damaged, InvalidInput, NotTrained
@@ -95,10 +96,12 @@ class ImplicitAls(Model):
         start = np.random.default_rng(seed).standard_normal((data.n_items, f), dtype=np.float32)
         start /= np.float32(np.sqrt(f))
         users, items = Factors(np.zeros((data.n_users, f), dtype=np.float32)), Factors(start)
-        for sweep in range(self.config.iterations):
-            progress(sweep, self.config.iterations, "sweep")
-            self._half_sweep(by_user, items, users)
-            self._half_sweep(by_item, users, items)
+        # How BLAS cuts its work among threads changes the last bits.
+        with threadpool_limits(limits=1, user_api="blas"):
+            for sweep in range(self.config.iterations):
+                progress(sweep, self.config.iterations, "sweep")
+                self._half_sweep(by_user, items, users)
+                self._half_sweep(by_item, users, items)
         self.user_factors = users.true_values()
         self._set(items.true_values(), gram(self.user_factors))
         self.fitted_on = data.histories
@@ -266,7 +269,8 @@ class ImplicitAls(Model):
     def _set(self, item_factors: FloatArray, user_gram: Doubles) -> None:
         """Take the factors and prepare them: whitened for fold-ins, by norm for the search."""
         self.item_factors, self._user_gram = item_factors, user_gram
-        _, self._inverse = self._whitening(gram(item_factors))
+        with threadpool_limits(limits=1, user_api="blas"):
+            _, self._inverse = self._whitening(gram(item_factors))
         self._white: FloatArray = np.empty_like(item_factors)
         multiply(item_factors, self._inverse.T.astype(np.float32), self._white)
         self._catalogue = by_norm(item_factors)
