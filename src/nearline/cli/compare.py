@@ -16,6 +16,7 @@ from nearline.cli.options import (
     seed_option,
 )
 from nearline.cli.output import progress_bars, write_json, write_table
+from nearline.errors import InvalidInput
 
 if TYPE_CHECKING:
     from nearline.data import Dataset, Split
@@ -168,6 +169,12 @@ def _compare(
 
     folded = ratings and split is None
     data = data.rated() if ratings else data
+    if not data.n_interactions:
+        raise InvalidInput(
+            "no interaction has a rating to predict; ratings stand in the column value, or name "
+            "another: --column value=NAME",
+            field="value",
+        )
     score = rating_score if ratings else list_score
     options: Any = {
         "tune": tuner(carve, trials=search, seed=seed, score=score) if search else None,

@@ -1,0 +1,103 @@
+"""Models held against each other from the command line."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cli.running import run, run_json
+
+FAST = ["--models", "trending, popularity,rp3beta"]
+
+
+@pytest.fixture
+def rated(tmp_path: Path) -> Path:
+    """30 people rate 8 films from 1 to 5: by taste, odd or even."""
+    lines = ["user_id,item_id,timestamp,value"]
+    for user in range(30):
+        for film in range(8):
+            if (user + 3 * film) % 5:
+                value = (5 if (user + film) % 2 else 2) - (film == 3)
+                lines.append(f"u{user},f{film},{1_700_000_000 + 60 * film},{value}")
+    path = tmp_path / "films.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_table_the_best_first(events: Path, items: Path) -> None:
+    text = run("compare", events, "--items", items, *FAST).stdout
+    assert "60 interactions, 20 users, 8 items. Split leave-one-out; settings as they" in text
+    assert "20 users with something held out" in text
+    accuracy = text.split("behind the best")[1]
+    # Red and blue people: a walk to those alike finds what counts alone do not.
+    assert accuracy.index("rp3beta") < accuracy.index("popularity")
+    assert "answer ms" in text
+
+
+def test_the_same_as_json(events: Path) -> None:
+    options = ["--split", "stratified", "--fraction", "0.3", "-k", "3", "--seed", "4"]
+    found = run_json("compare", events, *FAST, *options)
+    assert found.keys() == {
+        *("data", "ratings", "split", "fraction", "search", "k", "seed"),
+        *("metric", "models", "left_out"),
+    }
+    assert (found["metric"], found["split"], found["k"]) == ("ndcg@3", "stratified", 3)
+    assert {entry["model"] for entry in found["models"]} == {"trending", "popularity", "rp3beta"}
+    again = run_json("compare", events, *FAST, *options)
+    for one, two in zip(found["models"], again["models"], strict=True):
+        assert (one["means"], one["intervals"]) == (two["means"], two["intervals"])
+
+
+def test_whatever_the_data_does_not_suit_is_left_out(events: Path) -> None:
+    found = run_json("compare", events)
+    assert {"item_graph", "ease"} <= {entry["model"] for entry in found["models"]}
+    assert "needs ratings" in found["left_out"]["svd"]
+    assert "words" in found["left_out"]["content"]
+    assert "left out" in run("compare", events).stdout
+    named = run("compare", events, "--models", "popularity,svd")
+    assert named.exit_code == 1
+    assert "svd needs ratings" in named.stderr
+
+
+def test_settings_are_searched(events: Path) -> None:
+    found = run_json("compare", events, "--models", "popularity,rp3beta", "--search", "3")
+    entries = {entry["model"]: entry for entry in found["models"]}
+    assert entries["rp3beta"]["tuning_s"] > 0
+    assert found["search"] == 3
+    assert "3 settings tried" in run("compare", events, *FAST, "--search", "3").stdout
+
+
+def test_ratings_in_folds_and_on_a_split(rated: Path) -> None:
+    models = ["--models", "svdpp,als", "--ratings"]
+    text = run("compare", rated, *models).stdout
+    assert "5 random folds; settings as they stand" in text
+    assert "192 ratings predicted" in text
+    folded = run_json("compare", rated, *models, "--search", "2")
+    assert folded["metric"] == "rmse"
+    assert [len(entry["settings"]) for entry in folded["models"]] == [5, 5]
+    one = run_json("compare", rated, *models, "--split", "leave-one-out")
+    assert [entry["n_ratings"] for entry in one["models"]] == [30, 30]
+
+
+def test_a_picture(events: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = tmp_path / "all.svg"
+    assert run("compare", events, *FAST, "--picture", picture).exit_code == 0
+    assert "rp3beta" in picture.read_text()
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    refused = run("compare", events, *FAST, "--picture", picture)
+    assert refused.exit_code == 1
+    assert "nearline[plot]" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--models", "popularity,,ease"], 2, "empty name"),
+        (["--models", "oracle"], 1, "no model 'oracle'"),
+        (["--picture", "all.jpg"], 1, ".png or .svg"),
+        (["--ratings", "--models", "svd"], 1, "column value=NAME"),
+    ],
+)
+def test_wrong_use(events: Path, options: list[str], code: int, words: str) -> None:
+    result = run("compare", events, *options)
+    assert result.exit_code == code
+    assert words in result.stderr
