@@ -3,7 +3,9 @@
 Clocks are passed in; memory is what the operating system says of this process.
 """
 
+import ctypes
 import gc
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -29,8 +31,8 @@ WARM_UP_USERS = 200
 class Cost(NamedTuple):
     """Seconds on the wall, seconds of all cores together, and bytes.
 
-    `peak_bytes` is how far resident memory rose above where it stood; memory that was freed before
-    and is used again does not show. None where the system does not say.
+    `peak_bytes` is how far resident memory rose above where it stood, None where the system does
+    not say; freed memory that could not be given back and is used again does not show.
     """
 
     wall_s: float
@@ -47,7 +49,7 @@ class AnswerTimes(NamedTuple):
 
 def measured(work: Callable[[], T], *, wall: Clock, cpu: Clock) -> tuple[T, Cost]:
     """Call `work`; return what it returned, and what it cost."""
-    gc.collect()
+    _give_back()
     peak = _Peak()
     start, start_cpu = wall(), cpu()
     result = work()
@@ -98,6 +100,14 @@ def _some(data: Dataset, n_users: int) -> Dataset:
         categories=None if data.categories is None else [data.categories[item] for item in items],
         vectors={name: column[items] for name, column in data.vectors.items()},
     )
+
+
+def _give_back() -> None:
+    """Return freed memory to the system, or using it again would not count (glibc only)."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 class _Peak:
