@@ -62,23 +62,10 @@ def train(
     data = dataset_from_log(log, stop, config.state.weight, item_ids=item_ids)
     if data.n_interactions == 0:
         raise NotTrained("the log holds no events to train on; import or observe some first")
-    if validation is None:
-        split = leave_one_out(data)
-        seen, truth = split.train, split.test
-    else:
-        seen, truth = (
-            data,
-            histories_for(data.item_ids, validation, data.user_ids, config.state.weight),
-        )
+    seen, truth = _divide(data, validation, config)
     if config.search and len(truth.items):
         found = search(
-            model,
-            seen,
-            truth,
-            trials=config.search,
-            seed=seed,
-            journal=journal,
-            progress=progress,
+            model, seen, truth, trials=config.search, seed=seed, journal=journal, progress=progress
         )
         model = type(model)(found)
     model.fit(seen, validation=truth, seed=seed, progress=progress)
@@ -100,6 +87,17 @@ def train(
         data_until=float(data.histories.times.max()),
     )
     return Snapshot(manifest, arrays, data.item_ids)
+
+
+def _divide(
+    data: Dataset, validation: pa.Table | None, config: Config
+) -> tuple[Dataset, Histories]:
+    """Give what is fitted while settings are chosen, and what chooses them."""
+    if validation is None:
+        split = leave_one_out(data)
+        return split.train, split.test
+    weight = config.state.weight
+    return data, histories_for(data.item_ids, validation, data.user_ids, weight)
 
 
 def _check_serves(model: Model) -> None:
