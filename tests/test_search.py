@@ -72,9 +72,8 @@ class Pick(Model):
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {}
 
-    @classmethod
-    def restore(cls, config: Struct, arrays: dict[str, NDArray[Any]]) -> Self:
-        return cls(config)
+    def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
+        del arrays
 
 
 N = 40

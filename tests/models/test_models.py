@@ -8,7 +8,7 @@ import pytest
 from tests.models.synthetic import N_ITEMS, N_USERS, recall, shop
 
 from nearline.data.dataset import Dataset, Histories
-from nearline.errors import InvalidInput, NotTrained
+from nearline.errors import Damaged, InvalidInput, NotTrained
 from nearline.models.base import Model, Ranking
 from nearline.models.registry import discover
 
@@ -147,6 +147,11 @@ def test_arrays_and_settings_make_the_model_anew(fitted: Model, data: Dataset) -
     assert same(fitted.similar(asked, K), again.similar(asked, K))
     for name, array in again.arrays().items():
         assert np.array_equal(array, arrays[name]), name
+
+
+def test_missing_arrays_are_damage(fitted: Model) -> None:
+    with pytest.raises(Damaged, match="is missing; fit again"):
+        type(fitted).restore(fitted.config, {})
 
 
 def read_only(array: Any) -> Any:

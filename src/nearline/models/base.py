@@ -9,7 +9,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
-from nearline.errors import NotTrained
+from nearline.errors import Damaged, NotTrained
 from nearline.progress import Progress, no_progress
 
 Mask = NDArray[np.bool_]
@@ -172,9 +172,24 @@ class Model(ABC):
         """Everything learned, for a snapshot."""
 
     @classmethod
-    @abstractmethod
     def restore(cls, config: Struct, arrays: dict[str, NDArray[Any]]) -> Self:
-        """Rebuild a fitted model from `arrays` (which may be memory-mapped and read-only)."""
+        """Rebuild a fitted model from `arrays`, which may be memory-mapped and read-only.
+
+        Raises
+        ------
+        Damaged
+            An array is missing, or is not what the settings ask for.
+        """
+        model = cls(config)
+        try:
+            model._load(arrays)
+        except KeyError as error:
+            raise Damaged(f"the array {error} of {cls.name} is missing; fit again") from None
+        return model
+
+    @abstractmethod
+    def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Take what `arrays` made; a missing array is a KeyError."""
 
 
 class RatingModel(Model):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
-from nearline.errors import Damaged, InvalidInput
+from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows
 from nearline.kernels.pairwise import fold_in_pairs, pair_epoch
 from nearline.kernels.row_sums import dense_rows, row_sums
@@ -205,21 +205,8 @@ class Bpr(Model):
         """Item factors and biases, and the negatives that fold-in takes."""
         return {"items": self._items, "biases": self._biases, "draws": self._draws}
 
-    @classmethod
-    def restore(cls, config: Struct, arrays: dict[str, NDArray[Any]]) -> Self:
-        """Rebuild from `arrays`.
-
-        Raises
-        ------
-        Damaged
-            An array is missing.
-        """
-        model = cls(config)
-        try:
-            model._set(arrays["items"], arrays["biases"], arrays["draws"])
-        except KeyError as error:
-            raise Damaged(f"the array {error} of bpr is missing; fit again") from None
-        return model
+    def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self._set(arrays["items"], arrays["biases"], arrays["draws"])
 
     def _draw(self, liked: Rows, n_items: int, n: int, rng: np.random.Generator) -> IntArray:
         """Draw candidates for the other item: int32 [n, hardest_of]."""

@@ -1,7 +1,7 @@
 """Content-based recommendation: items like those a user liked, by words, labels and vectors."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from msgspec import Struct
@@ -10,7 +10,7 @@ from scipy import sparse
 
 from nearline.data.dataset import Dataset
 from nearline.encoders.tfidf import TfIdf, TfIdfConfig
-from nearline.errors import Damaged, InvalidInput
+from nearline.errors import InvalidInput
 from nearline.models.base import Range, Space
 from nearline.models.interest import InterestModel, Vectors, csr, unit_rows
 from nearline.models.settings import require
@@ -118,23 +118,10 @@ class Content(InterestModel):
             "width": np.array([vectors.shape[1]], dtype=np.int64),
         }
 
-    @classmethod
-    def restore(cls, config: Struct, arrays: dict[str, NDArray[Any]]) -> Self:
-        """Rebuild from `arrays`.
-
-        Raises
-        ------
-        Damaged
-            An array is missing.
-        """
-        model = cls(config)
-        try:
-            shape = (len(arrays["indptr"]) - 1, int(arrays["width"][0]))
-            stored = (arrays["values"], arrays["columns"], arrays["indptr"])
-        except KeyError as error:
-            raise Damaged(f"the array {error} of content is missing; fit again") from None
-        model._set_vectors(sparse.csr_array(stored, shape=shape))
-        return model
+    def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
+        shape = (len(arrays["indptr"]) - 1, int(arrays["width"][0]))
+        stored = (arrays["values"], arrays["columns"], arrays["indptr"])
+        self._set_vectors(sparse.csr_array(stored, shape=shape))
 
 
 def _labels(categories: list[list[str]]) -> "sparse.csr_array":

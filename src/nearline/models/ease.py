@@ -9,7 +9,7 @@ from scipy import linalg, sparse
 from threadpoolctl import threadpool_limits
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
-from nearline.errors import Damaged, InvalidInput
+from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows
 from nearline.kernels.row_sums import row_sums
 from nearline.models.base import Mask, Model, ModelPart, Range, Ranking, Space
@@ -151,20 +151,8 @@ class Ease(Model):
         """W, float32 [n_items, n_items]."""
         return {"weights": self._weights}
 
-    @classmethod
-    def restore(cls, config: Struct, arrays: dict[str, NDArray[Any]]) -> Self:
-        """Rebuild from W.
-
-        Raises
-        ------
-        Damaged
-            W is missing.
-        """
-        model = cls(config)
-        if "weights" not in arrays:
-            raise Damaged("the array 'weights' of ease is missing; fit again")
-        model._weights = arrays["weights"]
-        return model
+    def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self._weights = arrays["weights"]
 
 
 def weights_from_gram(gram: NDArray[np.float64], l2: float) -> FloatArray:

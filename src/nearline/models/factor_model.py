@@ -9,14 +9,14 @@ so that a new rating counts at once and a snapshot holds no personal data.
 
 from abc import abstractmethod
 from itertools import pairwise
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
-from nearline.errors import Damaged, InvalidInput, NotTrained
+from nearline.errors import InvalidInput, NotTrained
 from nearline.kernels.ridge import Targets
 from nearline.kernels.topk import top_k_rows
 from nearline.models.base import Mask, Ranking, RatingModel
@@ -154,22 +154,6 @@ class FactorModel(RatingModel):
             "item_biases": self.item_biases,
             "mean_and_bounds": np.array([self.mean, *self.bounds]),
         }
-
-    @classmethod
-    def restore(cls, config: Struct, arrays: Arrays) -> Self:
-        """Rebuild from `arrays`.
-
-        Raises
-        ------
-        Damaged
-            An array is missing.
-        """
-        model = cls(config)
-        try:
-            model._load(arrays)
-        except KeyError as error:
-            raise Damaged(f"the array {error} of {cls.name} is missing; fit again") from None
-        return model
 
     def _load(self, arrays: Arrays) -> None:
         self.item_factors, self.item_biases = arrays["item_factors"], arrays["item_biases"]

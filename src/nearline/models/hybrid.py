@@ -147,18 +147,8 @@ class Hybrid(Model):
         """Return the arrays of all parts, each behind its place: `0/...`, `1/...`."""
         return part_arrays(self.parts)
 
-    @classmethod
-    def restore(cls, config: Any, arrays: Arrays) -> Self:
-        """Rebuild all parts.
-
-        Raises
-        ------
-        Damaged
-            An array of a part is missing.
-        """
-        model = cls(config)
-        model.parts = restore_parts(config.parts, arrays)
-        return model
+    def _load(self, arrays: Arrays) -> None:
+        self.parts = restore_parts(self.config.parts, arrays)
 
     def _scorer(
         self, *, exclude_seen: bool, allowed: Mask | None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
-from nearline.errors import Damaged, InvalidInput
+from nearline.errors import InvalidInput
 from nearline.models.base import Mask, Model, Ranking, RatingModel, Space
 from nearline.models.dense_scores import rank_dense
 from nearline.models.factor_model import Arrays
@@ -163,22 +163,10 @@ class HybridRatings(RatingModel):
             "mean_and_bounds": np.array([self._mean, *self._bounds]),
         }
 
-    @classmethod
-    def restore(cls, config: Any, arrays: Arrays) -> Self:
-        """Rebuild all parts.
-
-        Raises
-        ------
-        Damaged
-            An array is missing.
-        """
-        model = cls(config)
-        if "mean_and_bounds" not in arrays:
-            raise Damaged("the array 'mean_and_bounds' of hybrid_ratings is missing; fit again")
-        model.parts = _rating_models(restore_parts(config.parts, arrays))
-        model._mean, *bounds = arrays["mean_and_bounds"].tolist()
-        model._bounds = (bounds[0], bounds[1])
-        return model
+    def _load(self, arrays: Arrays) -> None:
+        self._mean, *bounds = arrays["mean_and_bounds"].tolist()
+        self._bounds = (bounds[0], bounds[1])
+        self.parts = _rating_models(restore_parts(self.config.parts, arrays))
 
     def _fresh(self) -> list[RatingModel]:
         parts = (make_model(part.model, part.settings) for part in self.config.parts)

@@ -243,28 +243,16 @@ class ImplicitAls(Model):
         """Item factors float32 [n_items, f] and the Gram matrix of the users' float64 [f, f]."""
         return {"item_factors": self.item_factors, "user_gram": self._user_gram}
 
-    @classmethod
-    def restore(cls, config: Struct, arrays: dict[str, NDArray[Any]]) -> Self:
-        """Rebuild from `arrays`.
-
-        Raises
-        ------
-        Damaged
-            An array is missing or has another shape than the settings say.
-        """
-        model = cls(config)
+    def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
         for name in ("item_factors", "user_gram"):
-            if name not in arrays:
-                raise Damaged(f"the array {name!r} of {cls.name} is missing; fit again")
             if not np.isfinite(arrays[name]).all():
-                raise Damaged(f"the array {name!r} of {cls.name} is not finite; fit again")
-            if arrays[name].shape[1:] != (model.config.factors,):
+                raise Damaged(f"the array {name!r} of {self.name} is not finite; fit again")
+            if arrays[name].shape[1:] != (self.config.factors,):
                 raise Damaged(
-                    f"the array {name!r} of {cls.name} has the shape {arrays[name].shape}, not one "
-                    f"for {model.config.factors} factors; fit again"
+                    f"the array {name!r} of {self.name} has the shape {arrays[name].shape}, not "
+                    f"one for {self.config.factors} factors; fit again"
                 )
-        model._set(arrays["item_factors"], arrays["user_gram"])
-        return model
+        self._set(arrays["item_factors"], arrays["user_gram"])
 
     def _set(self, item_factors: FloatArray, user_gram: Doubles) -> None:
         """Take the factors and prepare them: whitened for fold-ins, by norm for the search."""

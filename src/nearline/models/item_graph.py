@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.encoders.index import TextIndex, VectorIndex
 from nearline.encoders.tfidf import TfIdfConfig
-from nearline.errors import Damaged, InvalidInput
+from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
 from nearline.models.base import Model, ModelPart, Range, Ranking, Space
@@ -216,35 +216,20 @@ class ItemGraph(Model):
             arrays |= {f"{name}/index/{key}": value for key, value in index.arrays().items()}
         return arrays
 
-    @classmethod
-    def restore(cls, config: Any, arrays: Arrays) -> Self:
-        """Rebuild a fitted model; `arrays` may be memory-mapped and read-only.
-
-        Raises
-        ------
-        Damaged
-            An array is missing.
-        """
-        model = cls(config)
+    def _load(self, arrays: Arrays) -> None:
         vectors = sorted(
             key.removesuffix("/indptr")
             for key in arrays
             if key.startswith(VECTOR_PREFIX) and key.endswith("/indptr") and "/index/" not in key
         )
-        try:
-            relations = {
-                name: Rows(
-                    arrays[f"{name}/indptr"], arrays[f"{name}/items"], arrays[f"{name}/values"]
-                )
-                for name in (TRANSITIONS, COENGAGEMENT, CONTENT, *vectors)
-            }
-            model._store = GraphStore(relations, int(arrays["n_items"][0]))
-            for name in (CONTENT, *vectors):
-                model._factors[name] = float(arrays[f"{name}/factor"][0])
-                model._indices[name] = _restore_index(name, config, arrays)
-        except KeyError as error:
-            raise Damaged(f"the item graph's array {error} is missing; fit again") from None
-        return model
+        relations = {
+            name: Rows(arrays[f"{name}/indptr"], arrays[f"{name}/items"], arrays[f"{name}/values"])
+            for name in (TRANSITIONS, COENGAGEMENT, CONTENT, *vectors)
+        }
+        self._store = GraphStore(relations, int(arrays["n_items"][0]))
+        for name in (CONTENT, *vectors):
+            self._factors[name] = float(arrays[f"{name}/factor"][0])
+            self._indices[name] = _restore_index(name, self.config, arrays)
 
     def _put(self, name: str, item: int, what: Any) -> None:
         """Give an item a text or vector, and its edges in both directions where that is new."""

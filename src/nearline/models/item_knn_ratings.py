@@ -6,7 +6,7 @@ import numpy as np
 from msgspec import Struct
 
 from nearline.data.dataset import Dataset, Histories, IntArray
-from nearline.errors import Damaged, InvalidInput
+from nearline.errors import InvalidInput
 from nearline.kernels.corated import corated_rows, mean_by_columns
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.ridge import Targets
@@ -157,22 +157,9 @@ class ItemKnnRatings(RatingNeighbours):
         }
         return {**self._base_arrays(), **near}
 
-    @classmethod
-    def restore(cls, config: Struct, arrays: Arrays) -> Self:
-        """Rebuild from `arrays`.
-
-        Raises
-        ------
-        Damaged
-            An array is missing.
-        """
-        model = cls(config)
-        try:
-            model._load_base(arrays)
-            model._near = Rows(arrays["indptr"], arrays["items"], arrays["similarities"])
-        except KeyError as error:
-            raise Damaged(f"the array {error} of {cls.name} is missing; fit again") from None
-        return model
+    def _load(self, arrays: Arrays) -> None:
+        self._load_base(arrays)
+        self._near = Rows(arrays["indptr"], arrays["items"], arrays["similarities"])
 
     def _near_means(self, known: Histories, wanted: Sets) -> Doubles:
         return mean_by_columns(self._near, self._deviations(known), wanted, self._k)

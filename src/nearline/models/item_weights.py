@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
-from nearline.errors import Damaged, InvalidInput
+from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
 from nearline.kernels.sets import newest
@@ -153,21 +153,8 @@ class ItemWeights(Model):
             "weights": self._weights.weights,
         }
 
-    @classmethod
-    def restore(cls, config: Struct, arrays: dict[str, NDArray[Any]]) -> Self:
-        """Rebuild from W.
-
-        Raises
-        ------
-        Damaged
-            An array is missing.
-        """
-        model = cls(config)
-        try:
-            model._set(Rows(arrays["indptr"], arrays["items"], arrays["weights"]))
-        except KeyError as error:
-            raise Damaged(f"the array {error} of {cls.name} is missing; fit again") from None
-        return model
+    def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self._set(Rows(arrays["indptr"], arrays["items"], arrays["weights"]))
 
     def _set(self, weights: Rows) -> None:
         n_items = len(weights.indptr) - 1

@@ -11,7 +11,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
-from nearline.errors import Damaged, InvalidInput
+from nearline.errors import InvalidInput
 from nearline.models.base import Model, Ranking
 from nearline.progress import Progress, no_progress
 
@@ -106,14 +106,8 @@ class _Counting(Model):
         """Return the counts, float64 [n_items]."""
         return {"scores": self._scores}
 
-    @classmethod
-    def restore(cls, config: Struct, arrays: dict[str, NDArray[Any]]) -> Self:
-        """Rebuild from the counts."""
-        model = cls(config)
-        if "scores" not in arrays:
-            raise Damaged("the array 'scores' is missing; fit again")
-        model._set(arrays["scores"])
-        return model
+    def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self._set(arrays["scores"])
 
     def _set(self, scores: Doubles) -> None:
         self._scores = scores

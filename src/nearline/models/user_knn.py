@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
-from nearline.errors import Damaged, InvalidInput
+from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows
 from nearline.kernels.neighbours import make_index, nearest_rows
 from nearline.kernels.sets import Sets, transpose
@@ -178,21 +178,8 @@ class UserKnn(Model):
             "n_items": np.array([self._n_items], dtype=np.int64),
         }
 
-    @classmethod
-    def restore(cls, config: Struct, arrays: dict[str, NDArray[Any]]) -> Self:
-        """Rebuild from the items that users liked.
-
-        Raises
-        ------
-        Damaged
-            An array is missing.
-        """
-        model = cls(config)
-        try:
-            model._set(Sets(arrays["indptr"], arrays["items"]), int(arrays["n_items"][0]))
-        except KeyError as error:
-            raise Damaged(f"the array {error} of {cls.name} is missing; fit again") from None
-        return model
+    def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self._set(Sets(arrays["indptr"], arrays["items"]), int(arrays["n_items"][0]))
 
     def _set(self, users: Sets, n_items: int) -> None:
         self._users, self._n_items = users, n_items

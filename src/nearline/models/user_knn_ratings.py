@@ -6,7 +6,6 @@ import numpy as np
 from msgspec import Struct
 
 from nearline.data.dataset import Dataset, Histories, IntArray
-from nearline.errors import Damaged
 from nearline.kernels.corated import corated_rows, mean_by_rows
 from nearline.kernels.edges import Rows
 from nearline.kernels.ridge import Targets
@@ -132,24 +131,11 @@ class UserKnnRatings(RatingNeighbours):
         }
         return {**self._base_arrays(), **ratings}
 
-    @classmethod
-    def restore(cls, config: Struct, arrays: Arrays) -> Self:
-        """Rebuild from `arrays`.
-
-        Raises
-        ------
-        Damaged
-            An array is missing.
-        """
-        model = cls(config)
-        try:
-            model._load_base(arrays)
-            items = arrays["items"]
-            times = np.zeros(len(items))
-            model._set(Histories(arrays["indptr"], items, arrays["ratings"], times))
-        except KeyError as error:
-            raise Damaged(f"the array {error} of {cls.name} is missing; fit again") from None
-        return model
+    def _load(self, arrays: Arrays) -> None:
+        self._load_base(arrays)
+        items = arrays["items"]
+        times = np.zeros(len(items))
+        self._set(Histories(arrays["indptr"], items, arrays["ratings"], times))
 
     def _set(self, rated: Histories) -> None:
         self._rated = rated

@@ -1,6 +1,6 @@
 """Content-based recommendation over Word2Vec vectors of the items' words."""
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from msgspec import Struct
@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from nearline.data.dataset import Dataset
 from nearline.encoders.word2vec import Word2VecConfig, word2vec_texts
-from nearline.errors import Damaged
 from nearline.models.base import Range, Space
 from nearline.models.interest import InterestModel, Vectors, texts_of, unit_rows
 from nearline.models.settings import require
@@ -75,17 +74,5 @@ class Word2VecContent(InterestModel):
         """Vectors of the items."""
         return {"vectors": np.asarray(self._vectors)}
 
-    @classmethod
-    def restore(cls, config: Struct, arrays: dict[str, NDArray[Any]]) -> Self:
-        """Rebuild from `arrays`.
-
-        Raises
-        ------
-        Damaged
-            The vectors are missing.
-        """
-        model = cls(config)
-        if "vectors" not in arrays:
-            raise Damaged("the array 'vectors' of word2vec is missing; fit again")
-        model._set_vectors(arrays["vectors"])
-        return model
+    def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self._set_vectors(arrays["vectors"])
