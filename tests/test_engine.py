@@ -419,3 +419,23 @@ def test_unknown_models_and_settings_are_refused() -> None:
         nl.Recommender(config=nl.Config(model="oracle")).fit(shop())
     with pytest.raises(InvalidInput, match="colour"):
         nl.Recommender(config=nl.Config(settings={"colour": "red"})).fit(shop())
+
+
+def test_the_stamp_changes_with_whatever_may_change_an_answer(tmp_path: Path) -> None:
+    with nl.Recommender(tmp_path / "shop") as rec:
+        stamps = [rec.stamp]
+        rec.observe("u", "a")
+        stamps.append(rec.stamp)
+        rec.put_item("b", text="words")
+        stamps.append(rec.stamp)
+        rec.delete_item("b").result()
+        stamps.append(rec.stamp)
+        rec.observe("v", "c")
+        stamps.append(rec.stamp)
+        rec.forget("u").result()
+        stamps.append(rec.stamp)
+        rec.fit()
+        stamps.append(rec.stamp)
+        rec.recommend("v")
+        assert rec.stamp == stamps[-1]
+    assert len(set(stamps)) == len(stamps)

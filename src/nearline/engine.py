@@ -323,6 +323,15 @@ class Recommender:
         return self._parts.state.offset
 
     @property
+    def stamp(self) -> tuple[int, int]:
+        """Changes with whatever may change an answer: a record, an erasure, another model.
+
+        An answer holds for as long as the stamp that was read before it was made.
+        """
+        parts = self._parts
+        return parts.serial, parts.state.version
+
+    @property
     def n_users(self) -> int:
         """Users with a history."""
         return len(self._parts.state.users)

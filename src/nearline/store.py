@@ -7,7 +7,8 @@ shop/search.journal    trials of searches over hyper-parameters
 """
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,8 @@ class Parts:
         What `model` was restored from; None before the first training.
     snapshots : SnapshotStore or None
         None where the recommender lives in memory.
+    serial : int
+        Tells these parts from all others of this process.
     """
 
     log: SQLiteLog
@@ -52,6 +55,7 @@ class Parts:
     model: Model
     snapshot: Snapshot | None
     snapshots: SnapshotStore | None
+    serial: int = field(default_factory=count(1).__next__, init=False)
 
     @property
     def model_id(self) -> str:

@@ -50,6 +50,9 @@ class State:
         Ids and indices. A forgotten user's index is used again; an item keeps its index for ever.
     catalogue : Catalogue
     counters : Counters
+    version : int
+        Rises with every change, once `on_item` has heard of it: what was derived from the state and
+        from all that follows it at one version holds for as long as the version stands.
     on_item : callable or None
         Called inside `apply`, outside the lock, once the state shows it, in log order, with the
         index of an item and its entry: for each entry put; with None for each deleted, and for
@@ -65,6 +68,7 @@ class State:
         self.config = config if config is not None else StateConfig()
         self.lock = threading.RLock()
         self.offset = 0
+        self.version = 0
         self.users = Vocabulary()
         self.items = Vocabulary.from_table(item_ids)
         self.counters = Counters(self.config.trending_half_life, self.lock)
@@ -111,6 +115,7 @@ class State:
             if self.on_item is not None:
                 for index, item in changed:
                     self.on_item(index, item)
+            self.version += 1
 
     def forget(self, user_id: str, events: Iterable[tuple[int, Event]]) -> None:
         """Undo all that a user did, as if `events` had been `Erased` from the start.
@@ -136,6 +141,7 @@ class State:
             self.counters.subtract(*_columns(rows)[1:])
             if user_id in self.users:
                 self._histories.remove(self.users.remove(user_id))
+            self.version += 1
 
     def history(self, user_id: str) -> UserHistory | None:
         """One user's events, oldest first, copied; None where the user is unknown."""
