@@ -5,6 +5,7 @@ from collections import defaultdict
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from tests import naive
 from tests.kernels.test_edges import as_lists, ragged
 
@@ -24,7 +25,7 @@ Event = tuple[int, int, int, float]
 Pairs = dict[tuple[int, int], int]
 
 
-def histories(log: list[Event], *, by_time: bool) -> tuple[Rows, np.ndarray]:
+def histories(log: list[Event], *, by_time: bool) -> tuple[Rows, NDArray[np.float64]]:
     """Rows of users 0-2: in order of time (and arrival), or of arrival alone."""
     mine = [[e for e in log if e[0] == user] for user in range(3)]
     if by_time:
@@ -39,8 +40,8 @@ def as_pairs(counts: Counts) -> Pairs:
     return dict(zip(keys, counts.units.tolist(), strict=True))
 
 
-def steps(reach: int) -> np.ndarray:
-    forward = np.arange(1, reach + 1) ** -0.6
+def steps(reach: int) -> NDArray[np.float64]:
+    forward = np.arange(1, reach + 1, dtype=np.float64) ** -0.6
     return steps_of(forward, 0.14 * forward)
 
 

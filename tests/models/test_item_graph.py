@@ -288,7 +288,7 @@ def test_events_counted_live_are_those_of_a_fit_on_the_whole_log(
     model = fitted_on(log[:cut])
     for start in range(cut, len(log), size):
         before = arrived(log[:start], by_time=True)
-        model.update(before, arrived(log[start : start + size], by_time=False))
+        model.observe(before, arrived(log[start : start + size], by_time=False))
     assert learned(model) == learned(fitted_on(log))
     # Rows are shorter than what is kept, so the lists are right too, but for the fit's scale.
     whole, everything = fitted_on(log), Histories.from_rows([[item] for item in range(6)])
@@ -301,7 +301,7 @@ def test_events_counted_live_are_those_of_a_fit_on_the_whole_log(
 @given(LOGS, st.integers(0, 25), st.integers(0, 2))
 def test_a_forgotten_user_was_never_there(log: Log, cut: int, user: int) -> None:
     model = fitted_on(log[:cut])
-    model.update(arrived(log[:cut], by_time=True), arrived(log[cut:], by_time=False))
+    model.observe(arrived(log[:cut], by_time=True), arrived(log[cut:], by_time=False))
     model.forget(arrived([event for event in log if event[0] == user], by_time=True))
     assert learned(model) == learned(fitted_on([event for event in log if event[0] != user]))
 
@@ -311,7 +311,7 @@ def test_a_restored_graph_goes_on_counting() -> None:
     model = fitted_on(log[:20])
     again = ItemGraph.restore(model.config, model.arrays())
     for graph in (model, again):
-        graph.update(arrived(log[:20], by_time=True), arrived(log[20:], by_time=False))
+        graph.observe(arrived(log[:20], by_time=True), arrived(log[20:], by_time=False))
     assert learned(model) == learned(again) == learned(fitted_on(log))
     everything = Histories.from_rows([[item] for item in range(6)])
     assert np.array_equal(model.score_many(everything), again.score_many(everything))
@@ -320,5 +320,5 @@ def test_a_restored_graph_goes_on_counting() -> None:
 def test_an_untrained_graph_learns_from_events() -> None:
     model = ItemGraph.untrained()
     nobody = Histories.from_rows([[]])
-    model.update(nobody, Histories.from_rows([[7, 9]]))
+    model.observe(nobody, Histories.from_rows([[7, 9]]))
     assert model.recommend_from(Histories.from_rows([[7]]), 3).items.tolist() == [[9, -1, -1]]

@@ -19,7 +19,7 @@ Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 EMPTY = -1
-# Where the edge of a pair stands: not looked for yet, among the fixed edges, or an added one (>= 0).
+# Where the edge of a pair stands: not looked for yet, among the fixed edges; >= 0, an added one.
 UNKNOWN, FIXED = -1, -2
 
 
@@ -98,9 +98,10 @@ def _find(items: Ints, first: int, last: int, wanted: int) -> int:
 def _fixed(counts: Counts, source: int, target: int) -> int:
     if source >= len(counts.indptr) - 1:
         return 0
-    last = counts.indptr[source + 1]
-    place = _find(counts.items, counts.indptr[source], last, target)
-    return counts.units[place] if place < last and counts.items[place] == target else 0
+    first, last = int(counts.indptr[source]), int(counts.indptr[source + 1])
+    place = _find(counts.items, first, last, target)
+    found = place < last and counts.items[place] == target
+    return int(counts.units[place]) if found else 0
 
 
 @njit(nogil=True, cache=True)
@@ -128,7 +129,7 @@ def apply_changes(
     """
     n_pairs, n_added = 0, edges.n_added
     for at in range(len(changes.units)):
-        source, target = np.int64(changes.sources[at]), np.int64(changes.targets[at])
+        source, target = int(changes.sources[at]), int(changes.targets[at])
         key = source << 32 | target
         slot = _slot(table.keys, key)
         if table.keys[slot] == EMPTY:
@@ -142,8 +143,9 @@ def apply_changes(
             edges.added_values[place] = amount
             continue
         if source < edges.indptr.shape[1] - 1:
-            last = edges.indptr[relation, source + 1]
-            fixed = _find(edges.items, edges.indptr[relation, source], last, target)
+            first = int(edges.indptr[relation, source])
+            last = int(edges.indptr[relation, source + 1])
+            fixed = _find(edges.items, first, last, target)
             if fixed < last and edges.items[fixed] == target:
                 edges.values[fixed] = amount
                 table.places[slot] = FIXED
@@ -160,7 +162,7 @@ def apply_changes(
 
 
 def merged(counts: Counts, table: Table, n_items: int) -> Counts:
-    """Fixed counts and differences together, over `n_items` items; pairs of zero left out."""
+    """Add fixed counts and differences up, over `n_items` items; pairs of zero left out."""
     sizes = np.diff(counts.indptr)
     sources = np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
     used = table.keys != EMPTY

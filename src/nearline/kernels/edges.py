@@ -21,8 +21,8 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 
-# Two weights of one, next to each other, count 2**30 units; no pair counts more than `MOST`, so that
-# 2**18 of the heaviest pairs still fit into a sum.
+# Two weights of one next to each other count 2**30 units. No pair counts more than `MOST`, so that
+# 2**18 of the heaviest still fit into a sum.
 UNIT = 2.0**-30
 MOST = 2**45
 
@@ -172,9 +172,9 @@ def pair_edges(
     """Weigh every pair of items that stand near each other in a row, and normalise.
 
     Edge i -> j holds ``sum(weight_i * weight_j * kernel(gap)) / (source[i] * target[j] + offset)``
-    over all places of i and j in one row, where the gap is ``place of j - place of i``. A pair counts in whole units of
-    2**-30, at most 32,768. Pairs whose weight is not positive (a dislike) are left out, and so are
-    pairs of an item with itself.
+    over all places of i and j in one row, where the gap is ``place of j - place of i``. Summed are
+    whole units of 2**-30, at most 32,768 a pair of events. Pairs whose weight is not positive (a
+    dislike) are left out, and so are pairs of an item with itself.
 
     Parameters
     ----------

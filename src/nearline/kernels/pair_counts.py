@@ -244,7 +244,7 @@ def _emit(
 def changed_pairs(
     old: Rows, old_times: Doubles, new: Rows, new_times: Doubles, steps: Doubles
 ) -> Changes:
-    """What the counts change by when users add events to their histories.
+    """Find what the counts change by when users add events to their histories.
 
     Parameters
     ----------

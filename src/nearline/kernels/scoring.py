@@ -130,9 +130,9 @@ def _factor(graph: Graph, relation: int, age: int) -> float:
 def _entry(graph: Graph, relation: int, item: int, neighbour: int, value: float) -> float:
     """Return the entry of a relation that an edge with `value` stands for."""
     if relation >= len(graph.offsets):
-        return np.float64(value)
+        return float(value)
     divisor = graph.sources[relation, item] * graph.targets[relation, neighbour]
-    return value / (divisor + graph.offsets[relation])
+    return float(value / (divisor + graph.offsets[relation]))
 
 
 @njit(nogil=True, cache=True)

@@ -74,7 +74,7 @@ class Model(ABC):
     config_type: ClassVar[type[Struct]]
     # True for models of ratings: weights of histories are ratings to them (`Dataset.rated`).
     needs_ratings: ClassVar[bool] = False
-    # True for models that events change: `update` and `forget` do something.
+    # True for models that events change: `observe` and `forget` do something.
     learns: ClassVar[bool] = False
     space: ClassVar[Space] = {}
 
@@ -150,7 +150,7 @@ class Model(ABC):
     ) -> None:
         """Hear of new items, or of new words or vectors of known ones."""
 
-    def update(self, before: Histories, events: Histories) -> None:  # noqa: B027 (as above)
+    def observe(self, before: Histories, events: Histories) -> None:  # noqa: B027 (as above)
         """Learn from new events, at once.
 
         Parameters

@@ -1,7 +1,6 @@
 """A relation of the item graph that counts pairs, and goes on counting while it serves."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nearline.kernels.counted_edges import apply_changes, make_table, merged, rehash
 from nearline.kernels.edges import Rows
@@ -12,7 +11,7 @@ SMALLEST_TABLE = 1_024
 
 
 def no_counts(n_items: int) -> Counts:
-    """Counts in which no pair ever stood together."""
+    """Make counts in which no pair ever stood together."""
     return Counts(np.zeros(n_items + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int64))
 
 
@@ -34,7 +33,9 @@ class CountedRelation:
 
     def __init__(self, counts: Counts, scale: float) -> None:
         # Read-only whether mapped or not: the kernels are compiled for one kind of array.
-        self._counts = Counts(*(_read_only(array) for array in counts))
+        self._counts = Counts(counts.indptr.view(), counts.items.view(), counts.units.view())
+        for array in self._counts:
+            array.flags.writeable = False
         self.scale = scale
         self.n_changed = 0
         self._table = make_table(SMALLEST_TABLE)
@@ -53,7 +54,7 @@ class CountedRelation:
         store.added(n_added)
 
     def merged(self, n_items: int) -> Counts:
-        """Fixed counts and changes together, over `n_items` items; O(pairs log pairs)."""
+        """Add fixed counts and changes up, over `n_items` items; O(pairs log pairs)."""
         if self.n_changed == 0 and len(self._counts.indptr) == n_items + 1:
             return self._counts
         return merged(self._counts, self._table, n_items)
@@ -77,9 +78,3 @@ def edges_of(counts: Counts, divisors: Divisors, top_k: int) -> tuple[Rows, floa
     )
     total = float(divided.sum(dtype=np.float64))
     return edges, (len(edges.indptr) - 1) / total if total > 0 else 1.0
-
-
-def _read_only(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    view = array.view()
-    view.flags.writeable = False
-    return view

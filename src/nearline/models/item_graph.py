@@ -8,7 +8,7 @@ matrix with a few hundred neighbours a row, scaled to the same total mass. What 
 a new event changes the next answer at once, a new item is recommendable as soon as its text or
 vector is known, and an explanation is exact, since the score *is* a sum over the history.
 
-Two relations count pairs of events. Counts are whole numbers, so `update` and `forget` change them
+Two relations count pairs of events. Counts are whole numbers, so `observe` and `forget` change them
 by exactly what a fit on the longer or shorter log would have counted.
 """
 
@@ -57,7 +57,8 @@ class ItemGraph(Model):
 
     Notes
     -----
-    One thread may put items and count events while others score. Items are indices 0..n_items-1 throughout.
+    One thread may put items and count events while others score. Items are indices
+    0..n_items-1 throughout.
     """
 
     name: ClassVar[str] = "item_graph"
@@ -81,7 +82,7 @@ class ItemGraph(Model):
 
     @classmethod
     def untrained(cls, config: ItemGraphConfig | None = None) -> Self:
-        """Make a graph without items, which `put_items` and `update` fill."""
+        """Make a graph without items, which `put_items` and `observe` fill."""
         return cls(config)
 
     @property
@@ -214,7 +215,7 @@ class ItemGraph(Model):
                 if isinstance(index, VectorIndex) and index.width == values.shape[1]:
                     self._put(VECTOR_PREFIX + column, item, values[at])
 
-    def update(self, before: Histories, events: Histories) -> None:
+    def observe(self, before: Histories, events: Histories) -> None:
         """Count new events: afterwards the counts are those of a fit on the longer histories.
 
         The scale of the relations stays that of the fit.

@@ -62,7 +62,7 @@ def popularity_of(rows: Rows, n_items: int) -> Units:
 
 
 def pair_steps(name: str, config: ItemGraphConfig) -> Doubles:
-    """What a pair counts for a relation at each gap, from -reach to reach."""
+    """Return what a pair counts for a relation at each gap, from -reach to reach."""
     if name == COENGAGEMENT:
         flat = np.ones(config.coengagement.window, dtype=np.float64)
         return steps_of(flat, flat)
@@ -72,7 +72,7 @@ def pair_steps(name: str, config: ItemGraphConfig) -> Doubles:
 
 
 def pair_divisors(name: str, config: ItemGraphConfig, popularity: Units) -> Divisors:
-    """What the counts of a relation are divided by, from the popularity of the items."""
+    """Return what the counts of a relation are divided by, from the popularity of the items."""
     amounts = popularity * UNIT
     if name == COENGAGEMENT:
         shrunk = np.maximum(amounts + config.coengagement.shrinkage, FLOOR)
