@@ -161,6 +161,14 @@ class Model(ABC):
             Their new events, in order of arrival.
         """
 
+    @property
+    def reach(self) -> int:
+        """How many events around a new one `observe` must know of."""
+        return 0
+
+    def recount(self, histories: Histories, n_items: int) -> None:  # noqa: B027 (as above)
+        """Unlearn all events and learn `histories`, of `n_items` items, by the same settings."""
+
     def forget(self, histories: Histories) -> None:  # noqa: B027 (as above)
         """Unlearn users, as if they had never been there; `histories` is all that they did."""
 

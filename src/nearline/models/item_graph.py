@@ -34,8 +34,10 @@ from nearline.models.item_graph_relations import (
     COUNTED,
     VECTOR_PREFIX,
     Sources,
+    count_pairs,
     pair_divisors,
     pair_steps,
+    popularity_of,
     positive_rows,
     relation_config,
     squared_weights,
@@ -122,16 +124,10 @@ class ItemGraph(Model):
             self.config = choose(
                 data, sources, validation, self.config, seed=seed, progress=progress
             )
-        relations: dict[str, Rows] = {}
-        self._popularity = sources.popularity
-        for done, name in enumerate(sources.names):
-            progress(done, len(sources.names), name)
-            if name in COUNTED:
-                counts = sources.counts(name, self.config)
-                relations[name], scale = self._edges_of(name, counts)
-                self._counted[name] = CountedRelation(counts, scale)
-            else:
-                relations[name] = sources.edges(name, self.config)
+        relations: dict[str, Rows] = self._count_all(data.histories, data.n_items, progress)
+        for name in sources.names[len(COUNTED) :]:
+            progress(len(relations), len(sources.names), name)
+            relations[name] = sources.edges(name, self.config)
         self._store = self._make_store(relations, data.n_items)
         self._indices = sources.content_indices(self.config)
         self._factors = {name: sources.factors[name] for name in self._indices}
@@ -227,6 +223,22 @@ class ItemGraph(Model):
         """
         self._count(before, events, 1)
 
+    @property
+    def reach(self) -> int:
+        """Largest gap at which two events count as a pair."""
+        return int(max(self.config.transitions.reach, self.config.coengagement.window))
+
+    def recount(self, histories: Histories, n_items: int) -> None:
+        """Count all pairs anew; settings, scales and content stay those of the fit."""
+        scales = {name: counted.scale for name, counted in self._counted.items()}
+        n_items = max(n_items, self.n_items)
+        self._store.grow(n_items)
+        content = {name: self._store.rows(name) for name in self.relations[len(COUNTED) :]}
+        relations = self._count_all(histories, n_items, no_progress)
+        for name, scale in scales.items():
+            self._counted[name].scale = scale
+        self._store = self._make_store(relations | content, n_items)
+
     def forget(self, histories: Histories) -> None:
         """Take users' events out of the counts; `histories` is all that they did."""
         nothing = histories.take(np.zeros(len(histories.items), dtype=np.bool_))
@@ -303,6 +315,18 @@ class ItemGraph(Model):
         others, cosines = index.nearest(item, settings.neighbours)
         values = cosines ** np.float32(settings.power) * np.float32(self._factors[name])
         self._store.connect(name, item, others, values)
+
+    def _count_all(self, histories: Histories, n_items: int, progress: Progress) -> dict[str, Rows]:
+        """Count pairs and popularity; return the edges of the counted relations."""
+        rows = positive_rows(histories)
+        self._popularity = popularity_of(rows, n_items)
+        relations = {}
+        for done, name in enumerate(COUNTED):
+            progress(done, len(self.relations), name)
+            counts = count_pairs(name, self.config, rows, n_items)
+            relations[name], scale = self._edges_of(name, counts)
+            self._counted[name] = CountedRelation(counts, scale)
+        return relations
 
     def _edges_of(self, name: str, counts: Counts) -> tuple[Rows, float]:
         """Edges of a counted relation, and their scale."""

@@ -84,6 +84,11 @@ def pair_divisors(name: str, config: ItemGraphConfig, popularity: Units) -> Divi
     return Divisors(amounts**settings.source_exponent, amounts**settings.target_exponent, 1.0)
 
 
+def count_pairs(name: str, config: ItemGraphConfig, rows: Rows, n_items: int) -> Counts:
+    """Count the pairs behind a counted relation."""
+    return pair_counts(rows, pair_steps(name, config), n_items, most=config.counts)
+
+
 def powered(rows: Rows, power: float) -> Rows:
     """Rows with every value raised to `power`."""
     return Rows(rows.indptr, rows.items, rows.weights ** np.float32(power))
@@ -100,7 +105,7 @@ class Sources:
 
     def __init__(self, data: Dataset) -> None:
         self._rows = positive_rows(data.histories)
-        self.popularity = popularity_of(self._rows, data.n_items)
+        self._popularity = popularity_of(self._rows, data.n_items)
         self._texts = data.texts or [""] * data.n_items
         self._vectors = data.vectors
         self._near: dict[tuple[object, ...], Rows] = {}
@@ -123,14 +128,9 @@ class Sources:
         rows, self.factors[name] = scaled(self._edges(name, config))
         return rows
 
-    def counts(self, name: str, config: ItemGraphConfig) -> Counts:
-        """Count the pairs behind a counted relation."""
-        steps = pair_steps(name, config)
-        return pair_counts(self._rows, steps, len(self.popularity), most=config.counts)
-
     def _edges(self, name: str, config: ItemGraphConfig) -> Rows:
         if name in COUNTED:
-            divisors = pair_divisors(name, config, self.popularity)
+            divisors = pair_divisors(name, config, self._popularity)
             return pair_edges(
                 self._rows,
                 pair_steps(name, config),
