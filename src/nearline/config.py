@@ -28,6 +28,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     search : int
         Trials of a search over the model's declared space before it is fitted; 0 for none. (The
         item graph has a search of its own, which `settings` can turn off.)
+    online : bool
+        Whether events change the model that serves as they come, where it can learn; histories and
+        what is trending follow them in any case.
     keep_snapshots : int
         Snapshots kept in a store, the serving one included.
     """
@@ -37,6 +40,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: str = "item_graph"
     settings: dict[str, Any] = {}
     search: int = 0
+    online: bool = True
     keep_snapshots: int = 3
 
     def new_model(self) -> Model:

@@ -135,8 +135,8 @@ class Recommender:
             old = parts = self._parts
             if self.path is None and interactions is not None:
                 parts = store.open_memory(self.config)
-                # The model trained below will know the items; this one need not hear of them.
-                parts.state.on_item = None
+                # The model trained below will know all of it; this one need not hear of it.
+                store.retire(parts)
             try:
                 self._import(parts, interactions, items, columns, progress)
                 snapshot = train(
@@ -148,7 +148,8 @@ class Recommender:
                     progress=progress,
                     journal=None if self.path is None else self.path / store.SEARCH,
                 )
-                self._parts = store.promote(parts, snapshot, keep=self.config.keep_snapshots)
+                self._parts = store.promote(parts, snapshot, self.config)
+                store.retire(parts)
             finally:
                 # Whichever log does not serve now: the old one, or a new one that failed.
                 for log in {old.log, parts.log} - {self._parts.log}:

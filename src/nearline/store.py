@@ -11,15 +11,13 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
-import numpy as np
-
 from nearline.config import Config
 from nearline.errors import Damaged, InvalidInput
 from nearline.ingest import follow
+from nearline.live import Live, join
 from nearline.log import SQLiteLog
 from nearline.models.base import Model
 from nearline.models.registry import convert_settings, make_model, model_class
-from nearline.schema import Item, ItemDeleted
 from nearline.snapshots import Snapshot, SnapshotStore
 from nearline.state import State, load_checkpoint, save_checkpoint
 
@@ -41,11 +39,13 @@ class Parts:
     ----------
     log, state : SQLiteLog, State
     model : Model
-        What serves: the snapshot's arrays and, beside them, what live items added.
+        What serves: the snapshot's arrays and, beside them, what live items and events added.
     snapshot : Snapshot or None
         What `model` was restored from; None before the first training.
     snapshots : SnapshotStore or None
         None where the recommender lives in memory.
+    live : Live or None
+        Teaches the model.
     serial : int
         Tells these parts from all others of this process.
     """
@@ -55,6 +55,7 @@ class Parts:
     model: Model
     snapshot: Snapshot | None
     snapshots: SnapshotStore | None
+    live: Live | None = None
     serial: int = field(default_factory=count(1).__next__, init=False)
 
     @property
@@ -67,7 +68,7 @@ def open_memory(config: Config) -> Parts:
     """Make an empty log, state and model, gone with the process."""
     log, state = SQLiteLog(None), State(config.state)
     follow(log, state)
-    return _serving(Parts(log, state, _untrained(config), None, None))
+    return _serving(Parts(log, state, _untrained(config), None, None), config)
 
 
 def open_folder(folder: Path, config: Config) -> Parts:
@@ -91,20 +92,25 @@ def open_folder(folder: Path, config: Config) -> Parts:
         checkpoint = folder / CHECKPOINT
         # An erased user's bytes must not live on in a file.
         follow(log, state, on_erased=lambda: checkpoint.unlink(missing_ok=True))
-        model = _restore(snapshot) if snapshot else _untrained(config)
-        return _serving(Parts(log, state, model, snapshot, snapshots))
+        parts = Parts(log, state, _untrained(config), snapshot, snapshots)
+        try:
+            return _serving(parts, config)
+        except Damaged as error:
+            # A sound snapshot of an earlier version, say: answers are better than none.
+            logger.warning("the model cannot be used, train again: %s", error)
+            return _serving(replace(parts, snapshot=None), config)
     except BaseException:
         log.close()
         raise
 
 
-def promote(parts: Parts, snapshot: Snapshot, *, keep: int) -> Parts:
+def promote(parts: Parts, snapshot: Snapshot, config: Config) -> Parts:
     """Store a snapshot where there is a folder for it, and return the parts that serve it."""
     if parts.snapshots is not None:
         parts.snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
         snapshot = parts.snapshots.promote(snapshot.manifest.id)
-        parts.snapshots.prune(keep)
-    return _serving(replace(parts, model=_restore(snapshot), snapshot=snapshot))
+        parts.snapshots.prune(config.keep_snapshots)
+    return _serving(replace(parts, snapshot=snapshot), config)
 
 
 def save(parts: Parts, folder: Path) -> None:
@@ -141,30 +147,28 @@ def _restore(snapshot: Snapshot) -> Model:
     return kind.restore(convert_settings(kind, snapshot.manifest.config), snapshot.arrays)
 
 
-def _serving(parts: Parts) -> Parts:
-    """Give the model the catalogue changes since its snapshot, and every one to come.
+def _serving(parts: Parts, config: Config) -> Parts:
+    """Restore the model of the snapshot and teach it what came since, and what will come.
 
-    Both in the order of the log, so that a model caught up after a restart has the same edges as
-    one that heard of each change as it came.
+    In the order of the log, so that a model caught up after a restart is the same as one that heard
+    of each change as it came.
     """
-    model, state = parts.model, parts.state
+    log, state, snapshot = parts.log, parts.state, parts.snapshot
+    live = join(
+        _restore(snapshot) if snapshot else _untrained(config),
+        log,
+        state,
+        offset=snapshot.manifest.offset if snapshot else 0,
+        erasures=snapshot.manifest.erasures if snapshot else log.erasures,
+        online=config.online,
+    )
+    return replace(parts, model=live.model, live=live)
 
-    def learn(index: int, item: Item | None) -> None:
-        vectors = item.vectors if item else {}
-        rows = {name: np.array([vector], dtype=np.float32) for name, vector in vectors.items()}
-        model.put_items([index], [item.content if item else ""], rows)
 
-    with state.lock:
-        since = parts.snapshot.manifest.offset if parts.snapshot else 0
-        for _, record in parts.log.read(since, state.offset):
-            if isinstance(record, Item):
-                learn(state.items[record.item_id], record)
-            elif isinstance(record, ItemDeleted):
-                learn(state.items[record.item_id], None)
-        if model.n_items < len(state.items):
-            learn(len(state.items) - 1, state.catalogue.get(len(state.items) - 1))
-        state.on_item = learn
-    return parts
+def retire(parts: Parts) -> None:
+    """Teach the model of `parts` no more: it does not serve now."""
+    with parts.state.lock:
+        parts.state.followers = tuple(f for f in parts.state.followers if f is not parts.live)
 
 
 def _open_state(folder: Path, config: Config, log: SQLiteLog, item_ids: list[str]) -> State:

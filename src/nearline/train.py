@@ -19,7 +19,7 @@ from nearline.data import (
     leave_one_out,
 )
 from nearline.errors import InvalidInput, NotTrained
-from nearline.evaluation import evaluate
+from nearline.evaluation import evaluate, relevant_counts
 from nearline.log import Log
 from nearline.models.base import Model
 from nearline.progress import Progress
@@ -111,7 +111,7 @@ def _check_serves(model: Model) -> None:
 
 def _metrics(model: Model, seen: Dataset, truth: Histories, seed: int) -> dict[str, float]:
     """Accuracy on what chose the hyper-parameters: a little above what is to be expected."""
-    if len(truth.items) == 0:
+    if not relevant_counts(truth).any():  # nothing, or dislikes alone
         return {}
     counts = np.bincount(seen.histories.items, minlength=seen.n_items)
     report = evaluate(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import naive
 
-from nearline.kernels.edges import Rows, pack, pair_edges, product_edges
+from nearline.kernels.edges import Rows, pack, pair_edges, product_edges, steps_of
 
 N_ITEMS = 6
 HISTORIES = st.lists(st.lists(st.integers(-1, N_ITEMS - 1), max_size=8), max_size=6)
@@ -30,7 +30,12 @@ def test_transitions_by_hand() -> None:
     forward = np.array([1.0, 0.5])
     pop = np.array([1.0, 1.0, 1.0])
     edges = pair_edges(
-        ragged([[0, 1, 2]]), forward, forward / 2, source=pop, target=pop, offset=1.0, top_k=9
+        ragged([[0, 1, 2]]),
+        steps_of(forward, forward / 2),
+        source=pop,
+        target=pop,
+        offset=1.0,
+        top_k=9,
     )
     assert as_lists(edges) == [
         [(1, 0.5), (2, 0.25)],
@@ -57,7 +62,12 @@ def test_pairs_are_those_of_the_definition(
     backward = 0.3 * forward
     source, target = np.arange(1.0, N_ITEMS + 1), np.sqrt(np.arange(1.0, N_ITEMS + 1))
     edges = pair_edges(
-        ragged(rows, weights), forward, backward, source=source, target=target, offset=0.5, top_k=k
+        ragged(rows, weights),
+        steps_of(forward, backward),
+        source=source,
+        target=target,
+        offset=0.5,
+        top_k=k,
     )
     totals = naive.pair_totals(rows, weights, forward.tolist(), backward.tolist())
     for item, found in enumerate(as_lists(edges)):
@@ -99,7 +109,9 @@ def test_edges_do_not_depend_on_threads() -> None:
     rows = ragged(rng.integers(0, 600, (400, 9)).tolist())
     ones = np.ones(600)
     one, two = (
-        pair_edges(rows, ones[:3], ones[:3], source=ones, target=ones, top_k=9, threads=threads)
+        pair_edges(
+            rows, steps_of(ones[:3], ones[:3]), source=ones, target=ones, top_k=9, threads=threads
+        )
         for threads in (1, 2)
     )
     assert [part.tobytes() for part in (one.indptr, one.items, one.weights)] == [
@@ -109,21 +121,22 @@ def test_edges_do_not_depend_on_threads() -> None:
 
 def test_nothing_gives_nothing() -> None:
     none = np.zeros(0)
-    edges = pair_edges(ragged([[]]), none, none, source=none, target=none, top_k=3)
+    edges = pair_edges(ragged([[]]), steps_of(none, none), source=none, target=none, top_k=3)
     assert edges.indptr.tolist() == [0]
     assert product_edges(pack([]), pack([]), 0, top_k=3).indptr.tolist() == [0]
 
 
 def test_what_would_reach_outside_an_array_is_refused() -> None:
     ones = np.ones(2)
+    steps = steps_of(ones, ones)
     with pytest.raises(ValueError, match="item index 2 is not below 2"):
-        pair_edges(ragged([[0, 2]]), ones, ones, source=ones, target=ones, top_k=1)
+        pair_edges(ragged([[0, 2]]), steps, source=ones, target=ones, top_k=1)
     with pytest.raises(ValueError, match="reach"):
-        pair_edges(ragged([[0]]), ones, ones[:1], source=ones, target=ones, top_k=1)
+        steps_of(ones, ones[:1])
     with pytest.raises(ValueError, match="source has 2"):
-        pair_edges(ragged([[0]]), ones, ones, source=ones, target=ones[:1], top_k=1)
+        pair_edges(ragged([[0]]), steps, source=ones, target=ones[:1], top_k=1)
     with pytest.raises(ValueError, match="top_k"):
-        pair_edges(ragged([[0]]), ones, ones, source=ones, target=ones, top_k=0)
+        pair_edges(ragged([[0]]), steps, source=ones, target=ones, top_k=0)
     with pytest.raises(ValueError, match="top_k"):
         product_edges(ragged([[0]]), ragged([[0]]), 1, top_k=0)
     short = Rows(np.array([0, 2]), np.zeros(1, np.int32), np.ones(1, np.float32))

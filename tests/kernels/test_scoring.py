@@ -58,6 +58,9 @@ def graph_of(relations: list[Relation], added: list[Relation], max_history: int 
         np.array(added_values, dtype=np.float32),
         np.array(WEIGHTS),
         0.5 ** (1.0 / np.array(HALF_LIVES)),
+        np.zeros((0, 0)),
+        np.zeros((0, 0)),
+        np.zeros(0),
         N_ITEMS,
         max_history,
     )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.state.naive_state import CONFIG, Log, assert_same, folded, logs, naive_view, view_of
 
 from nearline.schema import Erased, Event, Item, ItemDeleted
-from nearline.state import State, StateConfig
+from nearline.state import Added, HistoryRows, State, StateConfig
 from nearline.state.state import RECORDS_PER_HOLD
 
 
@@ -111,12 +111,49 @@ def test_a_forgotten_slot_is_used_again() -> None:
     assert history.items.tolist() == [1]
 
 
+class Listener:
+    """Writes down what it is told."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.items: list[tuple[int, Item | None, bool]] = []
+        self.events: list[Added] = []
+        self.forgotten: list[list[int]] = []
+
+    def put_item(self, index: int, item: Item | None) -> None:
+        self.items.append((index, item, bool(self.state.catalogue.available()[index])))
+
+    def add_events(self, added: Added) -> None:
+        self.events.append(added)
+
+    def forget(self, history: HistoryRows) -> None:
+        self.forgotten.append(history.items.tolist())
+
+
+def test_followers_hear_of_events_and_of_what_was_there_before() -> None:
+    state = folded([(0, event("ann", "tea", 1.0))])
+    listener = Listener(state)
+    state.followers = (listener,)
+    batch = [("bob", "mug", 5.0), ("ann", "mug", 9.0), ("bob", "tea", 2.0)]
+    state.apply([(at + 1, event(*fields)) for at, fields in enumerate(batch)])
+    (added,) = listener.events
+    assert (added.offset, added.user_ids) == (1, ["ann", "bob"])
+    assert added.before.indptr.tolist() == [0, 1, 1]
+    assert added.before.items.tolist() == [0]
+    # Bob's second event is the older one: it comes as it arrived.
+    assert added.events.indptr.tolist() == [0, 1, 3]
+    assert added.events.items.tolist() == [1, 1, 0]
+    assert added.events.times.tolist() == [9.0, 5.0, 2.0]
+    state.forget("bob", [(1, event("bob", "mug", 5.0)), (3, event("bob", "tea", 2.0))])
+    assert listener.forgotten == [[0, 1]]
+    assert state.version == 3
+
+
 def test_the_listener_hears_of_catalogue_changes_in_order() -> None:
     state = State()
-    heard: list[tuple[int, Item | None, bool]] = []
-    state.on_item = lambda index, item: heard.append(
-        (index, item, bool(state.catalogue.available()[index]))
-    )
+    listener = Listener(state)
+    heard = listener.items
+    state.followers = (listener,)
     mug = Item(item_id="mug", timestamp=1.0, vectors={"v": [1.0]})
     gone = ItemDeleted(item_id="tea", timestamp=1.0)
     state.apply([(0, event("ann", "tea", 1.0)), (1, mug), (2, gone), (3, Erased())])

@@ -21,6 +21,7 @@ from nearline.evaluation.metrics import (
     precision,
     recall,
     reciprocal_rank,
+    relevant_counts,
 )
 from nearline.evaluation.protocol import Recommender, Report, compare, evaluate, table
 
@@ -47,5 +48,6 @@ __all__ = [
     "precision",
     "recall",
     "reciprocal_rank",
+    "relevant_counts",
     "table",
 ]

@@ -1,7 +1,8 @@
 """Sparse item-to-item relations: built row by row, each row cut to its strongest neighbours.
 
-Every row is made by itself in a dense scratch of one double an item, so that rows can be made in
-parallel and in any order with the same bits as the result.
+Every row is made by itself in a dense scratch of one number an item, so that rows can be made in
+parallel and in any order with the same bits as the result. Pairs are counted in whole units
+(`units`): their sums do not depend on the order of the events and can be undone exactly.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,12 @@ Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+
+
+# Two weights of one next to each other count 2**30 units. No pair counts more than `MOST`, so that
+# 2**18 of the heaviest still fit into a sum.
+UNIT = 2.0**-30
+MOST = 2**45
 
 
 class Rows(NamedTuple):
@@ -61,6 +68,52 @@ def occurrences(rows: Rows, n_items: int) -> Occurrences:
 
 
 @njit(nogil=True, cache=True)
+def units(amount: float) -> int:
+    """Whole units of an amount: 0 where it is not positive, `MOST` where it is larger than that."""
+    if not amount > 0.0:
+        return 0
+    return int(min(amount / UNIT + 0.5, MOST))
+
+
+@njit(nogil=True, cache=True)
+def pair_units(step: float, weight: float, other: float) -> int:
+    """Units that two events count, of which `step` is the kernel at their gap."""
+    return units(step * (np.float64(weight) * np.float64(other)))
+
+
+@njit(nogil=True, cache=True)
+def gather(
+    item: int, rows: Rows, places: Occurrences, steps: Doubles, totals: Longs, touched: Ints
+) -> int:
+    """Add up the units of every pair of `item` in `totals`; return how many items were touched.
+
+    `steps` holds the kernel for gaps -reach..reach; `totals` is zero before, and the caller makes
+    it so again.
+    """
+    reach = len(steps) // 2
+    count = 0
+    for place in range(places.indptr[item], places.indptr[item + 1]):
+        entry = places.entries[place]
+        row = places.row_of_entry[entry]
+        start = max(rows.indptr[row], entry - reach)
+        end = min(rows.indptr[row + 1], entry + reach + 1)
+        for other in range(start, end):
+            j = rows.items[other]
+            if j < 0 or j == item:
+                continue
+            amount = pair_units(
+                steps[other - entry + reach], rows.weights[entry], rows.weights[other]
+            )
+            if amount == 0:
+                continue
+            if totals[j] == 0:
+                touched[count] = j
+                count += 1
+            totals[j] += amount
+    return count
+
+
+@njit(nogil=True, cache=True)
 def _pair_rows(
     rows: Rows,
     places: Occurrences,
@@ -72,9 +125,8 @@ def _pair_rows(
     first: int,
     last: int,
 ) -> tuple[Longs, Ints, Floats]:
-    """Rows [first, last) of `pair_edges`; `steps` holds the kernel for gaps -reach..reach."""
-    reach = len(steps) // 2
-    totals = np.zeros(len(target), dtype=np.float64)
+    """Rows [first, last) of `pair_edges`."""
+    totals = np.zeros(len(target), dtype=np.int64)
     touched = np.empty(len(target), dtype=np.int32)
     heap_values = np.empty(top_k, dtype=np.float64)
     heap_items = np.empty(top_k, dtype=np.int32)
@@ -83,28 +135,12 @@ def _pair_rows(
     out_values = np.empty((last - first) * top_k, dtype=np.float32)
     filled = 0
     for item in range(first, last):
-        count = 0
-        for place in range(places.indptr[item], places.indptr[item + 1]):
-            entry = places.entries[place]
-            row = places.row_of_entry[entry]
-            start = max(rows.indptr[row], entry - reach)
-            end = min(rows.indptr[row + 1], entry + reach + 1)
-            for other in range(start, end):
-                j = rows.items[other]
-                if j < 0 or j == item:
-                    continue
-                amount = steps[other - entry + reach] * (rows.weights[entry] * rows.weights[other])
-                if amount <= 0.0:
-                    continue
-                if totals[j] == 0.0:
-                    touched[count] = j
-                    count += 1
-                totals[j] += amount
+        count = gather(item, rows, places, steps, totals, touched)
         size = 0
         for at in range(count):
             j = touched[at]
-            value = totals[j] / (source[item] * target[j] + offset)
-            totals[j] = 0.0
+            value = totals[j] * UNIT / (source[item] * target[j] + offset)
+            totals[j] = 0
             size = offer(heap_values, heap_items, size, value, j)
         best_first(heap_values, heap_items, size)
         out_items[filled : filled + size] = heap_items[:size]
@@ -114,10 +150,18 @@ def _pair_rows(
     return sizes, out_items[:filled].copy(), out_values[:filled].copy()
 
 
+def steps_of(forward: Doubles, backward: Doubles) -> Doubles:
+    """Kernel for gaps -reach..reach from what a pair counts after and before, gap 1 first."""
+    if len(forward) != len(backward):
+        raise ValueError(
+            f"forward has {len(forward)} gaps, backward {len(backward)}; give one reach"
+        )
+    return np.concatenate((backward[::-1], [0.0], forward)).astype(np.float64)
+
+
 def pair_edges(
     rows: Rows,
-    forward: Doubles,
-    backward: Doubles,
+    steps: Doubles,
     *,
     source: Doubles,
     target: Doubles,
@@ -128,16 +172,16 @@ def pair_edges(
     """Weigh every pair of items that stand near each other in a row, and normalise.
 
     Edge i -> j holds ``sum(weight_i * weight_j * kernel(gap)) / (source[i] * target[j] + offset)``
-    over all places of i and j in one row, where the gap is ``place of j - place of i`` and the
-    kernel ``forward[gap - 1]`` after, ``backward[-gap - 1]`` before. Pairs whose weight is not
-    positive (a dislike) are left out, and so are pairs of an item with itself.
+    over all places of i and j in one row, where the gap is ``place of j - place of i``. Summed are
+    whole units of 2**-30, at most 32,768 a pair of events. Pairs whose weight is not positive (a
+    dislike) are left out, and so are pairs of an item with itself.
 
     Parameters
     ----------
     rows : Rows
         Histories, oldest first; items in -1..n_items-1, -1 is skipped but keeps its place.
-    forward, backward : float64 [reach]
-        Not negative.
+    steps : float64 [2 * reach + 1]
+        The kernel for gaps -reach..reach, not negative (see `steps_of`).
     source, target : float64 [n_items]
         Divisors, not negative; ``source[i] * target[j] + offset`` must be positive for pairs.
     top_k : int
@@ -152,18 +196,13 @@ def pair_edges(
     -----
     O(entries * reach) time; scratch of 12 bytes an item a thread.
     """
-    if len(forward) != len(backward):
-        raise ValueError(
-            f"forward has {len(forward)} gaps, backward {len(backward)}; give one reach"
-        )
     if len(source) != len(target):
         raise ValueError(f"source has {len(source)} items, target {len(target)}")
     n_items = len(source)
-    _check_items(rows, n_items)
+    check_items(rows, n_items)
     if top_k < 1:
         raise ValueError(f"top_k is {top_k}; it must be at least 1")
     top_k = min(top_k, max(n_items, 1))
-    steps = np.concatenate((backward[::-1], [0.0], forward)).astype(np.float64)
     places = occurrences(rows, n_items)
     return pack(
         map_chunks(
@@ -243,8 +282,8 @@ def product_edges(
     -----
     The full product is never held: scratch of 13 bytes a column a thread.
     """
-    _check_items(left, len(right.indptr) - 1)
-    _check_items(right, n_columns)
+    check_items(left, len(right.indptr) - 1)
+    check_items(right, n_columns)
     if top_k < 1:
         raise ValueError(f"top_k is {top_k}; it must be at least 1")
     top_k = min(top_k, max(n_columns, 1))
@@ -257,7 +296,7 @@ def product_edges(
     )
 
 
-def _check_items(rows: Rows, n_items: int) -> None:
+def check_items(rows: Rows, n_items: int) -> None:
     """Refuse an index that a kernel would read or write outside its arrays with."""
     if len(rows.items) and int(rows.items.max()) >= n_items:
         raise ValueError(f"item index {int(rows.items.max())} is not below {n_items}")

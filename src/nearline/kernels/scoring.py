@@ -3,6 +3,10 @@
     score(j) = sum over events e of a history, most recent first, sum over relations r:
                weights[r] * ratios[r] ** age(e) * weight(e) * S_r[item(e), j]
 
+An entry of a *counted* relation is divided when it is read, so that a count may change alone:
+
+    S_r[i, j] = value of the edge / (sources[r, i] * targets[r, j] + offsets[r])
+
 The age of an event is the number of known events after it; where ``ratios[r] ** age`` is below
 `FAINTEST`, the event adds nothing to that relation, so that long histories cost little. Sums are
 made in double precision and always in the order written above, so that the parts of a score add
@@ -48,6 +52,8 @@ class Graph(NamedTuple):
         Neighbours and values of added edges.
     weights, ratios : float64 [R]
         Weight of a relation, and what its weight is multiplied by with each step into the past.
+    sources, targets, offsets : float64 [C, capacity], float64 [C, capacity], float64 [C]
+        Divisors of the counted relations, which are the first C of the R.
     n_items : int
         Edges to items from here on are not followed.
     max_history : int
@@ -63,6 +69,9 @@ class Graph(NamedTuple):
     added_values: Floats
     weights: Doubles
     ratios: Doubles
+    sources: Doubles
+    targets: Doubles
+    offsets: Doubles
     n_items: int
     max_history: int
 
@@ -74,6 +83,9 @@ class Scratch(NamedTuple):
     touched: Ints
     marked: Bools
     seen: Bools
+
+
+_NOTHING = np.zeros(0, dtype=np.bool_)
 
 
 class _Local(threading.local):
@@ -115,6 +127,15 @@ def _factor(graph: Graph, relation: int, age: int) -> float:
 
 
 @njit(nogil=True, cache=True)
+def _entry(graph: Graph, relation: int, item: int, neighbour: int, value: float) -> float:
+    """Return the entry of a relation that an edge with `value` stands for."""
+    if relation >= len(graph.offsets):
+        return float(value)
+    divisor = graph.sources[relation, item] * graph.targets[relation, neighbour]
+    return float(value / (divisor + graph.offsets[relation]))
+
+
+@njit(nogil=True, cache=True)
 def _accumulate(graph: Graph, rows: Rows, row: int, scratch: Scratch) -> int:
     """Add up the scores of one history in the scratch; return how many items were touched."""
     count = 0
@@ -133,13 +154,14 @@ def _accumulate(graph: Graph, rows: Rows, row: int, scratch: Scratch) -> int:
                 for edge in range(graph.indptr[relation, item], graph.indptr[relation, item + 1]):
                     neighbour = graph.items[edge]
                     if neighbour < graph.n_items:
-                        amount = factor * graph.values[edge]
-                        count = _add(neighbour, amount, scratch, count)
+                        entry = _entry(graph, relation, item, neighbour, graph.values[edge])
+                        count = _add(neighbour, factor * entry, scratch, count)
             edge = graph.heads[relation, item]
             while edge >= 0:
                 neighbour = graph.added_items[edge]
                 if neighbour < graph.n_items:
-                    count = _add(neighbour, factor * graph.added_values[edge], scratch, count)
+                    entry = _entry(graph, relation, item, neighbour, graph.added_values[edge])
+                    count = _add(neighbour, factor * entry, scratch, count)
                 edge = graph.following[edge]
         age += 1
     return count
@@ -165,6 +187,7 @@ def _recommend_rows(
     graph: Graph,
     rows: Rows,
     exclude_seen: bool,
+    everything: bool,
     allowed: Bools,
     scratch: Scratch,
     first: int,
@@ -183,7 +206,9 @@ def _recommend_rows(
         for at in range(count):
             item = scratch.touched[at]
             score = scratch.totals[item]
-            if score > 0.0 and not scratch.seen[item] and allowed[item]:
+            if score <= 0.0 or scratch.seen[item]:
+                continue
+            if everything or (item < len(allowed) and allowed[item]):
                 size = offer(heap_scores, heap_items, size, score, item)
         best_first(heap_scores, heap_items, size)
         for rank in range(size):
@@ -224,23 +249,18 @@ def recommend_rows(
     if k < 1:
         raise ValueError(f"k is {k}; it must be at least 1")
     n = len(rows.indptr) - 1
-    mask = np.ones(graph.n_items, dtype=np.bool_)
-    if allowed is not None:
-        mask[len(allowed) :] = False
-        mask[: len(allowed)] = allowed[: graph.n_items]
-    width = max(1, min(k, graph.n_items))
+    everything = allowed is None
+    mask = _NOTHING if allowed is None else allowed
     items = np.full((n, k), -1, dtype=np.int32)
     scores = np.zeros((n, k), dtype=np.float32)
-    short_items, short_scores = items[:, :width].copy(), scores[:, :width].copy()
 
     def work(first: int, last: int) -> None:
         scratch = _scratch(graph.n_items)
         _recommend_rows(
-            graph, rows, exclude_seen, mask, scratch, first, last, short_items, short_scores
+            graph, rows, exclude_seen, everything, mask, scratch, first, last, items, scores
         )
 
     map_chunks(work, n, least=64, threads=threads)
-    items[:, :width], scores[:, :width] = short_items, short_scores
     return Best(items, scores)
 
 
@@ -353,11 +373,13 @@ def score_parts(graph: Graph, rows: Rows, target: int) -> Doubles:
             if item < graph.indptr.shape[1] - 1:
                 for edge in range(graph.indptr[relation, item], graph.indptr[relation, item + 1]):
                     if graph.items[edge] == target:
-                        parts[event - first, relation] += factor * graph.values[edge]
+                        entry = _entry(graph, relation, item, target, graph.values[edge])
+                        parts[event - first, relation] += factor * entry
             edge = graph.heads[relation, item]
             while edge >= 0:
                 if graph.added_items[edge] == target:
-                    parts[event - first, relation] += factor * graph.added_values[edge]
+                    entry = _entry(graph, relation, item, target, graph.added_values[edge])
+                    parts[event - first, relation] += factor * entry
                 edge = graph.following[edge]
         age += 1
     return parts

@@ -43,6 +43,10 @@ class Log(Protocol):
         """Yield (offset, record) for offsets in [start, stop), in order; `Erased` included."""
         ...
 
+    def events_of(self, user_id: str) -> list[tuple[int, Event]]:
+        """Every event of a user with its offset, in order."""
+        ...
+
     def erase(self, user_id: str) -> Future[int]:
         """Turn every event of `user_id` into an empty tombstone; the future gives their number."""
         ...

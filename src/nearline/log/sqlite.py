@@ -11,8 +11,8 @@ from nearline.log.base import Appendable, Appended, OnCommit, OnErase
 from nearline.log.codec import decode, encode
 from nearline.log.lock import StoreLock
 from nearline.log.tables import Tables
-from nearline.log.writer import AppendJob, EraseJob, Writer
-from nearline.schema import Record, check_id
+from nearline.log.writer import AppendJob, EraseJob, Writer, user_events
+from nearline.schema import Event, Record, check_id
 
 
 class SQLiteLog:
@@ -110,6 +110,14 @@ class SQLiteLog:
         self._check_open()
         end = self._tables.end
         return self._records(start, end if stop is None else min(stop, end))
+
+    def events_of(self, user_id: str) -> list[tuple[int, Event]]:
+        """Every event of a user with its offset, in order; empty where the user is unknown.
+
+        A look-up and the user's events, whatever the log's length. May be called by a listener.
+        """
+        self._check_open()
+        return user_events(self._tables, user_id)
 
     def listen(self, on_commit: OnCommit, on_erase: OnErase) -> None:
         """Name the one listener; call it before the first append."""

@@ -159,12 +159,7 @@ class Writer:
 
     def _bury(self, user_id: str) -> list[tuple[int, Event]]:
         """Erase the rows of `user_id` and return what they held."""
-        events: list[tuple[int, Event]] = []
-        for offset, payload in self._tables.under(user_key(user_id)):
-            event = decode(offset, payload)
-            # Users may share a key.
-            if isinstance(event, Event) and event.user_id == user_id:
-                events.append((offset, event))
+        events = user_events(self._tables, user_id)
         if events:
             self._tables.bury([Row(offset, *encode(event)) for offset, event in events])
         return events
@@ -174,6 +169,17 @@ class Writer:
             f"the log stopped when its listener failed ({self._failure!r}); what was committed is "
             "durable: close the store and open it again, which replays it"
         )
+
+
+def user_events(tables: Tables, user_id: str) -> list[tuple[int, Event]]:
+    """Read (offset, event) of every event of a user, in order."""
+    events: list[tuple[int, Event]] = []
+    for offset, payload in tables.under(user_key(user_id)):
+        event = decode(offset, payload)
+        # Users may share a key.
+        if isinstance(event, Event) and event.user_id == user_id:
+            events.append((offset, event))
+    return events
 
 
 def _fail(group: Sequence[AppendJob | EraseJob], error: BaseException) -> None:

@@ -74,6 +74,8 @@ class Model(ABC):
     config_type: ClassVar[type[Struct]]
     # True for models of ratings: weights of histories are ratings to them (`Dataset.rated`).
     needs_ratings: ClassVar[bool] = False
+    # True for models that events change: `observe` and `forget` do something.
+    learns: ClassVar[bool] = False
     space: ClassVar[Space] = {}
 
     def __init__(self, config: Struct | None = None) -> None:
@@ -147,6 +149,28 @@ class Model(ABC):
         vectors: Mapping[str, FloatArray] | None = None,
     ) -> None:
         """Hear of new items, or of new words or vectors of known ones."""
+
+    def observe(self, before: Histories, events: Histories) -> None:  # noqa: B027 (as above)
+        """Learn from new events, at once.
+
+        Parameters
+        ----------
+        before : Histories
+            What the users did before: one row each, all of it.
+        events : Histories
+            Their new events, in order of arrival.
+        """
+
+    @property
+    def reach(self) -> int:
+        """How many events around a new one `observe` must know of."""
+        return 0
+
+    def recount(self, histories: Histories, n_items: int) -> None:  # noqa: B027 (as above)
+        """Unlearn all events and learn `histories`, of `n_items` items, by the same settings."""
+
+    def forget(self, histories: Histories) -> None:  # noqa: B027 (as above)
+        """Unlearn users, as if they had never been there; `histories` is all that they did."""
 
     @abstractmethod
     def score_many(self, histories: Histories) -> FloatArray:

@@ -4,18 +4,40 @@ The log-structured-merge idea: an added edge goes to the head of a chain of its 
 time; `rows` merges both when a snapshot is made. One thread writes; others may score meanwhile
 with the view they took, since an edge is complete before a chain leads to it, and arrays that
 outgrow their room are replaced together, never moved under a reader.
+
+The relations that come first may be *counted*: an edge of theirs holds what a pair of items counts,
+and is divided when it is read (`kernels.scoring`), so that an event changes a few counts alone.
 """
+
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.kernels.counted_edges import Edges
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.scoring import Graph
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 
 ROOM = 1_024
+
+
+class Divisors(NamedTuple):
+    """What the counts of one relation are divided by: ``source[i] * target[j] + offset``.
+
+    Attributes
+    ----------
+    source, target : float64 [n]
+    offset : float
+    """
+
+    source: Doubles
+    target: Doubles
+    offset: float
 
 
 class GraphStore:
@@ -24,10 +46,15 @@ class GraphStore:
     Parameters
     ----------
     relations : dict of str to Rows
-        Rows of each relation, all over the same `n_items` items (which may be read-only).
+        Rows of each relation, all over the same `n_items` items (which may be read-only); items
+        rise inside the rows of a counted relation.
+    divisors : dict of str to Divisors
+        Divisors of the counted relations, which are the first of `relations`.
     """
 
-    def __init__(self, relations: dict[str, Rows], n_items: int) -> None:
+    def __init__(
+        self, relations: dict[str, Rows], n_items: int, divisors: Mapping[str, Divisors] = {}
+    ) -> None:
         self.names = tuple(relations)
         self.n_items = n_items
         self._n_base = n_items
@@ -35,18 +62,26 @@ class GraphStore:
         self._indptr = np.stack(
             [rows.indptr + start for rows, start in zip(relations.values(), starts, strict=False)]
         ).astype(np.int64)
+        # Copies: what was given may be mapped from a file, and edges change in place.
         self._items = np.concatenate([rows.items for rows in relations.values()])
         self._values = np.concatenate([rows.weights for rows in relations.values()])
-        self._owned = False
         self._n_added = 0
         self._heads = np.full((len(relations), n_items), -1, dtype=np.int64)
         self._following = np.zeros(0, dtype=np.int64)
         self._added_items = np.zeros(0, dtype=np.int32)
         self._added_values = np.zeros(0, dtype=np.float32)
+        self._sources = np.ones((len(divisors), n_items))
+        self._targets = np.ones((len(divisors), n_items))
+        self._offsets = np.array([d.offset for d in divisors.values()], dtype=np.float64)
+        for name, divisor in divisors.items():
+            self.divide(name, np.arange(n_items), divisor)
 
-    def view(
-        self, weights: NDArray[np.float64], half_lives: NDArray[np.float64], max_history: int
-    ) -> Graph:
+    @property
+    def room(self) -> int:
+        """Items that fit in without moving to larger arrays."""
+        return self._heads.shape[1]
+
+    def view(self, weights: Doubles, half_lives: Doubles, max_history: int) -> Graph:
         """Return what the scoring kernels take: the graph as it is now, with weights [R]."""
         return Graph(
             self._indptr,
@@ -58,6 +93,9 @@ class GraphStore:
             self._added_values,
             weights,
             0.5 ** (1.0 / half_lives),
+            self._sources,
+            self._targets,
+            self._offsets,
             self.n_items,
             max_history,
         )
@@ -68,12 +106,38 @@ class GraphStore:
             self._replace(len(self._following), n_items + n_items // 4 + ROOM)
         self.n_items = max(self.n_items, n_items)
 
+    def divide(self, relation: str, items: NDArray[np.integer], divisors: Divisors) -> None:
+        """Set the divisors of some items [n] of a counted relation; its offset stays."""
+        r = self.names.index(relation)
+        self._sources[r, items], self._targets[r, items] = divisors.source, divisors.target
+
+    def edges(self, room: int) -> Edges:
+        """Return the arrays that a kernel may write edges to, with room for `room` more.
+
+        `added` must be told how many there are afterwards.
+        """
+        needed = self._n_added + room
+        if needed > len(self._following):
+            self._replace(needed + needed // 2 + ROOM, self._heads.shape[1])
+        return Edges(
+            self._indptr,
+            self._items,
+            self._values,
+            self._heads,
+            self._following,
+            self._added_items,
+            self._added_values,
+            self._n_added,
+        )
+
+    def added(self, n_added: int) -> None:
+        """Count the added edges anew, after a kernel wrote some."""
+        self._n_added = n_added
+
     def connect(self, relation: str, item: int, others: Ints, values: Floats) -> None:
         """Add the edges item -> other and other -> item, with the same value both ways."""
         r = self.names.index(relation)
-        needed = self._n_added + 2 * len(others)
-        if needed > len(self._following):
-            self._replace(needed + needed // 2 + ROOM, self._heads.shape[1])
+        self.edges(2 * len(others))
         # Backwards, since a chain is read from its newest edge: the strongest comes first.
         for other, value in zip(others[::-1].tolist(), values[::-1].tolist(), strict=True):
             self._add(r, item, other, value)
@@ -89,9 +153,6 @@ class GraphStore:
         r = self.names.index(relation)
         if item < self._n_base:
             first, last = self._indptr[r, 0], self._indptr[r, -1]
-            if not self._owned:
-                # They may be mapped from a file, or part of what `rows` gave away.
-                self._values, self._owned = self._values.copy(), True
             self._values[self._indptr[r, item] : self._indptr[r, item + 1]] = 0.0
             self._values[first:last][self._items[first:last] == item] = 0.0
         edge = self._heads[r, item]
@@ -112,7 +173,7 @@ class GraphStore:
         kept = self._values[first:last] != 0.0
         if self._n_added == 0 and kept.all():
             indptr = np.append(self._indptr[r], np.full(self.n_items - self._n_base, last)) - first
-            return Rows(indptr, self._items[first:last], self._values[first:last])
+            return Rows(indptr, self._items[first:last].copy(), self._values[first:last].copy())
         items: list[Ints] = []
         values: list[Floats] = []
         for item in range(self.n_items):
@@ -150,6 +211,10 @@ class GraphStore:
         """Move to larger arrays, all at once: a reader's chains stay within its own arrays."""
         heads = np.full((len(self.names), n_items), -1, dtype=np.int64)
         heads[:, : self._heads.shape[1]] = self._heads
+        sources = np.ones((len(self._offsets), n_items))
+        targets = np.ones((len(self._offsets), n_items))
+        sources[:, : self._sources.shape[1]] = self._sources
+        targets[:, : self._targets.shape[1]] = self._targets
         following = np.full(n_edges, -1, dtype=np.int64)
         added_items = np.zeros(n_edges, dtype=np.int32)
         added_values = np.zeros(n_edges, dtype=np.float32)
@@ -159,3 +224,4 @@ class GraphStore:
         added_values[:n] = self._added_values[:n]
         self._following, self._added_items = following, added_items
         self._added_values, self._heads = added_values, heads
+        self._sources, self._targets = sources, targets

@@ -7,6 +7,9 @@ The age of an event is the number of events after it. Each relation S_r is a spa
 matrix with a few hundred neighbours a row, scaled to the same total mass. What follows from that:
 a new event changes the next answer at once, a new item is recommendable as soon as its text or
 vector is known, and an explanation is exact, since the score *is* a sum over the history.
+
+Two relations count pairs of events. Counts are whole numbers, so `observe` and `forget` change them
+by exactly what a fit on the longer or shorter log would have counted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,17 +23,24 @@ from nearline.encoders.index import TextIndex, VectorIndex
 from nearline.encoders.tfidf import TfIdfConfig
 from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
+from nearline.kernels.pair_counts import Changes, Counts, changed_pairs
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
 from nearline.models.base import Model, ModelPart, Range, Ranking, Space
+from nearline.models.counted_relation import CountedRelation, edges_of, no_counts
 from nearline.models.graph_store import GraphStore
 from nearline.models.item_graph_config import ItemGraphConfig
 from nearline.models.item_graph_relations import (
-    COENGAGEMENT,
     CONTENT,
-    TRANSITIONS,
+    COUNTED,
     VECTOR_PREFIX,
     Sources,
+    count_pairs,
+    pair_divisors,
+    pair_steps,
+    popularity_of,
+    positive_rows,
     relation_config,
+    squared_weights,
     weights_and_half_lives,
 )
 from nearline.models.item_graph_search import KNOBS, choose
@@ -49,7 +59,8 @@ class ItemGraph(Model):
 
     Notes
     -----
-    One thread may put items while others score. Items are indices 0..n_items-1 throughout.
+    One thread may put items and count events while others score. Items are indices
+    0..n_items-1 throughout.
     """
 
     name: ClassVar[str] = "item_graph"
@@ -58,10 +69,13 @@ class ItemGraph(Model):
         f"{knob.part}.{knob.field}": Range(knob.low, knob.high, log=knob.scale) for knob in KNOBS
     }
 
+    learns: ClassVar[bool] = True
+
     def __init__(self, config: ItemGraphConfig | None = None) -> None:
         super().__init__(config)
-        empty = {name: pack([]) for name in (TRANSITIONS, COENGAGEMENT, CONTENT)}
-        self._store = GraphStore(empty, 0)
+        self._popularity = np.zeros(0, dtype=np.int64)
+        self._counted = {name: CountedRelation(no_counts(0), 1.0) for name in COUNTED}
+        self._store = self._make_store({name: pack([]) for name in (*COUNTED, CONTENT)}, 0)
         self._indices: dict[str, TextIndex | VectorIndex] = {
             CONTENT: TextIndex(TfIdfConfig(longest=self.config.content.longest))
         }
@@ -70,7 +84,7 @@ class ItemGraph(Model):
 
     @classmethod
     def untrained(cls, config: ItemGraphConfig | None = None) -> Self:
-        """Make a graph without items; `put_items` fills it, and it recommends by content."""
+        """Make a graph without items, which `put_items` and `observe` fill."""
         return cls(config)
 
     @property
@@ -110,11 +124,11 @@ class ItemGraph(Model):
             self.config = choose(
                 data, sources, validation, self.config, seed=seed, progress=progress
             )
-        relations: dict[str, Rows] = {}
-        for done, name in enumerate(sources.names):
-            progress(done, len(sources.names), name)
+        relations: dict[str, Rows] = self._count_all(data.histories, data.n_items, progress)
+        for name in sources.names[len(COUNTED) :]:
+            progress(len(relations), len(sources.names), name)
             relations[name] = sources.edges(name, self.config)
-        self._store = GraphStore(relations, data.n_items)
+        self._store = self._make_store(relations, data.n_items)
         self._indices = sources.content_indices(self.config)
         self._factors = {name: sources.factors[name] for name in self._indices}
         self.fitted_on = data.histories
@@ -190,12 +204,62 @@ class ItemGraph(Model):
         if len(items) != len(texts):
             raise InvalidInput(f"there are {len(items)} items but {len(texts)} texts")
         for at, (item, text) in enumerate(zip(items, texts, strict=True)):
-            self._store.grow(item + 1)
+            self._grow(item + 1)
             self._put(CONTENT, item, text)
             for column, values in (vectors or {}).items():
                 index = self._indices.get(VECTOR_PREFIX + column)
                 if isinstance(index, VectorIndex) and index.width == values.shape[1]:
                     self._put(VECTOR_PREFIX + column, item, values[at])
+
+    def observe(self, before: Histories, events: Histories) -> None:
+        """Count new events: afterwards the counts are those of a fit on the longer histories.
+
+        The scale of the relations stays that of the fit.
+
+        Notes
+        -----
+        An event that is the newest of its user costs some 0.1 microseconds for each event within
+        reach; one that comes late moves those around it apart and costs that many times more.
+        """
+        self._count(before, events, 1)
+
+    @property
+    def reach(self) -> int:
+        """Largest gap at which two events count as a pair."""
+        return int(max(self.config.transitions.reach, self.config.coengagement.window))
+
+    def recount(self, histories: Histories, n_items: int) -> None:
+        """Count all pairs anew; settings, scales and content stay those of the fit."""
+        scales = {name: counted.scale for name, counted in self._counted.items()}
+        n_items = max(n_items, self.n_items)
+        self._store.grow(n_items)
+        content = {name: self._store.rows(name) for name in self.relations[len(COUNTED) :]}
+        relations = self._count_all(histories, n_items, no_progress)
+        for name, scale in scales.items():
+            self._counted[name].scale = scale
+        self._store = self._make_store(relations | content, n_items)
+
+    def forget(self, histories: Histories) -> None:
+        """Take users' events out of the counts; `histories` is all that they did."""
+        nothing = histories.take(np.zeros(len(histories.items), dtype=np.bool_))
+        self._count(nothing, histories, -1)
+
+    def _count(self, before: Histories, events: Histories, sign: int) -> None:
+        known = events.items >= 0
+        if not known.any():
+            return
+        self._grow(int(events.items.max()) + 1)
+        old, new = positive_rows(before), positive_rows(events)
+        touched = np.unique(new.items[known])
+        amounts = sign * squared_weights(new)[known]
+        np.add.at(self._popularity, new.items[known], amounts)
+        for relation, (name, counted) in enumerate(self._counted.items()):
+            divisors = pair_divisors(name, self.config, self._popularity[touched])
+            self._store.divide(name, touched, divisors)
+            steps = pair_steps(name, self.config)
+            changes = changed_pairs(old, before.times, new, events.times, steps)
+            changes = Changes(changes.sources, changes.targets, sign * changes.units)
+            counted.apply(changes, self._store, relation)
 
     def add_item(self, text: str = "", vectors: Mapping[str, FloatArray] | None = None) -> int:
         """Add one item with its text and vectors [d] by column name; return its index."""
@@ -204,10 +268,17 @@ class ItemGraph(Model):
         return item
 
     def arrays(self) -> Arrays:
-        """Everything learned, items put since the fit included."""
+        """Everything learned; items put and events counted since the fit are part of it."""
         arrays: Arrays = {"n_items": np.array([self.n_items], dtype=np.int64)}
+        arrays["popularity"] = self._popularity[: self.n_items].copy()
         for name in self.relations:
-            rows = self._store.rows(name)
+            if name in COUNTED:
+                counts = self._counted[name].merged(self.n_items)
+                arrays |= {f"{name}/counts/{key}": a for key, a in counts._asdict().items()}
+                rows, _ = self._edges_of(name, counts)
+                arrays[f"{name}/scale"] = np.array([self._counted[name].scale])
+            else:
+                rows = self._store.rows(name)
             arrays[f"{name}/indptr"] = rows.indptr
             arrays[f"{name}/items"] = rows.items
             arrays[f"{name}/values"] = rows.weights
@@ -224,9 +295,13 @@ class ItemGraph(Model):
         )
         relations = {
             name: Rows(arrays[f"{name}/indptr"], arrays[f"{name}/items"], arrays[f"{name}/values"])
-            for name in (TRANSITIONS, COENGAGEMENT, CONTENT, *vectors)
+            for name in (*COUNTED, CONTENT, *vectors)
         }
-        self._store = GraphStore(relations, int(arrays["n_items"][0]))
+        self._popularity = arrays["popularity"].copy()
+        for name in COUNTED:
+            counts = Counts(*(arrays[f"{name}/counts/{key}"] for key in Counts._fields))
+            self._counted[name] = CountedRelation(counts, float(arrays[f"{name}/scale"][0]))
+        self._store = self._make_store(relations, int(arrays["n_items"][0]))
         for name in (CONTENT, *vectors):
             self._factors[name] = float(arrays[f"{name}/factor"][0])
             self._indices[name] = _restore_index(name, self.config, arrays)
@@ -241,8 +316,44 @@ class ItemGraph(Model):
         values = cosines ** np.float32(settings.power) * np.float32(self._factors[name])
         self._store.connect(name, item, others, values)
 
+    def _count_all(self, histories: Histories, n_items: int, progress: Progress) -> dict[str, Rows]:
+        """Count pairs and popularity; return the edges of the counted relations."""
+        rows = positive_rows(histories)
+        self._popularity = popularity_of(rows, n_items)
+        relations = {}
+        for done, name in enumerate(COUNTED):
+            progress(done, len(self.relations), name)
+            counts = count_pairs(name, self.config, rows, n_items)
+            relations[name], scale = self._edges_of(name, counts)
+            self._counted[name] = CountedRelation(counts, scale)
+        return relations
+
+    def _edges_of(self, name: str, counts: Counts) -> tuple[Rows, float]:
+        """Edges of a counted relation, and their scale."""
+        popularity = self._popularity[: len(counts.indptr) - 1]
+        divisors = pair_divisors(name, self.config, popularity)
+        return edges_of(counts, divisors, getattr(self.config, name).neighbours)
+
+    def _make_store(self, relations: dict[str, Rows], n_items: int) -> GraphStore:
+        divisors = {name: pair_divisors(name, self.config, self._popularity) for name in COUNTED}
+        return GraphStore(relations, n_items, divisors)
+
+    def _grow(self, n_items: int) -> None:
+        """Make room for items up to `n_items`, of which nothing is known."""
+        before = len(self._popularity)
+        self._store.grow(n_items)
+        if self._store.room > before:
+            more = np.zeros(self._store.room - before, dtype=np.int64)
+            self._popularity = np.concatenate((self._popularity, more))
+            fresh = np.arange(before, self._store.room)
+            for name in COUNTED:
+                divisors = pair_divisors(name, self.config, self._popularity[fresh])
+                self._store.divide(name, fresh, divisors)
+
     def _graph(self) -> Graph:
         weights, half_lives = weights_and_half_lives(self.relations, self.config)
+        for relation, counted in enumerate(self._counted.values()):
+            weights[relation] *= counted.scale
         return self._store.view(weights, half_lives, self.config.max_history)
 
 

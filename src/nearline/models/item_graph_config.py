@@ -124,6 +124,9 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ----------
     transitions, coengagement, content, vectors
         One struct a relation.
+    counts : int
+        Pairs of an item whose counts are kept beside its edges, the largest first, so that live
+        events add to them. Counts are exact for items with no more pairs than this.
     max_history : int
         Only so many of a user's most recent events are scored.
     search : Search
@@ -134,6 +137,7 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     coengagement: CoEngagement = CoEngagement()
     content: Content = Content()
     vectors: Vectors = Vectors()
+    counts: int = 2_048
     max_history: int = 200
     search: Search = Search()
 

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from nearline.data.dataset import Dataset, Histories
 from nearline.encoders.index import TextIndex, VectorIndex
 from nearline.encoders.tfidf import TfIdfConfig
-from nearline.kernels.edges import Rows, pair_edges
+from nearline.kernels.edges import MOST, UNIT, Rows, pair_edges, steps_of
+from nearline.kernels.pair_counts import Counts, pair_counts
+from nearline.models.graph_store import Divisors
 from nearline.models.item_graph_config import (
     CoEngagement,
     Content,
@@ -23,10 +25,13 @@ from nearline.models.item_graph_config import (
 )
 
 TRANSITIONS, COENGAGEMENT, CONTENT = "transitions", "coengagement", "content"
+# Relations whose edges are counts of pairs; the others come from words and vectors.
+COUNTED = (TRANSITIONS, COENGAGEMENT)
 VECTOR_PREFIX = "vector:"
 FLOOR = 1e-9
 
 Doubles = NDArray[np.float64]
+Units = NDArray[np.int64]
 
 
 def scaled(rows: Rows) -> tuple[Rows, float]:
@@ -42,34 +47,46 @@ def positive_rows(histories: Histories) -> Rows:
     return Rows(histories.indptr, histories.items, weights)
 
 
-def squared_weights(rows: Rows, n_items: int) -> Doubles:
-    """Sum of the squared event weights of each item: its popularity where weights are one."""
+def squared_weights(rows: Rows) -> Units:
+    """Square of each weight in units; an event counts at most `MOST` units, as a pair does."""
+    squares = rows.weights.astype(np.float64) ** 2
+    return np.minimum(squares / UNIT + 0.5, MOST).astype(np.int64)
+
+
+def popularity_of(rows: Rows, n_items: int) -> Units:
+    """Sum of the squared weights of each item, in units."""
     known = rows.items >= 0
-    squares = rows.weights[known].astype(np.float64) ** 2
-    return np.bincount(rows.items[known], squares, minlength=n_items).astype(np.float64)
+    sums = np.zeros(n_items, dtype=np.int64)
+    np.add.at(sums, rows.items[known], squared_weights(rows)[known])
+    return sums
 
 
-def transition_edges(rows: Rows, popularity: Doubles, config: Transitions) -> Rows:
-    """Count "then", weighed by gap and direction and divided by popularity."""
+def pair_steps(name: str, config: ItemGraphConfig) -> Doubles:
+    """Return what a pair counts for a relation at each gap, from -reach to reach."""
+    if name == COENGAGEMENT:
+        flat = np.ones(config.coengagement.window, dtype=np.float64)
+        return steps_of(flat, flat)
+    settings = config.transitions
+    forward = np.arange(1, settings.reach + 1, dtype=np.float64) ** -settings.gap_power
+    return steps_of(forward, settings.backward * forward)
+
+
+def pair_divisors(name: str, config: ItemGraphConfig, popularity: Units) -> Divisors:
+    """Return what the counts of a relation are divided by, from the popularity of the items."""
+    amounts = popularity * UNIT
+    if name == COENGAGEMENT:
+        shrunk = np.maximum(amounts + config.coengagement.shrinkage, FLOOR)
+        divisor = shrunk**config.coengagement.exponent
+        return Divisors(divisor, divisor, 0.0)
     # An item without events makes no pair; the floor only keeps its divisor from being zero.
-    popularity = np.maximum(popularity, FLOOR)
-    forward = np.arange(1, config.reach + 1, dtype=np.float64) ** -config.gap_power
-    return pair_edges(
-        rows,
-        forward,
-        config.backward * forward,
-        source=popularity**config.source_exponent,
-        target=popularity**config.target_exponent,
-        offset=1.0,
-        top_k=config.neighbours,
-    )
+    amounts = np.maximum(amounts, FLOOR)
+    settings = config.transitions
+    return Divisors(amounts**settings.source_exponent, amounts**settings.target_exponent, 1.0)
 
 
-def coengagement_edges(rows: Rows, popularity: Doubles, config: CoEngagement) -> Rows:
-    """Count "also", divided by shrunk popularity on both sides."""
-    flat = np.ones(config.window, dtype=np.float64)
-    divisor = np.maximum(popularity + config.shrinkage, FLOOR) ** config.exponent
-    return pair_edges(rows, flat, flat, source=divisor, target=divisor, top_k=config.neighbours)
+def count_pairs(name: str, config: ItemGraphConfig, rows: Rows, n_items: int) -> Counts:
+    """Count the pairs behind a counted relation."""
+    return pair_counts(rows, pair_steps(name, config), n_items, most=config.counts)
 
 
 def powered(rows: Rows, power: float) -> Rows:
@@ -88,7 +105,7 @@ class Sources:
 
     def __init__(self, data: Dataset) -> None:
         self._rows = positive_rows(data.histories)
-        self._popularity = squared_weights(self._rows, data.n_items)
+        self._popularity = popularity_of(self._rows, data.n_items)
         self._texts = data.texts or [""] * data.n_items
         self._vectors = data.vectors
         self._near: dict[tuple[object, ...], Rows] = {}
@@ -112,10 +129,16 @@ class Sources:
         return rows
 
     def _edges(self, name: str, config: ItemGraphConfig) -> Rows:
-        if name == TRANSITIONS:
-            return transition_edges(self._rows, self._popularity, config.transitions)
-        if name == COENGAGEMENT:
-            return coengagement_edges(self._rows, self._popularity, config.coengagement)
+        if name in COUNTED:
+            divisors = pair_divisors(name, config, self._popularity)
+            return pair_edges(
+                self._rows,
+                pair_steps(name, config),
+                source=divisors.source,
+                target=divisors.target,
+                offset=divisors.offset,
+                top_k=getattr(config, name).neighbours,
+            )
         settings = relation_config(name, config)
         return powered(self._nearest(name, settings), settings.power)
 

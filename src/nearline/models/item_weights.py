@@ -169,6 +169,9 @@ class ItemWeights(Model):
             added_values=np.zeros(0, dtype=np.float32),
             weights=np.ones(1),
             ratios=np.ones(1),
+            sources=np.zeros((0, 0)),
+            targets=np.zeros((0, 0)),
+            offsets=np.zeros(0),
             n_items=n_items,
             max_history=NO_LIMIT,
         )

@@ -78,6 +78,7 @@ class EngineHost:
             scratch.put_item("a", text="one")
             scratch.put_item("b", text="one")
             scratch.observe("u", "a")
+            scratch.observe("u", "b")
             scratch.recommend("u", explain=True)
         return engine
 

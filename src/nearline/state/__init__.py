@@ -6,13 +6,15 @@ from nearline.state.checkpoint import save as save_checkpoint
 from nearline.state.config import STANDARD_WEIGHTS, StateConfig
 from nearline.state.counters import Counters, Top
 from nearline.state.histories import HistoryRows, UserHistory
-from nearline.state.state import State
+from nearline.state.state import Added, Follower, State
 from nearline.state.vocabulary import Vocabulary
 
 __all__ = [
     "STANDARD_WEIGHTS",
+    "Added",
     "Catalogue",
     "Counters",
+    "Follower",
     "HistoryRows",
     "State",
     "StateConfig",

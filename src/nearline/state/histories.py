@@ -125,8 +125,8 @@ class Histories:
         )
 
     def rows(self, users: NDArray[np.integer]) -> HistoryRows:
-        """Events of several users, copied; an empty row for each -1."""
-        known = users >= 0
+        """Events of several users, copied; an empty row for each -1 and each one who is new."""
+        known = (users >= 0) & (users < len(self._regions))
         chosen = np.zeros((len(users), 3), dtype=np.int64)
         chosen[known] = self._regions[users[known]]
         return _gather(chosen, self._items, self._weights, self._times)

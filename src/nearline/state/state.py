@@ -1,8 +1,8 @@
 """The fold of the log."""
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Self
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,42 @@ from nearline.state.vocabulary import Vocabulary
 # Records folded under one hold of the lock: a reader waits a few milliseconds at most.
 RECORDS_PER_HOLD = 1_000
 
-# Called with an item's index and its entry, or None where it has none.
-OnItem = Callable[[int, Item | None], None]
+
+class Added(NamedTuple):
+    """Events that were folded in together.
+
+    Attributes
+    ----------
+    offset : int
+        Of the first record of the batch.
+    user_ids : list of str
+        Users of the events, one row each in what follows.
+    before : HistoryRows
+        What they had done before, as far as it is kept.
+    events : HistoryRows
+        Their new events, in order of arrival.
+    """
+
+    offset: int
+    user_ids: list[str]
+    before: HistoryRows
+    events: HistoryRows
+
+
+class Follower(Protocol):
+    """Hears of every change in the order of the log, once the state shows it, outside its lock."""
+
+    def put_item(self, index: int, item: Item | None) -> None:
+        """Hear of an entry; None where it was deleted, or an event was the first to name it."""
+        ...
+
+    def add_events(self, added: Added) -> None:
+        """Hear of events; items that are new with them were told before."""
+        ...
+
+    def forget(self, history: HistoryRows) -> None:
+        """Hear that a user was forgotten; `history` (one row) is every event that was folded in."""
+        ...
 
 
 class StateCopy(NamedTuple):
@@ -51,12 +85,10 @@ class State:
     catalogue : Catalogue
     counters : Counters
     version : int
-        Rises with every change, once `on_item` has heard of it: what was derived from the state and
-        from all that follows it at one version holds for as long as the version stands.
-    on_item : callable or None
-        Called inside `apply`, outside the lock, once the state shows it, in log order, with the
-        index of an item and its entry: for each entry put; with None for each deleted, and for
-        each item that an event was the first to name.
+        Rises with every change, once all followers have heard of it: what was derived from the
+        state and from them at one version holds for as long as the version stands.
+    followers : tuple of Follower
+        Called inside `apply` and `forget`. Replace the tuple under the lock alone.
 
     Parameters
     ----------
@@ -75,7 +107,7 @@ class State:
         self.counters.grow(self.items.slots)
         self.catalogue = Catalogue(self.lock)
         self.catalogue.grow(self.items.slots)
-        self.on_item: OnItem | None = None
+        self.followers: tuple[Follower, ...] = ()
         self._histories = Histories(self.config.history_length)
 
     @classmethod
@@ -111,10 +143,13 @@ class State:
         self._check_offsets(batch)
         for start in range(0, len(batch), RECORDS_PER_HOLD):
             with self.lock:
-                changed = self._fold(batch[start : start + RECORDS_PER_HOLD])
-            if self.on_item is not None:
+                followers = self.followers
+                changed, added = self._fold(batch[start : start + RECORDS_PER_HOLD])
+            for follower in followers:
                 for index, item in changed:
-                    self.on_item(index, item)
+                    follower.put_item(index, item)
+                if added is not None:
+                    follower.add_events(added)
             self.version += 1
 
     def forget(self, user_id: str, events: Iterable[tuple[int, Event]]) -> None:
@@ -133,15 +168,20 @@ class State:
         their index, with a count of zero.
         """
         with self.lock:
+            followers = self.followers
             rows = [
                 (0, self.items[event.item_id], self.config.weight(event.event), event.timestamp)
                 for offset, event in events
                 if offset < self.offset
             ]
-            self.counters.subtract(*_columns(rows)[1:])
+            users, items, weights, times = _columns(rows)
+            self.counters.subtract(items, weights, times)
             if user_id in self.users:
                 self._histories.remove(self.users.remove(user_id))
-            self.version += 1
+        _, history = _by_user(users, items, weights, times, by_time=True)
+        for follower in followers:
+            follower.forget(history)
+        self.version += 1
 
     def history(self, user_id: str) -> UserHistory | None:
         """One user's events, oldest first, copied; None where the user is unknown."""
@@ -181,8 +221,10 @@ class State:
                 )
             least = offset + 1
 
-    def _fold(self, batch: Sequence[tuple[int, Record]]) -> list[tuple[int, Item | None]]:
-        """Fold a batch; what `on_item` must hear, in order."""
+    def _fold(
+        self, batch: Sequence[tuple[int, Record]]
+    ) -> tuple[list[tuple[int, Item | None]], Added | None]:
+        """Fold a batch; return what the followers must hear: of items in order, and of events."""
         rows: list[tuple[int, int, float, float]] = []
         changed: list[tuple[int, Item | None]] = []
         known = self.items.slots
@@ -205,12 +247,17 @@ class State:
                     self.catalogue.delete(index)
                 changed.append((index, item))
         users, items, weights, times = _columns(rows)
+        added = None
+        if rows and self.followers:
+            who, events = _by_user(users, items, weights, times)
+            before = self._histories.rows(who)
+            added = Added(batch[0][0], self.users.ids_of(who), before, events)
         self._histories.append(users, items, weights, times, self.users.slots)
         self.counters.grow(known)
         self.counters.add(items, weights, times)
         self.catalogue.grow(known)
         self.offset = batch[-1][0] + 1
-        return changed
+        return changed, added
 
 
 def _columns(
@@ -224,3 +271,18 @@ def _columns(
         np.array(weights, dtype=np.float32),
         np.array(times, dtype=np.float64),
     )
+
+
+def _by_user(
+    users: NDArray[np.int64],
+    items: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    times: NDArray[np.float64],
+    *,
+    by_time: bool = False,
+) -> tuple[NDArray[np.int64], HistoryRows]:
+    """Users that occur, rising, and their events: in order of arrival, or of time."""
+    order = np.lexsort((times, users)) if by_time else np.argsort(users, kind="stable")
+    who, sizes = np.unique(users, return_counts=True)
+    indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+    return who, HistoryRows(indptr, items[order], weights[order], times[order])

@@ -145,6 +145,17 @@ class LogRecordTests(LogCase):
         """A user may do the same thing twice."""
         assert append(log, event("a"), event("a")).accepted == 2
 
+    # One user
+
+    def test_the_events_of_one_user(self, log: Log) -> None:
+        """With their offsets, in order; none after an erasure."""
+        append(log, event("a", "i1"), event("b", "i1"), Item(item_id="a", timestamp=1.0))
+        append(log, event("a", "i2"))
+        assert log.events_of("a") == [(0, event("a", "i1")), (3, event("a", "i2"))]
+        assert log.events_of("nobody") == []
+        erase(log, "a")
+        assert log.events_of("a") == []
+
     # Forgetting
 
     def test_erasing_leaves_tombstones(self, log: Log) -> None:

@@ -1,0 +1,178 @@
+"""Counts of pairs that change while they serve: a hash table of differences beside fixed counts.
+
+The fixed counts come from training and are never written to (they may be mapped from a file). The
+table holds, for each pair that changed since, what is to be added to its fixed count, and where its
+edge stands. Open addressing with linear probing (Knuth, TAOCP 3, section 6.4).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from nearline.kernels.edges import UNIT
+from nearline.kernels.pair_counts import Changes, Counts
+
+Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+EMPTY = -1
+# Where the edge of a pair stands: not looked for yet, among the fixed edges; >= 0, an added one.
+UNKNOWN, FIXED = -1, -2
+
+
+class Edges(NamedTuple):
+    """Where edges are written to: the arrays of `scoring.Graph`, and how many are added so far."""
+
+    indptr: Longs
+    items: Ints
+    values: Floats
+    heads: Longs
+    following: Longs
+    added_items: Ints
+    added_values: Floats
+    n_added: int
+
+
+class Table(NamedTuple):
+    """Differences by pair: int64 [capacity] each, the capacity a power of two.
+
+    Attributes
+    ----------
+    keys : ``source << 32 | target``, `EMPTY` where nothing is.
+    units : to be added to the fixed count.
+    places : of the edge; `UNKNOWN`, `FIXED` or the index of an added edge.
+    """
+
+    keys: Longs
+    units: Longs
+    places: Longs
+
+
+def make_table(capacity: int) -> Table:
+    """Make an empty table of `capacity` slots, a power of two."""
+    return Table(
+        np.full(capacity, EMPTY, dtype=np.int64),
+        np.zeros(capacity, dtype=np.int64),
+        np.full(capacity, UNKNOWN, dtype=np.int64),
+    )
+
+
+@njit(nogil=True, cache=True)
+def _slot(keys: Longs, key: int) -> int:
+    """Slot of a key, or the empty one where it belongs."""
+    mask = len(keys) - 1
+    # Fibonacci hashing: neighbouring indices land far apart.
+    slot = (key * -7046029254386353131) >> 20 & mask
+    while keys[slot] not in (EMPTY, key):
+        slot = (slot + 1) & mask
+    return slot
+
+
+@njit(nogil=True, cache=True)
+def rehash(table: Table, wider: Table) -> None:
+    """Put every entry of `table` into the empty `wider`."""
+    for old in range(len(table.keys)):
+        if table.keys[old] != EMPTY:
+            slot = _slot(wider.keys, table.keys[old])
+            wider.keys[slot] = table.keys[old]
+            wider.units[slot] = table.units[old]
+            wider.places[slot] = table.places[old]
+
+
+@njit(nogil=True, cache=True)
+def _find(items: Ints, first: int, last: int, wanted: int) -> int:
+    """First place of the rising ``items[first:last]`` that is not below `wanted`."""
+    while first < last:
+        middle = (first + last) // 2
+        if items[middle] < wanted:
+            first = middle + 1
+        else:
+            last = middle
+    return first
+
+
+@njit(nogil=True, cache=True)
+def _fixed(counts: Counts, source: int, target: int) -> int:
+    if source >= len(counts.indptr) - 1:
+        return 0
+    first, last = int(counts.indptr[source]), int(counts.indptr[source + 1])
+    place = _find(counts.items, first, last, target)
+    found = place < last and counts.items[place] == target
+    return int(counts.units[place]) if found else 0
+
+
+@njit(nogil=True, cache=True)
+def apply_changes(
+    changes: Changes, counts: Counts, table: Table, edges: Edges, relation: int
+) -> tuple[int, int]:
+    """Add `changes` to the table and set the edges of the pairs to their counts.
+
+    Parameters
+    ----------
+    table : Table
+        With an empty slot for each change.
+    edges : Edges
+        With room for an edge a change; items rise in the fixed rows of `relation`.
+
+    Returns
+    -------
+    tuple of int, int
+        New pairs in the table, added edges in all.
+
+    Notes
+    -----
+    A pair costs a look-up in the table and, the first time, two binary searches. A count below
+    zero (where the fixed counts were cut) makes an edge of zero.
+    """
+    n_pairs, n_added = 0, edges.n_added
+    for at in range(len(changes.units)):
+        source, target = int(changes.sources[at]), int(changes.targets[at])
+        key = source << 32 | target
+        slot = _slot(table.keys, key)
+        if table.keys[slot] == EMPTY:
+            table.keys[slot] = key
+            n_pairs += 1
+        table.units[slot] += changes.units[at]
+        total = _fixed(counts, source, target) + table.units[slot]
+        amount = np.float32(max(total, 0) * UNIT)
+        place = table.places[slot]
+        if place >= 0:
+            edges.added_values[place] = amount
+            continue
+        if source < edges.indptr.shape[1] - 1:
+            first = int(edges.indptr[relation, source])
+            last = int(edges.indptr[relation, source + 1])
+            fixed = _find(edges.items, first, last, target)
+            if fixed < last and edges.items[fixed] == target:
+                edges.values[fixed] = amount
+                table.places[slot] = FIXED
+                continue
+        if amount > 0.0:
+            edges.added_items[n_added] = target
+            edges.added_values[n_added] = amount
+            edges.following[n_added] = edges.heads[relation, source]
+            # Last: from here on a reader may come along.
+            edges.heads[relation, source] = n_added
+            table.places[slot] = n_added
+            n_added += 1
+    return n_pairs, n_added
+
+
+def merged(counts: Counts, table: Table, n_items: int) -> Counts:
+    """Add fixed counts and differences up, over `n_items` items; pairs of zero left out."""
+    sizes = np.diff(counts.indptr)
+    sources = np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
+    used = table.keys != EMPTY
+    keys = np.concatenate((sources << 32 | counts.items, table.keys[used]))
+    units = np.concatenate((counts.units, table.units[used]))
+    order = np.argsort(keys, kind="stable")
+    keys, units = keys[order], units[order]
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    units = np.add.reduceat(units, starts) if len(starts) else units
+    keys = keys[starts]
+    keys, units = keys[units > 0], units[units > 0]
+    indptr = np.searchsorted(keys >> 32, np.arange(n_items + 1)).astype(np.int64)
+    return Counts(indptr, (keys & 0xFFFFFFFF).astype(np.int32), units)

@@ -1,0 +1,302 @@
+"""Counts of pairs of items in whole units: all of them, the strongest, and what events change.
+
+The counts are those behind `edges.pair_edges`. Being whole numbers they can be added up in any
+order and taken back, so that counting event by event gives the same bits as counting a whole log.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from nearline.kernels.chunks import map_chunks
+from nearline.kernels.edges import (
+    UNIT,
+    Occurrences,
+    Rows,
+    check_items,
+    gather,
+    occurrences,
+    pack,
+    pair_units,
+)
+from nearline.kernels.topk import offer
+
+Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+class Counts(NamedTuple):
+    """Row i holds what item i counts with others: ``units[indptr[i]:indptr[i + 1]]``.
+
+    Attributes
+    ----------
+    indptr : int64 [n_items + 1]
+    items : int32 [m]
+        The other items, rising inside a row.
+    units : int64 [m]
+        Positive.
+    """
+
+    indptr: Longs
+    items: Ints
+    units: Longs
+
+
+class Changes(NamedTuple):
+    """Units to add to the counts of pairs: int32, int32, int64 [n]; a pair may come again."""
+
+    sources: Ints
+    targets: Ints
+    units: Longs
+
+
+@njit(nogil=True, cache=True)
+def _wider(array: NDArray[Any], filled: int, room: int) -> NDArray[Any]:
+    wider = np.empty(room, dtype=array.dtype)
+    wider[:filled] = array[:filled]
+    return wider
+
+
+@njit(nogil=True, cache=True)
+def _count_rows(
+    rows: Rows,
+    places: Occurrences,
+    steps: Doubles,
+    n_items: int,
+    most: int,
+    first: int,
+    last: int,
+) -> tuple[Longs, Ints, Longs]:
+    totals = np.zeros(n_items, dtype=np.int64)
+    touched = np.empty(n_items, dtype=np.int32)
+    heap_values = np.empty(most, dtype=np.float64)
+    heap_items = np.empty(most, dtype=np.int32)
+    sizes = np.zeros(last - first, dtype=np.int64)
+    out_items = np.empty(1_024, dtype=np.int32)
+    out_units = np.empty(1_024, dtype=np.int64)
+    filled = 0
+    for item in range(first, last):
+        count = gather(item, rows, places, steps, totals, touched)
+        if count <= most:
+            kept = np.sort(touched[:count])
+        else:
+            size = 0
+            for at in range(count):
+                other = touched[at]
+                size = offer(heap_values, heap_items, size, np.float64(totals[other]), other)
+            kept = np.sort(heap_items[:size])
+        if filled + len(kept) > len(out_items):
+            room = 2 * (filled + len(kept))
+            out_items, out_units = _wider(out_items, filled, room), _wider(out_units, filled, room)
+        for other in kept:
+            out_items[filled] = other
+            out_units[filled] = totals[other]
+            filled += 1
+        sizes[item - first] = len(kept)
+        for at in range(count):
+            totals[touched[at]] = 0
+    return sizes, out_items[:filled].copy(), out_units[:filled].copy()
+
+
+def pair_counts(
+    rows: Rows, steps: Doubles, n_items: int, *, most: int, threads: int | None = None
+) -> Counts:
+    """Count every pair of items that stand near each other in a row.
+
+    Parameters
+    ----------
+    rows : Rows
+        Histories, oldest first; items in -1..n_items-1, -1 is skipped but keeps its place.
+    steps : float64 [2 * reach + 1]
+        What a pair counts at gaps -reach..reach (`edges.steps_of`).
+    most : int
+        Pairs kept a row, the largest counts first (ties: lower index).
+
+    Notes
+    -----
+    O(entries * reach) time; memory is 12 bytes a pair.
+    """
+    check_items(rows, n_items)
+    most = max(1, min(most, n_items))
+    places = occurrences(rows, n_items)
+    parts = map_chunks(
+        lambda first, last: _count_rows(rows, places, steps, n_items, most, first, last),
+        n_items,
+        threads=threads,
+    )
+    sizes = np.concatenate([part[0] for part in parts] or [np.zeros(0, np.int64)])
+    return Counts(
+        np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
+        np.concatenate([part[1] for part in parts] or [np.zeros(0, np.int32)]),
+        np.concatenate([part[2] for part in parts] or [np.zeros(0, np.int64)]),
+    )
+
+
+@njit(nogil=True, cache=True)
+def _strongest_rows(
+    counts: Counts,
+    source: Doubles,
+    target: Doubles,
+    offset: float,
+    top_k: int,
+    first: int,
+    last: int,
+) -> tuple[Longs, Ints, Floats]:
+    heap_values = np.empty(top_k, dtype=np.float64)
+    heap_items = np.empty(top_k, dtype=np.int32)
+    start, end = counts.indptr[first], counts.indptr[last]
+    sizes = np.zeros(last - first, dtype=np.int64)
+    out_items = np.empty(end - start, dtype=np.int32)
+    out_amounts = np.empty(end - start, dtype=np.float32)
+    filled = 0
+    for item in range(first, last):
+        row = range(counts.indptr[item], counts.indptr[item + 1])
+        cut, lowest, lowest_item = len(row) > top_k, 0.0, 0
+        if cut:
+            size = 0
+            for entry in row:
+                j = counts.items[entry]
+                value = counts.units[entry] * UNIT / (source[item] * target[j] + offset)
+                size = offer(heap_values, heap_items, size, value, j)
+            lowest, lowest_item = heap_values[0], heap_items[0]
+        before = filled
+        for entry in row:
+            j = counts.items[entry]
+            if cut:
+                value = counts.units[entry] * UNIT / (source[item] * target[j] + offset)
+                if value < lowest or (value == lowest and j > lowest_item):
+                    continue
+            out_items[filled] = j
+            out_amounts[filled] = counts.units[entry] * UNIT
+            filled += 1
+        sizes[item - first] = filled - before
+    return sizes, out_items[:filled].copy(), out_amounts[:filled].copy()
+
+
+def strongest(
+    counts: Counts, source: Doubles, target: Doubles, offset: float, *, top_k: int
+) -> Rows:
+    """Keep the `top_k` pairs of each row with the largest ``count / (source * target + offset)``.
+
+    Parameters
+    ----------
+    source, target : float64 [n_items]
+        Divisors, not negative, as in `edges.pair_edges`.
+
+    Returns
+    -------
+    Rows
+        Items rising; weights are the counts, not yet divided.
+    """
+    if top_k < 1:
+        raise ValueError(f"top_k is {top_k}; it must be at least 1")
+    return pack(
+        map_chunks(
+            lambda first, last: _strongest_rows(counts, source, target, offset, top_k, first, last),
+            len(counts.indptr) - 1,
+        )
+    )
+
+
+@njit(nogil=True, cache=True)
+def _merge(
+    old: Rows, old_times: Doubles, new: Rows, new_times: Doubles, row: int
+) -> tuple[Ints, Floats, Longs]:
+    """Items and weights of one user in order of time, and how many new events stand before each.
+
+    Of events at one time the old ones come first, then the new ones in order of arrival.
+    """
+    a, a_end = old.indptr[row], old.indptr[row + 1]
+    b, b_end = new.indptr[row], new.indptr[row + 1]
+    order = np.argsort(new_times[b:b_end], kind="mergesort")
+    size = (a_end - a) + (b_end - b)
+    items, weights = np.empty(size, dtype=np.int32), np.empty(size, dtype=np.float32)
+    news = np.zeros(size + 1, dtype=np.int64)
+    done = 0
+    for at in range(size):
+        fresh = done < len(order) and (a == a_end or new_times[b + order[done]] < old_times[a])
+        if fresh:
+            items[at], weights[at] = new.items[b + order[done]], new.weights[b + order[done]]
+            done += 1
+        else:
+            items[at], weights[at] = old.items[a], old.weights[a]
+            a += 1
+        news[at + 1] = news[at] + int(fresh)
+    return items, weights, news
+
+
+@njit(nogil=True, cache=True)
+def _emit(
+    sources: Ints, targets: Ints, amounts: Longs, filled: int, i: int, j: int, amount: int
+) -> int:
+    if amount == 0:
+        return filled
+    sources[filled], targets[filled], amounts[filled] = i, j, amount
+    return filled + 1
+
+
+@njit(nogil=True, cache=True)
+def changed_pairs(
+    old: Rows, old_times: Doubles, new: Rows, new_times: Doubles, steps: Doubles
+) -> Changes:
+    """Find what the counts change by when users add events to their histories.
+
+    Parameters
+    ----------
+    old, old_times : Rows, float64 [n]
+        What the users did before, one row each, in order of time; all of it, or as much as stands
+        within reach of the earliest new event.
+    new, new_times : Rows, float64 [m]
+        Their new events, in order of arrival; weights that are not positive keep a place and make
+        no pair.
+    steps : float64 [2 * reach + 1]
+        As in `pair_counts`.
+
+    Notes
+    -----
+    An event that is the newest of its user costs O(reach). One that comes late moves the events
+    around it apart: O(reach * events after it).
+    """
+    reach = len(steps) // 2
+    sources, targets = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int32)
+    amounts = np.empty(0, dtype=np.int64)
+    filled = 0
+    for row in range(len(old.indptr) - 1):
+        items, weights, news = _merge(old, old_times, new, new_times, row)
+        size, n_new = len(items), news[len(items)]
+        begin = 0
+        while begin < size and news[begin + 1] == 0:
+            begin += 1
+        for b in range(begin, size):
+            b_new = news[b + 1] > news[b]
+            # Old events stood nearer to each other before new ones came between them.
+            room = filled + 2 * min(b, reach if b_new else reach + n_new)
+            if room > len(sources):
+                sources, targets = (
+                    _wider(sources, filled, 2 * room),
+                    _wider(targets, filled, 2 * room),
+                )
+                amounts = _wider(amounts, filled, 2 * room)
+            for a in range(b - 1, -1, -1):
+                both_old = not b_new and news[a + 1] == news[a]
+                gap, old_gap = b - a, b - a - (news[b] - news[a + 1])
+                if gap > reach and (b_new or old_gap > reach):
+                    break
+                i, j = items[a], items[b]
+                if i == j or i < 0 or j < 0 or (both_old and gap == old_gap):
+                    continue
+                there = back = 0
+                if gap <= reach:
+                    there += pair_units(steps[reach + gap], weights[a], weights[b])
+                    back += pair_units(steps[reach - gap], weights[a], weights[b])
+                if both_old:
+                    there -= pair_units(steps[reach + old_gap], weights[a], weights[b])
+                    back -= pair_units(steps[reach - old_gap], weights[a], weights[b])
+                filled = _emit(sources, targets, amounts, filled, i, j, there)
+                filled = _emit(sources, targets, amounts, filled, j, i, back)
+    return Changes(sources[:filled].copy(), targets[:filled].copy(), amounts[:filled].copy())

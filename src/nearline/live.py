@@ -1,0 +1,253 @@
+"""Keeps a model in step with the log: what `Model.observe`, `forget` and `put_items` must hear.
+
+`join` brings a model that was fitted at some offset up to the present, while the log grows and
+another model serves: it reads what came since, becomes a follower of the state, and learns; what
+arrives meanwhile waits its turn. From then on the log's writer teaches it, event by event.
+"""
+
+from array import array
+from collections.abc import Iterable
+from threading import Lock
+
+import numpy as np
+
+from nearline.data import Histories, dataset_from_log
+from nearline.kernels.history_split import came_before
+from nearline.log import Log
+from nearline.models.base import Model
+from nearline.schema import Event, Item, ItemDeleted, Record
+from nearline.state import Added, HistoryRows, State
+
+# Users taught at once: bounds the memory of the changes that they make.
+USERS_AT_ONCE = 2_000
+# Where this share of the log is new, counting all of it anew is faster than adding to the counts.
+MUCH = 0.1
+
+
+class Live:
+    """A follower of the state that teaches one model.
+
+    Parameters
+    ----------
+    model : Model
+    log, state : Log, State
+    online : bool
+        Whether events change the model; items always do.
+    """
+
+    def __init__(self, model: Model, log: Log, state: State, *, online: bool) -> None:
+        self.model = model
+        self._log, self._state = log, state
+        self._learns = online and model.learns
+        self._lock = Lock()
+        # What waits until the past is learned, in order; None once it is.
+        self._waiting: list[tuple[int, Item | None] | Added | HistoryRows] | None = []
+
+    def put_item(self, index: int, item: Item | None) -> None:
+        """Give the model the words and vectors of an item; None takes them away."""
+        if not self._waits((index, item)):
+            self._put(index, item)
+
+    def add_events(self, added: Added) -> None:
+        """Teach the model new events."""
+        if self._learns and not self._waits(added):
+            self._observe(added)
+
+    def forget(self, history: HistoryRows) -> None:
+        """Make the model unlearn a user."""
+        if self._learns and not self._waits(history):
+            self.model.forget(Histories(*history))
+
+    def catch_up(self, records: "_Records", before: HistoryRows) -> None:
+        """Learn what came since the fit, then what waited; from here on learn at once."""
+        for index, item in records.items:
+            self._put(index, item)
+        if self._learns and records.user_ids:
+            past = Added(records.offset, records.user_ids, before, records.events())
+            self._observe(past, trusted=False)
+        while waiting := self._next():
+            for what in waiting:
+                if isinstance(what, Added):
+                    self._observe(what)
+                elif isinstance(what, HistoryRows):
+                    self.model.forget(Histories(*what))
+                else:
+                    self._put(*what)
+
+    def _next(self) -> list[tuple[int, Item | None] | Added | HistoryRows] | None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+            if not waiting:
+                self._waiting = None
+            return waiting
+
+    def _waits(self, what: tuple[int, Item | None] | Added | HistoryRows) -> bool:
+        with self._lock:
+            if self._waiting is None:
+                return False
+            self._waiting.append(what)
+            return True
+
+    def _put(self, index: int, item: Item | None) -> None:
+        vectors = item.vectors if item else {}
+        rows = {name: np.array([vector], dtype=np.float32) for name, vector in vectors.items()}
+        self.model.put_items([index], [item.content if item else ""], rows)
+
+    def _observe(self, added: Added, *, trusted: bool = True) -> None:
+        before = self._completed(added, trusted=trusted)
+        events = Histories(*added.events)
+        if len(events) <= USERS_AT_ONCE:
+            self.model.observe(before, events)
+            return
+        for first in range(0, len(events), USERS_AT_ONCE):
+            users = np.arange(first, min(first + USERS_AT_ONCE, len(events)))
+            self.model.observe(before.select(users), events.select(users))
+
+    def _completed(self, added: Added, *, trusted: bool) -> Histories:
+        """Read what users did before from the log where the state keeps only a part of it.
+
+        Rows at the bound may be short of events. They do if they are `trusted` to hold what came
+        right before, and reach far enough beyond the first new event.
+        """
+        before = Histories(*added.before)
+        sizes = np.diff(before.indptr)
+        if len(sizes) == 0 or int(sizes.max()) < self._state.config.history_length:
+            return before
+        rows = []
+        for row, user_id in enumerate(added.user_ids):
+            mine = before.select(np.array([row]))
+            if len(mine.items) == self._state.config.history_length:
+                new = slice(added.events.indptr[row], added.events.indptr[row + 1])
+                first = added.events.times[new].min()
+                known = np.searchsorted(mine.times, first, side="right")
+                if not trusted or known < self.model.reach:
+                    mine = self._whole(user_id, added.offset)
+            rows.append(mine)
+        indptr = np.cumsum([0] + [len(row.items) for row in rows]).astype(np.int64)
+        return Histories(
+            indptr,
+            np.concatenate([row.items for row in rows]),
+            np.concatenate([row.weights for row in rows]),
+            np.concatenate([row.times for row in rows]),
+        )
+
+    def _whole(self, user_id: str, offset: int) -> Histories:
+        """Everything that a user did before an offset, in order of time."""
+        events = [event for at, event in self._log.events_of(user_id) if at < offset]
+        events.sort(key=lambda event: event.timestamp)
+        weight, items = self._state.config.weight, self._state.items
+        return Histories(
+            np.array([0, len(events)], dtype=np.int64),
+            np.array([items[event.item_id] for event in events], dtype=np.int32),
+            np.array([weight(event.event) for event in events], dtype=np.float32),
+            np.array([event.timestamp for event in events], dtype=np.float64),
+        )
+
+
+def join(
+    model: Model, log: Log, state: State, *, offset: int, erasures: int, online: bool = True
+) -> Live:
+    """Bring `model` up to the end of the log and make it a follower of `state`.
+
+    Parameters
+    ----------
+    offset, erasures : int
+        End and erasures of the log that the model was fitted on. Where a user was erased since, or
+        much came since, all counts are made anew from the log.
+
+    Returns
+    -------
+    Live
+        In step with the log; whoever takes it from `State.followers` ends that.
+
+    Notes
+    -----
+    The lock of the state is held while histories are copied, not while the model learns.
+    """
+    live = Live(model, log, state, online=online)
+    learns = online and model.learns
+    records = _Records(state, offset)
+    records.add(log.read(offset, state.offset))
+    while True:
+        stale = erasures != log.erasures or records.n_events > MUCH * max(offset, 1)
+        if learns and stale:
+            erasures, stop = log.erasures, state.offset
+            records.add(log.read(records.end, stop))
+            data = dataset_from_log(log, stop, state.config.weight, item_ids=state.items.table())
+            model.recount(data.histories, data.n_items)
+            records = _Records(state, stop, records.items)
+        with state.lock:
+            if learns and erasures != log.erasures:
+                continue
+            records.add(log.read(records.end, state.offset))
+            before = _before(records, state)
+            state.followers = (*state.followers, live)
+            if model.n_items < len(state.items):
+                last = len(state.items) - 1
+                records.items.append((last, state.catalogue.get(last)))
+        live.catch_up(records, before)
+        return live
+
+
+class _Records:
+    """What stands in the log from an offset on, as a model must hear it."""
+
+    def __init__(
+        self, state: State, offset: int, items: Iterable[tuple[int, Item | None]] = ()
+    ) -> None:
+        self.offset = self.end = offset
+        self.items = list(items)
+        self._state = state
+        self._users: dict[str, int] = {}
+        self._rows, self._indices = array("q"), array("i")
+        self._weights, self._times = array("f"), array("d")
+
+    @property
+    def n_events(self) -> int:
+        """Number of events."""
+        return len(self._rows)
+
+    @property
+    def user_ids(self) -> list[str]:
+        """Users of the events, in order of appearance."""
+        return list(self._users)
+
+    def add(self, records: Iterable[tuple[int, Record]]) -> None:
+        """Take more records, in order."""
+        index, weight = self._state.items, self._state.config.weight
+        for offset, record in records:
+            if isinstance(record, Event):
+                self._rows.append(self._users.setdefault(record.user_id, len(self._users)))
+                self._indices.append(index[record.item_id])
+                self._weights.append(weight(record.event))
+                self._times.append(record.timestamp)
+            elif isinstance(record, Item):
+                self.items.append((index[record.item_id], record))
+            elif isinstance(record, ItemDeleted):
+                self.items.append((index[record.item_id], None))
+            self.end = offset + 1
+
+    def events(self) -> HistoryRows:
+        """Events of each user, in order of arrival."""
+        users = np.array(self._rows, dtype=np.int64)
+        order = np.argsort(users, kind="stable")
+        sizes = np.bincount(users, minlength=len(self._users))
+        return HistoryRows(
+            np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
+            np.array(self._indices, dtype=np.int32)[order],
+            np.array(self._weights, dtype=np.float32)[order],
+            np.array(self._times, dtype=np.float64)[order],
+        )
+
+
+def _before(records: _Records, state: State) -> HistoryRows:
+    """Look up what the users of some records had done before; the caller holds the lock.
+
+    A row at its bound stays as long as that, so that the log is asked for the whole.
+    """
+    whole, events = state.histories_of(records.user_ids), records.events()
+    before = came_before(whole.indptr, whole.times, events.indptr, events.times)
+    sizes = np.diff(whole.indptr)
+    before[np.repeat(sizes == state.config.history_length, sizes)] = True
+    indptr = np.concatenate(([0], np.cumsum(before))).astype(np.int64)[whole.indptr]
+    return HistoryRows(indptr, whole.items[before], whole.weights[before], whole.times[before])

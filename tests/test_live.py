@@ -1,0 +1,143 @@
+"""Live events teach the model exactly what a count over the whole log would have."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nearline as nl
+from nearline.config import Config
+from nearline.data import dataset_from_log
+from nearline.models.item_graph import ItemGraph
+from nearline.state import StateConfig
+
+# A history is cut off early, so that the log must be asked for what came before.
+CONFIG = Config(state=StateConfig(history_length=6))
+OBSERVE = st.tuples(
+    st.just("observe"),
+    st.sampled_from("uvw"),
+    st.sampled_from("abcdef"),
+    st.integers(0, 9),
+    st.sampled_from(["view", "purchase", "dislike"]),
+)
+FORGET = st.tuples(st.just("forget"), st.sampled_from("uvw"))
+PUT = st.tuples(st.just("put"), st.sampled_from("abxy"))
+LISTS = st.tuples(st.just("list"), st.lists(OBSERVE, min_size=2, max_size=12))
+STEPS = st.lists(st.one_of(OBSERVE, OBSERVE, OBSERVE, FORGET, PUT, LISTS), max_size=25)
+
+
+def event_of(step: Any) -> nl.Event:
+    _, user, item, time, kind = step
+    return nl.Event(user_id=user, item_id=item, timestamp=float(time), event=kind)
+
+
+def act(rec: nl.Recommender, step: Any) -> None:
+    if step[0] == "observe":
+        rec.append_events([event_of(step)]).result()
+    elif step[0] == "list":
+        rec.append_events([event_of(one) for one in step[1]]).result()
+    elif step[0] == "forget":
+        rec.forget(step[1]).result()
+    else:
+        rec.put_item(step[1], text=f"words of {step[1]}", timestamp=1.0)
+
+
+def counted(model: Any) -> dict[str, bytes]:
+    """Counts, edges and popularity, bit by bit."""
+    prefixes = ("popularity", "transitions/", "coengagement/")
+    return {n: a.tobytes() for n, a in model.arrays().items() if n.startswith(prefixes)}
+
+
+def expected(rec: nl.Recommender) -> dict[str, bytes]:
+    """What the same settings count over the log as it is now."""
+    parts = rec._parts
+    ids = parts.state.items.table()
+    weight = rec.config.state.weight
+    data = dataset_from_log(parts.log, parts.log.end, weight, item_ids=ids)
+    assert isinstance(parts.model, ItemGraph)
+    model = ItemGraph(parts.model.config)
+    model.recount(data.histories, data.n_items)
+    for name, relation in model._counted.items():
+        relation.scale = parts.model._counted[name].scale
+    return counted(model)
+
+
+@settings(deadline=None, max_examples=400)
+@given(STEPS)
+def test_whatever_happens_the_counts_are_those_of_the_log(steps: list[Any]) -> None:
+    with nl.Recommender(config=CONFIG) as rec:
+        for step in steps:
+            act(rec, step)
+        assert counted(rec._parts.model) == expected(rec)
+
+
+@settings(deadline=None, max_examples=30)
+@given(STEPS, STEPS, STEPS)
+def test_training_and_restarts_change_nothing_of_that(
+    tmp_path_factory: pytest.TempPathFactory, before: list[Any], between: list[Any], last: list[Any]
+) -> None:
+    folder = tmp_path_factory.mktemp("store") / "shop"
+    with nl.Recommender(folder, config=CONFIG) as rec:
+        act(rec, ("observe", "z", "a", 1, "view"))
+        for step in before:
+            act(rec, step)
+        rec.fit()
+        for step in between:
+            act(rec, step)
+        assert counted(rec._parts.model) == expected(rec)
+        live = counted(rec._parts.model)
+    with nl.Recommender(folder, config=CONFIG) as rec:
+        assert counted(rec._parts.model) == live
+        for step in last:
+            act(rec, step)
+        assert counted(rec._parts.model) == expected(rec)
+
+
+def test_an_event_of_another_user_changes_my_list(tmp_path: Path) -> None:
+    with nl.Recommender(tmp_path / "shop") as rec:
+        for user in "abc":
+            rec.observe(user, "pot")
+            rec.observe(user, "tea")
+        rec.observe("me", "pot")
+        rec.fit()
+        assert [line.item_id for line in rec.recommend("me", 2)] == ["tea"]
+        rec.observe("other", "pot")
+        rec.observe("other", "mug")
+        lines = rec.recommend("me", 2)
+        assert [(line.item_id, line.tier) for line in lines] == [
+            ("tea", "personal"),
+            ("mug", "personal"),
+        ]
+        # One event is one pair more: two of four who had a pot went on to tea or mug.
+        explained = rec.explain("me", "mug")
+        assert sum(part.amount for part in explained.parts) == pytest.approx(explained.score)
+        rec.forget("other").result()
+        assert [line.tier for line in rec.recommend("me", 2)] == ["personal", "popular"]
+
+
+def test_without_online_learning_only_histories_follow() -> None:
+    with nl.Recommender(config=Config(online=False)) as rec:
+        rec.observe("a", "pot")
+        rec.observe("a", "tea")
+        rec.observe("me", "pot")
+        assert [line.tier for line in rec.recommend("me", 1)] == ["popular"]
+
+
+def test_much_that_came_since_is_counted_anew(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with nl.Recommender(tmp_path / "shop") as rec:
+        rec.observe("u0", "i0", timestamp=0.0)
+        rec.fit()
+        events = [
+            nl.Event(
+                user_id=f"u{rng.integers(9)}", item_id=f"i{rng.integers(9)}", timestamp=float(t)
+            )
+            for t in range(300)
+        ]
+        rec.append_events(events).result()
+        live = counted(rec._parts.model)
+    with nl.Recommender(tmp_path / "shop") as rec:
+        assert counted(rec._parts.model) == live
