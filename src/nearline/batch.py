@@ -90,8 +90,8 @@ def _lists(
 def _recommend_block(histories: Histories, k: int, view: View, exclude_seen: bool) -> Lists:
     """Items [n, k] and their scores; -1 pads where the allowed items run out."""
     state = view.state
-    everything = allowed_items(state)
-    known = everything[: view.model.n_items]
+    allowed = allowed_items(state)
+    known = allowed[: view.model.n_items]
     found = view.model.recommend_from(histories, k, exclude_seen=exclude_seen, allowed=known)
     items, scores = found.items.copy(), found.scores.astype(np.float64)
     weak = scores <= PERSONAL_FLOOR
@@ -104,9 +104,7 @@ def _recommend_block(histories: Histories, k: int, view: View, exclude_seen: boo
         out = histories.items[row]
         if not exclude_seen:
             out = out[histories.weights[row] < 0]
-        allowed = everything.copy()
-        allowed[out] = False
-        lines = fill(personal, k, allowed, state, now=view.now)
+        lines = fill(personal, k, state, now=view.now, allowed=allowed, excluded=out.tolist())
         items[user, : len(lines)] = [line.item for line in lines]
         scores[user, : len(lines)] = [line.score for line in lines]
     return items, scores

@@ -47,21 +47,26 @@ def answer(request: RecommendationRequest, view: View) -> Answer:
     k = check_k(request.k)
     offset = view.state.offset
     history, tier = _history_of(request, view)
-    excluded = _known(request.exclude, "exclude", view.state)
-    # What the user turned down stays out, whether or not seen items do.
-    excluded += history.items[history.weights < 0].tolist()
-    if request.exclude_seen:
-        excluded += history.items.tolist()
-    allowed = allowed_items(view.state, category=request.category, excluded=excluded)
-    # Seen items are among the excluded: one mask says all.
-    known = allowed[: view.model.n_items]
-    ranking = view.model.recommend_from(history, k, exclude_seen=False, allowed=known)
+    excluded = set(_known(request.exclude, "exclude", view.state))
+    if not request.exclude_seen:
+        # What the user turned down stays out, whether or not seen items do.
+        excluded.update(history.items[history.weights < 0].tolist())
+    allowed = allowed_items(view.state, request.category)
+    # Asked for more than k, since the excluded fall out: cheaper than a mask of all items.
+    ranking = view.model.recommend_from(
+        history,
+        k + len(excluded),
+        exclude_seen=request.exclude_seen,
+        allowed=allowed[: view.model.n_items],
+    )
     personal = [
         Line(item, score, tier)
         for item, score in zip(ranking.items[0].tolist(), ranking.scores[0].tolist(), strict=True)
-        if item >= 0 and score > PERSONAL_FLOOR
+        if item >= 0 and score > PERSONAL_FLOOR and item not in excluded
     ]
-    lines = fill(personal, k, allowed, view.state, now=view.now)
+    if request.exclude_seen:
+        excluded.update(history.items.tolist())
+    lines = fill(personal, k, view.state, now=view.now, allowed=allowed, excluded=excluded)
     return Answer(
         recommendation_id=_recommendation_id(request, view.model_id, offset),
         user_id=request.user_id,
@@ -179,9 +184,7 @@ def _score(items: set[int], history: Histories, view: View) -> list[Line]:
     strong = scores > PERSONAL_FLOOR
     pairs = zip(wanted[strong].tolist(), scores[strong].tolist(), strict=True)
     lines = [Line(item, score, "personal") for item, score in pairs]
-    weak = np.zeros(len(view.state.items), dtype=np.bool_)
-    weak[wanted[~strong]] = True
-    return lines + fallback_lines(int(weak.sum()), weak, view.state, now=view.now)
+    return lines + fallback_lines(wanted[~strong], view.state, now=view.now)
 
 
 def _parts(line: Line, history: Histories, view: View) -> tuple[Part, ...]:

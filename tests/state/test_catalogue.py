@@ -48,13 +48,13 @@ def test_categories_follow_the_entries(catalogue: Catalogue) -> None:
     catalogue.put(0, entry("a", categories=["hot"]))
     assert catalogue.categories() == ["hot", "new"]
     assert catalogue.members("hot").tolist() == [0, 2]
-    assert catalogue.category_mask("hot").tolist() == [True, False, True, False]
+    assert catalogue.available_in("hot").tolist() == [True, False, True, False]
     catalogue.put(2, entry("c", categories=["cold"]))
     assert catalogue.members("hot").tolist() == [0]
     assert catalogue.categories() == ["cold", "hot"]
     catalogue.delete(0)
     assert catalogue.members("hot").tolist() == []
-    assert catalogue.category_mask("no such").tolist() == [False] * 4
+    assert catalogue.available_in("no such").tolist() == [False] * 4
 
 
 def test_members_are_read_only(catalogue: Catalogue) -> None:

@@ -8,6 +8,7 @@ Every tier's scores lie below those of the tier before, so a list's scores fall 
   nobody has touched yet.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -31,38 +32,59 @@ class Line(NamedTuple):
 
 
 def fill(
-    lines: list[Line], k: int, allowed: NDArray[np.bool_], state: State, *, now: float
+    lines: list[Line],
+    k: int,
+    state: State,
+    *,
+    now: float,
+    allowed: NDArray[np.bool_],
+    excluded: Collection[int] = (),
 ) -> list[Line]:
     """Add trending, popular and finally untouched items, until there are `k` or none is left.
 
-    `allowed` [n_items] says which items may be added; those in `lines` are never added again.
+    Parameters
+    ----------
+    allowed : bool [n_items]
+        Which items may be added.
+    excluded : collection of int
+        Items that may not, whatever `allowed` says; those in `lines` are never added again.
     """
     lines = lines[:k]
     if len(lines) == k:
         return lines
-    allowed = allowed.copy()
-    allowed[[line.item for line in lines]] = False
-    return lines + fallback_lines(k - len(lines), allowed, state, now=now)
-
-
-def fallback_lines(n: int, allowed: NDArray[np.bool_], state: State, *, now: float) -> list[Line]:
-    """Up to `n` of the allowed items: what is trending first, then what is popular."""
-    counters = state.counters
+    taken = {line.item for line in lines}.union(excluded)
+    n, counters = k - len(lines), state.counters
     with state.lock:
-        trending, popular = counters.trending(n, now, allowed), counters.popular(n, allowed)
-        top_trend = float(counters.trending(1, now).scores.max(initial=TRENDING_MINIMUM))
-        top_count = float(counters.popular(1).scores.max(initial=1.0))
-    hot = trending.scores >= TRENDING_MINIMUM
-    lines = [
-        Line(item, score / top_trend * TRENDING_SCALE, "trending")
-        for item, score in zip(
-            trending.items[hot].tolist(), trending.scores[hot].tolist(), strict=True
-        )
+        trending = counters.trending(n + len(taken), now, allowed)
+        popular = counters.popular(n + len(taken), allowed)
+        top_trend, top_count = _tops(state, now)
+    for item, score in zip(trending.items.tolist(), trending.scores.tolist(), strict=True):
+        if score >= TRENDING_MINIMUM and item not in taken and len(lines) < k:
+            lines.append(Line(item, score / top_trend * TRENDING_SCALE, "trending"))
+            taken.add(item)
+    for item, score in zip(popular.items.tolist(), popular.scores.tolist(), strict=True):
+        if item not in taken and len(lines) < k:
+            lines.append(Line(item, score / top_count * POPULAR_SCALE, "popular"))
+    return lines
+
+
+def fallback_lines(items: NDArray[np.int32], state: State, *, now: float) -> list[Line]:
+    """Score some items as `fill` would, in the order given."""
+    with state.lock:
+        counts, trends = state.counters.of(items, now)
+        top_trend, top_count = _tops(state, now)
+    return [
+        Line(item, trend / top_trend * TRENDING_SCALE, "trending")
+        if trend >= TRENDING_MINIMUM
+        else Line(item, count / top_count * POPULAR_SCALE, "popular")
+        for item, count, trend in zip(items.tolist(), counts.tolist(), trends.tolist(), strict=True)
     ]
-    taken = {line.item for line in lines}
-    lines += [
-        Line(item, score / top_count * POPULAR_SCALE, "popular")
-        for item, score in zip(popular.items.tolist(), popular.scores.tolist(), strict=True)
-        if item not in taken
-    ]
-    return lines[:n]
+
+
+def _tops(state: State, now: float) -> tuple[float, float]:
+    """Return the largest score of either order, 1 at least."""
+    trending, popular = state.counters.trending(1, now), state.counters.popular(1)
+    return (
+        float(trending.scores.max(initial=TRENDING_MINIMUM)),
+        float(popular.scores.max(initial=1.0)),
+    )

@@ -1,23 +1,17 @@
 """Which items may stand in a list at all."""
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from nearline.state import State
 
 
-def allowed_items(
-    state: State, *, category: str | None = None, excluded: Iterable[int] = ()
-) -> NDArray[np.bool_]:
-    """Mask [n_items] of the items that are available, of the category and not excluded.
+def allowed_items(state: State, category: str | None = None) -> NDArray[np.bool_]:
+    """Mask [n_items] of the items that are available and of the category; read-only.
 
-    `excluded` holds item indices. An unknown category allows nothing. O(n_items) bytes copied.
+    An unknown category allows nothing. Nothing that grows with the catalogue is copied, but once
+    for a category.
     """
-    with state.lock:
-        allowed = state.catalogue.available()
-        if category is not None:
-            allowed &= state.catalogue.category_mask(category)
-    allowed[np.fromiter(excluded, dtype=np.int64)] = False
-    return allowed
+    if category is None:
+        return state.catalogue.available()
+    return state.catalogue.available_in(category)

@@ -11,6 +11,8 @@ from nearline.schema import Item
 from nearline.state.arrays import grown
 
 Vectors = dict[str, NDArray[np.float64]]
+# A byte an item each.
+MASKS_KEPT = 16
 
 
 class CatalogueCopy(NamedTuple):
@@ -52,6 +54,7 @@ class Catalogue:
         self._available = np.ones(0, dtype=np.bool_)
         self._members: dict[str, set[int]] = {}
         self._sorted: dict[str, NDArray[np.int32]] = {}
+        self._masks: dict[str, NDArray[np.bool_]] = {}
 
     @classmethod
     def from_copy(cls, lock: "threading.RLock", parts: CatalogueCopy) -> Self:
@@ -69,8 +72,10 @@ class Catalogue:
 
     def grow(self, slots: int) -> None:
         """Make room for item indices below `slots`; new items are available."""
-        self._available = grown(self._available, slots, fill=True)
-        self._size = slots
+        if slots > self._size:
+            self._available = grown(self._available, slots, fill=True)
+            self._size = slots
+            self._masks.clear()
 
     def put(self, index: int, item: Item) -> None:
         """Store an entry in place of the one before it; `index` must have room."""
@@ -82,12 +87,14 @@ class Catalogue:
             item = msgspec.structs.replace(item, vectors={})
         self._entries[index] = item
         self._available[index] = item.available
+        self._masks.clear()
         self._join(index, item)
 
     def delete(self, index: int) -> None:
         """Drop the entry, if there is one, and hide the item; `index` must have room."""
         self._leave(index)
         self._available[index] = False
+        self._masks.clear()
 
     def get(self, index: int) -> Item | None:
         """Entry of an item, or None where it has none."""
@@ -109,9 +116,12 @@ class Catalogue:
         return self._vectors.get(index, {})
 
     def available(self) -> NDArray[np.bool_]:
-        """Whether each item may be answered: bool [n_items], a copy."""
+        """Whether each item may be answered: bool [n_items].
+
+        Read-only, and no copy: it changes with the catalogue, but for items that come later.
+        """
         with self._lock:
-            return self._available[: self._size].copy()
+            return _read_only(self._available[: self._size])
 
     def categories(self) -> list[str]:
         """Labels that some entry has, sorted."""
@@ -130,12 +140,21 @@ class Catalogue:
                     self._sorted[category] = members
             return members
 
-    def category_mask(self, category: str) -> NDArray[np.bool_]:
-        """Whether each item is in `category`: bool [n_items]."""
+    def available_in(self, category: str) -> NDArray[np.bool_]:
+        """Whether each item may be answered and is in `category`: bool [n_items], read-only.
+
+        Kept for the categories asked for last, until the catalogue changes.
+        """
         with self._lock:
-            mask = np.zeros(self._size, dtype=np.bool_)
-            mask[self.members(category)] = True
-            return mask
+            mask = self._masks.get(category)
+            if mask is None:
+                mask = np.zeros(self._size, dtype=np.bool_)
+                members = self.members(category)
+                mask[members] = self._available[members]
+                if len(self._masks) == MASKS_KEPT:
+                    self._masks.pop(next(iter(self._masks)))
+                self._masks[category] = mask
+            return _read_only(mask)
 
     def copy(self) -> CatalogueCopy:
         """Copy the tables (entries are immutable and shared), for a caller who holds the lock."""
@@ -156,3 +175,9 @@ class Catalogue:
             if not members:
                 del self._members[category]
             self._sorted.pop(category, None)
+
+
+def _read_only(array: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    view = array.view()
+    view.flags.writeable = False
+    return view

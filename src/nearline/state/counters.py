@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from nearline.kernels import decay
 from nearline.state.arrays import grown
+from nearline.state.leaders import Leaders
 
 
 class Top(NamedTuple):
@@ -67,7 +68,7 @@ class Counters:
             np.zeros(0, dtype=np.float64),
             np.zeros(1, dtype=np.int64),
         )
-        self._orders: dict[str, NDArray[np.int32]] = {}
+        self._popular, self._trending = Leaders(), Leaders()
 
     @classmethod
     def from_copy(cls, half_life: float, lock: "threading.RLock", arrays: CountersCopy) -> Self:
@@ -114,11 +115,11 @@ class Counters:
         Parameters
         ----------
         allowed : bool [n_items], optional
-            Only items where it is true. Without it the order is kept until a count changes.
+            Only items where it is true.
         """
         with self._lock:
             totals = self._arrays.totals[: self._size]
-            items = self._order("popular", totals, n, allowed)
+            items = self._popular.first(totals, n, allowed)
             return Top(items, totals[items].astype(np.float64))
 
     def trending(self, n: int, now: float, allowed: NDArray[np.bool_] | None = None) -> Top:
@@ -129,13 +130,15 @@ class Counters:
         """
         with self._lock:
             sums = self._arrays.high[: self._size]
-            items = self._order("trending", sums, n, allowed)
-            chosen, landmark = sums[items], int(self._arrays.landmark[0])
-        ticks = now / self._half_life
-        whole = int(np.floor(ticks))
-        with np.errstate(over="ignore"):  # a time long before the events, in half-lives
-            scores = np.ldexp(chosen * 2.0 ** (whole - ticks), landmark - whole)
-        return Top(items, np.minimum(scores, np.finfo(np.float64).max))
+            items = self._trending.first(sums, n, allowed)
+            return Top(items, self._decayed(items, now))
+
+    def of(
+        self, items: NDArray[np.int32], now: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Scores of some items, in both orders: events, and decayed sum at `now`."""
+        with self._lock:
+            return self._arrays.totals[items].astype(np.float64), self._decayed(items, now)
 
     def copy(self) -> CountersCopy:
         """Copy the arrays, for a caller who holds the lock."""
@@ -156,34 +159,20 @@ class Counters:
         if not wanted.all():
             items, times = items[wanted], times[wanted]
         if len(items):
+            landmark = int(self._arrays.landmark[0])
             decay.count(items, times, sign, self._half_life, *self._arrays)
-            self._orders.clear()
+            if sign < 0 or landmark != int(self._arrays.landmark[0]):
+                self._popular.drop()
+                self._trending.drop()
+            else:
+                self._popular.raised(items, self._arrays.totals)
+                self._trending.raised(items, self._arrays.high)
 
-    def _order(
-        self,
-        name: str,
-        scores: NDArray[np.int64] | NDArray[np.float64],
-        n: int,
-        allowed: NDArray[np.bool_] | None,
-    ) -> NDArray[np.int32]:
-        if allowed is not None:
-            # An item that came after the mask was made is not allowed by it.
-            candidates = np.flatnonzero(allowed[: len(scores)]).astype(np.int32)
-            return candidates[_best(scores[candidates], n)]
-        order = self._orders.get(name)
-        if order is None or len(order) < min(n, len(scores)):
-            order = self._orders[name] = _best(scores, n)
-        return order[:n].copy()
-
-
-def _best(scores: NDArray[np.int64] | NDArray[np.float64], n: int) -> NDArray[np.int32]:
-    """Positions of the `n` largest scores, largest first, equal ones in order of position."""
-    if n < len(scores):
-        threshold = np.partition(scores, len(scores) - n)[len(scores) - n] if n else np.inf
-        above = np.flatnonzero(scores > threshold)
-        equal = np.flatnonzero(scores == threshold)[: n - len(above)]
-        positions = np.concatenate((above, equal))
-    else:
-        positions = np.arange(len(scores))
-    # Stable, so that ties keep their order: `above` and `equal` rise and do not mix.
-    return positions[np.argsort(-scores[positions], kind="stable")].astype(np.int32)
+    def _decayed(self, items: NDArray[np.int32], now: float) -> NDArray[np.float64]:
+        ticks = now / self._half_life
+        whole = int(np.floor(ticks))
+        chosen, landmark = self._arrays.high[items], int(self._arrays.landmark[0])
+        with np.errstate(over="ignore"):  # a time long before the events, in half-lives
+            scores = np.ldexp(chosen * 2.0 ** (whole - ticks), landmark - whole)
+        scores = np.minimum(scores, np.finfo(np.float64).max)
+        return scores.astype(np.float64, copy=False)
