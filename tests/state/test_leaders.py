@@ -15,7 +15,7 @@ STEP = st.tuples(st.integers(0, 11), st.integers(-1, 2))
 @given(st.lists(STEP, max_size=40), st.lists(st.booleans(), min_size=9, max_size=9))
 def test_they_are_those_of_a_sort(steps: list[tuple[int, int]], mask: list[bool]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(leaders, "KEPT", 4)
+        patch.setattr(leaders, "FEWEST", 3)
         patch.setattr(leaders, "MOST", 6)
         kept, scores, allowed = Leaders(), np.zeros(12, dtype=np.int64), np.array(mask)
         for item, change in steps:

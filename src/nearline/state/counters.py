@@ -174,5 +174,5 @@ class Counters:
         chosen, landmark = self._arrays.high[items], int(self._arrays.landmark[0])
         with np.errstate(over="ignore"):  # a time long before the events, in half-lives
             scores = np.ldexp(chosen * 2.0 ** (whole - ticks), landmark - whole)
-        scores = np.minimum(scores, np.finfo(np.float64).max)
-        return scores.astype(np.float64, copy=False)
+        bounded: NDArray[np.float64] = np.minimum(scores, np.finfo(np.float64).max)
+        return bounded

@@ -6,41 +6,35 @@ from numpy.typing import NDArray
 Scores = NDArray[np.int64] | NDArray[np.float64]
 Ints = NDArray[np.int32]
 
-# Looked for at once, and how many may join them before it is done again.
-KEPT = 1_024
-MOST = 4 * KEPT
+# Kept at least, and at most: more than the longest list, few enough to sort for each request.
+FEWEST, MOST = 1_024, 8_192
 
 
 class Leaders:
     """Items with the largest scores, best first; equal scores in order of index.
 
-    A score that rises lets its item in, in time that does not depend on the catalogue. `drop` what
-    is kept where a score falls.
+    All items from some score on are kept. One whose score rises to it joins them, in time that does
+    not depend on the catalogue; `drop` them where a score falls.
     """
 
     def __init__(self) -> None:
         self._members: set[int] | None = None
         self._floor: int | float = 0
-        self._order: Ints | None = None
+        self._kept: Ints | None = None
 
     def drop(self) -> None:
         """Forget what is kept: the next call looks through all scores."""
-        self._members = self._order = None
+        self._members = self._kept = None
 
     def raised(self, items: Ints, scores: Scores) -> None:
         """Hear that the scores of `items` rose to what `scores` [n_items] holds now."""
         if self._members is None:
             return
-        for item in set(items.tolist()):
-            score = scores[item]
-            if item in self._members or score > self._floor:
+        for item in set(items.tolist()) - self._members:
+            if scores[item] >= self._floor:
                 self._members.add(item)
-                self._order = None
-            elif score == self._floor:
-                # It may stand before one of the last that are kept, or behind one that is not.
-                self.drop()
-                return
-        if len(self._members) > MOST:
+                self._kept = None
+        if len(self._members) > 2 * MOST:
             self.drop()
 
     def first(self, scores: Scores, n: int, allowed: NDArray[np.bool_] | None = None) -> Ints:
@@ -48,26 +42,31 @@ class Leaders:
 
         O(kept) while enough of the allowed are kept, else O(n_items).
         """
-        order = self._kept(scores)
-        if allowed is not None:
-            order = order[order < len(allowed)]
-            order = order[allowed[order]]
-        if len(order) >= n or (self._members is not None and len(self._members) == len(scores)):
-            return order[:n].copy()
-        if allowed is None:
-            return best(scores, n)
-        candidates = np.flatnonzero(allowed[: len(scores)]).astype(np.int32)
-        return candidates[best(scores[candidates], n)]
-
-    def _kept(self, scores: Scores) -> Ints:
         if self._members is None:
-            self._order = best(scores, KEPT)
-            self._members = set(self._order.tolist())
-            self._floor = scores[self._order[-1]] if len(self._order) else 0
-        elif self._order is None:
-            members = np.fromiter(self._members, dtype=np.int32)
-            self._order = members[np.lexsort((members, -scores[members]))]
-        return self._order
+            self._find(scores)
+        if self._kept is None:
+            self._kept = np.sort(np.fromiter(self._members or (), dtype=np.int32))
+        found = _best_of(self._kept, scores, n, allowed)
+        if len(found) >= n or len(self._kept) == len(scores):
+            return found
+        return _best_of(np.arange(len(scores), dtype=np.int32), scores, n, allowed)
+
+    def _find(self, scores: Scores) -> None:
+        """Keep everything from the score of the last of the first few on, if those are not many."""
+        fewest = min(FEWEST, len(scores))
+        floor = np.partition(scores, len(scores) - fewest)[len(scores) - fewest] if fewest else 0
+        kept = np.flatnonzero(scores >= floor)
+        if len(kept) > MOST:  # hardly any scores yet: those above are better than nothing
+            kept = np.flatnonzero(scores > floor)
+            floor = scores[kept].min() if len(kept) else np.inf
+        self._members, self._floor = set(kept.tolist()), floor
+
+
+def _best_of(items: Ints, scores: Scores, n: int, allowed: NDArray[np.bool_] | None) -> Ints:
+    if allowed is not None:
+        items = items[: np.searchsorted(items, len(allowed))]
+        items = items[allowed[items]]
+    return items[best(scores[items], n)]
 
 
 def best(scores: Scores, n: int) -> Ints:
