@@ -2,9 +2,9 @@
 
     python -m benchmarks.item_cosine [--quick] [--repeats 3]
 
-Asked: time of a fit, peak memory, whether the neighbours are the same, and how time grows with the
-data. The limit is the rate at which this machine adds one to a counter picked by a list of items,
-all cores at work: that is what is left of the problem when everything around it costs nothing.
+Asked: time of a fit, peak memory, and whether the neighbours are the same. The limit is the rate at
+which this machine adds one to a counter picked by a list of items, all cores at work: that is what
+is left of the problem when everything around it costs nothing.
 """
 
 import argparse
@@ -113,19 +113,6 @@ def limit(full: "sparse.csr_array", wall: float) -> dict[str, Any]:
     }
 
 
-def growth(repeats: int, folder: Path) -> list[dict[str, Any]]:
-    """Time of a fit as users, items and interactions grow: density stays."""
-    rows = []
-    for part in (16, 4, 1):
-        matrix = synthetic_matrix(1 / part)
-        question = {"matrix": save(matrix, folder, "growing"), "k": K}
-        walls = [own(question)["wall"] for _ in range(repeats)]
-        pairs = float((np.diff(matrix.indptr).astype(np.float64) ** 2).sum())
-        row = {"what": "growth", "interactions": matrix.nnz, "pairs": pairs}
-        rows.append(row | {"wall": spread(walls), "ns_a_pair": 1e9 * min(walls) / pairs})
-    return rows
-
-
 def show(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         cells = []
@@ -150,8 +137,6 @@ def main() -> None:
         answers = [own(question) for _ in range(asked.repeats)]
         spreads = {key: spread([a[key] for a in answers]) for key in KEYS}
         rows.append({"what": "fit, TF-IDF", "library": "nearline", **spreads})
-        if not asked.quick:
-            rows += growth(asked.repeats, folder)
         show(rows)
     settings = {"shape": full.shape, "interactions": full.nnz, "k": K, "peer": PEER}
     print(write("item_cosine_quick" if asked.quick else "item_cosine", settings, rows))
