@@ -4,7 +4,8 @@
 
 Asked: time of a fit, peak memory, and whether the neighbours are the same. The limit is the rate at
 which this machine adds one to a counter picked by a list of items, all cores at work: that is what
-is left of the problem when everything around it costs nothing.
+is left of the problem when everything around it costs nothing. What the time goes to stands beside
+it.
 """
 
 import argparse
@@ -23,7 +24,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nearline.kernels.chunks import available_threads, map_chunks
+from nearline.kernels.neighbour_rows import Head, Index, Scratch, _add_up
+from nearline.kernels.neighbours import _make_head, make_index, nearest_among
 from nearline.kernels.overlaps import DENSE
+from nearline.kernels.sets import Sets, dealt, transpose
 
 PEER = "implicit==0.7.3"
 K = 100
@@ -113,6 +117,56 @@ def limit(full: "sparse.csr_array", wall: float) -> dict[str, Any]:
     }
 
 
+@njit(nogil=True)
+def only_add_up(
+    members: Sets,
+    order: NDArray[np.int64],
+    index: Index,
+    head: Head,
+    scratch: Scratch,
+    first: int,
+    last: int,
+) -> None:
+    """Count for each item what it shares with all others, and keep nothing."""
+    for position in range(first, last):
+        _add_up(members, order[position], index, head, scratch)
+        scratch.counts[:] = 0
+
+
+def parts(full: "sparse.csr_array") -> dict[str, Any]:
+    """Seconds of the steps of a fit, each on all cores: what binds."""
+    users = Sets(full.indptr.astype(np.int64), full.indices.astype(np.int32))
+    n = full.shape[1]
+    marks = [time.perf_counter()]
+    members = transpose(users, n)
+    scales = 1.0 / np.sqrt(np.maximum(np.diff(members.indptr), 1))
+    index = make_index(users, scales)
+    marks.append(time.perf_counter())
+    head = _make_head(members, index, None)
+    marks.append(time.perf_counter())
+    order = dealt(n)
+
+    def work(first: int, last: int) -> None:
+        scratch = Scratch(np.zeros(n, np.int32), np.zeros(0), index.scales.astype(np.float32))
+        only_add_up(members, order, index, head, scratch, first, last)
+
+    work(0, 1)
+    marks.append(time.perf_counter())
+    map_chunks(work, n, least=16)
+    marks.append(time.perf_counter())
+    nearest_among(members, users, scales, top_k=K)
+    marks.append(time.perf_counter())
+    sorting, bitmaps, _, additions, all_but_transpose = np.diff(marks).tolist()
+    whole = max(all_but_transpose, sorting + bitmaps + additions)
+    return {
+        "what": "parts",
+        "sorting": sorting,
+        "bitmaps": bitmaps,
+        "additions": additions,
+        "selection": whole - sorting - bitmaps - additions,
+    }
+
+
 def show(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         cells = []
@@ -133,6 +187,7 @@ def main() -> None:
         matrix = save(full, folder, "matrix")
         rows = compare(matrix, asked.repeats, folder)
         rows.append(limit(full, rows[1]["wall"]["median"]))
+        rows.append(parts(full))
         question = {"matrix": matrix, "k": K, "measure": "tfidf"}
         answers = [own(question) for _ in range(asked.repeats)]
         spreads = {key: spread([a[key] for a in answers]) for key in KEYS}
