@@ -10,9 +10,14 @@ from tests.models.synthetic import N_ITEMS, N_USERS, recall, shop
 
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import Damaged, InvalidInput, NotTrained
+from nearline.models.als import Als, AlsConfig
 from nearline.models.base import Model, Ranking, RatingModel
+from nearline.models.ease import Ease, EaseConfig
 from nearline.models.hybrid_ratings import HybridRatings, HybridRatingsConfig
+from nearline.models.implicit_als import ImplicitAls
+from nearline.models.implicit_als_config import ImplicitAlsConfig
 from nearline.models.registry import discover
+from nearline.models.svdpp import Svdpp, SvdppConfig
 
 PLAIN, TARGETS = shop()
 RATED = PLAIN.rated()
@@ -317,3 +322,19 @@ def test_ratings_are_predicted_on_the_scale_for_every_pair(name: str) -> None:
             model.predict(wrong, items[:1])
         with pytest.raises(InvalidInput, match=f"items holds the index {unknown}"):
             model.predict(users[:1], wrong)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Als(AlsConfig(l2=1e-300, bias_l2=1e-300)),
+        Svdpp(SvdppConfig(l2=1e-300, bias_l2=1e-300)),
+        Ease(EaseConfig(l2=1e-300)),
+        ImplicitAls(ImplicitAlsConfig(regularization=1e-6, solver="cholesky")),
+    ],
+    ids=lambda model: model.name,
+)
+def test_a_penalty_too_small_for_a_singular_matrix_is_told(model: Model) -> None:
+    data = ODD["all users alike: a matrix of rank one"]
+    with pytest.raises(InvalidInput, match="raise"):
+        model.fit(data).score_many(data.histories)
