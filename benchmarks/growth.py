@@ -28,6 +28,8 @@ FACTORS, MOST_FACTORS = 64, 256
 SIZES = (1, 4, 16)
 AXES = ("interactions", "users", "items", "factors")
 WHAT = ("ALS sweep", "item cosine fit", "top-100 of all users")
+# Cosine knows no factors.
+PAIRS = [(axis, what) for axis in AXES for what in WHAT if (axis, what) != (AXES[3], WHAT[1])]
 
 
 def growing(full: "sparse.csr_array") -> Iterator[tuple[str, int, "sparse.csr_array", int]]:
@@ -73,12 +75,11 @@ def measure(repeats: int) -> list[dict[str, Any]]:
 def exponents(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Power of the size with which the time grows from the first to the last size."""
     found = []
-    for axis in AXES:
+    for axis, what in PAIRS:
         one, *_, last = (row for row in rows if row["axis"] == axis)
-        for what in WHAT:
-            times = last["seconds"][what] / one["seconds"][what]
-            power = log(times) / log(last["size"] / one["size"])
-            found.append({"axis": axis, "what": what, "times": times, "exponent": power})
+        times = last["seconds"][what] / one["seconds"][what]
+        power = log(times) / log(last["size"] / one["size"])
+        found.append({"axis": axis, "what": what, "times": times, "exponent": power})
     return found
 
 
@@ -94,8 +95,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     for axis, colour, marker in looks:
         times = [row["seconds"] for row in rows if row["axis"] == axis]
         for panel, what in zip(panels, WHAT, strict=True):
-            # Cosine knows no factors.
-            if (what, axis) != (WHAT[1], "factors"):
+            if (axis, what) in PAIRS:
                 panel.plot(SIZES, [t[what] for t in times], color=colour, marker=marker, label=axis)
     for panel, what in zip(panels, WHAT, strict=True):
         panel.set_xscale("log", base=2)
@@ -104,6 +104,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         panel.plot(SIZES, [low * size for size in SIZES], ":", color="#595959", label="linear")
         panel.set_xticks(SIZES, [f"{size}x" for size in SIZES])
         panel.yaxis.set_major_formatter("{x:g}")
+        panel.yaxis.set_minor_formatter("")
         panel.set_title(what, fontsize="medium")
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
