@@ -1,7 +1,7 @@
 """Implicit ALS and batch top-N against `implicit`, each run in a process of its own, in turns.
 
 Asked: the time to the loss that implicit has after 15 iterations, its peak memory, and the time
-for the 100 best unseen items of all users; then how time grows with the data.
+for the 100 best unseen items of all users.
 
     python -m benchmarks.als [--quick] [--repeats 3] [--factors 64 128 256]
 """
@@ -9,7 +9,6 @@ for the 100 best unseen items of all users; then how time grows with the data.
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,41 +138,6 @@ def shares(row: dict[str, Any], n_users: int, n_items: int, n: int) -> dict[str,
     }
 
 
-def growing(full: "sparse.csr_array") -> Iterator[tuple[str, int, "sparse.csr_array", int]]:
-    """One thing at a time at 1/16, 1/4 and all of it."""
-    rng = np.random.default_rng(0)
-    chances = rng.random(full.nnz)
-    users = np.repeat(np.arange(full.shape[0]), np.diff(full.indptr))
-    for part in (16, 4, 1):
-        kept = chances < 1 / part
-        pairs = (users[kept], full.indices[kept])
-        ones = np.ones(int(kept.sum()), dtype=np.float32)
-        yield "interactions", part, sparse.csr_array((ones, pairs), shape=full.shape), 64
-        yield "users", part, full[: full.shape[0] // part], 64
-        yield "items", part, full[:, : full.shape[1] // part], 64
-        yield "factors", part, full, 256 // part
-
-
-def growth(full: "sparse.csr_array", folder: Path) -> list[dict[str, Any]]:
-    """Seconds of the quickest of four sweeps, as one of the sizes grows."""
-    rows = []
-    for axis, part, matrix, factors in growing(full):
-        question = {**SETTINGS, "task": "fit", "factors": factors}
-        question["matrix"] = save(matrix, folder, "growing")
-        answer = own({**question, "iterations": 4})
-        rows.append(
-            {
-                "what": "growth",
-                "axis": axis,
-                "size": 16 // part,
-                "interactions": matrix.nnz,
-                "factors": factors,
-                "seconds_a_sweep": answer["sweep"],
-            }
-        )
-    return rows
-
-
 def show(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         cells = []
@@ -202,9 +166,6 @@ def main() -> None:
             show(found)
             rows += found
         found = compare_lists(matrix, sizes[0], asked.repeats, folder)
-        show(found)
-        rows += found
-        found = growth(full, folder)
         show(found)
         rows += found
     settings = {**SETTINGS, "shape": full.shape, "interactions": full.nnz, "peer": PEER}

@@ -1,14 +1,17 @@
 """The search over a declared space: what it tries, keeps, resumes and refuses."""
 
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import optuna
 import pytest
 from msgspec import Struct
 from numpy.typing import NDArray
+from optuna.storages.journal import JournalFileBackend
 
 from nearline.data import Dataset, Histories, Split
 from nearline.errors import InvalidInput, MissingExtra
@@ -87,6 +90,16 @@ DATA = Dataset(
 TARGETS = Histories.from_rows([[2 if n % 4 else 1] for n in range(N)])
 
 
+def trials_of(journal: Path) -> list[Any]:
+    """Read the trials of the one search of a journal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        backend = JournalFileBackend(str(journal))
+        storage = optuna.storages.JournalStorage(backend)
+    (study,) = storage.get_all_studies()
+    return list(storage.get_all_trials(study._study_id))
+
+
 def test_it_finds_the_best_settings_and_starts_from_those_given() -> None:
     steps: list[tuple[int, int]] = []
     found = search(
@@ -117,6 +130,54 @@ def test_a_search_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
     assert Pick.fits == before + 2
     search(Pick(), DATA, TARGETS, trials=5, seed=0, journal=journal)
     assert Pick.fits == before + 2
+
+
+def test_what_goes_on_does_not_draw_the_same_again(tmp_path: Path) -> None:
+    for trials in (3, 6):
+        search(Pick(), DATA, TARGETS, trials=trials, seed=0, journal=tmp_path / "journal")
+    sizes = [trial.params["size"] for trial in trials_of(tmp_path / "journal")]
+    assert len(set(sizes)) == 6
+
+
+def test_one_cut_off_in_its_first_trial_begins_with_the_settings_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    journal, given = tmp_path / "journal", Pick(PickConfig(item=2, size=3.0))
+    with monkeypatch.context() as patch:
+        patch.setattr(Pick, "fit", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            search(given, DATA, TARGETS, trials=1, seed=0, journal=journal)
+    assert search(given, DATA, TARGETS, trials=1, seed=0, journal=journal) == given.config
+
+
+def test_poor_settings_are_given_up_early(tmp_path: Path) -> None:
+    search(Pick(PickConfig(item=2)), DATA, TARGETS, trials=16, seed=0, journal=tmp_path / "j")
+    trials = trials_of(tmp_path / "j")
+    pruned = [trial for trial in trials if trial.state.name == "PRUNED"]
+    assert pruned
+    # Judged on a quarter of the users and found below the median of those before.
+    assert all(len(trial.intermediate_values) < 3 for trial in pruned)
+    assert all(trial.params["item"] != 2 for trial in pruned)
+    kept = [trial for trial in trials if trial.state.name == "COMPLETE"]
+    assert all(len(trial.intermediate_values) == 3 for trial in kept)
+    assert len(pruned) + len(kept) == 16
+
+
+def test_drawn_settings_that_do_not_work_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(model: Pick, data: Dataset, **_: object) -> Pick:
+        if model.config.item != 2:
+            raise InvalidInput("this item is not to be had", field="item")
+        model.fitted_on = data.histories
+        return model
+
+    monkeypatch.setattr(Pick, "fit", refuse)
+    found = search(Pick(PickConfig(item=2)), DATA, TARGETS, trials=8, seed=0)
+    assert found.item == 2  # type: ignore[attr-defined]
+    with pytest.raises(InvalidInput, match="not to be had"):
+        search(Pick(PickConfig(item=1)), DATA, TARGETS, trials=8, seed=0)
 
 
 def test_what_cannot_be_searched_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

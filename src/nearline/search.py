@@ -98,12 +98,13 @@ def search(
     score : callable
         What is to be high: `list_score` (NDCG@10) or `rating_score`.
     journal : Path or None
-        File that keeps the trials: a search that was cut off goes on from there.
+        File that keeps the trials: a search that was cut off goes on from there, with other
+        draws than it would have had.
 
     Raises
     ------
     InvalidInput
-        The model declares no space.
+        The model declares no space, or does not work with the settings given.
     MissingExtra
         Optuna is not installed.
     """
@@ -113,14 +114,20 @@ def search(
     start = msgspec.to_builtins(model.config)
     study = optuna.create_study(
         direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
         storage=_storage(optuna, journal),
         # Trials on other data say nothing about this.
         study_name=f"{model.name}-{data.n_interactions}-{seed}-{score.__name__}",
         load_if_exists=True,
     )
-    if not study.trials:
+    states = optuna.trial.TrialState
+    done = len(study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED)))
+    # A search that goes on must not draw again what its first part drew.
+    begun = len(study.get_trials(deepcopy=False))
+    draws = int(np.random.SeedSequence((seed, begun)).generate_state(1)[0]) if begun else seed
+    study.sampler = optuna.samplers.TPESampler(seed=draws)
+    # One that was cut off in its first trial has tried nothing yet.
+    if not done and not study.get_trials(deepcopy=False, states=(states.WAITING,)):
         study.enqueue_trial({name: _get(start, name) for name in model.space})
     users = _users(validation, seed)
 
@@ -136,10 +143,10 @@ def search(
                 raise optuna.TrialPruned
         return value
 
-    done = len([trial for trial in study.trials if trial.state.is_finished()])
     for number in range(done, trials):
         progress(number, trials, f"search {model.name}")
-        study.optimize(objective, n_trials=1)
+        # Settings that were drawn and do not work are passed over; those given must.
+        study.optimize(objective, n_trials=1, catch=(InvalidInput,) if number else ())
     progress(trials, trials, f"search {model.name}")
     return convert_settings(type(model), _settings(study.best_trial, model, start))
 

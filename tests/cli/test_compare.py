@@ -42,6 +42,7 @@ def test_the_same_as_json(events: Path) -> None:
     }
     assert (found["metric"], found["split"], found["k"]) == ("ndcg@3", "stratified", 3)
     assert {entry["model"] for entry in found["models"]} == {"trending", "popularity", "rp3beta"}
+    assert run_json("compare", events, *FAST)["split"] == "leave-one-out"
     again = run_json("compare", events, *FAST, *options)
     for one, two in zip(found["models"], again["models"], strict=True):
         assert (one["means"], one["intervals"]) == (two["means"], two["intervals"])

@@ -103,3 +103,16 @@ def test_rated_keeps_the_newest_rating_of_a_pair() -> None:
     assert rated.histories.indptr.tolist() == [0, 2, 3]
     assert rated.histories.items.tolist() == [1, 0, 1]
     assert rated.histories.weights.tolist() == rated.values.tolist() == [2.0, 3.0, 4.0]
+
+
+def test_unknown_items_take_no_place_of_known_ones() -> None:
+    # As a number, item -1 of user b comes right before item x of b: that is z of a.
+    histories = Histories.from_rows([[2, 0], [-1, 1, -1]])
+    values = np.array([5, 4, 1, 2, 3], dtype=np.float32)
+    data = Dataset(["a", "b"], ["x", "y", "z"], histories, values)
+    rated = data.rated()
+    assert rated.histories.indptr.tolist() == [0, 2, 3]
+    assert rated.histories.items.tolist() == [2, 0, 1]
+    assert rated.values.tolist() == [5, 4, 2]
+    assert data.matrix().toarray().tolist() == [[1, 0, 1], [0, 1, 0]]
+    assert data.matrix(values=True).toarray().tolist() == [[4, 0, 5], [0, 2, 0]]

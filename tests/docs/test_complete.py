@@ -118,6 +118,16 @@ def test_every_model_is_documented() -> None:
 
 
 @pytest.mark.parametrize("name", discover())
+def test_every_model_has_a_page(name: str) -> None:
+    page = read("item-graph.md" if name == "item_graph" else f"models/{name}.md")
+    for heading in ("## When to use it, and when not", "## Settings"):
+        assert section(page, heading).strip(), heading
+    assert re.search(r"^(> |    ).*[=~]", page, re.MULTILINE), "the formula"
+    source = re.search(r"\b(19|20)\d\d\b", page.split("## When")[0])
+    assert source, "who wrote the method down, and when"
+
+
+@pytest.mark.parametrize("name", discover())
 def test_every_setting_of_a_model_is_explained(name: str) -> None:
     for struct in HOOKS["structs"](discover()[name].config_type):
         meanings = HOOKS["meanings_of"](struct)

@@ -268,3 +268,15 @@ def test_arrays_that_are_missing_or_of_another_shape_are_refused() -> None:
         ImplicitAls.restore(FITTED.config, arrays | {"user_gram": np.full((16, 16), np.nan)})
     with pytest.raises(Damaged, match="not one for 8 factors"):
         ImplicitAls.restore(ImplicitAlsConfig(factors=8), arrays)
+
+
+def test_users_without_known_items_are_passed_over() -> None:
+    rows = [[], [3, 7], [-1, N_ITEMS + 5], [11], []]
+    found = FITTED.recommend_from(Histories.from_rows(rows), 4)
+    assert (found.items[[0, 2, 4]] == -1).all()
+    assert (found.scores[[0, 2, 4]] == 0).all()
+    for row in (1, 3):
+        one = FITTED.recommend_from(Histories.from_rows([rows[row]]), 4)
+        assert np.array_equal(found.items[row], one.items[0])
+        assert np.array_equal(found.scores[row], one.scores[0])
+        assert not np.isin(found.items[row], rows[row]).any()

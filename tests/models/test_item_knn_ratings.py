@@ -64,7 +64,7 @@ def test_scores_are_those_of_the_definition(
     }
     model = plain(**same, neighbours=None).fit(rated(rows, 4))
     expected = naive.predictions([dict(row) for row in rows], 4, by_user=False, k=None, **same)
-    assert model.score_many(histories(rows)) == pytest.approx(expected, abs=1e-4)
+    assert model.score_many(histories(rows)) == pytest.approx(expected, rel=1e-5, abs=1e-5)
 
 
 @pytest.mark.parametrize("measure", MEASURES)

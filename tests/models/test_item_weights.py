@@ -125,7 +125,7 @@ def test_degenerate_data(model: Model) -> None:
     data = dataset([[0, 1]], 2)
     wrong = np.array([1, np.nan], dtype=np.float32)
     data = replace(data, histories=replace(data.histories, weights=wrong))
-    with pytest.raises(InvalidInput, match="interaction 1 has the weight nan"):
+    with pytest.raises(InvalidInput, match="event 1 has the weight nan"):
         type(model)(model.config).fit(data)
 
 

@@ -1,5 +1,6 @@
 """One suite for every model class: what the verbs promise, whatever the algorithm."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -9,8 +10,14 @@ from tests.models.synthetic import N_ITEMS, N_USERS, recall, shop
 
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import Damaged, InvalidInput, NotTrained
-from nearline.models.base import Model, Ranking
+from nearline.models.als import Als, AlsConfig
+from nearline.models.base import Model, Ranking, RatingModel
+from nearline.models.ease import Ease, EaseConfig
+from nearline.models.hybrid_ratings import HybridRatings, HybridRatingsConfig
+from nearline.models.implicit_als import ImplicitAls
+from nearline.models.implicit_als_config import ImplicitAlsConfig
 from nearline.models.registry import discover
+from nearline.models.svdpp import Svdpp, SvdppConfig
 
 PLAIN, TARGETS = shop()
 RATED = PLAIN.rated()
@@ -31,6 +38,11 @@ def fitted(request: pytest.FixtureRequest) -> Model:
 def data(fitted: Model) -> Dataset:
     """What the model was fitted on."""
     return RATED if fitted.needs_ratings else PLAIN
+
+
+@pytest.fixture(params=sorted(MODELS))
+def kind(request: pytest.FixtureRequest) -> type[Model]:
+    return MODELS[request.param]
 
 
 def same(one: Ranking, two: Ranking) -> bool:
@@ -174,3 +186,155 @@ def test_unknown_settings_are_refused(fitted: Model) -> None:
         msgspec.convert({"no_such_setting": 1}, fitted.config_type)
     with pytest.raises(AttributeError):
         fitted.config.no_such_setting = 1
+
+
+def fresh(kind: type[Model]) -> Model:
+    """A model as its defaults make it; the blend of ratings has fewer folds, to save time."""
+    return kind(HybridRatingsConfig(folds=2)) if kind is HybridRatings else kind()
+
+
+def small(rows: list[list[int]], n_items: int, *, value: float | None = None) -> Dataset:
+    """Users who rated what they took `value`, or 1 to 5 in turns; every item has features."""
+    histories = Histories.from_rows(rows)
+    numbers = np.arange(len(histories.items)) % 5 + 1
+    return Dataset(
+        user_ids=[f"u{user}" for user in range(len(rows))],
+        item_ids=[f"i{item}" for item in range(n_items)],
+        histories=histories,
+        values=(numbers if value is None else np.full(len(numbers), value)).astype(np.float32),
+        texts=[f"colour{item % 3} thing" for item in range(n_items)],
+        vectors={"v": np.eye(3, dtype=np.float32)[np.arange(n_items) % 3]},
+    )
+
+
+ROWS = [[0, 1, 2], [1, 2, 3], [0, 2, 3], [3, 1]]
+ODD = {
+    "users without events, and an item that nobody took": small([[], *ROWS, []], 5),
+    "all users alike: a matrix of rank one": small([[0, 1, 2, 3]] * 6, 5),
+    "everybody took everything": small([[0, 1, 2, 3]] * 4, 4),
+    "one class: every rating the same": small(ROWS, 5, value=4.0),
+    "one user": small([[0, 1, 2]], 5),
+    "one item": small([[0], [0]], 1),
+    "one event": small([[0]], 2),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_data_is_fitted_and_answered(kind: type[Model], odd: str) -> None:
+    data = ODD[odd]
+    model = fresh(kind).fit(data, seed=1)
+    histories = (data.rated() if kind.needs_ratings else data).histories
+    asked = Histories.from_rows([[], [0], [-1]])
+    for found in (model.recommend_from(histories, 9), model.recommend_from(asked, 9)):
+        assert found.items.shape[1] == 9
+        assert found.items.max() < data.n_items
+        assert np.isfinite(found.scores).all()
+        assert (found.scores[found.items < 0] == 0).all()
+    for user, items in enumerate(model.recommend_from(histories, 9).items):
+        assert not np.isin(items[items >= 0], data.histories.row(user)).any()
+    assert np.isfinite(model.score_many(asked)).all()
+    assert model.similar(np.array([0], dtype=np.int32), 9).items.max() < data.n_items
+
+
+@pytest.mark.parametrize("rows", [[], [[], []]])
+def test_data_without_events(kind: type[Model], rows: list[list[int]]) -> None:
+    data = small(rows, 3)
+    if kind.needs_ratings:
+        with pytest.raises(InvalidInput, match="no finite rating; fill the column 'value'"):
+            fresh(kind).fit(data)
+        return
+    model = fresh(kind).fit(data)
+    found = model.recommend_from(Histories.from_rows([[], [0]]), 5)
+    # There is nothing to go by but the content of item 0, and what the seed drew.
+    assert np.isfinite(found.scores).all()
+    assert found.items.max() < 3
+    empty = fresh(kind).fit(small(rows, 0)).recommend_from(Histories.from_rows([[]]), 2)
+    assert (empty.items == -1).all()
+
+
+def test_items_without_features(kind: type[Model]) -> None:
+    bare = replace(small(ROWS, 5), texts=None, vectors={})
+    if kind.name in ("content", "word2vec"):
+        with pytest.raises(InvalidInput, match="no item has words"):
+            fresh(kind).fit(bare)
+    else:
+        fresh(kind).fit(bare)
+    # Items 0 and 1 alone say something: only content knows the others by nothing.
+    some = replace(bare, texts=["red hat", "red hat", "", "", ""])
+    found = fresh(kind).fit(some).recommend_from(Histories.from_rows([[0], [4]]), 5)
+    assert np.isfinite(found.scores).all()
+    if kind.name in ("content", "word2vec"):
+        assert not np.isin(found.items, [2, 3, 4]).any()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_ratings_and_weights_that_are_not_finite(kind: type[Model], bad: float) -> None:
+    data = small(ROWS, 5)
+    if kind.needs_ratings:
+        # A rating that is none is left out: the model is that of the others.
+        data.values[3] = bad
+        without = data.take(np.arange(data.n_interactions) != 3)
+        one, two = fresh(kind).fit(data, seed=1), fresh(kind).fit(without, seed=1)
+        asked = Histories.from_rows([[0]])
+        assert np.array_equal(one.score_many(asked), two.score_many(asked))
+    else:
+        data.histories.weights[3] = bad
+        with pytest.raises(InvalidInput, match=f"event 3 has the weight {bad}; weights must be"):
+            fresh(kind).fit(data)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_history_that_is_not_finite(fitted: Model, bad: float) -> None:
+    history = Histories.from_rows([[0, 1, 2]])
+    before = fitted.recommend_from(history, K)
+    history.weights[1] = bad
+    if fitted.name in ("popularity", "trending"):
+        # These look at what was seen, and at no weight.
+        assert same(fitted.recommend_from(history, K), before)
+    else:
+        with pytest.raises(InvalidInput, match="finite"):
+            fitted.recommend_from(history, K)
+
+
+def test_unknown_items_of_the_data_are_passed_over(kind: type[Model]) -> None:
+    data = small([[0, -1, 1, 2], [1, -1, 2, 3], [0, 2, -1]], 5)
+    found = fresh(kind).fit(data, seed=1).recommend_from(Histories.from_rows([[0], [-1, 3]]), 5)
+    assert np.isfinite(found.scores).all()
+    assert found.items.max() < 5
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].needs_ratings])
+def test_ratings_are_predicted_on_the_scale_for_every_pair(name: str) -> None:
+    # User 4 rated nothing, and nobody rated item 4.
+    data = small([*ROWS, []], 5)
+    model = fresh(MODELS[name]).fit(data, seed=1)
+    assert isinstance(model, RatingModel)
+    users, items = (grid.ravel().astype(np.int32) for grid in np.mgrid[:5, :5])
+    found = model.predict(users, items)
+    assert found.dtype == np.float32
+    assert ((found >= 1) & (found <= 5)).all()
+    # Of both unknown there is the mean; sampling draws what it does not know.
+    mean = float(data.values.mean())
+    assert found[-1] == pytest.approx(mean, abs=0.5 if name == "bpmf" else 1e-5)
+    for unknown in (5, -1):
+        wrong = np.array([unknown], dtype=np.int32)
+        with pytest.raises(InvalidInput, match=f"users holds the index {unknown}"):
+            model.predict(wrong, items[:1])
+        with pytest.raises(InvalidInput, match=f"items holds the index {unknown}"):
+            model.predict(users[:1], wrong)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Als(AlsConfig(l2=1e-300, bias_l2=1e-300)),
+        Svdpp(SvdppConfig(l2=1e-300, bias_l2=1e-300)),
+        Ease(EaseConfig(l2=1e-300)),
+        ImplicitAls(ImplicitAlsConfig(regularization=1e-6, solver="cholesky")),
+    ],
+    ids=lambda model: model.name,
+)
+def test_a_penalty_too_small_for_a_singular_matrix_is_told(model: Model) -> None:
+    data = ODD["all users alike: a matrix of rank one"]
+    with pytest.raises(InvalidInput, match="raise"):
+        model.fit(data).score_many(data.histories)

@@ -106,6 +106,8 @@ def compare(
 
     if picture is not None:
         check_picture(picture)  # before the work, not after it
+    if not question["ratings"]:
+        question["split"] = question["split"] or "leave-one-out"
     with progress_bars() as progress:
         subject = load_subject(data, items_file, columns, now=time.time(), progress=progress)
         dataset = Tables(subject).data
@@ -130,10 +132,10 @@ def compare(
     _write(found)
 
 
-def _how(*, split: str | None, ratings: bool, fraction: float, search: int, **_: Any) -> str:
-    """Say how the models were compared."""
+def _how(*, split: str | None, fraction: float, search: int, **_: Any) -> str:
+    """Say how the models were compared; `split` is None where there are folds."""
     if split is None:
-        held_out = f"{FOLDS} random folds" if ratings else "Split leave-one-out"
+        held_out = f"{FOLDS} random folds"
     else:
         held_out = f"Split {split}" + ("" if split == "leave-one-out" else f", {fraction:g} of it")
     tuned = f"{search} settings tried for each" if search else "settings as they stand"
@@ -163,11 +165,11 @@ def _compare(
 
     def carve(part: "Dataset") -> "Split":
         rng = np.random.default_rng(seed)
-        if folded:
+        if split is None:
             return random_split(part, VALIDATION_SHARE, rng)
-        return STRATEGIES[split or "leave-one-out"](part, fraction, rng)
+        return STRATEGIES[split](part, fraction, rng)
 
-    folded = ratings and split is None
+    folded = split is None
     data = data.rated() if ratings else data
     if not data.n_interactions:
         raise InvalidInput(

@@ -114,33 +114,35 @@ class Dataset:
         return np.repeat(np.arange(self.n_users, dtype=np.int32), sizes)
 
     def matrix(self, *, values: bool = False) -> "sparse.csr_array":
-        """User-item matrix [n_users, n_items]: counts, or the last value where `values`."""
-        users, items = self.user_of_each(), self.histories.items
-        shape = (self.n_users, self.n_items)
-        if not values:
-            ones = np.ones(len(items), dtype=np.float32)
-            return sparse.coo_array((ones, (users, items)), shape=shape).tocsr()
-        # Within a user time order is row order, so the last of a pair is the newest.
-        key = users.astype(np.int64) * self.n_items + items
-        _, last = np.unique(key[::-1], return_index=True)
-        keep = len(key) - 1 - last
-        return sparse.coo_array(
-            (self.values[keep], (users[keep], items[keep])), shape=shape
-        ).tocsr()
+        """User-item matrix [n_users, n_items]: counts, or the last value where `values`.
+
+        Unknown items have no column and are left out.
+        """
+        known = self.histories.items >= 0
+        keep = self._newest(known) if values else np.flatnonzero(known)
+        cells = self.values[keep] if values else np.ones(len(keep), dtype=np.float32)
+        pairs = (self.user_of_each()[keep], self.histories.items[keep])
+        return sparse.coo_array((cells, pairs), shape=(self.n_users, self.n_items)).tocsr()
 
     def rated(self) -> "Dataset":
         """Keep the newest rating of each user and item; weights of the histories become ratings.
 
-        Interactions without a value are dropped; users, items and their order stay.
+        Interactions without a finite value and those with unknown items are dropped; users, items
+        and their order stay.
         """
-        key = self.user_of_each().astype(np.int64) * self.n_items + self.histories.items
-        known = np.flatnonzero(np.isfinite(self.values))
-        _, last = np.unique(key[known][::-1], return_index=True)
-        newest = np.zeros(len(key), dtype=np.bool_)
-        newest[known[len(known) - 1 - last]] = True
+        newest = np.zeros(self.n_interactions, dtype=np.bool_)
+        newest[self._newest(np.isfinite(self.values) & (self.histories.items >= 0))] = True
         kept = self.take(newest)
         return replace(kept, histories=replace(kept.histories, weights=kept.values))
 
     def take(self, keep: NDArray[np.bool_]) -> "Dataset":
         """Keep the interactions where `keep` is true; users and items stay."""
         return replace(self, histories=self.histories.take(keep), values=self.values[keep])
+
+    def _newest(self, among: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Find the last interaction of each user and known item, of those where `among` is true."""
+        # Within a user time order is row order, so the last of a pair is the newest.
+        places = np.flatnonzero(among)[::-1]
+        key = self.user_of_each()[places].astype(np.int64) * self.n_items
+        key += self.histories.items[places]
+        return places[np.unique(key, return_index=True)[1]]

@@ -1,20 +1,23 @@
 """Alternating least squares for ratings, with biases."""
 
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from msgspec import Struct
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput, NotTrained
-from nearline.kernels.ridge import Doubles, Targets, solve_rows
+from nearline.kernels.ridge import Doubles, Targets
 from nearline.models.base import ModelPart, Range, Space
 from nearline.models.factor_model import (
     FactorModel,
     Users,
     check_indices,
+    penalties,
+    solve_users,
     targets_of,
     transpose,
+    with_ones,
 )
 from nearline.models.settings import require
 from nearline.progress import Progress, no_progress
@@ -98,7 +101,7 @@ class Als(FactorModel):
         Raises
         ------
         InvalidInput
-            The data has no rating.
+            The data has no rating, or the penalties are too small for a solution.
         """
         del validation
         rated = data.rated()
@@ -165,9 +168,11 @@ class Als(FactorModel):
         if len(known) == 0:
             return parts
         items = history.items[known]
-        extended = _with_ones(self.item_factors)
+        extended = with_ones(self.item_factors)
         rows = extended[items]
-        left = rows.T @ rows + len(known) ** self.config.weighting * self._precision()
+        left = rows.T @ rows + len(known) ** self.config.weighting * penalties(
+            self.config.factors, self.config.l2, self.config.bias_l2
+        )
         shares = rows @ np.linalg.solve(left, extended[item])
         amounts = shares * (history.weights[known] - self.mean - self.item_biases[items])
         parts += [
@@ -187,19 +192,10 @@ class Als(FactorModel):
         """One half of a sweep: a bias is the factor whose other side is 1."""
         # A row without ratings is zero whatever its penalty, if it has one.
         sizes = np.maximum(np.diff(targets.indptr), 1).astype(np.float64)
-        solved = solve_rows(
+        return solve_users(
             targets,
-            _with_ones(factors),
-            self._precision(),
+            factors,
+            l2=self.config.l2,
+            bias_l2=self.config.bias_l2,
             scales=sizes**self.config.weighting,
         )
-        return Users(np.ascontiguousarray(solved[:, :-1]), solved[:, -1].copy())
-
-    def _precision(self) -> Doubles:
-        penalties = np.full(self.config.factors + 1, self.config.l2)
-        penalties[-1] = self.config.bias_l2
-        return np.diag(penalties)
-
-
-def _with_ones(factors: Doubles) -> Any:
-    return np.column_stack((factors, np.ones(len(factors))))

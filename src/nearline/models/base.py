@@ -9,7 +9,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
-from nearline.errors import Damaged, NotTrained
+from nearline.errors import Damaged, InvalidInput, NotTrained
 from nearline.progress import Progress, no_progress
 
 Mask = NDArray[np.bool_]
@@ -55,6 +55,9 @@ Space = Mapping[str, Range | tuple[Any, ...]]
 
 class Model(ABC):
     """A recommender over dense indices: arrays in, arrays out.
+
+    Weights of histories that are not finite are refused (InvalidInput), in a fit and in a question,
+    by every model that reads them.
 
     A subclass declares `name` and `config_type` (a frozen msgspec Struct that refuses unknown
     fields), lives in a module of its own in `nearline.models` (`discover` finds it there) and sets
@@ -214,6 +217,24 @@ class Model(ABC):
     @abstractmethod
     def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Take what `arrays` made; a missing array is a KeyError."""
+
+
+def check_weights(histories: Histories) -> None:
+    """Refuse weights of events that are not finite.
+
+    Raises
+    ------
+    InvalidInput
+        A weight is not finite.
+    """
+    finite = np.isfinite(histories.weights)
+    if not finite.all():
+        wrong = int(np.flatnonzero(~finite)[0])
+        raise InvalidInput(
+            f"event {wrong} has the weight {histories.weights[wrong]}; weights must be finite: "
+            "drop or impute such events first",
+            field="weights",
+        )
 
 
 class RatingModel(Model):

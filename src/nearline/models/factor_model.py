@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput, NotTrained
-from nearline.kernels.ridge import Targets
+from nearline.kernels.ridge import Targets, solve_rows
 from nearline.kernels.topk import top_k_rows
 from nearline.models.base import Mask, Ranking, RatingModel
 from nearline.models.dense_scores import rank_dense
@@ -171,6 +171,37 @@ class FactorModel(RatingModel):
         self.fitted_on = data.histories
         self.mean = float(ratings.mean(dtype=np.float64))
         self.bounds = (float(ratings.min()), float(ratings.max()))
+
+
+def with_ones(factors: Doubles) -> Doubles:
+    """Add a factor that is 1: what it is multiplied by is a bias."""
+    return np.column_stack((factors, np.ones(len(factors))))
+
+
+def penalties(factors: int, l2: float, bias_l2: float) -> Doubles:
+    """Make the penalty of factors and, last, of the bias, as a matrix."""
+    return np.diag(np.append(np.full(factors, l2), bias_l2))
+
+
+def solve_users(
+    targets: Targets, factors: Doubles, *, l2: float, bias_l2: float, scales: Doubles
+) -> Users:
+    """Solve factors and bias of each row given the factors of the other side.
+
+    Raises
+    ------
+    InvalidInput
+        The penalties are so small that some row has no single solution.
+    """
+    precision = penalties(factors.shape[1], l2, bias_l2)
+    try:
+        solved = solve_rows(targets, with_ones(factors), precision, scales=scales)
+    except np.linalg.LinAlgError:
+        raise InvalidInput(
+            f"the equations are singular with l2={l2:g} and bias_l2={bias_l2:g}; raise both",
+            field="l2",
+        ) from None
+    return Users(np.ascontiguousarray(solved[:, :-1]), solved[:, -1].copy())
 
 
 def targets_of(histories: Histories, mean: float, biases: Doubles) -> Targets:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput
-from nearline.models.base import Mask, Model, Ranking
+from nearline.models.base import Mask, Model, Ranking, check_weights
 from nearline.models.dense_scores import rank_dense
 from nearline.models.registry import make_model, model_class
 from nearline.progress import Progress, no_progress
@@ -98,6 +98,7 @@ class Hybrid(Model):
                 f"validation has {len(validation)} rows; give one for each of the "
                 f"{data.n_users} users of data"
             )
+        check_weights(data.histories)
         for done, part in enumerate(self.parts):
             progress(done, len(self.parts), part.name)
             part.fit(data, validation=validation, seed=seed)

@@ -159,11 +159,13 @@ class ImplicitAls(Model):
             last = min(first + BLOCK, len(histories))
             some = row_range(histories, first, last)
             users = self._fold_in(some)
+            # Of a user without known items all scores are 0: nothing to search, or to list.
+            known = np.flatnonzero(users.any(axis=1))
+            if len(known) < len(users):
+                users, some = users[known], some.select(known)
             seen = Seen(some.indptr, some.items) if exclude_seen else None
             best = top_products(users, self._catalogue, k, seen=seen, allowed=allowed)
-            known = np.any(users, axis=1, keepdims=True)
-            items[first:last] = np.where(known, best.items, -1)
-            scores[first:last] = best.scores
+            items[first + known], scores[first + known] = best
         return Ranking(items, scores)
 
     def similar(self, items: IntArray, k: int) -> Ranking:

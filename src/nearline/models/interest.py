@@ -20,9 +20,8 @@ from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows
 from nearline.kernels.row_sums import dense_rows, row_sums
-from nearline.models.base import Mask, Model, ModelPart, Ranking
+from nearline.models.base import Mask, Model, ModelPart, Ranking, check_weights
 from nearline.models.dense_scores import rank_dense
-from nearline.models.item_weights import check_weights
 from nearline.progress import Progress, no_progress
 
 # float32 [n_items, d], dense or CSR, rows of length one or zero.
@@ -62,7 +61,7 @@ class InterestModel(Model):
         `validation` is not used.
         """
         del validation
-        check_weights(data)
+        check_weights(data.histories)
         self._set_vectors(self._encode(data, seed))
         self.fitted_on = data.histories
         progress(1, 1, "done")
@@ -140,6 +139,7 @@ class InterestModel(Model):
 
     def _events(self, histories: Histories) -> Events:
         """Known events with their weights halved every `half_life` events before the newest."""
+        check_weights(histories)
         rows = np.repeat(np.arange(len(histories), dtype=np.int64), np.diff(histories.indptr))
         known = (histories.items >= 0) & (histories.items < self.n_items)
         positions = np.flatnonzero(known)

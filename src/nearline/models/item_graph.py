@@ -25,7 +25,7 @@ from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.pair_counts import Changes, Counts, changed_pairs
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
-from nearline.models.base import Model, ModelPart, Range, Ranking, Space
+from nearline.models.base import Model, ModelPart, Range, Ranking, Space, check_weights
 from nearline.models.counted_relation import CountedRelation, edges_of, no_counts
 from nearline.models.graph_store import GraphStore
 from nearline.models.item_graph_config import ItemGraphConfig
@@ -114,6 +114,7 @@ class ItemGraph(Model):
         Building costs O(interactions * reach), a search up to ``config.search.evaluations`` times
         that and as many passes of scoring; memory is some 8 bytes an edge.
         """
+        check_weights(data.histories)
         sources = Sources(data)
         if validation is not None:
             if len(validation) != data.n_users:
@@ -366,6 +367,7 @@ def _restore_index(name: str, config: ItemGraphConfig, arrays: Arrays) -> TextIn
 
 
 def _rows(histories: Histories) -> Rows:
+    check_weights(histories)
     return Rows(histories.indptr, histories.items, histories.weights)
 
 

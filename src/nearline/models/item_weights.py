@@ -19,7 +19,7 @@ from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
 from nearline.kernels.sets import newest
-from nearline.models.base import Mask, Model, ModelPart, Ranking
+from nearline.models.base import Mask, Model, ModelPart, Ranking, check_weights
 from nearline.progress import Progress, no_progress
 
 # More events than any history has: none is too old to count.
@@ -30,7 +30,13 @@ def liked_once(histories: Histories) -> FloatArray:
     """Weight 1 for the newest event of each liked item and 0 for all other events: float32 [n].
 
     An item is liked if its newest event has a positive weight. O(n) time.
+
+    Raises
+    ------
+    InvalidInput
+        A weight is not finite.
     """
+    check_weights(histories)
     liked = newest(histories.indptr, histories.items)
     liked &= histories.weights > 0
     return liked.astype(np.float32)
@@ -44,22 +50,10 @@ def liked_matrix(data: Dataset) -> "sparse.csr_array":
     InvalidInput
         An event's weight is not finite.
     """
-    check_weights(data)
     kept = np.flatnonzero(liked_once(data.histories))
     users, items = data.user_of_each()[kept], data.histories.items[kept]
     ones = np.ones(len(kept), dtype=np.float32)
     return sparse.coo_array((ones, (users, items)), shape=(data.n_users, data.n_items)).tocsr()
-
-
-def check_weights(data: Dataset) -> None:
-    """Refuse weights of events that are not finite."""
-    wrong = np.flatnonzero(~np.isfinite(data.histories.weights))
-    if len(wrong):
-        raise InvalidInput(
-            f"interaction {wrong[0]} has the weight {data.histories.weights[wrong[0]]}; "
-            "weights must be finite: drop or impute such interactions first",
-            field="weights",
-        )
 
 
 def rows_of(matrix: Any) -> Rows:
@@ -102,7 +96,6 @@ class ItemWeights(Model):
     ) -> Self:
         """Learn W from `data`; nothing is drawn at random, and `validation` is not used."""
         del validation, seed
-        check_weights(data)
         self._set(self._learn(data, progress))
         self.fitted_on = data.histories
         return self

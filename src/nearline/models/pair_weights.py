@@ -4,9 +4,9 @@ import numpy as np
 from scipy import sparse
 
 from nearline.data.dataset import Histories
-from nearline.errors import InvalidInput
 from nearline.kernels.als import are_distinct
 from nearline.kernels.edges import Rows
+from nearline.models.base import check_weights
 
 
 def pair_rows(histories: Histories, n_items: int) -> Rows:
@@ -19,13 +19,7 @@ def pair_rows(histories: Histories, n_items: int) -> Rows:
     InvalidInput
         A weight is not finite.
     """
-    wrong = np.flatnonzero(~np.isfinite(histories.weights))
-    if len(wrong):
-        raise InvalidInput(
-            f"event {wrong[0]} has the weight {histories.weights[wrong[0]]}; weights must be "
-            "finite: drop or impute such events first",
-            field="weights",
-        )
+    check_weights(histories)
     rows = Rows(histories.indptr, histories.items, histories.weights)
     if are_distinct(rows, n_items):
         return rows

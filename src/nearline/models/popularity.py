@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput
-from nearline.models.base import Model, Ranking
+from nearline.models.base import Model, Ranking, check_weights
 from nearline.progress import Progress, no_progress
 
 Doubles = NDArray[np.float64]
@@ -54,8 +54,15 @@ class _Counting(Model):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Add up the events of each item, dislikes left out; O(interactions) time."""
+        """Add up the events of each item, dislikes left out; O(interactions) time.
+
+        Raises
+        ------
+        InvalidInput
+            An event's weight is not finite.
+        """
         del validation, seed
+        check_weights(data.histories)
         known = data.histories.items >= 0
         amounts = self._amounts(data.histories)[known]
         self._set(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from nearline.data.dataset import Dataset, Histories
 from nearline.kernels.sets import Sets
 from nearline.models.base import Range, Space
-from nearline.models.item_weights import check_weights, liked_once
+from nearline.models.item_weights import liked_once
 from nearline.models.settings import require, require_one_of
 
 Doubles = NDArray[np.float64]
@@ -108,5 +108,4 @@ def fitted_sets(data: Dataset) -> Sets:
     InvalidInput
         An event's weight is not finite.
     """
-    check_weights(data)
     return liked_sets(data.histories, data.n_items)[0]

@@ -7,10 +7,9 @@ from msgspec import Struct
 
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import InvalidInput
-from nearline.kernels.ridge import solve_rows
 from nearline.kernels.svdpp import Parameters, Rates, descend, implicit_sums
 from nearline.models.base import Range, Space
-from nearline.models.factor_model import Arrays, FactorModel, Users, targets_of
+from nearline.models.factor_model import Arrays, FactorModel, Users, solve_users, targets_of
 from nearline.models.settings import require
 from nearline.progress import Progress, no_progress
 
@@ -154,12 +153,11 @@ class Svdpp(FactorModel):
         targets = targets_of(histories, self.mean, self.item_biases)
         rater = np.repeat(np.arange(len(histories)), np.diff(histories.indptr))
         explained = np.einsum("nf,nf->n", sums[rater], self.item_factors[histories.items])
-        penalties = np.full(self.config.factors + 1, self.config.l2)
-        penalties[-1] = self.config.bias_l2
-        solved = solve_rows(
+        found = solve_users(
             targets._replace(values=targets.values - explained),
-            np.column_stack((self.item_factors, np.ones(self.n_items))),
-            np.diag(penalties),
+            self.item_factors,
+            l2=self.config.l2,
+            bias_l2=self.config.bias_l2,
             scales=np.maximum(np.diff(histories.indptr), 1).astype(np.float64),
         )
-        return Users(solved[:, :-1] + sums, solved[:, -1].copy())
+        return Users(found.factors + sums, found.biases)

@@ -1,0 +1,34 @@
+"""All benchmarks, one after the other; it takes some two hours on two cores.
+
+    python -m benchmarks [NAME ...]
+
+Each runs in a process of its own, prints its table and writes ``results/<name>.json``. The first
+run makes an environment for each peer, and fetches the data sets.
+"""
+
+import argparse
+import subprocess
+import sys
+
+BENCHMARKS = (
+    "accuracy_amazon",
+    "topn_movielens",
+    "ratings",
+    "ratings_agreement",
+    "als",
+    "item_cosine",
+    "growth",
+    "log_ingest",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    for name in parser.parse_args().names or BENCHMARKS:
+        print(f"\n{name}", flush=True)
+        subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
+
+
+if __name__ == "__main__":
+    main()
