@@ -77,7 +77,7 @@ class Gateway:
         start = self._timer()
         self._room.traffic.last = start
         headers = dict(scope["headers"])
-        kept = self._cache.get((scope["raw_path"], scope["query_string"]))
+        kept = self._cache.get(_key(scope))
         if kept is None or scope["method"] != "GET" or self._key_at_fault(headers):
             await self._exchange(scope, receive, send, headers, start)
             return
@@ -162,7 +162,7 @@ class Gateway:
         lasting: Lasting | None = scope["state"].get("lasting")
         if lasting is None or len(sent) != 2 or sent[1].get("more_body"):
             return
-        key = scope["raw_path"], scope["query_string"]
+        key = _key(scope)
         headers = tuple((name, value) for name, value in sent[0]["headers"])
         self._cache.put(key, lasting.stamp, (headers, sent[1]["body"], ahead))
         if not ahead:
@@ -210,6 +210,11 @@ class Gateway:
         )
         self._metrics.answered(method, route, status, seconds)
         self._cache.misses += route == LISTS and method == "GET"
+
+
+def _key(scope: Any) -> Key:
+    # Some servers leave the query on the path.
+    return scope["raw_path"].partition(b"?")[0], scope["query_string"]
 
 
 async def _refuse(error: NearlineError, request_id: str, send: Send) -> None:
