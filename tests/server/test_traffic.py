@@ -104,7 +104,9 @@ def test_a_request_without_time_gets_what_is_popular(late: Client) -> None:
     assert short.json()["user_id"] == "u5"
     seen = late.get(f"{url}?deadline_ms=500&exclude_seen=false&exclude=b").json()
     assert set(ids(seen)) == {"a", "c"}
-    assert set(ids(late.get("/v1/users/nobody/recommendations?deadline_ms=1").json())) == set("abc")
+    nobody = late.get("/v1/users/nobody/recommendations?deadline_ms=1").json()
+    assert set(ids(nobody)) == set("abc")
+    assert "nearline_degraded_total 3.0" in late.get("/metrics").text
 
 
 def test_a_session_without_time_gets_what_is_popular(late: Client) -> None:

@@ -49,7 +49,7 @@ class Metrics(Collector):
         self._cache = cache
         self._requests: defaultdict[tuple[str, str, int], int] = defaultdict(int)
         self._latency: defaultdict[str, _Latency] = defaultdict(_Latency)
-        self._accepted = self._duplicates = 0
+        self._accepted = self._duplicates = self._degraded = 0
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -65,6 +65,10 @@ class Metrics(Collector):
         self._accepted += appended.accepted
         self._duplicates += appended.duplicates
 
+    def degraded(self) -> None:
+        """Count a list that was answered without the model, for want of time."""
+        self._degraded += 1
+
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""
         return generate_latest(self._registry)
@@ -78,6 +82,7 @@ class Metrics(Collector):
         yield from self._of_requests()
         yield _counter("nearline_events_accepted", "Events appended.", self._accepted)
         yield _counter("nearline_events_duplicate", "Events known already.", self._duplicates)
+        yield _counter("nearline_degraded", "Lists made without time for more.", self._degraded)
         yield from self._of_cache()
         yield from self._of_engine()
 

@@ -153,6 +153,7 @@ async def _answer(
     async with room.turns:
         engine = room.host.engine
         if room.turns.too_late(state["start"], deadline_ms):
+            room.metrics.degraded()
             return degraded_answer(engine, question)
         stamp = engine.stamp
         answer = engine.answer(question)
