@@ -1,5 +1,6 @@
 """Lists of many users in one call."""
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -85,3 +86,35 @@ def test_bad_batches_are_refused(shop: Client, body: dict[str, object], field: s
     refused = shop.post(URL, json=body)
     assert (refused.status_code, refused.json()["field"]) == (400, field)
     assert shop.post("/v1/recommendations%3Abatch", json=body).status_code == 400
+
+
+class Gated(Recommender):
+    """An engine whose batches end when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.gate = threading.Event(), threading.Event()
+
+    def recommend_many(self, *args: Any, **options: Any) -> Any:
+        self.entered.set()
+        assert self.gate.wait(30)
+        return super().recommend_many(*args, **options)
+
+
+def test_other_requests_go_on_meanwhile() -> None:
+    engine = Gated()
+    with TestClient(create_app(lambda: engine)) as client:
+        wait_until_ready(client.get)
+        answers: list[Any] = []
+        body = {"user_ids": ["u"]}
+        asking = threading.Thread(target=lambda: answers.append(client.post(URL, json=body)))
+        asking.start()
+        assert engine.entered.wait(30)
+        event = client.post("/v1/events", json={"user_id": "u", "item_id": "a"})
+        assert event.json()["offset"] == 1
+        assert client.get("/v1/users/u").json()["history"][0]["item_id"] == "a"
+        assert not answers
+        engine.gate.set()
+        asking.join()
+        # The offset is one that the lists reflect for certain.
+        assert answers[0].json()["offset"] == 0
