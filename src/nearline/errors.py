@@ -54,6 +54,10 @@ class Closed(NearlineError, RuntimeError):
     """The log or engine was closed before this call."""
 
 
+class Overloaded(NearlineError, RuntimeError):
+    """A queue is full; nothing was stored, and the same call may be made again in a second."""
+
+
 class StorageFailed(NearlineError, OSError):
     """The disk or database under a store refused; the message says what is stored all the same."""
 

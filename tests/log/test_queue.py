@@ -1,5 +1,6 @@
 """The queue before the writer: order, groups, waiting, closing."""
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nearline.errors import Closed
+from nearline.errors import Closed, Overloaded
 from nearline.log.queue import JobQueue
 
 WAIT = 30.0
@@ -106,3 +107,20 @@ def test_closing_lets_out_what_is_in_and_nothing_in(pool: ThreadPoolExecutor) ->
     with pytest.raises(Closed):
         waiting.result(WAIT)
     assert [taken(queue), taken(queue)] == [["a"], []]
+
+
+def test_a_full_queue_refuses_in_an_event_loop() -> None:
+    """Where waiting would stop all else."""
+
+    async def put(queue: JobQueue[Work], name: str) -> None:
+        queue.put(Work(name))
+
+    queue = queue_of(Work("a"), Work("b"), capacity=2, group_size=1)
+    with pytest.raises(Overloaded, match=r"2 records wait.*try again"):
+        asyncio.run(put(queue, "refused"))
+    assert taken(queue) == ["a"]
+    asyncio.run(put(queue, "c"))
+    assert [taken(queue), taken(queue)] == [["b"], ["c"]]
+    queue.close()
+    with pytest.raises(Closed):
+        asyncio.run(put(queue, "d"))

@@ -11,7 +11,7 @@ from tests.server.serving import wait_until_ready
 
 from nearline.engine import Recommender
 from nearline.errors import InvalidInput, NotTrained, StoreInUse
-from nearline.server import Gateway, create_app
+from nearline.server import Gateway, Limits, create_app
 
 Client = TestClient[Gateway]
 KEY = "correct horse"
@@ -82,6 +82,7 @@ def test_times_come_from_the_clocks_passed_in() -> None:
     logs, ticks = io.StringIO(), iter([10.0, 10.25])
     app = create_app(
         Recommender,
+        Limits(preload_per_second=0),
         clock=lambda: 0.5,
         timer=lambda: next(ticks, 11.0),
         new_request_id=lambda: "the-id",

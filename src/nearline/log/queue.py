@@ -1,11 +1,12 @@
 """A bounded queue of jobs that one thread takes in groups."""
 
+import asyncio
 from collections import deque
 from concurrent.futures import Future
 from threading import Condition
 from typing import Any, Generic, Protocol, TypeVar
 
-from nearline.errors import Closed
+from nearline.errors import Closed, Overloaded
 
 
 class Job(Protocol):
@@ -28,7 +29,7 @@ J = TypeVar("J", bound=Job)
 
 
 class JobQueue(Generic[J]):
-    """First in, first out; `put` waits while the queue is full.
+    """First in, first out; `put` waits while the queue is full, or refuses in an event loop.
 
     Parameters
     ----------
@@ -48,8 +49,17 @@ class JobQueue(Generic[J]):
         self._changed = Condition()
 
     def put(self, job: J) -> None:
-        """Append `job`; wait while the queue is full; raise `Closed` once it was closed."""
+        """Append `job`; wait while the queue is full; raise `Closed` once it was closed.
+
+        In the thread of a running event loop, where waiting would stop all else, it raises
+        `Overloaded` instead.
+        """
         with self._changed:
+            if self._queued >= self._capacity and not self._closed and _in_event_loop():
+                raise Overloaded(
+                    f"{self._queued:,} records wait to be written, which is all that the log "
+                    "holds; nothing was stored, try again in a second"
+                )
             self._changed.wait_for(lambda: self._closed or self._queued < self._capacity)
             if self._closed:
                 raise Closed("the log is closed; open the store again")
@@ -90,3 +100,12 @@ class JobQueue(Generic[J]):
                 group.append(job)
                 size += job.size
         return group
+
+
+def _in_event_loop() -> bool:
+    """Whether this thread runs an event loop at the moment."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

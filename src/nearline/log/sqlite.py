@@ -19,8 +19,9 @@ class SQLiteLog:
     """A `Log` in a SQLite file (write-ahead, ``synchronous=FULL``).
 
     Appends that wait together are committed together (up to 10,000 records, or one append that
-    is larger). Up to 100,000 records are queued; beyond that, `append` and `erase` wait. Records
-    count as duplicates if their `event_id` is stored or stands earlier in the same commit.
+    is larger). Up to 100,000 records are queued; beyond that, `append` and `erase` wait, or raise
+    `Overloaded` if called in the thread of a running event loop. Records count as duplicates if
+    their `event_id` is stored or stands earlier in the same commit.
 
     A listener that raises leaves the state behind the log. The futures of that commit get its
     error, though their records are durable; from then on `append` and `erase` raise `Closed`,
@@ -68,6 +69,8 @@ class SQLiteLog:
             If an entry is no record or cannot be encoded; `position` tells which.
         Closed
             If the log was closed, or stopped because its listener failed.
+        Overloaded
+            If the queue is full and this is the thread of a running event loop.
         """
         coded = [encode(record, position) for position, record in enumerate(records)]
         job = AppendJob(tuple(records), coded)
@@ -85,6 +88,8 @@ class SQLiteLog:
         ------
         Closed
             If the log was closed, or stopped because its listener failed.
+        Overloaded
+            If the queue is full and this is the thread of a running event loop.
         """
         job = EraseJob(check_id(user_id, "user_id"))
         self._writer.submit(job)

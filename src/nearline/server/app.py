@@ -1,8 +1,8 @@
 """Puts the server together: routes, errors, the engine's life, and the gateway around them."""
 
+import asyncio
 import sys
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TextIO
@@ -13,17 +13,21 @@ from litestar.types import ControllerRouterHandler
 
 from nearline.engine import Recommender
 from nearline.errors import InvalidInput
+from nearline.server.cache import AnswerCache
 from nearline.server.decoding import StrictRequest
 from nearline.server.docs import openapi_document
 from nearline.server.gateway import Gateway
 from nearline.server.host import EngineHost
+from nearline.server.ids import request_ids
 from nearline.server.limits import Limits
 from nearline.server.logs import JsonLog
 from nearline.server.metrics import Metrics
+from nearline.server.preload import Preloader
 from nearline.server.problems import problem_response
 from nearline.server.queries import refuse_unknown_query
 from nearline.server.room import Room
 from nearline.server.routes import OPERATIONS, V1
+from nearline.server.traffic import Traffic, Turns
 
 
 def create_app(
@@ -33,7 +37,7 @@ def create_app(
     api_key: str | None = None,
     clock: Callable[[], float] = time.time,
     timer: Callable[[], float] = time.perf_counter,
-    new_request_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+    new_request_id: Callable[[], str] | None = None,
     log_stream: TextIO | None = None,
 ) -> Gateway:
     """Make the HTTP API as an ASGI application.
@@ -46,13 +50,13 @@ def create_app(
     open_engine : callable
         Opens the store; called once, in a thread.
     limits : Limits or None
-        Bounds on one request; None takes the defaults.
+        Bounds on one request and on all at a time; None takes the defaults.
     api_key : str or None
         Key that requests must carry; None lets everyone in.
     clock, timer : callable
         Unix seconds for log lines; seconds of a clock that never goes back for durations.
-    new_request_id : callable
-        Gives ids to requests that bring none.
+    new_request_id : callable or None
+        Gives ids to requests that bring none; None takes 16 random digits of this app and a count.
     log_stream : TextIO or None
         Where log lines go; None is standard error.
 
@@ -65,14 +69,21 @@ def create_app(
         raise InvalidInput("api_key is empty; give a key, or None to let everyone in")
     log = JsonLog(log_stream or sys.stderr, clock)
     host = EngineHost(open_engine, log)
-    metrics = Metrics(host)
+    limits = limits or Limits()
+    cache = AnswerCache(host, limits)
+    traffic = Traffic(limits.in_flight)
+    preloader = Preloader(
+        cache, traffic, per_second=limits.preload_per_second, clock=clock, timer=timer
+    )
 
     @asynccontextmanager
     async def engine_life(_: Litestar) -> AsyncIterator[None]:
         host.start()
+        preloading = asyncio.create_task(preloader.run(gateway.make_ahead, log))
         try:
             yield
         finally:
+            preloading.cancel()
             await host.close()
 
     routes: list[ControllerRouterHandler] = [
@@ -80,7 +91,16 @@ def create_app(
         Router("/v1", route_handlers=V1, before_request=refuse_unknown_query),
     ]
     room = Room(
-        host=host, limits=limits or Limits(), metrics=metrics, document=openapi_document(routes)
+        host=host,
+        limits=limits,
+        metrics=Metrics(host, cache),
+        cache=cache,
+        preloader=preloader,
+        traffic=traffic,
+        turns=Turns(timer),
+        batches=asyncio.Lock(),
+        timer=timer,
+        document=openapi_document(routes),
     )
     api = Litestar(
         routes,
@@ -92,12 +112,7 @@ def create_app(
         request_max_body_size=room.limits.body_bytes,
         state=State({"room": room}),
     )
-    return Gateway(
-        api,
-        host,
-        api_key=api_key,
-        log=log,
-        metrics=metrics,
-        timer=timer,
-        new_request_id=new_request_id,
+    gateway = Gateway(
+        api, room, api_key=api_key, log=log, new_request_id=new_request_id or request_ids()
     )
+    return gateway

@@ -1,13 +1,17 @@
 """What travels in bodies: the shapes that callers send and get."""
 
+from typing import Annotated
+
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from nearline.errors import InvalidInput
 from nearline.schema import Event, Item, ScoredItem, parse_time
 from nearline.schema.records import AttributeValue, Scalar
 
 Timestamp = str | float | None
+# Longer than any caller waits.
+MAX_DEADLINE_MS = 60_000
 
 
 class EventIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -114,6 +118,42 @@ class SessionIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     category: str | None = None
     exclude: list[str] = []
     explain: bool = False
+    deadline_ms: Annotated[int, Meta(ge=1, le=MAX_DEADLINE_MS)] | None = None
+
+
+class BatchIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask for the lists of many users."""
+
+    user_ids: list[str]
+    k: int = 10
+    exclude_seen: bool = True
+
+
+class UserItems(Struct, frozen=True, kw_only=True):
+    """The list of one user of a batch."""
+
+    user_id: str
+    items: list[ScoredItem]
+
+
+class BatchOut(Struct, frozen=True, kw_only=True):
+    """A list for each user, in the order of the question."""
+
+    items: list[UserItems]
+    model: str
+    offset: int
+
+
+class PreloadIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Users who will come soon, the most urgent first."""
+
+    user_ids: list[str]
+
+
+class Preloading(Struct, frozen=True, kw_only=True):
+    """How many users were taken in."""
+
+    accepted: int
 
 
 class RankIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

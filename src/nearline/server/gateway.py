@@ -1,6 +1,7 @@
 """The outermost layer: everything that is the same for every request, in the order it happens.
 
 Give the request an id, make its path routable, check the API key, pass it on, log and count it.
+A list that is cached leaves from here: its request is counted, and not logged.
 """
 
 import hmac
@@ -15,17 +16,19 @@ from litestar.enums import ScopeType
 from litestar.types import HTTPScope, Message, Receive, Scope, Send
 
 from nearline.errors import NearlineError
-from nearline.server.host import EngineHost
+from nearline.server.cache import Key
 from nearline.server.logs import JsonLog
-from nearline.server.metrics import Metrics
 from nearline.server.paths import canonical_path
 from nearline.server.problems import PROBLEM_JSON, Unauthorized, problem_for
+from nearline.server.room import Lasting, Room
 
 # Answered without an API key: what an orchestrator asks.
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
 # Nginx' number for "the client went away before the answer".
 CLIENT_CLOSED = 499
 UNROUTED = "unrouted"
+# The one route whose answers are cached.
+LISTS = "/v1/users/{user_id}/recommendations"
 _SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -39,10 +42,10 @@ class Gateway:
     ----------
     api : Litestar
         Routes a path in the form that `paths.canonical_path` gives it.
+    room : Room
+        What its handlers share.
     api_key : str or None
         What a request must carry; None lets everyone in.
-    timer : callable
-        Gives seconds of a clock that never goes back.
     new_request_id : callable
         Gives an id to a request that has no sane one of its own.
     """
@@ -50,38 +53,58 @@ class Gateway:
     def __init__(
         self,
         api: Litestar,
-        host: EngineHost,
+        room: Room,
         *,
         api_key: str | None,
         log: JsonLog,
-        metrics: Metrics,
-        timer: Callable[[], float],
         new_request_id: Callable[[], str],
     ):
         self.api = api
-        self.host = host
+        self.host = room.host
+        self._room = room
+        self._cache = room.cache
+        self._metrics = room.metrics
+        self._timer = room.timer
         self._api_key = api_key.encode() if api_key is not None else None
         self.log = log
-        self._metrics = metrics
-        self._timer = timer
         self._new_request_id = new_request_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one ASGI connection."""
-        if scope["type"] == ScopeType.HTTP:
-            await self._exchange(scope, receive, send)
-        else:
+        """Answer one ASGI connection; a list that is cached, at once and without a log line."""
+        if scope["type"] != ScopeType.HTTP:
             await self.api(scope, receive, send)
-
-    async def _exchange(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+            return
         start = self._timer()
+        self._room.traffic.last = start
         headers = dict(scope["headers"])
+        kept = self._cache.get(_key(scope))
+        if kept is None or scope["method"] != "GET" or self._key_at_fault(headers):
+            await self._exchange(scope, receive, send, headers, start)
+            return
+        fixed, body, ahead = kept
+        marked = [*fixed, (b"x-request-id", self._request_id(headers).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": marked})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+        self._cache.hits[ahead] += 1
+        self._metrics.answered("GET", LISTS, 200, self._timer() - start)
+
+    async def _exchange(
+        self,
+        scope: HTTPScope,
+        receive: Receive,
+        send: Send,
+        headers: dict[bytes, bytes],
+        start: float,
+    ) -> None:
         request_id = self._request_id(headers)
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"], state["start"] = request_id, start
         status, client_gone = CLIENT_CLOSED, False
+        sent: list[Any] = []
 
         async def send_marked(message: Message) -> None:
             nonlocal status
+            sent.append(message)
             if message["type"] == "http.response.start":
                 status = message["status"]
                 marked = [*message["headers"], (b"x-request-id", request_id.encode())]
@@ -94,30 +117,77 @@ class Gateway:
             client_gone = client_gone or message["type"] == "http.disconnect"
             return message
 
+        traffic = self._room.traffic
+        traffic.in_flight += 1
         try:
             scope["path"] = canonical_path(scope["raw_path"])
-            self._check_key(scope["path"], headers)
+            if scope["path"] not in OPEN_PATHS:
+                self._check_key(headers)
+                traffic.check()
             await self.api(scope, receive_marked, send_marked)
+            self._keep(scope, sent, ahead=False)
         except NearlineError as error:
             await _refuse(error, request_id, send_marked)
         finally:
+            traffic.in_flight -= 1
             if client_gone:  # what failed for want of a body is no failure of the server
                 status = CLIENT_CLOSED
             self._record(scope, status, self._timer() - start)
 
-    def _request_id(self, headers: dict[bytes, bytes]) -> str:
-        sent = headers.get(b"x-request-id", b"")
-        return sent.decode() if _SANE_REQUEST_ID.fullmatch(sent) else self._new_request_id()
+    async def make_ahead(self, key: Key) -> None:
+        """Put the answer to a request that nobody sent yet into the cache, if it may be kept."""
+        raw_path, query = key
+        scope: Any = {
+            "type": "http",
+            "method": "GET",
+            "path": canonical_path(raw_path),
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": [],
+            "state": {"request_id": self._new_request_id(), "start": self._timer()},
+        }
+        sent: list[Any] = []
 
-    def _check_key(self, path: str, headers: dict[bytes, bytes]) -> None:
-        if self._api_key is None or path in OPEN_PATHS:
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await self.api(scope, receive, send)
+        self._keep(scope, sent, ahead=True)
+
+    def _keep(self, scope: HTTPScope, sent: list[Any], *, ahead: bool) -> None:
+        """Cache what was sent, where the handler said until when it is right."""
+        lasting: Lasting | None = scope["state"].get("lasting")
+        if lasting is None or len(sent) != 2 or sent[1].get("more_body"):
             return
+        key = _key(scope)
+        headers = tuple((name, value) for name, value in sent[0]["headers"])
+        self._cache.put(key, lasting.stamp, (headers, sent[1]["body"], ahead))
+        if not ahead:
+            self._room.preloader.asked(lasting.user_id, key)
+
+    def _request_id(self, headers: dict[bytes, bytes]) -> str:
+        sent = headers.get(b"x-request-id")
+        if sent is not None and _SANE_REQUEST_ID.fullmatch(sent):
+            return sent.decode()
+        return self._new_request_id()
+
+    def _key_at_fault(self, headers: dict[bytes, bytes]) -> str:
+        """Return what is wrong with the key that was sent; empty where it opens."""
+        if self._api_key is None:
+            return ""
         sent = headers.get(b"x-api-key")
         if sent is None:
             scheme, _, credentials = headers.get(b"authorization", b"").partition(b" ")
             sent = credentials.strip() if scheme.lower() == b"bearer" else None
-        if sent is None or not hmac.compare_digest(sent, self._api_key):
-            found = "no API key" if sent is None else "a wrong API key"
+        if sent is None:
+            return "no API key"
+        return "" if hmac.compare_digest(sent, self._api_key) else "a wrong API key"
+
+    def _check_key(self, headers: dict[bytes, bytes]) -> None:
+        if found := self._key_at_fault(headers):
             raise Unauthorized(
                 f"the request carries {found}; send 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
             )
@@ -139,6 +209,12 @@ class Gateway:
             ms=round(seconds * 1_000, 3),
         )
         self._metrics.answered(method, route, status, seconds)
+        self._cache.misses += route == LISTS and method == "GET"
+
+
+def _key(scope: Any) -> Key:
+    # Some servers leave the query on the path.
+    return scope["raw_path"].partition(b"?")[0], scope["query_string"]
 
 
 async def _refuse(error: NearlineError, request_id: str, send: Send) -> None:

@@ -43,6 +43,12 @@ class EngineHost:
         return self._engine
 
     @property
+    def stamp(self) -> tuple[int, int] | None:
+        """The engine's stamp; None where no engine is open."""
+        engine = self._engine
+        return None if engine is None else engine.stamp
+
+    @property
     def state(self) -> str:
         """``ready``, or why not."""
         if self._engine is not None:

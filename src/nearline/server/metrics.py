@@ -1,66 +1,121 @@
-"""What `/metrics` tells Prometheus."""
+"""What `/metrics` tells Prometheus.
 
+Counts are plain integers of the event loop's thread, put into families when they are asked for:
+counting a request costs less than a microsecond.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from nearline.log import Appended
+from nearline.server.cache import AnswerCache
 from nearline.server.host import EngineHost
 
 # Seconds: from a cached read to a bulk import.
-LATENCY_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+LATENCY_BUCKETS = (
+    *(0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005),
+    *(0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
+)
+_BOUNDS = (*(str(bound) for bound in LATENCY_BUCKETS), "+Inf")
 
 
-class Metrics:
+class _Latency:
+    """Requests of one route by the bucket of their time, and the sum of their seconds."""
+
+    __slots__ = ("buckets", "seconds")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * len(_BOUNDS)
+        self.seconds = 0.0
+
+
+class Metrics(Collector):
     """Counters of one app, in a registry of their own, and gauges read from the engine."""
 
-    def __init__(self, host: EngineHost):
+    def __init__(self, host: EngineHost, cache: AnswerCache):
+        self._host = host
+        self._cache = cache
+        self._requests: defaultdict[tuple[str, str, int], int] = defaultdict(int)
+        self._latency: defaultdict[str, _Latency] = defaultdict(_Latency)
+        self._accepted = self._duplicates = self._degraded = 0
         self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "nearline_requests",
-            "Requests answered.",
-            ("method", "route", "status"),
-            registry=self._registry,
-        )
-        self._latency = Histogram(
-            "nearline_request_seconds",
-            "Time from the request's head to the end of its answer.",
-            ("route",),
-            buckets=LATENCY_BUCKETS,
-            registry=self._registry,
-        )
-        self._accepted = Counter(
-            "nearline_events_accepted", "Events appended.", registry=self._registry
-        )
-        self._duplicates = Counter(
-            "nearline_events_duplicate", "Events known already.", registry=self._registry
-        )
-        self._registry.register(_EngineGauges(host))
+        self._registry.register(self)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request; `route` is the template, never a path with ids."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._latency.labels(route).observe(seconds)
+        self._requests[method, route, status] += 1
+        latency = self._latency[route]
+        latency.buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
+        latency.seconds += seconds
 
     def appended(self, appended: Appended) -> None:
         """Count the events of one append."""
-        self._accepted.inc(appended.accepted)
-        self._duplicates.inc(appended.duplicates)
+        self._accepted += appended.accepted
+        self._duplicates += appended.duplicates
+
+    def degraded(self) -> None:
+        """Count a list that was answered without the model, for want of time."""
+        self._degraded += 1
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""
         return generate_latest(self._registry)
 
-
-class _EngineGauges(Collector):
-    """Reads the engine when it is asked, so that nothing has to be kept in step."""
-
-    def __init__(self, host: EngineHost):
-        self._host = host
+    def describe(self) -> Iterator[Metric]:
+        """Name nothing ahead: whoever registers this need not collect it."""
+        return iter(())
 
     def collect(self) -> Iterator[Metric]:
+        """Yield every family as it stands now."""
+        yield from self._of_requests()
+        yield _counter("nearline_events_accepted", "Events appended.", self._accepted)
+        yield _counter("nearline_events_duplicate", "Events known already.", self._duplicates)
+        yield _counter("nearline_degraded", "Lists made without time for more.", self._degraded)
+        yield from self._of_cache()
+        yield from self._of_engine()
+
+    def _of_requests(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "nearline_requests", "Requests answered.", labels=("method", "route", "status")
+        )
+        for (method, route, status), count in self._requests.items():
+            requests.add_metric((method, route, str(status)), count)
+        yield requests
+        latency = HistogramMetricFamily(
+            "nearline_request_seconds",
+            "Time from the request's head to the end of its answer.",
+            labels=("route",),
+        )
+        for route, told in self._latency.items():
+            sums = accumulate(told.buckets)
+            latency.add_metric((route,), list(zip(_BOUNDS, sums, strict=True)), told.seconds)
+        yield latency
+
+    def _of_cache(self) -> Iterator[Metric]:
+        cache = self._cache
+        hits = CounterMetricFamily(
+            "nearline_cache_hits", "Lists answered from the cache.", labels=("made",)
+        )
+        for made, count in zip(("asked", "ahead"), cache.hits, strict=True):
+            hits.add_metric((made,), count)
+        yield hits
+        yield _counter("nearline_cache_misses", "Lists that were not cached.", cache.misses)
+        yield _counter("nearline_preloaded", "Lists made before being asked.", cache.made_ahead)
+        yield GaugeMetricFamily("nearline_cache_answers", "Answers cached.", value=len(cache))
+
+    def _of_engine(self) -> Iterator[Metric]:
         ready = self._host.state == "ready"
         yield GaugeMetricFamily("nearline_ready", "1 when the store is open.", value=int(ready))
         if not ready:
@@ -72,3 +127,7 @@ class _EngineGauges(Collector):
         model = InfoMetricFamily("nearline_model", "The snapshot that answers.")
         model.add_metric([], {"id": engine.model_id})
         yield model
+
+
+def _counter(name: str, told: str, count: int) -> Metric:
+    return CounterMetricFamily(name, told, value=count)

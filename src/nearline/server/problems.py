@@ -14,6 +14,7 @@ from nearline.errors import (
     InvalidInput,
     NearlineError,
     NotTrained,
+    Overloaded,
     StorageFailed,
     StoreInUse,
     UnknownItem,
@@ -70,6 +71,7 @@ _STATUS: tuple[tuple[type[NearlineError], HTTPStatus, str], ...] = (
     (NotTrained, HTTPStatus.CONFLICT, "not-trained"),
     (NotReady, HTTPStatus.SERVICE_UNAVAILABLE, "not-ready"),
     (Closed, HTTPStatus.SERVICE_UNAVAILABLE, "closed"),
+    (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE, "overloaded"),
     (StoreInUse, HTTPStatus.SERVICE_UNAVAILABLE, "store-in-use"),
     (StorageFailed, HTTPStatus.INSUFFICIENT_STORAGE, "storage-failed"),
 )

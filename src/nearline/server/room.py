@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from litestar import Request
 from msgspec import Struct
 
 from nearline.engine import Recommender
+from nearline.server.cache import AnswerCache, Stamp
 from nearline.server.host import EngineHost
 from nearline.server.limits import Limits
 from nearline.server.metrics import Metrics
+from nearline.server.preload import Preloader
+from nearline.server.traffic import Traffic, Turns
 
 T = TypeVar("T")
 
@@ -20,12 +23,33 @@ CHECKED_AT_ONCE = 100
 
 
 class Room(Struct, frozen=True, kw_only=True):
-    """Everything that the handlers of one app share."""
+    """Everything that the gateway and the handlers of one app share.
+
+    Attributes
+    ----------
+    batches : asyncio.Lock
+        Held while one batch is computed.
+    timer : callable
+        Gives seconds of a clock that never goes back.
+    """
 
     host: EngineHost
     limits: Limits
     metrics: Metrics
+    cache: AnswerCache
+    preloader: Preloader
+    traffic: Traffic
+    turns: Turns
+    batches: asyncio.Lock
+    timer: Callable[[], float]
     document: dict[str, Any]
+
+
+class Lasting(NamedTuple):
+    """Says of an answer that it is right for as long as a stamp stands, and whose it is."""
+
+    stamp: Stamp
+    user_id: str
 
 
 def room_of(request: Request[Any, Any, Any]) -> Room:

@@ -10,7 +10,14 @@ from nearline.server.routes.items import (
     put_items,
     similar_items,
 )
-from nearline.server.routes.recommendations import explain, rank, recommend, recommend_session
+from nearline.server.routes.recommendations import (
+    explain,
+    preload,
+    rank,
+    recommend,
+    recommend_batch,
+    recommend_session,
+)
 from nearline.server.routes.users import forget_user, get_user
 
 OPERATIONS = [livez, readyz, metrics, openapi, docs]
@@ -18,6 +25,8 @@ V1 = [
     store_events,
     recommend,
     recommend_session,
+    recommend_batch,
+    preload,
     rank,
     explain,
     similar_items,

@@ -1,20 +1,43 @@
 """Lists, orders and reasons."""
 
+import asyncio
 from typing import Annotated
 
-from litestar import get, post
+from litestar import Response, get, post
 from litestar.openapi.spec import Example
 from litestar.params import Body, PathParameter, QueryParameter
 
-from nearline.schema import MAX_K, Answer, Explanation, RecommendationRequest
-from nearline.server.bodies import RankIn, ScoredItems, SessionIn
-from nearline.server.decoding import StrictRequest, at_most
+from nearline.schema import (
+    MAX_K,
+    Answer,
+    Explanation,
+    RecommendationRequest,
+    check_id,
+    check_k,
+)
+from nearline.server.batches import answer_batch
+from nearline.server.bodies import (
+    MAX_DEADLINE_MS,
+    BatchIn,
+    BatchOut,
+    PreloadIn,
+    Preloading,
+    RankIn,
+    ScoredItems,
+    SessionIn,
+)
+from nearline.server.decoding import StrictRequest, at_most, convert_each
+from nearline.server.degraded import degraded_answer
 from nearline.server.paths import path_id
-from nearline.server.room import engine_of, room_of
+from nearline.server.room import Lasting, engine_of, room_of
 
 PartOfPath = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
+# Tiers of lines that come from a history, and from nothing that fades.
+_LASTING = frozenset({"personal", "session"})
 _SESSION = [Example(summary="a session", value={"history": ["i3", "i9"], "k": 5})]
+_BATCH = [Example(summary="two users", value={"user_ids": ["u1", "u2"], "k": 5})]
+_PRELOAD = [Example(summary="two users", value={"user_ids": ["u1", "u2"]})]
 _RANK = [Example(summary="three items", value={"user_id": "u1", "item_ids": ["i1", "i2", "i3"]})]
 
 
@@ -33,21 +56,26 @@ async def recommend(
         list[str] | None, QueryParameter(description="An item to leave out; may be repeated.")
     ] = None,
     explain: Annotated[bool, QueryParameter(description="Give reasons for each line.")] = False,
+    deadline_ms: Annotated[
+        int | None,
+        QueryParameter(
+            ge=1, le=MAX_DEADLINE_MS, description="Time budget; what is popular where it is short."
+        ),
+    ] = None,
 ) -> Answer:
     """Return a list for a user, known or not; `tier` says how it was made."""
     room = room_of(request)
     excluded = tuple(exclude or ())
     at_most(len(excluded), room.limits.exclude_length, "exclude")
-    return room.host.engine.answer(
-        RecommendationRequest(
-            user_id=path_id(user_id, "user_id"),
-            k=k,
-            exclude_seen=exclude_seen,
-            category=category or None,
-            exclude=excluded,
-            explain=explain,
-        )
+    question = RecommendationRequest(
+        user_id=path_id(user_id, "user_id"),
+        k=k,
+        exclude_seen=exclude_seen,
+        category=category or None,
+        exclude=excluded,
+        explain=explain,
     )
+    return await _answer(request, question, deadline_ms)
 
 
 @post("/recommendations", status_code=200, tags=["recommendations"])
@@ -59,17 +87,44 @@ async def recommend_session(
     room = room_of(request)
     at_most(len(data.history), room.limits.history_length, "history")
     at_most(len(data.exclude), room.limits.exclude_length, "exclude")
-    return room.host.engine.answer(
-        RecommendationRequest(
-            user_id=data.user_id,
-            history=tuple(data.history),
-            k=data.k,
-            exclude_seen=data.exclude_seen,
-            category=data.category or None,
-            exclude=tuple(data.exclude),
-            explain=data.explain,
-        )
+    question = RecommendationRequest(
+        user_id=data.user_id,
+        history=tuple(data.history),
+        k=data.k,
+        exclude_seen=data.exclude_seen,
+        category=data.category or None,
+        exclude=tuple(data.exclude),
+        explain=data.explain,
     )
+    return await _answer(request, question, data.deadline_ms)
+
+
+@post("/recommendations:batch", status_code=200, tags=["recommendations"])
+async def recommend_batch(
+    request: StrictRequest,
+    data: Annotated[BatchIn, Body(description="Users.", examples=_BATCH)],
+) -> Response[BatchOut]:
+    """Return the lists of many users, each as the user's own request gives it."""
+    room = room_of(request)
+    check_k(data.k)
+    at_most(len(data.user_ids), room.limits.batch_lines // data.k, "user_ids")
+    # In a thread of its own, so that reads go on; one after the other, as each takes all cores.
+    async with room.batches:
+        body = await asyncio.to_thread(answer_batch, room.host.engine, data)
+    return Response(body, media_type="application/json")
+
+
+@post("/preload", status_code=202, tags=["recommendations"])
+async def preload(
+    request: StrictRequest,
+    data: Annotated[PreloadIn, Body(description="Users.", examples=_PRELOAD)],
+) -> Preloading:
+    """Make the lists of these users, the first named first, as soon as the server is idle."""
+    room = room_of(request)
+    at_most(len(data.user_ids), room.limits.preload_length, "user_ids")
+    user_ids = convert_each(data.user_ids, lambda user_id: check_id(user_id, "user_ids"))
+    room.preloader.expect(reversed(user_ids))
+    return Preloading(accepted=len(user_ids))
 
 
 @post("/rank", status_code=200, tags=["recommendations"])
@@ -88,3 +143,22 @@ async def explain(request: StrictRequest, user_id: PartOfPath, item_id: PartOfPa
     """Return the parts of an item's score for a user; they sum to it."""
     user_id, item_id = path_id(user_id, "user_id"), path_id(item_id, "item_id")
     return engine_of(request).explain(user_id, item_id)
+
+
+async def _answer(
+    request: StrictRequest, question: RecommendationRequest, deadline_ms: int | None
+) -> Answer:
+    """Answer in turn; say for how long the answer holds, if time alone cannot change it."""
+    room, state = room_of(request), request.scope["state"]
+    async with room.turns:
+        engine = room.host.engine
+        if room.turns.too_late(state["start"], deadline_ms):
+            room.metrics.degraded()
+            return degraded_answer(engine, question)
+        stamp = engine.stamp
+        answer = engine.answer(question)
+    # The lower tiers change as time passes; a session brings its history in a body.
+    user_id = None if question.history is not None else question.user_id
+    if user_id is not None and answer.items and all(line.tier in _LASTING for line in answer.items):
+        state["lasting"] = Lasting(stamp, user_id)
+    return answer

@@ -9,7 +9,7 @@ from nearline.schema import UserSummary
 from nearline.server.bodies import Forgotten
 from nearline.server.decoding import StrictRequest
 from nearline.server.paths import path_id
-from nearline.server.room import durable, engine_of
+from nearline.server.room import durable, engine_of, room_of
 
 UserId = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
@@ -23,6 +23,8 @@ async def get_user(request: StrictRequest, user_id: UserId) -> UserSummary:
 @delete("/users/{user_id:str}", status_code=200, tags=["users"])
 async def forget_user(request: StrictRequest, user_id: UserId) -> Forgotten:
     """Erase every event of the user; an unknown user has none, which is no error."""
-    engine = engine_of(request)
+    room = room_of(request)
+    engine = room.host.engine
     user_id = path_id(user_id, "user_id")
+    room.preloader.forget(user_id)
     return Forgotten(erased=await durable(lambda: engine.forget(user_id)))

@@ -1,0 +1,43 @@
+"""Lists of many users as one answer."""
+
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+import narwhals as nw
+
+from nearline.engine import Recommender
+from nearline.schema import ScoredItem, check_id
+from nearline.server.bodies import BatchIn, BatchOut, UserItems
+from nearline.server.decoding import convert_each
+
+
+def answer_batch(engine: Recommender, question: BatchIn) -> Any:
+    """Compute the lists of many users and encode them, a `BatchOut` as JSON; meant for a thread.
+
+    A user that is named twice is answered twice.
+    """
+    convert_each(question.user_ids, lambda user_id: check_id(user_id, "user_ids"))
+    users = list(dict.fromkeys(question.user_ids))
+    while True:
+        model, offset = engine.model_id, engine.offset
+        frame = engine.recommend_many(users, question.k, exclude_seen=question.exclude_seen)
+        if engine.model_id == model:
+            break  # else it was promoted meanwhile, and nobody knows which of both answered
+    # The frame is of the library in which the training data came.
+    columns = nw.from_native(frame, eager_only=True).to_dict(as_series=False)
+    rows = zip(columns["user_id"], columns["item_id"], columns["score"], strict=True)
+    lists = {
+        user_id: [ScoredItem(item_id, score) for _, item_id, score in group]
+        for user_id, group in groupby(rows, key=itemgetter(0))
+    }
+    answer = BatchOut(
+        items=[
+            UserItems(user_id=user_id, items=lists.get(user_id, []))
+            for user_id in question.user_ids
+        ],
+        model=model,
+        offset=offset,
+    )
+    return msgspec.json.encode(answer)

@@ -1,0 +1,165 @@
+"""Makes lists before they are asked for: of users who were here lately, or are said to come.
+
+It works while no request comes: newest user first, and no more lists a second than it is allowed.
+What it makes takes the road of any request, and goes into the cache.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from urllib.parse import quote
+
+from nearline.server.cache import AnswerCache, Key, Stamp
+from nearline.server.logs import JsonLog
+from nearline.server.traffic import Traffic
+
+# Seconds without a request after which the server counts as idle.
+IDLE_SECONDS = 0.005
+# Seconds between looks at the stamp: a model may have changed without any request.
+LOOK_SECONDS = 1.0
+# Users kept in mind: those of late, and those of each hour of the day.
+RECENT_USERS = 10_000
+HOURLY_USERS = 1_000
+_HOUR = 3_600.0
+
+# Users, the latest last, and in which form each asked for a list.
+Users = OrderedDict[str, Key | None]
+
+
+class Preloader:
+    """Keeps in mind who may come, and fills the cache for them in idle time.
+
+    A user is expected who asked for a list, did something, or was named to `expect`; and, as the
+    last in the queue, who did so in this hour of an earlier day (UTC). A list is made in the form
+    in which the user asked for it last, or else in that in which anyone did.
+
+    Parameters
+    ----------
+    cache : AnswerCache
+    traffic : Traffic
+        Tells when the last request came.
+    per_second : int
+        Most lists a second; 0 turns all of this off.
+    clock, timer : callable
+        Unix seconds; seconds of a clock that never goes back.
+    """
+
+    def __init__(
+        self,
+        cache: AnswerCache,
+        traffic: Traffic,
+        *,
+        per_second: int,
+        clock: Callable[[], float],
+        timer: Callable[[], float],
+    ):
+        self._cache = cache
+        self._traffic = traffic
+        self._per_second = per_second
+        self._clock = clock
+        self._timer = timer
+        self._recent: Users = OrderedDict()
+        self._hours: tuple[Users, ...] = tuple(OrderedDict() for _ in range(24))
+        self._hour = self._hour_now()
+        self._query = b""
+        self._stamp: Stamp | None = None
+        self._pending: list[str] = []
+        self._news = asyncio.Event()
+
+    def asked(self, user_id: str, key: Key) -> None:
+        """Remember in which form a user asked for a list."""
+        self._query = key[1]
+        self._remember(user_id, key)
+
+    def expect(self, user_ids: Iterable[str]) -> None:
+        """Make lists of these users when there is time, that of the last one first."""
+        for user_id in user_ids:
+            self._remember(user_id, self._recent.get(user_id))
+            self._pending.append(user_id)
+        del self._pending[:-RECENT_USERS]
+        self._news.set()
+
+    def forget(self, user_id: str) -> None:
+        """Drop a user from all that is kept in mind here."""
+        self._recent.pop(user_id, None)
+        for users in self._hours:
+            users.pop(user_id, None)
+        self._pending = [other for other in self._pending if other != user_id]
+
+    def due(self) -> Key | None:
+        """Return the next list to make; None where all are made."""
+        if self._hour != self._hour_now():
+            self._hour = self._hour_now()
+            self._recall(self._hours[self._hour])
+        if self._cache.stamp != self._stamp:
+            self._stamp = self._cache.stamp
+            self._pending = list(self._recent)
+        while self._pending:
+            user_id = self._pending.pop()
+            if user_id in self._recent:
+                key = self._recent[user_id] or _key(user_id, self._query)
+                if self._cache.get(key) is None:
+                    return key
+        return None
+
+    async def run(self, make: Callable[[Key], Awaitable[None]], log: JsonLog) -> None:
+        """Make lists in idle time until cancelled.
+
+        Parameters
+        ----------
+        make : callable
+            Makes one list and puts it into the cache.
+        """
+        while self._per_second:
+            await self._idle()
+            key = self.due() if self._cache.stamp is not None else None
+            if key is None:
+                self._news.clear()
+                await _first_of(self._news, LOOK_SECONDS)
+                continue
+            try:
+                await make(key)
+            except Exception as error:  # the server answers without it
+                log.failure("a list could not be made ahead", error)
+            await asyncio.sleep(1.0 / self._per_second)
+
+    async def _idle(self) -> None:
+        """Wait until nothing is in flight and the last request lies `IDLE_SECONDS` back."""
+        while True:
+            quiet = self._timer() - self._traffic.last
+            if quiet >= IDLE_SECONDS and not self._traffic.in_flight:
+                return
+            await asyncio.sleep(max(IDLE_SECONDS - quiet, 0.001))
+
+    def _remember(self, user_id: str, key: Key | None) -> None:
+        _push(self._recent, user_id, key, RECENT_USERS)
+        _push(self._hours[self._hour_now()], user_id, None, HOURLY_USERS)
+
+    def _recall(self, users: Iterable[str]) -> None:
+        """Expect the users of an hour, behind those of late."""
+        for user_id in users:
+            if user_id not in self._recent and len(self._recent) < RECENT_USERS:
+                self._recent[user_id] = None
+                self._recent.move_to_end(user_id, last=False)
+                self._pending.insert(0, user_id)
+
+    def _hour_now(self) -> int:
+        return int(self._clock() // _HOUR % 24)
+
+
+def _key(user_id: str, query: bytes) -> Key:
+    return f"/v1/users/{quote(user_id, safe='')}/recommendations".encode(), query
+
+
+def _push(users: Users, user_id: str, key: Key | None, most: int) -> None:
+    users[user_id] = key
+    users.move_to_end(user_id)
+    if len(users) > most:
+        users.popitem(last=False)
+
+
+async def _first_of(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,244 @@
+"""Cached lists: the same bytes as the ordinary route gives, and never one that is stale."""
+
+import io
+import json
+from collections.abc import Iterator
+
+import httpx
+import pyarrow as pa
+import pytest
+from litestar.testing import TestClient
+from tests.server.serving import wait_until_ready
+from tests.server.test_recommendations import ids, trained
+
+from nearline.engine import Recommender
+from nearline.schema import Answer, RecommendationRequest
+from nearline.server import Gateway, Limits, create_app
+from nearline.server.cache import AnswerCache
+from nearline.server.host import EngineHost
+from nearline.server.logs import JsonLog
+
+Client = TestClient[Gateway]
+# Nothing is made ahead here: what a test finds in the cache, it put there.
+QUIET = Limits(preload_per_second=0)
+LIST = "/v1/users/u5/recommendations?k=1"
+
+
+def counted(client: Client, name: str) -> float:
+    """What /metrics says of one series."""
+    lines = client.get("/metrics").text.splitlines()
+    return next(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+
+def hits(client: Client) -> float:
+    return counted(client, 'nearline_cache_hits_total{made="asked"}')
+
+
+def cached(client: Client, url: str) -> bool:
+    """Whether the answer to `url` comes from the cache."""
+    before = hits(client)
+    assert client.get(url).status_code == 200
+    return hits(client) == before + 1
+
+
+def without_id(answer: httpx.Response) -> tuple[int, list[tuple[str, str]], bytes]:
+    headers = [pair for pair in answer.headers.multi_items() if pair[0] != "x-request-id"]
+    return answer.status_code, headers, answer.content
+
+
+@pytest.fixture
+def logs() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def engine() -> Recommender:
+    return trained()
+
+
+@pytest.fixture
+def shop(engine: Recommender, logs: io.StringIO) -> Iterator[Client]:
+    with TestClient(create_app(lambda: engine, QUIET, log_stream=logs)) as client:
+        wait_until_ready(client.get)
+        yield client
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        LIST,
+        "/v1/users/u5/recommendations?k=1&explain=true",
+        "/v1/users/%75%35/recommendations?k=1",
+        "/v1/users/u4/recommendations?k=2",
+        "/v1/users/u5/recommendations?k=1&deadline_ms=60000",
+    ],
+)
+def test_a_hit_is_what_the_ordinary_route_gives(
+    shop: Client, engine: Recommender, url: str
+) -> None:
+    shop.get("/v1/users/u1/recommendations?k=1")
+    first, second = shop.get(url), shop.get(url)
+    with TestClient(
+        create_app(lambda: engine, Limits(cache_entries=0, preload_per_second=0))
+    ) as plain:
+        wait_until_ready(plain.get)
+        ordinary = [plain.get(url), plain.get(url)]
+        assert counted(plain, 'nearline_cache_hits_total{made="asked"}') == 0
+    assert without_id(first) == without_id(second) == without_id(ordinary[0])
+    assert without_id(ordinary[0]) == without_id(ordinary[1])
+
+
+def test_an_answer_is_cached_until_any_record_comes(shop: Client) -> None:
+    assert not cached(shop, LIST)
+    assert cached(shop, LIST)
+    # What another user does moves the offset, which is part of the answer.
+    shop.post("/v1/events", json={"user_id": "u1", "item_id": "c"})
+    answer = shop.get(LIST).json()
+    assert (answer["offset"], ids(answer)) == (9, ["b"])
+    assert cached(shop, LIST)
+    shop.post("/v1/events", json={"user_id": "u5", "item_id": "b"})
+    answer = shop.get(LIST).json()
+    assert answer["offset"] == 10
+    assert "b" not in ids(answer)
+
+
+def test_a_change_of_the_catalogue_or_of_users_drops_it(shop: Client) -> None:
+    assert not cached(shop, LIST)
+    assert cached(shop, LIST)
+    shop.delete("/v1/items/b")
+    assert "b" not in ids(shop.get(LIST).json())
+    shop.put("/v1/items/b", json={"title": "back"})
+    assert ids(shop.get(LIST).json()) == ["b"]
+    assert cached(shop, LIST)
+    shop.delete("/v1/users/u5")
+    assert shop.get(LIST).json()["tier"] in ("trending", "popular")
+
+
+def test_another_model_drops_it(shop: Client, engine: Recommender) -> None:
+    before = shop.get(LIST).json()
+    assert cached(shop, LIST)
+    table = {"user_id": ["x", "x", "u5"], "item_id": ["a", "z", "a"], "timestamp": [1.7e9] * 3}
+    engine.fit(pa.table(table))
+    after = shop.get(LIST).json()
+    assert (ids(before), ids(after)) == (["b"], ["z"])
+    assert after["model"] == engine.model_id != before["model"]
+
+
+def test_what_changes_with_time_is_not_cached(shop: Client) -> None:
+    for url in (
+        "/v1/users/nobody/recommendations",  # trending and popular lines alone
+        "/v1/users/u5/recommendations?k=10",  # "b" is personal, "c" is not
+        "/v1/users/u5/recommendations?exclude=b&exclude=c",  # empty: items may become popular
+    ):
+        assert not cached(shop, url)
+        assert not cached(shop, url)
+
+
+def test_only_what_was_got_is_cached(shop: Client) -> None:
+    body = {"user_id": "u5", "history": ["a"], "k": 1}
+    for _ in range(2):
+        assert shop.post("/v1/recommendations", json=body).status_code == 200
+    assert shop.get("/v1/recommendations").status_code == 405
+    shop.get(LIST)
+    assert shop.head(LIST).status_code == 405
+    assert shop.post(LIST).status_code == 405
+    assert hits(shop) == 0
+
+
+def test_errors_are_not_cached(shop: Client) -> None:
+    for _ in range(2):
+        assert shop.get("/v1/users/u5/recommendations?k=0").status_code == 400
+    assert counted(shop, "nearline_cache_answers") == 0
+
+
+class Overtaken(Recommender):
+    """Learns of an event between the making of a list and its sending."""
+
+    def answer(self, request: RecommendationRequest) -> Answer:
+        answer = super().answer(request)
+        self.observe("u1", "c")
+        return answer
+
+
+def test_an_answer_that_was_overtaken_is_not_cached() -> None:
+    engine = Overtaken()
+    engine.put_items([])
+    engine.observe("u", "a")
+    for item_id in "ab":
+        engine.put_item(item_id, text="the same words")
+    with TestClient(create_app(lambda: engine, QUIET)) as client:
+        wait_until_ready(client.get)
+        url = "/v1/users/u/recommendations?k=1"
+        offsets = [client.get(url).json()["offset"] for _ in range(3)]
+        assert offsets == [3, 4, 5]
+        assert hits(client) == 0
+
+
+def test_a_hit_needs_the_key_and_carries_the_id_of_its_request(engine: Recommender) -> None:
+    with TestClient(create_app(lambda: engine, QUIET, api_key="key")) as client:
+        key = {"x-api-key": "key"}
+        wait_until_ready(client.get)
+        for headers in (key, {**key, "x-request-id": "trace-1"}):
+            answer = client.get(LIST, headers=headers)
+            assert answer.status_code == 200
+        assert answer.headers["x-request-id"] == "trace-1"
+        odd = client.get(LIST, headers={**key, "x-request-id": "a b"})
+        again = client.get(LIST, headers=key)
+        assert len(odd.headers["x-request-id"]) == len(again.headers["x-request-id"]) == 32
+        assert odd.headers["x-request-id"] != again.headers["x-request-id"]
+        assert client.get(LIST).status_code == 401
+        assert client.get(LIST, headers={"x-api-key": "kez"}).status_code == 401
+        text = client.get("/metrics", headers=key).text
+    assert 'nearline_cache_hits_total{made="asked"} 3.0' in text
+
+
+def test_hits_are_counted_and_not_logged(shop: Client, logs: io.StringIO) -> None:
+    for n in range(3):
+        shop.get(LIST, headers={"x-request-id": f"r{n}"})
+    told = [json.loads(line).get("request_id") for line in logs.getvalue().splitlines()]
+    assert [f"r{n}" in told for n in range(3)] == [True, False, False]
+    route = 'route="/v1/users/{user_id}/recommendations"'
+    assert counted(shop, f'nearline_requests_total{{method="GET",{route},status="200"}}') == 3
+    assert counted(shop, f"nearline_request_seconds_count{{{route}}}") == 3
+    assert (hits(shop), counted(shop, "nearline_cache_misses_total")) == (2, 1)
+
+
+def test_a_closed_store_answers_nothing(engine: Recommender) -> None:
+    app = create_app(lambda: engine, QUIET)
+    with TestClient(app) as client:
+        wait_until_ready(client.get)
+        assert not cached(client, LIST)
+        assert cached(client, LIST)
+        with client.portal() as portal:
+            portal.call(app.host.close)
+        assert client.get(LIST).status_code == 503
+
+
+def held(**bounds: int) -> AnswerCache:
+    """A cache beside an engine that nothing changes."""
+    host = EngineHost(Recommender, JsonLog(io.StringIO(), lambda: 0.0))
+    host._engine = Recommender()
+    return AnswerCache(host, Limits(**bounds))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "kept"),
+    [
+        ({"cache_entries": 3}, [0, 1, 2, 0, 1]),
+        ({"cache_bytes": 3 * (4 + 1 + 100 + 300)}, [0, 1, 2, 0, 1]),
+        ({"cache_bytes": 4 + 1 + 99 + 300}, []),
+        ({"cache_entries": 0}, []),
+    ],
+)
+def test_the_cache_is_bounded(bounds: dict[str, int], kept: list[int]) -> None:
+    """Three entries fit; the fourth starts over."""
+    cache = held(**bounds)
+    stamp = cache.stamp
+    assert stamp is not None
+    sizes = []
+    for n in range(5):
+        cache.put((b"/u/%d" % n, b"q"), stamp, ((), b"x" * 100, False))
+        sizes.append(len(cache))
+    assert sizes == ([1, 2, 3, 1, 2] if kept else [0] * 5)
+    assert (cache.get((b"/u/4", b"q")) is not None) == bool(kept)
+    assert cache.get((b"/u/0", b"q")) is None
