@@ -45,6 +45,8 @@ def python(module: str, *arguments: str | Path) -> list[str]:
 class Server:
     """A server process on a port of loopback; ready when the ``with`` block begins.
 
+    It is killed where the block ends: what it serves is thrown away.
+
     Parameters
     ----------
     command : callable
@@ -85,7 +87,7 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.kill()
 
     def start(self) -> None:
         """Start the process and wait until it is ready."""
@@ -147,12 +149,6 @@ class Server:
     def memory(self) -> float:
         """Resident memory in MB (10^6 bytes)."""
         return resident(self._process.pid)
-
-    def stop(self) -> None:
-        """Stop the process gracefully."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait(READY_SECONDS)
 
     def kill(self) -> None:
         """Kill the process at once, as a crash does."""

@@ -23,10 +23,12 @@ Lists = dict[str, list[str]]
 def run(plan: Plan) -> Report:
     """Switch between two snapshots while lists are read and held against the model they name."""
     shop = store(plan, "promotion")
+    with Server.of(shop) as server:
+        snapshot_ids(server, 1)  # before the work, not after it
     _train_another(shop)
     users = [f"u{n}" for n in range(min(KNOWN, plan.users))]
     with Server.of(shop) as server:
-        ids = snapshot_ids(server)
+        ids = snapshot_ids(server, 2)
         known: dict[str, Lists] = {}
         for snapshot_id in ids:
             _post(server, f"{SNAPSHOTS}/{snapshot_id}:promote")
@@ -55,8 +57,8 @@ def run(plan: Plan) -> Report:
     return Report(figures=figures, notes=notes)
 
 
-def snapshot_ids(server: Server) -> list[str]:
-    """Ids of the two snapshots in the store.
+def snapshot_ids(server: Server, expected: int) -> list[str]:
+    """Ids of the snapshots in the store, of which so many must be there.
 
     Raises
     ------
@@ -71,8 +73,8 @@ def snapshot_ids(server: Server) -> list[str]:
         )
     entries = body["snapshots"] if isinstance(body, dict) else body
     ids = [entry["id"] for entry in entries]
-    if len(ids) != 2:
-        raise BenchFailed(f"the store has snapshots {ids}; two were made")
+    if len(ids) != expected:
+        raise BenchFailed(f"the store has snapshots {ids}; {expected} were made")
     return ids
 
 

@@ -1,5 +1,6 @@
 """What ten times the users, the items or the history costs: time of an answer and memory."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nearline.bench.generate import ask, no_failure
@@ -19,12 +20,12 @@ class _Size:
     figures: list[Figure]
 
 
-def run(plan: Plan) -> Report:
+def run(plan: Plan, axes: Sequence[str] = AXES) -> Report:
     """Measure fresh reads and memory at a tenth of the plan's users and items, each times ten."""
     base = plan.sized(users=max(1, plan.users // LARGER), items=max(1, plan.items // LARGER))
     small = _measure(base, "base")
     figures, curves = list(small.figures), {}
-    for axis in AXES:
+    for axis in axes:
         before = getattr(base, axis)
         larger = base.sized(**{axis: LARGER * before})
         found = _measure(larger, f"{axis} x{LARGER}")

@@ -16,8 +16,6 @@ CHECKPOINT = "state.checkpoint"
 
 def run(plan: Plan) -> Report:
     """Measure seconds from starting the process to the first 200 of ``/readyz``."""
-    shop = store(plan, "start")
-    Server.of(shop).__enter__().stop()  # the compiler's cache is filled
     counts: list[int] = []
 
     def measure() -> list[Figure]:

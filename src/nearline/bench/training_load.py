@@ -3,7 +3,7 @@
 import time
 
 from nearline.bench.generate import Load, ask, failures, no_failure
-from nearline.bench.harness import BenchFailed, Server
+from nearline.bench.harness import OK, BenchFailed, Server
 from nearline.bench.hot_read import warm_up
 from nearline.bench.plan import Figure, Plan, Report, figure, repeated
 from nearline.bench.shop import store
@@ -20,6 +20,11 @@ POLL_SECONDS = 0.2
 def run(plan: Plan) -> Report:
     """Measure the p99 of reads with and without a training, and how long that took."""
     with Server.of(store(plan, "training-load")) as server:
+        if server.ask("GET", JOBS)[0] != OK:
+            raise BenchFailed(
+                f"there is no {JOBS}: this server cannot train while it serves; the scenario needs "
+                "a version that can"
+            )
         warm_up(plan, server.port)
 
         def measure() -> list[Figure]:
@@ -42,10 +47,7 @@ def _during_training(plan: Plan, server: Server) -> tuple[dict[str, float], int,
     begin = time.perf_counter()
     status, body = server.ask("POST", JOBS, {"kind": "train"})
     if status not in ACCEPTED:
-        raise BenchFailed(
-            f"POST {JOBS} gave {status}: this server cannot train while it serves; the scenario "
-            "needs a version that can"
-        )
+        raise BenchFailed(f"POST {JOBS} gave {status}: {body}")
     job = f"{JOBS}/{body['id']}"
     worst: dict[str, float] = {}
     failed = 0
