@@ -69,6 +69,7 @@ class Tally:
         self.torn += sum(count != LIST for count in lists.values())
 
     def row(self, name: str) -> dict[str, Any]:
+        """Give the row of the table."""
         row: dict[str, Any] = {"name": name, "rounds": self.rounds}
         row |= {"acknowledged": self.acknowledged, "lost": self.lost, "twice": self.twice}
         row |= {"torn_lists": self.torn}
