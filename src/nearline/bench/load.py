@@ -204,10 +204,11 @@ async def change(run: Run, connection: Connection, number: int, _since: int) -> 
     """See the first item of a list, and ask until the list has changed."""
     user, record = run.user(), run.record("change")
     before = await connection.read(user, run.k)
-    if before.status != OK:
-        record.fail(f"status {before.status}")
+    shown = json.loads(before.body)["items"] if before.status == OK else []
+    if not shown:
+        record.fail(f"status {before.status}, no item to take")
         return
-    first = json.loads(before.body)["items"][0]["item_id"]
+    first = shown[0]["item_id"]
     event = {"user_id": user, "item_id": first, "event_id": f"{run.name}-{number}"}
     since = time.perf_counter_ns()
     sent = await connection.send(event)
@@ -216,7 +217,7 @@ async def change(run: Run, connection: Connection, number: int, _since: int) -> 
         return
     for _ in range(TRIES):
         after = await connection.read(user, run.k)
-        if json.loads(after.body)["items"][0]["item_id"] != first:
+        if all(line["item_id"] != first for line in json.loads(after.body)["items"]):
             record.take(since, after)
             return
     record.fail("the list did not change")
@@ -243,6 +244,8 @@ async def introduce(run: Run, connection: Connection, number: int, _since: int) 
         after = await connection.read(user, run.k)
         if any(line["item_id"] == name for line in json.loads(after.body)["items"]):
             record.take(since, after)
+            # Or the next ones with these words would crowd it out.
+            await connection.ask("DELETE", f"/v1/items/{name}")
             return
     record.fail("the new item was not recommended")
 
