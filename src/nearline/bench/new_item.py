@@ -25,6 +25,7 @@ def run(plan: Plan) -> Report:
 
         figures = repeated(plan, "new items", measure)
     notes = [
-        f"lists of {K}; the catalogue has {plan.items:,} texts; a new item is deleted when it was seen"
+        f"lists of {K}; the catalogue has {plan.items:,} texts",
+        "a new item is deleted once it was recommended",
     ]
     return Report(figures=figures, notes=notes)
