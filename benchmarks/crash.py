@@ -120,12 +120,12 @@ def train(rec: nl.Recommender) -> None:
 
 
 def promote(rec: nl.Recommender) -> None:
-    """Promote and roll back, where the engine can."""
-    snapshots = getattr(rec, "snapshots", None)
-    while snapshots is not None:
-        for entry in snapshots():
-            rec.promote(entry.id)  # type: ignore[attr-defined]
-        rec.rollback()  # type: ignore[attr-defined]
+    """Promote one snapshot, the other, and roll back."""
+    versions = getattr(rec, "versions", None)
+    while versions is not None:
+        for entry in versions.list():
+            versions.promote(entry.id)
+        versions.rollback()
 
 
 BESIDE: dict[str, Callable[[nl.Recommender], None]] = {
@@ -303,7 +303,8 @@ def main() -> None:
     options = parser.parse_args()
     rng = random.Random(options.seed)
     rows = []
-    able = [name for name in BESIDE if name != "promotion" or hasattr(nl.Recommender, "rollback")]
+    with nl.Recommender() as rec:
+        able = [name for name in BESIDE if name != "promotion" or hasattr(rec, "versions")]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for beside in able:
