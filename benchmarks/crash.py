@@ -105,12 +105,12 @@ def nothing(_rec: nl.Recommender) -> None:
     """Only ingest."""
 
 
-def checkpoint(rec: nl.Recommender) -> None:
-    """Write checkpoints."""
-    write = getattr(rec, "checkpoint", None)
-    while write is not None:
-        write()
-        time.sleep(0.01)
+def checkpoint(rec: Any) -> None:
+    """Write one checkpoint after the other."""
+    while hasattr(rec, "checkpoint"):
+        job = rec.checkpoint()
+        while rec.jobs.get(job.id).state in ("queued", "running"):
+            time.sleep(0.002)
 
 
 def train(rec: nl.Recommender) -> None:
@@ -119,13 +119,12 @@ def train(rec: nl.Recommender) -> None:
         rec.fit(seed=seed)
 
 
-def promote(rec: nl.Recommender) -> None:
+def promote(rec: Any) -> None:
     """Promote one snapshot, the other, and roll back."""
-    versions = getattr(rec, "versions", None)
-    while versions is not None:
-        for entry in versions.list():
-            versions.promote(entry.id)
-        versions.rollback()
+    while hasattr(rec, "versions"):
+        for entry in rec.versions.list():
+            rec.versions.promote(entry.id)
+        rec.versions.rollback()
 
 
 BESIDE: dict[str, Callable[[nl.Recommender], None]] = {
