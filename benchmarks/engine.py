@@ -49,7 +49,9 @@ def fastapi_server(plan: Plan) -> Server:
 
     def command(port: int) -> list[str]:
         script = Path(__file__).with_name("peer_fastapi.py")
-        return [str(python), str(script), json.dumps({**question, "port": port})]
+        # As implicit asks for: its own threads and those of BLAS would fight.
+        quiet = ["env", "OPENBLAS_NUM_THREADS=1"]
+        return [*quiet, str(python), str(script), json.dumps({**question, "port": port})]
 
     return Server(command, plan.folder / "peer.txt")
 
