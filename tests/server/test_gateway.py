@@ -79,7 +79,7 @@ def test_a_request_is_one_log_line_without_ids_of_users(client: Client, logs: io
 
 
 def test_times_come_from_the_clocks_passed_in() -> None:
-    logs, ticks = io.StringIO(), iter([10.0, 10.25])
+    logs, ticks = io.StringIO(), iter([10.0, 10.125, 10.25])
     app = create_app(
         Recommender,
         Limits(preload_per_second=0),
@@ -89,7 +89,9 @@ def test_times_come_from_the_clocks_passed_in() -> None:
         log_stream=logs,
     )
     with TestClient(app) as client:
-        assert client.get("/livez").headers["x-request-id"] == "the-id"
+        headers = client.get("/livez").headers
+    assert headers["x-request-id"] == "the-id"
+    assert headers["server-timing"] == "app;dur=125.000"
     (line,) = [line for line in lines(logs) if line["message"] == "request"]
     assert (line["ts"], line["ms"]) == ("1970-01-01T00:00:00.500+00:00", 250.0)
 

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from nearline.cli.ask import explain, recommend, similar
+from nearline.cli.bench import bench
 from nearline.cli.compare import compare
 from nearline.cli.demo import demo
 from nearline.cli.doctor import doctor
@@ -64,6 +65,6 @@ def main() -> None:
 
 for _command in (
     *(demo, import_, models, train, evaluate, compare),
-    *(recommend, similar, explain, serve, doctor),
+    *(recommend, similar, explain, serve, bench, doctor),
 ):
     main.add_command(_command)

@@ -153,9 +153,11 @@ class SQLiteLog:
                 return
             self._writer.stop()
             self._closed = True
-            self._tables.close()
-            if self._lock:
-                self._lock.release()
+            try:
+                self._tables.close()
+            finally:  # also where the disk refuses
+                if self._lock:
+                    self._lock.release()
 
     def __enter__(self) -> Self:
         return self

@@ -107,7 +107,12 @@ class Gateway:
             sent.append(message)
             if message["type"] == "http.response.start":
                 status = message["status"]
-                marked = [*message["headers"], (b"x-request-id", request_id.encode())]
+                ms = (self._timer() - start) * 1_000
+                marked = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                    (b"server-timing", b"app;dur=%.3f" % ms),
+                ]
                 message = {**message, "headers": marked}
             await send(message)
 

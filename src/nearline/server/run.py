@@ -9,6 +9,7 @@ from collections.abc import Callable
 import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
+from litestar.types import ASGIApp
 
 from nearline.engine import Recommender
 from nearline.errors import InvalidInput
@@ -99,10 +100,9 @@ def check_address(host: str, port: int, api_key: str | None) -> str:
     return str(address)
 
 
-async def _serve(
-    app: Gateway, address: str, port: int, announce: Callable[[str], None], drain_seconds: float
-) -> None:
-    server = Server(
+def granian_server(app: ASGIApp, address: str, port: int) -> Server:
+    """Make the server with the settings of this package, for any ASGI application."""
+    return Server(
         app,
         address=address,
         port=port,
@@ -112,6 +112,12 @@ async def _serve(
         websockets=False,
         log_enabled=False,
     )
+
+
+async def _serve(
+    app: Gateway, address: str, port: int, announce: Callable[[str], None], drain_seconds: float
+) -> None:
+    server = granian_server(app, address, port)
     stopping = asyncio.Event()
     app.host.on_failure = stopping.set
     loop = asyncio.get_running_loop()

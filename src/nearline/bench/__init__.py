@@ -1,0 +1,1 @@
+"""Speed of the real server, measured from another process: `nearline bench`."""

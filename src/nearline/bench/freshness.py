@@ -1,0 +1,32 @@
+"""From sending an event to holding a list that it changed."""
+
+from nearline.bench.generate import ask, no_failure
+from nearline.bench.harness import Server
+from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.shop import store
+
+P50_MS, P99_MS = 2.0, 8.0
+
+
+def run(plan: Plan) -> Report:
+    """Measure the client's time from the first byte of the event to the changed list.
+
+    The event is of the first item of the user's list, which must leave the list.
+    """
+    with Server.of(store(plan, "freshness")) as server:
+        names = iter(range(plan.repeats + 1))
+
+        def measure() -> list[Figure]:
+            found = ask(plan, server.port, "change", connections=1, name=f"change{next(names)}")
+            change = no_failure(found)["change"]["ms"]
+            return [
+                figure("event to changed list, p50", "ms", change["p50"], at_most=P50_MS),
+                figure("event to changed list, p99", "ms", change["p99"], at_most=P99_MS),
+                figure("changes a second", "1/s", 1e3 / change["mean"]),
+            ]
+
+        figures = repeated(plan, "freshness", measure)
+    notes = [
+        "one connection: send, wait for the acknowledgement (the disk is in it), read until changed"
+    ]
+    return Report(figures=figures, notes=notes)

@@ -1,0 +1,178 @@
+"""Load on a server: `wrk` where it is installed, and the generator of `load.py`."""
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+from nearline.bench.harness import BenchFailed, clean_environment, python, run_command
+from nearline.bench.plan import Plan
+
+# Called by wrk. Requests are put together before it begins, so that the generator is quick; the
+# answer at the end is one JSON line.
+SCRIPT = """
+local users, path, requests, at = {users}, "{path}", {{}}, 0
+init = function()
+  math.randomseed({seed})
+  for n = 1, {prepared} do
+    requests[n] = wrk.format("GET", (path:gsub("USER", "u" .. math.random(0, users - 1))))
+  end
+end
+request = function()
+  at = at % {prepared} + 1
+  return requests[at]
+end
+done = function(summary, latency)
+  local e = summary.errors
+  io.write(string.format(
+    '\\nRESULT {{"requests": %d, "seconds": %f, "errors": %d, "p50": %f, "p99": %f}}\\n',
+    summary.requests, summary.duration / 1e6,
+    e.connect + e.read + e.write + e.status + e.timeout,
+    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
+end
+"""
+PREPARED = 200_000
+READ = "/v1/users/USER/recommendations?k=10"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reads:
+    """What a closed loop of reads found: requests a second, milliseconds, failures."""
+
+    rate: float
+    p50: float
+    p99: float
+    errors: int
+
+
+def generator() -> str:
+    """Name the generator of closed loops, and what that means for the figures."""
+    if shutil.which("wrk"):
+        return "load: wrk, one thread, on the same machine"
+    return (
+        "load: the own generator in Python, since wrk is not installed; it is slower than an "
+        "empty server, so requests a second are bounded by it"
+    )
+
+
+def reads(plan: Plan, port: int, path: str = READ) -> Reads:
+    """Read lists of users drawn at random over the plan's connections, each at once after another.
+
+    Parameters
+    ----------
+    path : str
+        Path to ask for; ``USER`` in it becomes a user id.
+    """
+    if shutil.which("wrk"):
+        return _wrk(plan, port, path)
+    answer = ask(plan, port, "fetch", path=path)
+    record = answer["records"]["read"]
+    return Reads(
+        rate=record["count"] / answer["seconds"],
+        p50=record["ms"].get("p50", 0.0),
+        p99=record["ms"].get("p99", 0.0),
+        errors=sum(record["errors"].values()),
+    )
+
+
+def _wrk(plan: Plan, port: int, path: str) -> Reads:
+    script = plan.folder / "reads.lua"
+    given = {"users": plan.users, "path": path, "seed": plan.seed, "prepared": PREPARED}
+    script.write_text(SCRIPT.format(**given))
+    command = ["wrk", "-t1", f"-c{plan.connections}", f"-d{max(1, round(plan.seconds))}s"]
+    told = run_command([*command, "-s", str(script), f"http://127.0.0.1:{port}"])
+    found = re.search(r"^RESULT (.*)$", told, re.MULTILINE)
+    if found is None:
+        raise BenchFailed(f"wrk told no result: {told[-500:]}")
+    result = json.loads(found[1])
+    return Reads(
+        rate=result["requests"] / result["seconds"],
+        p50=result["p50"],
+        p99=result["p99"],
+        errors=result["errors"],
+    )
+
+
+def question(plan: Plan, port: int, kind: str, **more: object) -> dict[str, object]:
+    """Put together what `load.py` reads."""
+    return {
+        "kind": kind,
+        "port": port,
+        "users": plan.users,
+        "items": plan.items,
+        "seconds": plan.seconds,
+        "connections": plan.connections,
+        "seed": plan.seed,
+        **more,
+    }
+
+
+def ask(plan: Plan, port: int, kind: str, **more: object) -> dict[str, Any]:
+    """Make load of one kind, and wait for what it found; failures are in ``errors``."""
+    given = json.dumps(question(plan, port, kind, **more))
+    answer: dict[str, Any] = json.loads(run_command(python("nearline.bench.load"), given))
+    return answer
+
+
+class Load:
+    """Load that goes on while the caller does something else: ``with Load(...) as load``."""
+
+    def __init__(self, plan: Plan, port: int, kind: str, **more: object) -> None:
+        self._given = json.dumps(question(plan, port, kind, **more))
+
+    def __enter__(self) -> "Load":
+        pipe = subprocess.PIPE
+        command = python("nearline.bench.load")
+        self._process = subprocess.Popen(  # noqa: S603 - a command of ours
+            command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=clean_environment()
+        )
+        if self._process.stdin is not None:
+            self._process.stdin.write(self._given)
+            self._process.stdin.close()
+            self._process.stdin = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    @property
+    def running(self) -> bool:
+        """Whether the load goes on."""
+        return self._process.poll() is None
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, up to the end of the load."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for the end and return what was found."""
+        out, err = self._process.communicate()
+        if self._process.returncode != 0:
+            raise BenchFailed(f"the load generator failed: {err[-500:]}")
+        answer: dict[str, Any] = json.loads(out)
+        return answer
+
+
+def failures(answer: dict[str, Any]) -> dict[str, int]:
+    """Failures of all records: reason to number."""
+    found: dict[str, int] = {}
+    for record in answer["records"].values():
+        for why, count in record["errors"].items():
+            found[why] = found.get(why, 0) + count
+    return found
+
+
+def no_failure(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the records of an answer; raise where anything failed."""
+    found = failures(answer)
+    if found:
+        raise BenchFailed(f"requests failed: {found}")
+    records: dict[str, Any] = answer["records"]
+    return records

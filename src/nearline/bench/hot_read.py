@@ -1,0 +1,79 @@
+"""Reads of users drawn at random, each list read once before; beside an empty server."""
+
+from collections.abc import Mapping
+
+from nearline.bench.generate import READ, Reads, ask, generator, no_failure, reads
+from nearline.bench.harness import Server, python
+from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.shop import store
+
+# Longest that lists are read once before the measurement.
+WARM_SECONDS = 300.0
+SHARE, P99_MS, TIMES = 0.6, 3.0, 6.0
+
+
+def run(plan: Plan, peers: Mapping[str, Server] | None = None) -> Report:
+    """Measure requests a second and p99 over the plan's connections, and the empty server's.
+
+    Parameters
+    ----------
+    peers : mapping or None
+        Running servers of others that answer the same paths, by name: measured in the same turns.
+    """
+    shop = store(plan, "hot-read")
+    with Server.of(shop) as server:
+        size = answer_bytes(server)
+        warm = warm_up(plan, server.port)
+        with empty_server(plan, size) as empty:
+
+            def measure() -> list[Figure]:
+                limit = reads(plan, empty.port, "/")
+                mine = reads(plan, server.port)
+                beside = {name: reads(plan, peer.port) for name, peer in (peers or {}).items()}
+                return [
+                    figure("requests a second", "1/s", mine.rate),
+                    figure("requests a second, empty server", "1/s", limit.rate),
+                    figure("share of the empty server", "", mine.rate / limit.rate, at_least=SHARE),
+                    figure("p50", "ms", mine.p50),
+                    figure("p99", "ms", mine.p99, at_most=P99_MS),
+                    figure("p99, empty server", "ms", limit.p99),
+                    figure("failed", "", mine.errors, at_most=0),
+                    *(one for name, found in beside.items() for one in _beside(name, mine, found)),
+                ]
+
+            figures = repeated(plan, "hot reads", measure)
+    notes = [generator(), f"an answer has {size:,} bytes, and so has the empty server's"]
+    notes.append(f"lists read once before: {warm:,} of {plan.users:,} users")
+    return Report(figures=figures, notes=notes)
+
+
+def _beside(name: str, mine: Reads, peer: Reads) -> list[Figure]:
+    return [
+        figure(f"requests a second, {name}", "1/s", peer.rate),
+        figure(f"p99, {name}", "ms", peer.p99),
+        figure(f"failed, {name}", "", peer.errors),
+        figure(f"times {name}", "", mine.rate / peer.rate, at_least=TIMES),
+    ]
+
+
+def warm_up(plan: Plan, port: int) -> int:
+    """Read the list of every user once; return how many there was time for."""
+    given = {"count": plan.users, "seconds": WARM_SECONDS}
+    return int(no_failure(ask(plan, port, "walk", **given))["read"]["count"])
+
+
+def answer_bytes(server: Server) -> int:
+    """Return the size of one list's body."""
+    import msgspec
+
+    body = server.get(READ.replace("USER", "u0"))
+    return len(msgspec.json.encode(body))
+
+
+def empty_server(plan: Plan, size: int) -> Server:
+    """Return the server that answers everything with so many bytes."""
+
+    def command(port: int) -> list[str]:
+        return python("nearline.bench.empty", str(port), str(size))
+
+    return Server(command, plan.folder / "empty.txt", ready="/")

@@ -1,0 +1,363 @@
+"""The load generator: a process of its own that asks a server and times every answer.
+
+``python -m nearline.bench.load`` reads one JSON question from standard input and writes one JSON
+answer. Only the standard library is used, so that it starts at once and keeps little from the
+server it measures. `KINDS` are the things it can do; a question names one, the port, seconds or
+count, connections and what else that kind needs.
+
+With a ``rate`` the loop is open: request n is due at ``n / rate`` seconds whatever became of those
+before it, and its latency counts from then. Without one each connection asks again as soon as it
+has its answer.
+"""
+
+import asyncio
+import gc
+import itertools
+import json
+import random
+import selectors
+import sys
+import time
+from array import array
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, cast
+
+Question = dict[str, Any]
+OK = 200
+HEAD_END = b"\r\n\r\n"
+TRIES = 500
+
+
+class Answer(NamedTuple):
+    """Status, body, and the server's own milliseconds (negative where it does not tell)."""
+
+    status: int
+    body: bytes
+    server_ms: float
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection that asks one thing at a time."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport
+        self._waiting: asyncio.Future[Answer] | None = None
+        self._received = bytearray()
+        self._needed = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the way out."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail what waits."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(exc or ConnectionResetError("the server hung up"))
+
+    def data_received(self, data: bytes) -> None:
+        """Collect bytes; hand the answer over once it is whole."""
+        received = self._received
+        received += data
+        if len(received) < self._needed:
+            return
+        head = received.find(HEAD_END)
+        if head < 0:
+            return
+        lines = bytes(received[:head]).lower().split(b"\r\n")
+        length, server_ms = 0, -1.0
+        for line in lines[1:]:
+            if line.startswith(b"content-length:"):
+                length = int(line[15:])
+            elif line.startswith(b"server-timing:"):
+                server_ms = float(line.rpartition(b"dur=")[2])
+        end = head + len(HEAD_END) + length
+        if len(received) < end:
+            self._needed = end
+            return
+        answer = Answer(int(lines[0][9:12]), bytes(received[head + 4 : end]), server_ms)
+        del received[:end]
+        self._needed = 0
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)
+
+    async def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
+        """Send a request and wait for its answer."""
+        self._waiting = asyncio.get_running_loop().create_future()
+        head = f"{method} {path} HTTP/1.1\r\nhost: bench\r\n"
+        if body:
+            head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        self._transport.write(head.encode() + b"\r\n" + body)
+        return await self._waiting
+
+    async def read(self, user: str, k: int) -> Answer:
+        """Ask for a list."""
+        return await self.ask("GET", f"/v1/users/{user}/recommendations?k={k}")
+
+    async def send(self, events: list[dict[str, Any]] | dict[str, Any]) -> Answer:
+        """Post events."""
+        return await self.ask("POST", "/v1/events", json.dumps(events).encode())
+
+    def close(self) -> None:
+        """Hang up."""
+        self._transport.close()
+
+
+class Record:
+    """Every latency, and the server's own time where it tells one."""
+
+    def __init__(self) -> None:
+        self.latencies = array("q")
+        self.server = array("d")
+        self.errors: dict[str, int] = {}
+
+    def take(self, since: int, answer: Answer) -> None:
+        """Keep the time from `since` (perf_counter_ns) to now, or count a failure."""
+        if answer.status != OK:
+            self.fail(f"status {answer.status}: {answer.body[:120].decode(errors='replace')}")
+            return
+        self.latencies.append(time.perf_counter_ns() - since)
+        if answer.server_ms >= 0:
+            self.server.append(answer.server_ms)
+
+    def fail(self, why: str) -> None:
+        """Count a failure."""
+        self.errors[why] = self.errors.get(why, 0) + 1
+
+
+class Run:
+    """One question under way: its chance, its numbering, its records."""
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self.rng = random.Random(question["seed"])  # noqa: S311 - load, no secrets
+        self.numbers = itertools.count()
+        self.records: dict[str, Record] = {}
+        self.k = question.get("k", 10)
+        # Told apart from earlier runs on the same server, whose ids the log knows.
+        self.name = question.get("name", "run")
+
+    def record(self, name: str) -> Record:
+        """Return the record called `name`."""
+        return self.records.setdefault(name, Record())
+
+    def user(self) -> str:
+        """Draw a user."""
+        return f"u{self.rng.randrange(self.question['users'])}"
+
+    def event(self, number: int) -> dict[str, Any]:
+        """Make an event of a user and an item drawn at random."""
+        item = f"i{self.rng.randrange(self.question['items'])}"
+        return {"user_id": self.user(), "item_id": item, "event_id": f"{self.name}-{number}"}
+
+
+Work = Callable[[Run, Connection, int, int], Awaitable[None]]
+
+
+async def read(run: Run, connection: Connection, _number: int, since: int) -> None:
+    """Read the list of a user drawn at random."""
+    run.record("read").take(since, await connection.read(run.user(), run.k))
+
+
+async def fetch(run: Run, connection: Connection, _number: int, since: int) -> None:
+    """Ask for the path of the question; ``USER`` in it becomes a user drawn at random."""
+    path = run.question["path"].replace("USER", run.user())
+    run.record("read").take(since, await connection.ask("GET", path))
+
+
+async def walk(run: Run, connection: Connection, number: int, since: int) -> None:
+    """Read the list of one user after the other."""
+    user = f"u{number % run.question['users']}"
+    run.record("read").take(since, await connection.read(user, run.k))
+
+
+async def pair(run: Run, connection: Connection, number: int, since: int) -> None:
+    """Send an event, wait until it is acknowledged, and read that user's list."""
+    event = run.event(number)
+    run.record("event").take(since, await connection.send(event))
+    since = time.perf_counter_ns()
+    run.record("read").take(since, await connection.read(event["user_id"], run.k))
+
+
+async def mix(run: Run, connection: Connection, number: int, since: int) -> None:
+    """Read nine times in ten, else send an event."""
+    if run.rng.random() < run.question.get("read_share", 0.9):
+        await read(run, connection, number, since)
+    else:
+        run.record("event").take(since, await connection.send(run.event(number)))
+
+
+async def lists(run: Run, connection: Connection, number: int, since: int) -> None:
+    """Send a list of events."""
+    size = run.question["size"]
+    events = [run.event(number * size + place) for place in range(size)]
+    since = time.perf_counter_ns()
+    run.record("list").take(since, await connection.send(events))
+
+
+async def single(run: Run, connection: Connection, number: int, since: int) -> None:
+    """Send one event."""
+    run.record("event").take(since, await connection.send(run.event(number)))
+
+
+async def change(run: Run, connection: Connection, number: int, _since: int) -> None:
+    """See the first item of a list, and ask until the list has changed."""
+    user, record = run.user(), run.record("change")
+    before = await connection.read(user, run.k)
+    shown = json.loads(before.body)["items"] if before.status == OK else []
+    if not shown:
+        record.fail(f"status {before.status}, no item to take")
+        return
+    first = shown[0]["item_id"]
+    event = {"user_id": user, "item_id": first, "event_id": f"{run.name}-{number}"}
+    since = time.perf_counter_ns()
+    sent = await connection.send(event)
+    if sent.status != OK:
+        record.fail(f"status {sent.status}")
+        return
+    for _ in range(TRIES):
+        after = await connection.read(user, run.k)
+        if all(line["item_id"] != first for line in json.loads(after.body)["items"]):
+            record.take(since, after)
+            return
+    record.fail("the list did not change")
+
+
+async def introduce(run: Run, connection: Connection, number: int, _since: int) -> None:
+    """Put an item with the words of what a user saw last, and ask until it is recommended."""
+    record = run.record("new item")
+    user = run.user()
+    seen = await connection.ask("GET", f"/v1/users/{user}")
+    last = json.loads(seen.body)["history"][0]["item_id"] if seen.status == OK else ""
+    entry = await connection.ask("GET", f"/v1/items/{last}")
+    if entry.status != OK:
+        record.fail(f"status {entry.status} for what {user} saw last")
+        return
+    words = {name: json.loads(entry.body)[name] for name in ("title", "text")}
+    name = f"{run.name}-{number}"
+    since = time.perf_counter_ns()
+    put = await connection.ask("PUT", f"/v1/items/{name}", json.dumps(words).encode())
+    if put.status != OK:
+        record.fail(f"status {put.status}")
+        return
+    for _ in range(TRIES):
+        after = await connection.read(user, run.k)
+        if any(line["item_id"] == name for line in json.loads(after.body)["items"]):
+            record.take(since, after)
+            # Or the next ones with these words would crowd it out.
+            await connection.ask("DELETE", f"/v1/items/{name}")
+            return
+    record.fail("the new item was not recommended")
+
+
+async def checked(run: Run, connection: Connection, _number: int, since: int) -> None:
+    """Read the list of a known user, and hold its items against those of the model it names."""
+    known = run.question["lists"]
+    user = run.rng.choice(run.question["known_users"])
+    answer = await connection.read(user, run.k)
+    record = run.record("read")
+    record.take(since, answer)
+    if answer.status != OK:
+        return
+    told = json.loads(answer.body)
+    if told["model"] not in known:
+        record.fail(f"model {told['model']} is none of those that were promoted")
+    elif [line["item_id"] for line in told["items"]] != known[told["model"]][user]:
+        record.fail("the items are not those of the model that the answer names")
+
+
+KINDS: dict[str, Work] = {
+    "read": read,
+    "fetch": fetch,
+    "walk": walk,
+    "pair": pair,
+    "mix": mix,
+    "lists": lists,
+    "single": single,
+    "change": change,
+    "introduce": introduce,
+    "checked": checked,
+}
+
+
+async def drive(question: Question) -> dict[str, Any]:
+    """Do what the question asks; give each record's percentiles."""
+    run, work = Run(question), KINDS[question["kind"]]
+    loop = asyncio.get_running_loop()
+    connections = []
+    for _ in range(question["connections"]):
+        _, connection = await loop.create_connection(Connection, "127.0.0.1", question["port"])
+        connections.append(connection)
+    rate, count = question.get("rate"), question.get("count")
+    begin = time.perf_counter_ns()
+    end = begin + int(question["seconds"] * 1e9)
+
+    async def worker(connection: Connection) -> None:
+        while True:
+            number = next(run.numbers)
+            now = time.perf_counter_ns()
+            due = begin + int(number / rate * 1e9) if rate else now
+            if due >= end or (count is not None and number >= count):
+                return
+            if due > now:
+                await asyncio.sleep((due - now) / 1e9)
+            try:
+                await work(run, connection, number, due)
+            except (ConnectionError, OSError) as error:
+                run.record("connection").fail(repr(error))
+                return
+
+    await asyncio.gather(*map(worker, connections))
+    seconds = (time.perf_counter_ns() - begin) / 1e9
+    for connection in connections:
+        connection.close()
+    return {
+        "seconds": seconds,
+        "records": {name: summary(record) for name, record in run.records.items()},
+    }
+
+
+def summary(record: Record) -> dict[str, Any]:
+    """Percentiles in milliseconds, from every value."""
+    return {
+        "count": len(record.latencies),
+        "errors": record.errors,
+        "ms": percentiles([value / 1e6 for value in record.latencies]),
+        "server_ms": percentiles(list(record.server)),
+    }
+
+
+def percentiles(values: list[float]) -> dict[str, float]:
+    """Half, 99 and 99.9 in 100 of the values are no larger than these; empty without values."""
+    if not values:
+        return {}
+    values.sort()
+    last = len(values) - 1
+
+    def at(share: float) -> float:
+        return values[min(last, int(share * len(values)))]
+
+    return {
+        "p50": at(0.5),
+        "p99": at(0.99),
+        "p999": at(0.999),
+        "max": values[-1],
+        "mean": sum(values) / len(values),
+    }
+
+
+def main() -> None:
+    """Answer one question."""
+    question = json.load(sys.stdin)
+    gc.disable()  # pauses of the client are no latency of the server
+    # `select` waits to the microsecond, `epoll` only to the millisecond.
+    loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
+    try:
+        answer = loop.run_until_complete(drive(question))
+    finally:
+        loop.close()
+    json.dump(answer, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

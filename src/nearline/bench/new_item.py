@@ -1,0 +1,31 @@
+"""From putting an item, known by its words alone, to a list that holds it."""
+
+from nearline.bench.generate import ask, no_failure
+from nearline.bench.harness import Server
+from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.shop import store
+
+P99_MS = 50.0
+# The new item has the words of what the user saw last; those of the history's others come first.
+K = 100
+
+
+def run(plan: Plan) -> Report:
+    """Measure the client's time from the first byte of the PUT to a list with the new item."""
+    with Server.of(store(plan, "new-item", texts=True)) as server:
+        names = iter(range(plan.repeats + 1))
+
+        def measure() -> list[Figure]:
+            given = {"connections": 1, "name": f"new{next(names)}", "k": K}
+            new = no_failure(ask(plan, server.port, "introduce", **given))["new item"]["ms"]
+            return [
+                figure("PUT to recommended, p50", "ms", new["p50"]),
+                figure("PUT to recommended, p99", "ms", new["p99"], at_most=P99_MS),
+            ]
+
+        figures = repeated(plan, "new items", measure)
+    notes = [
+        f"lists of {K}; the catalogue has {plan.items:,} texts",
+        "a new item is deleted once it was recommended",
+    ]
+    return Report(figures=figures, notes=notes)

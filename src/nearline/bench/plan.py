@@ -1,0 +1,171 @@
+"""What a run is asked to do, and what it found."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from msgspec import Struct
+
+from nearline.progress import Progress, no_progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Sizes of one run.
+
+    Attributes
+    ----------
+    folder : Path
+        Scratch folder: stores are made here, once for each size, and copied for each server.
+    users, items, history : int
+        Size of the shop; `history` is the mean number of events a user.
+    seconds : float
+        Length of one measurement.
+    connections : int
+        Connections of the load generator.
+    rate : float
+        Requests a second, where the scenario has a fixed rate.
+    repeats : int
+        Measurements; figures are their medians.
+    seed : int
+        Of all that is random.
+    progress : callable
+        Told what is going on.
+    """
+
+    folder: Path
+    users: int = 100_000
+    items: int = 100_000
+    history: int = 10
+    seconds: float = 10.0
+    connections: int = 32
+    rate: float = 1_000.0
+    repeats: int = 3
+    seed: int = 0
+    progress: Progress = no_progress
+
+    def sized(self, **sizes: int) -> "Plan":
+        """Return the plan with other sizes."""
+        return replace(self, **sizes)  # type: ignore[arg-type]
+
+    def settings(self) -> dict[str, object]:
+        """Return what the figures depend on, by name."""
+        names = ("users", "items", "history", "seconds", "connections", "rate", "repeats", "seed")
+        return {name: getattr(self, name) for name in names}
+
+
+class Figure(Struct, frozen=True, kw_only=True):
+    """One measured figure, and what it is held against.
+
+    Attributes
+    ----------
+    name, unit : str
+    value, low, high : float
+        Median, smallest and largest of the repeats.
+    target : float or None
+        Bound on two cores at the default sizes; None where there is none.
+    at_most : bool
+        Whether `target` is an upper bound.
+    """
+
+    name: str
+    unit: str
+    value: float
+    low: float
+    high: float
+    target: float | None = None
+    at_most: bool = True
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the median keeps the target; None where there is none."""
+        if self.target is None:
+            return None
+        return self.value <= self.target if self.at_most else self.value >= self.target
+
+
+def figure(
+    name: str,
+    unit: str,
+    value: float,
+    *,
+    at_most: float | None = None,
+    at_least: float | None = None,
+) -> Figure:
+    """Make the figure of one measurement, with an upper or a lower bound."""
+    return Figure(
+        name=name,
+        unit=unit,
+        value=value,
+        low=value,
+        high=value,
+        target=at_least if at_most is None else at_most,
+        at_most=at_least is None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a scenario found.
+
+    Attributes
+    ----------
+    figures : list of Figure
+    notes : list of str
+        What one must know to read the figures: who made the load, what was left out.
+    curves : dict
+        Name to points (x, y), where the scenario has a picture.
+    axes : (str, str)
+        What x and y are.
+    """
+
+    figures: list[Figure]
+    notes: list[str] = field(default_factory=list)
+    curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    axes: tuple[str, str] = ("", "")
+
+    def __getitem__(self, name: str) -> float:
+        return next(one.value for one in self.figures if one.name == name)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values for JSON."""
+        rows = [
+            {
+                "name": one.name,
+                "unit": one.unit,
+                "value": one.value,
+                "low": one.low,
+                "high": one.high,
+                "target": one.target,
+                "bound": None if one.target is None else ("<=" if one.at_most else ">="),
+                "met": one.met,
+            }
+            for one in self.figures
+        ]
+        curves = {name: [list(point) for point in points] for name, points in self.curves.items()}
+        return {"figures": rows, "notes": self.notes, "curves": curves}
+
+
+def repeated(plan: Plan, what: str, measure: Callable[[], Sequence[Figure]]) -> list[Figure]:
+    """Measure as often as the plan says; give medians with the smallest and largest."""
+    rounds = []
+    for number in range(plan.repeats):
+        plan.progress(number, plan.repeats, what)
+        rounds.append(measure())
+    plan.progress(plan.repeats, plan.repeats, what)
+    return [_merged(same) for same in zip(*rounds, strict=True)]
+
+
+def _merged(same: Sequence[Figure]) -> Figure:
+    values = [one.value for one in same]
+    first = same[0]
+    return Figure(
+        name=first.name,
+        unit=first.unit,
+        value=statistics.median(values),
+        low=min(values),
+        high=max(values),
+        target=first.target,
+        at_most=first.at_most,
+    )

@@ -1,0 +1,128 @@
+"""Promotions and rollbacks under load: no request fails, no answer mixes two models."""
+
+import time
+from collections.abc import Iterator
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+from nearline.bench.generate import Load, failures
+from nearline.bench.harness import OK, BenchFailed, Server
+from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.shop import store
+
+SNAPSHOTS = "/v1/snapshots"
+RATE, SWITCHES = 5_000.0, 100
+# Share of the rate that must come through.
+KEPT = 0.95
+# Users whose lists are known under both models.
+KNOWN = 200
+OTHER_MODEL = "popularity"
+
+Lists = dict[str, list[str]]
+
+
+def run(plan: Plan) -> Report:
+    """Switch between two snapshots while lists are read and held against the model they name."""
+    shop = store(plan, "promotion")
+    with Server.of(shop) as server:
+        snapshot_ids(server, 1)  # before the work, not after it
+    _train_another(shop)
+    users = [f"u{n}" for n in range(min(KNOWN, plan.users))]
+    with Server.of(shop) as server:
+        ids = snapshot_ids(server, 2)
+        known: dict[str, Lists] = {}
+        for snapshot_id in ids:
+            _post(server, f"{SNAPSHOTS}/{snapshot_id}:promote")
+            known |= _lists(server, users)
+        if len(known) < len(ids):
+            raise BenchFailed(f"{len(ids)} snapshots were promoted and {len(known)} answered")
+
+        def measure() -> list[Figure]:
+            given = {"rate": RATE, "lists": known, "known_users": users}
+            with Load(plan, server.port, "checked", **given) as load:
+                switches, slowest = _switch(plan, server, load, ids)
+                found = load.answer()
+            read = found["records"]["read"]
+            rate = read["count"] / found["seconds"]
+            return [
+                figure("promotions and rollbacks", "", switches),
+                figure("slowest switch", "ms", slowest * 1e3),
+                figure("reads a second", "1/s", rate, at_least=KEPT * RATE),
+                figure("reads, p99", "ms", read["ms"]["p99"]),
+                figure("failed or mixed", "", sum(failures(found).values()), at_most=0),
+            ]
+
+        figures = repeated(plan, "promotions under load", measure)
+    notes = [
+        f"open loop at {RATE:,.0f} reads a second; the lists of {len(users)} users are checked"
+    ]
+    return Report(figures=figures, notes=notes)
+
+
+def snapshot_ids(server: Server, expected: int) -> list[str]:
+    """Ids of the snapshots in the store, of which so many must be there.
+
+    Raises
+    ------
+    BenchFailed
+        The server has no such route, or the store other snapshots.
+    """
+    status, body = server.ask("GET", SNAPSHOTS)
+    if status != OK:
+        raise BenchFailed(
+            f"GET {SNAPSHOTS} gave {status}: this server cannot promote snapshots while it serves; "
+            "the scenario needs a version that can"
+        )
+    entries = body["snapshots"] if isinstance(body, dict) else body
+    ids = [entry["id"] for entry in entries]
+    if len(ids) != expected:
+        raise BenchFailed(f"the store has snapshots {ids}; {expected} were made")
+    return ids
+
+
+def _train_another(shop: Path) -> None:
+    """Add a snapshot of another model, whose lists differ."""
+    from nearline.config import Config
+    from nearline.engine import Recommender
+
+    with Recommender(shop, config=Config(model=OTHER_MODEL)) as engine:
+        engine.fit()
+
+
+def _lists(server: Server, users: list[str]) -> dict[str, Lists]:
+    """Give the users' lists under the model that serves, by its id."""
+    found: dict[str, Lists] = {}
+    for user in users:
+        body = server.get(f"/v1/users/{user}/recommendations?k=10")
+        found.setdefault(body["model"], {})[user] = [line["item_id"] for line in body["items"]]
+    return found
+
+
+def _switch(plan: Plan, server: Server, load: Load, ids: list[str]) -> tuple[int, float]:
+    """Promote one, the other, and roll back, spread over the load; give number and slowest."""
+    steps = _steps(ids)
+    pause = plan.seconds / (SWITCHES + 1)
+    done, slowest = 0, 0.0
+    while done < SWITCHES:
+        load.wait(pause)
+        if not load.running:
+            break
+        begin = time.perf_counter()
+        _post(server, next(steps))
+        slowest = max(slowest, time.perf_counter() - begin)
+        done += 1
+    return done, slowest
+
+
+def _steps(ids: list[str]) -> Iterator[str]:
+    first, second = (f"{SNAPSHOTS}/{snapshot_id}:promote" for snapshot_id in ids)
+    # A rollback leads from the second to the first, which was promoted before it.
+    return cycle([first, second, f"{SNAPSHOTS}:rollback"])
+
+
+def _post(server: Server, path: str) -> Any:
+    status, body = server.ask("POST", path)
+    if status != OK:
+        raise BenchFailed(f"POST {path} gave {status}: {body}")
+    return body

@@ -1,0 +1,155 @@
+"""The command that measures the speed of the server."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nearline.cli.options import example, json_option, seed_option
+from nearline.cli.output import progress_bars, write_json, write_table
+
+if TYPE_CHECKING:
+    from nearline.bench.plan import Figure, Plan, Report
+
+# As nearline.bench.scenarios.SCENARIOS, which is not imported for the sake of a quick --help.
+NAMES = (
+    *("hot-read", "fresh-read", "mixed", "ingest", "freshness", "new-item"),
+    *("batch", "start", "scale", "promotion", "training-load"),
+)
+QUICK = {"users": 300, "items": 200, "seconds": 1.0, "connections": 4, "rate": 100.0, "repeats": 1}
+
+
+@click.command(
+    epilog=example(
+        "nearline bench hot-read --quick",
+        "nearline bench mixed --seconds 600 --rate 1000 --repeats 1 --picture memory.svg",
+        "nearline bench scale --users 100000 --items 100000 --out scale.json",
+    )
+)
+@click.argument("scenario", type=click.Choice(NAMES), metavar="SCENARIO")
+@click.option("--users", type=click.IntRange(10), default=100_000, show_default=True, help="Users.")
+@click.option(
+    "--items", type=click.IntRange(100), default=100_000, show_default=True, help="Items."
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.5),
+    default=10.0,
+    show_default=True,
+    help="Length of one measurement.",
+)
+@click.option(
+    "--connections",
+    type=click.IntRange(1, 512),
+    default=32,
+    show_default=True,
+    help="Connections of the load generator.",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(1),
+    default=1_000.0,
+    show_default=True,
+    help="Requests a second, where the scenario has a fixed rate.",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Measurements; medians are shown.",
+)
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="A small shop and one second, to see that it works; the figures say little.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the JSON document to a file too.",
+)
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw the curves of mixed or scale to a .png or .svg file.",
+)
+@seed_option
+@json_option
+@click.pass_context
+def bench(
+    context: click.Context,
+    /,
+    scenario: str,
+    out: Path | None,
+    picture: Path | None,
+    *,
+    quick: bool,
+    as_json: bool,
+    **sizes: float,
+) -> None:
+    """Measure the speed of the real server on this machine.
+
+    Each SCENARIO starts `nearline serve` on a temporary store of an invented shop and drives it
+    from another process: hot-read, fresh-read, mixed (reads and events at a fixed rate, memory),
+    ingest, freshness (event to changed list), new-item, batch, start, scale, promotion (of models,
+    under load) and training-load.
+
+    Targets are those of two cores at the default sizes, load generator included.
+    """
+    from nearline.bench.picture import check_picture, draw
+    from nearline.bench.plan import Plan
+    from nearline.bench.scenarios import SCENARIOS
+
+    if picture is not None:
+        check_picture(picture)  # before the work, not after it
+    if quick:
+        given = click.core.ParameterSource.COMMANDLINE
+        sizes |= {
+            name: value
+            for name, value in QUICK.items()
+            if context.get_parameter_source(name) is not given
+        }
+    with tempfile.TemporaryDirectory(prefix="nearline-bench-") as folder, progress_bars() as bars:
+        plan = Plan(folder=Path(folder), progress=bars, **sizes)  # type: ignore[arg-type]
+        report = SCENARIOS[scenario](plan)
+    document = {"scenario": scenario, "settings": plan.settings(), **report.as_dict()}
+    if out is not None:
+        import msgspec
+
+        out.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+    if picture is not None:
+        draw(report, picture, f"nearline bench {scenario}")
+    if as_json:
+        write_json(document)
+        return
+    _show(scenario, plan, report)
+
+
+def _show(scenario: str, plan: "Plan", report: "Report") -> None:
+    sizes = f"{plan.users:,} users, {plan.items:,} items, {plan.history} events a user"
+    how = f"{plan.repeats} x {plan.seconds:g} s"
+    click.echo(f"{scenario}: {sizes}; {how}: median (smallest to largest)\n")
+    rows = [["figure", "value", "", "spread", "target", "met"]]
+    rows += [_row(one) for one in report.figures]
+    write_table(rows, numbers=(1, 3, 4))
+    click.echo()
+    for note in report.notes:
+        click.echo(f"- {note}")
+
+
+def _row(one: "Figure") -> list[str]:
+    spread = "" if one.low == one.high else f"{number(one.low)} to {number(one.high)}"
+    target = "" if one.target is None else f"{'<=' if one.at_most else '>='} {number(one.target)}"
+    met = {None: "", True: "yes", False: "no"}[one.met]
+    return [one.name, number(one.value), one.unit, spread, target, met]
+
+
+def number(value: float) -> str:
+    """Write a number with as many digits as say something."""
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"

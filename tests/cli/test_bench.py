@@ -1,0 +1,46 @@
+import json
+from pathlib import Path
+
+import pytest
+from tests.cli.running import run, run_json
+
+from nearline.bench.scenarios import SCENARIOS
+from nearline.cli.bench import NAMES, number
+
+
+def test_the_scenarios_named_in_the_help_are_those_there_are() -> None:
+    assert tuple(SCENARIOS) == NAMES
+
+
+def test_a_scenario_from_the_command_line(tmp_path: Path) -> None:
+    out, picture = tmp_path / "found.json", tmp_path / "memory.svg"
+    sizes = ("--quick", "--seconds", "0.5", "--users", "50")
+    found = run_json("bench", "mixed", *sizes, "--out", out, "--picture", picture)
+    assert found == json.loads(out.read_text())
+    assert found["scenario"] == "mixed"
+    # What is given beside --quick stays.
+    assert (found["settings"]["seconds"], found["settings"]["users"]) == (0.5, 50)
+    assert (found["settings"]["items"], found["settings"]["repeats"]) == (200, 1)
+    failed = next(one for one in found["figures"] if one["name"] == "failed")
+    assert (failed["value"], failed["target"], failed["met"]) == (0, 0, True)
+    assert picture.read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["faster"], ["mixed", "--seconds", "0"], ["mixed", "--repeats", "0"], []]
+)
+def test_wrong_use(arguments: list[str]) -> None:
+    assert run("bench", *arguments).exit_code == 2
+
+
+def test_a_picture_is_refused_before_the_work(tmp_path: Path) -> None:
+    result = run("bench", "mixed", "--picture", tmp_path / "memory.gif")
+    assert result.exit_code == 1
+    assert ".svg" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "0"), (12345.6, "12,346"), (0.12345, "0.123"), (25_000.0, "25,000")]
+)
+def test_numbers_have_as_many_digits_as_say_something(value: float, text: str) -> None:
+    assert number(value) == text
