@@ -7,8 +7,12 @@ from threading import Lock
 from typing import NamedTuple, cast
 
 import apsw
+import numpy as np
+from numpy.typing import NDArray
 
 from nearline.errors import Closed, Damaged, InvalidInput, StorageFailed
+from nearline.log.block_codec import CodedBlock
+from nearline.log.codec import KEY_BYTES
 from nearline.log.lock import check_folder
 
 VERSION = 1
@@ -40,6 +44,25 @@ INSERT INTO meta VALUES ('erasures', 0);
 _ADD = "INSERT INTO log (offset, payload) VALUES (?, ?)"
 _ADD_USER = "INSERT INTO users (user_key, offset) VALUES (?, ?)"
 _ADD_EVENT_ID = "INSERT INTO event_ids (event_key) VALUES (?)"
+# A block goes in by one statement a table, which reads arrays and never calls back into Python, so
+# that other threads run meanwhile. A carray holds one number a row, so two share one as halves.
+_ADD_BLOCK = (
+    "INSERT INTO log (offset, payload) "
+    "SELECT ?1 + rowid - 1, substr(?2, (value >> 32) + 1, value & 0xffffffff) FROM carray(?3)"
+)
+_ADD_BLOCK_USERS = (
+    "WITH keys (place, key) AS MATERIALIZED (SELECT rowid - 1, value FROM carray(?1)) "
+    "INSERT INTO users (user_key, offset) "
+    "SELECT key, ?2 + (rows.value & 0xffffffff) "
+    "FROM carray(?3) rows CROSS JOIN keys ON place = rows.value >> 32"
+)
+_ADD_BLOCK_EVENT_IDS = (
+    "INSERT INTO event_ids (event_key) SELECT substr(?1, value + 1, ?2) FROM carray(?3)"
+)
+_KNOWN_IN_BLOCK = (
+    "SELECT value FROM carray(?3) "
+    "WHERE EXISTS (SELECT 1 FROM event_ids WHERE event_key = substr(?1, value + 1, ?2))"
+)
 _KNOWN = "SELECT event_key FROM event_ids WHERE event_key = ?"
 _BLOCK = "SELECT offset, payload FROM log WHERE offset >= ? AND offset < ? ORDER BY offset LIMIT ?"
 _OF_USER = (
@@ -105,6 +128,30 @@ class Tables:
             self._db.executemany(_ADD_USER, users)
             self._db.executemany(_ADD_EVENT_ID, event_keys)
         self.end = rows[-1].offset + 1
+
+    def known_in(self, block: CodedBlock) -> NDArray[np.int64]:
+        """Positions in `block` of the events whose keys are stored, in no order."""
+        starts, packed = _by_key(block)
+        if not len(starts):
+            return starts
+        with self._explained(), self._guard:
+            found = self._db.execute(_KNOWN_IN_BLOCK, (packed, KEY_BYTES, apsw.carray(starts)))
+            return np.array(found.fetchall(), dtype=np.int64).ravel() // KEY_BYTES
+
+    def insert_block(self, block: CodedBlock) -> None:
+        """Store a block (at least one event, all of them new) at the end durably, or nothing."""
+        size = len(block.spans)
+        rows = np.sort(block.users << 32 | np.arange(size))
+        starts, packed = _by_key(block)
+        with self._explained(), self._guard, self._db:
+            spans = apsw.carray(block.spans)
+            self._db.execute(_ADD_BLOCK, (self.end, block.payloads, spans))
+            self._db.execute(
+                _ADD_BLOCK_USERS, (apsw.carray(block.user_keys), self.end, apsw.carray(rows))
+            )
+            if len(starts):
+                self._db.execute(_ADD_BLOCK_EVENT_IDS, (packed, KEY_BYTES, apsw.carray(starts)))
+        self.end += size
 
     def under(self, user_key: int) -> list[Pair]:
         """(offset, payload) of every row with this key, in order."""
@@ -214,6 +261,16 @@ class Tables:
                 f"{self._path or 'the log in memory'}: {error} ({type(error).__name__}); "
                 "nothing of this call was stored: free space or repair the disk, then try again"
             ) from error
+
+
+def _by_key(block: CodedBlock) -> tuple[NDArray[np.int64], bytes]:
+    """Where each key starts in the bytes of all keys, in rising order of the first halves.
+
+    Neighbours in the table are then written one after the other, a page at a time.
+    """
+    rows = np.flatnonzero(block.keyed)
+    first_halves = block.event_keys[rows].view(">u8")[:, 0].astype(np.uint64)
+    return rows[np.argsort(first_halves)] * KEY_BYTES, block.event_keys.tobytes()
 
 
 def _connect(path: Path | None, *, read_only: bool = False) -> apsw.Connection:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nearline.schema import Event, Item, ItemDeleted, Record
+from nearline.schema import Event, Item, ItemDeleted, Record, StoredBlock
+from nearline.state.blocks import Columns, block_columns
 from nearline.state.catalogue import Catalogue, CatalogueCopy
 from nearline.state.config import StateConfig
 from nearline.state.counters import Counters, CountersCopy
@@ -173,7 +173,8 @@ class State:
 
     def _check_offsets(self, batch: Sequence[tuple[int, Record]]) -> None:
         least = self.offset
-        for offset, _ in batch:
+        # The offsets of a block rise by themselves.
+        for offset, _ in batch[:1] if isinstance(batch, StoredBlock) else batch:
             if offset < least:
                 raise ValueError(
                     f"offset {offset} comes where at least {least} is due; offsets must rise: "
@@ -183,6 +184,26 @@ class State:
 
     def _fold(self, batch: Sequence[tuple[int, Record]]) -> list[tuple[int, Item | None]]:
         """Fold a batch; what `on_item` must hear, in order."""
+        known = self.items.slots
+        changed: list[tuple[int, Item | None]]
+        if isinstance(batch, StoredBlock):
+            columns = block_columns(batch, self.users, self.items, self.config.weight)
+            changed = [(index, None) for index in range(known, self.items.slots)]
+        else:
+            columns, changed = self._record_columns(batch)
+        users, items, weights, times = columns
+        known = self.items.slots
+        self._histories.append(users, items, weights, times, self.users.slots)
+        self.counters.grow(known)
+        self.counters.add(items, weights, times)
+        self.catalogue.grow(known)
+        self.offset = batch[-1][0] + 1
+        return changed
+
+    def _record_columns(
+        self, batch: Sequence[tuple[int, Record]]
+    ) -> tuple[Columns, list[tuple[int, Item | None]]]:
+        """Fold the catalogue changes of a batch, and index its events; what `on_item` must hear."""
         rows: list[tuple[int, int, float, float]] = []
         changed: list[tuple[int, Item | None]] = []
         known = self.items.slots
@@ -204,21 +225,13 @@ class State:
                 else:
                     self.catalogue.delete(index)
                 changed.append((index, item))
-        users, items, weights, times = _columns(rows)
-        self._histories.append(users, items, weights, times, self.users.slots)
-        self.counters.grow(known)
-        self.counters.add(items, weights, times)
-        self.catalogue.grow(known)
-        self.offset = batch[-1][0] + 1
-        return changed
+        return _columns(rows), changed
 
 
-def _columns(
-    rows: list[tuple[int, int, float, float]],
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], NDArray[np.float64]]:
+def _columns(rows: list[tuple[int, int, float, float]]) -> Columns:
     """Turn (user, item, weight, time) rows into four arrays."""
     users, items, weights, times = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return (
+    return Columns(
         np.array(users, dtype=np.int64),
         np.array(items, dtype=np.int32),
         np.array(weights, dtype=np.float32),
