@@ -5,6 +5,7 @@ state reflects them: the log's writer calls `State.apply` between its commit and
 (see `follow`), so whoever waits for the future reads its own writes.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import islice
@@ -85,10 +86,16 @@ def import_interactions(
     twice.
     """
     table, report = clean(read_interactions(source, columns), now=now, config=cleaning)
+    # One block is made ready while another is written.
+    waiting: deque[tuple[int, Future[Appended]]] = deque()
     done = 0
-    for block in to_events(table):
-        log.append(block).result()
-        done += len(block)
+    for block in to_events(table, distinct="event_id" not in table.column_names):
+        waiting.append((len(block), log.append(block)))
+        if len(waiting) > 1:
+            done += _settle(waiting)
+            progress(done, table.num_rows, "events")
+    while waiting:
+        done += _settle(waiting)
         progress(done, table.num_rows, "events")
     return report
 
@@ -115,6 +122,13 @@ def follow(log: Log, state: State, on_erased: Callable[[], None] = lambda: None)
     for block in _blocks(log.read(state.offset), REPLAY_BLOCK):
         state.apply(block)
     log.listen(state.apply, forget)
+
+
+def _settle(waiting: "deque[tuple[int, Future[Appended]]]") -> int:
+    """Wait for the first of some appends; the number of its records."""
+    size, future = waiting.popleft()
+    future.result()
+    return size
 
 
 def _checked(values: Sequence[T], check: Callable[..., T], now: float) -> list[T]:

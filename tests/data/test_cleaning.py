@@ -96,6 +96,25 @@ def test_duplicates_keep_the_first() -> None:
     ]
 
 
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from("ab"), st.sampled_from([None, 0.0, -0.0, 1.0]), st.sampled_from([1, 2])
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_duplicates_are_equal_rows(rows: list[tuple[str, float | None, int]]) -> None:
+    """Zeros of both signs stay apart, as their keys do."""
+    table = table_of(*({"user_id": u, "value": v, "timestamp": PAST + t} for u, v, t in rows))
+    kept, _ = clean(table, now=NOW)
+    expected = list(dict.fromkeys((u, str(v), PAST + t) for u, v, t in rows))
+    found = [(row["user_id"], str(row["value"]), row["timestamp"]) for row in kept.to_pylist()]
+    assert found == expected
+
+
 def test_other_event_ids_make_other_events() -> None:
     table = table_of({}, {}, {}).append_column("event_id", pa.array(["a", "b", "a"]))
     kept, _ = clean(table, now=NOW)

@@ -1,5 +1,6 @@
 """Keys that make a second import harmless."""
 
+from hashlib import blake2b
 from typing import Any
 
 import pyarrow as pa
@@ -57,7 +58,7 @@ def test_keys_are_distinct_and_chunks_are_the_whole(users: list[str], size: int)
 
 def test_events_carry_all_fields() -> None:
     table = table_of(["a"], event=["buy"], value=[2.5], session_id=["s"], event_id=["e"])
-    assert list(to_events(table)) == [
+    assert [list(block) for block in to_events(table)] == [
         [
             Event(
                 user_id="a",
@@ -70,6 +71,43 @@ def test_events_carry_all_fields() -> None:
             )
         ]
     ]
+
+
+# Rows, and the keys that stores made before blocks existed hold for them.
+OLD_KEYS = [
+    (("a", "i", 5.0, "view", None), "91fa5cabdd49896e242f35dc7b6d9e74"),
+    (("jürgen", "x" * 200, 1.7e9 + 0.25, "purchase", 4.0), "211a43d3d6a0163a69b2b29a23172016"),
+    (("b", "7", 0.0, "rating", -0.0), "2fd42c212d51dc033f41b29e3562f82e"),
+    (("b", "7", 1e-7, "rating", 1e15), "00f9028e3f36911b9c902c07a54c3d91"),
+]
+
+
+def test_keys_are_those_of_older_stores() -> None:
+    """A file that was imported before is not imported again."""
+    names = ("user_id", "item_id", "timestamp", "event", "value")
+    rows = [dict(zip(names, row, strict=True)) for row, _ in OLD_KEYS]
+    table = read_interactions(pa.Table.from_pylist(rows))
+    assert event_ids(table).to_pylist() == [key for _, key in OLD_KEYS]
+
+
+@given(numbers=st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False), max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_keys_cover_numbers_as_python_writes_them(numbers: list[float | None]) -> None:
+    table = table_of(["a"] * len(numbers), value=pa.array(numbers, pa.float64()))
+    digests = [
+        blake2b(
+            "\0".join(("a", "i", "5.0", "view", str(number))).encode(), digest_size=16
+        ).hexdigest()
+        for number in numbers
+    ]
+    assert [key[:32] for key in event_ids(table).to_pylist()] == digests
+
+
+def test_rows_that_are_distinct_need_no_count() -> None:
+    table = table_of(["a", "b", "c"])
+    blocks = to_events(table, size=2, distinct=True)
+    ids = [event.event_id for block in blocks for event in block]
+    assert ids == event_ids(table).to_pylist()
 
 
 def test_a_log_stores_the_same_table_once() -> None:

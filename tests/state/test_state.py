@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.state.naive_state import CONFIG, Log, assert_same, folded, logs, naive_view, view_of
 
-from nearline.schema import Erased, Event, Item, ItemDeleted
+from nearline.schema import Erased, Event, Item, ItemDeleted, StoredBlock
 from nearline.state import Added, HistoryRows, State, StateConfig
 from nearline.state.state import RECORDS_PER_HOLD
+from nearline.testing.log_case import block
 
 
 def event(user: str, item: str, time: float, kind: str = "view") -> Event:
@@ -196,3 +197,38 @@ def test_reads_beside_a_writer_see_whole_histories() -> None:
     done.set()
     reader.join()
     assert not wrong
+
+
+@given(log=logs(), cuts=st.lists(st.integers(0, 40), max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_blocks_are_folded_as_their_events(log: Log, cuts: list[int]) -> None:
+    """Bit for bit, the order in which ids get their indices and what the model hears included."""
+    events = [record for _, record in log if isinstance(record, Event)]
+    catalogue = [record for _, record in log if not isinstance(record, Event)]
+    one_by_one, by_blocks = State(CONFIG), State(CONFIG)
+    listeners = Listener(one_by_one), Listener(by_blocks)
+    for listener in listeners:
+        listener.state.followers = (listener,)
+        listener.state.apply(list(enumerate(catalogue)))
+    start = len(catalogue)
+    one_by_one.apply(list(enumerate(events, start)))
+    edges = [0, *sorted(min(cut, len(events)) for cut in cuts), len(events)]
+    for first, last in pairwise(edges):
+        by_blocks.apply(StoredBlock(start + first, block(*events[first:last])))
+    assert view_of(by_blocks) == view_of(one_by_one)
+    assert by_blocks.items.table() == one_by_one.items.table()
+    assert by_blocks.users.table() == one_by_one.users.table()
+    for mine, other in zip(by_blocks.copy().counters, one_by_one.copy().counters, strict=True):
+        assert mine.tobytes() == other.tobytes()
+    heard = [[(index, item) for index, item, _ in listener.items] for listener in listeners]
+    assert heard[0] == heard[1]
+
+
+def test_a_block_longer_than_one_hold_of_the_lock() -> None:
+    n = 2 * RECORDS_PER_HOLD + 1
+    events = [event(f"u{at % 7}", f"i{at % 1_500}", float(at)) for at in range(n)]
+    by_block = State()
+    by_block.apply(StoredBlock(3, block(*events)))
+    assert_same(view_of(by_block), view_of(folded(list(enumerate(events, 3)), StateConfig())))
+    with pytest.raises(ValueError, match="offsets must rise"):
+        by_block.apply(StoredBlock(n, block(events[0])))

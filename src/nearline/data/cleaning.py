@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from nearline.data.report import CleaningReport, Sieve
 from nearline.errors import InvalidInput
@@ -16,6 +17,8 @@ FIRST_MILLISECONDS = 1e11
 # Smaller times are positions or row numbers, and a day of them means nothing.
 FIRST_CLOCK_TIME = 1e8
 MAX_VALUE = 1e15
+# Odd, with bits all over: a product with it spreads each bit upwards.
+_MIXER = np.uint64(0x9E3779B97F4A7C15)
 _COLUMNS = ("user_id", "item_id", "timestamp", "event", "value")
 
 
@@ -60,7 +63,7 @@ def clean(
     -----
     Rows are duplicates when user, item, time, kind, value and `event_id` (where there is one) are
     equal; the first stays. Without times in the source every row has its own, so nothing is
-    taken for a duplicate. A million rows take about a second.
+    taken for a duplicate. A million rows take about half a second.
     """
     missing = [name for name in _COLUMNS if name not in table.column_names]
     if missing:
@@ -120,20 +123,48 @@ def _duplicates(table: pa.Table) -> Any:
     keys = list(_COLUMNS)
     if "event_id" in table.column_names:
         keys.append("event_id")
-    numbered = table.select(keys).append_column("row", pa.array(np.arange(table.num_rows)))
-    first = numbered.group_by(keys).aggregate([("row", "min")])["row_min"].to_numpy()
-    duplicate = np.ones(table.num_rows, dtype=np.bool_)
-    duplicate[first] = False
+    duplicate = np.zeros(table.num_rows, dtype=np.bool_)
+    # Rows whose hash no other row has are compared no further.
+    hashes = _row_hashes(table.select(keys))
+    ordered = np.sort(hashes)
+    shared = ordered[1:][ordered[1:] == ordered[:-1]]
+    suspects = np.flatnonzero(np.isin(hashes, shared)) if len(shared) else shared
+    if len(suspects):
+        numbered = table.select(keys).take(suspects).append_column("row", pa.array(suspects))
+        first = numbered.group_by(keys).aggregate([("row", "min")])["row_min"].to_numpy()
+        duplicate[suspects] = True
+        duplicate[first] = False
     return duplicate
 
 
+def _row_hashes(table: pa.Table) -> NDArray[np.uint64]:
+    """64 bits a row, the same for equal rows."""
+    hashes = np.zeros(table.num_rows, dtype=np.uint64)
+    for column in table.columns:
+        if pa.types.is_floating(column.type):
+            bits = pc.fill_null(column, 0.0).to_numpy().view(np.uint64)
+        else:
+            codes = column.combine_chunks().dictionary_encode().indices
+            bits = pc.fill_null(codes, -1).to_numpy().astype(np.int64).view(np.uint64)
+        hashes = (hashes ^ bits) * _MIXER  # wraps
+        hashes ^= hashes >> np.uint64(29)
+    return hashes
+
+
 def _bots(table: pa.Table, limit: int) -> Any:
+    users = table["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    busy = (np.bincount(users) > limit)[users] if len(users) else np.zeros(0, dtype=np.bool_)
+    if not busy.any():
+        return busy
+    return pc.is_in(table["user_id"], value_set=_bots_among(table.filter(pa.array(busy)), limit))
+
+
+def _bots_among(table: pa.Table, limit: int) -> Any:
     day = pc.cast(pc.floor(pc.divide(table["timestamp"], DAY)), pa.int64())
     timed = pc.greater_equal(table["timestamp"], FIRST_CLOCK_TIME)
     days = pa.table({"user_id": table["user_id"], "day": day}).filter(timed)
     counts = days.group_by(["user_id", "day"]).aggregate([([], "count_all")])
-    bots = counts.filter(pc.greater(counts["count_all"], limit))["user_id"]
-    return pc.is_in(table["user_id"], value_set=pc.unique(bots))
+    return pc.unique(counts.filter(pc.greater(counts["count_all"], limit))["user_id"])
 
 
 def _impute(table: pa.Table, rule: str) -> tuple[pa.Table, int]:

@@ -8,9 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nearline.schema import Event
+from nearline.schema import EventBlock
 
 _KEY_BYTES = 16
+_FIELDS = ("user_id", "item_id", "timestamp", "event", "value")
+# Events a block: one commit, a fifth of a second of writing.
+BLOCK = 100_000
+# From here on Python writes a float with an exponent.
+_LAST_PLAIN = 1e16
 
 
 def event_ids(table: pa.Table) -> pa.Array:
@@ -20,42 +25,75 @@ def event_ids(table: pa.Table) -> pa.Array:
     behind it, the third "-2". So the same file gives the same keys each time it is read, and a
     log that drops known keys stores it once.
     """
-    columns = (table[name].to_pylist() for name in _FIELDS)
-    digests = np.empty(table.num_rows, dtype=f"S{2 * _KEY_BYTES}")
-    for row, fields in enumerate(zip(*columns, strict=True)):
-        # Ids hold no NUL, so the fields cannot run into each other.
-        text = "\0".join(map(str, fields))
-        digests[row] = blake2b(text.encode(), digest_size=_KEY_BYTES).hexdigest().encode()
-    keys = pa.array(digests).cast(pa.string())
-    keys = _number_equal(keys, digests)
+    keys = _number_equal(_digests(table))
     if "event_id" in table.column_names:
         return pc.coalesce(table["event_id"].combine_chunks(), keys)
     return keys
 
 
-def to_events(table: pa.Table, *, size: int = 10_000) -> Iterator[list[Event]]:
-    """Yield the rows of a cleaned table as events, in order, in lists of at most `size`."""
-    keyed = pa.table({name: table[name] for name in _FIELDS} | {"event_id": event_ids(table)})
-    if "session_id" in table.column_names:
-        keyed = keyed.append_column("session_id", table["session_id"])
-    for start in range(0, keyed.num_rows, size):
-        yield [Event(**row) for row in keyed.slice(start, size).to_pylist()]
+def to_events(
+    table: pa.Table, *, size: int = BLOCK, distinct: bool = False
+) -> Iterator[EventBlock]:
+    """Yield the rows of a cleaned table as events, in order, in blocks of at most `size`.
+
+    Parameters
+    ----------
+    distinct : bool
+        No two rows are equal, as `clean` leaves a table without `event_id`: then keys are made
+        block by block, while the caller stores the blocks before.
+    """
+    table = table.combine_chunks()
+    keys = None if distinct else event_ids(table)
+    for start in range(0, table.num_rows, size):
+        rows = table.slice(start, size)
+        columns = {name: rows[name].combine_chunks() for name in _FIELDS}
+        if "session_id" in table.column_names:
+            columns["session_id"] = rows["session_id"].combine_chunks()
+        columns["event_id"] = _digests(rows) if keys is None else keys.slice(start, size)
+        yield EventBlock(pa.record_batch(columns))
 
 
-_FIELDS = ("user_id", "item_id", "timestamp", "event", "value")
+def _digests(table: pa.Table) -> Any:
+    """32 hexadecimal digits a row."""
+    columns = [
+        _number_texts(column) if pa.types.is_floating(column.type) else column
+        for column in (table[name].combine_chunks() for name in _FIELDS)
+    ]
+    # Ids hold no NUL, so the fields cannot run into each other.
+    texts = pc.binary_join_element_wise(*columns, "\0").cast(pa.binary())
+    return pa.array(
+        [blake2b(text, digest_size=_KEY_BYTES).hexdigest() for text in texts.to_pylist()],
+        pa.string(),
+    )
 
 
-def _number_equal(keys: Any, digests: Any) -> Any:
+def _number_texts(column: Any) -> Any:
+    """Each number as Python writes it; ``None`` where it is null."""
+    if column.null_count == len(column):
+        return pa.repeat("None", len(column))
+    numbers = pc.fill_null(column, 0.0).to_numpy()
+    with np.errstate(invalid="ignore"):
+        whole = (np.abs(numbers) < _LAST_PLAIN) & (np.floor(numbers) == numbers)
+    whole &= ~(np.signbit(numbers) & (numbers == 0))
+    plain = pa.array(np.where(whole, numbers, 0).astype(np.int64)).cast(pa.string())
+    texts = pc.binary_join_element_wise(plain, "0", ".")
+    if not whole.all():
+        odd = pa.array(list(map(str, numbers[~whole].tolist())), pa.string())
+        texts = pc.replace_with_mask(texts, pa.array(~whole), odd)
+    return pc.if_else(column.is_valid(), texts, "None")
+
+
+def _number_equal(keys: Any) -> Any:
     """Append the occurrence number to each key that occurred before."""
-    _, which, counts = np.unique(digests, return_inverse=True, return_counts=True)
-    repeated = np.flatnonzero(counts[which] > 1)
+    codes = keys.dictionary_encode().indices.to_numpy()
+    repeated = np.flatnonzero(np.bincount(codes)[codes] > 1)
     if len(repeated) == 0:
         return keys
     texts = keys.to_pylist()
     seen: dict[int, int] = {}
     for row in repeated.tolist():
-        times = seen.get(which[row], 0)
-        seen[which[row]] = times + 1
+        times = seen.get(codes[row], 0)
+        seen[codes[row]] = times + 1
         if times:
             texts[row] = f"{texts[row]}-{times}"
     return pa.array(texts, pa.string())

@@ -9,6 +9,7 @@ from nearline.errors import Damaged, InvalidInput
 from nearline.log.base import Appendable
 from nearline.schema import Erased, Event, Item, ItemDeleted, Record
 
+KEY_BYTES = 16
 _KINDS = (Event, Item, ItemDeleted)
 _ERASED = Erased()
 # Neither keeps anything between calls, so all threads share them.
@@ -58,8 +59,8 @@ def encode(record: Appendable, position: int = 0) -> Coded:
     if not isinstance(record, Event):
         return Coded(payload)
     event_id = record.event_id
-    event_key = None if event_id is None else blake2b(event_id.encode(), digest_size=16).digest()
-    return Coded(payload, user_key(record.user_id), event_key)
+    key = None if event_id is None else blake2b(event_id.encode(), digest_size=KEY_BYTES).digest()
+    return Coded(payload, user_key(record.user_id), key)
 
 
 def decode(offset: int, payload: bytes) -> Record:

@@ -7,8 +7,12 @@ from threading import Lock
 from typing import NamedTuple, cast
 
 import apsw
+import numpy as np
+from numpy.typing import NDArray
 
 from nearline.errors import Closed, Damaged, InvalidInput, StorageFailed
+from nearline.log.block_codec import CodedBlock
+from nearline.log.codec import KEY_BYTES
 from nearline.log.lock import check_folder
 
 VERSION = 1
@@ -37,10 +41,29 @@ CREATE TABLE event_ids (event_key BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO meta VALUES ('erasures', 0);
 """
-_ADD = "INSERT INTO log (offset, payload) VALUES (?, ?)"
-_ADD_USER = "INSERT INTO users (user_key, offset) VALUES (?, ?)"
-_ADD_EVENT_ID = "INSERT INTO event_ids (event_key) VALUES (?)"
-_KNOWN = "SELECT event_key FROM event_ids WHERE event_key = ?"
+# Many rows go in by one statement a table, which reads arrays and never calls back into Python:
+# row by row the writer would queue for the interpreter with every one. A carray holds one value a
+# row, so that two numbers share one, as halves.
+_ADD = "INSERT INTO log (offset, payload) SELECT ?1 + rowid - 1, value FROM carray(?2)"
+_ADD_SPANS = (
+    "INSERT INTO log (offset, payload) "
+    "SELECT ?1 + rowid - 1, substr(?2, (value >> 32) + 1, value & 0xffffffff) FROM carray(?3)"
+)
+_ADD_USERS = (
+    "WITH keys (place, key) AS MATERIALIZED (SELECT rowid - 1, value FROM carray(?1)) "
+    "INSERT INTO users (user_key, offset) "
+    "SELECT key, ?2 + (rows.value & 0xffffffff) "
+    "FROM carray(?3) rows CROSS JOIN keys ON place = rows.value >> 32"
+)
+_ADD_EVENT_IDS = "INSERT INTO event_ids (event_key) SELECT value FROM carray(?1)"
+_ADD_PACKED_IDS = (
+    "INSERT INTO event_ids (event_key) SELECT substr(?1, value + 1, ?2) FROM carray(?3)"
+)
+_KNOWN = "SELECT value FROM carray(?1) WHERE value IN (SELECT event_key FROM event_ids)"
+_KNOWN_PACKED = (
+    "SELECT value FROM carray(?3) "
+    "WHERE substr(?1, value + 1, ?2) IN (SELECT event_key FROM event_ids)"
+)
 _BLOCK = "SELECT offset, payload FROM log WHERE offset >= ? AND offset < ? ORDER BY offset LIMIT ?"
 _OF_USER = (
     "SELECT offset, payload FROM users JOIN log USING (offset) WHERE user_key = ? ORDER BY offset"
@@ -93,18 +116,47 @@ class Tables:
     def known(self, event_keys: Sequence[bytes]) -> set[bytes]:
         """Those of `event_keys` that are stored."""
         with self._explained(), self._guard:
-            found = self._db.cursor().executemany(_KNOWN, [(key,) for key in event_keys])
+            found = self._db.execute(_KNOWN, (apsw.carray(tuple(event_keys)),))
             return {cast("bytes", key) for (key,) in found}
 
     def insert(self, rows: Sequence[Row]) -> None:
-        """Store all `rows` (at least one, rising offsets) durably, or none."""
-        users = [(row.user_key, row.offset) for row in rows if row.user_key is not None]
-        event_keys = [(row.event_key,) for row in rows if row.event_key is not None]
-        with self._explained(), self._guard, self._db:
-            self._db.executemany(_ADD, [(row.offset, row.payload) for row in rows])
-            self._db.executemany(_ADD_USER, users)
-            self._db.executemany(_ADD_EVENT_ID, event_keys)
-        self.end = rows[-1].offset + 1
+        """Store all `rows` (at least one, offsets without gaps from `end` on) durably, or none."""
+        places = np.array([at for at, row in enumerate(rows) if row.user_key is not None], np.int64)
+        user_keys = np.array([rows[at].user_key for at in places.tolist()], np.int64)
+        event_keys = tuple(row.event_key for row in rows if row.event_key is not None)
+        with self._transaction():
+            payloads = apsw.carray(tuple(row.payload for row in rows))
+            self._db.execute(_ADD, (self.end, payloads))
+            if len(places):
+                numbered = np.arange(len(places)) << 32 | places
+                values = (apsw.carray(user_keys), self.end, apsw.carray(numbered))
+                self._db.execute(_ADD_USERS, values)
+            if event_keys:
+                self._db.execute(_ADD_EVENT_IDS, (apsw.carray(event_keys),))
+        self.end += len(rows)
+
+    def known_in(self, block: CodedBlock) -> NDArray[np.int64]:
+        """Positions in `block` of the events whose keys are stored, in no order."""
+        starts, packed = _by_key(block)
+        if not len(starts):
+            return starts
+        with self._explained(), self._guard:
+            found = self._db.execute(_KNOWN_PACKED, (packed, KEY_BYTES, apsw.carray(starts)))
+            return np.array(found.fetchall(), dtype=np.int64).ravel() // KEY_BYTES
+
+    def insert_block(self, block: CodedBlock) -> None:
+        """Store a block (at least one event, all of them new) at the end durably, or nothing."""
+        size = len(block.spans)
+        rows = np.sort(block.users << 32 | np.arange(size))
+        starts, packed = _by_key(block)
+        with self._transaction():
+            spans = apsw.carray(block.spans)
+            self._db.execute(_ADD_SPANS, (self.end, block.payloads, spans))
+            values = (apsw.carray(block.user_keys), self.end, apsw.carray(rows))
+            self._db.execute(_ADD_USERS, values)
+            if len(starts):
+                self._db.execute(_ADD_PACKED_IDS, (packed, KEY_BYTES, apsw.carray(starts)))
+        self.end += size
 
     def under(self, user_key: int) -> list[Pair]:
         """(offset, payload) of every row with this key, in order."""
@@ -115,7 +167,7 @@ class Tables:
         """Overwrite the payloads of `rows` with zeros, forget their keys, count one erasure."""
         users = [(row.user_key, row.offset) for row in rows]
         event_keys = [(row.event_key,) for row in rows if row.event_key is not None]
-        with self._explained(), self._guard, self._db:
+        with self._transaction():
             self._db.executemany(_BURY, [(row.offset,) for row in rows])
             self._db.executemany(_BURY_USER, users)
             self._db.executemany(_BURY_EVENT_ID, event_keys)
@@ -201,6 +253,22 @@ class Tables:
         return f"{self._path or 'the log in memory'}: {what}; restore the file from a copy"
 
     @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Commit what is done inside, durably, or undo it.
+
+        By statements: apsw's own transactions hold the interpreter until the disk has it.
+        """
+        with self._explained(), self._guard:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn what SQLite raises into this package's errors."""
         try:
@@ -214,6 +282,16 @@ class Tables:
                 f"{self._path or 'the log in memory'}: {error} ({type(error).__name__}); "
                 "nothing of this call was stored: free space or repair the disk, then try again"
             ) from error
+
+
+def _by_key(block: CodedBlock) -> tuple[NDArray[np.int64], bytes]:
+    """Where each key starts in the bytes of all keys, in rising order of the first halves.
+
+    Neighbours in the table are then written one after the other, a page at a time.
+    """
+    rows = np.flatnonzero(block.keyed)
+    first_halves = block.event_keys[rows].view(">u8")[:, 0].astype(np.uint64)
+    return rows[np.argsort(first_halves)] * KEY_BYTES, block.event_keys.tobytes()
 
 
 def _connect(path: Path | None, *, read_only: bool = False) -> apsw.Connection:

@@ -5,12 +5,16 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Thread
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nearline.errors import Closed, StorageFailed
 from nearline.log.base import Appendable, Appended, OnCommit, OnErase
-from nearline.log.codec import Coded, decode, encode, user_key
+from nearline.log.block_codec import CodedBlock
+from nearline.log.codec import KEY_BYTES, Coded, decode, encode, user_key
 from nearline.log.queue import JobQueue
 from nearline.log.tables import Row, Tables
-from nearline.schema import Event
+from nearline.schema import Event, EventBlock, Record, StoredBlock
 
 GROUP_RECORDS = 10_000
 QUEUED_RECORDS = 100_000
@@ -32,6 +36,21 @@ class AppendJob:
 
 
 @dataclass(frozen=True)
+class BlockJob:
+    """A block of events to store as one unit, with its encoded form beside it."""
+
+    block: EventBlock
+    coded: CodedBlock
+    future: "Future[Appended]" = field(default_factory=Future)
+    joins: bool = False
+
+    @property
+    def size(self) -> int:
+        """Number of events, 1 at least."""
+        return len(self.block) or 1
+
+
+@dataclass(frozen=True)
 class EraseJob:
     """A user to forget."""
 
@@ -41,14 +60,15 @@ class EraseJob:
     joins: bool = False
 
 
+Job = AppendJob | BlockJob | EraseJob
+
+
 class Writer:
     """Owns the writing side of `tables` from construction until `stop`."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._queue = JobQueue[AppendJob | EraseJob](
-            capacity=QUEUED_RECORDS, group_size=GROUP_RECORDS
-        )
+        self._queue = JobQueue[Job](capacity=QUEUED_RECORDS, group_size=GROUP_RECORDS)
         self._on_commit: OnCommit | None = None
         self._on_erase: OnErase | None = None
         self._failure: BaseException | None = None
@@ -60,7 +80,7 @@ class Writer:
         self._on_commit = on_commit
         self._on_erase = on_erase
 
-    def submit(self, job: AppendJob | EraseJob) -> None:
+    def submit(self, job: Job) -> None:
         """Queue `job`; wait while the queue is full; raise `Closed` if nothing is written now."""
         if self._failure is not None:
             raise self._refusal() from self._failure
@@ -77,6 +97,8 @@ class Writer:
                 _fail(group, self._refusal())
             elif isinstance(group[0], EraseJob):
                 self._erase(group[0])
+            elif isinstance(group[0], BlockJob):
+                self._append_block(group[0])
             else:
                 self._append([job for job in group if isinstance(job, AppendJob)])
 
@@ -90,8 +112,25 @@ class Writer:
             for job in group:  # one by one, so that only what cannot be stored fails
                 self._append([job])
             return
+        self._acknowledge(group, answers, stored)
+
+    def _append_block(self, job: BlockJob) -> None:
         try:
-            if stored and self._on_commit:
+            stored, answer = self._commit_block(job)
+        except Exception as error:
+            job.future.set_exception(error)
+            return
+        self._acknowledge([job], [answer], stored)
+
+    def _acknowledge(
+        self,
+        group: Sequence[AppendJob | BlockJob],
+        answers: Sequence[Appended],
+        stored: Sequence[tuple[int, Record]],
+    ) -> None:
+        """Tell the listener what was stored, then resolve the futures."""
+        try:
+            if len(stored) and self._on_commit:
                 self._on_commit(stored)
         except BaseException as error:
             self._failure = error
@@ -130,6 +169,33 @@ class Writer:
         if rows:
             self._tables.insert(rows)
         return stored, answers
+
+    def _commit_block(self, job: BlockJob) -> tuple[StoredBlock, Appended]:
+        """Store what is new in a block; return it with its offset, and the answer."""
+        block, coded, start = job.block, job.coded, self._tables.end
+        fresh = self._fresh(coded)
+        if len(fresh) < len(block):
+            block, coded = block.take(fresh), coded.take(fresh)
+        if len(block):
+            self._tables.insert_block(coded)
+        answer = Appended(
+            accepted=len(block), duplicates=len(job.block) - len(block), offset=self._tables.end
+        )
+        return StoredBlock(start, block), answer
+
+    def _fresh(self, coded: CodedBlock) -> NDArray[np.int64]:
+        """Positions of the events that are no duplicates, rising."""
+        fresh = np.ones(len(coded.keyed), dtype=np.bool_)
+        fresh[self._tables.known_in(coded)] = False
+        keyed = np.flatnonzero(coded.keyed)
+        keys = np.ascontiguousarray(coded.event_keys[keyed]).view(f"V{KEY_BYTES}").ravel()
+        first_halves = coded.event_keys[keyed].view(np.uint64)[:, 0]
+        if len(np.unique(first_halves)) < len(keyed):  # rare, and comparing whole keys is slow
+            _, first = np.unique(keys, return_index=True)
+            again = np.ones(len(keyed), dtype=np.bool_)
+            again[first] = False
+            fresh[keyed[again]] = False
+        return np.flatnonzero(fresh)
 
     def _erase(self, job: EraseJob) -> None:
         try:
@@ -182,6 +248,6 @@ def user_events(tables: Tables, user_id: str) -> list[tuple[int, Event]]:
     return events
 
 
-def _fail(group: Sequence[AppendJob | EraseJob], error: BaseException) -> None:
+def _fail(group: Sequence[Job], error: BaseException) -> None:
     for job in group:
         job.future.set_exception(error)

@@ -9,6 +9,7 @@ from nearline.schema.answers import (
     ScoredItem,
     UserSummary,
 )
+from nearline.schema.blocks import EventBlock, StoredBlock
 from nearline.schema.records import (
     CatalogueRecord,
     Erased,
@@ -38,6 +39,7 @@ __all__ = [
     "CatalogueRecord",
     "Erased",
     "Event",
+    "EventBlock",
     "Explanation",
     "Item",
     "ItemDeleted",
@@ -47,6 +49,7 @@ __all__ = [
     "RecommendationRequest",
     "Record",
     "ScoredItem",
+    "StoredBlock",
     "UserSummary",
     "check_event",
     "check_id",

@@ -7,12 +7,15 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.schema import Event, Item, ItemDeleted, Record
+from nearline.schema import Event, Item, ItemDeleted, Record, StoredBlock
+from nearline.state.blocks import Columns, block_columns
 from nearline.state.catalogue import Catalogue, CatalogueCopy
 from nearline.state.config import StateConfig
 from nearline.state.counters import Counters, CountersCopy
 from nearline.state.histories import Histories, HistoriesCopy, HistoryRows, UserHistory
 from nearline.state.vocabulary import Vocabulary
+
+Users = NDArray[np.int64]
 
 # Records folded under one hold of the lock: a reader waits a few milliseconds at most.
 RECORDS_PER_HOLD = 1_000
@@ -174,11 +177,11 @@ class State:
                 for offset, event in events
                 if offset < self.offset
             ]
-            users, items, weights, times = _columns(rows)
-            self.counters.subtract(items, weights, times)
+            columns = _columns(rows)
+            self.counters.subtract(columns.items, columns.weights, columns.times)
             if user_id in self.users:
                 self._histories.remove(self.users.remove(user_id))
-        _, history = _by_user(users, items, weights, times, by_time=True)
+        _, history = _by_user(columns, by_time=True)
         for follower in followers:
             follower.forget(history)
         self.version += 1
@@ -213,7 +216,8 @@ class State:
 
     def _check_offsets(self, batch: Sequence[tuple[int, Record]]) -> None:
         least = self.offset
-        for offset, _ in batch:
+        # The offsets of a block rise by themselves.
+        for offset, _ in batch[:1] if isinstance(batch, StoredBlock) else batch:
             if offset < least:
                 raise ValueError(
                     f"offset {offset} comes where at least {least} is due; offsets must rise: "
@@ -225,6 +229,31 @@ class State:
         self, batch: Sequence[tuple[int, Record]]
     ) -> tuple[list[tuple[int, Item | None]], Added | None]:
         """Fold a batch; return what the followers must hear: of items in order, and of events."""
+        known = self.items.slots
+        changed: list[tuple[int, Item | None]]
+        if isinstance(batch, StoredBlock):
+            columns = block_columns(batch, self.users, self.items, self.config.weight)
+            changed = [(index, None) for index in range(known, self.items.slots)]
+        else:
+            columns, changed = self._record_columns(batch)
+        users, items, weights, times = columns
+        known = self.items.slots
+        added = None
+        if len(users) and self.followers:
+            who, events = _by_user(columns)
+            before = self._histories.rows(who)
+            added = Added(batch[0][0], self.users.ids_of(who), before, events)
+        self._histories.append(users, items, weights, times, self.users.slots)
+        self.counters.grow(known)
+        self.counters.add(items, weights, times)
+        self.catalogue.grow(known)
+        self.offset = batch[-1][0] + 1
+        return changed, added
+
+    def _record_columns(
+        self, batch: Sequence[tuple[int, Record]]
+    ) -> tuple[Columns, list[tuple[int, Item | None]]]:
+        """Fold the catalogue changes of a batch, and index its events."""
         rows: list[tuple[int, int, float, float]] = []
         changed: list[tuple[int, Item | None]] = []
         known = self.items.slots
@@ -246,26 +275,13 @@ class State:
                 else:
                     self.catalogue.delete(index)
                 changed.append((index, item))
-        users, items, weights, times = _columns(rows)
-        added = None
-        if rows and self.followers:
-            who, events = _by_user(users, items, weights, times)
-            before = self._histories.rows(who)
-            added = Added(batch[0][0], self.users.ids_of(who), before, events)
-        self._histories.append(users, items, weights, times, self.users.slots)
-        self.counters.grow(known)
-        self.counters.add(items, weights, times)
-        self.catalogue.grow(known)
-        self.offset = batch[-1][0] + 1
-        return changed, added
+        return _columns(rows), changed
 
 
-def _columns(
-    rows: list[tuple[int, int, float, float]],
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], NDArray[np.float64]]:
+def _columns(rows: list[tuple[int, int, float, float]]) -> Columns:
     """Turn (user, item, weight, time) rows into four arrays."""
     users, items, weights, times = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return (
+    return Columns(
         np.array(users, dtype=np.int64),
         np.array(items, dtype=np.int32),
         np.array(weights, dtype=np.float32),
@@ -273,15 +289,9 @@ def _columns(
     )
 
 
-def _by_user(
-    users: NDArray[np.int64],
-    items: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    times: NDArray[np.float64],
-    *,
-    by_time: bool = False,
-) -> tuple[NDArray[np.int64], HistoryRows]:
+def _by_user(columns: Columns, *, by_time: bool = False) -> tuple[Users, HistoryRows]:
     """Users that occur, rising, and their events: in order of arrival, or of time."""
+    users, items, weights, times = columns
     order = np.lexsort((times, users)) if by_time else np.argsort(users, kind="stable")
     who, sizes = np.unique(users, return_counts=True)
     indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)

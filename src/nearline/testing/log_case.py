@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from threading import Event as Signal
 from typing import ClassVar
 
+import msgspec
+import pyarrow as pa
 import pytest
 
 from nearline.log.base import Appendable, Appended, Log
-from nearline.schema import Event, Record
+from nearline.schema import Event, EventBlock, Record
+from nearline.schema.blocks import COLUMNS
 
 WAIT = 30.0  # seconds until a test that hangs fails
 
@@ -18,6 +21,12 @@ MakeLog = Callable[[], Log]
 def event(user: str, item: str = "i", event_id: str | None = None) -> Event:
     """Make an event of which only the ids matter."""
     return Event(user_id=user, item_id=item, timestamp=1.0, event_id=event_id)
+
+
+def block(*events: Event) -> EventBlock:
+    """Make a block of events that have neither `recommendation_id` nor `context`."""
+    rows = [msgspec.structs.asdict(event) for event in events]
+    return EventBlock(pa.RecordBatch.from_pylist(rows, schema=COLUMNS))
 
 
 def append(log: Log, *records: Appendable) -> Appended:

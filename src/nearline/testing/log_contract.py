@@ -19,7 +19,7 @@ import pytest
 from nearline.errors import Closed
 from nearline.log.base import Appended, Log
 from nearline.schema import Erased, Event, Record
-from nearline.testing.log_case import WAIT, Listener, append, erase, event
+from nearline.testing.log_case import WAIT, Listener, append, block, erase, event
 from nearline.testing.log_records import LogRecordTests
 
 
@@ -52,6 +52,17 @@ class LogContract(LogRecordTests):
         append(log, event("a", event_id="e"))
         append(log)
         assert listener.commits == [[(0, event("a", event_id="e")), (1, event("c"))]]
+
+    def test_the_listener_is_told_of_blocks(self, log: Log) -> None:
+        """As pairs of offset and event, before the future, without the duplicates."""
+        listener = Listener()
+        log.listen(listener.on_commit, listener.on_erase)
+        append(log, event("a", event_id="e"))
+        log.append(block(event("b", event_id="e"), event("c"), event("d"))).result(WAIT)
+        log.append(block(event("b", event_id="e"))).result(WAIT)
+        log.append(block()).result(WAIT)
+        assert listener.seen == list(log.read())
+        assert listener.seen[1:] == [(1, event("c")), (2, event("d"))]
 
     def test_the_listener_is_told_of_erasures(self, log: Log) -> None:
         """With the events as they were, before the erase is acknowledged."""

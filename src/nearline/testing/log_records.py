@@ -9,13 +9,41 @@ import pytest
 from nearline.errors import InvalidInput
 from nearline.log.base import Appendable, Appended, Log
 from nearline.schema import Erased, Event, Item, ItemDeleted
-from nearline.testing.log_case import WAIT, Listener, LogCase, append, erase, event
+from nearline.testing.log_case import WAIT, Listener, LogCase, append, block, erase, event
 
 
 class LogRecordTests(LogCase):
     """What goes in, what comes out and what is forgotten."""
 
     # Appending and reading
+
+    def test_a_block_is_the_same_events_one_by_one(self, log: Log) -> None:
+        """Whatever was stored before and in whatever order, duplicates among them left out."""
+        append(log, event("a", event_id="e1"), event("a"))
+        rich = Event(
+            user_id="ü" * 256,
+            item_id="i/1",
+            timestamp=-1.5e-7,
+            event="purchase",
+            event_id="x" * 300,
+            value=-0.0,
+            session_id="s",
+        )
+        events = [
+            event("b", event_id="e2"),
+            event("a", event_id="e1"),
+            rich,
+            event("c", event_id="e2"),
+            event("a"),
+            event("a"),
+        ]
+        answer = log.append(block(*events)).result(WAIT)
+        assert answer == Appended(accepted=4, duplicates=2, offset=6)
+        stored = [event("a", event_id="e1"), event("a"), events[0], rich, event("a"), event("a")]
+        assert list(log.read()) == list(enumerate(stored))
+        assert append(log, event("z", event_id="x" * 300)).duplicates == 1
+        assert erase(log, "a") == 4
+        assert log.append(block(event("d", event_id="e1"))).result(WAIT).accepted == 1
 
     def test_a_new_log_is_empty(self, log: Log) -> None:
         """Offsets begin at 0."""
