@@ -221,6 +221,16 @@ def held(**bounds: int) -> AnswerCache:
     return AnswerCache(host, Limits(**bounds))
 
 
+def test_nothing_of_an_erased_user_stays_in_memory(engine: Recommender) -> None:
+    app = create_app(lambda: engine, Limits())
+    with TestClient(app) as client:
+        wait_until_ready(client.get)
+        assert client.get(LIST).json()["tier"] == "personal"
+        client.delete("/v1/users/u5")
+        held = [app._cache.__dict__, app._room.preloader.__dict__]
+        assert "u5" not in repr(held)
+
+
 @pytest.mark.parametrize(
     ("bounds", "kept"),
     [

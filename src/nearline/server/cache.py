@@ -58,8 +58,14 @@ class AnswerCache:
     def get(self, key: Key) -> Kept | None:
         """Return the answer to `key` if it is right now; O(1)."""
         if self._stamp != self._host.stamp:
+            self.drop_stale()
             return None
         return self._answers.get(key)
+
+    def drop_stale(self) -> None:
+        """Let go of answers that are no longer right: they may be those of an erased user."""
+        if self._answers and self._stamp != self._host.stamp:
+            self._empty()
 
     def put(self, key: Key, stamp: Stamp, kept: Kept) -> None:
         """Keep an answer; `stamp` is the engine's as it was before the answer was made."""
@@ -80,6 +86,7 @@ class AnswerCache:
         self.made_ahead += ahead
 
     def __len__(self) -> int:
+        self.drop_stale()
         return len(self._answers)
 
     def _empty(self) -> None:

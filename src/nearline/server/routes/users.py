@@ -26,5 +26,7 @@ async def forget_user(request: StrictRequest, user_id: UserId) -> Forgotten:
     room = room_of(request)
     engine = room.host.engine
     user_id = path_id(user_id, "user_id")
+    erased = await durable(lambda: engine.forget(user_id))
+    room.cache.drop_stale()
     room.preloader.forget(user_id)
-    return Forgotten(erased=await durable(lambda: engine.forget(user_id)))
+    return Forgotten(erased=erased)
