@@ -42,6 +42,14 @@ class UnknownUser(NearlineError, LookupError):
     """The user has no event."""
 
 
+class UnknownJob(NearlineError, LookupError):
+    """There is no such job, or it was forgotten."""
+
+
+class UnknownSnapshot(NearlineError, LookupError):
+    """There is no such snapshot."""
+
+
 class NotTrained(NearlineError, RuntimeError):
     """The call needs a trained model and there is none."""
 
@@ -54,8 +62,16 @@ class Closed(NearlineError, RuntimeError):
     """The log or engine was closed before this call."""
 
 
+class Overloaded(NearlineError, RuntimeError):
+    """A queue is full; nothing was stored, and the same call may be made again in a second."""
+
+
 class StorageFailed(NearlineError, OSError):
     """The disk or database under a store refused; the message says what is stored all the same."""
+
+
+class TrainingFailed(NearlineError, RuntimeError):
+    """The process that trained ended without a model; what served before goes on serving."""
 
 
 class Damaged(NearlineError, RuntimeError):

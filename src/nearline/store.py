@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from nearline.config import Config
-from nearline.errors import Damaged, InvalidInput
+from nearline.errors import Damaged, InvalidInput, NotTrained, UnknownSnapshot
 from nearline.ingest import follow
 from nearline.log import SQLiteLog
 from nearline.models.base import Model
@@ -100,11 +100,44 @@ def open_folder(folder: Path, config: Config) -> Parts:
 
 def promote(parts: Parts, snapshot: Snapshot, *, keep: int) -> Parts:
     """Store a snapshot where there is a folder for it, and return the parts that serve it."""
-    if parts.snapshots is not None:
-        parts.snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
-        snapshot = parts.snapshots.promote(snapshot.manifest.id)
-        parts.snapshots.prune(keep)
-    return _serving(replace(parts, model=_restore(snapshot), snapshot=snapshot))
+    if parts.snapshots is None:
+        return _serve(parts, snapshot)
+    parts.snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
+    promoted = promote_stored(parts, snapshot.manifest.id)
+    parts.snapshots.prune(keep)
+    return promoted
+
+
+def promote_stored(parts: Parts, snapshot_id: str) -> Parts:
+    """Promote a snapshot that stands in the folder, and return the parts that serve it.
+
+    Raises
+    ------
+    UnknownSnapshot, Damaged
+        It is not there, or not what its id says; what serves goes on serving.
+    InvalidInput
+        Its items have other numbers than those of the state.
+    """
+    snapshots = _stored(parts)
+    if not snapshots.has(snapshot_id):
+        raise UnknownSnapshot(f"there is no snapshot {snapshot_id}; list those there are")
+    _check_numbers(parts, snapshots.load(snapshot_id))
+    return _serve(parts, snapshots.promote(snapshot_id))
+
+
+def roll_back(parts: Parts) -> Parts:
+    """Return to the snapshot that was promoted before, and return the parts that serve it.
+
+    Raises
+    ------
+    NotTrained
+        There is none.
+    InvalidInput
+        Its items have other numbers than those of the state.
+    """
+    snapshot = _stored(parts).rollback()
+    _check_numbers(parts, snapshot)
+    return _serve(parts, snapshot)
 
 
 def save(parts: Parts, folder: Path) -> None:
@@ -125,15 +158,50 @@ def close(parts: Parts, folder: Path | None) -> None:
     try:
         if folder is not None:
             parts.log.append([]).result()  # whatever was queued before is in the state now
-            save_checkpoint(parts.state, folder / CHECKPOINT, erasures=parts.log.erasures)
+            checkpoint(parts, folder)
     finally:
         parts.log.close()
+
+
+def checkpoint(parts: Parts, folder: Path) -> int:
+    """Write the state to its checkpoint while events may come; return the offset that it holds.
+
+    An erasure meanwhile makes the file useless, and its bytes must not stay: it is removed.
+    """
+    erasures = parts.log.erasures
+    path = folder / CHECKPOINT
+    offset = save_checkpoint(parts.state, path, erasures=erasures)
+    if parts.log.erasures != erasures:
+        path.unlink(missing_ok=True)
+    return offset
 
 
 def _untrained(config: Config) -> Model:
     """Make what answers before the first training: an item graph, which learns words at once."""
     settings = config.settings if config.model == UNTRAINED else {}
     return make_model(UNTRAINED, settings)
+
+
+def _stored(parts: Parts) -> SnapshotStore:
+    if parts.snapshots is None:
+        raise NotTrained(
+            "a recommender in memory keeps the one model that serves; give it a folder to keep more"
+        )
+    return parts.snapshots
+
+
+def _check_numbers(parts: Parts, snapshot: Snapshot) -> None:
+    n_items = snapshot.manifest.n_items
+    if parts.state.items.table()[:n_items] != snapshot.item_ids:
+        raise InvalidInput(
+            f"snapshot {snapshot.manifest.id} numbers its items in another order than the state "
+            "does since it was last replayed; train again",
+            field="snapshot_id",
+        )
+
+
+def _serve(parts: Parts, snapshot: Snapshot) -> Parts:
+    return _serving(replace(parts, model=_restore(snapshot), snapshot=snapshot))
 
 
 def _restore(snapshot: Snapshot) -> Model:

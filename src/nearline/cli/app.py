@@ -20,6 +20,7 @@ from nearline.cli.models import models
 from nearline.cli.options import example
 from nearline.cli.output import printable
 from nearline.cli.serve import serve
+from nearline.cli.snapshots import promote, rollback, snapshots
 from nearline.errors import NearlineError
 
 INTERRUPTED = 130
@@ -64,6 +65,7 @@ def main() -> None:
 
 for _command in (
     *(demo, import_, models, train, evaluate, compare),
+    *(snapshots, promote, rollback),
     *(recommend, similar, explain, serve, doctor),
 ):
     main.add_command(_command)

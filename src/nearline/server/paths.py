@@ -56,4 +56,4 @@ def _canonical_part(part: bytes) -> str:
             "the path holds an empty part; an id has at least one byte, and no path ends in '/'",
             field="path",
         )
-    return quote(decode_utf8(part, "path"), safe="")
+    return quote(decode_utf8(part, "path"), safe=":")

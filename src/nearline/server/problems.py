@@ -14,9 +14,12 @@ from nearline.errors import (
     InvalidInput,
     NearlineError,
     NotTrained,
+    Overloaded,
     StorageFailed,
     StoreInUse,
     UnknownItem,
+    UnknownJob,
+    UnknownSnapshot,
     UnknownUser,
 )
 
@@ -67,9 +70,12 @@ _STATUS: tuple[tuple[type[NearlineError], HTTPStatus, str], ...] = (
     (Unauthorized, HTTPStatus.UNAUTHORIZED, "unauthorized"),
     (UnknownItem, HTTPStatus.NOT_FOUND, "unknown-item"),
     (UnknownUser, HTTPStatus.NOT_FOUND, "unknown-user"),
+    (UnknownJob, HTTPStatus.NOT_FOUND, "unknown-job"),
+    (UnknownSnapshot, HTTPStatus.NOT_FOUND, "unknown-snapshot"),
     (NotTrained, HTTPStatus.CONFLICT, "not-trained"),
     (NotReady, HTTPStatus.SERVICE_UNAVAILABLE, "not-ready"),
     (Closed, HTTPStatus.SERVICE_UNAVAILABLE, "closed"),
+    (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE, "overloaded"),
     (StoreInUse, HTTPStatus.SERVICE_UNAVAILABLE, "store-in-use"),
     (StorageFailed, HTTPStatus.INSUFFICIENT_STORAGE, "storage-failed"),
 )
