@@ -2,7 +2,7 @@
 
 ``python -m nearline.trainer FOLDER`` reads what to do from standard input, reads the log beside its
 writer, trains, writes the snapshot, and tells its progress and the verdict on standard output, one
-JSON document a line. It runs at low priority, on half of the cores, and ends when its standard
+JSON document a line. It runs at low priority, in half as many threads as cores, and ends when its standard
 input does: so it never outlives the process that started it.
 """
 
@@ -21,12 +21,14 @@ from msgspec import Struct
 
 from nearline.errors import NearlineError, TrainingFailed
 from nearline.jobs import Task
+from nearline.kernels.chunks import available_threads
 from nearline.log import LogReader
 from nearline.snapshots import SnapshotStore
 from nearline.train import Order
 from nearline.trial import Verdict, train_and_judge
 
-LOWEST_PRIORITY = 19
+# A tenth of what a busy core gives to others: serving hardly feels it, and it is never starved.
+NICENESS = 10
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 SHOWN_BYTES = 2_000
 
@@ -78,8 +80,8 @@ def run(request: Request, task: Task) -> Trained:
         It ended without a snapshot; the message has its own last words.
     Cancelled
     """
-    cores = _cores()
-    environment = os.environ | dict.fromkeys(THREADS, str(len(cores)))
+    threads = max(1, available_threads() // 2)
+    environment = os.environ | dict.fromkeys(THREADS, str(threads))
     command = [sys.executable, "-m", __name__]
     pipe = subprocess.PIPE
     with (
@@ -113,9 +115,7 @@ def run(request: Request, task: Task) -> Trained:
 def main() -> None:
     """Do what standard input says."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this too
-    os.nice(LOWEST_PRIORITY)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, _cores())
+    os.nice(NICENESS)
     request = msgspec.json.decode(sys.stdin.buffer.readline(), type=Request)
     Thread(target=_end_with_the_parent, daemon=True).start()
     try:
@@ -150,14 +150,6 @@ def _follow(lines: IO[bytes], task: Task) -> Trained | Failed | None:
         if isinstance(last, Step):
             task.progress(last.done, last.total, last.what)
     return None if isinstance(last, Step) else last
-
-
-def _cores() -> set[int]:
-    """Half of the cores that this process may use, one at least."""
-    if not hasattr(os, "sched_getaffinity"):
-        return set(range(max(1, (os.cpu_count() or 1) // 2)))
-    cores = sorted(os.sched_getaffinity(0))
-    return set(cores[len(cores) // 2 :])
 
 
 def _end_with_the_parent() -> None:

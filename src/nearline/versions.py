@@ -88,7 +88,7 @@ class Versions:
 def versions_in(snapshots: SnapshotStore, serving: str) -> list[Version]:
     """Snapshots in a folder, oldest first; `serving` is the id of the one that answers."""
     promoted = set(snapshots.promoted())
-    return [
+    found = [
         _version(
             manifest,
             serving=manifest.id == serving,
@@ -97,6 +97,7 @@ def versions_in(snapshots: SnapshotStore, serving: str) -> list[Version]:
         )
         for manifest in snapshots.manifests()
     ]
+    return sorted(found, key=lambda version: version.written or 0.0)
 
 
 def versions_of_folder(folder: Path) -> list[Version]:
