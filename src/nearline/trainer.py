@@ -1,9 +1,9 @@
 """Training in a process of its own, which takes little from the one that serves.
 
-``python -m nearline.trainer FOLDER`` reads what to do from standard input, reads the log beside its
+``python -m nearline.trainer`` reads from standard input what to do, reads the log beside its
 writer, trains, writes the snapshot, and tells its progress and the verdict on standard output, one
-JSON document a line. It runs at low priority, in half as many threads as cores, and ends when its standard
-input does: so it never outlives the process that started it.
+JSON document a line. It runs at low priority, with threads for half of the cores, and ends when its
+standard input does: so it never outlives the process that started it.
 """
 
 import contextlib
