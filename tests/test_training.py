@@ -48,9 +48,9 @@ def until(found: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def trainers(parent: int | None = None) -> list[psutil.Process]:
+def workers(parent: int | None = None) -> list[psutil.Process]:
     children = psutil.Process(parent).children()
-    return [child for child in children if "nearline.trainer" in " ".join(child.cmdline())]
+    return [child for child in children if "nearline.worker" in " ".join(child.cmdline())]
 
 
 def endless(rec: nl.Recommender) -> Job:
@@ -125,12 +125,12 @@ def test_a_refused_model_can_be_promoted_by_hand_and_rolled_back(
 def test_the_process_takes_little_and_ends_when_it_is_cancelled(rec: nl.Recommender) -> None:
     first = rec.model_id
     job = endless(rec)
-    (trainer,) = trainers()
-    assert trainer.nice() == psutil.Process().nice() + 10
-    assert trainer.environ()["OMP_NUM_THREADS"] == str(max(1, available_threads() // 2))
+    (worker,) = workers()
+    assert worker.nice() == psutil.Process().nice() + 10
+    assert worker.environ()["OMP_NUM_THREADS"] == str(max(1, available_threads() // 2))
     rec.jobs.cancel(job.id)
     assert rec.jobs.wait(job.id, WAIT).state == "cancelled"
-    assert not trainers()
+    assert not workers()
     assert rec.jobs.wait(rec.train(settings=SHORT).id, WAIT).state == "done"
     assert rec.model_id != first
 
@@ -138,10 +138,10 @@ def test_the_process_takes_little_and_ends_when_it_is_cancelled(rec: nl.Recommen
 def test_a_process_that_dies_is_a_failed_job(rec: nl.Recommender) -> None:
     first = rec.model_id
     job = endless(rec)
-    trainers()[0].kill()
+    workers()[0].kill()
     over = rec.jobs.wait(job.id, WAIT)
     assert over.state == "failed"
-    assert "exit code -9 and no model; what served goes on serving" in over.message
+    assert "exit code -9 before it was done; what served goes on serving" in over.message
     assert rec.model_id == first
 
 
@@ -162,13 +162,13 @@ def test_closing_ends_a_training(store: Path) -> None:
     with nl.Recommender(store, clock=clock) as rec:
         rec.fit(visits(40))
         endless(rec)
-    assert not trainers()
+    assert not workers()
 
 
 def serve_and_train(store: Path, told: Connection) -> None:
     rec = nl.Recommender(store, clock=clock)
     endless(rec)
-    told.send(trainers()[0].pid)
+    told.send(workers()[0].pid)
     told.recv()
 
 
@@ -193,10 +193,10 @@ def test_a_training_does_not_outlive_its_server(rec: nl.Recommender, store: Path
     process = context.Process(target=serve_and_train, args=(store, theirs))
     process.start()
     assert ours.poll(WAIT)
-    trainer = psutil.Process(ours.recv())
+    worker = psutil.Process(ours.recv())
     process.kill()
     process.join()
-    trainer.wait(WAIT)
+    worker.wait(WAIT)
     with nl.Recommender(store, clock=clock) as again:
         assert again.model_id == rec.model_id
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from threading import Lock
 
-from nearline import store
+from nearline import store, worker
 from nearline.current import Current
 from nearline.errors import InvalidInput
 from nearline.jobs import Job, Jobs, Outcome, Task
@@ -52,9 +52,18 @@ class Checkpoints:
         self.submit()
 
     def _write(self, task: Task, folder: Path) -> Outcome:
-        parts = self._current.open()
-        task.progress(0, 1, "write the checkpoint")
-        offset = store.checkpoint(parts, folder)
+        parts, path = self._current.open(), folder / store.CHECKPOINT
+        erasures = parts.log.erasures
+        request = worker.ToCheckpoint(
+            log=str(folder / store.LOG),
+            checkpoint=str(path),
+            config=self._current.config.state,
+            item_ids=parts.state.items.table(),
+        )
+        offset = worker.checkpoint(request, task).offset
+        # An erasure meanwhile made the file useless, and the bytes of the erased must not stay.
+        if parts.log.erasures != erasures:
+            path.unlink(missing_ok=True)
         with self._lock:
             self._written = (offset, self._current.clock())
         return Outcome(f"the state at offset {offset:,} is written", {"offset": offset})

@@ -70,8 +70,8 @@ class StorageFailed(NearlineError, OSError):
     """The disk or database under a store refused; the message says what is stored all the same."""
 
 
-class TrainingFailed(NearlineError, RuntimeError):
-    """The process that trained ended without a model; what served before goes on serving."""
+class WorkerFailed(NearlineError, RuntimeError):
+    """The process of a job ended before it was done; what served before goes on serving."""
 
 
 class Damaged(NearlineError, RuntimeError):

@@ -76,9 +76,13 @@ class Task:
 
     def progress(self, done: int, total: int, what: str) -> None:
         """Tell how far the work is; raise `Cancelled` where it shall end."""
+        self.check()
+        self._told(done, total, what)
+
+    def check(self) -> None:
+        """Raise `Cancelled` where the work shall end."""
         if self._cancelled.is_set():
             raise Cancelled
-        self._told(done, total, what)
 
     @contextmanager
     def cancelled_by(self, callback: Callable[[], None]) -> Iterator[None]:

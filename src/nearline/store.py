@@ -158,22 +158,9 @@ def close(parts: Parts, folder: Path | None) -> None:
     try:
         if folder is not None:
             parts.log.append([]).result()  # whatever was queued before is in the state now
-            checkpoint(parts, folder)
+            save_checkpoint(parts.state, folder / CHECKPOINT, erasures=parts.log.erasures)
     finally:
         parts.log.close()
-
-
-def checkpoint(parts: Parts, folder: Path) -> int:
-    """Write the state to its checkpoint while events may come; return the offset that it holds.
-
-    An erasure meanwhile makes the file useless, and its bytes must not stay: it is removed.
-    """
-    erasures = parts.log.erasures
-    path = folder / CHECKPOINT
-    offset = save_checkpoint(parts.state, path, erasures=erasures)
-    if parts.log.erasures != erasures:
-        path.unlink(missing_ok=True)
-    return offset
 
 
 def _untrained(config: Config) -> Model:

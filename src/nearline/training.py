@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from nearline import ingest, store, trainer
+from nearline import ingest, store, worker
 from nearline.config import Config
 from nearline.current import Current
 from nearline.data import CleaningReport, read_interactions
@@ -84,12 +84,10 @@ class Training:
             parts = self._current.open()
             if self._current.path is None or parts.snapshots is None:
                 return self._train_here(parts, self._order(parts, config, seed), task)
-            request = trainer.Request(
-                places=trainer.Places(
-                    log=str(self._current.path / store.LOG),
-                    snapshots=str(self._current.path / store.SNAPSHOTS),
-                    journal=str(self._current.path / store.SEARCH),
-                ),
+            request = worker.ToTrain(
+                log=str(self._current.path / store.LOG),
+                snapshots=str(self._current.path / store.SNAPSHOTS),
+                journal=str(self._current.path / store.SEARCH),
                 order=self._order(parts, config, seed),
                 serving=parts.snapshot.manifest.id if parts.snapshot else None,
             )
@@ -107,9 +105,9 @@ class Training:
         return _outcome(snapshot.manifest.id, verdict, snapshot.manifest.metrics)
 
     def _train_apart(
-        self, snapshots: SnapshotStore, request: trainer.Request, task: Task
+        self, snapshots: SnapshotStore, request: worker.ToTrain, task: Task
     ) -> Outcome:
-        trained = trainer.run(request, task)
+        trained = worker.train(request, task)
         task.progress(1, 1, "promote")
         if trained.verdict.promote:
             self._current.swap(lambda now: store.promote_stored(now, trained.snapshot_id))

@@ -1,9 +1,9 @@
-"""Training in a process of its own, which takes little from the one that serves.
+"""Slow work in a process of its own, which takes little from the one that serves.
 
-``python -m nearline.trainer`` reads from standard input what to do, reads the log beside its
-writer, trains, writes the snapshot, and tells its progress and the verdict on standard output, one
-JSON document a line. It runs at low priority, with threads for half of the cores, and ends when its
-standard input does: so it never outlives the process that started it.
+``python -m nearline.worker`` reads from standard input what to do: to train, or to write a
+checkpoint. It reads the log beside its writer and tells its progress and what it made on standard
+output, one JSON document a line. It runs at low priority, with threads for half of the cores, and
+ends when its standard input does: so it never outlives the process that started it.
 """
 
 import contextlib
@@ -12,18 +12,20 @@ import signal
 import subprocess
 import sys
 import tempfile
+from itertools import islice
 from pathlib import Path
 from threading import Thread
-from typing import IO, cast
+from typing import IO, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
 
-from nearline.errors import NearlineError, TrainingFailed
+from nearline.errors import Damaged, NearlineError, WorkerFailed
 from nearline.jobs import Task
 from nearline.kernels.chunks import available_threads
 from nearline.log import LogReader
 from nearline.snapshots import SnapshotStore
+from nearline.state import State, StateConfig, load_checkpoint, save_checkpoint
 from nearline.train import Order
 from nearline.trial import Verdict, train_and_judge
 
@@ -31,22 +33,26 @@ from nearline.trial import Verdict, train_and_judge
 NICENESS = 10
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 SHOWN_BYTES = 2_000
+REPLAY_BLOCK = 10_000
 
 
-class Places(Struct, frozen=True, kw_only=True):
-    """Files of a store that a training needs."""
+class ToTrain(Struct, frozen=True, kw_only=True, tag=True):
+    """Train, and judge the result against the snapshot `serving`; the others are paths."""
 
     log: str
     snapshots: str
     journal: str
-
-
-class Request(Struct, frozen=True, kw_only=True):
-    """What goes in: the order, and the id of the snapshot that serves."""
-
-    places: Places
     order: Order
     serving: str | None
+
+
+class ToCheckpoint(Struct, frozen=True, kw_only=True, tag=True):
+    """Bring the checkpoint at a path up to the end of the log, with the numbers of these items."""
+
+    log: str
+    checkpoint: str
+    config: StateConfig
+    item_ids: list[str]
 
 
 class Step(Struct, frozen=True, tag=True):
@@ -65,21 +71,43 @@ class Trained(Struct, frozen=True, tag=True):
     metrics: dict[str, float]
 
 
+class Written(Struct, frozen=True, tag=True):
+    """The checkpoint was written; the last line."""
+
+    offset: int
+
+
 class Failed(Struct, frozen=True, tag=True):
     """There is nothing to train on, or the like; the last line."""
 
     message: str
 
 
-def run(request: Request, task: Task) -> Trained:
+Line = Step | Trained | Written | Failed
+Made = TypeVar("Made", Trained, Written)
+
+
+def train(request: ToTrain, task: Task) -> Trained:
     """Train in a new process; a cancelled `task` ends it at once.
 
     Raises
     ------
-    TrainingFailed
+    WorkerFailed
         It ended without a snapshot; the message has its own last words.
     Cancelled
     """
+    return _run(request, task, Trained)
+
+
+def checkpoint(request: ToCheckpoint, task: Task) -> Written:
+    """Write a checkpoint in a new process; errors are those of `train`.
+
+    It reads what is new in the log since the last one, so that no lock of the state is held.
+    """
+    return _run(request, task, Written)
+
+
+def _run(request: ToTrain | ToCheckpoint, task: Task, kind: type[Made]) -> Made:
     threads = max(1, available_threads() // 2)
     environment = os.environ | dict.fromkeys(THREADS, str(threads))
     command = [sys.executable, "-m", __name__]
@@ -101,13 +129,13 @@ def run(request: Request, task: Task) -> Trained:
         except BaseException:
             process.kill()
             raise
-        task.progress(1, 1, "trained")
-        if isinstance(last, Trained):
+        task.check()
+        if isinstance(last, kind):
             return last
         if isinstance(last, Failed):
-            raise TrainingFailed(last.message)
-        raise TrainingFailed(
-            f"the training process ended with exit code {process.wait()} and no model; "
+            raise WorkerFailed(last.message)
+        raise WorkerFailed(
+            f"the process of this job ended with exit code {process.wait()} before it was done; "
             f"what served goes on serving. Its last words: {_tail(complaints) or 'none'}"
         )
 
@@ -116,25 +144,25 @@ def main() -> None:
     """Do what standard input says."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this too
     os.nice(NICENESS)
-    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=Request)
+    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=ToTrain | ToCheckpoint)
     Thread(target=_end_with_the_parent, daemon=True).start()
     try:
-        _say(_train(request))
+        _say(_train(request) if isinstance(request, ToTrain) else _checkpoint(request))
     except NearlineError as error:
         _say(Failed(str(error)))
 
 
-def _train(request: Request) -> Trained:
-    snapshots = SnapshotStore(Path(request.places.snapshots))
+def _train(request: ToTrain) -> Trained:
+    snapshots = SnapshotStore(Path(request.snapshots))
     serving = snapshots.load(request.serving) if request.serving else None
 
     def progress(done: int, total: int, what: str) -> None:
         _say(Step(done, total, what))
 
     progress(0, 0, "read the log")
-    with LogReader(Path(request.places.log)) as log:
+    with LogReader(Path(request.log)) as log:
         snapshot, verdict = train_and_judge(
-            log, request.order, serving, progress=progress, journal=Path(request.places.journal)
+            log, request.order, serving, progress=progress, journal=Path(request.journal)
         )
     progress(0, 0, "write the snapshot")
     manifest = snapshot.manifest
@@ -142,14 +170,30 @@ def _train(request: Request) -> Trained:
     return Trained(manifest.id, verdict, manifest.metrics)
 
 
-def _follow(lines: IO[bytes], task: Task) -> Trained | Failed | None:
-    """Pass progress on until the end; give the last line, None where it was none of the two."""
-    last: Step | Trained | Failed | None = None
+def _checkpoint(request: ToCheckpoint) -> Written:
+    path = Path(request.checkpoint)
+    with LogReader(Path(request.log)) as log:
+        try:
+            state = load_checkpoint(path, request.config, erasures=log.erasures, end=log.end)
+        except Damaged:
+            state = None
+        if state is None or state.items.table() != request.item_ids[: len(state.items)]:
+            state = State(request.config, item_ids=request.item_ids)
+        records = log.read(state.offset)
+        while block := list(islice(records, REPLAY_BLOCK)):
+            state.apply(block)
+            _say(Step(state.offset, log.end, "fold the log"))
+        return Written(save_checkpoint(state, path, erasures=log.erasures))
+
+
+def _follow(lines: IO[bytes], task: Task) -> Line | None:
+    """Pass progress on until the end; give the last line."""
+    last: Line | None = None
     for line in lines:
-        last = msgspec.json.decode(line, type=Step | Trained | Failed)
+        last = msgspec.json.decode(line, type=Line)
         if isinstance(last, Step):
             task.progress(last.done, last.total, last.what)
-    return None if isinstance(last, Step) else last
+    return last
 
 
 def _end_with_the_parent() -> None:
@@ -158,7 +202,7 @@ def _end_with_the_parent() -> None:
     os._exit(1)
 
 
-def _say(line: Step | Trained | Failed) -> None:
+def _say(line: Line) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
     sys.stdout.buffer.flush()
 
