@@ -122,6 +122,23 @@ def test_a_refused_model_can_be_promoted_by_hand_and_rolled_back(
         assert again.model_id == first
 
 
+def test_a_snapshot_that_numbers_its_items_otherwise_does_not_serve(store: Path) -> None:
+    with nl.Recommender(store, clock=clock) as rec:
+        rec.observe("u", "only-u-knew-it")
+        rec.observe("v", "other")
+        rec.fit()
+        numbered = rec.model_id
+        rec.forget("u").result()
+    # Without snapshot and checkpoint, what only the erased user knew gets no number.
+    (store / "state.checkpoint").unlink()
+    (store / "snapshots").rename(store / "kept")
+    with nl.Recommender(store, clock=clock) as rec:
+        (store / "kept").rename(store / "snapshots")
+        with pytest.raises(InvalidInput, match="numbers its items in another order"):
+            rec.versions.promote(numbered)
+        assert rec.model_id == "untrained"
+
+
 def test_the_process_takes_little_and_ends_when_it_is_cancelled(rec: nl.Recommender) -> None:
     first = rec.model_id
     job = endless(rec)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nearline.errors import DataNotFound, InvalidInput, StorageFailed
+from nearline.errors import Damaged, DataNotFound
 from nearline.log import LogReader, SQLiteLog
 from nearline.schema import Event
 
@@ -32,6 +32,6 @@ def test_a_reader_writes_nothing(tmp_path: Path) -> None:
         LogReader(tmp_path / "log.db")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "log.db").touch()
-    with pytest.raises((InvalidInput, StorageFailed, RuntimeError)):
+    with pytest.raises(Damaged, match="not a log"):
         LogReader(tmp_path / "log.db")
     assert (tmp_path / "log.db").read_bytes() == b""
