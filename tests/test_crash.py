@@ -97,7 +97,7 @@ def test_no_acknowledged_event_is_lost_and_none_is_there_twice(tmp_path: Path) -
             # What became durable after the last word may have changed the model since.
             if rec.offset == offset:
                 assert lines_of(rec, last_user) == before
-            assert counted(rec._parts.model) == expected(rec)
+            assert counted(rec._current.parts.model) == expected(rec)
             assert len(rec.user(last_user).history) == LIST
     log = SQLiteLog(store / "log.db")
     offsets, events = [], Counter[str]()

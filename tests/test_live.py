@@ -53,7 +53,7 @@ def counted(model: Any) -> dict[str, bytes]:
 
 def expected(rec: nl.Recommender) -> dict[str, bytes]:
     """What the same settings count over the log as it is now."""
-    parts = rec._parts
+    parts = rec._current.parts
     ids = parts.state.items.table()
     weight = rec.config.state.weight
     data = dataset_from_log(parts.log, parts.log.end, weight, item_ids=ids)
@@ -71,7 +71,7 @@ def test_whatever_happens_the_counts_are_those_of_the_log(steps: list[Any]) -> N
     with nl.Recommender(config=CONFIG) as rec:
         for step in steps:
             act(rec, step)
-        assert counted(rec._parts.model) == expected(rec)
+        assert counted(rec._current.parts.model) == expected(rec)
 
 
 @settings(deadline=None, max_examples=30)
@@ -87,13 +87,13 @@ def test_training_and_restarts_change_nothing_of_that(
         rec.fit()
         for step in between:
             act(rec, step)
-        assert counted(rec._parts.model) == expected(rec)
-        live = counted(rec._parts.model)
+        assert counted(rec._current.parts.model) == expected(rec)
+        live = counted(rec._current.parts.model)
     with nl.Recommender(folder, config=CONFIG) as rec:
-        assert counted(rec._parts.model) == live
+        assert counted(rec._current.parts.model) == live
         for step in last:
             act(rec, step)
-        assert counted(rec._parts.model) == expected(rec)
+        assert counted(rec._current.parts.model) == expected(rec)
 
 
 def test_an_event_of_another_user_changes_my_list(tmp_path: Path) -> None:
@@ -138,6 +138,6 @@ def test_much_that_came_since_is_counted_anew(tmp_path: Path) -> None:
             for t in range(300)
         ]
         rec.append_events(events).result()
-        live = counted(rec._parts.model)
+        live = counted(rec._current.parts.model)
     with nl.Recommender(tmp_path / "shop") as rec:
-        assert counted(rec._parts.model) == live
+        assert counted(rec._current.parts.model) == live

@@ -33,6 +33,13 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         what is trending follow them in any case.
     keep_snapshots : int
         Snapshots kept in a store, the serving one included.
+    trial_users : int
+        Users whose newest event is held out to compare a model that was trained in the background
+        with the one that serves; 0 promotes without a comparison.
+    checkpoint_events : int
+        Log records after which the state is written to its checkpoint in the background.
+    checkpoint_seconds : float
+        Seconds after which it is, if there was any record.
     """
 
     state: StateConfig = StateConfig()
@@ -42,6 +49,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     search: int = 0
     online: bool = True
     keep_snapshots: int = 3
+    trial_users: int = 10_000
+    checkpoint_events: int = 100_000
+    checkpoint_seconds: float = 300.0
 
     def new_model(self) -> Model:
         """Make the model, not yet fitted.

@@ -14,9 +14,12 @@ from typing import Any, Self
 
 from nearline import batch, ingest, store
 from nearline import recommend as road
+from nearline.checkpoints import Checkpoints
 from nearline.config import Config, check_variant
+from nearline.current import Current
 from nearline.data import CleaningReport, read_interactions, to_frame
-from nearline.errors import Closed, InvalidInput, UnknownItem
+from nearline.errors import InvalidInput, UnknownItem
+from nearline.jobs import Job, Jobs
 from nearline.log import Appended
 from nearline.progress import Progress, no_progress
 from nearline.schema import (
@@ -34,10 +37,10 @@ from nearline.schema import (
     make_record,
     parse_time,
 )
-from nearline.train import train
+from nearline.training import Columns, Training, import_tables
+from nearline.versions import Versions
 
 logger = logging.getLogger(__name__)
-Columns = Mapping[str, str]
 
 
 class Recommender:
@@ -53,6 +56,13 @@ class Recommender:
         Settings; None takes the defaults.
     clock : callable
         Gives the time in Unix seconds.
+
+    Attributes
+    ----------
+    jobs : Jobs
+        Slow work beside serving: `train` and `checkpoint` queue it.
+    versions : Versions
+        The snapshots: list them, promote one, roll back.
 
     Raises
     ------
@@ -82,14 +92,13 @@ class Recommender:
         self.path = Path(path) if path is not None else None
         self.config = config or Config()
         self._clock = clock
-        self._training, self._catalogue = Lock(), Lock()
-        self._closed = False
+        self._catalogue = Lock()
         self._like: object = None
-        self._parts = (
-            store.open_memory(self.config)
-            if self.path is None
-            else store.open_folder(self.path, self.config)
-        )
+        self._current = Current(self.path, self.config, clock)
+        self.jobs = Jobs(clock)
+        self.versions = Versions(self._current)
+        self._training = Training(self._current, self.jobs)
+        self._checkpoints = Checkpoints(self._current, self.jobs)
 
     # Training
 
@@ -129,32 +138,40 @@ class Recommender:
         """
         if users is not None:
             logger.warning("users: attributes of users are not used by preset 'fast'; ignored")
-        self._open()
-        chosen = None if validation is None else read_interactions(validation, columns)
-        with self._training:
-            old = parts = self._parts
-            if self.path is None and interactions is not None:
-                parts = store.open_memory(self.config)
-                # The model trained below will know all of it; this one need not hear of it.
-                store.retire(parts)
-            try:
-                self._import(parts, interactions, items, columns, progress)
-                snapshot = train(
-                    parts.log,
-                    parts.state.items.table(),
-                    self.config,
-                    validation=chosen,
-                    seed=seed,
-                    progress=progress,
-                    journal=None if self.path is None else self.path / store.SEARCH,
-                )
-                self._parts = store.promote(parts, snapshot, self.config)
-                store.retire(parts)
-            finally:
-                # Whichever log does not serve now: the old one, or a new one that failed.
-                for log in {old.log, parts.log} - {self._parts.log}:
-                    log.close()
+        self._training.fit(interactions, items, validation, columns, seed=seed, progress=progress)
+        if interactions is not None:
+            self._like = interactions
         return self
+
+    def train(
+        self, seed: int = 0, *, model: str | None = None, settings: Mapping[str, Any] | None = None
+    ) -> Job:
+        """Train on the whole log in the background; the result serves unless it is worse.
+
+        Parameters
+        ----------
+        model, settings
+            What to train instead of the configured model; without `settings` its defaults.
+
+        Returns
+        -------
+        Job
+            Queued behind other trainings; `jobs` follows and cancels it. A store trains in a
+            process of its own at low priority, a recommender in memory in a thread. What it makes
+            is compared with what serves on the newest events (see `nearline.trial`).
+
+        Raises
+        ------
+        InvalidInput
+            There is no such model or setting.
+        Overloaded
+            Too many trainings wait.
+        """
+        return self._training.submit(seed, model, settings)
+
+    def checkpoint(self) -> Job:
+        """Write the state of a store to its checkpoint in the background."""
+        return self._checkpoints.submit()
 
     def add(
         self,
@@ -165,8 +182,11 @@ class Recommender:
         progress: Progress = no_progress,
     ) -> CleaningReport | None:
         """Import interactions and items into the log without training; report what was dropped."""
-        self._open()
-        return self._import(self._parts, interactions, items, columns, progress)
+        if interactions is not None:
+            self._like = interactions
+        return import_tables(
+            self._current, self._current.open(), interactions, items, columns, progress
+        )
 
     # Answers
 
@@ -258,8 +278,9 @@ class Recommender:
 
     def append_events(self, events: Sequence[Event]) -> Future[Appended]:
         """Queue a list of events, whole or not at all; the future resolves once it is durable."""
-        self._open()
-        return ingest.append_events(self._parts.log, events, now=self._clock())
+        parts = self._current.open()
+        self._checkpoints.consider()
+        return ingest.append_events(parts.log, events, now=self._clock())
 
     def put_item(self, item_id: str, *, timestamp: object = None, **fields: Any) -> Appended:
         """Store a catalogue entry (the fields of `nearline.Item`); recommendable at once."""
@@ -271,25 +292,26 @@ class Recommender:
 
     def put_items(self, items: Sequence[Item]) -> Future[Appended]:
         """Queue catalogue entries, whole or not at all."""
-        parts = self._open()
+        parts = self._current.open()
+        self._checkpoints.consider()
         with self._catalogue:
             return ingest.put_items(parts.log, items, now=self._clock())
 
     def patch_item(self, item_id: str, changes: Mapping[str, object]) -> Appended:
         """Change some fields of a catalogue entry; when this returns it is durable."""
-        parts = self._open()
+        parts = self._current.open()
         with self._catalogue:
             return ingest.patch_item(parts.log, parts.state, item_id, changes, now=self._clock())
 
     def delete_item(self, item_id: str) -> Future[Appended]:
         """Queue the deletion of an item; once the future resolves, no answer holds it."""
-        parts = self._open()
+        parts = self._current.open()
         with self._catalogue:
             return ingest.delete_item(parts.log, parts.state, item_id, now=self._clock())
 
     def item(self, item_id: str) -> Item:
         """Return the catalogue entry of an item."""
-        state = self._parts.state
+        state = self._current.parts.state
         index = state.items.get(check_id(item_id, "item_id"))
         found = None if index is None else state.catalogue.get(index)
         if found is None:
@@ -302,26 +324,25 @@ class Recommender:
 
     def forget(self, user_id: str) -> Future[int]:
         """Erase a user's events from log, state and answers; the future gives their number."""
-        self._open()
-        return self._parts.log.erase(check_id(user_id, "user_id"))
+        return self._current.open().log.erase(check_id(user_id, "user_id"))
 
     # The store
 
     @property
     def model_id(self) -> str:
         """Id of the snapshot that answers; ``untrained`` where there is none."""
-        return self._parts.model_id
+        return self._current.parts.model_id
 
     @property
     def metrics(self) -> dict[str, float]:
         """Accuracy of the serving model on its validation data; empty where untrained."""
-        snapshot = self._parts.snapshot
+        snapshot = self._current.parts.snapshot
         return dict(snapshot.manifest.metrics) if snapshot else {}
 
     @property
     def offset(self) -> int:
         """Every log record before this offset is reflected in answers."""
-        return self._parts.state.offset
+        return self._current.parts.state.offset
 
     @property
     def stamp(self) -> tuple[int, int]:
@@ -329,18 +350,18 @@ class Recommender:
 
         An answer holds for as long as the stamp that was read before it was made.
         """
-        parts = self._parts
+        parts = self._current.parts
         return parts.serial, parts.state.version
 
     @property
     def n_users(self) -> int:
         """Users with a history."""
-        return len(self._parts.state.users)
+        return len(self._current.parts.state.users)
 
     @property
     def n_items(self) -> int:
         """Items known from events or the catalogue."""
-        return len(self._parts.state.items)
+        return len(self._current.parts.state.items)
 
     def now(self) -> float:
         """Return the engine's time in Unix seconds."""
@@ -348,7 +369,7 @@ class Recommender:
 
     def save(self, path: str | Path) -> None:
         """Write log, checkpoint and snapshot to a new folder, which `load` opens."""
-        store.save(self._open(), Path(path))
+        store.save(self._current.open(), Path(path))
 
     @classmethod
     def load(cls, path: str | Path, **options: Any) -> Self:
@@ -358,11 +379,9 @@ class Recommender:
         return cls(path, **options)
 
     def close(self) -> None:
-        """Finish what is queued, write the checkpoint, release the store; safe to call twice."""
-        if self._closed:
-            return
-        self._closed = True
-        store.close(self._parts, self.path)
+        """End jobs and what is queued, write the checkpoint, release the store; safe twice."""
+        self.jobs.close()
+        self._current.close()
 
     def __enter__(self) -> Self:
         return self
@@ -370,34 +389,6 @@ class Recommender:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open(self) -> store.Parts:
-        if self._closed:
-            raise Closed("this recommender was closed; open the store again")
-        return self._parts
-
     def _view(self) -> road.View:
-        parts = self._open()
+        parts = self._current.open()
         return road.View(parts.state, parts.model, parts.model_id, self._clock())
-
-    def _import(
-        self,
-        parts: store.Parts,
-        interactions: object,
-        items: object,
-        columns: Columns | None,
-        progress: Progress,
-    ) -> CleaningReport | None:
-        now = self._clock()
-        if items is not None:
-            ingest.import_items(parts.log, items, now=now, progress=progress)
-        if interactions is None:
-            return None
-        self._like = interactions
-        return ingest.import_interactions(
-            parts.log,
-            interactions,
-            columns,
-            now=now,
-            cleaning=self.config.cleaning,
-            progress=progress,
-        )

@@ -42,6 +42,14 @@ class UnknownUser(NearlineError, LookupError):
     """The user has no event."""
 
 
+class UnknownJob(NearlineError, LookupError):
+    """There is no such job, or it was forgotten."""
+
+
+class UnknownSnapshot(NearlineError, LookupError):
+    """There is no such snapshot."""
+
+
 class NotTrained(NearlineError, RuntimeError):
     """The call needs a trained model and there is none."""
 
@@ -60,6 +68,10 @@ class Overloaded(NearlineError, RuntimeError):
 
 class StorageFailed(NearlineError, OSError):
     """The disk or database under a store refused; the message says what is stored all the same."""
+
+
+class WorkerFailed(NearlineError, RuntimeError):
+    """The process of a job ended before it was done; what served before goes on serving."""
 
 
 class Damaged(NearlineError, RuntimeError):

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from nearline.config import Config
-from nearline.errors import Damaged, InvalidInput
+from nearline.errors import Damaged, InvalidInput, NotTrained, UnknownSnapshot
 from nearline.ingest import follow
 from nearline.live import Live, join
 from nearline.log import SQLiteLog
@@ -106,10 +106,43 @@ def open_folder(folder: Path, config: Config) -> Parts:
 
 def promote(parts: Parts, snapshot: Snapshot, config: Config) -> Parts:
     """Store a snapshot where there is a folder for it, and return the parts that serve it."""
-    if parts.snapshots is not None:
-        parts.snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
-        snapshot = parts.snapshots.promote(snapshot.manifest.id)
-        parts.snapshots.prune(config.keep_snapshots)
+    if parts.snapshots is None:
+        return _serving(replace(parts, snapshot=snapshot), config)
+    parts.snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
+    promoted = promote_stored(parts, snapshot.manifest.id, config)
+    parts.snapshots.prune(config.keep_snapshots)
+    return promoted
+
+
+def promote_stored(parts: Parts, snapshot_id: str, config: Config) -> Parts:
+    """Promote a snapshot that stands in the folder, and return the parts that serve it.
+
+    Raises
+    ------
+    UnknownSnapshot, Damaged
+        It is not there, or not what its id says; what serves goes on serving.
+    InvalidInput
+        Its items have other numbers than those of the state.
+    """
+    snapshots = _stored(parts)
+    if not snapshots.has(snapshot_id):
+        raise UnknownSnapshot(f"there is no snapshot {snapshot_id}; list those there are")
+    _check_numbers(parts, snapshots.load(snapshot_id))
+    return _serving(replace(parts, snapshot=snapshots.promote(snapshot_id)), config)
+
+
+def roll_back(parts: Parts, config: Config) -> Parts:
+    """Return to the snapshot that was promoted before, and return the parts that serve it.
+
+    Raises
+    ------
+    NotTrained
+        There is none.
+    InvalidInput
+        Its items have other numbers than those of the state.
+    """
+    snapshot = _stored(parts).rollback()
+    _check_numbers(parts, snapshot)
     return _serving(replace(parts, snapshot=snapshot), config)
 
 
@@ -140,6 +173,24 @@ def _untrained(config: Config) -> Model:
     """Make what answers before the first training: an item graph, which learns words at once."""
     settings = config.settings if config.model == UNTRAINED else {}
     return make_model(UNTRAINED, settings)
+
+
+def _stored(parts: Parts) -> SnapshotStore:
+    if parts.snapshots is None:
+        raise NotTrained(
+            "a recommender in memory keeps the one model that serves; give it a folder to keep more"
+        )
+    return parts.snapshots
+
+
+def _check_numbers(parts: Parts, snapshot: Snapshot) -> None:
+    n_items = snapshot.manifest.n_items
+    if parts.state.items.table()[:n_items] != snapshot.item_ids:
+        raise InvalidInput(
+            f"snapshot {snapshot.manifest.id} numbers its items in another order than the state "
+            "does since it was last replayed; train again",
+            field="snapshot_id",
+        )
 
 
 def _restore(snapshot: Snapshot) -> Model:

@@ -1,7 +1,7 @@
 """Road 3: log → dataset → fit → evaluate → snapshot → promote.
 
-`train` takes the first four steps and changes nothing that serves; the engine writes the snapshot
-and promotes it, which are acts of their own.
+`train` takes the first four steps and changes nothing that serves; `trial.py` takes them beside
+the model that serves. The engine writes the snapshot and promotes it, which are acts of their own.
 """
 
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pyarrow as pa
+from msgspec import Struct
 
 from nearline.config import Config
 from nearline.data import (
@@ -20,29 +21,48 @@ from nearline.data import (
 )
 from nearline.errors import InvalidInput, NotTrained
 from nearline.evaluation import evaluate, relevant_counts
-from nearline.log import Log
+from nearline.log import Readable
 from nearline.models.base import Model
 from nearline.progress import Progress
 from nearline.search import search
 from nearline.snapshots import Snapshot, build
 
 
+class Order(Struct, frozen=True, kw_only=True):
+    """What to train, and on what: all that a training must know, here or in another process.
+
+    Attributes
+    ----------
+    config : Config
+    item_ids : list of str
+        Items in the order of the state's vocabulary when it stood at `offset`; the model numbers
+        its items the same way.
+    offset : int
+        Every record before it is trained on.
+    erasures : int
+        Erasures that the log had seen.
+    seed : int
+    """
+
+    config: Config
+    item_ids: list[str]
+    offset: int
+    erasures: int
+    seed: int
+
+
 def train(
-    log: Log,
-    item_ids: list[str],
-    config: Config,
+    log: Readable,
+    order: Order,
     *,
     validation: pa.Table | None,
-    seed: int,
     progress: Progress,
     journal: Path | None = None,
 ) -> Snapshot:
-    """Fit the configured model on the whole log.
+    """Fit the configured model on the log.
 
     Parameters
     ----------
-    item_ids : list of str
-        Items in the order of the state's vocabulary; the model numbers its items the same way.
     validation : pyarrow.Table or None
         Interactions that choose hyper-parameters and are never trained on. None: the last
         interaction of each user plays that part and is trained on afterwards.
@@ -56,22 +76,63 @@ def train(
     NotTrained
         The log holds no event.
     """
-    model = config.new_model()
-    _check_serves(model)
-    stop, erasures = log.end, log.erasures
-    data = dataset_from_log(log, stop, config.state.weight, item_ids=item_ids)
+    data = read(log, order)
+    return train_on(data, order, validation=validation, progress=progress, journal=journal)
+
+
+def read(log: Readable, order: Order) -> Dataset:
+    """Turn the log into the data of a training; errors are those of `train`."""
+    check_serves(order.config.new_model())
+    weight = order.config.state.weight
+    data = dataset_from_log(log, order.offset, weight, item_ids=order.item_ids)
     if data.n_interactions == 0:
         raise NotTrained("the log holds no events to train on; import or observe some first")
-    seen, truth = _divide(data, validation, config)
-    if config.search and len(truth.items):
+    return data
+
+
+def train_on(
+    data: Dataset,
+    order: Order,
+    *,
+    validation: pa.Table | None,
+    progress: Progress,
+    journal: Path | None,
+) -> Snapshot:
+    """Take the steps of `train` behind the reading."""
+    model, metrics = choose(data, order, validation=validation, progress=progress, journal=journal)
+    if validation is None:
+        model = type(model)(model.config).fit(data, seed=order.seed, progress=progress)
+    return describe(model, data, order, metrics)
+
+
+def choose(
+    data: Dataset,
+    order: Order,
+    *,
+    validation: pa.Table | None,
+    progress: Progress,
+    journal: Path | None,
+) -> tuple[Model, dict[str, float]]:
+    """Choose settings on validation data; return the model that was fitted beside it, measured."""
+    model, seed = order.config.new_model(), order.seed
+    seen, truth = _divide(data, validation, order.config)
+    if order.config.search and len(truth.items):
         found = search(
-            model, seen, truth, trials=config.search, seed=seed, journal=journal, progress=progress
+            model,
+            seen,
+            truth,
+            trials=order.config.search,
+            seed=seed,
+            journal=journal,
+            progress=progress,
         )
         model = type(model)(found)
     model.fit(seen, validation=truth, seed=seed, progress=progress)
-    metrics = _metrics(model, seen, truth, seed)
-    if validation is None:
-        model = type(model)(model.config).fit(data, seed=seed, progress=progress)
+    return model, _metrics(model, seen, truth, seed)
+
+
+def describe(model: Model, data: Dataset, order: Order, metrics: dict[str, float]) -> Snapshot:
+    """Make a snapshot of a model that was fitted on all of `data`."""
     arrays = model.arrays()
     for array in arrays.values():
         array.flags.writeable = False
@@ -80,9 +141,9 @@ def train(
         config=msgspec.to_builtins(model.config),
         arrays=arrays,
         item_ids=data.item_ids,
-        offset=stop,
-        erasures=erasures,
-        seed=seed,
+        offset=order.offset,
+        erasures=order.erasures,
+        seed=order.seed,
         metrics=metrics,
         data_until=float(data.histories.times.max()),
     )
@@ -100,7 +161,8 @@ def _divide(
     return data, histories_for(data.item_ids, validation, data.user_ids, weight)
 
 
-def _check_serves(model: Model) -> None:
+def check_serves(model: Model) -> None:
+    """Raise `InvalidInput` where a store cannot serve a model."""
     if model.needs_ratings:
         raise InvalidInput(
             f"model {model.name!r} learns ratings, and a store keeps weights of events: it cannot "

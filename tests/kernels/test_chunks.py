@@ -20,3 +20,13 @@ def test_an_error_in_a_thread_reaches_the_caller() -> None:
     with pytest.raises(RuntimeError, match="0 to 256"):
         map_chunks(work, 1_000, threads=2)
     assert available_threads() >= 1
+
+
+def test_threads_are_no_more_than_openmp_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert available_threads() == 1
+    for nothing in ("", "0", "many"):
+        monkeypatch.setenv("OMP_NUM_THREADS", nothing)
+        cores = available_threads()
+        monkeypatch.setenv("OMP_NUM_THREADS", str(cores + 5))
+        assert available_threads() == cores >= 1

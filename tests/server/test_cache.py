@@ -42,7 +42,9 @@ def cached(client: Client, url: str) -> bool:
 
 
 def without_id(answer: httpx.Response) -> tuple[int, list[tuple[str, str]], bytes]:
-    headers = [pair for pair in answer.headers.multi_items() if pair[0] != "x-request-id"]
+    """All but what belongs to one request: its id, and how long it took."""
+    own = ("x-request-id", "server-timing")
+    headers = [pair for pair in answer.headers.multi_items() if pair[0] not in own]
     return answer.status_code, headers, answer.content
 
 

@@ -23,6 +23,13 @@ CONTRACT = {
     ("delete", "/v1/items/{item_id}"),
     ("get", "/v1/users/{user_id}"),
     ("delete", "/v1/users/{user_id}"),
+    ("post", "/v1/jobs"),
+    ("get", "/v1/jobs"),
+    ("get", "/v1/jobs/{job_id}"),
+    ("delete", "/v1/jobs/{job_id}"),
+    ("get", "/v1/snapshots"),
+    ("post", "/v1/snapshots/{snapshot_id}:promote"),
+    ("post", "/v1/snapshots:rollback"),
     ("get", "/livez"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -38,7 +45,8 @@ def test_every_route_is_described(client: Client) -> None:
     for verb, path in CONTRACT:
         operation = document["paths"][path][verb]
         assert operation["description"], path
-        assert ("requestBody" in operation) == (verb in {"post", "put", "patch"})
+        bare = path.endswith((":promote", ":rollback"))
+        assert ("requestBody" in operation) == (verb in {"post", "put", "patch"} and not bare)
 
 
 def test_errors_are_described_as_they_are(client: Client) -> None:
@@ -77,6 +85,6 @@ def test_the_examples_of_the_document_are_accepted(client: Client) -> None:
                 for example in media["schema"].get("examples", []):
                     url = path.replace("{item_id}", "i77")
                     answer = client.request(verb, url, json=example)
-                    assert answer.is_success, answer.text
+                    assert answer.status_code in (200, 202), answer.text
                     tried += 1
-    assert tried == 9
+    assert tried == 10

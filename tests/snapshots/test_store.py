@@ -1,6 +1,7 @@
 """The store: whole or not at all, the last good one serves, and back is a step of its own."""
 
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,13 @@ def test_what_is_not_an_id_never_becomes_a_path(store: SnapshotStore, snapshot_i
 def test_unknown_snapshot(store: SnapshotStore) -> None:
     with pytest.raises(DataNotFound, match="no snapshot 0000000000000000"):
         store.load("0" * 16)
+
+
+def test_whether_and_when_one_was_written(store: SnapshotStore) -> None:
+    snapshot_id = write(store, 1)
+    os.utime(store.folder / snapshot_id / "manifest.json", (5.0, 5.0))
+    assert (store.has(snapshot_id), store.written(snapshot_id)) == (True, 5.0)
+    assert (store.has("0" * 16), store.written("0" * 16)) == (False, 0.0)
 
 
 def test_written_does_not_serve_before_it_is_promoted(store: SnapshotStore) -> None:

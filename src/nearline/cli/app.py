@@ -21,6 +21,7 @@ from nearline.cli.models import models
 from nearline.cli.options import example
 from nearline.cli.output import printable
 from nearline.cli.serve import serve
+from nearline.cli.snapshots import promote, rollback, snapshots
 from nearline.errors import NearlineError
 
 INTERRUPTED = 130
@@ -65,6 +66,7 @@ def main() -> None:
 
 for _command in (
     *(demo, import_, models, train, evaluate, compare),
+    *(snapshots, promote, rollback),
     *(recommend, similar, explain, serve, bench, doctor),
 ):
     main.add_command(_command)

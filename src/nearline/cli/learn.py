@@ -110,13 +110,15 @@ def train(
 ) -> None:
     """Train on everything in the store and let the result serve.
 
-    The last interaction of each user chooses the settings and is trained on afterwards.
+    The last interaction of each user chooses the settings and is trained on afterwards. A store
+    that is being served is trained by its server: POST /v1/jobs.
     """
     from nearline.config import Config
 
     config = Config(model=model, settings=settings, search=search)
     config.new_model()  # a wrong name is told before the store is opened
-    with open_store(store, config) as engine, progress_bars() as progress:
+    call = 'POST /v1/jobs {"kind": "train"}'
+    with open_store(store, config, call=call) as engine, progress_bars() as progress:
         engine.fit(seed=seed, progress=progress)
         model_id, metrics, offset = engine.model_id, engine.metrics, engine.offset
         users, items = engine.n_users, engine.n_items

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nearline.errors import DataNotFound
+from nearline.errors import DataNotFound, StoreInUse
 
 if TYPE_CHECKING:
     from nearline.config import Config
@@ -102,8 +102,12 @@ set_option = click.option(
 
 
 @contextmanager
-def open_store(folder: Path, config: "Config | None" = None) -> "Iterator[Recommender]":
+def open_store(
+    folder: Path, config: "Config | None" = None, *, call: str = ""
+) -> "Iterator[Recommender]":
     """Open a store that exists; close it at the end.
+
+    `call` is what to ask a server instead, where one has the store open.
 
     Raises
     ------
@@ -113,11 +117,23 @@ def open_store(folder: Path, config: "Config | None" = None) -> "Iterator[Recomm
         Another process has it open.
     """
     from nearline.engine import Recommender
+
+    check_store(folder)
+    try:
+        engine = Recommender.load(folder, config=config)
+    except StoreInUse as error:
+        raise StoreInUse(
+            f"{error}. A server does this by: {call}" if call else str(error)
+        ) from error
+    with engine:
+        yield engine
+
+
+def check_store(folder: Path) -> None:
+    """Raise `DataNotFound` where there is no store: opening would make one of any folder."""
     from nearline.store import LOG
 
-    if not (folder / LOG).is_file():  # opening would make a store of any folder
+    if not (folder / LOG).is_file():
         raise DataNotFound(
             f"there is no store at {folder}; make one: nearline import --store {folder} FILE"
         )
-    with Recommender.load(folder, config=config) as engine:
-        yield engine

@@ -7,12 +7,12 @@ import numpy as np
 
 from nearline.data.build import Weight, assemble, same_weight
 from nearline.data.dataset import Dataset
-from nearline.log.base import Log
+from nearline.log.base import Readable
 from nearline.schema import Event, Item, ItemDeleted
 
 
 def dataset_from_log(
-    log: Log, stop: int, weight: Weight = same_weight, *, item_ids: Sequence[str] = ()
+    log: Readable, stop: int, weight: Weight = same_weight, *, item_ids: Sequence[str] = ()
 ) -> Dataset:
     """Turn the first `stop` records of a log into arrays, streaming.
 

@@ -12,10 +12,13 @@ MOST_CHUNKS = 64
 
 
 def available_threads() -> int:
-    """Cores that this process may use."""
+    """Cores that this process may use, no more than ``OMP_NUM_THREADS`` where that is set."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(wanted)) if wanted.isdecimal() and int(wanted) else cores
 
 
 def map_chunks(

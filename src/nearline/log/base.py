@@ -32,6 +32,14 @@ class Appended(Struct, frozen=True):
     offset: int
 
 
+class Readable(Protocol):
+    """The reading side of a log: all that training needs."""
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
+        """Yield (offset, record) for offsets in [start, stop), in order; `Erased` included."""
+        ...
+
+
 class Log(Protocol):
     """Append-only, durable, one writer; offsets rise strictly from 0 and are never reused."""
 

@@ -102,13 +102,13 @@ class Tables:
         If the disk or SQLite refuses; nothing of the failed call is stored.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
         self._path = path
         self._guard = Lock()
         with self._explained():
-            self._db = _connect(path)
+            self._db = _connect(path, read_only=read_only)
             try:
-                self._prepare()
+                self._prepare(read_only=read_only)
             except BaseException:
                 self._db.close()
                 raise
@@ -227,7 +227,7 @@ class Tables:
         with self._guard:
             self._db.close()
 
-    def _prepare(self) -> None:
+    def _prepare(self, *, read_only: bool) -> None:
         version = self._number("PRAGMA user_version")
         if version > VERSION:
             raise InvalidInput(
@@ -236,13 +236,14 @@ class Tables:
                 field="path",
             )
         if version == 0:
-            if self._number("SELECT count(*) FROM sqlite_schema"):
+            if read_only or self._number("SELECT count(*) FROM sqlite_schema"):
                 raise Damaged(self._damage("it is a database, but not a log"))
             with self._db:
                 self._db.execute(_SCHEMA)
                 self._db.pragma("user_version", VERSION)
         # Kept in the file, and asked for each time: a copy may come without it.
-        self._db.pragma("journal_mode", "wal")
+        if not read_only:
+            self._db.pragma("journal_mode", "wal")
         self.end = self._number("SELECT coalesce(max(offset) + 1, 0) FROM log")
         self.erasures = self._number("SELECT value FROM meta WHERE name = 'erasures'")
 

@@ -1,13 +1,15 @@
 """What travels in bodies: the shapes that callers send and get."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from nearline.errors import InvalidInput
+from nearline.jobs import Job
 from nearline.schema import Event, Item, ScoredItem, parse_time
 from nearline.schema.records import AttributeValue, Scalar
+from nearline.versions import Version
 
 Timestamp = str | float | None
 # Longer than any caller waits.
@@ -161,6 +163,27 @@ class RankIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     user_id: str
     item_ids: list[str]
+
+
+class JobIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask for slow work; the other fields are those of a training."""
+
+    kind: Literal["train", "checkpoint"]
+    seed: int = 0
+    model: str | None = None
+    settings: dict[str, Any] | None = None
+
+
+class JobsOut(Struct, frozen=True, kw_only=True):
+    """Jobs, newest first."""
+
+    jobs: list[Job]
+
+
+class VersionsOut(Struct, frozen=True, kw_only=True):
+    """Snapshots, oldest first."""
+
+    snapshots: list[Version]
 
 
 class Forgotten(Struct, frozen=True, kw_only=True):

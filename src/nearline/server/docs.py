@@ -12,6 +12,7 @@ from litestar.types import ControllerRouterHandler
 
 from nearline.server.decoding import StrictRequest
 from nearline.server.problems import PROBLEM_JSON
+from nearline.server.routes.snapshots import PROMOTE
 
 _PROBLEM_REF = "#/components/schemas/Problem"
 _PROBLEM: dict[str, Any] = {
@@ -34,6 +35,8 @@ _KEYS: dict[str, SecurityScheme | Reference] = {
     "bearer": SecurityScheme(type="http", scheme="bearer"),
     "header": SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header"),
 }
+# Routes whose last part holds a verb behind an id.
+_VERBS = {"/v1/snapshots/{snapshot_id}": PROMOTE}
 _BODY_ERRORS = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 _ERRORS = (
     HTTPStatus.BAD_REQUEST,
@@ -65,6 +68,9 @@ def openapi_document(handlers: Sequence[ControllerRouterHandler]) -> dict[str, A
     )
     document = described.openapi_schema.to_schema()
     document["components"]["schemas"]["Problem"] = _PROBLEM
+    for path, verb in _VERBS.items():
+        if path in document["paths"]:
+            document["paths"][path + verb] = document["paths"].pop(path)
     for path, item in document["paths"].items():
         if path.startswith("/v1/"):
             for operation in item.values():

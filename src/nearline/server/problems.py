@@ -18,6 +18,8 @@ from nearline.errors import (
     StorageFailed,
     StoreInUse,
     UnknownItem,
+    UnknownJob,
+    UnknownSnapshot,
     UnknownUser,
 )
 
@@ -68,6 +70,8 @@ _STATUS: tuple[tuple[type[NearlineError], HTTPStatus, str], ...] = (
     (Unauthorized, HTTPStatus.UNAUTHORIZED, "unauthorized"),
     (UnknownItem, HTTPStatus.NOT_FOUND, "unknown-item"),
     (UnknownUser, HTTPStatus.NOT_FOUND, "unknown-user"),
+    (UnknownJob, HTTPStatus.NOT_FOUND, "unknown-job"),
+    (UnknownSnapshot, HTTPStatus.NOT_FOUND, "unknown-snapshot"),
     (NotTrained, HTTPStatus.CONFLICT, "not-trained"),
     (NotReady, HTTPStatus.SERVICE_UNAVAILABLE, "not-ready"),
     (Closed, HTTPStatus.SERVICE_UNAVAILABLE, "closed"),

@@ -133,6 +133,17 @@ class SnapshotStore:
         own = {name: array for name, array in arrays.items() if not name.startswith(ids.PREFIX)}
         return Snapshot(manifest, own, item_ids)
 
+    def has(self, snapshot_id: str) -> bool:
+        """Whether there is a snapshot of this id, sound or not."""
+        return self._path(snapshot_id).is_dir()
+
+    def written(self, snapshot_id: str) -> float:
+        """Unix seconds at which a snapshot was written; 0 where it is gone."""
+        try:
+            return (self._path(snapshot_id) / MANIFEST).stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
     def promote(self, snapshot_id: str) -> Snapshot:
         """Load a snapshot and make it the current one; errors are those of `load`.
 

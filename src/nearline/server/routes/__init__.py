@@ -10,6 +10,7 @@ from nearline.server.routes.items import (
     put_items,
     similar_items,
 )
+from nearline.server.routes.jobs import cancel_job, get_job, list_jobs, submit_job
 from nearline.server.routes.recommendations import (
     explain,
     preload,
@@ -18,6 +19,7 @@ from nearline.server.routes.recommendations import (
     recommend_batch,
     recommend_session,
 )
+from nearline.server.routes.snapshots import list_snapshots, promote_snapshot, roll_back
 from nearline.server.routes.users import forget_user, get_user
 
 OPERATIONS = [livez, readyz, metrics, openapi, docs]
@@ -37,6 +39,13 @@ V1 = [
     delete_item,
     get_user,
     forget_user,
+    submit_job,
+    list_jobs,
+    get_job,
+    cancel_job,
+    list_snapshots,
+    promote_snapshot,
+    roll_back,
 ]
 
 __all__ = ["OPERATIONS", "V1"]

@@ -1,0 +1,69 @@
+"""Writes the state to its checkpoint now and then, so that a restart replays little."""
+
+from pathlib import Path
+from threading import Lock
+
+from nearline import store, worker
+from nearline.current import Current
+from nearline.errors import InvalidInput
+from nearline.jobs import Job, Jobs, Outcome, Task
+
+KIND = "checkpoint"
+
+
+class Checkpoints:
+    """Checkpoints of `current`: on demand, and after so many records or seconds."""
+
+    def __init__(self, current: Current, jobs: Jobs) -> None:
+        self._current = current
+        self._jobs = jobs
+        self._lock = Lock()
+        self._written = (current.parts.state.offset, current.clock())
+
+    def submit(self) -> Job:
+        """Queue a checkpoint.
+
+        Raises
+        ------
+        InvalidInput
+            The recommender lives in memory.
+        """
+        folder = self._current.path
+        if folder is None:
+            raise InvalidInput(
+                "a recommender in memory has no checkpoint; give it a folder", field="kind"
+            )
+        self._current.open()
+        return self._jobs.submit(KIND, lambda task: self._write(task, folder))
+
+    def consider(self) -> None:
+        """Queue a checkpoint if one is due: called before each write, and cheap."""
+        if self._current.path is None:
+            return
+        with self._lock:
+            offset, now = self._current.parts.state.offset, self._current.clock()
+            config, (then, at) = self._current.config, self._written
+            records = offset - then
+            if records < config.checkpoint_events and (
+                records == 0 or now - at < config.checkpoint_seconds
+            ):
+                return
+            self._written = (offset, now)
+        self.submit()
+
+    def _write(self, task: Task, folder: Path) -> Outcome:
+        parts, path = self._current.open(), folder / store.CHECKPOINT
+        erasures = parts.log.erasures
+        request = worker.ToCheckpoint(
+            log=str(folder / store.LOG),
+            checkpoint=str(path),
+            config=self._current.config.state,
+            item_ids=parts.state.items.table(),
+        )
+        offset = worker.checkpoint(request, task).offset
+        # An erasure meanwhile made the file useless, and the bytes of the erased must not stay.
+        if parts.log.erasures != erasures:
+            path.unlink(missing_ok=True)
+        with self._lock:
+            self._written = (offset, self._current.clock())
+        return Outcome(f"the state at offset {offset:,} is written", {"offset": offset})

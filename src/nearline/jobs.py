@@ -1,0 +1,250 @@
+"""Slow work beside serving: jobs that are listed, watched and cancelled.
+
+Each kind of job has one thread, so that two trainings follow each other and a checkpoint need not
+wait for either.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event, Lock
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from nearline.errors import Closed, NearlineError, Overloaded, UnknownJob
+
+logger = logging.getLogger(__name__)
+
+JobState = Literal["queued", "running", "done", "refused", "failed", "cancelled"]
+UNFINISHED = ("queued", "running")
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """One piece of slow work, as it stood when it was asked for.
+
+    Attributes
+    ----------
+    id, kind : str
+    state : str
+        ``refused``: the work was done, and what it made does not serve; `message` says why.
+    done, total, what : int, int, str
+        Steps done, steps in all (0 where unknown), what is going on.
+    created, started, finished : float or None
+        Unix seconds.
+    message : str
+        How it ended.
+    result : dict
+        What it made, as JSON values.
+    """
+
+    id: str
+    kind: str
+    state: JobState
+    created: float
+    done: int = 0
+    total: int = 0
+    what: str = ""
+    started: float | None = None
+    finished: float | None = None
+    message: str = ""
+    result: dict[str, str | float] = {}
+
+
+class Outcome(NamedTuple):
+    """What work returns: how it ended, what it made, whether that is refused."""
+
+    message: str
+    result: dict[str, str | float]
+    refused: bool = False
+
+
+class Cancelled(Exception):
+    """The job was cancelled: raised by its progress."""
+
+
+class Task:
+    """What work sees of its job."""
+
+    def __init__(self, told: Callable[[int, int, str], None]) -> None:
+        self._told = told
+        self._cancelled = Event()
+        self._on_cancel: Callable[[], None] | None = None
+        self._lock = Lock()
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        """Tell how far the work is; raise `Cancelled` where it shall end."""
+        self.check()
+        self._told(done, total, what)
+
+    def check(self) -> None:
+        """Raise `Cancelled` where the work shall end."""
+        if self._cancelled.is_set():
+            raise Cancelled
+
+    @contextmanager
+    def cancelled_by(self, callback: Callable[[], None]) -> Iterator[None]:
+        """Call `callback`, in another thread, if the job is cancelled inside this block."""
+        with self._lock:
+            self._on_cancel = callback
+            gone = self._cancelled.is_set()
+        try:
+            if gone:
+                callback()
+            yield
+        finally:
+            with self._lock:
+                self._on_cancel = None
+
+    def cancel(self) -> None:
+        """Ask the work to end."""
+        with self._lock:
+            self._cancelled.set()
+            if self._on_cancel is not None:
+                self._on_cancel()
+
+
+Work = Callable[[Task], Outcome]
+
+
+class _Entry:
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.over = Event()
+        self.task = Task(self._told)
+
+    def _told(self, done: int, total: int, what: str) -> None:
+        self.job = replace(self.job, done=done, total=total, what=what)
+
+
+class Jobs:
+    """The jobs of one engine; any thread may call.
+
+    Parameters
+    ----------
+    clock : callable
+        Gives Unix seconds.
+    queued : int
+        Jobs of one kind that may wait.
+    history : int
+        Finished jobs that are remembered.
+    """
+
+    def __init__(self, clock: Callable[[], float], *, queued: int = 10, history: int = 100) -> None:
+        self._clock = clock
+        self._queued, self._history = queued, history
+        self._entries: dict[str, _Entry] = {}
+        self._workers: dict[str, ThreadPoolExecutor] = {}
+        self._lock = Lock()
+        self._closed = False
+        self._count = 0
+
+    def submit(self, kind: str, work: Work) -> Job:
+        """Queue work behind others of its kind.
+
+        Raises
+        ------
+        Overloaded
+            As many jobs of this kind wait as may.
+        Closed
+            The engine was closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise Closed("this recommender was closed; open the store again")
+            waiting = sum(
+                entry.job.kind == kind and entry.job.state == "queued"
+                for entry in self._entries.values()
+            )
+            if waiting >= self._queued:
+                raise Overloaded(
+                    f"{waiting} jobs of kind {kind!r} wait, which is all that may; "
+                    "cancel one, or try again later"
+                )
+            self._count += 1
+            job = Job(id=f"{kind}-{self._count}", kind=kind, state="queued", created=self._clock())
+            entry = self._entries[job.id] = _Entry(job)
+            if kind not in self._workers:
+                self._workers[kind] = ThreadPoolExecutor(1, thread_name_prefix=f"nearline-{kind}")
+            self._workers[kind].submit(self._run, entry, work)
+        return job
+
+    def list(self) -> list[Job]:
+        """All jobs that are remembered, newest first."""
+        with self._lock:
+            return [entry.job for entry in reversed(self._entries.values())]
+
+    def get(self, job_id: str) -> Job:
+        """One job; `UnknownJob` where there is none, or no more."""
+        return self._entry(job_id).job
+
+    def wait(self, job_id: str, timeout: float | None = None) -> Job:
+        """Wait until a job is over, or for `timeout` seconds; return it."""
+        entry = self._entry(job_id)
+        entry.over.wait(timeout)
+        return entry.job
+
+    def cancel(self, job_id: str) -> Job:
+        """End a job, at once if it waits, else when it next tells its progress.
+
+        A training in a process of its own is ended at once. A job that is over stays as it is.
+        """
+        entry = self._entry(job_id)
+        with self._lock:
+            waits = entry.job.state == "queued"
+            if waits:
+                self._finish(entry, "cancelled", "cancelled before it began")
+        if not waits:
+            entry.task.cancel()
+        return entry.job
+
+    def close(self) -> None:
+        """Cancel all jobs, wait until they are over, and take no more; safe to call twice."""
+        with self._lock:
+            self._closed = True
+            unfinished = [
+                entry.job.id for entry in self._entries.values() if entry.job.state in UNFINISHED
+            ]
+        for job_id in unfinished:
+            self.cancel(job_id)
+        for worker in self._workers.values():
+            worker.shutdown()
+
+    def _entry(self, job_id: str) -> _Entry:
+        with self._lock:
+            found = self._entries.get(job_id)
+        if found is None:
+            raise UnknownJob(f"there is no job {job_id!r:.80}, or no more; list those there are")
+        return found
+
+    def _run(self, entry: _Entry, work: Work) -> None:
+        with self._lock:
+            if entry.job.state != "queued":
+                return
+            entry.job = replace(entry.job, state="running", started=self._clock())
+        try:
+            outcome = work(entry.task)
+        except Cancelled:
+            self._end(entry, "cancelled", "cancelled while it ran")
+        except NearlineError as error:
+            self._end(entry, "failed", str(error))
+        except Exception as error:
+            logger.exception("job %s failed", entry.job.id)
+            self._end(entry, "failed", f"{type(error).__name__}: {error}")
+        else:
+            entry.job = replace(entry.job, result=outcome.result)
+            self._end(entry, "refused" if outcome.refused else "done", outcome.message)
+
+    def _end(self, entry: _Entry, state: JobState, message: str) -> None:
+        with self._lock:
+            self._finish(entry, state, message)
+
+    def _finish(self, entry: _Entry, state: JobState, message: str) -> None:
+        """Note how a job ended, and forget the oldest that did; the caller holds the lock."""
+        entry.job = replace(entry.job, state=state, message=message, finished=self._clock())
+        over = [name for name, one in self._entries.items() if one.job.state not in UNFINISHED]
+        for name in over[: -self._history]:
+            del self._entries[name]
+        entry.over.set()

@@ -1,0 +1,46 @@
+"""Reads a log that another process has open: no lock is taken and nothing is written."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from nearline.errors import DataNotFound
+from nearline.log.codec import decode
+from nearline.log.tables import Tables
+from nearline.schema import Record
+
+
+class LogReader:
+    """The records of a log file, up to where it ended when this was made.
+
+    The writer goes on meanwhile: neither waits for the other.
+
+    Raises
+    ------
+    DataNotFound
+        There is no such file.
+    Damaged, InvalidInput, StorageFailed
+        As for the log itself.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise DataNotFound(f"there is no log at {path}; name the file of a store")
+        self._tables = Tables(path, read_only=True)
+        self.end, self.erasures = self._tables.end, self._tables.erasures
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
+        """Yield (offset, record) for offsets in [start, stop), in order; `Erased` included."""
+        for block in self._tables.blocks(start, self.end if stop is None else min(stop, self.end)):
+            for offset, payload in block:
+                yield offset, decode(offset, payload)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._tables.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

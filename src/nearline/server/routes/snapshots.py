@@ -1,0 +1,43 @@
+"""Trained models: which there are, which serves, and how that is changed."""
+
+import asyncio
+from typing import Annotated
+
+from litestar import get, post
+from litestar.exceptions import NotFoundException
+from litestar.params import PathParameter
+
+from nearline.server.bodies import VersionsOut
+from nearline.server.decoding import StrictRequest
+from nearline.server.paths import path_id
+from nearline.server.room import engine_of
+from nearline.versions import Version
+
+SnapshotId = Annotated[str, PathParameter(description="16 hexadecimal digits.")]
+
+# A part of a path holds an id or a word, not both: the verb behind the id is cut off here, and put
+# back in the OpenAPI document.
+PROMOTE = ":promote"
+
+
+@get("/snapshots", tags=["snapshots"])
+async def list_snapshots(request: StrictRequest) -> VersionsOut:
+    """Return the snapshots of the store, oldest first."""
+    versions = engine_of(request).versions
+    return VersionsOut(snapshots=await asyncio.to_thread(versions.list))
+
+
+@post("/snapshots/{snapshot_id:str}", status_code=200, tags=["snapshots"])
+async def promote_snapshot(request: StrictRequest, snapshot_id: SnapshotId) -> Version:
+    """Let a snapshot serve, whatever it was found to be worth; no request is dropped."""
+    versions = engine_of(request).versions
+    if not snapshot_id.endswith(PROMOTE):
+        raise NotFoundException
+    chosen = path_id(snapshot_id.removesuffix(PROMOTE), "snapshot_id")
+    return await asyncio.to_thread(versions.promote, chosen)
+
+
+@post("/snapshots:rollback", status_code=200, tags=["snapshots"])
+async def roll_back(request: StrictRequest) -> Version:
+    """Return to the snapshot that was promoted before; no request is dropped."""
+    return await asyncio.to_thread(engine_of(request).versions.rollback)

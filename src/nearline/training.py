@@ -1,0 +1,156 @@
+"""Training as the engine does it: in the foreground by `fit`, in the background as a job."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from nearline import ingest, store, worker
+from nearline.config import Config
+from nearline.current import Current
+from nearline.data import CleaningReport, read_interactions
+from nearline.jobs import Job, Jobs, Outcome, Task
+from nearline.progress import Progress
+from nearline.snapshots import SnapshotStore
+from nearline.train import Order, check_serves, train
+from nearline.trial import Verdict, train_and_judge
+
+Columns = Mapping[str, str]
+
+KIND = "train"
+POLL_SECONDS = 0.2
+
+
+class Training:
+    """Trains what `current` holds, one training at a time."""
+
+    def __init__(self, current: Current, jobs: Jobs) -> None:
+        self._current = current
+        self._jobs = jobs
+
+    def fit(
+        self,
+        interactions: object,
+        items: object,
+        validation: object,
+        columns: Columns | None,
+        *,
+        seed: int,
+        progress: Progress,
+    ) -> None:
+        """Import, train on the whole log and promote; see `Recommender.fit`."""
+        current = self._current
+        current.open()
+        chosen = None if validation is None else read_interactions(validation, columns)
+        with current.training:
+            old = parts = current.open()
+            if current.path is None and interactions is not None:
+                parts = store.open_memory(current.config)
+                # The model trained below will know all of it; this one need not hear of it.
+                store.retire(parts)
+            try:
+                import_tables(current, parts, interactions, items, columns, progress)
+                snapshot = train(
+                    parts.log,
+                    self._order(parts, current.config, seed),
+                    validation=chosen,
+                    progress=progress,
+                    journal=None if current.path is None else current.path / store.SEARCH,
+                )
+                current.swap(lambda _: store.promote(parts, snapshot, current.config))
+            finally:
+                # Whichever log does not serve now: the old one, or a new one that failed.
+                for log in {old.log, parts.log} - {current.parts.log}:
+                    log.close()
+
+    def submit(self, seed: int, model: str | None, settings: Mapping[str, Any] | None) -> Job:
+        """Queue a training in the background; see `Recommender.train`."""
+        self._current.open()
+        config = self._current.config
+        if model is not None:
+            config = replace(config, model=model, settings={})
+        if settings is not None:
+            config = replace(config, settings=dict(settings))
+        check_serves(config.new_model())  # a wrong name is told at once
+        return self._jobs.submit(KIND, lambda task: self._train(task, config, seed))
+
+    def _train(self, task: Task, config: Config, seed: int) -> Outcome:
+        """Train beside serving; promote, or say why not."""
+        training = self._current.training
+        while not training.acquire(timeout=POLL_SECONDS):
+            task.progress(0, 0, "wait for another training")
+        try:
+            parts = self._current.open()
+            if self._current.path is None or parts.snapshots is None:
+                return self._train_here(parts, self._order(parts, config, seed), task)
+            request = worker.ToTrain(
+                log=str(self._current.path / store.LOG),
+                snapshots=str(self._current.path / store.SNAPSHOTS),
+                journal=str(self._current.path / store.SEARCH),
+                order=self._order(parts, config, seed),
+                serving=parts.snapshot.manifest.id if parts.snapshot else None,
+            )
+            return self._train_apart(parts.snapshots, request, task)
+        finally:
+            training.release()
+
+    def _train_here(self, parts: store.Parts, order: Order, task: Task) -> Outcome:
+        snapshot, verdict = train_and_judge(
+            parts.log, order, parts.snapshot, progress=task.progress
+        )
+        task.progress(1, 1, "promote")
+        if verdict.promote:
+            config = self._current.config
+            self._current.swap(lambda now: store.promote(now, snapshot, config))
+        return _outcome(snapshot.manifest.id, verdict, snapshot.manifest.metrics)
+
+    def _train_apart(
+        self, snapshots: SnapshotStore, request: worker.ToTrain, task: Task
+    ) -> Outcome:
+        trained = worker.train(request, task)
+        task.progress(1, 1, "promote")
+        if trained.verdict.promote:
+            config = self._current.config
+            self._current.swap(lambda now: store.promote_stored(now, trained.snapshot_id, config))
+            snapshots.prune(config.keep_snapshots)
+        return _outcome(trained.snapshot_id, trained.verdict, trained.metrics)
+
+    @staticmethod
+    def _order(parts: store.Parts, config: Config, seed: int) -> Order:
+        # Read first: an erasure that comes between is then known to be missing.
+        erasures = parts.log.erasures
+        with parts.state.lock:  # the table must be that of the offset
+            offset, item_ids = parts.state.offset, parts.state.items.table()
+        return Order(
+            config=config,
+            item_ids=item_ids,
+            offset=offset,
+            erasures=erasures,
+            seed=seed,
+        )
+
+
+def import_tables(
+    current: Current,
+    parts: store.Parts,
+    interactions: object,
+    items: object,
+    columns: Columns | None,
+    progress: Progress,
+) -> CleaningReport | None:
+    """Import items, then interactions, into the log of `parts`; report what was dropped."""
+    now = current.clock()
+    if items is not None:
+        ingest.import_items(parts.log, items, now=now, progress=progress)
+    if interactions is None:
+        return None
+    cleaning = current.config.cleaning
+    return ingest.import_interactions(
+        parts.log, interactions, columns, now=now, cleaning=cleaning, progress=progress
+    )
+
+
+def _outcome(snapshot_id: str, verdict: Verdict, metrics: dict[str, float]) -> Outcome:
+    shown = "promoted" if verdict.promote else "not promoted"
+    result: dict[str, str | float] = {"snapshot_id": snapshot_id, **metrics}
+    return Outcome(f"{shown}: {verdict.reason}", result, refused=not verdict.promote)
