@@ -17,6 +17,7 @@ from nearline import recommend as road
 from nearline.config import Config, check_variant
 from nearline.data import CleaningReport, read_interactions, to_frame
 from nearline.errors import Closed, InvalidInput, UnknownItem
+from nearline.export import Exported, export
 from nearline.log import Appended
 from nearline.progress import Progress, no_progress
 from nearline.schema import (
@@ -220,6 +221,18 @@ class Recommender:
             progress=progress,
         )
         return to_frame(frame, histories if histories is not None else self._like)
+
+    def export(
+        self, path: str | Path, k: int = 10, users: object = None, **options: Any
+    ) -> Exported:
+        """Write the lists of many users to a folder of Parquet files: see `nearline.export.export`.
+
+        One that was cut off goes on where it stopped. `users`: ids, or a frame or file with a
+        column `user_id`; None means everyone. `options`: `exclude_seen`, `part_users`, `progress`.
+        """
+        view, weight = self._view(), self.config.state.weight
+        erasures = self._parts.log.erasures
+        return export(Path(path), users, k, view, erasures=erasures, weight=weight, **options)
 
     def similar(self, item_id: str, k: int = 10) -> list[ScoredItem]:
         """Nearest neighbours of an item, itself left out."""
