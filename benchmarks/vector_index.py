@@ -3,8 +3,8 @@
     python -m benchmarks.vector_index
 
 Real texts: the docstrings of the Python packages that Nearline stands on, as latent semantic
-vectors (truncated SVD of TF-IDF). For a sample of them the 100 nearest among the rounded vectors are held
-against the 100 nearest in single precision.
+vectors (truncated SVD of TF-IDF). For a sample of them the 100 nearest among the rounded vectors
+are held against the 100 nearest in single precision.
 """
 
 import argparse
