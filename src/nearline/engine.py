@@ -18,7 +18,8 @@ from nearline.checkpoints import Checkpoints
 from nearline.config import Config, check_variant
 from nearline.current import Current
 from nearline.data import CleaningReport, read_interactions, to_frame
-from nearline.errors import InvalidInput, UnknownItem
+from nearline.errors import InvalidInput
+from nearline.export import Exported, export
 from nearline.jobs import Job, Jobs
 from nearline.log import Appended
 from nearline.progress import Progress, no_progress
@@ -242,6 +243,18 @@ class Recommender:
         )
         return to_frame(frame, histories if histories is not None else self._like)
 
+    def export(
+        self, path: str | Path, k: int = 10, users: object = None, **options: Any
+    ) -> Exported:
+        """Write the lists of many users to a folder of Parquet files: see `nearline.export.export`.
+
+        One that was cut off goes on where it stopped. `users`: ids, or a frame or file with a
+        column `user_id`; None means everyone. `options`: `exclude_seen`, `part_users`, `progress`.
+        """
+        view, weight = self._view(), self.config.state.weight
+        erasures = self._current.parts.log.erasures
+        return export(Path(path), users, k, view, erasures=erasures, weight=weight, **options)
+
     def similar(self, item_id: str, k: int = 10) -> list[ScoredItem]:
         """Nearest neighbours of an item, itself left out."""
         return road.similar(item_id, k, self._view())
@@ -311,12 +324,7 @@ class Recommender:
 
     def item(self, item_id: str) -> Item:
         """Return the catalogue entry of an item."""
-        state = self._current.parts.state
-        index = state.items.get(check_id(item_id, "item_id"))
-        found = None if index is None else state.catalogue.get(index)
-        if found is None:
-            raise UnknownItem(f"item {item_id!r} has no catalogue entry")
-        return found
+        return road.item(item_id, self._view())
 
     def user(self, user_id: str) -> UserSummary:
         """Return what is known of a user, most recent event first."""
@@ -346,10 +354,7 @@ class Recommender:
 
     @property
     def stamp(self) -> tuple[int, int]:
-        """Changes with whatever may change an answer: a record, an erasure, another model.
-
-        An answer holds for as long as the stamp that was read before it was made.
-        """
+        """Changes with whatever may change an answer: one holds while the stamp before it does."""
         parts = self._current.parts
         return parts.serial, parts.state.version
 

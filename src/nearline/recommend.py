@@ -17,6 +17,7 @@ from nearline.rules import PERSONAL_FLOOR, Line, allowed_items, fallback_lines, 
 from nearline.schema import (
     Answer,
     Explanation,
+    Item,
     Part,
     PastEvent,
     Recommendation,
@@ -110,6 +111,15 @@ def rank(user_id: str, item_ids: list[str], view: View) -> list[ScoredItem]:
         for item_id, index in zip(item_ids, known, strict=True)
     ]
     return sorted(found, key=lambda item: -item.score)
+
+
+def item(item_id: str, view: View) -> Item:
+    """Return the catalogue entry of an item."""
+    index = view.state.items.get(check_id(item_id, "item_id"))
+    found = None if index is None else view.state.catalogue.get(index)
+    if found is None:
+        raise UnknownItem(f"item {item_id!r} has no catalogue entry")
+    return found
 
 
 def user(user_id: str, view: View) -> UserSummary:

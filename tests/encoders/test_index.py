@@ -93,11 +93,20 @@ def test_vectors() -> None:
     ]
     assert rows.weights.tolist() == pytest.approx([0.5**0.5] * 4)
     again = VectorIndex.restore(index.arrays())
-    again.arrays()["vectors"].flags.writeable = False
+    again.arrays()["codes"].flags.writeable = False
     for which in (index, again):
         assert which.nearest(1, 1)[0].tolist() == [0]
         assert not which.put(0, np.array([5.0, 0.0], dtype=np.float32))
         assert which.put(6, np.array([-1.0, 0.1], dtype=np.float32))
         assert which.put(0, np.array([0.0, 1.0], dtype=np.float32))
         assert which.nearest(6, 9)[0].tolist() == [4, 0, 3]
-        assert which.arrays()["vectors"].shape == (7, 2)
+        assert which.arrays()["codes"].shape == (7, 2)
+
+
+def test_vectors_of_an_earlier_snapshot() -> None:
+    vectors = np.array([[0.6, 0.8], [1, 0], [0, 0]], dtype=np.float32)
+    index = VectorIndex.restore({"vectors": vectors})
+    items, values = index.nearest(1, 2)
+    assert items.tolist() == [0]
+    assert values.tolist() == pytest.approx([0.6], abs=0.005)
+    assert not index.put(0, vectors[0])

@@ -16,6 +16,7 @@ from nearline.cli.compare import compare
 from nearline.cli.demo import demo
 from nearline.cli.doctor import doctor
 from nearline.cli.evaluate import evaluate
+from nearline.cli.export import export
 from nearline.cli.learn import import_, train
 from nearline.cli.models import models
 from nearline.cli.options import example
@@ -67,6 +68,6 @@ def main() -> None:
 for _command in (
     *(demo, import_, models, train, evaluate, compare),
     *(snapshots, promote, rollback),
-    *(recommend, similar, explain, serve, bench, doctor),
+    *(recommend, similar, explain, export, serve, bench, doctor),
 ):
     main.add_command(_command)

@@ -47,7 +47,12 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="One JSON document on standard output."
 )
 k_option = click.option(
-    "-k", type=click.IntRange(1, MAX_K), default=10, show_default=True, help="Length of the list."
+    "-k",
+    "--k",
+    type=click.IntRange(1, MAX_K),
+    default=10,
+    show_default=True,
+    help="Length of the list.",
 )
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all chance."

@@ -5,7 +5,7 @@ from nearline.data.cleaning import CleaningConfig, clean
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.data.events import event_ids, to_events
 from nearline.data.from_log import dataset_from_log
-from nearline.data.interactions import read_interactions
+from nearline.data.interactions import read_interactions, read_user_ids
 from nearline.data.items import read_items
 from nearline.data.public import PublicDataset, load_dataset, synthetic_shop
 from nearline.data.report import CleaningReport
@@ -48,6 +48,7 @@ __all__ = [
     "read_interactions",
     "read_items",
     "read_table",
+    "read_user_ids",
     "same_weight",
     "stratified_split",
     "synthetic_shop",

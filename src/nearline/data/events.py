@@ -61,10 +61,10 @@ def _digests(table: pa.Table) -> Any:
     ]
     # Ids hold no NUL, so the fields cannot run into each other.
     texts = pc.binary_join_element_wise(*columns, "\0").cast(pa.binary())
-    return pa.array(
-        [blake2b(text, digest_size=_KEY_BYTES).hexdigest() for text in texts.to_pylist()],
-        pa.string(),
-    )
+    digests = [blake2b(text, digest_size=_KEY_BYTES).digest() for text in texts.to_pylist()]
+    digits = b"".join(digests).hex().encode()
+    starts = np.arange(len(digests) + 1, dtype=np.int32) * np.int32(2 * _KEY_BYTES)
+    return pa.StringArray.from_buffers(len(digests), pa.py_buffer(starts), pa.py_buffer(digits))
 
 
 def _number_texts(column: Any) -> Any:

@@ -9,10 +9,34 @@ import pyarrow.compute as pc
 
 from nearline.data.columns import name_columns, to_ids, to_numbers, to_seconds
 from nearline.data.sources import Source, read_table
+from nearline.errors import InvalidInput
 
 DEFAULT_EVENT = "view"
 REQUIRED = ("user_id", "item_id")
 OPTIONAL = ("timestamp", "event", "value", "event_id", "session_id")
+
+
+def read_user_ids(source: Source, columns: Mapping[str, str] | None = None) -> list[str]:
+    """Ids in the column `user_id` of a table, in order; other columns are not looked at.
+
+    Raises
+    ------
+    InvalidInput
+        There is no such column, or an id is missing.
+    DataNotFound
+        There is no such file.
+    """
+    named: dict[str, str] = {}
+
+    def pick(found: Sequence[str]) -> Collection[str]:
+        named.update(name_columns(found, columns, required=("user_id",), optional=()))
+        return named.values()
+
+    ids: list[str] = to_ids(read_table(source, pick=pick)[named["user_id"]], "user_id").to_pylist()
+    for row, user_id in enumerate(ids):
+        if not user_id:
+            raise InvalidInput(f"user_id is missing in row {row}; remove the row", field="user_id")
+    return ids
 
 
 def read_interactions(source: Source, columns: Mapping[str, str] | None = None) -> pa.Table:

@@ -177,7 +177,10 @@ class Tables:
     def scrub(self) -> None:
         """Empty the write-ahead file, where the bytes of buried rows may still stand."""
         with self._explained(), self._guard:
-            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            # As a statement, which leaves the interpreter to others meanwhile.
+            ((busy, _, _),) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            if busy:
+                raise apsw.BusyError("a reader held the write-ahead file for too long")
 
     def blocks(self, start: int, stop: int) -> Iterator[list[Pair]]:
         """Yield lists of (offset, payload) that cover [start, stop); no snapshot outlives a list.
