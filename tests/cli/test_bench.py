@@ -40,7 +40,15 @@ def test_a_picture_is_refused_before_the_work(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.0, "0"), (12345.6, "12,346"), (0.12345, "0.123"), (25_000.0, "25,000")]
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (999.7, "1,000"),
+        (99.96, "100"),
+        (12345.6, "12,346"),
+        (0.12345, "0.123"),
+        (25_000.0, "25,000"),
+    ],
 )
 def test_numbers_have_as_many_digits_as_say_something(value: float, text: str) -> None:
     assert number(value) == text

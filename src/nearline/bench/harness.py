@@ -147,8 +147,8 @@ class Server:
 
     @property
     def memory(self) -> float:
-        """Resident memory in MB (10^6 bytes)."""
-        return resident(self._process.pid)
+        """Memory of its own in MB: see `own_memory`."""
+        return own_memory(self._process.pid)
 
     def kill(self) -> None:
         """Kill the process at once, as a crash does."""
@@ -160,11 +160,16 @@ class Server:
         return "\n".join(self._output.read_text(errors="replace").splitlines()[-5:])
 
 
-def resident(pid: int) -> float:
-    """Resident memory of a process in MB (10^6 bytes)."""
+def own_memory(pid: int) -> float:
+    """Resident memory of a process in MB (10^6 bytes), pages of mapped files left out.
+
+    A snapshot is mapped: its pages come in as they are read, belong to the system's cache and are
+    given back when memory is short. Where the system does not tell them apart, all is counted.
+    """
     statm = Path(f"/proc/{pid}/statm")
     if statm.exists():
-        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        _, resident, shared, *_ = map(int, statm.read_text().split())
+        return (resident - shared) * os.sysconf("SC_PAGE_SIZE") / 1e6
     told = run_command(["ps", "-o", "rss=", "-p", str(pid)])
     return int(told) * 1_024 / 1e6
 

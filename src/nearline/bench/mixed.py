@@ -45,6 +45,7 @@ def run(plan: Plan) -> Report:
         figures = repeated(plan, "mixed load", measure)
     notes = [f"open loop at {plan.rate:g} requests a second: latency counts from when each was due"]
     notes.append("the slope is a least-squares line through the last four fifths of the samples")
+    notes.append("memory is resident and the process's own: pages of mapped files are left out")
     return Report(figures=figures, notes=notes, curves=curves, axes=("seconds", "memory, MB"))
 
 

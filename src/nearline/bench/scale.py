@@ -39,7 +39,8 @@ def run(plan: Plan, axes: Sequence[str] = AXES) -> Report:
             figures.append(figure("memory a user", "kB", each, at_most=KB_A_USER))
     notes = [
         f"base: {base.users:,} users, {base.items:,} items, {base.history} events a user",
-        "memory a user: what resident memory rose by, over the users that were added",
+        "memory is resident and the process's own: pages of mapped files are left out",
+        "memory a user: what it rose by, over the users that were added",
     ]
     return Report(
         figures=figures,
