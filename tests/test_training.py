@@ -9,10 +9,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
+import pyarrow as pa
 import pytest
+from tests.test_live import counted, expected
 from tests.test_trial import visits
 
 import nearline as nl
+from nearline.config import Config
 from nearline.errors import Closed, InvalidInput, NotTrained, UnknownSnapshot
 from nearline.jobs import Job
 from nearline.kernels.chunks import available_threads
@@ -51,6 +54,11 @@ def until(found: Callable[[], object]) -> None:
 def workers(parent: int | None = None) -> list[psutil.Process]:
     children = psutil.Process(parent).children()
     return [child for child in children if "nearline.worker" in " ".join(child.cmdline())]
+
+
+def finished(rec: nl.Recommender, job: Job) -> Job:
+    until(lambda: rec.jobs.get(job.id).finished is not None)
+    return rec.jobs.get(job.id)
 
 
 def endless(rec: nl.Recommender) -> Job:
@@ -274,3 +282,50 @@ def test_a_checkpoint_is_due_after_some_time_if_there_is_news(store: Path) -> No
         rec.observe("u", "k")
         assert kinds == ["checkpoint"]
         assert len(rec.jobs.list()) == 2
+
+
+def test_a_merge_keeps_what_was_learned_and_leaves_room_for_more(tmp_path: Path) -> None:
+    with nl.Recommender(tmp_path / "shop") as rec:
+        for user in "abc":
+            rec.observe(user, "pot", timestamp=1.0)
+            rec.observe(user, "tea", timestamp=2.0)
+        rec.fit()
+        first = rec.model_id
+        for user in "de":
+            rec.observe(user, "pot", timestamp=3.0)
+            rec.observe(user, "mug", timestamp=4.0)
+        rec.forget("e").result()
+        rec.observe("me", "pot", timestamp=5.0)
+        lines = [(line.item_id, line.score) for line in rec.recommend("me")]
+        job = finished(rec, rec.merge())
+        assert (job.state, rec.model_id == first) == ("done", False)
+        assert [(line.item_id, line.score) for line in rec.recommend("me")] == lines
+        # The merged one took the place of the first in the history.
+        with pytest.raises(NotTrained):
+            rec.versions.rollback()
+        assert counted(rec._current.parts.model) == expected(rec)
+    with nl.Recommender(tmp_path / "shop") as rec:
+        assert [(line.item_id, line.score) for line in rec.recommend("me")] == lines
+
+
+def test_a_merge_is_queued_after_so_many_records(tmp_path: Path) -> None:
+    with nl.Recommender(tmp_path / "shop", config=Config(merge_events=5)) as rec:
+        rec.observe("a", "pot", timestamp=1.0)
+        rec.fit()
+        first = rec.model_id
+        for time in range(7):
+            rec.observe("b", f"i{time}", timestamp=float(time))
+        (job,) = [job for job in rec.jobs.list() if job.kind == "merge"]
+        assert finished(rec, job).state == "done"
+        assert rec.model_id != first
+
+
+def test_what_is_imported_is_learned_by_the_next_answer(tmp_path: Path) -> None:
+    table = pa.table({"user_id": list("aabbc"), "item_id": ["pot", "tea", "pot", "tea", "pot"]})
+    with nl.Recommender(tmp_path / "shop") as rec:
+        rec.add(table)
+        rec.observe("d", "pot")
+        rec.observe("d", "mug")
+        assert [line.item_id for line in rec.recommend("c", 2)] == ["tea", "mug"]
+        assert {line.tier for line in rec.recommend("c", 2)} == {"personal"}
+        assert counted(rec._current.parts.model) == expected(rec)

@@ -31,6 +31,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     online : bool
         Whether events change the model that serves as they come, where it can learn; histories and
         what is trending follow them in any case.
+    merge_events : int
+        Log records after which what the model learned since its snapshot is merged into a new one
+        in the background.
+    reserve : bool
+        Set memory aside for what the model will learn until then, so that it is flat while serving
+        (`nearline serve` does).
     keep_snapshots : int
         Snapshots kept in a store, the serving one included.
     trial_users : int
@@ -48,6 +54,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     settings: dict[str, Any] = {}
     search: int = 0
     online: bool = True
+    merge_events: int = 50_000
+    reserve: bool = False
     keep_snapshots: int = 3
     trial_users: int = 10_000
     checkpoint_events: int = 100_000

@@ -29,7 +29,7 @@ class Current:
         self.training = Lock()
         self.parts = store.open_memory(config) if path is None else store.open_folder(path, config)
         self._swapping = Lock()
-        self._closed = False
+        self._closed = self._behind = False
 
     def open(self) -> store.Parts:
         """Return the parts; raise `Closed` once there are none."""
@@ -45,8 +45,22 @@ class Current:
         with self._swapping:
             old = self.open()
             self.parts = make(old)
-            store.retire(old)
+            if self.parts is not old:
+                store.retire(old)
+                self._behind = False
             return self.parts
+
+    def fall_behind(self) -> None:
+        """Teach the model no more until it is asked: what an import brings is learned at once."""
+        with self._swapping:
+            self._behind = True
+            store.retire(self.open())
+
+    def serving(self) -> store.Parts:
+        """Return the parts with a model that knows the whole log."""
+        if self._behind:
+            self.swap(lambda now: store.rejoin(now, self.config) if self._behind else now)
+        return self.open()
 
     def close(self) -> None:
         """Finish what is queued, write the checkpoint, release the store; safe to call twice."""

@@ -60,10 +60,8 @@ class Recommender:
 
     Attributes
     ----------
-    jobs : Jobs
-        Slow work beside serving: `train` and `checkpoint` queue it.
-    versions : Versions
-        The snapshots: list them, promote one, roll back.
+    jobs, versions : Jobs, Versions
+        Slow work beside serving; snapshots to list, promote and roll back to.
 
     Raises
     ------
@@ -157,18 +155,19 @@ class Recommender:
         Returns
         -------
         Job
-            Queued behind other trainings; `jobs` follows and cancels it. A store trains in a
-            process of its own at low priority, a recommender in memory in a thread. What it makes
-            is compared with what serves on the newest events (see `nearline.trial`).
+            Queued; `jobs` follows and cancels it. A store trains in a process of its own at low
+            priority, a recommender in memory in a thread (see `nearline.trial`).
 
         Raises
         ------
-        InvalidInput
-            There is no such model or setting.
-        Overloaded
-            Too many trainings wait.
+        InvalidInput, Overloaded
+            There is no such model or setting; too many trainings wait.
         """
         return self._training.submit(seed, model, settings)
+
+    def merge(self) -> Job:
+        """Merge what the model of a store learned since its snapshot into a new one."""
+        return self._training.merge()
 
     def checkpoint(self) -> Job:
         """Write the state of a store to its checkpoint in the background."""
@@ -293,6 +292,7 @@ class Recommender:
         """Queue a list of events, whole or not at all; the future resolves once it is durable."""
         parts = self._current.open()
         self._checkpoints.consider()
+        self._training.consider_merge()
         return ingest.append_events(parts.log, events, now=self._clock())
 
     def put_item(self, item_id: str, *, timestamp: object = None, **fields: Any) -> Appended:
@@ -307,6 +307,7 @@ class Recommender:
         """Queue catalogue entries, whole or not at all."""
         parts = self._current.open()
         self._checkpoints.consider()
+        self._training.consider_merge()
         with self._catalogue:
             return ingest.put_items(parts.log, items, now=self._clock())
 
@@ -395,5 +396,5 @@ class Recommender:
         self.close()
 
     def _view(self) -> road.View:
-        parts = self._current.open()
+        parts = self._current.serving()
         return road.View(parts.state, parts.model, parts.model_id, self._clock())

@@ -131,6 +131,16 @@ def promote_stored(parts: Parts, snapshot_id: str, config: Config) -> Parts:
     return _serving(replace(parts, snapshot=snapshots.promote(snapshot_id)), config)
 
 
+def put_in_place(parts: Parts, old_id: str, snapshot_id: str, config: Config) -> Parts:
+    """Let a snapshot that was merged from the one that serves take its place, in the history too.
+
+    Nothing changes where another one serves by now.
+    """
+    if parts.model_id != old_id:
+        return parts
+    return _serving(replace(parts, snapshot=_stored(parts).put_in_place(snapshot_id)), config)
+
+
 def roll_back(parts: Parts, config: Config) -> Parts:
     """Return to the snapshot that was promoted before, and return the parts that serve it.
 
@@ -213,7 +223,14 @@ def _serving(parts: Parts, config: Config) -> Parts:
         erasures=snapshot.manifest.erasures if snapshot else log.erasures,
         online=config.online,
     )
+    if config.reserve:
+        live.model.reserve()
     return replace(parts, model=live.model, live=live)
+
+
+def rejoin(parts: Parts, config: Config) -> Parts:
+    """Return parts whose model is the one of the snapshot, taught all that came since."""
+    return _serving(parts, config)
 
 
 def retire(parts: Parts) -> None:

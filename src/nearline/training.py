@@ -9,6 +9,7 @@ from nearline import ingest, store, worker
 from nearline.config import Config
 from nearline.current import Current
 from nearline.data import CleaningReport, read_interactions
+from nearline.errors import InvalidInput
 from nearline.jobs import Job, Jobs, Outcome, Task
 from nearline.progress import Progress
 from nearline.snapshots import SnapshotStore
@@ -17,7 +18,7 @@ from nearline.trial import Verdict, train_and_judge
 
 Columns = Mapping[str, str]
 
-KIND = "train"
+KIND, MERGE = "train", "merge"
 POLL_SECONDS = 0.2
 
 
@@ -27,6 +28,8 @@ class Training:
     def __init__(self, current: Current, jobs: Jobs) -> None:
         self._current = current
         self._jobs = jobs
+        self._opened = current.clock()
+        self._merging = False
 
     def fit(
         self,
@@ -115,6 +118,54 @@ class Training:
             snapshots.prune(config.keep_snapshots)
         return _outcome(trained.snapshot_id, trained.verdict, trained.metrics)
 
+    def consider_merge(self) -> None:
+        """Queue a merge if one is due: called before each write, and cheap."""
+        current = self._current
+        parts = current.parts
+        if parts.snapshot is None or parts.snapshots is None or self._merging:
+            return
+        manifest = parts.snapshot.manifest
+        due = parts.state.offset - manifest.offset >= current.config.merge_events
+        if parts.log.erasures != manifest.erasures:
+            # What an erased user added must not stay in a file for long.
+            due = due or current.clock() - self._opened >= current.config.checkpoint_seconds
+        if due and current.config.online and parts.model.learns:
+            self.merge()
+
+    def merge(self) -> Job:
+        """Queue a merge of what the model learned since its snapshot into a new one."""
+        self._current.open()
+        if self._current.parts.snapshot is None or self._current.path is None:
+            raise InvalidInput(
+                "there is no snapshot in a folder to merge into; train first", field="kind"
+            )
+        self._merging = True
+        return self._jobs.submit(MERGE, self._merge)
+
+    def _merge(self, task: Task) -> Outcome:
+        current = self._current
+        try:
+            parts = current.open()
+            if current.path is None or parts.snapshots is None or parts.snapshot is None:
+                raise InvalidInput("there is no snapshot to merge into", field="kind")
+            old = parts.snapshot.manifest
+            order = self._order(parts, current.config, old.seed)
+            request = worker.ToMerge(
+                log=str(current.path / store.LOG),
+                snapshots=str(current.path / store.SNAPSHOTS),
+                order=order,
+                serving=old.id,
+            )
+            new_id = worker.merge(request, task).snapshot_id
+            now = current.swap(lambda now: store.put_in_place(now, old.id, new_id, current.config))
+            parts.snapshots.prune(current.config.keep_snapshots)
+        finally:
+            self._merging = False
+        if now.model_id != new_id:
+            return Outcome("another model serves by now", {"snapshot_id": new_id}, refused=True)
+        said = f"{order.offset - old.offset:,} records are merged into the snapshot"
+        return Outcome(said, {"snapshot_id": new_id})
+
     @staticmethod
     def _order(parts: store.Parts, config: Config, seed: int) -> Order:
         # Read first: an erasure that comes between is then known to be missing.
@@ -140,6 +191,8 @@ def import_tables(
 ) -> CleaningReport | None:
     """Import items, then interactions, into the log of `parts`; report what was dropped."""
     now = current.clock()
+    if parts is current.parts:
+        current.fall_behind()
     if items is not None:
         ingest.import_items(parts.log, items, now=now, progress=progress)
     if interactions is None:

@@ -90,6 +90,19 @@ def train_and_judge(
     return describe(final, data, order, metrics | measured), verdict
 
 
+def merge(log: Readable, order: Order, serving: Snapshot) -> Snapshot:
+    """Make a snapshot of what serves with all that came since; nothing is fitted.
+
+    The counts are made anew from the log, so that an erased user is in none of them.
+    """
+    model = _restore(
+        serving, order.item_ids, _news(log.read(serving.manifest.offset, order.offset))
+    )
+    data = read(log, order)
+    model.recount(data.histories, data.n_items)
+    return describe(model, data, order, serving.manifest.metrics)
+
+
 def judge(
     candidate: Model, rival: Model, split: Split, *, seed: int
 ) -> tuple[Verdict, dict[str, float]]:

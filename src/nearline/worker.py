@@ -28,6 +28,7 @@ from nearline.snapshots import SnapshotStore
 from nearline.state import State, StateConfig, load_checkpoint, save_checkpoint
 from nearline.train import Order
 from nearline.trial import Verdict, train_and_judge
+from nearline.trial import merge as merge_snapshot
 
 # A tenth of what a busy core gives to others: serving hardly feels it, and it is never starved.
 NICENESS = 10
@@ -44,6 +45,15 @@ class ToTrain(Struct, frozen=True, kw_only=True, tag=True):
     journal: str
     order: Order
     serving: str | None
+
+
+class ToMerge(Struct, frozen=True, kw_only=True, tag=True):
+    """Merge what came since into the snapshot `serving`; the others are paths."""
+
+    log: str
+    snapshots: str
+    order: Order
+    serving: str
 
 
 class ToCheckpoint(Struct, frozen=True, kw_only=True, tag=True):
@@ -71,6 +81,12 @@ class Trained(Struct, frozen=True, tag=True):
     metrics: dict[str, float]
 
 
+class Merged(Struct, frozen=True, tag=True):
+    """The snapshot was written; the last line."""
+
+    snapshot_id: str
+
+
 class Written(Struct, frozen=True, tag=True):
     """The checkpoint was written; the last line."""
 
@@ -83,8 +99,9 @@ class Failed(Struct, frozen=True, tag=True):
     message: str
 
 
-Line = Step | Trained | Written | Failed
-Made = TypeVar("Made", Trained, Written)
+Request = ToTrain | ToMerge | ToCheckpoint
+Line = Step | Trained | Merged | Written | Failed
+Made = TypeVar("Made", Trained, Merged, Written)
 
 
 def train(request: ToTrain, task: Task) -> Trained:
@@ -99,6 +116,11 @@ def train(request: ToTrain, task: Task) -> Trained:
     return _run(request, task, Trained)
 
 
+def merge(request: ToMerge, task: Task) -> Merged:
+    """Merge in a new process; errors are those of `train`."""
+    return _run(request, task, Merged)
+
+
 def checkpoint(request: ToCheckpoint, task: Task) -> Written:
     """Write a checkpoint in a new process; errors are those of `train`.
 
@@ -107,7 +129,7 @@ def checkpoint(request: ToCheckpoint, task: Task) -> Written:
     return _run(request, task, Written)
 
 
-def _run(request: ToTrain | ToCheckpoint, task: Task, kind: type[Made]) -> Made:
+def _run(request: Request, task: Task, kind: type[Made]) -> Made:
     threads = max(1, available_threads() // 2)
     environment = os.environ | dict.fromkeys(THREADS, str(threads))
     command = [sys.executable, "-m", __name__]
@@ -144,12 +166,28 @@ def main() -> None:
     """Do what standard input says."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this too
     os.nice(NICENESS)
-    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=ToTrain | ToCheckpoint)
+    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=Request)
     Thread(target=_end_with_the_parent, daemon=True).start()
     try:
-        _say(_train(request) if isinstance(request, ToTrain) else _checkpoint(request))
+        _say(_do(request))
     except NearlineError as error:
         _say(Failed(str(error)))
+
+
+def _do(request: Request) -> Line:
+    if isinstance(request, ToTrain):
+        return _train(request)
+    return _merge(request) if isinstance(request, ToMerge) else _checkpoint(request)
+
+
+def _merge(request: ToMerge) -> Merged:
+    snapshots = SnapshotStore(Path(request.snapshots))
+    _say(Step(0, 0, "read the log"))
+    with LogReader(Path(request.log)) as log:
+        snapshot = merge_snapshot(log, request.order, snapshots.load(request.serving))
+    _say(Step(0, 0, "write the snapshot"))
+    snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
+    return Merged(snapshot.manifest.id)
 
 
 def _train(request: ToTrain) -> Trained:

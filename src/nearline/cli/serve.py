@@ -40,9 +40,17 @@ def serve(store: Path, port: int, host: str, api_key: str | None, as_json: bool)
     Answers on this machine only; any other --host needs an API key. A store that does not exist
     is made: it learns from the events that it is sent.
     """
+    from nearline.config import Config
     from nearline.engine import Recommender
 
-    run_server(lambda: Recommender(store), host=host, port=port, api_key=api_key, as_json=as_json)
+    config = Config(reserve=True)
+    run_server(
+        lambda: Recommender(store, config=config),
+        host=host,
+        port=port,
+        api_key=api_key,
+        as_json=as_json,
+    )
 
 
 def run_server(

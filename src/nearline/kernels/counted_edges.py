@@ -53,11 +53,7 @@ class Table(NamedTuple):
 
 def make_table(capacity: int) -> Table:
     """Make an empty table of `capacity` slots, a power of two."""
-    return Table(
-        np.full(capacity, EMPTY, dtype=np.int64),
-        np.zeros(capacity, dtype=np.int64),
-        np.full(capacity, UNKNOWN, dtype=np.int64),
-    )
+    return Table(*(np.full(capacity, fill, dtype=np.int64) for fill in (EMPTY, 0, UNKNOWN)))
 
 
 @njit(nogil=True, cache=True)

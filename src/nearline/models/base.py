@@ -164,6 +164,9 @@ class Model(ABC):
             Their new events, in order of arrival.
         """
 
+    def reserve(self) -> None:  # noqa: B027 (as above)
+        """Set memory aside for what `observe` will learn, so that it does not grow meanwhile."""
+
     @property
     def reach(self) -> int:
         """How many events around a new one `observe` must know of."""

@@ -45,9 +45,9 @@ class CountedRelation:
 
         Notes
         -----
-        Memory is 24 bytes a changed pair in a table at least half empty, and 16 an edge.
+        Memory is 24 bytes a changed pair in a table that is a third empty at least, and 16 an edge.
         """
-        self._reserve(len(changes.units))
+        self.reserve(len(changes.units))
         edges = store.edges(len(changes.units))
         n_pairs, n_added = apply_changes(changes, self._counts, self._table, edges, relation)
         self.n_changed += n_pairs
@@ -59,10 +59,11 @@ class CountedRelation:
             return self._counts
         return merged(self._counts, self._table, n_items)
 
-    def _reserve(self, pairs: int) -> None:
-        needed = 2 * (self.n_changed + pairs)
+    def reserve(self, pairs: int) -> None:
+        """Make room for so many more pairs; what is set aside is taken from the system at once."""
+        needed = 3 * (self.n_changed + pairs) // 2
         if needed > len(self._table.keys):
-            wider = make_table(1 << (2 * needed - 1).bit_length())
+            wider = make_table(1 << needed.bit_length())
             rehash(self._table, wider)
             self._table = wider
 

@@ -216,8 +216,8 @@ class GraphStore:
         sources[:, : self._sources.shape[1]] = self._sources
         targets[:, : self._targets.shape[1]] = self._targets
         following = np.full(n_edges, -1, dtype=np.int64)
-        added_items = np.zeros(n_edges, dtype=np.int32)
-        added_values = np.zeros(n_edges, dtype=np.float32)
+        added_items = np.full(n_edges, 0, dtype=np.int32)
+        added_values = np.full(n_edges, 0, dtype=np.float32)
         n = self._n_added
         following[:n] = self._following[:n]
         added_items[:n] = self._added_items[:n]

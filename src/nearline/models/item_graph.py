@@ -48,6 +48,8 @@ from nearline.progress import Progress, no_progress
 
 Arrays = dict[str, NDArray[Any]]
 
+RESERVED_PAIRS = 6
+
 
 class ItemGraph(Model):
     """Item-to-item relations, their weights found on validation data.
@@ -223,6 +225,13 @@ class ItemGraph(Model):
         reach; one that comes late moves those around it apart and costs that many times more.
         """
         self._count(before, events, 1)
+
+    def reserve(self) -> None:
+        """Set aside what `RESERVED_PAIRS` new pairs an item need: some 700 bytes each item."""
+        pairs = RESERVED_PAIRS * self.n_items
+        self._store.edges(len(self._counted) * pairs)
+        for counted in self._counted.values():
+            counted.reserve(pairs)
 
     @property
     def reach(self) -> int:

@@ -155,6 +155,12 @@ class SnapshotStore:
             self._write_promoted([*history, snapshot_id])
         return snapshot
 
+    def put_in_place(self, snapshot_id: str) -> Snapshot:
+        """Load a snapshot and let it stand in the history where the current one stood."""
+        snapshot = self.load(snapshot_id)
+        self._write_promoted([*self.promoted()[:-1], snapshot_id])
+        return snapshot
+
     def current(self) -> Snapshot | None:
         """Load the newest promoted snapshot that is sound; None where there is none.
 

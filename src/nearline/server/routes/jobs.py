@@ -24,7 +24,7 @@ async def submit_job(
     request: StrictRequest,
     data: Annotated[JobIn, Body(description="What to do.", examples=_JOBS)],
 ) -> Job:
-    """Queue a training or a checkpoint; it runs beside serving."""
+    """Queue a training, a merge or a checkpoint; it runs beside serving."""
     engine = engine_of(request)
     if data.kind == "train":
         # Checking the settings may import the model's libraries: not in the event loop.
@@ -35,7 +35,7 @@ async def submit_job(
         raise InvalidInput(
             "seed, model and settings are for kind 'train'; leave them out", field="kind"
         )
-    return engine.checkpoint()
+    return engine.merge() if data.kind == "merge" else engine.checkpoint()
 
 
 @get("/jobs", tags=["jobs"])
