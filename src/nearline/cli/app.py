@@ -19,6 +19,7 @@ from nearline.cli.learn import import_, train
 from nearline.cli.models import models
 from nearline.cli.options import example
 from nearline.cli.output import printable
+from nearline.cli.replay import replay
 from nearline.cli.serve import serve
 from nearline.errors import NearlineError
 
@@ -63,7 +64,7 @@ def main() -> None:
 
 
 for _command in (
-    *(demo, import_, models, train, evaluate, compare),
+    *(demo, import_, models, train, evaluate, compare, replay),
     *(recommend, similar, explain, serve, doctor),
 ):
     main.add_command(_command)

@@ -75,7 +75,9 @@ def choose_settings(
     """Search settings on the first `stop` events: the last event of each user in them decides."""
     split = leave_one_out(stream.dataset(stop))
     model = ItemGraph(settings)
-    return model.fit(split.train, validation=split.test, seed=seed, progress=progress).config
+    model.fit(split.train, validation=split.test, seed=seed, progress=progress)
+    chosen: ItemGraphConfig = model.config
+    return chosen
 
 
 def replay(

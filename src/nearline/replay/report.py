@@ -100,7 +100,9 @@ def summarise(
         mine = ratios[:, at * n_arms : (at + 1) * n_arms]
         mean = each.mean(axis=0)
         means[metric] = _by_arm(outcome, mean.tolist())
-        intervals[metric] = _by_arm(outcome, [Interval(*_bounds(mine[:, a])) for a in range(n_arms)])
+        intervals[metric] = _by_arm(
+            outcome, [Interval(*_bounds(mine[:, a])) for a in range(n_arms)]
+        )
         differences[metric] = {
             arm: Difference(float(mean[0] - mean[a]), *_bounds(mine[:, 0] - mine[:, a]))
             for a, arm in enumerate(outcome.arms)
@@ -108,7 +110,12 @@ def summarise(
         }
     ndcg = values["ndcg"]
     return Report(
-        outcome, means, intervals, differences, _groups(outcome, ndcg), _windows(outcome, ndcg, windows)
+        outcome,
+        means,
+        intervals,
+        differences,
+        _groups(outcome, ndcg),
+        _windows(outcome, ndcg, windows),
     )
 
 

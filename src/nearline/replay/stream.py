@@ -98,7 +98,7 @@ def spread(table: pa.Table, days: float, rng: np.random.Generator) -> pa.Table:
 
 
 def _codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Number values in order of appearance."""
+    """Give each value a number, in order of appearance."""
     indices = column.combine_chunks().dictionary_encode().indices
     codes: NDArray[np.int64] = indices.to_numpy().astype(np.int64)
     return codes
