@@ -60,6 +60,7 @@ def test_a_stream_that_one_can_follow_by_hand() -> None:
     assert found.positions.tolist() == list(range(7, 16))
     assert (found.n_candidates, found.n_learned, found.retrainings) == (9, 10, 1)
     assert found.known.tolist() == [False] * 8 + [True]
+    assert np.flatnonzero(found.first).tolist() == [0, 2, 4, 6, 8]  # c, d, h, i, and c again
 
     report = summarise(found, np.random.default_rng(0), windows=3)
     assert report.means["ndcg"] == pytest.approx(
@@ -77,17 +78,30 @@ def test_a_stream_that_one_can_follow_by_hand() -> None:
     assert gain.low <= gain.mean <= gain.high
     assert [window["n_evaluated"] for window in report.windows] == [3, 3, 3]
     assert report.windows[0]["ndcg"]["online"] == pytest.approx((1 / 2 + 1) / 3)
-    assert [(group["users"], group["n_evaluated"]) for group in report.groups] == [
-        ("known last night", 1),
-        ("newcomers", 8),
+    columns = ("users", "events", "n_evaluated")
+    assert [tuple(group[name] for name in columns) for group in report.groups] == [
+        ("known last night", "first of the day", 1),
+        ("newcomers", "first of the day", 4),
+        ("newcomers", "later", 4),
     ]
+    assert report.groups[2]["ndcg"]["online"] == pytest.approx(3 / 4)  # places 1, 0, 1, 1
 
 
 def test_a_user_with_all_the_events_leaves_nothing_to_chance() -> None:
     ranks = np.array([[1, 0], [3, 1], [0, 0]])
     zeros = np.zeros(3, dtype=np.int64)
     found = Outcome(
-        ("online", "fold-in"), 5, np.arange(3), zeros, np.zeros(3), ranks, zeros > 0, 3, 3, 0
+        ("online", "fold-in"),
+        5,
+        np.arange(3),
+        zeros,
+        np.zeros(3),
+        ranks,
+        zeros > 0,
+        zeros > 0,
+        3,
+        3,
+        0,
     )
     report = summarise(found, np.random.default_rng(0))
     assert report.means["ndcg"] == pytest.approx({"online": 0.5, "fold-in": 1 / 3})

@@ -143,16 +143,16 @@ def _replay(
 
     import numpy as np
 
+    from nearline.config import Config
     from nearline.replay import choose_settings, make_stream, summarise
     from nearline.replay import replay as replay_stream
     from nearline.replay import spread as spread_out
     from nearline.replay.prequential import real_time
-    from nearline.state import StateConfig
 
     table = subject.interactions
     if spread is not None:
         table = spread_out(table, spread, np.random.default_rng(seed))
-    stream = make_stream(table, subject.items, StateConfig().weight)
+    stream = make_stream(table, subject.items, Config().state.weight)
     start = round(warm_up * len(stream))
     settings = choose_settings(stream, start, seed=seed, progress=progress)
     pace = None
@@ -190,16 +190,17 @@ def _write(found: "Report") -> None:
         rows.append([arm, *cells])
     write_table(rows, numbers=range(1, 4))
     click.echo()
-    header = ["users", "events", *outcome.arms]
+    header = ["users", "events", "evaluated", *outcome.arms]
     groups = [
         [
             group["users"],
+            group["events"],
             f"{group['n_evaluated']:,}",
             *(f"{group['ndcg'][arm]:.4f}" for arm in outcome.arms),
         ]
         for group in found.groups
     ]
-    write_table([header, *groups], numbers=range(1, len(header)))
+    write_table([header, *groups], numbers=range(2, len(header)))
 
 
 def _cell(found: "Report", metric: str, arm: str) -> str:

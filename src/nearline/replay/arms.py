@@ -120,6 +120,10 @@ class Engines:
         """Whether a user had done anything before the last retraining."""
         return user_id in self._last_night.users
 
+    def since_last_night(self, user_id: str) -> tuple[str, ...]:
+        """Items of a user's events since the last retraining."""
+        return tuple(self._today.get(user_id, ()))
+
     def lists(self, user_id: str, k: int, now: float) -> list[list[str]]:
         """Top `k` of every arm for a user at a moment, in the order of the arms."""
         return [self._list(arm, user_id, k, now) for arm in self._arms]
@@ -130,7 +134,7 @@ class Engines:
             request = RecommendationRequest(user_id=user_id, k=k)
         else:
             # The list of last night, less what the user has found without it since.
-            since = tuple(self._today.get(user_id, ()))
+            since = self.since_last_night(user_id)
             view = road.View(self._last_night, self._models[arm.name], arm.name, self._trained_at)
             request = RecommendationRequest(user_id=user_id, k=k, exclude=since)
         return [line.item_id for line in road.answer(request, view).items]

@@ -46,6 +46,8 @@ class Outcome:
         Place in the list, 1 the first; 0 where the list lacks the item.
     known : bool [m]
         Whether the user had done anything before the last retraining.
+    first : bool [m]
+        Whether the user had done nothing since the last retraining.
     n_candidates, n_learned : int
         Events that could have been evaluated, and all that were replayed.
     retrainings : int
@@ -59,6 +61,7 @@ class Outcome:
     times: NDArray[np.float64]
     ranks: NDArray[np.int64]
     known: NDArray[np.bool_]
+    first: NDArray[np.bool_]
     n_candidates: int
     n_learned: int
     retrainings: int
@@ -134,7 +137,7 @@ def replay(
     days = np.floor(times / day)
     midnights = start + 1 + np.flatnonzero(np.diff(days[start:]) > 0)
     ranks = np.zeros((len(chosen), len(arms)), dtype=np.int64)
-    known = np.zeros(len(chosen), dtype=np.bool_)
+    known, first = (np.zeros(len(chosen), dtype=np.bool_) for _ in range(2))
     with Engines(stream, settings, state or StateConfig(), arms) as engines:
         engines.learn(start)
         engines.retrain(times[start])
@@ -149,6 +152,7 @@ def replay(
                 found = engines.lists(event.user_id, k, event.timestamp)
                 ranks[row] = [_place(event.item_id, items) for items in found]
                 known[row] = engines.known_last_night(event.user_id)
+                first[row] = not engines.since_last_night(event.user_id)
                 row += 1
                 progress(at - start, len(stream) - start, "replay")
             engines.learn(stop)
@@ -164,6 +168,7 @@ def replay(
         times[chosen],
         ranks,
         known,
+        first,
         len(candidates),
         len(stream) - start,
         len(midnights),

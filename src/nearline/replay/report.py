@@ -27,7 +27,8 @@ class Report:
     differences : dict of str to dict of str to Difference
         The first arm less each other one, over the same draws.
     groups : list of dict
-        Means of NDCG where the user was known at the last retraining, and where not.
+        Means of NDCG where the user was known at the last retraining and where not, and for the
+        first event of a user since then and for later ones.
     windows : list of dict
         Means of NDCG over consecutive runs of equally many events.
     """
@@ -121,12 +122,15 @@ def summarise(
 
 def _groups(outcome: Outcome, ndcg: Values) -> list[dict[str, Any]]:
     groups = []
-    for name, mine in (("known last night", outcome.known), ("newcomers", ~outcome.known)):
-        if mine.any():
-            mean = ndcg[mine].mean(axis=0).tolist()
-            groups.append(
-                {"users": name, "n_evaluated": int(mine.sum()), "ndcg": _by_arm(outcome, mean)}
-            )
+    for users, are in (("known last night", outcome.known), ("newcomers", ~outcome.known)):
+        for events, stand in (("first of the day", outcome.first), ("later", ~outcome.first)):
+            mine = are & stand
+            if mine.any():
+                mean = _by_arm(outcome, ndcg[mine].mean(axis=0).tolist())
+                n_evaluated = int(mine.sum())
+                groups.append(
+                    {"users": users, "events": events, "n_evaluated": n_evaluated, "ndcg": mean}
+                )
     return groups
 
 
