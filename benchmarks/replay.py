@@ -1,19 +1,20 @@
 """Online learning against retraining by night and fold-in, each data set replayed as a stream.
 
 The protocol stands in docs/replay.md. Up to 50,000 events of each stream are evaluated, all are
-learned; settings are chosen once, on the first half.
+learned; settings are chosen once, on the first half. Rows of data sets that are not named stay.
 
     python -m benchmarks.replay [movielens-100k online-retail amazon-toys] [--seed 0] [--pictures F]
 """
 
 import argparse
+import json
 import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-from benchmarks.machine import write
+from benchmarks.machine import RESULTS, write
 
 from nearline.config import Config
 from nearline.data import clean, load_dataset
@@ -51,11 +52,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pictures", type=Path, help="folder to draw replay-NAME.svg into")
     options = parser.parse_args()
-    rows = []
+    path = RESULTS / "replay.json"
+    rows = json.loads(path.read_text())["rows"] if path.exists() else []
     settings = {"seed": options.seed, "sample": SAMPLE, "warm_up": WARM_UP}
     for name in options.names:
         row, report = run(name, options.seed)
-        rows.append(row)
+        rows = [old for old in rows if old["data"] != name] + [row]
         for arm, mean in report.means["ndcg"].items():
             less = report.differences["ndcg"].get(arm)
             behind = f"  {less.mean:+.5f} [{less.low:+.5f}, {less.high:+.5f}]" if less else ""

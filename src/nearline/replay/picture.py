@@ -82,4 +82,5 @@ def _draw_means(axes: "Axes", found: Report) -> None:
     axes.set_xlim(left=0)
     axes.set_xlabel(f"ndcg@{found.outcome.k} of all events, 95 % interval")
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
