@@ -21,6 +21,7 @@ from nearline.cli.learn import import_, train
 from nearline.cli.models import models
 from nearline.cli.options import example
 from nearline.cli.output import printable
+from nearline.cli.replay import replay
 from nearline.cli.serve import serve
 from nearline.cli.snapshots import promote, rollback, snapshots
 from nearline.errors import NearlineError
@@ -66,7 +67,7 @@ def main() -> None:
 
 
 for _command in (
-    *(demo, import_, models, train, evaluate, compare),
+    *(demo, import_, models, train, evaluate, compare, replay),
     *(snapshots, promote, rollback),
     *(recommend, similar, explain, export, serve, bench, doctor),
 ):

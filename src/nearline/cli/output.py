@@ -23,11 +23,16 @@ def printable(text: str, keep: str = "") -> str:
     )
 
 
-def write_json(value: object) -> None:
-    """Write `value` (plain values, msgspec structs or dataclasses) as one JSON document."""
+def as_json_text(value: object) -> str:
+    """Give `value` (plain values, msgspec structs or dataclasses) as one JSON document."""
     import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def write_json(value: object) -> None:
+    """Write `value`, as `as_json_text` gives it, to standard output."""
+    click.echo(as_json_text(value))
 
 
 def write_table(rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = ()) -> None:

@@ -1,0 +1,208 @@
+"""The command that replays a data set as a stream."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nearline.cli.options import (
+    column_option,
+    example,
+    items_option,
+    json_option,
+    k_option,
+    seed_option,
+)
+from nearline.cli.output import as_json_text, progress_bars, write_json, write_table
+
+if TYPE_CHECKING:
+    from nearline.cli.study import Subject
+    from nearline.progress import Progress
+    from nearline.replay import Report
+
+# Length of a stream whose data has only an order inside each user.
+SPREAD_DAYS = 100.0
+ORDER_ONLY = ("amazon-beauty", "amazon-sports", "amazon-toys")
+
+
+@click.command(
+    epilog=example(
+        "nearline replay movielens-100k --picture replay.svg",
+        "nearline replay events.csv --items items.csv --day 3600 --sample 0",
+    )
+)
+@click.argument("data")
+@items_option
+@column_option
+@click.option(
+    "--warm-up",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.5,
+    show_default=True,
+    help="Share of the events, the oldest, that is trained on first and chooses the settings.",
+)
+@click.option(
+    "--day",
+    type=click.FloatRange(min=0, min_open=True),
+    default=86_400.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between retrainings.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=0),
+    default=20_000,
+    show_default=True,
+    metavar="N",
+    help="Events to evaluate at most; 0 for all. Every event is learned.",
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
+    help="Times real time. Default: as fast as possible.",
+)
+@click.option(
+    "--spread",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="DAYS",
+    help="Times are only an order inside each user: spread the events of each over so many days. "
+    f"Default for the Amazon sets: {SPREAD_DAYS:g}.",
+)
+@k_option
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw the result to a .png or .svg file.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the JSON document to a file as well.",
+)
+@seed_option
+@json_option
+def replay(
+    data: str,
+    items_file: Path | None,
+    columns: dict[str, str] | None,
+    picture: Path | None,
+    out: Path | None,
+    as_json: bool,
+    **question: Any,
+) -> None:
+    """Replay a data set in order of time: recommend before each event, learn after it.
+
+    DATA is a file of interactions or the name of a data set, as for `nearline evaluate`. Compared
+    are full online learning, histories that follow while the model waits for the next retraining
+    (fold-in), and lists made every night; all are scored on the events of an item that is new to
+    its user.
+    """
+    from nearline.cli.study import load_subject
+    from nearline.evaluation.picture import check_picture
+    from nearline.replay.picture import draw
+
+    if picture is not None:
+        check_picture(picture)  # before the work, not after it
+    if question["spread"] is None and data in ORDER_ONLY:
+        question["spread"] = SPREAD_DAYS
+    with progress_bars() as progress:
+        subject = load_subject(data, items_file, columns, now=time.time(), progress=progress)
+        settings, found = _replay(subject, progress=progress, **question)
+    title = f"{subject.name}: {subject.interactions.num_rows:,} events in order of time"
+    if picture is not None:
+        draw(found, picture, title)
+    document = {"data": subject.name, **question, **found.as_dict(), "settings": settings}
+    if out is not None:
+        out.write_text(as_json_text(document) + "\n", encoding="utf-8")
+    if as_json:
+        write_json(document)
+        return
+    click.echo(f"{title}.")
+    _write(found)
+
+
+def _replay(
+    subject: "Subject",
+    *,
+    warm_up: float,
+    day: float,
+    sample: int,
+    speed: float | None,
+    spread: float | None,
+    k: int,
+    seed: int,
+    progress: "Progress",
+) -> "tuple[object, Report]":
+    """Replay a subject; give the settings that were chosen, and what was found."""
+    from threading import Event
+
+    import numpy as np
+
+    from nearline.config import Config
+    from nearline.replay import choose_settings, make_stream, summarise
+    from nearline.replay import replay as replay_stream
+    from nearline.replay import spread as spread_out
+    from nearline.replay.prequential import real_time
+
+    table = subject.interactions
+    if spread is not None:
+        table = spread_out(table, spread, np.random.default_rng(seed))
+    stream = make_stream(table, subject.items, Config().state.weight)
+    start = round(warm_up * len(stream))
+    settings = choose_settings(stream, start, seed=seed, progress=progress)
+    pace = None
+    if speed is not None and start < len(stream):
+        pace = real_time(stream.events[start].timestamp, speed, wait=Event().wait)
+    outcome = replay_stream(
+        stream,
+        start,
+        settings,
+        k=k,
+        day=day,
+        sample=sample,
+        rng=np.random.default_rng(seed),
+        pace=pace,
+        progress=progress,
+    )
+    return settings, summarise(outcome, np.random.default_rng(seed))
+
+
+def _write(found: "Report") -> None:
+    outcome = found.outcome
+    first, *others = outcome.arms
+    click.echo(
+        f"{outcome.n_learned:,} replayed, {outcome.retrainings:,} retrainings; "
+        f"{len(outcome.positions):,} of {outcome.n_candidates:,} events new to their user "
+        "evaluated; [95 % bootstrap interval over users].\n"
+    )
+    rows = [["", f"ndcg@{outcome.k}", f"{first} less it", f"hit_rate@{outcome.k}"]]
+    for arm in outcome.arms:
+        less = ""
+        if arm in others:
+            mean, low, high = found.differences["ndcg"][arm]
+            less = f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
+        cells = [_cell(found, "ndcg", arm), less, _cell(found, "hit_rate", arm)]
+        rows.append([arm, *cells])
+    write_table(rows, numbers=range(1, 4))
+    click.echo()
+    header = ["users", "events", "evaluated", *outcome.arms]
+    groups = [
+        [
+            group["users"],
+            group["events"],
+            f"{group['n_evaluated']:,}",
+            *(f"{group['ndcg'][arm]:.4f}" for arm in outcome.arms),
+        ]
+        for group in found.groups
+    ]
+    write_table([header, *groups], numbers=range(2, len(header)))
+
+
+def _cell(found: "Report", metric: str, arm: str) -> str:
+    low, high = found.intervals[metric][arm]
+    return f"{found.means[metric][arm]:.4f} [{low:.4f}, {high:.4f}]"

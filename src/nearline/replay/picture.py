@@ -1,0 +1,86 @@
+"""A replay as a picture: accuracy over time, and as a whole with its intervals."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nearline.evaluation.picture import BLUE, DPI, GREY, VERMILION, check_picture
+from nearline.replay.arms import ARMS
+from nearline.replay.report import Report
+from nearline.schema import DAY
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# One colour for what may be learned during the day; broken lines for what is trained once.
+_COLOURS = {(True, True): BLUE, (True, False): VERMILION, (False, False): GREY}
+_STYLES = {
+    arm.name: (_COLOURS[arm.follows, arm.learns], "-" if arm.retrained else ":") for arm in ARMS
+}
+
+
+def draw(found: Report, path: Path, title: str) -> None:
+    """Draw a replay to a .png or .svg file.
+
+    Raises
+    ------
+    InvalidInput
+        `path` names another format, or its folder is not there.
+    MissingExtra
+        matplotlib is not installed.
+    """
+    check_picture(path)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    _draw_windows(left, found)
+    _draw_means(right, found)
+    figure.suptitle(title, x=0.01, ha="left", fontsize="medium")
+    # No date inside: the same replay gives the same file.
+    dated = {"Date": None} if path.suffix.lower() == ".svg" else None
+    figure.savefig(path, dpi=DPI, metadata=dated)
+
+
+def _draw_windows(axes: "Axes", found: Report) -> None:
+    begin = found.windows[0]["from"]
+    middles = [(window["from"] + window["to"]) / 2 - begin for window in found.windows]
+    for arm in found.outcome.arms:
+        colour, style = _STYLES[arm]
+        axes.plot(
+            [middle / DAY for middle in middles],
+            [window["ndcg"][arm] for window in found.windows],
+            style,
+            color=colour,
+            label=arm,
+        )
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(f"days of replay; {len(found.windows)} windows of equally many events")
+    axes.set_ylabel(f"ndcg@{found.outcome.k}")
+    axes.legend(frameon=False, fontsize="small")
+    axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_means(axes: "Axes", found: Report) -> None:
+    arms = found.outcome.arms
+    for place, arm in enumerate(arms):
+        colour, style = _STYLES[arm]
+        mean, (low, high) = found.means["ndcg"][arm], found.intervals["ndcg"][arm]
+        axes.plot([low, high], [place, place], style, color=colour)
+        axes.plot([mean], [place], "o", color=colour)
+        axes.annotate(
+            f"{mean:.4f}",
+            (mean, place),
+            xytext=(0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize="small",
+        )
+    axes.set_yticks(range(len(arms)), arms)
+    axes.set_ylim(len(arms) - 0.5, -0.7)
+    axes.set_xlim(left=0)
+    axes.set_xlabel(f"ndcg@{found.outcome.k} of all events, 95 % interval")
+    axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)

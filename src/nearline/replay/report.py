@@ -1,0 +1,162 @@
+"""What a replay amounts to: means with intervals, differences, and accuracy over time."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.evaluation.bootstrap import LEVEL, RESAMPLES, Difference, Interval, resampled_means
+from nearline.replay.prequential import Outcome
+
+WINDOWS = 20
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Accuracy of the arms of a replay; metrics are `ndcg` and `hit_rate`, at the replay's k.
+
+    Attributes
+    ----------
+    outcome : Outcome
+    means : dict of str to dict of str to float
+        Metric to arm to mean over events.
+    intervals : dict of str to dict of str to Interval
+        95 % bounds of the means; whole users are drawn.
+    differences : dict of str to dict of str to Difference
+        The first arm less each other one, over the same draws.
+    groups : list of dict
+        Means of NDCG where the user was known at the last retraining and where not, and for the
+        first event of a user since then and for later ones.
+    windows : list of dict
+        Means of NDCG over consecutive runs of equally many events.
+    """
+
+    outcome: Outcome
+    means: dict[str, dict[str, float]]
+    intervals: dict[str, dict[str, Interval]]
+    differences: dict[str, dict[str, Difference]]
+    groups: list[dict[str, Any]]
+    windows: list[dict[str, Any]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but single events, ready for JSON."""
+        found = self.outcome
+        return {
+            "k": found.k,
+            "n_evaluated": len(found.positions),
+            "n_candidates": found.n_candidates,
+            "n_replayed": found.n_learned,
+            "n_users": int(found.users.max()) + 1,
+            "retrainings": found.retrainings,
+            "means": self.means,
+            "intervals": {
+                metric: {arm: list(bounds) for arm, bounds in by_arm.items()}
+                for metric, by_arm in self.intervals.items()
+            },
+            "differences": {
+                metric: {arm: each._asdict() for arm, each in by_arm.items()}
+                for metric, by_arm in self.differences.items()
+            },
+            "groups": self.groups,
+            "windows": self.windows,
+        }
+
+
+def gains(outcome: Outcome) -> dict[str, Values]:
+    """Metric to the value of each event and arm: float64 [m, arms].
+
+    One item is relevant, so NDCG is ``1 / log2(place + 1)``, and 0 where the list lacks it.
+    """
+    found = outcome.ranks > 0
+    ndcg = np.where(found, 1.0 / np.log2(np.maximum(outcome.ranks, 1) + 1.0), 0.0)
+    return {"ndcg": ndcg, "hit_rate": found.astype(np.float64)}
+
+
+def summarise(
+    outcome: Outcome,
+    rng: np.random.Generator,
+    *,
+    windows: int = WINDOWS,
+    resamples: int = RESAMPLES,
+) -> Report:
+    """Summarise a replay; `rng` draws users for the intervals.
+
+    Notes
+    -----
+    The events of a user hang together, so the bootstrap draws users with all their events: a mean
+    is the sum of the drawn gains over the number of drawn events.
+    """
+    values = gains(outcome)
+    n_arms = len(outcome.arms)
+    by_user = [_sum_by_user(outcome.users, each) for each in values.values()]
+    counts = np.bincount(outcome.users).astype(np.float64)[:, None]
+    drawn = resampled_means(np.hstack((*by_user, counts)), rng, resamples=resamples)
+    ratios = drawn[:, :-1] / drawn[:, -1:]
+    means: dict[str, dict[str, float]] = {}
+    intervals: dict[str, dict[str, Interval]] = {}
+    differences: dict[str, dict[str, Difference]] = {}
+    for at, (metric, each) in enumerate(values.items()):
+        mine = ratios[:, at * n_arms : (at + 1) * n_arms]
+        mean = each.mean(axis=0)
+        means[metric] = _by_arm(outcome, mean.tolist())
+        intervals[metric] = _by_arm(
+            outcome, [Interval(*_bounds(mine[:, a])) for a in range(n_arms)]
+        )
+        differences[metric] = {
+            arm: Difference(float(mean[0] - mean[a]), *_bounds(mine[:, 0] - mine[:, a]))
+            for a, arm in enumerate(outcome.arms)
+            if a > 0
+        }
+    ndcg = values["ndcg"]
+    return Report(
+        outcome,
+        means,
+        intervals,
+        differences,
+        _groups(outcome, ndcg),
+        _windows(outcome, ndcg, windows),
+    )
+
+
+def _groups(outcome: Outcome, ndcg: Values) -> list[dict[str, Any]]:
+    groups = []
+    for users, are in (("known last night", outcome.known), ("newcomers", ~outcome.known)):
+        for events, stand in (("first of the day", outcome.first), ("later", ~outcome.first)):
+            mine = are & stand
+            if mine.any():
+                mean = _by_arm(outcome, ndcg[mine].mean(axis=0).tolist())
+                n_evaluated = int(mine.sum())
+                groups.append(
+                    {"users": users, "events": events, "n_evaluated": n_evaluated, "ndcg": mean}
+                )
+    return groups
+
+
+def _windows(outcome: Outcome, ndcg: Values, windows: int) -> list[dict[str, Any]]:
+    parts = np.array_split(np.arange(len(ndcg)), min(windows, len(ndcg)))
+    return [
+        {
+            "from": float(outcome.times[part[0]]),
+            "to": float(outcome.times[part[-1]]),
+            "n_evaluated": len(part),
+            "ndcg": _by_arm(outcome, ndcg[part].mean(axis=0).tolist()),
+        }
+        for part in parts
+    ]
+
+
+def _by_arm(outcome: Outcome, values: list[Any]) -> dict[str, Any]:
+    return dict(zip(outcome.arms, values, strict=True))
+
+
+def _sum_by_user(users: NDArray[np.int64], values: Values) -> Values:
+    columns = [np.bincount(users, weights=values[:, a]) for a in range(values.shape[1])]
+    return np.column_stack(columns)
+
+
+def _bounds(samples: Values) -> tuple[float, float]:
+    tail = (1.0 - LEVEL) / 2.0
+    low, high = np.quantile(samples, [tail, 1.0 - tail])
+    return float(low), float(high)
