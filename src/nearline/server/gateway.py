@@ -16,6 +16,7 @@ from litestar.enums import ScopeType
 from litestar.types import HTTPScope, Message, Receive, Scope, Send
 
 from nearline.errors import NearlineError
+from nearline.server import intake
 from nearline.server.cache import Key
 from nearline.server.logs import JsonLog
 from nearline.server.paths import canonical_path
@@ -129,9 +130,15 @@ class Gateway:
             if scope["path"] not in OPEN_PATHS:
                 self._check_key(headers)
                 traffic.check()
-            await self.api(scope, receive_marked, send_marked)
+            rest: Receive | None = receive_marked
+            if intake.is_plain(self._room, scope, headers):
+                rest = await intake.take(self._room, scope, receive_marked, send_marked)
+            if rest is not None:
+                await self.api(scope, rest, send_marked)
             self._keep(scope, sent, ahead=False)
-        except NearlineError as error:
+        except Exception as error:
+            if not isinstance(error, NearlineError):
+                state["failure"] = error
             await _refuse(error, request_id, send_marked)
         finally:
             traffic.in_flight -= 1
@@ -222,7 +229,7 @@ def _key(scope: Any) -> Key:
     return scope["raw_path"].partition(b"?")[0], scope["query_string"]
 
 
-async def _refuse(error: NearlineError, request_id: str, send: Send) -> None:
+async def _refuse(error: Exception, request_id: str, send: Send) -> None:
     problem, extra = problem_for(error, request_id)
     body = msgspec.json.encode(problem)
     headers = {"content-type": PROBLEM_JSON, "content-length": str(len(body)), **extra}

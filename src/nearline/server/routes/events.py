@@ -1,6 +1,5 @@
 """Events: `POST /v1/events`."""
 
-from concurrent.futures import Future
 from typing import Annotated
 
 from litestar import post
@@ -8,13 +7,10 @@ from litestar.openapi.spec import Example
 from litestar.params import Body
 
 from nearline.log import Appended
-from nearline.schema import check_event
 from nearline.server.bodies import EventIn
-from nearline.server.decoding import StrictRequest, at_most, convert_each
+from nearline.server.decoding import StrictRequest
+from nearline.server.intake import queue, stored
 from nearline.server.room import durable, room_of
-
-# Users of a long list are those of an import; the last of them may still be around.
-EXPECTED = 100
 
 _EXAMPLES = [
     Example(
@@ -40,19 +36,7 @@ async def store_events(
 ) -> Appended:
     """Store events; the answer comes once they are durable, and the next read sees them."""
     room = room_of(request)
-    engine = room.host.engine
-    now = engine.now()
-
-    def write() -> Future[Appended]:
-        if isinstance(data, list):
-            return engine.append_events(convert_each(data, lambda one: one.event_at(now)))
-        # Checked here too: the engine would give the position of an event that is in no list.
-        return engine.append_events([check_event(data.event_at(now), now=now)])
-
     size = len(data) if isinstance(data, list) else 1
-    at_most(size, room.limits.list_length, "body")
-    appended = await durable(write, size)
-    room.metrics.appended(appended)
-    latest = data[-EXPECTED:] if isinstance(data, list) else [data]
-    room.preloader.expect(one.user_id for one in latest)
+    appended = await durable(lambda: queue(room, data), size)
+    stored(room, data, appended)
     return appended
