@@ -35,8 +35,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Log records after which what the model learned since its snapshot is merged into a new one
         in the background.
     reserve : bool
-        Set memory aside for what the model will learn until then, so that it is flat while serving
-        (`nearline serve` does).
+        Set memory aside for what the model learns between two merges, some 2 kB a record, so that
+        it is flat while serving (`nearline serve` does).
     keep_snapshots : int
         Snapshots kept in a store, the serving one included.
     trial_users : int
@@ -54,7 +54,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     settings: dict[str, Any] = {}
     search: int = 0
     online: bool = True
-    merge_events: int = 50_000
+    merge_events: int = 30_000
     reserve: bool = False
     keep_snapshots: int = 3
     trial_users: int = 10_000

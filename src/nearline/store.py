@@ -224,7 +224,7 @@ def _serving(parts: Parts, config: Config) -> Parts:
         online=config.online,
     )
     if config.reserve:
-        live.model.reserve()
+        live.model.reserve(config.merge_events)
     return replace(parts, model=live.model, live=live)
 
 

@@ -1,6 +1,6 @@
 """Training as the engine does it: in the foreground by `fit`, in the background as a job."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -11,6 +11,7 @@ from nearline.current import Current
 from nearline.data import CleaningReport, read_interactions
 from nearline.errors import InvalidInput
 from nearline.jobs import Job, Jobs, Outcome, Task
+from nearline.memory import give_back
 from nearline.progress import Progress
 from nearline.snapshots import SnapshotStore
 from nearline.train import Order, check_serves, train
@@ -75,7 +76,7 @@ class Training:
         if settings is not None:
             config = replace(config, settings=dict(settings))
         check_serves(config.new_model())  # a wrong name is told at once
-        return self._jobs.submit(KIND, lambda task: self._train(task, config, seed))
+        return self._submit(KIND, lambda task: self._train(task, config, seed))
 
     def _train(self, task: Task, config: Config, seed: int) -> Outcome:
         """Train beside serving; promote, or say why not."""
@@ -140,7 +141,16 @@ class Training:
                 "there is no snapshot in a folder to merge into; train first", field="kind"
             )
         self._merging = True
-        return self._jobs.submit(MERGE, self._merge)
+        return self._submit(MERGE, self._merge)
+
+    def _submit(self, kind: str, work: Callable[[Task], Outcome]) -> Job:
+        def tidy(task: Task) -> Outcome:
+            outcome = work(task)
+            # The model that served before is gone by now.
+            give_back()
+            return outcome
+
+        return self._jobs.submit(kind, tidy)
 
     def _merge(self, task: Task) -> Outcome:
         current = self._current

@@ -3,9 +3,7 @@
 Clocks are passed in; memory is what the operating system says of this process.
 """
 
-import ctypes
 import gc
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -18,6 +16,7 @@ import numpy as np
 
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import NearlineError
+from nearline.memory import give_back
 from nearline.models.base import Model
 
 T = TypeVar("T")
@@ -49,7 +48,9 @@ class AnswerTimes(NamedTuple):
 
 def measured(work: Callable[[], T], *, wall: Clock, cpu: Clock) -> tuple[T, Cost]:
     """Call `work`; return what it returned, and what it cost."""
-    _give_back()
+    # Or using it again would not count.
+    gc.collect()
+    give_back()
     peak = _Peak()
     start, start_cpu = wall(), cpu()
     result = work()
@@ -100,14 +101,6 @@ def _some(data: Dataset, n_users: int) -> Dataset:
         categories=None if data.categories is None else [data.categories[item] for item in items],
         vectors={name: column[items] for name, column in data.vectors.items()},
     )
-
-
-def _give_back() -> None:
-    """Return freed memory to the system, or using it again would not count (glibc only)."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
-    if trim is not None:
-        trim(0)
 
 
 class _Peak:

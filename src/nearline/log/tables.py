@@ -24,7 +24,7 @@ SETTINGS = {
     "temp_store": "memory",  # nothing is written outside the folder of the log
     # Hashes fall on pages at random: keep many in memory (KiB), and write each back to the file
     # only after many changes (pages in the write-ahead file, 32 MiB).
-    "cache_size": -65_536,
+    "cache_size": -32_768,
     "wal_autocheckpoint": 8_000,
 }
 

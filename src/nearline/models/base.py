@@ -164,8 +164,8 @@ class Model(ABC):
             Their new events, in order of arrival.
         """
 
-    def reserve(self) -> None:  # noqa: B027 (as above)
-        """Set memory aside for what `observe` will learn, so that it does not grow meanwhile."""
+    def reserve(self, events: int) -> None:  # noqa: B027 (as above)
+        """Set memory aside for what so many events will teach, so that it is flat meanwhile."""
 
     @property
     def reach(self) -> int:

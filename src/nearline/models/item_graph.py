@@ -48,7 +48,8 @@ from nearline.progress import Progress, no_progress
 
 Arrays = dict[str, NDArray[Any]]
 
-RESERVED_PAIRS = 6
+# New pairs of one relation that an event of a user with eight or so others makes.
+PAIRS_AN_EVENT = 16
 
 
 class ItemGraph(Model):
@@ -226,9 +227,9 @@ class ItemGraph(Model):
         """
         self._count(before, events, 1)
 
-    def reserve(self) -> None:
-        """Set aside what `RESERVED_PAIRS` new pairs an item need: some 700 bytes each item."""
-        pairs = RESERVED_PAIRS * self.n_items
+    def reserve(self, events: int) -> None:
+        """Set aside what `PAIRS_AN_EVENT` new pairs need, of each relation: some 2 kB an event."""
+        pairs = min(PAIRS_AN_EVENT * events, self.n_items**2)
         self._store.edges(len(self._counted) * pairs)
         for counted in self._counted.values():
             counted.reserve(pairs)
