@@ -267,7 +267,7 @@ class ItemGraph(Model):
         for relation, (name, counted) in enumerate(self._counted.items()):
             divisors = pair_divisors(name, self.config, self._popularity[touched])
             self._store.divide(name, touched, divisors)
-            steps = pair_steps(name, self.config)
+            steps = pair_steps(getattr(self.config, name))
             changes = changed_pairs(old, before.times, new, events.times, steps)
             changes = Changes(changes.sources, changes.targets, sign * changes.units)
             counted.apply(changes, self._store, relation)

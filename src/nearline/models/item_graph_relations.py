@@ -6,6 +6,7 @@ walks in recommender systems" (WWW 2014).
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,12 +62,12 @@ def popularity_of(rows: Rows, n_items: int) -> Units:
     return sums
 
 
-def pair_steps(name: str, config: ItemGraphConfig) -> Doubles:
+@lru_cache(maxsize=64)
+def pair_steps(settings: Transitions | CoEngagement) -> Doubles:
     """Return what a pair counts for a relation at each gap, from -reach to reach."""
-    if name == COENGAGEMENT:
-        flat = np.ones(config.coengagement.window, dtype=np.float64)
+    if isinstance(settings, CoEngagement):
+        flat = np.ones(settings.window, dtype=np.float64)
         return steps_of(flat, flat)
-    settings = config.transitions
     forward = np.arange(1, settings.reach + 1, dtype=np.float64) ** -settings.gap_power
     return steps_of(forward, settings.backward * forward)
 
@@ -86,7 +87,7 @@ def pair_divisors(name: str, config: ItemGraphConfig, popularity: Units) -> Divi
 
 def count_pairs(name: str, config: ItemGraphConfig, rows: Rows, n_items: int) -> Counts:
     """Count the pairs behind a counted relation."""
-    return pair_counts(rows, pair_steps(name, config), n_items, most=config.counts)
+    return pair_counts(rows, pair_steps(getattr(config, name)), n_items, most=config.counts)
 
 
 def powered(rows: Rows, power: float) -> Rows:
@@ -134,7 +135,7 @@ class Sources:
             divisors = pair_divisors(name, config, self._popularity)
             return pair_edges(
                 self._rows,
-                pair_steps(name, config),
+                pair_steps(getattr(config, name)),
                 source=divisors.source,
                 target=divisors.target,
                 offset=divisors.offset,
