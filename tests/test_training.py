@@ -309,7 +309,9 @@ def test_a_merge_keeps_what_was_learned_and_leaves_room_for_more(tmp_path: Path)
 
 
 def test_a_merge_is_queued_after_so_many_records(tmp_path: Path) -> None:
-    with nl.Recommender(tmp_path / "shop", config=Config(merge_events=5)) as rec:
+    seconds = iter(range(0, 1_000_000, 10))
+    config = Config(merge_events=5)
+    with nl.Recommender(tmp_path / "shop", config=config, clock=lambda: NOW + next(seconds)) as rec:
         rec.observe("a", "pot", timestamp=1.0)
         rec.fit()
         first = rec.model_id

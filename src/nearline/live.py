@@ -20,8 +20,8 @@ from nearline.state import Added, HistoryRows, State
 
 # Users taught at once: bounds the memory of the changes that they make.
 USERS_AT_ONCE = 2_000
-# Where this share of the log is new, counting all of it anew is faster than adding to the counts.
-MUCH = 0.1
+# Where the log grew by this factor, counting all of it anew is faster than adding to the counts.
+MUCH = 1.0
 
 
 class Live:

@@ -21,6 +21,8 @@ Columns = Mapping[str, str]
 
 KIND, MERGE = "train", "merge"
 POLL_SECONDS = 0.2
+# However fast events come, merges must not take all the time there is.
+MERGE_SECONDS = 20.0
 
 
 class Training:
@@ -29,7 +31,7 @@ class Training:
     def __init__(self, current: Current, jobs: Jobs) -> None:
         self._current = current
         self._jobs = jobs
-        self._opened = current.clock()
+        self._merged = current.clock()
         self._merging = False
 
     def fit(
@@ -126,10 +128,12 @@ class Training:
         if parts.snapshot is None or parts.snapshots is None or self._merging:
             return
         manifest = parts.snapshot.manifest
+        waited = current.clock() - self._merged
         due = parts.state.offset - manifest.offset >= current.config.merge_events
+        due = due and waited >= MERGE_SECONDS
         if parts.log.erasures != manifest.erasures:
             # What an erased user added must not stay in a file for long.
-            due = due or current.clock() - self._opened >= current.config.checkpoint_seconds
+            due = due or waited >= current.config.checkpoint_seconds
         if due and current.config.online and parts.model.learns:
             self.merge()
 
@@ -140,7 +144,7 @@ class Training:
             raise InvalidInput(
                 "there is no snapshot in a folder to merge into; train first", field="kind"
             )
-        self._merging = True
+        self._merging, self._merged = True, self._current.clock()
         return self._submit(MERGE, self._merge)
 
     def _submit(self, kind: str, work: Callable[[Task], Outcome]) -> Job:

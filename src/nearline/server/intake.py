@@ -63,7 +63,13 @@ async def take(room: Room, scope: HTTPScope, receive: Receive, send: Send) -> Re
     """Answer a plain request; else return how the route can read its body again."""
     message: Any = await receive()
     body = message.get("body", b"")
-    if message["type"] != "http.request" or message.get("more_body"):
+    while message.get("more_body") and len(body) <= LARGEST_BODY:
+        message = await receive()
+        body += message.get("body", b"")
+    if message["type"] != "http.request":
+        return _again(message, receive)  # the client went away
+    message = {"type": "http.request", "body": body, "more_body": message["more_body"]}
+    if message["more_body"]:
         return _again(message, receive)
     try:
         data = _decoder.decode(body)
