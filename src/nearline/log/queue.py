@@ -82,6 +82,11 @@ class JobQueue(Generic[J]):
             self._changed.notify_all()
         return group
 
+    @property
+    def waits(self) -> bool:
+        """Whether a job waits."""
+        return bool(self._jobs)
+
     def close(self) -> None:
         """Refuse further jobs; what is queued is still taken."""
         with self._changed:

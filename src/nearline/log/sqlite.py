@@ -25,9 +25,10 @@ class SQLiteLog:
     their `event_id` is stored or stands earlier in the same commit.
 
     A listener that raises leaves the state behind the log. The futures of that commit get its
-    error, though their records are durable; from then on `append` and `erase` raise `Closed`,
+    error, and those of one that was made meanwhile `Closed`, though their records are durable; from
+    then on `append` and `erase` raise `Closed`,
     `read` works, and opening the store again replays what the listener missed. A listener and
-    the callbacks of futures run in the writer thread: they must not wait for this log.
+    the callbacks of futures run in the log's threads, one at a time: they must not wait for this log.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """The one thread that writes: takes jobs from a queue, commits them in groups, answers futures."""
 
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Thread
 
@@ -72,6 +72,9 @@ class Writer:
         self._on_commit: OnCommit | None = None
         self._on_erase: OnErase | None = None
         self._failure: BaseException | None = None
+        # Tells the listener of one group while the next is being committed, one group at a time.
+        self._teller = ThreadPoolExecutor(1, thread_name_prefix="nearline-fold")
+        self._telling: Future[None] | None = None
         self._thread = Thread(target=self._run, name="nearline-log", daemon=True)
         self._thread.start()
 
@@ -96,11 +99,14 @@ class Writer:
             if self._failure is not None:
                 _fail(group, self._refusal())
             elif isinstance(group[0], EraseJob):
+                self._settle()
                 self._erase(group[0])
             elif isinstance(group[0], BlockJob):
                 self._append_block(group[0])
             else:
                 self._append([job for job in group if isinstance(job, AppendJob)])
+        self._settle()
+        self._teller.shutdown()
 
     def _append(self, group: list[AppendJob]) -> None:
         try:
@@ -128,7 +134,30 @@ class Writer:
         answers: Sequence[Appended],
         stored: Sequence[tuple[int, Record]],
     ) -> None:
-        """Tell the listener what was stored, then resolve the futures."""
+        """Tell the listener what was stored, then resolve the futures.
+
+        In this thread where nothing waits, else in another, so that the next commit can begin.
+        """
+        self._settle()
+        if self._failure is not None:
+            _fail(group, self._refusal())
+        elif self._queue.waits:
+            self._telling = self._teller.submit(self._tell, group, answers, stored)
+        else:
+            self._tell(group, answers, stored)
+
+    def _settle(self) -> None:
+        """Wait until the listener has heard of everything."""
+        if self._telling is not None:
+            self._telling.result()
+            self._telling = None
+
+    def _tell(
+        self,
+        group: Sequence[AppendJob | BlockJob],
+        answers: Sequence[Appended],
+        stored: Sequence[tuple[int, Record]],
+    ) -> None:
         try:
             if len(stored) and self._on_commit:
                 self._on_commit(stored)
