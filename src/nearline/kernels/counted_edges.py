@@ -91,13 +91,13 @@ def _find(items: Ints, first: int, last: int, wanted: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _fixed(counts: Counts, source: int, target: int) -> int:
-    if source >= len(counts.indptr) - 1:
-        return 0
-    first, last = int(counts.indptr[source]), int(counts.indptr[source + 1])
-    place = _find(counts.items, first, last, target)
-    found = place < last and counts.items[place] == target
-    return int(counts.units[place]) if found else 0
+def _place(items: Ints, indptr: Longs, source: int, target: int) -> int:
+    """Place of a pair among fixed rows, or -1."""
+    if source >= len(indptr) - 1:
+        return -1
+    last = int(indptr[source + 1])
+    place = _find(items, int(indptr[source]), last, target)
+    return place if place < last and items[place] == target else -1
 
 
 @njit(nogil=True, cache=True)
@@ -132,17 +132,21 @@ def apply_changes(
             table.keys[slot] = key
             n_pairs += 1
         table.units[slot] += changes.units[at]
-        total = _fixed(counts, source, target) + table.units[slot]
+        counted = _place(counts.items, counts.indptr, source, target)
+        total = table.units[slot] + (counts.units[counted] if counted >= 0 else 0)
         amount = np.float32(max(total, 0) * UNIT)
         place = table.places[slot]
         if place >= 0:
             edges.added_values[place] = amount
             continue
-        if source < edges.indptr.shape[1] - 1:
-            first = int(edges.indptr[relation, source])
-            last = int(edges.indptr[relation, source + 1])
-            fixed = _find(edges.items, first, last, target)
-            if fixed < last and edges.items[fixed] == target:
+        if counted >= 0:
+            # Edges are the strongest of the counts: all of them where a row was not cut.
+            rows, first = edges.indptr[relation], counts.indptr[source]
+            if rows[source + 1] - rows[source] == counts.indptr[source + 1] - first:
+                fixed = rows[source] + counted - first
+            else:
+                fixed = _place(edges.items, rows, source, target)
+            if fixed >= 0:
                 edges.values[fixed] = amount
                 table.places[slot] = FIXED
                 continue

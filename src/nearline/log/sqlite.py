@@ -26,9 +26,9 @@ class SQLiteLog:
 
     A listener that raises leaves the state behind the log. The futures of that commit get its
     error, and those of one that was made meanwhile `Closed`, though their records are durable; from
-    then on `append` and `erase` raise `Closed`,
-    `read` works, and opening the store again replays what the listener missed. A listener and
-    the callbacks of futures run in the log's threads, one at a time: they must not wait for this log.
+    then on `append` and `erase` raise `Closed`, `read` works, and opening the store again replays
+    what the listener missed. A listener and the callbacks of futures run in the log's threads, one
+    at a time: they must not wait for this log.
 
     Parameters
     ----------
