@@ -23,9 +23,9 @@ SETTINGS = {
     "secure_delete": "on",  # what is freed is overwritten
     "temp_store": "memory",  # nothing is written outside the folder of the log
     # Hashes fall on pages at random: keep many in memory (KiB), and write each back to the file
-    # only after many changes (pages in the write-ahead file, 94 MiB).
-    "cache_size": -65_536,
-    "wal_autocheckpoint": 24_000,
+    # only after many changes (pages in the write-ahead file, 32 MiB).
+    "cache_size": -49_152,
+    "wal_autocheckpoint": 8_000,
 }
 
 # The erased must be gone from the file. `secure_delete` does not see to that when SQLite moves
