@@ -322,18 +322,3 @@ def test_an_untrained_graph_learns_from_events() -> None:
     nobody = Histories.from_rows([[]])
     model.observe(nobody, Histories.from_rows([[7, 9]]))
     assert model.recommend_from(Histories.from_rows([[7]]), 3).items.tolist() == [[9, -1, -1]]
-
-
-def test_the_search_writes_down_in_what_proportions_its_settings_hold() -> None:
-    start = ItemGraphConfig(search=Search(evaluations=5))
-    found = ItemGraph(start).fit(DATA, validation=TARGETS).config
-    plain = ItemGraph(
-        msgspec.structs.replace(
-            found, transitions=msgspec.structs.replace(found.transitions, scale=0.0)
-        )
-    ).fit(DATA)
-    # On the same data the scale written down is the one that gives a mass of one an item.
-    assert plain._counted["transitions"].scale == pytest.approx(found.transitions.scale, rel=1e-5)
-    twice = dataclasses.replace(DATA, histories=DATA.histories.select(np.arange(DATA.n_users) // 2))
-    assert ItemGraph(found).fit(twice)._counted["transitions"].scale == found.transitions.scale
-    assert found.content.scale > 0.0

@@ -343,9 +343,7 @@ class ItemGraph(Model):
         """Edges of a counted relation, and their scale."""
         popularity = self._popularity[: len(counts.indptr) - 1]
         divisors = pair_divisors(name, self.config, popularity)
-        settings = getattr(self.config, name)
-        edges, scale = edges_of(counts, divisors, settings.neighbours)
-        return edges, settings.scale or scale
+        return edges_of(counts, divisors, getattr(self.config, name).neighbours)
 
     def _make_store(self, relations: dict[str, Rows], n_items: int) -> GraphStore:
         divisors = {name: pair_divisors(name, self.config, self._popularity) for name in COUNTED}

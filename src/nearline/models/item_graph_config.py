@@ -27,10 +27,6 @@ class Transitions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Counts are divided by ``n_source ** a * n_target ** b + 1``, n the item's squared weights.
     neighbours : int
         Edges kept a row.
-    scale : float
-        What the edges are multiplied by. 0 takes what gives the relation a mass of one an item when
-        it is fitted; a search writes that down beside the settings it found, since they hold for
-        these proportions: with more data counts grow, and words do not.
     """
 
     weight: float = 1.0
@@ -41,7 +37,6 @@ class Transitions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     source_exponent: float = 0.08
     target_exponent: float = 0.12
     neighbours: int = 300
-    scale: float = 0.0
 
 
 class CoEngagement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,7 +44,7 @@ class CoEngagement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     Attributes
     ----------
-    weight, half_life, neighbours, scale
+    weight, half_life, neighbours
         As in `Transitions`.
     window : int
         Largest gap, in events, between two items of one user that count as a pair: bounds the
@@ -67,7 +62,6 @@ class CoEngagement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     window: int = 250
     shrinkage: float = 5.0
     exponent: float = 0.41
-    scale: float = 0.0
 
 
 class Content(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,7 +69,7 @@ class Content(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
-    weight, half_life, neighbours, scale
+    weight, half_life, neighbours
         As in `Transitions`.
     power : float
         Exponent of the cosine: above 1 favours the nearest.
@@ -88,7 +82,6 @@ class Content(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     neighbours: int = 100
     power: float = 0.85
     longest: int = 2
-    scale: float = 0.0
 
 
 class Vectors(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

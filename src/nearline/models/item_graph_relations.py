@@ -35,10 +35,10 @@ Doubles = NDArray[np.float64]
 Units = NDArray[np.int64]
 
 
-def scaled(rows: Rows, scale: float = 0.0) -> tuple[Rows, float]:
-    """Rows times `scale`, and that; 0 makes the values sum to the number of rows."""
+def scaled(rows: Rows) -> tuple[Rows, float]:
+    """Rows whose values sum to the number of rows, and the factor that made them so."""
     total = float(rows.weights.sum(dtype=np.float64))
-    factor = scale or ((len(rows.indptr) - 1) / total if total > 0 else 1.0)
+    factor = (len(rows.indptr) - 1) / total if total > 0 else 1.0
     return Rows(rows.indptr, rows.items, (rows.weights * factor).astype(np.float32)), factor
 
 
@@ -126,8 +126,7 @@ class Sources:
 
     def edges(self, name: str, config: ItemGraphConfig) -> Rows:
         """Scaled rows of one relation."""
-        scale = getattr(getattr(config, name, None), "scale", 0.0)
-        rows, self.factors[name] = scaled(self._edges(name, config), scale)
+        rows, self.factors[name] = scaled(self._edges(name, config))
         return rows
 
     def _edges(self, name: str, config: ItemGraphConfig) -> Rows:

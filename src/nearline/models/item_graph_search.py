@@ -6,7 +6,6 @@ weight or a half-life costs one pass of scoring; anything else also builds one r
 """
 
 import math
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +28,6 @@ from nearline.progress import Progress
 
 # With fewer targets the best of many settings is the luckiest one.
 FEWEST_TARGETS = 100
-SCALED = (TRANSITIONS, COENGAGEMENT, CONTENT)
 ROUNDS = 4
 
 
@@ -92,7 +90,6 @@ def choose(
     objective = _Objective(data, sources, validation, config, seed)
     if objective.n_targets < FEWEST_TARGETS or config.search.evaluations < 1:
         return config
-    config = _with_scales(config, dict.fromkeys(SCALED, 0.0))
     search = _Search(objective, config, config.search.evaluations, progress)
     for start in _starts(config):
         search.consider(start)
@@ -102,15 +99,7 @@ def choose(
             search.move(knob, step)
         step /= 2
     progress(config.search.evaluations, config.search.evaluations, "search")
-    edges = {name: len(sources.edges(name, search.best).items) for name in SCALED}
-    # What has no edges yet has no proportion either.
-    scales = {name: sources.factors[name] if n else 0.0 for name, n in edges.items()}
-    return _with_scales(search.best, scales)
-
-
-def _with_scales(config: ItemGraphConfig, scales: Mapping[str, float]) -> ItemGraphConfig:
-    parts = {name: replace(getattr(config, name), scale=scales[name]) for name in SCALED}
-    return replace(config, **parts)
+    return search.best
 
 
 def _starts(config: ItemGraphConfig) -> list[ItemGraphConfig]:
