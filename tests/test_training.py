@@ -252,10 +252,11 @@ def test_killed_during_promotions_the_store_opens_with_one_of_the_two(
 
 def test_a_checkpoint_is_written_beside_serving(store: Path) -> None:
     config = nl.Config(checkpoint_events=5, checkpoint_seconds=1e9)
-    path = store / "state.checkpoint"
-    with nl.Recommender(store, config=config, clock=clock) as rec:
+    path, now = store / "state.checkpoint", [NOW]
+    with nl.Recommender(store, config=config, clock=lambda: now[0]) as rec:
         for number in range(6):
             assert not path.exists()
+            now[0] += 5.0
             rec.observe("u", f"i{number}")
         until(path.exists)
         job = rec.jobs.wait(rec.checkpoint().id, WAIT)

@@ -9,6 +9,8 @@ from nearline.errors import InvalidInput
 from nearline.jobs import Job, Jobs, Outcome, Task
 
 KIND = "checkpoint"
+# However fast events come, checkpoints must not take all the time there is.
+LEAST_SECONDS = 20.0
 
 
 class Checkpoints:
@@ -43,10 +45,9 @@ class Checkpoints:
         with self._lock:
             offset, now = self._current.parts.state.offset, self._current.clock()
             config, (then, at) = self._current.config, self._written
-            records = offset - then
-            if records < config.checkpoint_events and (
-                records == 0 or now - at < config.checkpoint_seconds
-            ):
+            records, waited = offset - then, now - at
+            many = records >= config.checkpoint_events and waited >= LEAST_SECONDS
+            if not many and (records == 0 or waited < config.checkpoint_seconds):
                 return
             self._written = (offset, now)
         self.submit()

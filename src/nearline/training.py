@@ -22,7 +22,7 @@ Columns = Mapping[str, str]
 KIND, MERGE = "train", "merge"
 POLL_SECONDS = 0.2
 # However fast events come, merges must not take all the time there is.
-MERGE_SECONDS = 20.0
+MERGE_SECONDS = 30.0
 
 
 class Training:
