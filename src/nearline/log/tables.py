@@ -22,9 +22,11 @@ SETTINGS = {
     "synchronous": "full",  # a commit is on the disk before it is acknowledged
     "secure_delete": "on",  # what is freed is overwritten
     "temp_store": "memory",  # nothing is written outside the folder of the log
-    # Hashes fall on pages at random: keep many in memory (KiB), and write each back to the file
-    # only after many changes (pages in the write-ahead file, 32 MiB).
-    "cache_size": -49_152,
+    # Hashes fall on pages at random. The system's cache holds them too, so few are kept (KiB) but
+    # for those of a transaction; each is written back to the file only after many changes (pages
+    # in the write-ahead file, 32 MiB).
+    "cache_size": -16_384,
+    "cache_spill": "off",
     "wal_autocheckpoint": 8_000,
 }
 
