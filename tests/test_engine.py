@@ -21,6 +21,7 @@ from nearline.errors import (
     UnknownUser,
 )
 from nearline.schema import RecommendationRequest
+from nearline.snapshots import SnapshotStore, build
 
 NOW = 1_000_000.0
 SHOES = ["red shoes", "blue shoes", "green shoes", "black shoes", "white shoes"]
@@ -439,3 +440,31 @@ def test_the_stamp_changes_with_whatever_may_change_an_answer(tmp_path: Path) ->
         rec.recommend("v")
         assert rec.stamp == stamps[-1]
     assert len(set(stamps)) == len(stamps)
+
+
+def test_a_snapshot_with_settings_of_another_version_is_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with nl.Recommender(tmp_path / "shop") as rec:
+        rec.observe("u", "a")
+        rec.fit()
+        snapshot = rec._current.parts.snapshot
+        assert snapshot is not None
+        manifest = build(
+            model="item_graph",
+            config={**snapshot.manifest.config, "colour": "red"},
+            arrays=snapshot.arrays,
+            item_ids=snapshot.item_ids,
+            offset=snapshot.manifest.offset,
+            erasures=0,
+            seed=0,
+            metrics={},
+            data_until=None,
+        )
+        newer = SnapshotStore(tmp_path / "shop" / "snapshots")
+        newer.write(manifest, snapshot.arrays, snapshot.item_ids)
+        newer.promote(manifest.id)
+    with nl.Recommender(tmp_path / "shop") as rec:
+        assert rec.model_id == "untrained"
+        assert [line.item_id for line in rec.recommend("v")] == ["a"]
+    assert "of another version" in caplog.text

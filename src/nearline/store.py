@@ -204,8 +204,12 @@ def _check_numbers(parts: Parts, snapshot: Snapshot) -> None:
 
 
 def _restore(snapshot: Snapshot) -> Model:
-    kind = model_class(snapshot.manifest.model)
-    return kind.restore(convert_settings(kind, snapshot.manifest.config), snapshot.arrays)
+    try:
+        kind = model_class(snapshot.manifest.model)
+        settings = convert_settings(kind, snapshot.manifest.config)
+    except InvalidInput as error:
+        raise Damaged(f"snapshot {snapshot.manifest.id} is of another version: {error}") from error
+    return kind.restore(settings, snapshot.arrays)
 
 
 def _serving(parts: Parts, config: Config) -> Parts:
