@@ -219,16 +219,17 @@ def _serving(parts: Parts, config: Config) -> Parts:
     of each change as it came.
     """
     log, state, snapshot = parts.log, parts.state, parts.snapshot
+    model = _restore(snapshot) if snapshot else _untrained(config)
+    if config.reserve:
+        model.reserve(config.merge_events)
     live = join(
-        _restore(snapshot) if snapshot else _untrained(config),
+        model,
         log,
         state,
         offset=snapshot.manifest.offset if snapshot else 0,
         erasures=snapshot.manifest.erasures if snapshot else log.erasures,
         online=config.online,
     )
-    if config.reserve:
-        live.model.reserve(config.merge_events)
     return replace(parts, model=live.model, live=live)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from nearline.engine import Recommender
 from nearline.server.logs import JsonLog
@@ -78,14 +79,10 @@ class EngineHost:
             self._log.write("info", "store closed")
 
     def _open_warm(self) -> Recommender:
-        engine = self._open_engine()
-        # Compiled kernels are loaded by their first use: better here than in the first request.
-        with Recommender() as scratch:
-            scratch.put_item("a", text="one")
-            scratch.put_item("b", text="one")
-            scratch.observe("u", "a")
-            scratch.observe("u", "b")
-            scratch.recommend("u", explain=True)
+        with ThreadPoolExecutor(1) as beside:
+            warm = beside.submit(_load_kernels)
+            engine = self._open_engine()
+        warm.result()
         return engine
 
     async def _open(self) -> None:
@@ -97,3 +94,13 @@ class EngineHost:
             self.on_failure()
         else:
             self._log.write("info", "store open", offset=self._engine.offset)
+
+
+def _load_kernels() -> None:
+    """Use each compiled kernel once, which loads it: better here than in the first request."""
+    with Recommender() as scratch:
+        scratch.put_item("a", text="one")
+        scratch.put_item("b", text="one")
+        scratch.observe("u", "a")
+        scratch.observe("u", "b")
+        scratch.recommend("u", explain=True)
