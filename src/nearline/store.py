@@ -29,6 +29,7 @@ SNAPSHOTS = "snapshots"
 SEARCH = "search.journal"
 # Whatever model is trained later: words are all there is to go by before.
 UNTRAINED = "item_graph"
+SHORT_REPLAY = 100_000
 
 
 @dataclass(frozen=True)
@@ -90,18 +91,32 @@ def open_folder(folder: Path, config: Config) -> Parts:
         snapshot = snapshots.current()
         state = _open_state(folder, config, log, snapshot.item_ids if snapshot else [])
         checkpoint = folder / CHECKPOINT
-        # An erased user's bytes must not live on in a file.
-        follow(log, state, on_erased=lambda: checkpoint.unlink(missing_ok=True))
         parts = Parts(log, state, _untrained(config), snapshot, snapshots)
-        try:
-            return _serving(parts, config)
-        except Damaged as error:
-            # A sound snapshot of an earlier version, say: answers are better than none.
-            logger.warning("the model cannot be used, train again: %s", error)
-            return _serving(replace(parts, snapshot=None), config)
+
+        def replay() -> None:
+            # An erased user's bytes must not live on in a file.
+            follow(log, state, on_erased=lambda: checkpoint.unlink(missing_ok=True))
+
+        if _learns_with_the_state(parts):
+            parts = _serving_or_untrained(parts, config)
+            replay()
+            return parts
+        replay()
+        return _serving_or_untrained(parts, config)
     except BaseException:
         log.close()
         raise
+
+
+def _learns_with_the_state(parts: Parts) -> bool:
+    """Whether state and model can be taught the rest of the log in one pass.
+
+    Where the rest is long, the model is quicker by itself; what it has seen it must not see again.
+    """
+    log, state, snapshot = parts.log, parts.state, parts.snapshot
+    if snapshot is None or log.end - state.offset > SHORT_REPLAY:
+        return False
+    return snapshot.manifest.offset <= state.offset
 
 
 def promote(parts: Parts, snapshot: Snapshot, config: Config) -> Parts:
@@ -210,6 +225,15 @@ def _restore(snapshot: Snapshot) -> Model:
     except InvalidInput as error:
         raise Damaged(f"snapshot {snapshot.manifest.id} is of another version: {error}") from error
     return kind.restore(settings, snapshot.arrays)
+
+
+def _serving_or_untrained(parts: Parts, config: Config) -> Parts:
+    try:
+        return _serving(parts, config)
+    except Damaged as error:
+        # A sound snapshot of an earlier version, say: answers are better than none.
+        logger.warning("the model cannot be used, train again: %s", error)
+        return _serving(replace(parts, snapshot=None), config)
 
 
 def _serving(parts: Parts, config: Config) -> Parts:
