@@ -7,6 +7,7 @@ from nearline import store, worker
 from nearline.current import Current
 from nearline.errors import InvalidInput
 from nearline.jobs import Job, Jobs, Outcome, Task
+from nearline.memory import give_back
 
 KIND = "checkpoint"
 # However fast events come, checkpoints must not take all the time there is.
@@ -67,4 +68,7 @@ class Checkpoints:
             path.unlink(missing_ok=True)
         with self._lock:
             self._written = (offset, self._current.clock())
+        # The ids of all items went to the process that wrote.
+        del request
+        give_back()
         return Outcome(f"the state at offset {offset:,} is written", {"offset": offset})
