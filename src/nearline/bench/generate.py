@@ -138,6 +138,9 @@ class Load:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
 
     @property
     def running(self) -> bool:
