@@ -60,8 +60,8 @@ def make_table(capacity: int) -> Table:
 def _slot(keys: Longs, key: int) -> int:
     """Slot of a key, or the empty one where it belongs."""
     mask = len(keys) - 1
-    # Fibonacci hashing: neighbouring indices land far apart.
-    slot = (key * -7046029254386353131) >> 20 & mask
+    # Multiplicative hashing of both halves, of 31 bits each: no product leaves 63 bits.
+    slot = ((key >> 32) * 0x9E3779B1 ^ (key & 0xFFFFFFFF) * 0x85EBCA6B) >> 15 & mask
     while keys[slot] not in (EMPTY, key):
         slot = (slot + 1) & mask
     return slot
