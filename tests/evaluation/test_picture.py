@@ -8,10 +8,11 @@ from tests.models.synthetic import shop
 from nearline.data import leave_one_out, random_folds
 from nearline.errors import InvalidInput, MissingExtra
 from nearline.evaluation.comparison import compare_models
-from nearline.evaluation.picture import check_picture, draw
+from nearline.evaluation.picture import draw
 from nearline.evaluation.rating_comparison import compare_ratings
 from nearline.models.popularity import Popularity, Trending
 from nearline.models.svd import Svd
+from nearline.pictures import check_picture
 
 DATA = shop()[0]
 

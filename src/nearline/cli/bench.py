@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nearline.cli.options import example, json_option, seed_option
-from nearline.cli.output import progress_bars, write_json, write_table
+from nearline.cli.options import example, json_option, out_option, picture_option, seed_option
+from nearline.cli.output import progress_bars, write_document, write_json, write_table
 
 if TYPE_CHECKING:
     from nearline.bench.plan import Figure, Plan, Report
@@ -65,18 +65,8 @@ QUICK = {"users": 300, "items": 200, "seconds": 1.0, "connections": 4, "rate": 1
     is_flag=True,
     help="A small shop and one second, to see that it works; the figures say little.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write the JSON document to a file too.",
-)
-@click.option(
-    "--picture",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Draw the curves of mixed or scale to a .png or .svg file.",
-)
+@picture_option
+@out_option
 @seed_option
 @json_option
 @click.pass_context
@@ -96,13 +86,14 @@ def bench(
     Each SCENARIO starts `nearline serve` on a temporary store of an invented shop and drives it
     from another process: hot-read, fresh-read, mixed (reads and events at a fixed rate, memory),
     ingest, freshness (event to changed list), new-item, batch, start, scale, promotion (of models,
-    under load) and training-load.
+    under load) and training-load. mixed and scale have a --picture.
 
     Targets are those of two cores at the default sizes, load generator included.
     """
-    from nearline.bench.picture import check_picture, draw
+    from nearline.bench.picture import draw
     from nearline.bench.plan import Plan
     from nearline.bench.scenarios import SCENARIOS
+    from nearline.pictures import check_picture
 
     if picture is not None:
         check_picture(picture)  # before the work, not after it
@@ -118,9 +109,7 @@ def bench(
         report = SCENARIOS[scenario](plan)
     document = {"scenario": scenario, "settings": plan.settings(), **report.as_dict()}
     if out is not None:
-        import msgspec
-
-        out.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+        write_document(document, out)
     if picture is not None:
         draw(report, picture, f"nearline bench {scenario}")
     if as_json:

@@ -13,6 +13,7 @@ from nearline.cli.options import (
     items_option,
     json_option,
     k_option,
+    picture_option,
     seed_option,
 )
 from nearline.cli.output import progress_bars, write_json, write_table
@@ -79,12 +80,7 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, given: str | None) 
     help="Settings to try for each model, on a part of the training data.",
 )
 @k_option
-@click.option(
-    "--picture",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Draw the result to a .png or .svg file.",
-)
+@picture_option
 @seed_option
 @json_option
 def compare(
@@ -102,7 +98,8 @@ def compare(
     of the history are masked.
     """
     from nearline.cli.study import Tables, load_subject
-    from nearline.evaluation.picture import check_picture, draw
+    from nearline.evaluation.picture import draw
+    from nearline.pictures import check_picture
 
     if picture is not None:
         check_picture(picture)  # before the work, not after it

@@ -75,6 +75,20 @@ column_option = click.option(
 )
 
 
+picture_option = click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw the result to a .png or .svg file.",
+)
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the JSON document to a file as well.",
+)
+
+
 def _settings(_ctx: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> object:
     """Turn ``part.name=value`` into nested settings; a value that is no JSON is a text."""
     settings: dict[str, Any] = {}

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -33,6 +34,11 @@ def as_json_text(value: object) -> str:
 def write_json(value: object) -> None:
     """Write `value`, as `as_json_text` gives it, to standard output."""
     click.echo(as_json_text(value))
+
+
+def write_document(value: object, path: Path) -> None:
+    """Write `value`, as `as_json_text` gives it, to a file."""
+    path.write_text(as_json_text(value) + "\n", encoding="utf-8")
 
 
 def write_table(rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = ()) -> None:

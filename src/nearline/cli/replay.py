@@ -12,9 +12,11 @@ from nearline.cli.options import (
     items_option,
     json_option,
     k_option,
+    out_option,
+    picture_option,
     seed_option,
 )
-from nearline.cli.output import as_json_text, progress_bars, write_json, write_table
+from nearline.cli.output import progress_bars, write_document, write_json, write_table
 
 if TYPE_CHECKING:
     from nearline.cli.study import Subject
@@ -72,18 +74,8 @@ ORDER_ONLY = ("amazon-beauty", "amazon-sports", "amazon-toys")
     f"Default for the Amazon sets: {SPREAD_DAYS:g}.",
 )
 @k_option
-@click.option(
-    "--picture",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Draw the result to a .png or .svg file.",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write the JSON document to a file as well.",
-)
+@picture_option
+@out_option
 @seed_option
 @json_option
 def replay(
@@ -103,7 +95,7 @@ def replay(
     its user.
     """
     from nearline.cli.study import load_subject
-    from nearline.evaluation.picture import check_picture
+    from nearline.pictures import check_picture
     from nearline.replay.picture import draw
 
     if picture is not None:
@@ -118,7 +110,7 @@ def replay(
         draw(found, picture, title)
     document = {"data": subject.name, **question, **found.as_dict(), "settings": settings}
     if out is not None:
-        out.write_text(as_json_text(document) + "\n", encoding="utf-8")
+        write_document(document, out)
     if as_json:
         write_json(document)
         return

@@ -3,18 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from nearline.errors import InvalidInput, MissingExtra
 from nearline.evaluation.comparison import Comparison
 from nearline.evaluation.rating_comparison import RatingComparison
+from nearline.pictures import BLUE, GREY, VERMILION, check_picture, new_figure, save_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-FORMATS = (".png", ".svg")
-# Blue and vermilion of M. Okabe and K. Ito's palette: told apart by colour-blind people too.
-BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#595959"
-DPI = 150
 
 
 class _Line(NamedTuple):
@@ -26,26 +20,6 @@ class _Line(NamedTuple):
     high: float
     seconds: float
     slow: float
-
-
-def check_picture(path: Path) -> None:
-    """Refuse, before any work, a picture that could not be drawn.
-
-    Raises
-    ------
-    InvalidInput
-        `path` names another format, or its folder is not there.
-    MissingExtra
-        matplotlib is not installed.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise InvalidInput(
-            f"{path} is no picture that can be drawn; end its name with {' or '.join(FORMATS)}",
-            field="picture",
-        )
-    if not path.parent.is_dir():
-        raise InvalidInput(f"there is no folder {path.parent}; make it first", field="picture")
-    _figure(1)
 
 
 def draw(found: Comparison | RatingComparison, path: Path, title: str) -> None:
@@ -75,24 +49,13 @@ def draw(found: Comparison | RatingComparison, path: Path, title: str) -> None:
             for e in found.entries
         ]
         time_label = "ms an answer: median to 99th percentile"
-    figure = _figure(len(lines))
+    figure = new_figure(10, 1.4 + 0.34 * len(lines))
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     _draw_accuracy(left, lines, found.metric, from_zero=isinstance(found, Comparison))
     _draw_times(right, lines, time_label)
     left.set_yticks(range(len(lines)), [line.name for line in lines])
     left.invert_yaxis()
-    figure.suptitle(title, x=0.01, ha="left", fontsize="medium")
-    # No date inside: the same comparison gives the same file.
-    dated = {"Date": None} if path.suffix.lower() == ".svg" else None
-    figure.savefig(path, dpi=DPI, metadata=dated)
-
-
-def _figure(n_lines: int) -> "Figure":
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtra("a picture needs matplotlib: pip install 'nearline[plot]'") from None
-    return Figure(figsize=(10, 1.4 + 0.34 * n_lines), layout="constrained")
+    save_picture(figure, path, title)
 
 
 def _draw_accuracy(axes: "Axes", lines: list[_Line], metric: str, *, from_zero: bool) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nearline.evaluation.picture import BLUE, DPI, GREY, VERMILION, check_picture
+from nearline.pictures import BLUE, GREY, VERMILION, check_picture, new_figure, save_picture
 from nearline.replay.arms import ARMS
 from nearline.replay.report import Report
 from nearline.schema import DAY
@@ -29,16 +29,11 @@ def draw(found: Report, path: Path, title: str) -> None:
         matplotlib is not installed.
     """
     check_picture(path)
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    figure = new_figure(10, 3.8)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     _draw_windows(left, found)
     _draw_means(right, found)
-    figure.suptitle(title, x=0.01, ha="left", fontsize="medium")
-    # No date inside: the same replay gives the same file.
-    dated = {"Date": None} if path.suffix.lower() == ".svg" else None
-    figure.savefig(path, dpi=DPI, metadata=dated)
+    save_picture(figure, path, title)
 
 
 def _draw_windows(axes: "Axes", found: Report) -> None:
