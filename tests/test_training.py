@@ -2,6 +2,7 @@
 
 import multiprocessing
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +17,8 @@ from tests.test_trial import visits
 
 import nearline as nl
 from nearline.config import Config
-from nearline.errors import Closed, InvalidInput, NotTrained, UnknownSnapshot
-from nearline.jobs import Job
+from nearline.errors import Closed, InvalidInput, NotTrained, Overloaded, UnknownSnapshot
+from nearline.jobs import Job, Outcome, Task
 from nearline.kernels.chunks import available_threads
 from nearline.schema import RecommendationRequest
 from nearline.state import load_checkpoint
@@ -331,4 +332,63 @@ def test_what_is_imported_is_learned_by_the_next_answer(tmp_path: Path) -> None:
         rec.observe("d", "mug")
         assert [line.item_id for line in rec.recommend("c", 2)] == ["tea", "mug"]
         assert {line.tier for line in rec.recommend("c", 2)} == {"personal"}
+        assert counted(rec._current.parts.model) == expected(rec)
+
+
+def test_a_cancelled_merge_is_not_the_last(tmp_path: Path) -> None:
+    seconds = iter(range(0, 1_000_000, 10))
+    config = Config(merge_events=5)
+    with nl.Recommender(tmp_path / "shop", config=config, clock=lambda: NOW + next(seconds)) as rec:
+        rec.observe("a", "pot", timestamp=1.0)
+        rec.fit()
+        first = rec.merge()
+        rec.jobs.cancel(first.id)
+        assert finished(rec, first).state == "cancelled"
+        for time in range(7):
+            rec.observe("b", f"i{time}", timestamp=float(time))
+        later = [job for job in rec.jobs.list() if job.kind == "merge" and job.id != first.id]
+        assert [finished(rec, job).state for job in later] == ["done"]
+
+
+def test_no_event_is_refused_because_jobs_wait(store: Path) -> None:
+    now, gate = [NOW], threading.Event()
+    config = nl.Config(checkpoint_seconds=60.0)
+
+    def wait(_task: Task) -> Outcome:
+        assert gate.wait(WAIT)
+        return Outcome("waited", {})
+
+    with nl.Recommender(store, config=config, clock=lambda: now[0]) as rec:
+        rec.observe("u", "i")
+        jobs = [rec.jobs.submit("checkpoint", wait)]
+        until(lambda: rec.jobs.get(jobs[0].id).state == "running")
+        jobs += [rec.jobs.submit("checkpoint", wait) for _ in range(10)]
+        with pytest.raises(Overloaded):
+            rec.checkpoint()
+        now[0] += 1_000.0  # one is due
+        assert rec.observe("u", "j").offset == 2
+        gate.set()
+
+
+def test_answers_go_on_while_a_table_is_imported(tmp_path: Path) -> None:
+    n = 60_000
+    table = pa.table(
+        {
+            "user_id": [f"u{at % 4_000}" for at in range(n)],
+            "item_id": [f"i{at * 7 % 997}" for at in range(n)],
+            "timestamp": [float(at) for at in range(n)],
+        }
+    )
+    with nl.Recommender(tmp_path / "shop") as rec, ThreadPoolExecutor(1) as beside:
+        rec.fit(visits(40))
+        serial = rec.stamp[0]
+        importing = beside.submit(rec.add, table)
+        answered = 0
+        while not importing.done():
+            assert len(rec.recommend("p0", 3)) == 3
+            answered += 1
+        assert answered > 0
+        rec.recommend("p0", 3)
+        # One model more, which learned the whole import at once.
+        assert rec.stamp[0] <= serial + 2
         assert counted(rec._current.parts.model) == expected(rec)

@@ -1,11 +1,12 @@
 """Writes the state to its checkpoint now and then, so that a restart replays little."""
 
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
 from nearline import store, worker
 from nearline.current import Current
-from nearline.errors import InvalidInput
+from nearline.errors import InvalidInput, Overloaded
 from nearline.jobs import Job, Jobs, Outcome, Task
 from nearline.memory import give_back
 
@@ -51,7 +52,9 @@ class Checkpoints:
             if not many and (records == 0 or waited < config.checkpoint_seconds):
                 return
             self._written = (offset, now)
-        self.submit()
+        # No write fails for it: it is due again later.
+        with suppress(Overloaded):
+            self.submit()
 
     def _write(self, task: Task, folder: Path) -> Outcome:
         parts, path = self._current.open(), folder / store.CHECKPOINT

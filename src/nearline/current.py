@@ -1,6 +1,7 @@
 """The parts that answer now: one reference, swapped in one step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
@@ -50,16 +51,21 @@ class Current:
                 self._behind = False
             return self.parts
 
-    def fall_behind(self) -> None:
-        """Teach the model no more until it is asked: what an import brings is learned at once."""
-        with self._swapping:
+    @contextmanager
+    def importing(self) -> Iterator[None]:
+        """Teach the model no events meanwhile: it learns all of them at once, when it is asked."""
+        parts = self.open()
+        if parts.live is not None:
+            parts.live.pause()
+        try:
+            yield
+        finally:
             self._behind = True
-            store.retire(self.open())
 
     def serving(self) -> store.Parts:
-        """Return the parts with a model that knows the whole log."""
+        """Return the parts; their model knows the whole log, but for an import under way."""
         if self._behind:
-            self.swap(lambda now: store.rejoin(now, self.config) if self._behind else now)
+            self.swap(lambda now: store.serving(now, self.config) if self._behind else now)
         return self.open()
 
     def close(self) -> None:

@@ -22,8 +22,8 @@ from nearline.data import (
     to_events,
 )
 from nearline.errors import InvalidInput, UnknownItem
-from nearline.log import Appended, Log
-from nearline.progress import Progress
+from nearline.log import Appended, Log, Readable
+from nearline.progress import Progress, no_progress
 from nearline.schema import Event, Item, ItemDeleted, Record, check_event, check_id, check_item
 from nearline.state import State
 
@@ -119,8 +119,7 @@ def follow(log: Log, state: State, on_erased: Callable[[], None] = lambda: None)
         state.forget(user_id, events)
         on_erased()
 
-    for block in _blocks(log.read(state.offset), REPLAY_BLOCK):
-        state.apply(block)
+    replay(log, state)
     log.listen(state.apply, forget)
 
 
@@ -129,6 +128,13 @@ def _settle(waiting: "deque[tuple[int, Future[Appended]]]") -> int:
     size, future = waiting.popleft()
     future.result()
     return size
+
+
+def replay(log: Readable, state: State, *, progress: Progress = no_progress) -> None:
+    """Bring `state` up to the end of `log`; progress is told in offsets."""
+    for block in _blocks(log.read(state.offset), REPLAY_BLOCK):
+        state.apply(block)
+        progress(state.offset, log.end, "fold the log")
 
 
 def _checked(values: Sequence[T], check: Callable[..., T], now: float) -> list[T]:

@@ -46,7 +46,7 @@ class Live:
     def put_item(self, index: int, item: Item | None) -> None:
         """Give the model the words and vectors of an item; None takes them away."""
         if not self._waits((index, item)):
-            self._put(index, item)
+            put_item(self.model, index, item)
 
     def add_events(self, added: Added) -> None:
         """Teach the model new events."""
@@ -61,7 +61,7 @@ class Live:
     def catch_up(self, records: "_Records", before: HistoryRows) -> None:
         """Learn what came since the fit, then what waited; from here on learn at once."""
         for index, item in records.items:
-            self._put(index, item)
+            put_item(self.model, index, item)
         if self._learns and records.user_ids:
             past = Added(records.offset, records.user_ids, before, records.events())
             self._observe(past, trusted=False)
@@ -72,7 +72,17 @@ class Live:
                 elif isinstance(what, HistoryRows):
                     self.model.forget(Histories(*what))
                 else:
-                    self._put(*what)
+                    put_item(self.model, *what)
+
+    def pause(self) -> None:
+        """Learn no more from events: a model that joins later will."""
+        self._learns = False
+
+    def leave(self) -> None:
+        """Follow the state no more."""
+        with self._state.lock:
+            others = tuple(f for f in self._state.followers if f is not self)
+            self._state.followers = others
 
     def _next(self) -> list[tuple[int, Item | None] | Added | HistoryRows] | None:
         with self._lock:
@@ -87,11 +97,6 @@ class Live:
                 return False
             self._waiting.append(what)
             return True
-
-    def _put(self, index: int, item: Item | None) -> None:
-        vectors = item.vectors if item else {}
-        rows = {name: np.array([vector], dtype=np.float32) for name, vector in vectors.items()}
-        self.model.put_items([index], [item.content if item else ""], rows)
 
     def _observe(self, added: Added, *, trusted: bool = True) -> None:
         before = self._completed(added, trusted=trusted)
@@ -144,6 +149,13 @@ class Live:
         )
 
 
+def put_item(model: Model, index: int, item: Item | None) -> None:
+    """Give a model the words and vectors of an item; None takes them away."""
+    vectors = item.vectors if item else {}
+    rows = {name: np.array([vector], dtype=np.float32) for name, vector in vectors.items()}
+    model.put_items([index], [item.content if item else ""], rows)
+
+
 def join(
     model: Model, log: Log, state: State, *, offset: int, erasures: int, online: bool = True
 ) -> Live:
@@ -158,7 +170,7 @@ def join(
     Returns
     -------
     Live
-        In step with the log; whoever takes it from `State.followers` ends that.
+        In step with the log until it leaves.
 
     Notes
     -----

@@ -17,9 +17,10 @@ from nearline.ingest import follow
 from nearline.live import Live, join
 from nearline.log import SQLiteLog
 from nearline.models.base import Model
-from nearline.models.registry import convert_settings, make_model, model_class
+from nearline.models.registry import make_model
 from nearline.snapshots import Snapshot, SnapshotStore
 from nearline.state import State, load_checkpoint, save_checkpoint
+from nearline.train import restore
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def open_memory(config: Config) -> Parts:
     """Make an empty log, state and model, gone with the process."""
     log, state = SQLiteLog(None), State(config.state)
     follow(log, state)
-    return _serving(Parts(log, state, _untrained(config), None, None), config)
+    return serving(Parts(log, state, _untrained(config), None, None), config)
 
 
 def open_folder(folder: Path, config: Config) -> Parts:
@@ -122,7 +123,7 @@ def _learns_with_the_state(parts: Parts) -> bool:
 def promote(parts: Parts, snapshot: Snapshot, config: Config) -> Parts:
     """Store a snapshot where there is a folder for it, and return the parts that serve it."""
     if parts.snapshots is None:
-        return _serving(replace(parts, snapshot=snapshot), config)
+        return serving(replace(parts, snapshot=snapshot), config)
     parts.snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
     promoted = promote_stored(parts, snapshot.manifest.id, config)
     parts.snapshots.prune(config.keep_snapshots)
@@ -143,7 +144,7 @@ def promote_stored(parts: Parts, snapshot_id: str, config: Config) -> Parts:
     if not snapshots.has(snapshot_id):
         raise UnknownSnapshot(f"there is no snapshot {snapshot_id}; list those there are")
     _check_numbers(parts, snapshots.load(snapshot_id))
-    return _serving(replace(parts, snapshot=snapshots.promote(snapshot_id)), config)
+    return serving(replace(parts, snapshot=snapshots.promote(snapshot_id)), config)
 
 
 def put_in_place(parts: Parts, old_id: str, snapshot_id: str, config: Config) -> Parts:
@@ -153,7 +154,7 @@ def put_in_place(parts: Parts, old_id: str, snapshot_id: str, config: Config) ->
     """
     if parts.model_id != old_id:
         return parts
-    return _serving(replace(parts, snapshot=_stored(parts).put_in_place(snapshot_id)), config)
+    return serving(replace(parts, snapshot=_stored(parts).put_in_place(snapshot_id)), config)
 
 
 def roll_back(parts: Parts, config: Config) -> Parts:
@@ -168,7 +169,7 @@ def roll_back(parts: Parts, config: Config) -> Parts:
     """
     snapshot = _stored(parts).rollback()
     _check_numbers(parts, snapshot)
-    return _serving(replace(parts, snapshot=snapshot), config)
+    return serving(replace(parts, snapshot=snapshot), config)
 
 
 def save(parts: Parts, folder: Path) -> None:
@@ -218,32 +219,23 @@ def _check_numbers(parts: Parts, snapshot: Snapshot) -> None:
         )
 
 
-def _restore(snapshot: Snapshot) -> Model:
-    try:
-        kind = model_class(snapshot.manifest.model)
-        settings = convert_settings(kind, snapshot.manifest.config)
-    except InvalidInput as error:
-        raise Damaged(f"snapshot {snapshot.manifest.id} is of another version: {error}") from error
-    return kind.restore(settings, snapshot.arrays)
-
-
 def _serving_or_untrained(parts: Parts, config: Config) -> Parts:
     try:
-        return _serving(parts, config)
+        return serving(parts, config)
     except Damaged as error:
         # A sound snapshot of an earlier version, say: answers are better than none.
         logger.warning("the model cannot be used, train again: %s", error)
-        return _serving(replace(parts, snapshot=None), config)
+        return serving(replace(parts, snapshot=None), config)
 
 
-def _serving(parts: Parts, config: Config) -> Parts:
-    """Restore the model of the snapshot and teach it what came since, and what will come.
+def serving(parts: Parts, config: Config) -> Parts:
+    """Return parts with the model of the snapshot, taught what came since, and what will come.
 
     In the order of the log, so that a model caught up after a restart is the same as one that heard
     of each change as it came.
     """
     log, state, snapshot = parts.log, parts.state, parts.snapshot
-    model = _restore(snapshot) if snapshot else _untrained(config)
+    model = restore(snapshot) if snapshot else _untrained(config)
     if config.reserve:
         model.reserve(config.merge_events)
     live = join(
@@ -257,15 +249,10 @@ def _serving(parts: Parts, config: Config) -> Parts:
     return replace(parts, model=live.model, live=live)
 
 
-def rejoin(parts: Parts, config: Config) -> Parts:
-    """Return parts whose model is the one of the snapshot, taught all that came since."""
-    return _serving(parts, config)
-
-
 def retire(parts: Parts) -> None:
     """Teach the model of `parts` no more: it does not serve now."""
-    with parts.state.lock:
-        parts.state.followers = tuple(f for f in parts.state.followers if f is not parts.live)
+    if parts.live is not None:
+        parts.live.leave()
 
 
 def _open_state(folder: Path, config: Config, log: SQLiteLog, item_ids: list[str]) -> State:

@@ -19,10 +19,11 @@ from nearline.data import (
     histories_for,
     leave_one_out,
 )
-from nearline.errors import InvalidInput, NotTrained
+from nearline.errors import Damaged, InvalidInput, NotTrained
 from nearline.evaluation import evaluate, relevant_counts
 from nearline.log import Readable
 from nearline.models.base import Model
+from nearline.models.registry import convert_settings, model_class
 from nearline.progress import Progress
 from nearline.search import search
 from nearline.snapshots import Snapshot, build
@@ -159,6 +160,22 @@ def _divide(
         return split.train, split.test
     weight = config.state.weight
     return data, histories_for(data.item_ids, validation, data.user_ids, weight)
+
+
+def restore(snapshot: Snapshot) -> Model:
+    """Rebuild the model that `describe` made a snapshot of.
+
+    Raises
+    ------
+    Damaged
+        Another version made it: there is no such model or setting, or an array is missing.
+    """
+    try:
+        kind = model_class(snapshot.manifest.model)
+        settings = convert_settings(kind, snapshot.manifest.config)
+    except InvalidInput as error:
+        raise Damaged(f"snapshot {snapshot.manifest.id} is of another version: {error}") from error
+    return kind.restore(settings, snapshot.arrays)
 
 
 def check_serves(model: Model) -> None:

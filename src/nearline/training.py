@@ -1,6 +1,7 @@
 """Training as the engine does it: in the foreground by `fit`, in the background as a job."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from msgspec.structs import replace
@@ -9,7 +10,7 @@ from nearline import ingest, store, worker
 from nearline.config import Config
 from nearline.current import Current
 from nearline.data import CleaningReport, read_interactions
-from nearline.errors import InvalidInput
+from nearline.errors import InvalidInput, Overloaded
 from nearline.jobs import Job, Jobs, Outcome, Task
 from nearline.memory import give_back
 from nearline.progress import Progress
@@ -32,7 +33,6 @@ class Training:
         self._current = current
         self._jobs = jobs
         self._merged = current.clock()
-        self._merging = False
 
     def fit(
         self,
@@ -125,7 +125,7 @@ class Training:
         """Queue a merge if one is due: called before each write, and cheap."""
         current = self._current
         parts = current.parts
-        if parts.snapshot is None or parts.snapshots is None or self._merging:
+        if parts.snapshot is None or parts.snapshots is None:
             return
         manifest = parts.snapshot.manifest
         waited = current.clock() - self._merged
@@ -134,17 +134,27 @@ class Training:
         if parts.log.erasures != manifest.erasures:
             # What an erased user added must not stay in a file for long.
             due = due or waited >= current.config.checkpoint_seconds
-        if due and current.config.online and parts.model.learns:
-            self.merge()
+        if due and current.config.online and parts.model.learns and not self._merges():
+            with suppress(Overloaded):
+                self.merge()
+
+    def _merges(self) -> bool:
+        """Whether a merge waits or runs."""
+        return any(job.kind == MERGE and job.finished is None for job in self._jobs.list())
 
     def merge(self) -> Job:
         """Queue a merge of what the model learned since its snapshot into a new one."""
-        self._current.open()
-        if self._current.parts.snapshot is None or self._current.path is None:
+        parts = self._current.open()
+        if parts.snapshot is None or parts.snapshots is None:
             raise InvalidInput(
                 "there is no snapshot in a folder to merge into; train first", field="kind"
             )
-        self._merging, self._merged = True, self._current.clock()
+        if not parts.model.learns:
+            raise InvalidInput(
+                f"model {parts.snapshot.manifest.model!r} learns nothing while it serves; train it",
+                field="kind",
+            )
+        self._merged = self._current.clock()
         return self._submit(MERGE, self._merge)
 
     def _submit(self, kind: str, work: Callable[[Task], Outcome]) -> Job:
@@ -158,23 +168,20 @@ class Training:
 
     def _merge(self, task: Task) -> Outcome:
         current = self._current
-        try:
-            parts = current.open()
-            if current.path is None or parts.snapshots is None or parts.snapshot is None:
-                raise InvalidInput("there is no snapshot to merge into", field="kind")
-            old = parts.snapshot.manifest
-            order = self._order(parts, current.config, old.seed)
-            request = worker.ToMerge(
-                log=str(current.path / store.LOG),
-                snapshots=str(current.path / store.SNAPSHOTS),
-                order=order,
-                serving=old.id,
-            )
-            new_id = worker.merge(request, task).snapshot_id
-            now = current.swap(lambda now: store.put_in_place(now, old.id, new_id, current.config))
-            parts.snapshots.prune(current.config.keep_snapshots)
-        finally:
-            self._merging = False
+        parts = current.open()
+        if current.path is None or parts.snapshots is None or parts.snapshot is None:
+            raise InvalidInput("there is no snapshot to merge into", field="kind")
+        old = parts.snapshot.manifest
+        order = self._order(parts, current.config, old.seed)
+        request = worker.ToMerge(
+            log=str(current.path / store.LOG),
+            snapshots=str(current.path / store.SNAPSHOTS),
+            order=order,
+            serving=old.id,
+        )
+        new_id = worker.merge(request, task).snapshot_id
+        now = current.swap(lambda now: store.put_in_place(now, old.id, new_id, current.config))
+        parts.snapshots.prune(current.config.keep_snapshots)
         if now.model_id != new_id:
             return Outcome("another model serves by now", {"snapshot_id": new_id}, refused=True)
         said = f"{order.offset - old.offset:,} records are merged into the snapshot"
@@ -205,16 +212,15 @@ def import_tables(
 ) -> CleaningReport | None:
     """Import items, then interactions, into the log of `parts`; report what was dropped."""
     now = current.clock()
-    if parts is current.parts:
-        current.fall_behind()
     if items is not None:
         ingest.import_items(parts.log, items, now=now, progress=progress)
     if interactions is None:
         return None
     cleaning = current.config.cleaning
-    return ingest.import_interactions(
-        parts.log, interactions, columns, now=now, cleaning=cleaning, progress=progress
-    )
+    with current.importing() if parts is current.parts else nullcontext():
+        return ingest.import_interactions(
+            parts.log, interactions, columns, now=now, cleaning=cleaning, progress=progress
+        )
 
 
 def _outcome(snapshot_id: str, verdict: Verdict, metrics: dict[str, float]) -> Outcome:

@@ -13,7 +13,6 @@ all, and in its place its settings are measured, fitted anew on what the candida
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -22,10 +21,11 @@ from numpy.typing import NDArray
 from nearline.data import Dataset, Split, hold_out
 from nearline.evaluation import Report, compare, evaluate
 from nearline.log import Readable
+from nearline.merge import with_catalogue
 from nearline.models.base import Model
 from nearline.models.registry import convert_settings, model_class
 from nearline.progress import Progress
-from nearline.schema import Event, Item, ItemDeleted
+from nearline.schema import Event
 from nearline.snapshots import Snapshot
 from nearline.train import Order, choose, describe, read, train_on
 
@@ -39,13 +39,6 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     promote: bool
     reason: str
-
-
-class _News(NamedTuple):
-    """What came after a snapshot."""
-
-    events: set[tuple[str, str, float]]
-    items: list[tuple[str, Item | None]]
 
 
 def train_and_judge(
@@ -66,8 +59,8 @@ def train_and_judge(
         why = "no model served before" if serving is None else "trials are turned off"
         snapshot = train_on(data, order, validation=None, progress=progress, journal=journal)
         return snapshot, Verdict(promote=True, reason=f"{why}; nothing was compared")
-    news = _news(log.read(serving.manifest.offset, order.offset))
-    newest, unseen = _newest(data, news.events, order.config.trial_users)
+    news = _events(log.read(serving.manifest.offset, order.offset))
+    newest, unseen = _newest(data, news, order.config.trial_users)
     n_users = int(newest.sum())
     if n_users < FEWEST_USERS:
         snapshot = train_on(data, order, validation=None, progress=progress, journal=journal)
@@ -79,7 +72,7 @@ def train_and_judge(
     )
     candidate = type(chosen)(chosen.config).fit(split.train, seed=order.seed, progress=progress)
     if unseen:
-        rival = _restore(serving, order.item_ids, news)
+        rival = with_catalogue(log, order, serving)
         if order.config.online:
             # What serves went on counting.
             rival.recount(split.train.histories, split.train.n_items)
@@ -88,19 +81,6 @@ def train_and_judge(
     verdict, measured = judge(candidate, rival, split, seed=order.seed)
     final = type(candidate)(candidate.config).fit(data, seed=order.seed, progress=progress)
     return describe(final, data, order, metrics | measured), verdict
-
-
-def merge(log: Readable, order: Order, serving: Snapshot) -> Snapshot:
-    """Make a snapshot of what serves with all that came since; nothing is fitted.
-
-    The counts are made anew from the log, so that an erased user is in none of them.
-    """
-    model = _restore(
-        serving, order.item_ids, _news(log.read(serving.manifest.offset, order.offset))
-    )
-    data = read(log, order)
-    model.recount(data.histories, data.n_items)
-    return describe(model, data, order, serving.manifest.metrics)
 
 
 def judge(
@@ -132,16 +112,13 @@ def judge(
     return verdict, {f"held_out_{name}": value for name, value in new.means.items()}
 
 
-def _news(records: Iterable[tuple[int, object]]) -> _News:
-    news = _News(set(), [])
-    for _, record in records:
-        if isinstance(record, Event):
-            news.events.add((record.user_id, record.item_id, record.timestamp))
-        elif isinstance(record, Item):
-            news.items.append((record.item_id, record))
-        elif isinstance(record, ItemDeleted):
-            news.items.append((record.item_id, None))
-    return news
+def _events(records: Iterable[tuple[int, object]]) -> set[tuple[str, str, float]]:
+    """User, item and time of each event."""
+    return {
+        (record.user_id, record.item_id, record.timestamp)
+        for _, record in records
+        if isinstance(record, Event)
+    }
 
 
 def _newest(
@@ -165,18 +142,6 @@ def _newest(
     newest = np.zeros(data.n_interactions, dtype=np.bool_)
     newest[kept] = True
     return newest, enough
-
-
-def _restore(serving: Snapshot, item_ids: list[str], news: _News) -> Model:
-    """Rebuild what serves, with the catalogue as it stands."""
-    kind = model_class(serving.manifest.model)
-    model = kind.restore(convert_settings(kind, serving.manifest.config), serving.arrays)
-    index = {item_id: at for at, item_id in enumerate(item_ids)}
-    for item_id, item in news.items:
-        vectors = item.vectors if item else {}
-        rows = {name: np.array([vector], dtype=np.float32) for name, vector in vectors.items()}
-        model.put_items([index[item_id]], [item.content if item else ""], rows)
-    return model
 
 
 def _fit_again(

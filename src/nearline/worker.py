@@ -1,7 +1,7 @@
 """Slow work in a process of its own, which takes little from the one that serves.
 
-``python -m nearline.worker`` reads from standard input what to do: to train, or to write a
-checkpoint. It reads the log beside its writer and tells its progress and what it made on standard
+``python -m nearline.worker`` reads from standard input what to do: to train, to merge, or to write
+a checkpoint. It reads the log beside its writer and tells its progress and what it made on standard
 output, one JSON document a line. It runs at low priority, with threads for half of the cores, and
 ends when its standard input does: so it never outlives the process that started it.
 """
@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from itertools import islice
 from pathlib import Path
 from threading import Thread
 from typing import IO, TypeVar, cast
@@ -21,20 +20,20 @@ import msgspec
 from msgspec import Struct
 
 from nearline.errors import Damaged, NearlineError, WorkerFailed
+from nearline.ingest import replay
 from nearline.jobs import Task
 from nearline.kernels.chunks import available_threads
 from nearline.log import LogReader
+from nearline.merge import merge as merge_snapshot
 from nearline.snapshots import SnapshotStore
 from nearline.state import State, StateConfig, load_checkpoint, save_checkpoint
 from nearline.train import Order
 from nearline.trial import Verdict, train_and_judge
-from nearline.trial import merge as merge_snapshot
 
 # A tenth of what a busy core gives to others: serving hardly feels it, and it is never starved.
 NICENESS = 10
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 SHOWN_BYTES = 2_000
-REPLAY_BLOCK = 10_000
 
 
 class ToTrain(Struct, frozen=True, kw_only=True, tag=True):
@@ -182,10 +181,10 @@ def _do(request: Request) -> Line:
 
 def _merge(request: ToMerge) -> Merged:
     snapshots = SnapshotStore(Path(request.snapshots))
-    _say(Step(0, 0, "read the log"))
+    _step(0, 0, "read the log")
     with LogReader(Path(request.log)) as log:
         snapshot = merge_snapshot(log, request.order, snapshots.load(request.serving))
-    _say(Step(0, 0, "write the snapshot"))
+    _step(0, 0, "write the snapshot")
     snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
     return Merged(snapshot.manifest.id)
 
@@ -194,15 +193,12 @@ def _train(request: ToTrain) -> Trained:
     snapshots = SnapshotStore(Path(request.snapshots))
     serving = snapshots.load(request.serving) if request.serving else None
 
-    def progress(done: int, total: int, what: str) -> None:
-        _say(Step(done, total, what))
-
-    progress(0, 0, "read the log")
+    _step(0, 0, "read the log")
     with LogReader(Path(request.log)) as log:
         snapshot, verdict = train_and_judge(
-            log, request.order, serving, progress=progress, journal=Path(request.journal)
+            log, request.order, serving, progress=_step, journal=Path(request.journal)
         )
-    progress(0, 0, "write the snapshot")
+    _step(0, 0, "write the snapshot")
     manifest = snapshot.manifest
     snapshots.write(manifest, snapshot.arrays, snapshot.item_ids)
     return Trained(manifest.id, verdict, manifest.metrics)
@@ -217,10 +213,7 @@ def _checkpoint(request: ToCheckpoint) -> Written:
             state = None
         if state is None or state.items.table() != request.item_ids[: len(state.items)]:
             state = State(request.config, item_ids=request.item_ids)
-        records = log.read(state.offset)
-        while block := list(islice(records, REPLAY_BLOCK)):
-            state.apply(block)
-            _say(Step(state.offset, log.end, "fold the log"))
+        replay(log, state, progress=_step)
         return Written(save_checkpoint(state, path, erasures=log.erasures))
 
 
@@ -238,6 +231,10 @@ def _end_with_the_parent() -> None:
     while os.read(sys.stdin.fileno(), 4096):
         pass
     os._exit(1)
+
+
+def _step(done: int, total: int, what: str) -> None:
+    _say(Step(done, total, what))
 
 
 def _say(line: Line) -> None:

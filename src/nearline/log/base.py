@@ -39,16 +39,17 @@ class Readable(Protocol):
         """Yield (offset, record) for offsets in [start, stop), in order; `Erased` included."""
         ...
 
+    @property
+    def end(self) -> int:
+        """Offset that the next record will get."""
+        ...
 
-class Log(Protocol):
+
+class Log(Readable, Protocol):
     """Append-only, durable, one writer; offsets rise strictly from 0 and are never reused."""
 
     def append(self, records: Sequence[Appendable]) -> Future[Appended]:
         """Queue `records` as one unit (all or none); the future resolves once it is durable."""
-        ...
-
-    def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
-        """Yield (offset, record) for offsets in [start, stop), in order; `Erased` included."""
         ...
 
     def events_of(self, user_id: str) -> list[tuple[int, Event]]:
@@ -61,11 +62,6 @@ class Log(Protocol):
 
     def listen(self, on_commit: OnCommit, on_erase: OnErase) -> None:
         """Name the one listener; call it before the first append."""
-        ...
-
-    @property
-    def end(self) -> int:
-        """Offset that the next record will get."""
         ...
 
     @property

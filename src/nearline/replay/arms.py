@@ -143,9 +143,8 @@ class Engines:
         self._models[arm.name] = model
         if not arm.follows:
             return
-        old = self._lives.get(arm.name)
-        with self._state.lock:
-            self._state.followers = tuple(f for f in self._state.followers if f is not old)
+        if arm.name in self._lives:
+            self._lives[arm.name].leave()
         self._lives[arm.name] = join(
             model,
             self._log,

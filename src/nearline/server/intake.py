@@ -68,8 +68,9 @@ async def take(room: Room, scope: HTTPScope, receive: Receive, send: Send) -> Re
         body += message.get("body", b"")
     if message["type"] != "http.request":
         return _again(message, receive)  # the client went away
-    message = {"type": "http.request", "body": body, "more_body": message["more_body"]}
-    if message["more_body"]:
+    more = message.get("more_body", False)
+    message = {"type": "http.request", "body": body, "more_body": more}
+    if more:
         return _again(message, receive)
     try:
         data = _decoder.decode(body)
