@@ -111,8 +111,6 @@ def export(
 
     Parameters
     ----------
-    path : Path
-        A folder that is empty, missing, or holds an export.
     users : iterable of str, frame, path or None
         Ids, or a table with the column `user_id`; None means everyone with a history. Each user is
         taken once, in the order given.
@@ -124,12 +122,12 @@ def export(
     Raises
     ------
     InvalidInput
-        `path` holds something else; a user or `k` is out of bounds; nobody is left to list.
+        `path` is neither new nor empty nor an export; a user or `k` is out of bounds.
 
     Notes
     -----
-    Memory: one block of lists beside the ids. Parts that are there are not made again if model,
-    offset, users and `k` are the same; else the export starts over, and a warning is logged.
+    Memory: one block of lists beside the ids. Parts that are there are not made again if all asked
+    for is the same; else the export starts over, and a warning is logged.
     """
     check_k(k)
     if part_users < 1:
@@ -156,29 +154,18 @@ def export(
             yield pa.table(recommend_many(some, k, view, weight=weight, exclude_seen=exclude_seen))
             progress(start + len(some), len(user_ids), "users")
 
-    rows = resumed = parts = 0
-    for first in range(0, len(user_ids), part_users):
-        part = path / f"part-{parts:05d}.parquet"
+    rows, resumed = [], 0
+    for number, first in enumerate(range(0, len(user_ids), part_users)):
+        part = path / f"part-{number:05d}.parquet"
         last = min(first + part_users, len(user_ids))
-        written = _rows_of(part)
-        if written is None:
-            written = _write(part, tables(first, last))
-        else:
+        there = _rows_of(part)
+        if there is not None:
             resumed += 1
             progress(last, len(user_ids), "users")
-        rows += written
-        parts += 1
+        rows.append(_write(part, tables(first, last)) if there is None else there)
     _save(path / MANIFEST, msgspec.structs.replace(manifest, complete=True))
-    return Exported(
-        str(path),
-        manifest.model,
-        manifest.offset,
-        len(user_ids),
-        rows,
-        parts,
-        resumed,
-        started_over,
-    )
+    done = (len(user_ids), sum(rows), len(rows), resumed, started_over)
+    return Exported(str(path), manifest.model, manifest.offset, *done)
 
 
 def _user_ids(users: object, view: View) -> list[str]:

@@ -120,15 +120,7 @@ def search(
         study_name=f"{model.name}-{data.n_interactions}-{seed}-{score.__name__}",
         load_if_exists=True,
     )
-    states = optuna.trial.TrialState
-    done = len(study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED)))
-    # A search that goes on must not draw again what its first part drew.
-    begun = len(study.get_trials(deepcopy=False))
-    draws = int(np.random.SeedSequence((seed, begun)).generate_state(1)[0]) if begun else seed
-    study.sampler = optuna.samplers.TPESampler(seed=draws)
-    # One that was cut off in its first trial has tried nothing yet.
-    if not done and not study.get_trials(deepcopy=False, states=(states.WAITING,)):
-        study.enqueue_trial({name: _get(start, name) for name in model.space})
+    done = _go_on(optuna, study, {name: _get(start, name) for name in model.space}, seed)
     users = _users(validation, seed)
 
     def objective(trial: Any) -> float:
@@ -149,6 +141,20 @@ def search(
         study.optimize(objective, n_trials=1, catch=(InvalidInput,) if number else ())
     progress(trials, trials, f"search {model.name}")
     return convert_settings(type(model), _settings(study.best_trial, model, start))
+
+
+def _go_on(optuna: Any, study: Any, given: dict[str, Any], seed: int) -> int:
+    """Prepare a study, begun or not, for its next trial; return how many are done."""
+    states = optuna.trial.TrialState
+    done = len(study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED)))
+    # A search that goes on must not draw again what its first part drew.
+    begun = len(study.get_trials(deepcopy=False))
+    draws = int(np.random.SeedSequence((seed, begun)).generate_state(1)[0]) if begun else seed
+    study.sampler = optuna.samplers.TPESampler(seed=draws)
+    # One that was cut off in its first trial has tried nothing yet.
+    if not done and not study.get_trials(deepcopy=False, states=(states.WAITING,)):
+        study.enqueue_trial(given)
+    return done
 
 
 def _optuna() -> Any:

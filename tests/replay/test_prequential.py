@@ -137,7 +137,7 @@ def test_with_a_retraining_before_each_event_all_that_follow_agree(shop: Stream)
     config = ItemGraphConfig(counts=10_000)
     arms = ARMS[:3]
     found = replay(shop, 1_900, config, arms=arms, day=1e-3, rng=np.random.default_rng(0))
-    assert found.retrainings > 90
+    assert found.retrainings > 70
     assert np.array_equal(found.ranks[:, 0], found.ranks[:, 1])
     assert np.array_equal(found.ranks[:, 0], found.ranks[:, 2])
 

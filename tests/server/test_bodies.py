@@ -64,7 +64,7 @@ def test_what_is_not_json_is_refused(body: str) -> None:
 @pytest.mark.parametrize("opening", ["[", '{"context":', '{"user_id":['])
 @pytest.mark.parametrize("body_type", [EVENTS, ItemIn, object])
 def test_deep_nesting_is_refused(opening: str, body_type: object) -> None:
-    refusal(opening * 100_000, body_type)
+    assert refusal(opening * 100_000, body_type).field in ("body", "context", "user_id")
 
 
 def test_bytes_that_are_not_utf8_are_refused() -> None:

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -135,10 +136,9 @@ def _to_numbers(column: Any, name: str, parse: Callable[[str], float], allowed: 
 
 def _parse_text(column: Any, name: str, parse: Callable[[str], float], allowed: str) -> Any:
     column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
-    try:
+    with suppress(pa.ArrowInvalid):
         return column.cast(pa.float64())
-    except pa.ArrowInvalid:
-        pass  # not all of it is plain numbers: each distinct text is parsed by itself
+    # Not all of it is plain numbers: each distinct text is parsed by itself.
     codes = column.combine_chunks().dictionary_encode()
     numbers = []
     for text in codes.dictionary.to_pylist():

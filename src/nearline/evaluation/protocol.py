@@ -128,8 +128,6 @@ def evaluate(
         Draws for the bootstrap; the same state gives the same intervals.
     block : int
         Users asked for at a time.
-    progress : callable
-        Told (users done, users in all, "evaluate") after each block.
 
     Raises
     ------
@@ -148,12 +146,7 @@ def evaluate(
         if isinstance(model, Recommender)
         else model
     )
-    users = np.flatnonzero(relevant_counts(truth))
-    if len(users) == 0:
-        raise InvalidInput(
-            f"none of {len(truth)} users has a relevant item; split off a test part first",
-            field="truth",
-        )
+    users = _users_with_a_truth(truth)
     n_skipped = len(truth) - len(users)
     histories, truth = histories.select(users), truth.select(users)
     lists = _recommend_in_blocks(recommend, histories, k, block, progress)
@@ -215,6 +208,16 @@ def _cell(report: Report, metric: str) -> str:
         low, high = report.intervals[metric]
         text += f" [{low:.4f}, {high:.4f}]"
     return text
+
+
+def _users_with_a_truth(truth: Histories) -> NDArray[np.int64]:
+    users = np.flatnonzero(relevant_counts(truth))
+    if len(users) == 0:
+        raise InvalidInput(
+            f"none of {len(truth)} users has a relevant item; split off a test part first",
+            field="truth",
+        )
+    return users
 
 
 def _recommend_in_blocks(

@@ -61,21 +61,15 @@ class Engines:
     stream : Stream
     settings : ItemGraphConfig
         Of every model that is trained.
-    state : StateConfig
-        Histories are kept whole all the same, so that every item a user has seen is masked.
     arms : sequence of Arm
     """
 
-    def __init__(
-        self,
-        stream: Stream,
-        settings: ItemGraphConfig,
-        state: StateConfig,
-        arms: Sequence[Arm],
-    ) -> None:
+    def __init__(self, stream: Stream, settings: ItemGraphConfig, arms: Sequence[Arm]) -> None:
         self._stream, self._settings, self._arms = stream, settings, arms
         self._log = SQLiteLog(None)
-        self._state, self._last_night = _whole(state), _whole(state)
+        # Histories are kept whole, so that every item a user has seen is masked.
+        whole = StateConfig(history_length=MAX_HISTORY_LENGTH)
+        self._state, self._last_night = State(whole), State(whole)
         follow(self._log, self._state)
         self._models: dict[str, Model] = {}
         self._lives: dict[str, Live] = {}
@@ -153,14 +147,3 @@ class Engines:
             erasures=self._log.erasures,
             online=arm.learns,
         )
-
-
-def _whole(config: StateConfig) -> State:
-    return State(
-        StateConfig(
-            history_length=MAX_HISTORY_LENGTH,
-            event_weights=config.event_weights,
-            default_event_weight=config.default_event_weight,
-            trending_half_life=config.trending_half_life,
-        )
-    )

@@ -21,7 +21,6 @@ from nearline.progress import Progress, no_progress
 from nearline.replay.arms import ARMS, Arm, Engines
 from nearline.replay.stream import Stream
 from nearline.schema import DAY
-from nearline.state import StateConfig
 
 # Waits until the stream's clock stands at a time (Unix seconds).
 Pace = Callable[[float], None]
@@ -51,7 +50,7 @@ class Outcome:
     n_candidates, n_learned : int
         Events that could have been evaluated, and all that were replayed.
     retrainings : int
-        After the first training.
+        After the first training, up to the last event that was evaluated.
     """
 
     arms: tuple[str, ...]
@@ -89,7 +88,6 @@ def replay(
     settings: ItemGraphConfig,
     *,
     arms: Sequence[Arm] = ARMS,
-    state: StateConfig | None = None,
     k: int = 10,
     day: float = DAY,
     sample: int = 0,
@@ -99,6 +97,8 @@ def replay(
 ) -> Outcome:
     """Train on the first `start` events, then replay the others, one by one.
 
+    Events between two evaluated ones are taken in together: learning depends on their order alone.
+
     Parameters
     ----------
     settings : ItemGraphConfig
@@ -106,23 +106,60 @@ def replay(
     day : float
         Seconds between retrainings: one comes before the first event of each new day.
     sample : int
-        Events evaluated at most, drawn from those that could be; 0 for all. All are learned.
-    rng : Generator
-        Draws the sample.
+        Events evaluated at most, drawn by `rng`; 0 for all. All are learned.
     pace : callable or None
         Waits for the time of an event; None replays as fast as possible.
 
     Raises
     ------
     InvalidInput
-        There is nothing to train on before `start` or nothing to evaluate after it; an option is
-        out of range.
-
-    Notes
-    -----
-    Events between two evaluated ones are taken in together: learning depends on their order alone.
+        There is nothing to train on or nothing to evaluate; an option is out of range.
     """
     _check(len(stream), start, k, day)
+    chosen, n_candidates = _draw(stream, start, sample, rng)
+    times = np.array([event.timestamp for event in stream.events])
+    midnights = start + 1 + np.flatnonzero(np.diff(np.floor(times[start:] / day)) > 0)
+    ranks = np.zeros((len(chosen), len(arms)), dtype=np.int64)
+    known, first = (np.zeros(len(chosen), dtype=np.bool_) for _ in range(2))
+    with Engines(stream, settings, arms) as engines:
+        engines.learn(start)
+        engines.retrain(times[start])
+        night = 0
+        for row, at in enumerate(chosen.tolist()):
+            while night < len(midnights) and midnights[night] <= at:
+                engines.learn(int(midnights[night]))
+                engines.retrain(times[midnights[night]])
+                night += 1
+            event = stream.events[at]
+            engines.learn(at)
+            if pace is not None:
+                pace(event.timestamp)
+            found = engines.lists(event.user_id, k, event.timestamp)
+            ranks[row] = [_place(event.item_id, items) for items in found]
+            known[row] = engines.known_last_night(event.user_id)
+            first[row] = not engines.since_last_night(event.user_id)
+            progress(at - start, len(stream) - start, "replay")
+    progress(len(stream) - start, len(stream) - start, "replay")
+    users = np.unique([stream.events[at].user_id for at in chosen], return_inverse=True)[1]
+    return Outcome(
+        arms=tuple(arm.name for arm in arms),
+        k=k,
+        positions=chosen,
+        users=users.astype(np.int64),
+        times=times[chosen],
+        ranks=ranks,
+        known=known,
+        first=first,
+        n_candidates=n_candidates,
+        n_learned=len(stream) - start,
+        retrainings=night,
+    )
+
+
+def _draw(
+    stream: Stream, start: int, sample: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], int]:
+    """Draw the events to evaluate, rising; return also how many there were to draw from."""
     candidates = start + np.flatnonzero(stream.new[start:])
     if len(candidates) == 0:
         raise InvalidInput(
@@ -130,49 +167,9 @@ def replay(
             "shorten the warm-up or give more data",
             field="warm_up",
         )
-    chosen = candidates
     if 0 < sample < len(candidates):
-        chosen = np.sort(rng.permutation(candidates)[:sample])
-    times = np.array([event.timestamp for event in stream.events])
-    days = np.floor(times / day)
-    midnights = start + 1 + np.flatnonzero(np.diff(days[start:]) > 0)
-    ranks = np.zeros((len(chosen), len(arms)), dtype=np.int64)
-    known, first = (np.zeros(len(chosen), dtype=np.bool_) for _ in range(2))
-    with Engines(stream, settings, state or StateConfig(), arms) as engines:
-        engines.learn(start)
-        engines.retrain(times[start])
-        row = 0
-        for stop in np.append(midnights, len(stream)).tolist():
-            while row < len(chosen) and chosen[row] < stop:
-                at = int(chosen[row])
-                event = stream.events[at]
-                engines.learn(at)
-                if pace is not None:
-                    pace(event.timestamp)
-                found = engines.lists(event.user_id, k, event.timestamp)
-                ranks[row] = [_place(event.item_id, items) for items in found]
-                known[row] = engines.known_last_night(event.user_id)
-                first[row] = not engines.since_last_night(event.user_id)
-                row += 1
-                progress(at - start, len(stream) - start, "replay")
-            engines.learn(stop)
-            if stop < len(stream):
-                engines.retrain(times[stop])
-    progress(len(stream) - start, len(stream) - start, "replay")
-    users = np.unique([stream.events[at].user_id for at in chosen], return_inverse=True)[1]
-    return Outcome(
-        tuple(arm.name for arm in arms),
-        k,
-        chosen,
-        users.astype(np.int64),
-        times[chosen],
-        ranks,
-        known,
-        first,
-        len(candidates),
-        len(stream) - start,
-        len(midnights),
-    )
+        return np.sort(rng.permutation(candidates)[:sample]), len(candidates)
+    return candidates, len(candidates)
 
 
 def real_time(

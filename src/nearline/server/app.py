@@ -69,17 +69,11 @@ def create_app(
         raise InvalidInput("api_key is empty; give a key, or None to let everyone in")
     log = JsonLog(log_stream or sys.stderr, clock)
     host = EngineHost(open_engine, log)
-    limits = limits or Limits()
-    cache = AnswerCache(host, limits)
-    traffic = Traffic(limits.in_flight)
-    preloader = Preloader(
-        cache, traffic, per_second=limits.preload_per_second, clock=clock, timer=timer
-    )
 
     @asynccontextmanager
     async def engine_life(_: Litestar) -> AsyncIterator[None]:
         host.start()
-        preloading = asyncio.create_task(preloader.run(gateway.make_ahead, log))
+        preloading = asyncio.create_task(room.preloader.run(gateway.make_ahead, log))
         try:
             yield
         finally:
@@ -90,18 +84,7 @@ def create_app(
         *OPERATIONS,
         Router("/v1", route_handlers=V1, before_request=refuse_unknown_query),
     ]
-    room = Room(
-        host=host,
-        limits=limits,
-        metrics=Metrics(host, cache),
-        cache=cache,
-        preloader=preloader,
-        traffic=traffic,
-        turns=Turns(timer),
-        batches=asyncio.Lock(),
-        timer=timer,
-        document=openapi_document(routes),
-    )
+    room = _make_room(host, limits or Limits(), routes, clock=clock, timer=timer)
     api = Litestar(
         routes,
         exception_handlers={Exception: problem_response},
@@ -116,3 +99,27 @@ def create_app(
         api, room, api_key=api_key, log=log, new_request_id=new_request_id or request_ids()
     )
     return gateway
+
+
+def _make_room(
+    host: EngineHost,
+    limits: Limits,
+    routes: list[ControllerRouterHandler],
+    *,
+    clock: Callable[[], float],
+    timer: Callable[[], float],
+) -> Room:
+    cache, traffic = AnswerCache(host, limits), Traffic(limits.in_flight)
+    per_second = limits.preload_per_second
+    return Room(
+        host=host,
+        limits=limits,
+        metrics=Metrics(host, cache),
+        cache=cache,
+        preloader=Preloader(cache, traffic, per_second=per_second, clock=clock, timer=timer),
+        traffic=traffic,
+        turns=Turns(timer),
+        batches=asyncio.Lock(),
+        timer=timer,
+        document=openapi_document(routes),
+    )
