@@ -1,0 +1,59 @@
+"""ONNX graphs, run by ONNX Runtime: arrays in, arrays out."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from nearline.errors import Damaged
+
+Arrays = dict[str, NDArray[Any]]
+
+ERRORS_ONLY = 3
+
+
+class OnnxGraph:
+    """A loaded graph; any number of threads may run it at once.
+
+    Parameters
+    ----------
+    source : bytes or Path
+        The graph, or its file.
+    threads : int
+        Threads that one run may use. Threads that wait sleep: they would take cores from others.
+
+    Attributes
+    ----------
+    inputs, outputs : list of str
+        Their names.
+
+    Raises
+    ------
+    Damaged
+        This is no graph that ONNX Runtime can run.
+    """
+
+    def __init__(self, source: bytes | Path, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = ERRORS_ONLY
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                source if isinstance(source, bytes) else str(source),
+                options,
+                providers=["CPUExecutionProvider"],
+            )
+        except Exception as error:  # ONNX Runtime's errors have no common class of their own
+            name = "the ONNX graph" if isinstance(source, bytes) else str(source)
+            raise Damaged(f"{name} cannot be run: {error}; export it again") from error
+        self.inputs: list[str] = [one.name for one in self._session.get_inputs()]
+        self.outputs: list[str] = [one.name for one in self._session.get_outputs()]
+
+    def __call__(self, **inputs: NDArray[Any]) -> list[NDArray[Any]]:
+        """Run the graph on inputs by name; return its outputs in their order."""
+        found = self._session.run(self.outputs, inputs)
+        return [np.asarray(array) for array in found]
