@@ -4,6 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from nearline.adapters.llm_config import LlmConfig
 from nearline.data import CleaningConfig
 from nearline.errors import InvalidInput, MissingExtra
 from nearline.models.base import Model
@@ -46,6 +47,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Log records after which the state is written to its checkpoint in the background.
     checkpoint_seconds : float
         Seconds after which it is, if there was any record.
+    llm : LlmConfig or None
+        A language model to put lists in order and to word explanations where a request wants it;
+        None asks none.
     """
 
     state: StateConfig = StateConfig()
@@ -60,6 +64,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trial_users: int = 10_000
     checkpoint_events: int = 100_000
     checkpoint_seconds: float = 300.0
+    llm: LlmConfig | None = None
 
     def new_model(self) -> Model:
         """Make the model, not yet fitted.

@@ -75,3 +75,41 @@ class Current:
                 return
             self._closed = True
             store.close(self.parts, self.path)
+
+
+class Facts:
+    """What a recommender tells of itself: which snapshot serves, what it has read and knows."""
+
+    _current: Current
+
+    @property
+    def model_id(self) -> str:
+        """Id of the snapshot that answers; ``untrained`` where there is none."""
+        return self._current.parts.model_id
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Accuracy of the serving model on its validation data; empty where untrained."""
+        snapshot = self._current.parts.snapshot
+        return dict(snapshot.manifest.metrics) if snapshot else {}
+
+    @property
+    def offset(self) -> int:
+        """Every log record before this offset is reflected in answers."""
+        return self._current.parts.state.offset
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """Changes with whatever may change an answer: one holds while the stamp before it does."""
+        parts = self._current.parts
+        return parts.serial, parts.state.version
+
+    @property
+    def n_users(self) -> int:
+        """Users with a history."""
+        return len(self._current.parts.state.users)
+
+    @property
+    def n_items(self) -> int:
+        """Items known from events or the catalogue."""
+        return len(self._current.parts.state.items)

@@ -16,11 +16,12 @@ from nearline import batch, ingest, store
 from nearline import recommend as road
 from nearline.checkpoints import Checkpoints
 from nearline.config import Config, check_variant
-from nearline.current import Current
+from nearline.current import Current, Facts
 from nearline.data import CleaningReport, read_interactions, to_frame
 from nearline.errors import InvalidInput
 from nearline.export import Exported, export
 from nearline.jobs import Job, Jobs
+from nearline.language import Draft, Language
 from nearline.log import Appended
 from nearline.progress import Progress, no_progress
 from nearline.schema import (
@@ -32,11 +33,9 @@ from nearline.schema import (
     RecommendationRequest,
     ScoredItem,
     UserSummary,
-    check_event,
     check_id,
-    check_item,
-    make_record,
-    parse_time,
+    new_event,
+    new_item,
 )
 from nearline.training import Columns, Training, import_tables
 from nearline.versions import Versions
@@ -44,7 +43,7 @@ from nearline.versions import Versions
 logger = logging.getLogger(__name__)
 
 
-class Recommender:
+class Recommender(Facts):
     """A real-time recommender: learns from a table, then from every event.
 
     Parameters
@@ -62,11 +61,15 @@ class Recommender:
     ----------
     jobs, versions : Jobs, Versions
         Slow work beside serving; snapshots to list, promote and roll back to.
+    language : Language
+        Asks the language model, where one is configured.
 
     Raises
     ------
     StoreInUse, Damaged
         The store is open already, here or in another process; its log cannot be read.
+    MissingExtra
+        A language model is configured, and httpx is not installed.
 
     Examples
     --------
@@ -93,6 +96,7 @@ class Recommender:
         self._clock = clock
         self._catalogue = Lock()
         self._like: object = None
+        self.language = Language(self.config.llm, clock)
         self._current = Current(self.path, self.config, clock)
         self.jobs = Jobs(clock)
         self.versions = Versions(self._current)
@@ -199,8 +203,12 @@ class Recommender:
         category: str | None = None,
         exclude: Sequence[str] = (),
         explain: bool = False,
+        rerank: bool = False,
     ) -> list[Recommendation]:
-        """Top `k` items for a user, known or not; each line says its tier."""
+        """Top `k` items for a user, known or not; each line says its tier.
+
+        `rerank`: let the configured language model put the first lines in order, if it can.
+        """
         request = RecommendationRequest(
             user_id=user_id,
             k=k,
@@ -208,12 +216,20 @@ class Recommender:
             category=category,
             exclude=tuple(exclude),
             explain=explain,
+            rerank=rerank,
         )
         return list(self.answer(request).items)
 
     def answer(self, request: RecommendationRequest) -> Answer:
         """Answer a request in full: the list, its id, tier, model and offset."""
-        return road.answer(request, self._view())
+        return self.draft(request).result()
+
+    def draft(self, request: RecommendationRequest, within: float | None = None) -> Draft[Answer]:
+        """Answer as far as no language model is needed; the draft waits for one, if asked to.
+
+        `within`: seconds that are left, where those are fewer than the configured ones.
+        """
+        return self.language.draft_answer(request, self._view(), within)
 
     def recommend_many(
         self,
@@ -262,9 +278,13 @@ class Recommender:
         """Exactly the given items, best first for this user."""
         return road.rank(user_id, list(item_ids), self._view())
 
-    def explain(self, user_id: str, item_id: str) -> Explanation:
-        """Return what in the user's history made the score: the parts sum to it."""
-        return road.explain(user_id, item_id, self._view())
+    def explain(self, user_id: str, item_id: str, *, words: bool = False) -> Explanation:
+        """Return what made the score: the parts sum to it; with `words`, in a sentence as well."""
+        return self.draft_explanation(user_id, item_id, words=words).result()
+
+    def draft_explanation(self, user_id: str, item_id: str, *, words: bool) -> Draft[Explanation]:
+        """Explain as far as no language model is needed; the draft waits for one."""
+        return self.language.draft_explanation(user_id, item_id, self._view(), words=words)
 
     # Events, items, users
 
@@ -281,12 +301,8 @@ class Recommender:
 
         `timestamp`: Unix seconds, RFC 3339 or a datetime; `fields`: the others of `nearline.Event`.
         """
-        now = self._clock()
-        when = parse_time(timestamp, now=now)
-        record = make_record(
-            Event, user_id=user_id, item_id=item_id, event=event, timestamp=when, **fields
-        )
-        return self.append_events([check_event(record, now=now)]).result()
+        said = {"user_id": user_id, "item_id": item_id, "event": event, **fields}
+        return self.append_events([new_event(said, timestamp, now=self._clock())]).result()
 
     def append_events(self, events: Sequence[Event]) -> Future[Appended]:
         """Queue a list of events, whole or not at all; the future resolves once it is durable."""
@@ -297,11 +313,8 @@ class Recommender:
 
     def put_item(self, item_id: str, *, timestamp: object = None, **fields: Any) -> Appended:
         """Store a catalogue entry (the fields of `nearline.Item`); recommendable at once."""
-        now = self._clock()
-        item = make_record(
-            Item, item_id=item_id, timestamp=parse_time(timestamp, now=now), **fields
-        )
-        return self.put_items([check_item(item, now=now)]).result()
+        item = new_item({"item_id": item_id, **fields}, timestamp, now=self._clock())
+        return self.put_items([item]).result()
 
     def put_items(self, items: Sequence[Item]) -> Future[Appended]:
         """Queue catalogue entries, whole or not at all."""
@@ -333,41 +346,11 @@ class Recommender:
 
     def forget(self, user_id: str) -> Future[int]:
         """Erase a user's events from log, state and answers; the future gives their number."""
-        return self._current.open().log.erase(check_id(user_id, "user_id"))
+        erased = self._current.open().log.erase(check_id(user_id, "user_id"))
+        erased.add_done_callback(self.language.forget)
+        return erased
 
     # The store
-
-    @property
-    def model_id(self) -> str:
-        """Id of the snapshot that answers; ``untrained`` where there is none."""
-        return self._current.parts.model_id
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """Accuracy of the serving model on its validation data; empty where untrained."""
-        snapshot = self._current.parts.snapshot
-        return dict(snapshot.manifest.metrics) if snapshot else {}
-
-    @property
-    def offset(self) -> int:
-        """Every log record before this offset is reflected in answers."""
-        return self._current.parts.state.offset
-
-    @property
-    def stamp(self) -> tuple[int, int]:
-        """Changes with whatever may change an answer: one holds while the stamp before it does."""
-        parts = self._current.parts
-        return parts.serial, parts.state.version
-
-    @property
-    def n_users(self) -> int:
-        """Users with a history."""
-        return len(self._current.parts.state.users)
-
-    @property
-    def n_items(self) -> int:
-        """Items known from events or the catalogue."""
-        return len(self._current.parts.state.items)
 
     def now(self) -> float:
         """Return the engine's time in Unix seconds."""
@@ -387,6 +370,7 @@ class Recommender:
     def close(self) -> None:
         """End jobs and what is queued, write the checkpoint, release the store; safe twice."""
         self.jobs.close()
+        self.language.close()
         self._current.close()
 
     def __enter__(self) -> Self:

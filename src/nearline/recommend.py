@@ -47,7 +47,7 @@ def answer(request: RecommendationRequest, view: View) -> Answer:
     """Answer a request with `k` items, or all that the rules allow where those are fewer."""
     k = check_k(request.k)
     offset = view.state.offset
-    history, tier = _history_of(request, view)
+    history, tier = history_of(request, view)
     excluded = set(_known(request.exclude, "exclude", view.state))
     if not request.exclude_seen:
         # What the user turned down stays out, whether or not seen items do.
@@ -69,7 +69,7 @@ def answer(request: RecommendationRequest, view: View) -> Answer:
         excluded.update(history.items.tolist())
     lines = fill(personal, k, view.state, now=view.now, allowed=allowed, excluded=excluded)
     return Answer(
-        recommendation_id=_recommendation_id(request, view.model_id, offset),
+        recommendation_id=recommendation_id(request, view.model_id, offset),
         user_id=request.user_id,
         items=tuple(
             _recommendation(line, history, view, explain=request.explain) for line in lines
@@ -148,8 +148,8 @@ def explain(user_id: str, item_id: str, view: View) -> Explanation:
     )
 
 
-def _history_of(request: RecommendationRequest, view: View) -> tuple[Histories, str]:
-    """Find the history to start from, and the tier of what the model makes of it."""
+def history_of(request: RecommendationRequest, view: View) -> tuple[Histories, str]:
+    """Find the history [1 user] to start from, and the tier of what the model makes of it."""
     if request.user_id is not None:
         check_id(request.user_id, "user_id")
     if request.history is None:
@@ -219,7 +219,7 @@ def _recommendation(line: Line, history: Histories, view: View, *, explain: bool
     )
 
 
-def _recommendation_id(request: RecommendationRequest, model_id: str, offset: int) -> str:
+def recommendation_id(request: RecommendationRequest, model_id: str, offset: int) -> str:
     """Name a list by what it was made from: the same request at the same offset, the same name."""
     made_from = repr((request.user_id, request.history, request.k, model_id, offset))
     return blake2b(made_from.encode(), digest_size=12).hexdigest()

@@ -6,11 +6,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nearline.cli.options import example, json_option, k_option, open_store, store_option
+from nearline.cli.options import (
+    example,
+    json_option,
+    k_option,
+    llm_config,
+    llm_model_option,
+    llm_url_option,
+    open_store,
+    store_option,
+)
 from nearline.cli.output import write_json, write_table
 from nearline.errors import UnknownItem
 
 if TYPE_CHECKING:
+    from nearline.config import Config
     from nearline.engine import Recommender
     from nearline.schema import Part, Recommendation
 
@@ -21,19 +31,33 @@ if TYPE_CHECKING:
 @k_option
 @click.option("--category", help="Only items with this label.")
 @click.option("--explain", "with_reasons", is_flag=True, help="Say why, line by line.")
+@click.option("--rerank", is_flag=True, help="Let the language model order the first lines.")
+@llm_url_option
+@llm_model_option
 @json_option
 def recommend(
-    user: str, store: Path, k: int, category: str | None, with_reasons: bool, as_json: bool
+    user: str,
+    store: Path,
+    k: int,
+    category: str | None,
+    with_reasons: bool,
+    rerank: bool,
+    llm_url: str | None,
+    llm_model: str | None,
+    as_json: bool,
 ) -> None:
     """List the best items for USER, known or not.
 
     The tier of a line says how it came about: personal, or what is trending or popular where
-    nothing personal is left.
+    nothing personal is left; +llm where a language model gave it its place.
     """
     from nearline.schema import RecommendationRequest
 
-    request = RecommendationRequest(user_id=user, k=k, category=category, explain=with_reasons)
-    with open_store(store) as engine:
+    request = RecommendationRequest(
+        user_id=user, k=k, category=category, explain=with_reasons, rerank=rerank
+    )
+    config = _config(llm_url, llm_model) if rerank else None
+    with open_store(store, config) as engine:
         answer = engine.answer(request)
         rows = list_rows(engine, answer.items, with_reasons=with_reasons)
     if as_json:
@@ -65,14 +89,27 @@ def similar(item: str, store: Path, k: int, as_json: bool) -> None:
 @click.argument("user")
 @click.argument("item")
 @store_option
+@click.option("--words", is_flag=True, help="The largest parts in a sentence, too.")
+@llm_url_option
+@llm_model_option
 @json_option
-def explain(user: str, item: str, store: Path, as_json: bool) -> None:
+def explain(
+    user: str,
+    item: str,
+    store: Path,
+    words: bool,
+    llm_url: str | None,
+    llm_model: str | None,
+    as_json: bool,
+) -> None:
     """Show what makes the score of ITEM for USER.
 
-    Every part is listed, the largest first; they sum to the score.
+    Every part is listed, the largest first; they sum to the score. A sentence is worded by the
+    language model, where one is named and answers in time, or else from a template.
     """
-    with open_store(store) as engine:
-        why = engine.explain(user, item)
+    config = _config(llm_url, llm_model) if words else None
+    with open_store(store, config) as engine:
+        why = engine.explain(user, item, words=words)
         rows = [
             [signed(part.amount, 6), part.relation, part.source, title_of(engine, part.source)]
             for part in why.parts
@@ -82,6 +119,14 @@ def explain(user: str, item: str, store: Path, as_json: bool) -> None:
         return
     rows.append([signed(why.score, 6), "score", "", f"tier: {why.tier}"])
     write_table([["amount", "relation", "from", "title"], *rows], numbers=[0])
+    if words:
+        click.echo(f"{why.words}  ({why.worded_by})")
+
+
+def _config(llm_url: str | None, llm_model: str | None) -> "Config":
+    from nearline.config import Config
+
+    return Config(llm=llm_config(llm_url, llm_model))
 
 
 def list_rows(

@@ -11,6 +11,7 @@ import click
 from nearline.errors import DataNotFound, StoreInUse
 
 if TYPE_CHECKING:
+    from nearline.adapters.llm_config import LlmConfig
     from nearline.config import Config
     from nearline.engine import Recommender
 
@@ -118,6 +119,34 @@ set_option = click.option(
     metavar="NAME=VALUE",
     help="A setting of the model, its name dotted where it is nested. Can be given several times.",
 )
+
+
+llm_url_option = click.option(
+    "--llm-url",
+    envvar="NEARLINE_LLM_URL",
+    show_envvar=True,
+    metavar="URL",
+    help="Chat endpoint of a language model, such as http://127.0.0.1:11434/v1; its key, where it "
+    "wants one, comes from NEARLINE_LLM_KEY.",
+)
+llm_model_option = click.option(
+    "--llm-model",
+    envvar="NEARLINE_LLM_MODEL",
+    show_envvar=True,
+    metavar="NAME",
+    help="Name of the language model, as the endpoint knows it.",
+)
+
+
+def llm_config(url: str | None, model: str | None) -> "LlmConfig | None":
+    """Return the language model that the two options name; None where neither is given."""
+    from nearline.adapters.llm_config import LlmConfig
+
+    if not url and not model:
+        return None
+    if not url or not model:
+        raise click.UsageError("--llm-url and --llm-model belong together: give both")
+    return LlmConfig(base_url=url, model=model)
 
 
 @contextmanager

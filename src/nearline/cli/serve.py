@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nearline.cli.options import example, json_option, store_option
+from nearline.cli.options import (
+    example,
+    json_option,
+    llm_config,
+    llm_model_option,
+    llm_url_option,
+    store_option,
+)
 from nearline.cli.output import write_json
 
 if TYPE_CHECKING:
@@ -21,6 +28,7 @@ port_option = click.option(
     epilog=example(
         "nearline serve --store shop/ --port 8080",
         "NEARLINE_API_KEY=... nearline serve --store shop/ --host 0.0.0.0",
+        "NEARLINE_LLM_KEY=... nearline serve --store shop/ --llm-url URL --llm-model NAME",
     )
 )
 @store_option
@@ -33,17 +41,28 @@ port_option = click.option(
     help="Key that requests must carry. Better given by the environment: other users of this "
     "machine can read command lines.",
 )
+@llm_url_option
+@llm_model_option
 @json_option
-def serve(store: Path, port: int, host: str, api_key: str | None, as_json: bool) -> None:
+def serve(
+    store: Path,
+    port: int,
+    host: str,
+    api_key: str | None,
+    llm_url: str | None,
+    llm_model: str | None,
+    as_json: bool,
+) -> None:
     """Serve a store over HTTP until Ctrl-C or SIGTERM.
 
     Answers on this machine only; any other --host needs an API key. A store that does not exist
-    is made: it learns from the events that it is sent.
+    is made: it learns from the events that it is sent. A language model, where one is named, is
+    asked for the requests that say so.
     """
     from nearline.config import Config
     from nearline.engine import Recommender
 
-    config = Config(reserve=True)
+    config = Config(reserve=True, llm=llm_config(llm_url, llm_model))
     run_server(
         lambda: Recommender(store, config=config),
         host=host,

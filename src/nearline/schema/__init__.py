@@ -1,6 +1,7 @@
 """Frozen values that pass between rooms: no I/O, unknown fields refused."""
 
 from nearline.schema.answers import (
+    RERANKED,
     Answer,
     Explanation,
     Part,
@@ -28,6 +29,8 @@ from nearline.schema.rules import (
     check_item,
     check_k,
     make_record,
+    new_event,
+    new_item,
     parse_time,
 )
 
@@ -35,6 +38,7 @@ __all__ = [
     "DAY",
     "MAX_ID_BYTES",
     "MAX_K",
+    "RERANKED",
     "Answer",
     "CatalogueRecord",
     "Erased",
@@ -56,5 +60,7 @@ __all__ = [
     "check_item",
     "check_k",
     "make_record",
+    "new_event",
+    "new_item",
     "parse_time",
 ]

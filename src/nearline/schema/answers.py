@@ -2,6 +2,9 @@
 
 from msgspec import Struct
 
+# At the end of the tier of what a language model put in order.
+RERANKED = "+llm"
+
 
 class ScoredItem(Struct, frozen=True):
     """An item and its score; higher is better, comparable within one answer only."""
@@ -16,7 +19,8 @@ class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes
     ----------
     tier : str
-        How this line came about: ``personal``, ``session``, ``trending`` or ``popular``.
+        How this line came about: ``personal``, ``session``, ``trending`` or ``popular``;
+        ``personal+llm`` or ``session+llm`` where a language model gave it its place.
     reasons : tuple of Part
         With ``explain=True``: the largest parts of the score.
     """
@@ -46,14 +50,24 @@ class Part(Struct, frozen=True, kw_only=True):
     amount: float
 
 
-class Explanation(Struct, frozen=True, kw_only=True):
-    """Why an item has its score for a user: `parts` sum to `score` (1e-6), largest first."""
+class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why an item has its score for a user: `parts` sum to `score` (1e-6), largest first.
+
+    Attributes
+    ----------
+    words : str
+        With ``words=True``: the largest parts in a sentence.
+    worded_by : str
+        Who made it: ``llm``, or ``template`` where no language model answered in time.
+    """
 
     user_id: str
     item_id: str
     score: float
     tier: str
     parts: tuple[Part, ...]
+    words: str = ""
+    worded_by: str = ""
 
 
 class PastEvent(Struct, frozen=True, kw_only=True):
@@ -81,7 +95,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     user_id : str or None
         None for a session without an account.
     tier : str
-        Tier of the first line: what most of the list is made from.
+        Tier of the first line: what most of the list is made from; it ends in ``+llm`` if, and
+        only if, a language model put the first lines in order.
     model : str
         Id of the snapshot that answered; ``untrained`` where there is none.
     offset : int

@@ -22,6 +22,8 @@ class RecommendationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Items never to answer with.
     explain : bool
         Give the largest parts of each score.
+    rerank : bool
+        Let the language model, where one is configured, put the first lines in order.
     """
 
     user_id: str | None = None
@@ -31,3 +33,4 @@ class RecommendationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fi
     category: str | None = None
     exclude: tuple[str, ...] = ()
     explain: bool = False
+    rerank: bool = False

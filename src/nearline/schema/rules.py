@@ -1,6 +1,7 @@
 """The rules that every value from outside must pass: the only place where they stand."""
 
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -136,6 +137,18 @@ def check_text(value: str, field: str, limit: int = MAX_TEXT_CHARS) -> str:
             f"{field} is not valid Unicode (a lone surrogate)", field=field
         ) from None
     return value
+
+
+def new_event(fields: Mapping[str, object], timestamp: object, *, now: float) -> Event:
+    """Build an event that keeps the rules; `timestamp` is what `parse_time` takes."""
+    when = parse_time(timestamp, now=now)
+    return check_event(make_record(Event, **fields, timestamp=when), now=now)
+
+
+def new_item(fields: Mapping[str, object], timestamp: object, *, now: float) -> Item:
+    """Build a catalogue entry that keeps the rules; `timestamp` is what `parse_time` takes."""
+    when = parse_time(timestamp, now=now)
+    return check_item(make_record(Item, **fields, timestamp=when), now=now)
 
 
 def check_event(event: Event, *, now: float) -> Event:

@@ -120,6 +120,7 @@ class SessionIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     category: str | None = None
     exclude: list[str] = []
     explain: bool = False
+    rerank: bool = False
     deadline_ms: Annotated[int, Meta(ge=1, le=MAX_DEADLINE_MS)] | None = None
 
 

@@ -177,7 +177,7 @@ class Gateway:
         key = _key(scope)
         headers = tuple((name, value) for name, value in sent[0]["headers"])
         self._cache.put(key, lasting.stamp, (headers, sent[1]["body"], ahead))
-        if not ahead:
+        if not ahead and lasting.user_id is not None:
             self._room.preloader.asked(lasting.user_id, key)
 
     def _request_id(self, headers: dict[bytes, bytes]) -> str:

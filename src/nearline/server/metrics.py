@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -19,9 +20,13 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from nearline.adapters.guards import BREAKER_STATES
 from nearline.log import Appended
 from nearline.server.cache import AnswerCache
 from nearline.server.host import EngineHost
+
+if TYPE_CHECKING:
+    from nearline.adapters.language_model import LanguageModel
 
 # Seconds: from a cached read to a bulk import.
 LATENCY_BUCKETS = (
@@ -124,10 +129,28 @@ class Metrics(Collector):
         yield GaugeMetricFamily("nearline_log_offset", "End of the log.", value=engine.offset)
         yield GaugeMetricFamily("nearline_users", "Users with a history.", value=engine.n_users)
         yield GaugeMetricFamily("nearline_items", "Items known.", value=engine.n_items)
+        yield from _of_language_model(engine.language.model)
         model = InfoMetricFamily("nearline_model", "The snapshot that answers.")
         model.add_metric([], {"id": engine.model_id})
         yield model
 
 
-def _counter(name: str, told: str, count: int) -> Metric:
+def _of_language_model(model: "LanguageModel | None") -> Iterator[Metric]:
+    if model is None:
+        return
+    asked = CounterMetricFamily(
+        "nearline_llm_requests", "Times the language model was wanted.", labels=("outcome",)
+    )
+    for outcome, count in model.outcomes.items():
+        asked.add_metric((outcome,), count)
+    yield asked
+    yield _counter("nearline_llm_tokens", "Tokens spent on the language model.", model.tokens)
+    yield _counter("nearline_llm_seconds", "Seconds of calls to it.", model.seconds)
+    states = GaugeMetricFamily("nearline_llm_breaker", "1 for its state.", labels=("state",))
+    for state in BREAKER_STATES:
+        states.add_metric((state,), int(model.breaker == state))
+    yield states
+
+
+def _counter(name: str, told: str, count: float) -> Metric:
     return CounterMetricFamily(name, told, value=count)

@@ -46,10 +46,13 @@ class Room(Struct, frozen=True, kw_only=True):
 
 
 class Lasting(NamedTuple):
-    """Says of an answer that it is right for as long as a stamp stands, and whose it is."""
+    """Says of an answer that it is right for as long as a stamp stands, and whose it is.
+
+    `user_id` is None where it is not to be made ahead.
+    """
 
     stamp: Stamp
-    user_id: str
+    user_id: str | None
 
 
 def room_of(request: Request[Any, Any, Any]) -> Room:

@@ -82,7 +82,9 @@ class Turns:
         deadline_ms : int or None
             Milliseconds that it may take in all; None for no bound.
         """
-        if deadline_ms is None:
-            return False
-        left = deadline_ms / 1_000 - (self._timer() - start)
-        return left < self._typical
+        left = self.seconds_left(start, deadline_ms)
+        return left is not None and left < self._typical
+
+    def seconds_left(self, start: float, deadline_ms: int | None) -> float | None:
+        """Return what is left of a request's time in seconds; None where it has no bound."""
+        return None if deadline_ms is None else deadline_ms / 1_000 - (self._timer() - start)

@@ -9,6 +9,7 @@ from litestar.params import Body, PathParameter, QueryParameter
 
 from nearline.schema import (
     MAX_K,
+    RERANKED,
     Answer,
     Explanation,
     RecommendationRequest,
@@ -34,7 +35,7 @@ from nearline.server.room import Lasting, engine_of, room_of
 PartOfPath = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
 # Tiers of lines that come from a history, and from nothing that fades.
-_LASTING = frozenset({"personal", "session"})
+_LASTING = frozenset({"personal", "session", "personal" + RERANKED, "session" + RERANKED})
 _SESSION = [Example(summary="a session", value={"history": ["i3", "i9"], "k": 5})]
 _BATCH = [Example(summary="two users", value={"user_ids": ["u1", "u2"], "k": 5})]
 _PRELOAD = [Example(summary="two users", value={"user_ids": ["u1", "u2"]})]
@@ -56,6 +57,9 @@ async def recommend(
         list[str] | None, QueryParameter(description="An item to leave out; may be repeated.")
     ] = None,
     explain: Annotated[bool, QueryParameter(description="Give reasons for each line.")] = False,
+    rerank: Annotated[
+        bool, QueryParameter(description="Let the language model order the first lines.")
+    ] = False,
     deadline_ms: Annotated[
         int | None,
         QueryParameter(
@@ -63,7 +67,10 @@ async def recommend(
         ),
     ] = None,
 ) -> Answer:
-    """Return a list for a user, known or not; `tier` says how it was made."""
+    """Return a list for a user, known or not; `tier` says how it was made.
+
+    It ends in `+llm` if the first lines were put in order by a language model.
+    """
     room = room_of(request)
     excluded = tuple(exclude or ())
     at_most(len(excluded), room.limits.exclude_length, "exclude")
@@ -74,6 +81,7 @@ async def recommend(
         category=category or None,
         exclude=excluded,
         explain=explain,
+        rerank=rerank,
     )
     return await _answer(request, question, deadline_ms)
 
@@ -83,7 +91,10 @@ async def recommend_session(
     request: StrictRequest,
     data: Annotated[SessionIn, Body(description="A history of item ids.", examples=_SESSION)],
 ) -> Answer:
-    """Return a list for a session without an account, from the items it holds so far."""
+    """Return a list for a session without an account, from the items it holds so far.
+
+    Its `tier` ends in `+llm` if the first lines were put in order by a language model.
+    """
     room = room_of(request)
     at_most(len(data.history), room.limits.history_length, "history")
     at_most(len(data.exclude), room.limits.exclude_length, "exclude")
@@ -95,6 +106,7 @@ async def recommend_session(
         category=data.category or None,
         exclude=tuple(data.exclude),
         explain=data.explain,
+        rerank=data.rerank,
     )
     return await _answer(request, question, data.deadline_ms)
 
@@ -139,10 +151,18 @@ async def rank(
 
 
 @get("/users/{user_id:str}/explanations/{item_id:str}", tags=["recommendations"])
-async def explain(request: StrictRequest, user_id: PartOfPath, item_id: PartOfPath) -> Explanation:
-    """Return the parts of an item's score for a user; they sum to it."""
+async def explain(
+    request: StrictRequest,
+    user_id: PartOfPath,
+    item_id: PartOfPath,
+    words: Annotated[bool, QueryParameter(description="Word the largest parts, too.")] = False,
+) -> Explanation:
+    """Return the parts of an item's score for a user; they sum to it.
+
+    With `words`, `worded_by` says whether the sentence is of a language model or a template.
+    """
     user_id, item_id = path_id(user_id, "user_id"), path_id(item_id, "item_id")
-    return engine_of(request).explain(user_id, item_id)
+    return await engine_of(request).draft_explanation(user_id, item_id, words=words).arrived()
 
 
 async def _answer(
@@ -156,9 +176,15 @@ async def _answer(
             room.metrics.degraded()
             return degraded_answer(engine, question)
         stamp = engine.stamp
-        answer = engine.answer(question)
+        left = room.turns.seconds_left(state["start"], deadline_ms)
+        draft = engine.draft(question, left)
+    # A language model, where one is asked, takes its time while others have their turns.
+    answer = await draft.arrived()
+    reranked = answer.tier.endswith(RERANKED)
+    if question.rerank and not reranked and engine.language.model is not None:
+        return answer  # the next request asks again
     # The lower tiers change as time passes; a session brings its history in a body.
     user_id = None if question.history is not None else question.user_id
     if user_id is not None and answer.items and all(line.tier in _LASTING for line in answer.items):
-        state["lasting"] = Lasting(stamp, user_id)
+        state["lasting"] = Lasting(stamp, None if reranked else user_id)
     return answer

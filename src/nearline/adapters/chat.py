@@ -1,0 +1,138 @@
+"""The chat protocol of OpenAI's API, as far as one short answer needs it.
+
+One ``POST {base_url}/chat/completions``, its answer read as it comes and never beyond
+`MAX_ANSWER_BYTES`. Many servers speak it: vLLM, llama.cpp, Ollama, hosted ones. See
+https://platform.openai.com/docs/api-reference/chat.
+"""
+
+from typing import Any, NamedTuple
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from nearline.adapters.llm_config import LlmConfig, Prompt
+
+MAX_ANSWER_BYTES = 262_144
+MAX_CONNECTIONS = 16
+
+
+class Completion(NamedTuple):
+    """What it answered, and the tokens that question and answer cost; 0 where it did not say."""
+
+    text: str
+    tokens: int
+
+
+class ChatFailed(Exception):
+    """The endpoint gave no answer.
+
+    Parameters
+    ----------
+    reason : str
+        ``refused``, ``unreachable``, ``too_large`` or ``junk``.
+    retry_after : float
+        Seconds for which the endpoint asks to be left alone.
+    """
+
+    def __init__(self, reason: str, retry_after: float = 0.0):
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class _Usage(Struct):
+    total_tokens: int = 0
+
+
+class _Message(Struct):
+    content: str
+
+
+class _Choice(Struct):
+    message: _Message
+
+
+class _Answer(Struct):
+    choices: list[_Choice]
+    usage: _Usage | None = None
+
+
+class Chat:
+    """Client of one endpoint; used from one event loop. It sets no time limit: its caller does.
+
+    Parameters
+    ----------
+    config : LlmConfig
+        Checked.
+    key : str or None
+        Sent as bearer token, to this address alone: redirections are not followed.
+    """
+
+    def __init__(self, config: LlmConfig, key: str | None):
+        self._url = f"{config.base_url.rstrip('/')}/chat/completions"
+        self._fields = {"model": config.model, "temperature": 0.0, "stream": False}
+        self._options = config.options
+        # Compressed answers could be small on the wire and large here.
+        headers = {"accept-encoding": "identity", "content-type": "application/json"}
+        if key is not None:
+            headers["authorization"] = f"Bearer {key}"
+        self._client = httpx.AsyncClient(
+            headers=headers,
+            timeout=None,  # noqa: S113
+            limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
+        )
+
+    async def ask(self, prompt: Prompt) -> Completion:
+        """Send one prompt, return the answer.
+
+        Raises
+        ------
+        ChatFailed
+            There is none; the message names no address, key or text.
+        """
+        try:
+            async with self._client.stream("POST", self._url, content=self._body(prompt)) as answer:
+                if answer.status_code != httpx.codes.OK:
+                    raise ChatFailed("refused", _retry_after(answer))
+                body = bytearray()
+                async for piece in answer.aiter_raw():
+                    body += piece
+                    if len(body) > MAX_ANSWER_BYTES:
+                        raise ChatFailed("too_large")
+        except (httpx.HTTPError, httpx.InvalidURL, OSError):
+            raise ChatFailed("unreachable") from None
+        return _completion(bytes(body))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    def _body(self, prompt: Prompt) -> bytes:
+        fields: dict[str, Any] = {
+            **self._fields,
+            "max_tokens": prompt.max_tokens,
+            "messages": [
+                {"role": "system", "content": prompt.system},
+                {"role": "user", "content": prompt.data},
+            ],
+            **self._options,
+        }
+        return msgspec.json.encode({n: value for n, value in fields.items() if value is not None})
+
+
+def _completion(body: bytes) -> Completion:
+    try:
+        answer = msgspec.json.decode(body, type=_Answer)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ChatFailed("junk") from None
+    if not answer.choices:
+        raise ChatFailed("junk")
+    tokens = answer.usage.total_tokens if answer.usage else 0
+    return Completion(answer.choices[0].message.content, max(tokens, 0))
+
+
+def _retry_after(answer: httpx.Response) -> float:
+    """Seconds that a Retry-After header asks for; a date, which few send, counts as none."""
+    text = answer.headers.get("retry-after", "")
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0.0

@@ -1,0 +1,219 @@
+"""A language model that may be asked, and that nobody waits for longer than was said.
+
+Calls run in a thread of their own, with its own event loop; whoever asks gets a future, which holds
+None where there is no answer that can be used: too late, refused, junk, too dear, or left alone
+since it failed too often. Nothing of a prompt or an answer is logged.
+"""
+
+import asyncio
+import logging
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from hashlib import blake2b
+from threading import Lock, Thread
+from typing import Any, TypeVar
+
+import msgspec
+
+from nearline.adapters.chat import Chat, ChatFailed
+from nearline.adapters.guards import Breaker, TokenBudget
+from nearline.adapters.llm_config import LlmConfig, Prompt, sends_in_the_clear
+
+T = TypeVar("T")
+
+OUTCOMES = (
+    *("answered", "cached", "late", "refused", "unreachable", "too_large", "junk"),
+    *("left_alone", "over_budget"),
+)
+# Fewer bytes than most tokens have, so that what is not known is over-estimated.
+BYTES_A_TOKEN = 3
+CLOSE_SECONDS = 2.0
+_NOTHING = object()
+
+logger = logging.getLogger(__name__)
+
+
+class LanguageModel:
+    """Asks a chat endpoint within budgets of time and tokens.
+
+    Parameters
+    ----------
+    config : LlmConfig
+    clock : callable
+        Unix seconds, for the budget of tokens and the pause after failures.
+
+    Attributes
+    ----------
+    outcomes : dict
+        How often each of `OUTCOMES` came about.
+    tokens : int
+        Tokens spent, estimated where the endpoint did not say.
+    seconds : float
+        Spent in calls that went out.
+
+    Raises
+    ------
+    InvalidInput, DataNotFound
+        A setting is out of bounds; the key cannot be read.
+    """
+
+    def __init__(self, config: LlmConfig, clock: Callable[[], float]) -> None:
+        config.check()
+        key = config.read_key()
+        if key is not None and sends_in_the_clear(config.base_url):
+            logger.warning("llm.base_url is plain HTTP: the key can be read on its way; use HTTPS")
+        self.config = config
+        self.outcomes = dict.fromkeys(OUTCOMES, 0)
+        self.tokens = 0
+        self.seconds = 0.0
+        self._clock = clock
+        self._chat = Chat(config, key)
+        self._breaker = Breaker(config.failures, config.pause_seconds)
+        self._budget = TokenBudget(config.tokens_per_minute, config.tokens_per_day)
+        self._cache: OrderedDict[bytes, Any] = OrderedDict()
+        self._running: set[asyncio.Task[Any]] = set()
+        self._lock = Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    @property
+    def breaker(self) -> str:
+        """State of the breaker: ``closed``, ``half_open`` or ``open``."""
+        return self._breaker.state(self._clock())
+
+    def ask(
+        self, prompt: Prompt, read: Callable[[str], T | None], within: float | None = None
+    ) -> "Future[T | None]":
+        """Ask; the future holds what `read` made of the answer, or None, and never an error.
+
+        Parameters
+        ----------
+        read : callable
+            Turns the text of an answer into what was asked for; None where it cannot be used.
+        within : float or None
+            Seconds that are left, where those are fewer than the configured ones.
+        """
+        most = self.config.timeout_seconds
+        seconds = most if within is None else min(within, most)
+        with self._lock:
+            if self._closed:
+                nothing: Future[T | None] = Future()
+                nothing.set_result(None)
+                return nothing
+            # A model that did not keep a shorter time than its own did not fail.
+            return self._submit(self._ask(prompt, read, seconds, counts=seconds == most))
+
+    def forget(self) -> None:
+        """Drop the answers that are kept: some were made from what a forgotten user did."""
+        self._cache.clear()
+
+    def close(self) -> None:
+        """End what is asked (its futures hold None) and the thread; safe twice."""
+        with self._lock:
+            self._closed, loop = True, self._loop
+            self._loop = None
+        if loop is None:
+            return
+        asyncio.run_coroutine_threadsafe(self._end(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        self._thread.join()
+        loop.close()
+
+    def _submit(self, call: Coroutine[Any, Any, T]) -> "Future[T]":
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            run = self._loop.run_forever
+            self._thread = Thread(target=run, name="nearline-llm", daemon=True)
+            self._thread.start()
+        return asyncio.run_coroutine_threadsafe(call, self._loop)
+
+    async def _ask(
+        self, prompt: Prompt, read: Callable[[str], T | None], seconds: float, *, counts: bool
+    ) -> T | None:
+        task = asyncio.create_task(self._answer(prompt, read))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        try:
+            # Not a timeout around the call: that would wait for its connection to close, too.
+            done, _ = await asyncio.wait({task}, timeout=seconds)
+            if not done and counts:
+                self._failed("late")
+            elif not done:
+                self.outcomes["late"] += 1
+            return task.result() if done and not task.cancelled() else None
+        finally:
+            task.cancel()
+
+    async def _answer(self, prompt: Prompt, read: Callable[[str], T | None]) -> T | None:
+        key = self._key(prompt)
+        kept = self._cache.pop(key, _NOTHING)
+        if kept is not _NOTHING:
+            self._cache[key] = kept
+            self.outcomes["cached"] += 1
+            return kept  # type: ignore[no-any-return]
+        now, cost = self._clock(), _estimate(prompt)
+        if not self._breaker.admits(now):
+            self.outcomes["left_alone"] += 1
+            return None
+        if not self._budget.take(cost, now):
+            self._breaker.gave_up()
+            self.outcomes["over_budget"] += 1
+            return None
+        value = await self._call(prompt, read, cost)
+        if value is not None and self.config.cache_entries:
+            self._cache[key] = value
+            if len(self._cache) > self.config.cache_entries:
+                self._cache.popitem(last=False)
+        return value
+
+    async def _call(self, prompt: Prompt, read: Callable[[str], T | None], cost: int) -> T | None:
+        timer = asyncio.get_running_loop().time
+        start = timer()
+        self.tokens += cost
+        value, reason, retry_after = None, "junk", 0.0
+        try:
+            text, tokens = await self._chat.ask(prompt)
+            if tokens:
+                self._budget.correct(tokens - cost)
+                self.tokens += tokens - cost
+            value = read(text)
+        except ChatFailed as failure:
+            reason, retry_after = failure.reason, failure.retry_after
+        except asyncio.CancelledError:
+            self._breaker.gave_up()
+            raise
+        except Exception as error:  # whoever waits gets what there is without an answer
+            logger.warning("language model: %s", type(error).__name__)
+        finally:
+            self.seconds += timer() - start
+        if value is None:
+            self._failed(reason, retry_after)
+        else:
+            self._breaker.succeeded()
+            self.outcomes["answered"] += 1
+        return value
+
+    def _failed(self, reason: str, retry_after: float = 0.0) -> None:
+        self.outcomes[reason] += 1
+        if self._breaker.failed(self._clock(), retry_after):
+            logger.warning("language model: %s; it is left alone for a while", reason)
+
+    def _key(self, prompt: Prompt) -> bytes:
+        asked = msgspec.json.encode((self.config.model, prompt))
+        return blake2b(asked, digest_size=16).digest()
+
+    async def _end(self) -> None:
+        for task in self._running:
+            task.cancel()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=CLOSE_SECONDS)
+        await self._chat.close()
+
+
+def _estimate(prompt: Prompt) -> int:
+    """Tokens that a call may cost at most, or nearly so."""
+    size = len(prompt.system.encode()) + len(prompt.data.encode())
+    return math.ceil(size / BYTES_A_TOKEN) + prompt.max_tokens

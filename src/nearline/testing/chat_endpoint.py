@@ -1,0 +1,169 @@
+"""A chat endpoint on this machine, which answers well or badly, as a test says.
+
+>>> from nearline.testing.chat_endpoint import ChatEndpoint, Reply
+>>> with ChatEndpoint(lambda asked: Reply("[2, 1]")) as endpoint:
+...     endpoint.url.startswith("http://127.0.0.1:")
+True
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Lock, Thread
+from typing import Any, NamedTuple, Self
+
+FILLER = b" " * 65_536
+
+
+class Asked(NamedTuple):
+    """A request as it came: path, headers (their names in lower case), body."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: str
+
+    @property
+    def data(self) -> Any:
+        """The JSON document that the last message holds."""
+        return json.loads(json.loads(self.body)["messages"][-1]["content"])
+
+
+class Reply(NamedTuple):
+    """What to answer.
+
+    Attributes
+    ----------
+    text : str
+        What the model says.
+    status : int
+        Of the HTTP answer.
+    headers : mapping
+        Laid over the usual ones.
+    tokens : int or None
+        `usage.total_tokens`; None leaves it out.
+    body : bytes or None
+        The whole body, instead of a well-formed one.
+    filler : int
+        Blanks behind the body, sent as long as somebody reads them.
+    missing : int
+        Bytes that are announced and never sent: the connection is closed before.
+    after : threading.Event or None
+        Answered once it is set.
+    """
+
+    text: str = ""
+    status: int = 200
+    headers: Mapping[str, str] = {}
+    tokens: int | None = None
+    body: bytes | None = None
+    filler: int = 0
+    missing: int = 0
+    after: Event | None = None
+
+    def encoded(self) -> bytes:
+        """Return the body as it is sent."""
+        if self.body is not None:
+            return self.body
+        message = {"role": "assistant", "content": self.text}
+        answer: dict[str, Any] = {"choices": [{"index": 0, "message": message}]}
+        if self.tokens is not None:
+            answer["usage"] = {"total_tokens": self.tokens}
+        return json.dumps(answer).encode()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):  # else the client went away
+            super().handle_error(request, client_address)
+
+
+class ChatEndpoint:
+    """Serves `POST /v1/chat/completions` on loopback, in threads of its own, until closed.
+
+    Parameters
+    ----------
+    answer : callable
+        Gives the reply to a request; may be set to another one at any time.
+
+    Attributes
+    ----------
+    asked : list of Asked
+        Requests that came.
+    sent : int
+        Bytes of bodies that the connections took.
+    """
+
+    def __init__(self, answer: Callable[[Asked], Reply]):
+        self.answer = answer
+        self.asked: list[Asked] = []
+        self.sent = 0
+        self._lock = Lock()
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._thread = Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        """What to give as `base_url`."""
+        return f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def take(self, asked: Asked) -> Reply:
+        """Note a request and return the reply to it."""
+        with self._lock:
+            self.asked.append(asked)
+        return self.answer(asked)
+
+    def count(self, size: int) -> None:
+        """Add to `sent`."""
+        with self._lock:
+            self.sent += size
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _handler(endpoint: ChatEndpoint) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            reply = endpoint.take(Asked(self.path, headers, body.decode()))
+            if reply.after is not None:
+                reply.after.wait(60.0)
+            try:
+                self._send(reply)
+            except OSError:  # the client went away
+                self.close_connection = True
+
+        def _send(self, reply: Reply) -> None:
+            body = reply.encoded()
+            length = len(body) + reply.filler + reply.missing
+            self.send_response(reply.status)
+            usual = {"content-type": "application/json", "content-length": str(length)}
+            for name, value in {**usual, **reply.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self._write(body)
+            for left in range(reply.filler, 0, -len(FILLER)):
+                self._write(FILLER[:left])
+            self.close_connection = self.close_connection or reply.missing > 0
+
+        def _write(self, piece: bytes) -> None:
+            self.wfile.write(piece)
+            endpoint.count(len(piece))
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    return Handler

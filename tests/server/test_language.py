@@ -1,0 +1,173 @@
+"""The language model behind the HTTP door: tiers, the cache, and nobody else who waits."""
+
+import io
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from litestar.testing import TestClient
+from tests.server.serving import wait_until_ready
+from tests.test_language import ITEMS, USER, backwards, endpoint, shop
+
+from nearline.server import Gateway, create_app
+from nearline.testing.chat_endpoint import Asked, ChatEndpoint, Reply
+
+__all__ = ["endpoint"]
+LISTS = f"/v1/users/{USER}/recommendations"
+Client = TestClient[Gateway]
+
+
+@pytest.fixture
+def logs() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def app(endpoint: ChatEndpoint, logs: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> Gateway:
+    monkeypatch.setenv("NEARLINE_LLM_KEY", "sk-secret")
+    return create_app(lambda: shop(endpoint.url, failures=3), log_stream=logs)
+
+
+@pytest.fixture
+def client(app: Gateway) -> Iterator[Client]:
+    with TestClient(app) as found:
+        wait_until_ready(found.get)
+        yield found
+
+
+def get(client: Client, path: str = LISTS, **query: Any) -> Any:
+    answer = client.get(path, params=query)
+    assert answer.status_code == 200
+    return answer.json()
+
+
+def ids(answer: Any) -> list[str]:
+    return [line["item_id"] for line in answer["items"]]
+
+
+def metric(client: Client, name: str) -> float:
+    lines = client.get("/metrics").text.splitlines()
+    return float(next(line for line in lines if line.startswith(name)).rpartition(" ")[2])
+
+
+def test_tier_tells(client: Client, endpoint: ChatEndpoint) -> None:
+    plain, better = get(client, k=4), get(client, k=4, rerank=True)
+    assert (plain["tier"], better["tier"]) == ("personal", "personal+llm")
+    assert {line["tier"] for line in better["items"]} == {"personal+llm"}
+    assert ids(better) != ids(plain)
+    session = {"history": [ITEMS[0]], "k": 3}
+    answer = client.post("/v1/recommendations", json={**session, "rerank": True}).json()
+    assert answer["tier"] == "session+llm"
+    assert client.post("/v1/recommendations", json=session).json()["tier"] == "session"
+    # Who the history is of makes no difference to the question.
+    assert metric(client, 'nearline_llm_requests_total{outcome="answered"}') == 1
+    assert metric(client, 'nearline_llm_requests_total{outcome="cached"}') == 1
+    assert metric(client, 'nearline_llm_breaker{state="closed"}') == 1
+    assert metric(client, "nearline_llm_tokens_total") > 100
+
+
+def test_a_plain_list_is_never_kept_as_a_better_one(client: Client, endpoint: ChatEndpoint) -> None:
+    endpoint.answer = lambda asked: Reply("no")
+    assert get(client, rerank=True)["tier"] == "personal"
+    assert metric(client, "nearline_cache_answers") == 0
+    endpoint.answer = backwards
+    better = get(client, rerank=True)
+    assert better["tier"] == "personal+llm"
+    assert metric(client, "nearline_cache_answers") == 1
+    asked = len(endpoint.asked)
+    assert get(client, rerank=True) == better
+    assert metric(client, 'nearline_cache_hits_total{made="asked"}') == 1
+    assert len(endpoint.asked) == asked
+
+    # Any event moves the stamp: the list is made anew, and the question is another one.
+    event = {"user_id": USER, "item_id": ITEMS[3]}
+    assert client.post("/v1/events", json=event).status_code == 200
+    assert ITEMS[3] not in ids(get(client, rerank=True))
+    assert len(endpoint.asked) == asked + 1
+
+
+def test_what_was_overtaken_while_the_model_was_asked_is_not_kept(
+    client: Client, endpoint: ChatEndpoint
+) -> None:
+    def overtaken(asked: Asked) -> Reply:
+        client.post("/v1/events", json={"user_id": "another", "item_id": ITEMS[5]})
+        return backwards(asked)
+
+    endpoint.answer = overtaken
+    assert get(client, rerank=True)["tier"] == "personal+llm"
+    assert metric(client, "nearline_cache_answers") == 0
+
+
+def test_lists_are_not_put_in_order_ahead(client: Client, app: Gateway) -> None:
+    assert get(client, rerank=True)["tier"] == "personal+llm"
+    preloader = app.api.state["room"].preloader
+    assert not preloader._recent
+    assert preloader._query == b""
+
+
+def test_others_are_answered_meanwhile(client: Client, endpoint: ChatEndpoint) -> None:
+    came, release = threading.Event(), threading.Event()
+
+    def slow(asked: Asked) -> Reply:
+        came.set()
+        return backwards(asked)._replace(after=release)
+
+    endpoint.answer = slow
+    found: list[Any] = []
+    waiting = threading.Thread(target=lambda: found.append(get(client, rerank=True)))
+    waiting.start()
+    assert came.wait(30)
+    assert get(client)["tier"] == "personal"
+    assert client.post("/v1/recommendations", json={"history": [ITEMS[2]]}).status_code == 200
+    assert not found
+    release.set()
+    waiting.join()
+    assert found[0]["tier"] == "personal+llm"
+
+
+def test_a_deadline_is_kept(client: Client, endpoint: ChatEndpoint) -> None:
+    release = threading.Event()
+    endpoint.answer = lambda asked: backwards(asked)._replace(after=release)
+    assert get(client, rerank=True, deadline_ms=200)["tier"] == "personal"
+    release.set()
+    assert get(client, rerank=True, deadline_ms=60_000)["tier"] == "personal+llm"
+
+
+def test_the_breaker_is_told(client: Client, endpoint: ChatEndpoint, logs: io.StringIO) -> None:
+    endpoint.answer = lambda asked: Reply(status=503, headers={"retry-after": "60"})
+    assert get(client, rerank=True)["tier"] == "personal"
+    assert get(client, rerank=True)["tier"] == "personal"
+    assert len(endpoint.asked) == 1
+    assert metric(client, 'nearline_llm_breaker{state="open"}') == 1
+    assert metric(client, 'nearline_llm_requests_total{outcome="refused"}') == 1
+    assert metric(client, 'nearline_llm_requests_total{outcome="left_alone"}') == 1
+
+
+def test_words(client: Client, endpoint: ChatEndpoint) -> None:
+    path = f"/v1/users/{USER}/explanations/{ITEMS[1]}"
+    plain, told = get(client, path), get(client, path, words=True)
+    assert told == {**plain, "words": "You chose a red cup.", "worded_by": "llm"}
+    assert "words" not in plain
+    endpoint.answer = lambda asked: Reply("see www.evil.example")
+    other = get(client, f"/v1/users/{USER}/explanations/{ITEMS[2]}", words=True)
+    assert other["worded_by"] == "template"
+    assert "green cup" in other["words"]
+
+
+def test_the_key_shows_nowhere(client: Client, endpoint: ChatEndpoint, logs: io.StringIO) -> None:
+    shown = client.get(LISTS, params={"rerank": True}).text
+    endpoint.answer = lambda asked: Reply(status=401)
+    shown += client.get(LISTS, params={"rerank": True, "k": 2, "category": "none"}).text
+    shown += client.get("/metrics").text + client.get("/openapi.json").text + logs.getvalue()
+    assert endpoint.asked[0].headers["authorization"] == "Bearer sk-secret"
+    assert "sk-secret" not in shown
+    assert "cup" not in client.get("/metrics").text + logs.getvalue()
+
+
+def test_the_document_tells_of_tiers(client: Client) -> None:
+    document = client.get("/openapi.json").json()
+    parameters = document["paths"]["/v1/users/{user_id}/recommendations"]["get"]["parameters"]
+    assert "rerank" in [parameter["name"] for parameter in parameters]
+    assert "+llm" in document["paths"]["/v1/users/{user_id}/recommendations"]["get"]["description"]
+    assert "+llm" in document["paths"]["/v1/recommendations"]["post"]["description"]
