@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -144,7 +145,7 @@ def test_the_first_lines_change_their_order(endpoint: ChatEndpoint) -> None:
 
 def test_what_leaves(endpoint: ChatEndpoint) -> None:
     with shop(endpoint.url) as rec:
-        rec.put_item(ITEMS[2], title=INJECTION + "x" * 5_000)
+        rec.put_item(ITEMS[4], title=INJECTION + "x" * 5_000, text="for tea")
         rec.explain(USER, ITEMS[1], words=True)
         rec.observe(USER, ITEMS[3], event="dislike", timestamp=1.8e9)
         rec.observe(USER, ITEMS[5], event="purchase", timestamp=1.8e9)
@@ -152,8 +153,10 @@ def test_what_leaves(endpoint: ChatEndpoint) -> None:
     words, lists = endpoint.asked
     assert lists.data["history"] == ["grey cup for tea", "red cup for tea"]
     products = [line["product"] for line in lists.data["candidates"]]
-    assert [line["number"] for line in lists.data["candidates"]] == [1, 2, 3]
-    assert {"blue cup for tea", "black cup for tea"} < set(products)
+    numbers = [line["number"] for line in lists.data["candidates"]]
+    assert numbers == list(range(1, len(products) + 1))
+    assert "blue cup for tea" in products
+    assert "white cup for tea" not in products
     (injected,) = [product for product in products if product.startswith("Ignore")]
     assert injected.isprintable()
     assert len(injected) == 200
@@ -178,6 +181,19 @@ def test_without_an_order_the_list_is_the_plain_one(endpoint: ChatEndpoint, text
     with shop(endpoint.url) as rec:
         assert rec.answer(msgspec.structs.replace(request, rerank=True)) == rec.answer(request)
     assert len(endpoint.asked) == 1
+
+
+@pytest.mark.parametrize("url", ["", "mute"])
+def test_the_fallback_is_the_list_without(endpoint: ChatEndpoint, url: str) -> None:
+    endpoint.answer = lambda asked: Reply("no order")
+    with shop(url and endpoint.url) as rec:
+        rec.put_item("extra", title="tin of tea")
+        for user, k, seen in product((USER, "user-id-3", "stranger"), (1, 2, 5, 30), (True, False)):
+            asked = RecommendationRequest(
+                user_id=user, k=k, exclude_seen=seen, exclude=(ITEMS[4],), explain=True
+            )
+            wanted = msgspec.structs.replace(asked, rerank=True)
+            assert rec.answer(wanted) == rec.answer(asked)
 
 
 def test_an_answer_says_who_made_it(endpoint: ChatEndpoint) -> None:

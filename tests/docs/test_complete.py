@@ -17,6 +17,7 @@ from tests.server.serving import wait_until_ready
 
 import nearline as nl
 from nearline import errors
+from nearline.adapters.llm_config import LlmConfig
 from nearline.cli import main
 from nearline.config import Config
 from nearline.data.public import DATASETS
@@ -148,7 +149,7 @@ def structs(kind: Any) -> Iterator[type[msgspec.Struct]]:
             yield from structs(type(field.default))
 
 
-ROOTS = [Config, Limits]
+ROOTS = [Config, LlmConfig, Limits]
 SETTINGS = dict.fromkeys(struct for root in ROOTS for struct in structs(root))
 
 
@@ -165,7 +166,8 @@ def default_of(field: msgspec.structs.FieldInfo) -> str:
     """A default as the table shows it; structs have a section of their own."""
     if field.default_factory is not msgspec.NODEFAULT:
         return repr(field.default_factory())
-    return "" if isinstance(field.default, msgspec.Struct) else repr(field.default)
+    needed_or_below = isinstance(field.default, msgspec.Struct) or field.required
+    return "" if needed_or_below else repr(field.default)
 
 
 def test_weights_of_events_are_documented() -> None:
@@ -185,7 +187,9 @@ def test_every_error_is_documented_with_its_status(kind: type[errors.NearlineErr
 
 
 def test_every_metric_of_the_server_is_documented() -> None:
-    with TestClient(create_app(nl.Recommender, log_stream=io.StringIO())) as client:
+    config = Config(llm=LlmConfig(base_url="http://127.0.0.1:9/v1", model="any"))
+    app = create_app(lambda: nl.Recommender(config=config), log_stream=io.StringIO())
+    with TestClient(app) as client:
         wait_until_ready(client.get)
         text = client.get("/metrics").text
     told = re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)
