@@ -292,7 +292,12 @@ def _name(item_id: str, view: road.View) -> str:
 
 
 def _largest(why: Explanation) -> list[Part]:
-    return [part for part in why.parts if part.amount > 0][:MAX_PARTS]
+    """Return the largest parts that speak for the item, one of each source."""
+    found: dict[str, Part] = {}
+    for part in why.parts:
+        if part.amount > 0:
+            found.setdefault(part.source or part.relation, part)
+    return list(found.values())[:MAX_PARTS]
 
 
 def _how(relation: str) -> str:
