@@ -12,6 +12,7 @@ from tests.server.serving import wait_until_ready
 from tests.server.test_recommendations import ids, trained
 
 from nearline.engine import Recommender
+from nearline.language import Draft
 from nearline.schema import Answer, RecommendationRequest
 from nearline.server import Gateway, Limits, create_app
 from nearline.server.cache import AnswerCache
@@ -156,10 +157,10 @@ def test_errors_are_not_cached(shop: Client) -> None:
 class Overtaken(Recommender):
     """Learns of an event between the making of a list and its sending."""
 
-    def answer(self, request: RecommendationRequest) -> Answer:
-        answer = super().answer(request)
+    def draft(self, request: RecommendationRequest, within: float | None = None) -> Draft[Answer]:
+        draft = super().draft(request, within)
         self.observe("u1", "c")
-        return answer
+        return draft
 
 
 def test_an_answer_that_was_overtaken_is_not_cached() -> None:

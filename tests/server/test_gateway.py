@@ -99,7 +99,7 @@ def test_times_come_from_the_clocks_passed_in() -> None:
 class Broken(Recommender):
     """An engine whose lists fail in a way nobody foresaw, and whose ranks need a model."""
 
-    def answer(self, request: object) -> Any:
+    def draft(self, request: object, within: object = None) -> Any:
         raise ZeroDivisionError("inside: alice's secret")
 
     def rank(self, user_id: str, item_ids: object) -> Any:
