@@ -11,10 +11,10 @@ from nearline.models.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, Part
 from nearline.models.hybrid_weighted import (
     HybridWeighted,
     HybridWeightedConfig,
-    mean_ndcg,
     normalise,
     with_share,
 )
+from nearline.models.validation import mean_ndcg
 
 DATA, TARGETS = shop()
 

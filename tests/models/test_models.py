@@ -17,12 +17,20 @@ from nearline.models.hybrid_ratings import HybridRatings, HybridRatingsConfig
 from nearline.models.implicit_als import ImplicitAls
 from nearline.models.implicit_als_config import ImplicitAlsConfig
 from nearline.models.registry import discover
+from nearline.models.sasrec import SasRec, SasRecConfig
 from nearline.models.svdpp import Svdpp, SvdppConfig
+from nearline.models.training_config import TrainingConfig
 
 PLAIN, TARGETS = shop()
 RATED = PLAIN.rated()
 K = 10
 MODELS = discover()
+
+# Networks are trained for hours where it pays; here a few small steps must do.
+BRIEF = TrainingConfig(epochs=12, batch=256, rate=0.01, warmup=0)
+QUICK: dict[type[Model], Any] = {
+    SasRec: SasRecConfig(width=16, blocks=1, training=BRIEF),
+}
 
 # A list of ten drawn blindly from the unseen items holds the target this often.
 CHANCE = K / (N_ITEMS - 7)
@@ -31,7 +39,7 @@ CHANCE = K / (N_ITEMS - 7)
 @pytest.fixture(scope="module", params=sorted(MODELS))
 def fitted(request: pytest.FixtureRequest) -> Model:
     kind = MODELS[request.param]
-    return kind().fit(RATED if kind.needs_ratings else PLAIN, seed=3)
+    return kind(QUICK.get(kind)).fit(RATED if kind.needs_ratings else PLAIN, seed=3)
 
 
 @pytest.fixture
@@ -189,8 +197,8 @@ def test_unknown_settings_are_refused(fitted: Model) -> None:
 
 
 def fresh(kind: type[Model]) -> Model:
-    """A model as its defaults make it; the blend of ratings has fewer folds, to save time."""
-    return kind(HybridRatingsConfig(folds=2)) if kind is HybridRatings else kind()
+    """A model as its defaults make it, but small where that takes long."""
+    return kind(HybridRatingsConfig(folds=2) if kind is HybridRatings else QUICK.get(kind))
 
 
 def small(rows: list[list[int]], n_items: int, *, value: float | None = None) -> Dataset:

@@ -7,12 +7,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
 from nearline.kernels.topk import top_k_rows
 from nearline.models.base import Model, ModelPart, Space
 from nearline.models.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, Hybrid, Part, widened
 from nearline.models.settings import require, require_one_of
+from nearline.models.validation import mean_ndcg
 from nearline.progress import Progress, no_progress
 
 NORMALISATIONS = ("minmax", "zscore", "softmax")
@@ -179,18 +180,3 @@ def normalise(scores: FloatArray, how: str) -> FloatArray:
     return np.where(flat, np.float32(0.0), (scores - offset) / np.where(flat, 1.0, scale)).astype(
         np.float32
     )
-
-
-def mean_ndcg(items: IntArray, truth: Histories) -> float:
-    """NDCG of the lists [n, k], mean over users: binary gains, discount 1 / log2(rank + 1)."""
-    k = items.shape[1]
-    discounts = 1.0 / np.log2(np.arange(2, k + 2))
-    best = np.concatenate(([0.0], np.cumsum(discounts)))
-    width = int(max(items.max(initial=0), truth.items.max(initial=0))) + 1
-    counted = (truth.weights > 0) & (truth.items >= 0)
-    rows = np.repeat(np.arange(len(truth)), np.diff(truth.indptr))[counted]
-    keys = np.unique(rows * width + truth.items[counted])
-    relevant = np.bincount(keys // width, minlength=len(truth))
-    found = np.isin(np.arange(len(items))[:, None] * width + items, keys) & (items >= 0)
-    gains = found @ discounts / best[np.clip(relevant, 1, k)]
-    return float(gains[relevant > 0].mean()) if (relevant > 0).any() else 0.0

@@ -1,0 +1,166 @@
+"""Numbers that tell of items: their vector columns, or TF-IDF of their words in few dimensions.
+
+    x = (f - mean) / spread,    f = vectors of length one side by side, or tfidf(text) V
+
+V holds the first right singular vectors of the TF-IDF matrix of the catalogue: S. Deerwester et
+al., "Indexing by latent semantic analysis", JASIS 41, 1990. An item of which nothing is known is
+zero. What comes later is encoded the same way, with NumPy alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import svds
+
+from nearline.data.dataset import Dataset, FloatArray
+from nearline.encoders.tfidf import TfIdf, TfIdfConfig
+from nearline.errors import InvalidInput
+
+Arrays = dict[str, NDArray[Any]]
+
+# A word of one item alone says nothing of others.
+FEWEST_ITEMS = 2
+# Up to this many rows or columns all singular vectors are found: then few are no cheaper.
+DENSE = 256
+
+
+class ItemFeatures:
+    """Encodes items as rows of numbers, with mean zero and a mean squared length of one.
+
+    Attributes
+    ----------
+    names : list of str
+        Vector columns in use; without any, words are.
+    mean : float32 [f]
+    spread : float32 [1]
+        Root of the mean squared length, the mean taken away.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.mean: FloatArray = np.zeros(0, dtype=np.float32)
+        self.spread: FloatArray = np.ones(1, dtype=np.float32)
+        self._sizes: list[int] = []
+        self._words = TfIdf(TfIdfConfig(longest=1))
+        self._directions: FloatArray = np.zeros((0, 0), dtype=np.float32)
+
+    def fit(self, data: Dataset, width: int, seed: int) -> FloatArray | None:
+        """Learn from a catalogue; return the rows of its items, or None where nothing is known.
+
+        Parameters
+        ----------
+        width : int
+            Most dimensions that words are reduced to; 0 leaves words and vectors alone.
+
+        Raises
+        ------
+        InvalidInput
+            A vector is not finite.
+        """
+        if width == 0 or data.n_items == 0:
+            return None
+        self.names = sorted(data.vectors)
+        self._sizes = [data.vectors[name].shape[1] for name in self.names]
+        if not self.names and data.texts is not None:
+            self._learn_words(data.texts, width, seed)
+        raw = self._raw(data.texts or [""] * data.n_items, data.vectors)
+        known = raw.any(axis=1)
+        if not known.any():
+            return None
+        self.mean = raw[known].mean(axis=0)
+        centred = raw[known] - self.mean
+        self.spread = np.sqrt((centred * centred).sum(axis=1).mean(keepdims=True))
+        if self.spread[0] <= 0:
+            self.spread = np.ones(1, dtype=np.float32)
+        return self._scaled(raw)
+
+    def encode(self, texts: Sequence[str], vectors: Mapping[str, FloatArray]) -> FloatArray:
+        """Rows of new items, float32 [n, f]; a column that is not given counts as unknown."""
+        return self._scaled(self._raw(texts, vectors))
+
+    def arrays(self) -> Arrays:
+        """Everything learned. Names are UTF-8 text, each with a zero byte after it."""
+        words = self._words.arrays()
+        return {
+            "names": np.frombuffer("".join(f"{n}\0" for n in self.names).encode(), dtype=np.uint8),
+            "sizes": np.array(self._sizes, dtype=np.int64),
+            "mean": self.mean,
+            "spread": self.spread,
+            "directions": self._directions,
+            **{f"words/{name}": array for name, array in words.items()},
+        }
+
+    @classmethod
+    def restore(cls, arrays: Arrays) -> "ItemFeatures":
+        """Rebuild from `arrays`."""
+        features = cls()
+        features.names = arrays["names"].tobytes().decode().split("\0")[:-1]
+        features._sizes = [int(size) for size in arrays["sizes"]]
+        features.mean, features.spread = arrays["mean"], arrays["spread"]
+        features._directions = arrays["directions"]
+        prefix = "words/"
+        words = {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
+        features._words = TfIdf.restore(TfIdfConfig(longest=1), words)
+        return features
+
+    def _learn_words(self, texts: Sequence[str], width: int, seed: int) -> None:
+        self._words.fit(texts)
+        found = self._words.arrays()
+        # The terms that are left are numbered anew, in their order.
+        kept = np.flatnonzero(found["frequencies"] >= FEWEST_ITEMS)
+        terms = list(self._words.vocabulary)
+        text = "\n".join(terms[at] for at in kept.tolist())
+        found["terms"] = np.frombuffer(text.encode(), dtype=np.uint8)
+        found["frequencies"] = found["frequencies"][kept]
+        self._words = TfIdf.restore(self._words.config, found)
+        self._directions = _directions(self._tfidf(texts), width, seed)
+
+    def _tfidf(self, texts: Sequence[str]) -> "sparse.csr_array":
+        vectors = [self._words.encode(text) for text in texts]
+        sizes = np.cumsum([0] + [len(columns) for columns, _ in vectors])
+        columns = np.concatenate([np.zeros(0, np.int32)] + [columns for columns, _ in vectors])
+        values = np.concatenate([np.zeros(0, np.float32)] + [values for _, values in vectors])
+        shape = (len(texts), len(self._words.vocabulary))
+        return sparse.csr_array((values, columns, sizes), shape=shape)
+
+    def _raw(self, texts: Sequence[str], vectors: Mapping[str, FloatArray]) -> FloatArray:
+        if not self.names:
+            if not self._directions.size:
+                return np.zeros((len(texts), 0), dtype=np.float32)
+            rows: FloatArray = np.asarray(self._tfidf(texts) @ self._directions, dtype=np.float32)
+            return rows
+        columns = []
+        for name, size in zip(self.names, self._sizes, strict=True):
+            block = vectors.get(name)
+            block = np.zeros((len(texts), size), np.float32) if block is None else block
+            wrong = np.flatnonzero(~np.isfinite(block).all(axis=1))
+            if len(wrong):
+                raise InvalidInput(
+                    f"vector {name!r} of item {wrong[0]} is not finite; impute it or leave it out",
+                    field=name,
+                )
+            lengths = np.linalg.norm(block, axis=1, keepdims=True)
+            columns.append((block / np.where(lengths > 0, lengths, 1.0)).astype(np.float32))
+        return np.hstack(columns)
+
+    def _scaled(self, raw: FloatArray) -> FloatArray:
+        known = raw.any(axis=1, keepdims=True)
+        return np.where(known, (raw - self.mean) / self.spread, np.float32(0.0))
+
+
+def _directions(matrix: "sparse.csr_array", width: int, seed: int) -> FloatArray:
+    """First right singular vectors, float32 [n_terms, up to width], of the largest value first."""
+    smaller = min(matrix.shape)
+    if smaller == 0 or matrix.nnz == 0:
+        return np.zeros((matrix.shape[1], 0), dtype=np.float32)
+    if smaller <= max(DENSE, width):
+        _, values, right = np.linalg.svd(matrix.toarray().astype(np.float64), full_matrices=False)
+    else:
+        start = np.random.default_rng(seed).standard_normal(smaller)
+        _, values, right = svds(matrix.astype(np.float64), k=width, v0=start)
+        values, right = values[::-1], right[::-1]
+    telling = values > 1e-6 * values[0]
+    return np.ascontiguousarray(right[telling][:width].T, dtype=np.float32)

@@ -1,0 +1,409 @@
+"""What sequence models share: a network makes a vector of a history, items have vectors of it.
+
+    score(u, i) = user(e_h1, ..., e_hL) . e_i,    e_i = id_i + W x_i
+
+The network sees the vectors of a user's last L liked events. It is trained with PyTorch (the room
+`neural`) and served as an ONNX graph; vectors are looked up outside of it, so that an item that
+comes later is one more row: its features x_i (`item_features.py`) under the learned map W.
+"""
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.errors import InvalidInput
+from nearline.inference import OnnxGraph
+from nearline.kernels.topk import top_k_rows
+from nearline.models.base import Mask, Model, Ranking, check_weights
+from nearline.models.dense_scores import rank_dense
+from nearline.models.factor_model import check_indices, check_k
+from nearline.models.item_features import ItemFeatures
+from nearline.models.settings import require, require_one_of
+from nearline.models.validation import draw_users, mean_ndcg
+from nearline.progress import Progress, no_progress
+
+Indices = NDArray[np.int64]
+# Item indices [n, length] and how many of each row count [n], to vectors float32 [n, width].
+Encode = Callable[[Indices, Indices], FloatArray]
+
+# Histories that the network takes at a time, and items compared with all others.
+BLOCK = 256
+K = 10
+FEATURES = "features/"
+
+
+class SequenceObjective(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a sequence model learns to do, and from what.
+
+    Attributes
+    ----------
+    loss : str
+        ``softmax`` (sampled, with logQ correction) or ``gbce``.
+    negatives : int
+        Items drawn to stand for all others, for a whole batch.
+    power : float
+        They are drawn by popularity to this power: 0 draws all items alike.
+    calibration : float
+        Of gBCE: 0 is plain cross-entropy, 1 gives calibrated probabilities.
+    unit : bool
+        Scores are cosines divided by the temperature, and not plain inner products.
+    temperature : float
+        What scores are divided by.
+    id_dropout : float
+        Share of items whose learned vector is left out of a step, where items have features.
+    text_width : int
+        Numbers that an item's words are reduced to, where it has no vectors; 0 uses neither.
+    """
+
+    loss: str = "softmax"
+    negatives: int = 1024
+    power: float = 0.5
+    calibration: float = 0.75
+    unit: bool = False
+    temperature: float = 1.0
+    id_dropout: float = 0.3
+    text_width: int = 128
+
+    def __post_init__(self) -> None:
+        require_one_of(self, "loss", ("softmax", "gbce"))
+        require(self, "negatives", 1)
+        require(self, "power", 0, 1)
+        require(self, "calibration", 0, 1)
+        require(self, "temperature", 0, above=True)
+        require(self, "id_dropout", 0, 1)
+        require(self, "text_width", 0)
+
+
+class Padded(NamedTuple):
+    """Known liked events, the last `longest` of each row that has any.
+
+    Attributes
+    ----------
+    rows : int64 [m]
+        Which histories those are.
+    items : int64 [m, length]
+        Oldest first; 0 behind the newest.
+    lengths : int64 [m]
+    """
+
+    rows: Indices
+    items: Indices
+    lengths: Indices
+
+
+class SequenceModel(Model):
+    """Base of the sequence models. A subclass has a configuration and builds its network.
+
+    A user without a known liked event gets items by popularity. Disliked events (weights of zero or
+    below) are neither read nor learned from.
+
+    Parameters
+    ----------
+    checkpoint : Path or None
+        File that `fit` writes after every epoch; where it is there already, the fit goes on from
+        it. It must be of the same data, settings and seed.
+    """
+
+    def __init__(self, config: Struct | None = None, *, checkpoint: Path | None = None) -> None:
+        super().__init__(config)
+        self.checkpoint = checkpoint
+        empty = np.zeros((0, self.config.width), dtype=np.float32)
+        self._table = self._ids = empty
+        self._popularity: FloatArray = np.zeros(0, dtype=np.float32)
+        self._projection: FloatArray = empty
+        self._features = ItemFeatures()
+        self._bytes: NDArray[np.uint8] = np.zeros(0, dtype=np.uint8)
+        self._graph: OnnxGraph | None = None
+        self._n_items = 0
+
+    @abstractmethod
+    def _network(self) -> Any:
+        """Build the network (`nearline.neural`), not yet initialised."""
+
+    def fit(
+        self,
+        data: Dataset,
+        *,
+        validation: Histories | None = None,
+        seed: int = 0,
+        progress: Progress = no_progress,
+    ) -> Self:
+        """Train the network and the table of items.
+
+        With `validation` the number of epochs is chosen by NDCG@10 and written to the settings.
+
+        Raises
+        ------
+        MissingExtra
+            PyTorch or the packages that export its networks are not installed.
+        InvalidInput
+            A weight or vector is not finite, the loss grew beyond all bounds, or the checkpoint is
+            of another fit.
+        """
+        from nearline.neural.sequences import Objective, Sequences, fit_sequences
+        from nearline.neural.training import Plan
+
+        check_weights(data.histories)
+        config, wanted, training = self.config, self.config.objective, self.config.training
+        self._features = ItemFeatures()
+        features = self._features.fit(data, wanted.text_width, seed)
+        liked = _liked(data.histories, data.n_items)
+        indptr, items = windows(liked, config.longest)
+        fitted = fit_sequences(
+            self._network,
+            Sequences(indptr, items, data.n_items, features),
+            Objective(
+                loss=wanted.loss,
+                negatives=wanted.negatives,
+                power=wanted.power,
+                calibration=wanted.calibration,
+                unit=wanted.unit,
+                temperature=wanted.temperature,
+                id_dropout=wanted.id_dropout,
+                batch=training.batch,
+            ),
+            Plan(
+                epochs=training.epochs,
+                patience=training.patience,
+                rate=training.rate,
+                weight_decay=training.weight_decay,
+                warmup=training.warmup,
+                cosine=training.cosine,
+            ),
+            width=config.width,
+            seed=seed,
+            judge=self._judge(data, validation, seed),
+            progress=progress,
+            checkpoint=self._checkpoint(data, features, validation, seed),
+        )
+        counts = np.bincount(liked.items, minlength=data.n_items)
+        self._popularity = np.log1p(counts).astype(np.float32)
+        self._table, self._projection = fitted.table, fitted.projection
+        self._ids = fitted.ids
+        self._n_items = data.n_items
+        self._set_graph(np.frombuffer(fitted.graph, dtype=np.uint8).copy())
+        if validation is not None:
+            found = msgspec.structs.replace(training, epochs=fitted.epochs)
+            self.config = msgspec.structs.replace(config, training=found)
+        self.fitted_on = data.histories
+        return self
+
+    @property
+    def n_items(self) -> int:
+        """Number of items that the model knows."""
+        return self._n_items
+
+    def user_vectors(self, histories: Histories) -> FloatArray:
+        """Vectors of users, float32 [n_users, width]; zero without a known liked event."""
+        found = np.zeros((len(histories), self.config.width), dtype=np.float32)
+        padded = self._pad(histories, self.n_items)
+        found[padded.rows] = self._encode(padded.items, padded.lengths)
+        return found
+
+    def score_many(self, histories: Histories) -> FloatArray:
+        """Scores, float32 [n_users, n_items]."""
+        return self._scores(histories, self._encode, self._table[: self.n_items])
+
+    def recommend_from(
+        self,
+        histories: Histories,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        allowed: Mask | None = None,
+    ) -> Ranking:
+        """Top-k items; one pass of the network and O(n_items * width) a user."""
+        check_weights(histories)
+        return rank_dense(
+            self.score_many,
+            histories,
+            k,
+            self.n_items,
+            exclude_seen=exclude_seen,
+            allowed=allowed,
+        )
+
+    def similar(self, items: IntArray, k: int) -> Ranking:
+        """Items whose vectors have the largest cosine; only those above 0."""
+        check_k(k)
+        check_indices(items, self.n_items, "items")
+        table = self._table[: self.n_items]
+        units: FloatArray = unit_rows(table)
+        found = [Ranking(np.zeros((0, k), dtype=np.int32), np.zeros((0, k), dtype=np.float32))]
+        for first in range(0, len(items), BLOCK):
+            some = items[first : first + BLOCK]
+            cosines = units[some] @ units.T
+            cosines[np.arange(len(some)), some] = -np.inf
+            found.append(Ranking(*top_k_rows(cosines, k, above=0.0)))
+        return Ranking(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+    def put_items(
+        self,
+        items: Sequence[int],
+        texts: Sequence[str],
+        vectors: Mapping[str, FloatArray] | None = None,
+    ) -> None:
+        """Make the rows of new items from their features; learned ids keep their share."""
+        if len(self._projection) == 0 or not len(items):
+            return
+        told = self._features.encode(texts, vectors or {}) @ self._projection
+        self._grow(max(items) + 1)
+        places = np.asarray(items, dtype=np.int64)
+        rows = self._ids[places] + told
+        self._table[places] = unit_rows(rows) if self.config.objective.unit else rows
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Graph, table of items and what makes the rows of new ones."""
+        return {
+            "graph": self._bytes,
+            "table": self._table[: self.n_items],
+            "ids": self._ids[: self.n_items],
+            "popularity": self._popularity[: self.n_items],
+            "projection": self._projection,
+            **{f"{FEATURES}{name}": array for name, array in self._features.arrays().items()},
+        }
+
+    def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self._table, self._ids = arrays["table"], arrays["ids"]
+        self._popularity, self._projection = arrays["popularity"], arrays["projection"]
+        own = {k.removeprefix(FEATURES): a for k, a in arrays.items() if k.startswith(FEATURES)}
+        self._features = ItemFeatures.restore(own)
+        self._n_items = len(self._table)
+        self._set_graph(arrays["graph"])
+
+    def _set_graph(self, graph: NDArray[np.uint8]) -> None:
+        self._bytes = graph
+        self._graph = OnnxGraph(graph.tobytes())
+
+    def _grow(self, n_items: int) -> None:
+        """Make room for items up to `n_items`, and own arrays that a snapshot may have mapped."""
+        if n_items > len(self._table) or not self._table.flags.writeable:
+            room = max(n_items, len(self._table) * 5 // 4) - self.n_items
+            self._table, self._ids, self._popularity = (
+                np.concatenate((a[: self.n_items], np.zeros((room, *a.shape[1:]), dtype=a.dtype)))
+                for a in (self._table, self._ids, self._popularity)
+            )
+        self._n_items = max(self.n_items, n_items)
+
+    def _pad(self, histories: Histories, n_items: int) -> Padded:
+        liked = _liked(histories, n_items)
+        sizes = np.diff(liked.indptr)
+        rows = np.flatnonzero(sizes)
+        lengths = np.minimum(sizes[rows], self.config.longest)
+        steps = np.arange(lengths.max(initial=1))
+        at = (liked.indptr[1:][rows] - lengths)[:, None] + steps
+        inside = steps < lengths[:, None]
+        items = np.zeros(at.shape, dtype=np.int64)
+        items[inside] = liked.items[at[inside]]
+        return Padded(rows, items, lengths)
+
+    def _encode(self, items: Indices, lengths: Indices) -> FloatArray:
+        """Run the graph, rows of like length together."""
+        found = np.zeros((len(items), self.config.width), dtype=np.float32)
+        order = np.argsort(lengths, kind="stable")
+        for first in range(0, len(order), BLOCK):
+            some = order[first : first + BLOCK]
+            events = self._table[items[some, : lengths[some].max()]]
+            if self._graph is not None:
+                found[some] = self._graph(events=events, lengths=lengths[some])[0]
+        return found
+
+    def _scores(self, histories: Histories, encode: Encode, table: FloatArray) -> FloatArray:
+        padded = self._pad(histories, len(table))
+        found = np.empty((len(histories), len(table)), dtype=np.float32)
+        found[:] = self._popularity[: len(table)]
+        found[padded.rows] = encode(padded.items, padded.lengths) @ table.T
+        return found
+
+    def _judge(
+        self, data: Dataset, validation: Histories | None, seed: int
+    ) -> Callable[[Encode, FloatArray], float] | None:
+        if validation is None:
+            return None
+        users = draw_users(validation, self.config.training.validation_users, seed)
+        histories, truth = data.histories.select(users), validation.select(users)
+        self._popularity = np.zeros(data.n_items, dtype=np.float32)
+
+        def judge(encode: Encode, table: FloatArray) -> float:
+            ranking = rank_dense(
+                lambda block: self._scores(block, encode, table),
+                histories,
+                K,
+                data.n_items,
+                exclude_seen=True,
+                allowed=None,
+            )
+            return mean_ndcg(ranking.items, truth)
+
+        return judge
+
+    def _checkpoint(
+        self,
+        data: Dataset,
+        features: FloatArray | None,
+        validation: Histories | None,
+        seed: int,
+    ) -> tuple[Path, str] | None:
+        """Name file and key of the checkpoint: the key is a digest of all that is trained on."""
+        if self.checkpoint is None:
+            return None
+        digest = hashlib.sha256(msgspec.json.encode((self.name, self.config, seed)))
+        for histories in (data.histories, validation):
+            if histories is not None:
+                for array in (histories.indptr, histories.items, histories.weights):
+                    digest.update(array.tobytes())
+        if features is not None:
+            digest.update(features.tobytes())
+        return self.checkpoint, digest.hexdigest()
+
+
+def windows(liked: Histories, longest: int) -> tuple[Indices, Indices]:
+    """Cut histories into sequences: one event to begin with, and up to `longest` to tell.
+
+    The newest events of a history make a whole one; rows of a single event make none.
+
+    Returns
+    -------
+    int64 [n + 1], int64 [m]
+        Where each sequence begins, and the items.
+    """
+    sizes = np.diff(liked.indptr)
+    counts = np.where(sizes > 1, -(-(sizes - 1) // longest), 0)
+    row = np.repeat(np.arange(len(sizes)), counts)
+    # Number each window of a row from its newest.
+    number = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    ends = liked.indptr[1:][row] - number * longest
+    starts = np.maximum(liked.indptr[:-1][row], ends - longest - 1)
+    indptr = np.concatenate(([0], np.cumsum(ends - starts))).astype(np.int64)
+    at = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], ends - starts)
+    return indptr, liked.items[at].astype(np.int64)
+
+
+def unit_rows(vectors: FloatArray) -> FloatArray:
+    """Scale rows to length one; rows of zeros stay."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
+
+
+def _liked(histories: Histories, n_items: int) -> Histories:
+    """Events of known items with a weight above zero."""
+    check_weights(histories)
+    known = (histories.items >= 0) & (histories.items < n_items)
+    return histories.take(known & (histories.weights > 0))
+
+
+def check_network(config: Any) -> None:
+    """Check the settings that all sequence models have."""
+    require(config, "width", 1)
+    require(config, "longest", 1)
+    require(config, "dropout", 0, 1)
+    if config.dropout == 1 or config.objective.id_dropout == 1:
+        raise InvalidInput("dropout and id_dropout must be below 1", field="dropout")

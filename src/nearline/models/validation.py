@@ -1,0 +1,29 @@
+"""NDCG on validation data, for models that choose their settings by it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.data.dataset import Histories, IntArray
+
+
+def draw_users(validation: Histories, most: int, seed: int) -> NDArray[np.int64]:
+    """Users with a known, liked target, in rising order: all, or `most` drawn from them."""
+    counted = (validation.weights > 0) & (validation.items >= 0)
+    rows = np.repeat(np.arange(len(validation)), np.diff(validation.indptr))[counted]
+    users = np.unique(rows)
+    return np.sort(np.random.default_rng(seed).permutation(users)[:most])
+
+
+def mean_ndcg(items: IntArray, truth: Histories) -> float:
+    """NDCG of the lists [n, k], mean over users: binary gains, discount 1 / log2(rank + 1)."""
+    k = items.shape[1]
+    discounts = 1.0 / np.log2(np.arange(2, k + 2))
+    best = np.concatenate(([0.0], np.cumsum(discounts)))
+    width = int(max(items.max(initial=0), truth.items.max(initial=0))) + 1
+    counted = (truth.weights > 0) & (truth.items >= 0)
+    rows = np.repeat(np.arange(len(truth)), np.diff(truth.indptr))[counted]
+    keys = np.unique(rows * width + truth.items[counted])
+    relevant = np.bincount(keys // width, minlength=len(truth))
+    found = np.isin(np.arange(len(items))[:, None] * width + items, keys) & (items >= 0)
+    gains = found @ discounts / best[np.clip(relevant, 1, k)]
+    return float(gains[relevant > 0].mean()) if (relevant > 0).any() else 0.0

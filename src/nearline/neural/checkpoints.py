@@ -1,0 +1,79 @@
+"""Checkpoints of a training: one safetensors file, its numbers as JSON in the header."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from nearline.errors import Damaged, InvalidInput
+
+
+class Checkpoint(NamedTuple):
+    """All that the rest of a training depends on.
+
+    Attributes
+    ----------
+    key : str
+        Which training this is.
+    numbers : dict of str to int
+        Epochs and steps done.
+    losses, values : list of float
+        Of the epochs done.
+    tensors : dict of str to Tensor
+        Weights, the best ones so far, moments of the optimiser, state of the generator.
+    """
+
+    key: str
+    numbers: dict[str, int]
+    losses: list[float]
+    values: list[float]
+    tensors: Mapping[str, Tensor]
+
+
+class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    key: str
+    numbers: dict[str, int]
+    losses: list[float]
+    values: list[float]
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint in place of the last one: a reader finds the old one or the new one."""
+    header = _Header(checkpoint.key, checkpoint.numbers, checkpoint.losses, checkpoint.values)
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
+    part = path.with_name(path.name + ".part")
+    save_file(tensors, part, metadata={"training": msgspec.json.encode(header).decode()})
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def read_checkpoint(path: Path, key: str) -> Checkpoint:
+    """Read the checkpoint of the training `key`.
+
+    Raises
+    ------
+    InvalidInput
+        It is of another training.
+    Damaged
+        It cannot be read.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = msgspec.json.decode(file.metadata()["training"], type=_Header)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, TypeError, KeyError, msgspec.MsgspecError) as error:
+        raise Damaged(
+            f"the checkpoint {path} cannot be read: {error}; delete it to train from the start"
+        ) from error
+    if header.key != key:
+        raise InvalidInput(
+            f"the checkpoint {path} is of other data, settings or seed; delete it, or name another",
+            field="checkpoint",
+        )
+    return Checkpoint(header.key, header.numbers, header.losses, header.values, tensors)

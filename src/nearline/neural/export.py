@@ -1,0 +1,88 @@
+"""Networks as ONNX graphs, which the default install can run."""
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+# Graphs without weights by what they are of: an export takes seconds, filling one in milliseconds.
+_GRAPHS: dict[str, bytes] = {}
+EXPORTER = "torch.onnx._internal.exporter._registration"
+
+
+def export(
+    network: nn.Module,
+    inputs: Mapping[str, Tensor],
+    axes: Mapping[str, Mapping[int, str]],
+    outputs: Sequence[str],
+) -> bytes:
+    """Turn a network into a graph.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In eval mode, on the CPU; `repr` must tell all that its forward pass depends on but its
+        parameters and buffers.
+    inputs : dict of str to Tensor
+        Example inputs by the names of the arguments of `forward`, in their order.
+    axes : dict of str to dict of int to str
+        Axes of the inputs whose lengths may vary, and a name for each.
+    outputs : list of str
+        Names of the outputs.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    key = repr((type(network), repr(network), shapes, list(inputs), axes, outputs))
+    if key not in _GRAPHS:
+        _GRAPHS[key] = _export(network, inputs, axes, outputs)
+    graph = onnx.load_model_from_string(_GRAPHS[key])
+    weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    for initializer in graph.graph.initializer:
+        if initializer.name in weights:
+            array = numpy_helper.from_array(weights[initializer.name], initializer.name)
+            initializer.CopyFrom(array)
+    return bytes(graph.SerializeToString(deterministic=True))
+
+
+def _export(
+    network: nn.Module,
+    inputs: Mapping[str, Tensor],
+    axes: Mapping[str, Mapping[int, str]],
+    outputs: Sequence[str],
+) -> bytes:
+    logger = logging.getLogger(EXPORTER)
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it tells of torchvision, which nothing here needs
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program: Any = torch.onnx.export(
+                network,
+                args=tuple(inputs.values()),
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_shapes=[dict(axes.get(name, {})) or None for name in inputs],
+                dynamo=True,
+                verbose=False,
+                # Folding would take parameters apart, and they must be found by name.
+                optimize=False,
+            )
+    finally:
+        logger.setLevel(level)
+    graph = program.model_proto
+    # Where in which file a node comes from is nobody's business in a snapshot.
+    for part in (graph.graph, *graph.functions):
+        del part.metadata_props[:]
+        for node in part.node:
+            del node.metadata_props[:]
+            node.doc_string = ""
+        for value in part.value_info:
+            del value.metadata_props[:]
+    for value in (*graph.graph.input, *graph.graph.output, *graph.graph.initializer):
+        del value.metadata_props[:]
+    del graph.metadata_props[:]
+    return bytes(graph.SerializeToString(deterministic=True))

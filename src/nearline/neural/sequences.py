@@ -1,0 +1,261 @@
+"""Networks over histories: every event of a sequence is to be told from those before it."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nearline.neural.export import export
+from nearline.neural.items import ItemTable
+from nearline.neural.layers import initialise
+from nearline.neural.losses import gbce, sampled_scores, sampled_softmax
+from nearline.neural.training import Plan, Task, device, train
+from nearline.progress import Progress
+
+Floats = NDArray[np.float32]
+# (item indices [n, length], lengths [n]) to vectors of users, float32 [n, width].
+Encode = Callable[[NDArray[np.int64], NDArray[np.int64]], Floats]
+# Tells how good an encoder is, with a table of item vectors float32 [n_items, width].
+Judge = Callable[[Encode, Floats], float]
+
+
+class Sequences(NamedTuple):
+    """What is learned from: ragged rows of item indices, oldest first, of two events or more.
+
+    Attributes
+    ----------
+    indptr : int64 [n + 1]
+    items : int64 [indptr[-1]]
+    n_items : int
+    features : float32 [n_items, f] or None
+        Numbers that tell of each item.
+    """
+
+    indptr: NDArray[np.int64]
+    items: NDArray[np.int64]
+    n_items: int
+    features: Floats | None
+
+
+class Objective(NamedTuple):
+    """What the network is to do.
+
+    Attributes
+    ----------
+    loss : str
+        ``softmax`` or ``gbce``.
+    negatives : int
+        Items drawn for a batch.
+    power : float
+        They are drawn by popularity to this power.
+    calibration : float
+        Of gBCE.
+    unit : bool
+        Scores are cosines over a temperature, and not plain inner products.
+    temperature : float
+    id_dropout : float
+    batch : int
+        Events of a batch.
+    """
+
+    loss: str
+    negatives: int
+    power: float
+    calibration: float
+    unit: bool
+    temperature: float
+    id_dropout: float
+    batch: int
+
+
+class Fitted(NamedTuple):
+    """A trained network, without PyTorch.
+
+    Attributes
+    ----------
+    graph : bytes
+        ONNX: `events` float32 [n, length, width] and `lengths` int64 [n] to `users` [n, width].
+    table : float32 [n_items, width]
+        Vectors of the items: scores are inner products with `users`.
+    ids : float32 [n_items, width]
+        The learned part of those vectors, without what the features tell.
+    projection : float32 [f, width]
+        Turns features of an item into its vector.
+    epochs : int
+        Passes that made it.
+    """
+
+    graph: bytes
+    table: Floats
+    ids: Floats
+    projection: Floats
+    epochs: int
+
+
+class Newest(nn.Module):
+    """An encoder as it serves: the vector after the newest event of each row."""
+
+    def __init__(self, encoder: nn.Module, *, unit: bool, temperature: float) -> None:
+        super().__init__()
+        self.encoder, self.unit, self.temperature = encoder, unit, temperature
+
+    def extra_repr(self) -> str:
+        """Name what the shapes do not tell."""
+        return f"unit={self.unit}, temperature={self.temperature}"
+
+    def scale(self, vectors: Tensor) -> Tensor:
+        """Turn outputs of the encoder into vectors of users."""
+        return (functional.normalize(vectors, dim=-1) if self.unit else vectors) / self.temperature
+
+    def forward(self, events: Tensor, lengths: Tensor) -> Tensor:
+        """Vectors of users, float32 [n, width]; arguments as those of the encoder."""
+        vectors = self.encoder(events, lengths)
+        at = (lengths - 1)[:, None, None].expand(-1, 1, vectors.shape[2])
+        return self.scale(vectors.gather(1, at).squeeze(1))
+
+
+class NextEvent(Task):
+    """To tell every event of a sequence from those before it."""
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        table: ItemTable,
+        data: Sequences,
+        objective: Objective,
+        judge: Judge | None,
+    ) -> None:
+        self.newest = Newest(encoder, unit=objective.unit, temperature=objective.temperature)
+        self.table = table
+        self.network = nn.ModuleDict({"newest": self.newest, "table": table})
+        self._objective, self._judge, self._n_items = objective, judge, data.n_items
+        self._where = table.ids.weight.device
+        self._items = torch.from_numpy(data.items).to(self._where)
+        self._starts = torch.from_numpy(data.indptr[:-1]).to(self._where)
+        self._lengths = torch.from_numpy(np.diff(data.indptr) - 1).to(self._where)
+        # Smoothed, so that an item nobody took is drawn now and then too.
+        counts = np.bincount(data.items, minlength=data.n_items) + 1.0
+        chances = torch.from_numpy(counts**objective.power).to(self._where)
+        self._cumulated = (chances / chances.sum()).cumsum(0)
+        expected = objective.negatives * chances / chances.sum()
+        self._log_expected = expected.log().float()
+
+    def batches(self, generator: torch.Generator) -> Sequence[Tensor]:
+        """Sequences of like length together, about `batch` events each, in random order."""
+        order = torch.randperm(len(self._starts), generator=generator, device=self._where)
+        order = order[torch.argsort(self._lengths[order], stable=True)]
+        sizes = self._lengths[order]
+        group = (torch.cumsum(sizes, 0) - sizes) // self._objective.batch
+        _, counts = torch.unique_consecutive(group, return_counts=True)
+        cut = torch.split(order, counts.tolist())
+        shuffled = torch.randperm(len(cut), generator=generator, device=self._where)
+        return [cut[at] for at in shuffled.tolist()]
+
+    def loss(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+        """Mean loss over all events of the batch but the first of each sequence."""
+        lengths = self._lengths[batch]
+        steps = torch.arange(int(lengths.max()), device=self._where)
+        valid = steps < lengths[:, None]
+        at = torch.where(valid, self._starts[batch][:, None] + steps, self._starts[batch][:, None])
+        inputs, targets = self._items[at], self._items[at + 1][valid]
+        draws = torch.rand(
+            self._objective.negatives, generator=generator, device=self._where, dtype=torch.float64
+        )
+        drawn = torch.searchsorted(self._cumulated, draws).clamp(max=self._n_items - 1)
+        # Each vector once, however often its item occurs.
+        distinct, places = torch.unique(
+            torch.cat((inputs.flatten(), targets, drawn)), return_inverse=True
+        )
+        vectors = self.table(distinct)
+        read, right, others = torch.split(
+            functional.embedding(places, vectors), [inputs.numel(), len(targets), len(drawn)]
+        )
+        users = self.newest.scale(self.newest.encoder(read.view(*inputs.shape, -1), lengths)[valid])
+        scores, other_scores = sampled_scores(users, right, others, targets, drawn)
+        if self._objective.loss == "gbce":
+            return gbce(scores, other_scores, self._n_items, self._objective.calibration)
+        return sampled_softmax(scores, other_scores, self._log_expected[drawn])
+
+    def validate(self) -> float | None:
+        """NDCG@10 as `judge` says it."""
+        if self._judge is None:
+            return None
+        return self._judge(self._encode, self.table.all().cpu().numpy())
+
+    def _encode(self, items: NDArray[np.int64], lengths: NDArray[np.int64]) -> Floats:
+        rows, sizes = (torch.from_numpy(a).to(self._where) for a in (items, lengths))
+        found: Floats = self.newest(self.table(rows), sizes).cpu().numpy()
+        return found
+
+
+def fit_sequences(
+    encoder: Callable[[], nn.Module],
+    data: Sequences,
+    objective: Objective,
+    plan: Plan,
+    *,
+    width: int,
+    seed: int,
+    judge: Judge | None,
+    progress: Progress,
+    checkpoint: tuple[Path, str] | None = None,
+) -> Fitted:
+    """Train an encoder and a table of items.
+
+    Parameters
+    ----------
+    encoder : callable
+        Builds the network: ``network(events [n, length, width], lengths [n])`` gives float32
+        [n, length, width], and no position sees a later one.
+    width : int
+        Numbers an item has.
+    checkpoint : (Path, str) or None
+        As `training.train` takes them: file and key.
+    """
+    where = device()
+    draws = torch.Generator().manual_seed(seed)
+    features = None if data.features is None else torch.from_numpy(data.features)
+    with torch.device("meta"):
+        built = encoder()
+        table = ItemTable(
+            data.n_items, width, features, id_dropout=objective.id_dropout, unit=objective.unit
+        )
+    networks = []
+    for network in (built, table):
+        networks.append(network.to_empty(device="cpu"))
+        initialise(network, draws)
+    table.features = features
+    for network in networks:
+        network.to(where)
+    task = NextEvent(built, table, data, objective, judge)
+    path, key = checkpoint if checkpoint is not None else (None, "")
+    epochs = plan.epochs
+    if len(data.indptr) > 1:
+        trained = train(task, plan, seed=seed, progress=progress, checkpoint=path, key=key)
+        epochs = trained.epochs
+    return _fitted(task, width, epochs)
+
+
+def _fitted(task: NextEvent, width: int, epochs: int) -> Fitted:
+    task.network.eval().cpu()
+    graph = export(
+        task.newest,
+        {"events": torch.zeros(2, 3, width), "lengths": torch.tensor([3, 2])},
+        {"events": {0: "n", 1: "length"}, "lengths": {0: "n"}},
+        ["users"],
+    )
+    project = task.table.project
+    with torch.no_grad():
+        table: Floats = task.table.all().numpy()
+    projection: Floats = (
+        np.zeros((0, width), dtype=np.float32)
+        if project is None
+        else np.ascontiguousarray(project.weight.detach().numpy().T)
+    )
+    ids: Floats = task.table.ids.weight.detach().numpy()
+    return Fitted(graph, table, ids, projection, epochs)
