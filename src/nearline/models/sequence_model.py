@@ -48,7 +48,7 @@ class SequenceObjective(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     loss : str
         ``softmax`` (sampled, with logQ correction) or ``gbce``.
     negatives : int
-        Items drawn to stand for all others, for a whole batch.
+        Items drawn to stand for all others, for a whole batch; all, where they are not so many.
     power : float
         They are drawn by popularity to this power: 0 draws all items alike.
     calibration : float

@@ -50,7 +50,7 @@ class Objective(NamedTuple):
     loss : str
         ``softmax`` or ``gbce``.
     negatives : int
-        Items drawn for a batch.
+        Items drawn for a batch; each item once where there are no more than that.
     power : float
         They are drawn by popularity to this power.
     calibration : float
@@ -163,10 +163,7 @@ class NextEvent(Task):
         valid = steps < lengths[:, None]
         at = torch.where(valid, self._starts[batch][:, None] + steps, self._starts[batch][:, None])
         inputs, targets = self._items[at], self._items[at + 1][valid]
-        draws = torch.rand(
-            self._objective.negatives, generator=generator, device=self._where, dtype=torch.float64
-        )
-        drawn = torch.searchsorted(self._cumulated, draws).clamp(max=self._n_items - 1)
+        drawn = self._draw(generator)
         # Each vector once, however often its item occurs.
         distinct, places = torch.unique(
             torch.cat((inputs.flatten(), targets, drawn)), return_inverse=True
@@ -179,7 +176,16 @@ class NextEvent(Task):
         scores, other_scores = sampled_scores(users, right, others, targets, drawn)
         if self._objective.loss == "gbce":
             return gbce(scores, other_scores, self._n_items, self._objective.calibration)
-        return sampled_softmax(scores, other_scores, self._log_expected[drawn])
+        corrected = None if len(drawn) == self._n_items else self._log_expected[drawn]
+        return sampled_softmax(scores, other_scores, corrected)
+
+    def _draw(self, generator: torch.Generator) -> Tensor:
+        """Draw items to stand for all others; all items where they are no more than that."""
+        n = self._objective.negatives
+        if n >= self._n_items:
+            return torch.arange(self._n_items, device=self._where)
+        draws = torch.rand(n, generator=generator, device=self._where, dtype=torch.float64)
+        return torch.searchsorted(self._cumulated, draws).clamp(max=self._n_items - 1)
 
     def validate(self) -> float | None:
         """NDCG@10 as `judge` says it."""
