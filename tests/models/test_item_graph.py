@@ -18,6 +18,7 @@ from nearline.models.item_graph_config import (
     CoEngagement,
     Content,
     ItemGraphConfig,
+    Projected,
     Search,
     Transitions,
 )
@@ -148,6 +149,35 @@ def test_a_new_text_replaces_the_old_edges() -> None:
     before = model.arrays()
     model.put_items([0], ["green tea"])
     assert all(np.array_equal(a, model.arrays()[name]) for name, a in before.items())
+
+
+def test_a_new_item_lands_where_the_buyers_of_its_words_are() -> None:
+    # Two kinds of users; items of a kind share buyers, and no word joins "tea" to "cup".
+    words = ["tea", "cup", "shoe", "lace"]
+    texts = [f"{words[item % 4]} mark{item // 4}" for item in range(40)]
+    rng = np.random.default_rng(0)
+    kinds = [[i for i in range(40) if i % 4 // 2 == kind] for kind in (0, 1)]
+    rows = [rng.permutation(kinds[user % 2])[:8].tolist() for user in range(200)]
+    config = ItemGraphConfig(
+        transitions=Transitions(weight=0.0),
+        coengagement=CoEngagement(weight=0.0),
+        content=Content(weight=0.0),
+        projected=Projected(fewest=10, factors=4),
+    )
+    model = ItemGraph(config).fit(dataset(rows, 40, texts))
+    item = model.add_item("cup")
+    of_tea = model.score(Histories.from_rows([[0]]), np.array([item], dtype=np.int32))[0]
+    of_shoe = model.score(Histories.from_rows([[2]]), np.array([item], dtype=np.int32))[0]
+    assert of_tea > 10 * max(of_shoe, 0.0)
+    again = ItemGraph.restore(config, model.arrays())
+    one, two = model.add_item("lace"), again.add_item("lace")
+    everything = Histories.from_rows([[i] for i in range(40)])
+    assert one == two
+    assert np.array_equal(model.score_many(everything), again.score_many(everything))
+    none = ItemGraph(msgspec.structs.replace(config, projected=Projected(fewest=41))).fit(
+        dataset(rows, 40, texts)
+    )
+    assert not none.score_many(everything).any()
 
 
 def test_an_untrained_graph_recommends_by_content() -> None:

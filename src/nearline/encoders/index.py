@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.encoders.projection import unit
 from nearline.encoders.tfidf import TfIdf, TfIdfConfig, Vector
 from nearline.kernels.edges import Rows, occurrences, pack, product_edges
 from nearline.kernels.quantised import cosines, quantise
@@ -42,6 +43,11 @@ class TextIndex:
         self._digests = np.array([_digest(text) for text in texts], dtype=np.int64)
         self._set_base(vectors, len(self.encoder.vocabulary))
         return product_edges(vectors, self._postings, len(texts), top_k=k)
+
+    @property
+    def vectors(self) -> Rows:
+        """Vectors of the last `fit`, one row each."""
+        return self._vectors
 
     def put(self, item: int, text: str) -> bool:
         """Set the text of one item; return whether it changed."""
@@ -157,7 +163,7 @@ class VectorIndex:
         -----
         One matrix product of n * n * width, in blocks of at most 64 MiB of scores.
         """
-        units = _unit(vectors)
+        units = unit(vectors)
         self._codes, self._scales = quantise(units)
         self._n_items = n = len(units)
         block = max(1, BLOCK_BYTES // max(1, 4 * n))
@@ -185,6 +191,12 @@ class VectorIndex:
             self._codes, self._scales = self._codes.copy(), self._scales.copy()
         self._codes[item], self._scales[item] = codes[0], scales[0]
         return True
+
+    def vector(self, item: int) -> Floats:
+        """Vector of an item as it was rounded, float32 [width]; zeros where it has none."""
+        if item >= self._n_items:
+            return np.zeros(self.width, dtype=np.float32)
+        return np.asarray(self._codes[item] * self._scales[item], dtype=np.float32)
 
     def nearest(self, item: int, k: int) -> tuple[Ints, Floats]:
         """Find the `k` items nearest to one, and their cosines: best first, itself left out.
@@ -222,8 +234,3 @@ def _digest(text: str) -> int:
     if not text:
         return 0
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
-
-
-def _unit(vectors: Floats) -> Floats:
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    return (vectors / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)

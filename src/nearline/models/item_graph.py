@@ -19,27 +19,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
-from nearline.encoders.index import TextIndex, VectorIndex
-from nearline.encoders.tfidf import TfIdfConfig
 from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.pair_counts import Changes, Counts, changed_pairs
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
 from nearline.models.base import Model, ModelPart, Range, Ranking, Space, check_weights
+from nearline.models.content_relations import ContentRelations
 from nearline.models.counted_relation import CountedRelation, edges_of, no_counts
 from nearline.models.graph_store import GraphStore
-from nearline.models.item_graph_config import ItemGraphConfig
+from nearline.models.item_graph_config import CONTENT, PROJECTED, VECTOR_PREFIX, ItemGraphConfig
 from nearline.models.item_graph_relations import (
-    CONTENT,
     COUNTED,
-    VECTOR_PREFIX,
     Sources,
     count_pairs,
     pair_divisors,
     pair_steps,
     popularity_of,
     positive_rows,
-    relation_config,
     squared_weights,
     weights_and_half_lives,
 )
@@ -69,7 +65,9 @@ class ItemGraph(Model):
     name: ClassVar[str] = "item_graph"
     config_type: ClassVar[type[ItemGraphConfig]] = ItemGraphConfig
     space: ClassVar[Space] = {
-        f"{knob.part}.{knob.field}": Range(knob.low, knob.high, log=knob.scale) for knob in KNOBS
+        f"{knob.part}.{knob.field}": Range(knob.low, knob.high, log=knob.scale)
+        for knob in KNOBS
+        if knob.part != VECTOR_PREFIX  # which columns there are is known to the data alone
     }
 
     learns: ClassVar[bool] = True
@@ -78,12 +76,10 @@ class ItemGraph(Model):
         super().__init__(config)
         self._popularity = np.zeros(0, dtype=np.int64)
         self._counted = {name: CountedRelation(no_counts(0), 1.0) for name in COUNTED}
-        self._store = self._make_store({name: pack([]) for name in (*COUNTED, CONTENT)}, 0)
-        self._indices: dict[str, TextIndex | VectorIndex] = {
-            CONTENT: TextIndex(TfIdfConfig(longest=self.config.content.longest))
-        }
-        # What an edge of a content relation is multiplied by, so that a new one fits the others.
-        self._factors: dict[str, float] = {CONTENT: 1.0}
+        self._store = self._make_store(
+            {name: pack([]) for name in (*COUNTED, CONTENT, PROJECTED)}, 0
+        )
+        self._content = ContentRelations.untrained(self.config)
 
     @classmethod
     def untrained(cls, config: ItemGraphConfig | None = None) -> Self:
@@ -118,7 +114,7 @@ class ItemGraph(Model):
         that and as many passes of scoring; memory is some 8 bytes an edge.
         """
         check_weights(data.histories)
-        sources = Sources(data)
+        sources = Sources(data, seed)
         if validation is not None:
             if len(validation) != data.n_users:
                 raise InvalidInput(
@@ -133,8 +129,7 @@ class ItemGraph(Model):
             progress(len(relations), len(sources.names), name)
             relations[name] = sources.edges(name, self.config)
         self._store = self._make_store(relations, data.n_items)
-        self._indices = sources.content_indices(self.config)
-        self._factors = {name: sources.factors[name] for name in self._indices}
+        self._content = ContentRelations.fitted(sources, self.config)
         self.fitted_on = data.histories
         progress(len(relations), len(relations), "done")
         return self
@@ -209,11 +204,8 @@ class ItemGraph(Model):
             raise InvalidInput(f"there are {len(items)} items but {len(texts)} texts")
         for at, (item, text) in enumerate(zip(items, texts, strict=True)):
             self._grow(item + 1)
-            self._put(CONTENT, item, text)
-            for column, values in (vectors or {}).items():
-                index = self._indices.get(VECTOR_PREFIX + column)
-                if isinstance(index, VectorIndex) and index.width == values.shape[1]:
-                    self._put(VECTOR_PREFIX + column, item, values[at])
+            row = {column: values[at] for column, values in (vectors or {}).items()}
+            self._content.put(self._store, item, text, row)
 
     def observe(self, before: Histories, events: Histories) -> None:
         """Count new events: afterwards the counts are those of a fit on the longer histories.
@@ -293,10 +285,7 @@ class ItemGraph(Model):
             arrays[f"{name}/indptr"] = rows.indptr
             arrays[f"{name}/items"] = rows.items
             arrays[f"{name}/values"] = rows.weights
-        for name, index in self._indices.items():
-            arrays[f"{name}/factor"] = np.array([self._factors[name]], dtype=np.float64)
-            arrays |= {f"{name}/index/{key}": value for key, value in index.arrays().items()}
-        return arrays
+        return arrays | self._content.arrays()
 
     def _load(self, arrays: Arrays) -> None:
         vectors = sorted(
@@ -306,26 +295,14 @@ class ItemGraph(Model):
         )
         relations = {
             name: Rows(arrays[f"{name}/indptr"], arrays[f"{name}/items"], arrays[f"{name}/values"])
-            for name in (*COUNTED, CONTENT, *vectors)
+            for name in (*COUNTED, CONTENT, PROJECTED, *vectors)
         }
         self._popularity = arrays["popularity"].copy()
         for name in COUNTED:
             counts = Counts(*(arrays[f"{name}/counts/{key}"] for key in Counts._fields))
             self._counted[name] = CountedRelation(counts, float(arrays[f"{name}/scale"][0]))
         self._store = self._make_store(relations, int(arrays["n_items"][0]))
-        for name in (CONTENT, *vectors):
-            self._factors[name] = float(arrays[f"{name}/factor"][0])
-            self._indices[name] = _restore_index(name, self.config, arrays)
-
-    def _put(self, name: str, item: int, what: Any) -> None:
-        """Give an item a text or vector, and its edges in both directions where that is new."""
-        index, settings = self._indices[name], relation_config(name, self.config)
-        if not index.put(item, what):
-            return
-        self._store.disconnect(name, item)
-        others, cosines = index.nearest(item, settings.neighbours)
-        values = cosines ** np.float32(settings.power) * np.float32(self._factors[name])
-        self._store.connect(name, item, others, values)
+        self._content = ContentRelations.restore([PROJECTED, *vectors], self.config, arrays)
 
     def _count_all(self, histories: Histories, n_items: int, progress: Progress) -> dict[str, Rows]:
         """Count pairs and popularity; return the edges of the counted relations."""
@@ -366,14 +343,6 @@ class ItemGraph(Model):
         for relation, counted in enumerate(self._counted.values()):
             weights[relation] *= counted.scale
         return self._store.view(weights, half_lives, self.config.max_history)
-
-
-def _restore_index(name: str, config: ItemGraphConfig, arrays: Arrays) -> TextIndex | VectorIndex:
-    prefix = f"{name}/index/"
-    own = {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
-    if name == CONTENT:
-        return TextIndex.restore(TfIdfConfig(longest=config.content.longest), own)
-    return VectorIndex.restore(own)
 
 
 def _rows(histories: Histories) -> Rows:

@@ -4,8 +4,14 @@ from typing import Any, Self
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nearline.errors import InvalidInput
+
+# Relations by name; one of vectors is called after its column.
+TRANSITIONS, COENGAGEMENT, CONTENT = "transitions", "coengagement", "content"
+PROJECTED = "projected"
+VECTOR_PREFIX = "vector:"
 
 
 class Transitions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,6 +105,37 @@ class Vectors(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     power: float = 3.0
 
 
+class Projected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Relation "content whose buyers are near": words and vectors mapped to where buyers are.
+
+    Attributes
+    ----------
+    weight, half_life, neighbours, power
+        As in `Vectors`.
+    factors : int
+        Size of the space that the map leads to.
+    ridge : float
+        Penalty on the map's weights.
+    fewest : int
+        Items with events below which nothing is mapped: too few would be learned by heart.
+    most : int
+        Items above which nothing is mapped: neighbours are found by comparing every pair.
+    """
+
+    weight: float = 0.9
+    half_life: float = 2.6
+    neighbours: int = 200
+    power: float = 1.5
+    factors: int = 128
+    ridge: float = 3.0
+    fewest: int = 100
+    most: int = 200_000
+
+
+FromContent = Content | Projected | Vectors
+Relation = Transitions | CoEngagement | FromContent
+
+
 class Search(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far the search for hyper-parameters goes.
 
@@ -122,8 +159,10 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     Attributes
     ----------
-    transitions, coengagement, content, vectors
+    transitions, coengagement, content, projected
         One struct a relation.
+    vectors : dict of str to Vectors
+        One struct a vector column, by its name; a column that is not named has the defaults.
     counts : int
         Pairs of an item whose counts are kept beside its edges, the largest first, so that live
         events add to them. Counts are exact for items with no more pairs than this.
@@ -136,10 +175,25 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     transitions: Transitions = Transitions()
     coengagement: CoEngagement = CoEngagement()
     content: Content = Content()
-    vectors: Vectors = Vectors()
+    projected: Projected = Projected()
+    vectors: dict[str, Vectors] = {}
     counts: int = 2_048
     max_history: int = 200
     search: Search = Search()
+
+    def relation(self, name: str) -> "Relation":
+        """Return the settings of a relation."""
+        if name.startswith(VECTOR_PREFIX):
+            return self.vectors.get(name.removeprefix(VECTOR_PREFIX), Vectors())
+        settings: Relation = getattr(self, name)
+        return settings
+
+    def with_relation(self, name: str, settings: "Relation") -> Self:
+        """Return the same with other settings of one relation."""
+        if name.startswith(VECTOR_PREFIX):
+            column = {name.removeprefix(VECTOR_PREFIX): settings}
+            return replace(self, vectors=self.vectors | column)
+        return replace(self, **{name: settings})
 
     @classmethod
     def from_builtins(cls, values: dict[str, Any]) -> Self:

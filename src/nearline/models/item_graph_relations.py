@@ -5,30 +5,35 @@ Sources: co-engagement with shrinkage as in Koren and Bell, "Advances in Collabo
 walks in recommender systems" (WWW 2014).
 """
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from nearline.data.dataset import Dataset, Histories
 from nearline.encoders.index import TextIndex, VectorIndex
+from nearline.encoders.projection import Projection
 from nearline.encoders.tfidf import TfIdfConfig
 from nearline.kernels.edges import MOST, UNIT, Rows, pair_edges, steps_of
 from nearline.kernels.pair_counts import Counts, pair_counts
 from nearline.models.graph_store import Divisors
 from nearline.models.item_graph_config import (
+    COENGAGEMENT,
+    CONTENT,
+    PROJECTED,
+    TRANSITIONS,
+    VECTOR_PREFIX,
     CoEngagement,
     Content,
+    FromContent,
     ItemGraphConfig,
+    Projected,
     Transitions,
-    Vectors,
 )
 
-TRANSITIONS, COENGAGEMENT, CONTENT = "transitions", "coengagement", "content"
 # Relations whose edges are counts of pairs; the others come from words and vectors.
 COUNTED = (TRANSITIONS, COENGAGEMENT)
-VECTOR_PREFIX = "vector:"
 FLOOR = 1e-9
 
 Doubles = NDArray[np.float64]
@@ -102,15 +107,24 @@ class Sources:
     ----------
     data : Dataset
         The interactions and items of one fit.
+    seed : int
+        Of the projection.
     """
 
-    def __init__(self, data: Dataset) -> None:
+    def __init__(self, data: Dataset, seed: int = 0) -> None:
         self._rows = positive_rows(data.histories)
         self._popularity = popularity_of(self._rows, data.n_items)
         self._texts = data.texts or [""] * data.n_items
         self._vectors = data.vectors
+        # Events of items that are known, as a sparse matrix has them.
+        self._known = self._rows.items >= 0
+        counts = np.concatenate(([0], np.cumsum(self._known)))
+        self._indptr = counts[self._rows.indptr]
         self._near: dict[tuple[object, ...], Rows] = {}
-        self._indices: dict[tuple[object, ...], TextIndex | VectorIndex] = {}
+        self._words: dict[tuple[object, ...], TextIndex] = {}
+        self._dense: dict[tuple[object, ...], VectorIndex] = {}
+        self._projections: dict[tuple[object, ...], Projection] = {}
+        self._seed = seed
         self.factors: dict[str, float] = {}
 
     @property
@@ -122,7 +136,13 @@ class Sources:
     def names(self) -> list[str]:
         """Names of all relations, in the order in which scores are added up."""
         vectors = [VECTOR_PREFIX + name for name in sorted(self._vectors)]
-        return [TRANSITIONS, COENGAGEMENT, CONTENT, *vectors]
+        return [TRANSITIONS, COENGAGEMENT, CONTENT, PROJECTED, *vectors]
+
+    def projects(self, settings: Projected) -> bool:
+        """Whether there is enough to learn a projection from, and not too much to search."""
+        known = int((self._popularity > 0).sum())
+        described = self.has_text or bool(self._vectors)
+        return described and known >= settings.fewest and len(self._popularity) <= settings.most
 
     def edges(self, name: str, config: ItemGraphConfig) -> Rows:
         """Scaled rows of one relation."""
@@ -141,58 +161,89 @@ class Sources:
                 top_k=getattr(config, name).neighbours,
             )
         settings = relation_config(name, config)
-        return powered(self._nearest(name, settings), settings.power)
+        return powered(self._nearest(name, settings, config), settings.power)
 
-    def content_indices(self, config: ItemGraphConfig) -> dict[str, TextIndex | VectorIndex]:
-        """Return the index behind each content relation."""
-        for name in self.names[2:]:
-            self._nearest(name, relation_config(name, config))
-        return {
-            name: self._indices[_key(name, relation_config(name, config))]
-            for name in self.names[2:]
-        }
+    def content_indices(self, config: ItemGraphConfig) -> tuple[TextIndex, dict[str, VectorIndex]]:
+        """Return the index of words, and those of vectors by relation."""
+        vectors = {}
+        for name in self.names[len(COUNTED) + 1 :]:
+            settings = relation_config(name, config)
+            self._nearest(name, settings, config)
+            vectors[name] = self._dense[_key(name, settings, config)]
+        return self._text_index(config), vectors
 
-    def _nearest(self, name: str, config: Content | Vectors) -> Rows:
-        key = _key(name, config)
+    def projection(self, config: ItemGraphConfig) -> Projection | None:
+        """Return the map behind the projected relation; None where nothing is mapped."""
+        settings = config.projected
+        if not self.projects(settings):
+            return None
+        key = settings.factors, settings.ridge, config.content.longest
+        if key not in self._projections:
+            text = self._text_index(config)
+            self._projections[key] = Projection.fit(
+                text.vectors,
+                len(text.encoder.vocabulary),
+                self._vectors,
+                sparse.csr_array(
+                    (self._rows.weights[self._known], self._rows.items[self._known], self._indptr),
+                    shape=(len(self._indptr) - 1, len(self._popularity)),
+                ),
+                factors=settings.factors,
+                ridge=settings.ridge,
+                seed=self._seed,
+            )
+        return self._projections[key]
+
+    def _nearest(self, name: str, settings: FromContent, config: ItemGraphConfig) -> Rows:
+        key = _key(name, settings, config)
         if key not in self._near:
-            if isinstance(config, Content):
-                text = TextIndex(TfIdfConfig(longest=config.longest))
-                self._near[key], self._indices[key] = text.fit(self._texts, config.neighbours), text
+            if isinstance(settings, Content):
+                index = TextIndex(TfIdfConfig(longest=settings.longest))
+                self._near[key] = index.fit(self._texts, settings.neighbours)
+                self._words[key] = index
             else:
-                vectors = self._vectors[name.removeprefix(VECTOR_PREFIX)]
+                vectors = self._vectors_of(name, config)
                 dense = VectorIndex(vectors.shape[1])
-                self._near[key], self._indices[key] = dense.fit(vectors, config.neighbours), dense
+                self._near[key] = dense.fit(vectors, settings.neighbours)
+                self._dense[key] = dense
         return self._near[key]
 
+    def _vectors_of(self, name: str, config: ItemGraphConfig) -> NDArray[np.float32]:
+        if name != PROJECTED:
+            return self._vectors[name.removeprefix(VECTOR_PREFIX)]
+        projection = self.projection(config)
+        if projection is None:
+            return np.zeros((len(self._popularity), 1), dtype=np.float32)
+        return projection.project_all(self._text_index(config).vectors, self._vectors)
 
-def _key(name: str, config: Content | Vectors) -> tuple[object, ...]:
+    def _text_index(self, config: ItemGraphConfig) -> TextIndex:
+        self._nearest(CONTENT, config.content, config)
+        return self._words[_key(CONTENT, config.content, config)]
+
+
+def _key(name: str, settings: FromContent, config: ItemGraphConfig) -> tuple[object, ...]:
     """Name what the neighbours depend on, of all settings."""
-    return name, config.neighbours, config.longest if isinstance(config, Content) else 0
+    if isinstance(settings, Content):
+        return name, settings.neighbours, settings.longest
+    if isinstance(settings, Projected):
+        words = config.content.longest
+        return name, settings.neighbours, settings.factors, settings.ridge, words
+    return name, settings.neighbours
 
 
-def relation_config(name: str, config: ItemGraphConfig) -> Content | Vectors:
-    """Return the settings of a content relation."""
-    return config.content if name == CONTENT else config.vectors
+def relation_config(name: str, config: ItemGraphConfig) -> FromContent:
+    """Return the settings of a relation that comes from words or vectors."""
+    settings = config.relation(name)
+    assert isinstance(settings, FromContent)  # noqa: S101 (for the type checker)
+    return settings
 
 
 def weights_and_half_lives(
     names: tuple[str, ...], config: ItemGraphConfig
 ) -> tuple[Doubles, Doubles]:
     """Weight and half-life of each relation, float64 [R] both."""
-    parts = list(_parts(names, config))
+    parts = [config.relation(name) for name in names]
     return (
         np.array([part.weight for part in parts], dtype=np.float64),
         np.array([part.half_life for part in parts], dtype=np.float64),
     )
-
-
-def _parts(
-    names: tuple[str, ...], config: ItemGraphConfig
-) -> Iterator[Transitions | CoEngagement | Content | Vectors]:
-    for name in names:
-        if name == TRANSITIONS:
-            yield config.transitions
-        elif name == COENGAGEMENT:
-            yield config.coengagement
-        else:
-            yield relation_config(name, config)

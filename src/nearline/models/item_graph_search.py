@@ -16,14 +16,15 @@ from nearline.data.dataset import Dataset, Histories
 from nearline.kernels.edges import Rows
 from nearline.kernels.scoring import rank_rows
 from nearline.models.graph_store import GraphStore
-from nearline.models.item_graph_config import ItemGraphConfig
-from nearline.models.item_graph_relations import (
+from nearline.models.item_graph_config import (
     COENGAGEMENT,
     CONTENT,
+    PROJECTED,
     TRANSITIONS,
-    Sources,
-    weights_and_half_lives,
+    VECTOR_PREFIX,
+    ItemGraphConfig,
 )
+from nearline.models.item_graph_relations import Sources, weights_and_half_lives
 from nearline.progress import Progress
 
 # With fewer targets the best of many settings is the luckiest one.
@@ -32,7 +33,7 @@ ROUNDS = 4
 
 
 class Knob(NamedTuple):
-    """One setting: where it stands, its first step, and its bounds.
+    """One setting: the relation it belongs to, its first step, and its bounds.
 
     A step of a `scale` knob multiplies by ``1 + step``; of others, adds.
     """
@@ -45,15 +46,18 @@ class Knob(NamedTuple):
     scale: bool = True
 
 
-# Cheap ones first: their gains are known when the costly ones are tried.
+# Cheap ones first: their gains are known when the costly ones are tried. Those of `VECTOR_PREFIX`
+# stand for each vector column's own.
 KNOBS = (
     Knob(CONTENT, "weight", 0.6, 0.02, 20.0),
     Knob(COENGAGEMENT, "weight", 0.6, 0.02, 20.0),
-    Knob("vectors", "weight", 0.6, 0.02, 20.0),
+    Knob(PROJECTED, "weight", 0.6, 0.02, 20.0),
+    Knob(VECTOR_PREFIX, "weight", 0.6, 0.02, 20.0),
     Knob(TRANSITIONS, "half_life", 0.4, 0.3, 300.0),
     Knob(COENGAGEMENT, "half_life", 0.6, 0.3, 300.0),
     Knob(CONTENT, "half_life", 0.6, 0.3, 300.0),
-    Knob("vectors", "half_life", 0.6, 0.3, 300.0),
+    Knob(PROJECTED, "half_life", 0.6, 0.3, 300.0),
+    Knob(VECTOR_PREFIX, "half_life", 0.6, 0.3, 300.0),
     Knob(TRANSITIONS, "target_exponent", 0.08, -0.2, 1.0, scale=False),
     Knob(TRANSITIONS, "source_exponent", 0.08, -0.2, 1.0, scale=False),
     Knob(TRANSITIONS, "backward", 0.4, 0.02, 1.0),
@@ -61,7 +65,8 @@ KNOBS = (
     Knob(COENGAGEMENT, "exponent", 0.08, 0.0, 1.0, scale=False),
     Knob(COENGAGEMENT, "shrinkage", 1.0, 0.5, 500.0),
     Knob(CONTENT, "power", 0.2, 0.2, 5.0, scale=False),
-    Knob("vectors", "power", 1.0, 0.5, 12.0, scale=False),
+    Knob(PROJECTED, "power", 0.5, 0.5, 6.0, scale=False),
+    Knob(VECTOR_PREFIX, "power", 1.0, 0.5, 12.0, scale=False),
     Knob(CONTENT, "neighbours", 0.5, 20, 400),
     Knob(TRANSITIONS, "reach", 1.0, 2, 250),
 )
@@ -91,34 +96,40 @@ def choose(
     if objective.n_targets < FEWEST_TARGETS or config.search.evaluations < 1:
         return config
     search = _Search(objective, config, config.search.evaluations, progress)
-    for start in _starts(config):
+    for start in _starts(sources.names, config):
         search.consider(start)
     step = 1.0
     for _ in range(ROUNDS):
-        for knob in _knobs_in_use(sources):
+        for knob in _knobs_in_use(sources, config):
             search.move(knob, step)
         step /= 2
     progress(config.search.evaluations, config.search.evaluations, "search")
     return search.best
 
 
-def _starts(config: ItemGraphConfig) -> list[ItemGraphConfig]:
+def _starts(names: list[str], config: ItemGraphConfig) -> list[ItemGraphConfig]:
     """Return the settings given, and some for users whose older events matter much."""
     starts = [config]
     for half_life in (6.0, 40.0):
-        parts = {
-            name: replace(getattr(config, name), half_life=half_life)
-            for name in (TRANSITIONS, COENGAGEMENT, CONTENT, "vectors")
-        }
-        starts.append(replace(config, **parts))
+        start = config
+        for name in names:
+            start = start.with_relation(name, replace(start.relation(name), half_life=half_life))
+        starts.append(start)
     return starts
 
 
-def _knobs_in_use(sources: Sources) -> list[Knob]:
+def _knobs_in_use(sources: Sources, config: ItemGraphConfig) -> list[Knob]:
+    columns = [name for name in sources.names if name.startswith(VECTOR_PREFIX)]
     unused = set() if sources.has_text else {CONTENT}
-    if len(sources.names) == len((TRANSITIONS, COENGAGEMENT, CONTENT)):
-        unused.add("vectors")
-    return [knob for knob in KNOBS if knob.part not in unused]
+    if not sources.projects(config.projected):
+        unused.add(PROJECTED)
+    knobs = []
+    for knob in KNOBS:
+        if knob.part == VECTOR_PREFIX:
+            knobs += [knob._replace(part=column) for column in columns]
+        elif knob.part not in unused:
+            knobs.append(knob)
+    return knobs
 
 
 class _Search:
@@ -165,7 +176,7 @@ def _turn(
     config: ItemGraphConfig, knob: Knob, direction: int, step: float
 ) -> ItemGraphConfig | None:
     """Turn one knob a step further; None where it is at its bound."""
-    part = getattr(config, knob.part)
+    part = config.relation(knob.part)
     old = getattr(part, knob.field)
     size = knob.step * step
     new = old * (1.0 + size) ** direction if knob.scale else old + direction * size
@@ -174,7 +185,7 @@ def _turn(
     new = round(new) if isinstance(old, int) else float(f"{new:.4g}")
     if new == old:
         return None
-    return replace(config, **{knob.part: replace(part, **{knob.field: new})})
+    return config.with_relation(knob.part, replace(part, **{knob.field: new}))
 
 
 class _Objective:
@@ -209,7 +220,7 @@ class _Objective:
         """Gather the relations of these settings; build only those that the last ones lacked."""
         relations: dict[str, Rows] = {}
         for name in self._sources.names:
-            part = getattr(config, name, config.vectors)
+            part = config.relation(name)
             # Weight and half-life belong to the score, not to the edges.
             key = replace(part, weight=0.0, half_life=0.0)
             if name not in self._kept or self._kept[name][0] != key:
