@@ -383,8 +383,8 @@ def test_unknown_presets_and_encoders_are_refused() -> None:
         nl.Recommender(preset="slow")
     with pytest.raises(MissingExtra):
         nl.Recommender(preset="best")
-    with pytest.raises(MissingExtra):
-        nl.Recommender(encoder="auto")
+    with pytest.raises(InvalidInput, match="'nothing'"):
+        nl.Recommender(encoder="nothing")
 
 
 def test_public_names() -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nearline.adapters.llm_config import LlmConfig
 from nearline.data import CleaningConfig
@@ -29,6 +30,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     search : int
         Trials of a search over the model's declared space before it is fitted; 0 for none. (The
         item graph has a search of its own, which `settings` can turn off.)
+    encoder : str or None
+        Language model whose vectors of item texts become a relation of the item graph (and a block
+        of the model `content`): "auto", a folder, a package or a name on the Hugging Face hub, see
+        `nearline.encoders.open_encoder`. None does without.
     online : bool
         Whether events change the model that serves as they come, where it can learn; histories and
         what is trending follow them in any case.
@@ -57,6 +62,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: str = "item_graph"
     settings: dict[str, Any] = {}
     search: int = 0
+    encoder: str | None = None
     online: bool = True
     merge_events: int = 30_000
     reserve: bool = False
@@ -77,11 +83,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return make_model(self.model, self.settings)
 
 
-def check_variant(preset: str, encoder: str | None) -> None:
-    """Raise where a preset or encoder is asked for that this version does not have."""
+def configured(config: Config, preset: str, encoder: str | None) -> Config:
+    """Return settings with the encoder; raise where this version does not have the preset."""
     if preset == "best":
         raise MissingExtra("preset 'best' is not part of this version; use preset='fast'")
     if preset != "fast":
         raise InvalidInput(f"preset is {preset!r}; allowed is 'fast'", field="preset")
-    if encoder is not None:
-        raise MissingExtra("encoders are not part of this version; leave encoder out")
+    return config if encoder is None else replace(config, encoder=encoder)

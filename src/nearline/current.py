@@ -1,13 +1,17 @@
 """The parts that answer now: one reference, swapped in one step."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
+from msgspec.structs import replace
+
 from nearline import store
 from nearline.config import Config
 from nearline.errors import Closed
+from nearline.schema import Item
+from nearline.train import VECTORS, open_texts
 
 
 class Current:
@@ -21,16 +25,35 @@ class Current:
         Of the recommender.
     parts : Parts
         What serves.
+    texts : TextVectors or None
+        Encodes the texts of items.
     training : Lock
         Held by whoever trains.
     """
 
     def __init__(self, path: Path | None, config: Config, clock: Callable[[], float]) -> None:
-        self.path, self.config, self.clock = path, config, clock
+        self.path, self.clock = path, clock
         self.training = Lock()
-        self.parts = store.open_memory(config) if path is None else store.open_folder(path, config)
+        self.texts = open_texts(config, self.vectors)
+        if self.texts is not None:
+            # What "auto" found: a training in another process must find the same.
+            config = replace(config, encoder=self.texts.encoder.name)
+        self.config = config
+        try:
+            if path is None:
+                self.parts = store.open_memory(config, self.texts)
+            else:
+                self.parts = store.open_folder(path, config, self.texts)
+        except BaseException:
+            self._close_texts()
+            raise
         self._swapping = Lock()
         self._closed = self._behind = False
+
+    @property
+    def vectors(self) -> Path | None:
+        """File of the store for vectors of texts; None in memory, where the user's serves."""
+        return None if self.path is None else self.path / VECTORS
 
     def open(self) -> store.Parts:
         """Return the parts; raise `Closed` once there are none."""
@@ -74,7 +97,22 @@ class Current:
             if self._closed:
                 return
             self._closed = True
-            store.close(self.parts, self.path)
+            try:
+                store.close(self.parts, self.path)
+            finally:
+                self._close_texts()
+
+    def encode(self, items: Sequence[Item]) -> None:
+        """Encode the texts of entries to be put, where there is an encoder and it is not too slow.
+
+        The others are warned of and go in with words alone.
+        """
+        if self.texts is not None:
+            self.texts.prepare([item.content for item in items])
+
+    def _close_texts(self) -> None:
+        if self.texts is not None:
+            self.texts.close()
 
 
 class Facts:
@@ -113,3 +151,13 @@ class Facts:
     def n_items(self) -> int:
         """Items known from events or the catalogue."""
         return len(self._current.parts.state.items)
+
+    @property
+    def encodes(self) -> bool:
+        """Whether texts of items are encoded by a language model, which takes milliseconds."""
+        return self._current.texts is not None
+
+    @property
+    def texts_missed(self) -> int:
+        """Texts of items that went in without a vector, since the recommender was opened."""
+        return self._current.texts.missed if self._current.texts is not None else 0

@@ -15,7 +15,7 @@ from typing import Any, Self
 from nearline import batch, ingest, store
 from nearline import recommend as road
 from nearline.checkpoints import Checkpoints
-from nearline.config import Config, check_variant
+from nearline.config import Config, configured
 from nearline.current import Current, Facts
 from nearline.data import CleaningReport, read_interactions, to_frame
 from nearline.errors import InvalidInput
@@ -50,8 +50,10 @@ class Recommender(Facts):
     ----------
     path : str, Path or None
         Folder that keeps log and snapshots (made where missing); None keeps all in memory.
-    preset, encoder
-        "fast" (the item graph on ids and TF-IDF text) and None: others are not in this version.
+    preset : str
+        "fast" (the item graph on ids and text): others are not in this version.
+    encoder : str or None
+        Language model whose vectors of texts become a relation of the item graph: `Config.encoder`.
     config : Config or None
         Settings; None takes the defaults.
     clock : callable
@@ -68,8 +70,8 @@ class Recommender(Facts):
     ------
     StoreInUse, Damaged
         The store is open already, here or in another process; its log cannot be read.
-    MissingExtra
-        A language model is configured, and httpx is not installed.
+    MissingExtra, DataNotFound
+        The encoder is not there; a chat model is configured, and httpx is not installed.
 
     Examples
     --------
@@ -90,14 +92,14 @@ class Recommender(Facts):
         config: Config | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        check_variant(preset, encoder)
+        config = configured(config or Config(), preset, encoder)
         self.path = Path(path) if path is not None else None
-        self.config = config or Config()
         self._clock = clock
         self._catalogue = Lock()
         self._like: object = None
-        self.language = Language(self.config.llm, clock)
-        self._current = Current(self.path, self.config, clock)
+        self.language = Language(config.llm, clock)
+        self._current = Current(self.path, config, clock)
+        self.config = self._current.config
         self.jobs = Jobs(clock)
         self.versions = Versions(self._current)
         self._training = Training(self._current, self.jobs)
@@ -317,8 +319,9 @@ class Recommender(Facts):
         return self.put_items([item]).result()
 
     def put_items(self, items: Sequence[Item]) -> Future[Appended]:
-        """Queue catalogue entries, whole or not at all."""
+        """Queue catalogue entries, whole or not at all; where it `encodes`, texts come first."""
         parts = self._current.open()
+        self._current.encode(items)
         self._checkpoints.consider()
         self._training.consider_merge()
         with self._catalogue:
@@ -327,6 +330,8 @@ class Recommender(Facts):
     def patch_item(self, item_id: str, changes: Mapping[str, object]) -> Appended:
         """Change some fields of a catalogue entry; when this returns it is durable."""
         parts = self._current.open()
+        if self.encodes:  # not under the lock, which others wait for
+            self._current.encode([ingest.patched(parts.state, item_id, changes, now=self._clock())])
         with self._catalogue:
             return ingest.patch_item(parts.log, parts.state, item_id, changes, now=self._clock())
 

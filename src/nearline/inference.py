@@ -12,6 +12,7 @@ from nearline.errors import Damaged
 Arrays = dict[str, NDArray[Any]]
 
 ERRORS_ONLY = 3
+_ELEMENTS = {"tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(bool)": np.bool_}
 
 
 class OnnxGraph:
@@ -28,6 +29,8 @@ class OnnxGraph:
     ----------
     inputs, outputs : list of str
         Their names.
+    input_types : dict of str to dtype
+        Element type of each input.
 
     Raises
     ------
@@ -51,6 +54,10 @@ class OnnxGraph:
             name = "the ONNX graph" if isinstance(source, bytes) else str(source)
             raise Damaged(f"{name} cannot be run: {error}; export it again") from error
         self.inputs: list[str] = [one.name for one in self._session.get_inputs()]
+        self.input_types = {
+            one.name: np.dtype(_ELEMENTS.get(one.type, np.float32))
+            for one in self._session.get_inputs()
+        }
         self.outputs: list[str] = [one.name for one in self._session.get_outputs()]
 
     def __call__(self, **inputs: NDArray[Any]) -> list[NDArray[Any]]:

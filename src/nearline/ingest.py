@@ -21,6 +21,7 @@ from nearline.data import (
     read_items,
     to_events,
 )
+from nearline.encoders import TextVectors
 from nearline.errors import InvalidInput, UnknownItem
 from nearline.log import Appended, Log, Readable
 from nearline.progress import Progress, no_progress
@@ -52,16 +53,20 @@ def patch_item(
     Reads an entry and writes it back: no other catalogue change may be appended meanwhile.
     """
     log.append([]).result()  # what was queued before is in the state now
+    return put_items(log, [patched(state, item_id, changes, now=now)], now=now).result()
+
+
+def patched(state: State, item_id: str, changes: Mapping[str, object], *, now: float) -> Item:
+    """Return the catalogue entry of `item_id` with some fields changed; nothing is stored."""
     index = state.items.get(check_id(item_id, "item_id"))
     found = None if index is None else state.catalogue.get(index)
     if found is None:
         raise UnknownItem(f"item {item_id!r} has no catalogue entry; PUT it first")
     entry = msgspec.to_builtins(found) | {"timestamp": now} | dict(changes)
     try:
-        item = msgspec.convert(entry, Item)
+        return msgspec.convert(entry, Item)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"the item cannot be changed so: {error}") from None
-    return put_items(log, [item], now=now).result()
 
 
 def delete_item(log: Log, state: State, item_id: str, *, now: float) -> Future[Appended]:
@@ -100,9 +105,16 @@ def import_interactions(
     return report
 
 
-def import_items(log: Log, source: object, *, now: float, progress: Progress) -> CleaningReport:
-    """Append a whole table of catalogue entries, in blocks, and report what was dropped."""
+def import_items(
+    log: Log, source: object, *, now: float, texts: TextVectors | None, progress: Progress
+) -> CleaningReport:
+    """Append a whole table of catalogue entries, in blocks, and report what was dropped.
+
+    Their texts are encoded first, so that the model that serves finds the vectors.
+    """
     items, report = read_items(source, now=now)
+    if texts is not None:
+        texts.encode([item.content for item in items], progress)
     for start in range(0, len(items), ITEM_BLOCK):
         log.append(items[start : start + ITEM_BLOCK]).result()
         progress(min(start + ITEM_BLOCK, len(items)), len(items), "items")

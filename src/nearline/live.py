@@ -11,7 +11,8 @@ from threading import Lock
 
 import numpy as np
 
-from nearline.data import Histories, dataset_from_log
+from nearline.data import LANGUAGE, Histories, dataset_from_log
+from nearline.encoders import TextVectors
 from nearline.kernels.history_split import came_before
 from nearline.log import Log
 from nearline.models.base import Model
@@ -33,10 +34,15 @@ class Live:
     log, state : Log, State
     online : bool
         Whether events change the model; items always do.
+    texts : TextVectors or None
+        Where the language vectors of items are looked up.
     """
 
-    def __init__(self, model: Model, log: Log, state: State, *, online: bool) -> None:
+    def __init__(
+        self, model: Model, log: Log, state: State, *, online: bool, texts: TextVectors | None
+    ) -> None:
         self.model = model
+        self._texts = texts
         self._log, self._state = log, state
         self._learns = online and model.learns
         self._lock = Lock()
@@ -46,7 +52,7 @@ class Live:
     def put_item(self, index: int, item: Item | None) -> None:
         """Give the model the words and vectors of an item; None takes them away."""
         if not self._waits((index, item)):
-            put_item(self.model, index, item)
+            put_item(self.model, index, item, self._texts)
 
     def add_events(self, added: Added) -> None:
         """Teach the model new events."""
@@ -60,8 +66,10 @@ class Live:
 
     def catch_up(self, records: "_Records", before: HistoryRows) -> None:
         """Learn what came since the fit, then what waited; from here on learn at once."""
+        if self._texts is not None:
+            self._texts.prepare([item.content for _, item in records.items if item])
         for index, item in records.items:
-            put_item(self.model, index, item)
+            put_item(self.model, index, item, self._texts)
         if self._learns and records.user_ids:
             past = Added(records.offset, records.user_ids, before, records.events())
             self._observe(past, trusted=False)
@@ -72,7 +80,7 @@ class Live:
                 elif isinstance(what, HistoryRows):
                     self.model.forget(Histories(*what))
                 else:
-                    put_item(self.model, *what)
+                    put_item(self.model, *what, self._texts)
 
     def pause(self) -> None:
         """Learn no more from events: a model that joins later will."""
@@ -149,15 +157,31 @@ class Live:
         )
 
 
-def put_item(model: Model, index: int, item: Item | None) -> None:
-    """Give a model the words and vectors of an item; None takes them away."""
+def put_item(model: Model, index: int, item: Item | None, texts: TextVectors | None) -> None:
+    """Give a model the words and vectors of an item; None takes them away.
+
+    Its language vector is looked up and never made: the log's writer waits for this.
+    """
     vectors = item.vectors if item else {}
     rows = {name: np.array([vector], dtype=np.float32) for name, vector in vectors.items()}
+    language = texts.known(item.content) if texts and item else None
+    if language is not None:
+        rows[LANGUAGE] = language[None]
+    else:
+        # Words that are gone, or new ones without a vector yet, must not keep their old edges.
+        rows.setdefault(LANGUAGE, np.zeros((1, 0), dtype=np.float32))
     model.put_items([index], [item.content if item else ""], rows)
 
 
 def join(
-    model: Model, log: Log, state: State, *, offset: int, erasures: int, online: bool = True
+    model: Model,
+    log: Log,
+    state: State,
+    *,
+    offset: int,
+    erasures: int,
+    online: bool = True,
+    texts: TextVectors | None = None,
 ) -> Live:
     """Bring `model` up to the end of the log and make it a follower of `state`.
 
@@ -166,6 +190,8 @@ def join(
     offset, erasures : int
         End and erasures of the log that the model was fitted on. Where a user was erased since, or
         much came since, all counts are made anew from the log.
+    texts : TextVectors or None
+        Encodes, in one batch, the texts of items that came since and were never encoded.
 
     Returns
     -------
@@ -176,7 +202,7 @@ def join(
     -----
     The lock of the state is held while histories are copied, not while the model learns.
     """
-    live = Live(model, log, state, online=online)
+    live = Live(model, log, state, online=online, texts=texts)
     learns = online and model.learns
     records = _Records(state, offset)
     records.add(log.read(offset, state.offset))

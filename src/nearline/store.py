@@ -3,6 +3,7 @@
 shop/log.db            the log: the only part that cannot be made anew
 shop/state.checkpoint  the state at some offset; replayed from the log where it is missing
 shop/snapshots/        trained models, and which of them serves
+shop/vectors.db        vectors of texts that were encoded: made anew where it is missing
 shop/search.journal    trials of searches over hyper-parameters
 """
 
@@ -12,6 +13,7 @@ from itertools import count
 from pathlib import Path
 
 from nearline.config import Config
+from nearline.encoders import TextVectors
 from nearline.errors import Damaged, InvalidInput, NotTrained, UnknownSnapshot
 from nearline.ingest import follow
 from nearline.live import Live, join
@@ -46,6 +48,8 @@ class Parts:
         What `model` was restored from; None before the first training.
     snapshots : SnapshotStore or None
         None where the recommender lives in memory.
+    texts : TextVectors or None
+        Language vectors of the items, where the configuration names an encoder.
     live : Live or None
         Teaches the model.
     serial : int
@@ -57,6 +61,7 @@ class Parts:
     model: Model
     snapshot: Snapshot | None
     snapshots: SnapshotStore | None
+    texts: TextVectors | None = None
     live: Live | None = None
     serial: int = field(default_factory=count(1).__next__, init=False)
 
@@ -66,14 +71,14 @@ class Parts:
         return self.snapshot.manifest.id if self.snapshot else "untrained"
 
 
-def open_memory(config: Config) -> Parts:
+def open_memory(config: Config, texts: TextVectors | None) -> Parts:
     """Make an empty log, state and model, gone with the process."""
     log, state = SQLiteLog(None), State(config.state)
     follow(log, state)
-    return serving(Parts(log, state, _untrained(config), None, None), config)
+    return serving(Parts(log, state, _untrained(config), None, None, texts), config)
 
 
-def open_folder(folder: Path, config: Config) -> Parts:
+def open_folder(folder: Path, config: Config, texts: TextVectors | None) -> Parts:
     """Open a store, or make one: newest good snapshot, newest good checkpoint, then the log's rest.
 
     Raises
@@ -92,7 +97,7 @@ def open_folder(folder: Path, config: Config) -> Parts:
         snapshot = snapshots.current()
         state = _open_state(folder, config, log, snapshot.item_ids if snapshot else [])
         checkpoint = folder / CHECKPOINT
-        parts = Parts(log, state, _untrained(config), snapshot, snapshots)
+        parts = Parts(log, state, _untrained(config), snapshot, snapshots, texts)
 
         def replay() -> None:
             # An erased user's bytes must not live on in a file.
@@ -245,6 +250,7 @@ def serving(parts: Parts, config: Config) -> Parts:
         offset=snapshot.manifest.offset if snapshot else 0,
         erasures=snapshot.manifest.erasures if snapshot else log.erasures,
         online=config.online,
+        texts=parts.texts,
     )
     return replace(parts, model=live.model, live=live)
 

@@ -4,6 +4,7 @@
 the model that serves. The engine writes the snapshot and promotes it, which are acts of their own.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -13,12 +14,15 @@ from msgspec import Struct
 
 from nearline.config import Config
 from nearline.data import (
+    LANGUAGE,
     Dataset,
     Histories,
+    cache_folder,
     dataset_from_log,
     histories_for,
     leave_one_out,
 )
+from nearline.encoders import TextVectors, VectorCache, open_encoder
 from nearline.errors import Damaged, InvalidInput, NotTrained
 from nearline.evaluation import evaluate, relevant_counts
 from nearline.log import Readable
@@ -27,6 +31,8 @@ from nearline.models.registry import convert_settings, model_class
 from nearline.progress import Progress
 from nearline.search import search
 from nearline.snapshots import Snapshot, build
+
+VECTORS = "vectors.db"
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -43,6 +49,9 @@ class Order(Struct, frozen=True, kw_only=True):
     erasures : int
         Erasures that the log had seen.
     seed : int
+    vectors : str or None
+        File of the vectors of texts, where the configuration names an encoder; None stands for
+        that of the user.
     """
 
     config: Config
@@ -50,6 +59,7 @@ class Order(Struct, frozen=True, kw_only=True):
     offset: int
     erasures: int
     seed: int
+    vectors: str | None = None
 
 
 def train(
@@ -57,6 +67,7 @@ def train(
     order: Order,
     *,
     validation: pa.Table | None,
+    texts: TextVectors | None = None,
     progress: Progress,
     journal: Path | None = None,
 ) -> Snapshot:
@@ -67,6 +78,8 @@ def train(
     validation : pyarrow.Table or None
         Interactions that choose hyper-parameters and are never trained on. None: the last
         interaction of each user plays that part and is trained on afterwards.
+    texts : TextVectors or None
+        Gives the items the vector column of a language model.
     journal : Path or None
         File that keeps the trials of a search, so that it can go on where it was cut off.
 
@@ -77,7 +90,7 @@ def train(
     NotTrained
         The log holds no event.
     """
-    data = read(log, order)
+    data = with_language(read(log, order), texts, progress)
     return train_on(data, order, validation=validation, progress=progress, journal=journal)
 
 
@@ -89,6 +102,37 @@ def read(log: Readable, order: Order) -> Dataset:
     if data.n_interactions == 0:
         raise NotTrained("the log holds no events to train on; import or observe some first")
     return data
+
+
+def open_texts(config: Config, vectors: Path | None) -> TextVectors | None:
+    """Open the encoder that `config` names, with the file of its vectors; None where it names none.
+
+    Without `vectors` the file is the user's: texts of all recommenders in memory.
+    """
+    if config.encoder is None:
+        return None
+    path = vectors or cache_folder(None) / VECTORS
+    return TextVectors(open_encoder(config.encoder), VectorCache(path))
+
+
+def with_language(data: Dataset, texts: TextVectors | None, progress: Progress) -> Dataset:
+    """Add the language vectors of all items; each distinct text is encoded once, ever.
+
+    Raises
+    ------
+    InvalidInput
+        The items have a vector column of that name already.
+    """
+    if texts is None or data.texts is None:
+        return data
+    if LANGUAGE in data.vectors:
+        raise InvalidInput(
+            f"items have a vector column {LANGUAGE!r}, which is where the encoder "
+            f"{texts.encoder.name} puts its own; rename the column, or leave the encoder out",
+            field="encoder",
+        )
+    vectors = texts.encode(data.texts, progress)
+    return replace(data, vectors=data.vectors | {LANGUAGE: vectors})
 
 
 def train_on(

@@ -51,7 +51,7 @@ class Training:
         with current.training:
             old = parts = current.open()
             if current.path is None and interactions is not None:
-                parts = store.open_memory(current.config)
+                parts = store.open_memory(current.config, current.texts)
                 # The model trained below will know all of it; this one need not hear of it.
                 store.retire(parts)
             try:
@@ -60,6 +60,7 @@ class Training:
                     parts.log,
                     self._order(parts, current.config, seed),
                     validation=chosen,
+                    texts=current.texts,
                     progress=progress,
                     journal=None if current.path is None else current.path / store.SEARCH,
                 )
@@ -102,7 +103,11 @@ class Training:
 
     def _train_here(self, parts: store.Parts, order: Order, task: Task) -> Outcome:
         snapshot, verdict = train_and_judge(
-            parts.log, order, parts.snapshot, progress=task.progress
+            parts.log,
+            order,
+            parts.snapshot,
+            texts=self._current.texts,
+            progress=task.progress,
         )
         task.progress(1, 1, "promote")
         if verdict.promote:
@@ -187,8 +192,7 @@ class Training:
         said = f"{order.offset - old.offset:,} records are merged into the snapshot"
         return Outcome(said, {"snapshot_id": new_id})
 
-    @staticmethod
-    def _order(parts: store.Parts, config: Config, seed: int) -> Order:
+    def _order(self, parts: store.Parts, config: Config, seed: int) -> Order:
         # Read first: an erasure that comes between is then known to be missing.
         erasures = parts.log.erasures
         with parts.state.lock:  # the table must be that of the offset
@@ -199,6 +203,7 @@ class Training:
             offset=offset,
             erasures=erasures,
             seed=seed,
+            vectors=None if self._current.vectors is None else str(self._current.vectors),
         )
 
 
@@ -213,7 +218,7 @@ def import_tables(
     """Import items, then interactions, into the log of `parts`; report what was dropped."""
     now = current.clock()
     if items is not None:
-        ingest.import_items(parts.log, items, now=now, progress=progress)
+        ingest.import_items(parts.log, items, now=now, texts=current.texts, progress=progress)
     if interactions is None:
         return None
     cleaning = current.config.cleaning

@@ -19,6 +19,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from nearline.data import Dataset, Split, hold_out
+from nearline.encoders import TextVectors
 from nearline.evaluation import Report, compare, evaluate
 from nearline.log import Readable
 from nearline.merge import with_catalogue
@@ -27,7 +28,7 @@ from nearline.models.registry import convert_settings, model_class
 from nearline.progress import Progress
 from nearline.schema import Event
 from nearline.snapshots import Snapshot
-from nearline.train import Order, choose, describe, read, train_on
+from nearline.train import Order, choose, describe, read, train_on, with_language
 
 # Fewer users say nothing.
 FEWEST_USERS = 30
@@ -46,6 +47,7 @@ def train_and_judge(
     order: Order,
     serving: Snapshot | None,
     *,
+    texts: TextVectors | None = None,
     progress: Progress,
     journal: Path | None = None,
 ) -> tuple[Snapshot, Verdict]:
@@ -54,7 +56,7 @@ def train_and_judge(
     Errors are those of `train`. It costs one fit more than `train`, or two where the settings that
     serve must be fitted anew.
     """
-    data = read(log, order)
+    data = with_language(read(log, order), texts, progress)
     if serving is None or not order.config.trial_users:
         why = "no model served before" if serving is None else "trials are turned off"
         snapshot = train_on(data, order, validation=None, progress=progress, journal=journal)
@@ -72,7 +74,7 @@ def train_and_judge(
     )
     candidate = type(chosen)(chosen.config).fit(split.train, seed=order.seed, progress=progress)
     if unseen:
-        rival = with_catalogue(log, order, serving)
+        rival = with_catalogue(log, order, serving, texts)
         if order.config.online:
             # What serves went on counting.
             rival.recount(split.train.histories, split.train.n_items)

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 from typing import IO, TypeVar, cast
@@ -19,6 +20,7 @@ from typing import IO, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
+from nearline.encoders import TextVectors
 from nearline.errors import Damaged, NearlineError, WorkerFailed
 from nearline.ingest import replay
 from nearline.jobs import Task
@@ -27,7 +29,7 @@ from nearline.log import LogReader
 from nearline.merge import merge as merge_snapshot
 from nearline.snapshots import SnapshotStore
 from nearline.state import State, StateConfig, load_checkpoint, save_checkpoint
-from nearline.train import Order
+from nearline.train import Order, open_texts
 from nearline.trial import Verdict, train_and_judge
 
 # A tenth of what a busy core gives to others: serving hardly feels it, and it is never starved.
@@ -182,8 +184,8 @@ def _do(request: Request) -> Line:
 def _merge(request: ToMerge) -> Merged:
     snapshots = SnapshotStore(Path(request.snapshots))
     _step(0, 0, "read the log")
-    with LogReader(Path(request.log)) as log:
-        snapshot = merge_snapshot(log, request.order, snapshots.load(request.serving))
+    with LogReader(Path(request.log)) as log, _texts(request.order) as texts:
+        snapshot = merge_snapshot(log, request.order, snapshots.load(request.serving), texts)
     _step(0, 0, "write the snapshot")
     snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
     return Merged(snapshot.manifest.id)
@@ -194,14 +196,22 @@ def _train(request: ToTrain) -> Trained:
     serving = snapshots.load(request.serving) if request.serving else None
 
     _step(0, 0, "read the log")
-    with LogReader(Path(request.log)) as log:
+    with LogReader(Path(request.log)) as log, _texts(request.order) as texts:
+        journal = Path(request.journal)
         snapshot, verdict = train_and_judge(
-            log, request.order, serving, progress=_step, journal=Path(request.journal)
+            log, request.order, serving, texts=texts, progress=_step, journal=journal
         )
     _step(0, 0, "write the snapshot")
     manifest = snapshot.manifest
     snapshots.write(manifest, snapshot.arrays, snapshot.item_ids)
     return Trained(manifest.id, verdict, manifest.metrics)
+
+
+@contextlib.contextmanager
+def _texts(order: Order) -> Iterator[TextVectors | None]:
+    texts = open_texts(order.config, Path(order.vectors) if order.vectors else None)
+    with contextlib.closing(texts) if texts else contextlib.nullcontext():
+        yield texts
 
 
 def _checkpoint(request: ToCheckpoint) -> Written:

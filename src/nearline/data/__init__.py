@@ -2,12 +2,13 @@
 
 from nearline.data.build import Weight, histories_for, make_dataset, same_weight
 from nearline.data.cleaning import CleaningConfig, clean
-from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.data.dataset import LANGUAGE, Dataset, FloatArray, Histories, IntArray
 from nearline.data.events import event_ids, to_events
 from nearline.data.from_log import dataset_from_log
 from nearline.data.interactions import read_interactions, read_user_ids
 from nearline.data.items import read_items
 from nearline.data.public import PublicDataset, load_dataset, synthetic_shop
+from nearline.data.public.base import cache_folder
 from nearline.data.report import CleaningReport
 from nearline.data.sources import read_table, to_frame
 from nearline.data.splits import (
@@ -24,6 +25,7 @@ from nearline.data.splits import (
 )
 
 __all__ = [
+    "LANGUAGE",
     "CleaningConfig",
     "CleaningReport",
     "Dataset",
@@ -33,6 +35,7 @@ __all__ = [
     "PublicDataset",
     "Split",
     "Weight",
+    "cache_folder",
     "clean",
     "cold_items",
     "cold_users",

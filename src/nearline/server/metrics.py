@@ -130,6 +130,8 @@ class Metrics(Collector):
         yield GaugeMetricFamily("nearline_users", "Users with a history.", value=engine.n_users)
         yield GaugeMetricFamily("nearline_items", "Items known.", value=engine.n_items)
         yield from _of_language_model(engine.language.model)
+        missed, told = engine.texts_missed, "Items that went in without a language vector."
+        yield _counter("nearline_texts_missed", told, missed)
         model = InfoMetricFamily("nearline_model", "The snapshot that answers.")
         model.add_metric([], {"id": engine.model_id})
         yield model

@@ -66,11 +66,14 @@ def engine_of(request: Request[Any, Any, Any]) -> Recommender:
     return room_of(request).host.engine
 
 
-async def durable(write: Callable[[], Future[T]], size: int = 1) -> T:
+async def durable(write: Callable[[], Future[T]], size: int = 1, *, slow: bool = False) -> T:
     """Call `write`, which checks and queues `size` records, and wait until they are durable.
+
+    What is `slow` before it is queued runs in a thread.
 
     A client that goes away ends its handler. The wait is shielded from that: the log's writer
     resolves the future, and must not find it cancelled.
     """
-    future = write() if size <= CHECKED_AT_ONCE else await asyncio.to_thread(write)
+    apart = slow or size > CHECKED_AT_ONCE
+    future = await asyncio.to_thread(write) if apart else write()
     return await asyncio.shield(asyncio.wrap_future(future))

