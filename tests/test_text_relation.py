@@ -21,6 +21,7 @@ from nearline.progress import Progress
 from nearline.server import Gateway, create_app
 
 RELATION = "vector:language"
+BEFORE = ("transitions", "coengagement", "content", "projected")
 QUICK = nl.Config(settings={"search": {"evaluations": 0}})
 
 
@@ -61,7 +62,7 @@ def edges(rec: nl.Recommender, item_id: str) -> dict[str, float]:
     rows = graph._store.rows(RELATION)
     row = slice(*rows.indptr[items[item_id] :][:2])
     table = items.table()
-    values = rows.weights[row] / np.float32(graph._factors[RELATION])
+    values = rows.weights[row] / np.float32(graph._content._factors[RELATION])
     return {table[i]: float(v) for i, v in zip(rows.items[row], values, strict=True)}
 
 
@@ -82,7 +83,7 @@ def texts_of(rec: nl.Recommender) -> dict[str, str]:
 def test_vectors_of_texts_are_a_relation(model: str) -> None:
     with nl.Recommender(encoder=model, config=QUICK, clock=clock) as rec:
         rec.fit(shop(), items=catalogue())
-        assert graph_of(rec).relations[-1] == RELATION
+        assert graph_of(rec).relations == (*BEFORE, RELATION)
         others = texts_of(rec)
         assert edges(rec, "tea-0") == pytest.approx(expected(others.pop("tea-0"), others), abs=1e-5)
 
@@ -150,7 +151,7 @@ def test_a_training_in_another_process_uses_the_encoder(tmp_path: Path, model: s
         rec.put_item("new", text="mint cup")
         job = rec.jobs.wait(rec.train().id, 60)
         assert job.state == "done", job.message
-        assert graph_of(rec).relations[-1] == RELATION
+        assert graph_of(rec).relations == (*BEFORE, RELATION)
         before = edges(rec, "new")
         assert before == pytest.approx(expected("mint cup", texts_of(rec)), abs=1e-5)
         rec.put_item("late", text="black leaves")

@@ -64,12 +64,17 @@ class ContentRelations:
         return cls(config, words, vectors, factors, sources.projection(config))
 
     def put(self, store: GraphStore, item: int, text: str, vectors: Mapping[str, Any]) -> None:
-        """Give an item its words and vectors [d] by column, and edges where those are new."""
+        """Give an item its words and vectors [d] by column, and edges where those are new.
+
+        A vector of no numbers takes the column's away.
+        """
         self._connect(store, CONTENT, item, text)
         for column, vector in vectors.items():
             index = self._vectors.get(VECTOR_PREFIX + column)
-            if index is not None and index.width == len(vector):
-                self._connect(store, VECTOR_PREFIX + column, item, vector)
+            if index is None or len(vector) not in (0, index.width):
+                continue
+            given = vector if len(vector) else np.zeros(index.width, dtype=np.float32)
+            self._connect(store, VECTOR_PREFIX + column, item, given)
         if self._projection is not None:
             self._connect(store, PROJECTED, item, self._project(self._projection, item))
 

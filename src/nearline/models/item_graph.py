@@ -194,7 +194,8 @@ class ItemGraph(Model):
             All words of each item, "" for none.
         vectors : dict of str to float32 [len(items), d] or None
             Vectors by column name; columns that the graph was not fitted with are ignored, and so
-            are vectors of another length than the column's.
+            are vectors of another length than the column's. No numbers (d = 0) take the vectors
+            away.
 
         Notes
         -----
