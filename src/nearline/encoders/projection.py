@@ -27,8 +27,6 @@ from nearline.kernels.edges import Rows
 Floats = NDArray[np.float32]
 Arrays = dict[str, NDArray[Any]]
 
-# A term of one text only says nothing of any other.
-FEWEST_TEXTS = 2
 # Added to an item's popularity where interactions are scaled, so that the rare do not rule.
 SHRINKAGE = 3.0
 OVERSAMPLED, POWER_STEPS = 10, 4
@@ -45,9 +43,8 @@ class Projection:
         Length of a projected vector.
     """
 
-    def __init__(self, terms: NDArray[np.int32], words: Floats, dense: Mapping[str, Floats]):
-        # Row of each term in `words`; -1 for a term that the map does not know.
-        self._terms = terms
+    def __init__(self, words: NDArray[np.float16], dense: Mapping[str, Floats]) -> None:
+        # Half precision: of all arrays of a snapshot this is among the largest.
         self._words = words
         self._dense = dict(dense)
 
@@ -83,13 +80,9 @@ class Projection:
         O((interactions + words + items * d) * factors) times some dozens of steps.
         """
         n_items = interactions.shape[1]
-        held = np.bincount(texts.items, minlength=n_terms)
-        terms = np.full(n_terms, -1, dtype=np.int32)
-        kept = np.flatnonzero(held >= FEWEST_TEXTS)
-        terms[kept] = np.arange(len(kept), dtype=np.int32)
         words = sparse.csr_array(
             (texts.weights, texts.items, texts.indptr), shape=(n_items, n_terms)
-        )[:, kept]
+        )
         names = sorted(vectors)
         features = [words, *(unit(vectors[name]) for name in names)]
         # Sums of several threads could come in any order.
@@ -98,7 +91,7 @@ class Projection:
             places = unit(_places(interactions, popularity, factors, seed))
             confidence = np.sqrt(popularity).astype(np.float32)
             weights = _ridge(features, places, confidence, ridge)
-        return cls(terms, weights[0], dict(zip(names, weights[1:], strict=True)))
+        return cls(weights[0].astype(np.float16), dict(zip(names, weights[1:], strict=True)))
 
     @property
     def factors(self) -> int:
@@ -107,14 +100,11 @@ class Projection:
 
     def project_all(self, texts: Rows, vectors: Mapping[str, Floats]) -> Floats:
         """Project all items, to length one, float32 [n_items, factors]; zeros where none fits."""
-        n_items = len(texts.indptr) - 1
-        rows = self._terms[texts.items]
-        known = rows >= 0
-        counts = np.concatenate(([0], np.cumsum(known)))[texts.indptr]
         words = sparse.csr_array(
-            (texts.weights[known], rows[known], counts), shape=(n_items, len(self._words))
+            (texts.weights, texts.items, texts.indptr),
+            shape=(len(texts.indptr) - 1, len(self._words)),
         )
-        found = np.asarray(words @ self._words)
+        found = np.asarray(words @ self._words.astype(np.float32))
         for name, weights in self._dense.items():
             found = found + unit(vectors[name]) @ weights
         return unit(found)
@@ -130,10 +120,8 @@ class Projection:
             Vectors by name; a missing one counts as zeros.
         """
         columns, values = text
-        known = columns < len(self._terms)
-        rows = self._terms[columns[known]]
-        learned = rows >= 0
-        found: Floats = np.asarray(values[known][learned] @ self._words[rows[learned]])
+        known = columns < len(self._words)
+        found: Floats = np.asarray(values[known] @ self._words[columns[known]].astype(np.float32))
         for name, weights in self._dense.items():
             if name in vectors:
                 found = found + unit(vectors[name][None])[0] @ weights
@@ -142,7 +130,7 @@ class Projection:
     def arrays(self) -> Arrays:
         """Everything learned."""
         dense = {f"dense/{name}": weights for name, weights in self._dense.items()}
-        return {"terms": self._terms, "words": self._words} | dense
+        return {"words": self._words} | dense
 
     @classmethod
     def restore(cls, arrays: Arrays) -> Self:
@@ -153,7 +141,7 @@ class Projection:
             for name, array in arrays.items()
             if name.startswith(prefix)
         }
-        return cls(arrays["terms"], arrays["words"], dense)
+        return cls(arrays["words"], dense)
 
 
 def unit(vectors: NDArray[Any]) -> Floats:
