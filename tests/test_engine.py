@@ -14,7 +14,6 @@ import nearline as nl
 from nearline.errors import (
     Closed,
     InvalidInput,
-    MissingExtra,
     NotTrained,
     StoreInUse,
     UnknownItem,
@@ -381,8 +380,6 @@ def test_two_fits_with_one_seed_give_the_same_snapshot(tmp_path: Path) -> None:
 def test_unknown_presets_and_encoders_are_refused() -> None:
     with pytest.raises(InvalidInput, match="'slow'"):
         nl.Recommender(preset="slow")
-    with pytest.raises(MissingExtra):
-        nl.Recommender(preset="best")
     with pytest.raises(InvalidInput, match="'nothing'"):
         nl.Recommender(encoder="nothing")
 

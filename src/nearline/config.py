@@ -1,5 +1,6 @@
 """Settings of the engine as a whole; each part's own settings stand beside the part."""
 
+from importlib.util import find_spec
 from typing import Any
 
 from msgspec import Struct
@@ -83,10 +84,36 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return make_model(self.model, self.settings)
 
 
+# Parts of preset "best". Popularity helps where next to nothing is known of a user.
+BEST: dict[str, Any] = {
+    "parts": [
+        {"model": "item_graph"},
+        {"model": "sasrec", "weight": 0.35, "normaliser": "softmax", "temperature": 2.0},
+        {"model": "popularity", "weight": 0.05},
+    ]
+}
+
+
 def configured(config: Config, preset: str, encoder: str | None) -> Config:
-    """Return settings with the encoder; raise where this version does not have the preset."""
-    if preset == "best":
-        raise MissingExtra("preset 'best' is not part of this version; use preset='fast'")
-    if preset != "fast":
-        raise InvalidInput(f"preset is {preset!r}; allowed is 'fast'", field="preset")
-    return config if encoder is None else replace(config, encoder=encoder)
+    """Return settings with those of the preset, and with the encoder.
+
+    Raises
+    ------
+    MissingExtra
+        The preset trains with packages that are not installed.
+    InvalidInput
+        There is no such preset.
+    """
+    if encoder is not None:
+        config = replace(config, encoder=encoder)
+    if preset == "fast":
+        return config
+    if preset != "best":
+        raise InvalidInput(f"preset is {preset!r}; allowed are 'fast' and 'best'", field="preset")
+    for package in ("torch", "onnx", "onnxscript"):
+        if find_spec(package) is None:
+            raise MissingExtra(
+                f"preset 'best' trains a transformer with {package}, which is not installed: "
+                "pip install nearline[neural], or use preset='fast'"
+            )
+    return replace(config, model="blend", settings=BEST)

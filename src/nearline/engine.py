@@ -51,7 +51,8 @@ class Recommender(Facts):
     path : str, Path or None
         Folder that keeps log and snapshots (made where missing); None keeps all in memory.
     preset : str
-        "fast" (the item graph on ids and text): others are not in this version.
+        "fast" (the item graph on ids and text), or "best": a blend of it with a transformer, which
+        needs the extra `neural` to be trained.
     encoder : str or None
         Language model whose vectors of texts become a relation of the item graph: `Config.encoder`.
     config : Config or None
@@ -129,7 +130,7 @@ class Recommender(Facts):
         items : frame, path or None
             `item_id` and any text, category, number or vector columns.
         users : None
-            Attributes of users are not used by this preset.
+            Attributes of users are not used.
         validation : frame, path or None
             Interactions that choose the settings and are never trained on. None: the last
             interaction of each user plays that part and is trained on afterwards.
@@ -142,7 +143,7 @@ class Recommender(Facts):
             Nothing to train on is left after cleaning; what served before goes on serving.
         """
         if users is not None:
-            logger.warning("users: attributes of users are not used by preset 'fast'; ignored")
+            logger.warning("users: attributes of users are not used; ignored")
         self._training.fit(interactions, items, validation, columns, seed=seed, progress=progress)
         if interactions is not None:
             self._like = interactions

@@ -53,7 +53,8 @@ def answer(request: RecommendationRequest, view: View) -> Answer:
         # What the user turned down stays out, whether or not seen items do.
         excluded.update(history.items[history.weights < 0].tolist())
     allowed = allowed_items(view.state, request.category)
-    # Asked for more than k, since the excluded fall out: cheaper than a mask of all items.
+    # Asked for more than k, since the excluded fall out: cheaper than a mask of all items. What a
+    # model says to no history at all is not personal: counts that are up to date say it better.
     ranking = view.model.recommend_from(
         history,
         k + len(excluded),
@@ -63,7 +64,7 @@ def answer(request: RecommendationRequest, view: View) -> Answer:
     personal = [
         Line(item, score, tier)
         for item, score in zip(ranking.items[0].tolist(), ranking.scores[0].tolist(), strict=True)
-        if item >= 0 and score > PERSONAL_FLOOR and item not in excluded
+        if item >= 0 and score > PERSONAL_FLOOR and item not in excluded and len(history.items)
     ]
     if request.exclude_seen:
         excluded.update(history.items.tolist())
@@ -191,7 +192,7 @@ def _score(items: set[int], history: Histories, view: View) -> list[Line]:
     """Score and tier of these items, as `answer` gives them."""
     wanted = np.array(sorted(items), dtype=np.int32)
     scores = view.model.score(history, wanted)
-    strong = scores > PERSONAL_FLOOR
+    strong = (scores > PERSONAL_FLOOR) & (len(history.items) > 0)
     pairs = zip(wanted[strong].tolist(), scores[strong].tolist(), strict=True)
     lines = [Line(item, score, "personal") for item, score in pairs]
     return lines + fallback_lines(wanted[~strong], view.state, now=view.now)

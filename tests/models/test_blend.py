@@ -1,0 +1,187 @@
+import numpy as np
+import pytest
+from tests.models.synthetic import N_ITEMS, N_USERS, recall, shop
+
+from nearline.data.dataset import Dataset, Histories
+from nearline.errors import InvalidInput
+from nearline.models.blend import Blend, BlendConfig, BlendPart
+from nearline.models.blend_search import Rows, gather, shortened, union
+from nearline.models.item_graph import ItemGraph
+from nearline.models.item_graph_config import ItemGraphConfig, Search
+from nearline.models.normalisers import Normaliser, normalised
+
+DATA, TARGETS = shop()
+GRAPH = BlendPart(model="item_graph", settings={"search": {"evaluations": 0}})
+POPULAR = BlendPart(model="popularity", weight=1.0, normaliser="softmax", temperature=10.0)
+
+
+def blend(*parts: BlendPart) -> Blend:
+    return Blend(BlendConfig(parts=parts))
+
+
+def test_scores_are_the_mixture_of_the_parts() -> None:
+    model = blend(BlendPart(model="item_graph", weight=3.0, settings=GRAPH.settings), POPULAR)
+    model.fit(DATA)
+    few = DATA.histories.select(np.arange(5))
+    graph, popular = (part.score_many(few) for part in model.parts)
+    wanted = 0.75 * normalised(graph, "share", 1.0) + 0.25 * normalised(popular, "softmax", 10.0)
+    assert model.score_many(few) == pytest.approx(wanted, abs=1e-7)
+    assert model.score_many(few).sum(axis=1) == pytest.approx(np.ones(5), abs=1e-5)
+
+
+def test_weights_depend_on_how_much_is_known() -> None:
+    parts = (
+        BlendPart(model="item_graph", settings=GRAPH.settings, weights=(0.0, 1.0, 1.0, 3.0)),
+        BlendPart(model="popularity", weights=(1.0, 1.0, 0.0, 1.0)),
+    )
+    model = blend(*parts).fit(DATA)
+    # 0 and 1 known events, 2, 3 to 5, 6 and more; an unknown item is none.
+    rows = [[], [4, -1], [4, 5], [4, 5, 6, 7, 8], [4, 5, 6, 7, 8, 9]]
+    asked = Histories.from_rows(rows)
+    graph, popular = (normalised(p.score_many(asked), "share", 1.0) for p in model.parts)
+    weight = np.array([0, 0, 0.5, 1, 0.75])[:, None]
+    wanted = weight * graph + (1 - weight) * popular
+    assert model.score_many(asked) == pytest.approx(wanted, abs=1e-7)
+
+
+def test_parts_of_a_score_sum_to_it() -> None:
+    model = blend(GRAPH, POPULAR).fit(DATA)
+    history = DATA.histories.select(np.array([3]))
+    scores = model.score_many(history)[0]
+    for item in range(N_ITEMS):
+        parts = model.explain(history, item)
+        assert sum(part.amount for part in parts) == pytest.approx(scores[item], abs=1e-7)
+        assert parts[-1].relation == "popularity"
+        graph = model.parts[0]
+        assert isinstance(graph, ItemGraph)
+        assert {part.relation for part in parts[:-1]} <= set(graph.relations)
+    assert model.explain(history, N_ITEMS) == []
+    with pytest.raises(InvalidInput, match="takes one"):
+        model.explain(DATA.histories, 0)
+
+
+def test_what_is_learned_leaves_out_what_does_not_help() -> None:
+    parts = (BlendPart(model="popularity", weight=9.0), GRAPH)
+    blind = blend(*parts).fit(DATA)
+    seeing = blend(*parts).fit(DATA, validation=TARGETS)
+    before = recall(blind.recommend_from(DATA.histories, 10).items, TARGETS)
+    after = recall(seeing.recommend_from(DATA.histories, 10).items, TARGETS)
+    assert after > before
+    weights = [part.weight for part in seeing.config.parts]
+    assert sum(weights) == pytest.approx(1.0)
+    assert weights[0] < 0.5
+    again = Blend(seeing.config).fit(DATA)
+    assert np.array_equal(again.score_many(DATA.histories), seeing.score_many(DATA.histories))
+
+
+def test_few_targets_change_no_weight() -> None:
+    few = Histories.from_rows([[1] if user < 99 else [] for user in range(N_USERS)])
+    model = blend(GRAPH, POPULAR).fit(DATA, validation=few)
+    assert [part.weight for part in model.config.parts] == [1.0, 1.0]
+    assert [part.weights for part in model.config.parts] == [(), ()]
+
+
+def test_events_and_forgetting_reach_the_parts_that_learn() -> None:
+    half = DATA.histories.select(np.arange(N_USERS // 2))
+    rest = DATA.histories.select(np.arange(N_USERS // 2, N_USERS))
+    data = Dataset(
+        user_ids=DATA.user_ids[: len(half)],
+        item_ids=DATA.item_ids,
+        histories=half,
+        values=DATA.values[: len(half.items)],
+        texts=DATA.texts,
+    )
+    model, graph = blend(GRAPH).fit(data), ItemGraph(ItemGraphConfig(search=Search(evaluations=0)))
+    graph.fit(data)
+    nothing = rest.take(np.zeros(len(rest.items), dtype=np.bool_))
+    assert model.learns
+    assert model.reach == graph.reach
+    model.reserve(10)
+
+    def same() -> bool:
+        (part,) = model.parts
+        return np.array_equal(part.score_many(rest), graph.score_many(rest))
+
+    for one in (model, graph):
+        one.observe(nothing, rest)
+    assert same()
+    learned = model.score_many(rest)
+    for one in (model, graph):
+        one.forget(rest)
+    assert same()
+    assert not np.array_equal(model.score_many(rest), learned)
+    model.recount(DATA.histories, N_ITEMS)
+    assert model.score_many(rest) == pytest.approx(learned, abs=1e-6)
+
+
+def test_an_item_that_only_one_part_hears_of_is_listed() -> None:
+    model = blend(GRAPH, POPULAR).fit(DATA)
+    model.put_items([N_ITEMS], ["group1 thing number1"])
+    found = model.recommend_from(Histories.from_rows([[1]]), N_ITEMS).items[0]
+    assert N_ITEMS in found
+    assert model.n_items == N_ITEMS + 1
+    assert model.explain(Histories.from_rows([[1]]), N_ITEMS)
+
+
+def test_candidates_are_the_best_unseen_items_of_each_part() -> None:
+    first = np.array([[5, 4, 3, 0, 0, 0]], dtype=np.float32)
+    second = np.array([[0, 0, 0, 0, 1, 2]], dtype=np.float32)
+    found = union([first, second], Histories.from_rows([[0]]), 2, 4)
+    assert found.tolist() == [[1, 2, 4, 5]]
+    found = union([first, first], Histories.from_rows([[0]]), 2, 4)
+    assert found.tolist() == [[1, 2, -1, -1]]
+
+
+def test_a_pool_holds_exact_scores_and_places_of_targets() -> None:
+    model = blend(GRAPH, POPULAR).fit(DATA)
+    some = np.arange(7)
+    rows = Rows(DATA.histories.select(some), TARGETS.select(some), N_ITEMS)
+    choices = [[Normaliser("share")], [Normaliser("softmax", 3.0)]]
+    pool = gather(model.parts, rows, rows.histories, choices, N_ITEMS)
+    # With so many candidates all unseen items are: their order is that of the index.
+    for row in range(7):
+        unseen = np.setdiff1d(np.arange(N_ITEMS), rows.histories.row(row))
+        assert pool.inside[row].sum() == len(unseen)
+        for part, scores in zip(model.parts, pool.scores, strict=True):
+            every = part.score_many(rows.histories.select(np.array([row])))[0]
+            assert scores[row, : len(unseen)] == pytest.approx(every[unseen], rel=1e-6)
+        target = rows.truth.row(row)[0]
+        place = np.flatnonzero(unseen == target)
+        assert pool.targets[row] == (place[0] if len(place) else -1)
+
+
+def test_histories_are_cut_to_their_last_events() -> None:
+    rows = Rows(
+        Histories.from_rows([[1], [1, 2], [1, 2, 3], [1, 2, 3, 4, 5, 6, 7]]),
+        Histories.from_rows([[9], [8], [7], [6]]),
+        10,
+    )
+    rng = np.random.default_rng(0)
+    short, whole = shortened(rows, 2, 3, rng)
+    assert [short.histories.row(u).tolist() for u in range(3)] == [[1, 2], [2, 3], [6, 7]]
+    assert whole.row(2).tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert short.truth.items.tolist() == [8, 7, 6]
+    short, _ = shortened(rows, 0, 2, rng)
+    assert [short.histories.row(u).tolist() for u in range(4)] == [[1], [2], [3], [7]]
+    short, _ = shortened(rows, 3, 6, rng)
+    assert len(short.histories.row(0)) == 3
+    assert 3 <= len(short.histories.row(1)) <= 5
+    short, _ = shortened(rows, 6, None, rng)
+    assert [short.histories.row(u).tolist() for u in range(1)] == [[1, 2, 3, 4, 5, 6, 7]]
+
+
+def test_settings_out_of_bounds_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="one of share, softmax"):
+        BlendPart(model="popularity", normaliser="rank")
+    with pytest.raises(InvalidInput, match="temperature is 0"):
+        BlendPart(model="popularity", temperature=0.0)
+    with pytest.raises(InvalidInput, match="must be at least 0"):
+        BlendPart(model="popularity", weights=(1.0, -1.0))
+    with pytest.raises(InvalidInput, match="has 2 weights for 4 lengths"):
+        blend(BlendPart(model="popularity", weights=(1.0, 1.0)))
+    with pytest.raises(InvalidInput, match="all weights are 0"):
+        blend(BlendPart(model="popularity", weights=(1.0, 1.0, 0.0, 1.0)))
+    with pytest.raises(InvalidInput, match="must begin with 0 and rise"):
+        BlendConfig(at_least=(1, 2))
+    with pytest.raises(InvalidInput, match="learns from ratings"):
+        blend(BlendPart(model="svd"))
