@@ -13,9 +13,11 @@ from nearline.errors import Damaged, InvalidInput, NotTrained
 from nearline.models.als import Als, AlsConfig
 from nearline.models.base import Model, Ranking, RatingModel
 from nearline.models.ease import Ease, EaseConfig
+from nearline.models.gru4rec import Gru4Rec, Gru4RecConfig
 from nearline.models.hybrid_ratings import HybridRatings, HybridRatingsConfig
 from nearline.models.implicit_als import ImplicitAls
 from nearline.models.implicit_als_config import ImplicitAlsConfig
+from nearline.models.nextitnet import NextItNet, NextItNetConfig
 from nearline.models.registry import discover
 from nearline.models.sasrec import SasRec, SasRecConfig
 from nearline.models.svdpp import Svdpp, SvdppConfig
@@ -29,6 +31,8 @@ MODELS = discover()
 # Networks are trained for hours where it pays; here a few small steps must do.
 BRIEF = TrainingConfig(epochs=12, batch=256, rate=0.01, warmup=0)
 QUICK: dict[type[Model], Any] = {
+    Gru4Rec: Gru4RecConfig(width=16, hidden=16, training=BRIEF),
+    NextItNet: NextItNetConfig(width=16, training=BRIEF),
     SasRec: SasRecConfig(width=16, blocks=1, training=BRIEF),
 }
 

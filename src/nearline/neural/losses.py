@@ -29,9 +29,9 @@ def sampled_scores(
     Tensor, Tensor
         float32 [n] and [n, s].
     """
-    others = users @ drawn.T
+    others = (users @ drawn.T).float()
     others = others.masked_fill(targets[:, None] == items, -math.inf)
-    return (users * right).sum(dim=1), others
+    return (users.float() * right).sum(dim=1), others
 
 
 def sampled_softmax(right: Tensor, others: Tensor, log_expected: Tensor | None = None) -> Tensor:

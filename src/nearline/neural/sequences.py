@@ -24,6 +24,10 @@ Encode = Callable[[NDArray[np.int64], NDArray[np.int64]], Floats]
 Judge = Callable[[Encode, Floats], float]
 
 
+# Numbers in a batch of events below which a second thread costs more than it gives.
+SMALL = 2**16
+
+
 class Sequences(NamedTuple):
     """What is learned from: ragged rows of item indices, oldest first, of two events or more.
 
@@ -144,6 +148,11 @@ class NextEvent(Task):
         self._cumulated = (chances / chances.sum()).cumsum(0)
         expected = objective.negatives * chances / chances.sum()
         self._log_expected = expected.log().float()
+
+    def threads(self) -> int:
+        """One where a batch is small: threads would wait for each other most of the time."""
+        small = self._objective.batch * self.table.ids.embedding_dim < SMALL
+        return 1 if small else super().threads()
 
     def batches(self, generator: torch.Generator) -> Sequence[Tensor]:
         """Sequences of like length together, about `batch` events each, in random order."""

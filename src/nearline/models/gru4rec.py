@@ -1,0 +1,74 @@
+"""GRU4Rec: a recurrent network over what a user did last."""
+
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
+from nearline.models.base import Range, Space
+from nearline.models.sequence_model import SequenceModel, SequenceObjective, check_network
+from nearline.models.settings import require
+from nearline.models.training_config import TrainingConfig
+
+
+class Gru4RecConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `Gru4Rec`.
+
+    Attributes
+    ----------
+    width : int
+        Numbers an item has.
+    hidden : int
+        Numbers of the state that is passed along.
+    layers : int
+        Layers of units.
+    longest : int
+        Events of a history that are read, the newest ones.
+    dropout : float
+        Share of numbers left out of a step.
+    objective : SequenceObjective
+        What is learned, and from what.
+    training : TrainingConfig
+        How it is trained.
+    """
+
+    width: int = 128
+    hidden: int = 128
+    layers: int = 1
+    longest: int = 50
+    dropout: float = 0.3
+    objective: SequenceObjective = SequenceObjective()
+    training: TrainingConfig = TrainingConfig()
+
+    def __post_init__(self) -> None:
+        check_network(self)
+        require(self, "hidden", 1)
+        require(self, "layers", 1)
+
+
+class Gru4Rec(SequenceModel):
+    """A recurrent network that tells the next event from those before it.
+
+    B. Hidasi, A. Karatzoglou, L. Baltrunas, D. Tikk, "Session-based recommendations with recurrent
+    neural networks", ICLR 2016; with negatives shared by a batch as in B. Hidasi, A. Karatzoglou,
+    "Recurrent neural networks with top-k gains for session-based recommendations", CIKM 2018,
+    section 3.1, and softmax loss over them.
+    """
+
+    name: ClassVar[str] = "gru4rec"
+    config_type: ClassVar[type[Struct]] = Gru4RecConfig
+    space: ClassVar[Space] = {
+        "hidden": Range(64, 512, log=True),
+        "dropout": Range(0.1, 0.6),
+        "objective.id_dropout": Range(0.0, 0.8),
+        "objective.power": Range(0.0, 1.0),
+        "training.rate": Range(0.0003, 0.003, log=True),
+        "training.weight_decay": Range(0.001, 1.0, log=True),
+    }
+
+    def _network(self) -> Any:
+        from nearline.neural.recurrent import Recurrent
+
+        config = self.config
+        return Recurrent(
+            config.width, hidden=config.hidden, layers=config.layers, dropout=config.dropout
+        )

@@ -1,0 +1,66 @@
+"""A convolutional network over the events of a history."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nearline.neural.layers import Dropout
+
+KERNEL = 3
+
+
+class Residual(nn.Module):
+    """Two causal convolutions, holes of the second twice as wide, beside a shortcut."""
+
+    def __init__(self, width: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        self.dilation = dilation
+        self.norms = nn.ModuleList((nn.LayerNorm(width), nn.LayerNorm(width)))
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(width, width, KERNEL, dilation=step) for step in (dilation, 2 * dilation)
+        )
+        self.drop = Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the block to float32 [n, length, width]."""
+        out = x
+        for at, (norm, convolution) in enumerate(zip(self.norms, self.convolutions, strict=True)):
+            seen = (KERNEL - 1) * self.dilation * (at + 1)
+            past = functional.pad(functional.relu(norm(out)).transpose(1, 2), (seen, 0))
+            out = convolution(past).transpose(1, 2)
+        added: Tensor = self.drop(out)
+        return x + added
+
+
+class Convolutional(nn.Module):
+    """NextItNet's encoder: dilated causal convolutions, each layer sees twice as far back.
+
+    F. Yuan, A. Karatzoglou, I. Arapakis, J. M. Jose, X. He, "A simple convolutional generative
+    network for next item recommendation", WSDM 2019, section 3.
+
+    Parameters
+    ----------
+    width : int
+        Numbers of an event.
+    dilations : tuple of int
+        Width of the holes in the first convolution of each block.
+    dropout : float
+        Share of numbers dropped while training.
+    """
+
+    def __init__(self, width: int, *, dilations: tuple[int, ...], dropout: float) -> None:
+        super().__init__()
+        self.drop = Dropout(dropout)
+        self.before, self.last = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.blocks = nn.ModuleList(Residual(width, step, dropout) for step in dilations)
+
+    def forward(self, events: Tensor, lengths: Tensor) -> Tensor:
+        """Vectors after each event, float32 [n, length, width]; arguments as `Transformer` takes.
+
+        No position sees a later one, so that `lengths` are not needed.
+        """
+        del lengths
+        x = self.drop(self.before(events))
+        for block in self.blocks:
+            x = block(x)
+        normed: Tensor = self.last(x)
+        return normed

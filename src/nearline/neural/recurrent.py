@@ -1,0 +1,80 @@
+"""A recurrent network over the events of a history."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nearline.neural.layers import Dropout
+
+# Version of the operator in the graph.
+OPSET = 14
+
+
+class Recurrent(nn.Module):
+    """GRU4Rec's encoder: gated recurrent units pass a state along the events.
+
+    B. Hidasi, A. Karatzoglou, L. Baltrunas, D. Tikk, "Session-based recommendations with recurrent
+    neural networks", ICLR 2016, section 3; the units are those of K. Cho et al., "Learning phrase
+    representations using RNN encoder-decoder", EMNLP 2014.
+
+    Parameters
+    ----------
+    width, hidden, layers : int
+        Numbers of an event, of the state, and layers of units.
+    dropout : float
+        Share of numbers dropped while training, before the units and behind them.
+    """
+
+    def __init__(self, width: int, *, hidden: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.drop = Dropout(dropout)
+        self.before = nn.LayerNorm(width)
+        self.units = nn.ModuleList(
+            nn.GRU(hidden if layer else width, hidden, batch_first=True) for layer in range(layers)
+        )
+        self.outputs = nn.Linear(hidden, width)
+
+    def forward(self, events: Tensor, lengths: Tensor) -> Tensor:
+        """Vectors after each event, float32 [n, length, width]; arguments as `Transformer` takes.
+
+        The state never sees what comes later, so that `lengths` are not needed.
+        """
+        del lengths
+        states = self.drop(self.before(events))
+        for units in self.units:
+            if torch.onnx.is_in_onnx_export():
+                states = _exported(units, states)
+            else:
+                states, _ = units(states)
+        outputs: Tensor = self.outputs(self.drop(states))
+        return outputs
+
+
+def _exported(units: Any, states: Tensor) -> Tensor:
+    """Name ONNX's own operator: what PyTorch takes units apart into fits one length alone.
+
+    Gates stand in another order there: update, reset, new.
+    """
+    hidden = int(units.hidden_size)
+
+    def ordered(parameter: Tensor) -> Tensor:
+        reset, update, new = parameter.split(hidden)
+        return torch.cat((update, reset, new))
+
+    biases = torch.cat((ordered(units.bias_ih_l0), ordered(units.bias_hh_l0)))
+    n, length = states.shape[:2]
+    found: Tensor = torch.onnx.ops.symbolic(
+        "GRU",
+        (
+            states.transpose(0, 1),
+            ordered(units.weight_ih_l0)[None],
+            ordered(units.weight_hh_l0)[None],
+            biases[None],
+        ),
+        {"hidden_size": hidden, "linear_before_reset": 1},
+        dtype=states.dtype,
+        shape=(length, 1, n, hidden),
+        version=OPSET,
+    )
+    return found.squeeze(1).transpose(0, 1)

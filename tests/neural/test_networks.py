@@ -1,0 +1,106 @@
+"""Networks over sequences: what they may see, what they hand over, and that both runtimes agree."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nearline.inference import OnnxGraph
+from nearline.neural.convolutional import Convolutional
+from nearline.neural.export import export as export_graph
+from nearline.neural.items import ItemTable
+from nearline.neural.layers import initialise
+from nearline.neural.recurrent import Recurrent
+from nearline.neural.sequences import Newest
+from nearline.neural.transformer import Transformer
+
+WIDTH = 8
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "transformer": lambda: Transformer(WIDTH, heads=2, blocks=2, longest=12, dropout=0.5),
+    "recurrent": lambda: Recurrent(WIDTH, hidden=6, layers=2, dropout=0.5),
+    "convolutional": lambda: Convolutional(WIDTH, dilations=(1, 2), dropout=0.5),
+}
+
+
+@pytest.fixture(params=NETWORKS)
+def network(request: pytest.FixtureRequest) -> nn.Module:
+    with torch.device("meta"):
+        built = NETWORKS[request.param]()
+    drawn: nn.Module = built.to_empty(device="cpu")
+    initialise(drawn, torch.Generator().manual_seed(4))
+    return drawn.eval()
+
+
+def events(n: int, length: int) -> torch.Tensor:
+    return torch.randn((n, length, WIDTH), generator=torch.Generator().manual_seed(length))
+
+
+def test_no_position_sees_a_later_one(network: nn.Module) -> None:
+    given, lengths = events(2, 9), torch.tensor([9, 9])
+    before = network(given, lengths)
+    for at in range(9):
+        changed = given.clone()
+        changed[:, at] *= -1.0
+        after = network(changed, lengths)
+        assert torch.equal(after[:, :at], before[:, :at])
+        assert not torch.allclose(after[:, at], before[:, at])
+
+
+def test_what_stands_behind_the_newest_changes_nothing(network: nn.Module) -> None:
+    serving = Newest(network, unit=False, temperature=1.0)
+    short, longer = events(3, 5), events(3, 11)
+    longer[:, :5] = short
+    lengths = torch.tensor([5, 5, 5])
+    torch.testing.assert_close(serving(short, lengths), serving(longer, lengths))
+
+
+@pytest.mark.parametrize(("unit", "temperature"), [(False, 1.0), (True, 0.1)])
+def test_both_runtimes_agree(network: nn.Module, unit: bool, temperature: float) -> None:
+    serving = Newest(network, unit=unit, temperature=temperature).eval()
+    graph = OnnxGraph(
+        export_graph(
+            serving,
+            {"events": torch.zeros(2, 3, WIDTH), "lengths": torch.tensor([3, 2])},
+            {"events": {0: "n", 1: "length"}, "lengths": {0: "n"}},
+            ["users"],
+        )
+    )
+    assert (graph.inputs, graph.outputs) == (["events", "lengths"], ["users"])
+    for n, length in ((1, 1), (1, 12), (5, 7)):
+        given = events(n, length)
+        lengths = torch.arange(n) % length + 1
+        expected = serving(given, lengths).detach().numpy()
+        found = graph(events=given.numpy(), lengths=lengths.numpy())[0]
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_graph_holds_the_weights_of_its_own_network_and_no_paths() -> None:
+    graphs = []
+    for seed in (1, 2, 1):
+        drawn = Transformer(WIDTH, heads=2, blocks=1, longest=4, dropout=0.0)
+        initialise(drawn, torch.Generator().manual_seed(seed))
+        graphs.append(
+            export_graph(
+                Newest(drawn, unit=False, temperature=1.0).eval(),
+                {"events": torch.zeros(2, 3, WIDTH), "lengths": torch.tensor([3, 2])},
+                {"events": {0: "n", 1: "length"}, "lengths": {0: "n"}},
+                ["users"],
+            )
+        )
+    assert graphs[0] == graphs[2] != graphs[1]
+    assert b".py" not in graphs[0]
+
+
+def test_vectors_of_items_by_hand() -> None:
+    features = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    table = ItemTable(2, 3, features, id_dropout=0.999, unit=True)
+    initialise(table, torch.Generator().manual_seed(0))
+    assert table.project is not None
+    told = features @ table.project.weight.T
+    expected = nn.functional.normalize(table.ids.weight + told, dim=1)
+    torch.testing.assert_close(table.eval().all(), expected)
+    # With the ids left out, features alone speak.
+    table.train().drop.generator = torch.Generator().manual_seed(0)
+    torch.testing.assert_close(table.all(), nn.functional.normalize(told, dim=1))
