@@ -59,7 +59,7 @@ def _exported(units: Any, states: Tensor) -> Tensor:
     hidden = int(units.hidden_size)
 
     def ordered(parameter: Tensor) -> Tensor:
-        reset, update, new = parameter.split(hidden)
+        reset, update, new = torch.split(parameter, hidden)
         return torch.cat((update, reset, new))
 
     biases = torch.cat((ordered(units.bias_ih_l0), ordered(units.bias_hh_l0)))
