@@ -5,17 +5,21 @@ Protocols (all items ranked, seen items masked, the last item of each user is th
 - strict: train on all but the last two, choose on the second last, histories are all but the last;
 - refit: train on all but the last, settings chosen on the last of those.
 
-    python -m benchmarks.accuracy_amazon [toys beauty sports] [--seed 0]
+What is fitted: `ids` (no catalogue), `text` (the default), `language` (`encoder="auto"` beside
+it) and `best` (`preset="best"` as well, which trains a network).
+
+    python -m benchmarks.accuracy_amazon [toys beauty sports] [--seeds 0 1 2] [--only strict-text]
 """
 
 import argparse
+import json
 import time
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from benchmarks.machine import write
+from benchmarks.machine import RESULTS, write
 
 import nearline as nl
 from nearline.data import load_dataset
@@ -48,8 +52,17 @@ def parts(interactions: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
     )
 
 
-def run(name: str, seed: int, only: str | None) -> list[dict[str, Any]]:
-    """Fit and score one data set by both protocols, with and without text."""
+PROTOCOLS = ("strict", "refit")
+SETTINGS: dict[str, dict[str, Any]] = {
+    "ids": {},
+    "text": {},
+    "language": {"encoder": "auto"},
+    "best": {"encoder": "auto", "preset": "best"},
+}
+
+
+def run(name: str, seed: int, wanted: list[str]) -> list[dict[str, Any]]:
+    """Fit and score one data set: each of `wanted` is a protocol and what is fitted."""
     data = load_dataset(f"amazon-{name}")
     train, second_last, test = parts(data.interactions)
     history = pa.concat_tables([train, second_last])
@@ -58,31 +71,26 @@ def run(name: str, seed: int, only: str | None) -> list[dict[str, Any]]:
         {"item_id": [i.item_id for i in data.items], "text": [i.text for i in data.items]}
     )
     rows = []
-    for protocol, what in (
-        ("strict", "ids"),
-        ("strict", "text"),
-        ("refit", "ids"),
-        ("refit", "text"),
-    ):
-        if only and only != f"{protocol}-{what}":
-            continue
+    for one in wanted:
+        protocol, what = one.split("-")
         started, cpu = time.perf_counter(), time.process_time()
-        with nl.Recommender() as rec:
-            catalogue = items if what == "text" else None
+        with nl.Recommender(**SETTINGS[what]) as rec:
+            catalogue = None if what == "ids" else items
             if protocol == "strict":
                 rec.fit(train, items=catalogue, validation=second_last, seed=seed)
             else:
                 rec.fit(history, items=catalogue, seed=seed)
             fit = time.perf_counter() - started, time.process_time() - cpu
             lists = rec.recommend_many(users, k=K, histories=history)
-            row = {"data": name, "protocol": protocol, "relations": what, **score(lists, test)}
+            row = {"data": name, "protocol": protocol, "relations": what, "seed": seed}
+            row |= score(lists, test)
             row |= {
                 "validation_ndcg@10": rec.metrics["validation_ndcg@10"],
                 "fit_seconds": fit[0],
                 "fit_cpu_seconds": fit[1],
             }
         print(
-            f"{name:8} {protocol:7} {what:5} recall {row['recall@10']:.4f} "
+            f"{name:8} {protocol:7} {what:8} seed {seed} recall {row['recall@10']:.4f} "
             f"ndcg {row['ndcg@10']:.4f} validation {row['validation_ndcg@10']:.4f} "
             f"fit {fit[0]:.0f} s (CPU {fit[1]:.0f} s)",
             flush=True,
@@ -92,16 +100,31 @@ def run(name: str, seed: int, only: str | None) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Run what the command line asks for and write the result."""
+    """Run what the command line asks for; rows that were not asked for stay in the result."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
+    every = [f"{protocol}-{what}" for protocol in PROTOCOLS for what in SETTINGS]
     parser.add_argument("names", nargs="*", default=["toys", "beauty", "sports"])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", help="one run, such as refit-text")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0])
+    parser.add_argument("--only", nargs="*", choices=every, default=every)
     options = parser.parse_args()
-    rows = [row for name in options.names for row in run(name, options.seed, options.only)]
-    write("accuracy_amazon", {"seed": options.seed}, rows)
+    for name in options.names:
+        for seed in options.seeds:
+            for one in options.only:
+                keep(run(name, seed, [one]))
+
+
+def keep(rows: list[dict[str, Any]]) -> None:
+    """Put rows in the place of those of the same run in the result file."""
+    path = RESULTS / "accuracy_amazon.json"
+    old = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    new = {_key(row): row for row in [*old, *rows]}
+    write("accuracy_amazon", {}, [new[key] for key in sorted(new)])
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str, str, int]:
+    return row["data"], row["protocol"], row["relations"], row.get("seed", 0)
 
 
 if __name__ == "__main__":
