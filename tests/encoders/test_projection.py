@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from nearline.encoders.projection import SHRINKAGE, Projection, unit
+from nearline.encoders.base import unit
+from nearline.encoders.projection import SHRINKAGE, Projection
 from nearline.kernels.edges import Rows
 
 Shop = tuple[Rows, dict[str, np.ndarray], Any]

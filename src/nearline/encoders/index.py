@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.encoders.projection import unit
+from nearline.encoders.base import unit
 from nearline.encoders.tfidf import TfIdf, TfIdfConfig, Vector
 from nearline.kernels.edges import Rows, occurrences, pack, product_edges
 from nearline.kernels.quantised import cosines, quantise

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from nearline.encoders.base import unit
 from nearline.encoders.tfidf import Vector
 from nearline.kernels.edges import Rows
 
@@ -142,12 +143,6 @@ class Projection:
             if name.startswith(prefix)
         }
         return cls(arrays["words"], dense)
-
-
-def unit(vectors: NDArray[Any]) -> Floats:
-    """Rows at length one, in single precision; zeros stay."""
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    return (vectors / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
 
 
 def _places(
