@@ -73,10 +73,26 @@ def test_the_best_weights_are_kept_and_patience_ends_it() -> None:
     assert torch.equal(weights(task)["1.weight"], task.weights[1])
 
 
+def test_what_is_kept_is_the_mean_of_the_weights_along_the_way() -> None:
+    plan = PLAN._replace(epochs=1, memory=100)
+    along: list[Tensor] = []
+
+    class Watched(Line):
+        def loss(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+            along.append(weights(self)["1.weight"].clone())
+            return super().loss(batch, generator)
+
+    last, mean = Line(), Watched()
+    train(last, plan._replace(memory=1), seed=1, progress=no_progress)
+    train(mean, plan, seed=1, progress=no_progress)
+    steps = [*along[1:], weights(last)["1.weight"]]
+    torch.testing.assert_close(weights(mean)["1.weight"], torch.stack(steps).mean(dim=0))
+
+
 def test_a_training_that_was_cut_off_ends_as_one_that_was_not(tmp_path: Path) -> None:
-    values = [0.1, 0.5, 0.2, 0.3, 0.4, 0.6, 0.2, 0.1]
+    values, plan = [0.1, 0.5, 0.2, 0.3, 0.4, 0.6, 0.2, 0.1], PLAN._replace(memory=5)
     whole = Line(values)
-    expected = train(whole, PLAN, seed=3, progress=no_progress)
+    expected = train(whole, plan, seed=3, progress=no_progress)
     file = tmp_path / "line.safetensors"
 
     def cut_off(done: int, total: int, what: str) -> None:
@@ -84,15 +100,15 @@ def test_a_training_that_was_cut_off_ends_as_one_that_was_not(tmp_path: Path) ->
             raise Stop
 
     with pytest.raises(Stop):
-        train(Line(values), PLAN, seed=3, progress=cut_off, checkpoint=file, key="k")
+        train(Line(values), plan, seed=3, progress=cut_off, checkpoint=file, key="k")
     rest = Line(values[3:])
-    found = train(rest, PLAN, seed=3, progress=no_progress, checkpoint=file, key="k")
+    found = train(rest, plan, seed=3, progress=no_progress, checkpoint=file, key="k")
     assert found == expected
     assert same(weights(rest), weights(whole))
     assert len(rest.weights) == 5
     # Once more: nothing is left to do.
     done = Line()
-    assert train(done, PLAN, seed=3, progress=no_progress, checkpoint=file, key="k") == expected
+    assert train(done, plan, seed=3, progress=no_progress, checkpoint=file, key="k") == expected
     assert same(weights(done), weights(whole))
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 

@@ -35,7 +35,7 @@ class Gru4RecConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     hidden: int = 128
     layers: int = 1
     longest: int = 50
-    dropout: float = 0.3
+    dropout: float = 0.4
     objective: SequenceObjective = SequenceObjective()
     training: TrainingConfig = TrainingConfig()
 

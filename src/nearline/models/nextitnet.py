@@ -33,7 +33,7 @@ class NextItNetConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     width: int = 128
     dilations: tuple[int, ...] = (1, 4)
     longest: int = 50
-    dropout: float = 0.3
+    dropout: float = 0.4
     objective: SequenceObjective = SequenceObjective()
     training: TrainingConfig = TrainingConfig()
 

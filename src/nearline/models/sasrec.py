@@ -36,7 +36,7 @@ class SasRecConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     blocks: int = 2
     heads: int = 2
     longest: int = 50
-    dropout: float = 0.3
+    dropout: float = 0.4
     objective: SequenceObjective = SequenceObjective()
     training: TrainingConfig = TrainingConfig()
 

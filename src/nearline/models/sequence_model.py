@@ -64,7 +64,7 @@ class SequenceObjective(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """
 
     loss: str = "softmax"
-    negatives: int = 1024
+    negatives: int = 512
     power: float = 0.5
     calibration: float = 0.75
     unit: bool = False
@@ -177,6 +177,7 @@ class SequenceModel(Model):
                 weight_decay=training.weight_decay,
                 warmup=training.warmup,
                 cosine=training.cosine,
+                memory=training.memory,
             ),
             width=config.width,
             seed=seed,

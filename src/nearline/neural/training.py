@@ -2,7 +2,9 @@
 
 I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019 (AdamW); L. Prechelt,
 "Early stopping - but when?", Neural Networks: Tricks of the Trade, LNCS 1524, 1998 (stop after
-`patience` epochs without a better value, keep the best weights).
+`patience` epochs without a better value, keep the best weights); B. Polyak, A. Juditsky,
+"Acceleration of stochastic approximation by averaging", SIAM Journal on Control and Optimization
+30, 1992 (the mean of the weights along the way is better than the last; here a running one).
 """
 
 import math
@@ -39,6 +41,9 @@ class Plan(NamedTuple):
         Steps over which the rate rises to its length.
     cosine : bool
         Let the rate fall to zero over all epochs, as a cosine does.
+    memory : int
+        Weights are judged and kept as their running mean over about so many steps; 1 takes them as
+        they are.
     clip : float
         Longest gradient, over all parameters.
     """
@@ -49,6 +54,7 @@ class Plan(NamedTuple):
     weight_decay: float
     warmup: int
     cosine: bool
+    memory: int = 1
     clip: float = 1.0
 
 
@@ -186,6 +192,7 @@ class _Run:
         self.done = self.best_epoch = self._step = 0
         self.losses: list[float] = []
         self.values: list[float] = []
+        self._mean = _copy(task.network)
         self.best = _copy(task.network)
 
     def over(self) -> bool:
@@ -224,18 +231,29 @@ class _Run:
         nn.utils.clip_grad_norm_(self._task.network.parameters(), self._plan.clip)
         self._optimizer.step()
         self._step += 1
+        self._average()
         return loss.detach()
 
+    def _average(self) -> None:
+        """Move the mean to the weights: by even shares at first, so that the start is forgotten."""
+        share = 1.0 / min(self._step, self._plan.memory)
+        with torch.no_grad():
+            for name, weights in self._task.network.state_dict().items():
+                self._mean[name].lerp_(weights, share)
+
     def _judge(self) -> None:
-        self._task.network.eval()
+        """Look at the mean of the weights, and put them back."""
+        network = self._task.network
+        weights = _copy(network)
+        network.load_state_dict(self._mean)
+        network.eval()
         with torch.no_grad():
             value = self._task.validate()
+        if value is None or not self.values or value > max(self.values):
+            self.best, self.best_epoch = _copy(network), self.done
         if value is not None:
-            better = not self.values or value > max(self.values)
             self.values.append(value)
-            if not better:
-                return
-        self.best, self.best_epoch = _copy(self._task.network), self.done
+        network.load_state_dict(weights)
 
     def _what(self) -> str:
         told = f", loss {self.losses[-1]:.4f}" if self.losses else ""
@@ -245,6 +263,7 @@ class _Run:
     def checkpoint(self, key: str) -> Checkpoint:
         """All that the rest of the training depends on."""
         tensors = {f"weights/{n}": t for n, t in self._task.network.state_dict().items()}
+        tensors |= {f"mean/{n}": t for n, t in self._mean.items()}
         tensors |= {f"best/{n}": t for n, t in self.best.items()}
         state = self._optimizer.state_dict()["state"]
         for index, moments in state.items():
@@ -255,7 +274,7 @@ class _Run:
 
     def restore(self, found: Checkpoint) -> None:
         """Go on from a checkpoint."""
-        parts: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}}
+        parts: dict[str, dict[str, Tensor]] = {"weights": {}, "mean": {}, "best": {}}
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in found.tensors.items():
             part, _, rest = name.partition("/")
@@ -265,7 +284,9 @@ class _Run:
                 index, _, moment = rest.partition("/")
                 moments.setdefault(int(index), {})[moment] = tensor
         self._task.network.load_state_dict(parts["weights"])
-        self.best = {n: t.to(self._generator.device) for n, t in parts["best"].items()}
+        where = self._generator.device
+        self._mean = {n: t.to(where) for n, t in parts["mean"].items()}
+        self.best = {n: t.to(where) for n, t in parts["best"].items()}
         self._optimizer.load_state_dict(self._optimizer.state_dict() | {"state": moments})
         self._generator.set_state(found.tensors["generator"])
         self.done, self.best_epoch = found.numbers["done"], found.numbers["best_epoch"]
