@@ -56,9 +56,8 @@ def test_what_stands_behind_the_newest_changes_nothing(network: nn.Module) -> No
     torch.testing.assert_close(serving(short, lengths), serving(longer, lengths))
 
 
-@pytest.mark.parametrize(("unit", "temperature"), [(False, 1.0), (True, 0.1)])
-def test_both_runtimes_agree(network: nn.Module, unit: bool, temperature: float) -> None:
-    serving = Newest(network, unit=unit, temperature=temperature).eval()
+def test_both_runtimes_agree(network: nn.Module) -> None:
+    serving = Newest(network, unit=True, temperature=0.1).eval()
     graph = OnnxGraph(
         export_graph(
             serving,
