@@ -23,7 +23,7 @@ demo: $(STAMP)
 	@$(BIN)/nearline demo $(if $(EXIT),--exit)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --cov --cov-report=
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/kernels --cov --cov-append --cov-report=term
 
 check: $(STAMP)

@@ -12,6 +12,7 @@ import sys
 
 BENCHMARKS = (
     "accuracy_amazon",
+    "cold_items",
     "topn_movielens",
     "ratings",
     "ratings_agreement",
