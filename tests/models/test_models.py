@@ -17,6 +17,7 @@ from nearline.models.gru4rec import Gru4Rec, Gru4RecConfig
 from nearline.models.hybrid_ratings import HybridRatings, HybridRatingsConfig
 from nearline.models.implicit_als import ImplicitAls
 from nearline.models.implicit_als_config import ImplicitAlsConfig
+from nearline.models.ncf import Ncf, NcfConfig
 from nearline.models.nextitnet import NextItNet, NextItNetConfig
 from nearline.models.registry import discover
 from nearline.models.sasrec import SasRec, SasRecConfig
@@ -32,6 +33,7 @@ MODELS = discover()
 BRIEF = TrainingConfig(epochs=12, batch=256, rate=0.01, warmup=0)
 QUICK: dict[type[Model], Any] = {
     Gru4Rec: Gru4RecConfig(width=16, hidden=16, training=BRIEF),
+    Ncf: NcfConfig(width=8, hidden=(16, 8), training=BRIEF),
     NextItNet: NextItNetConfig(width=16, training=BRIEF),
     SasRec: SasRecConfig(width=16, blocks=1, training=BRIEF),
 }

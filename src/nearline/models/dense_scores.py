@@ -1,16 +1,20 @@
 """Lists from models that score every item: blocks of score rows, masked, cut to the k best."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nearline.data.dataset import FloatArray, Histories
+from nearline.data.dataset import FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput
 from nearline.kernels.topk import top_k_rows
 from nearline.models.base import Mask, Ranking
 
 # Bytes of scores held at once.
 BLOCK_BYTES = 1 << 26
+# Items compared with all others at a time.
+BLOCK = 256
 
 
 def rank_dense(
@@ -60,3 +64,19 @@ def rank_dense(
         best = top_k_rows(found, k, above=above)
         items[first:last], scores[first:last] = best.items, best.scores
     return Ranking(items, scores)
+
+
+def rank_cosines(table: NDArray[np.floating[Any]], items: IntArray, k: int) -> Ranking:
+    """List the rows of `table` with the largest cosine to each of `items`, itself left out.
+
+    Only cosines above 0 are listed, so that rows of zeros neither have neighbours nor are any.
+    """
+    norms = np.linalg.norm(table, axis=1, keepdims=True)
+    units = table / np.where(norms > 0, norms, 1)
+    found = [Ranking(np.zeros((0, k), dtype=np.int32), np.zeros((0, k), dtype=np.float32))]
+    for first in range(0, len(items), BLOCK):
+        some = items[first : first + BLOCK]
+        cosines = (units[some] @ units.T).astype(np.float32)
+        cosines[np.arange(len(some)), some] = -np.inf
+        found.append(Ranking(*top_k_rows(cosines, k, above=0.0)))
+    return Ranking(*(np.concatenate(part) for part in zip(*found, strict=True)))

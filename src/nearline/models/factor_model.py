@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput, NotTrained
 from nearline.kernels.ridge import Targets, solve_rows
-from nearline.kernels.topk import top_k_rows
 from nearline.models.base import Mask, Ranking, RatingModel
-from nearline.models.dense_scores import rank_dense
+from nearline.models.dense_scores import rank_cosines, rank_dense
 
 Doubles = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
 
-# Users folded in, and items compared with all others, at a time.
+# Users folded in at a time.
 BLOCK = 512
 
 
@@ -136,16 +135,8 @@ class FactorModel(RatingModel):
     def similar(self, items: IntArray, k: int) -> Ranking:
         """Items whose factors have the largest cosine; only those above 0."""
         check_k(k)
-        norms = np.linalg.norm(self.item_factors, axis=1, keepdims=True)
-        units = self.item_factors / np.where(norms > 0, norms, 1.0)
         check_indices(items, self.n_items, "items")
-        found = [Ranking(np.zeros((0, k), dtype=np.int32), np.zeros((0, k), dtype=np.float32))]
-        for first in range(0, len(items), BLOCK):
-            some = items[first : first + BLOCK]
-            cosines = (units[some] @ units.T).astype(np.float32)
-            cosines[np.arange(len(some)), some] = -np.inf
-            found.append(Ranking(*top_k_rows(cosines, k, above=0.0)))
-        return Ranking(*(np.concatenate(part) for part in zip(*found, strict=True)))
+        return rank_cosines(self.item_factors, items, k)
 
     def arrays(self) -> Arrays:
         """Return the item side, the mean and the bounds."""

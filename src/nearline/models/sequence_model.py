@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput
 from nearline.inference import OnnxGraph
-from nearline.kernels.topk import top_k_rows
 from nearline.models.base import Mask, Model, Ranking, check_weights
-from nearline.models.dense_scores import rank_dense
+from nearline.models.dense_scores import rank_cosines, rank_dense
 from nearline.models.factor_model import check_indices, check_k
 from nearline.models.item_features import ItemFeatures
 from nearline.models.settings import require, require_one_of
@@ -34,7 +33,7 @@ Indices = NDArray[np.int64]
 # Item indices [n, length] and how many of each row count [n], to vectors float32 [n, width].
 Encode = Callable[[Indices, Indices], FloatArray]
 
-# Histories that the network takes at a time, and items compared with all others.
+# Histories that the network takes at a time.
 BLOCK = 256
 K = 10
 FEATURES = "features/"
@@ -236,15 +235,7 @@ class SequenceModel(Model):
         """Items whose vectors have the largest cosine; only those above 0."""
         check_k(k)
         check_indices(items, self.n_items, "items")
-        table = self._table[: self.n_items]
-        units: FloatArray = unit_rows(table)
-        found = [Ranking(np.zeros((0, k), dtype=np.int32), np.zeros((0, k), dtype=np.float32))]
-        for first in range(0, len(items), BLOCK):
-            some = items[first : first + BLOCK]
-            cosines = units[some] @ units.T
-            cosines[np.arange(len(some)), some] = -np.inf
-            found.append(Ranking(*top_k_rows(cosines, k, above=0.0)))
-        return Ranking(*(np.concatenate(part) for part in zip(*found, strict=True)))
+        return rank_cosines(self._table[: self.n_items], items, k)
 
     def put_items(
         self,
