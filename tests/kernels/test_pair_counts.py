@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tests import naive
 from tests.kernels.test_edges import as_lists, ragged
 
-from nearline.kernels.counted_edges import Edges, apply_changes, make_table, merged, rehash
+from nearline.kernels.counted_edges import KEY, Edges, apply_changes, make_table, merged, rehash
 from nearline.kernels.edges import MOST, UNIT, Rows, pair_edges, steps_of, units
 from nearline.kernels.pair_counts import Counts, changed_pairs, pair_counts, strongest
 
@@ -128,9 +128,9 @@ def test_edges_follow_the_counts(log: list[Event], cut: int, k: int) -> None:
             n_added,
         )
         _, n_added = apply_changes(changes, counts, table, edges, 0)
-        wider = make_table(2 * len(table.keys))
+        wider = make_table(2 * len(table))
         rehash(table, wider)
-        table = wider if len(table.keys) < 1_024 else table
+        table = wider if len(table) < 1_024 else table
     whole, _ = histories(log, by_time=True)
     expected = pair_counts(whole, steps(3), N_ITEMS, most=N_ITEMS)
     assert [part.tolist() for part in merged(counts, table, N_ITEMS)] == [
@@ -145,7 +145,7 @@ def test_edges_follow_the_counts(log: list[Event], cut: int, k: int) -> None:
             assert (item, int(items[edge])) not in found
             found[item, int(items[edge])] = float(values[edge])
             edge = following[edge]
-    changed = {(int(key >> 32), int(key & 0xFFFFFFFF)) for key in table.keys if key >= 0}
+    changed = {(int(key >> 32), int(key & 0xFFFFFFFF)) for key in table[:, KEY] if key}
     assert {pair: value for pair, value in found.items() if value} == {
         pair: amount for pair, amount in amounts.items() if pair in found or pair in changed
     }

@@ -18,9 +18,18 @@ Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
-EMPTY = -1
-# Where the edge of a pair stands: not looked for yet, among the fixed edges; >= 0, an added one.
-UNKNOWN, FIXED = -1, -2
+# Columns of a table. A key of zero is an empty row: no item makes a pair with itself.
+KEY, UNITS, PLACE = 0, 1, 2
+EMPTY = 0
+# Where the edge of a pair stands: not looked for yet, among the fixed edges; else added edge n - 1.
+UNKNOWN, FIXED = 0, -1
+# Pairs whose memory is touched before they are counted.
+AHEAD = 64
+
+# Differences by pair: int64 [capacity, 3], the capacity a power of two. A row has ``source << 32 |
+# target``, what is to be added to the fixed count, and the place of the edge, side by side: a pair
+# is alone in its part of memory.
+Table = NDArray[np.int64]
 
 
 class Edges(NamedTuple):
@@ -36,46 +45,34 @@ class Edges(NamedTuple):
     n_added: int
 
 
-class Table(NamedTuple):
-    """Differences by pair: int64 [capacity] each, the capacity a power of two.
-
-    Attributes
-    ----------
-    keys : ``source << 32 | target``, `EMPTY` where nothing is.
-    units : to be added to the fixed count.
-    places : of the edge; `UNKNOWN`, `FIXED` or the index of an added edge.
-    """
-
-    keys: Longs
-    units: Longs
-    places: Longs
-
-
 def make_table(capacity: int) -> Table:
-    """Make an empty table of `capacity` slots, a power of two."""
-    return Table(*(np.full(capacity, fill, dtype=np.int64) for fill in (EMPTY, 0, UNKNOWN)))
+    """Make an empty table of `capacity` rows, a power of two."""
+    return np.zeros((capacity, 3), dtype=np.int64)
 
 
 @njit(nogil=True, cache=True)
-def _slot(keys: Longs, key: int) -> int:
-    """Slot of a key, or the empty one where it belongs."""
-    mask = len(keys) - 1
+def _home(table: Table, key: int) -> int:
+    """Row where the search for a key begins."""
     # Multiplicative hashing of both halves, of 31 bits each: no product leaves 63 bits.
-    slot = ((key >> 32) * 0x9E3779B1 ^ (key & 0xFFFFFFFF) * 0x85EBCA6B) >> 15 & mask
-    while keys[slot] not in (EMPTY, key):
-        slot = (slot + 1) & mask
+    mixed = ((key >> 32) * 0x9E3779B1 ^ (key & 0xFFFFFFFF) * 0x85EBCA6B) >> 15
+    return mixed & (len(table) - 1)
+
+
+@njit(nogil=True, cache=True)
+def _slot(table: Table, key: int) -> int:
+    """Row of a key, or the empty one where it belongs."""
+    slot = _home(table, key)
+    while table[slot, KEY] not in (EMPTY, key):
+        slot = (slot + 1) & (len(table) - 1)
     return slot
 
 
 @njit(nogil=True, cache=True)
 def rehash(table: Table, wider: Table) -> None:
     """Put every entry of `table` into the empty `wider`."""
-    for old in range(len(table.keys)):
-        if table.keys[old] != EMPTY:
-            slot = _slot(wider.keys, table.keys[old])
-            wider.keys[slot] = table.keys[old]
-            wider.units[slot] = table.units[old]
-            wider.places[slot] = table.places[old]
+    for old in range(len(table)):
+        if table[old, KEY] != EMPTY:
+            wider[_slot(wider, table[old, KEY])] = table[old]
 
 
 @njit(nogil=True, cache=True)
@@ -98,6 +95,32 @@ def _place(items: Ints, indptr: Longs, source: int, target: int) -> int:
     last = int(indptr[source + 1])
     place = _find(items, int(indptr[source]), last, target)
     return place if place < last and items[place] == target else -1
+
+
+@njit(nogil=True, cache=True)
+def _touch(
+    changes: Changes,
+    counts: Counts,
+    table: Table,
+    edges: Edges,
+    relation: int,
+    first: int,
+    sink: Longs,
+) -> None:
+    """Read what some pairs need from memory; the sum is kept that the reads are not left out.
+
+    They do not depend on each other, so that the processor waits for many at a time.
+    """
+    read = 0
+    for at in range(first, min(first + AHEAD, len(changes.units))):
+        source, target = int(changes.sources[at]), int(changes.targets[at])
+        read += table[_home(table, source << 32 | target), KEY]
+        read += edges.heads[relation, source]
+        if source < len(counts.indptr) - 1:
+            start, end = counts.indptr[source], counts.indptr[source + 1]
+            if start < end:
+                read += counts.items[(start + end) // 2]
+    sink[0] += read
 
 
 @njit(nogil=True, cache=True)
@@ -124,20 +147,23 @@ def apply_changes(
     zero (where the fixed counts were cut) makes an edge of zero.
     """
     n_pairs, n_added = 0, edges.n_added
+    sink = np.zeros(1, dtype=np.int64)
     for at in range(len(changes.units)):
+        if at % AHEAD == 0:
+            _touch(changes, counts, table, edges, relation, at, sink)
         source, target = int(changes.sources[at]), int(changes.targets[at])
         key = source << 32 | target
-        slot = _slot(table.keys, key)
-        if table.keys[slot] == EMPTY:
-            table.keys[slot] = key
+        slot = _slot(table, key)
+        if table[slot, KEY] == EMPTY:
+            table[slot, KEY] = key
             n_pairs += 1
-        table.units[slot] += changes.units[at]
+        table[slot, UNITS] += changes.units[at]
         counted = _place(counts.items, counts.indptr, source, target)
-        total = table.units[slot] + (counts.units[counted] if counted >= 0 else 0)
+        total = table[slot, UNITS] + (counts.units[counted] if counted >= 0 else 0)
         amount = np.float32(max(total, 0) * UNIT)
-        place = table.places[slot]
-        if place >= 0:
-            edges.added_values[place] = amount
+        place = table[slot, PLACE]
+        if place > UNKNOWN:
+            edges.added_values[place - 1] = amount
             continue
         if counted >= 0:
             # Edges are the strongest of the counts: all of them where a row was not cut.
@@ -148,7 +174,7 @@ def apply_changes(
                 fixed = _place(edges.items, rows, source, target)
             if fixed >= 0:
                 edges.values[fixed] = amount
-                table.places[slot] = FIXED
+                table[slot, PLACE] = FIXED
                 continue
         if amount > 0.0:
             edges.added_items[n_added] = target
@@ -156,8 +182,8 @@ def apply_changes(
             edges.following[n_added] = edges.heads[relation, source]
             # Last: from here on a reader may come along.
             edges.heads[relation, source] = n_added
-            table.places[slot] = n_added
             n_added += 1
+            table[slot, PLACE] = n_added
     return n_pairs, n_added
 
 
@@ -165,9 +191,9 @@ def merged(counts: Counts, table: Table, n_items: int) -> Counts:
     """Add fixed counts and differences up, over `n_items` items; pairs of zero left out."""
     sizes = np.diff(counts.indptr)
     sources = np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
-    used = table.keys != EMPTY
-    keys = np.concatenate((sources << 32 | counts.items, table.keys[used]))
-    units = np.concatenate((counts.units, table.units[used]))
+    used = table[:, KEY] != EMPTY
+    keys = np.concatenate((sources << 32 | counts.items, table[used, KEY]))
+    units = np.concatenate((counts.units, table[used, UNITS]))
     order = np.argsort(keys, kind="stable")
     keys, units = keys[order], units[order]
     starts = np.flatnonzero(np.diff(keys, prepend=-1))

@@ -1,9 +1,9 @@
 """Records to rows of the log and back."""
 
 from hashlib import blake2b
-from typing import NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from nearline.errors import Damaged, InvalidInput
 from nearline.log.base import Appendable
@@ -17,7 +17,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[Appendable] = msgspec.msgpack.Decoder(Event | Item | ItemDeleted)
 
 
-class Coded(NamedTuple):
+class Coded(Struct, frozen=True, gc=False):
     """A record as the log stores it, without its offset.
 
     Attributes
@@ -56,11 +56,16 @@ def encode(record: Appendable, position: int = 0) -> Coded:
         raise InvalidInput(f"{kind.__name__} cannot be stored: {error}; check its fields").at(
             position
         ) from error
+    return Coded(payload, *keys_of(record))
+
+
+def keys_of(record: Record) -> tuple[int | None, bytes | None]:
+    """Hash the user id and the event id of an event; None for what a record does not have."""
     if not isinstance(record, Event):
-        return Coded(payload)
+        return None, None
     event_id = record.event_id
     key = None if event_id is None else blake2b(event_id.encode(), digest_size=KEY_BYTES).digest()
-    return Coded(payload, user_key(record.user_id), key)
+    return user_key(record.user_id), key
 
 
 def decode(offset: int, payload: bytes) -> Record:

@@ -1,10 +1,10 @@
-"""The log's tables in SQLite: every SQL statement of this room stands here."""
+"""The log's tables in SQLite: their rows; `key_index.py` has the indices beside them."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple, cast
+from typing import cast
 
 import apsw
 import numpy as np
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from nearline.errors import Closed, Damaged, InvalidInput, StorageFailed
 from nearline.log.block_codec import CodedBlock
-from nearline.log.codec import KEY_BYTES
+from nearline.log.codec import Coded
+from nearline.log.key_index import SCHEMA, Buried, KeyIndex, Pair
 from nearline.log.lock import check_folder
 
-VERSION = 1
+# In format 1 every key was in the file.
+VERSION = 2
 READ_BLOCK = 1_000
 BUSY_MS = 5_000
 SETTINGS = {
@@ -36,55 +38,19 @@ SETTINGS = {
 # rearrange hold hashes.
 _SCHEMA = """
 CREATE TABLE log (offset INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT;
-CREATE TABLE users (
-    user_key INTEGER, offset INTEGER, PRIMARY KEY (user_key, offset)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE event_ids (event_key BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-INSERT INTO meta VALUES ('erasures', 0);
+INSERT INTO meta VALUES ('erasures', 0), ('indexed', 0);
 """
 # Many rows go in by one statement a table, which reads arrays and never calls back into Python:
-# row by row the writer would queue for the interpreter with every one. A carray holds one value a
-# row, so that two numbers share one, as halves.
+# row by row the writer would queue for the interpreter with every one.
 _ADD = "INSERT INTO log (offset, payload) SELECT ?1 + rowid - 1, value FROM carray(?2)"
 _ADD_SPANS = (
     "INSERT INTO log (offset, payload) "
     "SELECT ?1 + rowid - 1, substr(?2, (value >> 32) + 1, value & 0xffffffff) FROM carray(?3)"
 )
-_ADD_USERS = (
-    "WITH keys (place, key) AS MATERIALIZED (SELECT rowid - 1, value FROM carray(?1)) "
-    "INSERT INTO users (user_key, offset) "
-    "SELECT key, ?2 + (rows.value & 0xffffffff) "
-    "FROM carray(?3) rows CROSS JOIN keys ON place = rows.value >> 32"
-)
-_ADD_EVENT_IDS = "INSERT INTO event_ids (event_key) SELECT value FROM carray(?1)"
-_ADD_PACKED_IDS = (
-    "INSERT INTO event_ids (event_key) SELECT substr(?1, value + 1, ?2) FROM carray(?3)"
-)
-_KNOWN = "SELECT value FROM carray(?1) WHERE value IN (SELECT event_key FROM event_ids)"
-_KNOWN_PACKED = (
-    "SELECT value FROM carray(?3) "
-    "WHERE substr(?1, value + 1, ?2) IN (SELECT event_key FROM event_ids)"
-)
 _BLOCK = "SELECT offset, payload FROM log WHERE offset >= ? AND offset < ? ORDER BY offset LIMIT ?"
-_OF_USER = (
-    "SELECT offset, payload FROM users JOIN log USING (offset) WHERE user_key = ? ORDER BY offset"
-)
 _BURY = "UPDATE log SET payload = zeroblob(length(payload)) WHERE offset = ?"
-_BURY_USER = "DELETE FROM users WHERE user_key = ? AND offset = ?"
-_BURY_EVENT_ID = "DELETE FROM event_ids WHERE event_key = ?"
 _COUNT_ERASURE = "UPDATE meta SET value = value + 1 WHERE name = 'erasures'"
-
-Pair = tuple[int, bytes]  # offset, payload
-
-
-class Row(NamedTuple):
-    """A record in the tables; the keys are hashes, and None where the record has no such id."""
-
-    offset: int
-    payload: bytes
-    user_key: int | None
-    event_key: bytes | None
 
 
 class Tables:
@@ -106,11 +72,12 @@ class Tables:
 
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
         self._path = path
+        self._read_only = read_only
         self._guard = Lock()
         with self._explained():
             self._db = _connect(path, read_only=read_only)
             try:
-                self._prepare(read_only=read_only)
+                self._prepare()
             except BaseException:
                 self._db.close()
                 raise
@@ -118,61 +85,41 @@ class Tables:
     def known(self, event_keys: Sequence[bytes]) -> set[bytes]:
         """Those of `event_keys` that are stored."""
         with self._explained(), self._guard:
-            found = self._db.execute(_KNOWN, (apsw.carray(tuple(event_keys)),))
-            return {cast("bytes", key) for (key,) in found}
+            return self._index.known(event_keys)
 
-    def insert(self, rows: Sequence[Row]) -> None:
-        """Store all `rows` (at least one, offsets without gaps from `end` on) durably, or none."""
-        places = np.array([at for at, row in enumerate(rows) if row.user_key is not None], np.int64)
-        user_keys = np.array([rows[at].user_key for at in places.tolist()], np.int64)
-        event_keys = tuple(row.event_key for row in rows if row.event_key is not None)
+    def insert(self, rows: Sequence[Coded]) -> None:
+        """Store all `rows` (at least one) at the end durably, or none."""
         with self._transaction():
             payloads = apsw.carray(tuple(row.payload for row in rows))
             self._db.execute(_ADD, (self.end, payloads))
-            if len(places):
-                numbered = np.arange(len(places)) << 32 | places
-                values = (apsw.carray(user_keys), self.end, apsw.carray(numbered))
-                self._db.execute(_ADD_USERS, values)
-            if event_keys:
-                self._db.execute(_ADD_EVENT_IDS, (apsw.carray(event_keys),))
+            progress = self._index.add(self.end, rows)
+        self._index.progress = progress
         self.end += len(rows)
 
     def known_in(self, block: CodedBlock) -> NDArray[np.int64]:
         """Positions in `block` of the events whose keys are stored, in no order."""
-        starts, packed = _by_key(block)
-        if not len(starts):
-            return starts
         with self._explained(), self._guard:
-            found = self._db.execute(_KNOWN_PACKED, (packed, KEY_BYTES, apsw.carray(starts)))
-            return np.array(found.fetchall(), dtype=np.int64).ravel() // KEY_BYTES
+            return self._index.known_in(block)
 
     def insert_block(self, block: CodedBlock) -> None:
         """Store a block (at least one event, all of them new) at the end durably, or nothing."""
-        size = len(block.spans)
-        rows = np.sort(block.users << 32 | np.arange(size))
-        starts, packed = _by_key(block)
         with self._transaction():
             spans = apsw.carray(block.spans)
             self._db.execute(_ADD_SPANS, (self.end, block.payloads, spans))
-            values = (apsw.carray(block.user_keys), self.end, apsw.carray(rows))
-            self._db.execute(_ADD_USERS, values)
-            if len(starts):
-                self._db.execute(_ADD_PACKED_IDS, (packed, KEY_BYTES, apsw.carray(starts)))
-        self.end += size
+            progress = self._index.add_block(self.end, block)
+        self._index.progress = progress
+        self.end += len(block.spans)
 
     def under(self, user_key: int) -> list[Pair]:
         """(offset, payload) of every row with this key, in order."""
         with self._explained(), self._guard:
-            return cast("list[Pair]", self._db.execute(_OF_USER, (user_key,)).fetchall())
+            return self._index.under(user_key)
 
-    def bury(self, rows: Sequence[Row]) -> None:
-        """Overwrite the payloads of `rows` with zeros, forget their keys, count one erasure."""
-        users = [(row.user_key, row.offset) for row in rows]
-        event_keys = [(row.event_key,) for row in rows if row.event_key is not None]
+    def bury(self, events: Sequence[Buried]) -> None:
+        """Overwrite the payloads of `events` with zeros, forget their keys, count one erasure."""
         with self._transaction():
-            self._db.executemany(_BURY, [(row.offset,) for row in rows])
-            self._db.executemany(_BURY_USER, users)
-            self._db.executemany(_BURY_EVENT_ID, event_keys)
+            self._db.executemany(_BURY, [(event.offset,) for event in events])
+            self._index.bury(events)
             self._db.execute(_COUNT_ERASURE)
         self.erasures += 1
 
@@ -228,11 +175,14 @@ class Tables:
         partial.rename(path)
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the file, with all keys in it where that can be written."""
+        if not self._read_only:
+            with suppress(StorageFailed), self._transaction():
+                self._index.move_all(self.end)
         with self._guard:
             self._db.close()
 
-    def _prepare(self, *, read_only: bool) -> None:
+    def _prepare(self) -> None:
         version = self._number("PRAGMA user_version")
         if version > VERSION:
             raise InvalidInput(
@@ -241,16 +191,21 @@ class Tables:
                 field="path",
             )
         if version == 0:
-            if read_only or self._number("SELECT count(*) FROM sqlite_schema"):
+            if self._read_only or self._number("SELECT count(*) FROM sqlite_schema"):
                 raise Damaged(self._damage("it is a database, but not a log"))
             with self._db:
-                self._db.execute(_SCHEMA)
+                self._db.execute(_SCHEMA + SCHEMA)
                 self._db.pragma("user_version", VERSION)
         # Kept in the file, and asked for each time: a copy may come without it.
-        if not read_only:
+        if not self._read_only:
             self._db.pragma("journal_mode", "wal")
         self.end = self._number("SELECT coalesce(max(offset) + 1, 0) FROM log")
         self.erasures = self._number("SELECT value FROM meta WHERE name = 'erasures'")
+        if not self._read_only:
+            with self._db:
+                self._index = KeyIndex(self._db, self.end)
+                if version == 1:
+                    self._db.pragma("user_version", VERSION)
 
     def _number(self, query: str) -> int:
         return int(self._db.execute(query).get)
@@ -288,16 +243,6 @@ class Tables:
                 f"{self._path or 'the log in memory'}: {error} ({type(error).__name__}); "
                 "nothing of this call was stored: free space or repair the disk, then try again"
             ) from error
-
-
-def _by_key(block: CodedBlock) -> tuple[NDArray[np.int64], bytes]:
-    """Where each key starts in the bytes of all keys, in rising order of the first halves.
-
-    Neighbours in the table are then written one after the other, a page at a time.
-    """
-    rows = np.flatnonzero(block.keyed)
-    first_halves = block.event_keys[rows].view(">u8")[:, 0].astype(np.uint64)
-    return rows[np.argsort(first_halves)] * KEY_BYTES, block.event_keys.tobytes()
 
 
 def _connect(path: Path | None, *, read_only: bool = False) -> apsw.Connection:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from nearline.errors import Closed, StorageFailed
 from nearline.log.base import Appendable, Appended, OnCommit, OnErase
 from nearline.log.block_codec import CodedBlock
-from nearline.log.codec import KEY_BYTES, Coded, decode, encode, user_key
+from nearline.log.codec import KEY_BYTES, Coded, decode, keys_of, user_key
+from nearline.log.key_index import Buried
 from nearline.log.queue import JobQueue
-from nearline.log.tables import Row, Tables
+from nearline.log.tables import Tables
 from nearline.schema import Event, EventBlock, Record, StoredBlock
 
 GROUP_RECORDS = 10_000
@@ -175,7 +176,7 @@ class Writer:
         keys = [code.event_key for job in group for code in job.coded if code.event_key is not None]
         known = self._tables.known(keys) if keys else set()
         end = self._tables.end
-        rows: list[Row] = []
+        rows: list[Coded] = []
         stored: list[tuple[int, Appendable]] = []
         answers: list[Appended] = []
         for job in group:
@@ -186,7 +187,7 @@ class Writer:
                         continue
                     known.add(code.event_key)
                 stored.append((end + len(rows), record))
-                rows.append(Row(end + len(rows), *code))
+                rows.append(code)
             accepted = len(rows) - before
             answers.append(
                 Appended(
@@ -256,7 +257,8 @@ class Writer:
         """Erase the rows of `user_id` and return what they held."""
         events = user_events(self._tables, user_id)
         if events:
-            self._tables.bury([Row(offset, *encode(event)) for offset, event in events])
+            key = user_key(user_id)
+            self._tables.bury([Buried(at, key, keys_of(event)[1]) for at, event in events])
         return events
 
     def _refusal(self) -> Closed:

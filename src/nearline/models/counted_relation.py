@@ -62,7 +62,7 @@ class CountedRelation:
     def reserve(self, pairs: int) -> None:
         """Make room for so many more pairs; what is set aside is taken from the system at once."""
         needed = 3 * (self.n_changed + pairs) // 2
-        if needed > len(self._table.keys):
+        if needed > len(self._table):
             wider = make_table(1 << needed.bit_length())
             rehash(self._table, wider)
             self._table = wider

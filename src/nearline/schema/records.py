@@ -6,8 +6,16 @@ Scalar = str | int | float | bool
 AttributeValue = Scalar | list[Scalar]
 
 
+# Not told to the collector of cycles (`gc=False`): what is in an event comes from outside and holds
+# no cycle, and of events there are many.
 class Event(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag="event"
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag="event",
+    gc=False,
 ):
     """Something a user did with an item.
 

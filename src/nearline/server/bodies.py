@@ -16,7 +16,7 @@ Timestamp = str | float | None
 MAX_DEADLINE_MS = 60_000
 
 
-class EventIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EventIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """Something a user did with an item; `timestamp` is RFC 3339 or Unix seconds, default now."""
 
     user_id: str

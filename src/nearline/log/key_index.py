@@ -1,0 +1,226 @@
+"""Where each user's events stand and which event ids are known: indices that lag behind the log.
+
+Keys are hashes and fall on the pages of a table at random: entering those of each commit would
+write pages for nearly every event, a hundred times the bytes of the event itself. So new keys go to
+small tables in memory and move to those in the file a part of all hashes at a time, in order, so
+that many share a page (the idea of O'Neil and others, "The log-structured merge-tree", Acta
+Informatica 33, 1996). The keys in memory are those of the last records of the log, and are read
+from there when it is opened.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, cast
+
+import apsw
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.log.block_codec import CodedBlock
+from nearline.log.codec import KEY_BYTES, Coded, decode, keys_of
+
+# Hashes are moved in this many parts, one after the other and round again; a part each time that so
+# many records were added. So the keys of 16,384 records wait on average, and those of twice as many
+# that were added before a round began are all moved when it ends.
+PARTS = 32
+RECORDS_A_PART = 1_024
+
+SCHEMA = """
+CREATE TABLE users (
+    user_key INTEGER, offset INTEGER, PRIMARY KEY (user_key, offset)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE event_ids (event_key BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+"""
+# Part of the transactions of the file, but in memory.
+_RECENT = """
+CREATE TEMP TABLE recent_users (
+    user_key INTEGER, offset INTEGER, PRIMARY KEY (user_key, offset)
+) STRICT, WITHOUT ROWID;
+CREATE TEMP TABLE recent_event_ids (event_key BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+"""
+# A carray holds one value a row, so that two numbers share one, as halves.
+_ADD_USERS = (
+    "WITH keys (place, key) AS MATERIALIZED (SELECT rowid - 1, value FROM carray(?1)) "
+    "INSERT INTO {table} (user_key, offset) "
+    "SELECT key, ?2 + (rows.value & 0xffffffff) "
+    "FROM carray(?3) rows CROSS JOIN keys ON place = rows.value >> 32"
+)
+_ADD_BLOCK_USERS = _ADD_USERS.format(table="users")
+_ADD_RECENT_USERS = _ADD_USERS.format(table="recent_users")
+_ADD_EVENT_IDS = "INSERT INTO recent_event_ids (event_key) SELECT value FROM carray(?1)"
+_ADD_PACKED_IDS = (
+    "INSERT INTO event_ids (event_key) SELECT substr(?1, value + 1, ?2) FROM carray(?3)"
+)
+_KNOWN = (
+    "SELECT value FROM carray(?1) WHERE value IN (SELECT event_key FROM event_ids) "
+    "OR value IN (SELECT event_key FROM recent_event_ids)"
+)
+_KNOWN_PACKED = (
+    "SELECT place FROM "
+    "(SELECT value AS place, substr(?1, value + 1, ?2) AS event_key FROM carray(?3)) "
+    "WHERE event_key IN (SELECT event_key FROM event_ids) "
+    "OR event_key IN (SELECT event_key FROM recent_event_ids)"
+)
+_OF_USER = (
+    "SELECT offset, payload FROM log WHERE offset IN ("
+    "SELECT offset FROM users WHERE user_key = ?1 "
+    "UNION SELECT offset FROM recent_users WHERE user_key = ?1) ORDER BY offset"
+)
+_PART = "FROM recent_{table} WHERE {key} BETWEEN ? AND ?"
+# What is read again when the log is opened may have been moved already.
+_MOVE = "INSERT OR IGNORE INTO {table} SELECT * " + _PART
+_MOVED = "DELETE " + _PART
+_BURY_USER = "DELETE FROM {table} WHERE user_key = ? AND offset = ?"
+_BURY_EVENT_ID = "DELETE FROM {table} WHERE event_key = ?"
+_INDEXED = "SELECT value FROM meta WHERE name = 'indexed'"
+_SET_INDEXED = "INSERT OR REPLACE INTO meta VALUES ('indexed', ?)"
+_UNINDEXED = "SELECT offset, payload FROM log WHERE offset >= ?"
+
+Pair = tuple[int, bytes]  # offset, payload
+
+
+class Buried(NamedTuple):
+    """The keys of an event that is erased."""
+
+    offset: int
+    user_key: int
+    event_key: bytes | None
+
+
+class Progress(NamedTuple):
+    """Which part moves next, after how many waiting records, and where the log ended at part 0."""
+
+    part: int
+    waiting: int
+    begun: int
+
+
+class KeyIndex:
+    """The tables of keys of one log; all calls but `known`, `known_in` and `under` in transactions.
+
+    Parameters
+    ----------
+    db : apsw.Connection
+        Of the log, writable.
+    end : int
+        End of the log.
+
+    Attributes
+    ----------
+    progress : Progress
+        Set it to what `add` or `add_block` gave, once that is committed.
+
+    Raises
+    ------
+    Damaged
+        A record whose keys are not all in the file cannot be decoded.
+    """
+
+    def __init__(self, db: apsw.Connection, end: int) -> None:
+        self._db = db
+        db.execute(_RECENT)
+        found = db.execute(_INDEXED).get
+        if found is None:  # of a log of format 1, which has every key in the file
+            found = end
+            self._set_indexed(end)
+        self._read_again(int(found))
+        self.progress = Progress(part=0, waiting=0, begun=end)
+
+    def known(self, event_keys: Sequence[bytes]) -> set[bytes]:
+        """Those of `event_keys` that are stored."""
+        found = self._db.execute(_KNOWN, (apsw.carray(tuple(event_keys)),))
+        return {cast("bytes", key) for (key,) in found}
+
+    def known_in(self, block: CodedBlock) -> NDArray[np.int64]:
+        """Positions in `block` of the events whose keys are stored, in no order."""
+        starts, packed = _by_key(block)
+        if not len(starts):
+            return starts
+        found = self._db.execute(_KNOWN_PACKED, (packed, KEY_BYTES, apsw.carray(starts)))
+        return np.array(found.fetchall(), dtype=np.int64).ravel() // KEY_BYTES
+
+    def under(self, user_key: int) -> list[Pair]:
+        """(offset, payload) of every row with this key, in order."""
+        return cast("list[Pair]", self._db.execute(_OF_USER, (user_key,)).fetchall())
+
+    def add(self, start: int, rows: Sequence[Coded]) -> Progress:
+        """Enter the keys of records from offset `start` on, and move parts that are due."""
+        self._add_recent(start, rows)
+        part, waiting, begun = self.progress
+        waiting += len(rows)
+        while waiting >= RECORDS_A_PART:
+            waiting -= RECORDS_A_PART
+            self._move(part, part)
+            part += 1
+            if part == PARTS:
+                self._set_indexed(begun)
+                part, begun = 0, start + len(rows)
+        return Progress(part, waiting, begun)
+
+    def add_block(self, start: int, block: CodedBlock) -> Progress:
+        """Enter the keys of a block from offset `start` on, and move all others."""
+        end = start + len(block.spans)
+        rows = np.sort(block.users << 32 | np.arange(end - start))
+        values = (apsw.carray(block.user_keys), start, apsw.carray(rows))
+        self._db.execute(_ADD_BLOCK_USERS, values)
+        starts, packed = _by_key(block)
+        if len(starts):
+            self._db.execute(_ADD_PACKED_IDS, (packed, KEY_BYTES, apsw.carray(starts)))
+        return self.move_all(end)
+
+    def move_all(self, end: int) -> Progress:
+        """Move all keys; `end` is that of the log."""
+        self._move(0, PARTS - 1)
+        self._set_indexed(end)
+        return Progress(part=0, waiting=0, begun=end)
+
+    def bury(self, events: Iterable[Buried]) -> None:
+        """Forget the keys of some events."""
+        events = list(events)
+        users = [(event.user_key, event.offset) for event in events]
+        event_keys = [(event.event_key,) for event in events if event.event_key is not None]
+        for tables in (("users", "event_ids"), ("recent_users", "recent_event_ids")):
+            self._db.executemany(_BURY_USER.format(table=tables[0]), users)
+            self._db.executemany(_BURY_EVENT_ID.format(table=tables[1]), event_keys)
+
+    def _add_recent(self, start: int, rows: Sequence[Coded]) -> None:
+        keys = [row.user_key for row in rows]
+        places = np.array([at for at, key in enumerate(keys) if key is not None], np.int64)
+        if len(places):
+            user_keys = np.array([key for key in keys if key is not None], np.int64)
+            numbered = np.arange(len(places)) << 32 | places
+            values = (apsw.carray(user_keys), start, apsw.carray(numbered))
+            self._db.execute(_ADD_RECENT_USERS, values)
+        event_keys = tuple(row.event_key for row in rows if row.event_key is not None)
+        if event_keys:
+            self._db.execute(_ADD_EVENT_IDS, (apsw.carray(event_keys),))
+
+    def _move(self, first: int, last: int) -> None:
+        """Move the keys of parts `first` to `last` to the file."""
+        width = 2**64 // PARTS
+        low, high = first * width, (last + 1) * width - 1
+        users = (low - 2**63, high - 2**63)
+        event_ids = (low.to_bytes(8), high.to_bytes(8) + b"\xff" * (KEY_BYTES - 8))
+        for statement in (_MOVE, _MOVED):
+            self._db.execute(statement.format(table="users", key="user_key"), users)
+            self._db.execute(statement.format(table="event_ids", key="event_key"), event_ids)
+
+    def _set_indexed(self, offset: int) -> None:
+        """Note that all keys of records before `offset` are in the file."""
+        self._db.execute(_SET_INDEXED, (offset,))
+
+    def _read_again(self, offset: int) -> None:
+        """Enter the keys of the records from `offset` on, which are not all in the file."""
+        stored = self._db.execute(_UNINDEXED, (offset,)).fetchall()
+        if stored:
+            records = (decode(offset, payload) for offset, payload in cast("list[Pair]", stored))
+            self._add_recent(offset, [Coded(b"", *keys_of(record)) for record in records])
+
+
+def _by_key(block: CodedBlock) -> tuple[NDArray[np.int64], bytes]:
+    """Where each key starts in the bytes of all keys, in rising order of the first halves.
+
+    Neighbours in the table are then written one after the other, a page at a time.
+    """
+    rows = np.flatnonzero(block.keyed)
+    first_halves = block.event_keys[rows].view(">u8")[:, 0].astype(np.uint64)
+    return rows[np.argsort(first_halves)] * KEY_BYTES, block.event_keys.tobytes()

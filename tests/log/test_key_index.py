@@ -1,0 +1,151 @@
+"""Keys that are in memory for a while are known, found and erased as those in the file are."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from unittest.mock import patch
+
+import apsw
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nearline.errors import Damaged
+from nearline.log import SQLiteLog, key_index
+from nearline.log.codec import encode, keys_of, user_key
+from nearline.log.key_index import KeyIndex
+from nearline.log.tables import _SCHEMA, Tables
+from nearline.schema import Event
+from nearline.testing.log_case import append, block, erase, event
+
+USERS = [f"user {n}" for n in range(5)]
+# A list, an imported block, a user to erase, a restart as after a kill, or one after closing.
+EVENTS = st.lists(st.tuples(st.sampled_from(USERS), st.integers(0, 40)), max_size=6)
+STEPS = st.one_of(
+    st.tuples(st.sampled_from(["list", "block"]), EVENTS),
+    st.tuples(st.just("erase"), st.sampled_from(USERS)),
+    st.tuples(st.sampled_from(["killed", "closed"]), st.none()),
+)
+
+
+def restarted(log: SQLiteLog, folder: Path, how: str) -> SQLiteLog:
+    """Open the log again; as after a kill: a copy of its files, made while it is open."""
+    if how == "closed":
+        log.close()
+    else:
+        elsewhere = folder / "copy"
+        elsewhere.mkdir()
+        for name in ("log.db", "log.db-wal"):
+            shutil.copy(folder / name, elsewhere / name)
+        log.close()
+        for file in folder.glob("log.db*"):
+            file.unlink()
+        for file in elsewhere.iterdir():
+            file.rename(folder / file.name)
+        elsewhere.rmdir()
+    return SQLiteLog(folder / "log.db")
+
+
+@patch.object(key_index, "PARTS", 4)
+@patch.object(key_index, "RECORDS_A_PART", 3)
+@settings(max_examples=40, deadline=None)
+@given(st.lists(STEPS, max_size=25))
+def test_keys_are_found_wherever_they_are(steps: list[tuple[str, object]]) -> None:
+    stored: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        log = SQLiteLog(folder / "log.db")
+        for step, what in steps:
+            if step in ("list", "block"):
+                events = [event(user, event_id=str(number)) for user, number in what]  # type: ignore[attr-defined]
+                if step == "block":
+                    log.append(block(*events)).result(9)
+                else:
+                    append(log, *events)
+                for one in events:
+                    stored.setdefault(one.event_id or "", one.user_id)
+            elif step == "erase":
+                mine = [number for number, user in stored.items() if user == what]
+                assert erase(log, str(what)) == len(mine)
+                for number in mine:
+                    del stored[number]
+            else:
+                log = restarted(log, folder, step)
+            kept = [one for _, one in log.read() if isinstance(one, Event)]
+            assert {one.event_id: one.user_id for one in kept} == stored
+            assert len(kept) == len(stored)
+            for user in USERS:
+                assert [one for _, one in log.events_of(user)] == [
+                    one for one in kept if one.user_id == user
+                ]
+        log.close()
+
+
+def rows(db: apsw.Connection, table: str) -> int:
+    return int(db.execute(f"SELECT count(*) FROM {table}").get)
+
+
+def test_keys_move_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four parts; one moves after each second record. A round that is undone is made again."""
+    monkeypatch.setattr(key_index, "PARTS", 4)
+    monkeypatch.setattr(key_index, "RECORDS_A_PART", 2)
+    db = apsw.Connection(":memory:")
+    db.execute(_SCHEMA + key_index.SCHEMA)
+    index = KeyIndex(db, 0)
+    coded = [encode(event(f"u{n}", event_id=str(n))) for n in range(100)]
+    parts = [((one.user_key or 0) + 2**63) >> 62 for one in coded]
+    db.execute("BEGIN")
+    index.add(0, coded[:3])
+    db.execute("ROLLBACK")
+    assert rows(db, "users") == rows(db, "recent_users") == rows(db, "recent_event_ids") == 0
+    for n in range(4):
+        index.progress = index.add(n, coded[n : n + 1])
+        assert index.progress.part == (n + 1) // 2
+        moved = sum(part < (n + 1) // 2 for part in parts[: n + 1])
+        assert rows(db, "users") >= moved
+        assert rows(db, "users") + rows(db, "recent_users") == n + 1
+    assert db.execute("SELECT value FROM meta WHERE name = 'indexed'").get == 0
+    index.progress = index.add(4, coded[4:8])  # the round ends
+    assert index.progress == (0, 0, 8)
+    assert db.execute("SELECT value FROM meta WHERE name = 'indexed'").get == 0
+    index.progress = index.add(8, coded[8:16])  # another, which moved all that were there before
+    assert index.progress == (0, 0, 16)
+    assert db.execute("SELECT value FROM meta WHERE name = 'indexed'").get == 8
+    in_file = {key for (key,) in db.execute("SELECT user_key FROM users")}
+    assert {one.user_key for one in coded[:8]} <= in_file
+    index.progress = index.move_all(16)
+    assert rows(db, "users") == rows(db, "event_ids") == 16
+    assert rows(db, "recent_users") == rows(db, "recent_event_ids") == 0
+
+
+def test_a_log_of_format_1_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    with SQLiteLog(path) as log:
+        append(log, event("a", event_id="1"), event("b"))
+    db = apsw.Connection(str(path))
+    db.execute("DELETE FROM meta WHERE name = 'indexed'; PRAGMA user_version = 1")
+    db.close()
+    with SQLiteLog(path) as log:
+        assert append(log, event("a", event_id="1"), event("a", event_id="2")).duplicates == 1
+        assert [offset for offset, _ in log.events_of("a")] == [0, 2]
+    db = apsw.Connection(str(path))
+    assert db.execute("PRAGMA user_version").get == 2
+    db.close()
+
+
+def test_a_record_whose_keys_are_lost_stops_the_opening(tmp_path: Path) -> None:
+    """Else it could never be erased."""
+    path = tmp_path / "log.db"
+    tables = Tables(path)
+    tables.insert([encode(event("a"))])
+    db = apsw.Connection(str(path))
+    db.execute("UPDATE log SET payload = x'c1'")
+    with pytest.raises(Damaged, match="offset 0 cannot be read"):
+        Tables(path)
+    db.close()
+    tables.close()
+
+
+def test_keys_of_what_is_no_event() -> None:
+    assert keys_of(event("a")) == (user_key("a"), None)
+    assert keys_of(Event(user_id="a", item_id="i", timestamp=0.0, event_id="1"))[1] is not None
