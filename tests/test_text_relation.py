@@ -1,6 +1,7 @@
 """The language relation through the engine: a tiny model's vectors become edges, at once."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from tests.tiny_bert import naive_vector, random_weights, tokens, write_bert
 import nearline as nl
 from nearline.encoders.base import Floats
 from nearline.encoders.transformer import Transformer
-from nearline.errors import InvalidInput
+from nearline.errors import InvalidInput, MissingExtra
 from nearline.models.item_graph import ItemGraph
 from nearline.progress import Progress
 from nearline.server import Gateway, create_app
+from nearline.texts import open_texts
 
 RELATION = "vector:language"
 BEFORE = ("transitions", "coengagement", "content", "projected")
@@ -74,6 +76,12 @@ def expected(text: str, others: dict[str, str]) -> dict[str, float]:
         name: float(mine @ naive_vector(weights, tokens(other))) for name, other in others.items()
     }
     return {name: cosine**3 for name, cosine in found.items() if cosine > 0}
+
+
+def encoder_of(rec: nl.Recommender) -> str:
+    snapshot = rec._current.parts.snapshot
+    assert snapshot is not None
+    return snapshot.manifest.encoder
 
 
 def texts_of(rec: nl.Recommender) -> dict[str, str]:
@@ -155,9 +163,10 @@ def test_a_training_in_another_process_uses_the_encoder(tmp_path: Path, model: s
         before = edges(rec, "new")
         assert before == pytest.approx(expected("mint cup", texts_of(rec)), abs=1e-5)
         rec.put_item("late", text="black leaves")
-        late = edges(rec, "late")
+        late, trained_on = edges(rec, "late"), encoder_of(rec)
         assert rec.jobs.wait(rec.merge().id, 60).state == "done"
         assert edges(rec, "late") == pytest.approx(late)
+        assert encoder_of(rec) == trained_on != ""
 
 
 def test_an_encoder_that_fails_does_not_stop_items(
@@ -215,3 +224,45 @@ def test_over_http(client: TestClient[Gateway], encoded: list[str]) -> None:
     similar = client.get("/v1/items/new/similar").json()["items"]
     assert "x" in {line["item_id"] for line in similar}
     assert "nearline_texts_missed_total 0.0" in client.get("/metrics").text
+
+
+def test_another_encoder_than_that_of_the_model_is_not_mixed_in(
+    tmp_path: Path, model: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, other = tmp_path / "shop", str(write_bert(tmp_path / "other", seed=1))
+    with nl.Recommender(store, encoder=model, config=QUICK, clock=clock) as rec:
+        rec.fit(shop(), items=catalogue())
+        before = edges(rec, "tea-0")
+    with (
+        caplog.at_level(logging.WARNING),
+        nl.Recommender(store, encoder=other, config=QUICK, clock=clock) as rec,
+    ):
+        assert "another encoder" in caplog.text
+        rec.put_item("new", text="mint cup")
+        assert edges(rec, "new") == {}
+        assert edges(rec, "tea-0") == before
+        rec.fit()
+        assert len(edges(rec, "new")) > 0
+    caplog.clear()
+    with (
+        caplog.at_level(logging.WARNING),
+        nl.Recommender(store, config=QUICK, clock=clock) as rec,
+    ):
+        assert caplog.text == ""
+        rec.put_item("late", text="mint cup")
+        assert "open it with encoder=" in caplog.text
+        assert edges(rec, "late") == {}
+
+
+def test_names_lead_to_the_adapters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = open_texts(nl.Config(encoder="http://127.0.0.1:9/v1#m"), tmp_path / "v.db")
+    assert found is not None
+    assert type(found.encoder).__name__ == "EmbeddingsEndpoint"
+    found.close()
+    monkeypatch.setenv("NEARLINE_ENCODER", "sentence_transformers:any")
+    with pytest.raises(MissingExtra, match="sentence-transformers"):
+        open_texts(nl.Config(encoder="auto"), tmp_path / "v.db")
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    monkeypatch.delitem(sys.modules, "nearline.adapters.embeddings", raising=False)
+    with pytest.raises(MissingExtra, match=r"nearline\[llm\]"):
+        open_texts(nl.Config(encoder="http://127.0.0.1:9/v1#m"), tmp_path / "v.db")

@@ -1,5 +1,6 @@
 """The parts that answer now: one reference, swapped in one step."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,9 @@ from nearline import store
 from nearline.config import Config
 from nearline.errors import Closed
 from nearline.schema import Item
-from nearline.train import VECTORS, open_texts
+from nearline.texts import VECTORS, open_texts
+
+logger = logging.getLogger(__name__)
 
 
 class Current:
@@ -48,7 +51,7 @@ class Current:
             self._close_texts()
             raise
         self._swapping = Lock()
-        self._closed = self._behind = False
+        self._closed = self._behind = self._warned = False
 
     @property
     def vectors(self) -> Path | None:
@@ -107,8 +110,15 @@ class Current:
 
         The others are warned of and go in with words alone.
         """
+        snapshot = self.parts.snapshot
         if self.texts is not None:
             self.texts.prepare([item.content for item in items])
+        elif snapshot is not None and snapshot.manifest.encoder and not self._warned:
+            self._warned = True
+            logger.warning(
+                "the model was trained with an encoder and the store is open without one: new "
+                "items go in with words alone; open it with encoder=..."
+            )
 
     def _close_texts(self) -> None:
         if self.texts is not None:

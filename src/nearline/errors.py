@@ -74,6 +74,10 @@ class WorkerFailed(NearlineError, RuntimeError):
     """The process of a job ended before it was done; what served before goes on serving."""
 
 
+class EncoderFailed(NearlineError, RuntimeError):
+    """An encoder outside this process gave no vectors; its message says why."""
+
+
 class Damaged(NearlineError, RuntimeError):
     """A checkpoint, snapshot or log does not hold what it says it holds."""
 

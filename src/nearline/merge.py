@@ -1,11 +1,14 @@
 """What a model learned while it served, made part of a new snapshot: nothing is trained."""
 
+from dataclasses import replace
+
 from nearline.encoders import TextVectors
 from nearline.live import put_item
 from nearline.log import Readable
 from nearline.models.base import Model
 from nearline.schema import Item, ItemDeleted
 from nearline.snapshots import Snapshot
+from nearline.texts import texts_for
 from nearline.train import Order, describe, read, restore
 
 
@@ -17,7 +20,7 @@ def merge(
     The counts are made anew from the log, so that an erased user is in none of them.
     """
     model = with_catalogue(log, order, serving, texts)
-    data = read(log, order)
+    data = replace(read(log, order), encoder=serving.manifest.encoder)
     model.recount(data.histories, data.n_items)
     return describe(model, data, order, serving.manifest.metrics)
 
@@ -26,7 +29,7 @@ def with_catalogue(
     log: Readable, order: Order, serving: Snapshot, texts: TextVectors | None
 ) -> Model:
     """Rebuild what serves, with the catalogue as it stood at the order's offset."""
-    model = restore(serving)
+    model, texts = restore(serving), texts_for(serving, texts)
     index = {item_id: at for at, item_id in enumerate(order.item_ids)}
     for _, record in log.read(serving.manifest.offset, order.offset):
         if isinstance(record, Item):

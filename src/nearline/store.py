@@ -22,6 +22,7 @@ from nearline.models.base import Model
 from nearline.models.registry import make_model
 from nearline.snapshots import Snapshot, SnapshotStore
 from nearline.state import State, load_checkpoint, save_checkpoint
+from nearline.texts import texts_for
 from nearline.train import restore
 
 logger = logging.getLogger(__name__)
@@ -250,7 +251,7 @@ def serving(parts: Parts, config: Config) -> Parts:
         offset=snapshot.manifest.offset if snapshot else 0,
         erasures=snapshot.manifest.erasures if snapshot else log.erasures,
         online=config.online,
-        texts=parts.texts,
+        texts=texts_for(snapshot, parts.texts),
     )
     return replace(parts, model=live.model, live=live)
 

@@ -4,7 +4,6 @@
 the model that serves. The engine writes the snapshot and promotes it, which are acts of their own.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -14,15 +13,13 @@ from msgspec import Struct
 
 from nearline.config import Config
 from nearline.data import (
-    LANGUAGE,
     Dataset,
     Histories,
-    cache_folder,
     dataset_from_log,
     histories_for,
     leave_one_out,
 )
-from nearline.encoders import TextVectors, VectorCache, open_encoder
+from nearline.encoders import TextVectors
 from nearline.errors import Damaged, InvalidInput, NotTrained
 from nearline.evaluation import evaluate, relevant_counts
 from nearline.log import Readable
@@ -31,8 +28,7 @@ from nearline.models.registry import convert_settings, model_class
 from nearline.progress import Progress
 from nearline.search import search
 from nearline.snapshots import Snapshot, build
-
-VECTORS = "vectors.db"
+from nearline.texts import with_language
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -104,37 +100,6 @@ def read(log: Readable, order: Order) -> Dataset:
     return data
 
 
-def open_texts(config: Config, vectors: Path | None) -> TextVectors | None:
-    """Open the encoder that `config` names, with the file of its vectors; None where it names none.
-
-    Without `vectors` the file is the user's: texts of all recommenders in memory.
-    """
-    if config.encoder is None:
-        return None
-    path = vectors or cache_folder(None) / VECTORS
-    return TextVectors(open_encoder(config.encoder), VectorCache(path))
-
-
-def with_language(data: Dataset, texts: TextVectors | None, progress: Progress) -> Dataset:
-    """Add the language vectors of all items; each distinct text is encoded once, ever.
-
-    Raises
-    ------
-    InvalidInput
-        The items have a vector column of that name already.
-    """
-    if texts is None or data.texts is None:
-        return data
-    if LANGUAGE in data.vectors:
-        raise InvalidInput(
-            f"items have a vector column {LANGUAGE!r}, which is where the encoder "
-            f"{texts.encoder.name} puts its own; rename the column, or leave the encoder out",
-            field="encoder",
-        )
-    vectors = texts.encode(data.texts, progress)
-    return replace(data, vectors=data.vectors | {LANGUAGE: vectors})
-
-
 def train_on(
     data: Dataset,
     order: Order,
@@ -191,6 +156,7 @@ def describe(model: Model, data: Dataset, order: Order, metrics: dict[str, float
         seed=order.seed,
         metrics=metrics,
         data_until=float(data.histories.times.max()),
+        encoder=data.encoder,
     )
     return Snapshot(manifest, arrays, data.item_ids)
 

@@ -28,7 +28,8 @@ from nearline.models.registry import convert_settings, model_class
 from nearline.progress import Progress
 from nearline.schema import Event
 from nearline.snapshots import Snapshot
-from nearline.train import Order, choose, describe, read, train_on, with_language
+from nearline.texts import with_language
+from nearline.train import Order, choose, describe, read, train_on
 
 # Fewer users say nothing.
 FEWEST_USERS = 30

@@ -29,7 +29,8 @@ from nearline.log import LogReader
 from nearline.merge import merge as merge_snapshot
 from nearline.snapshots import SnapshotStore
 from nearline.state import State, StateConfig, load_checkpoint, save_checkpoint
-from nearline.train import Order, open_texts
+from nearline.texts import open_texts
+from nearline.train import Order
 from nearline.trial import Verdict, train_and_judge
 
 # A tenth of what a busy core gives to others: serving hardly feels it, and it is never starved.

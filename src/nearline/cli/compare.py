@@ -1,6 +1,7 @@
 """The command that holds models against each other."""
 
 import time
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 from nearline.cli.evaluate import SPLITS
 from nearline.cli.options import (
     column_option,
+    encoder_option,
     example,
     items_option,
     json_option,
@@ -45,6 +47,7 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, given: str | None) 
         "nearline compare movielens-100k --split stratified --fraction 0.25 --picture all.svg",
         "nearline compare events.csv --items items.csv --models popularity,ease,item_graph",
         "nearline compare movielens-100k --ratings",
+        "nearline compare amazon-beauty --models content,item_graph --encoder auto",
     )
 )
 @click.argument("data")
@@ -79,6 +82,7 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, given: str | None) 
     metavar="N",
     help="Settings to try for each model, on a part of the training data.",
 )
+@encoder_option
 @k_option
 @picture_option
 @seed_option
@@ -88,6 +92,7 @@ def compare(
     items_file: Path | None,
     columns: dict[str, str] | None,
     picture: Path | None,
+    encoder: str | None,
     as_json: bool,
     **question: Any,
 ) -> None:
@@ -98,8 +103,10 @@ def compare(
     of the history are masked.
     """
     from nearline.cli.study import Tables, load_subject
+    from nearline.config import Config
     from nearline.evaluation.picture import draw
     from nearline.pictures import check_picture
+    from nearline.texts import open_texts, with_language
 
     if picture is not None:
         check_picture(picture)  # before the work, not after it
@@ -107,7 +114,9 @@ def compare(
         question["split"] = question["split"] or "leave-one-out"
     with progress_bars() as progress:
         subject = load_subject(data, items_file, columns, now=time.time(), progress=progress)
-        dataset = Tables(subject).data
+        texts = open_texts(Config(encoder=encoder), None)
+        with closing(texts) if texts else nullcontext():
+            dataset = with_language(Tables(subject).data, texts, progress)
         found = _compare(dataset, progress=progress, **question)
     how = _how(**question)
     size = f"{dataset.n_interactions:,} interactions, {dataset.n_users:,} users"

@@ -7,6 +7,7 @@ import click
 
 from nearline.cli.options import (
     column_option,
+    encoder_option,
     example,
     items_option,
     json_option,
@@ -57,6 +58,7 @@ SPLITS = (
     help="strict: the validation part is never trained on, only known as history. refit: choose "
     "the settings, then train on all that is not held out.",
 )
+@encoder_option
 @k_option
 @seed_option
 @json_option
@@ -67,6 +69,7 @@ def evaluate(
     split: str,
     fraction: float,
     protocol: str,
+    encoder: str | None,
     k: int,
     seed: int,
     as_json: bool,
@@ -79,6 +82,7 @@ def evaluate(
     """
     from nearline.cli.study import (
         GRAPH,
+        GRAPH_AND_LANGUAGE,
         GRAPH_AND_TEXT,
         Tables,
         divide,
@@ -94,7 +98,9 @@ def evaluate(
         tables = Tables(subject)
         parts, question = divide(tables.data, split, fraction=fraction, seed=seed, strict=strict)
         names = [GRAPH_AND_TEXT if subject.has_text else GRAPH]
-        engines = fit_engines(names, tables, parts, seed=seed, progress=progress)
+        if encoder is not None:
+            names.append(GRAPH_AND_LANGUAGE)
+        engines = fit_engines(names, tables, parts, seed=seed, encoder=encoder, progress=progress)
         reports = measure(engines, parts, question, k=k, seed=seed, progress=progress)
     if as_json:
         write_json(

@@ -7,6 +7,7 @@ import click
 
 from nearline.cli.options import (
     column_option,
+    encoder_option,
     example,
     items_option,
     json_option,
@@ -82,6 +83,7 @@ def import_(
 @click.command(
     epilog=example(
         "nearline train --store shop/ --seed 7",
+        "nearline train --store shop/ --encoder auto",
         "nearline train --store shop/ --model ease --set l2=500 --search 20",
     )
 )
@@ -94,6 +96,7 @@ def import_(
     help="What to train: `nearline models` lists them, `nearline models NAME` the settings of one.",
 )
 @set_option
+@encoder_option
 @click.option(
     "--search",
     type=click.IntRange(min=0),
@@ -106,7 +109,13 @@ def import_(
 @seed_option
 @json_option
 def train(
-    store: Path, model: str, settings: dict[str, Any], search: int, seed: int, as_json: bool
+    store: Path,
+    model: str,
+    settings: dict[str, Any],
+    encoder: str | None,
+    search: int,
+    seed: int,
+    as_json: bool,
 ) -> None:
     """Train on everything in the store and let the result serve.
 
@@ -115,7 +124,7 @@ def train(
     """
     from nearline.config import Config
 
-    config = Config(model=model, settings=settings, search=search)
+    config = Config(model=model, settings=settings, search=search, encoder=encoder)
     config.new_model()  # a wrong name is told before the store is opened
     call = 'POST /v1/jobs {"kind": "train"}'
     with open_store(store, config, call=call) as engine, progress_bars() as progress:

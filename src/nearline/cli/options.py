@@ -121,6 +121,12 @@ set_option = click.option(
 )
 
 
+encoder_option = click.option(
+    "--encoder",
+    metavar="NAME",
+    help="Language model for the texts of items: auto, a folder, a package, a name on the hub or "
+    "an endpoint (see the page Encoders). None by default.",
+)
 llm_url_option = click.option(
     "--llm-url",
     envvar="NEARLINE_LLM_URL",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nearline.cli.options import (
+    encoder_option,
     example,
     json_option,
     llm_config,
@@ -41,6 +42,7 @@ port_option = click.option(
     help="Key that requests must carry. Better given by the environment: other users of this "
     "machine can read command lines.",
 )
+@encoder_option
 @llm_url_option
 @llm_model_option
 @json_option
@@ -49,6 +51,7 @@ def serve(
     port: int,
     host: str,
     api_key: str | None,
+    encoder: str | None,
     llm_url: str | None,
     llm_model: str | None,
     as_json: bool,
@@ -57,12 +60,12 @@ def serve(
 
     Answers on this machine only; any other --host needs an API key. A store that does not exist
     is made: it learns from the events that it is sent. A language model, where one is named, is
-    asked for the requests that say so.
+    asked for the requests that say so. Name the encoder that it was trained with.
     """
     from nearline.config import Config
     from nearline.engine import Recommender
 
-    config = Config(reserve=True, llm=llm_config(llm_url, llm_model))
+    config = Config(reserve=True, encoder=encoder, llm=llm_config(llm_url, llm_model))
     run_server(
         lambda: Recommender(store, config=config),
         host=host,

@@ -39,6 +39,7 @@ from nearline.progress import Progress
 from nearline.schema import Item
 
 POPULARITY, GRAPH, GRAPH_AND_TEXT = "popularity", "item graph", "item graph + text"
+GRAPH_AND_LANGUAGE = "item graph + text + language"
 
 Strategy = Callable[[Dataset, float, np.random.Generator], Split]
 STRATEGIES: dict[str, Strategy] = {
@@ -184,16 +185,26 @@ def divide(
 
 
 def fit_engines(
-    names: Sequence[str], tables: Tables, parts: Parts, *, seed: int, progress: Progress
+    names: Sequence[str],
+    tables: Tables,
+    parts: Parts,
+    *,
+    seed: int,
+    progress: Progress,
+    encoder: str | None = None,
 ) -> dict[str, EngineModel]:
-    """Fit an engine for each name; it lives at the time of the newest event that it was given."""
+    """Fit an engine for each name; it lives at the time of the newest event that it was given.
+
+    `encoder` is used by `GRAPH_AND_LANGUAGE` alone.
+    """
     now = float(parts.fit.histories.times.max(initial=0.0))
     engines = {}
     for name in names:
         users, validation = tables.data.user_ids, parts.validation
-        engine = Recommender(clock=lambda: now).fit(
+        language = encoder if name == GRAPH_AND_LANGUAGE else None
+        engine = Recommender(encoder=language, clock=lambda: now).fit(
             tables.interactions(parts.fit.histories, users),
-            items=tables.catalogue if name == GRAPH_AND_TEXT else None,
+            items=None if name == GRAPH else tables.catalogue,
             validation=None if validation is None else tables.interactions(validation, users),
             seed=seed,
             progress=partial(_tell, progress, name),

@@ -86,6 +86,8 @@ class Dataset:
         Labels of each item.
     vectors : dict of str to float32 [n_items, d]
         Named vector columns; a zero row where an item has none.
+    encoder : str
+        Fingerprint of what encoded the column `LANGUAGE`; "" where there is none.
     """
 
     user_ids: list[str]
@@ -95,6 +97,7 @@ class Dataset:
     texts: list[str] | None = None
     categories: list[list[str]] | None = None
     vectors: dict[str, FloatArray] = field(default_factory=dict)
+    encoder: str = ""
 
     @property
     def n_users(self) -> int:

@@ -2,7 +2,7 @@
 
 from nearline.encoders.base import Encoder
 from nearline.encoders.cache import VectorCache
-from nearline.encoders.finding import open_encoder
+from nearline.encoders.finding import AUTO, find_first, open_encoder
 from nearline.encoders.text_vectors import TextVectors
 
-__all__ = ["Encoder", "TextVectors", "VectorCache", "open_encoder"]
+__all__ = ["AUTO", "Encoder", "TextVectors", "VectorCache", "find_first", "open_encoder"]

@@ -19,7 +19,7 @@ class Encoder(ABC):
     Attributes
     ----------
     name : str
-        What `nearline.encoders.open_encoder` opens it by, in another process too.
+        What `Config.encoder` opens it by, in another process too.
     fingerprint : str
         Tells the model from all others: vectors of two fingerprints must never be compared.
     """
@@ -38,6 +38,9 @@ class Encoder(ABC):
         A text has the same vector whatever others it is encoded with, but for rounding. An error
         that `progress` raises ends the work.
         """
+
+    def close(self) -> None:  # noqa: B027 (most hold nothing that needs it)
+        """Give back what is held open; nothing is encoded afterwards."""
 
 
 def unit(vectors: Floats) -> Floats:

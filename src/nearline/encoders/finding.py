@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from nearline.encoders.base import Encoder
-from nearline.encoders.transformer import ModelFiles, Transformer
 from nearline.errors import DataNotFound, InvalidInput, MissingExtra
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,24 @@ NETWORKS = ("model.onnx", "onnx/model.onnx", "model.safetensors")
 SETTINGS = ("sentence_bert_config.json", "1_Pooling/config.json")
 
 
+class ModelFiles(NamedTuple):
+    """What a model is made of.
+
+    Attributes
+    ----------
+    network : Path
+        ``model.onnx``, or ``model.safetensors`` with ``config.json`` beside it.
+    tokenizer : Path
+        ``tokenizer.json``.
+    settings : list of Path
+        JSON files that say how texts are cut and tokens pooled; none is needed.
+    """
+
+    network: Path
+    tokenizer: Path
+    settings: list[Path]
+
+
 def open_encoder(name: str) -> Encoder:
     """Open an encoder by a name.
 
@@ -51,8 +69,11 @@ def open_encoder(name: str) -> Encoder:
     MissingExtra
         "auto" found no model; the message says what to install.
     """
+    # ONNX Runtime and the tokenizers take a while to load.
+    from nearline.encoders.transformer import Transformer
+
     if name == AUTO:
-        return _first()
+        return open_encoder(find_first())
     if name and Path(name).is_dir():
         folder = Path(name).absolute()
         return Transformer(str(folder), _files(folder))
@@ -62,21 +83,23 @@ def open_encoder(name: str) -> Encoder:
     if name.count("/") != 1 or name.startswith((".", "/")):
         raise InvalidInput(
             f"encoder is {name!r}; allowed are 'auto', a folder that exists, one of the packages "
-            f"{', '.join(PACKAGES)}, or a name on the hub such as {HUB[0]!r}",
+            f"{', '.join(PACKAGES)}, a name on the hub such as {HUB[0]!r}, "
+            "sentence_transformers:MODEL, or BASE_URL#MODEL of an endpoint",
             field="encoder",
         )
     return Transformer(name, _files(_from_hub(name)))
 
 
-def _first() -> Encoder:
+def find_first() -> str:
+    """Name the model that "auto" stands for; `MissingExtra` where there is none."""
     chosen = os.environ.get(VARIABLE)
     if chosen and chosen != AUTO:
-        return open_encoder(chosen)
+        return chosen
     for package in PACKAGES:
         if _folder_of(package) is not None:
-            return open_encoder(package)
+            return package
     for name in _cached():
-        return open_encoder(name)
+        return name
     raise MissingExtra(
         f"encoder='auto' found no language model: ${VARIABLE} is not set, no package carries one, "
         f"and the hub's cache holds none of {', '.join(HUB)}. Install one: {INSTALL}"

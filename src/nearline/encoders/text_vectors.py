@@ -106,6 +106,7 @@ class TextVectors:
     def close(self) -> None:
         """Wait for what is being encoded, and close the cache; safe to call twice."""
         self._pool.shutdown(cancel_futures=True)
+        self.encoder.close()
         self._cache.close()
 
     def _missing(self, texts: Sequence[str]) -> list[str]:

@@ -8,9 +8,8 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from hashlib import blake2b
-from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from tokenizers import Tokenizer
 
 from nearline.encoders.base import Encoder, Floats, unit
 from nearline.encoders.bert_graph import bert_graph
+from nearline.encoders.finding import ModelFiles
 from nearline.errors import Damaged
 from nearline.inference import OnnxGraph
 from nearline.kernels.chunks import available_threads
@@ -30,24 +30,6 @@ BLOCK_TEXTS = 8_192
 LONGEST = 256
 
 Ids = list[list[int]]
-
-
-class ModelFiles(NamedTuple):
-    """What a model is made of.
-
-    Attributes
-    ----------
-    network : Path
-        ``model.onnx``, or ``model.safetensors`` with ``config.json`` beside it.
-    tokenizer : Path
-        ``tokenizer.json``.
-    settings : list of Path
-        JSON files that say how texts are cut and tokens pooled; none is needed.
-    """
-
-    network: Path
-    tokenizer: Path
-    settings: list[Path]
 
 
 class Transformer(Encoder):

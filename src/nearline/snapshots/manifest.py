@@ -22,7 +22,7 @@ MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 Count = Annotated[int, Meta(ge=0)]
 
 
-class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Everything about a snapshot but the arrays themselves.
 
     Attributes
@@ -49,6 +49,9 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Length of the vocabulary.
     arrays : dict of str to ArraySpec
         Arrays of the model, and ``item_ids.bytes`` and ``item_ids.starts``.
+    encoder : str
+        Fingerprint of the language model whose vectors it was trained on; "", and left out of the
+        file, where there was none.
     """
 
     format: int
@@ -62,6 +65,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metrics: dict[str, float]
     n_items: Count
     arrays: dict[str, ArraySpec]
+    encoder: str = ""
 
 
 class _Versioned(Struct):
@@ -81,6 +85,7 @@ def build(
     seed: int,
     metrics: Mapping[str, float],
     data_until: float | None,
+    encoder: str = "",
 ) -> Manifest:
     """Describe a fitted model, stored or not: O(bytes of the arrays).
 
@@ -105,6 +110,7 @@ def build(
         metrics=_plain({name: float(value) for name, value in metrics.items()}, "metrics"),
         n_items=len(item_ids),
         arrays={name: describe(array) for name, array in stored.items()},
+        encoder=encoder,
     )
     manifest = structs.replace(manifest, id=id_of(manifest))
     try:
