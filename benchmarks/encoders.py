@@ -92,7 +92,8 @@ class NumpyBert:
         spread = x - x.mean(axis=-1, keepdims=True)
         scale = np.sqrt((spread * spread).mean(axis=-1, keepdims=True) + np.float32(1e-12))
         found: Floats = spread / scale * self.w[f"{name}.LayerNorm.weight"]
-        return found + self.w[f"{name}.LayerNorm.bias"]
+        found += self.w[f"{name}.LayerNorm.bias"]
+        return found
 
 
 def measure(name: str, run: Run, batches: list[list[list[int]]], repeats: int) -> dict[str, Any]:
