@@ -23,7 +23,7 @@ from nearline.evaluation import evaluate
 from nearline.evaluation.bootstrap import mean_intervals
 from nearline.models.item_graph import ItemGraph
 from nearline.models.item_graph_config import ItemGraphConfig, Projected
-from nearline.train import open_texts, with_language
+from nearline.texts import open_texts, with_language
 
 SETS = {"beauty": "amazon-beauty", "toys": "amazon-toys", "retail": "online-retail"}
 SHARE, QUESTIONS, K, SEED = 0.1, 20_000, 50, 0
