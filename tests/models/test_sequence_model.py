@@ -63,6 +63,13 @@ def replace_training(**changes: float) -> SasRecConfig:
     return SasRecConfig(width=16, blocks=1, training=TrainingConfig(**training))
 
 
+def test_validation_without_targets_chooses_nothing(fitted: SasRec) -> None:
+    nothing = Histories.from_rows([[]] * PLAIN.n_users)
+    model = SasRec(CONFIG).fit(PLAIN, validation=nothing, seed=3)
+    assert model.config == CONFIG
+    assert same(model, fitted)
+
+
 def test_a_fit_that_was_cut_off_ends_as_one_that_was_not(fitted: SasRec, tmp_path: Path) -> None:
     file = tmp_path / "sasrec.safetensors"
 

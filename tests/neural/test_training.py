@@ -73,6 +73,12 @@ def test_the_best_weights_are_kept_and_patience_ends_it() -> None:
     assert torch.equal(weights(task)["1.weight"], task.weights[1])
 
 
+def test_patience_counts_from_the_first_value_above_zero() -> None:
+    task = Line([0.0, 0.0, 0.0, 0.2, 0.1, 0.1, 0.3])
+    trained = train(task, PLAN._replace(patience=2), seed=1, progress=no_progress)
+    assert (trained.epochs, len(trained.losses)) == (4, 6)
+
+
 def test_what_is_kept_is_the_mean_of_the_weights_along_the_way() -> None:
     plan = PLAN._replace(epochs=1, memory=100)
     along: list[Tensor] = []

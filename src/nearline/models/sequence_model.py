@@ -150,11 +150,10 @@ class SequenceModel(Model):
         from nearline.neural.sequences import Objective, Sequences, fit_sequences
         from nearline.neural.training import Plan
 
-        check_weights(data.histories)
         config, wanted, training = self.config, self.config.objective, self.config.training
         self._features = ItemFeatures()
-        features = self._features.fit(data, wanted.text_width, seed)
         liked = _liked(data.histories, data.n_items)
+        features = self._features.fit(data, wanted.text_width, seed)
         indptr, items = windows(liked, config.longest)
         fitted = fit_sequences(
             self._network,
@@ -221,7 +220,6 @@ class SequenceModel(Model):
         allowed: Mask | None = None,
     ) -> Ranking:
         """Top-k items; one pass of the network and O(n_items * width) a user."""
-        check_weights(histories)
         return rank_dense(
             self.score_many,
             histories,
@@ -321,6 +319,8 @@ class SequenceModel(Model):
         if validation is None:
             return None
         users = draw_users(validation, self.config.training.validation_users, seed)
+        if len(users) == 0:
+            return None
         histories, truth = data.histories.select(users), validation.select(users)
         self._popularity = np.zeros(data.n_items, dtype=np.float32)
 

@@ -249,7 +249,8 @@ class _Run:
         network.eval()
         with torch.no_grad():
             value = self._task.validate()
-        if value is None or not self.values or value > max(self.values):
+        # A network that has found nothing yet is not done.
+        if value is None or value > max(self.values, default=0.0) or not any(self.values):
             self.best, self.best_epoch = _copy(network), self.done
         if value is not None:
             self.values.append(value)
