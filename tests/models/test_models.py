@@ -23,6 +23,7 @@ from nearline.models.registry import discover
 from nearline.models.sasrec import SasRec, SasRecConfig
 from nearline.models.svdpp import Svdpp, SvdppConfig
 from nearline.models.training_config import TrainingConfig
+from nearline.models.two_tower import TwoTower, TwoTowerConfig
 
 PLAIN, TARGETS = shop()
 RATED = PLAIN.rated()
@@ -35,6 +36,7 @@ QUICK: dict[type[Model], Any] = {
     Gru4Rec: Gru4RecConfig(width=16, hidden=16, training=BRIEF),
     Ncf: NcfConfig(width=8, hidden=(16, 8), training=BRIEF),
     NextItNet: NextItNetConfig(width=16, training=BRIEF),
+    TwoTower: TwoTowerConfig(width=16, hidden=16, training=BRIEF),
     SasRec: SasRecConfig(width=16, blocks=1, training=BRIEF),
 }
 

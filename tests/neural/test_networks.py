@@ -12,6 +12,7 @@ from nearline.neural.convolutional import Convolutional
 from nearline.neural.export import export as export_graph
 from nearline.neural.items import ItemTable
 from nearline.neural.layers import initialise
+from nearline.neural.pooled import Pooled
 from nearline.neural.recurrent import Recurrent
 from nearline.neural.sequences import Newest
 from nearline.neural.transformer import Transformer
@@ -20,6 +21,7 @@ WIDTH = 8
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "transformer": lambda: Transformer(WIDTH, heads=2, blocks=2, longest=12, dropout=0.5),
     "recurrent": lambda: Recurrent(WIDTH, hidden=6, layers=2, dropout=0.5),
+    "pooled": lambda: Pooled(WIDTH, hidden=6, dropout=0.5),
     "convolutional": lambda: Convolutional(WIDTH, dilations=(1, 2), dropout=0.5),
 }
 

@@ -50,6 +50,8 @@ class SequenceObjective(Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Items drawn to stand for all others, for a whole batch; all, where they are not so many.
     power : float
         They are drawn by popularity to this power: 0 draws all items alike.
+    in_batch : int
+        Items that stand for all others beside them: so many of those to be told in the batch.
     calibration : float
         Of gBCE: 0 is plain cross-entropy, 1 gives calibrated probabilities.
     unit : bool
@@ -65,6 +67,7 @@ class SequenceObjective(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     loss: str = "softmax"
     negatives: int = 512
     power: float = 0.5
+    in_batch: int = 0
     calibration: float = 0.75
     unit: bool = False
     temperature: float = 1.0
@@ -75,6 +78,7 @@ class SequenceObjective(Struct, frozen=True, kw_only=True, forbid_unknown_fields
         require_one_of(self, "loss", ("softmax", "gbce"))
         require(self, "negatives", 1)
         require(self, "power", 0, 1)
+        require(self, "in_batch", 0)
         require(self, "calibration", 0, 1)
         require(self, "temperature", 0, above=True)
         require(self, "id_dropout", 0, 1)
@@ -167,6 +171,7 @@ class SequenceModel(Model):
                 temperature=wanted.temperature,
                 id_dropout=wanted.id_dropout,
                 batch=training.batch,
+                in_batch=wanted.in_batch,
             ),
             Plan(
                 epochs=training.epochs,

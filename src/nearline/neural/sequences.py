@@ -65,6 +65,8 @@ class Objective(NamedTuple):
     id_dropout : float
     batch : int
         Events of a batch.
+    in_batch : int
+        Right items of the batch, drawn from all its events, that are scored beside the drawn ones.
     """
 
     loss: str
@@ -75,6 +77,7 @@ class Objective(NamedTuple):
     temperature: float
     id_dropout: float
     batch: int
+    in_batch: int = 0
 
 
 class Fitted(NamedTuple):
@@ -146,8 +149,10 @@ class NextEvent(Task):
         counts = np.bincount(data.items, minlength=data.n_items) + 1.0
         chances = torch.from_numpy(counts**objective.power).to(self._where)
         self._cumulated = (chances / chances.sum()).cumsum(0)
-        expected = objective.negatives * chances / chances.sum()
-        self._log_expected = expected.log().float()
+        self._expected = objective.negatives * chances / chances.sum()
+        if objective.negatives >= data.n_items:
+            self._expected = torch.ones_like(chances)
+        self._shares = torch.from_numpy(counts / counts.sum()).to(self._where)
 
     def threads(self) -> int:
         """One where a batch is small: threads would wait for each other most of the time."""
@@ -172,7 +177,7 @@ class NextEvent(Task):
         valid = steps < lengths[:, None]
         at = torch.where(valid, self._starts[batch][:, None] + steps, self._starts[batch][:, None])
         inputs, targets = self._items[at], self._items[at + 1][valid]
-        drawn = self._draw(generator)
+        drawn, log_expected = self._negatives(targets, generator)
         # Each vector once, however often its item occurs.
         distinct, places = torch.unique(
             torch.cat((inputs.flatten(), targets, drawn)), return_inverse=True
@@ -185,8 +190,20 @@ class NextEvent(Task):
         scores, other_scores = sampled_scores(users, right, others, targets, drawn)
         if self._objective.loss == "gbce":
             return gbce(scores, other_scores, self._n_items, self._objective.calibration)
-        corrected = None if len(drawn) == self._n_items else self._log_expected[drawn]
-        return sampled_softmax(scores, other_scores, corrected)
+        return sampled_softmax(scores, other_scores, log_expected)
+
+    def _negatives(self, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Items that stand for all others, and the logarithm of how often each is expected there.
+
+        An item may come both ways: then both expectations count.
+        """
+        drawn, expected = self._draw(generator), self._expected
+        if self._objective.in_batch:
+            order = torch.randperm(len(targets), generator=generator, device=self._where)
+            beside = targets[order[: self._objective.in_batch]]
+            drawn = torch.cat((drawn, beside))
+            expected = expected + len(beside) * self._shares
+        return drawn, expected[drawn].log().float()
 
     def _draw(self, generator: torch.Generator) -> Tensor:
         """Draw items to stand for all others; all items where they are no more than that."""
