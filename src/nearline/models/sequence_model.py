@@ -22,7 +22,7 @@ from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput
 from nearline.inference import OnnxGraph
 from nearline.models.base import Mask, Model, Ranking, check_weights
-from nearline.models.dense_scores import rank_cosines, rank_dense
+from nearline.models.dense_scores import rank_cosines, rank_dense, unit_rows
 from nearline.models.factor_model import check_indices, check_k
 from nearline.models.item_features import ItemFeatures
 from nearline.models.settings import require, require_one_of
@@ -382,12 +382,6 @@ def windows(liked: Histories, longest: int) -> tuple[Indices, Indices]:
     indptr = np.concatenate(([0], np.cumsum(ends - starts))).astype(np.int64)
     at = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], ends - starts)
     return indptr, liked.items[at].astype(np.int64)
-
-
-def unit_rows(vectors: FloatArray) -> FloatArray:
-    """Scale rows to length one; rows of zeros stay."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
 
 
 def _liked(histories: Histories, n_items: int) -> Histories:
