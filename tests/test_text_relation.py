@@ -16,7 +16,7 @@ from tests.tiny_bert import naive_vector, random_weights, tokens, write_bert
 import nearline as nl
 from nearline.encoders.base import Floats
 from nearline.encoders.transformer import Transformer
-from nearline.errors import InvalidInput, MissingExtra
+from nearline.errors import EncoderFailed, InvalidInput, MissingExtra
 from nearline.models.item_graph import ItemGraph
 from nearline.progress import Progress
 from nearline.server import Gateway, create_app
@@ -188,6 +188,22 @@ def test_an_encoder_that_fails_does_not_stop_items(
         # What had a vector must not keep that of its old text.
         rec.put_item("tea-0", text="unheard of")
         assert edges(rec, "tea-0") == {}
+
+
+def test_an_encoder_that_fails_stops_a_training_and_no_import(
+    model: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> Floats:
+        raise EncoderFailed("no answer")
+
+    with nl.Recommender(encoder=model, config=QUICK, clock=clock) as rec:
+        monkeypatch.setattr(Transformer, "encode", fail)
+        with caplog.at_level(logging.WARNING):
+            rec.add(shop(), catalogue())
+        assert "no answer" in caplog.text
+        assert (rec.item("tea-0").content, rec.texts_missed) == ("green tea leaves teas", 9)
+        with pytest.raises(EncoderFailed):
+            rec.fit()
 
 
 def test_a_column_of_that_name_is_refused(model: str) -> None:

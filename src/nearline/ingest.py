@@ -5,6 +5,7 @@ state reflects them: the log's writer calls `State.apply` between its commit and
 (see `follow`), so whoever waits for the future reads its own writes.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -22,11 +23,13 @@ from nearline.data import (
     to_events,
 )
 from nearline.encoders import TextVectors
-from nearline.errors import InvalidInput, UnknownItem
+from nearline.errors import InvalidInput, NearlineError, UnknownItem
 from nearline.log import Appended, Log, Readable
 from nearline.progress import Progress, no_progress
 from nearline.schema import Event, Item, ItemDeleted, Record, check_event, check_id, check_item
 from nearline.state import State
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T", Event, Item)
 
@@ -110,11 +113,16 @@ def import_items(
 ) -> CleaningReport:
     """Append a whole table of catalogue entries, in blocks, and report what was dropped.
 
-    Their texts are encoded first, so that the model that serves finds the vectors.
+    Their texts are encoded first, so that the model that serves finds the vectors; where that
+    fails they go in without.
     """
     items, report = read_items(source, now=now)
     if texts is not None:
-        texts.encode([item.content for item in items], progress)
+        try:
+            texts.encode([item.content for item in items], progress)
+        except NearlineError as error:
+            texts.missed += len(items)
+            logger.warning("the catalogue goes in without language vectors: %s", error)
     for start in range(0, len(items), ITEM_BLOCK):
         log.append(items[start : start + ITEM_BLOCK]).result()
         progress(min(start + ITEM_BLOCK, len(items)), len(items), "items")

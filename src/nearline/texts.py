@@ -67,12 +67,15 @@ def with_language(data: Dataset, texts: TextVectors | None, progress: Progress) 
 
 
 def texts_for(snapshot: Snapshot | None, texts: TextVectors | None) -> TextVectors | None:
-    """Return `texts` where their vectors may stand beside those that a model was trained on.
+    """Return `texts` where a model has use for their vectors: where it was trained on the like.
 
-    Where they may not, new items have words alone until the next training: that is warned of.
+    Where another encoder made those, new items have words alone until the next training: that is
+    warned of.
     """
     trained = snapshot.manifest.encoder if snapshot else ""
-    if not trained or texts is None or texts.encoder.fingerprint == trained:
+    if not trained or texts is None:
+        return None
+    if texts.encoder.fingerprint == trained:
         return texts
     logger.warning(
         "the model was trained on vectors of another encoder than %s; new items go in with words "
