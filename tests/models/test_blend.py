@@ -146,8 +146,8 @@ def test_a_pool_holds_exact_scores_and_places_of_targets() -> None:
             every = part.score_many(rows.histories.select(np.array([row])))[0]
             assert scores[row, : len(unseen)] == pytest.approx(every[unseen], rel=1e-6)
         target = rows.truth.row(row)[0]
-        place = np.flatnonzero(unseen == target)
-        assert pool.targets[row] == (place[0] if len(place) else -1)
+        assert pool.relevant[row, : len(unseen)].tolist() == (unseen == target).tolist()
+    assert pool.best == pytest.approx(np.ones(7))
 
 
 def test_histories_are_cut_to_their_last_events() -> None:

@@ -147,19 +147,22 @@ class Blend(Hybrid):
         """
         super().fit(data, validation=validation, seed=seed, progress=progress)
         if validation is not None:
-            start = weight_table(self.config).mean(axis=0)
-            found = find_weights(
-                self.parts,
-                Rows(data.histories, validation, data.n_items),
-                start,
-                at_least=self.config.at_least,
-                sample=self.config.sample,
-                depth=self.config.depth,
-                seed=seed,
-            )
-            if found is not None:
-                self._keep(found)
+            self.weigh(data, validation, seed=seed)
         return self
+
+    def weigh(self, data: Dataset, validation: Histories, *, seed: int = 0) -> None:
+        """Find normalisers and weights for parts that are fitted on `data`."""
+        found = find_weights(
+            self.parts,
+            Rows(data.histories, validation, data.n_items),
+            weight_table(self.config).mean(axis=0),
+            at_least=self.config.at_least,
+            sample=self.config.sample,
+            depth=self.config.depth,
+            seed=seed,
+        )
+        if found is not None:
+            self._keep(found)
 
     def score_many(self, histories: Histories) -> FloatArray:
         """Mixture of the parts' normalised scores, float32 [n_users, n_items]."""

@@ -12,22 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.data.dataset import FloatArray, Histories, IntArray
+from nearline.kernels.topk import top_k_rows
 from nearline.models.base import Model
 from nearline.models.hybrid_weighted import with_share
-from nearline.models.item_graph_search import ndcg
 from nearline.models.normalisers import SHARE, SOFTMAX, Normaliser, Sums, apply, sums_of
 
 Doubles = NDArray[np.float64]
-Longs = NDArray[np.int64]
 
 K = 10
+DISCOUNTS = 1.0 / np.log2(np.arange(2, K + 2))
 # With fewer users the best of many weights is the luckiest one.
 FEWEST_USERS = 100
-ROUNDS = 4
+ROUNDS = 3
+BAGS = 5
 # Shares of the whole that a part is tried with; the rest keeps its proportions.
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 # Temperatures that are tried, in mean deviations of a part's scores.
-SPREADS = (0.1, 0.16, 0.25, 0.4, 0.63, 1.0, 1.6, 2.5, 4.0, 6.3, 10.0)
+SPREADS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 BLOCK_BYTES = 1 << 26
 # Below every score, and finite so that a weight of 0 makes it 0.
 OUTSIDE = np.float32(-1e30)
@@ -70,17 +71,17 @@ class Pool(NamedTuple):
         By part, then by normaliser.
     inside : bool [n, c]
         Which cells hold a candidate.
-    targets : int64 [m]
-        Column of each target in its row, -1 where it is no candidate.
-    indptr : int64 [n + 1]
-        Targets of row u are ``targets[indptr[u]:indptr[u + 1]]``.
+    relevant : bool [n, c]
+        Which candidates are targets.
+    best : float64 [n]
+        DCG of a list with all that the row has to find.
     """
 
     scores: list[FloatArray]
     sums: list[list[Sums]]
     inside: NDArray[np.bool_]
-    targets: Longs
-    indptr: Longs
+    relevant: NDArray[np.bool_]
+    best: Doubles
 
 
 def find_weights(
@@ -119,6 +120,8 @@ def find_weights(
     choices = [_choices(spread) for spread in spreads]
     objective = _Objective(gather(parts, given, seen, choices, depth), choices)
     weights, picks = _search(objective, start, [0] * len(parts))
+    objective.fix(picks)
+    weights = _bagged(objective, weights, rng)
     chosen = [[choices[place][pick]] for place, pick in enumerate(picks)]
     by_length = []
     for first, end in zip(at_least, (*at_least[1:], None), strict=True):
@@ -126,7 +129,7 @@ def find_weights(
         found = weights
         if len(short.histories) >= FEWEST_USERS:
             own = _Objective(gather(parts, short, whole, chosen, depth), chosen)
-            found, _ = _search(own, weights, [0] * len(parts))
+            found = _bagged(own, weights, rng)
         by_length.append(found)
     return Found(weights, np.stack(by_length), [one for (one,) in chosen])
 
@@ -166,7 +169,7 @@ def gather(
     scores = [np.zeros((n, width), dtype=np.float32) for _ in parts]
     sums: list[list[list[Sums]]] = [[[] for _ in some] for some in choices]
     inside = np.zeros((n, width), dtype=np.bool_)
-    targets = np.full(len(rows.truth.items), -1, dtype=np.int64)
+    relevant = np.zeros((n, width), dtype=np.bool_)
     for begin in range(0, n, size):
         block = np.arange(begin, min(begin + size, n))
         raw = [dense(part, rows.histories.select(block), rows.n_items) for part in parts]
@@ -177,11 +180,12 @@ def gather(
             scores[place][block] = np.take_along_axis(one, at, axis=1)
             for pick, how in enumerate(choices[place]):
                 sums[place][pick].append(sums_of(one, how))
-        for row, user in enumerate(block):
-            wanted = slice(rows.truth.indptr[user], rows.truth.indptr[user + 1])
-            targets[wanted] = _columns(candidates[row], rows.truth.items[wanted])
+        wanted = rows.truth.select(block)
+        row = np.repeat(np.arange(len(block)), np.diff(wanted.indptr))
+        keys = np.arange(len(block))[:, None] * rows.n_items + candidates
+        relevant[block] = np.isin(keys, row * rows.n_items + wanted.items) & inside[block]
     joined = [[_joined(blocks) for blocks in part] for part in sums]
-    return Pool(scores, joined, inside, targets, rows.truth.indptr)
+    return Pool(scores, joined, inside, relevant, _ideal(rows.truth))
 
 
 def dense(part: Model, histories: Histories, n_items: int) -> FloatArray:
@@ -214,10 +218,12 @@ def union(raw: Sequence[FloatArray], seen: Histories, depth: int, width: int) ->
     return found
 
 
-def _columns(candidates: IntArray, wanted: IntArray) -> Longs:
-    order = np.argsort(candidates, kind="stable")
-    place = np.minimum(np.searchsorted(candidates[order], wanted), len(order) - 1)
-    return np.where(candidates[order[place]] == wanted, order[place], -1)
+def _ideal(truth: Histories) -> Doubles:
+    row = np.repeat(np.arange(len(truth)), np.diff(truth.indptr))
+    pairs = np.unique(np.stack((row, truth.items)), axis=1)
+    counts = np.bincount(pairs[0], minlength=len(truth))
+    gains: Doubles = np.concatenate(([0.0], np.cumsum(DISCOUNTS)))[np.minimum(counts, K)]
+    return gains
 
 
 def _joined(blocks: list[Sums]) -> Sums:
@@ -243,9 +249,12 @@ class _Objective:
         self.choices = choices
         self._pool = pool
         self._kept: dict[tuple[int, int], FloatArray] = {}
-        sizes = np.diff(pool.indptr)
-        self._row = np.repeat(np.arange(len(sizes)), sizes)
-        self._one_each = bool((sizes == 1).all())
+        self.counted = np.ones(len(pool.best))
+
+    def fix(self, picks: list[int]) -> None:
+        """Leave one choice a part."""
+        self._kept = {(p, 0): self.normalised(p, pick) for p, pick in enumerate(picks)}
+        self.choices = [[some[pick]] for some, pick in zip(self.choices, picks, strict=True)]
 
     def normalised(self, place: int, pick: int) -> FloatArray:
         """Scores of a part, normalised; below all outside of the candidates."""
@@ -256,15 +265,33 @@ class _Objective:
         return self._kept[place, pick]
 
     def __call__(self, blend: FloatArray) -> float:
-        targets = self._pool.targets
-        found = targets >= 0
-        own = np.where(found, blend[self._row, targets], np.float32(np.inf))
-        rows = blend if self._one_each else blend[self._row]
-        ahead = rows > own[:, None]
-        # Of equal scores the lower index comes first; candidates rise.
-        ahead |= (rows == own[:, None]) & (np.arange(rows.shape[1]) < targets[:, None])
-        ranks = np.where(found, ahead.sum(axis=1), rows.shape[1] + K)
-        return ndcg(ranks, self._pool.indptr, K)
+        """Mean over the users, each counted as often as `counted` says."""
+        return float(self.gains(blend) @ self.counted / self.counted.sum())
+
+    def gains(self, blend: FloatArray) -> Doubles:
+        """NDCG of each user."""
+        columns = top_k_rows(blend, K, above=float(OUTSIDE)).items
+        found = np.take_along_axis(self._pool.relevant, np.maximum(columns, 0), axis=1)
+        gains: Doubles = (found & (columns >= 0)) @ DISCOUNTS / self._pool.best
+        return gains
+
+
+def _bagged(objective: _Objective, weights: Doubles, rng: np.random.Generator) -> Doubles:
+    """Mean of the weights found on samples of the users, drawn with replacement.
+
+    Where it is not better than the best part alone by one standard error, that part stands alone.
+    """
+    n, none = len(objective.counted), [0] * len(weights)
+    total = np.zeros_like(weights)
+    for _ in range(BAGS):
+        objective.counted = np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64)
+        total += _search(objective, weights, none)[0]
+    alone = [objective.gains(objective.normalised(place, 0)) for place in range(len(weights))]
+    best = int(np.argmax([float(gains.mean()) for gains in alone]))
+    lead = objective.gains(_mixed(objective, total / BAGS, none)) - alone[best]
+    if lead.mean() < lead.std() / np.sqrt(n):
+        total = np.eye(len(weights))[best] * BAGS
+    return total / BAGS
 
 
 def _search(objective: _Objective, weights: Doubles, picks: list[int]) -> tuple[Doubles, list[int]]:
