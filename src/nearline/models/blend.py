@@ -206,31 +206,6 @@ class Blend(Hybrid):
                 reasons.append(ModelPart(-1, part.name, amount))
         return reasons
 
-    def observe(self, before: Histories, events: Histories) -> None:
-        """Let all parts learn new events that can."""
-        for part in self.parts:
-            part.observe(before, events)
-
-    def reserve(self, events: int) -> None:
-        """Let all parts set memory aside."""
-        for part in self.parts:
-            part.reserve(events)
-
-    @property
-    def reach(self) -> int:
-        """Of the part that reaches farthest."""
-        return max(part.reach for part in self.parts)
-
-    def recount(self, histories: Histories, n_items: int) -> None:
-        """Let all parts count anew that count."""
-        for part in self.parts:
-            part.recount(histories, n_items)
-
-    def forget(self, histories: Histories) -> None:
-        """Let all parts unlearn users that can."""
-        for part in self.parts:
-            part.forget(histories)
-
     def _normalised(self, place: int, scores: FloatArray) -> FloatArray:
         given = self.config.parts[place]
         return normalised(scores, given.normaliser, given.temperature)

@@ -144,6 +144,31 @@ class Hybrid(Model):
         for part in self.parts:
             part.put_items(items, texts, vectors)
 
+    def observe(self, before: Histories, events: Histories) -> None:
+        """Let all parts learn new events that can."""
+        for part in self.parts:
+            part.observe(before, events)
+
+    def reserve(self, events: int) -> None:
+        """Let all parts set memory aside."""
+        for part in self.parts:
+            part.reserve(events)
+
+    @property
+    def reach(self) -> int:
+        """Of the part that reaches farthest."""
+        return max(part.reach for part in self.parts)
+
+    def recount(self, histories: Histories, n_items: int) -> None:
+        """Let all parts count anew that count."""
+        for part in self.parts:
+            part.recount(histories, n_items)
+
+    def forget(self, histories: Histories) -> None:
+        """Let all parts unlearn users that can."""
+        for part in self.parts:
+            part.forget(histories)
+
     def arrays(self) -> Arrays:
         """Return the arrays of all parts, each behind its place: `0/...`, `1/...`."""
         return part_arrays(self.parts)
