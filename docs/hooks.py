@@ -55,13 +55,15 @@ def settings_table(struct: type[msgspec.Struct]) -> list[str]:
 
 
 def meanings_of(struct: type[msgspec.Struct]) -> dict[str, str]:
-    """Read what the docstring says of each attribute, in one line."""
+    """Read what the docstrings of a struct and its bases say of each attribute, in one line."""
     found: dict[str, str] = {}
-    for section in Docstring(struct.__doc__ or "").parse("numpy", warnings=False):
-        if isinstance(section, DocstringSectionAttributes):
-            for attribute in section.value:
-                for name in attribute.name.split(","):
-                    found[name.strip()] = " ".join(attribute.description.split())
+    kinds = [kind for kind in reversed(struct.__mro__) if issubclass(kind, msgspec.Struct)]
+    for doc in [kind.__doc__ for kind in kinds if kind.__doc__]:
+        for section in Docstring(doc).parse("numpy", warnings=False):
+            if isinstance(section, DocstringSectionAttributes):
+                for attribute in section.value:
+                    for name in attribute.name.split(","):
+                        found[name.strip()] = " ".join(attribute.description.split())
     return found
 
 

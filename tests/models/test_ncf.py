@@ -74,6 +74,13 @@ def test_sets_by_hand() -> None:
     assert liked_sets(histories, 4).toarray().tolist() == [[1, 0, 1, 0], [0] * 4, [0] * 4]
 
 
+def test_validation_without_targets_chooses_nothing(fitted: Ncf) -> None:
+    nothing = Histories.from_rows([[]] * PLAIN.n_users)
+    model = Ncf(CONFIG).fit(PLAIN, validation=nothing, seed=3)
+    assert model.config == CONFIG
+    assert np.array_equal(model.arrays()["table"], fitted.arrays()["table"])
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(sys.modules):
         if name.startswith("nearline.neural"):

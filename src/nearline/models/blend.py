@@ -27,12 +27,10 @@ from nearline.progress import Progress, no_progress
 
 
 class BlendPart(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model of a blend.
+    """One model of a blend: a `Part`, and how its scores are weighed.
 
     Attributes
     ----------
-    model, settings, weight
-        As in `Part`.
     weights : tuple of float
         Its say for each length of the history (`BlendConfig.at_least`); empty: `weight` for all.
     normaliser : str

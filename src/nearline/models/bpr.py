@@ -12,8 +12,8 @@ from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows
 from nearline.kernels.pairwise import fold_in_pairs, pair_epoch
 from nearline.kernels.row_sums import dense_rows, row_sums
-from nearline.models.base import Mask, Model, Range, Ranking, Space
-from nearline.models.dense_scores import rank_dense
+from nearline.models.base import Range, Ranking, Space
+from nearline.models.dense_scores import DenseModel, rank_dense
 from nearline.models.item_weights import liked_matrix, liked_once, rows_of
 from nearline.models.settings import require, require_one_of
 from nearline.progress import Progress, no_progress
@@ -60,7 +60,7 @@ class BprConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         require_one_of(self, "negatives", ("uniform", "popularity"))
 
 
-class Bpr(Model):
+class Bpr(DenseModel):
     """Bayesian personalised ranking by stochastic gradient descent.
 
     score(u, i) = p_u . q_i + b_i, learned from pairs of an item i that u liked and an item j that u
@@ -167,24 +167,6 @@ class Bpr(Model):
         """Scores, float32 [n_users, n_items]."""
         ones = np.ones((len(histories), 1), dtype=np.float32)
         return row_sums(self._columns, dense_rows(np.hstack((self.user_factors(histories), ones))))
-
-    def recommend_from(
-        self,
-        histories: Histories,
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        allowed: Mask | None = None,
-    ) -> Ranking:
-        """Top-k items; O(n_items * factors) a user beside the fold-in."""
-        return rank_dense(
-            self.score_many,
-            histories,
-            k,
-            self.n_items,
-            exclude_seen=exclude_seen,
-            allowed=allowed,
-        )
 
     def similar(self, items: IntArray, k: int) -> Ranking:
         """Top-k items by the cosine of their factors, biases left out."""

@@ -9,12 +9,49 @@ from numpy.typing import NDArray
 from nearline.data.dataset import FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput
 from nearline.kernels.topk import top_k_rows
-from nearline.models.base import Mask, Ranking
+from nearline.models.base import Mask, Model, Ranking
 
 # Bytes of scores held at once.
 BLOCK_BYTES = 1 << 26
 # Items compared with all others at a time.
 BLOCK = 256
+
+
+class DenseModel(Model):
+    """A model whose lists come from the scores of all items."""
+
+    # Only scores greater than this are listed.
+    _floor: float = -np.inf
+
+    def recommend_from(
+        self,
+        histories: Histories,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        allowed: Mask | None = None,
+    ) -> Ranking:
+        """Top-k items for each history, all of which are scored; O(n_items + k log k) beside it."""
+        return rank_dense(
+            self._scorer(exclude_seen=exclude_seen, allowed=allowed),
+            histories,
+            k,
+            self.n_items,
+            exclude_seen=exclude_seen,
+            allowed=allowed,
+            above=self._floor,
+        )
+
+    def similar(self, items: IntArray, k: int) -> Ranking:
+        """Top-k for a history of the one item."""
+        return self.recommend_from(Histories.from_rows([[int(item)] for item in items]), k)
+
+    def _scorer(
+        self, *, exclude_seen: bool, allowed: Mask | None
+    ) -> Callable[[Histories], FloatArray]:
+        """Make what scores a block for a list; a score of -inf is never listed."""
+        del exclude_seen, allowed
+        return self.score_many
 
 
 def rank_dense(

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 from threadpoolctl import threadpool_limits
 
-from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows
 from nearline.kernels.row_sums import row_sums
-from nearline.models.base import Mask, Model, ModelPart, Range, Ranking, Space
-from nearline.models.dense_scores import rank_dense
+from nearline.models.base import ModelPart, Range, Space
+from nearline.models.dense_scores import DenseModel
 from nearline.models.item_weights import liked_matrix, liked_once
 from nearline.models.settings import require
 from nearline.progress import Progress, no_progress
@@ -43,7 +43,7 @@ class EaseConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         require(self, "max_items", 1)
 
 
-class Ease(Model):
+class Ease(DenseModel):
     """The linear autoencoder that forbids an item to explain itself.
 
     With X the binary user-item matrix and P = (X'X + l2 I)^-1:
@@ -64,6 +64,7 @@ class Ease(Model):
 
     name: ClassVar[str] = "ease"
     config_type: ClassVar[type[Struct]] = EaseConfig
+    _floor = 0.0
     space: ClassVar[Space] = {"l2": Range(1.0, 5_000.0, log=True)}
 
     def __init__(self, config: Struct | None = None) -> None:
@@ -109,29 +110,6 @@ class Ease(Model):
         """Scores, float32 [n_users, n_items]; 0 for users without known items."""
         rows = Rows(histories.indptr, histories.items, liked_once(histories))
         return row_sums(self._weights, rows)
-
-    def recommend_from(
-        self,
-        histories: Histories,
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        allowed: Mask | None = None,
-    ) -> Ranking:
-        """Top-k items that score above zero."""
-        return rank_dense(
-            self.score_many,
-            histories,
-            k,
-            self.n_items,
-            exclude_seen=exclude_seen,
-            allowed=allowed,
-            above=0.0,
-        )
-
-    def similar(self, items: IntArray, k: int) -> Ranking:
-        """Top-k of the row of W of each item."""
-        return self.recommend_from(Histories.from_rows([[int(item)] for item in items]), k)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
         """Parts of the score of `item`, oldest event first: one entry of W a liked item."""

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput, NotTrained
 from nearline.kernels.ridge import Targets, solve_rows
-from nearline.models.base import Mask, Ranking, RatingModel
-from nearline.models.dense_scores import rank_cosines, rank_dense
+from nearline.models.base import Ranking, RatingModel
+from nearline.models.dense_scores import DenseModel, rank_cosines
 
 Doubles = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
@@ -35,7 +35,7 @@ class Users(NamedTuple):
     biases: Doubles
 
 
-class FactorModel(RatingModel):
+class FactorModel(DenseModel, RatingModel):
     """Base of the factorisations. A subclass writes `fit` and `_fold_in`.
 
     Attributes
@@ -113,24 +113,6 @@ class FactorModel(RatingModel):
         scores = users.factors @ self.item_factors.T
         scores += users.biases[:, None] + (self.item_biases + self.mean)
         return scores.astype(np.float32)
-
-    def recommend_from(
-        self,
-        histories: Histories,
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        allowed: Mask | None = None,
-    ) -> Ranking:
-        """Items of the highest predicted rating; one solve a user and O(n_items f)."""
-        return rank_dense(
-            self.score_many,
-            histories,
-            k,
-            self.n_items,
-            exclude_seen=exclude_seen,
-            allowed=allowed,
-        )
 
     def similar(self, items: IntArray, k: int) -> Ranking:
         """Items whose factors have the largest cosine; only those above 0."""

@@ -5,42 +5,26 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from nearline.models.base import Range, Space
-from nearline.models.sequence_model import SequenceModel, SequenceObjective, check_network
+from nearline.models.sequence_model import SequenceConfig, SequenceModel
 from nearline.models.settings import require
-from nearline.models.training_config import TrainingConfig
 
 
-class Gru4RecConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `Gru4Rec`.
+class Gru4RecConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `Gru4Rec` beside those of `SequenceConfig`.
 
     Attributes
     ----------
-    width : int
-        Numbers an item has.
     hidden : int
         Numbers of the state that is passed along.
     layers : int
         Layers of units.
-    longest : int
-        Events of a history that are read, the newest ones.
-    dropout : float
-        Share of numbers left out of a step.
-    objective : SequenceObjective
-        What is learned, and from what.
-    training : TrainingConfig
-        How it is trained.
     """
 
-    width: int = 128
     hidden: int = 128
     layers: int = 1
-    longest: int = 50
-    dropout: float = 0.4
-    objective: SequenceObjective = SequenceObjective()
-    training: TrainingConfig = TrainingConfig()
 
     def __post_init__(self) -> None:
-        check_network(self)
+        super().__post_init__()
         require(self, "hidden", 1)
         require(self, "layers", 1)
 

@@ -1,6 +1,6 @@
 """What all hybrids share: parts that are other models, given by name and settings."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import msgspec
@@ -9,10 +9,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
-from nearline.models.base import Mask, Model, Ranking, check_weights
-from nearline.models.dense_scores import rank_dense
+from nearline.models.base import Model, check_weights
+from nearline.models.dense_scores import DenseModel
 from nearline.models.registry import make_model, model_class
 from nearline.progress import Progress, no_progress
 
@@ -59,7 +59,7 @@ GRAPH_BY_WORDS = Part(
 )
 
 
-class Hybrid(Model):
+class Hybrid(DenseModel):
     """Base of the hybrids for lists. A subclass writes `score_many`, and `_pick` where it differs.
 
     Its configuration has a field `parts`, a tuple of `Part`. Parts are fitted one after the other
@@ -112,28 +112,6 @@ class Hybrid(Model):
         """Number of items: of the part that knows most, as not all hear of new ones."""
         return max(part.n_items for part in self.parts)
 
-    def recommend_from(
-        self,
-        histories: Histories,
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        allowed: Mask | None = None,
-    ) -> Ranking:
-        """Top-k by the scores of the hybrid."""
-        return rank_dense(
-            self._scorer(exclude_seen=exclude_seen, allowed=allowed),
-            histories,
-            k,
-            self.n_items,
-            exclude_seen=exclude_seen,
-            allowed=allowed,
-        )
-
-    def similar(self, items: IntArray, k: int) -> Ranking:
-        """Top-k for a history of the one item."""
-        return self.recommend_from(Histories.from_rows([[int(item)] for item in items]), k)
-
     def put_items(
         self,
         items: Sequence[int],
@@ -175,13 +153,6 @@ class Hybrid(Model):
 
     def _load(self, arrays: Arrays) -> None:
         self.parts = restore_parts(self.config.parts, arrays)
-
-    def _scorer(
-        self, *, exclude_seen: bool, allowed: Mask | None
-    ) -> Callable[[Histories], FloatArray]:
-        """Make what scores a block for a list; a score of -inf is never listed."""
-        del exclude_seen, allowed
-        return self.score_many
 
     def _check_part(self, part: Part) -> None:
         if model_class(part.model).needs_ratings:

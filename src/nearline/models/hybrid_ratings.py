@@ -11,8 +11,8 @@ from scipy.optimize import nnls
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput
-from nearline.models.base import Mask, Model, Ranking, RatingModel, Space
-from nearline.models.dense_scores import rank_dense
+from nearline.models.base import Model, Ranking, RatingModel, Space
+from nearline.models.dense_scores import DenseModel
 from nearline.models.factor_model import Arrays
 from nearline.models.hybrid import Part, part_arrays, restore_parts, settled
 from nearline.models.registry import make_model
@@ -50,7 +50,7 @@ class HybridRatingsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             )
 
 
-class HybridRatings(RatingModel):
+class HybridRatings(DenseModel, RatingModel):
     """A linear blend of rating models: stacked regression.
 
         r^_ui = mean + sum over parts p: w_p (r^p_ui - mean),   w >= 0
@@ -133,24 +133,6 @@ class HybridRatings(RatingModel):
         for part, weight in zip(self.parts, self._weights(), strict=True):
             total = total + np.float32(weight) * part.score_many(histories)
         return np.asarray(total, dtype=np.float32)
-
-    def recommend_from(
-        self,
-        histories: Histories,
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        allowed: Mask | None = None,
-    ) -> Ranking:
-        """Items of the highest blended rating."""
-        return rank_dense(
-            self.score_many,
-            histories,
-            k,
-            self.n_items,
-            exclude_seen=exclude_seen,
-            allowed=allowed,
-        )
 
     def similar(self, items: IntArray, k: int) -> Ranking:
         """Neighbours by the part of the largest weight: cosines of parts cannot be blended."""

@@ -16,12 +16,12 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows
 from nearline.kernels.row_sums import dense_rows, row_sums
-from nearline.models.base import Mask, Model, ModelPart, Ranking, check_weights
-from nearline.models.dense_scores import rank_dense
+from nearline.models.base import ModelPart, check_weights
+from nearline.models.dense_scores import DenseModel
 from nearline.progress import Progress, no_progress
 
 # float32 [n_items, d], dense or CSR, rows of length one or zero.
@@ -37,11 +37,12 @@ class Events(NamedTuple):
     weights: NDArray[np.float64]
 
 
-class InterestModel(Model):
+class InterestModel(DenseModel):
     """A model over item vectors; a subclass makes them and has `half_life` and `threshold`."""
 
     def __init__(self, config: Struct | None = None) -> None:
         super().__init__(config)
+        self._floor = self.config.threshold
         self._set_vectors(np.zeros((0, 1), dtype=np.float32))
 
     @abstractmethod
@@ -95,29 +96,6 @@ class InterestModel(Model):
             return row_sums(self._columns, dense_rows(interest))
         cosines: FloatArray = (interest.astype(np.float64) @ self._columns).toarray()
         return cosines.astype(np.float32)
-
-    def recommend_from(
-        self,
-        histories: Histories,
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        allowed: Mask | None = None,
-    ) -> Ranking:
-        """Top-k items whose cosine is above the threshold."""
-        return rank_dense(
-            self.score_many,
-            histories,
-            k,
-            self.n_items,
-            exclude_seen=exclude_seen,
-            allowed=allowed,
-            above=self.config.threshold,
-        )
-
-    def similar(self, items: IntArray, k: int) -> Ranking:
-        """Top-k items by the cosine of their vectors, above the threshold."""
-        return self.recommend_from(Histories.from_rows([[int(item)] for item in items]), k)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
         """Parts of the cosine, oldest event first: decayed weight times how alike the items are."""

@@ -12,9 +12,8 @@ from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.data.splits import leave_one_out
 from nearline.errors import MissingExtra
 from nearline.kernels.trees import Trees, sum_trees
-from nearline.models.base import Mask, Range, Ranking, Space, check_weights
+from nearline.models.base import Mask, Range, Space, check_weights
 from nearline.models.blend_search import dense, union
-from nearline.models.dense_scores import rank_dense
 from nearline.models.hybrid import Arrays, Hybrid, Part
 from nearline.models.settings import require
 from nearline.progress import Progress, no_progress
@@ -95,6 +94,7 @@ class LearnedRanking(Hybrid):
         "rate": Range(0.02, 0.2, log=True),
     }
     learns: ClassVar[bool] = True
+    _floor = 0.0
 
     def __init__(self, config: Struct | None = None) -> None:
         super().__init__(config)
@@ -136,25 +136,6 @@ class LearnedRanking(Hybrid):
     def score_many(self, histories: Histories) -> FloatArray:
         """Scores between 0 and 1, float32 [n_users, n_items]; 0 for what is no candidate."""
         return self._scorer(exclude_seen=False, allowed=None)(histories)
-
-    def recommend_from(
-        self,
-        histories: Histories,
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        allowed: Mask | None = None,
-    ) -> Ranking:
-        """Top-k candidates; lists end with the candidates."""
-        return rank_dense(
-            self._scorer(exclude_seen=exclude_seen, allowed=allowed),
-            histories,
-            k,
-            self.n_items,
-            exclude_seen=exclude_seen,
-            allowed=allowed,
-            above=0.0,
-        )
 
     def arrays(self) -> Arrays:
         """Return arrays of the parts, the trees and the counts."""

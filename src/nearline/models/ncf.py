@@ -10,21 +10,17 @@ Users are what they took, and no ids: the network can be asked about anybody, at
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
-from nearline.inference import OnnxGraph
-from nearline.models.base import Mask, Model, Range, Ranking, Space, check_weights
-from nearline.models.dense_scores import rank_cosines, rank_dense
-from nearline.models.factor_model import check_indices, check_k
+from nearline.models.base import Range, Space, check_weights
+from nearline.models.neural_model import NeuralModel
 from nearline.models.settings import require, require_one_of
 from nearline.models.training_config import TrainingConfig
-from nearline.models.validation import draw_users, mean_ndcg
 from nearline.progress import Progress, no_progress
 
 # (users float32 [n, d], items float32 [m, d]) to scores float32 [n, m].
@@ -75,7 +71,7 @@ class NcfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             )
 
 
-class Ncf(Model):
+class Ncf(NeuralModel):
     """Generalised matrix factorisation, a perceptron over user and item, or both.
 
     X. He, L. Liao, H. Zhang, L. Nie, X. Hu, T.-S. Chua, "Neural collaborative filtering", WWW 2017.
@@ -83,7 +79,7 @@ class Ncf(Model):
     items, scaled by one over the root of their number, and while training without the item that is
     to be told: Y. Koren, "Factorization meets the neighborhood", KDD 2008, equation 14.
 
-    A user without a known liked event gets items by popularity.
+    A list costs a pass of the network for every item.
     """
 
     name: ClassVar[str] = "ncf"
@@ -99,10 +95,7 @@ class Ncf(Model):
 
     def __init__(self, config: Struct | None = None) -> None:
         super().__init__(config)
-        self._read = self._table = np.zeros((0, 1), dtype=np.float32)
-        self._popularity: FloatArray = np.zeros(0, dtype=np.float32)
-        self._bytes: NDArray[np.uint8] = np.zeros(0, dtype=np.uint8)
-        self._graph: OnnxGraph | None = None
+        self._read = self._table
 
     def fit(
         self,
@@ -124,73 +117,29 @@ class Ncf(Model):
             A weight is not finite, or the loss grew beyond all bounds.
         """
         from nearline.neural.pairs import Interaction, Taken, fit_pairs
-        from nearline.neural.training import Plan
 
-        config, training = self.config, self.config.training
+        config = self.config
         taken = liked_sets(data.histories, data.n_items)
         fitted = fit_pairs(
             lambda: Interaction(
                 config.kind, config.width, hidden=config.hidden, dropout=config.dropout
             ),
             Taken(taken.indptr.astype(np.int64), taken.indices.astype(np.int64), data.n_items),
-            Plan(
-                epochs=training.epochs,
-                patience=training.patience,
-                rate=training.rate,
-                weight_decay=training.weight_decay,
-                warmup=training.warmup,
-                cosine=training.cosine,
-            ),
+            self._plan(),
             width=config.width * (2 if config.kind == "neumf" else 1),
             negatives=config.negatives,
-            batch=training.batch,
+            batch=config.training.batch,
             seed=seed,
             judge=self._judge(data, validation, seed),
             progress=progress,
         )
-        counts = np.bincount(taken.indices, minlength=data.n_items)
-        self._popularity = np.log1p(counts).astype(np.float32)
         self._read, self._table = fitted.read, fitted.table
-        self._set_graph(np.frombuffer(fitted.graph, dtype=np.uint8).copy())
-        if validation is not None:
-            found = msgspec.structs.replace(training, epochs=fitted.epochs)
-            self.config = msgspec.structs.replace(config, training=found)
-        self.fitted_on = data.histories
+        self._take(fitted.graph, fitted.epochs, taken.indices, data)
         return self
-
-    @property
-    def n_items(self) -> int:
-        """Number of items that the model knows."""
-        return len(self._table)
 
     def score_many(self, histories: Histories) -> FloatArray:
         """Scores, float32 [n_users, n_items]: logarithms of the odds that the user takes it."""
         return self._scores(histories, self._score, self._read, self._table)
-
-    def recommend_from(
-        self,
-        histories: Histories,
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        allowed: Mask | None = None,
-    ) -> Ranking:
-        """Top-k items; every item goes through the network."""
-        check_weights(histories)
-        return rank_dense(
-            self.score_many,
-            histories,
-            k,
-            self.n_items,
-            exclude_seen=exclude_seen,
-            allowed=allowed,
-        )
-
-    def similar(self, items: IntArray, k: int) -> Ranking:
-        """Items whose vectors q have the largest cosine; only those above 0."""
-        check_k(k)
-        check_indices(items, self.n_items, "items")
-        return rank_cosines(self._table, items, k)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Graph, both tables of items and their popularity."""
@@ -206,19 +155,14 @@ class Ncf(Model):
         self._popularity = arrays["popularity"]
         self._set_graph(arrays["graph"])
 
-    def _set_graph(self, graph: NDArray[np.uint8]) -> None:
-        self._bytes = graph
-        self._graph = OnnxGraph(graph.tobytes())
-
     def _score(self, users: FloatArray, items: FloatArray) -> FloatArray:
         if self._graph is None:
             return np.zeros((len(users), len(items)), dtype=np.float32)
         return self._graph(users=users, items=items)[0]
 
-    def _scores(
-        self, histories: Histories, score: Score, read: FloatArray, table: FloatArray
-    ) -> FloatArray:
-        """Score users with a history by the network, in blocks; the others by popularity."""
+    def _scores(self, histories: Histories, *network: Any) -> FloatArray:
+        """Score users with a history by scorer and tables, in blocks; others by popularity."""
+        score, read, table = network
         taken = liked_sets(histories, len(table))
         sizes = np.diff(taken.indptr)
         found = np.empty((len(histories), len(table)), dtype=np.float32)
@@ -233,28 +177,6 @@ class Ncf(Model):
                 block = slice(column, column + PAIRS)
                 found[rows[some], block] = score(users[some], table[block])
         return found
-
-    def _judge(
-        self, data: Dataset, validation: Histories | None, seed: int
-    ) -> Callable[[Score, FloatArray, FloatArray], float] | None:
-        if validation is None:
-            return None
-        users = draw_users(validation, self.config.training.validation_users, seed)
-        histories, truth = data.histories.select(users), validation.select(users)
-        self._popularity = np.zeros(data.n_items, dtype=np.float32)
-
-        def judge(score: Score, read: FloatArray, table: FloatArray) -> float:
-            ranking = rank_dense(
-                lambda block: self._scores(block, score, read, table),
-                histories,
-                K,
-                data.n_items,
-                exclude_seen=True,
-                allowed=None,
-            )
-            return mean_ndcg(ranking.items, truth)
-
-        return judge
 
 
 def liked_sets(histories: Histories, n_items: int) -> "sparse.csr_array":

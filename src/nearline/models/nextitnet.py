@@ -6,39 +6,23 @@ from msgspec import Struct
 
 from nearline.errors import InvalidInput
 from nearline.models.base import Range, Space
-from nearline.models.sequence_model import SequenceModel, SequenceObjective, check_network
-from nearline.models.training_config import TrainingConfig
+from nearline.models.sequence_model import SequenceConfig, SequenceModel
 
 
-class NextItNetConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `NextItNet`.
+class NextItNetConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `NextItNet` beside those of `SequenceConfig`.
 
     Attributes
     ----------
-    width : int
-        Numbers an item has.
     dilations : tuple of int
         A block each: how far apart the events are that its first convolution sees; its second sees
         twice as far.
-    longest : int
-        Events of a history that are read, the newest ones.
-    dropout : float
-        Share of numbers left out of a step.
-    objective : SequenceObjective
-        What is learned, and from what.
-    training : TrainingConfig
-        How it is trained.
     """
 
-    width: int = 128
     dilations: tuple[int, ...] = (1, 4)
-    longest: int = 50
-    dropout: float = 0.4
-    objective: SequenceObjective = SequenceObjective()
-    training: TrainingConfig = TrainingConfig()
 
     def __post_init__(self) -> None:
-        check_network(self)
+        super().__post_init__()
         if not self.dilations or min(self.dilations) < 1:
             raise InvalidInput(
                 f"dilations are {self.dilations}; give a block at least, each of 1 or more",

@@ -19,8 +19,8 @@ from nearline.errors import InvalidInput, NotTrained
 from nearline.kernels.corated import Affinity
 from nearline.kernels.ridge import Targets
 from nearline.kernels.sets import Sets, newest
-from nearline.models.base import Mask, Range, Ranking, RatingModel, Space
-from nearline.models.dense_scores import rank_dense
+from nearline.models.base import Range, RatingModel, Space
+from nearline.models.dense_scores import DenseModel
 from nearline.models.factor_model import check_indices
 from nearline.models.settings import require, require_one_of
 
@@ -67,7 +67,7 @@ class Side(NamedTuple):
         return Side(self.means[places], self.deviations[places])
 
 
-class RatingNeighbours(RatingModel):
+class RatingNeighbours(DenseModel, RatingModel):
     """Base of both neighbourhoods. A subclass writes `_learn` and `_near_means`.
 
     Attributes
@@ -142,24 +142,6 @@ class RatingNeighbours(RatingModel):
         wanted = Sets(np.arange(n + 1, dtype=np.int64) * n_items, every)
         ratings = self._rate(self._known(histories), wanted)
         return ratings.reshape(n, n_items).astype(np.float32)
-
-    def recommend_from(
-        self,
-        histories: Histories,
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        allowed: Mask | None = None,
-    ) -> Ranking:
-        """Items of the highest predicted rating."""
-        return rank_dense(
-            self.score_many,
-            histories,
-            k,
-            self.n_items,
-            exclude_seen=exclude_seen,
-            allowed=allowed,
-        )
 
     @property
     def _affinity(self) -> Affinity:

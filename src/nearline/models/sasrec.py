@@ -6,42 +6,26 @@ from msgspec import Struct
 
 from nearline.errors import InvalidInput
 from nearline.models.base import Range, Space
-from nearline.models.sequence_model import SequenceModel, SequenceObjective, check_network
+from nearline.models.sequence_model import SequenceConfig, SequenceModel
 from nearline.models.settings import require
-from nearline.models.training_config import TrainingConfig
 
 
-class SasRecConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `SasRec`.
+class SasRecConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `SasRec` beside those of `SequenceConfig`.
 
     Attributes
     ----------
-    width : int
-        Numbers an item and a position have.
     blocks : int
         Layers of attention.
     heads : int
         Attention heads of a block; they share the width.
-    longest : int
-        Events of a history that are read, the newest ones.
-    dropout : float
-        Share of numbers left out of a step.
-    objective : SequenceObjective
-        What is learned, and from what.
-    training : TrainingConfig
-        How it is trained.
     """
 
-    width: int = 128
     blocks: int = 2
     heads: int = 2
-    longest: int = 50
-    dropout: float = 0.4
-    objective: SequenceObjective = SequenceObjective()
-    training: TrainingConfig = TrainingConfig()
 
     def __post_init__(self) -> None:
-        check_network(self)
+        super().__post_init__()
         require(self, "blocks", 1)
         require(self, "heads", 1)
         if self.width % self.heads:

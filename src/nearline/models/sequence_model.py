@@ -18,15 +18,14 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
-from nearline.inference import OnnxGraph
-from nearline.models.base import Mask, Model, Ranking, check_weights
-from nearline.models.dense_scores import rank_cosines, rank_dense, unit_rows
-from nearline.models.factor_model import check_indices, check_k
+from nearline.models.base import check_weights
+from nearline.models.dense_scores import unit_rows
 from nearline.models.item_features import ItemFeatures
+from nearline.models.neural_model import NeuralModel
 from nearline.models.settings import require, require_one_of
-from nearline.models.validation import draw_users, mean_ndcg
+from nearline.models.training_config import TrainingConfig
 from nearline.progress import Progress, no_progress
 
 Indices = NDArray[np.int64]
@@ -85,6 +84,37 @@ class SequenceObjective(Struct, frozen=True, kw_only=True, forbid_unknown_fields
         require(self, "text_width", 0)
 
 
+class SequenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings that all sequence models have.
+
+    Attributes
+    ----------
+    width : int
+        Numbers that an item has.
+    longest : int
+        Events of a history that are read, the newest ones.
+    dropout : float
+        Share of numbers left out of a step.
+    objective : SequenceObjective
+        What is learned, and from what.
+    training : TrainingConfig
+        How it is trained.
+    """
+
+    width: int = 128
+    longest: int = 50
+    dropout: float = 0.4
+    objective: SequenceObjective = SequenceObjective()
+    training: TrainingConfig = TrainingConfig()
+
+    def __post_init__(self) -> None:
+        require(self, "width", 1)
+        require(self, "longest", 1)
+        require(self, "dropout", 0, 1)
+        if self.dropout == 1 or self.objective.id_dropout == 1:
+            raise InvalidInput("dropout and id_dropout must be below 1", field="dropout")
+
+
 class Padded(NamedTuple):
     """Known liked events, the last `longest` of each row that has any.
 
@@ -102,11 +132,11 @@ class Padded(NamedTuple):
     lengths: Indices
 
 
-class SequenceModel(Model):
+class SequenceModel(NeuralModel):
     """Base of the sequence models. A subclass has a configuration and builds its network.
 
-    A user without a known liked event gets items by popularity. Disliked events (weights of zero or
-    below) are neither read nor learned from.
+    Disliked events (weights of zero or below) are neither read nor learned from. A list costs one
+    pass of the network and O(n_items * width).
 
     Parameters
     ----------
@@ -118,13 +148,8 @@ class SequenceModel(Model):
     def __init__(self, config: Struct | None = None, *, checkpoint: Path | None = None) -> None:
         super().__init__(config)
         self.checkpoint = checkpoint
-        empty = np.zeros((0, self.config.width), dtype=np.float32)
-        self._table = self._ids = empty
-        self._popularity: FloatArray = np.zeros(0, dtype=np.float32)
-        self._projection: FloatArray = empty
+        self._ids = self._projection = self._table
         self._features = ItemFeatures()
-        self._bytes: NDArray[np.uint8] = np.zeros(0, dtype=np.uint8)
-        self._graph: OnnxGraph | None = None
         self._n_items = 0
 
     @abstractmethod
@@ -152,52 +177,27 @@ class SequenceModel(Model):
             of another fit.
         """
         from nearline.neural.sequences import Objective, Sequences, fit_sequences
-        from nearline.neural.training import Plan
 
-        config, wanted, training = self.config, self.config.objective, self.config.training
+        config, wanted = self.config, msgspec.structs.asdict(self.config.objective)
         self._features = ItemFeatures()
         liked = _liked(data.histories, data.n_items)
-        features = self._features.fit(data, wanted.text_width, seed)
+        features = self._features.fit(data, wanted.pop("text_width"), seed)
         indptr, items = windows(liked, config.longest)
         fitted = fit_sequences(
             self._network,
             Sequences(indptr, items, data.n_items, features),
-            Objective(
-                loss=wanted.loss,
-                negatives=wanted.negatives,
-                power=wanted.power,
-                calibration=wanted.calibration,
-                unit=wanted.unit,
-                temperature=wanted.temperature,
-                id_dropout=wanted.id_dropout,
-                batch=training.batch,
-                in_batch=wanted.in_batch,
-            ),
-            Plan(
-                epochs=training.epochs,
-                patience=training.patience,
-                rate=training.rate,
-                weight_decay=training.weight_decay,
-                warmup=training.warmup,
-                cosine=training.cosine,
-                memory=training.memory,
-            ),
+            Objective(**wanted, batch=config.training.batch),
+            self._plan(),
             width=config.width,
             seed=seed,
             judge=self._judge(data, validation, seed),
             progress=progress,
             checkpoint=self._checkpoint(data, features, validation, seed),
         )
-        counts = np.bincount(liked.items, minlength=data.n_items)
-        self._popularity = np.log1p(counts).astype(np.float32)
         self._table, self._projection = fitted.table, fitted.projection
         self._ids = fitted.ids
         self._n_items = data.n_items
-        self._set_graph(np.frombuffer(fitted.graph, dtype=np.uint8).copy())
-        if validation is not None:
-            found = msgspec.structs.replace(training, epochs=fitted.epochs)
-            self.config = msgspec.structs.replace(config, training=found)
-        self.fitted_on = data.histories
+        self._take(fitted.graph, fitted.epochs, liked.items, data)
         return self
 
     @property
@@ -215,30 +215,6 @@ class SequenceModel(Model):
     def score_many(self, histories: Histories) -> FloatArray:
         """Scores, float32 [n_users, n_items]."""
         return self._scores(histories, self._encode, self._table[: self.n_items])
-
-    def recommend_from(
-        self,
-        histories: Histories,
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        allowed: Mask | None = None,
-    ) -> Ranking:
-        """Top-k items; one pass of the network and O(n_items * width) a user."""
-        return rank_dense(
-            self.score_many,
-            histories,
-            k,
-            self.n_items,
-            exclude_seen=exclude_seen,
-            allowed=allowed,
-        )
-
-    def similar(self, items: IntArray, k: int) -> Ranking:
-        """Items whose vectors have the largest cosine; only those above 0."""
-        check_k(k)
-        check_indices(items, self.n_items, "items")
-        return rank_cosines(self._table[: self.n_items], items, k)
 
     def put_items(
         self,
@@ -274,10 +250,6 @@ class SequenceModel(Model):
         self._n_items = len(self._table)
         self._set_graph(arrays["graph"])
 
-    def _set_graph(self, graph: NDArray[np.uint8]) -> None:
-        self._bytes = graph
-        self._graph = OnnxGraph(graph.tobytes())
-
     def _grow(self, n_items: int) -> None:
         """Make room for items up to `n_items`, and own arrays that a snapshot may have mapped."""
         if n_items > len(self._table) or not self._table.flags.writeable:
@@ -311,36 +283,14 @@ class SequenceModel(Model):
                 found[some] = self._graph(events=events, lengths=lengths[some])[0]
         return found
 
-    def _scores(self, histories: Histories, encode: Encode, table: FloatArray) -> FloatArray:
+    def _scores(self, histories: Histories, *network: Any) -> FloatArray:
+        """Score users with a history by encoder and table; others by popularity."""
+        encode, table = network
         padded = self._pad(histories, len(table))
         found = np.empty((len(histories), len(table)), dtype=np.float32)
         found[:] = self._popularity[: len(table)]
         found[padded.rows] = encode(padded.items, padded.lengths) @ table.T
         return found
-
-    def _judge(
-        self, data: Dataset, validation: Histories | None, seed: int
-    ) -> Callable[[Encode, FloatArray], float] | None:
-        if validation is None:
-            return None
-        users = draw_users(validation, self.config.training.validation_users, seed)
-        if len(users) == 0:
-            return None
-        histories, truth = data.histories.select(users), validation.select(users)
-        self._popularity = np.zeros(data.n_items, dtype=np.float32)
-
-        def judge(encode: Encode, table: FloatArray) -> float:
-            ranking = rank_dense(
-                lambda block: self._scores(block, encode, table),
-                histories,
-                K,
-                data.n_items,
-                exclude_seen=True,
-                allowed=None,
-            )
-            return mean_ndcg(ranking.items, truth)
-
-        return judge
 
     def _checkpoint(
         self,
@@ -389,12 +339,3 @@ def _liked(histories: Histories, n_items: int) -> Histories:
     check_weights(histories)
     known = (histories.items >= 0) & (histories.items < n_items)
     return histories.take(known & (histories.weights > 0))
-
-
-def check_network(config: Any) -> None:
-    """Check the settings that all sequence models have."""
-    require(config, "width", 1)
-    require(config, "longest", 1)
-    require(config, "dropout", 0, 1)
-    if config.dropout == 1 or config.objective.id_dropout == 1:
-        raise InvalidInput("dropout and id_dropout must be below 1", field="dropout")

@@ -5,39 +5,26 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from nearline.models.base import Range, Space
-from nearline.models.sequence_model import SequenceModel, SequenceObjective, check_network
+from nearline.models.sequence_model import SequenceConfig, SequenceModel, SequenceObjective
 from nearline.models.settings import require
-from nearline.models.training_config import TrainingConfig
 
 
-class TwoTowerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `TwoTower`.
+class TwoTowerConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `TwoTower` beside those of `SequenceConfig`.
 
     Attributes
     ----------
-    width : int
-        Numbers that a user and an item have.
     hidden : int
         Units of the perceptron of the user tower.
-    longest : int
-        Events of a history that are read, the newest ones.
-    dropout : float
-        Share of numbers left out of a step.
-    objective : SequenceObjective
-        What is learned, and from what.
-    training : TrainingConfig
-        How it is trained.
     """
 
-    width: int = 128
     hidden: int = 256
     longest: int = 100
     dropout: float = 0.2
     objective: SequenceObjective = SequenceObjective(unit=True, temperature=0.1, in_batch=1024)
-    training: TrainingConfig = TrainingConfig()
 
     def __post_init__(self) -> None:
-        check_network(self)
+        super().__post_init__()
         require(self, "hidden", 1)
 
 

@@ -7,13 +7,13 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows
 from nearline.kernels.neighbours import make_index, nearest_rows
 from nearline.kernels.sets import Sets, transpose
-from nearline.models.base import Mask, Model, ModelPart, Ranking, Space
-from nearline.models.dense_scores import rank_dense
+from nearline.models.base import ModelPart, Space
+from nearline.models.dense_scores import DenseModel
 from nearline.models.set_similarity import (
     MEASURE_SPACE,
     MeasureConfig,
@@ -43,7 +43,7 @@ class UserKnnConfig(MeasureConfig, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
 
-class UserKnn(Model):
+class UserKnn(DenseModel):
     """Items that the most similar users liked.
 
         score(u, j) = sum over the k users v nearest to u who liked j:  s(u, v)
@@ -70,6 +70,7 @@ class UserKnn(Model):
 
     name: ClassVar[str] = "user_knn"
     config_type: ClassVar[type[Struct]] = UserKnnConfig
+    _floor = 0.0
     space: ClassVar[Space] = MEASURE_SPACE
 
     def __init__(self, config: Struct | None = None) -> None:
@@ -121,29 +122,6 @@ class UserKnn(Model):
         weights = near.weights.astype(np.float64)
         similarities = sparse.csr_array((weights, near.items, near.indptr), shape=shape)
         return np.asarray((similarities @ self._liked).toarray(), dtype=np.float32)
-
-    def recommend_from(
-        self,
-        histories: Histories,
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        allowed: Mask | None = None,
-    ) -> Ranking:
-        """Top-k items that a neighbour liked."""
-        return rank_dense(
-            self.score_many,
-            histories,
-            k,
-            self.n_items,
-            exclude_seen=exclude_seen,
-            allowed=allowed,
-            above=0.0,
-        )
-
-    def similar(self, items: IntArray, k: int) -> Ranking:
-        """Top-k items of the users nearest to one who only liked this item."""
-        return self.recommend_from(Histories.from_rows([[int(item)] for item in items]), k)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
         """Parts of the score of `item`, oldest event first.
