@@ -11,6 +11,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
+from nearline.adapters.endpoint import headers, retry_after
 from nearline.adapters.llm_config import LlmConfig, Prompt
 
 MAX_ANSWER_BYTES = 262_144
@@ -73,12 +74,8 @@ class Chat:
         self._url = f"{config.base_url.rstrip('/')}/chat/completions"
         self._fields = {"model": config.model, "temperature": 0.0, "stream": False}
         self._options = config.options
-        # Compressed answers could be small on the wire and large here.
-        headers = {"accept-encoding": "identity", "content-type": "application/json"}
-        if key is not None:
-            headers["authorization"] = f"Bearer {key}"
         self._client = httpx.AsyncClient(
-            headers=headers,
+            headers=headers(key),
             timeout=None,  # noqa: S113
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
         )
@@ -94,7 +91,7 @@ class Chat:
         try:
             async with self._client.stream("POST", self._url, content=self._body(prompt)) as answer:
                 if answer.status_code != httpx.codes.OK:
-                    raise ChatFailed("refused", _retry_after(answer))
+                    raise ChatFailed("refused", retry_after(answer))
                 body = bytearray()
                 async for piece in answer.aiter_raw():
                     body += piece
@@ -130,9 +127,3 @@ def _completion(body: bytes) -> Completion:
         raise ChatFailed("junk")
     tokens = answer.usage.total_tokens if answer.usage else 0
     return Completion(answer.choices[0].message.content, max(tokens, 0))
-
-
-def _retry_after(answer: httpx.Response) -> float:
-    """Seconds that a Retry-After header asks for; a date, which few send, counts as none."""
-    text = answer.headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0.0

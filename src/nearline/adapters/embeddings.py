@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from nearline.adapters.endpoint import headers, retry_after
 from nearline.adapters.llm_config import LlmConfig, sends_in_the_clear
 from nearline.encoders.base import Encoder, Floats, unit
 from nearline.errors import EncoderFailed, InvalidInput
@@ -92,13 +93,9 @@ class EmbeddingsEndpoint(Encoder):
         self.name, self._model = name, model
         self._sleep, self._timer = sleep, timer
         self._url = f"{base_url.rstrip('/')}/embeddings"
-        # Compressed answers could be small on the wire and large here.
-        headers = {"accept-encoding": "identity", "content-type": "application/json"}
-        if key is not None:
-            headers["authorization"] = f"Bearer {key}"
-            if sends_in_the_clear(base_url):
-                logger.warning("the encoder's address is plain HTTP: use HTTPS, or no key")
-        self._client = httpx.Client(headers=headers, timeout=REQUEST_SECONDS)
+        if key is not None and sends_in_the_clear(base_url):
+            logger.warning("the encoder's address is plain HTTP: use HTTPS, or no key")
+        self._client = httpx.Client(headers=headers(key), timeout=REQUEST_SECONDS)
 
     @property
     def fingerprint(self) -> str:
@@ -151,7 +148,7 @@ class EmbeddingsEndpoint(Encoder):
         try:
             with self._client.stream("POST", self._url, content=content) as answer:
                 if answer.status_code in _AGAIN:
-                    raise _Again(f"it answered {answer.status_code}", _retry_after(answer))
+                    raise _Again(f"it answered {answer.status_code}", retry_after(answer))
                 if answer.status_code != httpx.codes.OK:
                     raise self._failed(f"it answered {answer.status_code}")
                 for piece in answer.iter_raw():
@@ -185,9 +182,3 @@ class EmbeddingsEndpoint(Encoder):
             f"the encoder {self.name} gave no vectors: {reason}; check the address, the model's "
             f"name and ${KEY}, or try again later"
         )
-
-
-def _retry_after(answer: httpx.Response) -> float:
-    """Seconds that a Retry-After header asks for; a date, which few send, counts as none."""
-    text = answer.headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0.0

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -153,10 +154,8 @@ def _cached() -> Iterator[str]:
 
 
 def _from_hub(name: str) -> Path:
-    try:
+    with suppress(OSError, ValueError):  # it is not in the cache, or only in part
         return _snapshot(name, offline=True)
-    except (OSError, ValueError):
-        pass
     logger.info("fetching %s from the hub", name)
     try:
         return _snapshot(name, offline=False)

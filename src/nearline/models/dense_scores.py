@@ -117,9 +117,3 @@ def rank_cosines(table: NDArray[np.floating[Any]], items: IntArray, k: int) -> R
         cosines[np.arange(len(some)), some] = -np.inf
         found.append(Ranking(*top_k_rows(cosines, k, above=0.0)))
     return Ranking(*(np.concatenate(part) for part in zip(*found, strict=True)))
-
-
-def unit_rows(vectors: FloatArray) -> FloatArray:
-    """Scale rows to length one; rows of zeros stay."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)

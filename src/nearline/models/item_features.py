@@ -16,6 +16,7 @@ from scipy import sparse
 from scipy.sparse.linalg import svds
 
 from nearline.data.dataset import Dataset, FloatArray
+from nearline.encoders.base import unit
 from nearline.encoders.tfidf import TfIdf, TfIdfConfig
 from nearline.errors import InvalidInput
 
@@ -142,8 +143,7 @@ class ItemFeatures:
                     f"vector {name!r} of item {wrong[0]} is not finite; impute it or leave it out",
                     field=name,
                 )
-            lengths = np.linalg.norm(block, axis=1, keepdims=True)
-            columns.append((block / np.where(lengths > 0, lengths, 1.0)).astype(np.float32))
+            columns.append(unit(block))
         return np.hstack(columns)
 
     def _scaled(self, raw: FloatArray) -> FloatArray:

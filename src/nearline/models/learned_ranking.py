@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.data.splits import leave_one_out
 from nearline.errors import MissingExtra
+from nearline.kernels.chunks import available_threads
 from nearline.kernels.trees import Trees, sum_trees
 from nearline.models.base import Mask, Range, Space, check_weights
 from nearline.models.blend_search import dense, union
@@ -266,7 +267,7 @@ def _boost(
         "seed": seed,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": 2,
+        "num_threads": available_threads(),
         "verbosity": -1,
     }
     if not search:

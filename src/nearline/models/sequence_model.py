@@ -19,9 +19,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from nearline.data.dataset import Dataset, FloatArray, Histories
+from nearline.encoders.base import unit
 from nearline.errors import InvalidInput
 from nearline.models.base import check_weights
-from nearline.models.dense_scores import unit_rows
 from nearline.models.item_features import ItemFeatures
 from nearline.models.neural_model import NeuralModel
 from nearline.models.settings import require, require_one_of
@@ -229,7 +229,7 @@ class SequenceModel(NeuralModel):
         self._grow(max(items) + 1)
         places = np.asarray(items, dtype=np.int64)
         rows = self._ids[places] + told
-        self._table[places] = unit_rows(rows) if self.config.objective.unit else rows
+        self._table[places] = unit(rows) if self.config.objective.unit else rows
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Graph, table of items and what makes the rows of new ones."""

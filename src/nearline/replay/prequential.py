@@ -119,23 +119,20 @@ def replay(
     chosen, n_candidates = _draw(stream, start, sample, rng)
     times = np.array([event.timestamp for event in stream.events])
     midnights = start + 1 + np.flatnonzero(np.diff(np.floor(times[start:] / day)) > 0)
+    nights = [start, *midnights.tolist()]
     ranks = np.zeros((len(chosen), len(arms)), dtype=np.int64)
     known, first = (np.zeros(len(chosen), dtype=np.bool_) for _ in range(2))
     with Engines(stream, settings, arms) as engines:
-        engines.learn(start)
-        engines.retrain(times[start])
-        night = 0
         for row, at in enumerate(chosen.tolist()):
-            while night < len(midnights) and midnights[night] <= at:
-                engines.learn(int(midnights[night]))
-                engines.retrain(times[midnights[night]])
-                night += 1
+            while nights and nights[0] <= at:
+                engines.learn(nights[0])
+                engines.retrain(times[nights.pop(0)])
             event = stream.events[at]
             engines.learn(at)
             if pace is not None:
                 pace(event.timestamp)
-            found = engines.lists(event.user_id, k, event.timestamp)
-            ranks[row] = [_place(event.item_id, items) for items in found]
+            lists = engines.lists(event.user_id, k, event.timestamp)
+            ranks[row] = [_place(event.item_id, items) for items in lists]
             known[row] = engines.known_last_night(event.user_id)
             first[row] = not engines.since_last_night(event.user_id)
             progress(at - start, len(stream) - start, "replay")
@@ -152,7 +149,7 @@ def replay(
         first=first,
         n_candidates=n_candidates,
         n_learned=len(stream) - start,
-        retrainings=night,
+        retrainings=len(midnights) - len(nights),
     )
 
 
