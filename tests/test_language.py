@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nearline as nl
+from nearline import language
 from nearline.adapters.llm_config import LlmConfig
 from nearline.language import SENTENCE_CHARS, clean, read_order, read_sentence
+from nearline.models.item_graph import ItemGraph
 from nearline.schema import RecommendationRequest
 from nearline.testing.chat_endpoint import Asked, ChatEndpoint, Reply
 
@@ -320,3 +322,7 @@ def test_logs_hold_no_words(endpoint: ChatEndpoint, caplog: pytest.LogCaptureFix
         rec.recommend(USER, rerank=True)
     assert "refused" in caplog.text
     assert "cup" not in caplog.text + stream.getvalue()
+
+
+def test_every_relation_of_the_item_graph_is_worded() -> None:
+    assert not [name for name in ItemGraph().relations if language._how(name).startswith("goes")]

@@ -61,6 +61,7 @@ _HOW = {
     "transitions": "often comes after",
     "coengagement": "is chosen by the same people as",
     "content": "is similar to",
+    "projected": "appeals to the same people as",
 }
 _WHY = {"trending": "is trending at the moment", "popular": "is popular"}
 _LIST = re.compile(r"\[[^\[\]]*\]")
