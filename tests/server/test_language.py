@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 from tests.server.serving import wait_until_ready
 from tests.test_language import ITEMS, USER, backwards, endpoint, shop
 
-from nearline.server import Gateway, create_app
+from nearline.server import Gateway, Limits, create_app
 from nearline.testing.chat_endpoint import Asked, ChatEndpoint, Reply
 
 __all__ = ["endpoint"]
@@ -26,7 +26,9 @@ def logs() -> io.StringIO:
 @pytest.fixture
 def app(endpoint: ChatEndpoint, logs: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> Gateway:
     monkeypatch.setenv("NEARLINE_LLM_KEY", "sk-secret")
-    return create_app(lambda: shop(endpoint.url, failures=3), log_stream=logs)
+    # Nothing made ahead: what the cache holds is what was asked for.
+    quiet = Limits(preload_per_second=0)
+    return create_app(lambda: shop(endpoint.url, failures=3), quiet, log_stream=logs)
 
 
 @pytest.fixture
