@@ -61,7 +61,7 @@ class CountedRelation:
         return merged(self._counts, self._table, n_items)
 
     def reserve(self, pairs: int) -> None:
-        """Make room for so many more pairs; keys fall on all of it, so that it is soon in memory."""
+        """Make room for so many more pairs; as keys fall all over, it is soon in memory."""
         needed = 4 * (self.n_changed + pairs) // 3
         if needed > len(self._table):
             wider = make_table(1 << needed.bit_length())
