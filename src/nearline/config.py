@@ -42,7 +42,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Log records after which what the model learned since its snapshot is merged into a new one
         in the background.
     reserve : bool
-        Set memory aside for what the model learns between two merges, some 2 kB a record, so that
+        Set memory aside for what the model learns between two merges, some 3 kB a record, so that
         it is flat while serving (`nearline serve` does).
     keep_snapshots : int
         Snapshots kept in a store, the serving one included.

@@ -1,9 +1,10 @@
-"""Nearest neighbours by cosine, exact, over item vectors that come and change one by one.
+"""Nearest neighbours by cosine over item vectors that come and change one by one.
 
 Two indices with the same verbs: `TextIndex` over sparse vectors of texts, by inverted lists, and
-`VectorIndex` over dense vectors, by matrix products.
+`VectorIndex` over dense vectors, by matrix products; of very many, by a graph of neighbours.
 """
 
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.encoders.base import unit
+from nearline.encoders.neighbour_graph import NeighbourGraph
 from nearline.encoders.tfidf import TfIdf, TfIdfConfig, Vector
 from nearline.kernels.edges import Rows, occurrences, pack, product_edges
 from nearline.kernels.quantised import cosines, quantise
@@ -22,6 +24,10 @@ Arrays = dict[str, NDArray[Any]]
 
 # Bytes of scores held at once while all dense neighbours are found.
 BLOCK_BYTES = 1 << 26
+# Dense vectors up to which all are compared; see `benchmarks.vector_index` for where a graph wins.
+EXACT = 50_000
+# Vectors put since the graph was made, all of which are compared: it is made anew for more.
+LATER = 10_000
 
 
 class TextIndex:
@@ -144,12 +150,18 @@ class VectorIndex:
     A quarter of the memory of single precision. `fit` finds neighbours before it rounds; those of
     items put later are found among the rounded vectors (`benchmarks.vector_index` measures what
     that costs). A zero row is an item without a vector: it is nobody's neighbour.
+
+    Up to `EXACT` vectors all are compared. Beyond, where usearch is installed, a graph of what was
+    fitted finds nearly all that are near; their cosines are exact. What is put later is compared
+    beside it.
     """
 
     def __init__(self, width: int) -> None:
         self._codes = np.zeros((0, width), dtype=np.int8)
         self._scales = np.zeros(0, dtype=np.float32)
         self._n_items = 0
+        self._graph: NeighbourGraph | None = None
+        self._later: set[int] = set()
 
     @property
     def width(self) -> int:
@@ -161,21 +173,27 @@ class VectorIndex:
 
         Notes
         -----
-        One matrix product of n * n * width, in blocks of at most 64 MiB of scores.
+        One matrix product of n * n * width, in blocks of at most 64 MiB of scores; beyond `EXACT`
+        vectors O(n log n), some 0.3 ms each.
         """
         units = unit(vectors)
         self._codes, self._scales = quantise(units)
         self._n_items = n = len(units)
-        block = max(1, BLOCK_BYTES // max(1, 4 * n))
-        parts = []
-        for first in range(0, n, block):
-            rows = np.arange(first, min(first + block, n))
-            found = units[rows] @ units.T
-            found[rows - first, rows] = -np.inf
-            best = top_k_rows(found, min(k, n), above=0.0)
-            kept = best.items >= 0
-            parts.append((kept.sum(axis=1), best.items[kept], best.scores[kept]))
-        return pack(parts)
+        self._graph, self._later = self._linked(), set()
+        if self._graph is None:
+            best, row_bytes = _compared, 4 * n
+        else:
+            best, row_bytes = (
+                partial(_looked_up, self._graph, self._codes),
+                4 * (k + k // 4 + 1) * self.width,
+            )
+        block = max(1, BLOCK_BYTES // max(1, row_bytes))
+        return pack(
+            [
+                best(units, np.arange(first, min(first + block, n)), min(k, n))
+                for first in range(0, n, block)
+            ]
+        )
 
     def put(self, item: int, vector: Floats) -> bool:
         """Set the vector of one item; return whether it changed."""
@@ -190,6 +208,8 @@ class VectorIndex:
         if not self._codes.flags.writeable:
             self._codes, self._scales = self._codes.copy(), self._scales.copy()
         self._codes[item], self._scales[item] = codes[0], scales[0]
+        if self._graph is not None:
+            self._later.add(item)
         return True
 
     def vector(self, item: int) -> Floats:
@@ -203,19 +223,37 @@ class VectorIndex:
 
         Notes
         -----
-        Every vector is compared, at the speed of memory: 3 ms for 200,000 of 384 numbers.
+        Every vector is compared, at the speed of memory: 3 ms for 200,000 of 384 numbers; or, with
+        a graph, what it gives and what was put later.
         """
-        known = slice(0, self._n_items)
         query, scale = self._codes[item], float(self._scales[item])
-        found = cosines(self._codes[known], self._scales[known], query, scale)
-        found[item] = -np.inf
+        if self._graph is None:
+            known = slice(0, self._n_items)
+            found = cosines(self._codes[known], self._scales[known], query, scale)
+            found[item] = -np.inf
+            best = top_k_rows(found[None], max(1, min(k, len(found))), above=0.0)
+            kept = best.items[0] >= 0
+            return best.items[0][kept], best.scores[0][kept]
+        # Some of what it gives may have another vector by now.
+        given = self._graph.near(query[None], k + 1 + min(k, len(self._later)))[0]
+        later = np.fromiter(self._later, np.int64, len(self._later))
+        items = np.union1d(np.setdiff1d(given[given >= 0], later), later)
+        items = items[items != item]
+        found = cosines(self._codes[items], self._scales[items], query, scale)
         best = top_k_rows(found[None], max(1, min(k, len(found))), above=0.0)
         kept = best.items[0] >= 0
-        return best.items[0][kept], best.scores[0][kept]
+        return items[best.items[0][kept]].astype(np.int32), best.scores[0][kept]
 
     def arrays(self) -> Arrays:
-        """Everything learned."""
-        return {"codes": self._codes[: self._n_items], "scales": self._scales[: self._n_items]}
+        """Everything learned; the graph is made anew where much came later."""
+        n = self._n_items
+        arrays: Arrays = {"codes": self._codes[:n], "scales": self._scales[:n]}
+        graph, later = self._graph, sorted(self._later)
+        if graph is None or len(later) > LATER:
+            graph, later = self._linked(), []
+        if graph is not None:
+            arrays |= {"graph": graph.array(), "later": np.array(later, dtype=np.int32)}
+        return arrays
 
     @classmethod
     def restore(cls, arrays: Arrays) -> "VectorIndex":
@@ -226,7 +264,48 @@ class VectorIndex:
             codes, scales = arrays["codes"], arrays["scales"]
         index = cls(codes.shape[1])
         index._codes, index._scales, index._n_items = codes, scales, len(codes)
+        if "graph" in arrays:
+            index._graph = NeighbourGraph.restore(arrays["graph"])
+            index._later = set(arrays["later"].tolist())
         return index
+
+    def _linked(self) -> NeighbourGraph | None:
+        """Make the graph of all vectors; None where they are few, or without usearch."""
+        if self._n_items <= EXACT:
+            return None
+        given = np.flatnonzero(self._scales[: self._n_items])
+        return NeighbourGraph.of(self._codes, given)
+
+
+# Sizes, items and cosines of the neighbours of some rows, which follow each other.
+Best = tuple[NDArray[np.int64], Ints, Floats]
+
+
+def _compared(units: Floats, rows: NDArray[np.int64], k: int) -> Best:
+    """Compare them with all vectors."""
+    found = units[rows] @ units.T
+    found[rows - rows[0], rows] = -np.inf
+    best = top_k_rows(found, k, above=0.0)
+    kept = best.items >= 0
+    return kept.sum(axis=1), best.items[kept], best.scores[kept]
+
+
+def _looked_up(
+    graph: NeighbourGraph,
+    codes: NDArray[np.int8],
+    units: Floats,
+    rows: NDArray[np.int64],
+    k: int,
+) -> Best:
+    """Compare them with what the graph gives."""
+    # A few more, since the graph orders rounded vectors.
+    items = graph.near(codes[rows], k + k // 4 + 1)
+    found = np.einsum("ijd,id->ij", units[items], units[rows])
+    found[(items < 0) | (items == rows[:, None])] = -np.inf
+    best = top_k_rows(found, k, above=0.0)
+    kept = best.items >= 0
+    chosen = np.take_along_axis(items, np.maximum(best.items, 0).astype(np.int64), axis=1)
+    return kept.sum(axis=1), chosen[kept].astype(np.int32), best.scores[kept]
 
 
 def _digest(text: str) -> int:

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -80,6 +81,12 @@ class Model(ABC):
     # True for models that events change: `observe` and `forget` do something.
     learns: ClassVar[bool] = False
     space: ClassVar[Space] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Have msgspec look at the settings now: two threads that made it do so would crash it."""
+        super().__init_subclass__(**options)
+        if "config_type" in vars(cls):
+            msgspec.json.Decoder(cls.config_type)
 
     def __init__(self, config: Struct | None = None) -> None:
         self.config: Any = config if config is not None else self.config_type()

@@ -45,7 +45,8 @@ class CountedRelation:
 
         Notes
         -----
-        Memory is 24 bytes a changed pair in a table that is a third empty at least, and 16 an edge.
+        Memory is 24 bytes a changed pair in a table of which a quarter at least is empty, and 16
+        an edge.
         """
         self.reserve(len(changes.units))
         edges = store.edges(len(changes.units))
@@ -60,8 +61,8 @@ class CountedRelation:
         return merged(self._counts, self._table, n_items)
 
     def reserve(self, pairs: int) -> None:
-        """Make room for so many more pairs; what is set aside is taken from the system at once."""
-        needed = 3 * (self.n_changed + pairs) // 2
+        """Make room for so many more pairs; as keys fall all over, it is soon in memory."""
+        needed = 4 * (self.n_changed + pairs) // 3
         if needed > len(self._table):
             wider = make_table(1 << needed.bit_length())
             rehash(self._table, wider)

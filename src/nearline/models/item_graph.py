@@ -44,8 +44,9 @@ from nearline.progress import Progress, no_progress
 
 Arrays = dict[str, NDArray[Any]]
 
-# New pairs of one relation that an event of a user with eight or so others makes.
-PAIRS_AN_EVENT = 16
+# New pairs of one relation that an event of a user with ten or so others makes, and a few more for
+# the events that come while a merge is under way.
+PAIRS_AN_EVENT = 24
 
 
 class ItemGraph(Model):
@@ -221,7 +222,7 @@ class ItemGraph(Model):
         self._count(before, events, 1)
 
     def reserve(self, events: int) -> None:
-        """Set aside what `PAIRS_AN_EVENT` new pairs need, of each relation: some 2 kB an event."""
+        """Set aside what `PAIRS_AN_EVENT` new pairs need, of each relation: some 3 kB an event."""
         pairs = min(PAIRS_AN_EVENT * events, self.n_items**2)
         self._store.edges(len(self._counted) * pairs)
         for counted in self._counted.values():
