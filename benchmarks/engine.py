@@ -4,8 +4,8 @@
 
 Each scenario starts the real server and writes ``results/engine_<scenario>.json`` and, where it has
 curves, a picture beside it. Beside `hot-read` stands FastAPI with `implicit`'s ALS of the same
-events, in an environment of its own. `mixed` runs once, for ten minutes; with --quick or --seconds
-as long as asked for.
+events, in an environment of its own. `mixed` runs once, for ten minutes, and `promotion` once, long enough for a
+hundred switches; with --quick or --seconds as long as asked for.
 """
 
 import argparse
@@ -30,7 +30,8 @@ from nearline.cli.bench import number
 PEER = ("fastapi==0.165.0", "uvicorn==0.54.0", "httptools==0.9.0", "uvloop==0.23.0")
 ALS = ("implicit==0.7.3", "pyarrow==26.0.1")
 FACTORS, ITERATIONS = 64, 15
-MIXED_SECONDS = 600.0
+# Scenarios that run once, and how long.
+ONCE = {"mixed": 600.0, "promotion": 90.0}
 QUICK: dict[str, Any] = {
     "users": 1_000,
     "items": 1_000,
@@ -103,8 +104,8 @@ def main() -> None:
         plan = Plan(folder=kept or Path(scratch), **{**(QUICK if quick else {}), **sizes})
         for scenario in names or SCENARIOS:
             run = plan
-            if scenario == "mixed" and not quick and "seconds" not in sizes:
-                run = replace(plan, seconds=MIXED_SECONDS, repeats=1)
+            if scenario in ONCE and not quick and "seconds" not in sizes:
+                run = replace(plan, seconds=ONCE[scenario], repeats=1)
             try:
                 report = measure(scenario, run)
             except BenchFailed as error:
