@@ -4,8 +4,8 @@
 
 Each scenario starts the real server and writes ``results/engine_<scenario>.json`` and, where it has
 curves, a picture beside it. Beside `hot-read` stands FastAPI with `implicit`'s ALS of the same
-events, in an environment of its own. `mixed` runs once, for ten minutes, and `promotion` once, long enough for a
-hundred switches; with --quick or --seconds as long as asked for.
+events, in an environment of its own. `mixed` runs once, for ten minutes, and `promotion` once, long
+enough for a hundred switches; with --quick or --seconds as long as asked for.
 """
 
 import argparse

@@ -8,6 +8,7 @@ shop/search.journal    trials of searches over hyper-parameters
 """
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -92,10 +93,13 @@ def open_folder(folder: Path, config: Config, texts: TextVectors | None) -> Part
     if folder.exists() and not folder.is_dir():
         raise InvalidInput(f"{folder} is a file; a store is a folder: name another path")
     folder.mkdir(parents=True, exist_ok=True)
-    log = SQLiteLog(folder / LOG)
+    snapshots = SnapshotStore(folder / SNAPSHOTS)
+    # Every byte of a snapshot is checked: meanwhile the log reads the keys of its last records.
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(snapshots.current)
+        log = SQLiteLog(folder / LOG)
     try:
-        snapshots = SnapshotStore(folder / SNAPSHOTS)
-        snapshot = snapshots.current()
+        snapshot = loading.result()
         state = _open_state(folder, config, log, snapshot.item_ids if snapshot else [])
         checkpoint = folder / CHECKPOINT
         parts = Parts(log, state, _untrained(config), snapshot, snapshots, texts)

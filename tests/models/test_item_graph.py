@@ -263,8 +263,8 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(InvalidInput, match="explain takes one"):
         model.explain(Histories.from_rows([[0], [1]]), 0)
     arrays = model.arrays()
-    del arrays["content/items"]
-    with pytest.raises(Damaged, match="content/items"):
+    del arrays["content/values"]
+    with pytest.raises(Damaged, match="content/values"):
         ItemGraph.restore(model.config, arrays)
 
 

@@ -154,6 +154,10 @@ class Load:
         except subprocess.TimeoutExpired:
             return
 
+    def stop(self) -> None:
+        """End the load before its time; `answer` tells what was found until then."""
+        self._process.terminate()
+
     def answer(self) -> dict[str, Any]:
         """Wait for the end and return what was found."""
         out, err = self._process.communicate()

@@ -16,6 +16,7 @@ import itertools
 import json
 import random
 import selectors
+import signal
 import sys
 import time
 from array import array
@@ -291,6 +292,12 @@ async def drive(question: Question) -> dict[str, Any]:
     rate, count = question.get("rate"), question.get("count")
     begin = time.perf_counter_ns()
     end = begin + int(question["seconds"] * 1e9)
+
+    def stop() -> None:
+        nonlocal end
+        end = 0
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
 
     async def worker(connection: Connection) -> None:
         while True:

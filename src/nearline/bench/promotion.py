@@ -100,12 +100,15 @@ def _lists(server: Server, users: list[str]) -> dict[str, Lists]:
 
 
 def _switch(plan: Plan, server: Server, load: Load, ids: list[str]) -> tuple[int, float]:
-    """Promote one, the other, and roll back, spread over the load; give number and slowest."""
+    """Promote one, the other, and roll back, spread over the load; give number and slowest.
+
+    A switch that takes longer than its share of the load puts off those behind it.
+    """
     steps = _steps(ids)
-    pause = plan.seconds / (SWITCHES + 1)
+    started, share = time.perf_counter(), plan.seconds / (SWITCHES + 1)
     done, slowest = 0, 0.0
     while done < SWITCHES:
-        load.wait(pause)
+        load.wait(max(started + (done + 1) * share - time.perf_counter(), 0.0))
         if not load.running:
             break
         begin = time.perf_counter()

@@ -50,10 +50,17 @@ class GraphStore:
         rise inside the rows of a counted relation.
     divisors : dict of str to Divisors
         Divisors of the counted relations, which are the first of `relations`.
+    items : int32 [m] or None
+        Where the items of all relations stand one behind the other already: they are not copied,
+        and may stay in the file that they are mapped from.
     """
 
     def __init__(
-        self, relations: dict[str, Rows], n_items: int, divisors: Mapping[str, Divisors] = {}
+        self,
+        relations: dict[str, Rows],
+        n_items: int,
+        divisors: Mapping[str, Divisors] = {},
+        items: Ints | None = None,
     ) -> None:
         self.names = tuple(relations)
         self.n_items = n_items
@@ -62,8 +69,12 @@ class GraphStore:
         self._indptr = np.stack(
             [rows.indptr + start for rows, start in zip(relations.values(), starts, strict=False)]
         ).astype(np.int64)
-        # Copies: what was given may be mapped from a file, and edges change in place.
-        self._items = np.concatenate([rows.items for rows in relations.values()])
+        if items is None:
+            items = np.concatenate([rows.items for rows in relations.values()])
+        # Read-only whether mapped or not: the kernels are compiled for one kind of array.
+        self._items = items.view()
+        self._items.flags.writeable = False
+        # A copy: what was given may be mapped from a file, and edges change in place.
         self._values = np.concatenate([rows.weights for rows in relations.values()])
         self._n_added = 0
         self._heads = np.full((len(relations), n_items), -1, dtype=np.int64)

@@ -72,6 +72,7 @@ class ItemGraph(Model):
     }
 
     learns: ClassVar[bool] = True
+    chooses: ClassVar[bool] = True
 
     def __init__(self, config: ItemGraphConfig | None = None) -> None:
         super().__init__(config)
@@ -276,6 +277,7 @@ class ItemGraph(Model):
         """Everything learned; items put and events counted since the fit are part of it."""
         arrays: Arrays = {"n_items": np.array([self.n_items], dtype=np.int64)}
         arrays["popularity"] = self._popularity[: self.n_items].copy()
+        items = []
         for name in self.relations:
             if name in COUNTED:
                 counts = self._counted[name].merged(self.n_items)
@@ -285,8 +287,10 @@ class ItemGraph(Model):
             else:
                 rows = self._store.rows(name)
             arrays[f"{name}/indptr"] = rows.indptr
-            arrays[f"{name}/items"] = rows.items
             arrays[f"{name}/values"] = rows.weights
+            items.append(rows.items)
+        # One behind the other, as a store takes them.
+        arrays["items"] = np.concatenate(items)
         return arrays | self._content.arrays()
 
     def _load(self, arrays: Arrays) -> None:
@@ -295,15 +299,16 @@ class ItemGraph(Model):
             for key in arrays
             if key.startswith(VECTOR_PREFIX) and key.endswith("/indptr") and "/index/" not in key
         )
-        relations = {
-            name: Rows(arrays[f"{name}/indptr"], arrays[f"{name}/items"], arrays[f"{name}/values"])
-            for name in (*COUNTED, CONTENT, PROJECTED, *vectors)
-        }
+        relations, first, items = {}, 0, arrays["items"]
+        for name in (*COUNTED, CONTENT, PROJECTED, *vectors):
+            indptr, values = arrays[f"{name}/indptr"], arrays[f"{name}/values"]
+            relations[name] = Rows(indptr, items[first : first + len(values)], values)
+            first += len(values)
         self._popularity = arrays["popularity"].copy()
         for name in COUNTED:
             counts = Counts(*(arrays[f"{name}/counts/{key}"] for key in Counts._fields))
             self._counted[name] = CountedRelation(counts, float(arrays[f"{name}/scale"][0]))
-        self._store = self._make_store(relations, int(arrays["n_items"][0]))
+        self._store = self._make_store(relations, int(arrays["n_items"][0]), items)
         self._content = ContentRelations.restore([PROJECTED, *vectors], self.config, arrays)
 
     def _count_all(self, histories: Histories, n_items: int, progress: Progress) -> dict[str, Rows]:
@@ -324,9 +329,11 @@ class ItemGraph(Model):
         divisors = pair_divisors(name, self.config, popularity)
         return edges_of(counts, divisors, getattr(self.config, name).neighbours)
 
-    def _make_store(self, relations: dict[str, Rows], n_items: int) -> GraphStore:
+    def _make_store(
+        self, relations: dict[str, Rows], n_items: int, items: IntArray | None = None
+    ) -> GraphStore:
         divisors = {name: pair_divisors(name, self.config, self._popularity) for name in COUNTED}
-        return GraphStore(relations, n_items, divisors)
+        return GraphStore(relations, n_items, divisors, items)
 
     def _grow(self, n_items: int) -> None:
         """Make room for items up to `n_items`, of which nothing is known."""
