@@ -9,11 +9,13 @@ What is fitted: `ids` (no catalogue), `text` (the default), `language` (`encoder
 it) and `best` (`preset="best"` as well, which trains a network).
 
     python -m benchmarks.accuracy_amazon [toys beauty sports] [--seeds 0 1 2] [--only strict-text]
+        [--stores FOLDER]
 """
 
 import argparse
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,8 +63,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def run(name: str, seed: int, wanted: list[str]) -> list[dict[str, Any]]:
-    """Fit and score one data set: each of `wanted` is a protocol and what is fitted."""
+def run(name: str, seed: int, wanted: list[str], stores: Path | None) -> list[dict[str, Any]]:
+    """Fit and score one data set: each of `wanted` is a protocol and what is fitted.
+
+    Stores are kept in the folder `stores`, to be served; in memory without one.
+    """
     data = load_dataset(f"amazon-{name}")
     train, second_last, test = parts(data.interactions)
     history = pa.concat_tables([train, second_last])
@@ -74,7 +79,8 @@ def run(name: str, seed: int, wanted: list[str]) -> list[dict[str, Any]]:
     for one in wanted:
         protocol, what = one.split("-")
         started, cpu = time.perf_counter(), time.process_time()
-        with nl.Recommender(**SETTINGS[what]) as rec:
+        store = stores / f"{name}-{one}-{seed}" if stores else None
+        with nl.Recommender(store, **SETTINGS[what]) as rec:
             catalogue = None if what == "ids" else items
             if protocol == "strict":
                 rec.fit(train, items=catalogue, validation=second_last, seed=seed)
@@ -108,11 +114,12 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=["toys", "beauty", "sports"])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
     parser.add_argument("--only", nargs="*", choices=every, default=every)
+    parser.add_argument("--stores", type=Path, metavar="FOLDER", help="where stores are kept")
     options = parser.parse_args()
     for name in options.names:
         for seed in options.seeds:
             for one in options.only:
-                keep(run(name, seed, [one]))
+                keep(run(name, seed, [one], options.stores))
 
 
 def keep(rows: list[dict[str, Any]]) -> None:

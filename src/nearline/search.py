@@ -57,19 +57,30 @@ def rating_score(model: Model, targets: Histories, users: Users) -> float:
 
 
 def tuner(
-    carve: Callable[[Dataset], Split], *, trials: int, seed: int, score: Score = list_score
+    carve: Callable[[Dataset], Split],
+    *,
+    trials: int,
+    seed: int,
+    score: Score = list_score,
+    own: bool = False,
 ) -> Callable[[Model, Dataset], msgspec.Struct]:
     """Make a function that searches settings of a model on a part that `carve` takes from its data.
 
-    A model that declares no space keeps its settings.
+    A model that declares no space keeps its settings. With `own`, one whose `fit` chooses settings
+    does so, and is not searched; no model is where `trials` is 0.
     """
 
     def tune(model: Model, data: Dataset) -> msgspec.Struct:
-        if not model.space:
-            settings: msgspec.Struct = model.config
-            return settings
-        inner = carve(data)
-        return search(model, inner.train, inner.test, trials=trials, seed=seed, score=score)
+        settings: msgspec.Struct = model.config
+        if own and model.chooses:
+            inner = carve(data)
+            fitted = type(model)(settings)
+            fitted.fit(inner.train, validation=inner.test, seed=seed)
+            settings = fitted.config
+        elif model.space and trials:
+            inner = carve(data)
+            settings = search(model, inner.train, inner.test, trials=trials, seed=seed, score=score)
+        return settings
 
     return tune
 

@@ -37,7 +37,7 @@ def test_the_same_as_json(events: Path) -> None:
     options = ["--split", "stratified", "--fraction", "0.3", "-k", "3", "--seed", "4"]
     found = run_json("compare", events, *FAST, *options)
     assert found.keys() == {
-        *("data", "ratings", "split", "fraction", "search", "k", "seed"),
+        *("data", "large", "users", "ratings", "split", "fraction", "search", "k", "seed"),
         *("metric", "models", "left_out"),
     }
     assert (found["metric"], found["split"], found["k"]) == ("ndcg@3", "stratified", 3)
@@ -102,3 +102,25 @@ def test_wrong_use(events: Path, options: list[str], code: int, words: str) -> N
     result = run("compare", events, *options)
     assert result.exit_code == code
     assert words in result.stderr
+
+
+def test_large_holds_all_kinds_of_models_against_each_other(tmp_path: Path) -> None:
+    events, items = tmp_path / "events.csv", tmp_path / "items.csv"
+    lines = [
+        f"u{user},i{(3 * user + 2 * n + n * n) % 12},{1_700_000_000 + n}"
+        for user in range(24)
+        for n in range(5)
+    ]
+    events.write_text("user_id,item_id,timestamp\n" + "\n".join(lines) + "\n")
+    items.write_text("item_id,text\n" + "".join(f"i{n},tea of kind {n % 4}\n" for n in range(12)))
+    options = ["--items", items, "--large", "--users", "9"]
+    found = run_json("compare", events, *options)
+    entries = {entry["model"]: entry for entry in found["models"]}
+    assert len(entries) == 14
+    assert found["left_out"] == {}
+    assert {entry["n_users"] for entry in entries.values()} == {9}
+    assert {"transformer", "item graph, language", "full blend"} <= entries.keys()
+    assert entries["item graph"]["settings"] != entries["full blend"]["settings"]
+    assert entries["popularity"]["also"]["cold users"]["n_users"] == 9
+    for wrong in (["--models", "popularity"], ["--ratings"], ["--split", "random"]):
+        assert run("compare", events, "--large", *wrong).exit_code == 2

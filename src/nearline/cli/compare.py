@@ -48,6 +48,7 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, given: str | None) 
         "nearline compare events.csv --items items.csv --models popularity,ease,item_graph",
         "nearline compare movielens-100k --ratings",
         "nearline compare amazon-beauty --models content,item_graph --encoder auto",
+        "nearline compare online-retail --large --picture large.svg",
     )
 )
 @click.argument("data")
@@ -60,6 +61,20 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, given: str | None) 
     metavar="NAME,...",
     help="Which ones, as `nearline models` lists them. All by default; then one that the data does "
     "not suit is left out and named.",
+)
+@click.option(
+    "--large",
+    is_flag=True,
+    help="Hold classical, neural and large models and their blend against each other, also for "
+    "cold users and rare items; needs the extra neural. Some minutes to some hours.",
+)
+@click.option(
+    "--users",
+    type=click.IntRange(min=1),
+    default=5_000,
+    show_default=True,
+    metavar="N",
+    help="With --large: users asked about at most, drawn at random.",
 )
 @click.option("--ratings", is_flag=True, help="Compare predicted ratings instead of lists.")
 @click.option(
@@ -110,6 +125,9 @@ def compare(
 
     if picture is not None:
         check_picture(picture)  # before the work, not after it
+    _check(encoder=encoder, **question)
+    if question["large"]:
+        encoder = encoder or "auto"
     if not question["ratings"]:
         question["split"] = question["split"] or "leave-one-out"
     with progress_bars() as progress:
@@ -138,13 +156,28 @@ def compare(
     _write(found)
 
 
-def _how(*, split: str | None, fraction: float, search: int, **_: Any) -> str:
+def _check(
+    *, names: tuple[str, ...], large: bool, ratings: bool, split: str | None, **_: Any
+) -> None:
+    if large and (names or ratings or split not in (None, "leave-one-out")):
+        raise click.UsageError(
+            "--large has its own models and leaves one out; use it without --models, --ratings "
+            "and --split"
+        )
+
+
+def _how(
+    *, split: str | None, fraction: float, search: int, large: bool, users: int, **_: Any
+) -> str:
     """Say how the models were compared; `split` is None where there are folds."""
     if split is None:
         held_out = f"{FOLDS} random folds"
     else:
         held_out = f"Split {split}" + ("" if split == "leave-one-out" else f", {fraction:g} of it")
     tuned = f"{search} settings tried for each" if search else "settings as they stand"
+    if large:
+        held_out += f", at most {users:,} users asked"
+        tuned += "; own searches and early stopping on validation data"
     return f"{held_out}; {tuned}"
 
 
@@ -152,6 +185,8 @@ def _compare(
     data: "Dataset",
     *,
     names: tuple[str, ...],
+    large: bool,
+    users: int,
     ratings: bool,
     split: str | None,
     fraction: float,
@@ -175,6 +210,8 @@ def _compare(
             return random_split(part, VALIDATION_SHARE, rng)
         return STRATEGIES[split](part, fraction, rng)
 
+    if large:
+        return _compare_large(data, users=users, search=search, k=k, seed=seed, progress=progress)
     folded = split is None
     data = data.rated() if ratings else data
     if not data.n_interactions:
@@ -200,18 +237,40 @@ def _compare(
     return compare_ratings(models, [carve(data)], **options)
 
 
+def _compare_large(
+    data: "Dataset", *, users: int, search: int, k: int, seed: int, progress: "Progress"
+) -> "Comparison":
+    from nearline.config import BEST
+    from nearline.data import leave_one_out
+    from nearline.evaluation.comparison import compare_models
+    from nearline.evaluation.lineup import asking, cold_questions, contestants
+    from nearline.search import tuner
+
+    split = asking(leave_one_out(data), users, seed)
+    return compare_models(
+        contestants(BEST),
+        split,
+        k=k,
+        also=cold_questions(split),
+        tune=tuner(leave_one_out, trials=search, seed=seed, own=True),
+        seed=seed,
+        progress=progress,
+    )
+
+
 def _write(found: "Comparison | RatingComparison") -> None:
     from nearline.evaluation.comparison import Comparison
-    from nearline.evaluation.comparison_tables import list_rows, rating_rows
+    from nearline.evaluation.comparison_tables import also_rows, list_rows, rating_rows
 
     if isinstance(found, Comparison):
         accuracy, cost = list_rows(found)
+        tables = [accuracy, *also_rows(found), cost]
         counted = f"{found.entries[0].report.n_users:,} users with something held out"
     else:
-        accuracy, cost = rating_rows(found)
+        tables = list(rating_rows(found))
         counted = f"{found.entries[0].n_ratings:,} ratings predicted"
     click.echo(f"{counted}; [95 % bootstrap interval]; the best first.\n")
-    for rows in (accuracy, cost):
+    for rows in tables:
         write_table(rows, numbers=range(1, len(rows[0])))
         click.echo()
     if found.left_out:

@@ -6,10 +6,10 @@ for, on a validation part carved from the training part.
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -28,13 +28,56 @@ from nearline.evaluation.cost import (
     time_answers,
     warm_up,
 )
-from nearline.evaluation.protocol import Report, compare, evaluate
+from nearline.evaluation.protocol import Recommend, Report, compare, evaluate
 from nearline.models.base import Model, Ranking
 from nearline.progress import Progress, no_progress
 
 # Finds settings for a model, given the training part.
 Tune = Callable[[Model, Dataset], msgspec.Struct]
 T = TypeVar("T")
+
+
+class Named(Protocol):
+    """Anything with a name."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+
+N = TypeVar("N", bound=Named)
+
+
+class Contestant(NamedTuple):
+    """A model under a name of its own.
+
+    Attributes
+    ----------
+    name : str
+        What the table calls it.
+    model : Model
+        Not fitted; its settings are where a search starts.
+    vectors : bool
+        Whether it is shown the items' vector columns.
+    """
+
+    name: str
+    model: Model
+    vectors: bool = True
+
+
+class Question(NamedTuple):
+    """What else all models are asked: lists for other histories, or other things to find.
+
+    Attributes
+    ----------
+    histories, test : Histories
+        One row a user of the training part.
+    """
+
+    histories: Histories
+    test: Histories
 
 
 @dataclass(frozen=True)
@@ -59,6 +102,8 @@ class Entry:
         Seconds of one answer for one user.
     batch_s : float
         Seconds a user where all are asked for at once.
+    also : dict of str to Report
+        Accuracy in what else was asked, by its name.
     behind : Difference or None
         NDCG of this model minus that of the best, over the same users; None for the best.
     """
@@ -71,6 +116,7 @@ class Entry:
     array_bytes: int
     answers: AnswerTimes
     batch_s: float
+    also: dict[str, Report] = field(default_factory=dict)
     behind: Difference | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -79,6 +125,7 @@ class Entry:
             "model": self.model,
             "settings": self.settings,
             **self.report.as_dict(),
+            "also": {name: report.as_dict() for name, report in self.also.items()},
             "behind_the_best": None if self.behind is None else self.behind._asdict(),
             "tuning_s": self.tuning_s,
             "fit": self.fit._asdict(),
@@ -98,10 +145,11 @@ class Comparison:
 
 
 def compare_models(
-    models: Sequence[Model],
+    models: Sequence[Model | Contestant],
     split: Split,
     *,
     k: int = 10,
+    also: Mapping[str, Question] | None = None,
     tune: Tune | None = None,
     required: Collection[str] = (),
     seed: int = 0,
@@ -113,10 +161,12 @@ def compare_models(
 
     Parameters
     ----------
-    models : sequence of Model
-        Not fitted; their settings are where a search starts.
+    models : sequence of Model or Contestant
+        Not fitted; their settings are where a search starts. A model goes by its own name.
     split : Split
         The history of a user is what `train` holds of it.
+    also : mapping of str to Question or None
+        What else every model is asked once it is fitted.
     tune : callable or None
         Finds settings for a model on the training part (`nearline.search.tuner`); None keeps them
         as they stand.
@@ -133,11 +183,14 @@ def compare_models(
         A required model cannot be fitted, or no model can; no user has anything held out.
     """
 
-    def enter(model: Model) -> Entry:
-        told = partial(_tell, progress, model.name)
-        return _entry(model, split, k, tune, seed=seed, wall=wall, cpu=cpu, progress=told)
+    def enter(one: Contestant) -> Entry:
+        told = partial(_tell, progress, one.name)
+        return _entry(one, split, k, also or {}, tune, seed=seed, wall=wall, cpu=cpu, progress=told)
 
-    entries, left_out = each_or_why(models, enter, required)
+    contestants = [
+        one if isinstance(one, Contestant) else Contestant(one.name, one) for one in models
+    ]
+    entries, left_out = each_or_why(contestants, enter, required)
     metric = f"ndcg@{k}"
     entries.sort(key=lambda entry: -entry.report.means[metric])
     best, *others = entries
@@ -151,7 +204,7 @@ def compare_models(
 
 
 def each_or_why(
-    models: Sequence[Model], enter: Callable[[Model], T], required: Collection[str]
+    models: Sequence[N], enter: Callable[[N], T], required: Collection[str]
 ) -> tuple[list[T], dict[str, str]]:
     """Collect what `enter` makes of each model, and why the others refused.
 
@@ -195,9 +248,10 @@ def readable(model: Model, data: Dataset) -> Dataset:
 
 
 def _entry(
-    model: Model,
+    one: Contestant,
     split: Split,
     k: int,
+    also: Mapping[str, Question],
     tune: Tune | None,
     *,
     seed: int,
@@ -205,7 +259,10 @@ def _entry(
     cpu: Clock,
     progress: Progress,
 ) -> Entry:
-    data = readable(model, split.train)
+    data = readable(one.model, split.train)
+    if not one.vectors:
+        data = replace(data, vectors={}, encoder="")
+    model = one.model
     start = wall()
     settings = model.config if tune is None else tune(model, data)
     tuning_s = wall() - start if tune is not None else 0.0
@@ -215,18 +272,17 @@ def _entry(
         lambda: model.fit(data, seed=seed, progress=progress), wall=wall, cpu=cpu
     )
     batch = _Timed(fitted, k, wall)
-    report = evaluate(
-        batch,
-        data.histories,
-        split.test,
-        k=k,
-        popularity=np.bincount(split.train.histories.items, minlength=data.n_items),
-        rng=np.random.default_rng(seed),
-        progress=progress,
-    )
+    popularity = np.bincount(split.train.histories.items, minlength=data.n_items)
+
+    def judged(recommend: Recommend, question: Question) -> Report:
+        rng = np.random.default_rng(seed)
+        told = {"k": k, "popularity": popularity, "rng": rng, "progress": progress}
+        return evaluate(recommend, question.histories, question.test, **told)  # type: ignore[arg-type]
+
+    report = judged(batch, Question(data.histories, split.test))
     some = np.random.default_rng(seed).permutation(report.users)[:SINGLE_ANSWERS]
     return Entry(
-        model=model.name,
+        model=one.name,
         settings=msgspec.to_builtins(settings),
         report=report,
         tuning_s=tuning_s,
@@ -234,6 +290,9 @@ def _entry(
         array_bytes=array_bytes(fitted),
         answers=time_answers(fitted, data.histories.select(some), k, wall=wall),
         batch_s=batch.seconds / report.n_users,
+        also={
+            name: judged(partial(fitted.recommend_from, k=k), asked) for name, asked in also.items()
+        },
     )
 
 

@@ -39,6 +39,25 @@ def list_rows(found: Comparison) -> tuple[Rows, Rows]:
     return accuracy, cost
 
 
+def also_rows(found: Comparison) -> list[Rows]:
+    """Accuracy in what else was asked: one table, none where nothing was."""
+    names = list(found.entries[0].also)
+    if not names:
+        return []
+    rows = [["model", *(f"{name}: {found.metric}" for name in names)]]
+    for entry in found.entries:
+        cells = []
+        for name in names:
+            report = entry.also[name]
+            cells.append(
+                _interval_text(report.means[found.metric], *report.intervals[found.metric])
+            )
+        rows.append([entry.model, *cells])
+    asked = (f"{found.entries[0].also[name].n_users:,}" for name in names)
+    rows.append(["users asked", *asked])
+    return [rows]
+
+
 def rating_rows(found: RatingComparison) -> tuple[Rows, Rows]:
     """Accuracy and cost of models that predict ratings."""
     accuracy = [["model", "rmse", "behind the best", "mae"]]

@@ -80,6 +80,8 @@ class Model(ABC):
     needs_ratings: ClassVar[bool] = False
     # True for models that events change: `observe` and `forget` do something.
     learns: ClassVar[bool] = False
+    # True for models whose `fit` chooses settings where it is given validation data.
+    chooses: ClassVar[bool] = False
     space: ClassVar[Space] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:

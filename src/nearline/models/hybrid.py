@@ -1,7 +1,7 @@
 """What all hybrids share: parts that are other models, given by name and settings."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import msgspec
 import numpy as np
@@ -71,6 +71,8 @@ class Hybrid(DenseModel):
     parts : list of Model
         The models, in the order of the configuration.
     """
+
+    chooses: ClassVar[bool] = True
 
     def __init__(self, config: Struct | None = None) -> None:
         super().__init__(config)

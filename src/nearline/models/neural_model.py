@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -27,6 +27,8 @@ class NeuralModel(DenseModel):
 
     A user without a known liked event gets items by popularity.
     """
+
+    chooses: ClassVar[bool] = True
 
     def __init__(self, config: Struct | None = None) -> None:
         super().__init__(config)

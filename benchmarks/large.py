@@ -1,0 +1,100 @@
+"""Classical, neural and large models and their blend on five data sets: `nearline compare --large`.
+
+    python -m benchmarks.large [movielens-100k online-retail amazon-beauty ...]
+
+Each set is one run of the command (`--search` and `--users` are handed on). Its figures go to
+``results/large.json``, its picture to ``docs/pictures/``, and the tables of docs/results.md are
+written anew from all sets measured so far.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import RESULTS, write
+
+SETS = {
+    "movielens-100k": "MovieLens-100K",
+    "online-retail": "Online Retail",
+    "amazon-beauty": "Amazon Beauty",
+    "amazon-toys": "Amazon Toys",
+    "amazon-sports": "Amazon Sports",
+}
+PAGE = Path(__file__).parents[1] / "docs" / "results.md"
+BEGIN, END = "<!-- large:begin -->", "<!-- large:end -->"
+
+
+def measured(name: str, search: int, users: int, seed: int) -> dict[str, Any]:
+    """Run the command on one data set."""
+    picture = PAGE.parent / "pictures" / f"large-{name}.svg"
+    command = [str(Path(sys.executable).with_name("nearline")), "compare", name, "--large"]
+    command += ["--search", str(search), "--users", str(users), "--seed", str(seed)]
+    command += ["--json", "--picture", str(picture)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def lines(found: dict[str, Any]) -> Iterator[str]:
+    """Write one data set as Markdown."""
+    name, metric = found["data"], found["metric"]
+    asked = list(found["models"][0]["also"])
+    command = f"nearline compare {name} --large --search {found['search']} --users {found['users']}"
+    yield f"### {SETS[name]}"
+    yield ""
+    yield f"`{command}`, seed {found['seed']}; {found['models'][0]['n_users']:,} users asked."
+    yield ""
+    heads = [f"{metric}", "recall@10", *asked, "tuning s", "fit s", "answer ms", "p99 ms", "MB"]
+    yield f"| model | {' | '.join(heads)} |"
+    yield "|---|" + "---|" * len(heads)
+    for row in found["models"]:
+        cells = [interval(row, metric), f"{row['means']['recall@10']:.4f}"]
+        cells += [interval(row["also"][one], metric) for one in asked]
+        cells += [f"{row['tuning_s']:.0f}", f"{row['fit']['wall_s']:.1f}"]
+        cells += [f"{row['answer'][key] * 1e3:.2f}" for key in ("median_s", "p99_s")]
+        yield f"| {row['model']} | {' | '.join(cells)} | {row['array_bytes'] / 1e6:.1f} |"
+    yield ""
+    for model, why in found["left_out"].items():
+        yield f"{model} is left out: {why}"
+        yield ""
+    yield f"![{SETS[name]}](pictures/large-{name}.svg)"
+    yield ""
+
+
+def interval(row: dict[str, Any], metric: str) -> str:
+    """Write a mean with its interval."""
+    low, high = row["intervals"][metric]
+    return f"{row['means'][metric]:.4f} [{low:.4f}, {high:.4f}]"
+
+
+def main() -> None:
+    """Run what the command line asks for; sets that were not asked for stay."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", default=list(SETS), choices=[*SETS, list(SETS)])
+    parser.add_argument("--search", type=int, default=10)
+    parser.add_argument("--users", type=int, default=5_000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    path = RESULTS / "large.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    for name in options.names:
+        found = measured(name, options.search, options.users, options.seed)
+        rows = [row for row in rows if row["data"] != name] + [found]
+        rows.sort(key=lambda row: list(SETS).index(row["data"]))
+        write("large", {}, rows)
+        tables = "\n".join(line for row in rows for line in lines(row))
+        page = PAGE.read_text(encoding="utf-8")
+        before, _, rest = page.partition(BEGIN)
+        after = rest.partition(END)[2]
+        PAGE.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after}", encoding="utf-8")
+        print(tables, flush=True)
+
+
+if __name__ == "__main__":
+    main()
