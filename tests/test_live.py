@@ -1,5 +1,6 @@
 """Live events teach the model exactly what a count over the whole log would have."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 
 import nearline as nl
 from nearline.config import Config
-from nearline.data import dataset_from_log
+from nearline.data import Histories, dataset_from_log
+from nearline.live import join
+from nearline.log import SQLiteLog
 from nearline.models.item_graph import ItemGraph
-from nearline.state import StateConfig
+from nearline.state import State, StateConfig
 
 # A history is cut off early, so that the log must be asked for what came before.
 CONFIG = Config(state=StateConfig(history_length=6))
@@ -48,7 +51,11 @@ def act(rec: nl.Recommender, step: Any) -> None:
 def counted(model: Any) -> dict[str, bytes]:
     """Counts, edges and popularity, bit by bit."""
     prefixes = ("popularity", "transitions/", "coengagement/")
-    return {n: a.tobytes() for n, a in model.arrays().items() if n.startswith(prefixes)}
+    arrays = model.arrays()
+    found = {n: a.tobytes() for n, a in arrays.items() if n.startswith(prefixes)}
+    # Items of all edges stand in one array, those of counted relations first.
+    edges = len(arrays["transitions/values"]) + len(arrays["coengagement/values"])
+    return found | {"items": arrays["items"][:edges].tobytes()}
 
 
 def expected(rec: nl.Recommender) -> dict[str, bytes]:
@@ -94,6 +101,50 @@ def test_training_and_restarts_change_nothing_of_that(
         for step in last:
             act(rec, step)
         assert counted(rec._current.parts.model) == expected(rec)
+
+
+def test_after_a_crash_state_and_model_learn_the_rest_of_the_log_side_by_side(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(0)
+
+    def events(n: int) -> list[nl.Event]:
+        return [
+            nl.Event(user_id=f"u{user}", item_id=f"i{item}", timestamp=float(time))
+            for user, item, time in rng.integers(0, 40, (n, 3)).tolist()
+        ]
+
+    with nl.Recommender(tmp_path / "shop") as rec:
+        rec.append_events(events(3_000)).result()
+        rec.fit()
+    with nl.Recommender(tmp_path / "shop") as rec:
+        rec.append_events(events(1_500)).result()
+        rec.put_item("new", text="words of new")
+        rec.append_events(events(1_200)).result()
+        live = counted(rec._current.parts.model)
+        assert live == expected(rec)
+        # As a crash leaves it: the checkpoint of before, and all of the log.
+        shutil.copytree(tmp_path / "shop", tmp_path / "crashed")
+    with nl.Recommender(tmp_path / "crashed") as rec:
+        assert counted(rec._current.parts.model) == live
+        rec.observe("u1", "new")
+        assert counted(rec._current.parts.model) == expected(rec)
+
+
+class Fails(ItemGraph):
+    """Learns nothing."""
+
+    def observe(self, before: Histories, events: Histories) -> None:
+        raise MemoryError("no room")
+
+
+def test_what_fails_beside_the_fold_is_told() -> None:
+    log, state = SQLiteLog(None), State(StateConfig())
+    with log:
+        live = join(Fails(), log, state, offset=0, erasures=0)
+        event = nl.Event(user_id="a", item_id="b", timestamp=1.0)
+        with pytest.raises(MemoryError, match="no room"), live.aside():
+            state.apply([(0, event)])
 
 
 def test_an_event_of_another_user_changes_my_list(tmp_path: Path) -> None:

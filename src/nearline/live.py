@@ -6,7 +6,10 @@ arrives meanwhile waits its turn. From then on the log's writer teaches it, even
 """
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event as Signal
 from threading import Lock
 
 import numpy as np
@@ -23,6 +26,11 @@ from nearline.state import Added, HistoryRows, State
 USERS_AT_ONCE = 2_000
 # Where the log grew by this factor, counting all of it anew is faster than adding to the counts.
 MUCH = 1.0
+# How often the thread that learns beside a fold looks for more.
+POLL_SECONDS = 0.002
+
+# What a model must hear: of an item, of events, or of a user to unlearn.
+Waiting = tuple[int, Item | None] | Added | HistoryRows
 
 
 class Live:
@@ -47,7 +55,7 @@ class Live:
         self._learns = online and model.learns
         self._lock = Lock()
         # What waits until the past is learned, in order; None once it is.
-        self._waiting: list[tuple[int, Item | None] | Added | HistoryRows] | None = []
+        self._waiting: list[Waiting] | None = []
 
     def put_item(self, index: int, item: Item | None) -> None:
         """Give the model the words and vectors of an item; None takes them away."""
@@ -74,13 +82,40 @@ class Live:
             past = Added(records.offset, records.user_ids, before, records.events())
             self._observe(past, trusted=False)
         while waiting := self._next():
-            for what in waiting:
-                if isinstance(what, Added):
-                    self._observe(what)
-                elif isinstance(what, HistoryRows):
-                    self.model.forget(Histories(*what))
-                else:
-                    put_item(self.model, *what, self._texts)
+            self._learn(waiting)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Learn in a thread beside the one that folds the log; all is learned at the end.
+
+        Counting releases the interpreter, which the fold needs: so they take less than their sum.
+        """
+        ended = Signal()
+        with self._lock:
+            self._waiting = []
+
+        def learn() -> None:
+            while not ended.wait(POLL_SECONDS):
+                self._learn(self._take())
+            while waiting := self._next():
+                self._learn(waiting)
+
+        with ThreadPoolExecutor(1) as pool:
+            learning = pool.submit(learn)
+            try:
+                yield
+            finally:
+                ended.set()
+            learning.result()
+
+    def _learn(self, waiting: list[Waiting]) -> None:
+        for what in waiting:
+            if isinstance(what, Added):
+                self._observe(what)
+            elif isinstance(what, HistoryRows):
+                self.model.forget(Histories(*what))
+            else:
+                put_item(self.model, *what, self._texts)
 
     def pause(self) -> None:
         """Learn no more from events: a model that joins later will."""
@@ -92,14 +127,21 @@ class Live:
             others = tuple(f for f in self._state.followers if f is not self)
             self._state.followers = others
 
-    def _next(self) -> list[tuple[int, Item | None] | Added | HistoryRows] | None:
+    def _next(self) -> list[Waiting] | None:
+        """Take what waits; from when nothing did, nothing will."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
             if not waiting:
                 self._waiting = None
             return waiting
 
-    def _waits(self, what: tuple[int, Item | None] | Added | HistoryRows) -> bool:
+    def _take(self) -> list[Waiting]:
+        """Take what waits; what comes goes on waiting."""
+        with self._lock:
+            waiting, self._waiting = self._waiting or [], []
+            return waiting
+
+    def _waits(self, what: Waiting) -> bool:
         with self._lock:
             if self._waiting is None:
                 return False

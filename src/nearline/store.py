@@ -9,6 +9,7 @@ shop/search.journal    trials of searches over hyper-parameters
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -110,7 +111,8 @@ def open_folder(folder: Path, config: Config, texts: TextVectors | None) -> Part
 
         if _learns_with_the_state(parts):
             parts = _serving_or_untrained(parts, config)
-            replay()
+            with parts.live.aside() if parts.live else nullcontext():
+                replay()
             return parts
         replay()
         return _serving_or_untrained(parts, config)

@@ -113,7 +113,7 @@ def test_large_holds_all_kinds_of_models_against_each_other(tmp_path: Path) -> N
     ]
     events.write_text("user_id,item_id,timestamp\n" + "\n".join(lines) + "\n")
     items.write_text("item_id,text\n" + "".join(f"i{n},tea of kind {n % 4}\n" for n in range(12)))
-    options = ["--items", items, "--large", "--users", "9"]
+    options: list[str | Path] = ["--items", items, "--large", "--users", "9"]
     found = run_json("compare", events, *options)
     entries = {entry["model"]: entry for entry in found["models"]}
     assert len(entries) == 14
