@@ -35,10 +35,11 @@ def same(one: SasRec, two: SasRec) -> bool:
 
 def test_windows_by_hand() -> None:
     histories = Histories.from_rows([[1, 2, 3, 4, 5, 6], [7], [], [8, 9]])
-    indptr, items = windows(histories, 2)
+    indptr, items, rows_of = windows(histories, 2)
     rows = [items[a:b].tolist() for a, b in pairwise(indptr)]
     # Every event but a row's first is told once.
     assert rows == [[4, 5, 6], [2, 3, 4], [1, 2], [8, 9]]
+    assert rows_of.tolist() == [0, 0, 0, 3]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_no_trace(fitted: SasRec) -> None:

@@ -77,6 +77,68 @@ def test_both_runtimes_agree(network: nn.Module) -> None:
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+def with_features() -> Pooled:
+    drawn = Pooled(WIDTH, hidden=6, dropout=0.5, features=3, history_dropout=0.5)
+    initialise(drawn, torch.Generator().manual_seed(4))
+    return drawn.eval()
+
+
+def test_both_runtimes_agree_about_features_of_users() -> None:
+    serving = Newest(with_features(), unit=True, temperature=0.1).eval()
+    graph = OnnxGraph(
+        export_graph(
+            serving,
+            {
+                "events": torch.zeros(2, 3, WIDTH),
+                "lengths": torch.tensor([3, 2]),
+                "features": torch.zeros(2, 3),
+            },
+            {"events": {0: "n", 1: "length"}, "lengths": {0: "n"}, "features": {0: "n"}},
+            ["users"],
+        )
+    )
+    assert graph.inputs == ["events", "lengths", "features"]
+    for n, length in ((1, 1), (1, 12), (5, 7)):
+        given = events(n, length)
+        given[0] = 0.0
+        lengths = torch.arange(n) % length + 1
+        told = torch.randn((n, 3), generator=torch.Generator().manual_seed(n))
+        expected = serving(given, lengths, told).detach().numpy()
+        found = graph(events=given.numpy(), lengths=lengths.numpy(), features=told.numpy())[0]
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_histories_beside_features_by_hand() -> None:
+    network = with_features()
+    given = torch.zeros(1, 4, WIDTH)
+    given[0, 1], given[0, 3] = 1.0, 2.0
+    told = torch.tensor([[1.0, -2.0, 0.5]])
+    # Zeros are no events: sums of none, one, one and two, over the root of how many.
+    sums = torch.tensor([0.0, 1.0, 1.0, 3.0 / 2**0.5])
+    for at, number in enumerate(sums):
+        pooled = torch.full((WIDTH,), float(number))
+        read = torch.cat((pooled, told[0]))
+        expected = pooled + network.outer(torch.relu(network.inner(read)))
+        torch.testing.assert_close(network(given, torch.tensor([4]), told)[0, at], expected)
+
+
+def test_some_histories_are_left_out_while_training() -> None:
+    network = with_features()
+    network.drop.share = 0.0
+    assert network.drop_history is not None
+    network.drop_history.generator = torch.Generator().manual_seed(0)
+    network.train()
+    given, told = torch.ones(200, 1, WIDTH), torch.ones(200, 3)
+    found = network(given, torch.ones(200, dtype=torch.int64), told)[:, 0]
+    network.eval()
+    with_history = network(given[:1], torch.tensor([1]), told[:1])[0, 0]
+    without = network(0 * given[:1], torch.tensor([1]), told[:1])[0, 0]
+    kept = torch.isclose(found, with_history, atol=1e-5).all(dim=1)
+    left_out = torch.isclose(found, without, atol=1e-5).all(dim=1)
+    assert (kept ^ left_out).all()
+    assert 60 < int(left_out.sum()) < 140
+
+
 def test_a_graph_holds_the_weights_of_its_own_network_and_no_paths() -> None:
     graphs = []
     for seed in (1, 2, 1):

@@ -23,6 +23,7 @@ from nearline.data.splits import (
     time_split,
     user_time_split,
 )
+from nearline.data.users import UserEncoder, read_users
 
 __all__ = [
     "LANGUAGE",
@@ -34,6 +35,7 @@ __all__ = [
     "IntArray",
     "PublicDataset",
     "Split",
+    "UserEncoder",
     "Weight",
     "cache_folder",
     "clean",
@@ -52,6 +54,7 @@ __all__ = [
     "read_items",
     "read_table",
     "read_user_ids",
+    "read_users",
     "same_weight",
     "stratified_split",
     "synthetic_shop",

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nearline.data.dataset import Dataset, FloatArray, Histories
+from nearline.data.users import UserEncoder
 from nearline.schema import Item
 
 # Kind of event to its weight.
@@ -22,28 +24,55 @@ def same_weight(_event: str) -> float:
 
 
 def make_dataset(
-    table: pa.Table, items: Iterable[Item] | None = None, weight: Weight = same_weight
+    table: pa.Table,
+    items: Iterable[Item] | None = None,
+    weight: Weight = same_weight,
+    *,
+    users: pa.Table | None = None,
 ) -> Dataset:
-    """Turn canonical interactions and a catalogue into arrays.
+    """Turn canonical interactions, a catalogue and what is known about users into arrays.
 
-    Indices follow first appearance: users and items in the order of the table, then the items of
-    the catalogue that have no interaction. Of two entries for one item the last holds. Inside a
-    user rows are sorted by time, and rows of one time keep their order.
+    Indices follow first appearance: users and items in the order of the table, then the users and
+    items of the other tables that have no interaction. Of two entries for one item the last holds.
+    Inside a user rows are sorted by time, and rows of one time keep their order.
 
     O(n log n) in the number of rows.
+
+    Parameters
+    ----------
+    users : pyarrow.Table or None
+        As `read_users` gives it; a `UserEncoder` makes ``user_features`` of it.
+
+    Raises
+    ------
+    InvalidInput
+        `users` tells nothing of users; see `UserEncoder`.
     """
-    users = table["user_id"].combine_chunks().dictionary_encode()
+    found_users = table["user_id"].combine_chunks().dictionary_encode()
+    user_ids = found_users.dictionary.to_pylist()
+    if users is not None:
+        user_ids = list(dict.fromkeys(user_ids + users["user_id"].to_pylist()))
     found = table["item_id"].combine_chunks().dictionary_encode()
-    return assemble(
-        users.dictionary.to_pylist(),
+    data = assemble(
+        user_ids,
         found.dictionary.to_pylist(),
         {item.item_id: item for item in items or ()},
-        users=users.indices.to_numpy(),
+        users=found_users.indices.to_numpy(),
         items=found.indices.to_numpy(),
         times=_floats(table["timestamp"]),
         weights=_weights(table["event"], weight),
         values=_floats(table["value"]),
     )
+    return data if users is None else _with_users(data, users)
+
+
+def _with_users(data: Dataset, users: pa.Table) -> Dataset:
+    encoder = UserEncoder.fit(users)
+    features = np.zeros((data.n_users, len(encoder.names)), dtype=np.float32)
+    index = {user_id: row for row, user_id in enumerate(data.user_ids)}
+    rows = [index[user_id] for user_id in users["user_id"].to_pylist()]
+    features[rows] = encoder.encode(users)
+    return replace(data, user_features=features, user_encoder=encoder)
 
 
 def histories_for(

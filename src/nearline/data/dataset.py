@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from nearline.data.users import UserEncoder
+
 # The vector column of an item's text, encoded by a language model.
 LANGUAGE = "language"
 
@@ -88,6 +90,11 @@ class Dataset:
         Named vector columns; a zero row where an item has none.
     encoder : str
         Fingerprint of what encoded the column `LANGUAGE`; "" where there is none.
+    user_features : float32 [n_users, f] or None
+        Numbers that tell of each user, zeros where nothing is known of one; None where nothing is
+        known of any.
+    user_encoder : UserEncoder or None
+        What made them, and makes those of a new user.
     """
 
     user_ids: list[str]
@@ -98,6 +105,8 @@ class Dataset:
     categories: list[list[str]] | None = None
     vectors: dict[str, FloatArray] = field(default_factory=dict)
     encoder: str = ""
+    user_features: FloatArray | None = None
+    user_encoder: UserEncoder | None = None
 
     @property
     def n_users(self) -> int:

@@ -55,7 +55,7 @@ class DenseModel(Model):
 
 
 def rank_dense(
-    score_many: Callable[[Histories], FloatArray],
+    score_many: Callable[..., FloatArray],
     histories: Histories,
     k: int,
     n_items: int,
@@ -63,6 +63,7 @@ def rank_dense(
     exclude_seen: bool,
     allowed: Mask | None,
     above: float = -np.inf,
+    features: FloatArray | None = None,
 ) -> Ranking:
     """Top-k items by dense scores, at most 64 MiB of them at a time.
 
@@ -72,6 +73,8 @@ def rank_dense(
         Histories to float32 [n_users, n_items]: a new array, which is written to.
     above : float
         Only scores greater than this are listed.
+    features : float32 [n_users, f] or None
+        What `score_many` takes beside the histories, where it does.
 
     Notes
     -----
@@ -91,7 +94,8 @@ def rank_dense(
     for first in range(0, len(histories), size):
         last = min(first + size, len(histories))
         block = histories.select(np.arange(first, last))
-        found = score_many(block)
+        told = () if features is None else (features[first:last],)
+        found = score_many(block, *told)
         found[:, barred] = -np.inf
         if exclude_seen:
             known = (block.items >= 0) & (block.items < n_items)

@@ -52,6 +52,11 @@ class NeuralModel(DenseModel):
     def _scores(self, histories: Histories, *network: Any) -> FloatArray:
         """Score all items by a network, which may be one that is still trained."""
 
+    def _told(self, data: Dataset) -> FloatArray | None:
+        """Features of users that the network reads beside histories; most read none."""
+        del data
+        return None
+
     def _plan(self) -> "Plan":
         """How to train, as the settings say it."""
         from nearline.neural.training import Plan
@@ -77,16 +82,18 @@ class NeuralModel(DenseModel):
         if len(users) == 0:
             return None
         histories, truth = data.histories.select(users), validation.select(users)
+        told = self._told(data)
         self._popularity = np.zeros(data.n_items, dtype=np.float32)
 
         def judge(*network: Any) -> float:
             ranking = rank_dense(
-                lambda block: self._scores(block, *network),
+                lambda block, *features: self._scores(block, *network, *features),
                 histories,
                 K,
                 data.n_items,
                 exclude_seen=True,
                 allowed=None,
+                features=None if told is None else told[users],
             )
             return mean_ndcg(ranking.items, truth)
 

@@ -9,7 +9,7 @@ comes later is one more row: its features x_i (`item_features.py`) under the lea
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -29,8 +29,6 @@ from nearline.models.training_config import TrainingConfig
 from nearline.progress import Progress, no_progress
 
 Indices = NDArray[np.int64]
-# Item indices [n, length] and how many of each row count [n], to vectors float32 [n, width].
-Encode = Callable[[Indices, Indices], FloatArray]
 
 # Histories that the network takes at a time.
 BLOCK = 256
@@ -123,7 +121,7 @@ class Padded(NamedTuple):
     rows : int64 [m]
         Which histories those are.
     items : int64 [m, length]
-        Oldest first; 0 behind the newest.
+        Oldest first; 0 behind the newest; -1 where there is no event at all.
     lengths : int64 [m]
     """
 
@@ -182,10 +180,12 @@ class SequenceModel(NeuralModel):
         self._features = ItemFeatures()
         liked = _liked(data.histories, data.n_items)
         features = self._features.fit(data, wanted.pop("text_width"), seed)
-        indptr, items = windows(liked, config.longest)
+        told = self._told(data)
+        begun = liked if told is None else _begun(liked)
+        indptr, items, rows = windows(begun, config.longest)
         fitted = fit_sequences(
             self._network,
-            Sequences(indptr, items, data.n_items, features),
+            Sequences(indptr, items, data.n_items, features, None if told is None else told[rows]),
             Objective(**wanted, batch=config.training.batch),
             self._plan(),
             width=config.width,
@@ -207,10 +207,7 @@ class SequenceModel(NeuralModel):
 
     def user_vectors(self, histories: Histories) -> FloatArray:
         """Vectors of users, float32 [n_users, width]; zero without a known liked event."""
-        found = np.zeros((len(histories), self.config.width), dtype=np.float32)
-        padded = self._pad(histories, self.n_items)
-        found[padded.rows] = self._encode(padded.items, padded.lengths)
-        return found
+        return self._vectors(histories)
 
     def score_many(self, histories: Histories) -> FloatArray:
         """Scores, float32 [n_users, n_items]."""
@@ -260,36 +257,53 @@ class SequenceModel(NeuralModel):
             )
         self._n_items = max(self.n_items, n_items)
 
-    def _pad(self, histories: Histories, n_items: int) -> Padded:
+    def _vectors(self, histories: Histories, *told: FloatArray) -> FloatArray:
+        found = np.zeros((len(histories), self.config.width), dtype=np.float32)
+        padded = self._pad(histories, self.n_items, *told)
+        about = (features[padded.rows] for features in told)
+        found[padded.rows] = self._encode(padded.items, padded.lengths, *about)
+        return found
+
+    def _pad(self, histories: Histories, n_items: int, *told: FloatArray) -> Padded:
+        """Cut histories to size; features of users keep those of whom any is not 0."""
         liked = _liked(histories, n_items)
         sizes = np.diff(liked.indptr)
-        rows = np.flatnonzero(sizes)
+        known = sizes > 0
+        for features in told:
+            known |= features.any(axis=1) & (n_items > 0)
+        rows = np.flatnonzero(known)
         lengths = np.minimum(sizes[rows], self.config.longest)
         steps = np.arange(lengths.max(initial=1))
         at = (liked.indptr[1:][rows] - lengths)[:, None] + steps
         inside = steps < lengths[:, None]
         items = np.zeros(at.shape, dtype=np.int64)
         items[inside] = liked.items[at[inside]]
-        return Padded(rows, items, lengths)
+        items[lengths == 0, 0] = -1
+        return Padded(rows, items, np.maximum(lengths, 1))
 
-    def _encode(self, items: Indices, lengths: Indices) -> FloatArray:
+    def _encode(self, items: Indices, lengths: Indices, *told: FloatArray) -> FloatArray:
         """Run the graph, rows of like length together."""
         found = np.zeros((len(items), self.config.width), dtype=np.float32)
         order = np.argsort(lengths, kind="stable")
         for first in range(0, len(order), BLOCK):
             some = order[first : first + BLOCK]
             events = self._table[items[some, : lengths[some].max()]]
+            events[items[some, 0] < 0] = 0.0
+            inputs: dict[str, NDArray[Any]] = {"events": events, "lengths": lengths[some]}
+            for features in told:
+                inputs["features"] = features[some]
             if self._graph is not None:
-                found[some] = self._graph(events=events, lengths=lengths[some])[0]
+                found[some] = self._graph(**inputs)[0]
         return found
 
     def _scores(self, histories: Histories, *network: Any) -> FloatArray:
-        """Score users with a history by encoder and table; others by popularity."""
-        encode, table = network
-        padded = self._pad(histories, len(table))
+        """Score users of whom anything is known by encoder and table; others by popularity."""
+        encode, table, *told = network
+        padded = self._pad(histories, len(table), *told)
+        about = (features[padded.rows] for features in told)
         found = np.empty((len(histories), len(table)), dtype=np.float32)
         found[:] = self._popularity[: len(table)]
-        found[padded.rows] = encode(padded.items, padded.lengths) @ table.T
+        found[padded.rows] = encode(padded.items, padded.lengths, *about) @ table.T
         return found
 
     def _checkpoint(
@@ -307,20 +321,21 @@ class SequenceModel(NeuralModel):
             if histories is not None:
                 for array in (histories.indptr, histories.items, histories.weights):
                     digest.update(array.tobytes())
-        if features is not None:
-            digest.update(features.tobytes())
+        for numbers in (features, self._told(data)):
+            if numbers is not None:
+                digest.update(numbers.tobytes())
         return self.checkpoint, digest.hexdigest()
 
 
-def windows(liked: Histories, longest: int) -> tuple[Indices, Indices]:
+def windows(liked: Histories, longest: int) -> tuple[Indices, Indices, Indices]:
     """Cut histories into sequences: one event to begin with, and up to `longest` to tell.
 
     The newest events of a history make a whole one; rows of a single event make none.
 
     Returns
     -------
-    int64 [n + 1], int64 [m]
-        Where each sequence begins, and the items.
+    int64 [n + 1], int64 [m], int64 [n]
+        Where each sequence begins, the items, and the history that each is of.
     """
     sizes = np.diff(liked.indptr)
     counts = np.where(sizes > 1, -(-(sizes - 1) // longest), 0)
@@ -331,7 +346,18 @@ def windows(liked: Histories, longest: int) -> tuple[Indices, Indices]:
     starts = np.maximum(liked.indptr[:-1][row], ends - longest - 1)
     indptr = np.concatenate(([0], np.cumsum(ends - starts))).astype(np.int64)
     at = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], ends - starts)
-    return indptr, liked.items[at].astype(np.int64)
+    return indptr, liked.items[at].astype(np.int64), row
+
+
+def _begun(liked: Histories) -> Histories:
+    """Put -1 before each row, so that its first event is told as well."""
+    first = liked.indptr[:-1]
+    return Histories(
+        liked.indptr + np.arange(len(liked) + 1),
+        np.insert(liked.items, first, -1),
+        np.insert(liked.weights, first, 1.0),
+        np.insert(liked.times, first, 0.0),
+    )
 
 
 def _liked(histories: Histories, n_items: int) -> Histories:

@@ -18,8 +18,9 @@ from nearline.neural.training import Plan, Task, device, train
 from nearline.progress import Progress
 
 Floats = NDArray[np.float32]
-# (item indices [n, length], lengths [n]) to vectors of users, float32 [n, width].
-Encode = Callable[[NDArray[np.int64], NDArray[np.int64]], Floats]
+# (item indices [n, length], lengths [n], and where the network reads them features of users
+# [n, f]) to vectors of users, float32 [n, width].
+Encode = Callable[..., Floats]
 # Tells how good an encoder is, with a table of item vectors float32 [n_items, width].
 Judge = Callable[[Encode, Floats], float]
 
@@ -35,15 +36,19 @@ class Sequences(NamedTuple):
     ----------
     indptr : int64 [n + 1]
     items : int64 [indptr[-1]]
+        With features of users, -1 is what stands before a first event: a vector of zeros.
     n_items : int
     features : float32 [n_items, f] or None
         Numbers that tell of each item.
+    users : float32 [n, f] or None
+        Numbers that tell of the user of each row, where the network reads them.
     """
 
     indptr: NDArray[np.int64]
     items: NDArray[np.int64]
     n_items: int
     features: Floats | None
+    users: Floats | None = None
 
 
 class Objective(NamedTuple):
@@ -86,7 +91,8 @@ class Fitted(NamedTuple):
     Attributes
     ----------
     graph : bytes
-        ONNX: `events` float32 [n, length, width] and `lengths` int64 [n] to `users` [n, width].
+        ONNX: `events` float32 [n, length, width], `lengths` int64 [n] and, where the network reads
+        them, `features` of the users float32 [n, f], to `users` [n, width].
     table : float32 [n_items, width]
         Vectors of the items: scores are inner products with `users`.
     ids : float32 [n_items, width]
@@ -119,9 +125,10 @@ class Newest(nn.Module):
         """Turn outputs of the encoder into vectors of users."""
         return (functional.normalize(vectors, dim=-1) if self.unit else vectors) / self.temperature
 
-    def forward(self, events: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, events: Tensor, lengths: Tensor, features: Tensor | None = None) -> Tensor:
         """Vectors of users, float32 [n, width]; arguments as those of the encoder."""
-        vectors = self.encoder(events, lengths)
+        told = () if features is None else (features,)
+        vectors = self.encoder(events, lengths, *told)
         at = (lengths - 1)[:, None, None].expand(-1, 1, vectors.shape[2])
         return self.scale(vectors.gather(1, at).squeeze(1))
 
@@ -145,8 +152,9 @@ class NextEvent(Task):
         self._items = torch.from_numpy(data.items).to(self._where)
         self._starts = torch.from_numpy(data.indptr[:-1]).to(self._where)
         self._lengths = torch.from_numpy(np.diff(data.indptr) - 1).to(self._where)
+        self.users = None if data.users is None else torch.from_numpy(data.users).to(self._where)
         # Smoothed, so that an item nobody took is drawn now and then too.
-        counts = np.bincount(data.items, minlength=data.n_items) + 1.0
+        counts = np.bincount(data.items[data.items >= 0], minlength=data.n_items) + 1.0
         chances = torch.from_numpy(counts**objective.power).to(self._where)
         self._cumulated = (chances / chances.sum()).cumsum(0)
         self._expected = objective.negatives * chances / chances.sum()
@@ -180,13 +188,20 @@ class NextEvent(Task):
         drawn, log_expected = self._negatives(targets, generator)
         # Each vector once, however often its item occurs.
         distinct, places = torch.unique(
-            torch.cat((inputs.flatten(), targets, drawn)), return_inverse=True
+            torch.cat((inputs.flatten().clamp(min=0), targets, drawn)), return_inverse=True
         )
-        vectors = self.table(distinct)
+        distinct_vectors = self.table(distinct)
         read, right, others = torch.split(
-            functional.embedding(places, vectors), [inputs.numel(), len(targets), len(drawn)]
+            functional.embedding(places, distinct_vectors),
+            [inputs.numel(), len(targets), len(drawn)],
         )
-        users = self.newest.scale(self.newest.encoder(read.view(*inputs.shape, -1), lengths)[valid])
+        events = read.view(*inputs.shape, -1)
+        if self.users is None:
+            vectors = self.newest.encoder(events, lengths)
+        else:
+            events = events * (inputs >= 0)[:, :, None]
+            vectors = self.newest.encoder(events, lengths, self.users[batch])
+        users = self.newest.scale(vectors[valid])
         scores, other_scores = sampled_scores(users, right, others, targets, drawn)
         if self._objective.loss == "gbce":
             return gbce(scores, other_scores, self._n_items, self._objective.calibration)
@@ -219,9 +234,18 @@ class NextEvent(Task):
             return None
         return self._judge(self._encode, self.table.all().cpu().numpy())
 
-    def _encode(self, items: NDArray[np.int64], lengths: NDArray[np.int64]) -> Floats:
+    def _encode(
+        self,
+        items: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        features: Floats | None = None,
+    ) -> Floats:
         rows, sizes = (torch.from_numpy(a).to(self._where) for a in (items, lengths))
-        found: Floats = self.newest(self.table(rows), sizes).cpu().numpy()
+        events, told = self.table(rows.clamp(min=0)), None
+        if features is not None:
+            events = events * (rows >= 0)[:, :, None]
+            told = torch.from_numpy(features).to(self._where)
+        found: Floats = self.newest(events, sizes, told).cpu().numpy()
         return found
 
 
@@ -243,7 +267,8 @@ def fit_sequences(
     ----------
     encoder : callable
         Builds the network: ``network(events [n, length, width], lengths [n])`` gives float32
-        [n, length, width], and no position sees a later one.
+        [n, length, width], and no position sees a later one. Where there are features of users, it
+        gets those, [n, f], as a third argument.
     width : int
         Numbers an item has.
     checkpoint : (Path, str) or None
@@ -275,12 +300,12 @@ def fit_sequences(
 
 def _fitted(task: NextEvent, width: int, epochs: int) -> Fitted:
     task.network.eval().cpu()
-    graph = export(
-        task.newest,
-        {"events": torch.zeros(2, 3, width), "lengths": torch.tensor([3, 2])},
-        {"events": {0: "n", 1: "length"}, "lengths": {0: "n"}},
-        ["users"],
-    )
+    inputs = {"events": torch.zeros(2, 3, width), "lengths": torch.tensor([3, 2])}
+    axes = {"events": {0: "n", 1: "length"}, "lengths": {0: "n"}}
+    if task.users is not None:
+        inputs["features"] = torch.zeros(2, task.users.shape[1])
+        axes["features"] = {0: "n"}
+    graph = export(task.newest, inputs, axes, ["users"])
     project = task.table.project
     with torch.no_grad():
         table: Floats = task.table.all().numpy()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
-from nearline.data import PublicDataset, load_dataset
+from nearline.data import PublicDataset, load_dataset, make_dataset, read_users
 from nearline.data.public.movielens import TERMS
 from nearline.errors import DataNotFound, InvalidInput
 from nearline.schema import Item
@@ -131,6 +131,25 @@ def test_the_real_thing(movielens: tuple[PublicDataset, list[str], Path]) -> Non
     assert sorted(first.categories) == ["Animation", "Children's", "Comedy"]
     assert data.users is not None
     assert data.users.num_rows == 943
+
+
+def test_what_is_known_about_the_real_users(
+    movielens: tuple[PublicDataset, list[str], Path],
+) -> None:
+    users = movielens[0].users
+    assert users is not None
+    table, report = read_users(users)
+    assert (table.num_rows, report.rows_dropped) == (943, 0)
+    data = make_dataset(movielens[0].interactions, users=table)
+    assert data.user_encoder is not None
+    assert data.user_features is not None
+    # Zip codes hardly ever repeat.
+    columns = [column.name for column in data.user_encoder.columns]
+    assert columns == ["age", "gender", "occupation"]
+    assert data.user_features.shape == (943, 1 + 2 + 21)
+    sums = dict(zip(data.user_encoder.names, data.user_features.sum(axis=0), strict=True))
+    assert (sums["gender=M"], sums["gender=F"], sums["occupation=student"]) == (670, 273, 196)
+    assert data.user_encoder.columns[0].mean == pytest.approx(34.05, abs=0.01)
 
 
 def test_the_real_thing_is_fetched_once(

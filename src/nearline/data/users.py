@@ -1,0 +1,286 @@
+"""Tables of users: number and category columns to rows of numbers, which models read."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from nearline.data.cleaning import MAX_VALUE
+from nearline.data.columns import name_columns, to_ids, to_numbers, to_seconds
+from nearline.data.report import CleaningReport, Sieve
+from nearline.data.sources import Source, read_table
+from nearline.errors import Damaged, InvalidInput
+from nearline.schema import MAX_ID_BYTES
+
+USER_ID = "user_id"
+# Labels of one column that have a number of their own; users with another have zeros.
+MOST_LABELS = 64
+
+_log = logging.getLogger(__name__)
+
+
+def read_users(
+    source: Source, columns: Mapping[str, str] | None = None
+) -> tuple[pa.Table, CleaningReport]:
+    """Read what is known about users.
+
+    Parameters
+    ----------
+    source : path or frame
+        As for `read_table`.
+    columns : mapping, optional
+        ``{"user_id": column}``, where the column of the ids has another name.
+
+    Returns
+    -------
+    users : pyarrow.Table
+        ``user_id`` (string; whole numbers in decimal form) and the other columns as they came, one
+        row a user: of several rows the last.
+    report : CleaningReport
+        Rows that were dropped: without an id that can be one, or followed by another of the user.
+
+    Raises
+    ------
+    InvalidInput
+        ``user_id`` is missing or of an impossible type, or no row is good.
+    DataNotFound
+        There is no such file.
+    """
+    table = read_table(source)
+    named = name_columns(table.column_names, columns, required=(USER_ID,), optional=())[USER_ID]
+    others = [name for name in table.column_names if name not in (named, USER_ID)]
+    cells = {USER_ID: to_ids(table[named], USER_ID), **{name: table[name] for name in others}}
+    sieve = Sieve(pa.table(cells), [USER_ID])
+    missing = pc.fill_null(pc.equal(sieve.table[USER_ID], ""), True)
+    sieve.drop(missing, f"{USER_ID} is missing")
+    size = pc.binary_length(sieve.table[USER_ID])
+    sieve.drop(pc.greater(size, MAX_ID_BYTES), f"{USER_ID} has more than {MAX_ID_BYTES} bytes")
+    nul = pc.match_substring(sieve.table[USER_ID], "\0")
+    sieve.drop(nul, f"{USER_ID} holds a NUL character")
+    ids = sieve.table[USER_ID].to_pylist()
+    last = {user_id: row for row, user_id in enumerate(ids)}
+    repeated = np.array([last[user_id] != row for row, user_id in enumerate(ids)], dtype=np.bool_)
+    sieve.drop(repeated, f"{USER_ID} repeats; the last row holds")
+    report = sieve.report()
+    if sieve.table.num_rows == 0:
+        raise InvalidInput(f"no usable user is left: {report}")
+    return sieve.table, report
+
+
+class UserColumn(Struct, frozen=True, forbid_unknown_fields=True):
+    """What was learned of one column.
+
+    Attributes
+    ----------
+    name : str
+    labels : list of str or None
+        Of a category: its most frequent labels; None for a number.
+    mean, spread : float
+        Of a number: its mean, and its standard deviation (1 where that is 0).
+    """
+
+    name: str
+    labels: list[str] | None = None
+    mean: float = 0.0
+    spread: float = 1.0
+
+
+# Made once: decoders that two threads make of one type at a time crash.
+_DECODER = msgspec.json.Decoder(list[UserColumn])
+
+
+class UserEncoder:
+    """Turns what is known about users into rows of numbers, for the fit and for a new user alike.
+
+    - A number (also a time, and text of which every value is a number) is standardised; 0, the
+      mean, where it is missing.
+    - A category (true and false, and text at most half of whose values are distinct) has a column
+      for each of its 64 most frequent labels (of like ones the first in the order of text): 1 for
+      the user's label, else 0; all are 0 where it is missing or another.
+    - Other text is left out, and a warning is logged that says so.
+
+    Parameters
+    ----------
+    columns : sequence of UserColumn
+        As `fit` finds them.
+    """
+
+    def __init__(self, columns: Sequence[UserColumn]) -> None:
+        self.columns = list(columns)
+
+    @classmethod
+    def fit(cls, users: pa.Table) -> "UserEncoder":
+        """Learn from what `read_users` gives; the order of the rows does not matter.
+
+        Raises
+        ------
+        InvalidInput
+            A column is of a type that cannot be read, a number is not finite or too large, or no
+            column tells anything.
+        """
+        found = {name: _learn(users[name], name) for name in users.column_names if name != USER_ID}
+        left_out = [name for name, column in found.items() if column is None]
+        if left_out:
+            _log.warning(
+                "users: %s left out; a column must hold numbers, or labels that repeat",
+                ", ".join(left_out),
+            )
+        columns = [column for column in found.values() if column is not None]
+        if not columns:
+            raise InvalidInput(
+                f"users has the columns {', '.join(users.column_names)}, and none that tells of "
+                "users; add a number, or a label that users share",
+                field="users",
+            )
+        return cls(columns)
+
+    @property
+    def names(self) -> list[str]:
+        """What each number of a row is of: ``age``, ``gender=F``."""
+        return [
+            name
+            for column in self.columns
+            for name in (
+                [column.name]
+                if column.labels is None
+                else [f"{column.name}={label}" for label in column.labels]
+            )
+        ]
+
+    def encode(self, users: Source) -> NDArray[np.float32]:
+        """Rows of users, float32 [n, len(names)].
+
+        Parameters
+        ----------
+        users : path or frame
+            As for `read_table`; it need not have ids. A column that is not there is missing for
+            all; others than those of the fit are not looked at.
+
+        Raises
+        ------
+        InvalidInput
+            No column of the fit is there, or one holds what it cannot.
+        """
+        table = read_table(users)
+        known = [column.name for column in self.columns]
+        if not set(known) & set(table.column_names):
+            raise InvalidInput(
+                f"users has the columns {', '.join(table.column_names)}; give at least one of "
+                f"those that were learned from: {', '.join(known)}",
+                field="users",
+            )
+        blocks = [_encode(column, table) for column in self.columns]
+        return np.hstack(blocks).astype(np.float32)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything learned: JSON as bytes."""
+        return {"columns": np.frombuffer(msgspec.json.encode(self.columns), dtype=np.uint8)}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, NDArray[Any]]) -> "UserEncoder":
+        """Rebuild from `arrays`.
+
+        Raises
+        ------
+        Damaged
+            These are not arrays of an encoder.
+        """
+        try:
+            return cls(_DECODER.decode(arrays["columns"].tobytes()))
+        except msgspec.DecodeError as error:
+            raise Damaged(f"the columns of users cannot be read: {error}; fit again") from error
+
+
+def _learn(column: Any, name: str) -> UserColumn | None:
+    """Say what a column is; None where it tells nothing that can be used."""
+    if _is_number(column, name):
+        values = _numbers(column, name)
+        # Sorted, so that the order of the rows does not change the last bit.
+        values = np.sort(values[~np.isnan(values)])
+        if len(values) == 0:
+            return None
+        mean = float(values.mean())
+        spread = float(np.sqrt(np.square(values - mean).mean()))
+        return UserColumn(name, mean=mean, spread=spread or 1.0)
+    labels = [label for label in _labels(column, name) if label is not None]
+    counts = Counter(labels)
+    if not labels or (not pa.types.is_boolean(column.type) and 2 * len(counts) > len(labels)):
+        return None
+    frequent = sorted(counts, key=lambda label: (-counts[label], label))
+    return UserColumn(name, labels=frequent[:MOST_LABELS])
+
+
+def _is_number(column: Any, name: str) -> bool:
+    kind = column.type
+    if pa.types.is_string(kind):
+        try:
+            pc.if_else(pc.equal(column, ""), pa.scalar(None, kind), column).cast(pa.float64())
+        except pa.ArrowInvalid:
+            return False
+        return True
+    if pa.types.is_boolean(kind) or pa.types.is_null(kind):
+        return False
+    if _is_time(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return True
+    if pa.types.is_decimal(kind):
+        return True
+    raise InvalidInput(
+        f"column {name!r} of users is of type {kind}; text, numbers, times, true and false can be "
+        "read. Leave it out or convert it",
+        field=name,
+    )
+
+
+def _is_time(kind: Any) -> bool:
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
+
+
+def _numbers(column: Any, name: str) -> NDArray[np.float64]:
+    """Values as float64 [n], NaN where missing."""
+    read = to_seconds if _is_time(column.type) else to_numbers
+    values: NDArray[np.float64] = pa.table({name: read(column, name)})[name].to_numpy()
+    wrong = np.flatnonzero(np.abs(values) > MAX_VALUE)
+    if len(wrong):
+        raise InvalidInput(
+            f"column {name!r} of users holds {values[wrong[0]]:g} in row {wrong[0]}; numbers must "
+            f"be finite and at most {MAX_VALUE:.0e} in size: correct it or leave it empty",
+            field=name,
+        )
+    return values
+
+
+def _labels(column: Any, name: str) -> list[str | None]:
+    try:
+        text = pc.utf8_trim_whitespace(column.cast(pa.string()))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InvalidInput(
+            f"column {name!r} of users is of type {column.type}, which is no label ({error}); "
+            "convert it to text",
+            field=name,
+        ) from error
+    return [label or None for label in text.to_pylist()]
+
+
+def _encode(column: UserColumn, table: pa.Table) -> NDArray[np.float64]:
+    """Numbers of one column, float64 [n, 1] or [n, n_labels]."""
+    width = 1 if column.labels is None else len(column.labels)
+    found = np.zeros((table.num_rows, width))
+    if column.name not in table.column_names:
+        return found
+    cells = table[column.name]
+    if column.labels is None:
+        values = (_numbers(cells, column.name) - column.mean) / column.spread
+        found[:, 0] = np.where(np.isnan(values), 0.0, values)
+        return found
+    places = {label: place for place, label in enumerate(column.labels)}
+    for row, label in enumerate(_labels(cells, column.name)):
+        if label in places:
+            found[row, places[label]] = 1.0
+    return found
