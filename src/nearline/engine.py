@@ -4,6 +4,7 @@ Three roads lead through it, one file each: `ingest`, `recommend`, `train`. The 
 command line) hold no logic of their own: all of them call this class.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -38,6 +39,8 @@ from nearline.schema import (
 )
 from nearline.training import Columns, Training, import_tables
 from nearline.versions import Versions
+
+logger = logging.getLogger(__name__)
 
 
 class Recommender(Facts):
@@ -127,7 +130,8 @@ class Recommender(Facts):
         items : frame, path or None
             `item_id` and any text, category, number or vector columns.
         users : None
-            Nothing that serves reads attributes of users yet; a table is refused, not ignored.
+            Nothing that serves reads attributes of users yet: a warning says so. `TwoTower` does,
+            on ``make_dataset(..., users=...)``.
         validation : frame, path or None
             Interactions that choose the settings and are never trained on. None: the last
             interaction of each user plays that part and is trained on afterwards.
@@ -137,14 +141,12 @@ class Recommender(Facts):
         Raises
         ------
         InvalidInput, NotTrained
-            Nothing to train on is left after cleaning, or `users` was given; what served before
-            goes on serving.
+            Nothing to train on is left after cleaning; what served before goes on serving.
         """
         if users is not None:
-            raise InvalidInput(
-                "users: a recommender does not learn from attributes of users yet; leave them out, "
-                "or fit nearline.models.two_tower.TwoTower on make_dataset(..., users=...)",
-                field="users",
+            logger.warning(
+                "users: a recommender does not learn from attributes of users yet; fit "
+                "nearline.models.two_tower.TwoTower on make_dataset(..., users=...) for that"
             )
         self._training.fit(interactions, items, validation, columns, seed=seed, progress=progress)
         if interactions is not None:
