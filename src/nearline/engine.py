@@ -31,6 +31,7 @@ from nearline.schema import (
     Item,
     Recommendation,
     RecommendationRequest,
+    Scalar,
     ScoredItem,
     UserSummary,
     check_id,
@@ -211,10 +212,12 @@ class Recommender(Facts):
         exclude: Sequence[str] = (),
         explain: bool = False,
         rerank: bool = False,
+        context: dict[str, Scalar] | None = None,
     ) -> list[Recommendation]:
         """Top `k` items for a user, known or not; each line says its tier.
 
         `rerank`: let the configured language model put the first lines in order, if it can.
+        `context`: fill up with what is popular given it, such as ``{"country": "FR"}``.
         """
         request = RecommendationRequest(
             user_id=user_id,
@@ -224,6 +227,7 @@ class Recommender(Facts):
             exclude=tuple(exclude),
             explain=explain,
             rerank=rerank,
+            context=context,
         )
         return list(self.answer(request).items)
 

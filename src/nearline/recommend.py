@@ -24,6 +24,7 @@ from nearline.schema import (
     RecommendationRequest,
     ScoredItem,
     UserSummary,
+    check_context,
     check_id,
     check_k,
 )
@@ -46,6 +47,8 @@ class View:
 def answer(request: RecommendationRequest, view: View) -> Answer:
     """Answer a request with `k` items, or all that the rules allow where those are fewer."""
     k = check_k(request.k)
+    if request.context is not None:
+        check_context(request.context)
     offset = view.state.offset
     history, tier = history_of(request, view)
     excluded = set(_known(request.exclude, "exclude", view.state))
@@ -68,7 +71,15 @@ def answer(request: RecommendationRequest, view: View) -> Answer:
     ]
     if request.exclude_seen:
         excluded.update(history.items.tolist())
-    lines = fill(personal, k, view.state, now=view.now, allowed=allowed, excluded=excluded)
+    lines = fill(
+        personal,
+        k,
+        view.state,
+        now=view.now,
+        allowed=allowed,
+        excluded=excluded,
+        context=request.context,
+    )
     return Answer(
         recommendation_id=recommendation_id(request, view.model_id, offset),
         user_id=request.user_id,
@@ -222,5 +233,7 @@ def _recommendation(line: Line, history: Histories, view: View, *, explain: bool
 
 def recommendation_id(request: RecommendationRequest, model_id: str, offset: int) -> str:
     """Name a list by what it was made from: the same request at the same offset, the same name."""
-    made_from = repr((request.user_id, request.history, request.k, model_id, offset))
-    return blake2b(made_from.encode(), digest_size=12).hexdigest()
+    made_from = (request.user_id, request.history, request.k, model_id, offset)
+    if request.context:
+        made_from += (sorted(request.context.items()),)
+    return blake2b(repr(made_from).encode(), digest_size=12).hexdigest()

@@ -130,6 +130,7 @@ def event(**fields: Any) -> Event:
         ({"value": math.nan}, "value"),
         ({"value": 1e16}, "value"),
         ({"context": {"": 1}}, "context"),
+        ({"context": {"hour": 1e16}}, "context.hour"),
         ({"context": {"hour": math.nan}}, "context.hour"),
         ({"context": {"note": "x" * 513}}, "context.note"),
         ({"context": {str(n): n for n in range(65)}}, "context"),

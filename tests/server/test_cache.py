@@ -137,6 +137,18 @@ def test_what_changes_with_time_is_not_cached(shop: Client) -> None:
         assert not cached(shop, url)
 
 
+def test_each_context_has_lists_of_its_own(shop: Client) -> None:
+    shop.post("/v1/events", json={"user_id": "u1", "item_id": "c", "context": {"land": "FR"}})
+    assert not cached(shop, LIST)
+    for land in ("FR", "DE"):
+        assert not cached(shop, f"{LIST}&context=land:{land}")
+        assert cached(shop, f"{LIST}&context=land:{land}")
+    # What the context fills up is not kept.
+    url = "/v1/users/nobody/recommendations?k=1&context=land:FR"
+    assert shop.get(url).json()["tier"] == "context"
+    assert not cached(shop, url)
+
+
 def test_only_what_was_got_is_cached(shop: Client) -> None:
     body = {"user_id": "u5", "history": ["a"], "k": 1}
     for _ in range(2):

@@ -102,6 +102,13 @@ def test_reasons_are_given_when_asked_for(trained_shop: Client) -> None:
         ("category=%ff", "query"),
         ("exclude=", "exclude"),
         ("&".join(["exclude=x"] * 1001), "exclude"),
+        ("context=FR", "context"),
+        ("context=", "context"),
+        ("context=:FR", "context"),
+        ("context=land:FR&context=land:DE", "context"),
+        ("context=%00:FR", "context"),
+        (f"context=land:{'x' * 513}", "context.land"),
+        ("&".join(f"context={n}:x" for n in range(65)), "context"),
     ],
 )
 def test_bad_query_values_are_refused(trained_shop: Client, query: str, field: str) -> None:
@@ -139,6 +146,11 @@ def test_a_session_without_an_account(trained_shop: Client) -> None:
         ({"history": [""]}, "history"),
         ({"history": ["a"] * 1001}, "history"),
         ({"history": [], "exclude": ["a"] * 1001}, "exclude"),
+        ({"history": [], "context": "FR"}, "context"),
+        ({"history": [], "context": {"": "FR"}}, "context"),
+        ({"history": [], "context": {"land": ["FR"]}}, "context"),
+        ({"history": [], "context": {"land": None}}, "context"),
+        ({"history": [], "context": {"hour": 1e16}}, "context.hour"),
     ],
 )
 def test_bad_sessions_are_refused(

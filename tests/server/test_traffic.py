@@ -117,6 +117,13 @@ def test_a_session_without_time_gets_what_is_popular(late: Client) -> None:
     assert set(ids(short)) == {"b", "c"}
 
 
+def test_a_list_without_time_knows_the_context(late: Client) -> None:
+    event = {"user_id": "u9", "item_id": "c", "context": {"land": "FR"}}
+    late.post("/v1/events", json=event)
+    url = "/v1/users/nobody/recommendations?deadline_ms=1&context=land:FR"
+    assert late.get(url).json()["tier"] == "context"
+
+
 def test_what_was_turned_down_stays_out(late: Client) -> None:
     late.post("/v1/events", json={"user_id": "u9", "item_id": "c", "event": "dislike"})
     url = "/v1/users/u9/recommendations?exclude_seen=false&deadline_ms=1"

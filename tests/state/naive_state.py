@@ -1,9 +1,11 @@
 """The fold of a log as dicts and lists, and the same view of a real state."""
 
+import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+import numpy as np
 from hypothesis import strategies as st
 from msgspec import Struct
 
@@ -20,6 +22,7 @@ class View(Struct):
     offset: int
     histories: dict[str, list[tuple[str, float, float]]]
     totals: dict[str, int]
+    contexts: dict[tuple[str, str], dict[str, int]]
     trending: dict[str, float]
     entries: dict[str, Item]
     unavailable: set[str]
@@ -31,12 +34,17 @@ def naive_view(log: Sequence[tuple[int, Record]], config: StateConfig) -> View:
     events: dict[str, list[tuple[float, int, str, float]]] = defaultdict(list)
     moments: dict[str, list[float]] = defaultdict(list)
     entries: dict[str, Item | None] = {}
+    contexts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for offset, record in log:
         if isinstance(record, Event):
             weight = config.weight(record.event)
             events[record.user_id].append((record.timestamp, offset, record.item_id, weight))
             if weight > 0:
                 moments[record.item_id].append(record.timestamp)
+                for field, value in (record.context or {}).items():
+                    text = json.dumps(value) if isinstance(value, bool) else str(value)
+                    if not isinstance(value, float):
+                        contexts[field, text][record.item_id] += 1
         elif isinstance(record, Item):
             entries[record.item_id] = record
         elif isinstance(record, ItemDeleted):
@@ -56,6 +64,7 @@ def naive_view(log: Sequence[tuple[int, Record]], config: StateConfig) -> View:
             for user, rows in events.items()
         },
         totals={item: len(times) for item, times in moments.items()},
+        contexts={pair: dict(counts) for pair, counts in contexts.items()},
         trending={
             item: math.fsum(0.5 ** ((NOW - time) / half_life) for time in times)
             for item, times in moments.items()
@@ -83,10 +92,20 @@ def view_of(state: State) -> View:
         entry = state.catalogue.get(index)
         if entry is not None:
             entries[name] = entry
+    contexts = state.contexts.copy()
+    counts = [
+        dict(zip(state.items.ids_of(names), numbers.tolist(), strict=True))
+        for names, numbers in zip(
+            np.split(contexts.items, contexts.indptr[1:-1]),
+            np.split(contexts.counts, contexts.indptr[1:-1]),
+            strict=True,
+        )
+    ]
     return View(
         offset=state.offset,
         histories=histories,
         totals={name: total for name, total in zip(items, totals, strict=True) if total},
+        contexts=dict(zip(contexts.pairs, counts if contexts.pairs else [], strict=True)),
         trending={name: score for name, score in scores if score},
         entries=entries,
         unavailable={
@@ -117,6 +136,9 @@ _events = st.builds(
     # Few times, so that there are ties and late events.
     timestamp=st.sampled_from([0.0, 1.0, 2.5, 7.0, 100.0, 900.0]),
     event=st.sampled_from(["view", "purchase", "dislike", "glance"]),
+    context=st.sampled_from(
+        [None, {}, {"land": "FR"}, {"land": "DE", "hour": 7}, {"hour": "7", "x": 0.5, "app": True}]
+    ),
 )
 _items = st.builds(
     Item,

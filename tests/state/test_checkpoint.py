@@ -15,7 +15,7 @@ LOG: Log = [
     (1, Event(user_id="bob", item_id="mug", timestamp=2.0, event="purchase")),
     (2, Item(item_id="mug", timestamp=3.0, title="Mug", categories=["cups"], vectors={"v": [0.5]})),
     (3, ItemDeleted(item_id="pot", timestamp=4.0)),
-    (4, Event(user_id="ann", item_id="mug", timestamp=0.5)),
+    (4, Event(user_id="ann", item_id="mug", timestamp=0.5, context={"land": "FR", "hour": 7})),
 ]
 
 
@@ -98,9 +98,9 @@ def test_a_checkpoint_of_something_else_is_refused(
 
 
 def test_another_version_is_refused(path: Path) -> None:
-    body = saved(path)[:-DIGEST_BYTES].replace(b"state 1", b"state 2")
+    body = saved(path)[:-DIGEST_BYTES].replace(b"state 2", b"state 1")
     path.write_bytes(body + hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest())
-    with pytest.raises(Damaged, match="format 1"):
+    with pytest.raises(Damaged, match="format 2"):
         load(path)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nearline.cli.options import (
+    context_option,
     example,
     json_option,
     k_option,
@@ -22,7 +23,7 @@ from nearline.errors import UnknownItem
 if TYPE_CHECKING:
     from nearline.config import Config
     from nearline.engine import Recommender
-    from nearline.schema import Part, Recommendation
+    from nearline.schema import Part, Recommendation, Scalar
 
 
 @click.command(epilog=example("nearline recommend --store shop/ u1 -k 5 --explain"))
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @k_option
 @click.option("--category", help="Only items with this label.")
 @click.option("--explain", "with_reasons", is_flag=True, help="Say why, line by line.")
+@context_option
 @click.option("--rerank", is_flag=True, help="Let the language model order the first lines.")
 @llm_url_option
 @llm_model_option
@@ -41,6 +43,7 @@ def recommend(
     k: int,
     category: str | None,
     with_reasons: bool,
+    context: "dict[str, Scalar] | None",
     rerank: bool,
     llm_url: str | None,
     llm_model: str | None,
@@ -48,13 +51,19 @@ def recommend(
 ) -> None:
     """List the best items for USER, known or not.
 
-    The tier of a line says how it came about: personal, or what is trending or popular where
-    nothing personal is left; +llm where a language model gave it its place.
+    The tier of a line says how it came about: personal, or what is popular in the context,
+    trending or popular where nothing personal is left; +llm where a language model gave it its
+    place.
     """
     from nearline.schema import RecommendationRequest
 
     request = RecommendationRequest(
-        user_id=user, k=k, category=category, explain=with_reasons, rerank=rerank
+        user_id=user,
+        k=k,
+        category=category,
+        explain=with_reasons,
+        rerank=rerank,
+        context=context,
     )
     config = _config(llm_url, llm_model) if rerank else None
     with open_store(store, config) as engine:

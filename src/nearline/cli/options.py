@@ -121,6 +121,26 @@ set_option = click.option(
 )
 
 
+def _context(_ctx: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> object:
+    context: dict[str, str] = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"{pair!r} is not NAME=VALUE; write for example country=FR")
+        if name in context:
+            raise click.BadParameter(f"{name!r} is given more than once; give it one value")
+        context[name] = value
+    return context or None
+
+
+context_option = click.option(
+    "--context",
+    multiple=True,
+    callback=_context,
+    metavar="NAME=VALUE",
+    help="Where, when or how the list is asked for, as events tell it: what fills it up is what is "
+    "popular there. Can be given several times.",
+)
 encoder_option = click.option(
     "--encoder",
     metavar="NAME",

@@ -1,22 +1,28 @@
-"""Fallback tiers: personal → session → trending → popular, until the list is full.
+"""Fallback tiers: personal → session → context, or trending → popular, until the list is full.
 
 Every tier's scores lie below those of the tier before, so a list's scores fall from top to bottom:
 
 - a personal or session score comes from the model and is above `PERSONAL_FLOOR`;
+- a context score is the item's share of the largest that `contexts` gives, times 1e-6; where a
+  value of the context was seen before, nothing is trending, and only untouched items are popular;
 - a trending score is the item's share of the largest decayed count, times 1e-6;
 - a popular score is the item's share of the largest all-time count, times 1e-9; 0 for an item that
   nobody has touched yet.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.state import State
+from nearline.rules.contexts import popular_given
+from nearline.state import State, Top
+from nearline.state.contexts import Context
 
 PERSONAL_FLOOR = 1e-6
+CONTEXT_SCALE = 1e-6
 TRENDING_SCALE = 1e-6
 POPULAR_SCALE = 1e-9
 # Below one event's worth of decayed weight nothing is trending; what was popular takes over.
@@ -39,8 +45,11 @@ def fill(
     now: float,
     allowed: NDArray[np.bool_],
     excluded: Collection[int] = (),
+    context: Context | None = None,
 ) -> list[Line]:
     """Add trending, popular and finally untouched items, until there are `k` or none is left.
+
+    Where the context says anything, what is popular given it comes in place of the first two.
 
     Parameters
     ----------
@@ -53,18 +62,23 @@ def fill(
     if len(lines) == k:
         return lines
     taken = {line.item for line in lines}.union(excluded)
-    n, counters = k - len(lines), state.counters
+    n, counters = k - len(lines) + len(taken), state.counters
     with state.lock:
-        trending = counters.trending(n + len(taken), now, allowed)
-        popular = counters.popular(n + len(taken), allowed)
+        given = popular_given(context or {}, n, state, now=now, allowed=allowed)
+        trending = counters.trending(n, now, allowed)
+        popular = counters.popular(n, allowed)
         top_trend, top_count = _tops(state, now)
-    for item, score in zip(trending.items.tolist(), trending.scores.tolist(), strict=True):
-        if score >= TRENDING_MINIMUM and item not in taken and len(lines) < k:
-            lines.append(Line(item, score / top_trend * TRENDING_SCALE, "trending"))
-            taken.add(item)
-    for item, score in zip(popular.items.tolist(), popular.scores.tolist(), strict=True):
-        if item not in taken and len(lines) < k:
-            lines.append(Line(item, score / top_count * POPULAR_SCALE, "popular"))
+    if given is not None:
+        found: Iterator[Line] = _lines(given, 1.0, CONTEXT_SCALE, "context")
+    else:
+        rising = int(np.count_nonzero(trending.scores >= TRENDING_MINIMUM))
+        found = islice(_lines(trending, top_trend, TRENDING_SCALE, "trending"), rising)
+    for line in chain(found, _lines(popular, top_count, POPULAR_SCALE, "popular")):
+        if len(lines) == k:
+            break
+        if line.item not in taken:
+            lines.append(line)
+            taken.add(line.item)
     return lines
 
 
@@ -79,6 +93,11 @@ def fallback_lines(items: NDArray[np.int32], state: State, *, now: float) -> lis
         else Line(item, count / top_count * POPULAR_SCALE, "popular")
         for item, count, trend in zip(items.tolist(), counts.tolist(), trends.tolist(), strict=True)
     ]
+
+
+def _lines(top: Top, largest: float, scale: float, tier: str) -> Iterator[Line]:
+    for item, score in zip(top.items.tolist(), top.scores.tolist(), strict=True):
+        yield Line(item, score / largest * scale, tier)
 
 
 def _tops(state: State, now: float) -> tuple[float, float]:

@@ -18,12 +18,14 @@ from nearline.schema.records import (
     Item,
     ItemDeleted,
     Record,
+    Scalar,
 )
 from nearline.schema.requests import RecommendationRequest
 from nearline.schema.rules import (
     DAY,
     MAX_ID_BYTES,
     MAX_K,
+    check_context,
     check_event,
     check_id,
     check_item,
@@ -52,9 +54,11 @@ __all__ = [
     "Recommendation",
     "RecommendationRequest",
     "Record",
+    "Scalar",
     "ScoredItem",
     "StoredBlock",
     "UserSummary",
+    "check_context",
     "check_event",
     "check_id",
     "check_item",

@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from nearline.schema.records import Scalar
+
 
 class RecommendationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Ask for a list.
@@ -24,6 +26,9 @@ class RecommendationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Give the largest parts of each score.
     rerank : bool
         Let the language model, where one is configured, put the first lines in order.
+    context : dict or None
+        Names to texts, numbers or booleans, as in events (device, country, hour): what fills the
+        list up is what is popular given these.
     """
 
     user_id: str | None = None
@@ -34,3 +39,4 @@ class RecommendationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fi
     exclude: tuple[str, ...] = ()
     explain: bool = False
     rerank: bool = False
+    context: dict[str, Scalar] | None = None

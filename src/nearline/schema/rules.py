@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from nearline.errors import InvalidInput
-from nearline.schema.records import Event, Item
+from nearline.schema.records import Event, Item, Scalar
 
 DAY = 86_400.0
 MAX_ID_BYTES = 512
@@ -164,7 +164,7 @@ def check_event(event: Event, *, now: float) -> Event:
     if event.value is not None:
         check_number(event.value, "value")
     if event.context is not None:
-        _check_context(event.context)
+        check_context(event.context)
     return event
 
 
@@ -187,7 +187,14 @@ def check_item(item: Item, *, now: float) -> Item:
     return item
 
 
-def _check_context(context: dict[str, str | int | float | bool]) -> None:
+def check_context(context: object) -> None:
+    """Raise `InvalidInput` unless up to 64 names stand for texts, numbers and booleans."""
+    if not isinstance(context, Mapping):
+        raise InvalidInput(
+            f"context is {type(context).__name__}; it must map names to values, such as "
+            '{"country": "FR"}',
+            field="context",
+        )
     if len(context) > MAX_CONTEXT_FIELDS:
         raise InvalidInput(
             f"context has {len(context)} fields; at most {MAX_CONTEXT_FIELDS} are allowed",
@@ -197,6 +204,12 @@ def _check_context(context: dict[str, str | int | float | bool]) -> None:
         check_id(name, "context")
         if isinstance(value, str):
             check_text(value, f"context.{name}", MAX_LABEL_BYTES)
+        elif not isinstance(value, Scalar):
+            raise InvalidInput(
+                f"context.{name} is {value!r:.50}; it must be a text, a number or a boolean: "
+                "leave out what is not known",
+                field=f"context.{name}",
+            )
         elif not isinstance(value, bool):
             check_number(value, f"context.{name}")
 

@@ -1,4 +1,4 @@
-"""The list for a request that has no time left: what is trending or popular, without the model."""
+"""The list for a request that has no time left: what is popular, without the model."""
 
 from nearline.engine import Recommender
 from nearline.errors import UnknownUser
@@ -23,6 +23,7 @@ def degraded_answer(engine: Recommender, request: RecommendationRequest) -> Answ
             category=request.category,
             exclude=(*request.exclude, *out),
             explain=request.explain,
+            context=request.context,
         )
     )
 

@@ -1,5 +1,9 @@
-"""Query values that no route knows are refused, not ignored: a typing mistake must not pass."""
+"""What is read from queries by hand.
 
+Query values that no route knows are refused, not ignored: a typing mistake must not pass.
+"""
+
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -8,6 +12,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
 
 from nearline.errors import InvalidInput
+from nearline.schema import Scalar
 from nearline.server.paths import decode_utf8
 
 
@@ -28,6 +33,25 @@ async def refuse_unknown_query(request: Request[Any, Any, Any]) -> None:
             raise InvalidInput(
                 f"query name {name!r} is given {len(values)} times; give it once", field=name
             )
+
+
+def context_of(pairs: Iterable[str]) -> dict[str, Scalar] | None:
+    """Read ``NAME:VALUE`` pairs; None where there is none. Values stay texts."""
+    context: dict[str, Scalar] = {}
+    for pair in pairs:
+        name, colon, value = pair.partition(":")
+        if not (name and colon):
+            raise InvalidInput(
+                f"context is {pair!r:.100}; it must be NAME:VALUE, such as country:FR",
+                field="context",
+            )
+        if name in context:
+            raise InvalidInput(
+                f"context names {name!r:.100} more than once; give each name one value",
+                field="context",
+            )
+        context[name] = value
+    return context or None
 
 
 @lru_cache(maxsize=64)

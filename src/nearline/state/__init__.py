@@ -6,6 +6,7 @@ from nearline.state.checkpoint import save as save_checkpoint
 from nearline.state.config import STANDARD_WEIGHTS, StateConfig
 from nearline.state.counters import Counters, Top
 from nearline.state.histories import HistoryRows, UserHistory
+from nearline.state.leaders import best
 from nearline.state.state import Added, Follower, State
 from nearline.state.vocabulary import Vocabulary
 
@@ -21,6 +22,7 @@ __all__ = [
     "Top",
     "UserHistory",
     "Vocabulary",
+    "best",
     "load_checkpoint",
     "save_checkpoint",
 ]

@@ -20,12 +20,13 @@ from nearline.errors import Damaged
 from nearline.schema import Item
 from nearline.state.catalogue import CatalogueCopy, Vectors
 from nearline.state.config import STANDARD_WEIGHTS, StateConfig
+from nearline.state.contexts import ContextsCopy, Pair
 from nearline.state.counters import CountersCopy
 from nearline.state.histories import HistoryRows
 from nearline.state.state import State, StateCopy
 
 # The digit is the format's version.
-MAGIC = b"nearline state 1\n"
+MAGIC = b"nearline state 2\n"
 DIGEST_BYTES = 32
 LENGTH_BYTES = 8
 
@@ -118,6 +119,7 @@ def load(path: Path, config: StateConfig, erasures: int, end: int) -> State | No
 def _sections(copy: StateCopy) -> Sections:
     """Name the arrays of the file; tables of strings are MessagePack in bytes."""
     rows, counters, catalogue = copy.histories.rows(), copy.counters, copy.catalogue
+    contexts = copy.contexts
     vectors = [
         (index, name, vector)
         for index, named in catalogue.vectors.items()
@@ -129,6 +131,10 @@ def _sections(copy: StateCopy) -> Sections:
         "items": _pack(copy.items),
         **{f"histories.{name}": array for name, array in rows._asdict().items()},
         **{f"counters.{name}": array for name, array in counters._asdict().items()},
+        "contexts.pairs": _pack((contexts.pairs, contexts.full)),
+        "contexts.indptr": contexts.indptr,
+        "contexts.items": contexts.items,
+        "contexts.counts": contexts.counts,
         "available": catalogue.available,
         "entries": _pack(catalogue.entries),
         "vectors.keys": _pack(keys),
@@ -142,6 +148,7 @@ def _restore(config: StateConfig, offset: int, sections: Sections) -> State:
     for index, name, length in _unpack(sections["vectors.keys"], list[tuple[int, str, int]]):
         vectors.setdefault(index, {})[name] = sections["vectors"][begin : begin + length].copy()
         begin += length
+    pairs, full = _unpack(sections["contexts.pairs"], tuple[list[Pair], bool])
     return State.restore(
         config,
         offset=offset,
@@ -150,6 +157,13 @@ def _restore(config: StateConfig, offset: int, sections: Sections) -> State:
         histories=HistoryRows(*(sections[f"histories.{name}"] for name in HistoryRows._fields)),
         counters=CountersCopy(
             *(sections[f"counters.{name}"].copy() for name in CountersCopy._fields)
+        ),
+        contexts=ContextsCopy(
+            pairs,
+            full,
+            sections["contexts.indptr"],
+            sections["contexts.items"],
+            sections["contexts.counts"],
         ),
         catalogue=CatalogueCopy(
             _unpack(sections["entries"], dict[int, Item]), vectors, sections["available"].copy()
@@ -171,7 +185,7 @@ def _parts(header: Header, sections: Sections) -> Iterator[memoryview]:
 def _read(data: memoryview, path: Path) -> tuple[Header, Sections]:
     """Check the bytes of a file and cut it into sections (views of `data`)."""
     if data[: len(MAGIC)] != MAGIC:
-        raise _refused(path, f"it does not start with {MAGIC!r} (format 1)")
+        raise _refused(path, f"it does not start with {MAGIC!r} (format 2)")
     body, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
     if hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest() != digest:
         raise _refused(path, f"the checksum of its {len(data):,} bytes is wrong")

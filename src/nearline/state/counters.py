@@ -69,6 +69,7 @@ class Counters:
             np.zeros(1, dtype=np.int64),
         )
         self._popular, self._trending = Leaders(), Leaders()
+        self._events = 0
 
     @classmethod
     def from_copy(cls, half_life: float, lock: "threading.RLock", arrays: CountersCopy) -> Self:
@@ -76,6 +77,7 @@ class Counters:
         counters = cls(half_life, lock)
         counters._size = len(arrays.totals)
         counters._arrays = arrays
+        counters._events = int(arrays.totals.sum())
         return counters
 
     def grow(self, slots: int) -> None:
@@ -108,6 +110,11 @@ class Counters:
         """Events of each item: int64 [n_items], a copy."""
         with self._lock:
             return self._arrays.totals[: self._size].copy()
+
+    @property
+    def events(self) -> int:
+        """Events of all items together."""
+        return self._events
 
     def popular(self, n: int, allowed: NDArray[np.bool_] | None = None) -> Top:
         """Give the `n` items with most events; those without any stand last.
@@ -161,6 +168,7 @@ class Counters:
         if len(items):
             landmark = int(self._arrays.landmark[0])
             decay.count(items, times, sign, self._half_life, *self._arrays)
+            self._events += sign * len(items)
             if sign < 0 or landmark != int(self._arrays.landmark[0]):
                 self._popular.drop()
                 self._trending.drop()

@@ -11,6 +11,7 @@ from nearline.schema import Event, Item, ItemDeleted, Record, StoredBlock
 from nearline.state.blocks import Columns, block_columns
 from nearline.state.catalogue import Catalogue, CatalogueCopy
 from nearline.state.config import StateConfig
+from nearline.state.contexts import Context, Contexts, ContextsCopy
 from nearline.state.counters import Counters, CountersCopy
 from nearline.state.histories import Histories, HistoriesCopy, HistoryRows, UserHistory
 from nearline.state.vocabulary import Vocabulary
@@ -66,6 +67,7 @@ class StateCopy(NamedTuple):
     items: list[str]
     histories: HistoriesCopy
     counters: CountersCopy
+    contexts: ContextsCopy
     catalogue: CatalogueCopy
 
 
@@ -87,6 +89,7 @@ class State:
         Ids and indices. A forgotten user's index is used again; an item keeps its index for ever.
     catalogue : Catalogue
     counters : Counters
+    contexts : Contexts
     version : int
         Rises with every change, once all followers have heard of it: what was derived from the
         state and from them at one version holds for as long as the version stands.
@@ -108,6 +111,7 @@ class State:
         self.items = Vocabulary.from_table(item_ids)
         self.counters = Counters(self.config.trending_half_life, self.lock)
         self.counters.grow(self.items.slots)
+        self.contexts = Contexts(self.lock)
         self.catalogue = Catalogue(self.lock)
         self.catalogue.grow(self.items.slots)
         self.followers: tuple[Follower, ...] = ()
@@ -123,6 +127,7 @@ class State:
         items: list[str],
         histories: HistoryRows,
         counters: CountersCopy,
+        contexts: ContextsCopy,
         catalogue: CatalogueCopy,
     ) -> Self:
         """Rebuild from the parts of a `StateCopy`; arrays are kept and changed."""
@@ -131,6 +136,7 @@ class State:
         state.users = Vocabulary.from_table(users)
         state.items = Vocabulary.from_table(items)
         state.counters = Counters.from_copy(config.trending_half_life, state.lock, counters)
+        state.contexts = Contexts.from_copy(state.lock, contexts)
         state.catalogue = Catalogue.from_copy(state.lock, catalogue)
         state._histories = Histories.from_rows(config.history_length, histories)
         return state
@@ -172,13 +178,16 @@ class State:
         """
         with self.lock:
             followers = self.followers
-            rows = [
-                (0, self.items[event.item_id], self.config.weight(event.event), event.timestamp)
-                for offset, event in events
-                if offset < self.offset
-            ]
-            columns = _columns(rows)
+            folded = [event for offset, event in events if offset < self.offset]
+            columns = _columns(
+                [
+                    (0, self.items[event.item_id], self.config.weight(event.event), event.timestamp)
+                    for event in folded
+                ]
+            )
             self.counters.subtract(columns.items, columns.weights, columns.times)
+            contexts = [event.context for event in folded]
+            self.contexts.subtract(columns.items, columns.weights, contexts)
             if user_id in self.users:
                 self._histories.remove(self.users.remove(user_id))
         _, history = _by_user(columns, by_time=True)
@@ -211,6 +220,7 @@ class State:
                 self.items.table(),
                 self._histories.copy(self.users.slots),
                 self.counters.copy(),
+                self.contexts.copy(),
                 self.catalogue.copy(),
             )
 
@@ -231,11 +241,13 @@ class State:
         """Fold a batch; return what the followers must hear: of items in order, and of events."""
         known = self.items.slots
         changed: list[tuple[int, Item | None]]
+        contexts: list[Context | None] = []
         if isinstance(batch, StoredBlock):
             columns = block_columns(batch, self.users, self.items, self.config.weight)
             changed = [(index, None) for index in range(known, self.items.slots)]
         else:
             columns, changed = self._record_columns(batch)
+            contexts = [record.context for _, record in batch if isinstance(record, Event)]
         users, items, weights, times = columns
         known = self.items.slots
         added = None
@@ -246,6 +258,7 @@ class State:
         self._histories.append(users, items, weights, times, self.users.slots)
         self.counters.grow(known)
         self.counters.add(items, weights, times)
+        self.contexts.add(items, weights, contexts)
         self.catalogue.grow(known)
         self.offset = batch[-1][0] + 1
         return changed, added

@@ -30,6 +30,7 @@ from nearline.server.bodies import (
 from nearline.server.decoding import StrictRequest, at_most, convert_each
 from nearline.server.degraded import degraded_answer
 from nearline.server.paths import path_id
+from nearline.server.queries import context_of
 from nearline.server.room import Lasting, engine_of, room_of
 
 PartOfPath = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
@@ -57,6 +58,10 @@ async def recommend(
         list[str] | None, QueryParameter(description="An item to leave out; may be repeated.")
     ] = None,
     explain: Annotated[bool, QueryParameter(description="Give reasons for each line.")] = False,
+    context: Annotated[
+        list[str] | None,
+        QueryParameter(description="NAME:VALUE, such as country:FR; may be repeated."),
+    ] = None,
     rerank: Annotated[
         bool, QueryParameter(description="Let the language model order the first lines.")
     ] = False,
@@ -82,6 +87,7 @@ async def recommend(
         exclude=excluded,
         explain=explain,
         rerank=rerank,
+        context=context_of(context or ()),
     )
     return await _answer(request, question, deadline_ms)
 
@@ -107,6 +113,7 @@ async def recommend_session(
         exclude=tuple(data.exclude),
         explain=data.explain,
         rerank=data.rerank,
+        context=data.context,
     )
     return await _answer(request, question, data.deadline_ms)
 
