@@ -13,6 +13,7 @@ import sys
 BENCHMARKS = (
     "accuracy_amazon",
     "cold_items",
+    "contexts",
     "topn_movielens",
     "ratings",
     "ratings_agreement",

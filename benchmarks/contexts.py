@@ -1,4 +1,4 @@
-"""First baskets of new customers: what is popular in their country against what is popular.
+"""First baskets of new customers: lists that know their country against lists that do not.
 
 Online Retail is replayed in order of time. Before a customer's first basket is told, three lists of
 ten are asked for: what is popular, what a request without a context gets (trending, then popular),

@@ -10,17 +10,20 @@ from tests.server.serving import wait_until_ready
 
 import nearline as nl
 from nearline.errors import InvalidInput
-from nearline.schema import RecommendationRequest
+from nearline.schema import RecommendationRequest, Scalar
 from nearline.server import Limits, create_app
 from nearline.store import CHECKPOINT
 
 # Everyone bought tea; at seven in France, mugs.
-FRENCH = {"land": "FR", "hour": 7, "app": True}
+FRENCH: dict[str, Scalar] = {"land": "FR", "hour": 7, "app": True}
 
 
 def events() -> list[nl.Event]:
-    rows: list[tuple[str, dict[str, Any] | None]] = [("tea", None)] * 12 + [("pot", None)] * 4
-    rows += [("mug", FRENCH)] * 8 + [("mug", {"land": "DE"})]
+    rows: list[tuple[str, dict[str, Scalar] | None]] = []
+    rows += [("tea", None)] * 12
+    rows += [("pot", None)] * 4
+    rows += [("mug", FRENCH)] * 8
+    rows += [("mug", {"land": "DE"})]
     return [
         nl.Event(user_id=f"u{n}", item_id=item, timestamp=1000.0, context=context)
         for n, (item, context) in enumerate(rows)

@@ -233,7 +233,7 @@ def _recommendation(line: Line, history: Histories, view: View, *, explain: bool
 
 def recommendation_id(request: RecommendationRequest, model_id: str, offset: int) -> str:
     """Name a list by what it was made from: the same request at the same offset, the same name."""
-    made_from = (request.user_id, request.history, request.k, model_id, offset)
+    made_from = repr((request.user_id, request.history, request.k, model_id, offset))
     if request.context:
-        made_from += (sorted(request.context.items()),)
-    return blake2b(repr(made_from).encode(), digest_size=12).hexdigest()
+        made_from += repr(sorted(request.context.items()))
+    return blake2b(made_from.encode(), digest_size=12).hexdigest()

@@ -35,7 +35,7 @@ def contexts() -> Contexts:
 
 def test_a_small_log_by_hand() -> None:
     state = State()
-    events = [
+    events: list[tuple[str, str, Context | None]] = [
         ("tea", "view", {"land": "FR", "hour": 7}),
         ("tea", "purchase", {"land": "FR"}),
         ("mug", "view", {"land": "FR", "hour": 8}),

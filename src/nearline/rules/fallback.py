@@ -1,13 +1,15 @@
-"""Fallback tiers: personal → session → context, or trending → popular, until the list is full.
+"""Fallback tiers: personal → session → trending → popular, until the list is full.
 
 Every tier's scores lie below those of the tier before, so a list's scores fall from top to bottom:
 
 - a personal or session score comes from the model and is above `PERSONAL_FLOOR`;
-- a context score is the item's share of the largest that `contexts` gives, times 1e-6; where a
-  value of the context was seen before, nothing is trending, and only untouched items are popular;
 - a trending score is the item's share of the largest decayed count, times 1e-6;
 - a popular score is the item's share of the largest all-time count, times 1e-9; 0 for an item that
   nobody has touched yet.
+
+Where a request has a context and one of its values was seen before, both of the last are ordered by
+what is wanted there (`contexts`), and their lines are of the tier "context": scores are then shares
+of the largest score given the context.
 """
 
 from collections.abc import Collection, Iterator
@@ -17,12 +19,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.rules.contexts import popular_given
+from nearline.rules.contexts import orders_given
 from nearline.state import State, Top
 from nearline.state.contexts import Context
 
 PERSONAL_FLOOR = 1e-6
-CONTEXT_SCALE = 1e-6
 TRENDING_SCALE = 1e-6
 POPULAR_SCALE = 1e-9
 # Below one event's worth of decayed weight nothing is trending; what was popular takes over.
@@ -49,7 +50,7 @@ def fill(
 ) -> list[Line]:
     """Add trending, popular and finally untouched items, until there are `k` or none is left.
 
-    Where the context says anything, what is popular given it comes in place of the first two.
+    Where a value of `context` was seen before, the first two are what they are given the context.
 
     Parameters
     ----------
@@ -64,15 +65,20 @@ def fill(
     taken = {line.item for line in lines}.union(excluded)
     n, counters = k - len(lines) + len(taken), state.counters
     with state.lock:
-        given = popular_given(context or {}, n, state, now=now, allowed=allowed)
+        given = orders_given(
+            context or {}, n, state, now=now, allowed=allowed, trending_from=TRENDING_MINIMUM
+        )
         trending = counters.trending(n, now, allowed)
         popular = counters.popular(n, allowed)
         top_trend, top_count = _tops(state, now)
     if given is not None:
-        found: Iterator[Line] = _lines(given, 1.0, CONTEXT_SCALE, "context")
+        found = chain(
+            _lines(_floored(given.trending), 1.0, TRENDING_SCALE, "context"),
+            _lines(given.popular, 1.0, POPULAR_SCALE, "context"),
+        )
     else:
         rising = int(np.count_nonzero(trending.scores >= TRENDING_MINIMUM))
-        found = islice(_lines(trending, top_trend, TRENDING_SCALE, "trending"), rising)
+        found = chain(islice(_lines(trending, top_trend, TRENDING_SCALE, "trending"), rising))
     for line in chain(found, _lines(popular, top_count, POPULAR_SCALE, "popular")):
         if len(lines) == k:
             break
@@ -93,6 +99,11 @@ def fallback_lines(items: NDArray[np.int32], state: State, *, now: float) -> lis
         else Line(item, count / top_count * POPULAR_SCALE, "popular")
         for item, count, trend in zip(items.tolist(), counts.tolist(), trends.tolist(), strict=True)
     ]
+
+
+def _floored(top: Top) -> Top:
+    """Keep shares so large that those of the next tier lie below."""
+    return Top(top.items, np.maximum(top.scores, POPULAR_SCALE / TRENDING_SCALE))
 
 
 def _lines(top: Top, largest: float, scale: float, tier: str) -> Iterator[Line]:
