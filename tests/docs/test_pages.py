@@ -9,6 +9,7 @@ from tests.docs.running import Reader, check_output
 # Page and beginning of every block that cannot be run here. A new one needs a good reason.
 NOT_RUN = {
     ("README.md", "make demo"),
+    ("docs/comparison.md", "nearline compare online-retail --large"),
     ("docs/howto-cli.md", "nearline demo"),
     ("docs/quickstart.md", "make setup"),
 }
