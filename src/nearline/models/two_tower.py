@@ -32,7 +32,7 @@ class TwoTowerConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_f
     hidden: int = 256
     longest: int = 100
     dropout: float = 0.2
-    history_dropout: float = 0.2
+    history_dropout: float = 0.5
     objective: SequenceObjective = SequenceObjective(unit=True, temperature=0.1, in_batch=1024)
 
     def __post_init__(self) -> None:
