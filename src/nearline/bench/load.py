@@ -321,6 +321,7 @@ async def drive(question: Question) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "records": {name: summary(record) for name, record in run.records.items()},
+        "ms": percentiles([v / 1e6 for record in run.records.values() for v in record.latencies]),
     }
 
 

@@ -30,6 +30,7 @@ def run(plan: Plan) -> Report:
                 found = load.answer()
             read, event = (found["records"][kind] for kind in ("read", "event"))
             return [
+                figure("all requests, p99", "ms", found["ms"]["p99"], at_most=P99_MS),
                 figure("reads, p50", "ms", read["ms"]["p50"]),
                 figure("reads, p99", "ms", read["ms"]["p99"], at_most=P99_MS),
                 figure("events, p50", "ms", event["ms"]["p50"]),
