@@ -135,7 +135,8 @@ def compare(
         texts = open_texts(Config(encoder=encoder), None)
         with closing(texts) if texts else nullcontext():
             dataset = with_language(Tables(subject).data, texts, progress)
-        found = _compare(dataset, progress=progress, **question)
+        measured = _compare_large if question["large"] else _compare
+        found = measured(dataset, progress=progress, **question)
     how = _how(**question)
     size = f"{dataset.n_interactions:,} interactions, {dataset.n_users:,} users"
     title = f"{subject.name}: {size}, {dataset.n_items:,} items. {how}."
@@ -185,8 +186,6 @@ def _compare(
     data: "Dataset",
     *,
     names: tuple[str, ...],
-    large: bool,
-    users: int,
     ratings: bool,
     split: str | None,
     fraction: float,
@@ -194,6 +193,7 @@ def _compare(
     k: int,
     seed: int,
     progress: "Progress",
+    **_: Any,
 ) -> "Comparison | RatingComparison":
     import numpy as np
 
@@ -210,8 +210,6 @@ def _compare(
             return random_split(part, VALIDATION_SHARE, rng)
         return STRATEGIES[split](part, fraction, rng)
 
-    if large:
-        return _compare_large(data, users=users, search=search, k=k, seed=seed, progress=progress)
     folded = split is None
     data = data.rated() if ratings else data
     if not data.n_interactions:
@@ -238,7 +236,7 @@ def _compare(
 
 
 def _compare_large(
-    data: "Dataset", *, users: int, search: int, k: int, seed: int, progress: "Progress"
+    data: "Dataset", *, users: int, search: int, k: int, seed: int, progress: "Progress", **_: Any
 ) -> "Comparison":
     from nearline.config import BEST
     from nearline.data import leave_one_out
