@@ -213,11 +213,12 @@ class Recommender(Facts):
         explain: bool = False,
         rerank: bool = False,
         context: dict[str, Scalar] | None = None,
+        preferences: str | None = None,
     ) -> list[Recommendation]:
         """Top `k` items for a user, known or not; each line says its tier.
 
         `rerank`: let the configured language model put the first lines in order, if it can.
-        `context`: fill up with what is popular given it, such as ``{"country": "FR"}``.
+        `preferences` (words) and `context` (``{"country": "FR"}``): what is near, or popular then.
         """
         request = RecommendationRequest(
             user_id=user_id,
@@ -228,6 +229,7 @@ class Recommender(Facts):
             explain=explain,
             rerank=rerank,
             context=context,
+            preferences=preferences,
         )
         return list(self.answer(request).items)
 

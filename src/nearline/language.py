@@ -63,7 +63,11 @@ _HOW = {
     "content": "is similar to",
     "projected": "appeals to the same people as",
 }
-_WHY = {"trending": "is trending at the moment", "popular": "is popular"}
+_WHY = {
+    "stated": "fits what you said you like",
+    "trending": "is trending at the moment",
+    "popular": "is popular",
+}
 _LIST = re.compile(r"\[[^\[\]]*\]")
 # A sentence that is shown to people leads nowhere and draws nothing.
 _UNWANTED = re.compile(r"[<>{}\[\]`|\\]|://|www\.", re.IGNORECASE)

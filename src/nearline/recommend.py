@@ -13,7 +13,14 @@ import numpy as np
 from nearline.data import Histories
 from nearline.errors import InvalidInput, UnknownItem, UnknownUser
 from nearline.models.base import Model
-from nearline.rules import PERSONAL_FLOOR, Line, allowed_items, fallback_lines, fill
+from nearline.rules import (
+    PERSONAL_FLOOR,
+    Line,
+    allowed_items,
+    fallback_lines,
+    fill,
+    stated_lines,
+)
 from nearline.schema import (
     Answer,
     Explanation,
@@ -27,6 +34,7 @@ from nearline.schema import (
     check_context,
     check_id,
     check_k,
+    check_preferences,
 )
 from nearline.state import State
 
@@ -49,6 +57,8 @@ def answer(request: RecommendationRequest, view: View) -> Answer:
     k = check_k(request.k)
     if request.context is not None:
         check_context(request.context)
+    if request.preferences is not None:
+        check_preferences(request.preferences)
     offset = view.state.offset
     history, tier = history_of(request, view)
     excluded = set(_known(request.exclude, "exclude", view.state))
@@ -71,8 +81,15 @@ def answer(request: RecommendationRequest, view: View) -> Answer:
     ]
     if request.exclude_seen:
         excluded.update(history.items.tolist())
+    lines = personal[:k]
+    if request.preferences:
+        taken = {line.item for line in lines}.union(excluded)
+        mask = allowed[: view.model.n_items]
+        found = view.model.matching(request.preferences, k + len(taken), allowed=mask)
+        stated = stated_lines(found.items[0], found.scores[0])
+        lines += [line for line in stated if line.item not in taken]
     lines = fill(
-        personal,
+        lines,
         k,
         view.state,
         now=view.now,
@@ -236,4 +253,6 @@ def recommendation_id(request: RecommendationRequest, model_id: str, offset: int
     made_from = repr((request.user_id, request.history, request.k, model_id, offset))
     if request.context:
         made_from += repr(sorted(request.context.items()))
+    if request.preferences:
+        made_from += repr(request.preferences)
     return blake2b(made_from.encode(), digest_size=12).hexdigest()

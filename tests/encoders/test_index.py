@@ -68,6 +68,29 @@ def test_puts_in_any_order(texts: list[str], puts: list[tuple[int, str]]) -> Non
         assert not again.put(item, text)
 
 
+@given(st.lists(WORDS, min_size=1, max_size=6), WORDS, st.lists(st.booleans(), max_size=6))
+def test_a_text_finds_what_an_item_with_it_would(
+    texts: list[str], asked: str, allowed: list[bool]
+) -> None:
+    index = TextIndex()
+    index.fit(texts, 3)
+    index.put(1, "pot of iron")
+    index.put(len(texts) + 1, "red pot")
+    own = dict(zip(*(part.tolist() for part in index.encoder.encode(asked)), strict=True))
+    expected = {}
+    for item in range(len(texts) + 2):
+        vector = zip(*(part.tolist() for part in index.vector(item)), strict=True)
+        expected[item] = sum(own.get(column, 0.0) * value for column, value in vector)
+    items, values = index.matching(asked, 3)
+    best = naive.top_k(expected, 3, above=0.0)
+    assert values.tolist() == pytest.approx([value for _, value in best], abs=1e-6)
+    may = {item: value for item, value in expected.items() if allowed[item : item + 1] == [True]}
+    items, values = index.matching(asked, 3, np.array(allowed, dtype=np.bool_))
+    best = naive.top_k(may, 3, above=0.0)
+    assert values.tolist() == pytest.approx([value for _, value in best], abs=1e-6)
+    assert set(items.tolist()) <= may.keys()
+
+
 def test_two_new_items_that_share_a_new_word_are_neighbours() -> None:
     index = TextIndex()
     index.fit(TEXTS, 3)

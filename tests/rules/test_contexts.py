@@ -103,8 +103,8 @@ def test_what_is_trending_is_ordered_by_the_context_too() -> None:
     ]
     # Shares of all events stay 0.6 and 0.4, and so do the factors 7/9 and 4/3: 3 * 7/9 < 2 * 4/3.
     assert lines(state, land="FR") == [
-        ("mug", 1e-6, "context"),
-        ("tea", pytest.approx(7e-6 / 8), "context"),
+        ("mug", 1e-7, "context"),
+        ("tea", pytest.approx(7e-7 / 8), "context"),
         ("pot", 0.0, "popular"),
     ]
     # Somebody wanted pots now; what was popular in FR still comes behind what is trending.
@@ -121,7 +121,7 @@ def test_scores_fall_from_tier_to_tier(monkeypatch: pytest.MonkeyPatch) -> None:
     found = lines(state, land="FR")
     # Elsewhere has a millionth of the largest share, and yet stands above what was popular once.
     assert [item for item, _, _ in found] == ["here", "elsewhere", "mug", "tea", "pot"]
-    assert [score for _, score, _ in found[:3]] == [1e-6, pytest.approx(1e-9), 1e-9]
+    assert [score for _, score, _ in found[:3]] == [1e-7, pytest.approx(1e-9), 1e-9]
     assert all(first >= second for (_, first, _), (_, second, _) in pairwise(found))
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--category", help="Only items with this label.")
 @click.option("--explain", "with_reasons", is_flag=True, help="Say why, line by line.")
 @context_option
+@click.option("--preferences", metavar="WORDS", help="What the user likes, such as 'green tea'.")
 @click.option("--rerank", is_flag=True, help="Let the language model order the first lines.")
 @llm_url_option
 @llm_model_option
@@ -44,6 +45,7 @@ def recommend(
     category: str | None,
     with_reasons: bool,
     context: "dict[str, Scalar] | None",
+    preferences: str | None,
     rerank: bool,
     llm_url: str | None,
     llm_model: str | None,
@@ -51,9 +53,9 @@ def recommend(
 ) -> None:
     """List the best items for USER, known or not.
 
-    The tier of a line says how it came about: personal, or what is popular in the context,
-    trending or popular where nothing personal is left; +llm where a language model gave it its
-    place.
+    The tier of a line says how it came about: personal, or, where nothing personal is left, near
+    to the preferences that were stated, popular in the context, trending or popular; +llm where a
+    language model gave it its place.
     """
     from nearline.schema import RecommendationRequest
 
@@ -64,6 +66,7 @@ def recommend(
         explain=with_reasons,
         rerank=rerank,
         context=context,
+        preferences=preferences,
     )
     config = _config(llm_url, llm_model) if rerank else None
     with open_store(store, config) as engine:

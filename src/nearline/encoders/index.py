@@ -85,26 +85,46 @@ class TextIndex:
 
     def nearest(self, item: int, k: int) -> tuple[Ints, Floats]:
         """Find the `k` items nearest to one, and their cosines: best first, itself left out."""
+        items, found = self._cosines(self.vector(item))
+        others = items != item
+        return _first(items[others], found[others], k)
+
+    def matching(
+        self, text: str, k: int, allowed: NDArray[np.bool_] | None = None
+    ) -> tuple[Ints, Floats]:
+        """Find the `k` items nearest to a text, and their cosines: best first.
+
+        Only items where `allowed` [n_items] is true; words that no item has do not count.
+        """
+        items, found = self._cosines(self.encoder.encode(text))
+        if allowed is not None:
+            inside = items < len(allowed)
+            items, found = items[inside], found[inside]
+            items, found = items[allowed[items]], found[allowed[items]]
+        return _first(items, found, k)
+
+    def _cosines(self, vector: Vector) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Items that share a term with a vector, rising, and their cosines.
+
+        Another thread may put items meanwhile: what changes is copied before it is walked through.
+        """
         found_items, found_values = [np.zeros(0, np.int64)], [np.zeros(0)]
-        columns, values = self.vector(item)
+        columns, values = vector
         postings = self._postings
         for column, value in zip(columns.tolist(), values.tolist(), strict=True):
             if column < len(postings.indptr) - 1:
                 row = slice(postings.indptr[column], postings.indptr[column + 1])
                 found_items.append(postings.items[row].astype(np.int64))
                 found_values.append(value * postings.weights[row].astype(np.float64))
-            later = self._later.get(column, {})
+            later = list(self._later.get(column, {}).items())
             # Added below any index, so that an old vector of a changed item is told from its new.
-            found_items.append(np.array([-1 - other for other in later], dtype=np.int64))
-            found_values.append(value * np.array(list(later.values()), dtype=np.float64))
+            found_items.append(np.array([-1 - other for other, _ in later], dtype=np.int64))
+            found_values.append(value * np.array([own for _, own in later], dtype=np.float64))
         keys, inverse = np.unique(np.concatenate(found_items), return_inverse=True)
         found = np.bincount(inverse, np.concatenate(found_values), minlength=len(keys))
-        stale = np.isin(keys, np.fromiter(self._changed, np.int64, len(self._changed)))
-        neighbours = np.where(keys < 0, -1 - keys, keys)
-        keep = ~stale & (neighbours != item) & (found > 0)
-        neighbours, found = neighbours[keep], found[keep]
-        order = np.lexsort((neighbours, -found))[:k]
-        return neighbours[order].astype(np.int32), found[order].astype(np.float32)
+        keep = ~np.isin(keys, np.array(list(self._changed), dtype=np.int64)) & (found > 0)
+        keys, found = keys[keep], found[keep]
+        return np.where(keys < 0, -1 - keys, keys), found
 
     def arrays(self) -> Arrays:
         """Everything learned; later vectors are merged in."""
@@ -279,6 +299,12 @@ class VectorIndex:
 
 # Sizes, items and cosines of the neighbours of some rows, which follow each other.
 Best = tuple[NDArray[np.int64], Ints, Floats]
+
+
+def _first(items: NDArray[np.int64], found: NDArray[np.float64], k: int) -> tuple[Ints, Floats]:
+    """Pick the `k` with the largest cosines; equal ones in order of index."""
+    order = np.lexsort((items, -found))[:k]
+    return items[order].astype(np.int32), found[order].astype(np.float32)
 
 
 def _compared(units: Floats, rows: NDArray[np.int64], k: int) -> Best:

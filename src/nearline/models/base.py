@@ -206,6 +206,14 @@ class Model(ABC):
     def similar(self, items: IntArray, k: int) -> Ranking:
         """Top-k neighbours of each item, itself left out."""
 
+    def matching(self, text: str, k: int, *, allowed: Mask | None = None) -> Ranking:
+        """Items whose words are nearest to a text, up to `k` in one row, scored above 0 to 1.
+
+        None by a model that reads no words; other arguments are as in `recommend_from`.
+        """
+        del text, k, allowed
+        return Ranking(np.zeros((1, 0), dtype=np.int32), np.zeros((1, 0), dtype=np.float32))
+
     @abstractmethod
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything learned, for a snapshot."""

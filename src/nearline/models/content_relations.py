@@ -78,6 +78,12 @@ class ContentRelations:
         if self._projection is not None:
             self._connect(store, PROJECTED, item, self._project(self._projection, item))
 
+    def matching(
+        self, text: str, k: int, allowed: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.int32], FloatArray]:
+        """Items whose words are nearest to a text, best first, and their cosines."""
+        return self._words.matching(text, k, allowed)
+
     def arrays(self) -> Arrays:
         """Everything learned, by relation."""
         arrays: Arrays = {}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
-from nearline.models.base import Model, check_weights
+from nearline.models.base import Mask, Model, Ranking, check_weights
 from nearline.models.dense_scores import DenseModel
 from nearline.models.registry import make_model, model_class
 from nearline.progress import Progress, no_progress
@@ -123,6 +123,11 @@ class Hybrid(DenseModel):
         """Tell all parts of new items, or of new words and vectors of known ones."""
         for part in self.parts:
             part.put_items(items, texts, vectors)
+
+    def matching(self, text: str, k: int, *, allowed: Mask | None = None) -> Ranking:
+        """Find what the first part finds that reads words."""
+        found = [part.matching(text, k, allowed=allowed) for part in self.parts]
+        return next((one for one in found if one.items.size), found[0])
 
     def observe(self, before: Histories, events: Histories) -> None:
         """Let all parts learn new events that can."""

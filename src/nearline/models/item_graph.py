@@ -167,6 +167,12 @@ class ItemGraph(Model):
         events = Histories.from_rows([[int(item)] for item in items])
         return self.recommend_from(events, k)
 
+    def matching(self, text: str, k: int, *, allowed: NDArray[np.bool_] | None = None) -> Ranking:
+        """Items whose words are nearest to a text by TF-IDF: O(postings of its terms)."""
+        _check_k(k)
+        items, cosines = self._content.matching(text, k, allowed)
+        return Ranking(items[None], cosines[None])
+
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
         """Parts of the score of `item` for one history, oldest event first; they sum to it.
 

@@ -1,9 +1,10 @@
-"""Fallback tiers: personal → session → trending → popular, until the list is full.
+"""Fallback tiers: personal → session → stated → trending → popular, until the list is full.
 
 Every tier's scores lie below those of the tier before, so a list's scores fall from top to bottom:
 
 - a personal or session score comes from the model and is above `PERSONAL_FLOOR`;
-- a trending score is the item's share of the largest decayed count, times 1e-6;
+- one by stated preferences is 1e-7, and 9e-7 times how near the item's words are to theirs;
+- a trending score is the item's share of the largest decayed count, times 1e-7;
 - a popular score is the item's share of the largest all-time count, times 1e-9; 0 for an item that
   nobody has touched yet.
 
@@ -24,7 +25,7 @@ from nearline.state import State, Top
 from nearline.state.contexts import Context
 
 PERSONAL_FLOOR = 1e-6
-TRENDING_SCALE = 1e-6
+TRENDING_SCALE = 1e-7
 POPULAR_SCALE = 1e-9
 # Below one event's worth of decayed weight nothing is trending; what was popular takes over.
 TRENDING_MINIMUM = 1.0
@@ -36,6 +37,15 @@ class Line(NamedTuple):
     item: int
     score: float
     tier: str
+
+
+def stated_lines(items: NDArray[np.int32], cosines: NDArray[np.float32]) -> list[Line]:
+    """Lines of items whose words are near to what a user says to like, in the order given."""
+    rest = PERSONAL_FLOOR - TRENDING_SCALE
+    return [
+        Line(item, TRENDING_SCALE + rest * min(cosine, 1.0), "stated")
+        for item, cosine in zip(items.tolist(), cosines.tolist(), strict=True)
+    ]
 
 
 def fill(

@@ -19,8 +19,8 @@ class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes
     ----------
     tier : str
-        How this line came about: ``personal``, ``session``, ``context``, ``trending`` or
-        ``popular``;
+        How this line came about: ``personal``, ``session``, ``stated``, ``context``, ``trending``
+        or ``popular``;
         ``personal+llm`` or ``session+llm`` where a language model gave it its place.
     reasons : tuple of Part
         With ``explain=True``: the largest parts of the score.

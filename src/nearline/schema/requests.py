@@ -29,6 +29,9 @@ class RecommendationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fi
     context : dict or None
         Names to texts, numbers or booleans, as in events (device, country, hour): what fills the
         list up is what is popular given these.
+    preferences : str or None
+        Words that say what the user likes: what fills the list up is first of all items whose own
+        words are near.
     """
 
     user_id: str | None = None
@@ -40,3 +43,4 @@ class RecommendationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fi
     explain: bool = False
     rerank: bool = False
     context: dict[str, Scalar] | None = None
+    preferences: str | None = None

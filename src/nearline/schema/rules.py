@@ -19,6 +19,7 @@ MAX_LABELS = 1_000
 MAX_LABEL_BYTES = 512
 MAX_VECTOR_LENGTH = 16_384
 MAX_CONTEXT_FIELDS = 64
+MAX_PREFERENCES_CHARS = 1_000
 MAX_ABSOLUTE_NUMBER = 1e15
 # Clocks of clients run ahead; a day is more than any time zone mistake.
 MAX_FUTURE = DAY
@@ -185,6 +186,16 @@ def check_item(item: Item, *, now: float) -> Item:
         check_id(name, "vectors")
         _check_vector(vector, f"vectors.{name}")
     return item
+
+
+def check_preferences(words: object) -> None:
+    """Refuse what is not a text of at most 1,000 characters."""
+    if not isinstance(words, str):
+        raise InvalidInput(
+            f"preferences is {type(words).__name__}; it must be a text, such as 'green tea'",
+            field="preferences",
+        )
+    check_text(words, "preferences", MAX_PREFERENCES_CHARS)
 
 
 def check_context(context: object) -> None:

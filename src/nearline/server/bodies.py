@@ -122,6 +122,7 @@ class SessionIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     explain: bool = False
     rerank: bool = False
     context: dict[str, Scalar] | None = None
+    preferences: str | None = None
     deadline_ms: Annotated[int, Meta(ge=1, le=MAX_DEADLINE_MS)] | None = None
 
 

@@ -24,6 +24,7 @@ def degraded_answer(engine: Recommender, request: RecommendationRequest) -> Answ
             exclude=(*request.exclude, *out),
             explain=request.explain,
             context=request.context,
+            preferences=request.preferences,
         )
     )
 

@@ -62,6 +62,9 @@ async def recommend(
         list[str] | None,
         QueryParameter(description="NAME:VALUE, such as country:FR; may be repeated."),
     ] = None,
+    preferences: Annotated[
+        str | None, QueryParameter(description="Words that say what the user likes.")
+    ] = None,
     rerank: Annotated[
         bool, QueryParameter(description="Let the language model order the first lines.")
     ] = False,
@@ -88,6 +91,7 @@ async def recommend(
         explain=explain,
         rerank=rerank,
         context=context_of(context or ()),
+        preferences=preferences,
     )
     return await _answer(request, question, deadline_ms)
 
@@ -114,6 +118,7 @@ async def recommend_session(
         explain=data.explain,
         rerank=data.rerank,
         context=data.context,
+        preferences=data.preferences,
     )
     return await _answer(request, question, data.deadline_ms)
 
