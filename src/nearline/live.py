@@ -247,15 +247,16 @@ def join(
     live = Live(model, log, state, online=online, texts=texts)
     learns = online and model.learns
     records = _Records(state, offset)
-    records.add(log.read(offset, state.offset))
     while True:
-        stale = erasures != log.erasures or records.n_events > MUCH * max(offset, 1)
-        if learns and stale:
+        news = state.offset - records.offset
+        if learns and (erasures != log.erasures or news > MUCH * max(records.offset, 1)):
             erasures, stop = log.erasures, state.offset
-            records.add(log.read(records.end, stop))
-            data = dataset_from_log(log, stop, state.config.weight, item_ids=state.items.table())
+            overheard = _Overheard(log, records, stop)
+            weight, item_ids = state.config.weight, state.items.table()
+            data = dataset_from_log(overheard, stop, weight, item_ids=item_ids)
             model.recount(data.histories, data.n_items)
-            records = _Records(state, stop, records.items)
+            records = overheard.after
+        records.add(log.read(records.end, state.offset))  # most of them without the lock
         with state.lock:
             if learns and erasures != log.erasures:
                 continue
@@ -277,15 +278,10 @@ class _Records:
     ) -> None:
         self.offset = self.end = offset
         self.items = list(items)
-        self._state = state
+        self.state = state
         self._users: dict[str, int] = {}
         self._rows, self._indices = array("q"), array("i")
         self._weights, self._times = array("f"), array("d")
-
-    @property
-    def n_events(self) -> int:
-        """Number of events."""
-        return len(self._rows)
 
     @property
     def user_ids(self) -> list[str]:
@@ -294,18 +290,23 @@ class _Records:
 
     def add(self, records: Iterable[tuple[int, Record]]) -> None:
         """Take more records, in order."""
-        index, weight = self._state.items, self._state.config.weight
+        index, weight = self.state.items, self.state.config.weight
         for offset, record in records:
             if isinstance(record, Event):
                 self._rows.append(self._users.setdefault(record.user_id, len(self._users)))
                 self._indices.append(index[record.item_id])
                 self._weights.append(weight(record.event))
                 self._times.append(record.timestamp)
-            elif isinstance(record, Item):
-                self.items.append((index[record.item_id], record))
-            elif isinstance(record, ItemDeleted):
-                self.items.append((index[record.item_id], None))
+            else:
+                self.note(record)
             self.end = offset + 1
+
+    def note(self, record: Record) -> None:
+        """Take what a record says of an item."""
+        if isinstance(record, Item):
+            self.items.append((self.state.items[record.item_id], record))
+        elif isinstance(record, ItemDeleted):
+            self.items.append((self.state.items[record.item_id], None))
 
     def events(self) -> HistoryRows:
         """Events of each user, in order of arrival."""
@@ -318,6 +319,29 @@ class _Records:
             np.array(self._weights, dtype=np.float32)[order],
             np.array(self._times, dtype=np.float64)[order],
         )
+
+
+class _Overheard:
+    """A log that is read from its beginning, while changes of the catalogue are noted.
+
+    `after` begins at `stop` with the items of `records` and those that changed since.
+    """
+
+    def __init__(self, log: Log, records: _Records, stop: int) -> None:
+        self.after = _Records(records.state, stop, records.items)
+        self._log, self._known = log, records.end
+
+    @property
+    def end(self) -> int:
+        """End of the log."""
+        return self._log.end
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
+        """Yield what the log yields."""
+        for offset, record in self._log.read(start, stop):
+            if offset >= self._known and not isinstance(record, Event):
+                self.after.note(record)
+            yield offset, record
 
 
 def _before(records: _Records, state: State) -> HistoryRows:

@@ -121,7 +121,8 @@ class TextIndex:
             found_items.append(np.array([-1 - other for other, _ in later], dtype=np.int64))
             found_values.append(value * np.array([own for _, own in later], dtype=np.float64))
         keys, inverse = np.unique(np.concatenate(found_items), return_inverse=True)
-        found = np.bincount(inverse, np.concatenate(found_values), minlength=len(keys))
+        sums = np.bincount(inverse, np.concatenate(found_values), minlength=len(keys))
+        found = sums.astype(np.float64)
         keep = ~np.isin(keys, np.array(list(self._changed), dtype=np.int64)) & (found > 0)
         keys, found = keys[keep], found[keep]
         return np.where(keys < 0, -1 - keys, keys), found
