@@ -30,6 +30,7 @@ HISTORY = st.lists(
     st.tuples(st.integers(-1, N_ITEMS - 1), st.sampled_from([-1.0, 0.5, 1.0])), max_size=7
 )
 WEIGHTS, HALF_LIVES = [1.0, 0.5], [1.0, 3.0]
+GAINS = [1.25, 1.0, 1.5, 1.0, 2.0, 1.0]
 
 
 def graph_of(relations: list[Relation], added: list[Relation], max_history: int = 100) -> Graph:
@@ -61,6 +62,7 @@ def graph_of(relations: list[Relation], added: list[Relation], max_history: int 
         np.zeros((0, 0)),
         np.zeros((0, 0)),
         np.zeros(0),
+        np.array(GAINS),
         N_ITEMS,
         max_history,
     )
@@ -77,6 +79,11 @@ def both(base: Relation, added: Relation) -> Relation:
     }
 
 
+def gained(relation: Relation) -> Relation:
+    """Entries times the gains of the items that they lead to."""
+    return {i: {j: GAINS[j] * value for j, value in row.items()} for i, row in relation.items()}
+
+
 def one_row(history: list[tuple[int, float]]) -> Rows:
     return ragged([[item for item, _ in history]], [[weight for _, weight in history]])
 
@@ -85,7 +92,7 @@ def one_row(history: list[tuple[int, float]]) -> Rows:
 @given(RELATION, RELATION, RELATION, HISTORY)
 def test_scores_and_their_parts(a: Relation, b: Relation, c: Relation, history: History) -> None:
     graph = graph_of([a, b], [{}, c])
-    relations = [a, both(b, c)]
+    relations = [gained(a), gained(both(b, c))]
     items, weights = [item for item, _ in history], [weight for _, weight in history]
     expected = naive.graph_scores(relations, WEIGHTS, HALF_LIVES, items, weights, N_ITEMS)
     scores = score_rows(graph, one_row(history))[0]

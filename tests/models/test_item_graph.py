@@ -137,6 +137,36 @@ def test_a_new_item_is_there_at_once_in_both_directions() -> None:
     assert [part.relation for part in reasons] == ["content", "vector:colour"]
 
 
+def test_words_say_more_of_an_item_the_fewer_events_it_has() -> None:
+    # Twins by their words: 1 has an event, 2 has two, 3 has none.
+    data = dataset([[0], [1], [2], [2]], 4, ["tea"] * 4)
+    config = ItemGraphConfig(
+        transitions=Transitions(weight=0.5),
+        coengagement=CoEngagement(weight=1.0),
+        content=Content(weight=2.0),
+        projected=Projected(weight=1.0),
+        search=Search(evaluations=0),
+    )
+    model = ItemGraph(config).fit(data)
+    history = Histories.from_rows([[0]])
+
+    def scores() -> list[float]:
+        found: list[float] = model.score_many(history)[0, 1:].tolist()
+        return found
+
+    # All weights over those of content are 4.5 / 3: half of what is missing for each event.
+    plain = scores()[2] / 1.5
+    assert scores() == pytest.approx([plain * gain for gain in (1.25, 1.125, 1.5)])
+    model.observe(Histories.from_rows([[]]), Histories.from_rows([[3]]))
+    assert scores() == pytest.approx([plain * gain for gain in (1.25, 1.125, 1.25)])
+    again = ItemGraph.restore(config, model.arrays())
+    assert np.array_equal(again.score_many(history), model.score_many(history))
+    model.forget(Histories.from_rows([[3]]))
+    assert scores() == pytest.approx([plain * gain for gain in (1.25, 1.125, 1.5)])
+    model.add_item("tea")
+    assert model.score_many(history)[0, 4] == pytest.approx(plain * 1.5)
+
+
 def test_a_new_text_replaces_the_old_edges() -> None:
     texts = ["green tea", "black tea", "red shoes", "blue shoes"]
     model = ItemGraph().fit(dataset([[0, 1]], 4, texts))
@@ -231,13 +261,41 @@ def test_the_search_finds_better_settings_and_the_same_ones_again() -> None:
     assert all(done <= of for done, of in steps)
 
 
+def test_scales_of_the_search_hold_for_a_longer_log() -> None:
+    chosen = ItemGraph(ItemGraphConfig(search=Search(evaluations=5))).fit(DATA, validation=TARGETS)
+    scales = chosen.config.scales
+    # There are too few items to project.
+    assert set(scales) == {"transitions", "coengagement", "content", "vector:colour"}
+    first = chosen.arrays()
+    each = Histories.from_rows([[item] for item in range(DATA.n_items)])
+    for name in scales:
+        alone = chosen.config
+        for other in scales:
+            relation = alone.relation(other)
+            weighed = msgspec.structs.replace(relation, weight=float(other == name))
+            alone = alone.with_relation(other, weighed)
+        # One event on each item: the sum of all rows, a mass of one an item.
+        mass = ItemGraph.restore(alone, first).score_many(each).sum(dtype=np.float64)
+        assert np.isclose(mass, DATA.n_items, rtol=1e-4)
+    rows = [[*DATA.histories.row(user).tolist(), 0, 1, 2] for user in range(DATA.n_users)]
+    longer = replace(DATA, histories=Histories.from_rows(rows))
+    again = ItemGraph(chosen.config).fit(longer).arrays()
+    assert again["transitions/scale"][0] == scales["transitions"]
+    assert again["coengagement/scale"][0] == scales["coengagement"]
+    # Texts did not change, and neither did what they say.
+    assert np.array_equal(again["content/values"], first["content/values"])
+    assert ItemGraph(chosen.config).fit(longer).config == chosen.config
+
+
 def test_too_little_validation_data_changes_nothing() -> None:
     few = Histories.from_rows([[0]] + [[]] * (DATA.n_users - 1))
     config = ItemGraphConfig()
     sources = Sources(DATA)
-    assert choose(DATA, sources, few, config, seed=0, progress=no_progress) is config
+    assert choose(DATA, sources, few, config, seed=0, progress=no_progress) is None
     off = ItemGraphConfig(search=Search(evaluations=0))
-    assert choose(DATA, sources, TARGETS, off, seed=0, progress=no_progress) is off
+    assert choose(DATA, sources, TARGETS, off, seed=0, progress=no_progress) is None
+    for kept, targets in ((config, few), (off, TARGETS)):
+        assert ItemGraph(kept).fit(DATA, validation=targets).config is kept
     with pytest.raises(InvalidInput, match="validation has 1 rows"):
         ItemGraph().fit(DATA, validation=Histories.from_rows([[0]]))
 

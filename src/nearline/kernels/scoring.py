@@ -7,6 +7,11 @@ An entry of a *counted* relation is divided when it is read, so that a count may
 
     S_r[i, j] = value of the edge / (sources[r, i] * targets[r, j] + offsets[r])
 
+One of another relation is multiplied by the gain of the item that it leads to, which may change
+in the same way:
+
+    S_r[i, j] = value of the edge * gains[j]
+
 The age of an event is the number of known events after it; where ``ratios[r] ** age`` is below
 `FAINTEST`, the event adds nothing to that relation, so that long histories cost little. Sums are
 made in double precision and always in the order written above, so that the parts of a score add
@@ -54,6 +59,8 @@ class Graph(NamedTuple):
         Weight of a relation, and what its weight is multiplied by with each step into the past.
     sources, targets, offsets : float64 [C, capacity], float64 [C, capacity], float64 [C]
         Divisors of the counted relations, which are the first C of the R.
+    gains : float64 [capacity]
+        What entries of the other relations are multiplied by, by the item that they lead to.
     n_items : int
         Edges to items from here on are not followed.
     max_history : int
@@ -72,6 +79,7 @@ class Graph(NamedTuple):
     sources: Doubles
     targets: Doubles
     offsets: Doubles
+    gains: Doubles
     n_items: int
     max_history: int
 
@@ -130,7 +138,7 @@ def _factor(graph: Graph, relation: int, age: int) -> float:
 def _entry(graph: Graph, relation: int, item: int, neighbour: int, value: float) -> float:
     """Return the entry of a relation that an edge with `value` stands for."""
     if relation >= len(graph.offsets):
-        return float(value)
+        return float(value * graph.gains[neighbour])
     divisor = graph.sources[relation, item] * graph.targets[relation, neighbour]
     return float(value / (divisor + graph.offsets[relation]))
 

@@ -7,6 +7,7 @@ outgrow their room are replaced together, never moved under a reader.
 
 The relations that come first may be *counted*: an edge of theirs holds what a pair of items counts,
 and is divided when it is read (`kernels.scoring`), so that an event changes a few counts alone.
+An edge of the others is multiplied, when it is read, by the gain of the item that it leads to.
 """
 
 from collections.abc import Mapping
@@ -83,6 +84,7 @@ class GraphStore:
         self._added_values = np.zeros(0, dtype=np.float32)
         self._sources = np.ones((len(divisors), n_items))
         self._targets = np.ones((len(divisors), n_items))
+        self._gains = np.ones(n_items)
         self._offsets = np.array([d.offset for d in divisors.values()], dtype=np.float64)
         for name, divisor in divisors.items():
             self.divide(name, np.arange(n_items), divisor)
@@ -107,6 +109,7 @@ class GraphStore:
             self._sources,
             self._targets,
             self._offsets,
+            self._gains,
             self.n_items,
             max_history,
         )
@@ -121,6 +124,10 @@ class GraphStore:
         """Set the divisors of some items [n] of a counted relation; its offset stays."""
         r = self.names.index(relation)
         self._sources[r, items], self._targets[r, items] = divisors.source, divisors.target
+
+    def favour(self, items: NDArray[np.integer], gains: Doubles) -> None:
+        """Set the gains of some items [n]: what leads to them in relations that are not counted."""
+        self._gains[items] = gains
 
     def edges(self, room: int) -> Edges:
         """Return the arrays that a kernel may write edges to, with room for `room` more.
@@ -235,4 +242,6 @@ class GraphStore:
         added_values[:n] = self._added_values[:n]
         self._following, self._added_items = following, added_items
         self._added_values, self._heads = added_values, heads
-        self._sources, self._targets = sources, targets
+        gains = np.ones(n_items)
+        gains[: len(self._gains)] = self._gains
+        self._sources, self._targets, self._gains = sources, targets, gains

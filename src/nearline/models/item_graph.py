@@ -4,7 +4,8 @@
                   weight_r * 0.5 ** (age(h) / half_life_r) * weight(h) * S_r[item(h), j]
 
 The age of an event is the number of events after it. Each relation S_r is a sparse item-to-item
-matrix with a few hundred neighbours a row, scaled to the same total mass. What follows from that:
+matrix with a few hundred neighbours a row; where settings are chosen, all have the same total mass
+(later fits with these settings keep the scales, not the masses). What follows from that:
 a new event changes the next answer at once, a new item is recommendable as soon as its text or
 vector is known, and an explanation is exact, since the score *is* a sum over the history.
 
@@ -16,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
@@ -32,6 +34,7 @@ from nearline.models.item_graph_relations import (
     COUNTED,
     Sources,
     count_pairs,
+    newcomer_gains,
     pair_divisors,
     pair_steps,
     popularity_of,
@@ -108,7 +111,8 @@ class ItemGraph(Model):
     ) -> Self:
         """Build all relations; with `validation`, look for the best settings first.
 
-        Afterwards `config` holds the settings found. `validation` is never trained on.
+        Afterwards `config` holds the settings found, with the scales of the relations that they
+        were found with. `validation` is never trained on.
 
         Notes
         -----
@@ -117,21 +121,26 @@ class ItemGraph(Model):
         """
         check_weights(data.histories)
         sources = Sources(data, seed)
+        found = None
         if validation is not None:
             if len(validation) != data.n_users:
                 raise InvalidInput(
                     f"validation has {len(validation)} rows; give one for each of the "
                     f"{data.n_users} users of data"
                 )
-            self.config = choose(
-                data, sources, validation, self.config, seed=seed, progress=progress
-            )
+            found = choose(data, sources, validation, self.config, seed=seed, progress=progress)
+            self.config = found or self.config
         relations: dict[str, Rows] = self._count_all(data.histories, data.n_items, progress)
         for name in sources.names[len(COUNTED) :]:
             progress(len(relations), len(sources.names), name)
             relations[name] = sources.edges(name, self.config)
         self._store = self._make_store(relations, data.n_items)
         self._content = ContentRelations.fitted(sources, self.config)
+        if found is not None:
+            factors = sources.factors | {name: self._counted[name].scale for name in COUNTED}
+            # One without edges says nothing of those that a longer log would give it.
+            scales = {name: factors[name] for name, rows in relations.items() if rows.weights.any()}
+            self.config = replace(self.config, scales=scales)
         self.fitted_on = data.histories
         progress(len(relations), len(relations), "done")
         return self
@@ -265,6 +274,8 @@ class ItemGraph(Model):
         touched = np.unique(new.items[known])
         amounts = sign * squared_weights(new)[known]
         np.add.at(self._popularity, new.items[known], amounts)
+        gains = newcomer_gains(self.relations, self.config, self._popularity[touched])
+        self._store.favour(touched, gains)
         for relation, (name, counted) in enumerate(self._counted.items()):
             divisors = pair_divisors(name, self.config, self._popularity[touched])
             self._store.divide(name, touched, divisors)
@@ -326,6 +337,7 @@ class ItemGraph(Model):
             progress(done, len(self.relations), name)
             counts = count_pairs(name, self.config, rows, n_items)
             relations[name], scale = self._edges_of(name, counts)
+            scale = self.config.scales.get(name, scale)
             self._counted[name] = CountedRelation(counts, scale)
         return relations
 
@@ -339,7 +351,10 @@ class ItemGraph(Model):
         self, relations: dict[str, Rows], n_items: int, items: IntArray | None = None
     ) -> GraphStore:
         divisors = {name: pair_divisors(name, self.config, self._popularity) for name in COUNTED}
-        return GraphStore(relations, n_items, divisors, items)
+        store = GraphStore(relations, n_items, divisors, items)
+        gains = newcomer_gains(store.names, self.config, self._popularity[:n_items])
+        store.favour(np.arange(n_items), gains)
+        return store
 
     def _grow(self, n_items: int) -> None:
         """Make room for items up to `n_items`, of which nothing is known."""
@@ -349,6 +364,7 @@ class ItemGraph(Model):
             more = np.zeros(self._store.room - before, dtype=np.int64)
             self._popularity = np.concatenate((self._popularity, more))
             fresh = np.arange(before, self._store.room)
+            self._store.favour(fresh, newcomer_gains(self.relations, self.config, more))
             for name in COUNTED:
                 divisors = pair_divisors(name, self.config, self._popularity[fresh])
                 self._store.divide(name, fresh, divisors)

@@ -168,6 +168,10 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         events add to them. Counts are exact for items with no more pairs than this.
     max_history : int
         Only so many of a user's most recent events are scored.
+    scales : dict of str to float
+        What the edges of each relation are multiplied by beside its weight. A relation that is not
+        named is given a mass of one an item. Written by a search, so that weights found on one log
+        mean the same on a longer one, where counts weigh more.
     search : Search
         Used by `fit` where it is given validation data.
     """
@@ -179,6 +183,7 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     vectors: dict[str, Vectors] = {}
     counts: int = 2_048
     max_history: int = 200
+    scales: dict[str, float] = {}
     search: Search = Search()
 
     def relation(self, name: str) -> "Relation":

@@ -5,6 +5,7 @@ Sources: co-engagement with shrinkage as in Koren and Bell, "Advances in Collabo
 walks in recommender systems" (WWW 2014).
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -40,10 +41,11 @@ Doubles = NDArray[np.float64]
 Units = NDArray[np.int64]
 
 
-def scaled(rows: Rows) -> tuple[Rows, float]:
-    """Rows whose values sum to the number of rows, and the factor that made them so."""
-    total = float(rows.weights.sum(dtype=np.float64))
-    factor = (len(rows.indptr) - 1) / total if total > 0 else 1.0
+def scaled(rows: Rows, factor: float | None) -> tuple[Rows, float]:
+    """Rows with values multiplied by `factor`, and that; by default it makes the mean row sum 1."""
+    if factor is None:
+        total = float(rows.weights.sum(dtype=np.float64))
+        factor = (len(rows.indptr) - 1) / total if total > 0 else 1.0
     return Rows(rows.indptr, rows.items, (rows.weights * factor).astype(np.float32)), factor
 
 
@@ -95,6 +97,20 @@ def count_pairs(name: str, config: ItemGraphConfig, rows: Rows, n_items: int) ->
     return pair_counts(rows, pair_steps(getattr(config, name)), n_items, most=config.counts)
 
 
+def newcomer_gains(relations: Sequence[str], config: ItemGraphConfig, popularity: Units) -> Doubles:
+    """Return what words and vectors that lead to items are multiplied by, from their popularity.
+
+    No pair speaks for an item without events. What content says of it stands for that too: it is
+    multiplied by the weight of all relations over that of content, which makes up for what is
+    missing. What stands in for the missing halves with each event.
+    """
+    weights = {name: config.relation(name).weight for name in relations}
+    content = sum(weight for name, weight in weights.items() if name not in COUNTED)
+    counted = sum(weights.values()) - content
+    missing = counted / content if content > 0 else 0.0
+    return np.asarray(1.0 + missing * 0.5 ** (popularity * UNIT), dtype=np.float64)
+
+
 def powered(rows: Rows, power: float) -> Rows:
     """Rows with every value raised to `power`."""
     return Rows(rows.indptr, rows.items, rows.weights ** np.float32(power))
@@ -128,6 +144,11 @@ class Sources:
         self.factors: dict[str, float] = {}
 
     @property
+    def popularity(self) -> Units:
+        """Sum of the squared weights of each item, in units."""
+        return self._popularity
+
+    @property
     def has_text(self) -> bool:
         """Whether any item has a text."""
         return any(self._texts)
@@ -146,7 +167,7 @@ class Sources:
 
     def edges(self, name: str, config: ItemGraphConfig) -> Rows:
         """Scaled rows of one relation."""
-        rows, self.factors[name] = scaled(self._edges(name, config))
+        rows, self.factors[name] = scaled(self._edges(name, config), config.scales.get(name))
         return rows
 
     def _edges(self, name: str, config: ItemGraphConfig) -> Rows:

@@ -24,7 +24,11 @@ from nearline.models.item_graph_config import (
     VECTOR_PREFIX,
     ItemGraphConfig,
 )
-from nearline.models.item_graph_relations import Sources, weights_and_half_lives
+from nearline.models.item_graph_relations import (
+    Sources,
+    newcomer_gains,
+    weights_and_half_lives,
+)
 from nearline.progress import Progress
 
 # With fewer targets the best of many settings is the luckiest one.
@@ -80,8 +84,10 @@ def choose(
     *,
     seed: int,
     progress: Progress,
-) -> ItemGraphConfig:
+) -> ItemGraphConfig | None:
     """Find settings with a high NDCG@k of `validation` given the histories of `data`.
+
+    None where there are too few targets to choose by, or no evaluations.
 
     Parameters
     ----------
@@ -92,9 +98,11 @@ def choose(
     -----
     Deterministic: the work is bounded in evaluations, not in time.
     """
+    # Relations of one mass each are where the search starts, whatever was found before.
+    config = replace(config, scales={})
     objective = _Objective(data, sources, validation, config, seed)
     if objective.n_targets < FEWEST_TARGETS or config.search.evaluations < 1:
-        return config
+        return None
     search = _Search(objective, config, config.search.evaluations, progress)
     for start in _starts(sources.names, config):
         search.consider(start)
@@ -212,6 +220,8 @@ class _Objective:
 
     def __call__(self, config: ItemGraphConfig) -> float:
         store = self._graph(config)
+        gains = newcomer_gains(store.names, config, self._sources.popularity)
+        store.favour(np.arange(self._n_items), gains)
         weights, half_lives = weights_and_half_lives(store.names, config)
         graph = store.view(weights, half_lives, config.max_history)
         return ndcg(rank_rows(graph, self._histories, self._targets), self._targets.indptr, self._k)

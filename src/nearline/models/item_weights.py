@@ -165,6 +165,7 @@ class ItemWeights(Model):
             sources=np.zeros((0, 0)),
             targets=np.zeros((0, 0)),
             offsets=np.zeros(0),
+            gains=np.ones(n_items),
             n_items=n_items,
             max_history=NO_LIMIT,
         )
