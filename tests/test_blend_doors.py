@@ -84,9 +84,9 @@ def test_a_blend_serves_and_learns_through_every_door(tmp_path: Path) -> None:
     assert "shoe-new" in dict(found)
 
 
-def test_the_preset_best_is_a_blend_with_a_transformer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_preset_best_orders_a_blend_with_a_transformer(monkeypatch: pytest.MonkeyPatch) -> None:
     rec = nl.Recommender(preset="best")
-    assert rec.config.model == "blend"
+    assert rec.config.model == "learned_ranking"
     made = rec.config.new_model()
     assert [part.name for part in made.parts] == ["item_graph", "sasrec", "popularity"]  # type: ignore[attr-defined]
     monkeypatch.setattr("nearline.config.find_spec", lambda _: None)

@@ -84,7 +84,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return make_model(self.model, self.settings)
 
 
-# Parts of preset "best". Popularity helps where next to nothing is known of a user.
+# Model of preset "best", and its parts. Popularity helps where next to nothing is known of a user.
+BEST_MODEL = "learned_ranking"
 BEST: dict[str, Any] = {
     "parts": [
         {"model": "item_graph"},
@@ -110,10 +111,10 @@ def configured(config: Config, preset: str, encoder: str | None) -> Config:
         return config
     if preset != "best":
         raise InvalidInput(f"preset is {preset!r}; allowed are 'fast' and 'best'", field="preset")
-    for package in ("torch", "onnx", "onnxscript"):
+    for package in ("torch", "onnx", "onnxscript", "lightgbm"):
         if find_spec(package) is None:
             raise MissingExtra(
-                f"preset 'best' trains a transformer with {package}, which is not installed: "
+                f"preset 'best' is trained with {package}, which is not installed: "
                 "pip install nearline[neural], or use preset='fast'"
             )
-    return replace(config, model="blend", settings=BEST)
+    return replace(config, model=BEST_MODEL, settings=BEST)

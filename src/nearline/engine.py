@@ -52,8 +52,8 @@ class Recommender(Facts):
     path : str, Path or None
         Folder that keeps log and snapshots (made where missing); None keeps all in memory.
     preset : str
-        "fast" (the item graph on ids and text), or "best": a blend of it with a transformer, which
-        needs the extra `neural` to be trained.
+        "fast" (the item graph on ids and text), or "best": a blend of it with a transformer, its
+        lists put in order by trees where those are better; training it needs the extra `neural`.
     encoder : str or None
         Language model whose vectors of texts become a relation of the item graph: `Config.encoder`.
     config : Config or None

@@ -111,7 +111,7 @@ def train_on(
     """Take the steps of `train` behind the reading."""
     model, metrics = choose(data, order, validation=validation, progress=progress, journal=journal)
     if validation is None:
-        model = type(model)(model.config).fit(data, seed=order.seed, progress=progress)
+        model = model.refit(data, seed=order.seed, progress=progress)
     return describe(model, data, order, metrics)
 
 

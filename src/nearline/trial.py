@@ -73,7 +73,7 @@ def train_and_judge(
     chosen, metrics = choose(
         split.train, order, validation=None, progress=progress, journal=journal
     )
-    candidate = type(chosen)(chosen.config).fit(split.train, seed=order.seed, progress=progress)
+    candidate = chosen.refit(split.train, seed=order.seed, progress=progress)
     if unseen:
         rival = with_catalogue(log, order, serving, texts)
         if order.config.online:
@@ -82,7 +82,7 @@ def train_and_judge(
     else:
         rival = _fit_again(serving, split.train, candidate, order, progress)
     verdict, measured = judge(candidate, rival, split, seed=order.seed)
-    final = type(candidate)(candidate.config).fit(data, seed=order.seed, progress=progress)
+    final = candidate.refit(data, seed=order.seed, progress=progress)
     return describe(final, data, order, metrics | measured), verdict
 
 

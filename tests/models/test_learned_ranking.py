@@ -5,22 +5,22 @@ from typing import Any
 import lightgbm
 import numpy as np
 import pytest
+from msgspec.structs import replace as replace_struct
 from tests.models.synthetic import N_ITEMS, N_USERS, shop
 
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import MissingExtra
 from nearline.kernels.trees import sum_trees
-from nearline.models.hybrid import GRAPH_BY_EVENTS, Part
+from nearline.models.blend import Blend, BlendPart
 from nearline.models.learned_ranking import LearnedRanking, LearnedRankingConfig, parsed
 from nearline.models.validation import mean_ndcg
 
 DATA, TARGETS = shop()
+GRAPH = BlendPart(model="item_graph", settings={"search": {"evaluations": 0}}, weight=0.3)
 CONFIG = LearnedRankingConfig(
-    parts=(Part(model="popularity"), GRAPH_BY_EVENTS), depth=20, trees=30, least=10, leaves=6
+    parts=(BlendPart(model="popularity"), GRAPH), candidates=20, trees=30, least=10, leaves=6
 )
-
-
-ALONE = LearnedRankingConfig(parts=(Part(model="popularity"),), depth=20, trees=30)
+ALONE = LearnedRankingConfig(parts=(BlendPart(model="popularity"),), candidates=20, trees=30)
 
 
 def test_trees_that_were_read_are_those_of_lightgbm() -> None:
@@ -45,12 +45,47 @@ def test_a_tree_of_one_leaf_is_read() -> None:
     assert found == pytest.approx(booster.predict(np.zeros((3, 2))), abs=1e-12)
 
 
-def test_it_learns_which_part_to_trust() -> None:
+def unweighed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the weights of the blend, which are poor, for the trees to mend."""
+    monkeypatch.setattr(LearnedRanking, "weigh", lambda *_, **__: None)
+
+
+def test_trees_mend_a_poor_blend(monkeypatch: pytest.MonkeyPatch) -> None:
+    unweighed(monkeypatch)
     model = LearnedRanking(CONFIG).fit(DATA, validation=TARGETS)
     lists = model.recommend_from(DATA.histories, 10).items
-    first = model.parts[0].recommend_from(DATA.histories, 10).items
-    assert mean_ndcg(lists, TARGETS) > 1.1 * mean_ndcg(first, TARGETS)
+    blend = Blend.restore(model.config, model.arrays()).recommend_from(DATA.histories, 10).items
+    assert mean_ndcg(lists, TARGETS) > 1.1 * mean_ndcg(blend, TARGETS)
     assert 1 <= model.config.trees <= 30
+    # What is no candidate keeps its score, behind those that the blend had before it.
+    scores = model.score_many(DATA.histories)[0]
+    plain = Blend.restore(model.config, model.arrays()).score_many(DATA.histories)[0]
+    first = np.argsort(-plain, kind="stable")
+    assert np.array_equal(scores[first[20:]], plain[first[20:]])
+    assert (scores[first[:20]] >= plain[first[:20]]).all()
+    # Parts are those of the blend, times one factor.
+    top = int(first[0])
+    parts = model.explain(DATA.histories.select(np.array([0])), top)
+    assert sum(part.amount for part in parts) == pytest.approx(float(scores[top]), rel=1e-5)
+    assert {part.relation for part in parts} > {"popularity"}
+
+
+def test_trees_that_do_not_help_are_left_out() -> None:
+    rng = np.random.default_rng(0)
+    chance = Histories.from_rows([[int(rng.integers(N_ITEMS))] for _ in range(N_USERS)])
+    model = LearnedRanking(replace_struct(CONFIG, candidates=N_ITEMS)).fit(DATA, validation=chance)
+    assert model.config.trees == 0
+    blend = Blend.restore(model.config, model.arrays())
+    found = model.score_many(DATA.histories)
+    assert np.array_equal(found, blend.score_many(DATA.histories))
+
+
+def test_a_second_fit_keeps_weights_and_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    unweighed(monkeypatch)
+    model = LearnedRanking(CONFIG).fit(DATA, validation=TARGETS)
+    again = model.refit(DATA, seed=1)
+    assert again.config == model.config
+    assert np.array_equal(again.score_many(DATA.histories), model.score_many(DATA.histories))
 
 
 def test_the_last_events_teach_where_nothing_was_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,22 +119,23 @@ def test_what_the_trees_see_by_hand() -> None:
         values=np.zeros(5, dtype=np.float32),
     )
     model = LearnedRanking(ALONE).fit(data)
-    candidates, table = model._candidates(
+    _, candidates, table = model._candidates(
         histories.select(np.array([2])), Histories.from_rows([[]]), None
     )
     assert candidates.tolist() == [[0, 1, 2]]
     # Popularity 3, 1, 1: mean 5/3, deviation sqrt(8)/3.
     assert table[0, :, 0] == pytest.approx([1, 1 / 3, 1 / 3])
     assert table[0, :, 1] == pytest.approx(np.array([4, -2, -2]) / np.sqrt(8))
-    assert table[0, :, 2] == pytest.approx([3, 1, 1])
-    assert table[0, :, 3] == pytest.approx(np.log1p([3, 1, 1]))
+    # The blend has the same: shares of 5.
+    assert table[0, :, 2:4] == pytest.approx(table[0, :, :2], rel=1e-5)
+    assert table[0, :, 4] == pytest.approx(np.log1p([3, 1, 1]))
     # The newest tenth is the last event; item 2 came when three of five events were over.
-    assert table[0, :, 4] == pytest.approx(np.log1p([1, 0, 0]))
-    assert table[0, :, 5] == pytest.approx([1, 0.8, 0.4])
-    assert table[0, :, 6] == pytest.approx([1, 1, 1])
+    assert table[0, :, 5] == pytest.approx(np.log1p([1, 0, 0]))
+    assert table[0, :, 6] == pytest.approx([1, 0.8, 0.4])
+    assert table[0, :, 7] == pytest.approx([1, 1, 1])
 
 
-def test_few_lists_leave_the_order_of_the_first_part() -> None:
+def test_few_lists_leave_the_order_of_the_blend() -> None:
     few = replace(DATA, histories=DATA.histories.select(np.arange(40)), user_ids=DATA.user_ids[:40])
     few = replace(few, values=DATA.values[: len(few.histories.items)])
     model = LearnedRanking(ALONE).fit(few)

@@ -109,6 +109,10 @@ class Model(ABC):
         without it the configuration is used as it stands.
         """
 
+    def refit(self, data: Dataset, *, seed: int = 0, progress: Progress = no_progress) -> Self:
+        """Fit a model with the settings that this one has come to on other data."""
+        return type(self)(self.config).fit(data, seed=seed, progress=progress)
+
     def recommend(
         self,
         users: IntArray,

@@ -9,6 +9,7 @@ Mathematical Statistics 32(4), 1961). Weights depend on how many events are know
 model that needs a long history has less to say about a short one.
 """
 
+from collections.abc import Callable
 from typing import ClassVar, Self
 
 import numpy as np
@@ -165,21 +166,12 @@ class Blend(Hybrid):
     def score_many(self, histories: Histories) -> FloatArray:
         """Mixture of the parts' normalised scores, float32 [n_users, n_items]."""
         check_weights(histories)
-        weights = self._weights(histories)
-        total = np.zeros((len(histories), self.n_items), dtype=np.float32)
-        for place, part in enumerate(self.parts):
-            rows = np.flatnonzero(weights[:, place] > 0)
-            if len(rows):
-                some = histories if len(rows) == len(histories) else histories.select(rows)
-                found = self._normalised(place, part.score_many(some))
-                # A part may have heard of an item since, or may never hear of it.
-                width = min(found.shape[1], total.shape[1])
-                found = found[:, :width] * weights[rows, place, None]
-                if len(rows) == len(histories):
-                    total[:, :width] += found
-                else:
-                    total[rows, :width] += found
-        return total
+
+        def scores_of(place: int, rows: NDArray[np.int64]) -> FloatArray:
+            some = histories if len(rows) == len(histories) else histories.select(rows)
+            return self.parts[place].score_many(some)
+
+        return self._mixed(histories, scores_of)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
         """Parts of the score of `item`; they sum to it.
@@ -203,6 +195,25 @@ class Blend(Hybrid):
             elif amount:
                 reasons.append(ModelPart(-1, part.name, amount))
         return reasons
+
+    def _mixed(
+        self, histories: Histories, scores_of: Callable[[int, NDArray[np.int64]], FloatArray]
+    ) -> FloatArray:
+        """Mix what `scores_of` gives of a part (by its place) for some rows of `histories`."""
+        weights = self._weights(histories)
+        total = np.zeros((len(histories), self.n_items), dtype=np.float32)
+        for place in range(len(self.parts)):
+            rows = np.flatnonzero(weights[:, place] > 0)
+            if len(rows):
+                found = self._normalised(place, scores_of(place, rows))
+                # A part may have heard of an item since, or may never hear of it.
+                width = min(found.shape[1], total.shape[1])
+                found = found[:, :width] * weights[rows, place, None]
+                if len(rows) == len(histories):
+                    total[:, :width] += found
+                else:
+                    total[rows, :width] += found
+        return total
 
     def _normalised(self, place: int, scores: FloatArray) -> FloatArray:
         given = self.config.parts[place]

@@ -1,7 +1,7 @@
-"""Learned ranking: candidates of several models, put in order by boosted trees (LambdaMART)."""
+"""Learned ranking: the first of a blend, put in order by boosted trees (LambdaMART)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from msgspec import Struct
@@ -12,80 +12,86 @@ from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.data.splits import leave_one_out
 from nearline.errors import MissingExtra
 from nearline.kernels.chunks import available_threads
+from nearline.kernels.topk import top_k_rows
 from nearline.kernels.trees import Trees, sum_trees
-from nearline.models.base import Mask, Range, Space, check_weights
-from nearline.models.blend_search import dense, union
-from nearline.models.hybrid import Arrays, Hybrid, Part
+from nearline.models.base import Mask, ModelPart, Range, Space, check_weights
+from nearline.models.blend import Blend, BlendConfig
+from nearline.models.blend_search import dense
+from nearline.models.hybrid import Arrays
 from nearline.models.settings import require
 from nearline.progress import Progress, no_progress
 
 K = 10
-# With fewer lists to learn from, the candidates stay in the order of the first part.
+# With fewer lists to learn from, the order stays that of the blend.
 FEWEST_LISTS = 100
 # Share of the lists that decides how many trees there are.
 HELD_OUT = 0.2
 PATIENCE = 30
 # Share of the newest events that make the recent popularity.
 RECENT = 0.1
+# What the sum of all trees is cut to, either way; candidates are never behind the rest.
+BOUND = 4.0
+BLOCK = 256
 
 
-class LearnedRankingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `LearnedRanking`.
+class LearnedRankingConfig(BlendConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `LearnedRanking`, those of the blend among them.
 
     Attributes
     ----------
-    parts : tuple of Part
-        Models that give candidates and scores; `weight` is not used.
-    depth : int
-        Best items of each part that are candidates.
+    candidates : int
+        First items of the blend that the trees put in order.
     trees, leaves, rate : int, int, float
         Trees at most, leaves of each, and what each tree's values are multiplied by.
     least : int
         Candidates that a leaf holds at least.
-    sample : int
+    lists : int
         Most users, drawn at random, whose lists are learned from.
     """
 
-    parts: tuple[Part, ...] = (
-        Part(model="item_graph"),
-        Part(model="implicit_als"),
-        Part(model="popularity"),
-    )
-    depth: int = 100
+    candidates: int = 100
     trees: int = 200
     leaves: int = 15
     rate: float = 0.05
     least: int = 100
-    sample: int = 3_000
+    lists: int = 20_000
 
     def __post_init__(self) -> None:
-        for field in ("depth", "least", "sample"):
+        super().__post_init__()
+        for field in ("candidates", "least", "lists"):
             require(self, field, 1)
         require(self, "trees", 0)
         require(self, "leaves", 2)
         require(self, "rate", 0, 1, above=True)
 
 
-class LearnedRanking(Hybrid):
-    """Candidates from the tops of several models, scored by trees that were boosted for NDCG.
+class LearnedRanking(Blend):
+    """A blend whose first items are put in order by trees that were boosted for NDCG.
+
+        score(u, j) = blend(u, j) * exp(4 + sum over trees t: value of the leaf of t for x(u, j))
 
     C. Burges, "From RankNet to LambdaRank to LambdaMART: an overview", MSR-TR-2010-82; trees by
     G. Ke et al., "LightGBM", NIPS 2017.
 
-    What the trees see of a candidate: each part's score as a share of the row's largest, in
-    deviations above the row's mean, and as it is; the item's popularity, all-time and recent, and
-    age; and the length of the history. All of it is as it was before the target: with validation
-    data the parts are fitted without the targets; without, they are fitted twice, first without
-    the last event of each user, which is what the trees learn from, then on everything.
+    What the trees see of a candidate: each part's score as a share of the row's largest and in
+    deviations above the row's mean; the blend's score as a share of the row's largest; the item's
+    popularity, all-time and recent, and age; and the length of the history. All of it is as it was
+    before the target: with validation data the parts are fitted without the targets; without, they
+    are fitted twice, first without the last event of each user, which is what the trees learn from,
+    then on everything.
+
+    With validation data a fifth of the lists says how many trees there are: none where they are
+    not ahead of the blend by one standard error. Beyond the candidates, items stand as the blend
+    has them: their score is the blend's.
 
     Trees are kept as flat arrays and evaluated by a kernel: a fitted model needs no LightGBM.
 
     Use it where there are thousands of users to learn from and parts whose worth depends on the
-    item. Do not use it where there are few: `blend` has a handful of numbers to find.
+    item. Do not use it where there are few: the blend has a handful of numbers to find.
 
     Notes
     -----
-    A list costs the scores of all parts, and O(candidates * trees * log leaves).
+    A list costs that of the blend, and O(candidates * trees * log leaves).
     """
 
     name: ClassVar[str] = "learned_ranking"
@@ -94,8 +100,6 @@ class LearnedRanking(Hybrid):
         "leaves": Range(4, 63, log=True),
         "rate": Range(0.02, 0.2, log=True),
     }
-    learns: ClassVar[bool] = True
-    _floor = 0.0
 
     def __init__(self, config: Struct | None = None) -> None:
         super().__init__(config)
@@ -110,7 +114,7 @@ class LearnedRanking(Hybrid):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Fit the parts, and trees on the order of their candidates.
+        """Fit the parts and weigh them, and trees on the order of the first items.
 
         With `validation` the number of trees is found by NDCG@10, and written to the settings.
 
@@ -121,22 +125,36 @@ class LearnedRanking(Hybrid):
         """
         check_weights(data.histories)
         _lightgbm()
-        if validation is None:
+        if validation is None and self.config.trees:
             split = leave_one_out(data)
             super().fit(split.train, seed=seed)
             self._counts = _counts(split.train)
             self._learn(split.train.histories, split.test, seed, search=False)
-            super().fit(data, seed=seed, progress=progress)
-        else:
-            super().fit(data, validation=validation, seed=seed, progress=progress)
-            self._counts = _counts(data)
-            self._learn(data.histories, validation, seed, search=True)
+        super().fit(data, validation=validation, seed=seed, progress=progress)
         self._counts = _counts(data)
+        if validation is not None:
+            self._learn(data.histories, validation, seed, search=True)
         return self
 
+    def refit(self, data: Dataset, *, seed: int = 0, progress: Progress = no_progress) -> Self:
+        """Fit the parts anew; weights and trees stay what they are."""
+        model = type(self)(self.config)
+        Blend.fit(model, data, seed=seed, progress=progress)
+        model._trees, model._counts = self._trees, _counts(data)
+        return model
+
     def score_many(self, histories: Histories) -> FloatArray:
-        """Scores between 0 and 1, float32 [n_users, n_items]; 0 for what is no candidate."""
+        """Scores, float32 [n_users, n_items], above 0 where those of the blend are."""
         return self._scorer(exclude_seen=False, allowed=None)(histories)
+
+    def explain(self, history: Histories, item: int) -> list[ModelPart]:
+        """Parts of the score of `item`: those of the blend, times what the trees make of them."""
+        reasons = super().explain(history, item)
+        total = sum(part.amount for part in reasons)
+        if not total or len(self._trees.roots) == 0:
+            return reasons
+        factor = float(self.score_many(history)[0, item]) / total
+        return [part._replace(amount=part.amount * factor) for part in reasons]
 
     def arrays(self) -> Arrays:
         """Return arrays of the parts, the trees and the counts."""
@@ -152,51 +170,47 @@ class LearnedRanking(Hybrid):
         self, *, exclude_seen: bool, allowed: Mask | None
     ) -> Callable[[Histories], FloatArray]:
         def score(histories: Histories) -> FloatArray:
-            check_weights(histories)
-            out = np.zeros((len(histories), self.n_items), dtype=np.float32)
-            if self.n_items == 0 or len(histories) == 0:
-                return out
-            hidden = histories if exclude_seen else _nothing(histories)
-            candidates, table = self._candidates(histories, hidden, allowed)
-            rows, columns = np.nonzero(candidates >= 0)
-            seen_by_trees = table[rows, columns]
-            raw = sum_trees(self._trees, seen_by_trees)
             if len(self._trees.roots) == 0:
-                raw = seen_by_trees[:, 0].astype(np.float64)
-            out[rows, candidates[rows, columns]] = 1.0 / (1.0 + np.exp(-np.clip(raw, -13.0, 13.0)))
-            return out
+                return Blend.score_many(self, histories)
+            check_weights(histories)
+            hidden = histories if exclude_seen else _nothing(histories)
+            blend, candidates, table = self._candidates(histories, hidden, allowed)
+            rows, columns = np.nonzero(candidates >= 0)
+            said = np.clip(sum_trees(self._trees, table[rows, columns]), -BOUND, BOUND)
+            blend[rows, candidates[rows, columns]] *= np.exp(said + BOUND).astype(np.float32)
+            return blend
 
         return score
 
     def _candidates(
         self, histories: Histories, hidden: Histories, allowed: Mask | None
-    ) -> tuple[IntArray, FloatArray]:
-        """Candidates [n, c] (-1 behind them), and what the trees see of each [n, c, f]."""
+    ) -> tuple[FloatArray, IntArray, FloatArray]:
+        """Blended scores [n, n_items], candidates [n, c], and what trees see of each [n, c, f]."""
         n_items = self.n_items
         raw = [dense(part, histories, n_items) for part in self.parts]
-        asked = raw
+        blend = self._mixed(histories, lambda place, rows: raw[place][rows])
+        open_ = blend.copy()
+        known = (hidden.items >= 0) & (hidden.items < n_items)
+        row = np.repeat(np.arange(len(hidden)), np.diff(hidden.indptr))
+        open_[row[known], hidden.items[known]] = 0.0
         if allowed is not None:
-            mask = np.zeros(n_items, dtype=np.bool_)
-            mask[: len(allowed)] = allowed[:n_items]
-            asked = [np.where(mask, one, -np.inf).astype(np.float32) for one in raw]
-        width = min(self.config.depth * len(raw), n_items)
-        candidates = union(asked, hidden, self.config.depth, width)
-        if allowed is not None:
-            candidates[(candidates >= 0) & ~mask[candidates]] = -1
-        return candidates, self._features(raw, candidates, histories)
+            open_[:, len(allowed) :] = 0.0
+            open_[:, : len(allowed)][:, ~allowed[:n_items]] = 0.0
+        candidates = top_k_rows(open_, min(self.config.candidates, n_items), above=0.0).items
+        return blend, candidates, self._features([*raw, blend], candidates, histories)
 
     def _features(
-        self, raw: Sequence[FloatArray], candidates: IntArray, histories: Histories
+        self, scored: Sequence[FloatArray], candidates: IntArray, histories: Histories
     ) -> FloatArray:
         at = np.maximum(candidates, 0)
         columns: list[NDArray[Any]] = []
-        for scores in raw:
+        for scores in scored:
             own = np.take_along_axis(scores, at, axis=1)
             top = np.abs(scores).max(axis=1, keepdims=True)
             spread = scores.std(axis=1, keepdims=True)
             mean = scores.mean(axis=1, keepdims=True)
             columns += [own / np.where(top > 0, top, 1.0)]
-            columns += [(own - mean) / np.where(spread > 0, spread, 1.0), own]
+            columns += [(own - mean) / np.where(spread > 0, spread, 1.0)]
         counts = self._counts
         if len(counts) < self.n_items:  # items that came later
             more = np.zeros((self.n_items - len(counts), 3), dtype=np.float32)
@@ -209,53 +223,58 @@ class LearnedRanking(Hybrid):
     def _learn(self, histories: Histories, truth: Histories, seed: int, *, search: bool) -> None:
         """Boost trees on the candidates of some users, of whom the next events are known."""
         self._trees = _no_trees()
-        rng = np.random.default_rng(seed)
-        known = truth.take((truth.items >= 0) & (truth.weights > 0))
-        users = np.flatnonzero((np.diff(known.indptr) > 0) & (np.diff(histories.indptr) > 0))
-        users = rng.permutation(users)[: self.config.sample]
-        tables, labels, sizes = [], [], []
-        for first in range(0, len(users), 256):
-            some = users[first : first + 256]
-            asked = histories.select(some)
-            candidates, table = self._candidates(asked, asked, None)
-            for row, user in enumerate(some):
-                own = candidates[row] >= 0
-                found = np.isin(candidates[row][own], known.row(user))
-                if found.any():
-                    tables.append(table[row][own])
-                    labels.append(found)
-                    sizes.append(int(own.sum()))
-        if len(sizes) < FEWEST_LISTS or self.config.trees == 0:
+        if self.config.trees == 0:
             return
-        text, used = _boost(tables, labels, sizes, self.config, seed, search=search)
-        self._trees = parsed(text)
+        lists = self._lists(histories, truth, seed)
+        text, used = "", 0
+        if len(lists) >= FEWEST_LISTS:
+            text, used = _boost(lists, self.config, seed, search=search)
+        self._trees = parsed(text) if used else _no_trees()
         if search:
             self.config = replace(self.config, trees=used)
 
+    def _lists(self, histories: Histories, truth: Histories, seed: int) -> "list[_List]":
+        """Candidates of users drawn at random, where they hold something to find."""
+        rng = np.random.default_rng(seed)
+        known = truth.take((truth.items >= 0) & (truth.weights > 0))
+        users = np.flatnonzero((np.diff(known.indptr) > 0) & (np.diff(histories.indptr) > 0))
+        users = rng.permutation(users)[: self.config.lists]
+        lists = []
+        for first in range(0, len(users), BLOCK):
+            some = users[first : first + BLOCK]
+            asked = histories.select(some)
+            blend, candidates, table = self._candidates(asked, asked, None)
+            for row, user in enumerate(some):
+                own = candidates[row][candidates[row] >= 0]
+                found = np.isin(own, known.row(user))
+                if found.any():
+                    lists.append(_List(table[row, : len(own)], found, np.log(blend[row, own])))
+        return lists
+
+
+class _List(NamedTuple):
+    """Candidates of one user: what trees see, which are relevant, the logarithm of the blend."""
+
+    table: FloatArray
+    relevant: NDArray[np.bool_]
+    start: FloatArray
+
 
 def _boost(
-    tables: list[FloatArray],
-    labels: list[NDArray[np.bool_]],
-    sizes: list[int],
-    config: LearnedRankingConfig,
-    seed: int,
-    *,
-    search: bool,
+    lists: list[_List], config: LearnedRankingConfig, seed: int, *, search: bool
 ) -> tuple[str, int]:
+    """Boost trees in LightGBM's format; with `search`, as many as help, which may be none."""
     lightgbm = _lightgbm()
 
-    def pool(first: int, last: int, reference: Any = None) -> Any:
+    def pool(some: list[_List], reference: Any = None) -> Any:
         return lightgbm.Dataset(
-            np.concatenate(tables[first:last]),
-            np.concatenate(labels[first:last]).astype(np.int32),
-            group=sizes[first:last],
+            np.concatenate([one.table for one in some]),
+            np.concatenate([one.relevant for one in some]).astype(np.int32),
+            group=[len(one.relevant) for one in some],
+            init_score=np.concatenate([one.start for one in some]).astype(np.float64),
             reference=reference,
-            free_raw_data=True,
         )
 
-    n = len(sizes)
-    kept = n - int(HELD_OUT * n) if search else n
-    learned = pool(0, kept)
     settings = {
         "objective": "lambdarank",
         "lambdarank_truncation_level": 2 * K,
@@ -270,17 +289,31 @@ def _boost(
         "num_threads": available_threads(),
         "verbosity": -1,
     }
-    if not search:
-        booster = lightgbm.train(settings, learned, config.trees)
-        return booster.model_to_string(), config.trees
-    booster = lightgbm.train(
-        settings,
-        learned,
-        config.trees,
-        valid_sets=[pool(kept, n, learned)],
-        callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
-    )
-    return booster.model_to_string(num_iteration=booster.best_iteration), booster.best_iteration
+    trees = config.trees
+    if search:
+        held_out, rest = lists[: int(HELD_OUT * len(lists))], lists[int(HELD_OUT * len(lists)) :]
+        learned = pool(rest)
+        booster = lightgbm.train(
+            settings,
+            learned,
+            trees,
+            valid_sets=[pool(held_out, learned)],
+            callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
+        )
+        trees = booster.best_iteration
+        read = parsed(booster.model_to_string(num_iteration=trees))
+        leads = [_gain(one.start + sum_trees(read, one.table), one.relevant) for one in held_out]
+        lead = np.array(leads) - [_gain(one.start, one.relevant) for one in held_out]
+        if lead.mean() < lead.std() / np.sqrt(len(lead)):
+            return "", 0
+    return lightgbm.train(settings, pool(lists), trees).model_to_string(), trees
+
+
+def _gain(scores: NDArray[np.floating[Any]], relevant: NDArray[np.bool_]) -> float:
+    """NDCG of one list."""
+    best = relevant[np.argsort(-scores, kind="stable")[:K]]
+    discounts = 1.0 / np.log2(np.arange(2, K + 2))
+    return float(discounts[: len(best)] @ best / discounts[: relevant.sum()].sum())
 
 
 def parsed(text: str) -> Trees:
