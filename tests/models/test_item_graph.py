@@ -21,9 +21,11 @@ from nearline.models.item_graph_config import (
     Projected,
     Search,
     Transitions,
+    Vectors,
 )
 from nearline.models.item_graph_relations import Sources
-from nearline.models.item_graph_search import choose, ndcg
+from nearline.models.item_graph_search import _Objective, choose, ndcg
+from nearline.models.validation import mean_ndcg
 from nearline.progress import no_progress
 
 DATA, TARGETS = shop()
@@ -285,6 +287,22 @@ def test_scales_of_the_search_hold_for_a_longer_log() -> None:
     # Texts did not change, and neither did what they say.
     assert np.array_equal(again["content/values"], first["content/values"])
     assert ItemGraph(chosen.config).fit(longer).config == chosen.config
+
+
+def test_the_search_measures_the_model_that_it_chooses() -> None:
+    # Words weigh little and events are few: what stands for missing pairs is much.
+    few = DATA.take(np.arange(DATA.n_interactions) % 4 == 0)
+    config = ItemGraphConfig(
+        content=Content(weight=0.05),
+        projected=Projected(weight=0.05),
+        vectors={"colour": Vectors(weight=0.05)},
+        search=Search(evaluations=0),
+    )
+    judged = _Objective(few, Sources(few), TARGETS, config, seed=0)(config)
+    lists = ItemGraph(config).fit(few).recommend_from(few.histories, 10).items
+    known = np.flatnonzero((np.diff(few.histories.indptr) > 0) & (np.diff(TARGETS.indptr) > 0))
+    expected = mean_ndcg(lists[known], TARGETS.select(known))
+    assert judged == pytest.approx(expected, abs=1e-9)
 
 
 def test_too_little_validation_data_changes_nothing() -> None:

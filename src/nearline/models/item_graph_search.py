@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nearline.data.dataset import Dataset, Histories
 from nearline.kernels.edges import Rows
 from nearline.kernels.scoring import rank_rows
-from nearline.models.graph_store import GraphStore
+from nearline.models.graph_store import Divisors, GraphStore
 from nearline.models.item_graph_config import (
     COENGAGEMENT,
     CONTENT,
@@ -25,6 +25,7 @@ from nearline.models.item_graph_config import (
     ItemGraphConfig,
 )
 from nearline.models.item_graph_relations import (
+    COUNTED,
     Sources,
     newcomer_gains,
     weights_and_half_lives,
@@ -238,7 +239,9 @@ class _Objective:
                 self._store = None
             relations[name] = self._kept[name][1]
         if self._store is None:
-            self._store = GraphStore(relations, self._n_items)
+            # Their edges are divided already, and are counts all the same: they have no gains.
+            once = Divisors(np.ones(self._n_items), np.ones(self._n_items), 0.0)
+            self._store = GraphStore(relations, self._n_items, dict.fromkeys(COUNTED, once))
         return self._store
 
 
