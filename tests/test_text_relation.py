@@ -16,7 +16,7 @@ from tests.tiny_bert import naive_vector, random_weights, tokens, write_bert
 import nearline as nl
 from nearline.encoders.base import Floats
 from nearline.encoders.transformer import Transformer
-from nearline.errors import EncoderFailed, InvalidInput, MissingExtra
+from nearline.errors import EncoderFailed, InvalidInput, MissingExtra, UnknownItem
 from nearline.models.item_graph import ItemGraph
 from nearline.progress import Progress
 from nearline.server import Gateway, create_app
@@ -190,6 +190,69 @@ def test_an_encoder_that_fails_does_not_stop_items(
         assert edges(rec, "tea-0") == {}
 
 
+def test_what_was_missed_is_encoded_beside_serving(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [clock()]
+    store = tmp_path / "shop"
+    with nl.Recommender(store, encoder=model, config=QUICK, clock=lambda: now[0]) as rec:
+        rec.fit(shop(), items=catalogue())
+        with monkeypatch.context() as patch:
+            patch.setattr(Transformer, "encode", lambda *_: 1 / 0)
+            rec.put_item("new", text="mint tea leaves")
+            rec.put_item("gone", text="mint cup")
+            rec.delete_item("gone").result()
+            rec.put_item("later", text="black tea", available=False)
+            (failed,) = [job for job in rec.jobs.list() if job.kind == "embed"]
+            assert rec.jobs.wait(failed.id, 30).state == "failed"
+        assert (edges(rec, "new"), rec.texts_missed) == ({}, 3)
+        rec.observe("somebody", "tea-1")
+        assert len(rec.jobs.list()) == 1  # not with every write
+        now[0] += 60.0
+        rec.observe("somebody", "tea-2")
+        job = rec.jobs.list()[0]
+        done = rec.jobs.wait(job.id, 30)
+        assert (done.state, done.result) == ("done", {"items": 2}), done.message
+        others = {**texts_of(rec), "later": "black tea"}
+        # Of vectors in eight bits.
+        assert edges(rec, "new") == pytest.approx(expected("mint tea leaves", others), abs=5e-3)
+        assert not rec.item("later").available
+        now[0] += 60.0
+        rec.observe("somebody", "tea-3")
+        assert rec.jobs.list()[0] == done  # nothing is missed now
+        again = rec.jobs.wait(rec.embed().id, 30)
+        assert again.result == {"items": 0}
+        before = edges(rec, "new")
+    with nl.Recommender(store, encoder=model, config=QUICK, clock=lambda: now[0]) as rec:
+        assert edges(rec, "new") == before
+
+
+def test_what_changed_while_it_was_encoded_stays(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with nl.Recommender(encoder=model, config=QUICK, clock=clock) as rec:
+        rec.fit(shop(), items=catalogue())
+        with monkeypatch.context() as patch:
+            patch.setattr(Transformer, "encode", lambda *_: 1 / 0)
+            rec.put_item("new", text="mint tea leaves")
+        encode = Transformer.encode
+
+        def slow(self: Transformer, texts: list[str], progress: Progress) -> Floats:
+            monkeypatch.undo()
+            rec.delete_item("new").result()
+            return encode(self, texts, progress)
+
+        monkeypatch.setattr(Transformer, "encode", slow)
+        assert rec.jobs.wait(rec.embed().id, 30).result == {"items": 0}
+        with pytest.raises(UnknownItem):
+            rec.item("new")
+
+
+def test_without_an_encoder_there_is_nothing_to_embed() -> None:
+    with nl.Recommender() as rec, pytest.raises(InvalidInput, match="no encoder"):
+        rec.embed()
+
+
 def test_an_encoder_that_fails_stops_a_training_and_no_import(
     model: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -240,6 +303,7 @@ def test_over_http(client: TestClient[Gateway], encoded: list[str]) -> None:
     similar = client.get("/v1/items/new/similar").json()["items"]
     assert "x" in {line["item_id"] for line in similar}
     assert "nearline_texts_missed_total 0.0" in client.get("/metrics").text
+    assert client.post("/v1/jobs", json={"kind": "embed"}).json()["kind"] == "embed"
 
 
 def test_another_encoder_than_that_of_the_model_is_not_mixed_in(

@@ -110,7 +110,7 @@ class Current:
 
         The others are warned of and go in with words alone.
         """
-        snapshot = self.parts.snapshot
+        snapshot = self.open().snapshot
         if self.texts is not None:
             self.texts.prepare([item.content for item in items])
         elif snapshot is not None and snapshot.manifest.encoder and not self._warned:

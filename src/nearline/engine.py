@@ -4,7 +4,6 @@ Three roads lead through it, one file each: `ingest`, `recommend`, `train`. The 
 command line) hold no logic of their own: all of them call this class.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -18,6 +17,7 @@ from nearline.checkpoints import Checkpoints
 from nearline.config import Config, configured
 from nearline.current import Current, Facts
 from nearline.data import CleaningReport, read_interactions, to_frame
+from nearline.embedding import Embedding
 from nearline.errors import InvalidInput
 from nearline.export import Exported, export
 from nearline.jobs import Job, Jobs
@@ -40,8 +40,6 @@ from nearline.schema import (
 )
 from nearline.training import Columns, Training, import_tables
 from nearline.versions import Versions
-
-logger = logging.getLogger(__name__)
 
 
 class Recommender(Facts):
@@ -106,6 +104,7 @@ class Recommender(Facts):
         self.versions = Versions(self._current)
         self._training = Training(self._current, self.jobs)
         self._checkpoints = Checkpoints(self._current, self.jobs)
+        self._embedding = Embedding(self._current, self.jobs, self._catalogue)
 
     # Training
 
@@ -144,11 +143,7 @@ class Recommender(Facts):
         InvalidInput, NotTrained
             Nothing to train on is left after cleaning; what served before goes on serving.
         """
-        if users is not None:
-            logger.warning(
-                "users: a recommender does not learn from attributes of users yet; fit "
-                "nearline.models.two_tower.TwoTower on make_dataset(..., users=...) for that"
-            )
+        ingest.tell_of_users(users)
         self._training.fit(interactions, items, validation, columns, seed=seed, progress=progress)
         if interactions is not None:
             self._like = interactions
@@ -184,6 +179,10 @@ class Recommender(Facts):
     def checkpoint(self) -> Job:
         """Write the state of a store to its checkpoint in the background."""
         return self._checkpoints.submit()
+
+    def embed(self) -> Job:
+        """Encode the texts of items that went in without a vector, in the background."""
+        return self._embedding.submit()
 
     def add(
         self,
@@ -319,10 +318,7 @@ class Recommender(Facts):
 
     def append_events(self, events: Sequence[Event]) -> Future[Appended]:
         """Queue a list of events, whole or not at all; the future resolves once it is durable."""
-        parts = self._current.open()
-        self._checkpoints.consider()
-        self._training.consider_merge()
-        return ingest.append_events(parts.log, events, now=self._clock())
+        return ingest.append_events(self._to_write().log, events, now=self._clock())
 
     def put_item(self, item_id: str, *, timestamp: object = None, **fields: Any) -> Appended:
         """Store a catalogue entry (the fields of `nearline.Item`); recommendable at once."""
@@ -331,10 +327,8 @@ class Recommender(Facts):
 
     def put_items(self, items: Sequence[Item]) -> Future[Appended]:
         """Queue catalogue entries, whole or not at all; where it `encodes`, texts come first."""
-        parts = self._current.open()
         self._current.encode(items)
-        self._checkpoints.consider()
-        self._training.consider_merge()
+        parts = self._to_write()
         with self._catalogue:
             return ingest.put_items(parts.log, items, now=self._clock())
 
@@ -394,6 +388,12 @@ class Recommender(Facts):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _to_write(self) -> store.Parts:
+        """Return the parts, once the jobs that are due are queued."""
+        for due in (self._checkpoints, self._training, self._embedding):
+            due.consider()
+        return self._current.open()
 
     def _view(self) -> road.View:
         parts = self._current.serving()

@@ -129,6 +129,16 @@ def import_items(
     return report
 
 
+def tell_of_users(users: object) -> None:
+    """Warn of attributes of users, which a recommender does not learn from."""
+    if users is not None:
+        logger.warning(
+            "users: a recommender does not learn from attributes of users; tell those that matter "
+            "as the context of events and requests, or fit nearline.models.two_tower.TwoTower on "
+            "make_dataset(..., users=...)"
+        )
+
+
 def follow(log: Log, state: State, on_erased: Callable[[], None] = lambda: None) -> None:
     """Bring `state` up to the end of `log` and keep it there: call it before any append.
 

@@ -126,7 +126,7 @@ class Training:
             snapshots.prune(config.keep_snapshots)
         return _outcome(trained.snapshot_id, trained.verdict, trained.metrics)
 
-    def consider_merge(self) -> None:
+    def consider(self) -> None:
         """Queue a merge if one is due: called before each write, and cheap."""
         current = self._current
         parts = current.parts

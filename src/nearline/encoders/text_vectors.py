@@ -81,7 +81,7 @@ class TextVectors:
         An encoder that failed is asked again after `REST` seconds; one that is slow goes on in the
         background.
         """
-        missing = self._missing(texts)
+        missing = self.missing(texts)
         if not missing:
             return
         if self._timer() < self._rests_until:
@@ -96,7 +96,7 @@ class TextVectors:
             what = "is too slow" if isinstance(error, TimeoutError) else f"failed: {error}"
             logger.warning(
                 "encoder %s %s; %d texts go in without a vector, and their items are found by "
-                "words alone until the next training; no other try for %g seconds",
+                "words alone until they are encoded; no other try for %g seconds",
                 self.encoder.name,
                 what,
                 len(missing),
@@ -109,7 +109,8 @@ class TextVectors:
         self.encoder.close()
         self._cache.close()
 
-    def _missing(self, texts: Sequence[str]) -> list[str]:
+    def missing(self, texts: Sequence[str]) -> list[str]:
+        """Those of some texts that have no vector yet, each once."""
         wanted = list(dict.fromkeys(text for text in texts if text))
         known = self._cache.get(self.encoder.fingerprint, wanted)
         return [text for text in wanted if text not in known]

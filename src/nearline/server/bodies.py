@@ -171,7 +171,7 @@ class RankIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class JobIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Ask for slow work; the other fields are those of a training."""
 
-    kind: Literal["train", "merge", "checkpoint"]
+    kind: Literal["train", "merge", "checkpoint", "embed"]
     seed: int = 0
     model: str | None = None
     settings: dict[str, Any] | None = None

@@ -24,7 +24,7 @@ async def submit_job(
     request: StrictRequest,
     data: Annotated[JobIn, Body(description="What to do.", examples=_JOBS)],
 ) -> Job:
-    """Queue a training, a merge or a checkpoint; it runs beside serving."""
+    """Queue a training, a merge, a checkpoint or the encoding of texts; it runs beside serving."""
     engine = engine_of(request)
     if data.kind == "train":
         # Checking the settings may import the model's libraries: not in the event loop.
@@ -35,7 +35,8 @@ async def submit_job(
         raise InvalidInput(
             "seed, model and settings are for kind 'train'; leave them out", field="kind"
         )
-    return engine.merge() if data.kind == "merge" else engine.checkpoint()
+    queue = {"merge": engine.merge, "checkpoint": engine.checkpoint, "embed": engine.embed}
+    return queue[data.kind]()
 
 
 @get("/jobs", tags=["jobs"])
