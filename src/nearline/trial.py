@@ -24,12 +24,11 @@ from nearline.evaluation import Report, compare, evaluate
 from nearline.log import Readable
 from nearline.merge import with_catalogue
 from nearline.models.base import Model
-from nearline.models.registry import convert_settings, model_class
 from nearline.progress import Progress
 from nearline.schema import Event
 from nearline.snapshots import Snapshot
 from nearline.texts import with_language
-from nearline.train import Order, choose, describe, read, train_on
+from nearline.train import Order, choose, describe, read, restore, train_on
 
 # Fewer users say nothing.
 FEWEST_USERS = 30
@@ -151,8 +150,7 @@ def _fit_again(
     serving: Snapshot, data: Dataset, candidate: Model, order: Order, progress: Progress
 ) -> Model:
     """Fit the settings that serve; the candidate itself where it has the same."""
-    kind = model_class(serving.manifest.model)
-    settings = convert_settings(kind, serving.manifest.config)
-    if kind is type(candidate) and settings == candidate.config:
+    model = restore(serving)
+    if type(model) is type(candidate) and model.config == candidate.config:
         return candidate
-    return kind(settings).fit(data, seed=order.seed, progress=progress)
+    return model.refit(data, seed=order.seed, progress=progress)
