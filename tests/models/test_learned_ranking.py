@@ -57,17 +57,23 @@ def test_trees_mend_a_poor_blend(monkeypatch: pytest.MonkeyPatch) -> None:
     blend = Blend.restore(model.config, model.arrays()).recommend_from(DATA.histories, 10).items
     assert mean_ndcg(lists, TARGETS) > 1.1 * mean_ndcg(blend, TARGETS)
     assert 1 <= model.config.trees <= 30
-    # What is no candidate keeps its score, behind those that the blend had before it.
-    scores = model.score_many(DATA.histories)[0]
-    plain = Blend.restore(model.config, model.arrays()).score_many(DATA.histories)[0]
-    first = np.argsort(-plain, kind="stable")
-    assert np.array_equal(scores[first[20:]], plain[first[20:]])
-    assert (scores[first[:20]] >= plain[first[:20]]).all()
+    # Lists hold the first of the blend, with the scores that all items have.
+    one = DATA.histories.select(np.array([0]))
+    scores = model.score_many(one)[0]
+    plain = Blend.restore(model.config, model.arrays())
+    allowed = np.arange(N_ITEMS) % 2 == 0
+    for how in ({}, {"exclude_seen": False}, {"allowed": allowed}):
+        found = model.recommend_from(one, 5, **how)
+        assert set(found.items[0]) <= set(plain.recommend_from(one, 20, **how).items[0])
+        assert found.scores[0] == pytest.approx(scores[found.items[0]])
     # Parts are those of the blend, times one factor.
-    top = int(first[0])
-    parts = model.explain(DATA.histories.select(np.array([0])), top)
-    assert sum(part.amount for part in parts) == pytest.approx(float(scores[top]), rel=1e-5)
-    assert {part.relation for part in parts} > {"popularity"}
+    for item in found.items[0]:
+        parts = model.explain(one, int(item))
+        assert sum(part.amount for part in parts) == pytest.approx(float(scores[item]), rel=1e-5)
+        assert {part.relation for part in parts} > {"popularity"}
+    wide = model.recommend_from(one, N_ITEMS)
+    kept = wide.items[0][wide.items[0] >= 0]
+    assert wide.scores[0][: len(kept)] == pytest.approx(scores[kept])
 
 
 def test_trees_that_do_not_help_are_left_out() -> None:
@@ -120,7 +126,7 @@ def test_what_the_trees_see_by_hand() -> None:
     )
     model = LearnedRanking(ALONE).fit(data)
     _, candidates, table = model._candidates(
-        histories.select(np.array([2])), Histories.from_rows([[]]), None
+        histories.select(np.array([2])), Histories.from_rows([[]]), None, 3
     )
     assert candidates.tolist() == [[0, 1, 2]]
     # Popularity 3, 1, 1: mean 5/3, deviation sqrt(8)/3.

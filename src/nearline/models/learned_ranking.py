@@ -1,6 +1,6 @@
 """Learned ranking: the first of a blend, put in order by boosted trees (LambdaMART)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -14,9 +14,10 @@ from nearline.errors import MissingExtra
 from nearline.kernels.chunks import available_threads
 from nearline.kernels.topk import top_k_rows
 from nearline.kernels.trees import Trees, sum_trees
-from nearline.models.base import Mask, ModelPart, Range, Space, check_weights
+from nearline.models.base import Mask, ModelPart, Range, Ranking, Space, check_weights
 from nearline.models.blend import Blend, BlendConfig
 from nearline.models.blend_search import dense
+from nearline.models.dense_scores import rank_dense
 from nearline.models.hybrid import Arrays
 from nearline.models.settings import require
 from nearline.progress import Progress, no_progress
@@ -73,16 +74,16 @@ class LearnedRanking(Blend):
     C. Burges, "From RankNet to LambdaRank to LambdaMART: an overview", MSR-TR-2010-82; trees by
     G. Ke et al., "LightGBM", NIPS 2017.
 
-    What the trees see of a candidate: each part's score as a share of the row's largest and in
-    deviations above the row's mean; the blend's score as a share of the row's largest; the item's
-    popularity, all-time and recent, and age; and the length of the history. All of it is as it was
+    What the trees see of an item: the scores of each part and of the blend, as a share of the row's
+    largest and in deviations above the row's mean; the item's popularity, all-time and recent, and
+    age; and the length of the history. None of it depends on the other candidates. All is as it was
     before the target: with validation data the parts are fitted without the targets; without, they
     are fitted twice, first without the last event of each user, which is what the trees learn from,
     then on everything.
 
     With validation data a fifth of the lists says how many trees there are: none where they are
-    not ahead of the blend by one standard error. Beyond the candidates, items stand as the blend
-    has them: their score is the blend's.
+    not ahead of the blend by one standard error. A list is made of the blend's first items, and of
+    no others.
 
     Trees are kept as flat arrays and evaluated by a kernel: a fitted model needs no LightGBM.
 
@@ -144,8 +145,27 @@ class LearnedRanking(Blend):
         return model
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Scores, float32 [n_users, n_items], above 0 where those of the blend are."""
-        return self._scorer(exclude_seen=False, allowed=None)(histories)
+        """Scores, float32 [n_users, n_items], as if all items were candidates."""
+        return self._ranked(histories, _nothing(histories), None, self.n_items)
+
+    def recommend_from(
+        self,
+        histories: Histories,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        allowed: Mask | None = None,
+    ) -> Ranking:
+        """Top-k of the candidates, of which there are k at least."""
+        width = max(k, self.config.candidates)
+
+        def score(block: Histories) -> FloatArray:
+            hidden = block if exclude_seen else _nothing(block)
+            return self._ranked(block, hidden, allowed, width)
+
+        return rank_dense(
+            score, histories, k, self.n_items, exclude_seen=exclude_seen, allowed=allowed
+        )
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
         """Parts of the score of `item`: those of the blend, times what the trees make of them."""
@@ -166,24 +186,24 @@ class LearnedRanking(Blend):
         self._trees = Trees(*(arrays[f"trees/{name}"] for name in Trees._fields))
         self._counts = arrays["counts"]
 
-    def _scorer(
-        self, *, exclude_seen: bool, allowed: Mask | None
-    ) -> Callable[[Histories], FloatArray]:
-        def score(histories: Histories) -> FloatArray:
-            if len(self._trees.roots) == 0:
-                return Blend.score_many(self, histories)
-            check_weights(histories)
-            hidden = histories if exclude_seen else _nothing(histories)
-            blend, candidates, table = self._candidates(histories, hidden, allowed)
-            rows, columns = np.nonzero(candidates >= 0)
-            said = np.clip(sum_trees(self._trees, table[rows, columns]), -BOUND, BOUND)
-            blend[rows, candidates[rows, columns]] *= np.exp(said + BOUND).astype(np.float32)
-            return blend
+    def _ranked(
+        self, histories: Histories, hidden: Histories, allowed: Mask | None, width: int
+    ) -> FloatArray:
+        """Scores of the first `width` items that the blend may list; those of others are smaller.
 
-        return score
+        What is hidden may stand anywhere.
+        """
+        if len(self._trees.roots) == 0:
+            return super().score_many(histories)
+        check_weights(histories)
+        blend, candidates, table = self._candidates(histories, hidden, allowed, width)
+        rows, columns = np.nonzero(candidates >= 0)
+        said = np.clip(sum_trees(self._trees, table[rows, columns]), -BOUND, BOUND)
+        blend[rows, candidates[rows, columns]] *= np.exp(said + BOUND).astype(np.float32)
+        return blend
 
     def _candidates(
-        self, histories: Histories, hidden: Histories, allowed: Mask | None
+        self, histories: Histories, hidden: Histories, allowed: Mask | None, width: int
     ) -> tuple[FloatArray, IntArray, FloatArray]:
         """Blended scores [n, n_items], candidates [n, c], and what trees see of each [n, c, f]."""
         n_items = self.n_items
@@ -196,7 +216,7 @@ class LearnedRanking(Blend):
         if allowed is not None:
             open_[:, len(allowed) :] = 0.0
             open_[:, : len(allowed)][:, ~allowed[:n_items]] = 0.0
-        candidates = top_k_rows(open_, min(self.config.candidates, n_items), above=0.0).items
+        candidates = top_k_rows(open_, max(1, min(width, n_items)), above=0.0).items
         return blend, candidates, self._features([*raw, blend], candidates, histories)
 
     def _features(
@@ -243,7 +263,7 @@ class LearnedRanking(Blend):
         for first in range(0, len(users), BLOCK):
             some = users[first : first + BLOCK]
             asked = histories.select(some)
-            blend, candidates, table = self._candidates(asked, asked, None)
+            blend, candidates, table = self._candidates(asked, asked, None, self.config.candidates)
             for row, user in enumerate(some):
                 own = candidates[row][candidates[row] >= 0]
                 found = np.isin(own, known.row(user))
