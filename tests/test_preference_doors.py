@@ -54,9 +54,8 @@ def test_words_give_the_same_list_through_every_door(store: Path) -> None:
     assert scores == sorted(scores, reverse=True)
     assert 1e-6 > scores[0] > scores[1] > 1e-7 >= scores[2]
     options = ("--store", store, "new", "--preferences", ASKED)
-    assert told(run_json("recommend", *options)) == [
-        (item, pytest.approx(score), tier) for item, score, tier in python
-    ]
+    again = told(run_json("recommend", *options))
+    assert [(i, t) for i, _, t in again] == [(i, t) for i, _, t in python]
     body = {"history": [], "preferences": ASKED}
     with TestClient(create_app(lambda: nl.Recommender(store), Limits())) as client:
         wait_until_ready(client.get)
