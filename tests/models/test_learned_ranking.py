@@ -12,7 +12,8 @@ from nearline.data.dataset import Dataset, Histories
 from nearline.errors import MissingExtra
 from nearline.kernels.trees import sum_trees
 from nearline.models.blend import Blend, BlendPart
-from nearline.models.learned_ranking import LearnedRanking, LearnedRankingConfig, parsed
+from nearline.models.lambdamart import parsed
+from nearline.models.learned_ranking import LearnedRanking, LearnedRankingConfig
 from nearline.models.validation import mean_ndcg
 
 DATA, TARGETS = shop()

@@ -33,7 +33,7 @@ class DenseModel(Model):
     ) -> Ranking:
         """Top-k items for each history, all of which are scored; O(n_items + k log k) beside it."""
         return rank_dense(
-            self._scorer(exclude_seen=exclude_seen, allowed=allowed),
+            self._scorer(k, exclude_seen=exclude_seen, allowed=allowed),
             histories,
             k,
             self.n_items,
@@ -47,10 +47,10 @@ class DenseModel(Model):
         return self.recommend_from(Histories.from_rows([[int(item)] for item in items]), k)
 
     def _scorer(
-        self, *, exclude_seen: bool, allowed: Mask | None
+        self, k: int, *, exclude_seen: bool, allowed: Mask | None
     ) -> Callable[[Histories], FloatArray]:
-        """Make what scores a block for a list; a score of -inf is never listed."""
-        del exclude_seen, allowed
+        """Make what scores a block for lists of `k`; a score of -inf is never listed."""
+        del k, exclude_seen, allowed
         return self.score_many
 
 

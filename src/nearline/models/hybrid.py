@@ -126,8 +126,8 @@ class Hybrid(DenseModel):
 
     def matching(self, text: str, k: int, *, allowed: Mask | None = None) -> Ranking:
         """Find what the first part finds that reads words."""
-        found = [part.matching(text, k, allowed=allowed) for part in self.parts]
-        return next((one for one in found if one.items.size), found[0])
+        found = (part.matching(text, k, allowed=allowed) for part in self.parts)
+        return next((one for one in found if one.items.size), super().matching(text, k))
 
     def observe(self, before: Histories, events: Histories) -> None:
         """Let all parts learn new events that can."""

@@ -60,7 +60,7 @@ class HybridCascade(Hybrid):
 
     def score_many(self, histories: Histories) -> FloatArray:
         """Scores, float32 [n_users, n_items]; candidates are drawn with seen items among them."""
-        scores = self._scorer(exclude_seen=False, allowed=None)(histories)
+        scores = self._scorer(self.n_items, exclude_seen=False, allowed=None)(histories)
         out = np.isneginf(scores)
         worst = np.where(out, np.inf, scores).min(axis=1, initial=np.inf, keepdims=True)
         worst = np.where(np.isinf(worst), 1.0, worst)
@@ -74,8 +74,9 @@ class HybridCascade(Hybrid):
         return self.parts[1].explain(history, item) if item in proposed.items else []
 
     def _scorer(
-        self, *, exclude_seen: bool, allowed: Mask | None
+        self, k: int, *, exclude_seen: bool, allowed: Mask | None
     ) -> Callable[[Histories], FloatArray]:
+        del k
         first, second = self.parts
 
         def score(histories: Histories) -> FloatArray:

@@ -63,12 +63,13 @@ class HybridFusion(Hybrid):
 
     def score_many(self, histories: Histories) -> FloatArray:
         """Scores, float32 [n_users, n_items], seen items ranked too; 0 for what no list holds."""
-        scores = self._scorer(exclude_seen=False, allowed=None)(histories)
+        scores = self._scorer(self.n_items, exclude_seen=False, allowed=None)(histories)
         return np.where(np.isneginf(scores), np.float32(0.0), scores)
 
     def _scorer(
-        self, *, exclude_seen: bool, allowed: Mask | None
+        self, k: int, *, exclude_seen: bool, allowed: Mask | None
     ) -> Callable[[Histories], FloatArray]:
+        del k
         gains = 1.0 / (self.config.smoothing + np.arange(1, self.config.depth + 1))
 
         def score(histories: Histories) -> FloatArray:

@@ -1,7 +1,7 @@
 """Learned ranking: the first of a blend, put in order by boosted trees (LambdaMART)."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, Self
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from msgspec import Struct
@@ -10,24 +10,18 @@ from numpy.typing import NDArray
 
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.data.splits import leave_one_out
-from nearline.errors import MissingExtra
-from nearline.kernels.chunks import available_threads
 from nearline.kernels.topk import top_k_rows
 from nearline.kernels.trees import Trees, sum_trees
-from nearline.models.base import Mask, ModelPart, Range, Ranking, Space, check_weights
+from nearline.models.base import Mask, ModelPart, Range, Space, check_weights
 from nearline.models.blend import Blend, BlendConfig
 from nearline.models.blend_search import dense
-from nearline.models.dense_scores import rank_dense
 from nearline.models.hybrid import Arrays
+from nearline.models.lambdamart import Candidates, boost, lightgbm, no_trees, parsed
 from nearline.models.settings import require
 from nearline.progress import Progress, no_progress
 
-K = 10
 # With fewer lists to learn from, the order stays that of the blend.
 FEWEST_LISTS = 100
-# Share of the lists that decides how many trees there are.
-HELD_OUT = 0.2
-PATIENCE = 30
 # Share of the newest events that make the recent popularity.
 RECENT = 0.1
 # What the sum of all trees is cut to, either way; candidates are never behind the rest.
@@ -104,7 +98,7 @@ class LearnedRanking(Blend):
 
     def __init__(self, config: Struct | None = None) -> None:
         super().__init__(config)
-        self._trees = _no_trees()
+        self._trees = no_trees()
         self._counts: FloatArray = np.zeros((0, 3), dtype=np.float32)
 
     def fit(
@@ -125,7 +119,7 @@ class LearnedRanking(Blend):
             LightGBM is not installed.
         """
         check_weights(data.histories)
-        _lightgbm()
+        lightgbm()
         if validation is None and self.config.trees:
             split = leave_one_out(data)
             super().fit(split.train, seed=seed)
@@ -148,24 +142,16 @@ class LearnedRanking(Blend):
         """Scores, float32 [n_users, n_items], as if all items were candidates."""
         return self._ranked(histories, _nothing(histories), None, self.n_items)
 
-    def recommend_from(
-        self,
-        histories: Histories,
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        allowed: Mask | None = None,
-    ) -> Ranking:
-        """Top-k of the candidates, of which there are k at least."""
+    def _scorer(
+        self, k: int, *, exclude_seen: bool, allowed: Mask | None
+    ) -> Callable[[Histories], FloatArray]:
         width = max(k, self.config.candidates)
 
-        def score(block: Histories) -> FloatArray:
-            hidden = block if exclude_seen else _nothing(block)
-            return self._ranked(block, hidden, allowed, width)
+        def score(histories: Histories) -> FloatArray:
+            hidden = histories if exclude_seen else _nothing(histories)
+            return self._ranked(histories, hidden, allowed, width)
 
-        return rank_dense(
-            score, histories, k, self.n_items, exclude_seen=exclude_seen, allowed=allowed
-        )
+        return score
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
         """Parts of the score of `item`: those of the blend, times what the trees make of them."""
@@ -242,18 +228,26 @@ class LearnedRanking(Blend):
 
     def _learn(self, histories: Histories, truth: Histories, seed: int, *, search: bool) -> None:
         """Boost trees on the candidates of some users, of whom the next events are known."""
-        self._trees = _no_trees()
+        self._trees = no_trees()
         if self.config.trees == 0:
             return
         lists = self._lists(histories, truth, seed)
         text, used = "", 0
         if len(lists) >= FEWEST_LISTS:
-            text, used = _boost(lists, self.config, seed, search=search)
-        self._trees = parsed(text) if used else _no_trees()
+            text, used = boost(
+                lists,
+                trees=self.config.trees,
+                leaves=self.config.leaves,
+                rate=self.config.rate,
+                least=self.config.least,
+                seed=seed,
+                search=search,
+            )
+        self._trees = parsed(text) if used else no_trees()
         if search:
             self.config = replace(self.config, trees=used)
 
-    def _lists(self, histories: Histories, truth: Histories, seed: int) -> "list[_List]":
+    def _lists(self, histories: Histories, truth: Histories, seed: int) -> list[Candidates]:
         """Candidates of users drawn at random, where they hold something to find."""
         rng = np.random.default_rng(seed)
         known = truth.take((truth.items >= 0) & (truth.weights > 0))
@@ -268,108 +262,8 @@ class LearnedRanking(Blend):
                 own = candidates[row][candidates[row] >= 0]
                 found = np.isin(own, known.row(user))
                 if found.any():
-                    lists.append(_List(table[row, : len(own)], found, np.log(blend[row, own])))
+                    lists.append(Candidates(table[row, : len(own)], found, np.log(blend[row, own])))
         return lists
-
-
-class _List(NamedTuple):
-    """Candidates of one user: what trees see, which are relevant, the logarithm of the blend."""
-
-    table: FloatArray
-    relevant: NDArray[np.bool_]
-    start: FloatArray
-
-
-def _boost(
-    lists: list[_List], config: LearnedRankingConfig, seed: int, *, search: bool
-) -> tuple[str, int]:
-    """Boost trees in LightGBM's format; with `search`, as many as help, which may be none."""
-    lightgbm = _lightgbm()
-
-    def pool(some: list[_List], reference: Any = None) -> Any:
-        return lightgbm.Dataset(
-            np.concatenate([one.table for one in some]),
-            np.concatenate([one.relevant for one in some]).astype(np.int32),
-            group=[len(one.relevant) for one in some],
-            init_score=np.concatenate([one.start for one in some]).astype(np.float64),
-            reference=reference,
-        )
-
-    settings = {
-        "objective": "lambdarank",
-        "lambdarank_truncation_level": 2 * K,
-        "metric": "ndcg",
-        "eval_at": [K],
-        "num_leaves": config.leaves,
-        "learning_rate": config.rate,
-        "min_data_in_leaf": config.least,
-        "seed": seed,
-        "deterministic": True,
-        "force_row_wise": True,
-        "num_threads": available_threads(),
-        "verbosity": -1,
-    }
-    trees = config.trees
-    if search:
-        held_out, rest = lists[: int(HELD_OUT * len(lists))], lists[int(HELD_OUT * len(lists)) :]
-        learned = pool(rest)
-        booster = lightgbm.train(
-            settings,
-            learned,
-            trees,
-            valid_sets=[pool(held_out, learned)],
-            callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
-        )
-        trees = booster.best_iteration
-        read = parsed(booster.model_to_string(num_iteration=trees))
-        leads = [_gain(one.start + sum_trees(read, one.table), one.relevant) for one in held_out]
-        lead = np.array(leads) - [_gain(one.start, one.relevant) for one in held_out]
-        if lead.mean() < lead.std() / np.sqrt(len(lead)):
-            return "", 0
-    return lightgbm.train(settings, pool(lists), trees).model_to_string(), trees
-
-
-def _gain(scores: NDArray[np.floating[Any]], relevant: NDArray[np.bool_]) -> float:
-    """NDCG of one list."""
-    best = relevant[np.argsort(-scores, kind="stable")[:K]]
-    discounts = 1.0 / np.log2(np.arange(2, K + 2))
-    return float(discounts[: len(best)] @ best / discounts[: relevant.sum()].sum())
-
-
-def parsed(text: str) -> Trees:
-    """Read the trees of LightGBM's text format: numbers alone, no missing values."""
-    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in Trees._fields}
-    nodes = leaves = 0
-    for block in text.split("\nTree=")[1:]:
-        fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-
-        def numbers(name: str, kind: type, fields: dict[str, str] = fields) -> NDArray[Any]:
-            return np.array(fields.get(name, "").split(), dtype=kind)
-
-        values = numbers("leaf_value", np.float64)
-        alone = int(fields["num_leaves"]) == 1
-        columns["roots"].append(np.array([~leaves if alone else nodes], dtype=np.int32))
-        columns["values"].append(values)
-        if not alone:
-            for side in ("left", "right"):
-                child = numbers(f"{side}_child", np.int32)
-                columns[side].append(np.where(child >= 0, child + nodes, child - leaves))
-            columns["features"].append(numbers("split_feature", np.int32))
-            columns["thresholds"].append(numbers("threshold", np.float64))
-            nodes += len(columns["features"][-1])
-        leaves += len(values)
-    kinds = {name: array.dtype for name, array in _no_trees()._asdict().items()}
-    return Trees(
-        *(
-            np.concatenate([np.zeros(0, kinds[name]), *columns[name]]).astype(kinds[name])
-            for name in Trees._fields
-        )
-    )
-
-
-def _no_trees() -> Trees:
-    whole, broken = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float64)
-    return Trees(whole, whole, broken, whole, whole, broken)
 
 
 def _counts(data: Dataset) -> FloatArray:
@@ -391,14 +285,3 @@ def _counts(data: Dataset) -> FloatArray:
 
 def _nothing(histories: Histories) -> Histories:
     return histories.take(np.zeros(len(histories.items), dtype=np.bool_))
-
-
-def _lightgbm() -> Any:
-    try:
-        import lightgbm
-    except ImportError:
-        raise MissingExtra(
-            "learned_ranking is fitted with lightgbm, which is not installed: "
-            "pip install nearline[rank]"
-        ) from None
-    return lightgbm
