@@ -202,7 +202,7 @@ def test_what_was_missed_is_encoded_beside_serving(
             rec.put_item("new", text="mint tea leaves")
             rec.put_item("gone", text="mint cup")
             rec.delete_item("gone").result()
-            rec.put_item("later", text="black tea", available=False)
+            rec.put_item("later", text="black tea", available=False, vectors={"look": [0.5, 1.0]})
             (failed,) = [job for job in rec.jobs.list() if job.kind == "embed"]
             assert rec.jobs.wait(failed.id, 30).state == "failed"
         assert (edges(rec, "new"), rec.texts_missed) == ({}, 3)
@@ -217,6 +217,7 @@ def test_what_was_missed_is_encoded_beside_serving(
         # Of vectors in eight bits.
         assert edges(rec, "new") == pytest.approx(expected("mint tea leaves", others), abs=5e-3)
         assert not rec.item("later").available
+        assert rec.item("later").vectors == {"look": [0.5, 1.0]}
         now[0] += 60.0
         rec.observe("somebody", "tea-3")
         assert rec.jobs.list()[0] == done  # nothing is missed now

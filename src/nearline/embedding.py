@@ -58,8 +58,10 @@ class Embedding:
             return
         # What the write at hand went without is in the log when the next one comes.
         due, self._missed = self._missed, texts.missed
+        if due == self._done:
+            return
         now = self._current.clock()
-        if due != self._done and now - self._queued >= PAUSE_SECONDS:
+        if now - self._queued >= PAUSE_SECONDS:
             self._queued = now
             with suppress(Overloaded):
                 self.submit()
@@ -68,12 +70,9 @@ class Embedding:
         task.progress(0, 0, "look for texts")
         parts, done = self._current.open(), 0
         parts.log.append([]).result()  # whatever was queued before is in the state now
-        state = parts.state
-        with state.lock:
-            entries = [state.catalogue.get(index) for index in range(len(state.items))]
-        described = [entry for entry in entries if entry is not None and entry.content]
-        lacking = set(texts.missing([entry.content for entry in described]))
-        wanted = [entry for entry in described if entry.content in lacking]
+        entries = [entry for _, entry in parts.state.catalogue.entries()]
+        lacking = set(texts.missing([entry.content for entry in entries]))
+        wanted = [entry for entry in entries if entry.content in lacking]
         for first in range(0, len(wanted), BLOCK):
             some = wanted[first : first + BLOCK]
             task.progress(first, len(wanted), "embed")
@@ -83,16 +82,15 @@ class Embedding:
         return Outcome(f"{done:,} items have the vectors of their texts now", {"items": done})
 
     def _put(self, entries: list[Item]) -> int:
-        """Write entries again that nobody changed meanwhile; return how many."""
+        """Write entries again, as they stand now, but for those with other words; say how many."""
         parts = self._current.open()
-        state = parts.state
         with self._catalogue:
+            now = [parts.state.catalogue.get(parts.state.items[one.item_id]) for one in entries]
             same = [
-                entry
-                for entry in entries
-                if state.catalogue.get(state.items[entry.item_id]) == entry
+                one
+                for one, old in zip(now, entries, strict=True)
+                if one is not None and one.content == old.content
             ]
-            written = ingest.put_items(parts.log, same, now=self._current.clock()) if same else None
-        if written is not None:
-            written.result()
+            written = ingest.put_items(parts.log, same, now=self._current.clock())
+        written.result()
         return len(same)

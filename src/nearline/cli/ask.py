@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,7 +23,7 @@ from nearline.errors import UnknownItem
 if TYPE_CHECKING:
     from nearline.config import Config
     from nearline.engine import Recommender
-    from nearline.schema import Part, Recommendation, Scalar
+    from nearline.schema import Part, Recommendation
 
 
 @click.command(epilog=example("nearline recommend --store shop/ u1 -k 5 --explain"))
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @store_option
 @k_option
 @click.option("--category", help="Only items with this label.")
-@click.option("--explain", "with_reasons", is_flag=True, help="Say why, line by line.")
+@click.option("--explain", is_flag=True, help="Say why, line by line.")
 @context_option
 @click.option("--preferences", metavar="WORDS", help="What the user likes, such as 'green tea'.")
 @click.option("--rerank", is_flag=True, help="Let the language model order the first lines.")
@@ -41,15 +41,10 @@ if TYPE_CHECKING:
 def recommend(
     user: str,
     store: Path,
-    k: int,
-    category: str | None,
-    with_reasons: bool,
-    context: "dict[str, Scalar] | None",
-    preferences: str | None,
-    rerank: bool,
     llm_url: str | None,
     llm_model: str | None,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """List the best items for USER, known or not.
 
@@ -59,19 +54,11 @@ def recommend(
     """
     from nearline.schema import RecommendationRequest
 
-    request = RecommendationRequest(
-        user_id=user,
-        k=k,
-        category=category,
-        explain=with_reasons,
-        rerank=rerank,
-        context=context,
-        preferences=preferences,
-    )
-    config = _config(llm_url, llm_model) if rerank else None
+    request = RecommendationRequest(user_id=user, **asked)
+    config = _config(llm_url, llm_model) if request.rerank else None
     with open_store(store, config) as engine:
         answer = engine.answer(request)
-        rows = list_rows(engine, answer.items, with_reasons=with_reasons)
+        rows = list_rows(engine, answer.items, with_reasons=request.explain)
     if as_json:
         write_json(answer)
     else:
