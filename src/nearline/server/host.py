@@ -25,6 +25,8 @@ class EngineHost:
         Why the engine could not be opened.
     on_failure : callable
         Called in the event loop when the engine could not be opened.
+    on_open : callable
+        Called in a thread when all that answers need is loaded, before the first answer.
     """
 
     def __init__(self, open_engine: Callable[[], Recommender], log: JsonLog):
@@ -35,6 +37,7 @@ class EngineHost:
         self._closing: asyncio.Task[None] | None = None
         self.failure: Exception | None = None
         self.on_failure: Callable[[], None] = lambda: None
+        self.on_open: Callable[[], None] = lambda: None
 
     @property
     def engine(self) -> Recommender:
@@ -83,6 +86,7 @@ class EngineHost:
             warm = beside.submit(_load_kernels)
             engine = self._open_engine()
         warm.result()
+        self.on_open()
         return engine
 
     async def _open(self) -> None:
