@@ -1,5 +1,6 @@
 """The process: where it may listen, how it starts, and how it stops."""
 
+import gc
 import os
 import signal
 import socket
@@ -83,6 +84,23 @@ def test_serve_until_a_signal(number: signal.Signals, capfd: pytest.CaptureFixtu
     assert '"message":"store closed"' in capfd.readouterr().err
     with pytest.raises(RuntimeError, match="closed"):
         engine.user("u")
+
+
+def test_the_collector_need_not_look_at_what_stays() -> None:
+    port, frozen = free_port(), []
+
+    def ask_and_stop() -> None:
+        while not httpx.get(f"http://127.0.0.1:{port}/readyz").is_success:
+            time.sleep(0.01)
+        frozen.append(gc.get_freeze_count())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    worker = threading.Thread(target=ask_and_stop)
+    serve(Recommender, port=port, announce=lambda message: worker.start())
+    worker.join()
+    loaded = len(gc.get_objects())
+    assert frozen[0] > 0.9 * loaded
+    assert gc.get_freeze_count() == 0  # given back: the process goes on
 
 
 def test_a_store_that_cannot_be_opened_ends_the_server(capfd: pytest.CaptureFixture[str]) -> None:

@@ -152,6 +152,7 @@ async def _serve(
         announcing.cancel()
         waiting.cancel()
         await app.host.close()
+        gc.unfreeze()
 
 
 async def _announce(address: str, port: int, announce: Callable[[str], None]) -> None:
