@@ -121,7 +121,6 @@ def settle_memory() -> None:
     Modules and compiled kernels are some 250,000 objects that stay for good. A full collection
     would look at each of them, and no thread of Python runs during those 0.1 seconds.
     """
-    gc.collect()
     gc.freeze()
 
 
