@@ -232,7 +232,7 @@ class NextEvent(Task):
         """NDCG@10 as `judge` says it."""
         if self._judge is None:
             return None
-        return self._judge(self._encode, self.table.all().cpu().numpy())
+        return self._judge(self._encode, self.table.all().float().cpu().numpy())
 
     def _encode(
         self,
@@ -245,7 +245,7 @@ class NextEvent(Task):
         if features is not None:
             events = events * (rows >= 0)[:, :, None]
             told = torch.from_numpy(features).to(self._where)
-        found: Floats = self.newest(events, sizes, told).cpu().numpy()
+        found: Floats = self.newest(events, sizes, told).float().cpu().numpy()
         return found
 
 

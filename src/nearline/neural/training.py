@@ -225,7 +225,7 @@ class _Run:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self._generator.device.type, torch.bfloat16, enabled=self._half):
+        with self._cast():
             loss = self._task.loss(batch, self._generator)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._task.network.parameters(), self._plan.clip)
@@ -233,6 +233,10 @@ class _Run:
         self._step += 1
         self._average()
         return loss.detach()
+
+    def _cast(self) -> torch.autocast:
+        """Take products of matrices in half precision, where those are faster."""
+        return torch.autocast(self._generator.device.type, torch.bfloat16, enabled=self._half)
 
     def _average(self) -> None:
         """Move the mean to the weights: by even shares at first, so that the start is forgotten."""
@@ -247,7 +251,7 @@ class _Run:
         weights = _copy(network)
         network.load_state_dict(self._mean)
         network.eval()
-        with torch.no_grad():
+        with torch.no_grad(), self._cast():
             value = self._task.validate()
         # A network that has found nothing yet is not done.
         if value is None or value > max(self.values, default=0.0) or not any(self.values):
