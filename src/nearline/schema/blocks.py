@@ -53,7 +53,8 @@ class EventBlock(Sequence[Event]):
             if step != 1:
                 raise ValueError(f"the step of the slice is {step}; a block is cut in steps of 1")
             return self._like(self.columns.slice(start, max(0, stop - start)))
-        return next(iter(self[range(len(self))[key] :]))
+        (row,) = self.columns.slice(range(len(self))[key], 1).to_pylist()
+        return Event(**row)
 
     def __len__(self) -> int:
         return int(self.columns.num_rows)
