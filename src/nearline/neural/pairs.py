@@ -194,7 +194,7 @@ class TakenOrNot(Task):
 
     def _score(self, users: Floats, items: Floats) -> Floats:
         ours = (torch.from_numpy(array).to(self._where) for array in (users, items))
-        found: Floats = self.network.pairs(*ours).cpu().numpy()
+        found: Floats = self.network.pairs(*ours).float().cpu().numpy()
         return found
 
 
