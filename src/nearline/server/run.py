@@ -119,7 +119,8 @@ def settle_memory() -> None:
     """Take what this process has loaded out of the sight of the garbage collector.
 
     Modules and compiled kernels are some 250,000 objects that stay for good. A full collection
-    would look at each of them, and no thread of Python runs during those 0.1 seconds.
+    would look at each of them, and no thread of Python runs during those 0.1 seconds. So none is
+    made here either: what is garbage by now stays, and is little.
     """
     gc.freeze()
 
