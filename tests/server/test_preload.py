@@ -94,17 +94,21 @@ def test_over_a_real_server(live: LiveServer, http: httpx.Client) -> None:
     assert http.post("/v1/items", json=items).status_code == 200
     user, get = "päul/%", http.get
     url = f"/v1/users/{quote(user, safe='')}/recommendations?k=2"
-    before = counted(get, "nearline_preloaded_total")
     seen = http.post("/v1/events", json={"user_id": user, "item_id": "p0"}).json()
     assert http.get(url).json()["tier"] == "personal"
-    wanted = http.post("/v1/events", json={"user_id": user, "item_id": "p1"}).json()
-    assert wanted["offset"] == seen["offset"] + 1
-    wait_for(get, "nearline_preloaded_total", before + 1)
-    hits = counted(get, 'nearline_cache_hits_total{made="ahead"}')
-    answer = http.get(url).json()
-    assert answer["offset"] == wanted["offset"]
-    assert not {"p0", "p1"} & set(ids(answer))
-    assert counted(get, 'nearline_cache_hits_total{made="ahead"}') == hits + 1
+    # Lists of other users may be made ahead first, so a hit can take more than one event.
+    for n in range(1, 100):
+        before = counted(get, "nearline_preloaded_total")
+        hits = counted(get, 'nearline_cache_hits_total{made="ahead"}')
+        wanted = http.post("/v1/events", json={"user_id": user, "item_id": "p1"}).json()
+        assert wanted["offset"] == seen["offset"] + n
+        wait_for(get, "nearline_preloaded_total", before + 1)
+        answer = http.get(url).json()
+        assert answer["offset"] == wanted["offset"]
+        assert not {"p0", "p1"} & set(ids(answer))
+        if counted(get, 'nearline_cache_hits_total{made="ahead"}') > hits:
+            return
+    pytest.fail("no list of this user was made ahead")
 
 
 class Plan:
