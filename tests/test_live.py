@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import nearline as nl
 from nearline.config import Config
 from nearline.data import Histories, dataset_from_log
-from nearline.live import join
+from nearline.live import EVENTS_AT_ONCE, join
 from nearline.log import SQLiteLog
 from nearline.models.item_graph import ItemGraph
 from nearline.state import State, StateConfig
@@ -103,9 +103,13 @@ def test_training_and_restarts_change_nothing_of_that(
         assert counted(rec._current.parts.model) == expected(rec)
 
 
+@pytest.mark.parametrize("history_length", [30, 1_000])
+@pytest.mark.parametrize("at_once", [1, 1_100, EVENTS_AT_ONCE])
 def test_after_a_crash_state_and_model_learn_the_rest_of_the_log_side_by_side(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, history_length: int
 ) -> None:
+    config = Config(state=StateConfig(history_length=history_length))
+    monkeypatch.setattr("nearline.live.EVENTS_AT_ONCE", at_once)
     rng = np.random.default_rng(0)
 
     def events(n: int) -> list[nl.Event]:
@@ -114,10 +118,10 @@ def test_after_a_crash_state_and_model_learn_the_rest_of_the_log_side_by_side(
             for user, item, time in rng.integers(0, 40, (n, 3)).tolist()
         ]
 
-    with nl.Recommender(tmp_path / "shop") as rec:
+    with nl.Recommender(tmp_path / "shop", config=config) as rec:
         rec.append_events(events(3_000)).result()
         rec.fit()
-    with nl.Recommender(tmp_path / "shop") as rec:
+    with nl.Recommender(tmp_path / "shop", config=config) as rec:
         rec.append_events(events(1_500)).result()
         rec.put_item("new", text="words of new")
         rec.append_events(events(1_200)).result()
@@ -125,7 +129,7 @@ def test_after_a_crash_state_and_model_learn_the_rest_of_the_log_side_by_side(
         assert live == expected(rec)
         # As a crash leaves it: the checkpoint of before, and all of the log.
         shutil.copytree(tmp_path / "shop", tmp_path / "crashed")
-    with nl.Recommender(tmp_path / "crashed") as rec:
+    with nl.Recommender(tmp_path / "crashed", config=config) as rec:
         assert counted(rec._current.parts.model) == live
         rec.observe("u1", "new")
         assert counted(rec._current.parts.model) == expected(rec)

@@ -6,7 +6,7 @@ arrives meanwhile waits its turn. From then on the log's writer teaches it, even
 """
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event as Signal
@@ -22,11 +22,12 @@ from nearline.models.base import Model
 from nearline.schema import Event, Item, ItemDeleted, Record
 from nearline.state import Added, HistoryRows, State
 
-# Users taught at once: bounds the memory of the changes that they make.
-USERS_AT_ONCE = 2_000
+# Events taught at once: many share the cost of a call, and it bounds the memory of their changes.
+EVENTS_AT_ONCE = 20_000
 # Where the log grew by this factor, counting all of it anew is faster than adding to the counts.
 MUCH = 1.0
-# How often the thread that learns beside a fold looks for more.
+
+# How often the thread that learns beside a fold looks whether there is enough.
 POLL_SECONDS = 0.002
 
 # What a model must hear: of an item, of events, or of a user to unlearn.
@@ -109,7 +110,7 @@ class Live:
             learning.result()
 
     def _learn(self, waiting: list[Waiting]) -> None:
-        for what in waiting:
+        for what in _together(waiting):
             if isinstance(what, Added):
                 self._observe(what)
             elif isinstance(what, HistoryRows):
@@ -136,9 +137,13 @@ class Live:
             return waiting
 
     def _take(self) -> list[Waiting]:
-        """Take what waits; what comes goes on waiting."""
+        """Take what waits if it is enough to be learned together; what comes goes on waiting."""
         with self._lock:
-            waiting, self._waiting = self._waiting or [], []
+            waiting = self._waiting or []
+            events = (len(what.events.items) for what in waiting if isinstance(what, Added))
+            if sum(events) < EVENTS_AT_ONCE:
+                return []
+            self._waiting = []
             return waiting
 
     def _waits(self, what: Waiting) -> bool:
@@ -151,12 +156,13 @@ class Live:
     def _observe(self, added: Added, *, trusted: bool = True) -> None:
         before = self._completed(added, trusted=trusted)
         events = Histories(*added.events)
-        if len(events) <= USERS_AT_ONCE:
-            self.model.observe(before, events)
-            return
-        for first in range(0, len(events), USERS_AT_ONCE):
-            users = np.arange(first, min(first + USERS_AT_ONCE, len(events)))
+        first = 0
+        while first < len(events):
+            most = events.indptr[first] + EVENTS_AT_ONCE
+            last = max(first + 1, int(np.searchsorted(events.indptr, most, side="right")) - 1)
+            users = np.arange(first, last)
             self.model.observe(before.select(users), events.select(users))
+            first = last
 
     def _completed(self, added: Added, *, trusted: bool) -> Histories:
         """Read what users did before from the log where the state keeps only a part of it.
@@ -178,13 +184,7 @@ class Live:
                 if not trusted or known < self.model.reach:
                     mine = self._whole(user_id, added.offset)
             rows.append(mine)
-        indptr = np.cumsum([0] + [len(row.items) for row in rows]).astype(np.int64)
-        return Histories(
-            indptr,
-            np.concatenate([row.items for row in rows]),
-            np.concatenate([row.weights for row in rows]),
-            np.concatenate([row.times for row in rows]),
-        )
+        return _stacked(rows)
 
     def _whole(self, user_id: str, offset: int) -> Histories:
         """Everything that a user did before an offset, in order of time."""
@@ -197,6 +197,57 @@ class Live:
             np.array([weight(event.event) for event in events], dtype=np.float32),
             np.array([event.timestamp for event in events], dtype=np.float64),
         )
+
+
+def _together(waiting: Iterable[Waiting]) -> Iterator[Waiting]:
+    """Join batches of events that follow each other, up to `EVENTS_AT_ONCE`; the order stays."""
+    run: list[Added] = []
+    size = 0
+    for what in waiting:
+        more = len(what.events.items) if isinstance(what, Added) else 0
+        if run and (not isinstance(what, Added) or size + more > EVENTS_AT_ONCE):
+            yield _joined(run)
+            run, size = [], 0
+        if isinstance(what, Added):
+            run.append(what)
+            size += more
+        else:
+            yield what
+    if run:
+        yield _joined(run)
+
+
+def _joined(parts: Sequence[Added]) -> Added:
+    """Make one batch of several that follow each other: what came before the first of each user."""
+    if len(parts) == 1:
+        return parts[0]
+    numbers: dict[str, int] = {}
+    rows = [numbers.setdefault(user, len(numbers)) for part in parts for user in part.user_ids]
+    _, firsts = np.unique(rows, return_index=True)
+    before = _stacked([part.before for part in parts]).select(firsts)
+    events = _stacked([part.events for part in parts])
+    users = np.repeat(rows, np.diff(events.indptr))
+    order = np.argsort(users, kind="stable")
+    indptr = np.concatenate(([0], np.cumsum(np.bincount(users, minlength=len(numbers)))))
+    return Added(
+        parts[0].offset,
+        list(numbers),
+        HistoryRows(before.indptr, before.items, before.weights, before.times),
+        HistoryRows(
+            indptr.astype(np.int64), events.items[order], events.weights[order], events.times[order]
+        ),
+    )
+
+
+def _stacked(parts: Sequence[HistoryRows | Histories]) -> Histories:
+    """Put rows of several, one behind the other."""
+    sizes = np.concatenate([np.diff(part.indptr) for part in parts])
+    return Histories(
+        np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
+        np.concatenate([part.items for part in parts]),
+        np.concatenate([part.weights for part in parts]),
+        np.concatenate([part.times for part in parts]),
+    )
 
 
 def put_item(model: Model, index: int, item: Item | None, texts: TextVectors | None) -> None:

@@ -87,19 +87,25 @@ def test_serve_until_a_signal(number: signal.Signals, capfd: pytest.CaptureFixtu
 
 
 def test_the_collector_need_not_look_at_what_stays() -> None:
-    port, frozen = free_port(), []
+    port, frozen, collects = free_port(), [], []
+
+    def open_engine() -> Recommender:
+        collects.append(gc.isenabled())
+        return Recommender()
 
     def ask_and_stop() -> None:
         while not httpx.get(f"http://127.0.0.1:{port}/readyz").is_success:
             time.sleep(0.01)
         frozen.append(gc.get_freeze_count())
+        collects.append(gc.isenabled())
         os.kill(os.getpid(), signal.SIGTERM)
 
     worker = threading.Thread(target=ask_and_stop)
-    serve(Recommender, port=port, announce=lambda message: worker.start())
+    serve(open_engine, port=port, announce=lambda message: worker.start())
     worker.join()
     loaded = len(gc.get_objects())
     assert frozen[0] > 0.9 * loaded
+    assert collects == [False, True]
     assert gc.get_freeze_count() == 0  # given back: the process goes on
 
 

@@ -14,7 +14,8 @@ from typing import Any, Self
 from nearline.errors import NearlineError
 
 READY_SECONDS = 120.0
-POLL_SECONDS = 0.002
+# Seldom enough to leave the server its time: a question costs it half a millisecond.
+POLL_SECONDS = 0.01
 OK = 200
 # What a child needs to find its Python, its packages and its scratch folder; nothing that sets
 # Nearline itself, and no thread counts.

@@ -1,5 +1,6 @@
 """The command that serves a store over HTTP."""
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,17 +63,21 @@ def serve(
     is made: it learns from the events that it is sent. A language model, where one is named, is
     asked for the requests that say so. Name the encoder that it was trained with.
     """
-    from nearline.config import Config
-    from nearline.engine import Recommender
+    gc.disable()  # the server starts it again once all is loaded
+    try:
+        from nearline.config import Config
+        from nearline.engine import Recommender
 
-    config = Config(reserve=True, encoder=encoder, llm=llm_config(llm_url, llm_model))
-    run_server(
-        lambda: Recommender(store, config=config),
-        host=host,
-        port=port,
-        api_key=api_key,
-        as_json=as_json,
-    )
+        config = Config(reserve=True, encoder=encoder, llm=llm_config(llm_url, llm_model))
+        run_server(
+            lambda: Recommender(store, config=config),
+            host=host,
+            port=port,
+            api_key=api_key,
+            as_json=as_json,
+        )
+    finally:
+        gc.enable()
 
 
 def run_server(

@@ -41,6 +41,9 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT; then finish what is in flight, close the store and return.
 
+    The garbage collector rests until the store is open: it would look again and again at what
+    stays for good, which takes a fifth of a start.
+
     Parameters
     ----------
     open_engine : callable
@@ -116,18 +119,20 @@ def granian_server(app: ASGIApp, address: str, port: int) -> Server:
 
 
 def settle_memory() -> None:
-    """Take what this process has loaded out of the sight of the garbage collector.
+    """Take what this process has loaded out of the sight of the garbage collector, and start it.
 
     Modules and compiled kernels are some 250,000 objects that stay for good. A full collection
     would look at each of them, and no thread of Python runs during those 0.1 seconds. So none is
     made here either: what is garbage by now stays, and is little.
     """
     gc.freeze()
+    gc.enable()
 
 
 async def _serve(
     app: Gateway, address: str, port: int, announce: Callable[[str], None], drain_seconds: float
 ) -> None:
+    gc.disable()
     server = granian_server(app, address, port)
     stopping = asyncio.Event()
     app.host.on_failure = stopping.set
@@ -153,6 +158,7 @@ async def _serve(
         waiting.cancel()
         await app.host.close()
         gc.unfreeze()
+        gc.enable()
 
 
 async def _announce(address: str, port: int, announce: Callable[[str], None]) -> None:
