@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nearline as nl
+from nearline.catch_up import join
 from nearline.config import Config
 from nearline.data import Histories, dataset_from_log
-from nearline.live import EVENTS_AT_ONCE, join
+from nearline.live import EVENTS_AT_ONCE
 from nearline.log import SQLiteLog
 from nearline.models.item_graph import ItemGraph
 from nearline.state import State, StateConfig

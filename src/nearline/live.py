@@ -1,11 +1,9 @@
 """Keeps a model in step with the log: what `Model.observe`, `forget` and `put_items` must hear.
 
-`join` brings a model that was fitted at some offset up to the present, while the log grows and
-another model serves: it reads what came since, becomes a follower of the state, and learns; what
-arrives meanwhile waits its turn. From then on the log's writer teaches it, event by event.
+The log's writer teaches it, event by event; what arrives while it still learns the past
+(`catch_up.join`) waits its turn.
 """
 
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,19 +12,15 @@ from threading import Lock
 
 import numpy as np
 
-from nearline.data import LANGUAGE, Histories, dataset_from_log
+from nearline.data import LANGUAGE, Histories
 from nearline.encoders import TextVectors
-from nearline.kernels.history_split import came_before
 from nearline.log import Log
 from nearline.models.base import Model
-from nearline.schema import Event, Item, ItemDeleted, Record
+from nearline.schema import Item
 from nearline.state import Added, HistoryRows, State
 
 # Events taught at once: many share the cost of a call, and it bounds the memory of their changes.
 EVENTS_AT_ONCE = 20_000
-# Where the log grew by this factor, counting all of it anew is faster than adding to the counts.
-MUCH = 1.0
-
 # How often the thread that learns beside a fold looks whether there is enough.
 POLL_SECONDS = 0.002
 
@@ -73,14 +67,13 @@ class Live:
         if self._learns and not self._waits(history):
             self.model.forget(Histories(*history))
 
-    def catch_up(self, records: "_Records", before: HistoryRows) -> None:
+    def catch_up(self, items: Sequence[tuple[int, Item | None]], past: Added) -> None:
         """Learn what came since the fit, then what waited; from here on learn at once."""
         if self._texts is not None:
-            self._texts.prepare([item.content for _, item in records.items if item])
-        for index, item in records.items:
+            self._texts.prepare([item.content for _, item in items if item])
+        for index, item in items:
             put_item(self.model, index, item, self._texts)
-        if self._learns and records.user_ids:
-            past = Added(records.offset, records.user_ids, before, records.events())
+        if self._learns and past.user_ids:
             self._observe(past, trusted=False)
         while waiting := self._next():
             self._learn(waiting)
@@ -264,145 +257,3 @@ def put_item(model: Model, index: int, item: Item | None, texts: TextVectors | N
         # Words that are gone, or new ones without a vector yet, must not keep their old edges.
         rows.setdefault(LANGUAGE, np.zeros((1, 0), dtype=np.float32))
     model.put_items([index], [item.content if item else ""], rows)
-
-
-def join(
-    model: Model,
-    log: Log,
-    state: State,
-    *,
-    offset: int,
-    erasures: int,
-    online: bool = True,
-    texts: TextVectors | None = None,
-) -> Live:
-    """Bring `model` up to the end of the log and make it a follower of `state`.
-
-    Parameters
-    ----------
-    offset, erasures : int
-        End and erasures of the log that the model was fitted on. Where a user was erased since, or
-        much came since, all counts are made anew from the log.
-    texts : TextVectors or None
-        Encodes, in one batch, the texts of items that came since and were never encoded.
-
-    Returns
-    -------
-    Live
-        In step with the log until it leaves.
-
-    Notes
-    -----
-    The lock of the state is held while histories are copied, not while the model learns.
-    """
-    live = Live(model, log, state, online=online, texts=texts)
-    learns = online and model.learns
-    records = _Records(state, offset)
-    while True:
-        news = state.offset - records.offset
-        if learns and (erasures != log.erasures or news > MUCH * max(records.offset, 1)):
-            erasures, stop = log.erasures, state.offset
-            overheard = _Overheard(log, records, stop)
-            weight, item_ids = state.config.weight, state.items.table()
-            data = dataset_from_log(overheard, stop, weight, item_ids=item_ids)
-            model.recount(data.histories, data.n_items)
-            records = overheard.after
-        records.add(log.read(records.end, state.offset))  # most of them without the lock
-        with state.lock:
-            if learns and erasures != log.erasures:
-                continue
-            records.add(log.read(records.end, state.offset))
-            before = _before(records, state)
-            state.followers = (*state.followers, live)
-            if model.n_items < len(state.items):
-                last = len(state.items) - 1
-                records.items.append((last, state.catalogue.get(last)))
-        live.catch_up(records, before)
-        return live
-
-
-class _Records:
-    """What stands in the log from an offset on, as a model must hear it."""
-
-    def __init__(
-        self, state: State, offset: int, items: Iterable[tuple[int, Item | None]] = ()
-    ) -> None:
-        self.offset = self.end = offset
-        self.items = list(items)
-        self.state = state
-        self._users: dict[str, int] = {}
-        self._rows, self._indices = array("q"), array("i")
-        self._weights, self._times = array("f"), array("d")
-
-    @property
-    def user_ids(self) -> list[str]:
-        """Users of the events, in order of appearance."""
-        return list(self._users)
-
-    def add(self, records: Iterable[tuple[int, Record]]) -> None:
-        """Take more records, in order."""
-        index, weight = self.state.items, self.state.config.weight
-        for offset, record in records:
-            if isinstance(record, Event):
-                self._rows.append(self._users.setdefault(record.user_id, len(self._users)))
-                self._indices.append(index[record.item_id])
-                self._weights.append(weight(record.event))
-                self._times.append(record.timestamp)
-            else:
-                self.note(record)
-            self.end = offset + 1
-
-    def note(self, record: Record) -> None:
-        """Take what a record says of an item."""
-        if isinstance(record, Item):
-            self.items.append((self.state.items[record.item_id], record))
-        elif isinstance(record, ItemDeleted):
-            self.items.append((self.state.items[record.item_id], None))
-
-    def events(self) -> HistoryRows:
-        """Events of each user, in order of arrival."""
-        users = np.array(self._rows, dtype=np.int64)
-        order = np.argsort(users, kind="stable")
-        sizes = np.bincount(users, minlength=len(self._users))
-        return HistoryRows(
-            np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
-            np.array(self._indices, dtype=np.int32)[order],
-            np.array(self._weights, dtype=np.float32)[order],
-            np.array(self._times, dtype=np.float64)[order],
-        )
-
-
-class _Overheard:
-    """A log that is read from its beginning, while changes of the catalogue are noted.
-
-    `after` begins at `stop` with the items of `records` and those that changed since.
-    """
-
-    def __init__(self, log: Log, records: _Records, stop: int) -> None:
-        self.after = _Records(records.state, stop, records.items)
-        self._log, self._known = log, records.end
-
-    @property
-    def end(self) -> int:
-        """End of the log."""
-        return self._log.end
-
-    def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
-        """Yield what the log yields."""
-        for offset, record in self._log.read(start, stop):
-            if offset >= self._known and not isinstance(record, Event):
-                self.after.note(record)
-            yield offset, record
-
-
-def _before(records: _Records, state: State) -> HistoryRows:
-    """Look up what the users of some records had done before; the caller holds the lock.
-
-    A row at its bound stays as long as that, so that the log is asked for the whole.
-    """
-    whole, events = state.histories_of(records.user_ids), records.events()
-    before = came_before(whole.indptr, whole.times, events.indptr, events.times)
-    sizes = np.diff(whole.indptr)
-    before[np.repeat(sizes == state.config.history_length, sizes)] = True
-    indptr = np.concatenate(([0], np.cumsum(before))).astype(np.int64)[whole.indptr]
-    return HistoryRows(indptr, whole.items[before], whole.weights[before], whole.times[before])

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
+from nearline.catch_up import join
 from nearline.config import Config
 from nearline.encoders import TextVectors
 from nearline.errors import Damaged, InvalidInput, NotTrained, UnknownSnapshot
 from nearline.ingest import follow
-from nearline.live import Live, join
+from nearline.live import Live
 from nearline.log import SQLiteLog
 from nearline.models.base import Model
 from nearline.models.registry import make_model

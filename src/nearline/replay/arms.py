@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from nearline import recommend as road
+from nearline.catch_up import join
 from nearline.ingest import follow
-from nearline.live import Live, join
+from nearline.live import Live
 from nearline.log import SQLiteLog
 from nearline.models.base import Model
 from nearline.models.item_graph import ItemGraph
