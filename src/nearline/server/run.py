@@ -42,7 +42,7 @@ def serve(
     """Serve until SIGTERM or SIGINT; then finish what is in flight, close the store and return.
 
     The garbage collector rests until the store is open: it would look again and again at what
-    stays for good, which takes a fifth of a start.
+    stays for good, which takes a tenth of a start.
 
     Parameters
     ----------
