@@ -117,14 +117,12 @@ class _Records:
 
     def _events(self) -> HistoryRows:
         """Events of each user, in order of arrival."""
-        users = np.array(self._rows, dtype=np.int64)
-        order = np.argsort(users, kind="stable")
-        sizes = np.bincount(users, minlength=len(self._users))
-        return HistoryRows(
-            np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
-            np.array(self._indices, dtype=np.int32)[order],
-            np.array(self._weights, dtype=np.float32)[order],
-            np.array(self._times, dtype=np.float64)[order],
+        return HistoryRows.of(
+            np.array(self._rows, dtype=np.int64),
+            len(self._users),
+            np.array(self._indices, dtype=np.int32),
+            np.array(self._weights, dtype=np.float32),
+            np.array(self._times, dtype=np.float64),
         )
 
 

@@ -149,6 +149,9 @@ class Live:
     def _observe(self, added: Added, *, trusted: bool = True) -> None:
         before = self._completed(added, trusted=trusted)
         events = Histories(*added.events)
+        if len(events.items) <= EVENTS_AT_ONCE:  # nearly always: no copies then
+            self.model.observe(before, events)
+            return
         first = 0
         while first < len(events):
             most = events.indptr[first] + EVENTS_AT_ONCE
@@ -219,16 +222,12 @@ def _joined(parts: Sequence[Added]) -> Added:
     _, firsts = np.unique(rows, return_index=True)
     before = _stacked([part.before for part in parts]).select(firsts)
     events = _stacked([part.events for part in parts])
-    users = np.repeat(rows, np.diff(events.indptr))
-    order = np.argsort(users, kind="stable")
-    indptr = np.concatenate(([0], np.cumsum(np.bincount(users, minlength=len(numbers)))))
+    users = np.repeat(np.array(rows, dtype=np.int64), np.diff(events.indptr))
     return Added(
         parts[0].offset,
         list(numbers),
         HistoryRows(before.indptr, before.items, before.weights, before.times),
-        HistoryRows(
-            indptr.astype(np.int64), events.items[order], events.weights[order], events.times[order]
-        ),
+        HistoryRows.of(users, len(numbers), events.items, events.weights, events.times),
     )
 
 

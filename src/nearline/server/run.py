@@ -67,9 +67,14 @@ def serve(
         Whatever `open_engine` raised: without a store there is nothing to serve.
     """
     address = check_address(host, port, api_key)
-    app = create_app(open_engine, limits, api_key=api_key)
-    # Its callbacks between threads cost less than those of asyncio's own loop.
-    uvloop.run(_serve(app, address, port, announce, drain_seconds))
+    gc.disable()  # until `settle_memory`
+    try:
+        app = create_app(open_engine, limits, api_key=api_key)
+        # Its callbacks between threads cost less than those of asyncio's own loop.
+        uvloop.run(_serve(app, address, port, announce, drain_seconds))
+    finally:
+        gc.unfreeze()
+        gc.enable()
     if app.host.failure is not None:
         raise app.host.failure
 
@@ -132,7 +137,6 @@ def settle_memory() -> None:
 async def _serve(
     app: Gateway, address: str, port: int, announce: Callable[[str], None], drain_seconds: float
 ) -> None:
-    gc.disable()
     server = granian_server(app, address, port)
     stopping = asyncio.Event()
     app.host.on_failure = stopping.set
@@ -157,8 +161,6 @@ async def _serve(
         announcing.cancel()
         waiting.cancel()
         await app.host.close()
-        gc.unfreeze()
-        gc.enable()
 
 
 async def _announce(address: str, port: int, announce: Callable[[str], None]) -> None:

@@ -47,6 +47,21 @@ class HistoryRows(NamedTuple):
     weights: NDArray[np.float32]
     times: NDArray[np.float64]
 
+    @classmethod
+    def of(
+        cls,
+        users: NDArray[np.int64],
+        n_users: int,
+        items: NDArray[np.int32],
+        weights: NDArray[np.float32],
+        times: NDArray[np.float64],
+    ) -> Self:
+        """Make rows 0..n_users-1 of events [n], each of the row in `users`; their order stays."""
+        order = np.argsort(users, kind="stable")
+        sizes = np.bincount(users, minlength=n_users)
+        indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+        return cls(indptr, items[order], weights[order], times[order])
+
 
 class Histories:
     """Bounded histories over user indices, each ordered by (time, arrival).
