@@ -208,9 +208,9 @@ def test_a_tuner_searches_on_the_part_that_it_carves() -> None:
         return Split(data, TARGETS)
 
     tune = tuner(carve, trials=20, seed=0)
-    assert tune(Pick(PickConfig(item=1)), DATA).item == 2  # type: ignore[attr-defined]
+    assert tune(Pick(PickConfig(item=1)), DATA).config.item == 2
     assert carved == [DATA]
-    assert tune(Popularity(), DATA) == PopularityConfig()
+    assert tune(Popularity(), DATA).config == PopularityConfig()
     assert len(carved) == 1
 
 

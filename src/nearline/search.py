@@ -63,24 +63,23 @@ def tuner(
     seed: int,
     score: Score = list_score,
     own: bool = False,
-) -> Callable[[Model, Dataset], msgspec.Struct]:
+) -> Callable[[Model, Dataset], Model]:
     """Make a function that searches settings of a model on a part that `carve` takes from its data.
 
-    A model that declares no space keeps its settings. With `own`, one whose `fit` chooses settings
-    does so, and is not searched; no model is where `trials` is 0.
+    It returns a model to `refit`. One that declares no space keeps its settings. With `own`, one
+    whose `fit` chooses settings does so, and is not searched; no model is where `trials` is 0.
     """
 
-    def tune(model: Model, data: Dataset) -> msgspec.Struct:
-        settings: msgspec.Struct = model.config
+    def tune(model: Model, data: Dataset) -> Model:
         if own and model.chooses:
             inner = carve(data)
-            fitted = type(model)(settings)
-            fitted.fit(inner.train, validation=inner.test, seed=seed)
-            settings = fitted.config
-        elif model.space and trials:
+            fresh = type(model)(model.config)
+            return fresh.fit(inner.train, validation=inner.test, seed=seed)
+        if model.space and trials:
             inner = carve(data)
-            settings = search(model, inner.train, inner.test, trials=trials, seed=seed, score=score)
-        return settings
+            found = search(model, inner.train, inner.test, trials=trials, seed=seed, score=score)
+            return type(model)(found)
+        return model
 
     return tune
 

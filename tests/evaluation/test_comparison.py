@@ -104,9 +104,9 @@ def test_a_search_sees_the_training_part_alone_and_what_it_finds_is_fitted() -> 
     split = by_hand()
     seen: list[tuple[str, Dataset]] = []
 
-    def tune(model: Model, data: Dataset) -> msgspec.Struct:
+    def tune(model: Model, data: Dataset) -> Model:
         seen.append((model.name, data))
-        return TrendingConfig(half_life=5.0)
+        return Trending(TrendingConfig(half_life=5.0))
 
     entry = compare_models([Trending()], split, k=K, tune=tune, wall=Clock()).entries[0]
     assert seen == [("trending", split.train)]

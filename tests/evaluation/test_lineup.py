@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 import pytest
 
-from nearline.config import BEST
+from nearline.config import BEST, BEST_MODEL
 from nearline.data import Dataset, Histories, Split
 from nearline.evaluation.comparison import Contestant, Question, compare_models
 from nearline.evaluation.comparison_tables import also_rows
@@ -18,6 +18,7 @@ from nearline.evaluation.lineup import (
     contestants,
 )
 from nearline.models.popularity import Popularity
+from nearline.models.registry import make_model
 
 
 def by_hand() -> Split:
@@ -99,9 +100,9 @@ def test_who_is_not_to_see_vectors_sees_none() -> None:
 
 
 def test_the_line_up_has_each_kind_once() -> None:
-    found = contestants(BEST)
+    found = contestants(make_model(BEST_MODEL, BEST))
     assert len({one.name for one in found}) == len(found) == 14
     kinds = {one.model.name for one in found}
     assert {"popularity", "user_knn", "item_knn", "svd", "implicit_als", "content"} <= kinds
-    assert {"ncf", "two_tower", "gru4rec", "nextitnet", "sasrec", "item_graph", "blend"} <= kinds
+    assert {"ncf", "two_tower", "gru4rec", "nextitnet", "sasrec", "item_graph", BEST_MODEL} <= kinds
     assert [one.vectors for one in found if one.model.name == "item_graph"] == [False, True]

@@ -88,9 +88,9 @@ def test_each_fold_is_tuned_anew_on_its_training_part() -> None:
     folds = list(random_folds(data, 3, np.random.default_rng(0)))
     seen: list[Dataset] = []
 
-    def tune(model: Any, part: Dataset) -> Struct:
+    def tune(model: Any, part: Dataset) -> Always:
         seen.append(part)
-        return AlwaysConfig(rating=float(len(seen)))
+        return Always(AlwaysConfig(rating=float(len(seen))))
 
     entry = compare_ratings([Always()], folds, tune=tune).entries[0]
     assert [part.n_interactions for part in seen] == [4, 4, 4]

@@ -238,15 +238,16 @@ def _compare(
 def _compare_large(
     data: "Dataset", *, users: int, search: int, k: int, seed: int, progress: "Progress", **_: Any
 ) -> "Comparison":
-    from nearline.config import BEST
+    from nearline.config import BEST, BEST_MODEL
     from nearline.data import leave_one_out
     from nearline.evaluation.comparison import compare_models
     from nearline.evaluation.lineup import asking, cold_questions, contestants
+    from nearline.models.registry import make_model
     from nearline.search import tuner
 
     split = asking(leave_one_out(data), users, seed)
     return compare_models(
-        contestants(BEST),
+        contestants(make_model(BEST_MODEL, BEST)),
         split,
         k=k,
         also=cold_questions(split),

@@ -32,8 +32,8 @@ from nearline.evaluation.protocol import Recommend, Report, compare, evaluate
 from nearline.models.base import Model, Ranking
 from nearline.progress import Progress, no_progress
 
-# Finds settings for a model, given the training part.
-Tune = Callable[[Model, Dataset], msgspec.Struct]
+# Finds settings for a model, given the training part; returns a model to `refit`.
+Tune = Callable[[Model, Dataset], Model]
 T = TypeVar("T")
 
 
@@ -264,12 +264,12 @@ def _entry(
         data = replace(data, vectors={}, encoder="")
     model = one.model
     start = wall()
-    settings = model.config if tune is None else tune(model, data)
+    if tune is not None:
+        model = tune(model, data)
     tuning_s = wall() - start if tune is not None else 0.0
-    model = type(model)(settings)
     warm_up(model, data)
     fitted, cost = measured(
-        lambda: model.fit(data, seed=seed, progress=progress), wall=wall, cpu=cpu
+        lambda: model.refit(data, seed=seed, progress=progress), wall=wall, cpu=cpu
     )
     batch = _Timed(fitted, k, wall)
     popularity = np.bincount(split.train.histories.items, minlength=data.n_items)
@@ -283,7 +283,7 @@ def _entry(
     some = np.random.default_rng(seed).permutation(report.users)[:SINGLE_ANSWERS]
     return Entry(
         model=one.name,
-        settings=msgspec.to_builtins(settings),
+        settings=msgspec.to_builtins(model.config),
         report=report,
         tuning_s=tuning_s,
         fit=cost,

@@ -156,13 +156,11 @@ class _Run:
         data = readable(model, split.train)
         if self._tune is not None:
             start = self._wall()
-            model = type(model)(self._tune(model, data))
+            model = self._tune(model, data)
             self._tuning_s += self._wall() - start
-        else:
-            model = type(model)(model.config)
         warm_up(model, data)
         fitted, cost = measured(
-            lambda: model.fit(data, seed=self._seed, progress=progress),
+            lambda: model.refit(data, seed=self._seed, progress=progress),
             wall=self._wall,
             cpu=self._cpu,
         )
