@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -166,7 +166,7 @@ class _Run:
         )
         users = np.repeat(np.arange(len(split.test)), np.diff(split.test.indptr))
         start = self._wall()
-        predicted = fitted.predict(users.astype(np.int32), split.test.items)
+        predicted = cast(RatingModel, fitted).predict(users.astype(np.int32), split.test.items)
         self._predicting_s += self._wall() - start
         self._settings.append(msgspec.to_builtins(model.config))
         self._costs.append(cost)
