@@ -1,16 +1,20 @@
 """Users of whom the first 1, 2 or 3 events are known: single models against blends of them.
 
-Users are drawn into five groups. A fold tests one group, of whom nothing was trained on; another
-one chooses settings (their first 1, 2 and 3 events stand in the training data, what they did later
-is what is to be found), the other three are trained on. Every single model is tuned on the same
-users: by its own search or early stopping, or by Optuna's TPE with `--trials` trials. Then all are
-fitted once more, with what was found, on all four groups.
+Users are drawn into five groups. A fold tests one, of whom nothing was trained on; the others are
+there to learn from. Every single model is tuned on the same users, by its own search or early
+stopping, or by Optuna's TPE with `--trials` trials: of the next group each user's first 1, 2 or 3
+events, a number drawn once, stand in the training data, and what they did later is what is to be
+found. Weights and trees of a blend are found as in the test, by stacking: each of the four groups
+is asked about with the first 1, 2 and 3 events, by models that were trained on the other three.
+Then all models are fitted once more, with what was found, on all four.
 
 What is to be found: every item that a user took after the known events. All items are ranked, known
 ones left out; k = 10. Users with fewer than 6 events are not tested. Differences are paired, over
 the users of all folds.
 
-- `best`: the parts of preset "best" (item graph, sasrec, popularity);
+Blends are `learned_ranking`, as in preset "best":
+
+- `best`: the parts of that preset (item graph, sasrec, popularity);
 - `blend`: all single models.
 
     python -m benchmarks.cold_users [movielens-100k online-retail] [--folds 5] [--trials 15]
@@ -19,24 +23,25 @@ the users of all folds.
 import argparse
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 import numpy as np
 from benchmarks.machine import RESULTS, write
-from numpy.typing import NDArray
 
 from nearline.data import Dataset, Histories, clean, load_dataset, make_dataset
 from nearline.evaluation import Report, evaluate
 from nearline.evaluation.bootstrap import mean_intervals, paired_differences
 from nearline.models.base import Model
-from nearline.models.blend import Blend, BlendConfig, BlendPart
+from nearline.models.blend import BlendPart
+from nearline.models.blend_search import Panel, Rows
+from nearline.models.learned_ranking import LearnedRanking, LearnedRankingConfig
 from nearline.models.registry import make_model
 from nearline.search import search
 
 Row = dict[str, Any]
-Users = NDArray[np.int64]
 
 NAMES = ("movielens-100k", "online-retail")
 SINGLES = (
@@ -62,14 +67,6 @@ def load(name: str) -> Dataset:
     data = load_dataset(name)
     table, _ = clean(data.interactions, now=time.time())
     return make_dataset(table, data.items)
-
-
-def divide(data: Dataset, fold: int, rng: np.random.Generator) -> tuple[Users, Users, Users]:
-    """Users to train on, to choose settings with, and to test."""
-    group = rng.permutation(data.n_users) % GROUPS
-    test, chosen = group == fold, group == (fold + 1) % GROUPS
-    train, chosen, test = (np.flatnonzero(mask) for mask in (~test & ~chosen, chosen, test))
-    return train, chosen, test
 
 
 def first_and_later(histories: Histories, known: int) -> tuple[Histories, Histories]:
@@ -104,20 +101,25 @@ def of_users(data: Dataset, histories: Histories) -> Dataset:
     )
 
 
-def long_enough(histories: Histories) -> Users:
-    """Rows with events enough to be tested."""
-    return np.flatnonzero(np.diff(histories.indptr) >= FEWEST)
+def to_tune_with(
+    whole: Histories, cold: Histories, rng: np.random.Generator
+) -> tuple[Histories, Histories]:
+    """Training data with short histories in it, and what those users did later.
 
-
-def to_choose_with(data: Dataset, train: Users, chosen: Users) -> tuple[Dataset, Histories]:
-    """Training data with short histories in it, and what those users did later."""
-    whole = data.histories.select(train)
-    cold = data.histories.select(chosen)
-    cold = cold.select(long_enough(cold))
-    pairs = [first_and_later(cold, known) for known in KNOWN]
+    Nobody stands in it twice: a model would find the rest of a history in its longer copy.
+    """
+    drawn = rng.choice(KNOWN, len(cold))
+    pairs = [first_and_later(cold.select(np.flatnonzero(drawn == known)), known) for known in KNOWN]
     nothing = whole.take(np.zeros(len(whole.items), dtype=np.bool_))
     seen = joined([whole, *(first for first, _ in pairs)])
-    return of_users(data, seen), joined([nothing, *(later for _, later in pairs)])
+    return seen, joined([nothing, *(later for _, later in pairs)])
+
+
+def panel(parts: list[Model], cold: Histories, n_items: int) -> Panel:
+    """Short histories of users whom these parts do not know, and what they did later."""
+    pairs = [first_and_later(cold, known) for known in KNOWN]
+    asked, truth = joined([first for first, _ in pairs]), joined([later for _, later in pairs])
+    return Panel(parts, Rows(asked, truth, n_items))
 
 
 def tuned(name: str, seen: Dataset, truth: Histories, trials: int, seed: int) -> Model:
@@ -136,60 +138,96 @@ def settled(model: Model) -> Row:
     return found
 
 
-def blended(
-    fitted: dict[str, Model],
-    again: dict[str, Model],
-    seen: Dataset,
-    truth: Histories,
-    seed: int,
-) -> Blend:
-    """Weigh models that were fitted on `seen`; hold the weights against those fitted on all."""
-    parts = tuple(BlendPart(model=name, settings=settled(one)) for name, one in fitted.items())
-    weighed = Blend(BlendConfig(parts=parts))
-    weighed.parts = list(fitted.values())
-    weighed.weigh(seen, truth, seed=seed)
-    found = Blend(weighed.config)
-    found.parts = [again[name] for name in fitted]
-    return found
+def blended(settings: dict[str, Row], panels: list[Panel], seed: int) -> LearnedRanking:
+    """Weigh models by what those of the panels say."""
+    parts = tuple(BlendPart(model=name, settings=own) for name, own in settings.items())
+    blend = LearnedRanking(LearnedRankingConfig(parts=parts))
+    blend.weigh_on(panels, seed=seed)
+    return blend
 
 
-def run_fold(data: Dataset, fold: int, trials: int, seed: int) -> tuple[Row, dict[str, Any]]:
+class Fold:
+    """Five groups of users: 0 is tested, the others are there to learn from."""
+
+    def __init__(self, data: Dataset, fold: int, rng: np.random.Generator) -> None:
+        self._data = data
+        self._group = (rng.permutation(data.n_users) - fold) % GROUPS
+        self.others = range(1, GROUPS)
+
+    def histories(self, *groups: int) -> Histories:
+        """All histories of some groups."""
+        return self._data.histories.select(np.flatnonzero(np.isin(self._group, groups)))
+
+    def asked(self, group: int) -> Histories:
+        """Histories of one group that are long enough to be asked about."""
+        histories = self.histories(group)
+        return histories.select(np.flatnonzero(np.diff(histories.indptr) >= FEWEST))
+
+    def without(self, group: int) -> Dataset:
+        """Make a data set of those to learn from, but for one group."""
+        return of_users(self._data, self.histories(*(one for one in self.others if one != group)))
+
+
+def stacked(fold: Fold, settings: dict[str, Row], seed: int) -> Iterator[Row]:
+    """Models by name for each group to learn from, trained on the other groups."""
+    for group in fold.others:
+        data = fold.without(group)
+        yield {name: make_model(name, own).fit(data, seed=seed) for name, own in settings.items()}
+
+
+def run_fold(data: Dataset, number: int, trials: int, seed: int) -> tuple[Row, dict[str, Any]]:
     """Tune, fit and test all models on one fold; reports by model and number of known events."""
-    train, chosen, test = divide(data, fold, np.random.default_rng(seed))
-    seen, truth = to_choose_with(data, train, chosen)
-    whole = of_users(data, data.histories.select(np.concatenate((train, chosen))))
-    cold = data.histories.select(test)
-    cold = cold.select(long_enough(cold))
-    fitted: dict[str, Model] = {}
-    again: dict[str, Model] = {}
-    row: Row = {"fold": fold, "users": len(cold), "models": {}}
+    rng = np.random.default_rng(seed)
+    fold = Fold(data, number, rng)
+    seen, truth = to_tune_with(fold.histories(*fold.others[1:]), fold.asked(1), rng)
+    settings: dict[str, Row] = {}
+    row: Row = {"fold": number, "users": len(fold.asked(0)), "models": {}}
     for name in SINGLES:
         started = time.perf_counter()
-        fitted[name] = tuned(name, seen, truth, trials, seed)
-        again[name] = make_model(name, settled(fitted[name])).fit(whole, seed=seed)
+        settings[name] = settled(tuned(name, of_users(data, seen), truth, trials, seed))
         seconds = time.perf_counter() - started
-        row["models"][name] = {"seconds": seconds, "settings": settled(again[name])}
-        print(f"  fold {fold} {name:14} {seconds:6.1f} s", flush=True)
+        row["models"][name] = {"seconds": seconds, "settings": settings[name]}
+        print(f"  fold {number} {name:14} {seconds:6.1f} s", flush=True)
+    fits = list(stacked(fold, settings, seed))
+    whole = fold.without(0)
     blends = {}
     for name, parts in (("best", BEST), ("blend", SINGLES)):
-        some = {part: fitted[part] for part in parts}
-        blends[name] = blended(some, again, seen, truth, seed)
-        row["models"][name] = {
-            "parts": [
-                {"model": p.model, "weights": p.weights, "normaliser": p.normaliser}
-                for p in blends[name].config.parts
-            ]
-        }
+        panels = [
+            panel([models[part] for part in parts], fold.asked(group), data.n_items)
+            for group, models in zip(fold.others, fits, strict=True)
+        ]
+        blend = blended({part: settings[part] for part in parts}, panels, seed)
+        blends[name] = blend.refit(whole, seed=seed)
+        row["models"][name] = weights(blend)
+        print(f"  fold {number} {name}: {blend.config.trees} trees", flush=True)
+    singles = dict(zip(SINGLES, blends["blend"].parts, strict=True))
+    return row, tested({**singles, **blends}, fold.asked(0), whole, seed)
+
+
+def weights(blend: LearnedRanking) -> Row:
+    """Say what a blend came to."""
+    parts = blend.config.parts
+    fields = ("model", "weights", "normaliser")
+    return {
+        "trees": blend.config.trees,
+        "parts": [{name: getattr(part, name) for name in fields} for part in parts],
+    }
+
+
+def tested(
+    models: dict[str, Any], cold: Histories, whole: Dataset, seed: int
+) -> dict[str, dict[int, Report]]:
+    """Reports by model and number of known events."""
     counts = np.bincount(whole.histories.items, minlength=whole.n_items)
     reports: dict[str, dict[int, Report]] = {}
-    for name, model in {**again, **blends}.items():
+    for name, model in models.items():
         reports[name] = {}
         for known in KNOWN:
             first, later = first_and_later(cold, known)
             reports[name][known] = evaluate(
                 model, first, later, k=K, popularity=counts, rng=np.random.default_rng(seed)
             )
-    return row, reports
+    return reports
 
 
 def table(folds: list[dict[str, Any]], seed: int) -> list[Row]:

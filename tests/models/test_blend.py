@@ -5,7 +5,7 @@ from tests.models.synthetic import N_ITEMS, N_USERS, recall, shop
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import InvalidInput
 from nearline.models.blend import Blend, BlendConfig, BlendPart
-from nearline.models.blend_search import Rows, gather, shortened, union
+from nearline.models.blend_search import Panel, Rows, gather, gather_all, shortened, union
 from nearline.models.item_graph import ItemGraph
 from nearline.models.item_graph_config import ItemGraphConfig, Search
 from nearline.models.normalisers import Normaliser, normalised
@@ -148,6 +148,41 @@ def test_a_pool_holds_exact_scores_and_places_of_targets() -> None:
         target = rows.truth.row(row)[0]
         assert pool.relevant[row, : len(unseen)].tolist() == (unseen == target).tolist()
     assert pool.best == pytest.approx(np.ones(7))
+
+
+def test_each_panel_is_asked_by_its_own_parts() -> None:
+    popular = BlendPart(model="popularity")
+    first, second = (
+        blend(popular, GRAPH).fit(DATA.take(DATA.user_of_each() % 2 == half)) for half in (0, 1)
+    )
+    halves = [np.arange(half, N_USERS, 2)[:5] for half in (1, 0)]
+    rows = [Rows(DATA.histories.select(u), TARGETS.select(u), N_ITEMS) for u in halves]
+    choices = [[Normaliser("share")], [Normaliser("softmax", 3.0), Normaliser("share")]]
+    asked = [(Panel(m.parts, r), r.histories) for m, r in zip((first, second), rows, strict=True)]
+    found = gather_all(asked, choices, 7)
+    for (panel, seen), some in zip(asked, (slice(0, 5), slice(5, 10)), strict=True):
+        wanted = gather(*panel, seen, choices, 7)
+        for name in ("inside", "relevant", "best"):
+            assert np.array_equal(getattr(found, name)[some], getattr(wanted, name))
+        for part in (0, 1):
+            assert np.array_equal(found.scores[part][some], wanted.scores[part])
+            for mine, theirs in zip(found.sums[part], wanted.sums[part], strict=True):
+                assert np.array_equal(mine.top[some], theirs.top)
+                assert np.array_equal(mine.total[some], theirs.total)
+
+
+def test_a_stack_finds_the_part_that_knows() -> None:
+    for order in ((GRAPH, POPULAR), (POPULAR, GRAPH)):
+        panels = []
+        for half in (0, 1):
+            users = np.arange(half, N_USERS, 2)
+            rows = Rows(DATA.histories.select(users), TARGETS.select(users), N_ITEMS)
+            others = DATA.take(DATA.user_of_each() % 2 != half)
+            panels.append(Panel(blend(*order).fit(others).parts, rows))
+        model = blend(*order)
+        model.weigh_on(panels)
+        weights = {part.model: part.weight for part in model.config.parts}
+        assert weights["item_graph"] > 0.8
 
 
 def test_histories_are_cut_to_their_last_events() -> None:

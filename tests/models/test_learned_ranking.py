@@ -12,8 +12,10 @@ from nearline.data.dataset import Dataset, Histories
 from nearline.errors import MissingExtra
 from nearline.kernels.trees import sum_trees
 from nearline.models.blend import Blend, BlendPart
-from nearline.models.lambdamart import parsed
+from nearline.models.blend_search import Panel, Rows
+from nearline.models.lambdamart import Candidates, parsed
 from nearline.models.learned_ranking import LearnedRanking, LearnedRankingConfig
+from nearline.models.registry import make_model
 from nearline.models.validation import mean_ndcg
 
 DATA, TARGETS = shop()
@@ -48,7 +50,7 @@ def test_a_tree_of_one_leaf_is_read() -> None:
 
 def unweighed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the weights of the blend, which are poor, for the trees to mend."""
-    monkeypatch.setattr(LearnedRanking, "weigh", lambda *_, **__: None)
+    monkeypatch.setattr(Blend, "weigh_on", lambda *_, **__: None)
 
 
 def test_trees_mend_a_poor_blend(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,12 +100,12 @@ def test_a_second_fit_keeps_weights_and_trees(monkeypatch: pytest.MonkeyPatch) -
 def test_the_last_events_teach_where_nothing_was_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[str, Any] = {}
 
-    def learn(
-        self: LearnedRanking, histories: Histories, truth: Histories, *_: object, **__: object
-    ) -> None:
+    def learn(self: LearnedRanking, panels: list[Panel], *_: object, **__: object) -> None:
         # What the parts know when the trees learn.
-        told["rows"], told["truth"] = histories, truth
-        told["known"] = self.parts[0].score_many(histories)[0].sum()
+        ((parts, rows),) = panels
+        told["rows"], told["truth"] = rows.histories, rows.truth
+        told["known"] = parts[0].score_many(rows.histories)[0].sum()
+        self._count()
         told["counts"] = np.expm1(self._counts[:, 0]).sum()
 
     monkeypatch.setattr(LearnedRanking, "_learn", learn)
@@ -113,6 +115,31 @@ def test_the_last_events_teach_where_nothing_was_held_out(monkeypatch: pytest.Mo
         assert told["truth"].row(user).tolist() == DATA.histories.row(user)[-1:].tolist()
     assert told["known"] == len(DATA.histories.items) - N_USERS
     assert told["counts"] == pytest.approx(len(DATA.histories.items) - N_USERS, rel=1e-4)
+
+
+def test_trees_learn_from_all_panels_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Candidates] = []
+
+    def boosted(lists: list[Candidates], **_: object) -> tuple[str, int]:
+        told.extend(lists)
+        return "", 0
+
+    monkeypatch.setattr("nearline.models.learned_ranking.boost", boosted)
+    panels = []
+    for half in (0, 1):
+        # Counts tell who is asked: one part heard of everybody's events, the other of half.
+        data = DATA if half else DATA.take(DATA.user_of_each() % 2 == 0)
+        users = np.arange(half, N_USERS, 2)
+        rows = Rows(DATA.histories.select(users), TARGETS.select(users), N_ITEMS)
+        panels.append(Panel([make_model("popularity", {}).fit(data)], rows))
+    model = LearnedRanking(replace_struct(ALONE, candidates=N_ITEMS))
+    model.weigh_on(panels)
+    every = np.log1p(np.bincount(DATA.histories.items, minlength=N_ITEMS)).astype(np.float32)
+    whole = [bool(np.isin(one.table[:, 4], every).all()) for one in told]
+    assert len(told) > 0.9 * N_USERS
+    assert 0.4 < np.mean(whole) < 0.6
+    # The first fifth says how many trees there are.
+    assert 0.2 < np.mean(whole[: N_USERS // 5]) < 0.8
 
 
 def test_what_the_trees_see_by_hand() -> None:

@@ -9,7 +9,7 @@ Mathematical Statistics 32(4), 1961). Weights depend on how many events are know
 model that needs a long history has less to say about a short one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Self
 
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
 from nearline.models.base import ModelPart, Space, check_weights
-from nearline.models.blend_search import Found, Rows, find_weights
+from nearline.models.blend_search import Found, Panel, Rows, find_weights
 from nearline.models.hybrid import Hybrid, Part
 from nearline.models.normalisers import NORMALISERS, SHARE, normalised
 from nearline.models.settings import require, require_one_of
@@ -151,9 +151,18 @@ class Blend(Hybrid):
 
     def weigh(self, data: Dataset, validation: Histories, *, seed: int = 0) -> None:
         """Find normalisers and weights for parts that are fitted on `data`."""
+        rows = Rows(data.histories, validation, data.n_items)
+        self.weigh_on([Panel(self.parts, rows)], seed=seed)
+
+    def weigh_on(self, panels: Sequence[Panel], *, seed: int = 0) -> None:
+        """Find normalisers and weights by what parts of these kinds say of other users.
+
+        With a panel for each group of users, its parts fitted on the other groups, everybody can be
+        asked about, and by parts that were not fitted on them: D. Wolpert, "Stacked
+        generalization", Neural Networks 5(2), 1992.
+        """
         found = find_weights(
-            self.parts,
-            Rows(data.histories, validation, data.n_items),
+            panels,
             weight_table(self.config).mean(axis=0),
             at_least=self.config.at_least,
             sample=self.config.sample,

@@ -42,6 +42,13 @@ class Rows(NamedTuple):
     n_items: int
 
 
+class Panel(NamedTuple):
+    """Fitted parts, and users to ask them about, whose truth they were not fitted on."""
+
+    parts: Sequence[Model]
+    rows: Rows
+
+
 class Found(NamedTuple):
     """Outcome of a search.
 
@@ -85,8 +92,7 @@ class Pool(NamedTuple):
 
 
 def find_weights(
-    parts: Sequence[Model],
-    rows: Rows,
+    panels: Sequence[Panel],
     start: Doubles,
     *,
     at_least: tuple[int, ...],
@@ -98,8 +104,8 @@ def find_weights(
 
     Parameters
     ----------
-    parts : sequence of Model
-        Fitted on data without the truth.
+    panels : sequence of Panel
+        Parts of the same kinds in the same order, over the same items.
     start : float64 [parts]
         Weights that the search begins with; sum to one.
 
@@ -108,30 +114,40 @@ def find_weights(
     Deterministic; some thousand passes over sample * depth * parts scores.
     """
     rng = np.random.default_rng(seed)
-    known = (rows.truth.items >= 0) & (rows.truth.weights > 0)
-    truth = rows.truth.take(known)
-    users = np.flatnonzero((np.diff(truth.indptr) > 0) & (np.diff(rows.histories.indptr) > 0))
-    users = np.sort(rng.permutation(users)[:sample])
-    if len(users) < FEWEST_USERS:
+    panels = [_drawn(panel, sample // len(panels), rng) for panel in panels]
+    if _size(panels) < FEWEST_USERS:
         return None
-    seen = rows.histories.select(users)
-    given = Rows(seen, truth.select(users), rows.n_items)
-    spreads = _spreads(parts, seen, rows.n_items)
+    spreads = np.mean([_spreads(parts, rows) for parts, rows in panels], axis=0).tolist()
     choices = [_choices(spread) for spread in spreads]
-    objective = _Objective(gather(parts, given, seen, choices, depth), choices)
-    weights, picks = _search(objective, start, [0] * len(parts))
+    asked = [(panel, panel.rows.histories) for panel in panels]
+    objective = _Objective(gather_all(asked, choices, depth), choices)
+    weights, picks = _search(objective, start, [0] * len(start))
     objective.fix(picks)
     weights = _bagged(objective, weights, rng)
     chosen = [[choices[place][pick]] for place, pick in enumerate(picks)]
     by_length = []
     for first, end in zip(at_least, (*at_least[1:], None), strict=True):
-        short, whole = shortened(given, first, end, rng)
+        cut = [(parts, *shortened(rows, first, end, rng)) for parts, rows in panels]
+        asked = [(Panel(parts, short), whole) for parts, short, whole in cut]
         found = weights
-        if len(short.histories) >= FEWEST_USERS:
-            own = _Objective(gather(parts, short, whole, chosen, depth), chosen)
+        if _size([panel for panel, _ in asked]) >= FEWEST_USERS:
+            own = _Objective(gather_all(asked, chosen, depth), chosen)
             found = _bagged(own, weights, rng)
         by_length.append(found)
     return Found(weights, np.stack(by_length), [one for (one,) in chosen])
+
+
+def _drawn(panel: Panel, sample: int, rng: np.random.Generator) -> Panel:
+    """Draw users with a history and something to find."""
+    rows = panel.rows
+    truth = rows.truth.take((rows.truth.items >= 0) & (rows.truth.weights > 0))
+    users = np.flatnonzero((np.diff(truth.indptr) > 0) & (np.diff(rows.histories.indptr) > 0))
+    users = np.sort(rng.permutation(users)[:sample])
+    return Panel(panel.parts, Rows(rows.histories.select(users), truth.select(users), rows.n_items))
+
+
+def _size(panels: Sequence[Panel]) -> int:
+    return sum(len(panel.rows.histories) for panel in panels)
 
 
 def shortened(
@@ -153,6 +169,22 @@ def shortened(
     from_end = np.repeat(whole.indptr[1:], sizes) - np.arange(len(whole.items))
     short = whole.take(from_end <= np.repeat(wanted, sizes))
     return Rows(short, rows.truth.select(kept), rows.n_items), whole
+
+
+def gather_all(
+    asked: Sequence[tuple[Panel, Histories]], choices: list[list[Normaliser]], depth: int
+) -> Pool:
+    """Gather candidates of all panels, each with what its users had seen."""
+    pools = [gather(*panel, seen, choices, depth) for panel, seen in asked]
+    scores, sums, *arrays = zip(*pools, strict=True)
+    return Pool(
+        [np.concatenate(part) for part in zip(*scores, strict=True)],
+        [
+            [_joined(blocks) for blocks in zip(*part, strict=True)]
+            for part in zip(*sums, strict=True)
+        ],
+        *(np.concatenate(array) for array in arrays),
+    )
 
 
 def gather(
@@ -226,14 +258,14 @@ def _ideal(truth: Histories) -> Doubles:
     return gains
 
 
-def _joined(blocks: list[Sums]) -> Sums:
+def _joined(blocks: Sequence[Sums]) -> Sums:
     return Sums(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
 
 
-def _spreads(parts: Sequence[Model], histories: Histories, n_items: int) -> list[float]:
+def _spreads(parts: Sequence[Model], rows: Rows) -> list[float]:
     """Mean deviation of each part's scores over the catalogue, of some users."""
-    some = histories.select(np.arange(min(len(histories), FEWEST_USERS)))
-    return [float(dense(part, some, n_items).std(axis=1).mean()) for part in parts]
+    some = rows.histories.select(np.arange(min(len(rows.histories), FEWEST_USERS)))
+    return [float(dense(part, some, rows.n_items).std(axis=1).mean()) for part in parts]
 
 
 def _choices(spread: float) -> list[Normaliser]:

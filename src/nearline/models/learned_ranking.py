@@ -14,7 +14,7 @@ from nearline.kernels.topk import top_k_rows
 from nearline.kernels.trees import Trees, sum_trees
 from nearline.models.base import Mask, ModelPart, Range, Space, check_weights
 from nearline.models.blend import Blend, BlendConfig
-from nearline.models.blend_search import dense
+from nearline.models.blend_search import Panel, Rows, dense
 from nearline.models.hybrid import Arrays
 from nearline.models.lambdamart import Candidates, boost, lightgbm, no_trees, parsed
 from nearline.models.settings import require
@@ -123,19 +123,23 @@ class LearnedRanking(Blend):
         if validation is None and self.config.trees:
             split = leave_one_out(data)
             super().fit(split.train, seed=seed)
-            self._counts = _counts(split.train)
-            self._learn(split.train.histories, split.test, seed, search=False)
+            rows = Rows(split.train.histories, split.test, data.n_items)
+            self._learn([Panel(self.parts, rows)], seed, search=False)
         super().fit(data, validation=validation, seed=seed, progress=progress)
-        self._counts = _counts(data)
-        if validation is not None:
-            self._learn(data.histories, validation, seed, search=True)
+        self._count()
         return self
+
+    def weigh_on(self, panels: Sequence[Panel], *, seed: int = 0) -> None:
+        """Find normalisers, weights and trees by what parts of these kinds say of other users."""
+        super().weigh_on(panels, seed=seed)
+        self._learn(panels, seed, search=True)
 
     def refit(self, data: Dataset, *, seed: int = 0, progress: Progress = no_progress) -> Self:
         """Fit the parts anew; weights and trees stay what they are."""
         model = type(self)(self.config)
         Blend.fit(model, data, seed=seed, progress=progress)
-        model._trees, model._counts = self._trees, _counts(data)
+        model._trees = self._trees
+        model._count()
         return model
 
     def score_many(self, histories: Histories) -> FloatArray:
@@ -226,12 +230,28 @@ class LearnedRanking(Blend):
         columns += [np.broadcast_to(lengths, at.shape)]
         return np.stack(columns, axis=2).astype(np.float32)
 
-    def _learn(self, histories: Histories, truth: Histories, seed: int, *, search: bool) -> None:
+    def _count(self) -> None:
+        """Count the events that the parts were fitted on."""
+        fitted_on = self.parts[0].fitted_on
+        if fitted_on is not None:
+            self._counts = _counts(fitted_on, self.n_items)
+
+    def _learn(self, panels: Sequence[Panel], seed: int, *, search: bool) -> None:
         """Boost trees on the candidates of some users, of whom the next events are known."""
         self._trees = no_trees()
         if self.config.trees == 0:
             return
-        lists = self._lists(histories, truth, seed)
+        lists: list[Candidates] = []
+        for parts, rows in panels:
+            asked = type(self)(self.config)
+            asked.parts = list(parts)
+            asked._count()
+            most = self.config.lists // len(panels)
+            lists += asked._lists(rows.histories, rows.truth, most, seed)
+        if len(panels) > 1:
+            # The first lists are held out: some of each panel.
+            order = np.random.default_rng(seed).permutation(len(lists))
+            lists = [lists[place] for place in order]
         text, used = "", 0
         if len(lists) >= FEWEST_LISTS:
             text, used = boost(
@@ -247,12 +267,14 @@ class LearnedRanking(Blend):
         if search:
             self.config = replace(self.config, trees=used)
 
-    def _lists(self, histories: Histories, truth: Histories, seed: int) -> list[Candidates]:
+    def _lists(
+        self, histories: Histories, truth: Histories, most: int, seed: int
+    ) -> list[Candidates]:
         """Candidates of users drawn at random, where they hold something to find."""
         rng = np.random.default_rng(seed)
         known = truth.take((truth.items >= 0) & (truth.weights > 0))
         users = np.flatnonzero((np.diff(known.indptr) > 0) & (np.diff(histories.indptr) > 0))
-        users = rng.permutation(users)[: self.config.lists]
+        users = rng.permutation(users)[:most]
         lists = []
         for first in range(0, len(users), BLOCK):
             some = users[first : first + BLOCK]
@@ -266,18 +288,18 @@ class LearnedRanking(Blend):
         return lists
 
 
-def _counts(data: Dataset) -> FloatArray:
+def _counts(histories: Histories, n_items: int) -> FloatArray:
     """Logarithms of each item's events, all and recent, and its age: float32 [n_items, 3].
 
     The age is the share of all events that came since the item's first.
     """
-    known = data.histories.items >= 0
-    items, times = data.histories.items[known], data.histories.times[known]
-    every = np.bincount(items, minlength=data.n_items)
+    known = histories.items >= 0
+    items, times = histories.items[known], histories.times[known]
+    every = np.bincount(items, minlength=n_items)
     late = times >= np.quantile(times, 1 - RECENT) if len(times) else known[:0]
-    recent = np.bincount(items[late], minlength=data.n_items)
+    recent = np.bincount(items[late], minlength=n_items)
     order = np.argsort(times, kind="stable")
-    place = np.full(data.n_items, len(order))
+    place = np.full(n_items, len(order))
     np.minimum.at(place, items[order], np.arange(len(order)))
     age = 1.0 - place / max(len(order), 1)
     return np.stack((np.log1p(every), np.log1p(recent), age), axis=1).astype(np.float32)
