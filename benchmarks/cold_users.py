@@ -29,7 +29,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from benchmarks.machine import RESULTS, write
+from benchmarks.machine import RESULTS, write, write_page
 
 from nearline.data import Dataset, Histories, clean, load_dataset, make_dataset
 from nearline.evaluation import Report, evaluate
@@ -43,7 +43,7 @@ from nearline.search import search
 
 Row = dict[str, Any]
 
-NAMES = ("movielens-100k", "online-retail")
+NAMES = {"movielens-100k": "MovieLens 100K", "online-retail": "Online Retail"}
 SINGLES = (
     *("popularity", "content", "item_knn", "user_knn", "ease", "implicit_als"),
     *("item_graph", "sasrec"),
@@ -58,6 +58,7 @@ START: dict[str, Row] = {
     }
 }
 BEST = ("item_graph", "sasrec", "popularity")
+BLENDS = {"best": BEST, "blend": SINGLES}
 GROUPS, KNOWN, FEWEST, K = 5, (1, 2, 3), 6, 10
 METRICS = ("ndcg@10", "recall@10", "hit_rate@10")
 
@@ -191,7 +192,7 @@ def run_fold(data: Dataset, number: int, trials: int, seed: int) -> tuple[Row, d
     fits = list(stacked(fold, settings, seed))
     whole = fold.without(0)
     blends = {}
-    for name, parts in (("best", BEST), ("blend", SINGLES)):
+    for name, parts in BLENDS.items():
         panels = [
             panel([models[part] for part in parts], fold.asked(group), data.n_items)
             for group, models in zip(fold.others, fits, strict=True)
@@ -246,7 +247,7 @@ def table(folds: list[dict[str, Any]], seed: int) -> list[Row]:
             row["means"] = {metric: float(value.mean()) for metric, value in mine.items()}
             bounds = mean_intervals(mine, np.random.default_rng(seed))
             row["intervals"] = {metric: list(bounds[metric]) for metric in METRICS}
-            if name in ("best", "blend"):
+            if name in BLENDS:
                 row["above"] = {
                     other: paired_differences(mine, values[other], np.random.default_rng(seed))[
                         "ndcg@10"
@@ -269,12 +270,34 @@ def show(name: str, rows: list[Row]) -> None:
         print(line, flush=True)
 
 
+def lines(name: str, rows: list[Row]) -> Iterator[str]:
+    """Write one data set as Markdown: a column for each number of known events."""
+    yield f"| {NAMES[name]}: NDCG@10 | 1 event | 2 events | 3 events |"
+    yield "|---|---|---|---|"
+    models = {row["model"]: [one for one in rows if one["model"] == row["model"]] for row in rows}
+    for model, own in models.items():
+        cells = [interval(row["means"]["ndcg@10"], *row["intervals"]["ndcg@10"]) for row in own]
+        yield f"| {model} | {' | '.join(cells)} |"
+    for model in BLENDS:
+        cells = []
+        for row in models[model]:
+            best, lead = min(row["above"].items(), key=lambda one: one[1]["mean"])
+            cells.append(interval(lead["mean"], lead["low"], lead["high"], "+") + f" over {best}")
+        yield f"| lead of {model} | {' | '.join(cells)} |"
+    yield ""
+
+
+def interval(mean: float, low: float, high: float, sign: str = "") -> str:
+    """Write a mean with its interval."""
+    return f"{mean:{sign}.4f} [{low:{sign}.4f}, {high:{sign}.4f}]"
+
+
 def main() -> None:
     """Run what the command line asks for and write the result."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("names", nargs="*", default=NAMES)
+    parser.add_argument("names", nargs="*", default=list(NAMES))
     parser.add_argument("--folds", type=int, default=GROUPS)
     parser.add_argument("--trials", type=int, default=15)
     parser.add_argument("--seed", type=int, default=0)
@@ -288,7 +311,10 @@ def main() -> None:
         show(name, rows)
         kept = [old for old in kept if old["data"] != name]
         kept.append({"data": name, "rows": rows, "folds": [row for row, _ in runs]})
+        kept.sort(key=lambda one: list(NAMES).index(one["data"]))
         write("cold_users", {"seed": options.seed, "trials": options.trials}, kept)
+        text = [line for one in kept for line in lines(one["data"], one["rows"])]
+        write_page("cold-start.md", "cold-users", text[:-1])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import RESULTS, write
+from benchmarks.machine import RESULTS, write, write_page
 
 SETS = {
     "movielens-100k": "MovieLens-100K",
@@ -24,13 +24,12 @@ SETS = {
     "amazon-toys": "Amazon Toys",
     "amazon-sports": "Amazon Sports",
 }
-PAGE = Path(__file__).parents[1] / "docs" / "results.md"
-BEGIN, END = "<!-- large:begin -->", "<!-- large:end -->"
+PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 
 
 def measured(name: str, search: int, users: int, seed: int) -> dict[str, Any]:
     """Run the command on one data set."""
-    picture = PAGE.parent / "pictures" / f"large-{name}.svg"
+    picture = PICTURES / f"large-{name}.svg"
     command = [str(Path(sys.executable).with_name("nearline")), "compare", name, "--large"]
     command += ["--search", str(search), "--users", str(users), "--seed", str(seed)]
     command += ["--json", "--picture", str(picture)]
@@ -88,12 +87,8 @@ def main() -> None:
         rows = [row for row in rows if row["data"] != name] + [found]
         rows.sort(key=lambda row: list(SETS).index(row["data"]))
         write("large", {}, rows)
-        tables = "\n".join(line for row in rows for line in lines(row))
-        page = PAGE.read_text(encoding="utf-8")
-        before, _, rest = page.partition(BEGIN)
-        after = rest.partition(END)[2]
-        PAGE.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after}", encoding="utf-8")
-        print(tables, flush=True)
+        write_page("results.md", "large", [line for row in rows for line in lines(row)][:-1])
+        print("\n".join(lines(found)), flush=True)
 
 
 if __name__ == "__main__":

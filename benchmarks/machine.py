@@ -37,6 +37,14 @@ def write(name: str, settings: dict[str, Any], rows: Sequence[dict[str, Any]]) -
     return path
 
 
+def write_page(name: str, part: str, lines: Sequence[str]) -> None:
+    """Write anew what stands between the comments `part:begin` and `part:end` of a page in docs."""
+    page = Path(__file__).parents[1] / "docs" / name
+    before, begin, rest = page.read_text(encoding="utf-8").partition(f"<!-- {part}:begin -->")
+    end, after = rest.partition(f"<!-- {part}:end -->")[1:]
+    page.write_text("\n".join((f"{before}{begin}\n", *lines, f"\n{end}{after}")), encoding="utf-8")
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
