@@ -94,6 +94,14 @@ def test_ratings_all_alike_are_predicted() -> None:
     assert model.predict(pair, pair)[0] == 3.0
 
 
+def test_nothing_is_decomposed_where_all_ratings_are_alike() -> None:
+    # As a dense matrix this would take 80 GB.
+    n = 100_000
+    model = Svd(SvdConfig(factors=2)).fit(rated([[(user, 1.0)] for user in range(n)], n))
+    assert model.item_factors.shape == (n, 2)
+    assert model.predict(np.array([7], np.int32), np.array([9], np.int32))[0] == 1.0
+
+
 def test_settings_out_of_bounds_are_refused() -> None:
     with pytest.raises(InvalidInput, match="one of none, global, user, item"):
         SvdConfig(centre="median")

@@ -162,8 +162,10 @@ def _right_vectors(matrix: "sparse.csr_array", factors: int, seed: int) -> Doubl
     """Right singular vectors of the largest singular values, float64 [n_items, f], best first."""
     most = min(matrix.shape)
     rank = min(factors, most)
-    # A matrix of zeros (everybody rates alike) has no direction that Lanczos could find.
-    if rank == most or matrix.shape[0] * matrix.shape[1] <= DENSE_CELLS or not matrix.data.any():
+    if not matrix.data.any():
+        # Everybody rates alike: no direction is better than another, and Lanczos finds none.
+        return np.eye(matrix.shape[1], rank)
+    if rank == most or matrix.shape[0] * matrix.shape[1] <= DENSE_CELLS:
         right: Any = linalg.svd(matrix.toarray(), full_matrices=False)[2]
     else:
         start = np.random.default_rng(seed).uniform(-1.0, 1.0, most)
