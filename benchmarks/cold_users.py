@@ -48,7 +48,7 @@ SINGLES = (
     *("popularity", "content", "item_knn", "user_knn", "ease", "implicit_als"),
     *("item_graph", "sasrec"),
 )
-# Small, so that ten fits on two cores take minutes; the histories that are asked about are short.
+# Small, so that thirty fits take minutes; the histories that are asked about are short.
 START: dict[str, Row] = {
     "sasrec": {
         "width": 64,
