@@ -81,9 +81,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     path = RESULTS / "large.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
     for name in options.names:
         found = measured(name, options.search, options.users, options.seed)
+        # Read now: another run may have written meanwhile.
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
         rows = [row for row in rows if row["data"] != name] + [found]
         rows.sort(key=lambda row: list(SETS).index(row["data"]))
         write("large", {}, rows)
