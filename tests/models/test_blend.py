@@ -179,6 +179,8 @@ def test_a_stack_finds_the_part_that_knows() -> None:
             rows = Rows(DATA.histories.select(users), TARGETS.select(users), N_ITEMS)
             others = DATA.take(DATA.user_of_each() % 2 != half)
             panels.append(Panel(blend(*order).fit(others).parts, rows))
+        nobody = Histories.from_rows([])
+        panels.append(Panel(panels[0].parts, Rows(nobody, nobody, N_ITEMS)))
         model = blend(*order)
         model.weigh_on(panels)
         weights = {part.model: part.weight for part in model.config.parts}

@@ -114,7 +114,8 @@ def find_weights(
     Deterministic; some thousand passes over sample * depth * parts scores.
     """
     rng = np.random.default_rng(seed)
-    panels = [_drawn(panel, sample // len(panels), rng) for panel in panels]
+    drawn = [_drawn(panel, sample // len(panels), rng) for panel in panels]
+    panels = [panel for panel in drawn if len(panel.rows.histories)]
     if _size(panels) < FEWEST_USERS:
         return None
     spreads = np.mean([_spreads(parts, rows) for parts, rows in panels], axis=0).tolist()
@@ -128,7 +129,7 @@ def find_weights(
     by_length = []
     for first, end in zip(at_least, (*at_least[1:], None), strict=True):
         cut = [(parts, *shortened(rows, first, end, rng)) for parts, rows in panels]
-        asked = [(Panel(parts, short), whole) for parts, short, whole in cut]
+        asked = [(Panel(parts, short), seen) for parts, short, seen in cut if len(seen)]
         found = weights
         if _size([panel for panel, _ in asked]) >= FEWEST_USERS:
             own = _Objective(gather_all(asked, chosen, depth), chosen)
