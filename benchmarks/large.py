@@ -65,7 +65,9 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         cells += [interval(row["also"][one], metric) for one in asked]
         cells += [f"{row['tuning_s']:.0f}", f"{row['fit']['cpu_s']:.1f}"]
         cells += [f"{row['answer'][key] * 1e3:.2f}" for key in ("median_s", "p99_s")]
-        cells += [f"{size / 1e6:.1f}" for size in (row["array_bytes"], row["fit"]["peak_bytes"])]
+        cells += [
+            f"{size / 1e6:.1f}" for size in (row["array_bytes"], row["fit"]["peak_bytes"] or 0)
+        ]
         yield f"| {row['model']} | {' | '.join(cells)} |"
     yield ""
     for model, why in found["left_out"].items():
