@@ -47,17 +47,8 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield f"`{command}`, seed {found['seed']}; {found['models'][0]['n_users']:,} users asked."
     yield ""
-    heads = [
-        f"{metric}",
-        "recall@10",
-        *asked,
-        "tuning s",
-        "fit s",
-        "answer ms",
-        "p99 ms",
-        "MB",
-        "peak MB",
-    ]
+    heads = [metric, "recall@10", *asked]
+    heads += ["tuning s", "fit s", "answer ms", "p99 ms", "MB", "peak MB"]
     yield f"| model | {' | '.join(heads)} |"
     yield "|---|" + "---|" * len(heads)
     for row in found["models"]:
@@ -65,9 +56,8 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         cells += [interval(row["also"][one], metric) for one in asked]
         cells += [f"{row['tuning_s']:.0f}", f"{row['fit']['cpu_s']:.1f}"]
         cells += [f"{row['answer'][key] * 1e3:.2f}" for key in ("median_s", "p99_s")]
-        cells += [
-            f"{size / 1e6:.1f}" for size in (row["array_bytes"], row["fit"]["peak_bytes"] or 0)
-        ]
+        sizes = row["array_bytes"], row["fit"]["peak_bytes"] or 0
+        cells += [f"{size / 1e6:.1f}" for size in sizes]
         yield f"| {row['model']} | {' | '.join(cells)} |"
     yield ""
     for model, why in found["left_out"].items():
