@@ -97,10 +97,10 @@ def run(
     kind, settings = ENTRIES[name]
     model = make_model(kind, settings)
     started = time.perf_counter()
-    found = tuner(leave_one_out, trials=trials, seed=seed, own=True)(model, split.train)
-    model = type(model)(found).fit(split.train, seed=seed)
+    tune = tuner(leave_one_out, trials=trials, seed=seed, own=True)
+    model = tune(model, split.train).refit(split.train, seed=seed)
     row = {"model": name, "seed": seed, "seconds": time.perf_counter() - started}
-    row |= {"settings": msgspec.to_builtins(found)}
+    row |= {"settings": msgspec.to_builtins(model.config)}
     row |= {"sampled": among_sampled(model, split, others), "full": among_all(model, split)}
     print(
         f"{name:14} seed {seed} {row['seconds']:6.1f} s  {row['sampled']}  {row['full']}",
