@@ -1,6 +1,7 @@
 """What all pictures share: their formats, their colours, and how they reach a file."""
 
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from nearline.errors import InvalidInput, MissingExtra
@@ -12,6 +13,8 @@ FORMATS = (".png", ".svg")
 # Of M. Okabe and K. Ito's palette: told apart by colour-blind people too.
 BLUE, VERMILION, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#595959"
 DPI = 150
+# Of a title in matplotlib's own font, with some room left.
+LETTERS_AN_INCH = 11
 
 
 def check_picture(path: Path) -> None:
@@ -45,6 +48,7 @@ def new_figure(width: float, height: float) -> "Figure":
 
 def save_picture(figure: "Figure", path: Path, title: str) -> None:
     """Write a figure under its title; the same figure gives the same bytes, with no date inside."""
-    figure.suptitle(title, x=0.01, ha="left", fontsize="medium")
+    lines = fill(title, int(LETTERS_AN_INCH * figure.get_figwidth()))
+    figure.suptitle(lines, x=0.01, ha="left", fontsize="medium")
     dated = {"Date": None} if path.suffix.lower() == ".svg" else None
     figure.savefig(path, dpi=DPI, metadata=dated)

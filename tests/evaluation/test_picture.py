@@ -24,6 +24,11 @@ def test_a_comparison_of_lists(tmp_path: Path) -> None:
     best = found.entries[0]
     for words in ("popularity", "trending", "ndcg@10", f"{best.report.means['ndcg@10']:.4f}"):
         assert f"<!-- {words}" in text
+    long = "as many words as would not stand on one line " * 4
+    draw(found, tmp_path / "long.svg", long)
+    text = (tmp_path / "long.svg").read_text()
+    assert long.split(maxsplit=3)[0] in text
+    assert long.strip() not in text
     draw(found, tmp_path / "lists.png", "the same")
     assert (tmp_path / "lists.png").read_bytes()[:4] == b"\x89PNG"
 
