@@ -22,7 +22,7 @@ LINEUP: tuple[tuple[str, str, dict[str, Any], bool], ...] = (
     ("SVD", "svd", {"centre": "none", "factors": 64}, False),
     ("ALS", "implicit_als", {}, False),
     ("content", "content", {}, False),
-    ("NCF", "ncf", {"training": {**JUDGED["training"], "rate": 0.003}}, False),
+    ("NCF", "ncf", JUDGED, False),
     ("two towers", "two_tower", JUDGED, True),
     ("GRU", "gru4rec", JUDGED, True),
     ("CNN", "nextitnet", JUDGED, True),

@@ -61,9 +61,12 @@ def make_model(name: str, settings: Mapping[str, Any]) -> Model:
 
 
 def convert_settings(kind: type[Model], settings: Mapping[str, Any]) -> msgspec.Struct:
-    """Turn JSON values into the configuration of a model class."""
+    """Turn JSON values into the configuration of a model class.
+
+    What is not named keeps the model's own default, in nested settings too.
+    """
     try:
-        return msgspec.convert(dict(settings), kind.config_type)
+        return msgspec.convert(_over(kind.config_type(), settings), kind.config_type)
     except msgspec.ValidationError as error:
         known = ", ".join(f"{name}={value!r}" for name, value in settings_of(kind).items())
         raise InvalidInput(
@@ -71,6 +74,16 @@ def convert_settings(kind: type[Model], settings: Mapping[str, Any]) -> msgspec.
             f"{known or 'none'}",
             field="settings",
         ) from None
+
+
+def _over(default: msgspec.Struct, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay settings over the defaults of the structs that they name a part of."""
+    found = dict(settings)
+    for name, value in settings.items():
+        own = getattr(default, name, None)
+        if isinstance(own, msgspec.Struct) and isinstance(value, Mapping):
+            found[name] = msgspec.to_builtins(own) | _over(own, value)
+    return found
 
 
 def settings_of(kind: type[Model]) -> dict[str, Any]:

@@ -1,0 +1,13 @@
+from nearline.models.item_graph_config import Vectors
+from nearline.models.registry import make_model
+from nearline.models.sequence_model import SequenceObjective
+from nearline.models.training_config import TrainingConfig
+
+
+def test_settings_that_are_not_named_keep_the_models_own_defaults() -> None:
+    ncf = make_model("ncf", {"training": {"epochs": 3}}).config
+    assert ncf.training == TrainingConfig(epochs=3, rate=0.003)
+    towers = make_model("two_tower", {"objective": {"temperature": 0.2}}).config
+    assert towers.objective == SequenceObjective(unit=True, temperature=0.2, in_batch=1024)
+    graph = make_model("item_graph", {"vectors": {"look": {"power": 2.0}}}).config
+    assert graph.vectors == {"look": Vectors(power=2.0)}
