@@ -139,12 +139,17 @@ def find_weights(
 
 
 def _drawn(panel: Panel, sample: int, rng: np.random.Generator) -> Panel:
-    """Draw users with a history and something to find."""
-    rows = panel.rows
+    rows, users = to_ask(panel.rows)
+    users = np.sort(rng.permutation(users)[:sample])
+    histories, truth = rows.histories.select(users), rows.truth.select(users)
+    return Panel(panel.parts, Rows(histories, truth, rows.n_items))
+
+
+def to_ask(rows: Rows) -> tuple[Rows, NDArray[np.int64]]:
+    """Leave what is liked and known of the truth; tell who has that to find, and a history."""
     truth = rows.truth.take((rows.truth.items >= 0) & (rows.truth.weights > 0))
     users = np.flatnonzero((np.diff(truth.indptr) > 0) & (np.diff(rows.histories.indptr) > 0))
-    users = np.sort(rng.permutation(users)[:sample])
-    return Panel(panel.parts, Rows(rows.histories.select(users), truth.select(users), rows.n_items))
+    return rows._replace(truth=truth), users
 
 
 def _size(panels: Sequence[Panel]) -> int:

@@ -14,7 +14,7 @@ from nearline.kernels.topk import top_k_rows
 from nearline.kernels.trees import Trees, sum_trees
 from nearline.models.base import Mask, ModelPart, Range, Space, check_weights
 from nearline.models.blend import Blend, BlendConfig
-from nearline.models.blend_search import Panel, Rows, dense
+from nearline.models.blend_search import Panel, Rows, dense, to_ask
 from nearline.models.hybrid import Arrays
 from nearline.models.lambdamart import Candidates, boost, lightgbm, no_trees, parsed
 from nearline.models.settings import require
@@ -247,7 +247,7 @@ class LearnedRanking(Blend):
             asked.parts = list(parts)
             asked._count()
             most = self.config.lists // len(panels)
-            lists += asked._lists(rows.histories, rows.truth, most, seed)
+            lists += asked._lists(rows, most, seed)
         if len(panels) > 1:
             # The first lists are held out: some of each panel.
             order = np.random.default_rng(seed).permutation(len(lists))
@@ -267,22 +267,18 @@ class LearnedRanking(Blend):
         if search:
             self.config = replace(self.config, trees=used)
 
-    def _lists(
-        self, histories: Histories, truth: Histories, most: int, seed: int
-    ) -> list[Candidates]:
+    def _lists(self, rows: Rows, most: int, seed: int) -> list[Candidates]:
         """Candidates of users drawn at random, where they hold something to find."""
-        rng = np.random.default_rng(seed)
-        known = truth.take((truth.items >= 0) & (truth.weights > 0))
-        users = np.flatnonzero((np.diff(known.indptr) > 0) & (np.diff(histories.indptr) > 0))
-        users = rng.permutation(users)[:most]
+        rows, users = to_ask(rows)
+        users = np.random.default_rng(seed).permutation(users)[:most]
         lists = []
         for first in range(0, len(users), BLOCK):
             some = users[first : first + BLOCK]
-            asked = histories.select(some)
+            asked = rows.histories.select(some)
             blend, candidates, table = self._candidates(asked, asked, None, self.config.candidates)
             for row, user in enumerate(some):
                 own = candidates[row][candidates[row] >= 0]
-                found = np.isin(own, known.row(user))
+                found = np.isin(own, rows.truth.row(user))
                 if found.any():
                     lists.append(Candidates(table[row, : len(own)], found, np.log(blend[row, own])))
         return lists
