@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from nearline.config import Config
 from nearline.data import LANGUAGE, Dataset, Histories, leave_one_out, load_dataset, make_dataset
+from nearline.deployment.texts import open_texts, with_language
 from nearline.evaluation import evaluate
 from nearline.evaluation.bootstrap import mean_intervals
-from nearline.models.item_graph import ItemGraph
-from nearline.models.item_graph_config import ItemGraphConfig, Projected
-from nearline.texts import open_texts, with_language
+from nearline.models.item_graph.config import ItemGraphConfig, Projected
+from nearline.models.item_graph.model import ItemGraph
 
 SETS = {"beauty": "amazon-beauty", "toys": "amazon-toys", "retail": "online-retail"}
 SHARE, QUESTIONS, K, SEED = 0.1, 20_000, 50, 0

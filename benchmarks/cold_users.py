@@ -35,11 +35,11 @@ from nearline.data import Dataset, Histories, clean, load_dataset, make_dataset
 from nearline.evaluation import Report, evaluate
 from nearline.evaluation.bootstrap import mean_intervals, paired_differences
 from nearline.models.base import Model
-from nearline.models.blend import BlendPart
-from nearline.models.blend_search import Panel, Rows
-from nearline.models.learned_ranking import LearnedRanking, LearnedRankingConfig
+from nearline.models.hybrids.blend import BlendPart
+from nearline.models.hybrids.blend_search import Panel, Rows
+from nearline.models.hybrids.learned_ranking import LearnedRanking, LearnedRankingConfig
 from nearline.models.registry import make_model
-from nearline.search import search
+from nearline.training.search import search
 
 Row = dict[str, Any]
 

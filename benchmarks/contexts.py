@@ -25,7 +25,7 @@ from nearline.data.public.base import cache_folder, local_folder
 from nearline.data.sources import read_table
 from nearline.evaluation.bootstrap import mean_intervals, paired_differences
 from nearline.evaluation.metrics import hit_rate, judge, ndcg, recall
-from nearline.rules import fill
+from nearline.recommend.fill import fill
 from nearline.schema import Event
 from nearline.state import State
 

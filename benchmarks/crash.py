@@ -32,7 +32,7 @@ from benchmarks import machine
 import nearline as nl
 from nearline.bench.harness import Server
 from nearline.errors import NearlineError
-from nearline.jobs import Job
+from nearline.jobs.queue import Job
 from nearline.log import SQLiteLog
 from nearline.log.tables import SETTINGS
 from nearline.testing.power_cut import LossyDisk

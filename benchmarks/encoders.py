@@ -22,11 +22,11 @@ from safetensors.numpy import load_file
 from scipy.special import erf
 from threadpoolctl import threadpool_limits
 
+from nearline.common.inference import OnnxGraph
 from nearline.data import load_dataset
 from nearline.encoders import open_encoder
 from nearline.encoders.bert_graph import bert_graph
 from nearline.encoders.transformer import Transformer
-from nearline.inference import OnnxGraph
 
 Floats = NDArray[np.float32]
 Run = Callable[[list[list[int]]], Floats]

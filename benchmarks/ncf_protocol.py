@@ -30,7 +30,7 @@ from nearline.data import Dataset, Split, clean, leave_one_out, load_dataset, ma
 from nearline.evaluation import evaluate
 from nearline.models.base import Model
 from nearline.models.registry import make_model
-from nearline.search import tuner
+from nearline.training.search import tuner
 
 DATA, SAMPLED, K = "movielens-100k", 100, 10
 ENTRIES: dict[str, tuple[str, dict[str, Any]]] = {

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from nearline.common.progress import no_progress
 from nearline.data.dataset import Dataset, Histories
 from nearline.kernels.topn import Seen, by_norm, top_products
-from nearline.models.implicit_als import ImplicitAls
-from nearline.models.implicit_als_config import ImplicitAlsConfig
-from nearline.progress import no_progress
+from nearline.models.factors.implicit_als import ImplicitAls
+from nearline.models.factors.implicit_als_config import ImplicitAlsConfig
 
 
 def dataset(path: str) -> Dataset:

@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.own_als import dataset
 
 from nearline.data.dataset import Dataset, Histories
-from nearline.models.item_knn import ItemKnn, ItemKnnConfig
+from nearline.models.neighbours.item_knn import ItemKnn, ItemKnnConfig
 
 
 def main(question: dict[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ from nearline.data import (
 from nearline.evaluation import Report, compare, evaluate
 from nearline.models.base import Model, Ranking
 from nearline.models.registry import make_model
-from nearline.search import search
+from nearline.training.search import search
 
 Row = dict[str, Any]
 

@@ -22,9 +22,9 @@ from nearline.evaluation import Report, evaluate
 from nearline.evaluation.bootstrap import mean_intervals, paired_differences
 from nearline.models.base import Ranking
 from nearline.models.popularity import Popularity
-from nearline.models.sequence_model import SequenceObjective
-from nearline.models.training_config import TrainingConfig
-from nearline.models.two_tower import TwoTower, TwoTowerConfig
+from nearline.models.sequence.sequence_model import SequenceObjective
+from nearline.models.sequence.training_config import TrainingConfig
+from nearline.models.sequence.two_tower import TwoTower, TwoTowerConfig
 
 Row = dict[str, Any]
 

@@ -9,10 +9,10 @@ from tests.cli.running import run, run_json
 from tests.server.serving import wait_until_ready
 
 import nearline as nl
+from nearline.deployment.store import CHECKPOINT
 from nearline.errors import InvalidInput
 from nearline.schema import RecommendationRequest, Scalar
 from nearline.server import Limits, create_app
-from nearline.store import CHECKPOINT
 
 # Everyone bought tea; at seven in France, mugs.
 FRENCH: dict[str, Scalar] = {"land": "FR", "hour": 7, "app": True}

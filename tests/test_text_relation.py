@@ -14,13 +14,13 @@ from tests.test_engine import catalogue, clock, shop
 from tests.tiny_bert import naive_vector, random_weights, tokens, write_bert
 
 import nearline as nl
+from nearline.common.progress import Progress
+from nearline.deployment.texts import open_texts
 from nearline.encoders.base import Floats
 from nearline.encoders.transformer import Transformer
 from nearline.errors import EncoderFailed, InvalidInput, MissingExtra, UnknownItem
-from nearline.models.item_graph import ItemGraph
-from nearline.progress import Progress
+from nearline.models.item_graph.model import ItemGraph
 from nearline.server import Gateway, create_app
-from nearline.texts import open_texts
 
 RELATION = "vector:language"
 BEFORE = ("transitions", "coengagement", "content", "projected")

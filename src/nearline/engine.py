@@ -11,19 +11,23 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Self
 
-from nearline import batch, ingest, store
-from nearline import recommend as road
-from nearline.checkpoints import Checkpoints
+from nearline import ingest
+from nearline.common.progress import Progress, no_progress
 from nearline.config import Config, configured
-from nearline.current import Current, Facts
 from nearline.data import CleaningReport, read_interactions, to_frame
-from nearline.embedding import Embedding
+from nearline.deployment import store
+from nearline.deployment.active import Current, Facts
+from nearline.deployment.versions import Versions
 from nearline.errors import InvalidInput
-from nearline.export import Exported, export
-from nearline.jobs import Job, Jobs
-from nearline.language import Draft, Language
+from nearline.jobs.checkpoints import Checkpoints
+from nearline.jobs.embedding import Embedding
+from nearline.jobs.queue import Job, Jobs
+from nearline.jobs.training import Columns, Training, import_tables
 from nearline.log import Appended
-from nearline.progress import Progress, no_progress
+from nearline.recommend import batch
+from nearline.recommend import pipeline as road
+from nearline.recommend.export import Exported, export
+from nearline.recommend.language import Draft, Language
 from nearline.schema import (
     Answer,
     Event,
@@ -38,8 +42,6 @@ from nearline.schema import (
     new_event,
     new_item,
 )
-from nearline.training import Columns, Training, import_tables
-from nearline.versions import Versions
 
 
 class Recommender(Facts):
@@ -143,7 +145,7 @@ class Recommender(Facts):
         InvalidInput, NotTrained
             Nothing to train on is left after cleaning; what served before goes on serving.
         """
-        ingest.tell_of_users(users)
+        ingest.warn_users_ignored(users)
         self._training.fit(interactions, items, validation, columns, seed=seed, progress=progress)
         if interactions is not None:
             self._like = interactions
@@ -163,7 +165,7 @@ class Recommender(Facts):
         -------
         Job
             Queued; `jobs` follows and cancels it. A store trains in a process of its own at low
-            priority, a recommender in memory in a thread (see `nearline.trial`).
+            priority, a recommender in memory in a thread (see `nearline.training.acceptance`).
 
         Raises
         ------
@@ -273,9 +275,9 @@ class Recommender(Facts):
     def export(
         self, path: str | Path, k: int = 10, users: object = None, **options: Any
     ) -> Exported:
-        """Write the lists of many users to a folder of Parquet files: see `nearline.export.export`.
+        """Write the lists of many users to a folder of Parquet files.
 
-        One that was cut off goes on where it stopped. `users`: ids, or a frame or file with a
+        See `nearline.recommend.export.export`. One that was cut off goes on where it stopped. `users`: ids, or a frame or file with a
         column `user_id`; None means everyone. `options`: `exclude_seen`, `part_users`, `progress`.
         """
         view, weight = self._view(), self.config.state.weight

@@ -8,7 +8,7 @@ from tests.cli.running import WAIT, started
 
 from nearline.cli.ask import signed
 from nearline.cli.output import printable, progress_bars, write_json, write_table
-from nearline.progress import no_progress
+from nearline.common.progress import no_progress
 from nearline.schema import Part
 
 

@@ -16,9 +16,9 @@ from nearline.cli.study import (
     load_subject,
     metric_rows,
 )
+from nearline.common.progress import no_progress
 from nearline.data import read_interactions
 from nearline.evaluation import Interval, Report
-from nearline.progress import no_progress
 
 NONE = np.empty(0)
 

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from nearline.common.inference import OnnxGraph
 from nearline.encoders.onnx_file import Node, model_bytes
-from nearline.inference import OnnxGraph
 
 SHAPE = ("n", 3)
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
+from nearline.common.progress import Progress, no_progress
 from nearline.encoders import Encoder, TextVectors, VectorCache
 from nearline.encoders.base import Floats
 from nearline.encoders.text_vectors import BLOCK_TEXTS, REST
-from nearline.progress import Progress, no_progress
 
 
 class Lengths(Encoder):

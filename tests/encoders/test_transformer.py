@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 from tests.tiny_bert import CONFIG, WORDS, naive_vector, random_weights, tokens, write_bert
 
+from nearline.common.inference import OnnxGraph
 from nearline.encoders import finding, open_encoder
 from nearline.encoders.bert_graph import bert_graph
 from nearline.encoders.transformer import BATCH_TOKENS, Transformer
 from nearline.errors import Damaged, DataNotFound, InvalidInput, MissingExtra
-from nearline.inference import OnnxGraph
 
 TEXTS = [
     "red shoes",

@@ -13,9 +13,9 @@ from nearline.errors import InvalidInput, MissingExtra
 from nearline.evaluation.comparison import Comparison, compare_models, readable
 from nearline.evaluation.comparison_tables import list_rows
 from nearline.models.base import Model
-from nearline.models.item_graph import ItemGraph
+from nearline.models.factors.svd import Svd
+from nearline.models.item_graph.model import ItemGraph
 from nearline.models.popularity import Popularity, Trending, TrendingConfig
-from nearline.models.svd import Svd
 
 K = 2
 

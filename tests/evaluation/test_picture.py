@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from tests.models.synthetic import shop
 
+from nearline.common.pictures import check_picture
 from nearline.data import leave_one_out, random_folds
 from nearline.errors import InvalidInput, MissingExtra
 from nearline.evaluation.comparison import compare_models
 from nearline.evaluation.picture import draw
 from nearline.evaluation.rating_comparison import compare_ratings
+from nearline.models.factors.svd import Svd
 from nearline.models.popularity import Popularity, Trending
-from nearline.models.svd import Svd
-from nearline.pictures import check_picture
 
 DATA = shop()[0]
 

@@ -13,8 +13,8 @@ from nearline.errors import InvalidInput
 from nearline.evaluation.comparison_tables import rating_rows
 from nearline.evaluation.rating_comparison import compare_ratings
 from nearline.models.base import RatingModel
+from nearline.models.factors.svdpp import Svdpp
 from nearline.models.popularity import Popularity
-from nearline.models.svdpp import Svdpp
 
 
 class AlwaysConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

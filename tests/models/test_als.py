@@ -6,7 +6,7 @@ from tests import naive_factors as naive
 from tests.models.rated_rows import dense, histories, random_rows, rated, rows_of
 
 from nearline.errors import InvalidInput, NotTrained
-from nearline.models.als import SPREAD, Als, AlsConfig
+from nearline.models.factors.als import SPREAD, Als, AlsConfig
 
 ROWS = random_rows(12, 9, seed=1)
 

@@ -4,11 +4,11 @@ from tests.models.synthetic import N_ITEMS, N_USERS, recall, shop
 
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import InvalidInput
-from nearline.models.blend import Blend, BlendConfig, BlendPart
-from nearline.models.blend_search import Panel, Rows, gather, gather_all, shortened, union
-from nearline.models.item_graph import ItemGraph
-from nearline.models.item_graph_config import ItemGraphConfig, Search
-from nearline.models.normalisers import Normaliser, normalised
+from nearline.models.hybrids.blend import Blend, BlendConfig, BlendPart
+from nearline.models.hybrids.blend_search import Panel, Rows, gather, gather_all, shortened, union
+from nearline.models.hybrids.normalisers import Normaliser, normalised
+from nearline.models.item_graph.config import ItemGraphConfig, Search
+from nearline.models.item_graph.model import ItemGraph
 
 DATA, TARGETS = shop()
 GRAPH = BlendPart(model="item_graph", settings={"search": {"evaluations": 0}})

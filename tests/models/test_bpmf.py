@@ -4,8 +4,8 @@ from tests import naive_factors as naive
 from tests.models.rated_rows import dense, histories, random_rows, rated
 
 from nearline.errors import InvalidInput
-from nearline.models.als import Als
-from nearline.models.bpmf import Bpmf, BpmfConfig
+from nearline.models.factors.als import Als
+from nearline.models.factors.bpmf import Bpmf, BpmfConfig
 
 ROWS = random_rows(60, 25, seed=5, chance=0.5)
 

@@ -9,7 +9,7 @@ from tests.models.test_item_graph import dataset
 
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import Damaged, InvalidInput
-from nearline.models.bpr import Bpr, BprConfig
+from nearline.models.factors.bpr import Bpr, BprConfig
 
 SMALL = BprConfig(factors=16, epochs=40, l2=0.02)
 

@@ -16,9 +16,9 @@ from tests.naive_linear import interest_scores
 from nearline.data.dataset import Dataset, Histories
 from nearline.encoders.word2vec import Word2VecConfig, word2vec_texts
 from nearline.errors import Damaged, InvalidInput, MissingExtra
-from nearline.models.content import Content, ContentConfig
-from nearline.models.interest import InterestModel
-from nearline.models.word2vec import Word2VecContent, Word2VecContentConfig
+from nearline.models.content.content import Content, ContentConfig
+from nearline.models.content.interest import InterestModel
+from nearline.models.content.word2vec import Word2VecContent, Word2VecContentConfig
 
 TEXTS = [
     "red wool socks",

@@ -5,8 +5,8 @@ import pytest
 from tests.models.rated_rows import histories, random_rows, rated
 
 from nearline.errors import Damaged, InvalidInput
-from nearline.models import factor_model
-from nearline.models.als import Als, AlsConfig
+from nearline.models.factors import factor_model
+from nearline.models.factors.als import Als, AlsConfig
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ from tests.models.synthetic import N_ITEMS, shop
 
 from nearline.data.dataset import Histories
 from nearline.errors import Damaged, InvalidInput
-from nearline.models.hybrid import GRAPH_BY_EVENTS, Hybrid, Part, widened
-from nearline.models.hybrid_cascade import HybridCascade
-from nearline.models.hybrid_fusion import HybridFusion, HybridFusionConfig
-from nearline.models.hybrid_switching import HybridSwitching, HybridSwitchingConfig
-from nearline.models.hybrid_weighted import HybridWeighted, HybridWeightedConfig
+from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, Hybrid, Part, widened
+from nearline.models.hybrids.hybrid_cascade import HybridCascade
+from nearline.models.hybrids.hybrid_fusion import HybridFusion, HybridFusionConfig
+from nearline.models.hybrids.hybrid_switching import HybridSwitching, HybridSwitchingConfig
+from nearline.models.hybrids.hybrid_weighted import HybridWeighted, HybridWeightedConfig
 from nearline.models.registry import make_model
 
 DATA, TARGETS = shop()

@@ -4,8 +4,8 @@ from tests.models.synthetic import N_ITEMS, shop
 
 from nearline.data.dataset import Histories
 from nearline.errors import InvalidInput
-from nearline.models.hybrid import Part
-from nearline.models.hybrid_cascade import HybridCascade, HybridCascadeConfig
+from nearline.models.hybrids.hybrid import Part
+from nearline.models.hybrids.hybrid_cascade import HybridCascade, HybridCascadeConfig
 
 DATA, _ = shop()
 

@@ -7,8 +7,8 @@ from tests import naive_factors as naive
 from tests.models.synthetic import N_ITEMS, shop
 
 from nearline.errors import InvalidInput
-from nearline.models.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, Part
-from nearline.models.hybrid_fusion import HybridFusion, HybridFusionConfig
+from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, Part
+from nearline.models.hybrids.hybrid_fusion import HybridFusion, HybridFusionConfig
 
 DATA, _ = shop()
 FITTED = HybridFusion().fit(DATA)

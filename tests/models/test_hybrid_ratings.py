@@ -3,8 +3,8 @@ import pytest
 from tests.models.rated_rows import dense, histories, random_rows, rated
 
 from nearline.errors import Damaged, InvalidInput
-from nearline.models.hybrid import Part
-from nearline.models.hybrid_ratings import HybridRatings, HybridRatingsConfig
+from nearline.models.hybrids.hybrid import Part
+from nearline.models.hybrids.hybrid_ratings import HybridRatings, HybridRatingsConfig
 
 ROWS = random_rows(40, 20, seed=6)
 DATA = rated(ROWS, 20)

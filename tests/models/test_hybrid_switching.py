@@ -4,8 +4,8 @@ from tests.models.synthetic import N_ITEMS, shop
 
 from nearline.data.dataset import Histories
 from nearline.errors import InvalidInput
-from nearline.models.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, Part
-from nearline.models.hybrid_switching import HybridSwitching, HybridSwitchingConfig
+from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, Part
+from nearline.models.hybrids.hybrid_switching import HybridSwitching, HybridSwitchingConfig
 
 DATA, _ = shop()
 PARTS = (Part(model="popularity"), GRAPH_BY_WORDS, GRAPH_BY_EVENTS)

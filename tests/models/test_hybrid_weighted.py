@@ -7,8 +7,8 @@ from tests.models.synthetic import N_ITEMS, N_USERS, recall, shop
 
 from nearline.data.dataset import Histories
 from nearline.errors import InvalidInput
-from nearline.models.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, Part
-from nearline.models.hybrid_weighted import (
+from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, Part
+from nearline.models.hybrids.hybrid_weighted import (
     HybridWeighted,
     HybridWeightedConfig,
     normalise,

@@ -11,8 +11,8 @@ from tests.models.synthetic import N_ITEMS, recall, shop
 
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import Damaged, InvalidInput, NotTrained
-from nearline.models.implicit_als import ImplicitAls
-from nearline.models.implicit_als_config import ImplicitAlsConfig
+from nearline.models.factors.implicit_als import ImplicitAls
+from nearline.models.factors.implicit_als_config import ImplicitAlsConfig
 
 SHOP, TARGETS = shop()
 
@@ -152,7 +152,7 @@ def test_a_user_without_known_items_gets_an_empty_list() -> None:
 
 def test_lists_are_found_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = FITTED.recommend_from(SHOP.histories, 5)
-    monkeypatch.setattr("nearline.models.implicit_als.BLOCK", 7)
+    monkeypatch.setattr("nearline.models.factors.implicit_als.BLOCK", 7)
     parts = FITTED.recommend_from(SHOP.histories, 5)
     assert np.array_equal(whole.items, parts.items)
     assert np.array_equal(whole.scores, parts.scores)

@@ -9,7 +9,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from tests.models.synthetic import shop
 
 from nearline.errors import InvalidInput
-from nearline.models.item_features import ItemFeatures
+from nearline.models.sequence.item_features import ItemFeatures
 
 PLAIN, _ = shop()
 WORDS = replace(

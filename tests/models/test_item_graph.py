@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tests import naive
 from tests.models.synthetic import N_ITEMS, recall, shop
 
+from nearline.common.progress import no_progress
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import Damaged, InvalidInput
-from nearline.models.item_graph import ItemGraph
-from nearline.models.item_graph_config import (
+from nearline.models.item_graph.config import (
     CoEngagement,
     Content,
     ItemGraphConfig,
@@ -23,10 +23,10 @@ from nearline.models.item_graph_config import (
     Transitions,
     Vectors,
 )
-from nearline.models.item_graph_relations import Sources
-from nearline.models.item_graph_search import _Objective, choose, ndcg
+from nearline.models.item_graph.model import ItemGraph
+from nearline.models.item_graph.relations import Sources
+from nearline.models.item_graph.search import _Objective, choose, ndcg
 from nearline.models.validation import mean_ndcg
-from nearline.progress import no_progress
 
 DATA, TARGETS = shop()
 

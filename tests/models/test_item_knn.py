@@ -11,7 +11,7 @@ from tests.models.synthetic import shop
 
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import Damaged, InvalidInput
-from nearline.models.item_knn import ItemKnn, ItemKnnConfig
+from nearline.models.neighbours.item_knn import ItemKnn, ItemKnnConfig
 
 N_ITEMS = 6
 ROWS = st.lists(st.lists(st.integers(0, N_ITEMS - 1), max_size=6), min_size=1, max_size=7)

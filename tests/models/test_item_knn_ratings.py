@@ -10,8 +10,8 @@ from tests import naive_neighbours as naive
 from tests.models.rated_rows import dense, histories, random_rows, rated, rows_of
 
 from nearline.errors import Damaged, InvalidInput, NotTrained
-from nearline.models.item_knn_ratings import ItemKnnRatings, ItemKnnRatingsConfig
-from nearline.models.rating_neighbours import MEASURES, PREDICTIONS
+from nearline.models.neighbours.item_knn_ratings import ItemKnnRatings, ItemKnnRatingsConfig
+from nearline.models.neighbours.rating_neighbours import MEASURES, PREDICTIONS
 
 N_ITEMS = 8
 ROWS = random_rows(14, N_ITEMS, seed=2)

@@ -13,10 +13,10 @@ from tests.naive_linear import ease_weights, liked, walk_weights
 from nearline.data.dataset import Histories
 from nearline.errors import Damaged, InvalidInput
 from nearline.models.base import Model
-from nearline.models.ease import Ease, EaseConfig, weights_from_gram
 from nearline.models.item_weights import liked_once
-from nearline.models.rp3beta import RP3Beta, RP3BetaConfig
-from nearline.models.slim import Slim, SlimConfig
+from nearline.models.linear.ease import Ease, EaseConfig, weights_from_gram
+from nearline.models.linear.slim import Slim, SlimConfig
+from nearline.models.neighbours.rp3beta import RP3Beta, RP3BetaConfig
 
 ROWS = [[0, 1], [0, 1, 2], [1, 2], [3], []]
 BASKETS = st.lists(st.lists(st.integers(0, 5), max_size=6, unique=True), min_size=1, max_size=12)

@@ -11,10 +11,10 @@ from tests.models.synthetic import N_ITEMS, N_USERS, shop
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import MissingExtra
 from nearline.kernels.trees import sum_trees
-from nearline.models.blend import Blend, BlendPart
-from nearline.models.blend_search import Panel, Rows
-from nearline.models.lambdamart import Candidates, parsed
-from nearline.models.learned_ranking import LearnedRanking, LearnedRankingConfig
+from nearline.models.hybrids.blend import Blend, BlendPart
+from nearline.models.hybrids.blend_search import Panel, Rows
+from nearline.models.hybrids.lambdamart import Candidates, parsed
+from nearline.models.hybrids.learned_ranking import LearnedRanking, LearnedRankingConfig
 from nearline.models.registry import make_model
 from nearline.models.validation import mean_ndcg
 
@@ -124,7 +124,7 @@ def test_trees_learn_from_all_panels_alike(monkeypatch: pytest.MonkeyPatch) -> N
         told.extend(lists)
         return "", 0
 
-    monkeypatch.setattr("nearline.models.learned_ranking.boost", boosted)
+    monkeypatch.setattr("nearline.models.hybrids.learned_ranking.boost", boosted)
     panels = []
     for half in (0, 1):
         # Counts tell who is asked: one part heard of everybody's events, the other of half.

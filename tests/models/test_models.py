@@ -10,20 +10,20 @@ from tests.models.synthetic import N_ITEMS, N_USERS, recall, shop
 
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import Damaged, InvalidInput, NotTrained
-from nearline.models.als import Als, AlsConfig
 from nearline.models.base import Model, Ranking, RatingModel
-from nearline.models.ease import Ease, EaseConfig
-from nearline.models.gru4rec import Gru4Rec, Gru4RecConfig
-from nearline.models.hybrid_ratings import HybridRatings, HybridRatingsConfig
-from nearline.models.implicit_als import ImplicitAls
-from nearline.models.implicit_als_config import ImplicitAlsConfig
-from nearline.models.ncf import Ncf, NcfConfig
-from nearline.models.nextitnet import NextItNet, NextItNetConfig
+from nearline.models.factors.als import Als, AlsConfig
+from nearline.models.factors.implicit_als import ImplicitAls
+from nearline.models.factors.implicit_als_config import ImplicitAlsConfig
+from nearline.models.factors.svdpp import Svdpp, SvdppConfig
+from nearline.models.hybrids.hybrid_ratings import HybridRatings, HybridRatingsConfig
+from nearline.models.linear.ease import Ease, EaseConfig
 from nearline.models.registry import discover
-from nearline.models.sasrec import SasRec, SasRecConfig
-from nearline.models.svdpp import Svdpp, SvdppConfig
-from nearline.models.training_config import TrainingConfig
-from nearline.models.two_tower import TwoTower, TwoTowerConfig
+from nearline.models.sequence.gru4rec import Gru4Rec, Gru4RecConfig
+from nearline.models.sequence.ncf import Ncf, NcfConfig
+from nearline.models.sequence.nextitnet import NextItNet, NextItNetConfig
+from nearline.models.sequence.sasrec import SasRec, SasRecConfig
+from nearline.models.sequence.training_config import TrainingConfig
+from nearline.models.sequence.two_tower import TwoTower, TwoTowerConfig
 
 PLAIN, TARGETS = shop()
 RATED = PLAIN.rated()

@@ -8,9 +8,9 @@ from tests.models.synthetic import N_ITEMS, recall, shop
 
 from nearline.data.dataset import Histories
 from nearline.errors import InvalidInput, MissingExtra
-from nearline.models import ncf
-from nearline.models.ncf import Ncf, NcfConfig, liked_sets
-from nearline.models.training_config import TrainingConfig
+from nearline.models.sequence import ncf
+from nearline.models.sequence.ncf import Ncf, NcfConfig, liked_sets
+from nearline.models.sequence.training_config import TrainingConfig
 
 PLAIN, TARGETS = shop()
 BRIEF = TrainingConfig(epochs=10, patience=2, batch=256, rate=0.02, warmup=0)

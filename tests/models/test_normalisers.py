@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from nearline.models.normalisers import Normaliser, apply, normalised, sums_of
+from nearline.models.hybrids.normalisers import Normaliser, apply, normalised, sums_of
 
 SCORES = np.array([[1.0, 3.0, 0.0, -2.0], [0.0, 0.0, 0.0, 0.0]], dtype=np.float32)
 

@@ -1,7 +1,7 @@
-from nearline.models.item_graph_config import Vectors
+from nearline.models.item_graph.config import Vectors
 from nearline.models.registry import make_model
-from nearline.models.sequence_model import SequenceObjective
-from nearline.models.training_config import TrainingConfig
+from nearline.models.sequence.sequence_model import SequenceObjective
+from nearline.models.sequence.training_config import TrainingConfig
 
 
 def test_settings_that_are_not_named_keep_the_models_own_defaults() -> None:

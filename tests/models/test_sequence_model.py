@@ -12,9 +12,9 @@ from tests.models.synthetic import N_GROUPS, N_ITEMS, shop
 
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import InvalidInput, MissingExtra
-from nearline.models.sasrec import SasRec, SasRecConfig
-from nearline.models.sequence_model import SequenceObjective, windows
-from nearline.models.training_config import TrainingConfig
+from nearline.models.sequence.sasrec import SasRec, SasRecConfig
+from nearline.models.sequence.sequence_model import SequenceObjective, windows
+from nearline.models.sequence.training_config import TrainingConfig
 
 PLAIN, TARGETS = shop()
 BRIEF = TrainingConfig(epochs=6, patience=2, batch=256, rate=0.01, warmup=0)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from tests.models.rated_rows import dense, histories, random_rows, rated, rows_of
 
 from nearline.errors import InvalidInput
-from nearline.models.svd import CENTRES, Svd, SvdConfig
+from nearline.models.factors.svd import CENTRES, Svd, SvdConfig
 
 WORKED = [[4.0, 5.0], [2.0, 5.0]]
 

@@ -3,7 +3,7 @@ import pytest
 from tests.models.rated_rows import dense, histories, random_rows, rated
 
 from nearline.errors import Damaged, InvalidInput
-from nearline.models.svdpp import Svdpp, SvdppConfig
+from nearline.models.factors.svdpp import Svdpp, SvdppConfig
 
 ROWS = random_rows(30, 12, seed=4)
 

@@ -8,8 +8,8 @@ import pytest
 
 from nearline.data import Dataset, Histories, make_dataset, read_interactions, read_users
 from nearline.errors import InvalidInput
-from nearline.models.training_config import TrainingConfig
-from nearline.models.two_tower import TwoTower, TwoTowerConfig
+from nearline.models.sequence.training_config import TrainingConfig
+from nearline.models.sequence.two_tower import TwoTower, TwoTowerConfig
 from nearline.models.validation import mean_ndcg
 
 TRAINING = TrainingConfig(epochs=12, batch=256, rate=0.01, warmup=0, memory=1)

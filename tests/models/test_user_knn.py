@@ -12,7 +12,7 @@ from tests.models.test_item_knn import N_ITEMS, ROWS, events
 
 from nearline.data.dataset import Histories
 from nearline.errors import Damaged, InvalidInput
-from nearline.models.user_knn import UserKnn, UserKnnConfig
+from nearline.models.neighbours.user_knn import UserKnn, UserKnnConfig
 
 
 def test_cosine_by_hand() -> None:

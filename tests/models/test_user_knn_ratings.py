@@ -10,8 +10,8 @@ from tests import naive_neighbours as naive
 from tests.models.rated_rows import dense, histories, random_rows, rated, rows_of
 
 from nearline.errors import Damaged, InvalidInput
-from nearline.models.rating_neighbours import MEASURES, PREDICTIONS
-from nearline.models.user_knn_ratings import UserKnnRatings, UserKnnRatingsConfig
+from nearline.models.neighbours.rating_neighbours import MEASURES, PREDICTIONS
+from nearline.models.neighbours.user_knn_ratings import UserKnnRatings, UserKnnRatingsConfig
 
 N_ITEMS = 8
 ROWS = random_rows(14, N_ITEMS, seed=2)

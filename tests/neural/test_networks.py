@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from nearline.inference import OnnxGraph
+from nearline.common.inference import OnnxGraph
 from nearline.neural.convolutional import Convolutional
 from nearline.neural.export import export as export_graph
 from nearline.neural.items import ItemTable

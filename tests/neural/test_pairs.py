@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nearline.inference import OnnxGraph
+from nearline.common.inference import OnnxGraph
 from nearline.neural.export import export
 from nearline.neural.layers import initialise
 from nearline.neural.pairs import Interaction, PairTables, Taken, TakenOrNot

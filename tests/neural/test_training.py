@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nearline.common.progress import no_progress
 from nearline.errors import Damaged, InvalidInput
 from nearline.neural.layers import Dropout, initialise
 from nearline.neural.training import Plan, Task, train
-from nearline.progress import no_progress
 
 PLAN = Plan(epochs=8, patience=8, rate=0.05, weight_decay=0.01, warmup=3, cosine=True)
 

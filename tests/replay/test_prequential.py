@@ -7,7 +7,7 @@ import pytest
 
 from nearline.data import read_interactions, synthetic_shop
 from nearline.errors import InvalidInput
-from nearline.models.item_graph_config import ItemGraphConfig, Search
+from nearline.models.item_graph.config import ItemGraphConfig, Search
 from nearline.replay import ARMS, Outcome, Stream, choose_settings, make_stream, replay, summarise
 from nearline.replay.prequential import real_time
 from nearline.state import StateConfig

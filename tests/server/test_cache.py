@@ -12,7 +12,7 @@ from tests.server.serving import wait_until_ready
 from tests.server.test_recommendations import ids, trained
 
 from nearline.engine import Recommender
-from nearline.language import Draft
+from nearline.recommend.language import Draft
 from nearline.schema import Answer, RecommendationRequest
 from nearline.server import Gateway, Limits, create_app
 from nearline.server.cache import AnswerCache

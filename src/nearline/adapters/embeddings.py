@@ -19,9 +19,9 @@ from msgspec import Struct
 
 from nearline.adapters.endpoint import headers, retry_after
 from nearline.adapters.llm_config import LlmConfig, sends_in_the_clear
+from nearline.common.progress import Progress, no_progress
 from nearline.encoders.base import Encoder, Floats, unit
 from nearline.errors import EncoderFailed, InvalidInput
-from nearline.progress import Progress, no_progress
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from nearline.common.progress import Progress, no_progress
 from nearline.encoders.base import Encoder, Floats, unit
 from nearline.errors import DataNotFound, MissingExtra
-from nearline.progress import Progress, no_progress
 
 PREFIX = "sentence_transformers:"
 BATCH_TEXTS = 256

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from nearline.bench.plan import Report
-from nearline.errors import InvalidInput
-from nearline.pictures import (
+from nearline.common.pictures import (
     BLUE,
     GREEN,
     GREY,
@@ -14,6 +13,7 @@ from nearline.pictures import (
     new_figure,
     save_picture,
 )
+from nearline.errors import InvalidInput
 
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, GREY)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from nearline.progress import Progress, no_progress
+from nearline.common.progress import Progress, no_progress
 
 
 @dataclass(frozen=True, kw_only=True)

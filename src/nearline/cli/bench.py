@@ -93,7 +93,7 @@ def bench(
     from nearline.bench.picture import draw
     from nearline.bench.plan import Plan
     from nearline.bench.scenarios import SCENARIOS
-    from nearline.pictures import check_picture
+    from nearline.common.pictures import check_picture
 
     if picture is not None:
         check_picture(picture)  # before the work, not after it

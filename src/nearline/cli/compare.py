@@ -22,10 +22,10 @@ from nearline.cli.output import progress_bars, write_json, write_table
 from nearline.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from nearline.common.progress import Progress
     from nearline.data import Dataset, Split
     from nearline.evaluation.comparison import Comparison
     from nearline.evaluation.rating_comparison import RatingComparison
-    from nearline.progress import Progress
 
 
 FOLDS = 5
@@ -118,10 +118,10 @@ def compare(
     of the history are masked.
     """
     from nearline.cli.study import Tables, load_subject
+    from nearline.common.pictures import check_picture
     from nearline.config import Config
+    from nearline.deployment.texts import open_texts, with_language
     from nearline.evaluation.picture import draw
-    from nearline.pictures import check_picture
-    from nearline.texts import open_texts, with_language
 
     if picture is not None:
         check_picture(picture)  # before the work, not after it
@@ -202,7 +202,7 @@ def _compare(
     from nearline.evaluation.comparison import compare_models
     from nearline.evaluation.rating_comparison import compare_ratings
     from nearline.models.registry import discover, make_model
-    from nearline.search import list_score, rating_score, tuner
+    from nearline.training.search import list_score, rating_score, tuner
 
     def carve(part: "Dataset") -> "Split":
         rng = np.random.default_rng(seed)
@@ -243,7 +243,7 @@ def _compare_large(
     from nearline.evaluation.comparison import compare_models
     from nearline.evaluation.lineup import asking, cold_questions, contestants
     from nearline.models.registry import make_model
-    from nearline.search import tuner
+    from nearline.training.search import tuner
 
     split = asking(leave_one_out(data), users, seed)
     return compare_models(

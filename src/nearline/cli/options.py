@@ -205,7 +205,7 @@ def open_store(
 
 def check_store(folder: Path) -> None:
     """Raise `DataNotFound` where there is no store: opening would make one of any folder."""
-    from nearline.store import LOG
+    from nearline.deployment.store import LOG
 
     if not (folder / LOG).is_file():
         raise DataNotFound(

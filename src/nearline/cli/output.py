@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from nearline.progress import Progress, no_progress
+from nearline.common.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from rich.console import Console

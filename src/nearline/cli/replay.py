@@ -20,7 +20,7 @@ from nearline.cli.output import progress_bars, write_document, write_json, write
 
 if TYPE_CHECKING:
     from nearline.cli.study import Subject
-    from nearline.progress import Progress
+    from nearline.common.progress import Progress
     from nearline.replay import Report
 
 # Length of a stream whose data has only an order inside each user.
@@ -95,7 +95,7 @@ def replay(
     its user.
     """
     from nearline.cli.study import load_subject
-    from nearline.pictures import check_picture
+    from nearline.common.pictures import check_picture
     from nearline.replay.picture import draw
 
     if picture is not None:

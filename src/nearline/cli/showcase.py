@@ -20,11 +20,11 @@ from nearline.cli.study import (
     measure,
     metric_rows,
 )
+from nearline.common.progress import Progress
 from nearline.data import Dataset, Histories, hold_out
 from nearline.engine import Recommender
 from nearline.errors import InvalidInput
 from nearline.evaluation import Report
-from nearline.progress import Progress
 from nearline.schema import Recommendation
 
 FRACTION = 0.2

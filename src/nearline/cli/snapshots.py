@@ -10,7 +10,7 @@ from nearline.cli.options import check_store, example, json_option, open_store, 
 from nearline.cli.output import write_json, write_table
 
 if TYPE_CHECKING:
-    from nearline.versions import Version
+    from nearline.deployment.versions import Version
 
 # Measured on what was held out, or else on what chose the settings.
 SHOWN = ("held_out_ndcg@10", "validation_ndcg@10")
@@ -24,7 +24,7 @@ def snapshots(store: Path, as_json: bool) -> None:
 
     Works while a server has the store open.
     """
-    from nearline.versions import versions_of_folder
+    from nearline.deployment.versions import versions_of_folder
 
     check_store(store)
     found = versions_of_folder(store)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nearline.common.progress import Progress
 from nearline.config import Config
 from nearline.data import (
     Dataset,
@@ -35,7 +36,6 @@ from nearline.engine import Recommender
 from nearline.evaluation import Report, evaluate
 from nearline.models.base import Model, Ranking
 from nearline.models.popularity import Popularity
-from nearline.progress import Progress
 from nearline.schema import Item
 
 POPULARITY, GRAPH, GRAPH_AND_TEXT = "popularity", "item graph", "item graph + text"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.progress import Progress, no_progress
+from nearline.common.progress import Progress, no_progress
 
 Floats = NDArray[np.float32]
 

@@ -8,9 +8,9 @@ from threading import Lock
 
 import numpy as np
 
+from nearline.common.progress import Progress, no_progress
 from nearline.encoders.base import Encoder, Floats
 from nearline.encoders.cache import VectorCache
-from nearline.progress import Progress, no_progress
 
 logger = logging.getLogger(__name__)
 

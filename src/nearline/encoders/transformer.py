@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from nearline.common.inference import OnnxGraph
+from nearline.common.progress import Progress, no_progress
 from nearline.encoders.base import Encoder, Floats, unit
 from nearline.encoders.bert_graph import bert_graph
 from nearline.encoders.finding import ModelFiles
 from nearline.errors import Damaged
-from nearline.inference import OnnxGraph
 from nearline.kernels.chunks import available_threads
-from nearline.progress import Progress, no_progress
 
 # Tokens of one run, padding included: enough to keep the cores busy, a few MB of memory.
 BATCH_TOKENS = 2_048

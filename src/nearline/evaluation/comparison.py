@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import msgspec
 import numpy as np
 
+from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, Histories
 from nearline.data.splits import Split
 from nearline.errors import InvalidInput, MissingExtra
@@ -30,7 +31,6 @@ from nearline.evaluation.cost import (
 )
 from nearline.evaluation.protocol import Recommend, Report, compare, evaluate
 from nearline.models.base import Model, Ranking
-from nearline.progress import Progress, no_progress
 
 # Finds settings for a model, given the training part; returns a model to `refit`.
 Tune = Callable[[Model, Dataset], Model]
@@ -168,8 +168,8 @@ def compare_models(
     also : mapping of str to Question or None
         What else every model is asked once it is fitted.
     tune : callable or None
-        Finds settings for a model on the training part (`nearline.search.tuner`); None keeps them
-        as they stand.
+        Finds settings for a model on the training part (`nearline.training.search.tuner`); None
+        keeps them as they stand.
     required : collection of str
         Names of models that must not be left out.
     wall, cpu : callable

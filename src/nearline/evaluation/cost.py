@@ -14,9 +14,9 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from nearline.common.memory import give_back
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import NearlineError
-from nearline.memory import give_back
 from nearline.models.base import Model
 
 T = TypeVar("T")

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from nearline.common.pictures import BLUE, GREY, VERMILION, check_picture, new_figure, save_picture
 from nearline.evaluation.comparison import Comparison
 from nearline.evaluation.rating_comparison import RatingComparison
-from nearline.pictures import BLUE, GREY, VERMILION, check_picture, new_figure, save_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Histories, IntArray
 from nearline.errors import InvalidInput
 from nearline.evaluation.bootstrap import (
@@ -35,7 +36,6 @@ from nearline.evaluation.metrics import (
     relevant_counts,
 )
 from nearline.models.base import Ranking
-from nearline.progress import Progress, no_progress
 
 Recommend = Callable[[Histories], Ranking]
 

@@ -10,13 +10,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.common.progress import Progress, no_progress
 from nearline.data.splits import Split
 from nearline.errors import InvalidInput
 from nearline.evaluation.bootstrap import LEVEL, RESAMPLES, Difference, Interval, resampled_means
 from nearline.evaluation.comparison import Tune, each_or_why, readable
 from nearline.evaluation.cost import Clock, Cost, array_bytes, measured, warm_up
 from nearline.models.base import Model, RatingModel
-from nearline.progress import Progress, no_progress
 
 Doubles = NDArray[np.float64]
 

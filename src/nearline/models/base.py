@@ -9,9 +9,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import Damaged, InvalidInput, NotTrained
-from nearline.progress import Progress, no_progress
 
 Mask = NDArray[np.bool_]
 

@@ -14,13 +14,13 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from scipy import sparse
 
+from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
 from nearline.kernels.sets import newest
 from nearline.models.base import Mask, Model, ModelPart, Ranking, check_weights
-from nearline.progress import Progress, no_progress
 
 # More events than any history has: none is too old to count.
 NO_LIMIT = 2**31 - 1

@@ -10,10 +10,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput
 from nearline.models.base import Model, Ranking, check_weights
-from nearline.progress import Progress, no_progress
 
 Doubles = NDArray[np.float64]
 

@@ -1,10 +1,10 @@
 """Finds the model classes of this package, so that nothing has to list them."""
 
 import inspect
-import pkgutil
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,8 +22,7 @@ def discover() -> dict[str, type[Model]]:
     A class is found where it is defined: in a module of its own, with a public name, and with all
     verbs written.
     """
-    modules = pkgutil.iter_modules(nearline.models.__path__)
-    found = {kind.name: kind for module in modules for kind in _classes(module.name)}
+    found = {kind.name: kind for module in _modules() for kind in _classes(module)}
     return dict(sorted(found.items()))
 
 
@@ -35,11 +34,12 @@ def model_class(name: str) -> type[Model]:
     InvalidInput
         There is none; the message lists those there are.
     """
-    # Most models stand in a file of their name: then the others need not be loaded.
-    if name.isidentifier() and find_spec(f"{PACKAGE}.{name}") is not None:
-        for kind in _classes(name):
-            if kind.name == name:
-                return kind
+    # Most models are defined in a module or package of their name: the others need no import then.
+    for module in _modules():
+        if name in module.split(".")[2:]:
+            for kind in _classes(module):
+                if kind.name == name:
+                    return kind
     found = discover()
     if name not in found:
         raise InvalidInput(
@@ -100,8 +100,17 @@ def _flat(settings: msgspec.Struct, prefix: str) -> Iterator[tuple[str, Any]]:
             yield prefix + field, msgspec.to_builtins(value)
 
 
+@cache
+def _modules() -> tuple[str, ...]:
+    """Dotted names of all modules of the package and its subpackages; nothing is imported."""
+    folder = Path(nearline.models.__path__[0])
+    files = sorted(folder.rglob("*.py"))
+    parts = (file.relative_to(folder).with_suffix("").parts for file in files)
+    return tuple(".".join((PACKAGE, *some)) for some in parts if some[-1] != "__init__")
+
+
 def _classes(module: str) -> list[type[Model]]:
-    content = import_module(f"{PACKAGE}.{module}")
+    content = import_module(module)
     return [
         kind
         for name, kind in inspect.getmembers(content, inspect.isclass)

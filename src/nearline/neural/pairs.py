@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from nearline.common.progress import Progress
 from nearline.neural.export import export
 from nearline.neural.layers import Dropout, initialise
 from nearline.neural.losses import gbce
 from nearline.neural.training import Plan, Task, device, train
-from nearline.progress import Progress
 
 Floats = NDArray[np.float32]
 # (users [n, d], items [m, d]) to scores [n, m], all float32.

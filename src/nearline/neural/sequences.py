@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nearline.common.progress import Progress
 from nearline.neural.export import export
 from nearline.neural.items import ItemTable
 from nearline.neural.layers import initialise
 from nearline.neural.losses import gbce, sampled_scores, sampled_softmax
 from nearline.neural.training import Plan, Task, device, train
-from nearline.progress import Progress
 
 Floats = NDArray[np.float32]
 # (item indices [n, length], lengths [n], and where the network reads them features of users

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from nearline.common.progress import Progress
 from nearline.errors import InvalidInput
 from nearline.kernels.chunks import available_threads
 from nearline.neural.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from nearline.neural.layers import Dropout
-from nearline.progress import Progress
 
 
 class Plan(NamedTuple):

@@ -8,14 +8,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
-from nearline import recommend as road
-from nearline.catch_up import join
+from nearline.deployment.catch_up import join
+from nearline.deployment.online_learner import Live
 from nearline.ingest import follow
-from nearline.live import Live
 from nearline.log import SQLiteLog
 from nearline.models.base import Model
-from nearline.models.item_graph import ItemGraph
-from nearline.models.item_graph_config import ItemGraphConfig
+from nearline.models.item_graph.config import ItemGraphConfig
+from nearline.models.item_graph.model import ItemGraph
+from nearline.recommend import pipeline as road
 from nearline.replay.stream import Stream
 from nearline.schema import RecommendationRequest
 from nearline.state import State, StateConfig

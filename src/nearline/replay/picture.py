@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nearline.pictures import BLUE, GREY, VERMILION, check_picture, new_figure, save_picture
+from nearline.common.pictures import BLUE, GREY, VERMILION, check_picture, new_figure, save_picture
 from nearline.replay.arms import ARMS
 from nearline.replay.report import Report
 from nearline.schema import DAY

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.common.progress import Progress, no_progress
 from nearline.data import leave_one_out
 from nearline.errors import InvalidInput
-from nearline.models.item_graph import ItemGraph
-from nearline.models.item_graph_config import ItemGraphConfig
-from nearline.progress import Progress, no_progress
+from nearline.models.item_graph.config import ItemGraphConfig
+from nearline.models.item_graph.model import ItemGraph
 from nearline.replay.arms import ARMS, Arm, Engines
 from nearline.replay.stream import Stream
 from nearline.schema import DAY

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from nearline.deployment.versions import Version
 from nearline.errors import InvalidInput
-from nearline.jobs import Job
+from nearline.jobs.queue import Job
 from nearline.schema import Event, Item, ScoredItem, parse_time
 from nearline.schema.records import AttributeValue, Scalar
-from nearline.versions import Version
 
 Timestamp = str | float | None
 # Longer than any caller waits.

@@ -8,7 +8,7 @@ from litestar.openapi.spec import Example
 from litestar.params import Body, PathParameter
 
 from nearline.errors import InvalidInput
-from nearline.jobs import Job
+from nearline.jobs.queue import Job
 from nearline.server.bodies import JobIn, JobsOut
 from nearline.server.decoding import StrictRequest
 from nearline.server.paths import path_id

@@ -7,11 +7,11 @@ from litestar import get, post
 from litestar.exceptions import NotFoundException
 from litestar.params import PathParameter
 
+from nearline.deployment.versions import Version
 from nearline.server.bodies import VersionsOut
 from nearline.server.decoding import StrictRequest
 from nearline.server.paths import path_id
 from nearline.server.room import engine_of
-from nearline.versions import Version
 
 SnapshotId = Annotated[str, PathParameter(description="16 hexadecimal digits.")]
 

@@ -1,0 +1,1 @@
+"""What every layer may use: progress, memory, pictures, ONNX inference."""

@@ -1,0 +1,1 @@
+"""What serves: opening a store, the active model, online learning, versions."""

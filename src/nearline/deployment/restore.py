@@ -1,0 +1,22 @@
+"""Rebuilds the model of a snapshot."""
+
+from nearline.errors import Damaged, InvalidInput
+from nearline.models.base import Model
+from nearline.models.registry import convert_settings, model_class
+from nearline.snapshots import Snapshot
+
+
+def restore(snapshot: Snapshot) -> Model:
+    """Rebuild the model of a snapshot.
+
+    Raises
+    ------
+    Damaged
+        Another version made it: there is no such model or setting, or an array is missing.
+    """
+    try:
+        kind = model_class(snapshot.manifest.model)
+        settings = convert_settings(kind, snapshot.manifest.config)
+    except InvalidInput as error:
+        raise Damaged(f"snapshot {snapshot.manifest.id} is of another version: {error}") from error
+    return kind.restore(settings, snapshot.arrays)

@@ -1,0 +1,18 @@
+"""Into the log: single writes, imports of tables, and the state that follows the log."""
+
+from nearline.ingest.follow import follow, replay
+from nearline.ingest.imports import import_interactions, import_items, warn_users_ignored
+from nearline.ingest.writes import append_events, delete_item, patch_item, patched, put_items
+
+__all__ = [
+    "append_events",
+    "delete_item",
+    "follow",
+    "import_interactions",
+    "import_items",
+    "patch_item",
+    "patched",
+    "put_items",
+    "replay",
+    "warn_users_ignored",
+]

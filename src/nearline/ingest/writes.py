@@ -1,0 +1,70 @@
+"""Single writes: events and catalogue entries, validated and appended to the log.
+
+A future that these functions return resolves once the records are durable in the log *and* the
+state reflects them: the log's writer calls `State.apply` between its commit and the acknowledgement
+(see `nearline.ingest.follow`), so whoever waits for the future reads its own writes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import TypeVar
+
+import msgspec
+
+from nearline.errors import InvalidInput, UnknownItem
+from nearline.log import Appended, Log
+from nearline.schema import Event, Item, ItemDeleted, check_event, check_id, check_item
+from nearline.state import State
+
+T = TypeVar("T", Event, Item)
+
+
+def append_events(log: Log, events: Sequence[Event], *, now: float) -> Future[Appended]:
+    """Append a list of events, whole or not at all; `InvalidInput.position` names a bad one."""
+    return log.append(_checked(events, check_event, now))
+
+
+def put_items(log: Log, items: Sequence[Item], *, now: float) -> Future[Appended]:
+    """Append catalogue entries, whole or not at all; each replaces the one before it."""
+    return log.append(_checked(items, check_item, now))
+
+
+def patch_item(
+    log: Log, state: State, item_id: str, changes: Mapping[str, object], *, now: float
+) -> Appended:
+    """Change some fields of the catalogue entry of `item_id`; return once that is durable.
+
+    Reads an entry and writes it back: no other catalogue change may be appended meanwhile.
+    """
+    log.append([]).result()  # what was queued before is in the state now
+    return put_items(log, [patched(state, item_id, changes, now=now)], now=now).result()
+
+
+def patched(state: State, item_id: str, changes: Mapping[str, object], *, now: float) -> Item:
+    """Return the catalogue entry of `item_id` with some fields changed; nothing is stored."""
+    index = state.items.get(check_id(item_id, "item_id"))
+    found = None if index is None else state.catalogue.get(index)
+    if found is None:
+        raise UnknownItem(f"item {item_id!r} has no catalogue entry; PUT it first")
+    entry = msgspec.to_builtins(found) | {"timestamp": now} | dict(changes)
+    try:
+        return msgspec.convert(entry, Item)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"the item cannot be changed so: {error}") from None
+
+
+def delete_item(log: Log, state: State, item_id: str, *, now: float) -> Future[Appended]:
+    """Append the deletion of an item; after the acknowledgement no answer holds it."""
+    if state.items.get(check_id(item_id, "item_id")) is None:
+        raise UnknownItem(f"item {item_id!r} is in no event and no catalogue entry")
+    return log.append([ItemDeleted(item_id=item_id, timestamp=now)])
+
+
+def _checked(values: Sequence[T], check: Callable[..., T], now: float) -> list[T]:
+    checked = []
+    for position, value in enumerate(values):
+        try:
+            checked.append(check(value, now=now))
+        except InvalidInput as error:
+            raise error.at(position) from None
+    return checked

@@ -1,0 +1,265 @@
+"""Slow work in a process of its own, which takes little from the one that serves.
+
+``python -m nearline.jobs.worker`` reads from standard input what to do: to train, to merge, or to
+write a checkpoint. It reads the log beside its writer and writes its progress and its result to
+standard output, one JSON document a line. It runs at low priority, with threads for half of the cores, and
+ends when its standard input does: so it never outlives the process that started it.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+from typing import IO, TypeVar, cast
+
+import msgspec
+from msgspec import Struct
+
+from nearline.deployment.texts import open_texts
+from nearline.encoders import TextVectors
+from nearline.errors import Damaged, NearlineError, WorkerFailed
+from nearline.ingest import replay
+from nearline.jobs.queue import Task
+from nearline.kernels.chunks import available_threads
+from nearline.log import LogReader
+from nearline.snapshots import SnapshotStore
+from nearline.state import State, StateConfig, load_checkpoint, save_checkpoint
+from nearline.training.acceptance import Verdict, train_and_judge
+from nearline.training.compaction import merge as merge_snapshot
+from nearline.training.train import Order
+
+# A tenth of what a busy core gives to others: serving hardly feels it, and it is never starved.
+NICENESS = 10
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+SHOWN_BYTES = 2_000
+
+
+class ToTrain(Struct, frozen=True, kw_only=True, tag=True):
+    """Train, and judge the result against the snapshot `serving`; the others are paths."""
+
+    log: str
+    snapshots: str
+    journal: str
+    order: Order
+    serving: str | None
+
+
+class ToMerge(Struct, frozen=True, kw_only=True, tag=True):
+    """Merge what came since into the snapshot `serving`; the others are paths."""
+
+    log: str
+    snapshots: str
+    order: Order
+    serving: str
+
+
+class ToCheckpoint(Struct, frozen=True, kw_only=True, tag=True):
+    """Bring the checkpoint at a path up to the end of the log, with the numbers of these items."""
+
+    log: str
+    checkpoint: str
+    config: StateConfig
+    item_ids: list[str]
+
+
+class Step(Struct, frozen=True, tag=True):
+    """How far it is."""
+
+    done: int
+    total: int
+    what: str
+
+
+class Trained(Struct, frozen=True, tag=True):
+    """The snapshot was written; the last line."""
+
+    snapshot_id: str
+    verdict: Verdict
+    metrics: dict[str, float]
+
+
+class Merged(Struct, frozen=True, tag=True):
+    """The snapshot was written; the last line."""
+
+    snapshot_id: str
+
+
+class Written(Struct, frozen=True, tag=True):
+    """The checkpoint was written; the last line."""
+
+    offset: int
+
+
+class Failed(Struct, frozen=True, tag=True):
+    """There is nothing to train on, or the like; the last line."""
+
+    message: str
+
+
+Request = ToTrain | ToMerge | ToCheckpoint
+Line = Step | Trained | Merged | Written | Failed
+Made = TypeVar("Made", Trained, Merged, Written)
+
+
+def train(request: ToTrain, task: Task) -> Trained:
+    """Train in a new process; a cancelled `task` ends it at once.
+
+    Raises
+    ------
+    WorkerFailed
+        It ended without a snapshot; the message has its own last words.
+    Cancelled
+    """
+    return _run(request, task, Trained)
+
+
+def merge(request: ToMerge, task: Task) -> Merged:
+    """Merge in a new process; errors are those of `train`."""
+    return _run(request, task, Merged)
+
+
+def checkpoint(request: ToCheckpoint, task: Task) -> Written:
+    """Write a checkpoint in a new process; errors are those of `train`.
+
+    It reads what is new in the log since the last one, so that no lock of the state is held.
+    """
+    return _run(request, task, Written)
+
+
+def _run(request: Request, task: Task, kind: type[Made]) -> Made:
+    threads = max(1, available_threads() // 2)
+    environment = os.environ | dict.fromkeys(THREADS, str(threads))
+    command = [sys.executable, "-m", __name__]
+    pipe = subprocess.PIPE
+    with (
+        tempfile.TemporaryFile() as complaints,
+        subprocess.Popen(  # noqa: S603 (the command is this module)
+            command, stdin=pipe, stdout=pipe, stderr=complaints, env=environment
+        ) as process,
+    ):
+        give, take = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+        try:
+            with task.cancelled_by(process.kill):
+                # A process that is gone already says why below.
+                with contextlib.suppress(BrokenPipeError):
+                    give.write(msgspec.json.encode(request) + b"\n")
+                    give.flush()
+                last = _follow(take, task)
+        except BaseException:
+            process.kill()
+            raise
+        task.check()
+        if isinstance(last, kind):
+            return last
+        if isinstance(last, Failed):
+            raise WorkerFailed(last.message)
+        raise WorkerFailed(
+            f"the process of this job ended with exit code {process.wait()} before it was done; "
+            f"what served goes on serving. Its last words: {_tail(complaints) or 'none'}"
+        )
+
+
+def main() -> None:
+    """Do what standard input says."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this too
+    os.nice(NICENESS)
+    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=Request)
+    Thread(target=_end_with_the_parent, daemon=True).start()
+    try:
+        _say(_do(request))
+    except NearlineError as error:
+        _say(Failed(str(error)))
+
+
+def _do(request: Request) -> Line:
+    if isinstance(request, ToTrain):
+        return _train(request)
+    return _merge(request) if isinstance(request, ToMerge) else _checkpoint(request)
+
+
+def _merge(request: ToMerge) -> Merged:
+    snapshots = SnapshotStore(Path(request.snapshots))
+    _step(0, 0, "read the log")
+    with LogReader(Path(request.log)) as log, _texts(request.order) as texts:
+        snapshot = merge_snapshot(log, request.order, snapshots.load(request.serving), texts)
+    _step(0, 0, "write the snapshot")
+    snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
+    return Merged(snapshot.manifest.id)
+
+
+def _train(request: ToTrain) -> Trained:
+    snapshots = SnapshotStore(Path(request.snapshots))
+    serving = snapshots.load(request.serving) if request.serving else None
+
+    _step(0, 0, "read the log")
+    with LogReader(Path(request.log)) as log, _texts(request.order) as texts:
+        journal = Path(request.journal)
+        snapshot, verdict = train_and_judge(
+            log, request.order, serving, texts=texts, progress=_step, journal=journal
+        )
+    _step(0, 0, "write the snapshot")
+    manifest = snapshot.manifest
+    snapshots.write(manifest, snapshot.arrays, snapshot.item_ids)
+    return Trained(manifest.id, verdict, manifest.metrics)
+
+
+@contextlib.contextmanager
+def _texts(order: Order) -> Iterator[TextVectors | None]:
+    texts = open_texts(order.config, Path(order.vectors) if order.vectors else None)
+    with contextlib.closing(texts) if texts else contextlib.nullcontext():
+        yield texts
+
+
+def _checkpoint(request: ToCheckpoint) -> Written:
+    path = Path(request.checkpoint)
+    with LogReader(Path(request.log)) as log:
+        try:
+            state = load_checkpoint(path, request.config, erasures=log.erasures, end=log.end)
+        except Damaged:
+            state = None
+        if state is None or state.items.table() != request.item_ids[: len(state.items)]:
+            state = State(request.config, item_ids=request.item_ids)
+        replay(log, state, progress=_step)
+        return Written(save_checkpoint(state, path, erasures=log.erasures))
+
+
+def _follow(lines: IO[bytes], task: Task) -> Line | None:
+    """Pass progress on until the end; give the last line."""
+    last: Line | None = None
+    for line in lines:
+        last = msgspec.json.decode(line, type=Line)
+        if isinstance(last, Step):
+            task.progress(last.done, last.total, last.what)
+    return last
+
+
+def _end_with_the_parent() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os._exit(1)
+
+
+def _step(done: int, total: int, what: str) -> None:
+    _say(Step(done, total, what))
+
+
+def _say(line: Line) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _tail(file: IO[bytes]) -> str:
+    """Last line of what a process wrote to `file`."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - SHOWN_BYTES))
+    lines = file.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+if __name__ == "__main__":
+    main()

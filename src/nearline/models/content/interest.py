@@ -1,0 +1,178 @@
+"""What content-based models share: a user-interest vector beside the vectors of items.
+
+    u = sum over the user's events, most recent first: 0.5 ** (age / half_life) * weight * f_item
+    score(u, i) = cosine(u, f_i) = u . f_i / (|u| |f_i|)
+
+The age of an event is the number of known events after it. Vectors of items have length one, or
+zero where an item has no features: such an item is never listed and says nothing of a user.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nearline.common.progress import Progress, no_progress
+from nearline.data.dataset import Dataset, FloatArray, Histories
+from nearline.errors import InvalidInput
+from nearline.kernels.edges import Rows
+from nearline.kernels.row_sums import dense_rows, row_sums
+from nearline.models.base import ModelPart, check_weights
+from nearline.models.dense_scores import DenseModel
+
+# float32 [n_items, d], dense or CSR, rows of length one or zero.
+Vectors = NDArray[np.float32] | sparse.csr_array
+
+
+class Events(NamedTuple):
+    """Known events of some histories: position among all, row, item and decayed weight."""
+
+    positions: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    items: NDArray[np.int32]
+    weights: NDArray[np.float64]
+
+
+class InterestModel(DenseModel):
+    """A model over item vectors; a subclass makes them and has `half_life` and `threshold`."""
+
+    def __init__(self, config: Struct | None = None) -> None:
+        super().__init__(config)
+        self._floor = self.config.threshold
+        self._set_vectors(np.zeros((0, 1), dtype=np.float32))
+
+    @abstractmethod
+    def _encode(self, data: Dataset, seed: int) -> Vectors:
+        """Make the vectors of all items, float32 [n_items, d]."""
+
+    def fit(
+        self,
+        data: Dataset,
+        *,
+        validation: Histories | None = None,
+        seed: int = 0,
+        progress: Progress = no_progress,
+    ) -> Self:
+        """Make the vectors of the items; what users did is not learned from.
+
+        `validation` is not used.
+        """
+        del validation
+        check_weights(data.histories)
+        self._set_vectors(self._encode(data, seed))
+        self.fitted_on = data.histories
+        progress(1, 1, "done")
+        return self
+
+    @property
+    def n_items(self) -> int:
+        """Number of items that the model knows."""
+        return int(self._vectors.shape[0])
+
+    @property
+    def vectors(self) -> Vectors:
+        """Vectors of the items, float32 [n_items, d]: rows of length one, or zero."""
+        return self._vectors
+
+    def interest(self, histories: Histories) -> Vectors:
+        """User-interest vectors of length one, float32 [n_users, d]; zero where nothing is known.
+
+        Of the same kind (dense or CSR) as the vectors of the items.
+        """
+        events = self._events(histories)
+        distinct, column = np.unique(events.items, return_inverse=True)
+        entries = (events.weights, (events.rows, column))
+        pick = sparse.coo_array(entries, shape=(len(histories), len(distinct))).tocsr()
+        return unit_rows(pick @ self._vectors[distinct].astype(np.float64))
+
+    def score_many(self, histories: Histories) -> FloatArray:
+        """Cosines, float32 [n_users, n_items]; 0 for users or items of which nothing is known."""
+        interest = self.interest(histories)
+        if isinstance(interest, np.ndarray):
+            return row_sums(self._columns, dense_rows(interest))
+        cosines: FloatArray = (interest.astype(np.float64) @ self._columns).toarray()
+        return cosines.astype(np.float32)
+
+    def explain(self, history: Histories, item: int) -> list[ModelPart]:
+        """Parts of the cosine, oldest event first: decayed weight times how alike the items are."""
+        if len(history) != 1:
+            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        if not 0 <= item < self.n_items:
+            return []
+        events = self._events(history)
+        some = self._vectors[events.items].astype(np.float64)
+        alike = _dense(some @ self._vectors[[item]].astype(np.float64).T)[:, 0]
+        interest = _dense(events.weights @ some)
+        length = float(np.linalg.norm(interest))
+        amounts = events.weights * alike / (length if length > 0 else 1.0)
+        return [
+            ModelPart(int(position), self.name, float(amount))
+            for position, amount in zip(events.positions, amounts, strict=True)
+            if amount
+        ]
+
+    def _events(self, histories: Histories) -> Events:
+        """Known events with their weights halved every `half_life` events before the newest."""
+        check_weights(histories)
+        rows = np.repeat(np.arange(len(histories), dtype=np.int64), np.diff(histories.indptr))
+        known = (histories.items >= 0) & (histories.items < self.n_items)
+        positions = np.flatnonzero(known)
+        rows = rows[known]
+        # Known events after each: those up to the end of its row, less those up to itself.
+        ends = np.cumsum(np.bincount(rows, minlength=len(histories)))
+        age = ends[rows] - 1 - np.arange(len(rows))
+        weights = histories.weights[known] * np.exp2(-age / self.config.half_life)
+        return Events(positions, rows, histories.items[known], weights.astype(np.float64))
+
+    def _set_vectors(self, vectors: Vectors) -> None:
+        self._vectors = vectors
+        # One row a dimension: scores are sums of rows, and need no copy at a request.
+        self._columns: Any = (
+            np.ascontiguousarray(vectors.T)
+            if isinstance(vectors, np.ndarray)
+            else sparse.csr_array(vectors.T).astype(np.float64)
+        )
+
+
+def unit_rows(vectors: Any) -> Vectors:
+    """Scale rows to length one, float32; rows of zeros stay."""
+    if isinstance(vectors, np.ndarray):
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
+    squares = np.asarray((vectors * vectors).sum(axis=1)).ravel()
+    scale = 1.0 / np.sqrt(np.where(squares > 0, squares, 1.0))
+    return sparse.csr_array(sparse.diags_array(scale) @ vectors).astype(np.float32)
+
+
+def texts_of(data: Dataset, name: str) -> Sequence[str]:
+    """Words of each item.
+
+    Raises
+    ------
+    InvalidInput
+        No item has any.
+    """
+    if data.texts is None:
+        raise InvalidInput(
+            f"no item has words, and {name} knows items by nothing else; "
+            "give items with a title, text or categories",
+            field="texts",
+        )
+    return data.texts
+
+
+def csr(rows: Rows, width: int) -> "sparse.csr_array":
+    """View rows as a matrix of `width` columns."""
+    shape = (len(rows.indptr) - 1, width)
+    return sparse.csr_array((rows.weights, rows.items, rows.indptr), shape=shape)
+
+
+def _dense(values: Any) -> NDArray[np.float64]:
+    if isinstance(values, np.ndarray):
+        return values
+    dense: NDArray[np.float64] = values.toarray()
+    return dense

@@ -1,0 +1,93 @@
+"""Cascade hybrid: one model proposes, another orders what was proposed."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+from msgspec import Struct
+
+from nearline.data.dataset import FloatArray, Histories
+from nearline.errors import InvalidInput
+from nearline.models.base import Mask, ModelPart, Range, Space
+from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, Hybrid, Part, widened
+from nearline.models.settings import require
+
+
+class HybridCascadeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `HybridCascade`.
+
+    Attributes
+    ----------
+    parts : (Part, Part)
+        What proposes, and what orders the proposals.
+    candidates : int
+        Items proposed; lists are never longer.
+    """
+
+    parts: tuple[Part, Part] = (GRAPH_BY_EVENTS, GRAPH_BY_WORDS)
+    candidates: int = 50
+
+    def __post_init__(self) -> None:
+        require(self, "candidates", 1)
+        if len(self.parts) != 2:
+            raise InvalidInput(
+                f"hybrid_cascade has {len(self.parts)} parts; it takes two", field="parts"
+            )
+
+
+class HybridCascade(Hybrid):
+    """Candidates from one model, their order from another.
+
+        C(u) = top-n of the first part;   score(u, i) = s_2(u, i) for i in C(u)
+
+    With collaborative filtering first and content second these are neighbours' choices, of which
+    those like the user's own come first.
+
+    R. Burke, "Hybrid recommender systems: survey and experiments", UMUAI 12(4), 2002, section 3.5.
+
+    Use it where the second model orders well but would drown in a whole catalogue, or costs too
+    much for one. Do not use it where the first misses what matters: nothing brings that back.
+
+    Notes
+    -----
+    Scoring costs the sum of both parts. Outside the candidates every item scores 1 below the worst
+    candidate, and is never listed; candidates that the second part scores alike stand by index.
+    """
+
+    name: ClassVar[str] = "hybrid_cascade"
+    config_type: ClassVar[type[Struct]] = HybridCascadeConfig
+    space: ClassVar[Space] = {"candidates": Range(10, 500, log=True)}
+
+    def score_many(self, histories: Histories) -> FloatArray:
+        """Scores, float32 [n_users, n_items]; candidates are drawn with seen items among them."""
+        scores = self._scorer(self.n_items, exclude_seen=False, allowed=None)(histories)
+        out = np.isneginf(scores)
+        worst = np.where(out, np.inf, scores).min(axis=1, initial=np.inf, keepdims=True)
+        worst = np.where(np.isinf(worst), 1.0, worst)
+        return np.where(out, worst - 1.0, scores).astype(np.float32)
+
+    def explain(self, history: Histories, item: int) -> list[ModelPart]:
+        """Parts of the score of a candidate: those of the second part; others have none."""
+        if len(history) != 1:
+            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        proposed = self.parts[0].recommend_from(history, self.config.candidates, exclude_seen=False)
+        return self.parts[1].explain(history, item) if item in proposed.items else []
+
+    def _scorer(
+        self, k: int, *, exclude_seen: bool, allowed: Mask | None
+    ) -> Callable[[Histories], FloatArray]:
+        del k
+        first, second = self.parts
+
+        def score(histories: Histories) -> FloatArray:
+            proposed = first.recommend_from(
+                histories, self.config.candidates, exclude_seen=exclude_seen, allowed=allowed
+            ).items
+            rows, places = np.nonzero(proposed >= 0)
+            columns = proposed[rows, places]
+            scores = widened(second.score_many(histories), self.n_items)
+            only = np.full_like(scores, -np.inf)
+            only[rows, columns] = scores[rows, columns]
+            return only
+
+        return score

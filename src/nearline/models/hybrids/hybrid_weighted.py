@@ -1,0 +1,182 @@
+"""Weighted hybrid: the average of the scores of several models."""
+
+from typing import ClassVar, Self
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from nearline.common.progress import Progress, no_progress
+from nearline.data.dataset import Dataset, FloatArray, Histories
+from nearline.errors import InvalidInput
+from nearline.kernels.topk import top_k_rows
+from nearline.models.base import Model, ModelPart, Space
+from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, Hybrid, Part, widened
+from nearline.models.settings import require, require_one_of
+from nearline.models.validation import mean_ndcg
+
+NORMALISATIONS = ("minmax", "zscore", "softmax")
+K = 10
+# With fewer users the best of many weights is the luckiest one.
+FEWEST_USERS = 100
+ROUNDS = 4
+# Shares of the whole that a part is tried with; the rest keeps its proportions.
+SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+
+
+class HybridWeightedConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `HybridWeighted`.
+
+    Attributes
+    ----------
+    parts : tuple of Part
+        Models and weights; with validation data the weights are where the search starts.
+    normalisation : str
+        How a user's scores of one part are made comparable with those of others: `minmax` (to
+        0..1), `zscore` (mean 0, deviation 1) or `softmax` (positive, summing to 1).
+    sample : int
+        Most users, drawn at random, on whom weights are tried: bounds time and memory.
+    """
+
+    parts: tuple[Part, ...] = (GRAPH_BY_EVENTS, GRAPH_BY_WORDS)
+    normalisation: str = "minmax"
+    sample: int = 1_000
+
+    def __post_init__(self) -> None:
+        require_one_of(self, "normalisation", NORMALISATIONS)
+        require(self, "sample", 1)
+        if not sum(part.weight for part in self.parts) > 0:
+            raise InvalidInput("all weights are 0; give a part some weight", field="parts")
+
+
+class HybridWeighted(Hybrid):
+    """A weighted average of normalised scores, weights found on validation data.
+
+        score(u, i) = sum over parts p: w_p * norm(s_p(u, .))_i,   w >= 0, sum of w = 1
+
+    R. Burke, "Hybrid recommender systems: survey and experiments", UMUAI 12(4), 2002, section 3.1;
+    normalising before combining is E. Fox, J. Shaw, "Combination of multiple searches", TREC 1994.
+
+    Weights are found by moving along one axis of the simplex after the other for as long as NDCG@10
+    of the validation targets rises.
+
+    Use it where several models are right about different users; it gains most from models that err
+    differently. Do not use it where scores mean nothing beyond their order: `hybrid_fusion`.
+
+    Notes
+    -----
+    Scoring costs the sum of the parts; the search some hundred passes over
+    sample * n_items * parts scores, which it holds in memory at 4 bytes each.
+    """
+
+    name: ClassVar[str] = "hybrid_weighted"
+    config_type: ClassVar[type[Struct]] = HybridWeightedConfig
+    space: ClassVar[Space] = {"normalisation": NORMALISATIONS}
+
+    def fit(
+        self,
+        data: Dataset,
+        *,
+        validation: Histories | None = None,
+        seed: int = 0,
+        progress: Progress = no_progress,
+    ) -> Self:
+        """Fit the parts, then find weights; with fewer than 100 validation users they stay."""
+        super().fit(data, validation=validation, seed=seed, progress=progress)
+        if validation is not None:
+            users = np.flatnonzero(np.diff(validation.indptr) > 0)
+            if len(users) >= FEWEST_USERS:
+                rng = np.random.default_rng(seed)
+                some = np.sort(rng.permutation(users)[: self.config.sample])
+                self._learn_weights(data.histories.select(some), validation.select(some))
+        return self
+
+    def score_many(self, histories: Histories) -> FloatArray:
+        """Weighted average of the normalised scores, float32 [n_users, n_items]."""
+        weights = self._weights()
+        total = np.zeros((len(histories), self.n_items), dtype=np.float32)
+        for part, weight in zip(self.parts, weights, strict=True):
+            if weight > 0:
+                total += np.float32(weight) * self._normalised(part, histories)
+        return total
+
+    def explain(self, history: Histories, item: int) -> list[ModelPart]:
+        """Say what each part adds to the score of `item`: one amount a model, under its name."""
+        if len(history) != 1:
+            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        if not 0 <= item < self.n_items:
+            return []
+        return [
+            ModelPart(-1, part.name, float(weight * self._normalised(part, history)[0, item]))
+            for part, weight in zip(self.parts, self._weights(), strict=True)
+        ]
+
+    def _weights(self) -> NDArray[np.float64]:
+        weights = np.array([part.weight for part in self.config.parts], dtype=np.float64)
+        share: NDArray[np.float64] = weights / weights.sum()
+        return share
+
+    def _normalised(self, part: Model, histories: Histories) -> FloatArray:
+        return normalise(
+            widened(part.score_many(histories), self.n_items), self.config.normalisation
+        )
+
+    def _learn_weights(self, histories: Histories, validation: Histories) -> None:
+        scores = [self._normalised(part, histories) for part in self.parts]
+        known = histories.items >= 0
+        rows = np.repeat(np.arange(len(histories)), np.diff(histories.indptr))
+        seen = (rows[known], histories.items[known])
+
+        def value(weights: NDArray[np.float64]) -> float:
+            blend = np.zeros_like(scores[0])
+            for weight, one in zip(weights, scores, strict=True):
+                blend += np.float32(weight) * one
+            blend[seen] = -np.inf
+            return mean_ndcg(top_k_rows(blend, K).items, validation)
+
+        weights, best = self._weights(), value(self._weights())
+        for _ in range(ROUNDS):
+            before = best
+            for place in range(len(weights)):
+                for share in SHARES:
+                    tried = with_share(weights, place, share)
+                    if (reached := value(tried)) > best:
+                        weights, best = tried, reached
+            if best == before:
+                break
+        learned = (
+            replace(part, weight=float(weight))
+            for part, weight in zip(self.config.parts, weights, strict=True)
+        )
+        self.config = replace(self.config, parts=tuple(learned))
+
+
+def with_share(weights: NDArray[np.float64], place: int, share: float) -> NDArray[np.float64]:
+    """Give one weight this share of the whole, others the rest in their proportions.
+
+    Others that are all 0 share the rest evenly.
+    """
+    others = np.delete(weights, place)
+    if others.sum() == 0:
+        others = np.ones_like(others)
+    return np.insert(others / others.sum() * (1 - share), place, share) if len(others) else weights
+
+
+def normalise(scores: FloatArray, how: str) -> FloatArray:
+    """Make the rows of scores comparable; a row of equal scores becomes zeros (softmax: equal)."""
+    if scores.shape[1] == 0:
+        return scores
+    if how == "softmax":
+        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
+    if how == "minmax":
+        offset = scores.min(axis=1, keepdims=True)
+        scale = scores.max(axis=1, keepdims=True) - offset
+    else:
+        offset, scale = scores.mean(axis=1, keepdims=True), scores.std(axis=1, keepdims=True)
+    # What is left of equal scores is rounding.
+    flat = scale <= 1e-6 * np.abs(offset)
+    return np.where(flat, np.float32(0.0), (scores - offset) / np.where(flat, 1.0, scale)).astype(
+        np.float32
+    )

@@ -1,0 +1,131 @@
+"""The item graph's relations that come from words and vectors: what finds a new item's edges."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.data.dataset import FloatArray
+from nearline.encoders.index import TextIndex, VectorIndex
+from nearline.encoders.projection import Projection
+from nearline.encoders.tfidf import TfIdfConfig
+from nearline.models.item_graph.config import CONTENT, PROJECTED, VECTOR_PREFIX, ItemGraphConfig
+from nearline.models.item_graph.graph_store import GraphStore
+from nearline.models.item_graph.relations import Sources, relation_config
+
+Arrays = dict[str, NDArray[Any]]
+
+# Before the names of the projection's arrays.
+MAP = f"{PROJECTED}/map/"
+
+
+class ContentRelations:
+    """An index for each relation, and the projection from the others to one of them.
+
+    Parameters
+    ----------
+    config : ItemGraphConfig
+    words : TextIndex
+    vectors : dict of str to VectorIndex
+        By relation; the projected one is among them.
+    factors : dict of str to float
+        What an edge of a relation is multiplied by, so that a new one fits the others.
+    projection : Projection or None
+        None where nothing is projected.
+    """
+
+    def __init__(
+        self,
+        config: ItemGraphConfig,
+        words: TextIndex,
+        vectors: dict[str, VectorIndex],
+        factors: dict[str, float],
+        projection: Projection | None,
+    ) -> None:
+        self._config = config
+        self._words = words
+        self._vectors = vectors
+        self._factors = factors
+        self._projection = projection
+
+    @classmethod
+    def untrained(cls, config: ItemGraphConfig) -> Self:
+        """Make indices without items; nothing is projected."""
+        words = TextIndex(TfIdfConfig(longest=config.content.longest))
+        factors = {CONTENT: 1.0, PROJECTED: 1.0}
+        return cls(config, words, {PROJECTED: VectorIndex(1)}, factors, None)
+
+    @classmethod
+    def fitted(cls, sources: Sources, config: ItemGraphConfig) -> Self:
+        """Take over what `sources` made its edges from."""
+        words, vectors = sources.content_indices(config)
+        factors = {name: sources.factors[name] for name in (CONTENT, *vectors)}
+        return cls(config, words, vectors, factors, sources.projection(config))
+
+    def put(self, store: GraphStore, item: int, text: str, vectors: Mapping[str, Any]) -> None:
+        """Give an item its words and vectors [d] by column, and edges where those are new.
+
+        A vector of no numbers takes the column's away.
+        """
+        self._connect(store, CONTENT, item, text)
+        for column, vector in vectors.items():
+            index = self._vectors.get(VECTOR_PREFIX + column)
+            if index is None or len(vector) not in (0, index.width):
+                continue
+            given = vector if len(vector) else np.zeros(index.width, dtype=np.float32)
+            self._connect(store, VECTOR_PREFIX + column, item, given)
+        if self._projection is not None:
+            self._connect(store, PROJECTED, item, self._project(self._projection, item))
+
+    def matching(
+        self, text: str, k: int, allowed: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.int32], FloatArray]:
+        """Items whose words are nearest to a text, best first, and their cosines."""
+        return self._words.matching(text, k, allowed)
+
+    def arrays(self) -> Arrays:
+        """Everything learned, by relation."""
+        arrays: Arrays = {}
+        indices: dict[str, TextIndex | VectorIndex] = {CONTENT: self._words, **self._vectors}
+        for name, index in indices.items():
+            arrays[f"{name}/factor"] = np.array([self._factors[name]], dtype=np.float64)
+            arrays |= {f"{name}/index/{key}": value for key, value in index.arrays().items()}
+        if self._projection is not None:
+            arrays |= {f"{MAP}{key}": value for key, value in self._projection.arrays().items()}
+        return arrays
+
+    @classmethod
+    def restore(cls, names: list[str], config: ItemGraphConfig, arrays: Arrays) -> Self:
+        """Rebuild the relations `names`, which are not of words."""
+        words = TextIndex.restore(
+            TfIdfConfig(longest=config.content.longest), _behind(f"{CONTENT}/index/", arrays)
+        )
+        vectors = {name: VectorIndex.restore(_behind(f"{name}/index/", arrays)) for name in names}
+        factors = {name: float(arrays[f"{name}/factor"][0]) for name in (CONTENT, *names)}
+        learned = _behind(MAP, arrays)
+        projection = Projection.restore(learned) if learned else None
+        return cls(config, words, vectors, factors, projection)
+
+    def _connect(self, store: GraphStore, name: str, item: int, what: Any) -> None:
+        index: Any = self._words if name == CONTENT else self._vectors[name]
+        if not index.put(item, what):
+            return
+        settings = relation_config(name, self._config)
+        store.disconnect(name, item)
+        others, cosines = index.nearest(item, settings.neighbours)
+        values = cosines ** np.float32(settings.power) * np.float32(self._factors[name])
+        store.connect(name, item, others, values)
+
+    def _project(self, projection: Projection, item: int) -> FloatArray:
+        """Map an item's words and vectors, as the indices hold them."""
+        vectors = {
+            name.removeprefix(VECTOR_PREFIX): index.vector(item)
+            for name, index in self._vectors.items()
+            if name != PROJECTED
+        }
+        return projection.project(self._words.vector(item), vectors)
+
+
+def _behind(prefix: str, arrays: Arrays) -> Arrays:
+    return {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}

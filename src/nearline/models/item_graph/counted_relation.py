@@ -1,0 +1,82 @@
+"""A relation of the item graph that counts pairs, and goes on counting while it serves."""
+
+import numpy as np
+
+from nearline.kernels.counted_edges import apply_changes, make_table, merged, rehash
+from nearline.kernels.edges import Rows
+from nearline.kernels.pair_counts import Changes, Counts, strongest
+from nearline.models.item_graph.graph_store import Divisors, GraphStore
+
+SMALLEST_TABLE = 1_024
+
+
+def no_counts(n_items: int) -> Counts:
+    """Make counts in which no pair ever stood together."""
+    return Counts(np.zeros(n_items + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int64))
+
+
+class CountedRelation:
+    """Counts of pairs: fixed ones from training, and what changed since.
+
+    Parameters
+    ----------
+    counts : Counts
+        Fixed; never written to.
+    scale : float
+        What a divided count is multiplied by, so that every relation has the same mass.
+
+    Attributes
+    ----------
+    n_changed : int
+        Pairs that changed since: what `merged` will make part of the fixed counts.
+    """
+
+    def __init__(self, counts: Counts, scale: float) -> None:
+        # Read-only whether mapped or not: the kernels are compiled for one kind of array.
+        self._counts = Counts(counts.indptr.view(), counts.items.view(), counts.units.view())
+        for array in self._counts:
+            array.flags.writeable = False
+        self.scale = scale
+        self.n_changed = 0
+        self._table = make_table(SMALLEST_TABLE)
+
+    def apply(self, changes: Changes, store: GraphStore, relation: int) -> None:
+        """Add `changes` to the counts, and set the edges in `store` that they make.
+
+        Notes
+        -----
+        Memory is 24 bytes a changed pair in a table of which a quarter at least is empty, and 16
+        an edge.
+        """
+        self.reserve(len(changes.units))
+        edges = store.edges(len(changes.units))
+        n_pairs, n_added = apply_changes(changes, self._counts, self._table, edges, relation)
+        self.n_changed += n_pairs
+        store.added(n_added)
+
+    def merged(self, n_items: int) -> Counts:
+        """Add fixed counts and changes up, over `n_items` items; O(pairs log pairs)."""
+        if self.n_changed == 0 and len(self._counts.indptr) == n_items + 1:
+            return self._counts
+        return merged(self._counts, self._table, n_items)
+
+    def reserve(self, pairs: int) -> None:
+        """Make room for so many more pairs; as keys fall all over, it is soon in memory."""
+        needed = 4 * (self.n_changed + pairs) // 3
+        if needed > len(self._table):
+            wider = make_table(1 << needed.bit_length())
+            rehash(self._table, wider)
+            self._table = wider
+
+
+def edges_of(counts: Counts, divisors: Divisors, top_k: int) -> tuple[Rows, float]:
+    """Edges of the strongest pairs, and the scale that gives them a mass of one an item."""
+    edges = strongest(
+        counts, divisors.source, divisors.target, divisors.offset, top_k=max(1, top_k)
+    )
+    sources = np.repeat(np.arange(len(edges.indptr) - 1), np.diff(edges.indptr))
+    divided = edges.weights / (
+        divisors.source[sources] * divisors.target[edges.items] + divisors.offset
+    )
+    total = float(divided.sum(dtype=np.float64))
+    return edges, (len(edges.indptr) - 1) / total if total > 0 else 1.0

@@ -1,0 +1,386 @@
+"""The item graph: a user's score for an item is a decayed sum over the user's own history.
+
+    score(u, j) = sum over events h in history(u), sum over relations r:
+                  weight_r * 0.5 ** (age(h) / half_life_r) * weight(h) * S_r[item(h), j]
+
+The age of an event is the number of events after it. Each relation S_r is a sparse item-to-item
+matrix with a few hundred neighbours a row; where settings are chosen, all have the same total mass
+(later fits with these settings keep the scales, not the masses). What follows from that:
+a new event changes the next answer at once, a new item is recommendable as soon as its text or
+vector is known, and an explanation is exact, since the score *is* a sum over the history.
+
+Two relations count pairs of events. Counts are whole numbers, so `observe` and `forget` change them
+by exactly what a fit on the longer or shorter log would have counted.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from nearline.common.progress import Progress, no_progress
+from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.errors import InvalidInput
+from nearline.kernels.edges import Rows, pack
+from nearline.kernels.pair_counts import Changes, Counts, changed_pairs
+from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
+from nearline.models.base import Model, ModelPart, Range, Ranking, Space, check_weights
+from nearline.models.item_graph.config import CONTENT, PROJECTED, VECTOR_PREFIX, ItemGraphConfig
+from nearline.models.item_graph.content_relations import ContentRelations
+from nearline.models.item_graph.counted_relation import CountedRelation, edges_of, no_counts
+from nearline.models.item_graph.graph_store import GraphStore
+from nearline.models.item_graph.relations import (
+    COUNTED,
+    Sources,
+    count_pairs,
+    newcomer_gains,
+    pair_divisors,
+    pair_steps,
+    popularity_of,
+    positive_rows,
+    squared_weights,
+    weights_and_half_lives,
+)
+from nearline.models.item_graph.search import KNOBS, choose
+
+Arrays = dict[str, NDArray[Any]]
+
+# New pairs of one relation that an event of a user with ten or so others makes, and a few more for
+# the events that come while a merge is under way.
+PAIRS_AN_EVENT = 24
+
+
+class ItemGraph(Model):
+    """Item-to-item relations, their weights found on validation data.
+
+    Parameters
+    ----------
+    config : ItemGraphConfig or None
+        Settings; with validation data they are where the search of `fit` starts.
+
+    Notes
+    -----
+    One thread may put items and count events while others score. Items are indices
+    0..n_items-1 throughout.
+    """
+
+    name: ClassVar[str] = "item_graph"
+    config_type: ClassVar[type[ItemGraphConfig]] = ItemGraphConfig
+    space: ClassVar[Space] = {
+        f"{knob.part}.{knob.field}": Range(knob.low, knob.high, log=knob.scale)
+        for knob in KNOBS
+        if knob.part != VECTOR_PREFIX  # which columns there are is known to the data alone
+    }
+
+    learns: ClassVar[bool] = True
+    chooses: ClassVar[bool] = True
+
+    def __init__(self, config: ItemGraphConfig | None = None) -> None:
+        super().__init__(config)
+        self._popularity = np.zeros(0, dtype=np.int64)
+        self._counted = {name: CountedRelation(no_counts(0), 1.0) for name in COUNTED}
+        self._store = self._make_store(
+            {name: pack([]) for name in (*COUNTED, CONTENT, PROJECTED)}, 0
+        )
+        self._content = ContentRelations.untrained(self.config)
+
+    @classmethod
+    def untrained(cls, config: ItemGraphConfig | None = None) -> Self:
+        """Make a graph without items, which `put_items` and `observe` fill."""
+        return cls(config)
+
+    @property
+    def n_items(self) -> int:
+        """Number of items."""
+        return self._store.n_items
+
+    @property
+    def relations(self) -> tuple[str, ...]:
+        """Names of the relations, in the order in which scores are added up."""
+        return self._store.names
+
+    def fit(
+        self,
+        data: Dataset,
+        *,
+        validation: Histories | None = None,
+        seed: int = 0,
+        progress: Progress = no_progress,
+    ) -> Self:
+        """Build all relations; with `validation`, look for the best settings first.
+
+        Afterwards `config` holds the settings found, with the scales of the relations that they
+        were found with. `validation` is never trained on.
+
+        Notes
+        -----
+        Building costs O(interactions * reach), a search up to ``config.search.evaluations`` times
+        that and as many passes of scoring; memory is some 8 bytes an edge.
+        """
+        check_weights(data.histories)
+        sources = Sources(data, seed)
+        found = None
+        if validation is not None:
+            if len(validation) != data.n_users:
+                raise InvalidInput(
+                    f"validation has {len(validation)} rows; give one for each of the "
+                    f"{data.n_users} users of data"
+                )
+            found = choose(data, sources, validation, self.config, seed=seed, progress=progress)
+            self.config = found or self.config
+        relations: dict[str, Rows] = self._count_all(data.histories, data.n_items, progress)
+        for name in sources.names[len(COUNTED) :]:
+            progress(len(relations), len(sources.names), name)
+            relations[name] = sources.edges(name, self.config)
+        self._store = self._make_store(relations, data.n_items)
+        self._content = ContentRelations.fitted(sources, self.config)
+        if found is not None:
+            factors = sources.factors | {name: self._counted[name].scale for name in COUNTED}
+            # One without edges says nothing of those that a longer log would give it.
+            scales = {name: factors[name] for name, rows in relations.items() if rows.weights.any()}
+            self.config = replace(self.config, scales=scales)
+        self.fitted_on = data.histories
+        progress(len(relations), len(relations), "done")
+        return self
+
+    def score_many(self, histories: Histories) -> FloatArray:
+        """Scores, float32 [n_users, n_items]; 0 where nothing connects."""
+        return score_rows(self._graph(), _rows(histories))
+
+    def score(self, history: Histories, items: IntArray) -> FloatArray:
+        """Scores of some items for one history, float32 [len(items)]; 0 for unknown items."""
+        graph = self._graph()
+        scores = score_rows(graph, _rows(history))[0]
+        known = (items >= 0) & (items < graph.n_items)
+        return np.where(known, scores[np.where(known, items, 0)], np.float32(0.0))
+
+    def recommend_from(
+        self,
+        histories: Histories,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> Ranking:
+        """Top-k items of each history; rows are short where little is connected to a history."""
+        _check_k(k)
+        best = recommend_rows(
+            self._graph(), _rows(histories), k, exclude_seen=exclude_seen, allowed=allowed
+        )
+        return Ranking(best.items, best.scores)
+
+    def similar(self, items: IntArray, k: int) -> Ranking:
+        """Top-k neighbours of each item, itself left out: what one event on it would recommend."""
+        events = Histories.from_rows([[int(item)] for item in items])
+        return self.recommend_from(events, k)
+
+    def matching(self, text: str, k: int, *, allowed: NDArray[np.bool_] | None = None) -> Ranking:
+        """Items whose words are nearest to a text by TF-IDF: O(postings of its terms)."""
+        _check_k(k)
+        items, cosines = self._content.matching(text, k, allowed)
+        return Ranking(items[None], cosines[None])
+
+    def explain(self, history: Histories, item: int) -> list[ModelPart]:
+        """Parts of the score of `item` for one history, oldest event first; they sum to it.
+
+        The `source` of a part is a position in the history, counted from the oldest event.
+        """
+        if len(history) != 1:
+            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        parts = score_parts(self._graph(), _rows(history), item)
+        return [
+            ModelPart(int(event), self.relations[relation], float(parts[event, relation]))
+            for event, relation in np.argwhere(parts)
+        ]
+
+    def put_items(
+        self,
+        items: Sequence[int],
+        texts: Sequence[str],
+        vectors: Mapping[str, FloatArray] | None = None,
+    ) -> None:
+        """Add items, or change the text or vectors of known ones; their edges are there at once.
+
+        Parameters
+        ----------
+        items : sequence of int
+            Indices; one not below `n_items` makes the catalogue grow.
+        texts : sequence of str
+            All words of each item, "" for none.
+        vectors : dict of str to float32 [len(items), d] or None
+            Vectors by column name; columns that the graph was not fitted with are ignored, and so
+            are vectors of another length than the column's. No numbers (d = 0) take the vectors
+            away.
+
+        Notes
+        -----
+        An item costs its terms' inverted lists, and one product with all vectors of a column.
+        """
+        if len(items) != len(texts):
+            raise InvalidInput(f"there are {len(items)} items but {len(texts)} texts")
+        for at, (item, text) in enumerate(zip(items, texts, strict=True)):
+            self._grow(item + 1)
+            row = {column: values[at] for column, values in (vectors or {}).items()}
+            self._content.put(self._store, item, text, row)
+
+    def observe(self, before: Histories, events: Histories) -> None:
+        """Count new events: afterwards the counts are those of a fit on the longer histories.
+
+        The scale of the relations stays that of the fit.
+
+        Notes
+        -----
+        An event that is the newest of its user costs some 0.1 microseconds for each event within
+        reach; one that comes late moves those around it apart and costs that many times more.
+        """
+        self._count(before, events, 1)
+
+    def reserve(self, events: int) -> None:
+        """Set aside what `PAIRS_AN_EVENT` new pairs need, of each relation: some 3 kB an event."""
+        pairs = min(PAIRS_AN_EVENT * events, self.n_items**2)
+        self._store.edges(len(self._counted) * pairs)
+        for counted in self._counted.values():
+            counted.reserve(pairs)
+
+    @property
+    def reach(self) -> int:
+        """Largest gap at which two events count as a pair."""
+        return int(max(self.config.transitions.reach, self.config.coengagement.window))
+
+    def recount(self, histories: Histories, n_items: int) -> None:
+        """Count all pairs anew; settings, scales and content stay those of the fit."""
+        scales = {name: counted.scale for name, counted in self._counted.items()}
+        n_items = max(n_items, self.n_items)
+        self._store.grow(n_items)
+        content = {name: self._store.rows(name) for name in self.relations[len(COUNTED) :]}
+        relations = self._count_all(histories, n_items, no_progress)
+        for name, scale in scales.items():
+            self._counted[name].scale = scale
+        self._store = self._make_store(relations | content, n_items)
+
+    def forget(self, histories: Histories) -> None:
+        """Take users' events out of the counts; `histories` is all that they did."""
+        nothing = histories.take(np.zeros(len(histories.items), dtype=np.bool_))
+        self._count(nothing, histories, -1)
+
+    def _count(self, before: Histories, events: Histories, sign: int) -> None:
+        known = events.items >= 0
+        if not known.any():
+            return
+        self._grow(int(events.items.max()) + 1)
+        old, new = positive_rows(before), positive_rows(events)
+        touched = np.unique(new.items[known])
+        amounts = sign * squared_weights(new)[known]
+        np.add.at(self._popularity, new.items[known], amounts)
+        gains = newcomer_gains(self.relations, self.config, self._popularity[touched])
+        self._store.favour(touched, gains)
+        for relation, (name, counted) in enumerate(self._counted.items()):
+            divisors = pair_divisors(name, self.config, self._popularity[touched])
+            self._store.divide(name, touched, divisors)
+            steps = pair_steps(getattr(self.config, name))
+            changes = changed_pairs(old, before.times, new, events.times, steps)
+            changes = Changes(changes.sources, changes.targets, sign * changes.units)
+            counted.apply(changes, self._store, relation)
+
+    def add_item(self, text: str = "", vectors: Mapping[str, FloatArray] | None = None) -> int:
+        """Add one item with its text and vectors [d] by column name; return its index."""
+        item = self.n_items
+        self.put_items([item], [text], {name: v[None] for name, v in (vectors or {}).items()})
+        return item
+
+    def arrays(self) -> Arrays:
+        """Everything learned; items put and events counted since the fit are part of it."""
+        arrays: Arrays = {"n_items": np.array([self.n_items], dtype=np.int64)}
+        arrays["popularity"] = self._popularity[: self.n_items].copy()
+        items = []
+        for name in self.relations:
+            if name in COUNTED:
+                counts = self._counted[name].merged(self.n_items)
+                arrays |= {f"{name}/counts/{key}": a for key, a in counts._asdict().items()}
+                rows, _ = self._edges_of(name, counts)
+                arrays[f"{name}/scale"] = np.array([self._counted[name].scale])
+            else:
+                rows = self._store.rows(name)
+            arrays[f"{name}/indptr"] = rows.indptr
+            arrays[f"{name}/values"] = rows.weights
+            items.append(rows.items)
+        # One behind the other, as a store takes them.
+        arrays["items"] = np.concatenate(items)
+        return arrays | self._content.arrays()
+
+    def _load(self, arrays: Arrays) -> None:
+        vectors = sorted(
+            key.removesuffix("/indptr")
+            for key in arrays
+            if key.startswith(VECTOR_PREFIX) and key.endswith("/indptr") and "/index/" not in key
+        )
+        relations, first, items = {}, 0, arrays["items"]
+        for name in (*COUNTED, CONTENT, PROJECTED, *vectors):
+            indptr, values = arrays[f"{name}/indptr"], arrays[f"{name}/values"]
+            relations[name] = Rows(indptr, items[first : first + len(values)], values)
+            first += len(values)
+        self._popularity = arrays["popularity"].copy()
+        for name in COUNTED:
+            counts = Counts(*(arrays[f"{name}/counts/{key}"] for key in Counts._fields))
+            self._counted[name] = CountedRelation(counts, float(arrays[f"{name}/scale"][0]))
+        self._store = self._make_store(relations, int(arrays["n_items"][0]), items)
+        self._content = ContentRelations.restore([PROJECTED, *vectors], self.config, arrays)
+
+    def _count_all(self, histories: Histories, n_items: int, progress: Progress) -> dict[str, Rows]:
+        """Count pairs and popularity; return the edges of the counted relations."""
+        rows = positive_rows(histories)
+        self._popularity = popularity_of(rows, n_items)
+        relations = {}
+        for done, name in enumerate(COUNTED):
+            progress(done, len(self.relations), name)
+            counts = count_pairs(name, self.config, rows, n_items)
+            relations[name], scale = self._edges_of(name, counts)
+            scale = self.config.scales.get(name, scale)
+            self._counted[name] = CountedRelation(counts, scale)
+        return relations
+
+    def _edges_of(self, name: str, counts: Counts) -> tuple[Rows, float]:
+        """Edges of a counted relation, and their scale."""
+        popularity = self._popularity[: len(counts.indptr) - 1]
+        divisors = pair_divisors(name, self.config, popularity)
+        return edges_of(counts, divisors, getattr(self.config, name).neighbours)
+
+    def _make_store(
+        self, relations: dict[str, Rows], n_items: int, items: IntArray | None = None
+    ) -> GraphStore:
+        divisors = {name: pair_divisors(name, self.config, self._popularity) for name in COUNTED}
+        store = GraphStore(relations, n_items, divisors, items)
+        gains = newcomer_gains(store.names, self.config, self._popularity[:n_items])
+        store.favour(np.arange(n_items), gains)
+        return store
+
+    def _grow(self, n_items: int) -> None:
+        """Make room for items up to `n_items`, of which nothing is known."""
+        before = len(self._popularity)
+        self._store.grow(n_items)
+        if self._store.room > before:
+            more = np.zeros(self._store.room - before, dtype=np.int64)
+            self._popularity = np.concatenate((self._popularity, more))
+            fresh = np.arange(before, self._store.room)
+            self._store.favour(fresh, newcomer_gains(self.relations, self.config, more))
+            for name in COUNTED:
+                divisors = pair_divisors(name, self.config, self._popularity[fresh])
+                self._store.divide(name, fresh, divisors)
+
+    def _graph(self) -> Graph:
+        weights, half_lives = weights_and_half_lives(self.relations, self.config)
+        for relation, counted in enumerate(self._counted.values()):
+            weights[relation] *= counted.scale
+        return self._store.view(weights, half_lives, self.config.max_history)
+
+
+def _rows(histories: Histories) -> Rows:
+    check_weights(histories)
+    return Rows(histories.indptr, histories.items, histories.weights)
+
+
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise InvalidInput(f"k is {k}; it must be at least 1", field="k")

@@ -1,0 +1,270 @@
+"""From interactions, texts and vectors to the relations of an item graph.
+
+Sources: co-engagement with shrinkage as in Koren and Bell, "Advances in Collaborative Filtering"
+(Recommender Systems Handbook, 2011, section 5.1); popularity exponents as in Cooper et al., "Random
+walks in recommender systems" (WWW 2014).
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nearline.data.dataset import Dataset, Histories
+from nearline.encoders.index import TextIndex, VectorIndex
+from nearline.encoders.projection import Projection
+from nearline.encoders.tfidf import TfIdfConfig
+from nearline.kernels.edges import MOST, UNIT, Rows, pair_edges, steps_of
+from nearline.kernels.pair_counts import Counts, pair_counts
+from nearline.models.item_graph.config import (
+    COENGAGEMENT,
+    CONTENT,
+    PROJECTED,
+    TRANSITIONS,
+    VECTOR_PREFIX,
+    CoEngagement,
+    Content,
+    FromContent,
+    ItemGraphConfig,
+    Projected,
+    Transitions,
+)
+from nearline.models.item_graph.graph_store import Divisors
+
+# Relations whose edges are counts of pairs; the others come from words and vectors.
+COUNTED = (TRANSITIONS, COENGAGEMENT)
+FLOOR = 1e-9
+
+Doubles = NDArray[np.float64]
+Units = NDArray[np.int64]
+
+
+def scaled(rows: Rows, factor: float | None) -> tuple[Rows, float]:
+    """Rows with values multiplied by `factor`, and that; by default it makes the mean row sum 1."""
+    if factor is None:
+        total = float(rows.weights.sum(dtype=np.float64))
+        factor = (len(rows.indptr) - 1) / total if total > 0 else 1.0
+    return Rows(rows.indptr, rows.items, (rows.weights * factor).astype(np.float32)), factor
+
+
+def positive_rows(histories: Histories) -> Rows:
+    """Histories with dislikes weighing nothing: they make no pairs and no popularity."""
+    weights = np.maximum(histories.weights, np.float32(0.0))
+    return Rows(histories.indptr, histories.items, weights)
+
+
+def squared_weights(rows: Rows) -> Units:
+    """Square of each weight in units; an event counts at most `MOST` units, as a pair does."""
+    squares = rows.weights.astype(np.float64) ** 2
+    return np.minimum(squares / UNIT + 0.5, MOST).astype(np.int64)
+
+
+def popularity_of(rows: Rows, n_items: int) -> Units:
+    """Sum of the squared weights of each item, in units."""
+    known = rows.items >= 0
+    sums = np.zeros(n_items, dtype=np.int64)
+    np.add.at(sums, rows.items[known], squared_weights(rows)[known])
+    return sums
+
+
+@lru_cache(maxsize=64)
+def pair_steps(settings: Transitions | CoEngagement) -> Doubles:
+    """Return what a pair counts for a relation at each gap, from -reach to reach."""
+    if isinstance(settings, CoEngagement):
+        flat = np.ones(settings.window, dtype=np.float64)
+        return steps_of(flat, flat)
+    forward = np.arange(1, settings.reach + 1, dtype=np.float64) ** -settings.gap_power
+    return steps_of(forward, settings.backward * forward)
+
+
+def pair_divisors(name: str, config: ItemGraphConfig, popularity: Units) -> Divisors:
+    """Return what the counts of a relation are divided by, from the popularity of the items."""
+    amounts = popularity * UNIT
+    if name == COENGAGEMENT:
+        shrunk = np.maximum(amounts + config.coengagement.shrinkage, FLOOR)
+        divisor = shrunk**config.coengagement.exponent
+        return Divisors(divisor, divisor, 0.0)
+    # An item without events makes no pair; the floor only keeps its divisor from being zero.
+    amounts = np.maximum(amounts, FLOOR)
+    settings = config.transitions
+    return Divisors(amounts**settings.source_exponent, amounts**settings.target_exponent, 1.0)
+
+
+def count_pairs(name: str, config: ItemGraphConfig, rows: Rows, n_items: int) -> Counts:
+    """Count the pairs behind a counted relation."""
+    return pair_counts(rows, pair_steps(getattr(config, name)), n_items, most=config.counts)
+
+
+def newcomer_gains(relations: Sequence[str], config: ItemGraphConfig, popularity: Units) -> Doubles:
+    """Return what words and vectors that lead to items are multiplied by, from their popularity.
+
+    No pair speaks for an item without events. What content says of it stands for that too: it is
+    multiplied by the weight of all relations over that of content, which makes up for what is
+    missing. What stands in for the missing halves with each event.
+    """
+    weights = {name: config.relation(name).weight for name in relations}
+    content = sum(weight for name, weight in weights.items() if name not in COUNTED)
+    counted = sum(weights.values()) - content
+    missing = counted / content if content > 0 else 0.0
+    return np.asarray(1.0 + missing * 0.5 ** (popularity * UNIT), dtype=np.float64)
+
+
+def powered(rows: Rows, power: float) -> Rows:
+    """Rows with every value raised to `power`."""
+    return Rows(rows.indptr, rows.items, rows.weights ** np.float32(power))
+
+
+class Sources:
+    """What relations are made from, and a memory of the costly steps already taken.
+
+    Parameters
+    ----------
+    data : Dataset
+        The interactions and items of one fit.
+    seed : int
+        Of the projection.
+    """
+
+    def __init__(self, data: Dataset, seed: int = 0) -> None:
+        self._rows = positive_rows(data.histories)
+        self._popularity = popularity_of(self._rows, data.n_items)
+        self._texts = data.texts or [""] * data.n_items
+        self._vectors = data.vectors
+        # Events of items that are known, as a sparse matrix has them.
+        self._known = self._rows.items >= 0
+        counts = np.concatenate(([0], np.cumsum(self._known)))
+        self._indptr = counts[self._rows.indptr]
+        self._near: dict[tuple[object, ...], Rows] = {}
+        self._words: dict[tuple[object, ...], TextIndex] = {}
+        self._dense: dict[tuple[object, ...], VectorIndex] = {}
+        self._projections: dict[tuple[object, ...], Projection] = {}
+        self._seed = seed
+        self.factors: dict[str, float] = {}
+
+    @property
+    def popularity(self) -> Units:
+        """Sum of the squared weights of each item, in units."""
+        return self._popularity
+
+    @property
+    def has_text(self) -> bool:
+        """Whether any item has a text."""
+        return any(self._texts)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all relations, in the order in which scores are added up."""
+        vectors = [VECTOR_PREFIX + name for name in sorted(self._vectors)]
+        return [TRANSITIONS, COENGAGEMENT, CONTENT, PROJECTED, *vectors]
+
+    def projects(self, settings: Projected) -> bool:
+        """Whether there is enough to learn a projection from, and not too much to search."""
+        known = int((self._popularity > 0).sum())
+        described = self.has_text or bool(self._vectors)
+        return described and known >= settings.fewest and len(self._popularity) <= settings.most
+
+    def edges(self, name: str, config: ItemGraphConfig) -> Rows:
+        """Scaled rows of one relation."""
+        rows, self.factors[name] = scaled(self._edges(name, config), config.scales.get(name))
+        return rows
+
+    def _edges(self, name: str, config: ItemGraphConfig) -> Rows:
+        if name in COUNTED:
+            divisors = pair_divisors(name, config, self._popularity)
+            return pair_edges(
+                self._rows,
+                pair_steps(getattr(config, name)),
+                source=divisors.source,
+                target=divisors.target,
+                offset=divisors.offset,
+                top_k=getattr(config, name).neighbours,
+            )
+        settings = relation_config(name, config)
+        return powered(self._nearest(name, settings, config), settings.power)
+
+    def content_indices(self, config: ItemGraphConfig) -> tuple[TextIndex, dict[str, VectorIndex]]:
+        """Return the index of words, and those of vectors by relation."""
+        vectors = {}
+        for name in self.names[len(COUNTED) + 1 :]:
+            settings = relation_config(name, config)
+            self._nearest(name, settings, config)
+            vectors[name] = self._dense[_key(name, settings, config)]
+        return self._text_index(config), vectors
+
+    def projection(self, config: ItemGraphConfig) -> Projection | None:
+        """Return the map behind the projected relation; None where nothing is mapped."""
+        settings = config.projected
+        if not self.projects(settings):
+            return None
+        key = settings.factors, settings.ridge, config.content.longest
+        if key not in self._projections:
+            text = self._text_index(config)
+            self._projections[key] = Projection.fit(
+                text.vectors,
+                len(text.encoder.vocabulary),
+                self._vectors,
+                sparse.csr_array(
+                    (self._rows.weights[self._known], self._rows.items[self._known], self._indptr),
+                    shape=(len(self._indptr) - 1, len(self._popularity)),
+                ),
+                factors=settings.factors,
+                ridge=settings.ridge,
+                seed=self._seed,
+            )
+        return self._projections[key]
+
+    def _nearest(self, name: str, settings: FromContent, config: ItemGraphConfig) -> Rows:
+        key = _key(name, settings, config)
+        if key not in self._near:
+            if isinstance(settings, Content):
+                index = TextIndex(TfIdfConfig(longest=settings.longest))
+                self._near[key] = index.fit(self._texts, settings.neighbours)
+                self._words[key] = index
+            else:
+                vectors = self._vectors_of(name, config)
+                dense = VectorIndex(vectors.shape[1])
+                self._near[key] = dense.fit(vectors, settings.neighbours)
+                self._dense[key] = dense
+        return self._near[key]
+
+    def _vectors_of(self, name: str, config: ItemGraphConfig) -> NDArray[np.float32]:
+        if name != PROJECTED:
+            return self._vectors[name.removeprefix(VECTOR_PREFIX)]
+        projection = self.projection(config)
+        if projection is None:
+            return np.zeros((len(self._popularity), 1), dtype=np.float32)
+        return projection.project_all(self._text_index(config).vectors, self._vectors)
+
+    def _text_index(self, config: ItemGraphConfig) -> TextIndex:
+        self._nearest(CONTENT, config.content, config)
+        return self._words[_key(CONTENT, config.content, config)]
+
+
+def _key(name: str, settings: FromContent, config: ItemGraphConfig) -> tuple[object, ...]:
+    """Name what the neighbours depend on, of all settings."""
+    if isinstance(settings, Content):
+        return name, settings.neighbours, settings.longest
+    if isinstance(settings, Projected):
+        words = config.content.longest
+        return name, settings.neighbours, settings.factors, settings.ridge, words
+    return name, settings.neighbours
+
+
+def relation_config(name: str, config: ItemGraphConfig) -> FromContent:
+    """Return the settings of a relation that comes from words or vectors."""
+    settings = config.relation(name)
+    assert isinstance(settings, FromContent)  # noqa: S101 (for the type checker)
+    return settings
+
+
+def weights_and_half_lives(
+    names: tuple[str, ...], config: ItemGraphConfig
+) -> tuple[Doubles, Doubles]:
+    """Weight and half-life of each relation, float64 [R] both."""
+    parts = [config.relation(name) for name in names]
+    return (
+        np.array([part.weight for part in parts], dtype=np.float64),
+        np.array([part.half_life for part in parts], dtype=np.float64),
+    )

@@ -1,0 +1,274 @@
+"""Choice of the item graph's hyper-parameters on validation data: a coordinate search.
+
+One setting is changed at a time, first in large steps and then in smaller ones, for as long as
+NDCG@k on the validation targets rises (Hooke and Jeeves, "Direct search", JACM 1961). Trying a
+weight or a half-life costs one pass of scoring; anything else also builds one relation anew.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from nearline.common.progress import Progress
+from nearline.data.dataset import Dataset, Histories
+from nearline.kernels.edges import Rows
+from nearline.kernels.scoring import rank_rows
+from nearline.models.item_graph.config import (
+    COENGAGEMENT,
+    CONTENT,
+    PROJECTED,
+    TRANSITIONS,
+    VECTOR_PREFIX,
+    ItemGraphConfig,
+)
+from nearline.models.item_graph.graph_store import Divisors, GraphStore
+from nearline.models.item_graph.relations import (
+    COUNTED,
+    Sources,
+    newcomer_gains,
+    weights_and_half_lives,
+)
+
+# With fewer targets the best of many settings is the luckiest one.
+FEWEST_TARGETS = 100
+ROUNDS = 4
+
+
+class Knob(NamedTuple):
+    """One setting: the relation it belongs to, its first step, and its bounds.
+
+    A step of a `scale` knob multiplies by ``1 + step``; of others, adds.
+    """
+
+    part: str
+    field: str
+    step: float
+    low: float
+    high: float
+    scale: bool = True
+
+
+# Cheap ones first: their gains are known when the costly ones are tried. Those of `VECTOR_PREFIX`
+# stand for each vector column's own.
+KNOBS = (
+    Knob(CONTENT, "weight", 0.6, 0.02, 20.0),
+    Knob(COENGAGEMENT, "weight", 0.6, 0.02, 20.0),
+    Knob(PROJECTED, "weight", 0.6, 0.02, 20.0),
+    Knob(VECTOR_PREFIX, "weight", 0.6, 0.02, 20.0),
+    Knob(TRANSITIONS, "half_life", 0.4, 0.3, 300.0),
+    Knob(COENGAGEMENT, "half_life", 0.6, 0.3, 300.0),
+    Knob(CONTENT, "half_life", 0.6, 0.3, 300.0),
+    Knob(PROJECTED, "half_life", 0.6, 0.3, 300.0),
+    Knob(VECTOR_PREFIX, "half_life", 0.6, 0.3, 300.0),
+    Knob(TRANSITIONS, "target_exponent", 0.08, -0.2, 1.0, scale=False),
+    Knob(TRANSITIONS, "source_exponent", 0.08, -0.2, 1.0, scale=False),
+    Knob(TRANSITIONS, "backward", 0.4, 0.02, 1.0),
+    Knob(TRANSITIONS, "gap_power", 0.3, 0.0, 3.0, scale=False),
+    Knob(COENGAGEMENT, "exponent", 0.08, 0.0, 1.0, scale=False),
+    Knob(COENGAGEMENT, "shrinkage", 1.0, 0.5, 500.0),
+    Knob(CONTENT, "power", 0.2, 0.2, 5.0, scale=False),
+    Knob(PROJECTED, "power", 0.5, 0.5, 6.0, scale=False),
+    Knob(VECTOR_PREFIX, "power", 1.0, 0.5, 12.0, scale=False),
+    Knob(CONTENT, "neighbours", 0.5, 20, 400),
+    Knob(TRANSITIONS, "reach", 1.0, 2, 250),
+)
+
+
+def choose(
+    data: Dataset,
+    sources: Sources,
+    validation: Histories,
+    config: ItemGraphConfig,
+    *,
+    seed: int,
+    progress: Progress,
+) -> ItemGraphConfig | None:
+    """Find settings with a high NDCG@k of `validation` given the histories of `data`.
+
+    None where there are too few targets to choose by, or no evaluations.
+
+    Parameters
+    ----------
+    validation : Histories
+        Row u holds targets of user u; they must not be in `data`'s interactions.
+
+    Notes
+    -----
+    Deterministic: the work is bounded in evaluations, not in time.
+    """
+    # Relations of one mass each are where the search starts, whatever was found before.
+    config = replace(config, scales={})
+    objective = _Objective(data, sources, validation, config, seed)
+    if objective.n_targets < FEWEST_TARGETS or config.search.evaluations < 1:
+        return None
+    search = _Search(objective, config, config.search.evaluations, progress)
+    for start in _starts(sources.names, config):
+        search.consider(start)
+    step = 1.0
+    for _ in range(ROUNDS):
+        for knob in _knobs_in_use(sources, config):
+            search.move(knob, step)
+        step /= 2
+    progress(config.search.evaluations, config.search.evaluations, "search")
+    return search.best
+
+
+def _starts(names: list[str], config: ItemGraphConfig) -> list[ItemGraphConfig]:
+    """Return the settings given, and some for users whose older events matter much."""
+    starts = [config]
+    for half_life in (6.0, 40.0):
+        start = config
+        for name in names:
+            start = start.with_relation(name, replace(start.relation(name), half_life=half_life))
+        starts.append(start)
+    return starts
+
+
+def _knobs_in_use(sources: Sources, config: ItemGraphConfig) -> list[Knob]:
+    columns = [name for name in sources.names if name.startswith(VECTOR_PREFIX)]
+    unused = set() if sources.has_text else {CONTENT}
+    if not sources.projects(config.projected):
+        unused.add(PROJECTED)
+    knobs = []
+    for knob in KNOBS:
+        if knob.part == VECTOR_PREFIX:
+            knobs += [knob._replace(part=column) for column in columns]
+        elif knob.part not in unused:
+            knobs.append(knob)
+    return knobs
+
+
+class _Search:
+    """The best settings so far, and the moves that look for better ones."""
+
+    def __init__(
+        self,
+        objective: "_Objective",
+        config: ItemGraphConfig,
+        evaluations: int,
+        progress: Progress,
+    ) -> None:
+        self.best, self.value = config, -1.0
+        self._objective = objective
+        self._left = self._all = evaluations
+        self._progress = progress
+
+    def consider(self, config: ItemGraphConfig) -> bool:
+        """Try settings; keep them and say so where they are better."""
+        if self._left == 0:
+            return False
+        self._left -= 1
+        value = self._objective(config)
+        better = value > self.value
+        if better:
+            self.best, self.value = config, value
+        self._progress(self._all - self._left, self._all, "search")
+        return better
+
+    def move(self, knob: Knob, step: float) -> None:
+        """Turn a knob for as long as that helps: up, or where up does not help, down."""
+        for direction in (1, -1):
+            moved = False
+            while True:
+                turned = _turn(self.best, knob, direction, step)
+                if turned is None or not self.consider(turned):
+                    break
+                moved = True
+            if moved:
+                return
+
+
+def _turn(
+    config: ItemGraphConfig, knob: Knob, direction: int, step: float
+) -> ItemGraphConfig | None:
+    """Turn one knob a step further; None where it is at its bound."""
+    part = config.relation(knob.part)
+    old = getattr(part, knob.field)
+    size = knob.step * step
+    new = old * (1.0 + size) ** direction if knob.scale else old + direction * size
+    new = min(max(new, knob.low), knob.high)
+    # Short numbers in a configuration are easier to read and lose nothing.
+    new = round(new) if isinstance(old, int) else float(f"{new:.4g}")
+    if new == old:
+        return None
+    return config.with_relation(knob.part, replace(part, **{knob.field: new}))
+
+
+class _Objective:
+    """Mean NDCG@k over users drawn for validation; the scaled relations tried last are kept."""
+
+    def __init__(
+        self,
+        data: Dataset,
+        sources: Sources,
+        validation: Histories,
+        config: ItemGraphConfig,
+        seed: int,
+    ) -> None:
+        users = _draw_users(data.histories, validation, config.search.events, seed)
+        histories, targets = data.histories.select(users), validation.select(users)
+        self.n_targets = len(targets.items)
+        self._n_items = data.n_items
+        self._k = config.search.cutoff
+        self._sources = sources
+        self._histories = Rows(histories.indptr, histories.items, histories.weights)
+        self._targets = Rows(targets.indptr, targets.items, targets.weights)
+        self._kept: dict[str, tuple[object, Rows]] = {}
+        self._store: GraphStore | None = None
+
+    def __call__(self, config: ItemGraphConfig) -> float:
+        store = self._graph(config)
+        gains = newcomer_gains(store.names, config, self._sources.popularity)
+        store.favour(np.arange(self._n_items), gains)
+        weights, half_lives = weights_and_half_lives(store.names, config)
+        graph = store.view(weights, half_lives, config.max_history)
+        return ndcg(rank_rows(graph, self._histories, self._targets), self._targets.indptr, self._k)
+
+    def _graph(self, config: ItemGraphConfig) -> GraphStore:
+        """Gather the relations of these settings; build only those that the last ones lacked."""
+        relations: dict[str, Rows] = {}
+        for name in self._sources.names:
+            part = config.relation(name)
+            # Weight and half-life belong to the score, not to the edges.
+            key = replace(part, weight=0.0, half_life=0.0)
+            if name not in self._kept or self._kept[name][0] != key:
+                self._kept[name] = key, self._sources.edges(name, config)
+                self._store = None
+            relations[name] = self._kept[name][1]
+        if self._store is None:
+            # Their edges are divided already, and are counts all the same: they have no gains.
+            once = Divisors(np.ones(self._n_items), np.ones(self._n_items), 0.0)
+            self._store = GraphStore(relations, self._n_items, dict.fromkeys(COUNTED, once))
+        return self._store
+
+
+def _draw_users(
+    histories: Histories, validation: Histories, events: int, seed: int
+) -> NDArray[np.int64]:
+    """Users with a history and a target, in rising order, up to `events` events in all."""
+    sizes = np.diff(histories.indptr)
+    users = np.flatnonzero((np.diff(validation.indptr) > 0) & (sizes > 0))
+    drawn = np.random.default_rng(seed).permutation(users)
+    fits = np.cumsum(sizes[drawn]) <= events
+    return np.sort(drawn[fits])
+
+
+def ndcg(ranks: NDArray[np.int64], indptr: NDArray[np.int64], k: int) -> float:
+    """Mean NDCG@k over users, of targets that all count the same.
+
+    Parameters
+    ----------
+    ranks : int64 [n]
+        Rank of each target in the list of its user, 0 the best.
+    indptr : int64 [n_users + 1]
+        Targets of user u are ``ranks[indptr[u]:indptr[u + 1]]``, at least one.
+    """
+    discounts = 1.0 / np.log2(np.arange(2, k + 2))
+    gains = np.where(ranks < k, discounts[np.minimum(ranks, k - 1)], 0.0)
+    sums = np.add.reduceat(gains, indptr[:-1])
+    ideal = np.concatenate(([0.0], np.cumsum(discounts)))
+    sizes = np.minimum(np.diff(indptr), k)
+    return math.fsum(sums / ideal[sizes]) / len(sums)

@@ -1,0 +1,1 @@
+"""Linear models with one weight matrix between items."""

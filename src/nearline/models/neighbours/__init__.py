@@ -1,0 +1,1 @@
+"""Neighbourhood models of users and of items."""

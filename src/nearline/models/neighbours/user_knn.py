@@ -1,0 +1,169 @@
+"""User-based neighbourhoods of events: what people like this one took."""
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nearline.common.progress import Progress, no_progress
+from nearline.data.dataset import Dataset, FloatArray, Histories
+from nearline.errors import InvalidInput
+from nearline.kernels.edges import Rows
+from nearline.kernels.neighbours import make_index, nearest_rows
+from nearline.kernels.sets import Sets, transpose
+from nearline.models.base import ModelPart, Space
+from nearline.models.dense_scores import DenseModel
+from nearline.models.neighbours.set_similarity import (
+    MEASURE_SPACE,
+    MeasureConfig,
+    fitted_sets,
+    liked_sets,
+    settle,
+)
+
+
+class UserKnnConfig(MeasureConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `UserKnn`.
+
+    Attributes
+    ----------
+    measure : str
+        "cosine", "tfidf" (cosine of TF-IDF weights: popular items say less) or "bm25" (inner
+        product of BM25 weights: busy users lose).
+    neighbours : int or None
+        Nearest users that count; None for all above the threshold.
+    threshold : float
+        Only users more similar than this count, at least 0.
+    shrinkage : float
+        With n items in common, a similarity is multiplied by ``n / (n + shrinkage)``.
+    k1, b : float
+        BM25 only: saturation, and how much a busy user loses (0 to 1).
+    """
+
+
+class UserKnn(DenseModel):
+    """Items that the most similar users liked.
+
+        score(u, j) = sum over the k users v nearest to u who liked j:  s(u, v)
+        s(u, v) = n_uv / (n_uv + shrinkage) * cosine of the rows u and v
+
+    with n_uv the number of items that both liked, and rows of ones, or of TF-IDF or BM25 weights
+    (an item is a term, a user a document).
+
+    P. Resnick, N. Iacovou, M. Suchak, P. Bergstrom, J. Riedl, "GroupLens: an open architecture for
+    collaborative filtering of netnews", CSCW 1994; for lists rather than ratings, B. Sarwar,
+    G. Karypis, J. Konstan, J. Riedl, "Analysis of recommendation algorithms for e-commerce",
+    EC 2000, section 3.
+
+    Use it where there are fewer users than items, or tastes that no single item tells. Nothing is
+    computed beforehand: a new event changes who is near at once. Do not use it where an answer must
+    take less than a millisecond with many users, nor where a snapshot may not hold what users did:
+    that is what this model consists of. Erasing a user takes a new fit.
+
+    Notes
+    -----
+    An answer costs the events of all users who share an item, and O(n_items). A user of the fit is
+    the nearest of the own neighbours, which adds nothing to unseen items.
+    """
+
+    name: ClassVar[str] = "user_knn"
+    config_type: ClassVar[type[Struct]] = UserKnnConfig
+    _floor = 0.0
+    space: ClassVar[Space] = MEASURE_SPACE
+
+    def __init__(self, config: Struct | None = None) -> None:
+        super().__init__(config)
+        self._set(Sets(np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int32)), 0)
+
+    def fit(
+        self,
+        data: Dataset,
+        *,
+        validation: Histories | None = None,
+        seed: int = 0,
+        progress: Progress = no_progress,
+    ) -> Self:
+        """Keep what each user liked, by user and by item; `validation` is not used.
+
+        Raises
+        ------
+        InvalidInput
+            An event's weight is not finite.
+        """
+        del validation, seed
+        self._set(fitted_sets(data), data.n_items)
+        self.fitted_on = data.histories
+        progress(1, 1, "done")
+        return self
+
+    @property
+    def n_items(self) -> int:
+        """Number of items that the model knows."""
+        return self._n_items
+
+    def neighbours(self, histories: Histories) -> Rows:
+        """Find the users of the fit nearest to each history, nearest first, with similarities."""
+        liked, _ = liked_sets(histories, self._n_items)
+        return nearest_rows(
+            liked,
+            self._measure.scales(liked),
+            self._index,
+            top_k=self.config.neighbours,
+            threshold=self.config.threshold,
+            shrinkage=self.config.shrinkage,
+        )
+
+    def score_many(self, histories: Histories) -> FloatArray:
+        """Scores, float32 [n_users, n_items]; 0 for what no neighbour liked."""
+        near = self.neighbours(histories)
+        shape = (len(histories), len(self._users.indptr) - 1)
+        weights = near.weights.astype(np.float64)
+        similarities = sparse.csr_array((weights, near.items, near.indptr), shape=shape)
+        return np.asarray((similarities @ self._liked).toarray(), dtype=np.float32)
+
+    def explain(self, history: Histories, item: int) -> list[ModelPart]:
+        """Parts of the score of `item`, oldest event first.
+
+        The similarity of a neighbour who liked `item` is shared out among the items in common, by
+        their weights.
+        """
+        if len(history) != 1:
+            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        liked, kept = liked_sets(history, self._n_items)
+        events = np.flatnonzero(kept)
+        of_feature = self._measure.weights
+        weights = np.ones(len(events)) if of_feature is None else of_feature[liked.items]
+        near = self.neighbours(history)
+        amounts = np.zeros(len(events))
+        for user, similarity in zip(near.items, near.weights, strict=True):
+            own = self._users.items[self._users.indptr[user] : self._users.indptr[user + 1]]
+            if item in own:
+                common = weights * np.isin(liked.items, own)
+                amounts += float(similarity) * common / common.sum()
+        return [
+            ModelPart(int(event), self.name, float(amount))
+            for event, amount in zip(events, amounts, strict=True)
+            if amount
+        ]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the items that each user of the fit liked; ids are not among it."""
+        return {
+            "indptr": self._users.indptr,
+            "items": self._users.items,
+            "n_items": np.array([self._n_items], dtype=np.int64),
+        }
+
+    def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self._set(Sets(arrays["indptr"], arrays["items"]), int(arrays["n_items"][0]))
+
+    def _set(self, users: Sets, n_items: int) -> None:
+        self._users, self._n_items = users, n_items
+        lists = transpose(users, n_items)
+        self._measure = settle(self.config, users, lists)
+        self._index = make_index(lists, self._measure.scales(users), self._measure.weights)
+        shape = (len(users.indptr) - 1, n_items)
+        ones = np.ones(len(users.items), dtype=np.float32)
+        self._liked = sparse.csr_array((ones, users.items, users.indptr), shape=shape)

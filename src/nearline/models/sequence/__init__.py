@@ -1,0 +1,1 @@
+"""Neural models, most of them of sequences."""

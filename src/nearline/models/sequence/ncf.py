@@ -1,0 +1,191 @@
+"""Neural collaborative filtering: a network scores pairs of a user and an item.
+
+    p_u = sum of r_j over the items j that u took / sqrt(how many)
+
+    gmf: h . (p_u * q_i)        mlp: perceptron(p_u, q_i)        neumf: gmf + mlp
+
+Users are what they took, and no ids: the network can be asked about anybody, at once.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nearline.common.progress import Progress, no_progress
+from nearline.data.dataset import Dataset, FloatArray, Histories
+from nearline.errors import InvalidInput
+from nearline.models.base import Range, Space, check_weights
+from nearline.models.sequence.neural_model import NeuralModel
+from nearline.models.sequence.training_config import TrainingConfig
+from nearline.models.settings import require, require_one_of
+
+# (users float32 [n, d], items float32 [m, d]) to scores float32 [n, m].
+Score = Callable[[FloatArray, FloatArray], FloatArray]
+
+# Pairs that the network takes at a time.
+PAIRS = 1 << 16
+K = 10
+
+
+class NcfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `Ncf`.
+
+    Attributes
+    ----------
+    kind : str
+        ``gmf``, ``mlp`` or ``neumf``: an inner product with learned weights, a perceptron, or both.
+    width : int
+        Numbers of a user and of an item in each of the two parts.
+    hidden : tuple of int
+        Units of each layer of the perceptron.
+    negatives : int
+        Items drawn for each that was taken, from those that the user did not take.
+    dropout : float
+        Share of numbers left out of a step.
+    training : TrainingConfig
+        How it is trained.
+    """
+
+    kind: str = "neumf"
+    width: int = 32
+    hidden: tuple[int, ...] = (64, 32, 16)
+    negatives: int = 4
+    dropout: float = 0.2
+    training: TrainingConfig = TrainingConfig(rate=0.003)
+
+    def __post_init__(self) -> None:
+        require_one_of(self, "kind", ("neumf", "gmf", "mlp"))
+        require(self, "width", 1)
+        require(self, "negatives", 1)
+        require(self, "dropout", 0, 1)
+        if self.dropout == 1:
+            raise InvalidInput("dropout is 1; it must be below", field="dropout")
+        if not self.hidden or min(self.hidden) < 1:
+            raise InvalidInput(
+                f"hidden is {self.hidden}; give one layer at least, each of 1 unit or more",
+                field="hidden",
+            )
+
+
+class Ncf(NeuralModel):
+    """Generalised matrix factorisation, a perceptron over user and item, or both.
+
+    X. He, L. Liao, H. Zhang, L. Nie, X. Hu, T.-S. Chua, "Neural collaborative filtering", WWW 2017.
+    The paper's input is any vector that tells of a user (section 3.1); here it is the set of liked
+    items, scaled by one over the root of their number, and while training without the item that is
+    to be told: Y. Koren, "Factorization meets the neighborhood", KDD 2008, equation 14.
+
+    A list costs a pass of the network for every item.
+    """
+
+    name: ClassVar[str] = "ncf"
+    config_type: ClassVar[type[Struct]] = NcfConfig
+    space: ClassVar[Space] = {
+        "kind": ("neumf", "gmf", "mlp"),
+        "width": Range(8, 128, log=True),
+        "negatives": Range(1, 16, log=True),
+        "dropout": Range(0.0, 0.6),
+        "training.rate": Range(0.0005, 0.01, log=True),
+        "training.weight_decay": Range(0.001, 1.0, log=True),
+    }
+
+    def __init__(self, config: Struct | None = None) -> None:
+        super().__init__(config)
+        self._read = self._table
+
+    def fit(
+        self,
+        data: Dataset,
+        *,
+        validation: Histories | None = None,
+        seed: int = 0,
+        progress: Progress = no_progress,
+    ) -> Self:
+        """Train the network and both tables of items.
+
+        With `validation` the number of epochs is chosen by NDCG@10 and written to the settings.
+
+        Raises
+        ------
+        MissingExtra
+            PyTorch or the packages that export its networks are not installed.
+        InvalidInput
+            A weight is not finite, or the loss grew beyond all bounds.
+        """
+        from nearline.neural.pairs import Interaction, Taken, fit_pairs
+
+        config = self.config
+        taken = liked_sets(data.histories, data.n_items)
+        fitted = fit_pairs(
+            lambda: Interaction(
+                config.kind, config.width, hidden=config.hidden, dropout=config.dropout
+            ),
+            Taken(taken.indptr.astype(np.int64), taken.indices.astype(np.int64), data.n_items),
+            self._plan(),
+            width=config.width * (2 if config.kind == "neumf" else 1),
+            negatives=config.negatives,
+            batch=config.training.batch,
+            seed=seed,
+            judge=self._judge(data, validation, seed),
+            progress=progress,
+        )
+        self._read, self._table = fitted.read, fitted.table
+        self._take(fitted.graph, fitted.epochs, taken.indices, data)
+        return self
+
+    def score_many(self, histories: Histories) -> FloatArray:
+        """Scores, float32 [n_users, n_items]: logarithms of the odds that the user takes it."""
+        return self._scores(histories, self._score, self._read, self._table)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Graph, both tables of items and their popularity."""
+        return {
+            "graph": self._bytes,
+            "read": self._read,
+            "table": self._table,
+            "popularity": self._popularity,
+        }
+
+    def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self._read, self._table = arrays["read"], arrays["table"]
+        self._popularity = arrays["popularity"]
+        self._set_graph(arrays["graph"])
+
+    def _score(self, users: FloatArray, items: FloatArray) -> FloatArray:
+        if self._graph is None:
+            return np.zeros((len(users), len(items)), dtype=np.float32)
+        return self._graph(users=users, items=items)[0]
+
+    def _scores(self, histories: Histories, *network: Any) -> FloatArray:
+        """Score users with a history by scorer and tables, in blocks; others by popularity."""
+        score, read, table = network
+        taken = liked_sets(histories, len(table))
+        sizes = np.diff(taken.indptr)
+        found = np.empty((len(histories), len(table)), dtype=np.float32)
+        found[:] = self._popularity
+        rows = np.flatnonzero(sizes)
+        roots = np.sqrt(sizes[rows].astype(np.float32))
+        users = np.asarray((taken[rows] @ read) / roots[:, None], dtype=np.float32)
+        size = max(1, PAIRS // max(len(table), 1))
+        for first in range(0, len(rows), size):
+            some = slice(first, first + size)
+            for column in range(0, len(table), PAIRS):
+                block = slice(column, column + PAIRS)
+                found[rows[some], block] = score(users[some], table[block])
+        return found
+
+
+def liked_sets(histories: Histories, n_items: int) -> "sparse.csr_array":
+    """Known items with a weight above zero: 1 where a user took it, float32 [n_users, n_items]."""
+    check_weights(histories)
+    known = (histories.items >= 0) & (histories.items < n_items) & (histories.weights > 0)
+    rows = np.repeat(np.arange(len(histories)), np.diff(histories.indptr))[known]
+    ones = np.ones(len(rows), dtype=np.float32)
+    shape = (len(histories), n_items)
+    found = sparse.coo_array((ones, (rows, histories.items[known])), shape=shape).tocsr()
+    found.data[:] = 1.0
+    return found

@@ -1,0 +1,112 @@
+"""What models share that train a network with PyTorch and serve it as an ONNX graph."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from nearline.common.inference import OnnxGraph
+from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.models.base import Ranking
+from nearline.models.dense_scores import DenseModel, rank_cosines, rank_dense
+from nearline.models.factors.factor_model import check_indices, check_k
+from nearline.models.validation import draw_users, mean_ndcg
+
+if TYPE_CHECKING:
+    from nearline.neural.training import Plan
+
+K = 10
+
+
+class NeuralModel(DenseModel):
+    """Base of `SequenceModel` and `Ncf`; their settings have a `training`.
+
+    A user without a known liked event gets items by popularity.
+    """
+
+    chooses: ClassVar[bool] = True
+
+    def __init__(self, config: Struct | None = None) -> None:
+        super().__init__(config)
+        self._table: FloatArray = np.zeros((0, self.config.width), dtype=np.float32)
+        self._popularity: FloatArray = np.zeros(0, dtype=np.float32)
+        self._bytes: NDArray[np.uint8] = np.zeros(0, dtype=np.uint8)
+        self._graph: OnnxGraph | None = None
+
+    @property
+    def n_items(self) -> int:
+        """Number of items that the model knows."""
+        return len(self._table)
+
+    def similar(self, items: IntArray, k: int) -> Ranking:
+        """Items whose vectors have the largest cosine; only those above 0."""
+        check_k(k)
+        check_indices(items, self.n_items, "items")
+        return rank_cosines(self._table[: self.n_items], items, k)
+
+    @abstractmethod
+    def _scores(self, histories: Histories, *network: Any) -> FloatArray:
+        """Score all items by a network, which may be one that is still trained."""
+
+    def _told(self, data: Dataset) -> FloatArray | None:
+        """Features of users that the network reads beside histories; most read none."""
+        del data
+        return None
+
+    def _plan(self) -> "Plan":
+        """How to train, as the settings say it."""
+        from nearline.neural.training import Plan
+
+        training = self.config.training
+        return Plan(
+            epochs=training.epochs,
+            patience=training.patience,
+            rate=training.rate,
+            weight_decay=training.weight_decay,
+            warmup=training.warmup,
+            cosine=training.cosine,
+            memory=training.memory,
+        )
+
+    def _judge(
+        self, data: Dataset, validation: Histories | None, seed: int
+    ) -> Callable[..., float] | None:
+        """Make what tells NDCG@10 of a network; None where no validation target does."""
+        if validation is None:
+            return None
+        users = draw_users(validation, self.config.training.validation_users, seed)
+        if len(users) == 0:
+            return None
+        histories, truth = data.histories.select(users), validation.select(users)
+        told = self._told(data)
+        self._popularity = np.zeros(data.n_items, dtype=np.float32)
+
+        def judge(*network: Any) -> float:
+            ranking = rank_dense(
+                lambda block, *features: self._scores(block, *network, *features),
+                histories,
+                K,
+                data.n_items,
+                exclude_seen=True,
+                allowed=None,
+                features=None if told is None else told[users],
+            )
+            return mean_ndcg(ranking.items, truth)
+
+        return judge
+
+    def _take(self, graph: bytes, epochs: int, liked: IntArray, data: Dataset) -> None:
+        """Take over what a fit came to: the graph, its epochs, and how popular items are."""
+        self._popularity = np.log1p(np.bincount(liked, minlength=data.n_items)).astype(np.float32)
+        self._set_graph(np.frombuffer(graph, dtype=np.uint8).copy())
+        training = msgspec.structs.replace(self.config.training, epochs=epochs)
+        self.config = msgspec.structs.replace(self.config, training=training)
+        self.fitted_on = data.histories
+
+    def _set_graph(self, graph: NDArray[np.uint8]) -> None:
+        self._bytes = graph
+        self._graph = OnnxGraph(graph.tobytes())

@@ -1,0 +1,274 @@
+"""Lists of many users to a folder of Parquet files: streaming, and resumable.
+
+A part file holds the lists of some tens of thousands of users, one row group a block, and takes its
+name only once it is whole and on the disk. Beside the parts a manifest says what they are lists of.
+A run that finds the manifest of the same export goes on behind the last whole part.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+from msgspec import Struct
+from pyarrow import parquet
+
+from nearline.common.progress import Progress, no_progress
+from nearline.data import Weight, read_user_ids
+from nearline.errors import Damaged, InvalidInput
+from nearline.recommend.batch import BLOCK, recommend_many
+from nearline.recommend.pipeline import View
+from nearline.schema import check_id, check_k
+
+logger = logging.getLogger(__name__)
+
+# Readers of data sets pass over names that begin with an underscore.
+MANIFEST = "_nearline_export.json"
+PARTIAL = "_partial"
+PART_USERS = 16 * BLOCK
+SCHEMA = pa.schema(
+    {"user_id": pa.string(), "item_id": pa.string(), "score": pa.float64(), "rank": pa.int64()}
+)
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """What an export holds.
+
+    Attributes
+    ----------
+    model, offset, erasures : str, int, int
+        Model and state of the store when it began.
+    k, exclude_seen, n_users, part_users
+        What was asked for; users, and users a part file.
+    users : str
+        Digest of their ids, in order.
+    made_at : float
+        Unix seconds that all lists are made for, those of a resumed run too.
+    complete : bool
+        Whether every part is there.
+    """
+
+    model: str
+    offset: int
+    erasures: int
+    k: int
+    exclude_seen: bool
+    n_users: int
+    part_users: int
+    users: str
+    made_at: float
+    complete: bool = False
+
+    def same_as(self, other: "Manifest") -> bool:
+        """Whether both give the same lists, whenever they were begun and however far they are."""
+        return msgspec.structs.replace(other, made_at=self.made_at, complete=self.complete) == self
+
+
+class Exported(Struct, frozen=True):
+    """What became of an export.
+
+    Attributes
+    ----------
+    path : str
+        The folder; ``pyarrow.dataset.dataset`` and ``pandas.read_parquet`` read it.
+    model, offset : str, int
+        Model and offset that the lists are of.
+    users, rows, parts : int
+        Users asked for, lines of all lists, part files.
+    resumed : int
+        Parts that an earlier run had written.
+    started_over : bool
+        Whether parts of another model, offset, list of users or length were thrown away.
+    """
+
+    path: str
+    model: str
+    offset: int
+    users: int
+    rows: int
+    parts: int
+    resumed: int
+    started_over: bool
+
+
+def export(
+    path: Path,
+    users: object,
+    k: int,
+    view: View,
+    *,
+    erasures: int,
+    weight: Weight,
+    exclude_seen: bool = True,
+    part_users: int = PART_USERS,
+    progress: Progress = no_progress,
+) -> Exported:
+    """Write the lists of users to the folder `path`: `user_id`, `item_id`, `score`, `rank`.
+
+    Parameters
+    ----------
+    users : iterable of str, frame, path or None
+        Ids, or a table with the column `user_id`; None means everyone with a history. Each user is
+        taken once, in the order given.
+    erasures : int
+        Of the log: an erasure changes the lists and leaves the offset as it is.
+    part_users : int
+        Users a part file.
+
+    Raises
+    ------
+    InvalidInput
+        `path` is neither new nor empty nor an export; a user or `k` is out of bounds.
+
+    Notes
+    -----
+    Memory: one block of lists beside the ids. Parts that are there are not made again if all asked
+    for is the same; else the export starts over, and a warning is logged.
+    """
+    check_k(k)
+    if part_users < 1:
+        raise InvalidInput(f"part_users is {part_users}; it must be at least 1", field="part_users")
+    user_ids = _user_ids(users, view)
+    wanted = Manifest(
+        model=view.model_id,
+        offset=view.state.offset,
+        erasures=erasures,
+        k=k,
+        exclude_seen=exclude_seen,
+        n_users=len(user_ids),
+        part_users=part_users,
+        users=_digest(user_ids),
+        made_at=view.now,
+    )
+    manifest, started_over = _begin(path, wanted)
+    # What was made before was made at that time: the lists must fit together.
+    view = replace(view, now=manifest.made_at)
+
+    def tables(first: int, last: int) -> Iterable[pa.Table]:
+        for start in range(first, last, BLOCK):
+            some = user_ids[start : min(start + BLOCK, last)]
+            yield pa.table(recommend_many(some, k, view, weight=weight, exclude_seen=exclude_seen))
+            progress(start + len(some), len(user_ids), "users")
+
+    rows, resumed = [], 0
+    for number, first in enumerate(range(0, len(user_ids), part_users)):
+        part = path / f"part-{number:05d}.parquet"
+        last = min(first + part_users, len(user_ids))
+        there = _rows_of(part)
+        if there is not None:
+            resumed += 1
+            progress(last, len(user_ids), "users")
+        rows.append(_write(part, tables(first, last)) if there is None else there)
+    _save(path / MANIFEST, msgspec.structs.replace(manifest, complete=True))
+    done = (len(user_ids), sum(rows), len(rows), resumed, started_over)
+    return Exported(str(path), manifest.model, manifest.offset, *done)
+
+
+def _user_ids(users: object, view: View) -> list[str]:
+    if users is None:
+        found = view.state.user_ids()
+    elif (
+        isinstance(users, Iterable) and not isinstance(users, str) and not hasattr(users, "columns")
+    ):
+        found = list(users)
+    else:
+        found = read_user_ids(users)
+    found = list(dict.fromkeys(check_id(user, "users") for user in found))
+    if not found:
+        raise InvalidInput("there is no user to list; import interactions first, or name users")
+    return found
+
+
+def _digest(user_ids: Sequence[str]) -> str:
+    digest = blake2b(digest_size=16)
+    for user in user_ids:
+        digest.update(user.encode() + b"\0")  # ids hold no NUL
+    return digest.hexdigest()
+
+
+def _begin(path: Path, wanted: Manifest) -> tuple[Manifest, bool]:
+    """Manifest of the run to go on with, or `wanted`; whether other lists were cleared away."""
+    if path.exists() and not path.is_dir():
+        raise InvalidInput(f"{path} is a file; an export is a folder: name another path")
+    path.mkdir(parents=True, exist_ok=True)
+    file = path / MANIFEST
+    if not file.exists():
+        if any(entry.name != PARTIAL for entry in path.iterdir()):
+            raise InvalidInput(f"{path} is not empty and holds no export; name another folder")
+        _save(file, wanted)
+        return wanted, False
+    found = _load(file)
+    if found is not None and found.same_as(wanted):
+        return found, False
+    logger.warning("%s holds other lists (%s); starting over", path, _difference(found, wanted))
+    # First a manifest of nobody, so that no part ever stands beside one that is not its own.
+    _save(file, msgspec.structs.replace(wanted, n_users=0))
+    for part in (*path.glob("part-*.parquet"), path / PARTIAL):
+        part.unlink(missing_ok=True)
+    _save(file, wanted)
+    return wanted, True
+
+
+def _difference(found: Manifest | None, wanted: Manifest) -> str:
+    if found is None:
+        return "its manifest cannot be read"
+    return ", ".join(
+        f"{name} {getattr(found, name)}, now {getattr(wanted, name)}"
+        for name in Manifest.__struct_fields__
+        if name not in ("made_at", "complete") and getattr(found, name) != getattr(wanted, name)
+    )
+
+
+def _load(file: Path) -> Manifest | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _save(file: Path, manifest: Manifest) -> None:
+    content = msgspec.json.format(msgspec.json.encode(manifest))
+
+    def write(partial: Path) -> None:
+        partial.write_bytes(content)
+
+    _put(file, write)
+
+
+def _rows_of(part: Path) -> int | None:
+    """Rows of a part; None where it is missing."""
+    if not part.exists():
+        return None
+    try:
+        return int(parquet.read_metadata(part).num_rows)
+    except (pa.ArrowException, OSError) as error:
+        raise Damaged(
+            f"{part} cannot be read ({error}); delete it and export again, which makes only it"
+        ) from error
+
+
+def _write(part: Path, tables: Iterable[pa.Table]) -> int:
+    rows = 0
+
+    def write(partial: Path) -> None:
+        nonlocal rows
+        with parquet.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
+            for table in tables:
+                writer.write_table(table)
+                rows += table.num_rows
+
+    _put(part, write)
+    return rows
+
+
+def _put(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` make a file that takes its name once it is on the disk."""
+    partial = path.with_name(PARTIAL)
+    write(partial)
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -1,0 +1,157 @@
+"""Road 3 beside a model that serves: whether the new one is good enough to take its place.
+
+The newest interaction of each user is held out, from the newest user down to a bound. The candidate
+is fitted without them, both models rank every item for these users from the same histories, and the
+candidate is refused where its NDCG@10 is lower by more than chance: where the whole 95 % interval
+of the paired difference lies below zero. Whatever the verdict, the settings found are then fitted
+on everything, so that a snapshot has always seen every event before its offset.
+
+What serves must not have seen the events that judge it. Those that came after its snapshot are
+taken where there are enough of them, and the snapshot itself is measured. Else it has seen them
+all, and in its place its settings are measured, fitted anew on what the candidate was fitted on.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from nearline.common.progress import Progress
+from nearline.data import Dataset, Split, hold_out
+from nearline.deployment.restore import restore
+from nearline.deployment.texts import with_language
+from nearline.encoders import TextVectors
+from nearline.evaluation import Report, compare, evaluate
+from nearline.log import Readable
+from nearline.models.base import Model
+from nearline.schema import Event
+from nearline.snapshots import Snapshot
+from nearline.training.compaction import with_catalogue
+from nearline.training.train import Order, choose, describe, read, train_on
+
+# Fewer users say nothing.
+FEWEST_USERS = 30
+METRIC = "ndcg@10"
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """Whether a candidate shall serve, and why."""
+
+    promote: bool
+    reason: str
+
+
+def train_and_judge(
+    log: Readable,
+    order: Order,
+    serving: Snapshot | None,
+    *,
+    texts: TextVectors | None = None,
+    progress: Progress,
+    journal: Path | None = None,
+) -> tuple[Snapshot, Verdict]:
+    """Train as `train` does, and hold the result against the snapshot that serves.
+
+    Errors are those of `train`. It costs one fit more than `train`, or two where the settings that
+    serve must be fitted anew.
+    """
+    data = with_language(read(log, order), texts, progress)
+    if serving is None or not order.config.trial_users:
+        why = "no model served before" if serving is None else "trials are turned off"
+        snapshot = train_on(data, order, validation=None, progress=progress, journal=journal)
+        return snapshot, Verdict(promote=True, reason=f"{why}; nothing was compared")
+    news = _events(log.read(serving.manifest.offset, order.offset))
+    newest, unseen = _newest(data, news, order.config.trial_users)
+    n_users = int(newest.sum())
+    if n_users < FEWEST_USERS:
+        snapshot = train_on(data, order, validation=None, progress=progress, journal=journal)
+        why = f"{n_users} users have a newest event to hold out, fewer than {FEWEST_USERS}"
+        return snapshot, Verdict(promote=True, reason=f"{why}; nothing was compared")
+    split = hold_out(data, newest)
+    chosen, metrics = choose(
+        split.train, order, validation=None, progress=progress, journal=journal
+    )
+    candidate = chosen.refit(split.train, seed=order.seed, progress=progress)
+    if unseen:
+        rival = with_catalogue(log, order, serving, texts)
+        if order.config.online:
+            # What serves went on counting.
+            rival.recount(split.train.histories, split.train.n_items)
+    else:
+        rival = _fit_again(serving, split.train, candidate, order, progress)
+    verdict, measured = judge(candidate, rival, split, seed=order.seed)
+    final = candidate.refit(data, seed=order.seed, progress=progress)
+    return describe(final, data, order, metrics | measured), verdict
+
+
+def judge(
+    candidate: Model, rival: Model, split: Split, *, seed: int
+) -> tuple[Verdict, dict[str, float]]:
+    """Compare two models on what was held out; return the verdict and the candidate's metrics."""
+    sizes = np.diff(split.test.indptr)
+    users = np.flatnonzero(sizes)
+    histories, truth = split.train.histories.select(users), split.test.select(users)
+    counts = np.bincount(split.train.histories.items, minlength=split.train.n_items)
+
+    def measure(model: Model) -> Report:
+        rng = np.random.default_rng(seed)
+        return evaluate(model, histories, truth, k=10, popularity=counts, rng=rng)
+
+    new = measure(candidate)
+    old = new if rival is candidate else measure(rival)
+    difference = compare(new, old, np.random.default_rng(seed))[METRIC]
+    worse = difference.high < 0
+    verdict = Verdict(
+        promote=not worse,
+        reason=(
+            f"NDCG@10 on the newest event of {new.n_users:,} users is {new.means[METRIC]:.4f}, "
+            f"and {old.means[METRIC]:.4f} for the model that serves: a difference of "
+            f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}], "
+            + ("lower by more than chance" if worse else "not lower by more than chance")
+        ),
+    )
+    return verdict, {f"held_out_{name}": value for name, value in new.means.items()}
+
+
+def _events(records: Iterable[tuple[int, object]]) -> set[tuple[str, str, float]]:
+    """User, item and time of each event."""
+    return {
+        (record.user_id, record.item_id, record.timestamp)
+        for _, record in records
+        if isinstance(record, Event)
+    }
+
+
+def _newest(
+    data: Dataset, unseen: set[tuple[str, str, float]], bound: int
+) -> tuple[NDArray[np.bool_], bool]:
+    """Mark the newest interaction of the newest users with at least two; whether all are unseen."""
+    histories = data.histories
+    users = np.flatnonzero(np.diff(histories.indptr) > 1)
+    last = histories.indptr[1:][users] - 1
+    told = zip(
+        users.tolist(), histories.items[last].tolist(), histories.times[last].tolist(), strict=True
+    )
+    fresh = np.array(
+        [(data.user_ids[u], data.item_ids[i], time) in unseen for u, i, time in told],
+        dtype=np.bool_,
+    )
+    enough = int(fresh.sum()) >= FEWEST_USERS
+    if enough:
+        last = last[fresh]
+    kept = last[np.argsort(-histories.times[last], kind="stable")[:bound]]
+    newest = np.zeros(data.n_interactions, dtype=np.bool_)
+    newest[kept] = True
+    return newest, enough
+
+
+def _fit_again(
+    serving: Snapshot, data: Dataset, candidate: Model, order: Order, progress: Progress
+) -> Model:
+    """Fit the settings that serve; the candidate itself where it has the same."""
+    model = restore(serving)
+    if type(model) is type(candidate) and model.config == candidate.config:
+        return candidate
+    return model.refit(data, seed=order.seed, progress=progress)

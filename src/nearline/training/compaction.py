@@ -1,0 +1,40 @@
+"""What a model learned while it served, made part of a new snapshot: nothing is trained."""
+
+from dataclasses import replace
+
+from nearline.deployment.online_learner import put_item
+from nearline.deployment.restore import restore
+from nearline.deployment.texts import texts_for
+from nearline.encoders import TextVectors
+from nearline.log import Readable
+from nearline.models.base import Model
+from nearline.schema import Item, ItemDeleted
+from nearline.snapshots import Snapshot
+from nearline.training.train import Order, describe, read
+
+
+def merge(
+    log: Readable, order: Order, serving: Snapshot, texts: TextVectors | None = None
+) -> Snapshot:
+    """Make a snapshot of what serves with all that came before the order's offset.
+
+    The counts are made anew from the log, so that an erased user is in none of them.
+    """
+    model = with_catalogue(log, order, serving, texts)
+    data = replace(read(log, order), encoder=serving.manifest.encoder)
+    model.recount(data.histories, data.n_items)
+    return describe(model, data, order, serving.manifest.metrics)
+
+
+def with_catalogue(
+    log: Readable, order: Order, serving: Snapshot, texts: TextVectors | None
+) -> Model:
+    """Rebuild what serves, with the catalogue as it stood at the order's offset."""
+    model, texts = restore(serving), texts_for(serving, texts)
+    index = {item_id: at for at, item_id in enumerate(order.item_ids)}
+    for _, record in log.read(serving.manifest.offset, order.offset):
+        if isinstance(record, Item):
+            put_item(model, index[record.item_id], record, texts)
+        elif isinstance(record, ItemDeleted):
+            put_item(model, index[record.item_id], None, texts)
+    return model

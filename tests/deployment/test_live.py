@@ -1,0 +1,199 @@
+"""Live events teach the model exactly what a count over the whole log would have."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nearline as nl
+from nearline.config import Config
+from nearline.data import Histories, dataset_from_log
+from nearline.deployment.catch_up import join
+from nearline.deployment.online_learner import EVENTS_AT_ONCE
+from nearline.log import SQLiteLog
+from nearline.models.item_graph.model import ItemGraph
+from nearline.state import State, StateConfig
+
+# A history is cut off early, so that the log must be asked for what came before.
+CONFIG = Config(state=StateConfig(history_length=6))
+OBSERVE = st.tuples(
+    st.just("observe"),
+    st.sampled_from("uvw"),
+    st.sampled_from("abcdef"),
+    st.integers(0, 9),
+    st.sampled_from(["view", "purchase", "dislike"]),
+)
+FORGET = st.tuples(st.just("forget"), st.sampled_from("uvw"))
+PUT = st.tuples(st.just("put"), st.sampled_from("abxy"))
+LISTS = st.tuples(st.just("list"), st.lists(OBSERVE, min_size=2, max_size=12))
+STEPS = st.lists(st.one_of(OBSERVE, OBSERVE, OBSERVE, FORGET, PUT, LISTS), max_size=25)
+
+
+def event_of(step: Any) -> nl.Event:
+    _, user, item, time, kind = step
+    return nl.Event(user_id=user, item_id=item, timestamp=float(time), event=kind)
+
+
+def act(rec: nl.Recommender, step: Any) -> None:
+    if step[0] == "observe":
+        rec.append_events([event_of(step)]).result()
+    elif step[0] == "list":
+        rec.append_events([event_of(one) for one in step[1]]).result()
+    elif step[0] == "forget":
+        rec.forget(step[1]).result()
+    else:
+        rec.put_item(step[1], text=f"words of {step[1]}", timestamp=1.0)
+
+
+def counted(model: Any) -> dict[str, bytes]:
+    """Counts, edges and popularity, bit by bit."""
+    prefixes = ("popularity", "transitions/", "coengagement/")
+    arrays = model.arrays()
+    found = {n: a.tobytes() for n, a in arrays.items() if n.startswith(prefixes)}
+    # Items of all edges stand in one array, those of counted relations first.
+    edges = len(arrays["transitions/values"]) + len(arrays["coengagement/values"])
+    return found | {"items": arrays["items"][:edges].tobytes()}
+
+
+def expected(rec: nl.Recommender) -> dict[str, bytes]:
+    """What the same settings count over the log as it is now."""
+    parts = rec._current.parts
+    ids = parts.state.items.table()
+    weight = rec.config.state.weight
+    data = dataset_from_log(parts.log, parts.log.end, weight, item_ids=ids)
+    assert isinstance(parts.model, ItemGraph)
+    model = ItemGraph(parts.model.config)
+    model.recount(data.histories, data.n_items)
+    for name, relation in model._counted.items():
+        relation.scale = parts.model._counted[name].scale
+    return counted(model)
+
+
+@settings(deadline=None, max_examples=400)
+@given(STEPS)
+def test_whatever_happens_the_counts_are_those_of_the_log(steps: list[Any]) -> None:
+    with nl.Recommender(config=CONFIG) as rec:
+        for step in steps:
+            act(rec, step)
+        assert counted(rec._current.parts.model) == expected(rec)
+
+
+@settings(deadline=None, max_examples=30)
+@given(STEPS, STEPS, STEPS)
+def test_training_and_restarts_change_nothing_of_that(
+    tmp_path_factory: pytest.TempPathFactory, before: list[Any], between: list[Any], last: list[Any]
+) -> None:
+    folder = tmp_path_factory.mktemp("store") / "shop"
+    with nl.Recommender(folder, config=CONFIG) as rec:
+        act(rec, ("observe", "z", "a", 1, "view"))
+        for step in before:
+            act(rec, step)
+        rec.fit()
+        for step in between:
+            act(rec, step)
+        assert counted(rec._current.parts.model) == expected(rec)
+        live = counted(rec._current.parts.model)
+    with nl.Recommender(folder, config=CONFIG) as rec:
+        assert counted(rec._current.parts.model) == live
+        for step in last:
+            act(rec, step)
+        assert counted(rec._current.parts.model) == expected(rec)
+
+
+@pytest.mark.parametrize("history_length", [30, 1_000])
+@pytest.mark.parametrize("at_once", [1, 1_100, EVENTS_AT_ONCE])
+def test_after_a_crash_state_and_model_learn_the_rest_of_the_log_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, history_length: int
+) -> None:
+    config = Config(state=StateConfig(history_length=history_length))
+    monkeypatch.setattr("nearline.deployment.online_learner.EVENTS_AT_ONCE", at_once)
+    rng = np.random.default_rng(0)
+
+    def events(n: int) -> list[nl.Event]:
+        return [
+            nl.Event(user_id=f"u{user}", item_id=f"i{item}", timestamp=float(time))
+            for user, item, time in rng.integers(0, 40, (n, 3)).tolist()
+        ]
+
+    with nl.Recommender(tmp_path / "shop", config=config) as rec:
+        rec.append_events(events(3_000)).result()
+        rec.fit()
+    with nl.Recommender(tmp_path / "shop", config=config) as rec:
+        rec.append_events(events(1_500)).result()
+        rec.put_item("new", text="words of new")
+        rec.append_events(events(1_200)).result()
+        live = counted(rec._current.parts.model)
+        assert live == expected(rec)
+        # As a crash leaves it: the checkpoint of before, and all of the log.
+        shutil.copytree(tmp_path / "shop", tmp_path / "crashed")
+    with nl.Recommender(tmp_path / "crashed", config=config) as rec:
+        assert counted(rec._current.parts.model) == live
+        rec.observe("u1", "new")
+        assert counted(rec._current.parts.model) == expected(rec)
+
+
+class Fails(ItemGraph):
+    """Learns nothing."""
+
+    def observe(self, before: Histories, events: Histories) -> None:
+        raise MemoryError("no room")
+
+
+def test_what_fails_beside_the_fold_is_told() -> None:
+    log, state = SQLiteLog(None), State(StateConfig())
+    with log:
+        live = join(Fails(), log, state, offset=0, erasures=0)
+        event = nl.Event(user_id="a", item_id="b", timestamp=1.0)
+        with pytest.raises(MemoryError, match="no room"), live.aside():
+            state.apply([(0, event)])
+
+
+def test_an_event_of_another_user_changes_my_list(tmp_path: Path) -> None:
+    with nl.Recommender(tmp_path / "shop") as rec:
+        for user in "abc":
+            rec.observe(user, "pot")
+            rec.observe(user, "tea")
+        rec.observe("me", "pot")
+        rec.fit()
+        assert [line.item_id for line in rec.recommend("me", 2)] == ["tea"]
+        rec.observe("other", "pot")
+        rec.observe("other", "mug")
+        lines = rec.recommend("me", 2)
+        assert [(line.item_id, line.tier) for line in lines] == [
+            ("tea", "personal"),
+            ("mug", "personal"),
+        ]
+        # One event is one pair more: two of four who had a pot went on to tea or mug.
+        explained = rec.explain("me", "mug")
+        assert sum(part.amount for part in explained.parts) == pytest.approx(explained.score)
+        rec.forget("other").result()
+        assert [line.tier for line in rec.recommend("me", 2)] == ["personal", "popular"]
+
+
+def test_without_online_learning_only_histories_follow() -> None:
+    with nl.Recommender(config=Config(online=False)) as rec:
+        rec.observe("a", "pot")
+        rec.observe("a", "tea")
+        rec.observe("me", "pot")
+        assert [line.tier for line in rec.recommend("me", 1)] == ["popular"]
+
+
+def test_much_that_came_since_is_counted_anew(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with nl.Recommender(tmp_path / "shop") as rec:
+        rec.observe("u0", "i0", timestamp=0.0)
+        rec.fit()
+        events = [
+            nl.Event(
+                user_id=f"u{rng.integers(9)}", item_id=f"i{rng.integers(9)}", timestamp=float(t)
+            )
+            for t in range(300)
+        ]
+        rec.append_events(events).result()
+        live = counted(rec._current.parts.model)
+    with nl.Recommender(tmp_path / "shop") as rec:
+        assert counted(rec._current.parts.model) == live

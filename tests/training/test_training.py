@@ -1,0 +1,394 @@
+"""Training beside serving, in real processes: promotion, refusal, cancel, crashes, rollback."""
+
+import multiprocessing
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import pyarrow as pa
+import pytest
+from tests.test_live import counted, expected
+from tests.test_trial import visits
+
+import nearline as nl
+from nearline.config import Config
+from nearline.errors import Closed, InvalidInput, NotTrained, Overloaded, UnknownSnapshot
+from nearline.jobs.queue import Job, Outcome, Task
+from nearline.kernels.chunks import available_threads
+from nearline.schema import RecommendationRequest
+from nearline.state import load_checkpoint
+
+NOW = 1_000_000.0
+WAIT = 60.0
+SHORT = {"search": {"evaluations": 3}}
+# A training that goes on until it is ended.
+ENDLESS = {"model": "bpr", "settings": {"epochs": 100_000_000}}
+
+
+def clock() -> float:
+    return NOW
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "shop"
+
+
+@pytest.fixture
+def rec(store: Path) -> Iterator[nl.Recommender]:
+    with nl.Recommender(store, clock=clock) as engine:
+        yield engine.fit(visits(40))
+
+
+def until(found: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WAIT
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def workers(parent: int | None = None) -> list[psutil.Process]:
+    children = psutil.Process(parent).children()
+    return [child for child in children if "nearline.jobs.worker" in " ".join(child.cmdline())]
+
+
+def finished(rec: nl.Recommender, job: Job) -> Job:
+    until(lambda: rec.jobs.get(job.id).finished is not None)
+    return rec.jobs.get(job.id)
+
+
+def endless(rec: nl.Recommender) -> Job:
+    """Start a training that never ends by itself; return once it has begun."""
+    job = rec.train(**ENDLESS)  # type: ignore[arg-type]
+    until(lambda: rec.jobs.get(job.id).what == "epochs")
+    return job
+
+
+def answers_until_over(
+    rec: nl.Recommender, request: RecommendationRequest, job: Job
+) -> list[nl.Answer]:
+    answers = []
+    while rec.jobs.get(job.id).finished is None:
+        answers.append(rec.answer(request))
+        time.sleep(0.001)
+    return answers
+
+
+def test_reads_and_writes_go_on_and_each_answer_is_of_one_model(rec: nl.Recommender) -> None:
+    first = rec.model_id
+    request = RecommendationRequest(user_id="p0", k=3, exclude_seen=False)
+    before = rec.answer(request)
+    with ThreadPoolExecutor(1) as pool:
+        job = rec.train(settings=SHORT)
+        reading = pool.submit(
+            lambda: [rec.answer(request) for _ in iter(lambda: rec.jobs.get(job.id).finished, NOW)]
+        )
+        rec.observe("new", "red-0")
+        rec.put_item("red-9", text="red")
+        assert rec.jobs.wait(job.id, WAIT).state == "done"
+        answers = reading.result()
+    after = rec.answer(request)
+    assert rec.model_id != first
+    assert {answer.model for answer in answers} <= {first, rec.model_id}
+    lists = {answer.model: [line.item_id for line in answer.items] for answer in [before, after]}
+    for answer in answers:
+        assert [line.item_id for line in answer.items] == lists[answer.model]
+    # What came while it was trained is known to the new model.
+    assert rec.recommend("new", k=1)[0].item_id == "red-1"
+    assert rec.versions.list()[-1].offset <= rec.offset
+
+
+def test_a_refused_model_can_be_promoted_by_hand_and_rolled_back(
+    rec: nl.Recommender, store: Path
+) -> None:
+    first = rec.model_id
+    job = rec.jobs.wait(rec.train(model="popularity").id, WAIT)
+    assert (job.state, rec.model_id) == ("refused", first)
+    refused = str(job.result["snapshot_id"])
+    assert [(v.id, v.serving, v.promoted) for v in rec.versions.list()] == [
+        (first, True, True),
+        (refused, False, False),
+    ]
+    assert rec.versions.promote(refused).model == "popularity"
+    assert rec.model_id == refused
+    rec.close()
+    with nl.Recommender(store, clock=clock) as again:
+        assert again.model_id == refused
+        assert again.versions.rollback().id == first
+        assert again.model_id == first
+        assert again.recommend("p0", k=1, exclude_seen=False)[0].tier == "personal"
+        with pytest.raises(NotTrained, match="train again"):
+            again.versions.rollback()
+        with pytest.raises(UnknownSnapshot):
+            again.versions.promote("0" * 16)
+        with pytest.raises(InvalidInput):
+            again.versions.promote("../..")
+        assert again.model_id == first
+
+
+def test_a_snapshot_that_numbers_its_items_otherwise_does_not_serve(store: Path) -> None:
+    with nl.Recommender(store, clock=clock) as rec:
+        rec.observe("u", "only-u-knew-it")
+        rec.observe("v", "other")
+        rec.fit()
+        numbered = rec.model_id
+        rec.forget("u").result()
+    # Without snapshot and checkpoint, what only the erased user knew gets no number.
+    (store / "state.checkpoint").unlink()
+    (store / "snapshots").rename(store / "kept")
+    with nl.Recommender(store, clock=clock) as rec:
+        (store / "kept").rename(store / "snapshots")
+        with pytest.raises(InvalidInput, match="numbers its items in another order"):
+            rec.versions.promote(numbered)
+        assert rec.model_id == "untrained"
+
+
+def test_the_process_takes_little_and_ends_when_it_is_cancelled(rec: nl.Recommender) -> None:
+    first = rec.model_id
+    job = endless(rec)
+    (worker,) = workers()
+    assert worker.nice() == psutil.Process().nice() + 10
+    assert worker.environ()["OMP_NUM_THREADS"] == str(max(1, available_threads() // 2))
+    rec.jobs.cancel(job.id)
+    assert rec.jobs.wait(job.id, WAIT).state == "cancelled"
+    assert not workers()
+    assert rec.jobs.wait(rec.train(settings=SHORT).id, WAIT).state == "done"
+    assert rec.model_id != first
+
+
+def test_a_process_that_dies_is_a_failed_job(rec: nl.Recommender) -> None:
+    first = rec.model_id
+    job = endless(rec)
+    workers()[0].kill()
+    over = rec.jobs.wait(job.id, WAIT)
+    assert over.state == "failed"
+    assert "exit code -9 before it was done; what served goes on serving" in over.message
+    assert rec.model_id == first
+
+
+def test_what_cannot_be_trained_is_told(store: Path) -> None:
+    with nl.Recommender(store, clock=clock) as rec:
+        job = rec.jobs.wait(rec.train().id, WAIT)
+        assert (job.state, rec.model_id) == ("failed", "untrained")
+        assert "holds no events" in job.message
+        with pytest.raises(InvalidInput, match="no model 'nothing'"):
+            rec.train(model="nothing")
+        with pytest.raises(InvalidInput, match="learns ratings"):
+            rec.train(model="svd")
+    with pytest.raises(Closed):
+        rec.train()
+
+
+def test_closing_ends_a_training(store: Path) -> None:
+    with nl.Recommender(store, clock=clock) as rec:
+        rec.fit(visits(40))
+        endless(rec)
+    assert not workers()
+
+
+def serve_and_train(store: Path, told: Connection) -> None:
+    rec = nl.Recommender(store, clock=clock)
+    endless(rec)
+    told.send(workers()[0].pid)
+    told.recv()
+
+
+def promote_until_killed(store: Path, told: Connection) -> None:
+    with nl.Recommender(store, clock=clock) as rec:
+        ids = [version.id for version in rec.versions.list()]
+        for number in range(1_000_000):
+            rec.versions.promote(ids[number % 2])
+            told.send(rec.model_id)
+
+
+def processes() -> multiprocessing.context.ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["nearline.engine"])
+    return context
+
+
+def test_a_training_does_not_outlive_its_server(rec: nl.Recommender, store: Path) -> None:
+    rec.close()
+    context = processes()
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve_and_train, args=(store, theirs))
+    process.start()
+    assert ours.poll(WAIT)
+    worker = psutil.Process(ours.recv())
+    process.kill()
+    process.join()
+    worker.wait(WAIT)
+    with nl.Recommender(store, clock=clock) as again:
+        assert again.model_id == rec.model_id
+
+
+def test_killed_during_promotions_the_store_opens_with_one_of_the_two(
+    rec: nl.Recommender, store: Path
+) -> None:
+    rec.jobs.wait(rec.train(model="popularity").id, WAIT)
+    ids = {version.id for version in rec.versions.list()}
+    assert len(ids) == 2
+    rec.close()
+    context, chance = processes(), random.Random(0)
+    for _ in range(8):
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=promote_until_killed, args=(store, theirs))
+        process.start()
+        theirs.close()
+        assert ours.poll(WAIT)
+        time.sleep(chance.uniform(0.0, 0.05))
+        process.kill()
+        process.join()
+        ours.close()
+        with nl.Recommender(store, clock=clock) as again:
+            assert again.model_id in ids
+            assert {version.id for version in again.versions.list()} == ids
+            assert len(again.recommend("p0", k=3)) == 3
+
+
+def test_a_checkpoint_is_written_beside_serving(store: Path) -> None:
+    config = nl.Config(checkpoint_events=5, checkpoint_seconds=1e9)
+    path, now = store / "state.checkpoint", [NOW]
+    with nl.Recommender(store, config=config, clock=lambda: now[0]) as rec:
+        for number in range(6):
+            assert not path.exists()
+            now[0] += 5.0
+            rec.observe("u", f"i{number}")
+        until(path.exists)
+        job = rec.jobs.wait(rec.checkpoint().id, WAIT)
+        assert job.result == {"offset": 6}
+        state = load_checkpoint(path, config.state, erasures=0, end=6)
+        assert state is not None
+        assert (state.offset, len(state.items)) == (6, 6)
+        rec.forget("u").result()
+        assert not path.exists()
+    with nl.Recommender(clock=clock) as rec, pytest.raises(InvalidInput, match="in memory"):
+        rec.checkpoint()
+
+
+def test_a_checkpoint_is_due_after_some_time_if_there_is_news(store: Path) -> None:
+    now = [NOW]
+    config = nl.Config(checkpoint_seconds=60.0)
+    with nl.Recommender(store, config=config, clock=lambda: now[0]) as rec:
+        now[0] += 1_000
+        rec.observe("u", "i")  # nothing was new before it
+        now[0] += 59
+        rec.observe("u", "j")
+        kinds = [job.kind for job in rec.jobs.list()]
+        now[0] += 1_000
+        rec.observe("u", "k")
+        assert kinds == ["checkpoint"]
+        assert len(rec.jobs.list()) == 2
+
+
+def test_a_merge_keeps_what_was_learned_and_leaves_room_for_more(tmp_path: Path) -> None:
+    with nl.Recommender(tmp_path / "shop") as rec:
+        for user in "abc":
+            rec.observe(user, "pot", timestamp=1.0)
+            rec.observe(user, "tea", timestamp=2.0)
+        rec.fit()
+        first = rec.model_id
+        for user in "de":
+            rec.observe(user, "pot", timestamp=3.0)
+            rec.observe(user, "mug", timestamp=4.0)
+        rec.forget("e").result()
+        rec.observe("me", "pot", timestamp=5.0)
+        lines = [(line.item_id, line.score) for line in rec.recommend("me")]
+        job = finished(rec, rec.merge())
+        assert (job.state, rec.model_id == first) == ("done", False)
+        assert [(line.item_id, line.score) for line in rec.recommend("me")] == lines
+        # The merged one took the place of the first in the history.
+        with pytest.raises(NotTrained):
+            rec.versions.rollback()
+        assert counted(rec._current.parts.model) == expected(rec)
+    with nl.Recommender(tmp_path / "shop") as rec:
+        assert [(line.item_id, line.score) for line in rec.recommend("me")] == lines
+
+
+def test_a_merge_is_queued_after_so_many_records(tmp_path: Path) -> None:
+    seconds = iter(range(0, 1_000_000, 10))
+    config = Config(merge_events=5)
+    with nl.Recommender(tmp_path / "shop", config=config, clock=lambda: NOW + next(seconds)) as rec:
+        rec.observe("a", "pot", timestamp=1.0)
+        rec.fit()
+        first = rec.model_id
+        for time in range(7):
+            rec.observe("b", f"i{time}", timestamp=float(time))
+        (job,) = [job for job in rec.jobs.list() if job.kind == "merge"]
+        assert finished(rec, job).state == "done"
+        assert rec.model_id != first
+
+
+def test_what_is_imported_is_learned_by_the_next_answer(tmp_path: Path) -> None:
+    table = pa.table({"user_id": list("aabbc"), "item_id": ["pot", "tea", "pot", "tea", "pot"]})
+    with nl.Recommender(tmp_path / "shop") as rec:
+        rec.add(table)
+        rec.observe("d", "pot")
+        rec.observe("d", "mug")
+        assert [line.item_id for line in rec.recommend("c", 2)] == ["tea", "mug"]
+        assert {line.tier for line in rec.recommend("c", 2)} == {"personal"}
+        assert counted(rec._current.parts.model) == expected(rec)
+
+
+def test_a_cancelled_merge_is_not_the_last(tmp_path: Path) -> None:
+    seconds = iter(range(0, 1_000_000, 10))
+    config = Config(merge_events=5)
+    with nl.Recommender(tmp_path / "shop", config=config, clock=lambda: NOW + next(seconds)) as rec:
+        rec.observe("a", "pot", timestamp=1.0)
+        rec.fit()
+        first = rec.merge()
+        rec.jobs.cancel(first.id)
+        assert finished(rec, first).state == "cancelled"
+        for time in range(7):
+            rec.observe("b", f"i{time}", timestamp=float(time))
+        later = [job for job in rec.jobs.list() if job.kind == "merge" and job.id != first.id]
+        assert [finished(rec, job).state for job in later] == ["done"]
+
+
+def test_no_event_is_refused_because_jobs_wait(store: Path) -> None:
+    now, gate = [NOW], threading.Event()
+    config = nl.Config(checkpoint_seconds=60.0)
+
+    def wait(_task: Task) -> Outcome:
+        assert gate.wait(WAIT)
+        return Outcome("waited", {})
+
+    with nl.Recommender(store, config=config, clock=lambda: now[0]) as rec:
+        rec.observe("u", "i")
+        jobs = [rec.jobs.submit("checkpoint", wait)]
+        until(lambda: rec.jobs.get(jobs[0].id).state == "running")
+        jobs += [rec.jobs.submit("checkpoint", wait) for _ in range(10)]
+        with pytest.raises(Overloaded):
+            rec.checkpoint()
+        now[0] += 1_000.0  # one is due
+        assert rec.observe("u", "j").offset == 2
+        gate.set()
+
+
+def test_answers_go_on_while_a_table_is_imported(tmp_path: Path) -> None:
+    n = 60_000
+    table = pa.table(
+        {
+            "user_id": [f"u{at % 4_000}" for at in range(n)],
+            "item_id": [f"i{at * 7 % 997}" for at in range(n)],
+            "timestamp": [float(at) for at in range(n)],
+        }
+    )
+    with nl.Recommender(tmp_path / "shop") as rec, ThreadPoolExecutor(1) as beside:
+        rec.fit(visits(40))
+        serial = rec.stamp[0]
+        importing = beside.submit(rec.add, table)
+        answered = 0
+        while not importing.done():
+            assert len(rec.recommend("p0", 3)) == 3
+            answered += 1
+        assert answered > 0
+        rec.recommend("p0", 3)
+        # One model more, which learned the whole import at once.
+        assert rec.stamp[0] <= serial + 2
+        assert counted(rec._current.parts.model) == expected(rec)
