@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pyarrow as pa
-from tests.test_live import counted, expected
+from tests.deployment.test_live import counted, expected
 
 import nearline as nl
 from nearline.log import SQLiteLog

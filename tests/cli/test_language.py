@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.running import run, run_json
-from tests.test_language import backwards, endpoint
+from tests.recommend.test_llm import backwards, endpoint
 
 from nearline.testing.chat_endpoint import ChatEndpoint
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from litestar.testing import TestClient
+from tests.recommend.test_llm import ITEMS, USER, backwards, endpoint, shop
 from tests.server.serving import wait_until_ready
-from tests.test_language import ITEMS, USER, backwards, endpoint, shop
 
 from nearline.server import Gateway, Limits, create_app
 from nearline.testing.chat_endpoint import Asked, ChatEndpoint, Reply

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pyarrow as pa
 import pytest
-from tests.test_live import counted, expected
-from tests.test_trial import visits
+from tests.deployment.test_live import counted, expected
+from tests.training.test_acceptance import visits
 
 import nearline as nl
 from nearline.config import Config
