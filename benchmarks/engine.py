@@ -22,7 +22,7 @@ from benchmarks.peers import environment
 from nearline.bench import hot_read
 from nearline.bench.harness import BenchFailed, Server
 from nearline.bench.picture import draw
-from nearline.bench.plan import Plan, Report
+from nearline.bench.plan import Plan, ScenarioReport
 from nearline.bench.scenarios import SCENARIOS
 from nearline.bench.shop import write_events
 from nearline.cli.bench import number
@@ -57,7 +57,7 @@ def fastapi_server(plan: Plan) -> Server:
     return Server(command, plan.folder / "peer.txt")
 
 
-def measure(scenario: str, plan: Plan) -> Report:
+def measure(scenario: str, plan: Plan) -> ScenarioReport:
     """Run a scenario, `hot-read` with its peer."""
     if scenario != "hot-read":
         return SCENARIOS[scenario](plan)
@@ -70,7 +70,7 @@ def measure(scenario: str, plan: Plan) -> Report:
     return replace(report, notes=[*report.notes, note])
 
 
-def show(scenario: str, report: Report) -> None:
+def show(scenario: str, report: ScenarioReport) -> None:
     print(f"\n{scenario}")
     for one in report.figures:
         bound = (
@@ -115,7 +115,7 @@ def main() -> None:
             write(scenario, run, report)
 
 
-def write(scenario: str, plan: Plan, report: Report) -> None:
+def write(scenario: str, plan: Plan, report: ScenarioReport) -> None:
     """Write figures, and the picture of those that have curves."""
     told = report.as_dict()
     rows = told.pop("figures")

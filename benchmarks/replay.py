@@ -18,14 +18,14 @@ from benchmarks.machine import RESULTS, write
 
 from nearline.config import Config
 from nearline.data import clean, load_dataset
-from nearline.replay import Report, choose_settings, make_stream, replay, spread, summarise
+from nearline.replay import ReplayReport, choose_settings, make_stream, replay, spread, summarise
 from nearline.replay.picture import draw
 
 NAMES = ("movielens-100k", "online-retail", "amazon-toys")
 SAMPLE, WARM_UP, SPREAD_DAYS = 50_000, 0.5, 100.0
 
 
-def run(name: str, seed: int) -> tuple[dict[str, Any], Report]:
+def run(name: str, seed: int) -> tuple[dict[str, Any], ReplayReport]:
     """Replay one data set."""
     data = load_dataset(name)
     table, _ = clean(data.interactions, now=time.time())

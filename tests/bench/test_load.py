@@ -7,13 +7,13 @@ from contextlib import suppress
 
 import pytest
 
-from nearline.bench.load import Question, drive, percentiles
+from nearline.bench.load import LoadRequest, drive, percentiles
 
 Handler = Callable[[str, bytes], Awaitable[tuple[int, bytes]]]
 
 
-async def served(handler: Handler, question: Question) -> dict[str, object]:
-    """Answer the question with a server that asks `handler` for status and body."""
+async def served(handler: Handler, question: LoadRequest) -> dict[str, object]:
+    """LoadResponse the question with a server that asks `handler` for status and body."""
 
     ended: list[asyncio.Event] = []
 

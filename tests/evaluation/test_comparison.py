@@ -10,7 +10,7 @@ from tests.models.synthetic import shop
 
 from nearline.data import Dataset, Histories, Split, leave_one_out
 from nearline.errors import InvalidInput, MissingExtra
-from nearline.evaluation.comparison import Comparison, compare_models, readable
+from nearline.evaluation.comparison import Comparison, compare_models, data_for
 from nearline.evaluation.comparison_tables import list_rows
 from nearline.models.base import Model
 from nearline.models.factors.svd import Svd
@@ -116,11 +116,11 @@ def test_a_search_sees_the_training_part_alone_and_what_it_finds_is_fitted() -> 
 
 def test_ratings_are_given_to_those_who_need_them() -> None:
     data, _ = shop()
-    assert readable(Popularity(), data) is data
-    given = readable(Svd(), data)
+    assert data_for(Popularity(), data) is data
+    given = data_for(Svd(), data)
     assert np.array_equal(given.histories.weights, data.values)
     with pytest.raises(InvalidInput, match="0 of 0"):
-        readable(Svd(), data.take(np.zeros(data.n_interactions, dtype=np.bool_)))
+        data_for(Svd(), data.take(np.zeros(data.n_interactions, dtype=np.bool_)))
 
 
 def test_real_models_on_a_shop() -> None:

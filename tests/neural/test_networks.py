@@ -15,11 +15,11 @@ from nearline.neural.layers import initialise
 from nearline.neural.pooled import Pooled
 from nearline.neural.recurrent import Recurrent
 from nearline.neural.sequences import Newest
-from nearline.neural.transformer import Transformer
+from nearline.neural.transformer import TransformerNetwork
 
 WIDTH = 8
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
-    "transformer": lambda: Transformer(WIDTH, heads=2, blocks=2, longest=12, dropout=0.5),
+    "transformer": lambda: TransformerNetwork(WIDTH, heads=2, blocks=2, longest=12, dropout=0.5),
     "recurrent": lambda: Recurrent(WIDTH, hidden=6, layers=2, dropout=0.5),
     "pooled": lambda: Pooled(WIDTH, hidden=6, dropout=0.5),
     "convolutional": lambda: Convolutional(WIDTH, dilations=(1, 2), dropout=0.5),
@@ -142,7 +142,7 @@ def test_some_histories_are_left_out_while_training() -> None:
 def test_a_graph_holds_the_weights_of_its_own_network_and_no_paths() -> None:
     graphs = []
     for seed in (1, 2, 1):
-        drawn = Transformer(WIDTH, heads=2, blocks=1, longest=4, dropout=0.0)
+        drawn = TransformerNetwork(WIDTH, heads=2, blocks=1, longest=4, dropout=0.0)
         initialise(drawn, torch.Generator().manual_seed(seed))
         graphs.append(
             export_graph(

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from nearline.common.progress import no_progress
 from nearline.errors import Damaged, InvalidInput
 from nearline.neural.layers import Dropout, initialise
-from nearline.neural.training import Plan, Task, train
+from nearline.neural.training import TrainingPlan, TrainingTask, train
 
-PLAN = Plan(epochs=8, patience=8, rate=0.05, weight_decay=0.01, warmup=3, cosine=True)
+PLAN = TrainingPlan(epochs=8, patience=8, rate=0.05, weight_decay=0.01, warmup=3, cosine=True)
 
 
-class Line(Task):
+class Line(TrainingTask):
     """y = 2 x1 - x2 from noisy inputs; values are given from outside."""
 
     def __init__(self, values: Sequence[float] = (), *, rate: float = 0.2) -> None:
@@ -45,7 +45,7 @@ class Stop(Exception):
     """What a cancelled job's progress raises."""
 
 
-def weights(task: Task) -> dict[str, Tensor]:
+def weights(task: TrainingTask) -> dict[str, Tensor]:
     return task.network.state_dict()
 
 
@@ -139,7 +139,7 @@ def test_progress_tells_steps_loss_and_value() -> None:
 
 
 def test_a_rate_that_is_too_high_is_told() -> None:
-    plan = Plan(epochs=40, patience=1, rate=1e30, weight_decay=0.0, warmup=0, cosine=False)
+    plan = TrainingPlan(epochs=40, patience=1, rate=1e30, weight_decay=0.0, warmup=0, cosine=False)
     with pytest.raises(InvalidInput, match="lower it"):
         train(Line(), plan, seed=1, progress=no_progress)
 

@@ -8,7 +8,15 @@ import pytest
 from nearline.data import read_interactions, synthetic_shop
 from nearline.errors import InvalidInput
 from nearline.models.item_graph.config import ItemGraphConfig, Search
-from nearline.replay import ARMS, Outcome, Stream, choose_settings, make_stream, replay, summarise
+from nearline.replay import (
+    POLICIES,
+    ReplayOutcome,
+    Stream,
+    choose_settings,
+    make_stream,
+    replay,
+    summarise,
+)
 from nearline.replay.prequential import real_time
 from nearline.state import StateConfig
 
@@ -34,7 +42,7 @@ def by_hand() -> Stream:
 
 def test_a_stream_that_one_can_follow_by_hand() -> None:
     found = replay(by_hand(), len(WARM_UP), SETTINGS, day=100.0, rng=np.random.default_rng(0))
-    assert found.arms == (
+    assert found.policies == (
         *("online", "fold-in", "nightly", "online, trained once", "fold-in, trained once"),
     )
     assert found.ranks.tolist() == [
@@ -90,7 +98,7 @@ def test_a_stream_that_one_can_follow_by_hand() -> None:
 def test_a_user_with_all_the_events_leaves_nothing_to_chance() -> None:
     ranks = np.array([[1, 0], [3, 1], [0, 0]])
     zeros = np.zeros(3, dtype=np.int64)
-    found = Outcome(
+    found = ReplayOutcome(
         ("online", "fold-in"),
         5,
         np.arange(3),
@@ -135,8 +143,8 @@ def test_a_sample_is_part_of_the_whole(shop: Stream) -> None:
 def test_with_a_retraining_before_each_event_all_that_follow_agree(shop: Stream) -> None:
     """Training on all up to now, and learning each event on the way, are the same."""
     config = ItemGraphConfig(counts=10_000)
-    arms = ARMS[:3]
-    found = replay(shop, 1_900, config, arms=arms, day=1e-3, rng=np.random.default_rng(0))
+    policies = POLICIES[:3]
+    found = replay(shop, 1_900, config, policies=policies, day=1e-3, rng=np.random.default_rng(0))
     assert found.retrainings > 70
     assert np.array_equal(found.ranks[:, 0], found.ranks[:, 1])
     assert np.array_equal(found.ranks[:, 0], found.ranks[:, 2])

@@ -54,7 +54,7 @@ class _Choice(Struct):
     message: _Message
 
 
-class _Answer(Struct):
+class _ChatResponse(Struct):
     choices: list[_Choice]
     usage: _Usage | None = None
 
@@ -120,7 +120,7 @@ class Chat:
 
 def _completion(body: bytes) -> Completion:
     try:
-        answer = msgspec.json.decode(body, type=_Answer)
+        answer = msgspec.json.decode(body, type=_ChatResponse)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ChatFailed("junk") from None
     if not answer.choices:

@@ -33,7 +33,7 @@ MAX_ANSWER_BYTES = 1 << 24
 # Seconds for one request, and for a batch with all that is tried again.
 REQUEST_SECONDS, BATCH_SECONDS = 30.0, 120.0
 TRIES, FIRST_PAUSE, LONGEST_PAUSE = 5, 0.5, 30.0
-_AGAIN = (408, 409, 429, 500, 502, 503, 504)
+_RETRIED = (408, 409, 429, 500, 502, 503, 504)
 
 
 class _Vector(Struct):
@@ -41,11 +41,11 @@ class _Vector(Struct):
     embedding: list[float]
 
 
-class _Answer(Struct):
+class _EmbeddingsResponse(Struct):
     data: list[_Vector]
 
 
-class _Again(Exception):
+class _Retry(Exception):
     """Worth another try, after some seconds."""
 
     def __init__(self, reason: str, pause: float = 0.0):
@@ -134,7 +134,7 @@ class EmbeddingsEndpoint(Encoder):
             told()
             try:
                 return self._vectors(self._post(content), len(texts))
-            except _Again as error:
+            except _Retry as error:
                 wait = max(pause, min(error.pause, LONGEST_PAUSE))
                 if not left or self._timer() + wait > until:
                     raise self._failed(str(error)) from None
@@ -147,8 +147,8 @@ class EmbeddingsEndpoint(Encoder):
         body = bytearray()
         try:
             with self._client.stream("POST", self._url, content=content) as answer:
-                if answer.status_code in _AGAIN:
-                    raise _Again(f"it answered {answer.status_code}", retry_after(answer))
+                if answer.status_code in _RETRIED:
+                    raise _Retry(f"it answered {answer.status_code}", retry_after(answer))
                 if answer.status_code != httpx.codes.OK:
                     raise self._failed(f"it answered {answer.status_code}")
                 for piece in answer.iter_raw():
@@ -156,14 +156,14 @@ class EmbeddingsEndpoint(Encoder):
                     if len(body) > MAX_ANSWER_BYTES:
                         raise self._failed("its answer is too large")
                     if self._timer() > until:
-                        raise _Again("its answer took too long")
+                        raise _Retry("its answer took too long")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise _Again(f"it cannot be reached ({type(error).__name__})") from None
+            raise _Retry(f"it cannot be reached ({type(error).__name__})") from None
         return bytes(body)
 
     def _vectors(self, body: bytes, count: int) -> Floats:
         try:
-            data = msgspec.json.decode(body, type=_Answer).data
+            data = msgspec.json.decode(body, type=_EmbeddingsResponse).data
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise self._failed("its answer is not of this protocol") from None
         if sorted(one.index for one in data) != list(range(count)):

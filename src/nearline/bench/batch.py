@@ -4,7 +4,7 @@ import time
 
 from nearline.bench.generate import ask, no_failure
 from nearline.bench.harness import OK, Server
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 ROUTE = "/v1/recommendations:batch"
@@ -13,7 +13,7 @@ TOGETHER, ONE_BY_ONE = 1_000, 2_000
 LONGEST_SECONDS = 120.0
 
 
-def run(plan: Plan) -> Report:
+def run(plan: Plan) -> ScenarioReport:
     """Measure users a second of both ways, over HTTP where the server has a batch route."""
     from nearline.engine import Recommender
 
@@ -44,7 +44,7 @@ def run(plan: Plan) -> Report:
         over_http = _over_http(plan, server, users[:TOGETHER])
     if not over_http:
         notes.append(f"this server has no POST {ROUTE}: nothing is measured over HTTP")
-    return Report(figures=figures + over_http, notes=notes)
+    return ScenarioReport(figures=figures + over_http, notes=notes)
 
 
 def _over_http(plan: Plan, server: Server, users: list[str]) -> list[Figure]:

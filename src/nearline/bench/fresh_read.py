@@ -2,14 +2,14 @@
 
 from nearline.bench.generate import ask, no_failure
 from nearline.bench.harness import Server
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 P50_MS, P99_MS, GROWTH = 1.0, 3.0, 2.0
 LARGER = 10
 
 
-def run(plan: Plan) -> Report:
+def run(plan: Plan) -> ScenarioReport:
     """Measure the server's own time of fresh reads, at the plan's items and at ten times as many.
 
     One connection: a read does not wait for those of others.
@@ -26,7 +26,7 @@ def run(plan: Plan) -> Report:
     notes = [
         "server time is that of the header Server-Timing: from the request's head to its answer's"
     ]
-    return Report(figures=figures, notes=notes)
+    return ScenarioReport(figures=figures, notes=notes)
 
 
 def _measure(plan: Plan, size: str, *, targets: bool) -> list[Figure]:

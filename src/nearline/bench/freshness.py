@@ -2,13 +2,13 @@
 
 from nearline.bench.generate import ask, no_failure
 from nearline.bench.harness import Server
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 P50_MS, P99_MS = 2.0, 8.0
 
 
-def run(plan: Plan) -> Report:
+def run(plan: Plan) -> ScenarioReport:
     """Measure the client's time from the first byte of the event to the changed list.
 
     The event is of the first item of the user's list, which must leave the list.
@@ -29,4 +29,4 @@ def run(plan: Plan) -> Report:
     notes = [
         "one connection: send, wait for the acknowledgement (the disk is in it), read until changed"
     ]
-    return Report(figures=figures, notes=notes)
+    return ScenarioReport(figures=figures, notes=notes)

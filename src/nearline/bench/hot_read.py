@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from nearline.bench.generate import READ, Reads, ask, generator, no_failure, reads
 from nearline.bench.harness import Server, python
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 # Longest that lists are read once before the measurement.
@@ -12,7 +12,7 @@ WARM_SECONDS = 300.0
 SHARE, P99_MS, TIMES = 0.6, 3.0, 6.0
 
 
-def run(plan: Plan, peers: Mapping[str, Server] | None = None) -> Report:
+def run(plan: Plan, peers: Mapping[str, Server] | None = None) -> ScenarioReport:
     """Measure requests a second and p99 over the plan's connections, and the empty server's.
 
     Parameters
@@ -44,7 +44,7 @@ def run(plan: Plan, peers: Mapping[str, Server] | None = None) -> Report:
             figures = repeated(plan, "hot reads", measure)
     notes = [generator(), f"an answer has {size:,} bytes, and so has the empty server's"]
     notes.append(f"lists read once before: {warm:,} of {plan.users:,} users")
-    return Report(figures=figures, notes=notes)
+    return ScenarioReport(figures=figures, notes=notes)
 
 
 def _beside(name: str, mine: Reads, peer: Reads) -> list[Figure]:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from nearline.bench.generate import ask, no_failure
 from nearline.bench.harness import Server, python, run_command
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store, write_events
 
 LIST = 100
@@ -19,7 +19,7 @@ LISTS_RATE, SINGLE_RATE, IMPORT_RATE = 25_000.0, 4_000.0, 200_000.0
 LIMIT_SECONDS = 2.0
 
 
-def run(plan: Plan) -> Report:
+def run(plan: Plan) -> ScenarioReport:
     """Measure events a second over HTTP and of ``nearline import``, and bare SQLite's beside."""
     path = plan.folder / "import.parquet"
     write_events(path, plan)
@@ -56,7 +56,7 @@ def run(plan: Plan) -> Report:
         "one table with a unique id, write-ahead, synchronous=FULL, one transaction a list",
         "import is the whole command, from its start to its end, into a store that is new",
     ]
-    return Report(figures=figures, notes=notes)
+    return ScenarioReport(figures=figures, notes=notes)
 
 
 def _import(plan: Plan, path: Path) -> Figure:

@@ -23,13 +23,13 @@ from array import array
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, cast
 
-Question = dict[str, Any]
+LoadRequest = dict[str, Any]
 OK = 200
 HEAD_END = b"\r\n\r\n"
 TRIES = 500
 
 
-class Answer(NamedTuple):
+class LoadResponse(NamedTuple):
     """Status, body, and the server's own milliseconds (negative where it does not tell)."""
 
     status: int
@@ -42,7 +42,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport
-        self._waiting: asyncio.Future[Answer] | None = None
+        self._waiting: asyncio.Future[LoadResponse] | None = None
         self._received = bytearray()
         self._needed = 0
 
@@ -75,14 +75,14 @@ class Connection(asyncio.Protocol):
         if len(received) < end:
             self._needed = end
             return
-        answer = Answer(int(lines[0][9:12]), bytes(received[head + 4 : end]), server_ms)
+        answer = LoadResponse(int(lines[0][9:12]), bytes(received[head + 4 : end]), server_ms)
         del received[:end]
         self._needed = 0
         waiting, self._waiting = self._waiting, None
         if waiting is not None and not waiting.done():
             waiting.set_result(answer)
 
-    async def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
+    async def ask(self, method: str, path: str, body: bytes = b"") -> LoadResponse:
         """Send a request and wait for its answer."""
         self._waiting = asyncio.get_running_loop().create_future()
         head = f"{method} {path} HTTP/1.1\r\nhost: bench\r\n"
@@ -91,11 +91,11 @@ class Connection(asyncio.Protocol):
         self._transport.write(head.encode() + b"\r\n" + body)
         return await self._waiting
 
-    async def read(self, user: str, k: int) -> Answer:
+    async def read(self, user: str, k: int) -> LoadResponse:
         """Ask for a list."""
         return await self.ask("GET", f"/v1/users/{user}/recommendations?k={k}")
 
-    async def send(self, events: list[dict[str, Any]] | dict[str, Any]) -> Answer:
+    async def send(self, events: list[dict[str, Any]] | dict[str, Any]) -> LoadResponse:
         """Post events."""
         return await self.ask("POST", "/v1/events", json.dumps(events).encode())
 
@@ -112,7 +112,7 @@ class Record:
         self.server = array("d")
         self.errors: dict[str, int] = {}
 
-    def take(self, since: int, answer: Answer) -> None:
+    def take(self, since: int, answer: LoadResponse) -> None:
         """Keep the time from `since` (perf_counter_ns) to now, or count a failure."""
         if answer.status != OK:
             self.fail(f"status {answer.status}: {answer.body[:120].decode(errors='replace')}")
@@ -129,7 +129,7 @@ class Record:
 class Run:
     """One question under way: its chance, its numbering, its records."""
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: LoadRequest) -> None:
         self.question = question
         self.rng = random.Random(question["seed"])  # noqa: S311 - load, no secrets
         self.numbers = itertools.count()
@@ -281,7 +281,7 @@ KINDS: dict[str, Work] = {
 }
 
 
-async def drive(question: Question) -> dict[str, Any]:
+async def drive(question: LoadRequest) -> dict[str, Any]:
     """Do what the question asks; give each record's percentiles."""
     run, work = Run(question), KINDS[question["kind"]]
     loop = asyncio.get_running_loop()
@@ -355,7 +355,7 @@ def percentiles(values: list[float]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Answer one question."""
+    """Read one request from standard input and write its results to standard output."""
     question = json.load(sys.stdin)
     gc.disable()  # pauses of the client are no latency of the server
     # `select` waits to the microsecond, `epoll` only to the millisecond.

@@ -6,7 +6,7 @@ import numpy as np
 
 from nearline.bench.generate import Load, failures
 from nearline.bench.harness import Server
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 P99_MS, SLOPE_MB = 5.0, 1.0
@@ -17,7 +17,7 @@ SAMPLE_SECONDS = 1.0
 Points = list[tuple[float, float]]
 
 
-def run(plan: Plan) -> Report:
+def run(plan: Plan) -> ScenarioReport:
     """Measure p99 from the moment each request was due, failures, and the slope of memory."""
     curves: dict[str, Points] = {}
     with Server.of(store(plan, "mixed")) as server:
@@ -47,7 +47,9 @@ def run(plan: Plan) -> Report:
     notes = [f"open loop at {plan.rate:g} requests a second: latency counts from when each was due"]
     notes.append("the slope is a least-squares line through the last four fifths of the samples")
     notes.append("memory is resident and the process's own: pages of mapped files are left out")
-    return Report(figures=figures, notes=notes, curves=curves, axes=("seconds", "memory, MB"))
+    return ScenarioReport(
+        figures=figures, notes=notes, curves=curves, axes=("seconds", "memory, MB")
+    )
 
 
 def sample(server: Server, load: Load) -> Points:

@@ -2,7 +2,7 @@
 
 from nearline.bench.generate import ask, no_failure
 from nearline.bench.harness import Server
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 P99_MS = 50.0
@@ -10,7 +10,7 @@ P99_MS = 50.0
 K = 100
 
 
-def run(plan: Plan) -> Report:
+def run(plan: Plan) -> ScenarioReport:
     """Measure the client's time from the first byte of the PUT to a list with the new item."""
     with Server.of(store(plan, "new-item", texts=True)) as server:
         names = iter(range(plan.repeats + 1))
@@ -28,4 +28,4 @@ def run(plan: Plan) -> Report:
         f"lists of {K}; the catalogue has {plan.items:,} texts",
         "a new item is deleted once it was recommended",
     ]
-    return Report(figures=figures, notes=notes)
+    return ScenarioReport(figures=figures, notes=notes)

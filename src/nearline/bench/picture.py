@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nearline.bench.plan import Report
+from nearline.bench.plan import ScenarioReport
 from nearline.common.pictures import (
     BLUE,
     GREEN,
@@ -18,7 +18,7 @@ from nearline.errors import InvalidInput
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, GREY)
 
 
-def draw(report: Report, path: Path, title: str) -> None:
+def draw(report: ScenarioReport, path: Path, title: str) -> None:
     """Draw every curve of the report as a line over the same axes.
 
     Raises

@@ -106,7 +106,7 @@ def figure(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class ScenarioReport:
     """What a scenario found.
 
     Attributes

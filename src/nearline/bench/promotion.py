@@ -8,7 +8,7 @@ from typing import Any
 
 from nearline.bench.generate import Load, failures
 from nearline.bench.harness import OK, BenchFailed, Server
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 SNAPSHOTS = "/v1/snapshots"
@@ -22,7 +22,7 @@ OTHER_MODEL = "popularity"
 Lists = dict[str, list[str]]
 
 
-def run(plan: Plan) -> Report:
+def run(plan: Plan) -> ScenarioReport:
     """Switch between two snapshots while lists are read and held against the model they name."""
     shop = store(plan, "promotion")
     with Server.of(shop) as server:
@@ -57,7 +57,7 @@ def run(plan: Plan) -> Report:
     notes = [
         f"open loop at {RATE:,.0f} reads a second; the lists of {len(users)} users are checked"
     ]
-    return Report(figures=figures, notes=notes)
+    return ScenarioReport(figures=figures, notes=notes)
 
 
 def snapshot_ids(server: Server, expected: int) -> list[str]:

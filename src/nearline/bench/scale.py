@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from nearline.bench.generate import ask, no_failure
 from nearline.bench.harness import Server
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 LARGER = 10
@@ -20,7 +20,7 @@ class _Size:
     figures: list[Figure]
 
 
-def run(plan: Plan, axes: Sequence[str] = AXES) -> Report:
+def run(plan: Plan, axes: Sequence[str] = AXES) -> ScenarioReport:
     """Measure fresh reads and memory at a tenth of the plan's users and items, each times ten."""
     base = plan.sized(users=max(1, plan.users // LARGER), items=max(1, plan.items // LARGER))
     small = _measure(base, "base")
@@ -42,7 +42,7 @@ def run(plan: Plan, axes: Sequence[str] = AXES) -> Report:
         "memory is resident and the process's own: pages of mapped files are left out",
         "memory a user: what it rose by, over the users that were added",
     ]
-    return Report(
+    return ScenarioReport(
         figures=figures,
         notes=notes,
         curves=curves,

@@ -5,7 +5,7 @@ import time
 
 from nearline.bench.generate import ask, no_failure
 from nearline.bench.harness import Server, python, run_command
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 READY_S = 2.0
@@ -14,7 +14,7 @@ LIST = 100
 CHECKPOINT = "state.checkpoint"
 
 
-def run(plan: Plan) -> Report:
+def run(plan: Plan) -> ScenarioReport:
     """Measure seconds from starting the process to the first 200 of ``/readyz``."""
     counts: list[int] = []
 
@@ -43,7 +43,7 @@ def run(plan: Plan) -> Report:
     figures = repeated(plan, "start", measure)
     notes = [f"the log holds {counts[0]:,} records; files are in the system's cache"]
     notes.append("killed after two seconds of lists of 100 events, which no checkpoint holds")
-    return Report(figures=figures, notes=notes)
+    return ScenarioReport(figures=figures, notes=notes)
 
 
 def _seconds_of_imports() -> float:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from nearline.bench.generate import Load, ask, failures, no_failure
 from nearline.bench.harness import OK, BenchFailed, Server
 from nearline.bench.hot_read import warm_up
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 JOBS = "/v1/jobs"
@@ -20,7 +20,7 @@ QUIET = 3
 POLL_SECONDS = 0.2
 
 
-def run(plan: Plan) -> Report:
+def run(plan: Plan) -> ScenarioReport:
     """Measure the p99 of reads with and without a training, and how long that took."""
     with Server.of(store(plan, "training-load")) as server:
         if server.ask("GET", JOBS)[0] != OK:
@@ -45,7 +45,7 @@ def run(plan: Plan) -> Report:
         figures = repeated(plan, "reads during training", measure)
     notes = [f"open loop at {plan.rate:g} reads a second; each list was read once before"]
     notes.append("the load with a training begins and ends with it; p99 is that of all its reads")
-    return Report(figures=figures, notes=notes)
+    return ScenarioReport(figures=figures, notes=notes)
 
 
 def _during_training(plan: Plan, server: Server) -> tuple[dict[str, float], int, float]:

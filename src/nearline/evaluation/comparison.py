@@ -67,7 +67,7 @@ class Contestant(NamedTuple):
     vectors: bool = True
 
 
-class Question(NamedTuple):
+class Scenario(NamedTuple):
     """What else all models are asked: lists for other histories, or other things to find.
 
     Attributes
@@ -149,7 +149,7 @@ def compare_models(
     split: Split,
     *,
     k: int = 10,
-    also: Mapping[str, Question] | None = None,
+    also: Mapping[str, Scenario] | None = None,
     tune: Tune | None = None,
     required: Collection[str] = (),
     seed: int = 0,
@@ -165,7 +165,7 @@ def compare_models(
         Not fitted; their settings are where a search starts. A model goes by its own name.
     split : Split
         The history of a user is what `train` holds of it.
-    also : mapping of str to Question or None
+    also : mapping of str to Scenario or None
         What else every model is asked once it is fitted.
     tune : callable or None
         Finds settings for a model on the training part (`nearline.training.search.tuner`); None
@@ -190,7 +190,7 @@ def compare_models(
     contestants = [
         one if isinstance(one, Contestant) else Contestant(one.name, one) for one in models
     ]
-    entries, left_out = each_or_why(contestants, enter, required)
+    entries, left_out = fit_each(contestants, enter, required)
     metric = f"ndcg@{k}"
     entries.sort(key=lambda entry: -entry.report.means[metric])
     best, *others = entries
@@ -203,7 +203,7 @@ def compare_models(
     return Comparison(metric, [best, *behind], left_out)
 
 
-def each_or_why(
+def fit_each(
     models: Sequence[N], enter: Callable[[N], T], required: Collection[str]
 ) -> tuple[list[T], dict[str, str]]:
     """Collect what `enter` makes of each model, and why the others refused.
@@ -227,7 +227,7 @@ def each_or_why(
     return entries, left_out
 
 
-def readable(model: Model, data: Dataset) -> Dataset:
+def data_for(model: Model, data: Dataset) -> Dataset:
     """Give `data` as `model` takes it: rated, for a model of ratings.
 
     Raises
@@ -251,7 +251,7 @@ def _entry(
     one: Contestant,
     split: Split,
     k: int,
-    also: Mapping[str, Question],
+    also: Mapping[str, Scenario],
     tune: Tune | None,
     *,
     seed: int,
@@ -259,7 +259,7 @@ def _entry(
     cpu: Clock,
     progress: Progress,
 ) -> Entry:
-    data = readable(one.model, split.train)
+    data = data_for(one.model, split.train)
     if not one.vectors:
         data = replace(data, vectors={}, encoder="")
     model = one.model
@@ -274,12 +274,12 @@ def _entry(
     batch = _Timed(fitted, k, wall)
     popularity = np.bincount(split.train.histories.items, minlength=data.n_items)
 
-    def judged(recommend: Recommend, question: Question) -> Report:
+    def judged(recommend: Recommend, question: Scenario) -> Report:
         rng = np.random.default_rng(seed)
         told = {"k": k, "popularity": popularity, "rng": rng, "progress": progress}
         return evaluate(recommend, question.histories, question.test, **told)  # type: ignore[arg-type]
 
-    report = judged(batch, Question(data.histories, split.test))
+    report = judged(batch, Scenario(data.histories, split.test))
     some = np.random.default_rng(seed).permutation(report.users)[:SINGLE_ANSWERS]
     return Entry(
         model=one.name,

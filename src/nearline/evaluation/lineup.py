@@ -7,7 +7,7 @@ import numpy as np
 
 from nearline.data.dataset import Dataset
 from nearline.data.splits import Split
-from nearline.evaluation.comparison import Contestant, Question
+from nearline.evaluation.comparison import Contestant, Scenario
 from nearline.models.base import Model
 from nearline.models.registry import make_model
 
@@ -45,7 +45,7 @@ def contestants(blend: Model) -> list[Contestant]:
     return [*singles, Contestant(BLEND, blend)]
 
 
-def asking(split: Split, most: int, seed: int) -> Split:
+def limit_test_users(split: Split, most: int, seed: int) -> Split:
     """Ask about `most` of the users at most, drawn at random; all are trained on.
 
     Where no interaction has a rating, each counts as a rating of 1: so SVD can take part.
@@ -57,7 +57,7 @@ def asking(split: Split, most: int, seed: int) -> Split:
     return Split(_rated(split.train), test)
 
 
-def cold_questions(split: Split) -> dict[str, Question]:
+def cold_scenarios(split: Split) -> dict[str, Scenario]:
     """Ask again: as if the last three events of each user were known, and for rare items alone.
 
     An item is rare that has at most three events in training; a question nobody can be asked is
@@ -71,8 +71,8 @@ def cold_questions(split: Split) -> dict[str, Question]:
     known = split.test.items >= 0
     rare = known & (counts[np.where(known, split.test.items, 0)] <= RARE)
     asked = {
-        COLD_USERS: Question(last, split.test),
-        COLD_ITEMS: Question(data.histories, split.test.take(rare)),
+        COLD_USERS: Scenario(last, split.test),
+        COLD_ITEMS: Scenario(data.histories, split.test.take(rare)),
     }
     return {name: one for name, one in asked.items() if len(one.test.items)}
 

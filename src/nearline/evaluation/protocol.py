@@ -41,7 +41,7 @@ Recommend = Callable[[Histories], Ranking]
 
 
 @runtime_checkable
-class Recommender(Protocol):
+class RanksItems(Protocol):
     """What `evaluate` needs of a model."""
 
     def recommend_from(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
@@ -97,7 +97,7 @@ class Report:
 
 
 def evaluate(
-    model: Recommender | Recommend,
+    model: RanksItems | Recommend,
     histories: Histories,
     truth: Histories,
     *,
@@ -113,7 +113,7 @@ def evaluate(
 
     Parameters
     ----------
-    model : Recommender or callable
+    model : RanksItems or callable
         A model, or anything that turns histories into a `Ranking` over all items; it is held to
         `exclude_seen` all the same.
     histories, truth : Histories
@@ -143,7 +143,7 @@ def evaluate(
         )
     recommend: Recommend = (
         partial(model.recommend_from, k=k, exclude_seen=exclude_seen)
-        if isinstance(model, Recommender)
+        if isinstance(model, RanksItems)
         else model
     )
     users = _users_with_a_truth(truth)

@@ -14,7 +14,7 @@ from nearline.common.progress import Progress, no_progress
 from nearline.data.splits import Split
 from nearline.errors import InvalidInput
 from nearline.evaluation.bootstrap import LEVEL, RESAMPLES, Difference, Interval, resampled_means
-from nearline.evaluation.comparison import Tune, each_or_why, readable
+from nearline.evaluation.comparison import Tune, data_for, fit_each
 from nearline.evaluation.cost import Clock, Cost, array_bytes, measured, warm_up
 from nearline.models.base import Model, RatingModel
 
@@ -120,7 +120,7 @@ def compare_ratings(
     errors: dict[str, Doubles] = {}
 
     def enter(model: Model) -> RatingEntry:
-        run = _Run(tune, seed, wall, cpu)
+        run = _RatingRun(tune, seed, wall, cpu)
         found = [
             run.predict(model, split, partial(_tell, progress, model.name, number, len(splits)))
             for number, split in enumerate(splits)
@@ -129,7 +129,7 @@ def compare_ratings(
         errors[model.name] = np.concatenate(found) - ratings
         return run.entry(model.name, errors[model.name], users)
 
-    entries, left_out = each_or_why(models, enter, required)
+    entries, left_out = fit_each(models, enter, required)
     entries.sort(key=lambda entry: entry.rmse)
     best, *others = entries
     behind = [
@@ -139,7 +139,7 @@ def compare_ratings(
     return RatingComparison("rmse", [best, *behind], left_out)
 
 
-class _Run:
+class _RatingRun:
     """One model over all splits, and what that costs."""
 
     def __init__(self, tune: Tune | None, seed: int, wall: Clock, cpu: Clock) -> None:
@@ -153,7 +153,7 @@ class _Run:
         """Fit on one split and predict its test part, float64 [n]."""
         if not isinstance(model, RatingModel):
             raise InvalidInput(f"{model.name} predicts no ratings", field="models")
-        data = readable(model, split.train)
+        data = data_for(model, split.train)
         if self._tune is not None:
             start = self._wall()
             model = self._tune(model, data)

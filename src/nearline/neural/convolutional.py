@@ -54,9 +54,10 @@ class Convolutional(nn.Module):
         self.blocks = nn.ModuleList(Residual(width, step, dropout) for step in dilations)
 
     def forward(self, events: Tensor, lengths: Tensor) -> Tensor:
-        """Vectors after each event, float32 [n, length, width]; arguments as `Transformer` takes.
+        """Encode each prefix of the histories: float32 [n, length, width].
 
-        No position sees a later one, so that `lengths` are not needed.
+        Parameters are those of `TransformerNetwork.forward`. The convolutions are causal, so
+        `lengths` is not used.
         """
         del lengths
         x = self.drop(self.before(events))

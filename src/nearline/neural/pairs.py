@@ -13,7 +13,7 @@ from nearline.common.progress import Progress
 from nearline.neural.export import export
 from nearline.neural.layers import Dropout, initialise
 from nearline.neural.losses import gbce
-from nearline.neural.training import Plan, Task, device, train
+from nearline.neural.training import TrainingPlan, TrainingTask, device, train
 
 Floats = NDArray[np.float32]
 # (users [n, d], items [m, d]) to scores [n, m], all float32.
@@ -40,7 +40,7 @@ class Taken(NamedTuple):
     n_items: int
 
 
-class Fitted(NamedTuple):
+class FittedPairs(NamedTuple):
     """A trained network, without PyTorch.
 
     Attributes
@@ -122,7 +122,7 @@ class PairTables(nn.Module):
     Attributes
     ----------
     read, table : nn.Embedding
-        As in `Fitted`.
+        As in `FittedPairs`.
     pairs : nn.Module
         ``pairs(users [..., n, width], items [..., m, width])`` gives scores [..., n, m].
     """
@@ -133,7 +133,7 @@ class PairTables(nn.Module):
         self.pairs = pairs
 
 
-class TakenOrNot(Task):
+class TakenOrNot(TrainingTask):
     """To tell an item that a user took from drawn ones, by all others that the user took."""
 
     def __init__(
@@ -201,7 +201,7 @@ class TakenOrNot(Task):
 def fit_pairs(
     interaction: Callable[[], nn.Module],
     taken: Taken,
-    plan: Plan,
+    plan: TrainingPlan,
     *,
     width: int,
     negatives: int,
@@ -209,7 +209,7 @@ def fit_pairs(
     seed: int,
     judge: Judge | None,
     progress: Progress,
-) -> Fitted:
+) -> FittedPairs:
     """Train a network of pairs and both of its tables.
 
     Parameters
@@ -240,7 +240,7 @@ def fit_pairs(
         {"users": {0: "n"}, "items": {0: "m"}},
         ["scores"],
     )
-    return Fitted(graph, *_tables(network), epochs)
+    return FittedPairs(graph, *_tables(network), epochs)
 
 
 def _tables(network: PairTables) -> tuple[Floats, Floats]:

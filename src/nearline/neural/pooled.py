@@ -45,10 +45,10 @@ class Pooled(nn.Module):
         self.inner, self.outer = nn.Linear(width + features, hidden), nn.Linear(hidden, width)
 
     def forward(self, events: Tensor, lengths: Tensor, features: Tensor | None = None) -> Tensor:
-        """Vectors after each event, float32 [n, length, width]; arguments as `Transformer` takes.
+        """Encode each prefix of the histories: float32 [n, length, width].
 
-        The sum never holds what comes later, so that `lengths` are not needed. `features` float32
-        [n, features] are those of the users.
+        Parameters are those of `TransformerNetwork.forward`. A cumulative sum never includes later
+        events, so `lengths` is not used. `features`, float32 [n, features], describe the users.
         """
         del lengths
         if self.drop_history is None or features is None:

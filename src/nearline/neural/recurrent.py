@@ -36,9 +36,10 @@ class Recurrent(nn.Module):
         self.outputs = nn.Linear(hidden, width)
 
     def forward(self, events: Tensor, lengths: Tensor) -> Tensor:
-        """Vectors after each event, float32 [n, length, width]; arguments as `Transformer` takes.
+        """Encode each prefix of the histories: float32 [n, length, width].
 
-        The state never sees what comes later, so that `lengths` are not needed.
+        Parameters are those of `TransformerNetwork.forward`. The recurrent state never depends on
+        later events, so `lengths` is not used.
         """
         del lengths
         states = self.drop(self.before(events))

@@ -15,7 +15,7 @@ from nearline.neural.export import export
 from nearline.neural.items import ItemTable
 from nearline.neural.layers import initialise
 from nearline.neural.losses import gbce, sampled_scores, sampled_softmax
-from nearline.neural.training import Plan, Task, device, train
+from nearline.neural.training import TrainingPlan, TrainingTask, device, train
 
 Floats = NDArray[np.float32]
 # (item indices [n, length], lengths [n], and where the network reads them features of users
@@ -85,7 +85,7 @@ class Objective(NamedTuple):
     in_batch: int = 0
 
 
-class Fitted(NamedTuple):
+class FittedSequences(NamedTuple):
     """A trained network, without PyTorch.
 
     Attributes
@@ -133,7 +133,7 @@ class Newest(nn.Module):
         return self.scale(vectors.gather(1, at).squeeze(1))
 
 
-class NextEvent(Task):
+class NextEvent(TrainingTask):
     """To tell every event of a sequence from those before it."""
 
     def __init__(
@@ -253,14 +253,14 @@ def fit_sequences(
     encoder: Callable[[], nn.Module],
     data: Sequences,
     objective: Objective,
-    plan: Plan,
+    plan: TrainingPlan,
     *,
     width: int,
     seed: int,
     judge: Judge | None,
     progress: Progress,
     checkpoint: tuple[Path, str] | None = None,
-) -> Fitted:
+) -> FittedSequences:
     """Train an encoder and a table of items.
 
     Parameters
@@ -298,7 +298,7 @@ def fit_sequences(
     return _fitted(task, width, epochs)
 
 
-def _fitted(task: NextEvent, width: int, epochs: int) -> Fitted:
+def _fitted(task: NextEvent, width: int, epochs: int) -> FittedSequences:
     task.network.eval().cpu()
     inputs = {"events": torch.zeros(2, 3, width), "lengths": torch.tensor([3, 2])}
     axes = {"events": {0: "n", 1: "length"}, "lengths": {0: "n"}}
@@ -315,4 +315,4 @@ def _fitted(task: NextEvent, width: int, epochs: int) -> Fitted:
         else np.ascontiguousarray(project.weight.detach().numpy().T)
     )
     ids: Floats = task.table.ids.weight.detach().numpy()
-    return Fitted(graph, table, ids, projection, epochs)
+    return FittedSequences(graph, table, ids, projection, epochs)

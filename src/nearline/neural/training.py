@@ -24,7 +24,7 @@ from nearline.neural.checkpoints import Checkpoint, read_checkpoint, write_check
 from nearline.neural.layers import Dropout
 
 
-class Plan(NamedTuple):
+class TrainingPlan(NamedTuple):
     """How long and how fast to train.
 
     Attributes
@@ -58,7 +58,7 @@ class Plan(NamedTuple):
     clip: float = 1.0
 
 
-class Trained(NamedTuple):
+class TrainingResult(NamedTuple):
     """What a training came to.
 
     Attributes
@@ -76,7 +76,7 @@ class Trained(NamedTuple):
     values: list[float]
 
 
-class Task(ABC):
+class TrainingTask(ABC):
     """A network and what it is to learn.
 
     Attributes
@@ -132,14 +132,14 @@ def own_threads(threads: int) -> Iterator[None]:
 
 
 def train(
-    task: Task,
-    plan: Plan,
+    task: TrainingTask,
+    plan: TrainingPlan,
     *,
     seed: int,
     progress: Progress,
     checkpoint: Path | None = None,
     key: str = "",
-) -> Trained:
+) -> TrainingResult:
     """Train the network of `task`; it ends with the weights of its best epoch.
 
     Parameters
@@ -165,7 +165,7 @@ def train(
         if isinstance(module, Dropout):
             module.generator = generator
     with own_threads(task.threads()):
-        run = _Run(task, plan, generator, progress)
+        run = _TrainingRun(task, plan, generator, progress)
         if checkpoint is not None and checkpoint.exists():
             run.restore(read_checkpoint(checkpoint, key))
         while not run.over():
@@ -176,14 +176,14 @@ def train(
         task.network.eval()
     best = run.best_epoch if run.values else run.done
     progress(plan.epochs, plan.epochs, "done")
-    return Trained(best, run.losses, run.values)
+    return TrainingResult(best, run.losses, run.values)
 
 
-class _Run:
+class _TrainingRun:
     """A training under way."""
 
     def __init__(
-        self, task: Task, plan: Plan, generator: torch.Generator, progress: Progress
+        self, task: TrainingTask, plan: TrainingPlan, generator: torch.Generator, progress: Progress
     ) -> None:
         self._task, self._plan, self._generator = task, plan, generator
         self._progress = progress
@@ -299,7 +299,7 @@ class _Run:
         self.losses, self.values = list(found.losses), list(found.values)
 
 
-def _groups(network: nn.Module, plan: Plan) -> list[dict[str, Any]]:
+def _groups(network: nn.Module, plan: TrainingPlan) -> list[dict[str, Any]]:
     """Matrices decay; biases and scales, which have one dimension, do not."""
     parameters = list(network.parameters())
     return [
@@ -308,7 +308,7 @@ def _groups(network: nn.Module, plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def _rate(plan: Plan, step: int, batches: int) -> float:
+def _rate(plan: TrainingPlan, step: int, batches: int) -> float:
     """Length of a step: rising over the warm-up, then even, or falling as a cosine does."""
     rise = min(1.0, (step + 1) / plan.warmup) if plan.warmup else 1.0
     if not plan.cosine:

@@ -38,7 +38,7 @@ class Block(nn.Module):
         return x + added
 
 
-class Transformer(nn.Module):
+class TransformerNetwork(nn.Module):
     """SASRec's encoder: position j sees events up to j and says what comes next.
 
     Positions are counted from the newest event, so that the last few mean the same in histories of

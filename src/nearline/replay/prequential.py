@@ -18,7 +18,7 @@ from nearline.data import leave_one_out
 from nearline.errors import InvalidInput
 from nearline.models.item_graph.config import ItemGraphConfig
 from nearline.models.item_graph.model import ItemGraph
-from nearline.replay.arms import ARMS, Arm, Engines
+from nearline.replay.policies import POLICIES, Engines, ReplayPolicy
 from nearline.replay.stream import Stream
 from nearline.schema import DAY
 
@@ -27,12 +27,12 @@ Pace = Callable[[float], None]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Where each evaluated event stood in the list of each arm, right before it happened.
+class ReplayOutcome:
+    """Where each evaluated event stood in the list of each policy, right before it happened.
 
     Attributes
     ----------
-    arms : tuple of str
+    policies : tuple of str
     k : int
         Length of the lists.
     positions : int64 [m]
@@ -41,7 +41,7 @@ class Outcome:
         A number for the user of each.
     times : float64 [m]
         Unix seconds.
-    ranks : int64 [m, arms]
+    ranks : int64 [m, policies]
         Place in the list, 1 the first; 0 where the list lacks the item.
     known : bool [m]
         Whether the user had done anything before the last retraining.
@@ -53,7 +53,7 @@ class Outcome:
         After the first training, up to the last event that was evaluated.
     """
 
-    arms: tuple[str, ...]
+    policies: tuple[str, ...]
     k: int
     positions: NDArray[np.int64]
     users: NDArray[np.int64]
@@ -87,14 +87,14 @@ def replay(
     start: int,
     settings: ItemGraphConfig,
     *,
-    arms: Sequence[Arm] = ARMS,
+    policies: Sequence[ReplayPolicy] = POLICIES,
     k: int = 10,
     day: float = DAY,
     sample: int = 0,
     rng: np.random.Generator,
     pace: Pace | None = None,
     progress: Progress = no_progress,
-) -> Outcome:
+) -> ReplayOutcome:
     """Train on the first `start` events, then replay the others, one by one.
 
     Events between two evaluated ones are taken in together: learning depends on their order alone.
@@ -120,9 +120,9 @@ def replay(
     times = np.array([event.timestamp for event in stream.events])
     midnights = start + 1 + np.flatnonzero(np.diff(np.floor(times[start:] / day)) > 0)
     nights = [start, *midnights.tolist()]
-    ranks = np.zeros((len(chosen), len(arms)), dtype=np.int64)
+    ranks = np.zeros((len(chosen), len(policies)), dtype=np.int64)
     known, first = (np.zeros(len(chosen), dtype=np.bool_) for _ in range(2))
-    with Engines(stream, settings, arms) as engines:
+    with Engines(stream, settings, policies) as engines:
         for row, at in enumerate(chosen.tolist()):
             while nights and nights[0] <= at:
                 engines.learn(nights[0])
@@ -138,8 +138,8 @@ def replay(
             progress(at - start, len(stream) - start, "replay")
     progress(len(stream) - start, len(stream) - start, "replay")
     users = np.unique([stream.events[at].user_id for at in chosen], return_inverse=True)[1]
-    return Outcome(
-        arms=tuple(arm.name for arm in arms),
+    return ReplayOutcome(
+        policies=tuple(policy.name for policy in policies),
         k=k,
         positions=chosen,
         users=users.astype(np.int64),

@@ -63,7 +63,7 @@ class ArraySpec(Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
-class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
+class _HeaderEntry(Struct, frozen=True, forbid_unknown_fields=True):
     """One array in the header of a safetensors file; offsets count from the header's end."""
 
     dtype: str
@@ -156,14 +156,16 @@ def _map_file(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(mapped, dtype=np.uint8)
 
 
-def _read_header(path: Path, data: NDArray[np.uint8]) -> tuple[dict[str, _Entry], int]:
+def _read_header(path: Path, data: NDArray[np.uint8]) -> tuple[dict[str, _HeaderEntry], int]:
     """Entries of the header, and where the data begins."""
     length = int.from_bytes(data[:LENGTH_BYTES].tobytes(), "little")
     if length > min(len(data) - LENGTH_BYTES, MAX_HEADER_BYTES):
         raise _damaged(path, f"its header claims {length:,} bytes of a file of {len(data):,}")
     start = LENGTH_BYTES + length
     try:
-        entries = msgspec.json.decode(data[LENGTH_BYTES:start].tobytes(), type=dict[str, _Entry])
+        entries = msgspec.json.decode(
+            data[LENGTH_BYTES:start].tobytes(), type=dict[str, _HeaderEntry]
+        )
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _damaged(path, f"its header is not one of safetensors ({error})") from error
     return entries, start
@@ -171,7 +173,7 @@ def _read_header(path: Path, data: NDArray[np.uint8]) -> tuple[dict[str, _Entry]
 
 def _check_places(
     path: Path,
-    entries: Mapping[str, _Entry],
+    entries: Mapping[str, _HeaderEntry],
     specs: Mapping[str, ArraySpec],
     start: int,
     file_size: int,

@@ -25,7 +25,7 @@ from nearline.state.config import MAX_HISTORY_LENGTH
 BLOCK = 10_000
 
 
-class Arm(NamedTuple):
+class ReplayPolicy(NamedTuple):
     """What one system may learn, and when.
 
     Attributes
@@ -45,28 +45,30 @@ class Arm(NamedTuple):
 
 
 ONLINE = "online"
-ARMS = (
-    Arm(ONLINE, retrained=True, follows=True, learns=True),
-    Arm("fold-in", retrained=True, follows=True, learns=False),
-    Arm("nightly", retrained=True, follows=False, learns=False),
-    Arm("online, trained once", retrained=False, follows=True, learns=True),
-    Arm("fold-in, trained once", retrained=False, follows=True, learns=False),
+POLICIES = (
+    ReplayPolicy(ONLINE, retrained=True, follows=True, learns=True),
+    ReplayPolicy("fold-in", retrained=True, follows=True, learns=False),
+    ReplayPolicy("nightly", retrained=True, follows=False, learns=False),
+    ReplayPolicy("online, trained once", retrained=False, follows=True, learns=True),
+    ReplayPolicy("fold-in, trained once", retrained=False, follows=True, learns=False),
 )
 
 
 class Engines:
-    """One log, and what each arm has made of it so far.
+    """One log, and what each policy has made of it so far.
 
     Parameters
     ----------
     stream : Stream
     settings : ItemGraphConfig
         Of every model that is trained.
-    arms : sequence of Arm
+    policies : sequence of ReplayPolicy
     """
 
-    def __init__(self, stream: Stream, settings: ItemGraphConfig, arms: Sequence[Arm]) -> None:
-        self._stream, self._settings, self._arms = stream, settings, arms
+    def __init__(
+        self, stream: Stream, settings: ItemGraphConfig, policies: Sequence[ReplayPolicy]
+    ) -> None:
+        self._stream, self._settings, self._arms = stream, settings, policies
         self._log = SQLiteLog(None)
         # Histories are kept whole, so that every item a user has seen is masked.
         whole = StateConfig(history_length=MAX_HISTORY_LENGTH)
@@ -86,7 +88,7 @@ class Engines:
         self._log.close()
 
     def learn(self, stop: int) -> None:
-        """Take the events up to `stop` in; when this returns every arm has heard of them."""
+        """Take the events up to `stop` in; when this returns every policy has heard of them."""
         for first in range(self._learned, stop, BLOCK):
             block = range(first, min(first + BLOCK, stop))
             self._log.append(self._stream.records(block.start, block.stop)).result()
@@ -95,16 +97,16 @@ class Engines:
         self._learned = stop
 
     def retrain(self, now: float) -> None:
-        """Train on all that was taken in, and give the model to the arms that are retrained.
+        """Train on all that was taken in, and give the model to the policies that are retrained.
 
-        The first call trains for all arms.
+        The first call trains for all policies.
         """
         data = self._stream.dataset(self._learned)
         trained = ItemGraph(self._settings).fit(data)
         arrays = trained.arrays()
-        for arm in self._arms:
-            if arm.retrained or arm.name not in self._models:
-                self._serve(arm, ItemGraph.restore(self._settings, arrays))
+        for policy in self._arms:
+            if policy.retrained or policy.name not in self._models:
+                self._serve(policy, ItemGraph.restore(self._settings, arrays))
         new = list(self._log.read(self._last_night.offset, self._log.end))
         if new:
             self._last_night.apply(new)
@@ -120,31 +122,33 @@ class Engines:
         return tuple(self._today.get(user_id, ()))
 
     def lists(self, user_id: str, k: int, now: float) -> list[list[str]]:
-        """Top `k` of every arm for a user at a moment, in the order of the arms."""
-        return [self._list(arm, user_id, k, now) for arm in self._arms]
+        """Top `k` of every policy for a user at a moment, in the order of the policies."""
+        return [self._list(policy, user_id, k, now) for policy in self._arms]
 
-    def _list(self, arm: Arm, user_id: str, k: int, now: float) -> list[str]:
-        if arm.follows:
-            view = road.View(self._state, self._models[arm.name], arm.name, now)
+    def _list(self, policy: ReplayPolicy, user_id: str, k: int, now: float) -> list[str]:
+        if policy.follows:
+            view = road.View(self._state, self._models[policy.name], policy.name, now)
             request = RecommendationRequest(user_id=user_id, k=k)
         else:
             # The list of last night, less what the user has found without it since.
             since = self.since_last_night(user_id)
-            view = road.View(self._last_night, self._models[arm.name], arm.name, self._trained_at)
+            view = road.View(
+                self._last_night, self._models[policy.name], policy.name, self._trained_at
+            )
             request = RecommendationRequest(user_id=user_id, k=k, exclude=since)
         return [line.item_id for line in road.answer(request, view).items]
 
-    def _serve(self, arm: Arm, model: ItemGraph) -> None:
-        self._models[arm.name] = model
-        if not arm.follows:
+    def _serve(self, policy: ReplayPolicy, model: ItemGraph) -> None:
+        self._models[policy.name] = model
+        if not policy.follows:
             return
-        if arm.name in self._lives:
-            self._lives[arm.name].leave()
-        self._lives[arm.name] = join(
+        if policy.name in self._lives:
+            self._lives[policy.name].leave()
+        self._lives[policy.name] = join(
             model,
             self._log,
             self._state,
             offset=self._log.end,
             erasures=self._log.erasures,
-            online=arm.learns,
+            online=policy.learns,
         )
