@@ -10,8 +10,9 @@ from tests.models.synthetic import shop
 
 from nearline.data import Dataset, Histories, Split, leave_one_out
 from nearline.errors import InvalidInput, MissingExtra
-from nearline.evaluation.comparison import Comparison, compare_models, data_for
+from nearline.evaluation.comparison import Comparison, compare_models
 from nearline.evaluation.comparison_tables import list_rows
+from nearline.evaluation.fitting import data_for
 from nearline.models.base import Model
 from nearline.models.factors.svd import Svd
 from nearline.models.item_graph.model import ItemGraph

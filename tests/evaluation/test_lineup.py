@@ -74,7 +74,7 @@ def test_every_model_is_asked_what_else_there_is_to_ask() -> None:
     (rows,) = also_rows(found)
     assert rows[0] == ["model", "as if new: ndcg@2"]
     assert rows[1][1].startswith("0.3333 [")
-    assert rows[2] == ["users asked", "3"]
+    assert rows[2] == ["users evaluated", "3"]
     assert also_rows(compare_models([Popularity()], split, k=2)) == []
 
 

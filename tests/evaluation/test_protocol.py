@@ -114,7 +114,7 @@ def fixed(*rows: list[int]) -> Ranking:
         (fixed([0, 1], [0, 2], [0, 1]), "an item of its user's history"),
         (fixed([1, 2], [0, 2], [0, 4]), "names item 4, but popularity counts 4"),
         (fixed([1, 2], [0, 2]), "2 lists for 3 users"),
-        (fixed([1, 1], [0, 2], [0, 1]), "names an item twice"),
+        (fixed([1, 1], [0, 2], [0, 1]), "contains an item twice"),
     ],
 )
 def test_a_model_is_held_to_its_contract(answer: Ranking, message: str) -> None:

@@ -107,7 +107,7 @@ def test_who_predicts_nothing_is_left_out() -> None:
 @pytest.mark.parametrize("test", [Histories.from_rows([[], []]), by_hand().test])
 def test_without_ratings_there_is_nothing_to_compare(test: Histories) -> None:
     test.weights[:] = np.nan
-    with pytest.raises(InvalidInput, match="hold no ratings"):
+    with pytest.raises(InvalidInput, match="contain no ratings"):
         compare_ratings([Always()], [Split(by_hand().train, test)])
 
 

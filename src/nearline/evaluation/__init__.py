@@ -1,4 +1,4 @@
-"""Measure recommenders: metrics, confidence intervals, and the protocol that applies them."""
+"""Evaluation of recommenders: metrics, confidence intervals and full-ranking evaluation."""
 
 from nearline.evaluation.bootstrap import (
     Difference,

@@ -1,4 +1,4 @@
-"""Replay a data set as the stream that it once was: recommend before each event, learn after it."""
+"""Prequential evaluation: replay a data set in order of time, recommend, then learn each event."""
 
 from nearline.replay.policies import POLICIES, ReplayPolicy
 from nearline.replay.prequential import ReplayOutcome, choose_settings, replay

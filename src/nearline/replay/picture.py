@@ -1,4 +1,4 @@
-"""A replay as a picture: accuracy over time, and as a whole with its intervals."""
+"""Draw a replay: accuracy over time, and overall accuracy with confidence intervals."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from nearline.schema import DAY
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# One colour for what may be learned during the day; broken lines for what is trained once.
+# The colour shows what is updated during the day; dotted lines are models trained only once.
 _COLOURS = {(True, True): BLUE, (True, False): VERMILION, (False, False): GREY}
 _STYLES = {
     policy.name: (_COLOURS[policy.follows, policy.learns], "-" if policy.retrained else ":")
@@ -25,7 +25,7 @@ def draw(found: ReplayReport, path: Path, title: str) -> None:
     Raises
     ------
     InvalidInput
-        `path` names another format, or its folder is not there.
+        `path` has another suffix, or its folder does not exist.
     MissingExtra
         matplotlib is not installed.
     """
@@ -50,7 +50,7 @@ def _draw_windows(axes: "Axes", found: ReplayReport) -> None:
             label=policy,
         )
     axes.set_ylim(bottom=0)
-    axes.set_xlabel(f"days of replay; {len(found.windows)} windows of equally many events")
+    axes.set_xlabel(f"days of replay, {len(found.windows)} windows with equal numbers of events")
     axes.set_ylabel(f"ndcg@{found.outcome.k}")
     axes.legend(frameon=False, fontsize="small")
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)

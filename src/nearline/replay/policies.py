@@ -1,7 +1,7 @@
-"""The systems that are replayed side by side: the same engine, allowed to learn more or less.
+"""Learning policies that a replay compares: when the model, histories and counters are updated.
 
-All read one log. Those that follow events share one state, since histories and counters are the
-same to them; the nightly batch has a state of its own, which stands at the last retraining.
+All policies read one log. Policies that follow events share one state, since their histories and
+counters are equal; the nightly batch has its own state, as of the last retraining.
 """
 
 from collections import defaultdict
@@ -21,21 +21,23 @@ from nearline.schema import RecommendationRequest
 from nearline.state import State, StateConfig
 from nearline.state.config import MAX_HISTORY_LENGTH
 
-# Records of one append: bounds the memory of a long warm-up.
+# Records per append: bounds the memory of a long warm-up.
 BLOCK = 10_000
 
 
 class ReplayPolicy(NamedTuple):
-    """What one system may learn, and when.
+    """A learning policy: what is updated, and when.
 
     Attributes
     ----------
+    name : str
+        Name in the results.
     retrained : bool
-        Whether its model is trained anew on everything at each midnight.
+        Whether the model is retrained on all past events at each midnight.
     follows : bool
-        Whether histories, trending counts and new items follow each event at once.
+        Whether histories, trending counts and new items are updated after each event.
     learns : bool
-        Whether each event changes the model at once.
+        Whether the model is updated after each event (online learning).
     """
 
     name: str
@@ -55,14 +57,16 @@ POLICIES = (
 
 
 class Engines:
-    """One log, and what each policy has made of it so far.
+    """One log, and the model and state of each policy at the current point of the stream.
 
     Parameters
     ----------
     stream : Stream
+        Events to replay.
     settings : ItemGraphConfig
-        Of every model that is trained.
+        Settings of every model that is trained.
     policies : sequence of ReplayPolicy
+        Policies to compare.
     """
 
     def __init__(
@@ -70,13 +74,13 @@ class Engines:
     ) -> None:
         self._stream, self._settings, self._arms = stream, settings, policies
         self._log = SQLiteLog(None)
-        # Histories are kept whole, so that every item a user has seen is masked.
+        # Full histories, so that every item that a user has seen is masked.
         whole = StateConfig(history_length=MAX_HISTORY_LENGTH)
         self._state, self._last_night = State(whole), State(whole)
         follow(self._log, self._state)
         self._models: dict[str, Model] = {}
         self._lives: dict[str, Live] = {}
-        # What users did since the last retraining.
+        # Items of each user's events since the last retraining.
         self._today: dict[str, list[str]] = defaultdict(list)
         self._learned = 0
         self._trained_at = 0.0
@@ -88,7 +92,7 @@ class Engines:
         self._log.close()
 
     def learn(self, stop: int) -> None:
-        """Take the events up to `stop` in; when this returns every policy has heard of them."""
+        """Append the events before `stop`; on return every policy has processed them."""
         for first in range(self._learned, stop, BLOCK):
             block = range(first, min(first + BLOCK, stop))
             self._log.append(self._stream.records(block.start, block.stop)).result()
@@ -97,9 +101,9 @@ class Engines:
         self._learned = stop
 
     def retrain(self, now: float) -> None:
-        """Train on all that was taken in, and give the model to the policies that are retrained.
+        """Train on all appended events and deploy the model to the policies that are retrained.
 
-        The first call trains for all policies.
+        The first call deploys the model to all policies.
         """
         data = self._stream.dataset(self._learned)
         trained = ItemGraph(self._settings).fit(data)
@@ -114,15 +118,15 @@ class Engines:
         self._trained_at = now
 
     def known_last_night(self, user_id: str) -> bool:
-        """Whether a user had done anything before the last retraining."""
+        """Return whether a user had an event before the last retraining."""
         return user_id in self._last_night.users
 
     def since_last_night(self, user_id: str) -> tuple[str, ...]:
-        """Items of a user's events since the last retraining."""
+        """Return the items of a user's events since the last retraining, oldest first."""
         return tuple(self._today.get(user_id, ()))
 
     def lists(self, user_id: str, k: int, now: float) -> list[list[str]]:
-        """Top `k` of every policy for a user at a moment, in the order of the policies."""
+        """Return the top-k items for a user at time `now`, one list per policy."""
         return [self._list(policy, user_id, k, now) for policy in self._arms]
 
     def _list(self, policy: ReplayPolicy, user_id: str, k: int, now: float) -> list[str]:
@@ -130,7 +134,7 @@ class Engines:
             view = road.View(self._state, self._models[policy.name], policy.name, now)
             request = RecommendationRequest(user_id=user_id, k=k)
         else:
-            # The list of last night, less what the user has found without it since.
+            # Last night's list, without items that the user has interacted with since then.
             since = self.since_last_night(user_id)
             view = road.View(
                 self._last_night, self._models[policy.name], policy.name, self._trained_at

@@ -1,4 +1,4 @@
-"""What a replay amounts to: means with intervals, differences, and accuracy over time."""
+"""Summary of a replay: means with intervals, differences, and accuracy over time."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,22 +15,23 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ReplayReport:
-    """Accuracy of the policies of a replay; metrics are `ndcg` and `hit_rate`, at the replay's k.
+    """Accuracy of each policy of a replay: metrics `ndcg` and `hit_rate` at the replay's k.
 
     Attributes
     ----------
     outcome : ReplayOutcome
+        Ranks of the evaluated events.
     means : dict of str to dict of str to float
-        Metric to policy to mean over events.
+        Mean over events, by metric and policy.
     intervals : dict of str to dict of str to Interval
-        95 % bounds of the means; whole users are drawn.
+        95 % bootstrap intervals of the means; users are resampled with all their events.
     differences : dict of str to dict of str to Difference
-        The first policy less each other one, over the same draws.
+        Paired differences between the first policy and each other one.
     groups : list of dict
-        Means of NDCG where the user was known at the last retraining and where not, and for the
-        first event of a user since then and for later ones.
+        Mean NDCG for users known and unknown at the last retraining, each for their first event
+        since the retraining and for later events.
     windows : list of dict
-        Means of NDCG over consecutive runs of equally many events.
+        Mean NDCG in consecutive windows with equal numbers of events.
     """
 
     outcome: ReplayOutcome
@@ -41,7 +42,7 @@ class ReplayReport:
     windows: list[dict[str, Any]]
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything but single events, ready for JSON."""
+        """Return the summary, without single events, as JSON-serialisable types."""
         found = self.outcome
         return {
             "k": found.k,
@@ -65,9 +66,9 @@ class ReplayReport:
 
 
 def gains(outcome: ReplayOutcome) -> dict[str, Values]:
-    """Metric to the value of each event and policy: float64 [m, policies].
+    """Compute each metric per event and policy: dict of str to float64 [m, policies].
 
-    One item is relevant, so NDCG is ``1 / log2(place + 1)``, and 0 where the list lacks it.
+    Exactly one item is relevant, so NDCG is ``1 / log2(rank + 1)``, or 0 if it is not in the list.
     """
     found = outcome.ranks > 0
     ndcg = np.where(found, 1.0 / np.log2(np.maximum(outcome.ranks, 1) + 1.0), 0.0)
@@ -81,12 +82,12 @@ def summarise(
     windows: int = WINDOWS,
     resamples: int = RESAMPLES,
 ) -> ReplayReport:
-    """Summarise a replay; `rng` draws users for the intervals.
+    """Summarise a replay with cluster bootstrap intervals; `rng` draws the users.
 
     Notes
     -----
-    The events of a user hang together, so the bootstrap draws users with all their events: a mean
-    is the sum of the drawn gains over the number of drawn events.
+    Events of a user are correlated, so users are resampled with all their events. The mean of a
+    resample is the sum of its gains divided by its number of events.
     """
     values = gains(outcome)
     n_policies = len(outcome.policies)
