@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nearline.common.inference import OnnxGraph
 from nearline.neural.export import export
 from nearline.neural.layers import initialise
-from nearline.neural.pairs import Interaction, PairTables, Taken, TakenOrNot
+from nearline.neural.pairs import Interaction, PairClassification, PairTables, Taken
 
 TAKEN = Taken(np.array([0, 3, 3, 4, 6]), np.array([0, 1, 2, 3, 0, 3]), 5)
 # Sizes are those of the models' tests: a graph is exported once, and that takes seconds.
@@ -64,11 +64,11 @@ def by_hand(network: nn.Module, kind: str, user: Tensor, item: Tensor) -> float:
     return score
 
 
-def task(**changes: int) -> TakenOrNot:
+def task(**changes: int) -> PairClassification:
     network = PairTables(Interaction("gmf", 3, hidden=(), dropout=0.0), 5, 3)
     drawn(network)
     settings = {"negatives": 400, "batch": 4} | changes
-    return TakenOrNot(network, TAKEN, judge=None, **settings)
+    return PairClassification(network, TAKEN, judge=None, **settings)
 
 
 def test_the_loss_by_hand() -> None:
