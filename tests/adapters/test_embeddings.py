@@ -127,7 +127,7 @@ def test_the_key_is_sent_and_told_to_nobody(
     assert server.asked[0][1]["authorization"] == "Bearer secret-1"
     assert "secret-1" not in caplog.text + str(failed.value)
     monkeypatch.setenv(KEY, "two\nlines")
-    with pytest.raises(InvalidInput, match="holds no key"):
+    with pytest.raises(InvalidInput, match="is not a valid key"):
         EmbeddingsEndpoint(f"{server.url}#tiny")
 
 
@@ -173,13 +173,13 @@ def one(*embedding: object, index: int = 0) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (says(400, b"bad"), "answered 400"),
-        (says(301, b"", location="http://127.0.0.1:1/"), "answered 301"),
-        (says(200, b"no json"), "not of this protocol"),
-        (says(200, b"[" * 100_000), "not of this protocol"),
+        (says(400, b"bad"), "status 400"),
+        (says(301, b"", location="http://127.0.0.1:1/"), "status 301"),
+        (says(200, b"no json"), "does not follow"),
+        (says(200, b"[" * 100_000), "does not follow"),
         (says(200, {"data": []}), "0 vectors for 1 texts"),
         (says(200, one(1.0, index=3)), "1 vectors for 1 texts"),
-        (says(200, one("1")), "not of this protocol"),
+        (says(200, one("1")), "does not follow"),
         (says(200, one(0.0, 0.0)), "zero or not finite"),
         (says(200, b'{"data": [{"index": 0, "embedding": [1e999, 1]}]}'), "not"),
     ],

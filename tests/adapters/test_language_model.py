@@ -209,7 +209,7 @@ def test_the_breaker_opens_and_closes_with_the_clock(
     endpoint.answer = lambda asked: Reply(status=500)
     assert [ask(model, text) for text in "abcd"] == [None] * 4
     assert len(endpoint.asked) == 2
-    assert "left alone" in caplog.text
+    assert "calls are paused" in caplog.text
     endpoint.answer = lambda asked: Reply("yes")
     clock.now += 29.0
     assert ask(model) is None
@@ -268,7 +268,7 @@ def test_the_key_goes_to_the_endpoint_and_nowhere_else(
     endpoint.answer = lambda asked: Reply(status=401)
     ask(model, "again")
     assert [asked.headers["authorization"] for asked in endpoint.asked] == ["Bearer sk-secret"] * 2
-    assert "left alone" in caplog.text
+    assert "calls are paused" in caplog.text
     assert "sk-secret" not in caplog.text + repr(vars(model)) + repr(vars(model._chat))
     assert "say something" not in caplog.text
 

@@ -112,7 +112,7 @@ def fixed(*rows: list[int]) -> Ranking:
     ("answer", "message"),
     [
         (fixed([0, 1], [0, 2], [0, 1]), "an item of its user's history"),
-        (fixed([1, 2], [0, 2], [0, 4]), "names item 4, but popularity counts 4"),
+        (fixed([1, 2], [0, 2], [0, 4]), "contains item 4, but popularity has 4"),
         (fixed([1, 2], [0, 2]), "2 lists for 3 users"),
         (fixed([1, 1], [0, 2], [0, 1]), "contains an item twice"),
     ],
