@@ -125,7 +125,7 @@ def test_a_list_that_changed_is_told_from_one_that_did_not() -> None:
     ("model", "item", "why"),
     [
         ("m1", "a", None),
-        ("m1", "b", "the items are not those of the model that the answer names"),
+        ("m1", "b", "the items differ from those of the model that the response names"),
         ("m2", "a", "model m2 is none of those that were promoted"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Reads right behind an event of the same user, so that no list made before can be given."""
+"""Scenario: reads right after an event of the same user, which no cache can answer."""
 
 from nearline.bench.generate import ask, no_failure
 from nearline.bench.harness import Server
@@ -10,9 +10,9 @@ LARGER = 10
 
 
 def run(plan: Plan) -> ScenarioReport:
-    """Measure the server's own time of fresh reads, at the plan's items and at ten times as many.
+    """Measure the server time of fresh reads with the plan's items and with ten times as many.
 
-    One connection: a read does not wait for those of others.
+    There is a single connection, so that requests do not queue.
     """
     small, large = plan, plan.sized(items=LARGER * plan.items)
     figures = _measure(small, f"{small.items:,} items", targets=True)
@@ -23,9 +23,7 @@ def run(plan: Plan) -> ScenarioReport:
             for n in (small.items, large.items)
         )
         figures.append(figure(f"growth of {name}", "", high / low, at_most=GROWTH))
-    notes = [
-        "server time is that of the header Server-Timing: from the request's head to its answer's"
-    ]
+    notes = ["server time is that of the header Server-Timing: from request head to response head"]
     return ScenarioReport(figures=figures, notes=notes)
 
 

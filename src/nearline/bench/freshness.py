@@ -1,4 +1,4 @@
-"""From sending an event to holding a list that it changed."""
+"""Scenario: time from sending an event to receiving a list that reflects it."""
 
 from nearline.bench.generate import ask, no_failure
 from nearline.bench.harness import Server
@@ -9,9 +9,9 @@ P50_MS, P99_MS = 2.0, 8.0
 
 
 def run(plan: Plan) -> ScenarioReport:
-    """Measure the client's time from the first byte of the event to the changed list.
+    """Measure the client time from sending an event to receiving the changed list.
 
-    The event is of the first item of the user's list, which must leave the list.
+    The event is on the first item of the user's list, which must then disappear from the list.
     """
     with Server.of(store(plan, "freshness")) as server:
         names = iter(range(plan.repeats + 1))
@@ -27,6 +27,6 @@ def run(plan: Plan) -> ScenarioReport:
 
         figures = repeated(plan, "freshness", measure)
     notes = [
-        "one connection: send, wait for the acknowledgement (the disk is in it), read until changed"
+        "one connection: send, wait for the durable acknowledgement, read until the list changes"
     ]
     return ScenarioReport(figures=figures, notes=notes)

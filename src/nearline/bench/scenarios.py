@@ -1,4 +1,4 @@
-"""The scenarios by name."""
+"""Registry of the scenarios by name."""
 
 from collections.abc import Callable, Mapping
 

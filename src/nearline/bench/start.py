@@ -1,4 +1,4 @@
-"""How long a start takes: from the checkpoint, after ``kill -9``, and with nothing but the log."""
+"""Scenario: start-up time from the checkpoint, after ``kill -9``, and from the log alone."""
 
 import shutil
 import time
@@ -10,12 +10,12 @@ from nearline.bench.shop import store
 
 READY_S = 2.0
 LIST = 100
-# Files of a store that a start can do without.
+# File of a store that is optional for a start.
 CHECKPOINT = "state.checkpoint"
 
 
 def run(plan: Plan) -> ScenarioReport:
-    """Measure seconds from starting the process to the first 200 of ``/readyz``."""
+    """Measure the seconds from starting the process to the first status 200 of ``/readyz``."""
     counts: list[int] = []
 
     def measure() -> list[Figure]:
@@ -41,8 +41,8 @@ def run(plan: Plan) -> ScenarioReport:
         ]
 
     figures = repeated(plan, "start", measure)
-    notes = [f"the log holds {counts[0]:,} records; files are in the system's cache"]
-    notes.append("killed after two seconds of lists of 100 events, which no checkpoint holds")
+    notes = [f"the log has {counts[0]:,} records; files are in the system's page cache"]
+    notes.append("killed after two seconds of lists of 100 events that are in no checkpoint")
     return ScenarioReport(figures=figures, notes=notes)
 
 
