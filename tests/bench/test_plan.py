@@ -51,7 +51,7 @@ def test_the_slope_is_that_of_the_line_after_the_warm_up() -> None:
     assert slope(points[:1]) == 0.0
 
 
-def test_a_shop_has_the_size_asked_for_and_is_the_same_again(tmp_path: Path) -> None:
+def test_a_shop_has_the_requested_size_and_is_reproducible(tmp_path: Path) -> None:
     plan = Plan(folder=tmp_path, users=50, items=300, history=8, seed=3)
     count = write_events(tmp_path / "a.parquet", plan)
     write_events(tmp_path / "b.parquet", plan)
@@ -80,7 +80,7 @@ def test_curves_are_drawn(tmp_path: Path, name: str) -> None:
     assert (tmp_path / name).stat().st_size > 1_000
 
 
-def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_drawn_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"\.png or \.svg"):
         draw(ScenarioReport(figures=[]), tmp_path / "a.gif", "x")
     with pytest.raises(InvalidInput, match="no picture"):

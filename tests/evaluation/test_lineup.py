@@ -38,12 +38,12 @@ def test_cold_users_are_known_by_three_events_and_cold_items_are_rare() -> None:
     assert [len(items.histories.row(user)) for user in range(4)] == [5, 2, 2, 1]
 
 
-def test_a_question_that_nobody_can_be_asked_is_left_out() -> None:
+def test_a_scenario_without_held_out_items_is_omitted() -> None:
     split = replace(by_hand(), test=Histories.from_rows([[], [], [], [1]]))
     assert list(cold_scenarios(split)) == [COLD_USERS]
 
 
-def test_some_users_are_asked_and_all_are_trained_on() -> None:
+def test_the_limit_applies_to_test_users_and_not_to_training() -> None:
     split = by_hand()
     asked = limit_test_users(split, 2, seed=0)
     assert int((np.diff(asked.test.indptr) > 0).sum()) == 2
@@ -62,7 +62,7 @@ def test_events_count_as_ratings_of_one_where_there_are_no_ratings() -> None:
     assert limit_test_users(rated, 9, seed=0).train.values is values
 
 
-def test_every_model_is_asked_what_else_there_is_to_ask() -> None:
+def test_every_model_is_evaluated_in_every_scenario() -> None:
     split = by_hand()
     asked = {"as if new": Scenario(Histories.from_rows([[2], [1], [0], [0]]), split.test)}
     found = compare_models([Contestant("counts", Popularity())], split, k=2, also=asked)
@@ -89,7 +89,7 @@ class Seeing(Popularity):
 SEEN: list[tuple[list[str], str]] = []
 
 
-def test_who_is_not_to_see_vectors_sees_none() -> None:
+def test_vectors_are_hidden_from_models_that_must_not_use_them() -> None:
     split = by_hand()
     vectors = {"language": np.ones((4, 2), dtype=np.float32)}
     split = replace(split, train=replace(split.train, vectors=vectors, encoder="e"))

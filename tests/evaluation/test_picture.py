@@ -40,7 +40,7 @@ def test_a_comparison_of_ratings(tmp_path: Path) -> None:
     assert "<!-- rmse, 95 % interval (lower is better) -->" in text
 
 
-def test_what_cannot_be_drawn_is_told_before_the_work(
+def test_an_invalid_picture_is_rejected_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InvalidInput, match=r"\.png or \.svg"):

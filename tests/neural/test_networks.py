@@ -50,7 +50,7 @@ def test_no_position_sees_a_later_one(network: nn.Module) -> None:
         assert not torch.allclose(after[:, at], before[:, at])
 
 
-def test_what_stands_behind_the_newest_changes_nothing(network: nn.Module) -> None:
+def test_padding_after_the_newest_event_does_not_matter(network: nn.Module) -> None:
     serving = UserEncoder(network, unit=False, temperature=1.0)
     short, longer = events(3, 5), events(3, 11)
     longer[:, :5] = short
@@ -122,7 +122,7 @@ def test_histories_beside_features_by_hand() -> None:
         torch.testing.assert_close(network(given, torch.tensor([4]), told)[0, at], expected)
 
 
-def test_some_histories_are_left_out_while_training() -> None:
+def test_some_histories_are_dropped_during_training() -> None:
     network = with_features()
     network.drop.share = 0.0
     assert network.drop_history is not None

@@ -91,7 +91,7 @@ def test_the_loss_by_hand() -> None:
     assert float(found.detach()) == pytest.approx(total / 5, rel=0.05)
 
 
-def test_the_item_to_be_told_is_left_out_of_its_user() -> None:
+def test_the_target_item_is_left_out_of_the_user_vector() -> None:
     """The only item of a user says nothing of the user: the score is what a zero vector gets."""
     learned = task(negatives=1)
     found = learned._without(torch.tensor([3, 0, 3]), torch.tensor([0, 1, 1]), torch.tensor([1, 2]))
@@ -100,7 +100,7 @@ def test_the_item_to_be_told_is_left_out_of_its_user() -> None:
 
 
 @pytest.mark.parametrize(("batch", "expected"), [(2, 3), (4, 2), (100, 1)])
-def test_every_user_with_events_comes_once_an_epoch(batch: int, expected: int) -> None:
+def test_an_epoch_contains_every_user_with_events_once(batch: int, expected: int) -> None:
     learned = task(batch=batch)
     batches = learned.batches(torch.Generator().manual_seed(0))
     assert len(batches) == expected
