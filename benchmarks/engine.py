@@ -1,4 +1,4 @@
-"""The engine at speed: every scenario of `nearline bench`, with what others do beside it.
+"""Every scenario of `nearline bench`, compared with other software.
 
     python -m benchmarks.engine [SCENARIO ...] [--quick] [--users N --items N --seconds S]
 
@@ -117,10 +117,10 @@ def main() -> None:
 
 def write(scenario: str, plan: Plan, report: ScenarioReport) -> None:
     """Write figures, and the picture of those that have curves."""
-    told = report.as_dict()
-    rows = told.pop("figures")
+    document = report.as_dict()
+    rows = document.pop("figures")
     assert isinstance(rows, list)
-    settings = {**plan.settings(), "notes": told["notes"]}
+    settings = {**plan.settings(), "notes": document["notes"]}
     path = machine.write(f"engine_{scenario.replace('-', '_')}", settings, rows)
     if report.curves:
         draw(report, path.with_suffix(".svg"), f"nearline bench {scenario}")

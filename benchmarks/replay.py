@@ -1,6 +1,6 @@
-"""Online learning against retraining by night and fold-in, each data set replayed as a stream.
+"""Online learning compared with nightly retraining and fold-in, on replayed data sets.
 
-The protocol stands in docs/replay.md. Up to 50,000 events of each stream are evaluated, all are
+The protocol is described in docs/replay.md. Up to 50,000 events of each stream are evaluated, all are
 learned; settings are chosen once, on the first half. Rows of data sets that are not named stay.
 
     python -m benchmarks.replay [movielens-100k online-retail amazon-toys] [--seed 0] [--pictures F]

@@ -50,7 +50,7 @@ def test_hot_read(plan: Plan) -> None:
     assert found["failed"] == 0
     rate, empty = found["requests a second"], found["requests a second, empty server"]
     assert found["share of the empty server"] == pytest.approx(rate / empty)
-    assert "lists read once before: 60 of 60 users" in found.notes
+    assert "lists read once in advance: 60 of 60 users" in found.notes
 
 
 def test_fresh_read(plan: Plan) -> None:

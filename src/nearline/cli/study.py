@@ -69,15 +69,15 @@ class Subject:
 
 @dataclass(frozen=True)
 class TrainingParts:
-    """What models are trained on.
+    """Data that models are trained on.
 
     Attributes
     ----------
     fit : Dataset
-        The training part.
+        Training part.
     validation : Histories or None
-        What chooses settings and is never trained on; None leaves the choice to the engine, which
-        trains on all of `fit` afterwards.
+        Interactions that select settings and are never trained on. None leaves the selection to
+        the engine, which then trains on all of `fit`.
     """
 
     fit: Dataset
@@ -86,16 +86,17 @@ class TrainingParts:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What is known of each user when a list is asked for, and what the user did next."""
+    """Known and held-out interactions of each user, one row per user."""
 
     known: Histories
     truth: Histories
 
 
 class SubjectTables:
-    """A subject as arrays, and arrays back as the tables that the engine takes.
+    """Convert a subject to arrays, and arrays to tables that the engine reads.
 
-    Kinds of events of the same weight are the same to the engine, so one kind stands for all.
+    The engine does not distinguish kinds of events with equal weights, so the tables use one kind
+    per weight.
     """
 
     def __init__(self, subject: Subject) -> None:
