@@ -2,11 +2,11 @@
 
     python -m benchmarks.crash --kills 500 --servers 20 --cuts 100
 
-Rows of kills: a process ingests lists of events with ids and reports each acknowledgement; beside
-that it does what the row names, again and again; it is killed at a random moment; the store is
-opened, which is timed, and its log is compared with the acknowledgements. The row of the server does the
-same over HTTP to `nearline serve`. Rows of power cuts: the log writes to a disk that forgets what
-was not synced (`nearline.testing.power_cut`), in the process, and is opened from what is left.
+Rows of kills: a process ingests lists of events with IDs and reports each acknowledgement, while it
+repeats the operation that the row names. It is killed at a random moment; opening the store is
+timed, and its log is compared with the acknowledgements. The row of the server does the same over
+HTTP with `nearline serve`. Rows of power failures: the log writes to a simulated disk that loses
+unsynced writes (`nearline.testing.power_cut`), and is opened from the surviving files.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Online learning compared with nightly retraining and fold-in, on replayed data sets.
 
-The protocol is described in docs/replay.md. Up to 50,000 events of each stream are evaluated, all are
-learned; settings are chosen once, on the first half. Rows of data sets that are not named stay.
+The protocol is described in docs/replay.md. Up to 50,000 events of each stream are evaluated and
+all are learned; settings are selected once, on the first half. Rows of other data sets are kept.
 
     python -m benchmarks.replay [movielens-100k online-retail amazon-toys] [--seed 0] [--pictures F]
 """

@@ -91,7 +91,7 @@ def _train_another(shop: Path) -> None:
 
 
 def _lists(server: Server, users: list[str]) -> dict[str, Lists]:
-    """Return the users' lists by the ID of the model that serves them."""
+    """Return the lists of some users, keyed by the ID of the model that produced them."""
     found: dict[str, Lists] = {}
     for user in users:
         body = server.get(f"/v1/users/{user}/recommendations?k=10")

@@ -157,7 +157,7 @@ class PairClassification(TrainingTask):
         self._small = batch * (1 + negatives) * network.read.embedding_dim < SMALL
 
     def threads(self) -> int:
-        """Return 1 for small batches, where synchronisation costs more than threads save."""
+        """Return the number of threads: 1 for small batches, where more would be slower."""
         return 1 if self._small else super().threads()
 
     def batches(self, generator: torch.Generator) -> Sequence[Tensor]:

@@ -168,7 +168,7 @@ class NextEvent(TrainingTask):
         self._shares = torch.from_numpy(counts / counts.sum()).to(self._where)
 
     def threads(self) -> int:
-        """Return 1 for small batches, where synchronisation costs more than threads save."""
+        """Return the number of threads: 1 for small batches, where more would be slower."""
         small = self._objective.batch * self.table.ids.embedding_dim < SMALL
         return 1 if small else super().threads()
 

@@ -210,7 +210,7 @@ def _digest(array: Array) -> str:
 
 
 def _first_not_finite(array: Array) -> int | None:
-    """Return the flat index of the first NaN or infinity, None without one."""
+    """Return the flat index of the first NaN or infinity, or None."""
     if array.dtype.kind != "f":
         return None
     finite = np.isfinite(array)

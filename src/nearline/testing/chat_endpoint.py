@@ -25,7 +25,7 @@ class Asked(NamedTuple):
 
     @property
     def data(self) -> Any:
-        """JSON document in the last message."""
+        """JSON document in the content of the last chat message."""
         return json.loads(json.loads(self.body)["messages"][-1]["content"])
 
 

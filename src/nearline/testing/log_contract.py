@@ -32,7 +32,7 @@ class LogContract(LogRecordTests):
 
     # The listener
 
-    def test_the_listener_is_told_before_the_future(self, log: Log) -> None:
+    def test_the_listener_is_notified_before_the_future(self, log: Log) -> None:
         """The state is updated before the append is acknowledged."""
         gate = Signal()
         listener = Listener(gate)
@@ -44,7 +44,7 @@ class LogContract(LogRecordTests):
         gate.set()
         assert future.result(WAIT).offset == 1
 
-    def test_the_listener_is_told_what_was_stored(self, log: Log) -> None:
+    def test_the_listener_gets_the_stored_records(self, log: Log) -> None:
         """Duplicates are left out; an empty commit does not notify the listener."""
         listener = Listener()
         log.listen(listener.on_commit, listener.on_erase)
@@ -53,7 +53,7 @@ class LogContract(LogRecordTests):
         append(log)
         assert listener.commits == [[(0, event("a", event_id="e")), (1, event("c"))]]
 
-    def test_the_listener_is_told_of_blocks(self, log: Log) -> None:
+    def test_the_listener_gets_the_events_of_blocks(self, log: Log) -> None:
         """Blocks are reported as pairs of offset and event, without duplicates."""
         listener = Listener()
         log.listen(listener.on_commit, listener.on_erase)
@@ -64,7 +64,7 @@ class LogContract(LogRecordTests):
         assert listener.seen == list(log.read())
         assert listener.seen[1:] == [(1, event("c")), (2, event("d"))]
 
-    def test_the_listener_is_told_of_erasures(self, log: Log) -> None:
+    def test_the_listener_gets_erasures(self, log: Log) -> None:
         """The erased events are reported before the erasure is acknowledged."""
         listener = Listener()
         log.listen(listener.on_commit, listener.on_erase)
@@ -88,7 +88,7 @@ class LogContract(LogRecordTests):
             log.erase("a")
         assert list(log.read()) == [(0, event("a"))]
 
-    def test_what_waits_when_the_listener_fails_is_refused(self, log: Log) -> None:
+    def test_queued_operations_fail_when_the_listener_fails(self, log: Log) -> None:
         """Queued operations fail with `Closed` and store nothing."""
         entered, gate = Signal(), Signal()
 
@@ -148,7 +148,7 @@ class LogContract(LogRecordTests):
         assert listener.seen == list(log.read())
 
     def test_reading_while_writing(self, log: Log) -> None:
-        """A reader that goes on where it stopped sees everything once, whole lists only."""
+        """A reader that resumes where it stopped sees every record once, in complete lists."""
         futures = [log.append([event(f"u{n}"), event(f"v{n}")]) for n in range(400)]
         seen: list[tuple[int, Record]] = []
         while len(seen) < 800:
