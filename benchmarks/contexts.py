@@ -2,7 +2,7 @@
 
 Online Retail is replayed in order of time. Before a customer's first basket is added, three lists
 of ten items are requested: popular items, the list of a request without context (trending, then
-popular), and that of a request with the customer's country. The basket is relevant. Customers of the
+popular), and that of one with the customer's country. The basket is relevant. Customers of the
 United Kingdom, where nine of ten are, stand beside all others.
 
     python -m benchmarks.contexts [FILE]
