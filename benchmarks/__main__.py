@@ -1,4 +1,4 @@
-"""All benchmarks, one after the other; it takes some two hours on two cores.
+"""Run all benchmarks in sequence; this takes about two hours on two cores.
 
     python -m benchmarks [NAME ...]
 

@@ -1,4 +1,4 @@
-"""Accuracy on the Amazon 2014 sets, leave one out, by the public Python calls.
+"""Accuracy on the Amazon 2014 data sets (leave-one-out), through the public Python API.
 
 Protocols (all items ranked, seen items masked, the last item of each user is the test):
 

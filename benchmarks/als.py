@@ -1,4 +1,4 @@
-"""Implicit ALS and batch top-N against `implicit`, each run in a process of its own, in turns.
+"""Speed of implicit ALS and batch top-N compared with `implicit`, in alternating processes.
 
 Asked: the time to the loss that implicit has after 15 iterations, its peak memory, and the time
 for the 100 best unseen items of all users.

@@ -1,4 +1,4 @@
-"""How long a fresh list takes with everything on: stores that `accuracy_amazon` trained, served.
+"""Response time of uncached lists with all features enabled, on stores of `accuracy_amazon`.
 
     python -m benchmarks.accuracy_amazon beauty --only strict-text strict-best --stores trained
     python -m benchmarks.answers trained/beauty-strict-text-0 trained/beauty-strict-best-0
@@ -38,8 +38,8 @@ def ask(connection: HTTPConnection, method: str, path: str, body: Any = None) ->
     found = json.loads(answer.read())
     if answer.status != 200:
         raise RuntimeError(f"{method} {path} gave {answer.status}: {found}")
-    told = answer.getheader("Server-Timing", "")
-    return float(told.partition("dur=")[2].partition(",")[0] or "nan"), found
+    timing = answer.getheader("Server-Timing", "")
+    return float(timing.partition("dur=")[2].partition(",")[0] or "nan"), found
 
 
 def measured(store: Path, repeats: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""New items: a tenth of the catalogue is held out of training altogether, and then put.
+"""Accuracy on new items: a tenth of the catalogue is held out of training and added later.
 
     python -m benchmarks.cold_items [beauty toys retail]
 

@@ -1,4 +1,4 @@
-"""Users of whom the first 1, 2 or 3 events are known: single models against blends of them.
+"""Accuracy for users with 1, 2 or 3 known events: single models compared with blends.
 
 Users are drawn into five groups. A fold tests one, of whom nothing was trained on; the others are
 there to learn from. Every single model is tuned on the same users, by its own search or early
@@ -107,7 +107,7 @@ def to_tune_with(
 ) -> tuple[Histories, Histories]:
     """Training data with short histories in it, and what those users did later.
 
-    Nobody stands in it twice: a model would find the rest of a history in its longer copy.
+    Each user occurs once: a longer copy of a history would reveal its held-out part.
     """
     drawn = rng.choice(KNOWN, len(cold))
     pairs = [first_and_later(cold.select(np.flatnonzero(drawn == known)), known) for known in KNOWN]
@@ -117,7 +117,7 @@ def to_tune_with(
 
 
 def panel(parts: list[Model], cold: Histories, n_items: int) -> Panel:
-    """Short histories of users whom these parts do not know, and what they did later."""
+    """Short histories of users outside the training part, with their later events."""
     pairs = [first_and_later(cold, known) for known in KNOWN]
     asked, truth = joined([first for first, _ in pairs]), joined([later for _, later in pairs])
     return Panel(parts, Rows(asked, truth, n_items))

@@ -1,8 +1,8 @@
-"""First baskets of new customers: lists that know their country against lists that do not.
+"""Accuracy for first baskets of new customers, with and without the country as context.
 
-Online Retail is replayed in order of time. Before a customer's first basket is told, three lists of
-ten are asked for: what is popular, what a request without a context gets (trending, then popular),
-and what one with the customer's country gets. What is to be found is the basket. Customers of the
+Online Retail is replayed in order of time. Before a customer's first basket is added, three lists
+of ten items are requested: popular items, the list of a request without context (trending, then
+popular), and that of one with the customer's country. The basket is relevant. Customers of the
 United Kingdom, where nine of ten are, stand beside all others.
 
     python -m benchmarks.contexts [FILE]

@@ -1,12 +1,12 @@
-"""`kill -9` and power cuts at random moments: what was acknowledged is there, once.
+"""Durability after `kill -9` and power failures: acknowledged events are stored exactly once.
 
     python -m benchmarks.crash --kills 500 --servers 20 --cuts 100
 
-Rows of kills: a process ingests lists of events with ids and tells of each acknowledgement; beside
-that it does what the row names, again and again; it is killed at a random moment; the store is
-opened, which is timed, and its log is held against what was told. The row of the server does the
-same over HTTP to `nearline serve`. Rows of power cuts: the log writes to a disk that forgets what
-was not synced (`nearline.testing.power_cut`), in the process, and is opened from what is left.
+Rows of kills: a process ingests lists of events with IDs and reports each acknowledgement, while it
+repeats the operation that the row names. It is killed at a random moment; opening the store is
+timed, and its log is compared with the acknowledgements. The row of the server does the same over
+HTTP with `nearline serve`. Rows of power failures: the log writes to a simulated disk that loses
+unsynced writes (`nearline.testing.power_cut`), and is opened from the surviving files.
 """
 
 import argparse
@@ -151,22 +151,22 @@ def settings() -> nl.Config:
     return nl.Config(settings={"search": {"evaluations": 0}})
 
 
-def ingest_until_killed(store: Path, number: int, beside: str, told: Connection) -> None:
-    """Ingest lists for ever; tell of each acknowledgement."""
+def ingest_until_killed(store: Path, number: int, beside: str, reports: Connection) -> None:
+    """Ingest lists in an endless loop; report each acknowledgement."""
     with nl.Recommender(store, config=settings()) as rec:
         Thread(target=BESIDE[beside], args=(rec,), daemon=True).start()
         for batch in range(1_000_000):
             name = f"round{number}-{batch}"
             events = [nl.Event(timestamp=1.0, **event) for event in events_of(name)]
             rec.append_events(events).result()
-            told.send_bytes(name.encode())
+            reports.send_bytes(name.encode())
 
 
-def heard(told: Connection) -> set[str]:
+def received_names(reports: Connection) -> set[str]:
     names: set[str] = set()
     with suppress(EOFError):
-        while told.poll():
-            names.add(told.recv_bytes().decode())
+        while reports.poll():
+            names.add(reports.recv_bytes().decode())
     return names
 
 
@@ -188,7 +188,7 @@ def kills(beside: str, rounds: int, folder: Path, rng: random.Random) -> dict[st
         time.sleep(rng.uniform(0.0, LONGEST_LIFE.get(beside, 0.3)))
         child.kill()
         child.join()
-        acknowledged = heard(ours)
+        acknowledged = received_names(ours)
         ours.close()
         begin = time.perf_counter()
         rec = nl.Recommender(store, config=settings())

@@ -1,4 +1,4 @@
-"""Texts a second and milliseconds for one short text, of every way to run all-MiniLM-L6-v2.
+"""Throughput (texts per second) and latency of different ways to run all-MiniLM-L6-v2.
 
     NEARLINE_DATA=... python -m benchmarks.encoders
 
@@ -110,7 +110,7 @@ def measure(name: str, run: Run, batches: list[list[list[int]]], repeats: int) -
             start = time.perf_counter()
             run(one)
             singles.append(1e3 * (time.perf_counter() - start))
-    return told(name, rates, singles)
+    return summarise(name, rates, singles)
 
 
 def as_nearline(name: str, texts: list[str], repeats: int) -> dict[str, Any]:
@@ -126,10 +126,10 @@ def as_nearline(name: str, texts: list[str], repeats: int) -> dict[str, Any]:
             start = time.perf_counter()
             encoder.encode([text])
             singles.append(1e3 * (time.perf_counter() - start))
-    return told(f"Nearline, {name}", rates, singles)
+    return summarise(f"Nearline, {name}", rates, singles)
 
 
-def told(way: str, rates: list[float], singles: list[float]) -> dict[str, Any]:
+def summarise(way: str, rates: list[float], singles: list[float]) -> dict[str, Any]:
     """Show a row, and return it."""
     rate, one = machine.spread(rates), machine.spread(singles)
     print(f"{way:60} {rate['median']:8.0f} {one['median']:8.2f}")

@@ -1,4 +1,4 @@
-"""The engine at speed: every scenario of `nearline bench`, with what others do beside it.
+"""Every scenario of `nearline bench`, compared with other software.
 
     python -m benchmarks.engine [SCENARIO ...] [--quick] [--users N --items N --seconds S]
 
@@ -22,7 +22,7 @@ from benchmarks.peers import environment
 from nearline.bench import hot_read
 from nearline.bench.harness import BenchFailed, Server
 from nearline.bench.picture import draw
-from nearline.bench.plan import Plan, Report
+from nearline.bench.plan import Plan, ScenarioReport
 from nearline.bench.scenarios import SCENARIOS
 from nearline.bench.shop import write_events
 from nearline.cli.bench import number
@@ -57,7 +57,7 @@ def fastapi_server(plan: Plan) -> Server:
     return Server(command, plan.folder / "peer.txt")
 
 
-def measure(scenario: str, plan: Plan) -> Report:
+def measure(scenario: str, plan: Plan) -> ScenarioReport:
     """Run a scenario, `hot-read` with its peer."""
     if scenario != "hot-read":
         return SCENARIOS[scenario](plan)
@@ -70,7 +70,7 @@ def measure(scenario: str, plan: Plan) -> Report:
     return replace(report, notes=[*report.notes, note])
 
 
-def show(scenario: str, report: Report) -> None:
+def show(scenario: str, report: ScenarioReport) -> None:
     print(f"\n{scenario}")
     for one in report.figures:
         bound = (
@@ -115,12 +115,12 @@ def main() -> None:
             write(scenario, run, report)
 
 
-def write(scenario: str, plan: Plan, report: Report) -> None:
+def write(scenario: str, plan: Plan, report: ScenarioReport) -> None:
     """Write figures, and the picture of those that have curves."""
-    told = report.as_dict()
-    rows = told.pop("figures")
+    document = report.as_dict()
+    rows = document.pop("figures")
     assert isinstance(rows, list)
-    settings = {**plan.settings(), "notes": told["notes"]}
+    settings = {**plan.settings(), "notes": document["notes"]}
     path = machine.write(f"engine_{scenario.replace('-', '_')}", settings, rows)
     if report.curves:
         draw(report, path.with_suffix(".svg"), f"nearline bench {scenario}")

@@ -1,4 +1,4 @@
-"""How time grows with interactions, users, items and factors: each at 1x, 4x and 16x, alone.
+"""Growth of fit time with interactions, users, items and factors, each at 1x, 4x and 16x.
 
     python -m benchmarks.growth [--repeats 3] [--picture docs/growth.svg]
 

@@ -1,4 +1,4 @@
-"""How many cached lists a second one server answers, beside an empty answer in the same run.
+"""Cached lists per second of one server, compared with an empty response in the same run.
 
     python -m benchmarks.hot_read --users 100000 --rounds 5
 
@@ -106,25 +106,25 @@ def ask(port: int, users: int, seconds: int, script: Path) -> dict[str, float]:
     if wrk is None:
         raise SystemExit("wrk is not installed; it asks the questions here")
     options = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "--latency", "-s", str(script)]
-    told = subprocess.run(
+    output = subprocess.run(
         [wrk, *options, f"http://127.0.0.1:{port}/", "--", str(users)],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    if "Non-2xx" in told or "Socket errors" in told:
-        raise SystemExit(told)
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", told)
+    if "Non-2xx" in output or "Socket errors" in output:
+        raise SystemExit(output)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
     assert rate is not None
     return {
         "per_second": float(rate[1]),
-        "median_ms": _milliseconds(told, "50%"),
-        "p99_ms": _milliseconds(told, "99%"),
+        "median_ms": _milliseconds(output, "50%"),
+        "p99_ms": _milliseconds(output, "99%"),
     }
 
 
-def _milliseconds(told: str, name: str) -> float:
-    found = re.search(rf"{name}\s+([\d.]+)(us|ms|s)\b", told)
+def _milliseconds(output: str, name: str) -> float:
+    found = re.search(rf"{name}\s+([\d.]+)(us|ms|s)\b", output)
     assert found is not None
     return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1_000.0}[found[2]]
 

@@ -1,4 +1,4 @@
-"""Events a second, durable, end to end: over HTTP in lists and one by one, and from a Parquet file.
+"""Durable events per second, end to end: HTTP lists, single HTTP events, and a Parquet file.
 
     python -m benchmarks.ingest --repeats 3
 

@@ -1,4 +1,4 @@
-"""Item-item cosine, the 100 nearest of each item, against `implicit`: in turns, each by itself.
+"""Speed of the item-item cosine model (100 neighbours), compared with `implicit`.
 
     python -m benchmarks.item_cosine [--quick] [--repeats 3]
 

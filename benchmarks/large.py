@@ -1,10 +1,10 @@
-"""Classical, neural and large models and their blend on five data sets: `nearline compare --large`.
+"""Run `nearline compare --large` on five data sets: classical, neural and large models, blend.
 
     python -m benchmarks.large [movielens-100k online-retail amazon-beauty ...]
 
 Each set is one run of the command (`--search` and `--users` are handed on). Its figures go to
 ``results/large.json``, its picture to ``docs/pictures/``, and the tables of docs/results.md are
-written anew from all sets measured so far.
+rewritten from all sets measured so far.
 """
 
 import argparse

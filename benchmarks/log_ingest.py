@@ -1,4 +1,4 @@
-"""How many events a second the log takes, beside what bare SQLite does in the same run.
+"""Events per second that the log appends, compared with plain SQLite in the same run.
 
     python -m benchmarks.log_ingest --repeats 5
 

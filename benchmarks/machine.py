@@ -1,4 +1,4 @@
-"""What a benchmark ran on, and how its figures are written down."""
+"""Description of the machine of a benchmark, and output of its figures."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def write(name: str, settings: dict[str, Any], rows: Sequence[dict[str, Any]]) -
 
 
 def write_page(name: str, part: str, lines: Sequence[str]) -> None:
-    """Write anew what stands between the comments `part:begin` and `part:end` of a page in docs."""
+    """Replace the text between the comments `part:begin` and `part:end` of a documentation page."""
     page = Path(__file__).parents[1] / "docs" / name
     before, begin, rest = page.read_text(encoding="utf-8").partition(f"<!-- {part}:begin -->")
     end, after = rest.partition(f"<!-- {part}:end -->")[1:]

@@ -1,4 +1,4 @@
-"""The protocol of neural collaborative filtering on MovieLens-100K, and full ranking beside it.
+"""Sampled-negatives protocol of neural collaborative filtering on MovieLens-100K, and full ranking.
 
 The last event of each user is the test, the one before it chooses settings; then each model is
 fitted once more on all but the last. Every rating counts as an event.

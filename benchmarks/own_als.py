@@ -1,4 +1,4 @@
-"""Runs our implicit ALS in a process of its own, as its peer runs; see `benchmarks.peers`."""
+"""Run Nearline's implicit ALS in a separate process, like its peer; see `benchmarks.peers`."""
 
 import json
 import resource

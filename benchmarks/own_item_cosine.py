@@ -1,4 +1,4 @@
-"""Runs our item-based neighbourhood in a process of its own; see `benchmarks.peers`."""
+"""Run Nearline's item-based neighbourhood in a separate process; see `benchmarks.peers`."""
 
 import json
 import resource

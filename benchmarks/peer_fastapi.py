@@ -1,4 +1,4 @@
-"""What one would glue by hand: implicit's ALS behind FastAPI on uvicorn; see `benchmarks.engine`.
+"""A hand-written baseline: implicit's ALS behind FastAPI on uvicorn; see `benchmarks.engine`.
 
 Reads a JSON question (events, port, factors, iterations) from its first argument, fits, and serves
 lists under the path that Nearline has, with fields of the same names, until it is ended.

@@ -1,4 +1,4 @@
-"""Runs implicit's ALS and answers with times, loss and memory; see `benchmarks.peers`."""
+"""Run implicit's ALS and report times, loss and memory; see `benchmarks.peers`."""
 
 # mypy: ignore-errors
 

@@ -1,4 +1,4 @@
-"""Runs implicit's CosineRecommender and answers with times and memory; see `benchmarks.peers`."""
+"""Run implicit's CosineRecommender and report times and memory; see `benchmarks.peers`."""
 
 # mypy: ignore-errors
 

@@ -1,4 +1,4 @@
-"""Driver for Surprise: fits one algorithm on every fold and says how well it predicts.
+"""Driver for Surprise: fit one algorithm on every fold and report its errors.
 
 Question: path of an .npz with users, items, ratings and fold; algorithm; settings; and, if the
 predictions themselves are wanted, the path to write them to.

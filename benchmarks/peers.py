@@ -1,4 +1,4 @@
-"""Other people's libraries, each in an environment of its own, to be measured beside ours.
+"""Other libraries to compare with, each in its own virtual environment.
 
 A peer runs as a child process: its own Python, its own memory, its own threads. A driver is a
 plain script in this folder that reads what to do as JSON from its first argument and prints the

@@ -1,4 +1,4 @@
-"""Accuracy of predicted ratings on MovieLens 100K, beside Surprise on the same five folds.
+"""Accuracy of predicted ratings on MovieLens 100K, compared with Surprise on the same five folds.
 
     python -m benchmarks.ratings [--only item_knn_ratings svd ...] [--without-peers] [--seed 0]
 

@@ -1,4 +1,4 @@
-"""Whether our neighbourhoods of ratings predict what Surprise's do, by the same settings.
+"""Agreement of rating neighbourhoods with those of Surprise under the same settings.
 
     python -m benchmarks.ratings_agreement
 

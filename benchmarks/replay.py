@@ -1,7 +1,7 @@
-"""Online learning against retraining by night and fold-in, each data set replayed as a stream.
+"""Online learning compared with nightly retraining and fold-in, on replayed data sets.
 
-The protocol stands in docs/replay.md. Up to 50,000 events of each stream are evaluated, all are
-learned; settings are chosen once, on the first half. Rows of data sets that are not named stay.
+The protocol is described in docs/replay.md. Up to 50,000 events of each stream are evaluated and
+all are learned; settings are selected once, on the first half. Rows of other data sets are kept.
 
     python -m benchmarks.replay [movielens-100k online-retail amazon-toys] [--seed 0] [--pictures F]
 """
@@ -18,14 +18,14 @@ from benchmarks.machine import RESULTS, write
 
 from nearline.config import Config
 from nearline.data import clean, load_dataset
-from nearline.replay import Report, choose_settings, make_stream, replay, spread, summarise
+from nearline.replay import ReplayReport, choose_settings, make_stream, replay, spread, summarise
 from nearline.replay.picture import draw
 
 NAMES = ("movielens-100k", "online-retail", "amazon-toys")
 SAMPLE, WARM_UP, SPREAD_DAYS = 50_000, 0.5, 100.0
 
 
-def run(name: str, seed: int) -> tuple[dict[str, Any], Report]:
+def run(name: str, seed: int) -> tuple[dict[str, Any], ReplayReport]:
     """Replay one data set."""
     data = load_dataset(name)
     table, _ = clean(data.interactions, now=time.time())

@@ -1,4 +1,4 @@
-"""Sequence models alone on the Amazon 2014 sets: accuracy, training time, answers, eight bits.
+"""Sequence models on the Amazon 2014 data sets: accuracy, training and response time, quantisation.
 
 Protocols (all items ranked, seen items masked, the last item of each user is the test):
 

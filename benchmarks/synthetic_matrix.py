@@ -1,4 +1,4 @@
-"""A made-up user-item matrix of any size: popular and rare items, busy and quiet users, tastes.
+"""Synthetic user-item matrix of any size, with skewed popularity, activity and tastes.
 
 The full size is that of MovieLens 20M: 138,000 users, 27,000 items, 20 million interactions.
 Activity of users is log-normal, popularity of items falls by a power of the rank, and half of what

@@ -1,4 +1,4 @@
-"""Top-10 lists on MovieLens 100K: our models and other libraries', each tuned with the same budget.
+"""Top-10 accuracy on MovieLens 100K of Nearline and other libraries, tuned with the same budget.
 
 The split, what is relevant and the metrics are those of the table that the `recommenders` project
 (github.com/recommenders-team/recommenders, examples/06_benchmarks) publishes, k = 10, NDCG /

@@ -1,4 +1,4 @@
-"""Users without a history: two towers that know their attributes, against popularity.
+"""Accuracy for users without a history: two towers with user attributes, and popularity.
 
 Users are drawn into five groups. A fold tests one group; another one chooses the number of epochs,
 the other three are trained on, and then all four. Of the tested users nothing is known but age,

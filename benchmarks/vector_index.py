@@ -1,9 +1,9 @@
-"""What the index of item vectors misses and costs: by eight bits a number, and by its graph.
+"""Recall and cost of the item vector index: 8-bit quantisation and neighbour graph.
 
     python -m benchmarks.vector_index [--sizes 12000 50000 100000 200000]
 
 Real texts: docstrings of Python packages, as latent semantic vectors (truncated SVD of TF-IDF).
-For a sample of them the 100 nearest among the rounded vectors are held against the 100 nearest in
+For a sample of them the 100 nearest among the rounded vectors are compared with the 100 nearest in
 single precision. Then, at each size, what the graph of neighbours finds of them, and the processor
 time for all vectors: the graph is made whole, searches are timed for a sample of rows.
 """

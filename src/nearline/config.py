@@ -1,4 +1,4 @@
-"""Settings of the engine as a whole; each part's own settings stand beside the part."""
+"""Settings of the engine, and presets."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -20,42 +20,41 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     state : StateConfig
-        Event weights, length of histories, half-life of what is trending.
+        Event weights, length of histories, half-life of trending counts.
     cleaning : CleaningConfig
-        What an import drops.
+        Interactions that an import drops.
     model : str
-        Name of the model that is trained and serves, one of `nearline.models`.
+        Name of the model to train and serve, one of `nearline.models`.
     settings : dict
-        Settings of that model, as its own configuration names them; where it is searched, where
-        the search starts.
+        Settings of that model; the starting point if settings are searched.
     search : int
-        Trials of a search over the model's declared space before it is fitted; 0 for none. (The
-        item graph has a search of its own, which `settings` can turn off.)
+        Trials of a search over the model's search space before it is fitted; 0 disables it. (The
+        item graph has its own search, which `settings` can disable.)
     encoder : str or None
-        Language model whose vectors of item texts become a relation of the item graph (and a block
-        of the model `content`): "auto", a folder, a package or a name on the Hugging Face hub, see
-        `nearline.encoders.open_encoder`. None does without.
+        Language model whose vectors of item texts become a relation of the item graph (and
+        features of the model `content`): "auto", a folder, a package or a name on the Hugging Face
+        hub, see `nearline.encoders.open_encoder`. None uses no language model.
     online : bool
-        Whether events change the model that serves as they come, where it can learn; histories and
-        what is trending follow them in any case.
+        Whether the serving model learns from each event, if it supports online learning. Histories
+        and trending counts are updated in any case.
     merge_events : int
-        Log records after which what the model learned since its snapshot is merged into a new one
-        in the background.
+        Number of log records after which online updates are merged into a new snapshot in the
+        background.
     reserve : bool
-        Set memory aside for what the model learns between two merges, some 3 kB a record, so that
-        it is flat while serving (`nearline serve` does).
+        Whether to preallocate memory for online updates between two merges, about 3 kB per record,
+        so that memory is constant while serving (`nearline serve` does this).
     keep_snapshots : int
-        Snapshots kept in a store, the serving one included.
+        Number of snapshots to keep in a store, including the serving one.
     trial_users : int
-        Users whose newest event is held out to compare a model that was trained in the background
-        with the one that serves; 0 promotes without a comparison.
+        Number of users whose newest event is held out to compare a newly trained model with the
+        serving one before promotion; 0 promotes without a comparison.
     checkpoint_events : int
-        Log records after which the state is written to its checkpoint in the background.
+        Number of log records after which the state is checkpointed in the background.
     checkpoint_seconds : float
-        Seconds after which it is, if there was any record.
+        Seconds after which the state is checkpointed if there are new records.
     llm : LlmConfig or None
-        A language model to put lists in order and to word explanations where a request wants it;
-        None asks none.
+        Language model that reranks lists and writes explanations when a request asks for it; None
+        disables both.
     """
 
     state: StateConfig = StateConfig()
@@ -74,7 +73,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     llm: LlmConfig | None = None
 
     def new_model(self) -> Model:
-        """Make the model, not yet fitted.
+        """Create the unfitted model.
 
         Raises
         ------
@@ -84,7 +83,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return make_model(self.model, self.settings)
 
 
-# Model of preset "best", and its parts. Popularity helps where next to nothing is known of a user.
+# Model of the preset "best", and its parts. Popularity helps users with very short histories.
 BEST_MODEL = "learned_ranking"
 BEST: dict[str, Any] = {
     "parts": [
@@ -96,12 +95,12 @@ BEST: dict[str, Any] = {
 
 
 def configured(config: Config, preset: str, encoder: str | None) -> Config:
-    """Return settings with those of the preset, and with the encoder.
+    """Return a copy of `config` with the settings of a preset and an encoder.
 
     Raises
     ------
     MissingExtra
-        The preset trains with packages that are not installed.
+        The preset needs packages that are not installed.
     InvalidInput
         There is no such preset.
     """
@@ -114,7 +113,7 @@ def configured(config: Config, preset: str, encoder: str | None) -> Config:
     for package in ("torch", "onnx", "onnxscript", "lightgbm"):
         if find_spec(package) is None:
             raise MissingExtra(
-                f"preset 'best' is trained with {package}, which is not installed: "
+                f"preset 'best' needs {package}, which is not installed: "
                 "pip install nearline[neural], or use preset='fast'"
             )
     return replace(config, model=BEST_MODEL, settings=BEST)

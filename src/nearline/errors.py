@@ -1,24 +1,24 @@
-"""Every error that Nearline raises on purpose.
+"""Exceptions that Nearline raises.
 
-A message holds three things: the value that was refused, what is allowed, and the next step.
+A message states the rejected value, what is allowed, and how to proceed.
 """
 
 
 class NearlineError(Exception):
-    """Base of all errors of this package."""
+    """Base class of all exceptions of this package."""
 
 
 class InvalidInput(NearlineError, ValueError):
-    """A value from outside was refused; nothing was stored.
+    """An argument or a field of a request is invalid; nothing was stored.
 
     Parameters
     ----------
     message : str
-        What was found and what is allowed.
+        The value that was found and what is allowed.
     field : str or None
-        Name of the field at fault, as the caller knows it.
+        Name of the invalid field, as the caller knows it.
     position : int or None
-        Index (from 0) in the list the caller sent, where it sent a list.
+        Index (from 0) of the invalid entry if the caller sent a list.
     """
 
     def __init__(self, message: str, *, field: str | None = None, position: int | None = None):
@@ -28,22 +28,22 @@ class InvalidInput(NearlineError, ValueError):
         self.position = position
 
     def at(self, position: int) -> "InvalidInput":
-        """Return the same error, told to stand at `position` of a list."""
+        """Return the same error with `position` as the index of the invalid list entry."""
         return InvalidInput(
             f"entry {position}: {self.message}", field=self.field, position=position
         )
 
 
 class UnknownItem(NearlineError, LookupError):
-    """The item is in no event and in no catalogue entry."""
+    """The item occurs in no event and has no catalogue entry."""
 
 
 class UnknownUser(NearlineError, LookupError):
-    """The user has no event."""
+    """The user has no events."""
 
 
 class UnknownJob(NearlineError, LookupError):
-    """There is no such job, or it was forgotten."""
+    """There is no such job, or it finished so long ago that it was discarded."""
 
 
 class UnknownSnapshot(NearlineError, LookupError):
@@ -51,7 +51,7 @@ class UnknownSnapshot(NearlineError, LookupError):
 
 
 class NotTrained(NearlineError, RuntimeError):
-    """The call needs a trained model and there is none."""
+    """The call needs a trained model, and there is none yet."""
 
 
 class StoreInUse(NearlineError, RuntimeError):
@@ -63,28 +63,28 @@ class Closed(NearlineError, RuntimeError):
 
 
 class Overloaded(NearlineError, RuntimeError):
-    """A queue is full; nothing was stored, and the same call may be made again in a second."""
+    """A queue is full; nothing was stored, and the call may be retried after a second."""
 
 
 class StorageFailed(NearlineError, OSError):
-    """The disk or database under a store refused; the message says what is stored all the same."""
+    """Writing to the disk or database failed; the message states what was stored nevertheless."""
 
 
 class WorkerFailed(NearlineError, RuntimeError):
-    """The process of a job ended before it was done; what served before goes on serving."""
+    """The process of a job ended before the job was complete; the current model keeps serving."""
 
 
 class EncoderFailed(NearlineError, RuntimeError):
-    """An encoder outside this process gave no vectors; its message says why."""
+    """An external encoder returned no vectors; the message states the reason."""
 
 
 class Damaged(NearlineError, RuntimeError):
-    """A checkpoint, snapshot or log does not hold what it says it holds."""
+    """A checkpoint, snapshot or log is corrupt."""
 
 
 class DataNotFound(NearlineError, FileNotFoundError):
-    """A data set or file is not where it was looked for."""
+    """A data set or file does not exist."""
 
 
 class MissingExtra(NearlineError, ImportError):
-    """An optional package is needed; the message names the extra to install."""
+    """An optional package is not installed; the message names the extra to install."""

@@ -99,7 +99,7 @@ def says(status: int, content: object = b"", **headers: str) -> Callable[[Any], 
     return lambda _: (status, body, headers)
 
 
-def test_vectors_come_back_in_order_and_of_length_one(
+def test_vectors_are_unit_length_and_in_input_order(
     server: Server, encoder: EmbeddingsEndpoint
 ) -> None:
     texts = ["x" * n for n in range(1, BATCH_TEXTS + 4)]
@@ -115,7 +115,7 @@ def test_vectors_come_back_in_order_and_of_length_one(
     assert len(encoder.encode([])) == 0
 
 
-def test_the_key_is_sent_and_told_to_nobody(
+def test_the_key_is_sent_and_never_logged(
     server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(KEY, "secret-1")
@@ -127,11 +127,11 @@ def test_the_key_is_sent_and_told_to_nobody(
     assert server.asked[0][1]["authorization"] == "Bearer secret-1"
     assert "secret-1" not in caplog.text + str(failed.value)
     monkeypatch.setenv(KEY, "two\nlines")
-    with pytest.raises(InvalidInput, match="holds no key"):
+    with pytest.raises(InvalidInput, match="is not a valid key"):
         EmbeddingsEndpoint(f"{server.url}#tiny")
 
 
-def test_what_may_pass_is_tried_again(
+def test_transient_errors_are_retried(
     server: Server, encoder: EmbeddingsEndpoint, time: Time
 ) -> None:
     server.answers = [says(429, b"", **{"retry-after": "7"}), says(503), says(500)]
@@ -143,7 +143,7 @@ def test_what_may_pass_is_tried_again(
     assert len(server.asked) == 4 + 5
 
 
-def test_a_long_pause_ends_the_batch(
+def test_long_pauses_are_capped_and_the_deadline_fails_the_batch(
     server: Server, encoder: EmbeddingsEndpoint, time: Time
 ) -> None:
     server.answers = [says(429, b"", **{"retry-after": "3600"})] * 9
@@ -152,7 +152,9 @@ def test_a_long_pause_ends_the_batch(
     assert time.slept == [30.0] * 4
 
 
-def test_progress_ends_the_waiting(server: Server, encoder: EmbeddingsEndpoint) -> None:
+def test_an_exception_of_progress_ends_the_retries(
+    server: Server, encoder: EmbeddingsEndpoint
+) -> None:
     server.answers = [says(503)] * 9
     calls = []
 
@@ -173,18 +175,18 @@ def one(*embedding: object, index: int = 0) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (says(400, b"bad"), "answered 400"),
-        (says(301, b"", location="http://127.0.0.1:1/"), "answered 301"),
-        (says(200, b"no json"), "not of this protocol"),
-        (says(200, b"[" * 100_000), "not of this protocol"),
+        (says(400, b"bad"), "status 400"),
+        (says(301, b"", location="http://127.0.0.1:1/"), "status 301"),
+        (says(200, b"no json"), "does not follow"),
+        (says(200, b"[" * 100_000), "does not follow"),
         (says(200, {"data": []}), "0 vectors for 1 texts"),
         (says(200, one(1.0, index=3)), "1 vectors for 1 texts"),
-        (says(200, one("1")), "not of this protocol"),
+        (says(200, one("1")), "does not follow"),
         (says(200, one(0.0, 0.0)), "zero or not finite"),
         (says(200, b'{"data": [{"index": 0, "embedding": [1e999, 1]}]}'), "not"),
     ],
 )
-def test_bad_answers_are_named(
+def test_invalid_responses_are_reported(
     server: Server, encoder: EmbeddingsEndpoint, answer: Callable[[Any], Answer], told: str
 ) -> None:
     server.answers = [answer]
@@ -193,7 +195,7 @@ def test_bad_answers_are_named(
     assert len(server.asked) == 1
 
 
-def test_an_endless_answer_is_cut(
+def test_an_oversized_response_is_rejected(
     server: Server, encoder: EmbeddingsEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embeddings, "MAX_ANSWER_BYTES", 1_000)
@@ -202,7 +204,7 @@ def test_an_endless_answer_is_cut(
         encoder.encode(["a"])
 
 
-def test_nobody_at_home(server: Server, time: Time) -> None:
+def test_an_unreachable_endpoint_fails(server: Server, time: Time) -> None:
     encoder = EmbeddingsEndpoint("http://127.0.0.1:9/v1#m", sleep=time.sleep)
     with pytest.raises(EncoderFailed, match="cannot be reached"):
         encoder.encode(["a"])
@@ -211,12 +213,12 @@ def test_nobody_at_home(server: Server, time: Time) -> None:
 
 
 @pytest.mark.parametrize("name", ["http://h/v1", "http://#m", "http://u:p@h/v1#m"])
-def test_names_without_model_or_host_are_refused(name: str) -> None:
+def test_names_without_model_or_host_are_rejected(name: str) -> None:
     with pytest.raises(InvalidInput, match="BASE_URL#MODEL"):
         EmbeddingsEndpoint(name)
 
 
-def test_the_fingerprint_is_of_address_and_model() -> None:
+def test_the_fingerprint_depends_on_address_and_model() -> None:
     names = ["http://h/v1#a", "http://h/v1#b", "http://g/v1#a", "http://h/v1#a"]
     found = [EmbeddingsEndpoint(name).fingerprint for name in names]
     assert len(set(found)) == 3

@@ -5,7 +5,7 @@ import pytest
 from nearline.adapters.guards import DAY, MAX_PAUSE_SECONDS, Breaker, TokenBudget
 
 
-def test_a_breaker_opens_after_failures_in_a_row_and_lets_one_try() -> None:
+def test_a_breaker_opens_after_consecutive_failures_and_allows_one_trial() -> None:
     breaker = Breaker(failures=2, pause_seconds=30.0)
     assert breaker.admits(100.0)
     assert not breaker.failed(100.0)
@@ -26,7 +26,7 @@ def test_a_breaker_opens_after_failures_in_a_row_and_lets_one_try() -> None:
     assert breaker.admits(163.0)
 
 
-def test_who_gave_up_lets_the_next_one_try() -> None:
+def test_a_cancelled_trial_allows_another_one() -> None:
     breaker = Breaker(failures=1, pause_seconds=10.0)
     breaker.failed(0.5)
     assert breaker.admits(20.0)
@@ -34,7 +34,7 @@ def test_who_gave_up_lets_the_next_one_try() -> None:
     assert breaker.admits(20.0)
 
 
-def test_calls_that_were_out_when_it_opened_do_not_open_it_again() -> None:
+def test_failures_of_calls_in_flight_do_not_reopen_the_breaker() -> None:
     breaker = Breaker(failures=1, pause_seconds=10.0)
     assert breaker.failed(1.0)
     assert not breaker.failed(9.0)
@@ -42,14 +42,14 @@ def test_calls_that_were_out_when_it_opened_do_not_open_it_again() -> None:
 
 
 @pytest.mark.parametrize(("asked", "kept"), [(5.0, 30.0), (90.0, 90.0), (1e9, MAX_PAUSE_SECONDS)])
-def test_retry_after_is_kept_to_at_once(asked: float, kept: float) -> None:
+def test_retry_after_opens_the_breaker_immediately(asked: float, kept: float) -> None:
     breaker = Breaker(failures=5, pause_seconds=30.0)
     assert breaker.failed(10.0, retry_after=asked)
     assert breaker.state(10.0 + kept - 0.1) == "open"
     assert breaker.state(10.0 + kept) == "half_open"
 
 
-def test_a_clock_that_was_set_back_does_not_keep_it_open() -> None:
+def test_a_clock_that_was_set_back_does_not_keep_the_breaker_open() -> None:
     breaker = Breaker(failures=1, pause_seconds=30.0)
     breaker.failed(1e9)
     assert breaker.state(5e8) == "half_open"

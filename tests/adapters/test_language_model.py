@@ -72,7 +72,7 @@ def counted(model: LanguageModel) -> dict[str, int]:
     return {name: count for name, count in model.outcomes.items() if count}
 
 
-def test_what_is_sent(make: Make, endpoint: ChatEndpoint) -> None:
+def test_the_request_has_the_documented_fields(make: Make, endpoint: ChatEndpoint) -> None:
     assert ask(make(base_url=endpoint.url + "/")) == "yes"
     (asked,) = endpoint.asked
     assert asked.path == "/v1/chat/completions"
@@ -90,14 +90,14 @@ def test_what_is_sent(make: Make, endpoint: ChatEndpoint) -> None:
     assert asked.headers["accept-encoding"] == "identity"
 
 
-def test_options_are_laid_over_and_none_leaves_out(make: Make, endpoint: ChatEndpoint) -> None:
+def test_options_override_fields_and_none_removes_one(make: Make, endpoint: ChatEndpoint) -> None:
     options = {"temperature": None, "max_tokens": None, "max_completion_tokens": 99}
     assert ask(make(options=options)) == "yes"
     sent = json.loads(endpoint.asked[0].body)
     assert sent.keys() == {"model", "stream", "messages", "max_completion_tokens"}
 
 
-def test_the_same_question_is_asked_once(make: Make, endpoint: ChatEndpoint) -> None:
+def test_equal_prompts_are_answered_from_the_cache(make: Make, endpoint: ChatEndpoint) -> None:
     model = make(cache_entries=2)
     assert [ask(model, text) for text in "aab"] == ["yes"] * 3
     assert len(endpoint.asked) == 2
@@ -113,7 +113,7 @@ def test_the_same_question_is_asked_once(make: Make, endpoint: ChatEndpoint) -> 
     assert counted(model) == {"answered": 5, "cached": 3}
 
 
-def test_without_a_cache_every_question_is_asked(make: Make, endpoint: ChatEndpoint) -> None:
+def test_without_a_cache_every_prompt_is_sent(make: Make, endpoint: ChatEndpoint) -> None:
     model = make(cache_entries=0)
     ask(model)
     ask(model)
@@ -146,7 +146,9 @@ def reply_with(body: Any) -> Reply:
         (Reply("yes", headers={"content-length": "x"}), "unreachable"),
     ],
 )
-def test_what_is_no_answer(make: Make, endpoint: ChatEndpoint, reply: Reply, outcome: str) -> None:
+def test_invalid_responses_give_none(
+    make: Make, endpoint: ChatEndpoint, reply: Reply, outcome: str
+) -> None:
     endpoint.answer = lambda asked: reply
     model = make(failures=1)
     assert ask(model) is None
@@ -157,7 +159,7 @@ def test_what_is_no_answer(make: Make, endpoint: ChatEndpoint, reply: Reply, out
     assert endpoint.sent < 20_000_000
 
 
-def test_nobody_listens(make: Make) -> None:
+def test_a_closed_port_gives_none(make: Make) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         model = make(base_url=f"http://127.0.0.1:{held.getsockname()[1]}/v1")
@@ -165,7 +167,7 @@ def test_nobody_listens(make: Make) -> None:
     assert counted(model) == {"unreachable": 1}
 
 
-def test_a_server_that_says_nothing_and_one_that_talks_of_something_else(make: Make) -> None:
+def test_a_silent_server_and_one_of_another_protocol_give_none(make: Make) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"http://127.0.0.1:{mute.getsockname()[1]}/v1"
         model = make(base_url=url, timeout_seconds=0.05)
@@ -175,9 +177,7 @@ def test_a_server_that_says_nothing_and_one_that_talks_of_something_else(make: M
     assert counted(model) == {"late": 1}
 
 
-def test_an_answer_that_comes_too_late_is_not_waited_for(
-    make: Make, endpoint: ChatEndpoint
-) -> None:
+def test_a_late_answer_gives_none(make: Make, endpoint: ChatEndpoint) -> None:
     release = Event()
     endpoint.answer = lambda asked: Reply("yes", after=release)
     model = make(timeout_seconds=0.05, failures=1)
@@ -189,7 +189,7 @@ def test_an_answer_that_comes_too_late_is_not_waited_for(
     release.set()
 
 
-def test_a_request_in_a_hurry_says_nothing_of_the_endpoint(
+def test_a_shorter_timeout_does_not_count_as_a_failure(
     make: Make, endpoint: ChatEndpoint, clock: Clock
 ) -> None:
     release = Event()
@@ -209,7 +209,7 @@ def test_the_breaker_opens_and_closes_with_the_clock(
     endpoint.answer = lambda asked: Reply(status=500)
     assert [ask(model, text) for text in "abcd"] == [None] * 4
     assert len(endpoint.asked) == 2
-    assert "left alone" in caplog.text
+    assert "calls are paused" in caplog.text
     endpoint.answer = lambda asked: Reply("yes")
     clock.now += 29.0
     assert ask(model) is None
@@ -221,7 +221,7 @@ def test_the_breaker_opens_and_closes_with_the_clock(
     assert counted(model) == {"refused": 2, "left_alone": 3, "answered": 1}
 
 
-def test_retry_after_is_kept_to(make: Make, endpoint: ChatEndpoint, clock: Clock) -> None:
+def test_retry_after_is_respected(make: Make, endpoint: ChatEndpoint, clock: Clock) -> None:
     model = make(failures=100, pause_seconds=1.0)
     endpoint.answer = lambda asked: Reply(status=429, headers={"retry-after": "60"})
     ask(model)
@@ -231,7 +231,7 @@ def test_retry_after_is_kept_to(make: Make, endpoint: ChatEndpoint, clock: Clock
     assert model.breaker == "half_open"
 
 
-def test_tokens_are_those_that_the_endpoint_tells(
+def test_reported_tokens_replace_the_estimate(
     make: Make, endpoint: ChatEndpoint, clock: Clock
 ) -> None:
     model = make(tokens_per_minute=ESTIMATE + 5)
@@ -246,7 +246,7 @@ def test_tokens_are_those_that_the_endpoint_tells(
     assert ask(model, "x") == "yes"
 
 
-def test_a_budget_of_a_day(make: Make, clock: Clock) -> None:
+def test_the_daily_token_budget_is_respected(make: Make, clock: Clock) -> None:
     model = make(tokens_per_day=ESTIMATE, cache_entries=0)
     assert ask(model) == "yes"
     clock.now += 60.0
@@ -255,7 +255,7 @@ def test_a_budget_of_a_day(make: Make, clock: Clock) -> None:
     assert ask(model) == "yes"
 
 
-def test_the_key_goes_to_the_endpoint_and_nowhere_else(
+def test_the_key_is_sent_only_to_the_endpoint(
     make: Make,
     endpoint: ChatEndpoint,
     monkeypatch: pytest.MonkeyPatch,
@@ -268,12 +268,12 @@ def test_the_key_goes_to_the_endpoint_and_nowhere_else(
     endpoint.answer = lambda asked: Reply(status=401)
     ask(model, "again")
     assert [asked.headers["authorization"] for asked in endpoint.asked] == ["Bearer sk-secret"] * 2
-    assert "left alone" in caplog.text
+    assert "calls are paused" in caplog.text
     assert "sk-secret" not in caplog.text + repr(vars(model)) + repr(vars(model._chat))
     assert "say something" not in caplog.text
 
 
-def test_a_key_over_plain_http_is_warned_of(
+def test_a_key_over_plain_http_logs_a_warning(
     make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     make(base_url="http://llm.example/v1")
@@ -283,7 +283,7 @@ def test_a_key_over_plain_http_is_warned_of(
     assert "HTTPS" in caplog.text
 
 
-def test_closing_ends_what_is_asked(make: Make, endpoint: ChatEndpoint) -> None:
+def test_closing_cancels_pending_calls(make: Make, endpoint: ChatEndpoint) -> None:
     came, release = Event(), Event()
 
     def answer(asked: Asked) -> Reply:
@@ -301,7 +301,7 @@ def test_closing_ends_what_is_asked(make: Make, endpoint: ChatEndpoint) -> None:
     assert ask(model) is None
 
 
-def test_who_stops_waiting_ends_the_call(make: Make, endpoint: ChatEndpoint) -> None:
+def test_cancelling_the_future_cancels_the_call(make: Make, endpoint: ChatEndpoint) -> None:
     came, release = Event(), Event()
 
     def answer(asked: Asked) -> Reply:
@@ -318,7 +318,7 @@ def test_who_stops_waiting_ends_the_call(make: Make, endpoint: ChatEndpoint) -> 
     assert counted(model) == {"answered": 1}
 
 
-def test_what_read_raises_harms_nobody(make: Make) -> None:
+def test_an_exception_in_read_gives_none(make: Make) -> None:
     def read(text: str) -> str:
         raise ValueError(text)
 

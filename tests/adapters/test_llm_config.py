@@ -34,13 +34,13 @@ URL = "http://127.0.0.1:9/v1"
         ("options", {"stream": True}),
     ],
 )
-def test_what_is_out_of_bounds_is_named(field: str, value: Any) -> None:
+def test_out_of_range_settings_are_reported(field: str, value: Any) -> None:
     config = LlmConfig(**{"base_url": URL, "model": "m", field: value})
     with pytest.raises(InvalidInput, match=rf"llm\.{field}"):
         config.check()
 
 
-def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
+def test_a_password_in_the_address_is_rejected_and_not_repeated() -> None:
     with pytest.raises(InvalidInput) as caught:
         LlmConfig(base_url="http://me:hunter2@host/v1", model="m").check()
     assert "hunter2" not in str(caught.value)
@@ -64,7 +64,7 @@ def test_the_key_comes_from_the_environment_or_a_file(
 
 
 @pytest.mark.parametrize("key", ["", "  ", "sk\n1", "schlüssel", "a\x00b"])
-def test_what_cannot_be_a_key_is_refused_and_not_repeated(tmp_path: Path, key: str) -> None:
+def test_an_invalid_key_is_rejected_and_not_repeated(tmp_path: Path, key: str) -> None:
     path = tmp_path / "secret"
     path.write_text(key)
     with pytest.raises(InvalidInput, match="printable ASCII") as caught:
@@ -72,7 +72,7 @@ def test_what_cannot_be_a_key_is_refused_and_not_repeated(tmp_path: Path, key: s
     assert "schl" not in str(caught.value)
 
 
-def test_a_key_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_key_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataNotFound, match="key_file"):
         LlmConfig(base_url=URL, model="m", key_file=str(tmp_path / "no")).read_key()
 
@@ -88,5 +88,5 @@ def test_a_key_file_that_is_not_there(tmp_path: Path) -> None:
         ("http://llm/v1", True),
     ],
 )
-def test_plain_http_is_in_the_clear(url: str, open_to_readers: bool) -> None:
+def test_plain_http_is_unencrypted(url: str, open_to_readers: bool) -> None:
     assert sends_in_the_clear(url) == open_to_readers

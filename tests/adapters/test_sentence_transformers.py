@@ -28,7 +28,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", found)
 
 
-def test_vectors_are_the_librarys_at_length_one(library: None) -> None:
+def test_vectors_are_those_of_the_library_scaled_to_unit_length(library: None) -> None:
     encoder = SentenceTransformersEncoder("sentence_transformers:letters")
     found = encoder.encode(["aaabbbb", "b"] * 200)
     assert found.dtype == np.float32

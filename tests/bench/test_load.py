@@ -7,13 +7,13 @@ from contextlib import suppress
 
 import pytest
 
-from nearline.bench.load import Question, drive, percentiles
+from nearline.bench.load import LoadRequest, drive, percentiles
 
 Handler = Callable[[str, bytes], Awaitable[tuple[int, bytes]]]
 
 
-async def served(handler: Handler, question: Question) -> dict[str, object]:
-    """Answer the question with a server that asks `handler` for status and body."""
+async def served(handler: Handler, question: LoadRequest) -> dict[str, object]:
+    """LoadResponse the question with a server that asks `handler` for status and body."""
 
     ended: list[asyncio.Event] = []
 
@@ -53,7 +53,7 @@ def run(handler: Handler, **question: object) -> dict[str, object]:
     return records
 
 
-def test_each_user_is_walked_once_and_every_answer_is_kept() -> None:
+def test_walk_reads_each_user_once_and_records_every_response() -> None:
     asked: list[str] = []
 
     async def handler(path: str, _body: bytes) -> tuple[int, bytes]:
@@ -67,7 +67,7 @@ def test_each_user_is_walked_once_and_every_answer_is_kept() -> None:
     assert record["server_ms"]["p50"] == record["server_ms"]["max"] == 1.5
 
 
-def test_a_status_that_is_no_200_is_a_failure_and_no_latency() -> None:
+def test_a_status_other_than_200_is_a_failure_without_latency() -> None:
     async def handler(_path: str, _body: bytes) -> tuple[int, bytes]:
         return 503, b"busy"
 
@@ -75,7 +75,7 @@ def test_a_status_that_is_no_200_is_a_failure_and_no_latency() -> None:
     assert record == {"count": 0, "errors": {"status 503: busy": 3}, "ms": {}, "server_ms": {}}
 
 
-def test_lists_hold_as_many_events_as_asked_for_each_with_an_id_of_its_own() -> None:
+def test_lists_have_the_requested_size_and_unique_event_ids() -> None:
     ids: list[str] = []
 
     async def handler(path: str, body: bytes) -> tuple[int, bytes]:
@@ -104,7 +104,7 @@ def test_an_open_loop_counts_from_when_a_request_was_due() -> None:
     assert record["ms"]["p50"] > 190
 
 
-def test_a_list_that_changed_is_told_from_one_that_did_not() -> None:
+def test_change_detects_whether_a_list_changed() -> None:
     reads = 0
 
     async def handler(path: str, _body: bytes) -> tuple[int, bytes]:
@@ -125,11 +125,13 @@ def test_a_list_that_changed_is_told_from_one_that_did_not() -> None:
     ("model", "item", "why"),
     [
         ("m1", "a", None),
-        ("m1", "b", "the items are not those of the model that the answer names"),
-        ("m2", "a", "model m2 is none of those that were promoted"),
+        ("m1", "b", "the items differ from those of the model that the response names"),
+        ("m2", "a", "model m2 was not promoted"),
     ],
 )
-def test_items_are_held_against_the_model_they_name(model: str, item: str, why: str | None) -> None:
+def test_checked_compares_items_with_those_of_the_named_model(
+    model: str, item: str, why: str | None
+) -> None:
     async def handler(_path: str, _body: bytes) -> tuple[int, bytes]:
         return 200, json.dumps({"model": model, "items": [{"item_id": item}]}).encode()
 

@@ -8,7 +8,7 @@ import pytest
 
 from nearline.bench.mixed import slope
 from nearline.bench.picture import draw
-from nearline.bench.plan import Plan, Report, figure, repeated
+from nearline.bench.plan import Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import write_events, write_items
 from nearline.errors import InvalidInput
 
@@ -28,7 +28,7 @@ def test_repeats_become_median_smallest_and_largest(tmp_path: Path) -> None:
     (found,) = repeated(plan, "reads", lambda: [figure("p50", "ms", next(values), at_most=4.0)])
     assert (found.value, found.low, found.high, found.met) == (3.0, 1.0, 8.0, True)
     assert told[-1] == (3, 3, "reads")
-    report = Report(figures=[found], notes=["a"])
+    report = ScenarioReport(figures=[found], notes=["a"])
     assert report["p50"] == 3.0
     assert report.as_dict()["figures"] == [
         {
@@ -51,7 +51,7 @@ def test_the_slope_is_that_of_the_line_after_the_warm_up() -> None:
     assert slope(points[:1]) == 0.0
 
 
-def test_a_shop_has_the_size_asked_for_and_is_the_same_again(tmp_path: Path) -> None:
+def test_a_shop_has_the_requested_size_and_is_reproducible(tmp_path: Path) -> None:
     plan = Plan(folder=tmp_path, users=50, items=300, history=8, seed=3)
     count = write_events(tmp_path / "a.parquet", plan)
     write_events(tmp_path / "b.parquet", plan)
@@ -73,15 +73,17 @@ def test_items_of_a_cluster_share_words(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["curves.png", "curves.svg"])
 def test_curves_are_drawn(tmp_path: Path, name: str) -> None:
-    report = Report(figures=[], curves={"users": [(1.0, 2.0), (10.0, 3.0)]}, axes=("x", "y"))
+    report = ScenarioReport(
+        figures=[], curves={"users": [(1.0, 2.0), (10.0, 3.0)]}, axes=("x", "y")
+    )
     draw(report, tmp_path / name, "scale")
     assert (tmp_path / name).stat().st_size > 1_000
 
 
-def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_drawn_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"\.png or \.svg"):
-        draw(Report(figures=[]), tmp_path / "a.gif", "x")
+        draw(ScenarioReport(figures=[]), tmp_path / "a.gif", "x")
     with pytest.raises(InvalidInput, match="no picture"):
-        draw(Report(figures=[]), tmp_path / "a.png", "x")
+        draw(ScenarioReport(figures=[]), tmp_path / "a.png", "x")
     with pytest.raises(InvalidInput, match="no folder"):
-        draw(Report(figures=[]), tmp_path / "no" / "a.png", "x")
+        draw(ScenarioReport(figures=[]), tmp_path / "no" / "a.png", "x")

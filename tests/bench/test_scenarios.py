@@ -18,7 +18,7 @@ from nearline.bench import (
     training_load,
 )
 from nearline.bench.harness import BenchFailed
-from nearline.bench.plan import Plan, Report
+from nearline.bench.plan import Plan, ScenarioReport
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +30,11 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     )
 
 
-def names(report: Report) -> set[str]:
+def names(report: ScenarioReport) -> set[str]:
     return {one.name for one in report.figures}
 
 
-def check(report: Report) -> None:
+def check(report: ScenarioReport) -> None:
     """No figure is missing, negative or out of the order of its repeats."""
     assert len(names(report)) == len(report.figures) > 0
     for one in report.figures:
@@ -50,7 +50,7 @@ def test_hot_read(plan: Plan) -> None:
     assert found["failed"] == 0
     rate, empty = found["requests a second"], found["requests a second, empty server"]
     assert found["share of the empty server"] == pytest.approx(rate / empty)
-    assert "lists read once before: 60 of 60 users" in found.notes
+    assert "lists read once in advance: 60 of 60 users" in found.notes
 
 
 def test_fresh_read(plan: Plan) -> None:
@@ -78,7 +78,7 @@ def test_ingest(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("run", [freshness.run, new_item.run])
-def test_from_a_change_to_the_list(plan: Plan, run: Callable[[Plan], Report]) -> None:
+def test_from_a_change_to_the_list(plan: Plan, run: Callable[[Plan], ScenarioReport]) -> None:
     found = run(plan)
     check(found)
     p50, p99 = (one.value for one in found.figures[:2])
@@ -110,7 +110,7 @@ def test_scale(plan: Plan) -> None:
 MISSING = "needs a version that can"
 
 
-def run_if_able(run: Callable[[Plan], Report], plan: Plan) -> Report:
+def run_if_able(run: Callable[[Plan], ScenarioReport], plan: Plan) -> ScenarioReport:
     """Run, or skip where this server lacks the routes and the scenario says so."""
     try:
         return run(plan)

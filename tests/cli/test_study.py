@@ -8,9 +8,9 @@ from tests.cli.running import run, run_json
 from nearline.cli.study import (
     GRAPH,
     POPULARITY,
-    Parts,
     Subject,
-    Tables,
+    SubjectTables,
+    TrainingParts,
     divide,
     fit_engines,
     load_subject,
@@ -43,7 +43,7 @@ def subject() -> Subject:
 
 
 def test_arrays_become_the_table_they_came_from() -> None:
-    tables = Tables(subject())
+    tables = SubjectTables(subject())
     back = tables.interactions(tables.data.histories, tables.data.user_ids)
     assert back.column_names == ["user_id", "item_id", "timestamp", "event"]
     assert back["user_id"].to_pylist() == ["u"] * 5 + ["v"] * 5
@@ -53,7 +53,7 @@ def test_arrays_become_the_table_they_came_from() -> None:
     assert back["event"].to_pylist() == kinds
 
 
-def rows_of(tables: Tables, histories: object) -> list[str]:
+def rows_of(tables: SubjectTables, histories: object) -> list[str]:
     """Items of both users as words."""
     ids = tables.data.item_ids
     return ["".join(ids[item] for item in histories.row(user)) for user in range(2)]  # type: ignore[attr-defined]
@@ -64,7 +64,7 @@ def rows_of(tables: Tables, histories: object) -> list[str]:
     [(True, ["abc", "bcd"], ["d", "e"]), (False, ["abcd", "bcde"], None)],
 )
 def test_protocols(strict: bool, fit: list[str], validation: list[str] | None) -> None:
-    tables = Tables(subject())
+    tables = SubjectTables(subject())
     parts, question = divide(tables.data, "leave-one-out", fraction=0.5, seed=0, strict=strict)
     assert rows_of(tables, parts.fit.histories) == fit
     if validation is None:
@@ -77,9 +77,11 @@ def test_protocols(strict: bool, fit: list[str], validation: list[str] | None) -
 
 def test_the_engine_answers_evaluations_as_it_answers_users(events: Path) -> None:
     found = load_subject(str(events), None, None, now=1.8e9, progress=no_progress)
-    tables = Tables(found)
+    tables = SubjectTables(found)
     data = tables.data
-    model = fit_engines([GRAPH], tables, Parts(data, None), seed=0, progress=no_progress)[GRAPH]
+    model = fit_engines([GRAPH], tables, TrainingParts(data, None), seed=0, progress=no_progress)[
+        GRAPH
+    ]
     ranking = model.recommend_from(data.histories, 3)
     for row, user in enumerate(data.user_ids):
         lines = model.engine.recommend(user, 3)

@@ -51,7 +51,7 @@ def test_outputs_are_those_of_numpy(rows: int, tmp_path: Path) -> None:
         np.testing.assert_allclose(sums, (a @ b).sum(axis=0), rtol=1e-5)
 
 
-def test_what_is_no_graph_is_named(tmp_path: Path) -> None:
+def test_an_invalid_graph_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "half.onnx"
     file.write_bytes(graph()[:40])
     with pytest.raises(Damaged, match=r"half\.onnx"):

@@ -19,7 +19,7 @@ def vectors(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((count, WIDTH)).astype(np.float32)
 
 
-def test_what_is_added_is_found_bit_for_bit(tmp_path: Path) -> None:
+def test_cached_vectors_are_bit_identical(tmp_path: Path) -> None:
     path, rows = tmp_path / "deep" / "vectors.db", vectors(3)
     cache = VectorCache(path)
     cache.add("m", ["a", "b", "ü"], rows)
@@ -75,7 +75,7 @@ def test_a_killed_writer_leaves_whole_rows_and_no_lock(tmp_path: Path) -> None:
     cache.close()
 
 
-def test_a_file_that_is_none_is_passed_over(
+def test_an_unusable_cache_file_is_ignored_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "vectors.db"

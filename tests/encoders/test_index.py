@@ -38,7 +38,7 @@ def check_all(index: TextIndex, n_items: int) -> None:
         assert item not in items
 
 
-def test_all_at_once_and_one_by_one_agree() -> None:
+def test_fit_and_incremental_puts_agree() -> None:
     index = TextIndex()
     rows = index.fit(TEXTS, 3)
     check_all(index, len(TEXTS))
@@ -53,7 +53,7 @@ def test_all_at_once_and_one_by_one_agree() -> None:
 
 @settings(deadline=None)
 @given(st.lists(WORDS, max_size=4), st.lists(st.tuples(st.integers(0, 7), WORDS), max_size=6))
-def test_puts_in_any_order(texts: list[str], puts: list[tuple[int, str]]) -> None:
+def test_the_order_of_puts_does_not_matter(texts: list[str], puts: list[tuple[int, str]]) -> None:
     index = TextIndex()
     index.fit(texts, 3)
     current = dict(enumerate(texts))
@@ -69,7 +69,7 @@ def test_puts_in_any_order(texts: list[str], puts: list[tuple[int, str]]) -> Non
 
 
 @given(st.lists(WORDS, min_size=1, max_size=6), WORDS, st.lists(st.booleans(), max_size=6))
-def test_a_text_finds_what_an_item_with_it_would(
+def test_matching_a_text_equals_the_neighbours_of_an_item_with_it(
     texts: list[str], asked: str, allowed: list[bool]
 ) -> None:
     index = TextIndex()

@@ -72,7 +72,7 @@ def test_the_same_vectors_give_the_same_bytes(vectors: Floats) -> None:
 
 
 @pytest.mark.usefixtures("many")
-def test_what_is_put_later_is_found_and_finds(vectors: Floats) -> None:
+def test_items_put_later_are_found_and_have_neighbours(vectors: Floats) -> None:
     index = VectorIndex(WIDTH)
     index.fit(vectors, K)
     changed = vectors.copy()
@@ -98,7 +98,7 @@ def test_what_is_put_later_is_found_and_finds(vectors: Floats) -> None:
 
 
 @pytest.mark.usefixtures("many")
-def test_the_graph_is_made_anew_where_much_came_later(
+def test_the_graph_is_rebuilt_after_many_puts(
     vectors: Floats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LATER", 5)
@@ -119,7 +119,7 @@ def test_the_graph_is_made_anew_where_much_came_later(
 
 
 @pytest.mark.usefixtures("many")
-def test_without_usearch_all_are_compared_and_it_says_so_once(
+def test_without_usearch_search_is_exhaustive_with_one_warning(
     vectors: Floats, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     fitted = VectorIndex(WIDTH)

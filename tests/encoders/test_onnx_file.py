@@ -14,7 +14,7 @@ from nearline.encoders.onnx_file import Node, model_bytes
 SHAPE = ("n", 3)
 
 
-def test_what_is_written_is_what_the_library_reads() -> None:
+def test_the_onnx_package_reads_what_is_written() -> None:
     tensors: dict[str, NDArray[Any]] = {
         "weights": np.arange(6, dtype=np.float32).reshape(3, 2),
         "order": np.array([1, 0, 300], dtype=np.int64)[:2],
@@ -51,7 +51,7 @@ def test_what_is_written_is_what_the_library_reads() -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 5])
-def test_it_runs(rows: int) -> None:
+def test_onnx_runtime_runs_the_model(rows: int) -> None:
     weights = np.array([[1, 2], [3, 4], [5, 6]], dtype=np.float32)
     nodes = [Node("MatMul", ["x", "w"], ["y"])]
     data = model_bytes(

@@ -57,7 +57,7 @@ def test_the_map_is_the_ridge_regression_on_the_factors(shop: Shop) -> None:
     assert found.factors == FACTORS
 
 
-def test_an_item_alone_lands_where_it_does_among_all(shop: Shop) -> None:
+def test_projecting_one_item_equals_projecting_all(shop: Shop) -> None:
     texts, vectors, bought = shop
     fitted = Projection.fit(texts, N_TERMS, vectors, bought, factors=FACTORS, ridge=RIDGE)
     again = Projection.restore(fitted.arrays())

@@ -76,7 +76,7 @@ def test_known_never_encodes(texts: TextVectors, encoder: Lengths) -> None:
     assert encoder.asked == ["aa"]
 
 
-def test_what_was_encoded_before_the_end_is_kept(texts: TextVectors, encoder: Lengths) -> None:
+def test_vectors_encoded_before_an_abort_are_kept(texts: TextVectors, encoder: Lengths) -> None:
     many = [str(number) for number in range(3 * BLOCK_TEXTS)]
     told = []
 
@@ -93,7 +93,7 @@ def test_what_was_encoded_before_the_end_is_kept(texts: TextVectors, encoder: Le
     assert encoder.asked == many
 
 
-def test_an_encoder_that_fails_rests(
+def test_a_failing_encoder_is_not_called_for_a_while(
     texts: TextVectors, encoder: Lengths, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     encoder.error = ValueError("no such model")
@@ -110,7 +110,7 @@ def test_an_encoder_that_fails_rests(
     assert (texts.missed, encoder.asked) == (3, ["a"])
 
 
-def test_a_slow_encoder_is_left_behind_and_ends_its_work(
+def test_a_slow_encoder_finishes_in_the_background(
     texts: TextVectors, encoder: Lengths, caplog: pytest.LogCaptureFixture
 ) -> None:
     encoder.go.clear()

@@ -65,7 +65,7 @@ def test_vectors_are_those_of_scikit_learn(texts: list[str], longest: int) -> No
 
 @settings(deadline=None)
 @given(TEXTS, TEXTS)
-def test_what_is_added_and_removed_leaves_no_trace(kept: list[str], gone: list[str]) -> None:
+def test_adding_and_removing_a_text_restores_the_counts(kept: list[str], gone: list[str]) -> None:
     encoder, expected = TfIdf(), TfIdf()
     encoder.fit(kept)
     expected.fit(kept)
@@ -96,7 +96,7 @@ def test_arrays_round_trip() -> None:
     assert (empty.vocabulary, empty.n_texts) == ({}, 0)
 
 
-def test_a_damaged_vocabulary_is_refused() -> None:
+def test_a_damaged_vocabulary_is_rejected() -> None:
     encoder = TfIdf()
     encoder.fit(["green tea"])
     arrays = encoder.arrays() | {"frequencies": np.ones(1, dtype=np.int64)}

@@ -44,11 +44,11 @@ def test_vectors_are_those_of_the_network(tmp_path: Path, first: bool) -> None:
     assert tokens("green tea") == [2, WORDS.index("green"), WORDS.index("tea"), 3]
 
 
-def test_nothing_gives_nothing(folder: Path) -> None:
+def test_no_texts_give_no_vectors(folder: Path) -> None:
     assert len(open_encoder(str(folder)).encode([])) == 0
 
 
-def test_a_text_has_one_vector_in_whatever_company(folder: Path) -> None:
+def test_a_vector_does_not_depend_on_the_other_texts(folder: Path) -> None:
     encoder = open_encoder(str(folder))
     rng = np.random.default_rng(0)
     texts = [" ".join(rng.choice(WORDS[4:], rng.integers(0, 12))) for _ in range(700)]
@@ -62,7 +62,7 @@ def test_a_text_has_one_vector_in_whatever_company(folder: Path) -> None:
     assert len(steps) > 2
 
 
-def test_little_is_padding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_have_little_padding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shapes: list[tuple[int, ...]] = []
     run = OnnxGraph.__call__
 
@@ -82,7 +82,7 @@ def test_little_is_padding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert shapes == [(1, 3)]
 
 
-def test_an_error_of_progress_ends_the_work(folder: Path) -> None:
+def test_an_exception_of_progress_aborts_encoding(folder: Path) -> None:
     class Enough(Exception):
         pass
 
@@ -93,7 +93,7 @@ def test_an_error_of_progress_ends_the_work(folder: Path) -> None:
         open_encoder(str(folder)).encode(TEXTS, stop)
 
 
-def test_a_graph_in_a_file_gives_the_same(folder: Path, tmp_path: Path) -> None:
+def test_an_onnx_file_gives_the_same_vectors(folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "onnx"
     other.mkdir()
     (other / "model.onnx").write_bytes(bert_graph(folder))
@@ -112,10 +112,10 @@ def test_the_fingerprint_is_that_of_the_content(tmp_path: Path) -> None:
     assert len({one.fingerprint, other.fingerprint, pooled.fingerprint}) == 3
 
 
-def test_other_networks_and_damaged_files_are_named(folder: Path) -> None:
+def test_other_networks_and_damaged_files_are_reported(folder: Path) -> None:
     tokenizer = (folder / "tokenizer.json").read_text()
     (folder / "tokenizer.json").write_text("{}")
-    with pytest.raises(Damaged, match="no tokenizer"):
+    with pytest.raises(Damaged, match="not a tokenizer"):
         open_encoder(str(folder)).encode(["tea"])
     (folder / "tokenizer.json").write_text(tokenizer)
     (folder / "config.json").write_text(json.dumps(CONFIG | {"num_hidden_layers": 3}))
@@ -157,12 +157,12 @@ def test_names_are_looked_up_in_order(folder: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("name", ["nothing", "/no/folder", "a/b/c", ""])
-def test_other_names_are_refused(name: str) -> None:
+def test_other_names_are_rejected(name: str) -> None:
     with pytest.raises(InvalidInput, match="allowed are 'auto'"):
         open_encoder(name)
 
 
-def test_the_packaged_model_knows_what_words_mean() -> None:
+def test_the_packaged_model_captures_meaning() -> None:
     encoder = open_encoder("auto")
     assert isinstance(encoder, Transformer)
     texts = ["a cat sits on the sofa", "the kitten rests on a couch", "stock markets fell today"]

@@ -10,8 +10,9 @@ from tests.models.synthetic import shop
 
 from nearline.data import Dataset, Histories, Split, leave_one_out
 from nearline.errors import InvalidInput, MissingExtra
-from nearline.evaluation.comparison import Comparison, compare_models, readable
+from nearline.evaluation.comparison import Comparison, compare_models
 from nearline.evaluation.comparison_tables import list_rows
+from nearline.evaluation.fitting import data_for
 from nearline.models.base import Model
 from nearline.models.factors.svd import Svd
 from nearline.models.item_graph.model import ItemGraph
@@ -45,7 +46,7 @@ def found() -> Comparison:
     return compare_models(models, by_hand(), k=K, wall=Clock(), cpu=Clock())
 
 
-def test_accuracy_is_what_is_worked_out_by_hand(found: Comparison) -> None:
+def test_accuracy_equals_values_computed_by_hand(found: Comparison) -> None:
     popularity = next(entry for entry in found.entries if entry.model == "popularity")
     # Lists, seen items left out: [2, 3], [1, 3], [2, 3]; the third user finds item 3 at place 2.
     assert popularity.report.means["recall@2"] == 1.0
@@ -53,7 +54,7 @@ def test_accuracy_is_what_is_worked_out_by_hand(found: Comparison) -> None:
     assert popularity.report.n_users == 3
 
 
-def test_the_best_comes_first_and_the_others_stand_behind_it(found: Comparison) -> None:
+def test_entries_are_sorted_and_have_the_difference_to_the_best(found: Comparison) -> None:
     values = [entry.report.means[found.metric] for entry in found.entries]
     assert found.metric == "ndcg@2"
     assert values == sorted(values, reverse=True)
@@ -72,7 +73,7 @@ def test_costs_are_counted(found: Comparison) -> None:
         assert entry.array_bytes == 4 * 8
 
 
-def test_who_cannot_take_part_is_named_with_the_reason(found: Comparison) -> None:
+def test_models_that_fail_are_reported_with_the_reason(found: Comparison) -> None:
     assert found.left_out == {"svd": "svd needs ratings; 0 of 7 interactions have a value"}
     with pytest.raises(InvalidInput, match="svd needs ratings"):
         compare_models([Popularity(), Svd()], by_hand(), k=K, required=["svd"])
@@ -89,7 +90,7 @@ class NeedsMore(Popularity):
         raise MissingExtra("needs oracle: pip install 'nearline[oracle]'")
 
 
-def test_a_missing_extra_is_a_reason_too() -> None:
+def test_a_missing_extra_is_reported_as_a_reason() -> None:
     left = compare_models([Trending(), NeedsMore()], by_hand(), k=K).left_out
     assert left == {"popularity": "needs oracle: pip install 'nearline[oracle]'"}
 
@@ -100,7 +101,7 @@ def test_nothing_held_out_is_an_error_of_every_model() -> None:
         compare_models([Popularity()], nothing)
 
 
-def test_a_search_sees_the_training_part_alone_and_what_it_finds_is_fitted() -> None:
+def test_the_search_uses_only_the_training_part_and_its_result_is_fitted() -> None:
     split = by_hand()
     seen: list[tuple[str, Dataset]] = []
 
@@ -114,13 +115,13 @@ def test_a_search_sees_the_training_part_alone_and_what_it_finds_is_fitted() -> 
     assert entry.tuning_s == 1.0
 
 
-def test_ratings_are_given_to_those_who_need_them() -> None:
+def test_only_rating_models_get_ratings() -> None:
     data, _ = shop()
-    assert readable(Popularity(), data) is data
-    given = readable(Svd(), data)
+    assert data_for(Popularity(), data) is data
+    given = data_for(Svd(), data)
     assert np.array_equal(given.histories.weights, data.values)
     with pytest.raises(InvalidInput, match="0 of 0"):
-        readable(Svd(), data.take(np.zeros(data.n_interactions, dtype=np.bool_)))
+        data_for(Svd(), data.take(np.zeros(data.n_interactions, dtype=np.bool_)))
 
 
 def test_real_models_on_a_shop() -> None:

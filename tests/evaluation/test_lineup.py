@@ -8,14 +8,14 @@ import pytest
 
 from nearline.config import BEST, BEST_MODEL
 from nearline.data import Dataset, Histories, Split
-from nearline.evaluation.comparison import Contestant, Question, compare_models
+from nearline.evaluation.comparison import Contestant, Scenario, compare_models
 from nearline.evaluation.comparison_tables import also_rows
 from nearline.evaluation.lineup import (
     COLD_ITEMS,
     COLD_USERS,
-    asking,
-    cold_questions,
+    cold_scenarios,
     contestants,
+    limit_test_users,
 )
 from nearline.models.popularity import Popularity
 from nearline.models.registry import make_model
@@ -29,7 +29,7 @@ def by_hand() -> Split:
 
 
 def test_cold_users_are_known_by_three_events_and_cold_items_are_rare() -> None:
-    asked = cold_questions(by_hand())
+    asked = cold_scenarios(by_hand())
     users, items = asked[COLD_USERS], asked[COLD_ITEMS]
     rows = [users.histories.row(user).tolist() for user in range(4)]
     assert rows == [[0, 1, 0], [1, 0], [0, 1], [2]]
@@ -38,33 +38,33 @@ def test_cold_users_are_known_by_three_events_and_cold_items_are_rare() -> None:
     assert [len(items.histories.row(user)) for user in range(4)] == [5, 2, 2, 1]
 
 
-def test_a_question_that_nobody_can_be_asked_is_left_out() -> None:
+def test_a_scenario_without_held_out_items_is_omitted() -> None:
     split = replace(by_hand(), test=Histories.from_rows([[], [], [], [1]]))
-    assert list(cold_questions(split)) == [COLD_USERS]
+    assert list(cold_scenarios(split)) == [COLD_USERS]
 
 
-def test_some_users_are_asked_and_all_are_trained_on() -> None:
+def test_the_limit_applies_to_test_users_and_not_to_training() -> None:
     split = by_hand()
-    asked = asking(split, 2, seed=0)
+    asked = limit_test_users(split, 2, seed=0)
     assert int((np.diff(asked.test.indptr) > 0).sum()) == 2
     assert len(asked.test) == 4
     assert asked.train.histories is split.train.histories
-    assert np.array_equal(asking(split, 2, seed=0).test.items, asked.test.items)
-    assert np.array_equal(asking(split, 99, seed=0).test.items, split.test.items)
+    assert np.array_equal(limit_test_users(split, 2, seed=0).test.items, asked.test.items)
+    assert np.array_equal(limit_test_users(split, 99, seed=0).test.items, split.test.items)
 
 
 def test_events_count_as_ratings_of_one_where_there_are_no_ratings() -> None:
     split = by_hand()
-    assert asking(split, 9, seed=0).train.values.tolist() == [1.0] * 10
+    assert limit_test_users(split, 9, seed=0).train.values.tolist() == [1.0] * 10
     values = np.full(10, np.nan, dtype=np.float32)
     values[3] = 4.0
     rated = replace(split, train=replace(split.train, values=values))
-    assert asking(rated, 9, seed=0).train.values is values
+    assert limit_test_users(rated, 9, seed=0).train.values is values
 
 
-def test_every_model_is_asked_what_else_there_is_to_ask() -> None:
+def test_every_model_is_evaluated_in_every_scenario() -> None:
     split = by_hand()
-    asked = {"as if new": Question(Histories.from_rows([[2], [1], [0], [0]]), split.test)}
+    asked = {"as if new": Scenario(Histories.from_rows([[2], [1], [0], [0]]), split.test)}
     found = compare_models([Contestant("counts", Popularity())], split, k=2, also=asked)
     entry = found.entries[0]
     assert entry.model == "counts"
@@ -74,7 +74,7 @@ def test_every_model_is_asked_what_else_there_is_to_ask() -> None:
     (rows,) = also_rows(found)
     assert rows[0] == ["model", "as if new: ndcg@2"]
     assert rows[1][1].startswith("0.3333 [")
-    assert rows[2] == ["users asked", "3"]
+    assert rows[2] == ["users evaluated", "3"]
     assert also_rows(compare_models([Popularity()], split, k=2)) == []
 
 
@@ -89,7 +89,7 @@ class Seeing(Popularity):
 SEEN: list[tuple[list[str], str]] = []
 
 
-def test_who_is_not_to_see_vectors_sees_none() -> None:
+def test_vectors_are_hidden_from_models_that_must_not_use_them() -> None:
     split = by_hand()
     vectors = {"language": np.ones((4, 2), dtype=np.float32)}
     split = replace(split, train=replace(split.train, vectors=vectors, encoder="e"))

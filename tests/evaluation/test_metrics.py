@@ -97,7 +97,7 @@ def test_unknown_items_of_the_truth_lower_recall() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(InvalidInput, match="list 1 names an item twice"):
+    with pytest.raises(InvalidInput, match="list 1 contains an item twice"):
         metrics.judge(lists([1, 2], [3, 3]), truth([1], [1]), k=2)
     with pytest.raises(InvalidInput, match="k is 0"):
         metrics.judge(lists([1]), truth([1]), k=0)

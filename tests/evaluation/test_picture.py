@@ -37,10 +37,10 @@ def test_a_comparison_of_ratings(tmp_path: Path) -> None:
     folds = random_folds(DATA.rated(), 2, np.random.default_rng(0))
     draw(compare_ratings([Svd()], folds), tmp_path / "ratings.SVG", "Ratings")
     text = (tmp_path / "ratings.SVG").read_text()
-    assert "<!-- rmse, 95 % interval (less is better) -->" in text
+    assert "<!-- rmse, 95 % interval (lower is better) -->" in text
 
 
-def test_what_cannot_be_drawn_is_told_before_the_work(
+def test_an_invalid_picture_is_rejected_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InvalidInput, match=r"\.png or \.svg"):

@@ -63,7 +63,7 @@ def test_k_beyond_the_catalogue() -> None:
     assert got.means["precision@10"] == pytest.approx((0.1 + 0.2 + 0.1) / 3)
 
 
-def test_a_callable_will_do_and_blocks_change_nothing() -> None:
+def test_a_callable_is_accepted_and_blocks_do_not_change_the_result() -> None:
     asked: list[tuple[int, int, str]] = []
 
     def recommend(histories: Histories) -> Ranking:
@@ -112,17 +112,17 @@ def fixed(*rows: list[int]) -> Ranking:
     ("answer", "message"),
     [
         (fixed([0, 1], [0, 2], [0, 1]), "an item of its user's history"),
-        (fixed([1, 2], [0, 2], [0, 4]), "names item 4, but popularity counts 4"),
+        (fixed([1, 2], [0, 2], [0, 4]), "contains item 4, but popularity has 4"),
         (fixed([1, 2], [0, 2]), "2 lists for 3 users"),
-        (fixed([1, 1], [0, 2], [0, 1]), "names an item twice"),
+        (fixed([1, 1], [0, 2], [0, 1]), "contains an item twice"),
     ],
 )
-def test_a_model_is_held_to_its_contract(answer: Ranking, message: str) -> None:
+def test_invalid_lists_are_rejected(answer: Ranking, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         evaluate(lambda _: answer, HISTORIES, TRUTH, k=2, popularity=COUNTS, rng=generator())
 
 
-def test_nobody_to_evaluate() -> None:
+def test_no_user_with_held_out_items_is_an_error() -> None:
     empty = Histories.from_rows([[], [], [], []])
     with pytest.raises(InvalidInput, match="none of 4 users"):
         evaluate(MostPopular(), HISTORIES, empty, popularity=COUNTS, rng=generator())

@@ -37,7 +37,7 @@ def losses(objective: Objective, times: int) -> list[float]:
     return [float(task.loss(batch, generator).detach()) for _ in range(times)]
 
 
-def test_the_correction_makes_it_the_loss_over_all_items() -> None:
+def test_the_correction_gives_the_loss_over_all_items() -> None:
     (whole,) = losses(PLAIN, 1)
     # Items of the batch beside each item once, beside a few drawn ones, and nearly alone.
     for negatives, in_batch in ((N_ITEMS, 900), (8, 900), (1, 2000)):

@@ -17,7 +17,7 @@ def scores() -> tuple[torch.Tensor, torch.Tensor]:
     return right, others
 
 
-def test_the_right_item_is_no_negative() -> None:
+def test_the_positive_item_is_not_a_negative() -> None:
     generator = torch.Generator().manual_seed(0)
     users, right = (
         torch.randn((2, 5), generator=generator),
@@ -46,7 +46,7 @@ def test_sampled_softmax_by_hand() -> None:
     assert float(even) == pytest.approx(math.log(2))
 
 
-def test_the_correction_makes_the_sum_over_drawn_items_that_over_all() -> None:
+def test_the_logq_correction_is_unbiased() -> None:
     generator = torch.Generator().manual_seed(2)
     users, table = (torch.randn((n, 4), generator=generator) for n in (1, 50))
     chances = torch.rand(50, generator=generator) + 0.1

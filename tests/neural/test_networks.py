@@ -14,12 +14,12 @@ from nearline.neural.items import ItemTable
 from nearline.neural.layers import initialise
 from nearline.neural.pooled import Pooled
 from nearline.neural.recurrent import Recurrent
-from nearline.neural.sequences import Newest
-from nearline.neural.transformer import Transformer
+from nearline.neural.sequences import UserEncoder
+from nearline.neural.transformer import TransformerNetwork
 
 WIDTH = 8
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
-    "transformer": lambda: Transformer(WIDTH, heads=2, blocks=2, longest=12, dropout=0.5),
+    "transformer": lambda: TransformerNetwork(WIDTH, heads=2, blocks=2, longest=12, dropout=0.5),
     "recurrent": lambda: Recurrent(WIDTH, hidden=6, layers=2, dropout=0.5),
     "pooled": lambda: Pooled(WIDTH, hidden=6, dropout=0.5),
     "convolutional": lambda: Convolutional(WIDTH, dilations=(1, 2), dropout=0.5),
@@ -50,8 +50,8 @@ def test_no_position_sees_a_later_one(network: nn.Module) -> None:
         assert not torch.allclose(after[:, at], before[:, at])
 
 
-def test_what_stands_behind_the_newest_changes_nothing(network: nn.Module) -> None:
-    serving = Newest(network, unit=False, temperature=1.0)
+def test_padding_after_the_newest_event_does_not_matter(network: nn.Module) -> None:
+    serving = UserEncoder(network, unit=False, temperature=1.0)
     short, longer = events(3, 5), events(3, 11)
     longer[:, :5] = short
     lengths = torch.tensor([5, 5, 5])
@@ -59,7 +59,7 @@ def test_what_stands_behind_the_newest_changes_nothing(network: nn.Module) -> No
 
 
 def test_both_runtimes_agree(network: nn.Module) -> None:
-    serving = Newest(network, unit=True, temperature=0.1).eval()
+    serving = UserEncoder(network, unit=True, temperature=0.1).eval()
     graph = OnnxGraph(
         export_graph(
             serving,
@@ -84,7 +84,7 @@ def with_features() -> Pooled:
 
 
 def test_both_runtimes_agree_about_features_of_users() -> None:
-    serving = Newest(with_features(), unit=True, temperature=0.1).eval()
+    serving = UserEncoder(with_features(), unit=True, temperature=0.1).eval()
     graph = OnnxGraph(
         export_graph(
             serving,
@@ -122,7 +122,7 @@ def test_histories_beside_features_by_hand() -> None:
         torch.testing.assert_close(network(given, torch.tensor([4]), told)[0, at], expected)
 
 
-def test_some_histories_are_left_out_while_training() -> None:
+def test_some_histories_are_dropped_during_training() -> None:
     network = with_features()
     network.drop.share = 0.0
     assert network.drop_history is not None
@@ -142,11 +142,11 @@ def test_some_histories_are_left_out_while_training() -> None:
 def test_a_graph_holds_the_weights_of_its_own_network_and_no_paths() -> None:
     graphs = []
     for seed in (1, 2, 1):
-        drawn = Transformer(WIDTH, heads=2, blocks=1, longest=4, dropout=0.0)
+        drawn = TransformerNetwork(WIDTH, heads=2, blocks=1, longest=4, dropout=0.0)
         initialise(drawn, torch.Generator().manual_seed(seed))
         graphs.append(
             export_graph(
-                Newest(drawn, unit=False, temperature=1.0).eval(),
+                UserEncoder(drawn, unit=False, temperature=1.0).eval(),
                 {"events": torch.zeros(2, 3, WIDTH), "lengths": torch.tensor([3, 2])},
                 {"events": {0: "n", 1: "length"}, "lengths": {0: "n"}},
                 ["users"],

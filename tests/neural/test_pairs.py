@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nearline.common.inference import OnnxGraph
 from nearline.neural.export import export
 from nearline.neural.layers import initialise
-from nearline.neural.pairs import Interaction, PairTables, Taken, TakenOrNot
+from nearline.neural.pairs import Interaction, PairClassification, PairTables, Taken
 
 TAKEN = Taken(np.array([0, 3, 3, 4, 6]), np.array([0, 1, 2, 3, 0, 3]), 5)
 # Sizes are those of the models' tests: a graph is exported once, and that takes seconds.
@@ -64,11 +64,11 @@ def by_hand(network: nn.Module, kind: str, user: Tensor, item: Tensor) -> float:
     return score
 
 
-def task(**changes: int) -> TakenOrNot:
+def task(**changes: int) -> PairClassification:
     network = PairTables(Interaction("gmf", 3, hidden=(), dropout=0.0), 5, 3)
     drawn(network)
     settings = {"negatives": 400, "batch": 4} | changes
-    return TakenOrNot(network, TAKEN, judge=None, **settings)
+    return PairClassification(network, TAKEN, judge=None, **settings)
 
 
 def test_the_loss_by_hand() -> None:
@@ -91,7 +91,7 @@ def test_the_loss_by_hand() -> None:
     assert float(found.detach()) == pytest.approx(total / 5, rel=0.05)
 
 
-def test_the_item_to_be_told_is_left_out_of_its_user() -> None:
+def test_the_target_item_is_left_out_of_the_user_vector() -> None:
     """The only item of a user says nothing of the user: the score is what a zero vector gets."""
     learned = task(negatives=1)
     found = learned._without(torch.tensor([3, 0, 3]), torch.tensor([0, 1, 1]), torch.tensor([1, 2]))
@@ -100,7 +100,7 @@ def test_the_item_to_be_told_is_left_out_of_its_user() -> None:
 
 
 @pytest.mark.parametrize(("batch", "expected"), [(2, 3), (4, 2), (100, 1)])
-def test_every_user_with_events_comes_once_an_epoch(batch: int, expected: int) -> None:
+def test_an_epoch_contains_every_user_with_events_once(batch: int, expected: int) -> None:
     learned = task(batch=batch)
     batches = learned.batches(torch.Generator().manual_seed(0))
     assert len(batches) == expected

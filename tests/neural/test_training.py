@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from nearline.common.progress import no_progress
 from nearline.errors import Damaged, InvalidInput
 from nearline.neural.layers import Dropout, initialise
-from nearline.neural.training import Plan, Task, train
+from nearline.neural.training import TrainingPlan, TrainingTask, train
 
-PLAN = Plan(epochs=8, patience=8, rate=0.05, weight_decay=0.01, warmup=3, cosine=True)
+PLAN = TrainingPlan(epochs=8, patience=8, rate=0.05, weight_decay=0.01, warmup=3, cosine=True)
 
 
-class Line(Task):
+class Line(TrainingTask):
     """y = 2 x1 - x2 from noisy inputs; values are given from outside."""
 
     def __init__(self, values: Sequence[float] = (), *, rate: float = 0.2) -> None:
@@ -45,7 +45,7 @@ class Stop(Exception):
     """What a cancelled job's progress raises."""
 
 
-def weights(task: Task) -> dict[str, Tensor]:
+def weights(task: TrainingTask) -> dict[str, Tensor]:
     return task.network.state_dict()
 
 
@@ -53,7 +53,7 @@ def same(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
     return all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_it_learns_and_leaves_no_trace() -> None:
+def test_training_learns_and_leaves_global_state_unchanged() -> None:
     task, state, threads = Line(rate=0.0), torch.get_rng_state(), torch.get_num_threads()
     plan = PLAN._replace(epochs=200, weight_decay=0.0)
     trained = train(task, plan, seed=1, progress=no_progress)
@@ -79,7 +79,7 @@ def test_patience_counts_from_the_first_value_above_zero() -> None:
     assert (trained.epochs, len(trained.losses)) == (4, 6)
 
 
-def test_what_is_kept_is_the_mean_of_the_weights_along_the_way() -> None:
+def test_the_result_is_the_running_mean_of_the_weights() -> None:
     plan = PLAN._replace(epochs=1, memory=100)
     along: list[Tensor] = []
 
@@ -95,7 +95,7 @@ def test_what_is_kept_is_the_mean_of_the_weights_along_the_way() -> None:
     torch.testing.assert_close(weights(mean)["1.weight"], torch.stack(steps).mean(dim=0))
 
 
-def test_a_training_that_was_cut_off_ends_as_one_that_was_not(tmp_path: Path) -> None:
+def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     values, plan = [0.1, 0.5, 0.2, 0.3, 0.4, 0.6, 0.2, 0.1], PLAN._replace(memory=5)
     whole = Line(values)
     expected = train(whole, plan, seed=3, progress=no_progress)
@@ -119,7 +119,7 @@ def test_a_training_that_was_cut_off_ends_as_one_that_was_not(tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
-def test_checkpoints_of_others_and_damaged_ones_are_refused(tmp_path: Path) -> None:
+def test_foreign_and_damaged_checkpoints_are_rejected(tmp_path: Path) -> None:
     file = tmp_path / "line.safetensors"
     train(Line(), PLAN, seed=3, progress=no_progress, checkpoint=file, key="k")
     with pytest.raises(InvalidInput, match="other data, settings or seed"):
@@ -129,7 +129,7 @@ def test_checkpoints_of_others_and_damaged_ones_are_refused(tmp_path: Path) -> N
         train(Line(), PLAN, seed=3, progress=no_progress, checkpoint=file, key="k")
 
 
-def test_progress_tells_steps_loss_and_value() -> None:
+def test_progress_reports_steps_loss_and_value() -> None:
     told: list[tuple[int, int, str]] = []
     plan = PLAN._replace(epochs=2)
     trained = train(Line([0.25, 0.5]), plan, seed=1, progress=lambda *step: told.append(step))
@@ -138,8 +138,8 @@ def test_progress_tells_steps_loss_and_value() -> None:
     assert told[4][2] == f"epoch 2, loss {trained.losses[0]:.4f}, ndcg@10 0.2500"
 
 
-def test_a_rate_that_is_too_high_is_told() -> None:
-    plan = Plan(epochs=40, patience=1, rate=1e30, weight_decay=0.0, warmup=0, cosine=False)
+def test_a_diverging_loss_is_reported() -> None:
+    plan = TrainingPlan(epochs=40, patience=1, rate=1e30, weight_decay=0.0, warmup=0, cosine=False)
     with pytest.raises(InvalidInput, match="lower it"):
         train(Line(), plan, seed=1, progress=no_progress)
 

@@ -8,7 +8,15 @@ import pytest
 from nearline.data import read_interactions, synthetic_shop
 from nearline.errors import InvalidInput
 from nearline.models.item_graph.config import ItemGraphConfig, Search
-from nearline.replay import ARMS, Outcome, Stream, choose_settings, make_stream, replay, summarise
+from nearline.replay import (
+    POLICIES,
+    ReplayOutcome,
+    Stream,
+    choose_settings,
+    make_stream,
+    replay,
+    summarise,
+)
 from nearline.replay.prequential import real_time
 from nearline.state import StateConfig
 
@@ -32,9 +40,9 @@ def by_hand() -> Stream:
     return make_stream(read_interactions(table), [], StateConfig().weight)
 
 
-def test_a_stream_that_one_can_follow_by_hand() -> None:
+def test_ranks_of_a_small_stream_equal_values_computed_by_hand() -> None:
     found = replay(by_hand(), len(WARM_UP), SETTINGS, day=100.0, rng=np.random.default_rng(0))
-    assert found.arms == (
+    assert found.policies == (
         *("online", "fold-in", "nightly", "online, trained once", "fold-in, trained once"),
     )
     assert found.ranks.tolist() == [
@@ -87,10 +95,10 @@ def test_a_stream_that_one_can_follow_by_hand() -> None:
     assert report.groups[2]["ndcg"]["online"] == pytest.approx(3 / 4)  # places 1, 0, 1, 1
 
 
-def test_a_user_with_all_the_events_leaves_nothing_to_chance() -> None:
+def test_with_a_single_user_the_intervals_have_no_width() -> None:
     ranks = np.array([[1, 0], [3, 1], [0, 0]])
     zeros = np.zeros(3, dtype=np.int64)
-    found = Outcome(
+    found = ReplayOutcome(
         ("online", "fold-in"),
         5,
         np.arange(3),
@@ -116,7 +124,7 @@ def shop() -> Stream:
     return make_stream(found.interactions, found.items, StateConfig().weight)
 
 
-def test_a_sample_is_part_of_the_whole(shop: Stream) -> None:
+def test_a_sample_has_the_same_ranks_as_the_full_replay(shop: Stream) -> None:
     start, day = 1_000, 5 * 86_400.0
     whole = replay(shop, start, SETTINGS, day=day, rng=np.random.default_rng(0))
     some = replay(shop, start, SETTINGS, day=day, sample=60, rng=np.random.default_rng(0))
@@ -132,11 +140,11 @@ def test_a_sample_is_part_of_the_whole(shop: Stream) -> None:
     assert again.retrainings > 1
 
 
-def test_with_a_retraining_before_each_event_all_that_follow_agree(shop: Stream) -> None:
+def test_with_retraining_before_each_event_the_policies_agree(shop: Stream) -> None:
     """Training on all up to now, and learning each event on the way, are the same."""
     config = ItemGraphConfig(counts=10_000)
-    arms = ARMS[:3]
-    found = replay(shop, 1_900, config, arms=arms, day=1e-3, rng=np.random.default_rng(0))
+    policies = POLICIES[:3]
+    found = replay(shop, 1_900, config, policies=policies, day=1e-3, rng=np.random.default_rng(0))
     assert found.retrainings > 70
     assert np.array_equal(found.ranks[:, 0], found.ranks[:, 1])
     assert np.array_equal(found.ranks[:, 0], found.ranks[:, 2])
@@ -172,7 +180,7 @@ def test_real_time_is_kept_and_never_caught_up() -> None:
         (7, {"day": 0.0}, "day is 0.0"),
     ],
 )
-def test_what_cannot_be_replayed(start: int, options: dict[str, float], words: str) -> None:
+def test_invalid_arguments_are_rejected(start: int, options: dict[str, float], words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         replay(by_hand(), start, SETTINGS, rng=np.random.default_rng(0), **options)  # type: ignore[arg-type]
 

@@ -33,7 +33,7 @@ def test_events_come_in_order_of_time_and_entries_with_the_first_event_of_their_
     assert stream.dataset(2).item_ids == ["x"]
 
 
-def test_what_is_not_wanted_is_not_evaluated() -> None:
+def test_events_without_positive_weight_are_not_evaluated() -> None:
     stream = make_stream(table(("a", "x", 1.0), kinds="dislike"), [], WEIGHT)
     assert stream.new.tolist() == [False]
 

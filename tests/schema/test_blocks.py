@@ -52,7 +52,7 @@ def test_missing_columns_are_null() -> None:
         ),
     ],
 )
-def test_what_cannot_be_stored_is_refused(columns: dict[str, Any], reason: str) -> None:
+def test_unsupported_values_are_rejected(columns: dict[str, Any], reason: str) -> None:
     with pytest.raises(InvalidInput, match=reason):
         EventBlock(pa.record_batch(ONE | columns))
 

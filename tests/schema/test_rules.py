@@ -25,7 +25,7 @@ NOW = 1_700_000_000.0
 
 
 @given(st.text(min_size=1))
-def test_an_id_is_returned_as_it_is_or_refused(text: str) -> None:
+def test_an_id_is_returned_unchanged_or_rejected(text: str) -> None:
     size = len(text.encode("utf-8", "surrogatepass"))
     broken = any("\ud800" <= letter <= "\udfff" for letter in text) or "\0" in text
     if broken or size > 512:
@@ -47,7 +47,7 @@ def test_an_id_is_returned_as_it_is_or_refused(text: str) -> None:
         (None, "NoneType"),
     ],
 )
-def test_a_bad_id_is_refused_with_field_and_reason(value: object, message: str) -> None:
+def test_an_invalid_id_is_rejected_with_field_and_reason(value: object, message: str) -> None:
     with pytest.raises(InvalidInput, match=message) as caught:
         check_id(value, "item_id")
     assert caught.value.field == "item_id"
@@ -94,7 +94,7 @@ def test_times_become_unix_seconds(value: object, seconds: float) -> None:
         [],
     ],
 )
-def test_impossible_times_are_refused(value: object) -> None:
+def test_invalid_times_are_rejected(value: object) -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_time(value, now=NOW)
     assert caught.value.field == "timestamp"
@@ -136,7 +136,7 @@ def event(**fields: Any) -> Event:
         ({"context": {str(n): n for n in range(65)}}, "context"),
     ],
 )
-def test_a_bad_event_names_its_field(fields: dict[str, Any], field: str) -> None:
+def test_an_invalid_event_is_rejected_with_its_field(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         check_event(event(**fields), now=NOW)
     assert caught.value.field == field
@@ -177,7 +177,7 @@ def item(**fields: Any) -> Item:
         ({"vectors": {"image": [1.0, math.nan]}}, "vectors.image"),
     ],
 )
-def test_a_bad_item_names_its_field(fields: dict[str, Any], field: str) -> None:
+def test_an_invalid_item_is_rejected_with_its_field(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         check_item(item(**fields), now=NOW)
     assert caught.value.field == field
@@ -196,12 +196,12 @@ def test_a_full_item_passes() -> None:
     assert full.content == "Shoes red shoes shoes"
 
 
-def test_a_position_is_told() -> None:
+def test_the_error_has_the_position_in_the_list() -> None:
     error = InvalidInput("value is bad", field="value").at(3)
     assert (error.position, error.field, str(error)) == (3, "value", "entry 3: value is bad")
 
 
-def test_unknown_fields_are_refused() -> None:
+def test_unknown_fields_are_rejected() -> None:
     raw = {"type": "event", "user_id": "u", "item_id": "i", "timestamp": 0, "colour": "red"}
     with pytest.raises(msgspec.ValidationError, match="colour"):
         msgspec.convert(raw, Event)

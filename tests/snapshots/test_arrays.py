@@ -77,7 +77,7 @@ def test_any_arrays_come_back_as_they_were(given_arrays: dict[str, Array]) -> No
         np.testing.assert_array_equal(mapped[name], array, strict=True)
 
 
-def test_every_flipped_byte_is_noticed(tmp_path: Path) -> None:
+def test_every_flipped_byte_is_detected(tmp_path: Path) -> None:
     path = stored(tmp_path)
     whole = path.read_bytes()
     for at in range(len(whole)):
@@ -88,7 +88,7 @@ def test_every_flipped_byte_is_noticed(tmp_path: Path) -> None:
             map_arrays(path, SPECS)
 
 
-def test_every_truncation_is_noticed(tmp_path: Path) -> None:
+def test_every_truncation_is_detected(tmp_path: Path) -> None:
     path = stored(tmp_path)
     whole = path.read_bytes()
     for size in range(len(whole)):
@@ -142,7 +142,7 @@ def test_a_header_written_by_hand_is_read(tmp_path: Path) -> None:
         (entry("I32", [-1], 0, 4), entry("I32", [1], 4, 8), "array a is"),
     ],
 )
-def test_false_places_are_refused(
+def test_wrong_offsets_are_rejected(
     tmp_path: Path, a: dict[str, Any], b: dict[str, Any], message: str
 ) -> None:
     path = with_header(tmp_path / "x", {"a": a, "b": b}, bytes(8))
@@ -162,7 +162,7 @@ def test_false_places_are_refused(
         (b"", "not one of safetensors"),
     ],
 )
-def test_false_headers_are_refused(
+def test_invalid_headers_are_rejected(
     tmp_path: Path, header: bytes | dict[str, Any], message: str
 ) -> None:
     with pytest.raises(Damaged, match=message):
@@ -170,14 +170,14 @@ def test_false_headers_are_refused(
 
 
 @pytest.mark.parametrize("length", [2**64 - 1, 2**40, 9])
-def test_a_header_longer_than_the_file_is_refused_unread(tmp_path: Path, length: int) -> None:
+def test_a_header_longer_than_the_file_is_rejected_unread(tmp_path: Path, length: int) -> None:
     path = tmp_path / "x"
     path.write_bytes(length.to_bytes(8, "little") + b"{}      ")
     with pytest.raises(Damaged, match="its header claims"):
         map_arrays(path, {})
 
 
-def test_unaligned_arrays_are_refused(tmp_path: Path) -> None:
+def test_unaligned_arrays_are_rejected(tmp_path: Path) -> None:
     specs = {
         "a": ArraySpec("uint8", (1,), hashlib.sha256(bytes(1)).hexdigest()),
         "b": TWO["b"],
@@ -187,7 +187,7 @@ def test_unaligned_arrays_are_refused(tmp_path: Path) -> None:
         map_arrays(with_header(tmp_path / "x", header, bytes(5)), specs)
 
 
-def test_nan_with_the_right_hash_is_refused(tmp_path: Path) -> None:
+def test_nan_with_a_correct_hash_is_rejected(tmp_path: Path) -> None:
     poisoned = {"w": np.array([1.0, np.nan], dtype=np.float32)}
     path = tmp_path / "x"
     path.write_bytes(save(poisoned))

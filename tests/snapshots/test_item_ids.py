@@ -36,7 +36,9 @@ def test_round_trip(ids: list[str]) -> None:
         (b"aa", [0, 1, 2], "twice"),
     ],
 )
-def test_what_is_no_list_of_two_ids(data: bytes, starts: list[int], message: str) -> None:
+def test_arrays_that_do_not_decode_to_ids_are_damaged(
+    data: bytes, starts: list[int], message: str
+) -> None:
     arrays: dict[str, NDArray[Any]] = {
         BYTES: np.frombuffer(data, dtype=np.uint8),
         STARTS: np.array(starts, dtype=np.int64),
@@ -45,7 +47,7 @@ def test_what_is_no_list_of_two_ids(data: bytes, starts: list[int], message: str
         unpack(arrays, 2)
 
 
-def test_false_dtypes() -> None:
+def test_wrong_dtypes_are_damaged() -> None:
     arrays = pack(["a"])
     with pytest.raises(Damaged, match="do not cut"):
         unpack({BYTES: arrays[BYTES].astype(np.int32), STARTS: arrays[STARTS]}, 1)

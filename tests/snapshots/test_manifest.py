@@ -94,8 +94,8 @@ def test_encoded_form_is_canonical_and_reads_back() -> None:
         ({"arrays": {"w": np.zeros((1,) * 9)}}, "with 9 dimensions"),
         ({"arrays": {"../w": np.zeros(1)}}, "'../w' cannot be stored"),
         ({"arrays": {"__metadata__": np.zeros(1)}}, "cannot be stored"),
-        ({"arrays": {"item_ids.bytes": np.zeros(1)}}, "kept for item ids"),
-        ({"item_ids": ["a", "b", "a"]}, "item id 'a' stands in the vocabulary twice"),
+        ({"arrays": {"item_ids.bytes": np.zeros(1)}}, "reserved for item ids"),
+        ({"item_ids": ["a", "b", "a"]}, "item id 'a' occurs in the vocabulary twice"),
         ({"item_ids": ["a", "\ud800"]}, "lone surrogate"),
         ({"metrics": {"ndcg": float("nan")}}, "metrics is not JSON with finite numbers"),
         ({"config": {"rate": float("inf")}}, "config is not JSON with finite numbers"),
@@ -104,7 +104,7 @@ def test_encoded_form_is_canonical_and_reads_back() -> None:
         ({"offset": -1}, "offset"),
     ],
 )
-def test_what_cannot_be_stored_is_refused(change: dict[str, Any], message: str) -> None:
+def test_unsupported_values_are_rejected(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         manifest(**change)
 
@@ -149,6 +149,6 @@ def altered(**changes: Any) -> bytes:
         (altered(arrays={"w": {"dtype": "bool", "shape": [], "sha256": "no"}}), "sha256"),
     ],
 )
-def test_damage_is_told(data: bytes, message: str) -> None:
+def test_damage_is_reported(data: bytes, message: str) -> None:
     with pytest.raises(Damaged, match=message):
         decode(data, "here")

@@ -73,7 +73,7 @@ def store(tmp_path: Path) -> SnapshotStore:
     return SnapshotStore(tmp_path / "shop" / "snapshots")
 
 
-def test_written_is_loaded(store: SnapshotStore) -> None:
+def test_a_written_snapshot_can_be_loaded(store: SnapshotStore) -> None:
     snapshot = store.load(write(store, 5))
     assert snapshot.manifest == manifest(5)
     assert snapshot.item_ids == IDS
@@ -82,7 +82,7 @@ def test_written_is_loaded(store: SnapshotStore) -> None:
     assert not snapshot.arrays["weights"].flags.writeable
 
 
-def test_an_empty_store_has_nothing_and_is_not_made_by_looking(store: SnapshotStore) -> None:
+def test_reading_an_empty_store_does_not_create_its_folder(store: SnapshotStore) -> None:
     assert store.current() is None
     assert store.promoted() == []
     assert store.manifests() == []
@@ -100,7 +100,7 @@ def test_two_stores_have_the_same_bytes(store: SnapshotStore, tmp_path: Path) ->
     assert len(contents(store.folder)) == 5
 
 
-def test_both_files_may_be_read_by_the_same_people(store: SnapshotStore) -> None:
+def test_both_files_have_the_same_permissions(store: SnapshotStore) -> None:
     folder = store.folder / write(store, 5)
     assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
 
@@ -112,7 +112,7 @@ def test_writing_again_changes_nothing(store: SnapshotStore) -> None:
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
-def test_writing_again_repairs_what_is_damaged(store: SnapshotStore) -> None:
+def test_writing_again_repairs_a_damaged_snapshot(store: SnapshotStore) -> None:
     snapshot_id = write(store, 5)
     damage(store, snapshot_id)
     assert write(store, 5) == snapshot_id
@@ -120,14 +120,14 @@ def test_writing_again_repairs_what_is_damaged(store: SnapshotStore) -> None:
     assert [path.name for path in store.folder.iterdir()] == [snapshot_id]
 
 
-def test_arrays_of_another_manifest_are_refused(store: SnapshotStore) -> None:
+def test_arrays_of_another_manifest_are_rejected(store: SnapshotStore) -> None:
     for wrong, ids in ((arrays(6), IDS), (arrays(5), IDS[:2])):
         with pytest.raises(InvalidInput, match="not those that snapshot"):
             store.write(manifest(5), wrong, ids)
     assert not store.folder.exists()
 
 
-def test_what_is_half_written_is_ignored_and_pruned(store: SnapshotStore) -> None:
+def test_partial_writes_are_ignored_and_pruned(store: SnapshotStore) -> None:
     (kept,) = promoted(store, 5)
     left = store.folder / ".writing-crashed" / "fresh"
     left.mkdir(parents=True)
@@ -158,7 +158,7 @@ def test_a_failed_write_leaves_nothing(
     ["", ".", "..", "../../etc", "/etc/passwd", "PROMOTED", "0" * 15, "0" * 17, "0" * 16 + "\n",
      "ABCDEF0123456789", "0" * 15 + "/"],
 )  # fmt: skip
-def test_what_is_not_an_id_never_becomes_a_path(store: SnapshotStore, snapshot_id: str) -> None:
+def test_an_invalid_id_never_becomes_a_path(store: SnapshotStore, snapshot_id: str) -> None:
     write(store, 5)
     for call in (store.load, store.promote):
         with pytest.raises(InvalidInput, match="16 hex digits"):
@@ -170,14 +170,14 @@ def test_unknown_snapshot(store: SnapshotStore) -> None:
         store.load("0" * 16)
 
 
-def test_whether_and_when_one_was_written(store: SnapshotStore) -> None:
+def test_has_and_written_report_existence_and_time(store: SnapshotStore) -> None:
     snapshot_id = write(store, 1)
     os.utime(store.folder / snapshot_id / "manifest.json", (5.0, 5.0))
     assert (store.has(snapshot_id), store.written(snapshot_id)) == (True, 5.0)
     assert (store.has("0" * 16), store.written("0" * 16)) == (False, 0.0)
 
 
-def test_written_does_not_serve_before_it_is_promoted(store: SnapshotStore) -> None:
+def test_a_snapshot_does_not_serve_before_it_is_promoted(store: SnapshotStore) -> None:
     snapshot_id = write(store, 5)
     assert store.current() is None
     assert store.promote(snapshot_id).manifest.id == snapshot_id
@@ -186,7 +186,7 @@ def test_written_does_not_serve_before_it_is_promoted(store: SnapshotStore) -> N
     assert (store.folder / "PROMOTED").read_text() == f"{snapshot_id}\n"
 
 
-def test_damaged_is_not_promoted(store: SnapshotStore) -> None:
+def test_a_damaged_snapshot_is_not_promoted(store: SnapshotStore) -> None:
     (good,) = promoted(store, 5)
     bad = write(store, 6)
     damage(store, bad)
@@ -201,7 +201,9 @@ def current_id(store: SnapshotStore) -> str:
     return snapshot.manifest.id
 
 
-def test_the_last_good_one_serves(store: SnapshotStore, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_newest_intact_snapshot_serves(
+    store: SnapshotStore, caplog: pytest.LogCaptureFixture
+) -> None:
     first, second, third = promoted(store, 5, 6, 7)
     damage(store, third)
     (store.folder / second / "manifest.json").unlink()
@@ -216,7 +218,7 @@ def test_the_last_good_one_serves(store: SnapshotStore, caplog: pytest.LogCaptur
     assert len(store.problems) == 3
 
 
-def test_problems_are_those_of_the_last_look(store: SnapshotStore) -> None:
+def test_problems_are_those_of_the_last_search(store: SnapshotStore) -> None:
     _, second = promoted(store, 5, 6)
     damage(store, second)
     store.current()
@@ -239,7 +241,7 @@ def test_rollback_goes_back_step_by_step(store: SnapshotStore) -> None:
     assert store.rollback().manifest.id == first
 
 
-def test_rollback_starts_from_what_serves(store: SnapshotStore) -> None:
+def test_rollback_starts_from_the_serving_snapshot(store: SnapshotStore) -> None:
     first, second, third = promoted(store, 5, 6, 7)
     damage(store, third)
     assert current_id(store) == second
@@ -265,7 +267,7 @@ def test_manifests_are_listed_by_offset(
     assert broken in caplog.text
 
 
-def test_prune_keeps_the_newest_that_are_sound(store: SnapshotStore) -> None:
+def test_prune_keeps_the_newest_intact_snapshots(store: SnapshotStore) -> None:
     ids = promoted(store, 5, 6, 7, 8)
     never = write(store, 9)
     damage(store, ids[3])
@@ -275,14 +277,14 @@ def test_prune_keeps_the_newest_that_are_sound(store: SnapshotStore) -> None:
     assert current_id(store) == ids[2]
 
 
-def test_prune_leaves_what_is_mapped(store: SnapshotStore) -> None:
+def test_pruned_snapshots_stay_readable_while_mapped(store: SnapshotStore) -> None:
     first, _ = promoted(store, 5, 6)
     serving = store.load(first)
     assert store.prune(1) == [first]
     assert serving.arrays["weights"].tolist() == [1.0, 2.0, 5.0]
 
 
-def test_prune_removes_nothing_where_nothing_is_sound(store: SnapshotStore) -> None:
+def test_prune_removes_nothing_without_an_intact_snapshot(store: SnapshotStore) -> None:
     (only,) = promoted(store, 5)
     damage(store, only)
     write(store, 6)
@@ -292,21 +294,21 @@ def test_prune_removes_nothing_where_nothing_is_sound(store: SnapshotStore) -> N
         store.prune(0)
 
 
-def test_garbage_among_the_promoted_is_passed_over(store: SnapshotStore) -> None:
+def test_garbage_in_the_promotion_history_is_ignored(store: SnapshotStore) -> None:
     (good,) = promoted(store, 5)
     with (store.folder / "PROMOTED").open("ab") as file:
         file.write(b"../../etc\n\xff\xfe\n\n")
     assert current_id(store) == good
 
 
-def test_a_snapshot_under_a_false_name(store: SnapshotStore) -> None:
+def test_a_snapshot_under_a_wrong_name_is_damaged(store: SnapshotStore) -> None:
     snapshot_id = write(store, 5)
     (store.folder / snapshot_id).rename(store.folder / ("0" * 16))
     with pytest.raises(Damaged, match=f"is that of snapshot {snapshot_id}"):
         store.load("0" * 16)
 
 
-def test_a_manifest_too_large_to_read(
+def test_an_oversized_manifest_is_damaged(
     store: SnapshotStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     snapshot_id = write(store, 5)
@@ -327,7 +329,7 @@ def forge(store: SnapshotStore, content: dict[str, np.ndarray[Any, Any]]) -> str
     return forged.id
 
 
-def test_right_hashes_do_not_excuse_wrong_content(store: SnapshotStore) -> None:
+def test_invalid_content_with_correct_hashes_is_damaged(store: SnapshotStore) -> None:
     with pytest.raises(Damaged, match="has no item ids"):
         store.load(forge(store, {"weights": np.ones(3)}))
     ids = {"item_ids.bytes": np.zeros(1, np.uint8), "item_ids.starts": np.array([0, 1])}

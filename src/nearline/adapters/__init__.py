@@ -1,1 +1,1 @@
-"""What lies outside this process: the only home of optional imports."""
+"""Adapters to external services and optional packages."""

@@ -1,7 +1,7 @@
-"""The chat protocol of OpenAI's API, as far as one short answer needs it.
+"""Minimal client of OpenAI-compatible chat completions.
 
-One ``POST {base_url}/chat/completions``, its answer read as it comes and never beyond
-`MAX_ANSWER_BYTES`. Many servers speak it: vLLM, llama.cpp, Ollama, hosted ones. See
+Sends ``POST {base_url}/chat/completions`` and streams the response, up to `MAX_ANSWER_BYTES`.
+vLLM, llama.cpp, Ollama and many hosted services support this protocol. See
 https://platform.openai.com/docs/api-reference/chat.
 """
 
@@ -19,21 +19,21 @@ MAX_CONNECTIONS = 16
 
 
 class Completion(NamedTuple):
-    """What it answered, and the tokens that question and answer cost; 0 where it did not say."""
+    """Text of a completion and tokens of prompt and completion; 0 tokens if not reported."""
 
     text: str
     tokens: int
 
 
 class ChatFailed(Exception):
-    """The endpoint gave no answer.
+    """The endpoint did not return a valid completion.
 
     Parameters
     ----------
     reason : str
         ``refused``, ``unreachable``, ``too_large`` or ``junk``.
     retry_after : float
-        Seconds for which the endpoint asks to be left alone.
+        Seconds of the ``Retry-After`` header; 0 without one.
     """
 
     def __init__(self, reason: str, retry_after: float = 0.0):
@@ -54,20 +54,20 @@ class _Choice(Struct):
     message: _Message
 
 
-class _Answer(Struct):
+class _ChatResponse(Struct):
     choices: list[_Choice]
     usage: _Usage | None = None
 
 
 class Chat:
-    """Client of one endpoint; used from one event loop. It sets no time limit: its caller does.
+    """Client of one endpoint, for use from a single event loop. Callers must set a timeout.
 
     Parameters
     ----------
     config : LlmConfig
-        Checked.
+        Validated settings.
     key : str or None
-        Sent as bearer token, to this address alone: redirections are not followed.
+        Bearer token, sent only to this address: redirects are not followed.
     """
 
     def __init__(self, config: LlmConfig, key: str | None):
@@ -81,12 +81,12 @@ class Chat:
         )
 
     async def ask(self, prompt: Prompt) -> Completion:
-        """Send one prompt, return the answer.
+        """Send a prompt and return the completion.
 
         Raises
         ------
         ChatFailed
-            There is none; the message names no address, key or text.
+            The request failed; the message contains no address, key or text.
         """
         try:
             async with self._client.stream("POST", self._url, content=self._body(prompt)) as answer:
@@ -120,7 +120,7 @@ class Chat:
 
 def _completion(body: bytes) -> Completion:
     try:
-        answer = msgspec.json.decode(body, type=_Answer)
+        answer = msgspec.json.decode(body, type=_ChatResponse)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ChatFailed("junk") from None
     if not answer.choices:

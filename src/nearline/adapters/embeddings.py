@@ -1,15 +1,15 @@
-"""Text vectors from an endpoint that speaks OpenAI's embeddings protocol.
+"""Text encoder that calls an OpenAI-compatible embeddings endpoint.
 
-``POST {base_url}/embeddings`` with a list of texts; many servers speak it (vLLM, llama.cpp, Ollama,
-Text Embeddings Inference, hosted ones). See
-https://platform.openai.com/docs/api-reference/embeddings. Answers are read as they come and never
-beyond `MAX_ANSWER_BYTES`.
+Sends ``POST {base_url}/embeddings`` with a list of texts and streams the response, up to
+`MAX_ANSWER_BYTES`. vLLM, llama.cpp, Ollama, Text Embeddings Inference and many hosted services
+support this protocol. See https://platform.openai.com/docs/api-reference/embeddings.
 """
 
 import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import blake2b
 
 import httpx
@@ -26,14 +26,14 @@ from nearline.errors import EncoderFailed, InvalidInput
 logger = logging.getLogger(__name__)
 
 KEY = "NEARLINE_EMBEDDINGS_KEY"
-# Texts of one request, and characters of one text: most models read 8,192 tokens or fewer.
+# Texts per request, and characters per text: most models read at most 8,192 tokens.
 BATCH_TEXTS, TEXT_CHARACTERS = 64, 8_000
-# 64 vectors of 4,096 numbers, 30 characters each, and room.
+# Enough for 64 vectors of 4,096 numbers with 30 characters each.
 MAX_ANSWER_BYTES = 1 << 24
-# Seconds for one request, and for a batch with all that is tried again.
+# Seconds for one request, and for a batch including retries.
 REQUEST_SECONDS, BATCH_SECONDS = 30.0, 120.0
 TRIES, FIRST_PAUSE, LONGEST_PAUSE = 5, 0.5, 30.0
-_AGAIN = (408, 409, 429, 500, 502, 503, 504)
+_RETRIED = (408, 409, 429, 500, 502, 503, 504)
 
 
 class _Vector(Struct):
@@ -41,12 +41,12 @@ class _Vector(Struct):
     embedding: list[float]
 
 
-class _Answer(Struct):
+class _EmbeddingsResponse(Struct):
     data: list[_Vector]
 
 
-class _Again(Exception):
-    """Worth another try, after some seconds."""
+class _Retry(Exception):
+    """A transient failure; retry after `pause` seconds."""
 
     def __init__(self, reason: str, pause: float = 0.0):
         super().__init__(reason)
@@ -54,24 +54,25 @@ class _Again(Exception):
 
 
 class EmbeddingsEndpoint(Encoder):
-    """An encoder behind an address; any number of threads may encode at once.
+    """Encoder behind an embeddings endpoint; thread-safe.
 
     Parameters
     ----------
     name : str
         ``BASE_URL#MODEL``, such as ``https://api.openai.com/v1#text-embedding-3-small``. The key
-        comes from ``$NEARLINE_EMBEDDINGS_KEY``, goes to this address alone and is never logged.
+        is read from ``$NEARLINE_EMBEDDINGS_KEY``, sent only to this address and never logged.
     sleep, timer : callable
-        Wait some seconds; give seconds of a clock that never goes back.
+        Function that sleeps for some seconds, and a monotonic clock in seconds.
 
     Raises
     ------
     InvalidInput
-        The name is not of this form, or the variable holds no key.
+        The name does not have this form, or the variable does not contain a valid key.
 
     Notes
     -----
-    The fingerprint is that of the name: whoever puts another model behind it names it anew.
+    The fingerprint depends only on the name. If the endpoint serves another model under the same
+    name, change the name; otherwise vectors of different models are mixed.
     """
 
     def __init__(
@@ -99,23 +100,25 @@ class EmbeddingsEndpoint(Encoder):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the name."""
+        """Return a hash of the name."""
         return blake2b(self.name.encode(), digest_size=16).hexdigest()
 
     def encode(self, texts: Sequence[str], progress: Progress = no_progress) -> Floats:
-        """Encode texts in batches; one that fails is tried again, at growing distances.
+        """Encode texts in batches: float32 [n, d]. Failed batches are retried with backoff.
 
         Raises
         ------
         EncoderFailed
-            It refused, was out of reach for `BATCH_SECONDS`, or its answer is none.
+            The endpoint rejected a request, was unreachable for `BATCH_SECONDS`, or returned an
+            invalid response.
         """
         parts: list[Floats] = []
         for first in range(0, len(texts), BATCH_TEXTS):
             batch = texts[first : first + BATCH_TEXTS]
-            parts.append(self._batch(batch, lambda: progress(first, len(texts), "encode texts")))  # noqa: B023 (called at once)
+            report = partial(progress, first, len(texts), "encode texts")
+            parts.append(self._batch(batch, report))
             if parts[-1].shape[1] != parts[0].shape[1]:
-                raise self._failed("its vectors are of different lengths")
+                raise self._failed("its vectors have different lengths")
         progress(len(texts), len(texts), "encode texts")
         return np.concatenate(parts) if parts else np.zeros((0, 0), dtype=np.float32)
 
@@ -123,18 +126,18 @@ class EmbeddingsEndpoint(Encoder):
         """Close the connections."""
         self._client.close()
 
-    def _batch(self, texts: Sequence[str], told: Callable[[], None]) -> Floats:
-        """One batch, tried until it works or is not worth it; `told` may raise to end it."""
+    def _batch(self, texts: Sequence[str], report: Callable[[], None]) -> Floats:
+        """Encode one batch with retries; `report` is called before each try and may raise."""
         until, pause = self._timer() + BATCH_SECONDS, FIRST_PAUSE
-        # An empty text is refused by some endpoints.
+        # Some endpoints reject empty texts.
         given = [text[:TEXT_CHARACTERS] or " " for text in texts]
         body = {"model": self._model, "input": given, "encoding_format": "float"}
         content = msgspec.json.encode(body)
         for left in reversed(range(TRIES)):
-            told()
+            report()
             try:
                 return self._vectors(self._post(content), len(texts))
-            except _Again as error:
+            except _Retry as error:
                 wait = max(pause, min(error.pause, LONGEST_PAUSE))
                 if not left or self._timer() + wait > until:
                     raise self._failed(str(error)) from None
@@ -147,30 +150,30 @@ class EmbeddingsEndpoint(Encoder):
         body = bytearray()
         try:
             with self._client.stream("POST", self._url, content=content) as answer:
-                if answer.status_code in _AGAIN:
-                    raise _Again(f"it answered {answer.status_code}", retry_after(answer))
+                if answer.status_code in _RETRIED:
+                    raise _Retry(f"it returned status {answer.status_code}", retry_after(answer))
                 if answer.status_code != httpx.codes.OK:
-                    raise self._failed(f"it answered {answer.status_code}")
+                    raise self._failed(f"it returned status {answer.status_code}")
                 for piece in answer.iter_raw():
                     body += piece
                     if len(body) > MAX_ANSWER_BYTES:
-                        raise self._failed("its answer is too large")
+                        raise self._failed("its response is too large")
                     if self._timer() > until:
-                        raise _Again("its answer took too long")
+                        raise _Retry("its response took too long")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise _Again(f"it cannot be reached ({type(error).__name__})") from None
+            raise _Retry(f"it cannot be reached ({type(error).__name__})") from None
         return bytes(body)
 
     def _vectors(self, body: bytes, count: int) -> Floats:
         try:
-            data = msgspec.json.decode(body, type=_Answer).data
+            data = msgspec.json.decode(body, type=_EmbeddingsResponse).data
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise self._failed("its answer is not of this protocol") from None
+            raise self._failed("its response does not follow the embeddings protocol") from None
         if sorted(one.index for one in data) != list(range(count)):
-            raise self._failed(f"it gave {len(data)} vectors for {count} texts")
+            raise self._failed(f"it returned {len(data)} vectors for {count} texts")
         rows = [one.embedding for one in sorted(data, key=lambda one: one.index)]
         if len({len(row) for row in rows}) != 1:
-            raise self._failed("its vectors are of different lengths")
+            raise self._failed("its vectors have different lengths")
         vectors = np.array(rows, dtype=np.float64)
         lengths = np.linalg.norm(vectors, axis=1)
         if not all(math.isfinite(length) and length > 0 for length in lengths):
@@ -179,6 +182,6 @@ class EmbeddingsEndpoint(Encoder):
 
     def _failed(self, reason: str) -> EncoderFailed:
         return EncoderFailed(
-            f"the encoder {self.name} gave no vectors: {reason}; check the address, the model's "
+            f"the encoder {self.name} failed: {reason}; check the address, the model's "
             f"name and ${KEY}, or try again later"
         )

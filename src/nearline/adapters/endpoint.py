@@ -1,11 +1,11 @@
-"""What the clients of all endpoints send and read alike."""
+"""HTTP headers shared by the clients of chat and embeddings endpoints."""
 
 import httpx
 
 
 def headers(key: str | None) -> dict[str, str]:
-    """Headers of a request in JSON, with the key as bearer token."""
-    # Compressed answers could be small on the wire and large here.
+    """Return the headers of a JSON request, with the key as bearer token."""
+    # No compression: a small compressed response could expand beyond the size limit.
     found = {"accept-encoding": "identity", "content-type": "application/json"}
     if key is not None:
         found["authorization"] = f"Bearer {key}"
@@ -13,6 +13,6 @@ def headers(key: str | None) -> dict[str, str]:
 
 
 def retry_after(answer: httpx.Response) -> float:
-    """Seconds that a Retry-After header asks for; a date, which few send, counts as none."""
+    """Return the seconds of a Retry-After header; 0 without one, or if it is a date."""
     text = answer.headers.get("retry-after", "")
     return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0.0

@@ -1,25 +1,25 @@
-"""What stands between a service outside and whoever asks it: a breaker, and a budget.
+"""Circuit breaker and token budget for calls to an external service.
 
-Both take the time (Unix seconds) with each call, and are used from one thread.
+Callers pass the current time (Unix seconds) to each method. Neither class is thread-safe.
 """
 
-# A service may ask to be left alone, but not for ever.
+# Upper bound of the pause that a service can request with Retry-After.
 MAX_PAUSE_SECONDS = 3_600.0
 MINUTE, DAY = 60, 86_400
 BREAKER_STATES = ("closed", "half_open", "open")
 
 
 class Breaker:
-    """Lets nobody through for a while after some failures in a row; then one, to see.
+    """Circuit breaker: rejects calls for a while after consecutive failures, then tries one call.
 
-    The circuit breaker of M. Nygard, "Release It!" (2007), section 5.2.
+    M. Nygard, "Release It!" (2007), section 5.2.
 
     Parameters
     ----------
     failures : int
-        In a row, after which it opens.
+        Consecutive failures after which the breaker opens.
     pause_seconds : float
-        How long it stays open.
+        Seconds that it stays open.
     """
 
     def __init__(self, failures: int, pause_seconds: float):
@@ -29,14 +29,17 @@ class Breaker:
         self._trying = False
 
     def state(self, now: float) -> str:
-        """Return ``closed`` (all go through), ``open`` (none) or ``half_open`` (one, to see)."""
+        """Return ``closed`` (all calls pass), ``open`` (none) or ``half_open`` (one trial call)."""
         if self._until == 0.0:
             return "closed"
-        # A clock that was set back must not keep it open.
+        # The lower bound closes the breaker if the clock was set back.
         return "open" if self._opened <= now < self._until else "half_open"
 
     def admits(self, now: float) -> bool:
-        """Whether a call may go through; it must report back by one of the other verbs."""
+        """Return whether a call may pass.
+
+        The caller must then call `succeeded`, `failed` or `gave_up`.
+        """
         state = self.state(now)
         if state == "half_open" and not self._trying:
             self._trying = True
@@ -44,16 +47,16 @@ class Breaker:
         return state == "closed"
 
     def succeeded(self) -> None:
-        """Close: the service answers."""
+        """Record a success and close the breaker."""
         self._failures, self._until, self._trying = 0, 0.0, False
 
     def failed(self, now: float, retry_after: float = 0.0) -> bool:
-        """Count a failure; `retry_after` seconds, where given, are kept to at once.
+        """Record a failure; a positive `retry_after` (seconds) opens the breaker immediately.
 
         Returns
         -------
         bool
-            Whether this failure opened it.
+            Whether this failure opened the breaker.
         """
         self._failures += 1
         opens = self._trying or self._failures >= self._most or retry_after > 0
@@ -64,17 +67,17 @@ class Breaker:
         return opens
 
     def gave_up(self) -> None:
-        """Say nothing of the service: the caller went away before it could answer."""
+        """Record a call that was cancelled before its result was known."""
         self._trying = False
 
 
 class TokenBudget:
-    """Tokens spent in this minute and on this day (UTC), each below its limit.
+    """Limits on the tokens spent per minute and per UTC day.
 
     Parameters
     ----------
     per_minute, per_day : int
-        Limits.
+        Maximum number of tokens.
     """
 
     def __init__(self, per_minute: int, per_day: int):
@@ -83,7 +86,7 @@ class TokenBudget:
         self._spent = dict.fromkeys(self._limits, 0)
 
     def take(self, tokens: int, now: float) -> bool:
-        """Spend so many tokens, if both limits allow it."""
+        """Spend tokens if both limits allow it; return whether they were spent."""
         for length in self._limits:
             window = int(now // length)
             if window != self._window[length]:
@@ -94,6 +97,6 @@ class TokenBudget:
         return True
 
     def correct(self, tokens: int) -> None:
-        """Add tokens, or give some back, once it is known what a call really took."""
+        """Correct the spent tokens by a difference once the real cost of a call is known."""
         for length in self._spent:
             self._spent[length] = max(self._spent[length] + tokens, 0)

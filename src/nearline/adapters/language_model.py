@@ -1,8 +1,8 @@
-"""A language model that may be asked, and that nobody waits for longer than was said.
+"""Client of a language model with a timeout, a token budget, a circuit breaker and a cache.
 
-Calls run in a thread of their own, with its own event loop; whoever asks gets a future, which holds
-None where there is no answer that can be used: too late, refused, junk, too dear, or left alone
-since it failed too often. Nothing of a prompt or an answer is logged.
+Calls run on an event loop in a background thread and return a future. Its result is None if there
+is no usable answer: timeout, error, invalid response, exhausted budget or open circuit breaker.
+Prompts and answers are never logged.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ OUTCOMES = (
     *("answered", "cached", "late", "refused", "unreachable", "too_large", "junk"),
     *("left_alone", "over_budget"),
 )
-# Fewer bytes than most tokens have, so that what is not known is over-estimated.
-BYTES_A_TOKEN = 3
+# Fewer than the bytes of an average token, so that costs are over-estimated.
+BYTES_PER_TOKEN = 3
 CLOSE_SECONDS = 2.0
 _NOTHING = object()
 
@@ -36,27 +36,30 @@ logger = logging.getLogger(__name__)
 
 
 class LanguageModel:
-    """Asks a chat endpoint within budgets of time and tokens.
+    """Query a chat endpoint within limits of time and tokens.
 
     Parameters
     ----------
     config : LlmConfig
+        Settings of the endpoint and limits.
     clock : callable
-        Unix seconds, for the budget of tokens and the pause after failures.
+        Returns the time in Unix seconds, for the token budget and the circuit breaker.
 
     Attributes
     ----------
-    outcomes : dict
-        How often each of `OUTCOMES` came about.
+    outcomes : dict of str to int
+        Number of calls by outcome (`OUTCOMES`).
     tokens : int
-        Tokens spent, estimated where the endpoint did not say.
+        Tokens spent, estimated if the endpoint does not report them.
     seconds : float
-        Spent in calls that went out.
+        Total time of calls to the endpoint.
 
     Raises
     ------
-    InvalidInput, DataNotFound
-        A setting is out of bounds; the key cannot be read.
+    InvalidInput
+        A setting is out of range.
+    DataNotFound
+        The key file cannot be read.
     """
 
     def __init__(self, config: LlmConfig, clock: Callable[[], float]) -> None:
@@ -80,20 +83,22 @@ class LanguageModel:
 
     @property
     def breaker(self) -> str:
-        """State of the breaker: ``closed``, ``half_open`` or ``open``."""
+        """State of the circuit breaker: ``closed``, ``half_open`` or ``open``."""
         return self._breaker.state(self._clock())
 
     def ask(
         self, prompt: Prompt, read: Callable[[str], T | None], within: float | None = None
     ) -> "Future[T | None]":
-        """Ask; the future holds what `read` made of the answer, or None, and never an error.
+        """Send a prompt; return a future of the parsed answer, or of None. It never raises.
 
         Parameters
         ----------
+        prompt : Prompt
+            Prompt to send.
         read : callable
-            Turns the text of an answer into what was asked for; None where it cannot be used.
+            Parses the text of the answer; returns None if it is not usable.
         within : float or None
-            Seconds that are left, where those are fewer than the configured ones.
+            Timeout in seconds, if shorter than the configured one.
         """
         most = self.config.timeout_seconds
         seconds = most if within is None else min(within, most)
@@ -102,15 +107,15 @@ class LanguageModel:
                 nothing: Future[T | None] = Future()
                 nothing.set_result(None)
                 return nothing
-            # A model that did not keep a shorter time than its own did not fail.
+            # Exceeding a timeout shorter than the configured one is not a failure of the model.
             return self._submit(self._ask(prompt, read, seconds, counts=seconds == most))
 
     def forget(self) -> None:
-        """Drop the answers that are kept: some were made from what a forgotten user did."""
+        """Clear the cache: cached answers may be based on events of an erased user."""
         self._cache.clear()
 
     def close(self) -> None:
-        """End what is asked (its futures hold None) and the thread; safe twice."""
+        """Cancel pending calls (their futures result in None) and stop the thread; idempotent."""
         with self._lock:
             self._closed, loop = True, self._loop
             self._loop = None
@@ -136,7 +141,7 @@ class LanguageModel:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
-            # Not a timeout around the call: that would wait for its connection to close, too.
+            # `wait_for` would also wait for the connection to close, so `wait` is used.
             done, _ = await asyncio.wait({task}, timeout=seconds)
             if not done and counts:
                 self._failed("late")
@@ -184,7 +189,7 @@ class LanguageModel:
         except asyncio.CancelledError:
             self._breaker.gave_up()
             raise
-        except Exception as error:  # whoever waits gets what there is without an answer
+        except Exception as error:  # callers continue without an answer
             logger.warning("language model: %s", type(error).__name__)
         finally:
             self.seconds += timer() - start
@@ -198,11 +203,11 @@ class LanguageModel:
     def _failed(self, reason: str, retry_after: float = 0.0) -> None:
         self.outcomes[reason] += 1
         if self._breaker.failed(self._clock(), retry_after):
-            logger.warning("language model: %s; it is left alone for a while", reason)
+            logger.warning("language model: %s; calls are paused", reason)
 
     def _key(self, prompt: Prompt) -> bytes:
-        asked = msgspec.json.encode((self.config.model, prompt))
-        return blake2b(asked, digest_size=16).digest()
+        content = msgspec.json.encode((self.config.model, prompt))
+        return blake2b(content, digest_size=16).digest()
 
     async def _end(self) -> None:
         for task in self._running:
@@ -214,6 +219,6 @@ class LanguageModel:
 
 
 def _estimate(prompt: Prompt) -> int:
-    """Tokens that a call may cost at most, or nearly so."""
+    """Estimate an upper bound of the tokens of a call."""
     size = len(prompt.system.encode()) + len(prompt.data.encode())
-    return math.ceil(size / BYTES_A_TOKEN) + prompt.max_tokens
+    return math.ceil(size / BYTES_PER_TOKEN) + prompt.max_tokens

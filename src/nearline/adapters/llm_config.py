@@ -1,4 +1,4 @@
-"""Settings of a language model behind a chat endpoint, the key that opens it, and a prompt."""
+"""Settings of a chat endpoint, its API key, and the prompt type."""
 
 import os
 from ipaddress import ip_address
@@ -11,12 +11,12 @@ from msgspec import Struct
 from nearline.errors import DataNotFound, InvalidInput
 
 MAX_CANDIDATES = 100
-# The request says these itself.
-_OURS = ("messages", "model", "n", "stream")
+# Fields that the client sets itself.
+_RESERVED = ("messages", "model", "n", "stream")
 
 
 class Prompt(NamedTuple):
-    """What a model is asked: how to behave, the data, and how many tokens its answer may have."""
+    """A prompt: system message, user message, and the maximum number of tokens of the answer."""
 
     system: str
     data: str
@@ -24,32 +24,32 @@ class Prompt(NamedTuple):
 
 
 class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A language model behind an OpenAI-compatible chat endpoint. The key is no setting of it.
+    """Settings of a language model behind an OpenAI-compatible chat endpoint, without the key.
 
     Attributes
     ----------
     base_url : str
         Address of the API; ``/chat/completions`` is added.
     model : str
-        Name of the model, as the endpoint knows it.
+        Model name of the endpoint.
     key_env : str
-        Variable of the environment that holds the key; no key is sent where it is not set.
+        Environment variable with the API key; no key is sent if it is not set.
     key_file : str or None
-        File that holds the key, read instead of the variable.
+        File with the API key; overrides `key_env`.
     candidates : int
-        First lines of a list that are put in order, 2 to 100.
+        Number of top items of a list to rerank, 2 to 100.
     timeout_seconds : float
-        Longest that a request waits for the model, all in all.
+        Maximum time that a recommendation request waits for the model, in seconds.
     tokens_per_minute, tokens_per_day : int
-        Tokens that may be spent, questions and answers; beyond, the model is not asked.
+        Limits on prompt and completion tokens; the model is not called beyond them.
     failures : int
-        Failures in a row after which it is left alone.
+        Consecutive failures after which calls are paused (circuit breaker).
     pause_seconds : float
-        For how long; then one request tries again.
+        Length of the pause in seconds; then a single trial call is made.
     cache_entries : int
-        Answers of the model kept in memory, the one used longest ago going first; 0 keeps none.
+        Size of the least-recently-used cache of answers; 0 disables it.
     options : dict
-        Further fields of the request's body, for what an endpoint wants; None leaves one out.
+        Additional fields of the request body; None removes a default field.
     """
 
     base_url: str
@@ -66,10 +66,10 @@ class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     options: dict[str, Any] = {}
 
     def check(self) -> None:
-        """Raise `InvalidInput` where a setting is out of bounds."""
+        """Raise `InvalidInput` if a setting is out of range."""
         _check_url(self.base_url)
         if not self.model:
-            raise _bad("model", "", "name the model, as the endpoint knows it")
+            raise _bad("model", "", "give the model name of the endpoint")
         if not 2 <= self.candidates <= MAX_CANDIDATES:
             raise _bad("candidates", self.candidates, f"it must be 2 to {MAX_CANDIDATES}")
         for name in ("timeout_seconds", "pause_seconds"):
@@ -80,19 +80,19 @@ class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise _bad(name, getattr(self, name), "it must be 0 or more")
         if self.failures < 1:
             raise _bad("failures", self.failures, "it must be 1 or more")
-        for name in _OURS:
+        for name in _RESERVED:
             if name in self.options:
                 raise _bad(f"options.{name}", self.options[name], "the request sets it; remove it")
 
     def read_key(self) -> str | None:
-        """Return the key; None where the variable is not set.
+        """Return the API key, None if the variable is not set.
 
         Raises
         ------
         DataNotFound
-            There is no such file.
+            The file cannot be read.
         InvalidInput
-            What is there cannot be a key. The message never holds it.
+            The content is not a valid key. The message never contains it.
         """
         if self.key_file is None:
             source, key = f"the variable {self.key_env}", os.environ.get(self.key_env)
@@ -103,17 +103,17 @@ class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             try:
                 key = Path(self.key_file).read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError):
-                raise DataNotFound(f"llm.key_file {source} cannot be read; mend it") from None
+                raise DataNotFound(f"llm.key_file {source} cannot be read; check it") from None
         key = key.strip()
         if not (key and key.isascii() and key.isprintable()):
             raise InvalidInput(
-                f"{source} holds no key: it must be printable ASCII on one line", field="llm"
+                f"{source} is not a valid key: it must be printable ASCII on one line", field="llm"
             )
         return key
 
 
 def sends_in_the_clear(base_url: str) -> bool:
-    """Whether what is sent to this address can be read on its way: plain HTTP, not to loopback."""
+    """Return whether requests to this address are unencrypted: plain HTTP, not to loopback."""
     parts = urlsplit(base_url)
     if parts.scheme == "https" or parts.hostname == "localhost":
         return False
@@ -132,11 +132,11 @@ def _check_url(url: str) -> None:
         parts = urlsplit("")
     if parts.username is not None or parts.password is not None:
         raise InvalidInput(
-            "llm.base_url holds a user name or password; give the key by the environment",
+            "llm.base_url contains a user name or password; set the key in the environment",
             field="llm",
         )
     if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
-        raise _bad("base_url", url, "write for example https://api.example.com/v1")
+        raise _bad("base_url", url, "an example is https://api.example.com/v1")
 
 
 def _bad(name: str, value: object, allowed: str) -> InvalidInput:

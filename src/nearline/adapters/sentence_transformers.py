@@ -1,4 +1,4 @@
-"""Text vectors by the library sentence-transformers, for models that have no ONNX file."""
+"""Text encoder based on the sentence-transformers library, for models without an ONNX file."""
 
 import os
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ BATCH_TEXTS = 256
 
 
 class SentenceTransformersEncoder(Encoder):
-    """Any model that the library loads, on the GPU where there is one.
+    """Encoder for any model that sentence-transformers can load; uses a GPU if available.
 
     Parameters
     ----------
     name : str
-        ``sentence_transformers:MODEL``, MODEL a folder or a name on the Hugging Face hub.
+        ``sentence_transformers:MODEL``, where MODEL is a folder or a name on the Hugging Face hub.
 
     Raises
     ------
@@ -44,7 +44,7 @@ class SentenceTransformersEncoder(Encoder):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the name, and of the files of a folder."""
+        """Return a hash of the name and, for a folder, of its files."""
         digest = blake2b(self.name.encode(), digest_size=16)
         folder = Path(self._model_name)
         for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
@@ -67,7 +67,7 @@ class SentenceTransformersEncoder(Encoder):
     def _model(self) -> Any:
         try:
             return self._library.SentenceTransformer(self._model_name)
-        except Exception as error:  # the library and those under it have errors of many classes
+        except Exception as error:  # the library and its dependencies raise many exception types
             raise DataNotFound(
                 f"sentence-transformers cannot load {self._model_name!r} "
                 f"({type(error).__name__}); check the name, the network or the folder"

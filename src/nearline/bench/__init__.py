@@ -1,1 +1,1 @@
-"""Speed of the real server, measured from another process: `nearline bench`."""
+"""Benchmarks of a real server process (`nearline bench`)."""

@@ -1,26 +1,26 @@
-"""Many users in one call against the same users one by one."""
+"""Scenario: recommendations for many users in one call, compared with one call per user."""
 
 import time
 
 from nearline.bench.generate import ask, no_failure
 from nearline.bench.harness import OK, Server
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 ROUTE = "/v1/recommendations:batch"
-# In one call over HTTP; one by one no more users than time allows.
+# Users per batch call over HTTP, and the maximum number of users that are requested one by one.
 TOGETHER, ONE_BY_ONE = 1_000, 2_000
 LONGEST_SECONDS = 120.0
 
 
-def run(plan: Plan) -> Report:
-    """Measure users a second of both ways, over HTTP where the server has a batch route."""
+def run(plan: Plan) -> ScenarioReport:
+    """Measure users per second of both ways, also over HTTP if the server has a batch route."""
     from nearline.engine import Recommender
 
     shop = store(plan, "batch")
     users = [f"u{n}" for n in range(plan.users)]
     few = users[:ONE_BY_ONE]
-    notes = ["in the engine, without HTTP: recommend_many for everyone, recommend for some"]
+    notes = ["in process, without HTTP: recommend_many for all users, recommend for a sample"]
     with Recommender(shop) as engine:
         engine.recommend_many(few[:10])
         engine.recommend(few[0])
@@ -43,14 +43,14 @@ def run(plan: Plan) -> Report:
     with Server.of(shop) as server:
         over_http = _over_http(plan, server, users[:TOGETHER])
     if not over_http:
-        notes.append(f"this server has no POST {ROUTE}: nothing is measured over HTTP")
-    return Report(figures=figures + over_http, notes=notes)
+        notes.append(f"this server has no POST {ROUTE}: not measured over HTTP")
+    return ScenarioReport(figures=figures + over_http, notes=notes)
 
 
 def _over_http(plan: Plan, server: Server, users: list[str]) -> list[Figure]:
     if server.ask("POST", ROUTE, {"user_ids": users[:1]})[0] != OK:
         return []
-    # Another length each time, so that no list was made before.
+    # Another length in each repeat, so that no list is cached.
     lengths = iter(range(10, 11 + plan.repeats))
 
     def measure() -> list[Figure]:

@@ -1,4 +1,4 @@
-"""The least that a server can do: one constant body on the same server with the same settings.
+"""Baseline server: a constant response on the same HTTP server with the same settings.
 
 ``python -m nearline.bench.empty PORT BYTES``
 """
@@ -12,7 +12,7 @@ from nearline.server.run import granian_server
 
 
 def constant_app(size: int) -> Any:
-    """Make an ASGI application that answers everything with `size` bytes of JSON."""
+    """Create an ASGI application that returns `size` bytes of JSON for every request."""
     body = b'"' + b"x" * max(0, size - 2) + b'"'
     head = {
         "type": "http.response.start",

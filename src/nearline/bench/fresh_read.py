@@ -1,18 +1,18 @@
-"""Reads right behind an event of the same user, so that no list made before can be given."""
+"""Scenario: reads right after an event of the same user, which no cache can answer."""
 
 from nearline.bench.generate import ask, no_failure
 from nearline.bench.harness import Server
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 P50_MS, P99_MS, GROWTH = 1.0, 3.0, 2.0
 LARGER = 10
 
 
-def run(plan: Plan) -> Report:
-    """Measure the server's own time of fresh reads, at the plan's items and at ten times as many.
+def run(plan: Plan) -> ScenarioReport:
+    """Measure the server time of fresh reads with the plan's items and with ten times as many.
 
-    One connection: a read does not wait for those of others.
+    There is a single connection, so that requests do not queue.
     """
     small, large = plan, plan.sized(items=LARGER * plan.items)
     figures = _measure(small, f"{small.items:,} items", targets=True)
@@ -23,10 +23,8 @@ def run(plan: Plan) -> Report:
             for n in (small.items, large.items)
         )
         figures.append(figure(f"growth of {name}", "", high / low, at_most=GROWTH))
-    notes = [
-        "server time is that of the header Server-Timing: from the request's head to its answer's"
-    ]
-    return Report(figures=figures, notes=notes)
+    notes = ["server time is that of the header Server-Timing: from request head to response head"]
+    return ScenarioReport(figures=figures, notes=notes)
 
 
 def _measure(plan: Plan, size: str, *, targets: bool) -> list[Figure]:

@@ -1,17 +1,17 @@
-"""From sending an event to holding a list that it changed."""
+"""Scenario: time from sending an event to receiving a list that reflects it."""
 
 from nearline.bench.generate import ask, no_failure
 from nearline.bench.harness import Server
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 P50_MS, P99_MS = 2.0, 8.0
 
 
-def run(plan: Plan) -> Report:
-    """Measure the client's time from the first byte of the event to the changed list.
+def run(plan: Plan) -> ScenarioReport:
+    """Measure the client time from sending an event to receiving the changed list.
 
-    The event is of the first item of the user's list, which must leave the list.
+    The event is on the first item of the user's list, which must then disappear from the list.
     """
     with Server.of(store(plan, "freshness")) as server:
         names = iter(range(plan.repeats + 1))
@@ -27,6 +27,6 @@ def run(plan: Plan) -> Report:
 
         figures = repeated(plan, "freshness", measure)
     notes = [
-        "one connection: send, wait for the acknowledgement (the disk is in it), read until changed"
+        "one connection: send, wait for the durable acknowledgement, read until the list changes"
     ]
-    return Report(figures=figures, notes=notes)
+    return ScenarioReport(figures=figures, notes=notes)

@@ -1,4 +1,4 @@
-"""Load on a server: `wrk` where it is installed, and the generator of `load.py`."""
+"""Load generation with `wrk`, if it is installed, and with the generator of `load.py`."""
 
 import json
 import re
@@ -10,8 +10,8 @@ from typing import Any
 from nearline.bench.harness import BenchFailed, clean_environment, python, run_command
 from nearline.bench.plan import Plan
 
-# Called by wrk. Requests are put together before it begins, so that the generator is quick; the
-# answer at the end is one JSON line.
+# Script for wrk. Requests are prepared in advance to keep the generator fast; the result is
+# printed as one JSON line.
 SCRIPT = """
 local users, path, requests, at = {users}, "{path}", {{}}, 0
 init = function()
@@ -39,7 +39,7 @@ READ = "/v1/users/USER/recommendations?k=10"
 
 @dataclass(frozen=True, kw_only=True)
 class Reads:
-    """What a closed loop of reads found: requests a second, milliseconds, failures."""
+    """Result of a closed loop of reads: requests per second, latencies in ms, failures."""
 
     rate: float
     p50: float
@@ -48,22 +48,26 @@ class Reads:
 
 
 def generator() -> str:
-    """Name the generator of closed loops, and what that means for the figures."""
+    """Describe the generator of closed loops, for the notes of a report."""
     if shutil.which("wrk"):
         return "load: wrk, one thread, on the same machine"
     return (
-        "load: the own generator in Python, since wrk is not installed; it is slower than an "
-        "empty server, so requests a second are bounded by it"
+        "load: Python generator, since wrk is not installed; it is slower than an empty server, "
+        "so it limits requests per second"
     )
 
 
 def reads(plan: Plan, port: int, path: str = READ) -> Reads:
-    """Read lists of users drawn at random over the plan's connections, each at once after another.
+    """Read lists of random users in a closed loop over the plan's connections.
 
     Parameters
     ----------
+    plan : Plan
+        Sizes and duration.
+    port : int
+        Port of the server.
     path : str
-        Path to ask for; ``USER`` in it becomes a user id.
+        Path to request; ``USER`` in it is replaced by a user ID.
     """
     if shutil.which("wrk"):
         return _wrk(plan, port, path)
@@ -82,10 +86,10 @@ def _wrk(plan: Plan, port: int, path: str) -> Reads:
     given = {"users": plan.users, "path": path, "seed": plan.seed, "prepared": PREPARED}
     script.write_text(SCRIPT.format(**given))
     command = ["wrk", "-t1", f"-c{plan.connections}", f"-d{max(1, round(plan.seconds))}s"]
-    told = run_command([*command, "-s", str(script), f"http://127.0.0.1:{port}"])
-    found = re.search(r"^RESULT (.*)$", told, re.MULTILINE)
+    output = run_command([*command, "-s", str(script), f"http://127.0.0.1:{port}"])
+    found = re.search(r"^RESULT (.*)$", output, re.MULTILINE)
     if found is None:
-        raise BenchFailed(f"wrk told no result: {told[-500:]}")
+        raise BenchFailed(f"wrk printed no result: {output[-500:]}")
     result = json.loads(found[1])
     return Reads(
         rate=result["requests"] / result["seconds"],
@@ -95,8 +99,8 @@ def _wrk(plan: Plan, port: int, path: str) -> Reads:
     )
 
 
-def question(plan: Plan, port: int, kind: str, **more: object) -> dict[str, object]:
-    """Put together what `load.py` reads."""
+def load_request(plan: Plan, port: int, kind: str, **more: object) -> dict[str, object]:
+    """Build the request document that `load.py` reads."""
     return {
         "kind": kind,
         "port": port,
@@ -110,17 +114,17 @@ def question(plan: Plan, port: int, kind: str, **more: object) -> dict[str, obje
 
 
 def ask(plan: Plan, port: int, kind: str, **more: object) -> dict[str, Any]:
-    """Make load of one kind, and wait for what it found; failures are in ``errors``."""
-    given = json.dumps(question(plan, port, kind, **more))
+    """Generate load of one kind and wait for the results; failures are in ``errors``."""
+    given = json.dumps(load_request(plan, port, kind, **more))
     answer: dict[str, Any] = json.loads(run_command(python("nearline.bench.load"), given))
     return answer
 
 
 class Load:
-    """Load that goes on while the caller does something else: ``with Load(...) as load``."""
+    """Load in a background process: ``with Load(...) as load``."""
 
     def __init__(self, plan: Plan, port: int, kind: str, **more: object) -> None:
-        self._given = json.dumps(question(plan, port, kind, **more))
+        self._given = json.dumps(load_request(plan, port, kind, **more))
 
     def __enter__(self) -> "Load":
         pipe = subprocess.PIPE
@@ -144,22 +148,22 @@ class Load:
 
     @property
     def running(self) -> bool:
-        """Whether the load goes on."""
+        """Whether the load is still running."""
         return self._process.poll() is None
 
     def wait(self, seconds: float) -> None:
-        """Let time pass, up to the end of the load."""
+        """Wait for some seconds or until the load ends."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return
 
     def stop(self) -> None:
-        """End the load before its time; `answer` tells what was found until then."""
+        """End the load early; `answer` returns the results until then."""
         self._process.terminate()
 
     def answer(self) -> dict[str, Any]:
-        """Wait for the end and return what was found."""
+        """Wait for the end of the load and return the results."""
         out, err = self._process.communicate()
         if self._process.returncode != 0:
             raise BenchFailed(f"the load generator failed: {err[-500:]}")
@@ -168,7 +172,7 @@ class Load:
 
 
 def failures(answer: dict[str, Any]) -> dict[str, int]:
-    """Failures of all records: reason to number."""
+    """Count the failures of all records by reason."""
     found: dict[str, int] = {}
     for record in answer["records"].values():
         for why, count in record["errors"].items():
@@ -177,7 +181,7 @@ def failures(answer: dict[str, Any]) -> dict[str, int]:
 
 
 def no_failure(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the records of an answer; raise where anything failed."""
+    """Return the records of a result; raise `BenchFailed` if any request failed."""
     found = failures(answer)
     if found:
         raise BenchFailed(f"requests failed: {found}")

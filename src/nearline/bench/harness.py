@@ -1,4 +1,4 @@
-"""Real servers in processes of their own: start, ask, weigh, stop, kill."""
+"""Server processes for benchmarks: start, request, measure memory, kill."""
 
 import json
 import os
@@ -14,53 +14,53 @@ from typing import Any, Self
 from nearline.errors import NearlineError
 
 READY_SECONDS = 120.0
-# Seldom enough to leave the server its time: a question costs it half a millisecond.
+# Long enough not to disturb the server, since a request costs it half a millisecond.
 POLL_SECONDS = 0.01
 OK = 200
-# What a child needs to find its Python, its packages and its scratch folder; nothing that sets
-# Nearline itself, and no thread counts.
+# Environment variables that a child process needs to find Python, packages and scratch folders;
+# settings of Nearline and thread counts are not inherited.
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "NUMBA_CACHE_DIR")
 
 
 class BenchFailed(NearlineError, RuntimeError):
-    """A server or a load generator of a measurement failed; its last lines are in the message."""
+    """A server or load generator failed; the message contains the end of its output."""
 
 
 def clean_environment() -> dict[str, str]:
-    """Environment of a child: what `KEPT` names."""
+    """Return the environment of a child process: the variables in `KEPT`."""
     return {name: os.environ[name] for name in KEPT if name in os.environ}
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def python(module: str, *arguments: str | Path) -> list[str]:
-    """Return the command that runs a module in a Python like this one."""
+    """Return the command that runs a module with the current Python interpreter."""
     return [sys.executable, "-m", module, *map(str, arguments)]
 
 
 class Server:
-    """A server process on a port of loopback; ready when the ``with`` block begins.
+    """A server process on a loopback port, ready at the start of the ``with`` block.
 
-    It is killed where the block ends: what it serves is thrown away.
+    The process is killed at the end of the block.
 
     Parameters
     ----------
     command : callable
-        Gives the command for a port.
+        Returns the command line for a port.
     output : Path
-        File for what the process prints.
+        File for the output of the process.
     ready : str
-        Path that answers 200 once the server can answer.
+        Path that returns status 200 when the server is ready.
 
     Attributes
     ----------
     ready_seconds : float
-        From starting the process to the first 200.
+        Seconds from starting the process to the first status 200.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Server:
 
     @classmethod
     def of(cls, store: Path) -> Self:
-        """Return the server of a store: ``nearline serve``."""
+        """Return a server of a store, started with ``nearline serve``."""
         output = store.with_suffix(".txt")
 
         def command(port: int) -> list[str]:
@@ -122,7 +122,7 @@ class Server:
     def _answers(self) -> bool:
         try:
             return self.ask("GET", self._ready)[0] == OK
-        except (OSError, HTTPException):  # nobody listens yet
+        except (OSError, HTTPException):  # the port is not open yet
             return False
 
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
@@ -140,7 +140,7 @@ class Server:
         return answer.status, json.loads(text) if kind.endswith("json") else text
 
     def get(self, path: str) -> Any:
-        """Return what a path holds; it must be there."""
+        """Return the decoded body of a path; raise `BenchFailed` unless the status is 200."""
         status, body = self.ask("GET", path)
         if status != OK:
             raise BenchFailed(f"GET {path} gave {status}: {body}")
@@ -148,7 +148,7 @@ class Server:
 
     @property
     def memory(self) -> float:
-        """Memory of its own in MB: see `own_memory`."""
+        """Private memory of the process in MB, see `own_memory`."""
         return own_memory(self._process.pid)
 
     def kill(self) -> None:
@@ -162,21 +162,21 @@ class Server:
 
 
 def own_memory(pid: int) -> float:
-    """Resident memory of a process in MB (10^6 bytes), pages of mapped files left out.
+    """Return the resident memory of a process in MB (10^6 bytes), without mapped files.
 
-    A snapshot is mapped: its pages come in as they are read, belong to the system's cache and are
-    given back when memory is short. Where the system does not tell them apart, all is counted.
+    Pages of memory-mapped snapshots belong to the system's page cache and are reclaimed when
+    memory is short. On systems that do not report them separately, they are counted.
     """
     statm = Path(f"/proc/{pid}/statm")
     if statm.exists():
         _, resident, shared, *_ = map(int, statm.read_text().split())
         return (resident - shared) * os.sysconf("SC_PAGE_SIZE") / 1e6
-    told = run_command(["ps", "-o", "rss=", "-p", str(pid)])
-    return int(told) * 1_024 / 1e6
+    resident_kb = run_command(["ps", "-o", "rss=", "-p", str(pid)])
+    return int(resident_kb) * 1_024 / 1e6
 
 
 def run_command(command: Sequence[str], given: str = "") -> str:
-    """Run a command to its end in the clean environment; return what it printed."""
+    """Run a command in the clean environment; return its standard output."""
     done = subprocess.run(  # noqa: S603 - a command of ours
         list(command),
         input=given,

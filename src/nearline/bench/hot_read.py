@@ -1,24 +1,26 @@
-"""Reads of users drawn at random, each list read once before; beside an empty server."""
+"""Scenario: reads of cached lists of random users, compared with an empty server."""
 
 from collections.abc import Mapping
 
 from nearline.bench.generate import READ, Reads, ask, generator, no_failure, reads
 from nearline.bench.harness import Server, python
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
-# Longest that lists are read once before the measurement.
+# Maximum seconds of reading each list once before the measurement.
 WARM_SECONDS = 300.0
 SHARE, P99_MS, TIMES = 0.6, 3.0, 6.0
 
 
-def run(plan: Plan, peers: Mapping[str, Server] | None = None) -> Report:
-    """Measure requests a second and p99 over the plan's connections, and the empty server's.
+def run(plan: Plan, peers: Mapping[str, Server] | None = None) -> ScenarioReport:
+    """Measure requests per second and p99 of the server and of an empty server.
 
     Parameters
     ----------
+    plan : Plan
+        Sizes and duration.
     peers : mapping or None
-        Running servers of others that answer the same paths, by name: measured in the same turns.
+        Running servers of other software with the same paths, by name; measured in alternation.
     """
     shop = store(plan, "hot-read")
     with Server.of(shop) as server:
@@ -42,9 +44,9 @@ def run(plan: Plan, peers: Mapping[str, Server] | None = None) -> Report:
                 ]
 
             figures = repeated(plan, "hot reads", measure)
-    notes = [generator(), f"an answer has {size:,} bytes, and so has the empty server's"]
-    notes.append(f"lists read once before: {warm:,} of {plan.users:,} users")
-    return Report(figures=figures, notes=notes)
+    notes = [generator(), f"a response has {size:,} bytes, also that of the empty server"]
+    notes.append(f"lists read once in advance: {warm:,} of {plan.users:,} users")
+    return ScenarioReport(figures=figures, notes=notes)
 
 
 def _beside(name: str, mine: Reads, peer: Reads) -> list[Figure]:
@@ -57,13 +59,13 @@ def _beside(name: str, mine: Reads, peer: Reads) -> list[Figure]:
 
 
 def warm_up(plan: Plan, port: int) -> int:
-    """Read the list of every user once; return how many there was time for."""
+    """Read the list of every user once, within a time limit; return the number of lists read."""
     given = {"count": plan.users, "seconds": WARM_SECONDS}
     return int(no_failure(ask(plan, port, "walk", **given))["read"]["count"])
 
 
 def answer_bytes(server: Server) -> int:
-    """Return the size of one list's body."""
+    """Return the size of the body of one list, in bytes."""
     import msgspec
 
     body = server.get(READ.replace("USER", "u0"))
@@ -71,7 +73,7 @@ def answer_bytes(server: Server) -> int:
 
 
 def empty_server(plan: Plan, size: int) -> Server:
-    """Return the server that answers everything with so many bytes."""
+    """Return a server that answers every request with `size` bytes."""
 
     def command(port: int) -> list[str]:
         return python("nearline.bench.empty", str(port), str(size))

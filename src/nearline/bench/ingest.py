@@ -1,4 +1,4 @@
-"""Events in, acknowledged once they are on the disk: lists, single ones, and a file."""
+"""Scenario: durable ingestion of events as lists, as single events and from a file."""
 
 import time
 from pathlib import Path
@@ -9,18 +9,18 @@ import pyarrow.parquet as pq
 
 from nearline.bench.generate import ask, no_failure
 from nearline.bench.harness import Server, python, run_command
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store, write_events
 
 LIST = 100
-# Clients that each wait for their own acknowledgement: what group commit is for.
+# Concurrent clients that wait for their own acknowledgement, which exercises group commit.
 SINGLE_CONNECTIONS = 64
 LISTS_RATE, SINGLE_RATE, IMPORT_RATE = 25_000.0, 4_000.0, 200_000.0
 LIMIT_SECONDS = 2.0
 
 
-def run(plan: Plan) -> Report:
-    """Measure events a second over HTTP and of ``nearline import``, and bare SQLite's beside."""
+def run(plan: Plan) -> ScenarioReport:
+    """Measure events per second over HTTP, of ``nearline import`` and of plain SQLite."""
     path = plan.folder / "import.parquet"
     write_events(path, plan)
     with Server.of(store(plan, "ingest")) as server:
@@ -54,9 +54,9 @@ def run(plan: Plan) -> Report:
     notes = [
         "events have ids and are acknowledged once durable; bare SQLite is apsw's executemany into "
         "one table with a unique id, write-ahead, synchronous=FULL, one transaction a list",
-        "import is the whole command, from its start to its end, into a store that is new",
+        "import is the time of the whole command, into a new store",
     ]
-    return Report(figures=figures, notes=notes)
+    return ScenarioReport(figures=figures, notes=notes)
 
 
 def _import(plan: Plan, path: Path) -> Figure:
@@ -69,7 +69,7 @@ def _import(plan: Plan, path: Path) -> Figure:
 
 
 def bare_sqlite(plan: Plan, size: int) -> float:
-    """Events a second that apsw alone commits in transactions of `size`."""
+    """Measure the events per second that apsw alone commits in transactions of `size` events."""
     path = plan.folder / f"limit-{time.perf_counter_ns()}.db"
     db = apsw.Connection(str(path))
     db.pragma("journal_mode", "wal")

@@ -1,13 +1,13 @@
-"""The load generator: a process of its own that asks a server and times every answer.
+"""Load generator: a separate process that sends requests and measures latencies.
 
-``python -m nearline.bench.load`` reads one JSON question from standard input and writes one JSON
-answer. Only the standard library is used, so that it starts at once and keeps little from the
-server it measures. `KINDS` are the things it can do; a question names one, the port, seconds or
-count, connections and what else that kind needs.
+``python -m nearline.bench.load`` reads one JSON request from standard input and writes one JSON
+result. It uses only the standard library, so that it starts fast and uses few resources. A request
+contains the kind of load (a key of `KINDS`), port, seconds or count, connections and the
+parameters of that kind.
 
-With a ``rate`` the loop is open: request n is due at ``n / rate`` seconds whatever became of those
-before it, and its latency counts from then. Without one each connection asks again as soon as it
-has its answer.
+With a ``rate`` the loop is open: request n is due at ``n / rate`` seconds regardless of earlier
+requests, and its latency counts from then. Otherwise the loop is closed: each connection sends the
+next request when it has received a response.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from array import array
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, cast
 
-Question = dict[str, Any]
+LoadRequest = dict[str, Any]
 OK = 200
 HEAD_END = b"\r\n\r\n"
 TRIES = 500
 
 
-class Answer(NamedTuple):
-    """Status, body, and the server's own milliseconds (negative where it does not tell)."""
+class LoadResponse(NamedTuple):
+    """Status, body, and server time in ms (negative if the server does not report it)."""
 
     status: int
     body: bytes
@@ -38,25 +38,25 @@ class Answer(NamedTuple):
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection that asks one thing at a time."""
+    """A keep-alive connection with one request at a time."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport
-        self._waiting: asyncio.Future[Answer] | None = None
+        self._waiting: asyncio.Future[LoadResponse] | None = None
         self._received = bytearray()
         self._needed = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way out."""
+        """Store the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail what waits."""
+        """Fail the pending request."""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(exc or ConnectionResetError("the server hung up"))
 
     def data_received(self, data: bytes) -> None:
-        """Collect bytes; hand the answer over once it is whole."""
+        """Buffer bytes; resolve the pending request when the response is complete."""
         received = self._received
         received += data
         if len(received) < self._needed:
@@ -75,15 +75,15 @@ class Connection(asyncio.Protocol):
         if len(received) < end:
             self._needed = end
             return
-        answer = Answer(int(lines[0][9:12]), bytes(received[head + 4 : end]), server_ms)
+        answer = LoadResponse(int(lines[0][9:12]), bytes(received[head + 4 : end]), server_ms)
         del received[:end]
         self._needed = 0
         waiting, self._waiting = self._waiting, None
         if waiting is not None and not waiting.done():
             waiting.set_result(answer)
 
-    async def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
-        """Send a request and wait for its answer."""
+    async def ask(self, method: str, path: str, body: bytes = b"") -> LoadResponse:
+        """Send a request and wait for the response."""
         self._waiting = asyncio.get_running_loop().create_future()
         head = f"{method} {path} HTTP/1.1\r\nhost: bench\r\n"
         if body:
@@ -91,29 +91,29 @@ class Connection(asyncio.Protocol):
         self._transport.write(head.encode() + b"\r\n" + body)
         return await self._waiting
 
-    async def read(self, user: str, k: int) -> Answer:
-        """Ask for a list."""
+    async def read(self, user: str, k: int) -> LoadResponse:
+        """Request the recommendations of a user."""
         return await self.ask("GET", f"/v1/users/{user}/recommendations?k={k}")
 
-    async def send(self, events: list[dict[str, Any]] | dict[str, Any]) -> Answer:
+    async def send(self, events: list[dict[str, Any]] | dict[str, Any]) -> LoadResponse:
         """Post events."""
         return await self.ask("POST", "/v1/events", json.dumps(events).encode())
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._transport.close()
 
 
 class Record:
-    """Every latency, and the server's own time where it tells one."""
+    """Latencies, server times and failures of one kind of request."""
 
     def __init__(self) -> None:
         self.latencies = array("q")
         self.server = array("d")
         self.errors: dict[str, int] = {}
 
-    def take(self, since: int, answer: Answer) -> None:
-        """Keep the time from `since` (perf_counter_ns) to now, or count a failure."""
+    def take(self, since: int, answer: LoadResponse) -> None:
+        """Record the latency since `since` (perf_counter_ns), or count a failure."""
         if answer.status != OK:
             self.fail(f"status {answer.status}: {answer.body[:120].decode(errors='replace')}")
             return
@@ -127,15 +127,15 @@ class Record:
 
 
 class Run:
-    """One question under way: its chance, its numbering, its records."""
+    """State of one run: request, random generator, request numbers and records."""
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: LoadRequest) -> None:
         self.question = question
         self.rng = random.Random(question["seed"])  # noqa: S311 - load, no secrets
         self.numbers = itertools.count()
         self.records: dict[str, Record] = {}
         self.k = question.get("k", 10)
-        # Told apart from earlier runs on the same server, whose ids the log knows.
+        # Distinguishes event IDs from those of earlier runs on the same server.
         self.name = question.get("name", "run")
 
     def record(self, name: str) -> Record:
@@ -143,11 +143,11 @@ class Run:
         return self.records.setdefault(name, Record())
 
     def user(self) -> str:
-        """Draw a user."""
+        """Return a random user ID."""
         return f"u{self.rng.randrange(self.question['users'])}"
 
     def event(self, number: int) -> dict[str, Any]:
-        """Make an event of a user and an item drawn at random."""
+        """Return an event of a random user on a random item."""
         item = f"i{self.rng.randrange(self.question['items'])}"
         return {"user_id": self.user(), "item_id": item, "event_id": f"{self.name}-{number}"}
 
@@ -156,18 +156,18 @@ Work = Callable[[Run, Connection, int, int], Awaitable[None]]
 
 
 async def read(run: Run, connection: Connection, _number: int, since: int) -> None:
-    """Read the list of a user drawn at random."""
+    """Read the list of a random user."""
     run.record("read").take(since, await connection.read(run.user(), run.k))
 
 
 async def fetch(run: Run, connection: Connection, _number: int, since: int) -> None:
-    """Ask for the path of the question; ``USER`` in it becomes a user drawn at random."""
+    """Request the path of the run; ``USER`` in it is replaced by a random user."""
     path = run.question["path"].replace("USER", run.user())
     run.record("read").take(since, await connection.ask("GET", path))
 
 
 async def walk(run: Run, connection: Connection, number: int, since: int) -> None:
-    """Read the list of one user after the other."""
+    """Read the lists of all users in order."""
     user = f"u{number % run.question['users']}"
     run.record("read").take(since, await connection.read(user, run.k))
 
@@ -181,7 +181,7 @@ async def pair(run: Run, connection: Connection, number: int, since: int) -> Non
 
 
 async def mix(run: Run, connection: Connection, number: int, since: int) -> None:
-    """Read nine times in ten, else send an event."""
+    """Read a list with probability `read_share` (default 0.9), else send an event."""
     if run.rng.random() < run.question.get("read_share", 0.9):
         await read(run, connection, number, since)
     else:
@@ -202,12 +202,12 @@ async def single(run: Run, connection: Connection, number: int, since: int) -> N
 
 
 async def change(run: Run, connection: Connection, number: int, _since: int) -> None:
-    """See the first item of a list, and ask until the list has changed."""
+    """Send an event on the first item of a list, and read until the list has changed."""
     user, record = run.user(), run.record("change")
     before = await connection.read(user, run.k)
     shown = json.loads(before.body)["items"] if before.status == OK else []
     if not shown:
-        record.fail(f"status {before.status}, no item to take")
+        record.fail(f"status {before.status}, the list is empty")
         return
     first = shown[0]["item_id"]
     event = {"user_id": user, "item_id": first, "event_id": f"{run.name}-{number}"}
@@ -225,19 +225,19 @@ async def change(run: Run, connection: Connection, number: int, _since: int) -> 
 
 
 async def introduce(run: Run, connection: Connection, number: int, _since: int) -> None:
-    """Put an item with the words of what a user saw last, and ask until it is recommended."""
+    """Add an item with the text of a user's last item, and read until it is recommended."""
     record = run.record("new item")
     user = run.user()
     seen = await connection.ask("GET", f"/v1/users/{user}")
     last = json.loads(seen.body)["history"][0]["item_id"] if seen.status == OK else ""
     entry = await connection.ask("GET", f"/v1/items/{last}")
     if entry.status != OK:
-        record.fail(f"status {entry.status} for what {user} saw last")
+        record.fail(f"status {entry.status} for the last item of {user}")
         return
-    words = {name: json.loads(entry.body)[name] for name in ("title", "text")}
+    texts = {name: json.loads(entry.body)[name] for name in ("title", "text")}
     name = f"{run.name}-{number}"
     since = time.perf_counter_ns()
-    put = await connection.ask("PUT", f"/v1/items/{name}", json.dumps(words).encode())
+    put = await connection.ask("PUT", f"/v1/items/{name}", json.dumps(texts).encode())
     if put.status != OK:
         record.fail(f"status {put.status}")
         return
@@ -245,14 +245,14 @@ async def introduce(run: Run, connection: Connection, number: int, _since: int) 
         after = await connection.read(user, run.k)
         if any(line["item_id"] == name for line in json.loads(after.body)["items"]):
             record.take(since, after)
-            # Or the next ones with these words would crowd it out.
+            # Deleted, so that it does not compete with later items of the same text.
             await connection.ask("DELETE", f"/v1/items/{name}")
             return
     record.fail("the new item was not recommended")
 
 
 async def checked(run: Run, connection: Connection, _number: int, since: int) -> None:
-    """Read the list of a known user, and hold its items against those of the model it names."""
+    """Read the list of a known user, and compare it with the list of the model that it names."""
     known = run.question["lists"]
     user = run.rng.choice(run.question["known_users"])
     answer = await connection.read(user, run.k)
@@ -260,11 +260,11 @@ async def checked(run: Run, connection: Connection, _number: int, since: int) ->
     record.take(since, answer)
     if answer.status != OK:
         return
-    told = json.loads(answer.body)
-    if told["model"] not in known:
-        record.fail(f"model {told['model']} is none of those that were promoted")
-    elif [line["item_id"] for line in told["items"]] != known[told["model"]][user]:
-        record.fail("the items are not those of the model that the answer names")
+    body = json.loads(answer.body)
+    if body["model"] not in known:
+        record.fail(f"model {body['model']} was not promoted")
+    elif [line["item_id"] for line in body["items"]] != known[body["model"]][user]:
+        record.fail("the items differ from those of the model that the response names")
 
 
 KINDS: dict[str, Work] = {
@@ -281,8 +281,8 @@ KINDS: dict[str, Work] = {
 }
 
 
-async def drive(question: Question) -> dict[str, Any]:
-    """Do what the question asks; give each record's percentiles."""
+async def drive(question: LoadRequest) -> dict[str, Any]:
+    """Generate the requested load; return the percentiles of each record."""
     run, work = Run(question), KINDS[question["kind"]]
     loop = asyncio.get_running_loop()
     connections = []
@@ -326,7 +326,7 @@ async def drive(question: Question) -> dict[str, Any]:
 
 
 def summary(record: Record) -> dict[str, Any]:
-    """Percentiles in milliseconds, from every value."""
+    """Summarise a record: count, failures, and percentiles in milliseconds."""
     return {
         "count": len(record.latencies),
         "errors": record.errors,
@@ -336,7 +336,7 @@ def summary(record: Record) -> dict[str, Any]:
 
 
 def percentiles(values: list[float]) -> dict[str, float]:
-    """Half, 99 and 99.9 in 100 of the values are no larger than these; empty without values."""
+    """Compute p50, p99, p99.9, maximum and mean; empty without values. Sorts `values` in place."""
     if not values:
         return {}
     values.sort()
@@ -355,10 +355,10 @@ def percentiles(values: list[float]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Answer one question."""
+    """Read one request from standard input and write its results to standard output."""
     question = json.load(sys.stdin)
-    gc.disable()  # pauses of the client are no latency of the server
-    # `select` waits to the microsecond, `epoll` only to the millisecond.
+    gc.disable()  # garbage collection of the client would count as latency of the server
+    # `select` has a resolution of a microsecond, `epoll` of a millisecond.
     loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
     try:
         answer = loop.run_until_complete(drive(question))

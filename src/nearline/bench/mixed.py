@@ -1,4 +1,4 @@
-"""Nine reads to one event at a fixed rate, and the server's memory meanwhile."""
+"""Scenario: nine reads per event at a fixed rate, with the memory of the server over time."""
 
 import time
 
@@ -6,19 +6,19 @@ import numpy as np
 
 from nearline.bench.generate import Load, failures
 from nearline.bench.harness import Server
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 P99_MS, SLOPE_MB = 5.0, 1.0
-# The first part of the samples: caches and pools fill.
+# Share of the samples that is discarded as warm-up, while caches and pools fill.
 WARM_SHARE = 0.2
 SAMPLE_SECONDS = 1.0
 
 Points = list[tuple[float, float]]
 
 
-def run(plan: Plan) -> Report:
-    """Measure p99 from the moment each request was due, failures, and the slope of memory."""
+def run(plan: Plan) -> ScenarioReport:
+    """Measure p99 of latencies from the due times, failures, and the growth of memory."""
     curves: dict[str, Points] = {}
     with Server.of(store(plan, "mixed")) as server:
         names = iter(range(plan.repeats + 1))
@@ -44,14 +44,16 @@ def run(plan: Plan) -> Report:
             ]
 
         figures = repeated(plan, "mixed load", measure)
-    notes = [f"open loop at {plan.rate:g} requests a second: latency counts from when each was due"]
+    notes = [f"open loop at {plan.rate:g} requests per second: latency counts from the due time"]
     notes.append("the slope is a least-squares line through the last four fifths of the samples")
-    notes.append("memory is resident and the process's own: pages of mapped files are left out")
-    return Report(figures=figures, notes=notes, curves=curves, axes=("seconds", "memory, MB"))
+    notes.append("memory is resident and private: pages of mapped files are not counted")
+    return ScenarioReport(
+        figures=figures, notes=notes, curves=curves, axes=("seconds", "memory, MB")
+    )
 
 
 def sample(server: Server, load: Load) -> Points:
-    """Take (seconds, MB) of the server about once a second while the load runs."""
+    """Sample the memory of the server about once per second during the load: (seconds, MB)."""
     begin, samples = time.perf_counter(), []
     while True:
         samples.append((time.perf_counter() - begin, server.memory))
@@ -61,7 +63,7 @@ def sample(server: Server, load: Load) -> Points:
 
 
 def slope(samples: Points) -> float:
-    """Rise in MB a minute of the least-squares line through the samples after the warm-up."""
+    """Return the slope, in MB per minute, of a least-squares line after the warm-up."""
     warm = samples[int(WARM_SHARE * len(samples)) :]
     if len(warm) < 2:
         return 0.0

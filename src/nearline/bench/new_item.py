@@ -1,17 +1,17 @@
-"""From putting an item, known by its words alone, to a list that holds it."""
+"""Scenario: time from adding an item with text to a list that contains it."""
 
 from nearline.bench.generate import ask, no_failure
 from nearline.bench.harness import Server
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 P99_MS = 50.0
-# The new item has the words of what the user saw last; those of the history's others come first.
+# Lists are long because items similar to the rest of the user's history rank above the new item.
 K = 100
 
 
-def run(plan: Plan) -> Report:
-    """Measure the client's time from the first byte of the PUT to a list with the new item."""
+def run(plan: Plan) -> ScenarioReport:
+    """Measure the client time from sending the PUT to receiving a list with the new item."""
     with Server.of(store(plan, "new-item", texts=True)) as server:
         names = iter(range(plan.repeats + 1))
 
@@ -26,6 +26,6 @@ def run(plan: Plan) -> Report:
         figures = repeated(plan, "new items", measure)
     notes = [
         f"lists of {K}; the catalogue has {plan.items:,} texts",
-        "a new item is deleted once it was recommended",
+        "each new item is deleted after it was recommended",
     ]
-    return Report(figures=figures, notes=notes)
+    return ScenarioReport(figures=figures, notes=notes)

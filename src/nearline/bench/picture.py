@@ -1,8 +1,8 @@
-"""The curves of a report as a picture."""
+"""Plot the curves of a scenario report."""
 
 from pathlib import Path
 
-from nearline.bench.plan import Report
+from nearline.bench.plan import ScenarioReport
 from nearline.common.pictures import (
     BLUE,
     GREEN,
@@ -18,13 +18,15 @@ from nearline.errors import InvalidInput
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, GREY)
 
 
-def draw(report: Report, path: Path, title: str) -> None:
-    """Draw every curve of the report as a line over the same axes.
+def draw(report: ScenarioReport, path: Path, title: str) -> None:
+    """Draw all curves of a report to a .png or .svg file.
 
     Raises
     ------
-    InvalidInput, MissingExtra
-        As `check_picture`; or the scenario has no curves.
+    InvalidInput
+        `path` has another suffix, its folder does not exist, or the scenario has no curves.
+    MissingExtra
+        matplotlib is not installed.
     """
     check_picture(path)
     if not report.curves:

@@ -1,4 +1,4 @@
-"""What a run is asked to do, and what it found."""
+"""Parameters and results of benchmark scenarios."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -12,26 +12,26 @@ from nearline.common.progress import Progress, no_progress
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Sizes of one run.
+    """Parameters of a benchmark run.
 
     Attributes
     ----------
     folder : Path
-        Scratch folder: stores are made here, once for each size, and copied for each server.
+        Scratch folder: stores are created here once per size and copied for each server.
     users, items, history : int
-        Size of the shop; `history` is the mean number of events a user.
+        Size of the synthetic shop; `history` is the mean number of events per user.
     seconds : float
-        Length of one measurement.
+        Duration of one measurement.
     connections : int
-        Connections of the load generator.
+        Number of connections of the load generator.
     rate : float
-        Requests a second, where the scenario has a fixed rate.
+        Requests per second of scenarios with a fixed rate.
     repeats : int
-        Measurements; figures are their medians.
+        Number of measurements; figures are medians.
     seed : int
-        Of all that is random.
+        Seed of all random choices.
     progress : callable
-        Told what is going on.
+        Progress callback.
     """
 
     folder: Path
@@ -46,25 +46,26 @@ class Plan:
     progress: Progress = no_progress
 
     def sized(self, **sizes: int) -> "Plan":
-        """Return the plan with other sizes."""
+        """Return a copy of the plan with other sizes."""
         return replace(self, **sizes)  # type: ignore[arg-type]
 
     def settings(self) -> dict[str, object]:
-        """Return what the figures depend on, by name."""
+        """Return the parameters that the figures depend on, by name."""
         names = ("users", "items", "history", "seconds", "connections", "rate", "repeats", "seed")
         return {name: getattr(self, name) for name in names}
 
 
 class Figure(Struct, frozen=True, kw_only=True):
-    """One measured figure, and what it is held against.
+    """A measured figure and its target.
 
     Attributes
     ----------
     name, unit : str
+        Name and unit of the figure.
     value, low, high : float
-        Median, smallest and largest of the repeats.
+        Median, minimum and maximum over the repeats.
     target : float or None
-        Bound on two cores at the default sizes; None where there is none.
+        Target on two cores at the default sizes; None without one.
     at_most : bool
         Whether `target` is an upper bound.
     """
@@ -79,7 +80,7 @@ class Figure(Struct, frozen=True, kw_only=True):
 
     @property
     def met(self) -> bool | None:
-        """Whether the median keeps the target; None where there is none."""
+        """Whether the median meets the target; None without one."""
         if self.target is None:
             return None
         return self.value <= self.target if self.at_most else self.value >= self.target
@@ -93,7 +94,7 @@ def figure(
     at_most: float | None = None,
     at_least: float | None = None,
 ) -> Figure:
-    """Make the figure of one measurement, with an upper or a lower bound."""
+    """Create the figure of one measurement, with an optional upper or lower target."""
     return Figure(
         name=name,
         unit=unit,
@@ -106,18 +107,19 @@ def figure(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
-    """What a scenario found.
+class ScenarioReport:
+    """Results of a scenario.
 
     Attributes
     ----------
     figures : list of Figure
+        Measured figures.
     notes : list of str
-        What one must know to read the figures: who made the load, what was left out.
-    curves : dict
-        Name to points (x, y), where the scenario has a picture.
+        Conditions of the measurement, such as the load generator.
+    curves : dict of str to list of (float, float)
+        Points of each curve, if the scenario has a plot.
     axes : (str, str)
-        What x and y are.
+        Labels of the x and y axis.
     """
 
     figures: list[Figure]
@@ -129,7 +131,7 @@ class Report:
         return next(one.value for one in self.figures if one.name == name)
 
     def as_dict(self) -> dict[str, object]:
-        """Return plain values for JSON."""
+        """Return the report as JSON-serialisable types."""
         rows = [
             {
                 "name": one.name,
@@ -148,7 +150,7 @@ class Report:
 
 
 def repeated(plan: Plan, what: str, measure: Callable[[], Sequence[Figure]]) -> list[Figure]:
-    """Measure as often as the plan says; give medians with the smallest and largest."""
+    """Repeat a measurement as often as the plan says; return medians, minima and maxima."""
     rounds = []
     for number in range(plan.repeats):
         plan.progress(number, plan.repeats, what)

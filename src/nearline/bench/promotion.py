@@ -1,4 +1,4 @@
-"""Promotions and rollbacks under load: no request fails, no answer mixes two models."""
+"""Scenario: promotions and rollbacks under load, without failed or inconsistent responses."""
 
 import time
 from collections.abc import Iterator
@@ -8,12 +8,12 @@ from typing import Any
 
 from nearline.bench.generate import Load, failures
 from nearline.bench.harness import OK, BenchFailed, Server
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 SNAPSHOTS = "/v1/snapshots"
 RATE, SWITCHES = 5_000.0, 100
-# Share of the rate that must come through.
+# Share of the target rate that must be reached.
 KEPT = 0.95
 # Users whose lists are known under both models.
 KNOWN = 200
@@ -22,11 +22,11 @@ OTHER_MODEL = "popularity"
 Lists = dict[str, list[str]]
 
 
-def run(plan: Plan) -> Report:
-    """Switch between two snapshots while lists are read and held against the model they name."""
+def run(plan: Plan) -> ScenarioReport:
+    """Switch between two snapshots under load, and verify that each list is of the named model."""
     shop = store(plan, "promotion")
     with Server.of(shop) as server:
-        snapshot_ids(server, 1)  # before the work, not after it
+        snapshot_ids(server, 1)  # fail early if the route is missing
     _train_another(shop)
     users = [f"u{n}" for n in range(min(KNOWN, plan.users))]
     with Server.of(shop) as server:
@@ -57,16 +57,16 @@ def run(plan: Plan) -> Report:
     notes = [
         f"open loop at {RATE:,.0f} reads a second; the lists of {len(users)} users are checked"
     ]
-    return Report(figures=figures, notes=notes)
+    return ScenarioReport(figures=figures, notes=notes)
 
 
 def snapshot_ids(server: Server, expected: int) -> list[str]:
-    """Ids of the snapshots in the store, of which so many must be there.
+    """Return the IDs of the snapshots in the store, `expected` of them.
 
     Raises
     ------
     BenchFailed
-        The server has no such route, or the store other snapshots.
+        The server has no such route, or the number of snapshots differs.
     """
     status, body = server.ask("GET", SNAPSHOTS)
     if status != OK:
@@ -82,7 +82,7 @@ def snapshot_ids(server: Server, expected: int) -> list[str]:
 
 
 def _train_another(shop: Path) -> None:
-    """Add a snapshot of another model, whose lists differ."""
+    """Train a different model and add its snapshot to the store."""
     from nearline.config import Config
     from nearline.engine import Recommender
 
@@ -91,7 +91,7 @@ def _train_another(shop: Path) -> None:
 
 
 def _lists(server: Server, users: list[str]) -> dict[str, Lists]:
-    """Give the users' lists under the model that serves, by its id."""
+    """Return the lists of some users, keyed by the ID of the model that produced them."""
     found: dict[str, Lists] = {}
     for user in users:
         body = server.get(f"/v1/users/{user}/recommendations?k=10")
@@ -100,9 +100,10 @@ def _lists(server: Server, users: list[str]) -> dict[str, Lists]:
 
 
 def _switch(plan: Plan, server: Server, load: Load, ids: list[str]) -> tuple[int, float]:
-    """Promote one, the other, and roll back, spread over the load; give number and slowest.
+    """Promote both snapshots and roll back in turn, evenly spread over the load.
 
-    A switch that takes longer than its share of the load puts off those behind it.
+    A switch that takes longer than its interval delays the following ones. Returns the number of
+    switches and the seconds of the slowest one.
     """
     steps = _steps(ids)
     started, share = time.perf_counter(), plan.seconds / (SWITCHES + 1)

@@ -1,11 +1,11 @@
-"""What ten times the users, the items or the history costs: time of an answer and memory."""
+"""Scenario: growth of response time and memory with ten times the users, items or history."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nearline.bench.generate import ask, no_failure
 from nearline.bench.harness import Server
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 LARGER = 10
@@ -20,8 +20,8 @@ class _Size:
     figures: list[Figure]
 
 
-def run(plan: Plan, axes: Sequence[str] = AXES) -> Report:
-    """Measure fresh reads and memory at a tenth of the plan's users and items, each times ten."""
+def run(plan: Plan, axes: Sequence[str] = AXES) -> ScenarioReport:
+    """Measure fresh reads and memory at a tenth of the plan's size, then with each axis x10."""
     base = plan.sized(users=max(1, plan.users // LARGER), items=max(1, plan.items // LARGER))
     small = _measure(base, "base")
     figures, curves = list(small.figures), {}
@@ -39,10 +39,10 @@ def run(plan: Plan, axes: Sequence[str] = AXES) -> Report:
             figures.append(figure("memory a user", "kB", each, at_most=KB_A_USER))
     notes = [
         f"base: {base.users:,} users, {base.items:,} items, {base.history} events a user",
-        "memory is resident and the process's own: pages of mapped files are left out",
-        "memory a user: what it rose by, over the users that were added",
+        "memory is resident and private: pages of mapped files are not counted",
+        "memory per user: growth of memory divided by the number of added users",
     ]
-    return Report(
+    return ScenarioReport(
         figures=figures,
         notes=notes,
         curves=curves,

@@ -1,4 +1,4 @@
-"""The scenarios by name."""
+"""Registry of the scenarios by name."""
 
 from collections.abc import Callable, Mapping
 
@@ -15,9 +15,9 @@ from nearline.bench import (
     start,
     training_load,
 )
-from nearline.bench.plan import Plan, Report
+from nearline.bench.plan import Plan, ScenarioReport
 
-SCENARIOS: Mapping[str, Callable[[Plan], Report]] = {
+SCENARIOS: Mapping[str, Callable[[Plan], ScenarioReport]] = {
     "hot-read": hot_read.run,
     "fresh-read": fresh_read.run,
     "mixed": mixed.run,

@@ -1,9 +1,8 @@
-"""A shop of any size, made up, written to Parquet block by block, and trained stores of it.
+"""Synthetic shop of any size, written to Parquet in blocks, and trained stores of it.
 
-Items lie in clusters of about a hundred and sell by Zipf's law inside one. A user is at home in
-three clusters and draws each event from one of them: two items are bought together often inside a
-cluster and hardly ever across, as in a real catalogue. Items that nobody drew are seen once, so
-that the catalogue has the size that was asked for.
+Items are grouped in clusters of 100, with Zipf-distributed popularity within a cluster. A user
+interacts with three clusters, so that co-occurrence is frequent within clusters and rare across
+them. Items without any event get one, so that the catalogue has the requested size.
 """
 
 import shutil
@@ -20,7 +19,7 @@ CLUSTER = 100
 HOMES = 3
 EXPONENT = 0.8
 BLOCK_USERS = 10_000
-# Long ago enough that no event lies in the future.
+# Early enough that no event is in the future.
 START = 1_735_689_600.0
 STEP = 60.0
 WORDS = 2_000
@@ -32,11 +31,13 @@ def write_events(path: Path, plan: Plan) -> int:
     Parameters
     ----------
     path : Path
-        File to write: ``user_id``, ``item_id``, ``timestamp`` (Unix seconds).
+        File to write, with columns ``user_id``, ``item_id`` and ``timestamp`` (Unix seconds).
+    plan : Plan
+        Size of the shop, and seed.
 
     Notes
     -----
-    Memory is bounded by a block of users and one bit an item.
+    Memory is bounded by a block of users and one byte per item.
     """
     rng = np.random.default_rng(plan.seed)
     seen = np.zeros(plan.items, dtype=np.bool_)
@@ -56,7 +57,7 @@ def write_events(path: Path, plan: Plan) -> int:
 
 
 def write_items(path: Path, plan: Plan) -> None:
-    """Write a catalogue with a title and a text for each item: words of its cluster, and others."""
+    """Write a catalogue with a title and a text per item, made of cluster and random words."""
     rng = np.random.default_rng(plan.seed + 1)
     names, titles, texts = [], [], []
     for item in range(plan.items):
@@ -69,10 +70,10 @@ def write_items(path: Path, plan: Plan) -> None:
 
 
 def store(plan: Plan, name: str, *, texts: bool = False) -> Path:
-    """Give a fresh copy of a trained store of the plan's shop, with its checkpoint.
+    """Return the path of a fresh copy of a trained store of the plan's shop, with its checkpoint.
 
-    The store is made at the first call and copied at each. Settings of the model stand as they
-    are: no search, which has nothing to do with the speed of answers.
+    The store is created on the first call and copied on each. Settings are not searched, since
+    they do not affect the response time.
     """
     size = f"{plan.users}-{plan.items}-{plan.history}-{plan.seed}{'-texts' if texts else ''}"
     made = plan.folder / f"shop-{size}"
@@ -101,7 +102,7 @@ def _make(plan: Plan, made: Path, *, texts: bool) -> None:
         engine.fit(events, items if texts else None, seed=plan.seed)
         engine.save(partial)
     plan.progress(2, 3, "making the shop")
-    # Opened and closed once: the checkpoint is written at the end.
+    # Closing the store writes its checkpoint.
     Recommender(partial).close()
     partial.rename(made)
     plan.progress(3, 3, "making the shop")
@@ -113,7 +114,7 @@ SCHEMA = pa.schema(
 
 
 def _draw(rng: np.random.Generator, lengths: NDArray[np.int64], items: int) -> NDArray[np.int64]:
-    """Draw the item of each event of users with so many events."""
+    """Sample the item of each event, given the number of events of each user."""
     clusters = -(-items // CLUSTER)
     homes = rng.integers(clusters, size=(len(lengths), HOMES))
     user = np.repeat(np.arange(len(lengths)), lengths)

@@ -1,21 +1,21 @@
-"""How long a start takes: from the checkpoint, after ``kill -9``, and with nothing but the log."""
+"""Scenario: start-up time from the checkpoint, after ``kill -9``, and from the log alone."""
 
 import shutil
 import time
 
 from nearline.bench.generate import ask, no_failure
 from nearline.bench.harness import Server, python, run_command
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 READY_S = 2.0
 LIST = 100
-# Files of a store that a start can do without.
+# File of a store that is optional for a start.
 CHECKPOINT = "state.checkpoint"
 
 
-def run(plan: Plan) -> Report:
-    """Measure seconds from starting the process to the first 200 of ``/readyz``."""
+def run(plan: Plan) -> ScenarioReport:
+    """Measure the seconds from starting the process to the first status 200 of ``/readyz``."""
     counts: list[int] = []
 
     def measure() -> list[Figure]:
@@ -41,9 +41,9 @@ def run(plan: Plan) -> Report:
         ]
 
     figures = repeated(plan, "start", measure)
-    notes = [f"the log holds {counts[0]:,} records; files are in the system's cache"]
-    notes.append("killed after two seconds of lists of 100 events, which no checkpoint holds")
-    return Report(figures=figures, notes=notes)
+    notes = [f"the log has {counts[0]:,} records; files are in the system's page cache"]
+    notes.append("killed after two seconds of lists of 100 events that are in no checkpoint")
+    return ScenarioReport(figures=figures, notes=notes)
 
 
 def _seconds_of_imports() -> float:

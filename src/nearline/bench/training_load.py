@@ -1,4 +1,4 @@
-"""Reads at a fixed rate while a full training runs in the server, and without it."""
+"""Scenario: reads at a fixed rate with and without a full training run in the server."""
 
 import time
 from dataclasses import replace
@@ -6,22 +6,22 @@ from dataclasses import replace
 from nearline.bench.generate import Load, ask, failures, no_failure
 from nearline.bench.harness import OK, BenchFailed, Server
 from nearline.bench.hot_read import warm_up
-from nearline.bench.plan import Figure, Plan, Report, figure, repeated
+from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 JOBS = "/v1/jobs"
 RATIO = 2.0
 ACCEPTED = (200, 201, 202)
 UNFINISHED = ("queued", "waiting", "running", "started")
-# The load goes on until the training ends, and no longer than this.
+# Maximum and minimum seconds of the load, which ends with the training.
 LONGEST_SECONDS, LEAST_SECONDS = 900.0, 2.0
-# Measurements of the plan's length that the one without a training lasts: a training is long.
+# Duration of the measurement without training, as a multiple of the plan's seconds.
 QUIET = 3
 POLL_SECONDS = 0.2
 
 
-def run(plan: Plan) -> Report:
-    """Measure the p99 of reads with and without a training, and how long that took."""
+def run(plan: Plan) -> ScenarioReport:
+    """Measure the p99 of reads with and without training, and the time of the training."""
     with Server.of(store(plan, "training-load")) as server:
         if server.ask("GET", JOBS)[0] != OK:
             raise BenchFailed(
@@ -43,9 +43,9 @@ def run(plan: Plan) -> Report:
             ]
 
         figures = repeated(plan, "reads during training", measure)
-    notes = [f"open loop at {plan.rate:g} reads a second; each list was read once before"]
-    notes.append("the load with a training begins and ends with it; p99 is that of all its reads")
-    return Report(figures=figures, notes=notes)
+    notes = [f"open loop at {plan.rate:g} reads per second; each list was read once in advance"]
+    notes.append("the load with training starts and ends with it; p99 is over all its reads")
+    return ScenarioReport(figures=figures, notes=notes)
 
 
 def _during_training(plan: Plan, server: Server) -> tuple[dict[str, float], int, float]:
@@ -55,7 +55,7 @@ def _during_training(plan: Plan, server: Server) -> tuple[dict[str, float], int,
         raise BenchFailed(f"POST {JOBS} gave {status}: {body}")
     job = f"{JOBS}/{body['id']}"
     with Load(replace(plan, seconds=LONGEST_SECONDS), server.port, "read", rate=plan.rate) as load:
-        # A load that was told to end before it began would tell nothing.
+        # A load that is stopped before it has started returns no result.
         load.wait(LEAST_SECONDS)
         while load.running and _unfinished(server, job):
             load.wait(POLL_SECONDS)
@@ -66,8 +66,8 @@ def _during_training(plan: Plan, server: Server) -> tuple[dict[str, float], int,
 
 
 def _unfinished(server: Server, job: str) -> bool:
-    told = server.get(job)
-    state = told.get("state", told.get("status"))
+    document = server.get(job)
+    state = document.get("state", document.get("status"))
     if state in ("failed", "cancelled"):
-        raise BenchFailed(f"the training ended as {state}: {told}")
+        raise BenchFailed(f"the training ended as {state}: {document}")
     return state in UNFINISHED

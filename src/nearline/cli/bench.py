@@ -10,7 +10,7 @@ from nearline.cli.options import example, json_option, out_option, picture_optio
 from nearline.cli.output import progress_bars, write_document, write_json, write_table
 
 if TYPE_CHECKING:
-    from nearline.bench.plan import Figure, Plan, Report
+    from nearline.bench.plan import Figure, Plan, ScenarioReport
 
 # As nearline.bench.scenarios.SCENARIOS, which is not imported for the sake of a quick --help.
 NAMES = (
@@ -118,7 +118,7 @@ def bench(
     _show(scenario, plan, report)
 
 
-def _show(scenario: str, plan: "Plan", report: "Report") -> None:
+def _show(scenario: str, plan: "Plan", report: "ScenarioReport") -> None:
     sizes = f"{plan.users:,} users, {plan.items:,} items, {plan.history} events a user"
     how = f"{plan.repeats} x {plan.seconds:g} s"
     click.echo(f"{scenario}: {sizes}; {how}: median (smallest to largest)\n")

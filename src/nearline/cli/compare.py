@@ -117,7 +117,7 @@ def compare(
     model learns from the same part and answers for the same users; every item is ranked, and items
     of the history are masked.
     """
-    from nearline.cli.study import Tables, load_subject
+    from nearline.cli.study import SubjectTables, load_subject
     from nearline.common.pictures import check_picture
     from nearline.config import Config
     from nearline.deployment.texts import open_texts, with_language
@@ -134,7 +134,7 @@ def compare(
         subject = load_subject(data, items_file, columns, now=time.time(), progress=progress)
         texts = open_texts(Config(encoder=encoder), None)
         with closing(texts) if texts else nullcontext():
-            dataset = with_language(Tables(subject).data, texts, progress)
+            dataset = with_language(SubjectTables(subject).data, texts, progress)
         measured = _compare_large if question["large"] else _compare
         found = measured(dataset, progress=progress, **question)
     how = _how(**question)
@@ -241,16 +241,16 @@ def _compare_large(
     from nearline.config import BEST, BEST_MODEL
     from nearline.data import leave_one_out
     from nearline.evaluation.comparison import compare_models
-    from nearline.evaluation.lineup import asking, cold_questions, contestants
+    from nearline.evaluation.lineup import cold_scenarios, contestants, limit_test_users
     from nearline.models.registry import make_model
     from nearline.training.search import tuner
 
-    split = asking(leave_one_out(data), users, seed)
+    split = limit_test_users(leave_one_out(data), users, seed)
     return compare_models(
         contestants(make_model(BEST_MODEL, BEST)),
         split,
         k=k,
-        also=cold_questions(split),
+        also=cold_scenarios(split),
         tune=tuner(leave_one_out, trials=search, seed=seed, own=True),
         seed=seed,
         progress=progress,

@@ -84,7 +84,7 @@ def evaluate(
         GRAPH,
         GRAPH_AND_LANGUAGE,
         GRAPH_AND_TEXT,
-        Tables,
+        SubjectTables,
         divide,
         fit_engines,
         load_subject,
@@ -95,7 +95,7 @@ def evaluate(
     strict = protocol == "strict"
     with progress_bars() as progress:
         subject = load_subject(data, items_file, columns, now=time.time(), progress=progress)
-        tables = Tables(subject)
+        tables = SubjectTables(subject)
         parts, question = divide(tables.data, split, fraction=fraction, seed=seed, strict=strict)
         names = [GRAPH_AND_TEXT if subject.has_text else GRAPH]
         if encoder is not None:

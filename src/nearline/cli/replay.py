@@ -21,7 +21,7 @@ from nearline.cli.output import progress_bars, write_document, write_json, write
 if TYPE_CHECKING:
     from nearline.cli.study import Subject
     from nearline.common.progress import Progress
-    from nearline.replay import Report
+    from nearline.replay import ReplayReport
 
 # Length of a stream whose data has only an order inside each user.
 SPREAD_DAYS = 100.0
@@ -129,7 +129,7 @@ def _replay(
     k: int,
     seed: int,
     progress: "Progress",
-) -> "tuple[object, Report]":
+) -> "tuple[object, ReplayReport]":
     """Replay a subject; give the settings that were chosen, and what was found."""
     from threading import Event
 
@@ -164,16 +164,16 @@ def _replay(
     return settings, summarise(outcome, np.random.default_rng(seed))
 
 
-def _write(found: "Report") -> None:
+def _write(found: "ReplayReport") -> None:
     outcome = found.outcome
-    first, *others = outcome.arms
+    first, *others = outcome.policies
     click.echo(
         f"{outcome.n_learned:,} replayed, {outcome.retrainings:,} retrainings; "
         f"{len(outcome.positions):,} of {outcome.n_candidates:,} events new to their user "
         "evaluated; [95 % bootstrap interval over users].\n"
     )
     rows = [["", f"ndcg@{outcome.k}", f"{first} less it", f"hit_rate@{outcome.k}"]]
-    for arm in outcome.arms:
+    for arm in outcome.policies:
         less = ""
         if arm in others:
             mean, low, high = found.differences["ndcg"][arm]
@@ -182,19 +182,19 @@ def _write(found: "Report") -> None:
         rows.append([arm, *cells])
     write_table(rows, numbers=range(1, 4))
     click.echo()
-    header = ["users", "events", "evaluated", *outcome.arms]
+    header = ["users", "events", "evaluated", *outcome.policies]
     groups = [
         [
             group["users"],
             group["events"],
             f"{group['n_evaluated']:,}",
-            *(f"{group['ndcg'][arm]:.4f}" for arm in outcome.arms),
+            *(f"{group['ndcg'][arm]:.4f}" for arm in outcome.policies),
         ]
         for group in found.groups
     ]
     write_table([header, *groups], numbers=range(2, len(header)))
 
 
-def _cell(found: "Report", metric: str, arm: str) -> str:
+def _cell(found: "ReplayReport", metric: str, arm: str) -> str:
     low, high = found.intervals[metric][arm]
     return f"{found.means[metric][arm]:.4f} [{low:.4f}, {high:.4f}]"

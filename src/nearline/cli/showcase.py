@@ -12,9 +12,9 @@ from nearline.cli.output import printable, write_table
 from nearline.cli.study import (
     GRAPH,
     GRAPH_AND_TEXT,
-    Question,
+    HeldOut,
     Subject,
-    Tables,
+    SubjectTables,
     divide,
     fit_engines,
     measure,
@@ -69,7 +69,7 @@ class Showcase:
 
 def make(subject: Subject, *, seed: int, progress: Progress) -> Showcase:
     """Train on what came before one moment, and predict what came after."""
-    tables = Tables(subject)
+    tables = SubjectTables(subject)
     data = tables.data
     parts, question = divide(data, "time", fraction=FRACTION, seed=seed, strict=False)
     names = [GRAPH] + [GRAPH_AND_TEXT] * subject.has_text
@@ -163,13 +163,13 @@ def _write_list(shown: Showcase) -> None:
     write_table(rows, numbers=[0, 2])
 
 
-def _last_step(data: Dataset, question: Question) -> Question:
+def _last_step(data: Dataset, question: HeldOut) -> HeldOut:
     """Ask for the last event of each user who was active after the split, given all before it."""
     last = np.zeros(data.n_interactions, dtype=np.bool_)
     active = np.diff(question.truth.indptr) > 0
     last[data.histories.indptr[1:][active] - 1] = True
     split = hold_out(data, last)
-    return Question(split.train.histories, split.test)
+    return HeldOut(split.train.histories, split.test)
 
 
 def _middling_user(report: Report, known: Histories) -> int:

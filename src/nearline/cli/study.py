@@ -68,16 +68,16 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What models are trained on.
+class TrainingParts:
+    """Data that models are trained on.
 
     Attributes
     ----------
     fit : Dataset
-        The training part.
+        Training part.
     validation : Histories or None
-        What chooses settings and is never trained on; None leaves the choice to the engine, which
-        trains on all of `fit` afterwards.
+        Interactions that select settings and are never trained on. None leaves the selection to
+        the engine, which then trains on all of `fit`.
     """
 
     fit: Dataset
@@ -85,17 +85,18 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is known of each user when a list is asked for, and what the user did next."""
+class HeldOut:
+    """Known and held-out interactions of each user, one row per user."""
 
     known: Histories
     truth: Histories
 
 
-class Tables:
-    """A subject as arrays, and arrays back as the tables that the engine takes.
+class SubjectTables:
+    """Convert a subject to arrays, and arrays to tables that the engine reads.
 
-    Kinds of events of the same weight are the same to the engine, so one kind stands for all.
+    The engine does not distinguish kinds of events with equal weights, so the tables use one kind
+    per weight.
     """
 
     def __init__(self, subject: Subject) -> None:
@@ -133,7 +134,7 @@ class Tables:
 class EngineModel:
     """The engine as `evaluate` sees a model: the public call behind dense indices."""
 
-    def __init__(self, engine: Recommender, tables: Tables) -> None:
+    def __init__(self, engine: Recommender, tables: SubjectTables) -> None:
         self.engine = engine
         self._tables = tables
 
@@ -173,21 +174,21 @@ def load_subject(
 
 def divide(
     data: Dataset, strategy: str, *, fraction: float, seed: int, strict: bool
-) -> tuple[Parts, Question]:
+) -> tuple[TrainingParts, HeldOut]:
     """Split off the test part and, for the strict protocol, a validation part the same way."""
     split, rng = STRATEGIES[strategy], np.random.default_rng(seed)
     outer = split(data, fraction, rng)
-    question = Question(outer.train.histories, outer.test)
+    question = HeldOut(outer.train.histories, outer.test)
     if not strict:
-        return Parts(outer.train, None), question
+        return TrainingParts(outer.train, None), question
     inner = split(outer.train, fraction, rng)
-    return Parts(inner.train, inner.test), question
+    return TrainingParts(inner.train, inner.test), question
 
 
 def fit_engines(
     names: Sequence[str],
-    tables: Tables,
-    parts: Parts,
+    tables: SubjectTables,
+    parts: TrainingParts,
     *,
     seed: int,
     progress: Progress,
@@ -215,8 +216,8 @@ def fit_engines(
 
 def measure(
     engines: Mapping[str, EngineModel],
-    parts: Parts,
-    question: Question,
+    parts: TrainingParts,
+    question: HeldOut,
     *,
     k: int,
     seed: int,

@@ -1,1 +1,1 @@
-"""What every layer may use: progress, memory, pictures, ONNX inference."""
+"""Utilities for every layer: progress, memory, pictures, ONNX inference."""

@@ -1,4 +1,4 @@
-"""ONNX graphs, run by ONNX Runtime: arrays in, arrays out."""
+"""Inference with ONNX Runtime."""
 
 from pathlib import Path
 from typing import Any
@@ -16,26 +16,26 @@ _ELEMENTS = {"tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(bool)
 
 
 class OnnxGraph:
-    """A loaded graph; any number of threads may run it at once.
+    """A loaded ONNX graph; thread-safe.
 
     Parameters
     ----------
     source : bytes or Path
-        The graph, or its file.
+        Serialised graph, or the path of its file.
     threads : int
-        Threads that one run may use. Threads that wait sleep: they would take cores from others.
+        Threads per run. Idle threads sleep instead of spinning, which leaves cores to others.
 
     Attributes
     ----------
     inputs, outputs : list of str
-        Their names.
+        Names of the inputs and outputs.
     input_types : dict of str to dtype
         Element type of each input.
 
     Raises
     ------
     Damaged
-        This is no graph that ONNX Runtime can run.
+        ONNX Runtime cannot load the graph.
     """
 
     def __init__(self, source: bytes | Path, threads: int = 1) -> None:
@@ -50,9 +50,9 @@ class OnnxGraph:
                 options,
                 providers=["CPUExecutionProvider"],
             )
-        except Exception as error:  # ONNX Runtime's errors have no common class of their own
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
             name = "the ONNX graph" if isinstance(source, bytes) else str(source)
-            raise Damaged(f"{name} cannot be run: {error}; export it again") from error
+            raise Damaged(f"{name} cannot be loaded: {error}; export it again") from error
         self.inputs: list[str] = [one.name for one in self._session.get_inputs()]
         self.input_types = {
             one.name: np.dtype(_ELEMENTS.get(one.type, np.float32))
@@ -61,6 +61,6 @@ class OnnxGraph:
         self.outputs: list[str] = [one.name for one in self._session.get_outputs()]
 
     def __call__(self, **inputs: NDArray[Any]) -> list[NDArray[Any]]:
-        """Run the graph on inputs by name; return its outputs in their order."""
+        """Run the graph on named inputs; return the outputs in the order of `outputs`."""
         found = self._session.run(self.outputs, inputs)
         return [np.asarray(array) for array in found]

@@ -1,4 +1,4 @@
-"""What all pictures share: their formats, their colours, and how they reach a file."""
+"""Common parts of all plots: formats, colours, and how a figure is saved."""
 
 from pathlib import Path
 from textwrap import fill
@@ -10,35 +10,35 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = (".png", ".svg")
-# Of M. Okabe and K. Ito's palette: told apart by colour-blind people too.
+# Colour-blind-safe palette of M. Okabe and K. Ito.
 BLUE, VERMILION, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#595959"
 DPI = 150
-# Of a title in matplotlib's own font, with some room left.
-LETTERS_AN_INCH = 11
+# Characters per inch of a title in matplotlib's default font, with some margin.
+CHARACTERS_PER_INCH = 11
 
 
 def check_picture(path: Path) -> None:
-    """Refuse, before any work, a picture that could not be drawn.
+    """Check, before any expensive work, that a plot can be saved to `path`.
 
     Raises
     ------
     InvalidInput
-        `path` names another format, or its folder is not there.
+        `path` has another suffix than .png or .svg, or its folder does not exist.
     MissingExtra
         matplotlib is not installed.
     """
     if path.suffix.lower() not in FORMATS:
         raise InvalidInput(
-            f"{path} is no picture that can be drawn; end its name with {' or '.join(FORMATS)}",
+            f"{path} has no supported picture format; end its name with {' or '.join(FORMATS)}",
             field="picture",
         )
     if not path.parent.is_dir():
-        raise InvalidInput(f"there is no folder {path.parent}; make it first", field="picture")
+        raise InvalidInput(f"there is no folder {path.parent}; create it first", field="picture")
     new_figure(1.0, 1.0)
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Make an empty figure of so many inches; `MissingExtra` where matplotlib is not installed."""
+    """Create an empty figure, sizes in inches; raise `MissingExtra` without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -47,8 +47,8 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def save_picture(figure: "Figure", path: Path, title: str) -> None:
-    """Write a figure under its title; the same figure gives the same bytes, with no date inside."""
-    lines = fill(title, int(LETTERS_AN_INCH * figure.get_figwidth()))
+    """Save a figure with a title; equal figures give equal bytes, since no date is written."""
+    lines = fill(title, int(CHARACTERS_PER_INCH * figure.get_figwidth()))
     figure.suptitle(lines, x=0.01, ha="left", fontsize="medium")
     dated = {"Date": None} if path.suffix.lower() == ".svg" else None
     figure.savefig(path, dpi=DPI, metadata=dated)

@@ -1,10 +1,10 @@
-"""How long work tells how far it is: a callable that a progress bar hangs on."""
+"""Progress callbacks of long-running operations."""
 
 from collections.abc import Callable
 
-# Called with (steps done, steps in all, what is going on).
+# Called with (completed steps, total steps, name of the current step).
 Progress = Callable[[int, int, str], None]
 
 
 def no_progress(_done: int, _total: int, _what: str) -> None:
-    """Ignore progress: the default where nobody watches."""
+    """No-op progress callback."""

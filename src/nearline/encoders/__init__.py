@@ -1,4 +1,4 @@
-"""Encoders: text to vectors, sparse or dense, and what lies near a vector."""
+"""Text encoders, sparse and dense, and indexes of nearest neighbours."""
 
 from nearline.encoders.base import Encoder
 from nearline.encoders.cache import VectorCache

@@ -1,4 +1,4 @@
-"""The port of all encoders: texts in, unit vectors out."""
+"""Interface of text encoders."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ Floats = NDArray[np.float32]
 
 
 class Encoder(ABC):
-    """Turns texts into vectors whose cosine says how near their meanings are.
+    """Encode texts as vectors whose cosine measures similarity of meaning.
 
-    What is no text (images, sound) is encoded outside, and comes in as vector columns of the items.
+    Other media (images, sound) are encoded outside Nearline and given as vector columns of items.
 
     Attributes
     ----------
     name : str
-        What `Config.encoder` opens it by, in another process too.
+        Name that `Config.encoder` opens the encoder by, in any process.
     fingerprint : str
-        Tells the model from all others: vectors of two fingerprints must never be compared.
+        Identifies the model: vectors with different fingerprints must not be compared.
     """
 
     name: str
@@ -29,21 +29,21 @@ class Encoder(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Hash of everything that the vectors depend on."""
+        """Return a hash of everything that the vectors depend on."""
 
     @abstractmethod
     def encode(self, texts: Sequence[str], progress: Progress = no_progress) -> Floats:
-        """Encode texts, float32 [n, d], each row of length one.
+        """Encode texts as unit vectors: float32 [n, d].
 
-        A text has the same vector whatever others it is encoded with, but for rounding. An error
-        that `progress` raises ends the work.
+        The vector of a text does not depend on the other texts, except for rounding. An exception
+        raised by `progress` aborts the call.
         """
 
-    def close(self) -> None:  # noqa: B027 (most hold nothing that needs it)
-        """Give back what is held open; nothing is encoded afterwards."""
+    def close(self) -> None:  # noqa: B027 (most encoders hold no resources)
+        """Release resources; the encoder must not be used afterwards."""
 
 
 def unit(vectors: Floats) -> Floats:
-    """Rows scaled to length one; a row of zeros stays."""
+    """Scale rows to unit length; rows of zeros are unchanged."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)

@@ -1,11 +1,11 @@
-"""An ONNX graph of a BERT encoder, from the weights in a safetensors file.
+"""Conversion of BERT weights in a safetensors file to an ONNX graph.
 
 J. Devlin, M. Chang, K. Lee, K. Toutanova, "BERT: pre-training of deep bidirectional transformers
 for language understanding", NAACL 2019; the network is that of A. Vaswani and others, "Attention is
-all you need", NIPS 2017, section 3.1, each layer normalised after its sum. Most sentence encoders
-are published so (MiniLM, BGE, E5, GTE); others need a ``model.onnx``.
+all you need", NIPS 2017, section 3.1, with post-layer normalisation. Most sentence encoders have
+this architecture (MiniLM, BGE, E5, GTE); others need a ``model.onnx``.
 
-ONNX Runtime's fused operators do the work: a layer is eight nodes.
+The graph uses fused operators of ONNX Runtime.
 """
 
 import json
@@ -26,28 +26,28 @@ HIDDEN = "last_hidden_state"
 
 
 def bert_graph(folder: Path) -> bytes:
-    """Read ``config.json`` and ``model.safetensors`` of a folder; return the graph.
+    """Build the graph from ``config.json`` and ``model.safetensors`` of a folder.
 
-    Its inputs are ``input_ids`` and ``attention_mask``, int32 [n, length]; its output is
+    The inputs are ``input_ids`` and ``attention_mask``, int32 [n, length]; the output is
     ``last_hidden_state``, float32 [n, length, hidden].
 
     Raises
     ------
     InvalidInput
-        It is another network than a BERT.
+        The network is not a BERT encoder.
     Damaged
         A weight is missing.
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    told = {
+    found = {
         "model_type": config.get("model_type"),
         "hidden_act": config.get("hidden_act", "gelu"),
         "position_embedding_type": config.get("position_embedding_type") or "absolute",
     }
-    if told != {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}:
+    if found != {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}:
         raise InvalidInput(
-            f"{folder} holds a network of another kind ({told}) than BERT with GELU and absolute "
-            "positions; export it to ONNX and put model.onnx beside its tokenizer.json",
+            f"{folder} contains a network of another kind ({found}) than BERT with GELU and "
+            "absolute positions; export it to ONNX and put model.onnx beside its tokenizer.json",
             field="encoder",
         )
     with safe_open(folder / "model.safetensors", framework="np") as file:
@@ -65,20 +65,20 @@ def bert_graph(folder: Path) -> bytes:
 
 
 def build_bert(weights: Tensors, config: Mapping[str, Any]) -> bytes:
-    """Lay the graph over weights by their published names; `KeyError` names one that is missing."""
+    """Build the graph from weights by their published names; raise `KeyError` if one is missing."""
     epsilon = float(config.get("layer_norm_eps", 1e-12))
     heads = int(config["num_attention_heads"])
     normal = "embeddings.LayerNorm"
     tensors = {
         "words": weights["embeddings.word_embeddings.weight"],
-        # One text is one segment: the first.
+        # A text is a single segment, so the embedding of segment 0 is added to all positions.
         "positions": weights["embeddings.position_embeddings.weight"]
         + weights["embeddings.token_type_embeddings.weight"][0],
         "embeddings.scale": weights[f"{normal}.weight"],
         "embeddings.shift": weights[f"{normal}.bias"],
     }
     embedded = ["input_ids", "", "words", "positions", "", "embeddings.scale", "embeddings.shift"]
-    # ONNX Runtime wants a second output, of a mask that nothing here has.
+    # ONNX Runtime requires a second output, for a mask that is not used.
     outputs = ["x0", "mask_index"]
     embed = f"{FUSED}:EmbedLayerNormalization"
     nodes = [Node(embed, embedded, outputs, {"epsilon": epsilon})]

@@ -1,7 +1,7 @@
-"""Vectors of texts that were encoded before, in a file: no text is encoded twice.
+"""Persistent cache of text vectors, so that no text is encoded twice.
 
-A table in SQLite: many processes may read while one writes, and a process that is killed leaves
-no half of a row. What a power cut takes away is encoded again.
+The cache is a SQLite table: many processes can read while one writes, and a killed process leaves
+no partial row. Rows lost in a power failure are encoded again.
 """
 
 import logging
@@ -26,13 +26,13 @@ CREATE TABLE IF NOT EXISTS vectors (
 
 
 class VectorCache:
-    """Vectors by model and text; any thread may call.
+    """Cache of vectors by model and text; thread-safe.
 
     Parameters
     ----------
     path : Path or None
-        The file, made where there is none; None keeps all in memory. A file that cannot be used is
-        passed over with a warning.
+        File of the cache, created if missing; None keeps the cache in memory. If the file cannot
+        be used, a warning is logged and the cache is in memory.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -43,15 +43,15 @@ class VectorCache:
             self._connection = _open(":memory:" if path is None else str(path))
         except (apsw.Error, OSError) as error:
             logger.warning(
-                "vectors of texts are not kept: %s cannot be used (%s); delete it, or set "
-                "NEARLINE_CACHE to a folder that can be written",
+                "text vectors are not cached: %s cannot be used (%s); delete it, or set "
+                "NEARLINE_CACHE to a writable folder",
                 path,
                 error,
             )
             self._connection = _open(":memory:")
 
     def get(self, model: str, texts: Sequence[str]) -> dict[str, Floats]:
-        """Vectors, float32 [d], of those `texts` that are known."""
+        """Return the cached vectors, float32 [d], by text."""
         found: dict[str, Floats] = {}
         key = model.encode()
         with self._lock:
@@ -65,7 +65,7 @@ class VectorCache:
         return found
 
     def add(self, model: str, texts: Sequence[str], vectors: Floats) -> None:
-        """Keep the vectors of texts; those that are known stay as they are."""
+        """Add the vectors of texts; existing entries are not changed."""
         key, rows = model.encode(), vectors.astype("<f4", copy=False)
         with self._lock, self._connection:
             self._connection.cursor().executemany(
@@ -77,7 +77,7 @@ class VectorCache:
             )
 
     def close(self) -> None:
-        """Close the file; safe to call twice."""
+        """Close the file; idempotent."""
         with self._lock:
             self._connection.close()
 
@@ -85,7 +85,7 @@ class VectorCache:
 def _open(path: str) -> apsw.Connection:
     connection = apsw.Connection(path)
     connection.set_busy_timeout(BUSY_MS)
-    # Not on the disk at each commit: what is lost is made again.
+    # No fsync at each commit: lost rows are encoded again.
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "normal")
     connection.execute(_SCHEMA)

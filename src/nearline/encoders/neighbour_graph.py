@@ -1,4 +1,4 @@
-"""An index of very many vectors that finds nearly all of the nearest ones, in logarithmic time.
+"""Approximate nearest-neighbour search with a hierarchical navigable small world graph.
 
 Y. Malkov and D. Yashunin, "Efficient and robust approximate nearest neighbor search using
 hierarchical navigable small world graphs", IEEE PAMI 42, 2020, sections 4.1 and 4.2, as built by
@@ -15,29 +15,29 @@ from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
-# Links of a vector, and how many candidates a search keeps (M and ef of the paper): see
-# `benchmarks.vector_index` for what they find.
+# Links per vector, and candidates kept while building and searching (M and ef of the paper);
+# `benchmarks.vector_index` measures the recall.
 LINKS, CANDIDATES_BUILDING, CANDIDATES = 32, 128, 256
 
 
 class NeighbourGraph:
-    """Vectors in eight bits a number, never changed, linked to those near them.
+    """Immutable HNSW graph over 8-bit vectors.
 
-    Made in one thread: the same vectors give the same graph.
+    It is built in one thread, so equal vectors give an equal graph.
     """
 
     def __init__(self, index: Any, stored: NDArray[np.uint8] | None = None) -> None:
         self._index = index
-        # What the index looks at must stay.
+        # The index is a view of this buffer, which must stay alive.
         self._stored = stored
 
     @classmethod
     def of(cls, codes: NDArray[np.int8], items: NDArray[np.integer]) -> Self | None:
-        """Build the graph of the rows `items` of `codes` [n, width]; None without the extra.
+        """Build the graph of the rows `items` of `codes` [n, width]; None without usearch.
 
         Notes
         -----
-        O(n log n): some 0.1 ms a vector.
+        Time complexity is O(n log n), about 0.1 ms per vector.
         """
         usearch = _usearch()
         if usearch is None:
@@ -55,7 +55,7 @@ class NeighbourGraph:
 
     @classmethod
     def restore(cls, stored: NDArray[np.uint8]) -> Self | None:
-        """Rebuild from `array`, which is not copied; None without the extra."""
+        """Restore a graph from the result of `array`, without a copy; None without usearch."""
         usearch = _usearch()
         if usearch is None:
             return None
@@ -63,11 +63,11 @@ class NeighbourGraph:
         return cls(index, stored)
 
     def array(self) -> NDArray[np.uint8]:
-        """Everything: the graph, and a copy of the vectors."""
+        """Serialise the graph and its vectors: uint8 [n bytes]."""
         return np.frombuffer(self._index.save(), dtype=np.uint8)
 
     def near(self, queries: NDArray[np.int8], k: int) -> NDArray[np.int64]:
-        """Find up to `k` items near each of some vectors [n, width]; -1 fills up: int64 [n, k]."""
+        """Return up to `k` items near each of n vectors: int64 [n, k], padded with -1."""
         found = self._index.search(queries, k, threads=1)
         keys = np.asarray(found.keys).astype(np.int64).reshape(len(queries), -1)
         counts = np.asarray(getattr(found, "counts", [keys.shape[1]])).reshape(-1, 1)
@@ -78,14 +78,14 @@ class NeighbourGraph:
 
 @cache
 def _usearch() -> Any:
-    """Return the module; None where it is not installed, which is said once."""
+    """Return the usearch module; None, with a warning on the first call, if not installed."""
     try:
-        # Loaded after usearch, the ONNX Runtime would crash.
+        # ONNX Runtime crashes if it is imported after usearch.
         import_module("onnxruntime")
         return import_module("usearch.index")
     except ImportError:
         logger.warning(
-            "usearch is not installed: of very many vectors all are compared, which takes long; "
+            "usearch is not installed: large catalogues are searched exhaustively, which is slow; "
             "pip install 'nearline[index]'"
         )
         return None

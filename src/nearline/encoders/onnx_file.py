@@ -1,7 +1,7 @@
-"""ONNX files written without the `onnx` package, which the default install does not have.
+"""Minimal ONNX writer without the `onnx` package, which is not a default dependency.
 
-Only what a graph of named tensors and nodes needs of the format (github.com/onnx/onnx,
-onnx/onnx.proto: the numbers below are those of its fields), in Protocol Buffers' wire encoding.
+It writes the fields that a graph of named tensors and nodes needs (github.com/onnx/onnx,
+onnx/onnx.proto, whose field numbers are used below) in the wire format of Protocol Buffers.
 """
 
 import struct
@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# Version 8 of the file format and 17 of the operators: read by every ONNX Runtime since 1.13.
+# Version 8 of the file format and 17 of the operator set: supported by ONNX Runtime since 1.13.
 IR_VERSION, OPERATORS = 8, 17
-# ONNX Runtime's own fused operators.
+# Domain of ONNX Runtime's fused operators.
 FUSED = "com.microsoft"
 
 _ELEMENT = {"float32": 1, "int32": 6, "int64": 7}
@@ -24,18 +24,18 @@ Field = tuple[int, int | float | str | bytes]
 
 
 class Node(NamedTuple):
-    """One operation.
+    """A node of the graph.
 
     Attributes
     ----------
     operator : str
-        ``domain:Name`` for operators that are not ONNX's own.
+        Name of the operator; ``domain:Name`` for operators outside the ONNX standard.
     inputs : sequence of str
-        Names of tensors; "" leaves an optional one out.
+        Names of the input tensors; "" omits an optional input.
     outputs : sequence of str
-        Names of what it makes.
+        Names of the output tensors.
     attributes : dict
-        Whole and floating numbers.
+        Attributes: integers and floats.
     """
 
     operator: str
@@ -50,16 +50,16 @@ def model_bytes(
     inputs: Mapping[str, tuple[str, Sequence[str | int]]],
     outputs: Mapping[str, tuple[str, Sequence[str | int]]],
 ) -> bytes:
-    """Write a model.
+    """Serialise a model.
 
     Parameters
     ----------
     nodes : sequence of Node
-        In an order in which they can run.
+        Nodes in topological order.
     tensors : dict of str to array
-        Constants: float32, int32 or int64.
-    inputs, outputs : dict of str to (element, shape)
-        Their element type, by NumPy's name, and shape; a name in it stands for any length.
+        Constants by name: float32, int32 or int64.
+    inputs, outputs : dict of str to (dtype, shape)
+        NumPy name of the dtype, and shape; a string in the shape is a dynamic axis.
     """
     domains = {"": OPERATORS} | ({FUSED: 1} if any(":" in node.operator for node in nodes) else {})
     graph = _message(
@@ -67,8 +67,8 @@ def model_bytes(
             *((1, _node(node)) for node in nodes),
             (2, "graph"),
             *((5, _tensor(name, array)) for name, array in tensors.items()),
-            *((11, _value(name, *told)) for name, told in inputs.items()),
-            *((12, _value(name, *told)) for name, told in outputs.items()),
+            *((11, _value(name, *spec)) for name, spec in inputs.items()),
+            *((12, _value(name, *spec)) for name, spec in outputs.items()),
         ]
     )
     opsets = [(8, _message([(1, domain), (2, number)])) for domain, number in domains.items()]
@@ -115,7 +115,7 @@ def _message(fields: Iterable[Field]) -> bytes:
 
 
 def _varint(number: int) -> bytes:
-    """Seven bits a byte, lowest first; the highest bit says that more follow."""
+    """Encode an unsigned integer as a Protocol Buffers varint."""
     found = bytearray()
     while number > 127:
         found.append(number & 127 | 128)

@@ -1,15 +1,16 @@
-"""A linear map from what an item says of itself to where its buyers are.
+"""Linear map from item content to collaborative factors, for items without interactions.
 
-Items that the same users want lie near each other in a space of factors. A ridge regression from
-an item's words and vectors to its place there says where an item without any events belongs:
+Items that the same users interact with have similar factors. A ridge regression predicts an item's
+factors from its terms and vectors, which also works for items without any event:
 
     V    right singular vectors of the interactions, each scaled by its singular value
     W    minimises  sum over items i: c_i |x_i W - v_i|^2 + ridge |W|^2
 
-x_i holds the TF-IDF weights of item i's terms and its vectors, v_i its row of V at length one, c_i
-the root of its popularity. Z. Gantner and others, "Learning attribute-to-feature mappings for
-cold-start recommendations", ICDM 2010, section 3.3; the normal equations are solved for all factors
-at once by conjugate gradients (M. Hestenes, E. Stiefel, 1952), V is found by subspace iteration
+x_i is the concatenation of item i's TF-IDF weights and vectors, v_i its row of V scaled to unit
+length, c_i the square root of its popularity. Z. Gantner and others, "Learning
+attribute-to-feature mappings for cold-start recommendations", ICDM 2010, section 3.3; the normal
+equations are solved for all factors simultaneously by conjugate gradients (M. Hestenes, E. Stiefel,
+1952), V is computed by subspace iteration
 (N. Halko, P. Martinsson, J. Tropp, "Finding structure with randomness", SIAM Review 2011, 4.4).
 """
 
@@ -28,7 +29,7 @@ from nearline.kernels.edges import Rows
 Floats = NDArray[np.float32]
 Arrays = dict[str, NDArray[Any]]
 
-# Added to an item's popularity where interactions are scaled, so that the rare do not rule.
+# Added to an item's popularity when interactions are scaled, to dampen the weight of rare items.
 SHRINKAGE = 3.0
 OVERSAMPLED, POWER_STEPS = 10, 4
 GRADIENT_STEPS = 30
@@ -36,7 +37,7 @@ TINY = 1e-12
 
 
 class Projection:
-    """The map W: one row for each known term and each number of a vector, one column a factor.
+    """The map W: a row per known term and vector dimension, a column per factor.
 
     Attributes
     ----------
@@ -45,7 +46,7 @@ class Projection:
     """
 
     def __init__(self, words: NDArray[np.float16], dense: Mapping[str, Floats]) -> None:
-        # Half precision: of all arrays of a snapshot this is among the largest.
+        # Half precision, because this is one of the largest arrays of a snapshot.
         self._words = words
         self._dense = dict(dense)
 
@@ -61,24 +62,29 @@ class Projection:
         ridge: float,
         seed: int = 0,
     ) -> Self:
-        """Learn the map.
+        """Fit the map.
 
         Parameters
         ----------
         texts : Rows
-            TF-IDF vector of each item: columns below `n_terms`, weights.
+            TF-IDF vector of each item: columns below `n_terms`, and weights.
+        n_terms : int
+            Size of the vocabulary.
         vectors : dict of str to float32 [n_items, d]
-            Dense vectors of the items; each row is scaled to length one.
+            Dense vectors of the items; rows are scaled to unit length.
         interactions : sparse [n_users, n_items]
-            Weights of events, at least 0.
+            Non-negative weights of events.
         factors : int
-            Size of the space; never more than users or items there are.
+            Number of factors, reduced to the number of users or items if there are fewer.
         ridge : float
-            Weight of the penalty.
+            Weight of the ridge penalty.
+        seed : int
+            Seed of the subspace iteration.
 
         Notes
         -----
-        O((interactions + words + items * d) * factors) times some dozens of steps.
+        Time complexity is O((interactions + terms + items * d) * factors) per step, with some
+        dozens of steps.
         """
         n_items = interactions.shape[1]
         words = sparse.csr_array(
@@ -86,7 +92,7 @@ class Projection:
         )
         names = sorted(vectors)
         features = [words, *(unit(vectors[name]) for name in names)]
-        # Sums of several threads could come in any order.
+        # A single BLAS thread, since the order of sums over several threads is not deterministic.
         with threadpool_limits(1, user_api="blas"):
             popularity = np.asarray(interactions.sum(axis=0)).ravel()
             places = unit(_places(interactions, popularity, factors, seed))
@@ -100,7 +106,7 @@ class Projection:
         return int(self._words.shape[1])
 
     def project_all(self, texts: Rows, vectors: Mapping[str, Floats]) -> Floats:
-        """Project all items, to length one, float32 [n_items, factors]; zeros where none fits."""
+        """Project all items to unit vectors: float32 [n_items, factors]; zeros without content."""
         words = sparse.csr_array(
             (texts.weights, texts.items, texts.indptr),
             shape=(len(texts.indptr) - 1, len(self._words)),
@@ -111,14 +117,14 @@ class Projection:
         return unit(found)
 
     def project(self, text: Vector, vectors: Mapping[str, Floats]) -> Floats:
-        """Project one item, to length one, float32 [factors].
+        """Project one item to a unit vector: float32 [factors].
 
         Parameters
         ----------
         text : tuple
-            Columns and values of its TF-IDF vector; terms that came after the fit say nothing.
+            Columns and values of its TF-IDF vector; terms that are newer than the fit are ignored.
         vectors : dict of str to float32 [d]
-            Vectors by name; a missing one counts as zeros.
+            Vectors by name; a missing vector counts as zeros.
         """
         columns, values = text
         known = columns < len(self._words)
@@ -129,13 +135,13 @@ class Projection:
         return np.asarray(unit(found[None])[0], dtype=np.float32)
 
     def arrays(self) -> Arrays:
-        """Everything learned."""
+        """Return the map as arrays."""
         dense = {f"dense/{name}": weights for name, weights in self._dense.items()}
         return {"words": self._words} | dense
 
     @classmethod
     def restore(cls, arrays: Arrays) -> Self:
-        """Rebuild from `arrays`, which may be read-only."""
+        """Restore a map from `arrays`, which may be read-only."""
         prefix = "dense/"
         dense = {
             name.removeprefix(prefix): array
@@ -148,7 +154,7 @@ class Projection:
 def _places(
     interactions: "sparse.csr_array", popularity: NDArray[Any], factors: int, seed: int
 ) -> Floats:
-    """Items in the space of factors: right singular vectors times singular values."""
+    """Compute item factors: right singular vectors times singular values."""
     activity = np.asarray(interactions.sum(axis=1)).ravel()
     users = sparse.diags_array(1.0 / np.sqrt(np.maximum(activity, 1.0)))
     items = sparse.diags_array(1.0 / np.sqrt(np.maximum(popularity, 1.0) + SHRINKAGE))
@@ -164,7 +170,7 @@ def _places(
 
 
 def _ridge(features: list[Any], targets: Floats, confidence: Floats, ridge: float) -> list[Floats]:
-    """Weights of each block of features, [d, factors], by conjugate gradients."""
+    """Solve the ridge regression by conjugate gradients: [d, factors] per block of features."""
 
     def gather(rows: Floats) -> list[Floats]:
         return [np.asarray(block.T @ rows) for block in features]
@@ -192,6 +198,6 @@ def _ridge(features: list[Any], targets: Floats, confidence: Floats, ridge: floa
 
 
 def _squares(left: list[Floats], right: list[Floats]) -> Floats:
-    """Inner product of two lists of blocks, one number a factor."""
+    """Compute the inner product of two lists of blocks, separately per factor."""
     sums = [np.einsum("df,df->f", a, b) for a, b in zip(left, right, strict=True)]
     return np.asarray(np.sum(sums, axis=0), dtype=np.float32)

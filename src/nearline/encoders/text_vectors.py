@@ -1,4 +1,4 @@
-"""An encoder behind its cache, as training and serving use it."""
+"""Encoder with a cache, as used by training and serving."""
 
 import logging
 import time
@@ -14,31 +14,32 @@ from nearline.encoders.cache import VectorCache
 
 logger = logging.getLogger(__name__)
 
-# Texts encoded between two writes to the cache: what a killed process loses at most.
+# Texts encoded between two writes to the cache: the most that a killed process loses.
 BLOCK_TEXTS = 2_048
-# Seconds that the writer of some items waits for their vectors, and more for each text.
+# Seconds that a write of items waits for vectors: for the first text, and for each further one.
 PATIENCE, PATIENCE_EACH = 2.0, 0.05
-# Seconds without another try after one that failed.
+# Seconds without another attempt after a failure.
 REST = 30.0
 
 
 class TextVectors:
-    """Vectors of texts, each encoded once; any thread may call.
+    """Encode texts through a cache; thread-safe.
 
     Parameters
     ----------
     encoder : Encoder
+        Encoder of texts that are not in the cache.
     cache : VectorCache
-        Closed with this.
+        Cache of vectors; `close` closes it too.
     patience : float
-        Seconds that `prepare` waits for one text.
+        Seconds that `prepare` waits for a single text.
     timer : callable
-        Gives seconds of a clock that never goes back.
+        Monotonic clock in seconds.
 
     Attributes
     ----------
     missed : int
-        Texts that `prepare` went without.
+        Number of texts that `prepare` gave up on.
     """
 
     def __init__(
@@ -57,11 +58,11 @@ class TextVectors:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="nearline-encode")
 
     def encode(self, texts: Sequence[str], progress: Progress = no_progress) -> Floats:
-        """Vectors, float32 [n, d], from the cache or the encoder; zeros for an empty text.
+        """Return the vectors of texts: float32 [n, d]; zeros for an empty text.
 
         Notes
         -----
-        Memory is that of the result. Where `progress` raises, what was encoded so far is kept.
+        If `progress` raises an exception, vectors encoded so far remain in the cache.
         """
         known = self._fill(texts, progress)
         width = len(next(iter(known.values()))) if known else 0
@@ -72,14 +73,14 @@ class TextVectors:
         return vectors
 
     def known(self, text: str) -> Floats | None:
-        """Vector of one text, float32 [d], if it was encoded before."""
+        """Return the cached vector of a text, float32 [d]; None if it is not cached."""
         return self._cache.get(self.encoder.fingerprint, [text]).get(text) if text else None
 
     def prepare(self, texts: Sequence[str]) -> None:
-        """Encode texts so that `known` finds them; where that fails or lasts, go without.
+        """Encode texts so that `known` finds them; give up if the encoder fails or is slow.
 
-        An encoder that failed is asked again after `REST` seconds; one that is slow goes on in the
-        background.
+        After a failure the encoder is not called for `REST` seconds. A slow encoder continues in
+        the background.
         """
         missing = self.missing(texts)
         if not missing:
@@ -90,13 +91,13 @@ class TextVectors:
         work: Future[object] = self._pool.submit(self._fill, missing, no_progress)
         try:
             work.result(self._patience + PATIENCE_EACH * (len(missing) - 1))
-        except Exception as error:  # whatever an encoder raises: the items must go in
+        except Exception as error:  # items are stored even if their texts cannot be encoded
             self.missed += len(missing)
             self._rests_until = self._timer() + REST
             what = "is too slow" if isinstance(error, TimeoutError) else f"failed: {error}"
             logger.warning(
-                "encoder %s %s; %d texts go in without a vector, and their items are found by "
-                "words alone until they are encoded; no other try for %g seconds",
+                "encoder %s %s; %d texts have no vector, so their items are matched by terms "
+                "alone until they are encoded; next attempt in %g seconds",
                 self.encoder.name,
                 what,
                 len(missing),
@@ -104,22 +105,22 @@ class TextVectors:
             )
 
     def close(self) -> None:
-        """Wait for what is being encoded, and close the cache; safe to call twice."""
+        """Wait for running work, then close the encoder and the cache; idempotent."""
         self._pool.shutdown(cancel_futures=True)
         self.encoder.close()
         self._cache.close()
 
     def missing(self, texts: Sequence[str]) -> list[str]:
-        """Those of some texts that have no vector yet, each once."""
+        """Return the distinct texts that are not in the cache."""
         wanted = list(dict.fromkeys(text for text in texts if text))
         known = self._cache.get(self.encoder.fingerprint, wanted)
         return [text for text in wanted if text not in known]
 
     def _fill(self, texts: Sequence[str], progress: Progress) -> dict[str, Floats]:
-        """Vectors of all texts but the empty one; what is missing is encoded and kept."""
+        """Return the vectors of all non-empty texts; encode and cache the missing ones."""
         model = self.encoder.fingerprint
         wanted = list(dict.fromkeys(text for text in texts if text))
-        # One at a time: two that ask for the same texts would both encode them.
+        # One thread at a time: two calls with the same texts would encode them twice.
         with self._encoding:
             known = self._cache.get(model, wanted)
             missing = [text for text in wanted if text not in known]
@@ -132,5 +133,5 @@ class TextVectors:
 
 
 def _part(progress: Progress, first: int, total: int) -> Progress:
-    """Progress of one block, told as that of the whole."""
+    """Return a callback that reports the progress of a block as part of the total."""
     return lambda done, _, what: progress(first + done, total, what)

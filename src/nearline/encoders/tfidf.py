@@ -1,14 +1,14 @@
-"""TF-IDF vectors of short texts, over a vocabulary that goes on growing.
+"""TF-IDF vectors of short texts, with a growing vocabulary.
 
 The weights are those of scikit-learn's `TfidfVectorizer` with word n-grams, sublinear term
 frequency and smooth inverse document frequency (Salton and Buckley, "Term-weighting approaches in
 automatic text retrieval", 1988):
 
-    weight(t, d) = (1 + ln tf(t, d)) * (1 + ln((1 + n) / (1 + df(t)))), scaled to length one
+    weight(t, d) = (1 + ln tf(t, d)) * (1 + ln((1 + n) / (1 + df(t)))), scaled to unit length
 
-What differs: a text that comes later brings its new terms along, so that two new items which share
-a word that nobody used before are neighbours. Earlier vectors keep the document frequencies of
-the time at which they were made; the next fit brings all up to date.
+Unlike there, texts added later extend the vocabulary, so that two new items that share a new word
+are neighbours. Earlier vectors keep the document frequencies at the time of their creation; the
+next fit updates them.
 """
 
 import math
@@ -35,14 +35,14 @@ class TfIdfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     Attributes
     ----------
     longest : int
-        Longest run of words that is a term: 2 takes single words and pairs.
+        Maximum n of word n-grams: 2 uses single words and pairs.
     """
 
     longest: int = 2
 
 
 def terms(text: str, longest: int) -> Iterator[str]:
-    """Words of two letters or more in lower case, then runs of up to `longest` of them."""
+    """Yield word n-grams up to n = `longest`, in lower case, of words with at least two letters."""
     words = _WORD.findall(text.lower())
     for length in range(1, longest + 1):
         for start in range(len(words) - length + 1):
@@ -50,16 +50,16 @@ def terms(text: str, longest: int) -> Iterator[str]:
 
 
 class TfIdf:
-    """Text to sparse unit vectors.
+    """TF-IDF encoder: text to sparse unit vectors.
 
     Attributes
     ----------
     vocabulary : dict of str to int
-        Term to column.
+        Column of each term.
     frequencies : list of int
-        Texts that hold each term.
+        Document frequency of each term.
     n_texts : int
-        Texts learned from; one without any term does not count.
+        Number of texts learned, without texts that have no term.
     """
 
     def __init__(self, config: TfIdfConfig | None = None) -> None:
@@ -69,11 +69,11 @@ class TfIdf:
         self.n_texts = 0
 
     def fit(self, texts: Sequence[str]) -> Rows:
-        """Learn all texts at once; return their vectors, one row each.
+        """Learn all texts; return their vectors, one row per text.
 
         Notes
         -----
-        O(words in all) time; a row is as long as its text has different terms.
+        Time complexity is O(total number of words).
         """
         counted = [self._learn(text) for text in texts]
         vectors = [self._vector(counts) for counts in counted]
@@ -85,17 +85,17 @@ class TfIdf:
         )
 
     def add(self, text: str) -> Vector:
-        """Learn one more text, new terms included; return columns and values of its vector."""
+        """Learn a text, including new terms; return the columns and values of its vector."""
         return self._vector(self._learn(text))
 
     def remove(self, columns: NDArray[np.int32]) -> None:
-        """Take back what `add` or `fit` counted for a text with these terms."""
+        """Undo the counts of `add` or `fit` for a text with these terms."""
         for column in columns.tolist():
             self.frequencies[column] -= 1
         self.n_texts -= len(columns) > 0
 
     def encode(self, text: str) -> Vector:
-        """Vector of a text over the terms known so far; nothing is learned."""
+        """Return the columns and values of a text's vector, without learning it."""
         counts = Counter(
             self.vocabulary[term]
             for term in terms(text, self.config.longest)
@@ -104,7 +104,7 @@ class TfIdf:
         return self._vector(counts)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything learned. Terms are UTF-8 text, one a line: no term holds a line end."""
+        """Return the state as arrays. Terms are UTF-8, one per line: no term contains a newline."""
         return {
             "terms": np.frombuffer("\n".join(self.vocabulary).encode(), dtype=np.uint8),
             "frequencies": np.array(self.frequencies, dtype=np.int64),
@@ -113,12 +113,12 @@ class TfIdf:
 
     @classmethod
     def restore(cls, config: TfIdfConfig, arrays: dict[str, NDArray[Any]]) -> "TfIdf":
-        """Rebuild from `arrays`.
+        """Restore an encoder from `arrays`.
 
         Raises
         ------
         Damaged
-            There are not as many terms as frequencies.
+            The numbers of terms and frequencies differ.
         """
         encoder = cls(config)
         text = arrays["terms"].tobytes().decode()

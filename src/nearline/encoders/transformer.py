@@ -1,7 +1,7 @@
-"""Language models on this machine: a network in ONNX Runtime behind a tokenizer.
+"""Local language models as text encoders: a tokenizer and a network in ONNX Runtime.
 
-A text becomes the mean of its tokens' vectors, or the vector of the first token where the model's
-files say so, scaled to length one (N. Reimers and I. Gurevych, "Sentence-BERT", EMNLP 2019).
+The vector of a text is the mean of its token vectors, or that of the first token if the model's
+settings say so, scaled to unit length (N. Reimers and I. Gurevych, "Sentence-BERT", EMNLP 2019).
 """
 
 import json
@@ -23,9 +23,9 @@ from nearline.encoders.finding import ModelFiles
 from nearline.errors import Damaged
 from nearline.kernels.chunks import available_threads
 
-# Tokens of one run, padding included: enough to keep the cores busy, a few MB of memory.
+# Tokens per batch, padding included: enough to use all cores, with a few MB of memory.
 BATCH_TOKENS = 2_048
-# Texts tokenised at once.
+# Texts tokenised at a time.
 BLOCK_TEXTS = 8_192
 LONGEST = 256
 
@@ -33,20 +33,20 @@ Ids = list[list[int]]
 
 
 class Transformer(Encoder):
-    """A language model from files; they are read when the first text comes.
+    """Text encoder from model files, which are loaded on first use; thread-safe.
 
     Parameters
     ----------
     name : str
-        What it is opened by.
+        Name that the encoder is opened by.
     files : ModelFiles
+        Files of the model.
     threads : int or None
-        Threads of one run; None for one a core.
+        Threads per run; None uses one per core.
 
     Notes
     -----
-    Texts are sorted by length and put into batches of `BATCH_TOKENS`: padding costs as much as
-    text. Any number of threads may encode at once.
+    Texts are batched by similar length, up to `BATCH_TOKENS` tokens, to minimise padding.
     """
 
     def __init__(self, name: str, files: ModelFiles, *, threads: int | None = None) -> None:
@@ -57,7 +57,7 @@ class Transformer(Encoder):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the files' contents."""
+        """Return a hash of the contents of the files."""
         digest = blake2b(digest_size=16)
         config = self._files.network.parent / "config.json"
         graph = [] if self._files.network.suffix == ".onnx" else [config]
@@ -68,7 +68,7 @@ class Transformer(Encoder):
         return digest.hexdigest()
 
     def encode(self, texts: Sequence[str], progress: Progress = no_progress) -> Floats:
-        """Encode texts, float32 [n, d]; an empty text too, from its end marks."""
+        """Encode texts: float32 [n, d]. An empty text is encoded from its special tokens."""
         graph, tokenizer = self._open()
         found: list[Floats] = []
         for first in range(0, len(texts), BLOCK_TEXTS):
@@ -99,7 +99,7 @@ class Transformer(Encoder):
         }
         kinds = graph.input_types
         output = graph(**{name: given[name].astype(kinds[name]) for name in graph.inputs})[0]
-        if output.ndim == 2:  # the graph pools by itself
+        if output.ndim == 2:  # the graph includes pooling
             return unit(output)
         if self._first_token:
             return unit(output[:, 0])
@@ -129,11 +129,11 @@ class Transformer(Encoder):
     def _tokenizer(self) -> Tokenizer:
         try:
             tokenizer = Tokenizer.from_file(str(self._files.tokenizer))
-        except Exception as error:  # the library raises this very class
+        except Exception as error:  # the library raises plain Exception
             raise Damaged(
-                f"{self._files.tokenizer} is no tokenizer: {error}; fetch the model again"
+                f"{self._files.tokenizer} is not a tokenizer: {error}; fetch the model again"
             ) from error
-        # Published tokenizers pad every text to the same length, of which most is then padding.
+        # Published tokenizers often pad every text to a fixed length, which wastes computation.
         tokenizer.no_padding()
         cut = int(self._settings.get("max_seq_length") or LONGEST)
         tokenizer.enable_truncation(cut)
@@ -143,13 +143,13 @@ class Transformer(Encoder):
         unknown = set(graph.inputs) - {"input_ids", "attention_mask", "token_type_ids"}
         if unknown:
             raise Damaged(
-                f"{self._files.network} wants inputs {', '.join(sorted(unknown))}; a text encoder "
-                "has input_ids, attention_mask and token_type_ids: export it as one"
+                f"{self._files.network} has unknown inputs {', '.join(sorted(unknown))}; a text "
+                "encoder has input_ids, attention_mask and token_type_ids: export it as one"
             )
 
 
 def _batches(ids: Ids) -> list[NDArray[np.int64]]:
-    """Rows of each batch: texts of like length together, so that little is padding."""
+    """Group rows into batches of texts with similar lengths."""
     lengths = np.array([len(row) for row in ids])
     order = np.argsort(lengths, kind="stable")
     batches, first = [], 0

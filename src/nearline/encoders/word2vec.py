@@ -1,8 +1,8 @@
-"""Word2Vec vectors of short texts, by gensim (the extra `word2vec`).
+"""Word2Vec vectors of short texts, computed by gensim (the extra `word2vec`).
 
 T. Mikolov, K. Chen, G. Corrado, J. Dean, "Efficient estimation of word representations in vector
-space", 2013. A text is the mean of its words' vectors, each weighted by its inverse document
-frequency 1 + ln((1 + n) / (1 + df)), so that words which stand everywhere say little.
+space", 2013. The vector of a text is the mean of its word vectors, weighted by inverse document
+frequency 1 + ln((1 + n) / (1 + df)).
 """
 
 from collections import Counter
@@ -19,22 +19,22 @@ from nearline.errors import MissingExtra
 
 
 class Word2VecConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of the encoder.
+    """Settings of the Word2Vec encoder.
 
     Attributes
     ----------
     size : int
-        Numbers a word has.
+        Dimension of the vectors.
     window : int
-        Words before and after that count as near.
+        Number of context words before and after a word.
     min_count : int
-        Words that stand less often in all are left out.
+        Minimum number of occurrences; rarer words are ignored.
     epochs : int
         Passes over all texts.
     skip_gram : bool
-        Predict the words near by from a word (better for few texts), or the word from those.
+        True for skip-gram, which is better for few texts; False for continuous bag of words.
     negative : int
-        Words drawn against each true one.
+        Negative samples per positive word.
     """
 
     size: int = 64
@@ -46,10 +46,10 @@ class Word2VecConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def word2vec_texts(texts: Sequence[str], config: Word2VecConfig, seed: int) -> NDArray[np.float32]:
-    """Learn the words of `texts` and return a vector for each text, float32 [n, size].
+    """Train on `texts` and return a vector for each text: float32 [n, size].
 
-    A text without a known word gets zeros. One thread, and words hashed by CRC-32: the same texts
-    and seed give the same bits in any process.
+    A text without a known word has a vector of zeros. Training uses one thread and hashes words by
+    CRC-32, so that the same texts and seed give bit-identical vectors in every process.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def word2vec_texts(texts: Sequence[str], config: Word2VecConfig, seed: int) -> N
 
     Notes
     -----
-    O(words * window * negative * size * epochs) time.
+    Time complexity is O(words * window * negative * size * epochs).
     """
     sentences = [list(terms(text, 1)) for text in texts]
     frequencies = Counter(word for words in sentences for word in set(words))
@@ -77,7 +77,7 @@ def word2vec_texts(texts: Sequence[str], config: Word2VecConfig, seed: int) -> N
 
 
 def _train(sentences: list[list[str]], config: Word2VecConfig, seed: int) -> Any:
-    """Vectors of words, as gensim keeps them."""
+    """Train word vectors; return gensim's `KeyedVectors`."""
     try:
         from gensim.models import Word2Vec
     except ImportError:
@@ -94,7 +94,7 @@ def _train(sentences: list[list[str]], config: Word2VecConfig, seed: int) -> Any
         negative=config.negative,
         seed=seed,
         workers=1,
-        # Python's own hash of text differs from process to process.
+        # Python's hash of strings differs between processes.
         hashfxn=_hash,
     ).wv
 

@@ -1,4 +1,4 @@
-"""Measure recommenders: metrics, confidence intervals, and the protocol that applies them."""
+"""Evaluation of recommenders: metrics, confidence intervals and full-ranking evaluation."""
 
 from nearline.evaluation.bootstrap import (
     Difference,
@@ -23,14 +23,14 @@ from nearline.evaluation.metrics import (
     reciprocal_rank,
     relevant_counts,
 )
-from nearline.evaluation.protocol import Recommender, Report, compare, evaluate, table
+from nearline.evaluation.protocol import RanksItems, Report, compare, evaluate, table
 
 __all__ = [
     "ACCURACY",
     "Difference",
     "Hits",
     "Interval",
-    "Recommender",
+    "RanksItems",
     "Report",
     "average_precision",
     "compare",

@@ -1,7 +1,7 @@
-"""How sure a mean over users is: percentile bootstrap, seeded by whoever calls.
+"""Percentile bootstrap confidence intervals of means over users.
 
-All metrics are resampled with the same draws of users, so a thousand resamples of six metrics
-cost one product of a count matrix with the values.
+All metrics share the same resampled users, so a thousand resamples of six metrics cost a single
+matrix product: counts of each user in each resample times the per-user values.
 """
 
 from collections.abc import Mapping
@@ -14,21 +14,21 @@ from nearline.errors import InvalidInput
 
 LEVEL = 0.95
 RESAMPLES = 1000
-# Counts held at a time (float64): 32 MiB.
+# Counts (float64) held in memory at a time: 32 MiB.
 BLOCK_ENTRIES = 4 * 1024 * 1024
 
 
 class Interval(NamedTuple):
-    """Bounds between which a mean lies with the probability asked for."""
+    """Lower and upper bound of a confidence interval."""
 
     low: float
     high: float
 
 
 class Difference(NamedTuple):
-    """Mean of (first - second) over the same users, and the bounds it lies between.
+    """Mean of the paired difference first - second, with its confidence interval.
 
-    Bounds of the same sign say that one system is better by more than chance.
+    The difference is significant when both bounds have the same sign.
     """
 
     mean: float
@@ -43,16 +43,16 @@ def mean_intervals(
     level: float = LEVEL,
     resamples: int = RESAMPLES,
 ) -> dict[str, Interval]:
-    """Percentile confidence intervals of means over users: O(resamples n).
+    """Compute percentile bootstrap intervals of means over users.
 
     Parameters
     ----------
     values : mapping of str to float64 [n]
-        For each metric, a finite value for each user; all of the same length, at least 1.
+        Metric name to one finite value per user; all arrays have the same length, at least 1.
     rng : Generator
-        Draws the users; the same state gives the same intervals.
+        Source of randomness; the same state gives the same intervals.
     level : float
-        Probability inside the interval, between 0 and 1.
+        Confidence level, between 0 and 1.
     resamples : int
         Number of bootstrap samples.
 
@@ -60,6 +60,10 @@ def mean_intervals(
     ------
     InvalidInput
         If there is no user, lengths differ, a value is not finite or an option is out of range.
+
+    Notes
+    -----
+    Time complexity is O(resamples * n).
     """
     means = resampled_means(_columns(values), rng, resamples=resamples)
     low, high = _bounds(means, level)
@@ -74,11 +78,11 @@ def paired_differences(
     level: float = LEVEL,
     resamples: int = RESAMPLES,
 ) -> dict[str, Difference]:
-    """Differences first - second of the metrics both have, for the same users in the same order.
+    """Compute paired differences first - second of the metrics that both systems share.
 
-    Resampling the difference of each user takes out what makes users easy or hard for both
-    systems, so the interval is far narrower than two separate ones. Options and errors are those
-    of `mean_intervals`.
+    Both mappings hold the same users in the same order. Differences are resampled per user, which
+    removes the variance between easy and hard users: the interval is much narrower than those of
+    the two systems separately. Other parameters and errors are those of `mean_intervals`.
     """
     shared = [name for name in first if name in second]
     for name in shared:
@@ -103,9 +107,10 @@ def resampled_means(
     resamples: int,
     block_entries: int = BLOCK_ENTRIES,
 ) -> NDArray[np.float64]:
-    """Column means of `resamples` draws of rows with replacement: float64 [resamples, m].
+    """Compute column means of rows resampled with replacement: float64 [resamples, m].
 
-    Blocks of draws bound the memory; their size does not change which rows are drawn.
+    Resamples are processed in blocks of `block_entries` counts to bound memory; the block size
+    does not affect the result.
     """
     if resamples < 1:
         raise InvalidInput(f"resamples is {resamples}; it must be at least 1", field="resamples")
@@ -122,7 +127,7 @@ def resampled_means(
 
 
 def _columns(values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Put the metrics side by side, checked: float64 [n, m]."""
+    """Validate the metrics and stack them as columns: float64 [n, m]."""
     lengths = {len(column) for column in values.values()}
     if len(lengths) != 1 or 0 in lengths:
         raise InvalidInput(

@@ -1,23 +1,21 @@
-"""Models side by side on one split: how accurate, how dear.
+"""Comparison of ranking models on one split: accuracy and cost.
 
-Every model is fitted on the same training part, ranks all items for the same users, and is measured
-by the same protocol; the test part is looked at once. Settings are searched, where that is asked
-for, on a validation part carved from the training part.
+Every model is fitted on the same training part, ranks all items for the same users and is
+evaluated by the same protocol; the test part is used once. An optional search of settings uses a
+validation part of the training data.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 
 from nearline.common.progress import Progress, no_progress
-from nearline.data.dataset import Dataset, Histories
+from nearline.data.dataset import Histories
 from nearline.data.splits import Split
-from nearline.errors import InvalidInput, MissingExtra
 from nearline.evaluation.bootstrap import Difference
 from nearline.evaluation.cost import (
     SINGLE_ANSWERS,
@@ -25,41 +23,24 @@ from nearline.evaluation.cost import (
     Clock,
     Cost,
     array_bytes,
-    measured,
     time_answers,
-    warm_up,
 )
+from nearline.evaluation.fitting import Fitter, Tune, best_first, data_for, evaluate_each
 from nearline.evaluation.protocol import Recommend, Report, compare, evaluate
 from nearline.models.base import Model, Ranking
 
-# Finds settings for a model, given the training part; returns a model to `refit`.
-Tune = Callable[[Model, Dataset], Model]
-T = TypeVar("T")
-
-
-class Named(Protocol):
-    """Anything with a name."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        ...
-
-
-N = TypeVar("N", bound=Named)
-
 
 class Contestant(NamedTuple):
-    """A model under a name of its own.
+    """A model to compare, with its name in the results.
 
     Attributes
     ----------
     name : str
-        What the table calls it.
+        Name in the results.
     model : Model
-        Not fitted; its settings are where a search starts.
+        Unfitted model; its settings are the starting point of a search.
     vectors : bool
-        Whether it is shown the items' vector columns.
+        Whether the model may use the items' vector columns.
     """
 
     name: str
@@ -67,13 +48,13 @@ class Contestant(NamedTuple):
     vectors: bool = True
 
 
-class Question(NamedTuple):
-    """What else all models are asked: lists for other histories, or other things to find.
+class Scenario(NamedTuple):
+    """An additional evaluation of the fitted models, such as one on cold users or rare items.
 
     Attributes
     ----------
     histories, test : Histories
-        One row a user of the training part.
+        Known and held-out interactions, one row per user of the training part.
     """
 
     histories: Histories
@@ -82,28 +63,28 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """One model in a comparison.
+    """Results of one model in a comparison.
 
     Attributes
     ----------
     model : str
-        Its name.
+        Name of the model.
     settings : dict
-        What it was fitted with, searched or not.
+        Settings of the fit, after the search if there was one.
     report : Report
         Accuracy with intervals, coverage, novelty.
     tuning_s : float
-        Seconds on the wall of the search; 0 where there was none.
+        Wall-clock seconds of the search; 0 without one.
     fit : Cost
-        Of the one fit with these settings.
+        Cost of the final fit.
     array_bytes : int
-        What its snapshot takes.
+        Size of the fitted arrays.
     answers : AnswerTimes
-        Seconds of one answer for one user.
+        Response time for single users.
     batch_s : float
-        Seconds a user where all are asked for at once.
+        Seconds per user when all users are ranked in batches.
     also : dict of str to Report
-        Accuracy in what else was asked, by its name.
+        Reports of the additional scenarios, by name.
     behind : Difference or None
         NDCG of this model minus that of the best, over the same users; None for the best.
     """
@@ -120,7 +101,7 @@ class Entry:
     behind: Difference | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything but the values of single users, ready for JSON."""
+        """Return all fields except per-user values, as JSON-serialisable types."""
         return {
             "model": self.model,
             "settings": self.settings,
@@ -137,7 +118,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models that were compared, the best first, and why others were not."""
+    """Compared models, the best first, and the reason of each that was left out, by name."""
 
     metric: str
     entries: list[Entry]
@@ -149,7 +130,7 @@ def compare_models(
     split: Split,
     *,
     k: int = 10,
-    also: Mapping[str, Question] | None = None,
+    also: Mapping[str, Scenario] | None = None,
     tune: Tune | None = None,
     required: Collection[str] = (),
     seed: int = 0,
@@ -162,142 +143,92 @@ def compare_models(
     Parameters
     ----------
     models : sequence of Model or Contestant
-        Not fitted; their settings are where a search starts. A model goes by its own name.
+        Unfitted models; their settings are the starting point of a search. A `Model` appears
+        under its own name.
     split : Split
-        The history of a user is what `train` holds of it.
-    also : mapping of str to Question or None
-        What else every model is asked once it is fitted.
+        Training and test part; histories of users are those of `train`.
+    also : mapping of str to Scenario or None
+        Additional evaluations of each fitted model, by name.
     tune : callable or None
-        Finds settings for a model on the training part (`nearline.training.search.tuner`); None
-        keeps them as they stand.
+        Searches settings of a model on the training part (`nearline.training.search.tuner`);
+        None keeps the given settings.
     required : collection of str
-        Names of models that must not be left out.
+        Names of models whose failure is an error; other models are left out if they fail.
     wall, cpu : callable
         Clocks, in seconds.
     progress : callable
-        Told the progress of a model under its name.
+        Progress callback; it receives the name of the model as its label.
 
     Raises
     ------
     InvalidInput, MissingExtra
-        A required model cannot be fitted, or no model can; no user has anything held out.
+        A required model cannot be fitted, no model can, or no user has a held-out item.
     """
-
-    def enter(one: Contestant) -> Entry:
-        told = partial(_tell, progress, one.name)
-        return _entry(one, split, k, also or {}, tune, seed=seed, wall=wall, cpu=cpu, progress=told)
-
+    fitter = Fitter(tune, seed, wall, cpu)
     contestants = [
         one if isinstance(one, Contestant) else Contestant(one.name, one) for one in models
     ]
-    entries, left_out = each_or_why(contestants, enter, required)
+
+    def enter(one: Contestant) -> Entry:
+        return _entry(one, split, k, also or {}, fitter, partial(_report, progress, one.name))
+
+    def difference(entry: Entry, best: Entry) -> Difference:
+        return compare(entry.report, best.report, np.random.default_rng(seed))[metric]
+
     metric = f"ndcg@{k}"
-    entries.sort(key=lambda entry: -entry.report.means[metric])
-    best, *others = entries
-    behind = [
-        replace(
-            entry, behind=compare(entry.report, best.report, np.random.default_rng(seed))[metric]
-        )
-        for entry in others
-    ]
-    return Comparison(metric, [best, *behind], left_out)
-
-
-def each_or_why(
-    models: Sequence[N], enter: Callable[[N], T], required: Collection[str]
-) -> tuple[list[T], dict[str, str]]:
-    """Collect what `enter` makes of each model, and why the others refused.
-
-    Raises
-    ------
-    InvalidInput, MissingExtra
-        A model of `required` refused, or all did.
-    """
-    entries, left_out = [], {}
-    for model in models:
-        try:
-            entries.append(enter(model))
-        except (InvalidInput, MissingExtra) as error:
-            if model.name in required:
-                raise
-            left_out[model.name] = str(error)
-    if not entries:
-        reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items()) or "none was given"
-        raise InvalidInput(f"there is no model to compare: {reasons}", field="models")
-    return entries, left_out
-
-
-def readable(model: Model, data: Dataset) -> Dataset:
-    """Give `data` as `model` takes it: rated, for a model of ratings.
-
-    Raises
-    ------
-    InvalidInput
-        The model needs ratings, and some interaction has none.
-    """
-    if not model.needs_ratings:
-        return data
-    rated = np.isfinite(data.values)
-    if not rated.all() or not len(rated):
-        raise InvalidInput(
-            f"{model.name} needs ratings; {int(rated.sum()):,} of {len(rated):,} interactions have "
-            "a value",
-            field="values",
-        )
-    return data.rated()
+    entries, left_out = evaluate_each(contestants, enter, required)
+    ranked = best_first(entries, lambda entry: -entry.report.means[metric], difference)
+    return Comparison(metric, ranked, left_out)
 
 
 def _entry(
     one: Contestant,
     split: Split,
     k: int,
-    also: Mapping[str, Question],
-    tune: Tune | None,
-    *,
-    seed: int,
-    wall: Clock,
-    cpu: Clock,
+    also: Mapping[str, Scenario],
+    fitter: Fitter,
     progress: Progress,
 ) -> Entry:
-    data = readable(one.model, split.train)
+    """Fit one model and measure its accuracy and cost."""
+    data = data_for(one.model, split.train)
     if not one.vectors:
         data = replace(data, vectors={}, encoder="")
-    model = one.model
-    start = wall()
-    if tune is not None:
-        model = tune(model, data)
-    tuning_s = wall() - start if tune is not None else 0.0
-    warm_up(model, data)
-    fitted, cost = measured(
-        lambda: model.refit(data, seed=seed, progress=progress), wall=wall, cpu=cpu
-    )
-    batch = _Timed(fitted, k, wall)
+    fitted = fitter.fit(one.model, data, progress)
+    model, wall, seed = fitted.model, fitter.wall, fitter.seed
+    batch = _Timed(model, k, wall)
     popularity = np.bincount(split.train.histories.items, minlength=data.n_items)
 
-    def judged(recommend: Recommend, question: Question) -> Report:
-        rng = np.random.default_rng(seed)
-        told = {"k": k, "popularity": popularity, "rng": rng, "progress": progress}
-        return evaluate(recommend, question.histories, question.test, **told)  # type: ignore[arg-type]
+    def judged(recommend: Recommend, scenario: Scenario) -> Report:
+        return evaluate(
+            recommend,
+            scenario.histories,
+            scenario.test,
+            k=k,
+            popularity=popularity,
+            rng=np.random.default_rng(seed),
+            progress=progress,
+        )
 
-    report = judged(batch, Question(data.histories, split.test))
-    some = np.random.default_rng(seed).permutation(report.users)[:SINGLE_ANSWERS]
+    report = judged(batch, Scenario(data.histories, split.test))
+    sample = np.random.default_rng(seed).permutation(report.users)[:SINGLE_ANSWERS]
     return Entry(
         model=one.name,
-        settings=msgspec.to_builtins(model.config),
+        settings=fitted.settings,
         report=report,
-        tuning_s=tuning_s,
-        fit=cost,
-        array_bytes=array_bytes(fitted),
-        answers=time_answers(fitted, data.histories.select(some), k, wall=wall),
+        tuning_s=fitted.tuning_s,
+        fit=fitted.cost,
+        array_bytes=array_bytes(model),
+        answers=time_answers(model, data.histories.select(sample), k, wall=wall),
         batch_s=batch.seconds / report.n_users,
         also={
-            name: judged(partial(fitted.recommend_from, k=k), asked) for name, asked in also.items()
+            name: judged(partial(model.recommend_from, k=k), scenario)
+            for name, scenario in also.items()
         },
     )
 
 
 class _Timed:
-    """A model's lists, and how long they took."""
+    """Rank items with a model and accumulate the time it takes."""
 
     def __init__(self, model: Model, k: int, wall: Clock) -> None:
         self._model, self._k, self._wall = model, k, wall
@@ -310,5 +241,6 @@ class _Timed:
         return lists
 
 
-def _tell(progress: Progress, name: str, done: int, total: int, _what: str) -> None:
+def _report(progress: Progress, name: str, done: int, total: int, _what: str) -> None:
+    """Report progress under the name of the model instead of the current step."""
     progress(done, total, name)

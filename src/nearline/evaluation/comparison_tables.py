@@ -1,4 +1,4 @@
-"""Comparisons as tables of text, a header row first."""
+"""Format comparisons as tables: rows of text, the first of which is the header."""
 
 from nearline.evaluation.comparison import Comparison
 from nearline.evaluation.cost import Cost
@@ -8,7 +8,7 @@ Rows = list[list[str]]
 
 
 def list_rows(found: Comparison) -> tuple[Rows, Rows]:
-    """Accuracy and cost of models that rank."""
+    """Format the accuracy and the cost of ranking models as two tables."""
     k = found.entries[0].report.k
     metrics = [f"{name}@{k}" for name in ("recall", "precision", "mrr", "coverage", "novelty")]
     accuracy = [["model", found.metric, "behind the best", *metrics]]
@@ -24,7 +24,7 @@ def list_rows(found: Comparison) -> tuple[Rows, Rows]:
             ]
         )
     cost = [["model", "tuning s", "fit s", "cpu s", "fit peak MB", "model MB", "answer ms"]]
-    cost[0] += ["p99 ms", "batch ms a user"]
+    cost[0] += ["p99 ms", "batch ms per user"]
     for entry in found.entries:
         cost.append(
             [
@@ -40,7 +40,7 @@ def list_rows(found: Comparison) -> tuple[Rows, Rows]:
 
 
 def also_rows(found: Comparison) -> list[Rows]:
-    """Accuracy in what else was asked: one table, none where nothing was."""
+    """Format the accuracy in the additional scenarios as one table; no table without scenarios."""
     names = list(found.entries[0].also)
     if not names:
         return []
@@ -53,15 +53,15 @@ def also_rows(found: Comparison) -> list[Rows]:
                 _interval_text(report.means[found.metric], *report.intervals[found.metric])
             )
         rows.append([entry.model, *cells])
-    asked = (f"{found.entries[0].also[name].n_users:,}" for name in names)
-    rows.append(["users asked", *asked])
+    counts = (f"{found.entries[0].also[name].n_users:,}" for name in names)
+    rows.append(["users evaluated", *counts])
     return [rows]
 
 
 def rating_rows(found: RatingComparison) -> tuple[Rows, Rows]:
-    """Accuracy and cost of models that predict ratings."""
+    """Format the accuracy and the cost of rating models as two tables."""
     accuracy = [["model", "rmse", "behind the best", "mae"]]
-    cost = [["model", "tuning s", "fit s", "cpu s", "fit peak MB", "model MB", "ns a rating"]]
+    cost = [["model", "tuning s", "fit s", "cpu s", "fit peak MB", "model MB", "ns per rating"]]
     for entry in found.entries:
         behind = "" if entry.behind is None else _interval_text(*entry.behind)
         rmse = _interval_text(entry.rmse, *entry.intervals["rmse"])
@@ -74,11 +74,11 @@ def rating_rows(found: RatingComparison) -> tuple[Rows, Rows]:
 
 
 def _cost_cells(tuning_s: float, fit: Cost) -> list[str]:
-    """Write seconds of tuning, of the fit on wall and cores, and its memory in MB."""
+    """Format seconds of tuning, wall-clock and CPU seconds of the fit, and its peak MB."""
     peak = "-" if fit.peak_bytes is None else f"{fit.peak_bytes / 1e6:,.1f}"
     return [f"{tuning_s:.1f}", f"{fit.wall_s:.3f}", f"{fit.cpu_s:.3f}", peak]
 
 
 def _interval_text(mean: float, low: float, high: float) -> str:
-    """Write a mean and its interval: ``0.0518 [0.0497, 0.0540]``."""
+    """Format a mean with its interval: ``0.0518 [0.0497, 0.0540]``."""
     return f"{mean:.4f} [{low:.4f}, {high:.4f}]"

@@ -1,6 +1,7 @@
-"""What a model costs: time and memory of its fit, time of its answers.
+"""Cost of a model: time and memory of its fit, and its response time.
 
-Clocks are passed in; memory is what the operating system says of this process.
+Clocks are passed in; memory is the resident memory of this process, as the operating system
+reports it.
 """
 
 import gc
@@ -22,16 +23,17 @@ from nearline.models.base import Model
 T = TypeVar("T")
 Clock = Callable[[], float]
 
-# Users asked for one at a time: enough for a 99th percentile.
+# Users whose single responses are timed: enough for a 99th percentile.
 SINGLE_ANSWERS = 300
 WARM_UP_USERS = 200
 
 
 class Cost(NamedTuple):
-    """Seconds on the wall, seconds of all cores together, and bytes.
+    """Wall-clock seconds, CPU seconds over all cores, and peak memory in bytes.
 
-    `peak_bytes` is how far resident memory rose above where it stood, None where the system does
-    not say; freed memory that could not be given back and is used again does not show.
+    `peak_bytes` is the rise of resident memory above its value at the start, None if the system
+    does not report it. Memory that was freed but not returned to the system, and is used again,
+    is not counted.
     """
 
     wall_s: float
@@ -40,15 +42,15 @@ class Cost(NamedTuple):
 
 
 class AnswerTimes(NamedTuple):
-    """Seconds of one answer, over a few hundred users: half and all but 1 % are faster."""
+    """Median and 99th percentile of the response time for one user, in seconds."""
 
     median_s: float
     p99_s: float
 
 
 def measured(work: Callable[[], T], *, wall: Clock, cpu: Clock) -> tuple[T, Cost]:
-    """Call `work`; return what it returned, and what it cost."""
-    # Or using it again would not count.
+    """Call `work`; return its result and its cost."""
+    # Freed memory is returned to the system first; reusing it would not count otherwise.
     gc.collect()
     give_back()
     peak = _Peak()
@@ -58,12 +60,12 @@ def measured(work: Callable[[], T], *, wall: Clock, cpu: Clock) -> tuple[T, Cost
 
 
 def array_bytes(model: Model) -> int:
-    """Bytes of everything that a snapshot of `model` holds."""
+    """Return the total size in bytes of the arrays of `model`."""
     return sum(array.nbytes for array in model.arrays().values())
 
 
 def time_answers(model: Model, histories: Histories, k: int, *, wall: Clock) -> AnswerTimes:
-    """Time `recommend_from` for each of `histories` alone; the first is asked twice."""
+    """Time `recommend_from` for one history at a time, after a warm-up call."""
     rows = [histories.select(np.array([row])) for row in range(len(histories))]
     model.recommend_from(rows[0], k)
     seconds = []
@@ -76,18 +78,18 @@ def time_answers(model: Model, histories: Histories, k: int, *, wall: Clock) -> 
 
 
 def warm_up(model: Model, data: Dataset) -> None:
-    """Fit a copy of `model` on a few users, so that no kernel is compiled while time is taken.
+    """Fit a copy of `model` on a few users, so that compilation of kernels is not timed.
 
-    Where the few do not suffice, nothing is warmed: the fit that is timed will say what is wrong.
+    If the fit fails, the error is ignored: the timed fit raises it if it is a real problem.
     """
     with suppress(NearlineError):
-        some = _some(data, WARM_UP_USERS)
+        some = _first_users(data, WARM_UP_USERS)
         fitted = type(model)(model.config).fit(some)
         fitted.recommend_from(some.histories, 10)
 
 
-def _some(data: Dataset, n_users: int) -> Dataset:
-    """Cut out the first users who did anything, and the items that they touched."""
+def _first_users(data: Dataset, n_users: int) -> Dataset:
+    """Restrict `data` to its first `n_users` users with interactions, and to their items."""
     users = np.flatnonzero(np.diff(data.histories.indptr))[:n_users]
     kept = np.isin(data.user_of_each(), users)
     histories = data.histories.select(users)
@@ -104,20 +106,20 @@ def _some(data: Dataset, n_users: int) -> Dataset:
 
 
 class _Peak:
-    """Watches how high the resident memory of this process rises."""
+    """Track the peak resident memory of this process."""
 
     def __init__(self) -> None:
         self._resets = _reset_peak()
         self._start = _status("VmRSS") if self._resets else _highest()
 
     def growth(self) -> int | None:
-        """Bytes above the start; without a reset, above what was highest before."""
+        """Return bytes above the start, or above the previous peak if it cannot be reset."""
         end = _status("VmHWM") if self._resets else _highest()
         return None if self._start is None or end is None else max(0, end - self._start)
 
 
 def _reset_peak() -> bool:
-    """Let the kernel count the highest resident memory from now on (Linux)."""
+    """Reset the kernel's peak of resident memory (Linux); return whether that was possible."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -131,7 +133,7 @@ def _status(field: str) -> int | None:
 
 
 def _highest() -> int | None:
-    """Highest resident memory since the process began, where the system counts it."""
+    """Return the peak resident memory since the process started, None if it is not reported."""
     try:
         import resource
     except ImportError:  # Windows

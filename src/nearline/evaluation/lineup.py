@@ -1,4 +1,4 @@
-"""Classical, neural and large models side by side, and what they are asked about the cold."""
+"""Models of the large comparison, and its additional scenarios: cold users and rare items."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,14 +7,14 @@ import numpy as np
 
 from nearline.data.dataset import Dataset
 from nearline.data.splits import Split
-from nearline.evaluation.comparison import Contestant, Question
+from nearline.evaluation.comparison import Contestant, Scenario
 from nearline.models.base import Model
 from nearline.models.registry import make_model
 
-# Networks stop early by lists of so many users: of all, that would take longer than the training.
-JUDGED: dict[str, Any] = {"training": {"validation_users": 2_000}}
+# Early stopping evaluates a sample of users: all of them would take longer than training itself.
+SAMPLED_VALIDATION: dict[str, Any] = {"training": {"validation_users": 2_000}}
 
-# Name in the table, model, settings, whether it sees the vectors of a language model.
+# Name in the results, model, settings, whether the model may use vectors of a language model.
 LINEUP: tuple[tuple[str, str, dict[str, Any], bool], ...] = (
     ("popularity", "popularity", {}, False),
     ("user kNN", "user_knn", {}, False),
@@ -22,22 +22,22 @@ LINEUP: tuple[tuple[str, str, dict[str, Any], bool], ...] = (
     ("SVD", "svd", {"centre": "none", "factors": 64}, False),
     ("ALS", "implicit_als", {}, False),
     ("content", "content", {}, False),
-    ("NCF", "ncf", JUDGED, False),
-    ("two towers", "two_tower", JUDGED, True),
-    ("GRU", "gru4rec", JUDGED, True),
-    ("CNN", "nextitnet", JUDGED, True),
-    ("transformer", "sasrec", JUDGED, True),
+    ("NCF", "ncf", SAMPLED_VALIDATION, False),
+    ("two towers", "two_tower", SAMPLED_VALIDATION, True),
+    ("GRU", "gru4rec", SAMPLED_VALIDATION, True),
+    ("CNN", "nextitnet", SAMPLED_VALIDATION, True),
+    ("transformer", "sasrec", SAMPLED_VALIDATION, True),
     ("item graph", "item_graph", {}, False),
     ("item graph, language", "item_graph", {}, True),
 )
 BLEND = "full blend"
 COLD_USERS, COLD_ITEMS = "cold users", "cold items"
-# Events that are known of a cold user, and most that an item had in training.
+# Known events of a cold user, and the maximum number of training events of a rare item.
 KNOWN, RARE = 3, 3
 
 
 def contestants(blend: Model) -> list[Contestant]:
-    """Every kind of model, not fitted, and the blend."""
+    """Return an unfitted model of every kind, and the blend."""
     singles = [
         Contestant(name, make_model(model, settings), vectors)
         for name, model, settings, vectors in LINEUP
@@ -45,10 +45,10 @@ def contestants(blend: Model) -> list[Contestant]:
     return [*singles, Contestant(BLEND, blend)]
 
 
-def asking(split: Split, most: int, seed: int) -> Split:
-    """Ask about `most` of the users at most, drawn at random; all are trained on.
+def limit_test_users(split: Split, most: int, seed: int) -> Split:
+    """Limit the test part to `most` random users; the training part keeps all users.
 
-    Where no interaction has a rating, each counts as a rating of 1: so SVD can take part.
+    If no interaction has a rating, each counts as a rating of 1, so that SVD can be compared.
     """
     users = np.flatnonzero(np.diff(split.test.indptr))
     drawn = np.zeros(len(split.test), dtype=np.bool_)
@@ -57,11 +57,12 @@ def asking(split: Split, most: int, seed: int) -> Split:
     return Split(_rated(split.train), test)
 
 
-def cold_questions(split: Split) -> dict[str, Question]:
-    """Ask again: as if the last three events of each user were known, and for rare items alone.
+def cold_scenarios(split: Split) -> dict[str, Scenario]:
+    """Return the scenarios of cold users and of rare items.
 
-    An item is rare that has at most three events in training; a question nobody can be asked is
-    left out. Items that a user had before the three may stand in the list, as with a new user.
+    A cold user has a history of only the last three events; earlier items may be recommended
+    again, as for a new user. A rare item has at most three training events. A scenario without
+    a held-out item is omitted.
     """
     data = split.train
     sizes = np.diff(data.histories.indptr)
@@ -70,11 +71,11 @@ def cold_questions(split: Split) -> dict[str, Question]:
     counts = np.bincount(data.histories.items, minlength=data.n_items)
     known = split.test.items >= 0
     rare = known & (counts[np.where(known, split.test.items, 0)] <= RARE)
-    asked = {
-        COLD_USERS: Question(last, split.test),
-        COLD_ITEMS: Question(data.histories, split.test.take(rare)),
+    scenarios = {
+        COLD_USERS: Scenario(last, split.test),
+        COLD_ITEMS: Scenario(data.histories, split.test.take(rare)),
     }
-    return {name: one for name, one in asked.items() if len(one.test.items)}
+    return {name: one for name, one in scenarios.items() if len(one.test.items)}
 
 
 def _rated(data: Dataset) -> Dataset:

@@ -1,7 +1,7 @@
-"""How good a set of lists is: accuracy for each user, and what the lists do as a whole.
+"""Metrics of ranked lists: accuracy per user, coverage, novelty and diversity.
 
-Lists are rows of `Ranking.items` (int32 [n, k], best first, -1 padded); what is relevant is
-binary. Accuracy is defined as trec_eval defines it, and averaged over users by whoever calls.
+Lists are rows of `Ranking.items` (int32 [n, k], best first, padded with -1); relevance is binary.
+Accuracy metrics follow trec_eval and are returned per user; the caller averages them.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,21 +17,21 @@ from nearline.errors import InvalidInput
 Values = NDArray[np.float64]
 Features = NDArray[np.floating] | sparse.csr_array
 
-# Rows of lists turned into sums of feature vectors at a time: bounds the memory of `diversity`.
+# Lists processed at a time: bounds the memory of `diversity`.
 DIVERSITY_BLOCK = 128
 
 
 class Hits(NamedTuple):
-    """Lists held against what is relevant, for the m users who have something relevant.
+    """Relevance of each position of the lists, for the m users who have a relevant item.
 
     Attributes
     ----------
     users : int64 [m]
-        Rows of the lists that were judged, rising; the others have no truth.
+        Rows of the lists that were judged, ascending; the other rows have no relevant item.
     found : bool [m, k]
-        Whether the item at this place is relevant.
+        Whether the item at this position is relevant.
     n_relevant : int64 [m]
-        Relevant items of each user, found or not; at least 1.
+        Number of relevant items of each user, in the list or not; at least 1.
     """
 
     users: NDArray[np.int64]
@@ -40,22 +40,22 @@ class Hits(NamedTuple):
 
 
 def judge(items: IntArray, truth: Histories, k: int) -> Hits:
-    """Hold the first `k` places of the lists against `truth`: O((n k + t) log t).
+    """Judge the first `k` positions of the lists against `truth`: O((n k + t) log t).
 
     An item of the truth is relevant if its weight is positive; repeats count once. An item
-    unknown to the vocabulary (-1) is relevant and cannot be found, so it lowers recall and never
-    hides. Lists shorter than `k` have misses in the places left.
+    outside the vocabulary (-1) is relevant but can never be found, so it lowers recall. Lists
+    shorter than `k` are padded with misses.
 
     Raises
     ------
     InvalidInput
-        If `k` is below 1, row counts differ, or a list names an item twice.
+        If `k` is below 1, row counts differ, or a list contains an item twice.
     """
     if k < 1:
         raise InvalidInput(f"k is {k}; it must be at least 1", field="k")
     if len(items) != len(truth):
         raise InvalidInput(
-            f"there are {len(items)} lists and {len(truth)} rows of truth; give one list a row",
+            f"there are {len(items)} lists and {len(truth)} rows of truth; give one list per row",
             field="items",
         )
     items = items[:, :k]
@@ -68,7 +68,7 @@ def judge(items: IntArray, truth: Histories, k: int) -> Hits:
 
 
 def relevant_counts(truth: Histories) -> NDArray[np.int64]:
-    """Distinct items of positive weight in each row, every unknown one on its own: int64 [n]."""
+    """Count distinct items of positive weight per row, each unknown item separately: int64 [n]."""
     relevant = _positive(truth)
     rows, items = _row_of_each(relevant), relevant.items
     known = items >= 0
@@ -79,17 +79,17 @@ def relevant_counts(truth: Histories) -> NDArray[np.int64]:
 
 
 def contained(items: IntArray, rows: Histories) -> NDArray[np.bool_]:
-    """Whether each entry of ``items[u]`` stands in row u, whatever its weight: bool [n, k]."""
+    """Return whether each entry of ``items[u]`` occurs in row u, with any weight: bool [n, k]."""
     width = int(max(items.max(initial=0), rows.items.max(initial=0))) + 1
     keys = np.arange(len(items), dtype=np.int64)[:, None] * width + items
     known = rows.items >= 0
     row_keys = _row_of_each(rows)[known] * width + rows.items[known]
-    # Without the mask, the key of padding would be one of the row before.
+    # Padding has the key of an item of the previous row, so it is masked.
     return np.isin(keys, row_keys) & (items >= 0)
 
 
 def ndcg(hits: Hits) -> Values:
-    """DCG with gain 1 and discount 1 / log2(rank + 1), over the best DCG k places allow: [m]."""
+    """Compute NDCG: gain 1, discount 1 / log2(rank + 1), divided by the ideal DCG@k: [m]."""
     k = hits.found.shape[1]
     discount = 1.0 / np.log2(np.arange(2, k + 2))
     ideal = np.cumsum(discount)[np.minimum(hits.n_relevant, k) - 1]
@@ -98,22 +98,22 @@ def ndcg(hits: Hits) -> Values:
 
 
 def recall(hits: Hits) -> Values:
-    """Share of the relevant items that was found: [m]."""
+    """Compute the fraction of relevant items that are in the list: [m]."""
     shares: Values = hits.found.sum(axis=1) / hits.n_relevant
     return shares
 
 
 def precision(hits: Hits) -> Values:
-    """Share of the k places that hold a relevant item; a short list does not shrink k: [m]."""
+    """Compute the fraction of the k positions that are relevant, also in shorter lists: [m]."""
     shares: Values = hits.found.mean(axis=1)
     return shares
 
 
 def average_precision(hits: Hits) -> Values:
-    """Precision at each place found, summed and divided by all relevant items: [m].
+    """Compute average precision: precision at each hit, summed, over all relevant items: [m].
 
-    This is AP@k of trec_eval (``map_cut``): the divisor is the number of relevant items, not the
-    smaller of it and k, so a user with more than k of them cannot reach 1.
+    This is AP@k of trec_eval (``map_cut``): the divisor is the number of relevant items rather
+    than its minimum with k, so a user with more than k relevant items cannot reach 1.
     """
     k = hits.found.shape[1]
     precisions = np.cumsum(hits.found, axis=1) / np.arange(1, k + 1)
@@ -122,14 +122,14 @@ def average_precision(hits: Hits) -> Values:
 
 
 def reciprocal_rank(hits: Hits) -> Values:
-    """1 / rank of the first item found, 0 where there is none: [m]."""
+    """Compute 1 / rank of the first relevant item, 0 without one: [m]."""
     first = hits.found.argmax(axis=1)
     ranks: Values = hits.found.any(axis=1) / (first + 1.0)
     return ranks
 
 
 def hit_rate(hits: Hits) -> Values:
-    """1 where anything was found, else 0: [m]."""
+    """Return 1 for each list with a relevant item, else 0: [m]."""
     found: Values = np.asarray(hits.found.any(axis=1), dtype=np.float64)
     return found
 
@@ -145,20 +145,20 @@ ACCURACY: Mapping[str, Callable[[Hits], Values]] = {
 
 
 def exposure(items: IntArray, n_items: int) -> NDArray[np.int64]:
-    """How many lists each item stands in: int64 [n_items]."""
+    """Count the lists that contain each item: int64 [n_items]."""
     return np.bincount(items[items >= 0], minlength=n_items)
 
 
 def coverage(shown: NDArray[np.int64]) -> float:
-    """Share of the catalogue that stands in any list; `shown` comes from `exposure`."""
+    """Compute the fraction of the catalogue in any list; `shown` is the result of `exposure`."""
     return float(np.mean(shown > 0))
 
 
 def gini(shown: NDArray[np.int64]) -> float:
-    """Gini coefficient of exposure over the whole catalogue.
+    """Compute the Gini coefficient of exposure over the whole catalogue.
 
-    0 where every item is shown equally often (or nothing is shown), near 1 where one item takes
-    it all.
+    It is 0 if every item is shown equally often (or nothing is shown), and close to 1 if a single
+    item takes all the exposure.
     """
     total = shown.sum()
     if total == 0:
@@ -169,15 +169,16 @@ def gini(shown: NDArray[np.int64]) -> float:
 
 
 def novelty(items: IntArray, counts: NDArray[np.integer]) -> Values:
-    """Mean self-information of each list in bits, -log2 p(item): [n], NaN for an empty list.
+    """Compute the mean self-information of each list in bits: [n], NaN for an empty list.
 
-    p is the item's share of the training interactions, `counts` [n_items] / their sum. An item
-    that was never seen is taken as seen once: its information would be infinite.
+    The self-information of an item is -log2 p, where p is its share of the training interactions
+    (`counts` [n_items] divided by their sum). An item without interactions counts as one with a
+    single interaction, so that its self-information is finite.
     """
     total = counts.sum()
     if total <= 0:
         raise InvalidInput(
-            "the training counts are all 0; novelty needs those the model was fitted on",
+            "the training counts are all 0; give those of the data the model was fitted on",
             field="counts",
         )
     information = -np.log2(np.maximum(counts, 1) / total)
@@ -186,20 +187,20 @@ def novelty(items: IntArray, counts: NDArray[np.integer]) -> Values:
 
 
 def diversity(items: IntArray, features: Features) -> Values:
-    """Mean of 1 - cosine over the pairs of each list: [n], NaN for lists of fewer than two.
+    """Compute the mean of 1 - cosine over all pairs of each list: [n], NaN below two items.
 
     Parameters
     ----------
     items : int32 [n, k]
-        Lists, -1 padded.
+        Lists, padded with -1.
     features : float [n_items, d], dense or CSR
-        A vector for each item: content, an embedding, or the users who took it (the transposed
-        user-item matrix). A row of zeros is unlike everything.
+        Item vectors: content features, embeddings, or the transposed user-item matrix. A row of
+        zeros has cosine 0 with every other row.
 
     Notes
     -----
     The cosines of all pairs of a list sum to (|sum of unit vectors|² - sum of |unit vector|²) / 2,
-    so a list costs O(k d) and not O(k² d).
+    so a list costs O(k d) instead of O(k² d).
     """
     unit = _unit_rows(features)
     own = _squared_lengths(unit)
@@ -219,7 +220,7 @@ def diversity(items: IntArray, features: Features) -> Values:
 
 
 def _unit_rows(features: Features) -> Features:
-    """Scale rows to length 1, in float64; rows of zeros stay."""
+    """Scale rows to unit length, in float64; rows of zeros are unchanged."""
     lengths = np.sqrt(_squared_lengths(features))
     scale = 1.0 / np.where(lengths == 0, 1.0, lengths)
     if isinstance(features, np.ndarray):
@@ -234,7 +235,7 @@ def _squared_lengths(rows: Features) -> Values:
 
 
 def _ratio(numerator: NDArray[np.floating], divisor: NDArray[np.integer]) -> Values:
-    """Divide; NaN where the divisor is 0."""
+    """Divide element-wise; the result is NaN where the divisor is 0."""
     result: Values = np.full(len(numerator), np.nan)
     np.divide(numerator, divisor, out=result, where=divisor != 0)
     return result
@@ -245,7 +246,7 @@ def _row_of_each(rows: Histories) -> NDArray[np.int64]:
 
 
 def _positive(rows: Histories) -> Histories:
-    """Entries of positive weight: a dislike is nothing to find."""
+    """Keep entries of positive weight: a disliked item is not relevant."""
     keep = rows.weights > 0
     before = np.concatenate(([0], np.cumsum(keep)))
     indptr = before[rows.indptr].astype(np.int64)
@@ -258,8 +259,8 @@ def _refuse_repeats(items: IntArray) -> None:
     if repeated.any():
         row = int(np.flatnonzero(repeated.any(axis=1))[0])
         raise InvalidInput(
-            f"list {row} names an item twice, and a repeat would count as a second hit; "
-            "an item may stand in a list once",
+            f"list {row} contains an item twice; a repeat would count as a second hit, "
+            "so items of a list must be distinct",
             field="items",
             position=row,
         )

@@ -1,4 +1,4 @@
-"""A comparison as a picture: accuracy with intervals, and what an answer costs beside it."""
+"""Draw a comparison: accuracy with confidence intervals, and response time."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class _Line(NamedTuple):
-    """One model: its mean and interval, seconds and the seconds of a slow case."""
+    """One model of the picture: mean and interval, typical time and time of a slow case."""
 
     name: str
     mean: float
@@ -27,8 +27,10 @@ def draw(found: Comparison | RatingComparison, path: Path, title: str) -> None:
 
     Raises
     ------
-    InvalidInput, MissingExtra
-        As `check_picture`.
+    InvalidInput
+        `path` has another suffix, or its folder does not exist.
+    MissingExtra
+        matplotlib is not installed.
     """
     check_picture(path)
     if isinstance(found, RatingComparison):
@@ -36,7 +38,7 @@ def draw(found: Comparison | RatingComparison, path: Path, title: str) -> None:
             _Line(e.model, e.rmse, *e.intervals["rmse"], e.fit.wall_s, e.fit.wall_s)
             for e in found.entries
         ]
-        time_label = "seconds of a fit"
+        time_label = "Fit time (s)"
     else:
         lines = [
             _Line(
@@ -48,7 +50,7 @@ def draw(found: Comparison | RatingComparison, path: Path, title: str) -> None:
             )
             for e in found.entries
         ]
-        time_label = "ms an answer: median to 99th percentile"
+        time_label = "Response time (ms), median to p99"
     figure = new_figure(10, 1.4 + 0.34 * len(lines))
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     _draw_accuracy(left, lines, found.metric, from_zero=isinstance(found, Comparison))
@@ -59,7 +61,7 @@ def draw(found: Comparison | RatingComparison, path: Path, title: str) -> None:
 
 
 def _draw_accuracy(axes: "Axes", lines: list[_Line], metric: str, *, from_zero: bool) -> None:
-    """Bars from zero; or, where zero is far away and bars would lie, points."""
+    """Draw bars that start at zero, or points if the axis does not start at zero."""
     places = range(len(lines))
     means = [line.mean for line in lines]
     errors = [
@@ -91,7 +93,7 @@ def _draw_accuracy(axes: "Axes", lines: list[_Line], metric: str, *, from_zero: 
     axes.margins(x=0.15)
     if from_zero:
         axes.set_xlim(left=0)
-    axes.set_xlabel(f"{metric}, 95 % interval" + ("" if from_zero else " (less is better)"))
+    axes.set_xlabel(f"{metric}, 95 % interval" + ("" if from_zero else " (lower is better)"))
     _plain(axes)
 
 

@@ -1,6 +1,8 @@
-"""The protocol: every item is ranked for every user, and seen items are masked.
+"""Full-ranking evaluation: every item is ranked for every user, and seen items are masked.
 
-No sampled negatives: a list drawn from a hundred items says little about one drawn from all.
+There is no sampling of negatives: metrics computed on a hundred sampled items are a poor estimate
+of metrics over the full catalogue (W. Krichene, S. Rendle, "On sampled metrics for item
+recommendation", KDD 2020).
 """
 
 from collections.abc import Callable, Mapping
@@ -41,38 +43,38 @@ Recommend = Callable[[Histories], Ranking]
 
 
 @runtime_checkable
-class Recommender(Protocol):
-    """What `evaluate` needs of a model."""
+class RanksItems(Protocol):
+    """Protocol of objects that rank items for histories, such as `Model`."""
 
     def recommend_from(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
-        """Top-k items for each history."""
+        """Return the top-k items for each history."""
         ...
 
 
 @dataclass(frozen=True)
 class Report:
-    """What an evaluation found.
+    """Result of an evaluation.
 
     Attributes
     ----------
     k : int
         Length of the lists.
     n_users : int
-        Users with something relevant: the means are over them.
+        Users with at least one relevant item; means are taken over these users.
     n_skipped : int
-        Users without, who were left out.
+        Users without a relevant item; they are excluded.
     exclude_seen : bool
         Whether items of the history were masked.
     means : dict of str to float
         ``ndcg@10``, ``recall@10``, ``precision@10``, ``map@10``, ``mrr@10``, ``hit_rate@10``, then
-        ``coverage@10``, ``gini@10``, ``novelty@10`` and, where features were given,
-        ``diversity@10``. A mean that no list defines is missing.
+        ``coverage@10``, ``gini@10``, ``novelty@10`` and, if features were given,
+        ``diversity@10``. A metric that is undefined for every list is missing.
     intervals : dict of str to Interval
         95 % bootstrap intervals of the first six.
     users : int64 [n_users]
         Rows of the histories that were evaluated.
     per_user : dict of str to float64 [n_users]
-        Values behind the intervals, for paired comparison.
+        Per-user values of the accuracy metrics, for paired comparisons.
     """
 
     k: int
@@ -85,7 +87,7 @@ class Report:
     per_user: dict[str, Values] = field(repr=False, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything but the values of single users, ready for JSON."""
+        """Return all fields except per-user values, as JSON-serialisable types."""
         return {
             "k": self.k,
             "n_users": self.n_users,
@@ -97,7 +99,7 @@ class Report:
 
 
 def evaluate(
-    model: Recommender | Recommend,
+    model: RanksItems | Recommend,
     histories: Histories,
     truth: Histories,
     *,
@@ -113,40 +115,40 @@ def evaluate(
 
     Parameters
     ----------
-    model : Recommender or callable
-        A model, or anything that turns histories into a `Ranking` over all items; it is held to
-        `exclude_seen` all the same.
+    model : RanksItems or callable
+        A model, or a callable that returns a `Ranking` over all items for histories; a callable
+        must respect `exclude_seen` too.
     histories, truth : Histories
-        What is known of each user, and what came after: one row a user, in the same order.
+        Known interactions and held-out interactions: one row per user, in the same order.
     k : int
         Length of the lists.
     popularity : int [n_items]
-        Interactions of each item in training; its length is the size of the catalogue.
+        Number of training interactions of each item; its length is the size of the catalogue.
     features : float [n_items, d], dense or CSR, or None
-        Vectors to measure the diversity of lists with.
+        Item vectors used to measure the diversity of lists.
     rng : Generator
-        Draws for the bootstrap; the same state gives the same intervals.
+        Source of randomness of the bootstrap; the same state gives the same intervals.
     block : int
-        Users asked for at a time.
+        Number of users ranked per call.
 
     Raises
     ------
     InvalidInput
-        If no user has a truth, row counts differ, or a list breaks its contract: an item twice,
-        outside the catalogue, or seen where seen items are masked.
+        If no user has a held-out item, row counts differ, or a list is invalid: it contains an
+        item twice, an item outside the catalogue, or a seen item although seen items are masked.
     """
     if len(histories) != len(truth):
         raise InvalidInput(
             f"there are {len(histories)} histories and {len(truth)} rows of truth; "
-            "give one row a user in both",
+            "give one row per user in both",
             field="truth",
         )
     recommend: Recommend = (
         partial(model.recommend_from, k=k, exclude_seen=exclude_seen)
-        if isinstance(model, Recommender)
+        if isinstance(model, RanksItems)
         else model
     )
-    users = _users_with_a_truth(truth)
+    users = _users_with_held_out_items(truth)
     n_skipped = len(truth) - len(users)
     histories, truth = histories.select(users), truth.select(users)
     lists = _recommend_in_blocks(recommend, histories, k, block, progress)
@@ -176,7 +178,10 @@ def compare(
     level: float = LEVEL,
     resamples: int = RESAMPLES,
 ) -> dict[str, Difference]:
-    """Paired differences first - second of the accuracy metrics; same users and k needed."""
+    """Compute paired differences first - second of the accuracy metrics.
+
+    Both reports must cover the same users with the same `k`.
+    """
     if first.k != second.k or not np.array_equal(first.users, second.users):
         raise InvalidInput(
             f"the reports are over {first.n_users} users at k={first.k} and "
@@ -188,9 +193,10 @@ def compare(
 
 
 def table(reports: Mapping[str, Report]) -> list[list[str]]:
-    """Lay reports out as text, a header row first: model, users, then every metric any has.
+    """Format reports as rows of text: model, users, then every metric of any report.
 
-    A metric with an interval reads ``0.0518 [0.0497, 0.0540]``; one that a report lacks is ``-``.
+    The first row is the header. A metric with an interval reads ``0.0518 [0.0497, 0.0540]``; a
+    missing metric reads ``-``.
     """
     metrics = list(dict.fromkeys(name for report in reports.values() for name in report.means))
     rows = [["model", "users", *metrics]]
@@ -210,7 +216,7 @@ def _cell(report: Report, metric: str) -> str:
     return text
 
 
-def _users_with_a_truth(truth: Histories) -> NDArray[np.int64]:
+def _users_with_held_out_items(truth: Histories) -> NDArray[np.int64]:
     users = np.flatnonzero(relevant_counts(truth))
     if len(users) == 0:
         raise InvalidInput(
@@ -223,7 +229,7 @@ def _users_with_a_truth(truth: Histories) -> NDArray[np.int64]:
 def _recommend_in_blocks(
     recommend: Recommend, histories: Histories, k: int, block: int, progress: Progress
 ) -> IntArray:
-    """Collect the lists of all histories, cut or padded to k: int32 [n, k]."""
+    """Rank items for all histories, truncated or padded to k: int32 [n, k]."""
     n = len(histories)
     lists = np.full((n, k), -1, dtype=np.int32)
     for start in range(0, n, block):
@@ -231,8 +237,8 @@ def _recommend_in_blocks(
         items = recommend(histories.select(np.arange(start, stop))).items[:, :k]
         if len(items) != stop - start:
             raise InvalidInput(
-                f"the model answered {len(items)} lists for {stop - start} users; "
-                "it must answer one a history",
+                f"the model returned {len(items)} lists for {stop - start} users; "
+                "it must return one list per history",
                 field="model",
             )
         lists[start:stop, : items.shape[1]] = items
@@ -246,13 +252,13 @@ def _check_lists(
     highest = int(lists.max(initial=-1))
     if highest >= n_items:
         raise InvalidInput(
-            f"a list names item {highest}, but popularity counts {n_items} items; "
+            f"a list contains item {highest}, but popularity has {n_items} items; "
             "give the counts of the catalogue that the model was fitted on",
             field="popularity",
         )
     if exclude_seen and contained(lists, histories).any():
         raise InvalidInput(
-            "a list holds an item of its user's history; mask seen items in the model, "
+            "a list contains an item of its user's history; mask seen items in the model, "
             "or evaluate with exclude_seen=False",
             field="model",
         )
@@ -261,7 +267,7 @@ def _check_lists(
 def _list_means(
     lists: IntArray, k: int, popularity: NDArray[np.integer], features: Features | None
 ) -> dict[str, float]:
-    """Means of what is measured on lists and not on hits; undefined ones are left out."""
+    """Compute metrics that depend on the lists alone; undefined ones are omitted."""
     shown = exposure(lists, len(popularity))
     means = {f"coverage@{k}": coverage(shown), f"gini@{k}": gini(shown)}
     defined_by_some = {"novelty": novelty(lists, popularity)}

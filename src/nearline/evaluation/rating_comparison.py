@@ -1,12 +1,11 @@
-"""Models of ratings side by side: how far what they predict is from what was given."""
+"""Comparison of rating models: error of predicted ratings, and cost."""
 
 import time
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,8 +13,14 @@ from nearline.common.progress import Progress, no_progress
 from nearline.data.splits import Split
 from nearline.errors import InvalidInput
 from nearline.evaluation.bootstrap import LEVEL, RESAMPLES, Difference, Interval, resampled_means
-from nearline.evaluation.comparison import Tune, each_or_why, readable
-from nearline.evaluation.cost import Clock, Cost, array_bytes, measured, warm_up
+from nearline.evaluation.cost import Clock, Cost, array_bytes
+from nearline.evaluation.fitting import (
+    Fitter,
+    Tune,
+    best_first,
+    data_for,
+    evaluate_each,
+)
 from nearline.models.base import Model, RatingModel
 
 Doubles = NDArray[np.float64]
@@ -23,28 +28,28 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RatingEntry:
-    """One model in a comparison of ratings.
+    """Results of one model in a comparison of rating models.
 
     Attributes
     ----------
     model : str
-        Its name.
+        Name of the model.
     settings : list of dict
-        What it was fitted with on each split.
+        Settings of the fit on each split.
     n_ratings : int
-        Ratings predicted, over all splits.
+        Number of predicted ratings, over all splits.
     rmse, mae : float
-        Root mean squared and mean absolute error over all of them.
+        Root mean squared error and mean absolute error over all predicted ratings.
     intervals : dict of str to Interval
-        95 % bootstrap intervals of both; users are drawn, each with all of its ratings.
+        95 % bootstrap intervals of both; users are resampled together with all their ratings.
     tuning_s : float
-        Seconds on the wall of all searches.
+        Wall-clock seconds of all searches.
     fit : Cost
-        Mean seconds of a fit; the highest memory of any.
+        Mean time of a fit, and the highest peak of memory.
     array_bytes : int
-        What the last snapshot takes.
+        Size of the fitted arrays of the last split.
     predict_s : float
-        Seconds a rating.
+        Seconds per predicted rating.
     behind : Difference or None
         RMSE of this model minus that of the best, over the same users; None for the best.
     """
@@ -62,7 +67,7 @@ class RatingEntry:
     behind: Difference | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
+        """Return all fields as JSON-serialisable types."""
         return {
             "model": self.model,
             "settings": self.settings,
@@ -79,7 +84,7 @@ class RatingEntry:
 
 @dataclass(frozen=True)
 class RatingComparison:
-    """Models of ratings that were compared, the best first, and why others were not."""
+    """Compared rating models, the best first, and the reason of each that was left out."""
 
     metric: str
     entries: list[RatingEntry]
@@ -102,11 +107,13 @@ def compare_ratings(
     Parameters
     ----------
     splits : iterable of Split
-        One, or the folds of a cross-validation (`nearline.data.random_folds`), of rated data: the
-        weights of the test part are ratings.
+        One split, or the folds of a cross-validation (`nearline.data.random_folds`), of rated
+        data: the weights of the test part are ratings.
 
-    Other parameters, and errors, are those of `compare_models`. Settings are searched for each
-    split anew, since the test part of one is in the training part of another.
+    Notes
+    -----
+    Other parameters and errors are those of `compare_models`. Settings are searched on each split
+    separately, since the test part of one is in the training part of another.
     """
     splits = list(splits)
     truth = [split.test for split in splits]
@@ -114,69 +121,62 @@ def compare_ratings(
     ratings = np.concatenate([t.weights for t in truth]).astype(np.float64)
     if not len(ratings) or not np.isfinite(ratings).all():
         raise InvalidInput(
-            "the test parts hold no ratings; split rated data, and hold some of it out",
+            "the test parts contain no ratings; split rated data, and hold some of it out",
             field="splits",
         )
     errors: dict[str, Doubles] = {}
 
+    fitter = Fitter(tune, seed, wall, cpu)
+
     def enter(model: Model) -> RatingEntry:
-        run = _Run(tune, seed, wall, cpu)
+        run = _RatingRun(fitter)
         found = [
-            run.predict(model, split, partial(_tell, progress, model.name, number, len(splits)))
+            run.predict(model, split, partial(_report, progress, model.name, number, len(splits)))
             for number, split in enumerate(splits)
         ]
         progress(100 * len(splits), 100 * len(splits), model.name)
         errors[model.name] = np.concatenate(found) - ratings
         return run.entry(model.name, errors[model.name], users)
 
-    entries, left_out = each_or_why(models, enter, required)
-    entries.sort(key=lambda entry: entry.rmse)
-    best, *others = entries
-    behind = [
-        replace(entry, behind=_difference(errors[entry.model], errors[best.model], users, seed))
-        for entry in others
-    ]
-    return RatingComparison("rmse", [best, *behind], left_out)
+    def difference(entry: RatingEntry, best: RatingEntry) -> Difference:
+        return _difference(errors[entry.model], errors[best.model], users, seed)
+
+    entries, left_out = evaluate_each(models, enter, required)
+    ranked = best_first(entries, lambda entry: entry.rmse, difference)
+    return RatingComparison("rmse", ranked, left_out)
 
 
-class _Run:
-    """One model over all splits, and what that costs."""
+class _RatingRun:
+    """Fits one model on every split and accumulates its cost."""
 
-    def __init__(self, tune: Tune | None, seed: int, wall: Clock, cpu: Clock) -> None:
-        self._tune, self._seed, self._wall, self._cpu = tune, seed, wall, cpu
+    def __init__(self, fitter: Fitter) -> None:
+        self._fitter = fitter
         self._settings: list[dict[str, Any]] = []
         self._costs: list[Cost] = []
         self._tuning_s = self._predicting_s = 0.0
         self._bytes = 0
 
     def predict(self, model: Model, split: Split, progress: Progress) -> Doubles:
-        """Fit on one split and predict its test part, float64 [n]."""
+        """Fit on the training part of a split and predict its test part: float64 [n]."""
         if not isinstance(model, RatingModel):
             raise InvalidInput(f"{model.name} predicts no ratings", field="models")
-        data = readable(model, split.train)
-        if self._tune is not None:
-            start = self._wall()
-            model = self._tune(model, data)
-            self._tuning_s += self._wall() - start
-        warm_up(model, data)
-        fitted, cost = measured(
-            lambda: model.refit(data, seed=self._seed, progress=progress),
-            wall=self._wall,
-            cpu=self._cpu,
-        )
+        fitted = self._fitter.fit(model, data_for(model, split.train), progress)
+        self._settings.append(fitted.settings)
+        self._costs.append(fitted.cost)
+        self._tuning_s += fitted.tuning_s
+        self._bytes = array_bytes(fitted.model)
         users = np.repeat(np.arange(len(split.test)), np.diff(split.test.indptr))
-        start = self._wall()
-        predicted = cast(RatingModel, fitted).predict(users.astype(np.int32), split.test.items)
-        self._predicting_s += self._wall() - start
-        self._settings.append(msgspec.to_builtins(model.config))
-        self._costs.append(cost)
-        self._bytes = array_bytes(fitted)
+        start = self._fitter.wall()
+        predicted = cast(RatingModel, fitted.model).predict(
+            users.astype(np.int32), split.test.items
+        )
+        self._predicting_s += self._fitter.wall() - start
         return predicted.astype(np.float64)
 
     def entry(self, name: str, errors: Doubles, users: NDArray[np.int64]) -> RatingEntry:
-        """Sum up."""
+        """Summarise errors and cost over all splits."""
         sums = _sums(errors, users)
-        rng = np.random.default_rng(self._seed)
+        rng = np.random.default_rng(self._fitter.seed)
         means = resampled_means(sums, rng, resamples=RESAMPLES)
         peaks = [cost.peak_bytes for cost in self._costs if cost.peak_bytes is not None]
         return RatingEntry(
@@ -201,14 +201,14 @@ class _Run:
 
 
 def _sums(errors: Doubles, users: NDArray[np.int64]) -> Doubles:
-    """Squared errors, absolute errors and ratings of each user who has any: float64 [n, 3]."""
+    """Sum squared errors, absolute errors and counts per user with ratings: float64 [n, 3]."""
     _, rows = np.unique(users, return_inverse=True)
     columns = (errors**2, np.abs(errors), np.ones(len(errors)))
     return np.column_stack([np.bincount(rows, column) for column in columns])
 
 
 def _difference(errors: Doubles, best: Doubles, users: NDArray[np.int64], seed: int) -> Difference:
-    """RMSE minus that of the best; the same draws of users for both."""
+    """Compute the paired difference of RMSE between a model and the best one."""
     both = np.column_stack([_sums(errors, users), _sums(best, users)])
     means = resampled_means(both, np.random.default_rng(seed), resamples=RESAMPLES)
     drawn = np.sqrt(means[:, 0] / means[:, 2]) - np.sqrt(means[:, 3] / means[:, 5])
@@ -222,9 +222,9 @@ def _interval(draws: Doubles) -> Interval:
     return Interval(float(low), float(high))
 
 
-def _tell(
+def _report(
     progress: Progress, name: str, number: int, splits: int, done: int, total: int, _what: str
 ) -> None:
-    """Count a fit as a share of all splits, in hundredths."""
+    """Report the progress of one fit as a share of all splits, in hundredths."""
     share = done / total if total else 0.0
     progress(int(100 * (number + share)), 100 * splits, name)

@@ -1,6 +1,6 @@
-"""Networks trained with PyTorch and handed over as ONNX graphs: nothing here serves.
+"""Training of neural networks with PyTorch, and their export as ONNX graphs.
 
-Models import this room inside `fit` alone, so that a fitted one needs none of its packages.
+Models import this package only inside `fit`: serving a fitted model needs no PyTorch.
 """
 
 from importlib import import_module

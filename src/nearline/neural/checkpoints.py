@@ -1,4 +1,4 @@
-"""Checkpoints of a training: one safetensors file, its numbers as JSON in the header."""
+"""Training checkpoints: one safetensors file, with metadata as JSON in its header."""
 
 import os
 from collections.abc import Mapping
@@ -14,18 +14,18 @@ from nearline.errors import Damaged, InvalidInput
 
 
 class Checkpoint(NamedTuple):
-    """All that the rest of a training depends on.
+    """Everything that is needed to resume a training run.
 
     Attributes
     ----------
     key : str
-        Which training this is.
+        Identifies the data and settings of the run.
     numbers : dict of str to int
-        Epochs and steps done.
+        Counters of completed epochs and steps.
     losses, values : list of float
-        Of the epochs done.
+        Training loss and validation value of each completed epoch.
     tensors : dict of str to Tensor
-        Weights, the best ones so far, moments of the optimiser, state of the generator.
+        Current weights, best weights, optimiser moments and generator state.
     """
 
     key: str
@@ -43,7 +43,7 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint in place of the last one: a reader finds the old one or the new one."""
+    """Replace the checkpoint file atomically: readers see either the old or the new one."""
     header = _Header(checkpoint.key, checkpoint.numbers, checkpoint.losses, checkpoint.values)
     tensors = {name: tensor.cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     part = path.with_name(path.name + ".part")
@@ -54,14 +54,14 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(path: Path, key: str) -> Checkpoint:
-    """Read the checkpoint of the training `key`.
+    """Read the checkpoint of the training run `key`.
 
     Raises
     ------
     InvalidInput
-        It is of another training.
+        The checkpoint belongs to another training run.
     Damaged
-        It cannot be read.
+        The file cannot be read.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -73,7 +73,8 @@ def read_checkpoint(path: Path, key: str) -> Checkpoint:
         ) from error
     if header.key != key:
         raise InvalidInput(
-            f"the checkpoint {path} is of other data, settings or seed; delete it, or name another",
+            f"the checkpoint {path} is of other data, settings or seed; delete it, or give "
+            "another path",
             field="checkpoint",
         )
     return Checkpoint(header.key, header.numbers, header.losses, header.values, tensors)

@@ -9,7 +9,7 @@ KERNEL = 3
 
 
 class Residual(nn.Module):
-    """Two causal convolutions, holes of the second twice as wide, beside a shortcut."""
+    """Residual block of two causal convolutions; the second has twice the dilation."""
 
     def __init__(self, width: int, dilation: int, dropout: float) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Residual(nn.Module):
 
 
 class Convolutional(nn.Module):
-    """NextItNet's encoder: dilated causal convolutions, each layer sees twice as far back.
+    """NextItNet encoder: dilated causal convolutions with a growing receptive field.
 
     F. Yuan, A. Karatzoglou, I. Arapakis, J. M. Jose, X. He, "A simple convolutional generative
     network for next item recommendation", WSDM 2019, section 3.
@@ -40,11 +40,11 @@ class Convolutional(nn.Module):
     Parameters
     ----------
     width : int
-        Numbers of an event.
+        Embedding size of an event.
     dilations : tuple of int
-        Width of the holes in the first convolution of each block.
+        Dilation of the first convolution of each block.
     dropout : float
-        Share of numbers dropped while training.
+        Dropout probability.
     """
 
     def __init__(self, width: int, *, dilations: tuple[int, ...], dropout: float) -> None:
@@ -54,9 +54,10 @@ class Convolutional(nn.Module):
         self.blocks = nn.ModuleList(Residual(width, step, dropout) for step in dilations)
 
     def forward(self, events: Tensor, lengths: Tensor) -> Tensor:
-        """Vectors after each event, float32 [n, length, width]; arguments as `Transformer` takes.
+        """Encode each prefix of the histories: float32 [n, length, width].
 
-        No position sees a later one, so that `lengths` are not needed.
+        Parameters are those of `TransformerNetwork.forward`. The convolutions are causal, so
+        `lengths` is not used.
         """
         del lengths
         x = self.drop(self.before(events))

@@ -1,4 +1,4 @@
-"""Networks as ONNX graphs, which the default install can run."""
+"""Export of networks as ONNX graphs, which the default installation can run."""
 
 import logging
 import warnings
@@ -10,7 +10,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-# Graphs without weights by what they are of: an export takes seconds, filling one in milliseconds.
+# Exported graphs by architecture: an export takes seconds, replacing weights takes milliseconds.
 _GRAPHS: dict[str, bytes] = {}
 EXPORTER = "torch.onnx._internal.exporter._registration"
 
@@ -21,19 +21,24 @@ def export(
     axes: Mapping[str, Mapping[int, str]],
     outputs: Sequence[str],
 ) -> bytes:
-    """Turn a network into a graph.
+    """Export a network as a serialised ONNX graph.
 
     Parameters
     ----------
     network : nn.Module
-        In eval mode, on the CPU; `repr` must tell all that its forward pass depends on but its
-        parameters and buffers.
+        Network in eval mode, on the CPU. Its `repr` must include everything that the forward pass
+        depends on, except parameters and buffers.
     inputs : dict of str to Tensor
-        Example inputs by the names of the arguments of `forward`, in their order.
+        Example inputs by argument name of `forward`, in order.
     axes : dict of str to dict of int to str
-        Axes of the inputs whose lengths may vary, and a name for each.
+        Names of the dynamic axes of each input.
     outputs : list of str
         Names of the outputs.
+
+    Returns
+    -------
+    bytes
+        The graph with the weights of `network`.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     key = repr((type(network), repr(network), shapes, list(inputs), axes, outputs))
@@ -56,7 +61,7 @@ def _export(
 ) -> bytes:
     logger = logging.getLogger(EXPORTER)
     level = logger.level
-    logger.setLevel(logging.ERROR)  # it tells of torchvision, which nothing here needs
+    logger.setLevel(logging.ERROR)  # the exporter warns if torchvision, not needed here, is missing
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -68,13 +73,13 @@ def _export(
                 dynamic_shapes=[dict(axes.get(name, {})) or None for name in inputs],
                 dynamo=True,
                 verbose=False,
-                # Folding would take parameters apart, and they must be found by name.
+                # Constant folding would rename parameters, which must be found by name.
                 optimize=False,
             )
     finally:
         logger.setLevel(level)
     graph = program.model_proto
-    # Where in which file a node comes from is nobody's business in a snapshot.
+    # Metadata contains source paths, which do not belong in a snapshot.
     for part in (graph.graph, *graph.functions):
         del part.metadata_props[:]
         for node in part.node:

@@ -1,4 +1,4 @@
-"""The table of items that networks read and score: learned ids, and what the features tell."""
+"""Item representations of the networks: ID embeddings and projected item features."""
 
 import torch
 from torch import Tensor, nn
@@ -8,21 +8,21 @@ from nearline.neural.layers import Dropout
 
 
 class ItemTable(nn.Module):
-    """Vectors of items: an embedding of the id plus a linear map of the item's features.
+    """Item vectors: an embedding of the ID plus a linear projection of the item's features.
 
-    While training, ids are dropped, row by row, so that features learn to do without; an item
-    that comes later is its features alone.
+    During training, whole ID embeddings are dropped at random so that the projection learns to
+    represent items by features alone, as it must for items added after training.
 
     Parameters
     ----------
     n_items, width : int
-        Size of the table.
+        Number of items and size of their vectors.
     features : float32 [n_items, f] or None
-        Numbers that tell of each item.
+        Features of each item.
     id_dropout : float
-        Share of ids dropped.
+        Probability of dropping an ID embedding.
     unit : bool
-        Scale vectors to length one.
+        Whether to scale vectors to unit length.
     """
 
     features: Tensor | None
@@ -40,14 +40,14 @@ class ItemTable(nn.Module):
         )
 
     def forward(self, items: Tensor) -> Tensor:
-        """Vectors of items, float32 [n, width]."""
+        """Return the vectors of items: float32 [n, width]."""
         vectors: Tensor = self.drop(self.ids(items))
         if self.project is not None and self.features is not None:
             vectors = vectors + self.project(self.features[items])
         return functional.normalize(vectors, dim=-1) if self.unit else vectors
 
     def all(self) -> Tensor:
-        """Vectors of all items, float32 [n_items, width]."""
+        """Return the vectors of all items: float32 [n_items, width]."""
         items = torch.arange(self.ids.num_embeddings, device=self.ids.weight.device)
         vectors: Tensor = self(items)
         return vectors

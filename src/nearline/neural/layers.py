@@ -1,4 +1,4 @@
-"""What all networks are made of: layers that draw from a generator of their own."""
+"""Building blocks of all networks: dropout and initialisation with an explicit generator."""
 
 import math
 
@@ -7,20 +7,20 @@ from torch import Tensor, nn
 
 
 class Dropout(nn.Module):
-    """Set a share of the numbers to zero while training, and scale the others up.
+    """Dropout that draws from its own generator, for reproducible training.
 
-    `nn.Dropout` draws from the generator that the whole process shares; this one from `generator`,
-    which `training.train` sets.
+    `nn.Dropout` uses the process-wide generator; this layer uses `generator`, which
+    `training.train` sets.
 
     N. Srivastava et al., "Dropout", JMLR 15, 2014, section 4.
 
     Parameters
     ----------
     share : float
-        Chance of a zero, 0 to below 1, to the next 1/256.
+        Dropout probability in [0, 1), rounded to a multiple of 1/256.
     whole_rows : bool
-        Drop rows (along the last axis) as a whole, and scale nothing: for a part of a sum that is
-        to be done without.
+        Drop whole rows (along the last axis) without rescaling the others. This suits a summand
+        that the network must learn to do without.
     """
 
     def __init__(self, share: float, *, whole_rows: bool = False) -> None:
@@ -29,25 +29,25 @@ class Dropout(nn.Module):
         self.generator: torch.Generator | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop; the identity outside training."""
+        """Apply dropout; the identity outside training."""
         if not self.training or self.share == 0:
             return x
-        # A byte a number, eight to a draw: drawing one number at a time took a quarter of a step.
-        left_out = min(round(self.share * 256), 255)
+        # One random byte per element, drawn as int64: drawing floats takes a quarter of a step.
+        threshold = min(round(self.share * 256), 255)
         shape = (*x.shape[:-1], 1) if self.whole_rows else x.shape
         n = math.prod(shape)
-        words = torch.empty(-(-n // 8), dtype=torch.int64, device=x.device)
-        words.random_(-(2**63), None, generator=self.generator)
-        kept = (words.view(torch.uint8)[:n] >= left_out).view(shape)
-        return x * kept if self.whole_rows else x * kept * (256.0 / (256 - left_out))
+        random = torch.empty(-(-n // 8), dtype=torch.int64, device=x.device)
+        random.random_(-(2**63), None, generator=self.generator)
+        kept = (random.view(torch.uint8)[:n] >= threshold).view(shape)
+        return x * kept if self.whole_rows else x * kept * (256.0 / (256 - threshold))
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """Draw all parameters: matrices by Glorot's rule, embeddings small, shifts 0 and scales 1.
+    """Initialise all parameters: Glorot-uniform matrices, small embeddings, biases 0, scales 1.
 
-    A network is built on the device ``meta`` and drawn here, so that the generator which the whole
-    process shares stays where it was. X. Glorot, Y. Bengio, "Understanding the difficulty of
-    training deep feedforward neural networks", AISTATS 2010, equation 16.
+    Networks are built on the ``meta`` device and initialised here, so that the process-wide
+    generator is not used. X. Glorot, Y. Bengio, "Understanding the difficulty of training deep
+    feedforward neural networks", AISTATS 2010, equation 16.
     """
     with torch.no_grad():
         for module in network.modules():

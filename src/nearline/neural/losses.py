@@ -1,6 +1,6 @@
-"""Losses over one right item and some drawn ones, shared by all rows of a batch.
+"""Losses with sampled negatives that all rows of a batch share.
 
-Rows are vectors of users, float32 [n, d]; the score of an item is their inner product.
+Rows are user vectors, float32 [n, d]; the score of an item is the inner product with its vector.
 """
 
 import math
@@ -13,21 +13,22 @@ from torch.nn import functional
 def sampled_scores(
     users: Tensor, right: Tensor, drawn: Tensor, targets: Tensor, items: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Score the right item of each row, and the drawn items, -inf where one is the right one.
+    """Score the positive item of each row and the sampled negatives.
 
     Parameters
     ----------
     users, right : float32 [n, d]
-        Vectors of users and of their right items.
+        Vectors of users and of their positive items.
     drawn : float32 [s, d]
-        Vectors of the drawn items.
+        Vectors of the sampled negatives.
     targets, items : int64 [n], [s]
-        Which items those are.
+        Indices of the positive items and of the sampled negatives.
 
     Returns
     -------
     Tensor, Tensor
-        float32 [n] and [n, s].
+        Scores of the positive items, float32 [n], and of the negatives, float32 [n, s]; -inf where
+        a sampled item is the positive one.
     """
     others = (users @ drawn.T).float()
     others = others.masked_fill(targets[:, None] == items, -math.inf)
@@ -35,12 +36,12 @@ def sampled_scores(
 
 
 def sampled_softmax(right: Tensor, others: Tensor, log_expected: Tensor | None = None) -> Tensor:
-    """Softmax loss in which drawn items stand for all others.
+    """Compute the softmax loss over the positive item and sampled negatives.
 
         -ln( e^s / (e^s + sum_j e^(s_j - log_expected_j)) )
 
-    With `log_expected` the logarithm of how often each item is expected among those drawn, the sum
-    estimates that over the whole catalogue without bias (logQ correction): Y. Bengio, J.-S.
+    With `log_expected`, the logarithm of the expected number of draws of each negative, the sum is
+    an unbiased estimate of the sum over the whole catalogue (logQ correction): Y. Bengio, J.-S.
     Senecal, "Adaptive importance sampling to accelerate training of a neural probabilistic language
     model", IEEE Transactions on Neural Networks 19, 2008; X. Yi et al., "Sampling-bias-corrected
     neural modeling for large corpus item recommendations", RecSys 2019, section 3.
@@ -48,11 +49,11 @@ def sampled_softmax(right: Tensor, others: Tensor, log_expected: Tensor | None =
     Parameters
     ----------
     right : float32 [n]
-        Scores of the right items.
+        Scores of the positive items.
     others : float32 [n, s]
-        Scores of the drawn items, -inf where one does not count.
+        Scores of the sampled negatives, -inf where one is to be ignored.
     log_expected : float32 [s] or None
-        None leaves the correction out.
+        Logarithm of the expected number of draws; None disables the correction.
     """
     if log_expected is not None:
         others = others - log_expected
@@ -60,7 +61,7 @@ def sampled_softmax(right: Tensor, others: Tensor, log_expected: Tensor | None =
 
 
 def gbce(right: Tensor, others: Tensor, n_items: int, calibration: float) -> Tensor:
-    """Binary cross-entropy that allows for how few negatives were drawn.
+    """Compute the generalised binary cross-entropy (gBCE), which corrects for negative sampling.
 
         -beta ln sigmoid(s) - sum_j ln(1 - sigmoid(s_j)),    divided by 1 + s
 
@@ -72,12 +73,13 @@ def gbce(right: Tensor, others: Tensor, n_items: int, calibration: float) -> Ten
     Parameters
     ----------
     right : float32 [n]
+        Scores of the positive items.
     others : float32 [n, s]
-        Scores, -inf where an item does not count.
+        Scores of the sampled negatives, -inf where one is to be ignored.
     n_items : int
         Size of the catalogue.
     calibration : float
-        t: 0 is plain cross-entropy, 1 makes scores calibrated probabilities.
+        Parameter t: 0 is plain cross-entropy, 1 makes predicted probabilities calibrated.
     """
     alpha = min(1.0, others.shape[1] / max(n_items - 1, 1))
     beta = alpha * (calibration * (1.0 - 1.0 / alpha) + 1.0 / alpha)

@@ -1,4 +1,4 @@
-"""Networks over pairs of a user and an item, each of them vectors that are looked up before."""
+"""Training of networks that score pairs of a user vector and an item vector."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -13,26 +13,29 @@ from nearline.common.progress import Progress
 from nearline.neural.export import export
 from nearline.neural.layers import Dropout, initialise
 from nearline.neural.losses import gbce
-from nearline.neural.training import Plan, Task, device, train
+from nearline.neural.training import TrainingPlan, TrainingTask, device, train
 
 Floats = NDArray[np.float32]
 # (users [n, d], items [m, d]) to scores [n, m], all float32.
 Score = Callable[[Floats, Floats], Floats]
-# Tells how good a scorer is, with the tables that users and items are looked up in.
+# Returns the validation value of a scorer, given the tables of items as read and as scored.
 Judge = Callable[[Score, Floats, Floats], float]
 
-# Numbers in a batch of pairs below which a second thread costs more than it gives.
+# Number of values in a batch below which a second thread slows training down.
 SMALL = 2**21
 
 
 class Taken(NamedTuple):
-    """Which items each user took, each once, in rising order (CSR layout).
+    """Distinct positive items of each user in ascending order (CSR layout).
 
     Attributes
     ----------
     indptr : int64 [n_users + 1]
+        Start of each user's items.
     items : int64 [n]
+        Item indices.
     n_items : int
+        Size of the catalogue.
     """
 
     indptr: NDArray[np.int64]
@@ -40,19 +43,19 @@ class Taken(NamedTuple):
     n_items: int
 
 
-class Fitted(NamedTuple):
-    """A trained network, without PyTorch.
+class FittedPairs(NamedTuple):
+    """A trained network in a form that does not need PyTorch.
 
     Attributes
     ----------
     graph : bytes
-        ONNX: `users` float32 [n, d] and `items` float32 [m, d] to `scores` [n, m].
+        ONNX graph: `users` float32 [n, d] and `items` float32 [m, d] to `scores` float32 [n, m].
     read : float32 [n_items, d]
-        What an item in a history tells of its user.
+        Input vectors of items: a user vector is made of those of the items in the history.
     table : float32 [n_items, d]
-        Items as they are scored.
+        Output vectors of items, which are scored.
     epochs : int
-        Passes that made it.
+        Number of epochs that the weights were trained for.
     """
 
     graph: bytes
@@ -62,22 +65,23 @@ class Fitted(NamedTuple):
 
 
 class Interaction(nn.Module):
-    """Scores of pairs: a weighed inner product (GMF), a perceptron (MLP), or their sum (NeuMF).
+    """Score pairs by a weighted inner product (GMF), a perceptron (MLP) or their sum (NeuMF).
 
     X. He et al., "Neural collaborative filtering", WWW 2017, equations 9, 10 and 12, without the
-    last sigmoid, which changes no order. The sum is what equation 12's one output layer over both
-    parts comes to. Each part has numbers of its own: the first and the last `width` of a vector.
+    final sigmoid, which does not change the ranking. The sum is equivalent to the single output
+    layer of equation 12. Each part has its own embedding: the first and the last `width` values
+    of a vector.
 
     Parameters
     ----------
     kind : str
         ``gmf``, ``mlp`` or ``neumf``.
     width : int
-        Numbers of a user and of an item in each part.
+        Embedding size of each part.
     hidden : tuple of int
         Units of each layer of the perceptron.
     dropout : float
-        Share of numbers dropped while training: of users and behind every layer.
+        Dropout probability, applied to user vectors and after every layer.
     """
 
     def __init__(self, kind: str, width: int, *, hidden: Sequence[int], dropout: float) -> None:
@@ -86,8 +90,8 @@ class Interaction(nn.Module):
         self.drop = Dropout(dropout)
         self.product = nn.Linear(width, 1, bias=kind == "gmf") if kind != "mlp" else None
         if kind != "gmf":
-            # The first layer over user and item side by side, in two parts: each is the same for
-            # all pairs of a user, or of an item.
+            # The first layer over the concatenated vectors, split into two: each part is computed
+            # once per user or item instead of once per pair.
             self.user = nn.Linear(width, hidden[0])
             self.item = nn.Linear(width, hidden[0], bias=False)
             self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(hidden))
@@ -95,7 +99,7 @@ class Interaction(nn.Module):
         self.deep = kind != "gmf"
 
     def extra_repr(self) -> str:
-        """Name what no submodule tells."""
+        """Describe attributes that the submodules do not show."""
         return f"width={self.width}, deep={self.deep}"
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
@@ -117,12 +121,12 @@ class Interaction(nn.Module):
 
 
 class PairTables(nn.Module):
-    """A network of pairs and the tables that its users and items are looked up in.
+    """A pair network with its two embedding tables of items.
 
     Attributes
     ----------
     read, table : nn.Embedding
-        As in `Fitted`.
+        Input and output vectors of items, as in `FittedPairs`.
     pairs : nn.Module
         ``pairs(users [..., n, width], items [..., m, width])`` gives scores [..., n, m].
     """
@@ -133,8 +137,8 @@ class PairTables(nn.Module):
         self.pairs = pairs
 
 
-class TakenOrNot(Task):
-    """To tell an item that a user took from drawn ones, by all others that the user took."""
+class PairClassification(TrainingTask):
+    """Training task: classify positive and sampled items given the user's other positive items."""
 
     def __init__(
         self, network: PairTables, taken: Taken, *, negatives: int, batch: int, judge: Judge | None
@@ -153,16 +157,16 @@ class TakenOrNot(Task):
         self._small = batch * (1 + negatives) * network.read.embedding_dim < SMALL
 
     def threads(self) -> int:
-        """One where a batch is small: threads would wait for each other most of the time."""
+        """Return the number of threads: 1 for small batches, where more would be slower."""
         return 1 if self._small else super().threads()
 
     def batches(self, generator: torch.Generator) -> Sequence[Tensor]:
-        """Users in random order, as many in each batch, about `batch` items together."""
+        """Split users in random order into equal batches of about `batch` positive items."""
         order = torch.randperm(len(self._users), generator=generator, device=self._where)
         return torch.tensor_split(self._users[order], self._batches)
 
     def loss(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """Mean binary cross-entropy over all that the users of the batch took, and drawn items."""
+        """Compute the mean binary cross-entropy over positive items of the batch and negatives."""
         sizes = self._sizes[batch]
         row = torch.repeat_interleave(torch.arange(len(batch), device=self._where), sizes)
         within = torch.arange(len(row), device=self._where) - (sizes.cumsum(0) - sizes)[row]
@@ -179,7 +183,7 @@ class TakenOrNot(Task):
         return gbce(scores[:, 0], others, self._n_items, 0.0)
 
     def _without(self, items: Tensor, row: Tensor, sizes: Tensor) -> Tensor:
-        """Vector of each item's user, made of all the user took but this item."""
+        """Return the user vector for each item, built from all other positive items of the user."""
         read = self.network.read(items)
         sums = torch.zeros((len(sizes), read.shape[1]), device=self._where)
         sums = sums.index_add(0, row, read)
@@ -187,7 +191,7 @@ class TakenOrNot(Task):
         return found
 
     def validate(self) -> float | None:
-        """NDCG@10 as `judge` says it."""
+        """Return NDCG@10 as computed by `judge`, None without validation data."""
         if self._judge is None:
             return None
         return self._judge(self._score, *_tables(self.network))
@@ -201,7 +205,7 @@ class TakenOrNot(Task):
 def fit_pairs(
     interaction: Callable[[], nn.Module],
     taken: Taken,
-    plan: Plan,
+    plan: TrainingPlan,
     *,
     width: int,
     negatives: int,
@@ -209,27 +213,37 @@ def fit_pairs(
     seed: int,
     judge: Judge | None,
     progress: Progress,
-) -> Fitted:
-    """Train a network of pairs and both of its tables.
+) -> FittedPairs:
+    """Train a pair network and both of its item tables.
 
     Parameters
     ----------
     interaction : callable
-        Builds the network: ``network(users [..., n, width], items [..., m, width])`` gives scores
-        [..., n, m].
+        Builds the network: ``network(users [..., n, width], items [..., m, width])`` returns
+        scores [..., n, m].
+    taken : Taken
+        Positive items of each user.
+    plan : TrainingPlan
+        Hyperparameters of the training loop.
     width : int
-        Numbers that an item has in each table.
+        Size of an item vector in each table.
     negatives : int
-        Items drawn for each that was taken, alike from those that the user did not take.
+        Negatives per positive item, sampled uniformly from the user's other items.
     batch : int
-        Items taken in a batch.
+        Positive items per batch.
+    seed : int
+        Seed of initialisation and sampling.
+    judge : callable or None
+        Returns the validation value of the network; None disables validation.
+    progress : callable
+        Progress callback.
     """
     with torch.device("meta"):
         built = PairTables(interaction(), taken.n_items, width)
     network = built.to_empty(device="cpu")
     initialise(network, torch.Generator().manual_seed(seed))
     network.to(device())
-    task = TakenOrNot(network, taken, negatives=negatives, batch=batch, judge=judge)
+    task = PairClassification(network, taken, negatives=negatives, batch=batch, judge=judge)
     epochs = plan.epochs
     if len(taken.items):
         epochs = train(task, plan, seed=seed, progress=progress).epochs
@@ -240,7 +254,7 @@ def fit_pairs(
         {"users": {0: "n"}, "items": {0: "m"}},
         ["scores"],
     )
-    return Fitted(graph, *_tables(network), epochs)
+    return FittedPairs(graph, *_tables(network), epochs)
 
 
 def _tables(network: PairTables) -> tuple[Floats, Floats]:

@@ -1,4 +1,4 @@
-"""A user tower: the events of a history pooled, and a perceptron over what comes of it."""
+"""A user tower: pooled events of the history, followed by a perceptron."""
 
 import torch
 from torch import Tensor, nn
@@ -7,27 +7,27 @@ from nearline.neural.layers import Dropout
 
 
 class Pooled(nn.Module):
-    """Pool the vectors of a history, whatever their order, and add what a perceptron makes of it.
+    """Sum the event vectors of a history and add the output of a perceptron (residual).
 
     P. Covington, J. Adams, E. Sargin, "Deep neural networks for YouTube recommendations", RecSys
-    2016, section 3.2; the sum is divided by the root of how many there are: Y. Koren,
+    2016, section 3.2; the sum is divided by the square root of the number of events: Y. Koren,
     "Factorization meets the neighborhood", KDD 2008, equation 14.
 
-    With features of users the perceptron reads them beside the pooled events, and an event of
-    zeros is none: so a history may be empty. While training some histories are left out, so that
-    features learn to speak alone: M. Volkovs, G. Yu, T. Poutanen, "DropoutNet: addressing cold
-    start in recommender systems", NIPS 2017.
+    If user features are given, the perceptron reads them together with the pooled events, and an
+    event vector of zeros means no event, so a history may be empty. During training, whole
+    histories are dropped at random so that features alone suffice for cold users: M. Volkovs,
+    G. Yu, T. Poutanen, "DropoutNet: addressing cold start in recommender systems", NIPS 2017.
 
     Parameters
     ----------
     width, hidden : int
-        Numbers of an event, and units of the perceptron.
+        Embedding size of an event, and units of the perceptron.
     dropout : float
-        Share of numbers dropped while training, before each layer of the perceptron.
+        Dropout probability before each layer of the perceptron.
     features : int
-        Numbers that tell of a user beside the history.
+        Number of user features; 0 for none.
     history_dropout : float
-        Share of histories left out while training, where there are features.
+        Probability of dropping a history during training; used only with user features.
     """
 
     def __init__(
@@ -45,22 +45,22 @@ class Pooled(nn.Module):
         self.inner, self.outer = nn.Linear(width + features, hidden), nn.Linear(hidden, width)
 
     def forward(self, events: Tensor, lengths: Tensor, features: Tensor | None = None) -> Tensor:
-        """Vectors after each event, float32 [n, length, width]; arguments as `Transformer` takes.
+        """Encode each prefix of the histories: float32 [n, length, width].
 
-        The sum never holds what comes later, so that `lengths` are not needed. `features` float32
-        [n, features] are those of the users.
+        Parameters are those of `TransformerNetwork.forward`. A cumulative sum never includes later
+        events, so `lengths` is not used. `features`, float32 [n, features], describe the users.
         """
         del lengths
         if self.drop_history is None or features is None:
-            many = torch.arange(1, events.shape[1] + 1, device=events.device)
-            pooled = events.cumsum(dim=1) / many.sqrt()[:, None]
+            counts = torch.arange(1, events.shape[1] + 1, device=events.device)
+            pooled = events.cumsum(dim=1) / counts.sqrt()[:, None]
             read = pooled
         else:
-            there = (events != 0).any(dim=2, keepdim=True).to(events.dtype)
-            pooled = events.cumsum(dim=1) / there.cumsum(dim=1).clamp(min=1.0).sqrt()
+            present = (events != 0).any(dim=2, keepdim=True).to(events.dtype)
+            pooled = events.cumsum(dim=1) / present.cumsum(dim=1).clamp(min=1.0).sqrt()
             pooled = self.drop_history(pooled)
-            told = features[:, None, :].expand(-1, events.shape[1], -1)
-            read = torch.cat((pooled, told), dim=2)
+            expanded = features[:, None, :].expand(-1, events.shape[1], -1)
+            read = torch.cat((pooled, expanded), dim=2)
         states = torch.relu(self.inner(self.drop(read)))
         found: Tensor = pooled + self.outer(self.drop(states))
         return found

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from nearline.neural.layers import Dropout
 
-# Version of the operator in the graph.
+# Version of ONNX's GRU operator.
 OPSET = 14
 
 
 class Recurrent(nn.Module):
-    """GRU4Rec's encoder: gated recurrent units pass a state along the events.
+    """GRU4Rec encoder: gated recurrent units over the events.
 
     B. Hidasi, A. Karatzoglou, L. Baltrunas, D. Tikk, "Session-based recommendations with recurrent
     neural networks", ICLR 2016, section 3; the units are those of K. Cho et al., "Learning phrase
@@ -21,9 +21,9 @@ class Recurrent(nn.Module):
     Parameters
     ----------
     width, hidden, layers : int
-        Numbers of an event, of the state, and layers of units.
+        Embedding size of an event, size of the hidden state, and number of layers.
     dropout : float
-        Share of numbers dropped while training, before the units and behind them.
+        Dropout probability, applied before and after the recurrent layers.
     """
 
     def __init__(self, width: int, *, hidden: int, layers: int, dropout: float) -> None:
@@ -36,9 +36,10 @@ class Recurrent(nn.Module):
         self.outputs = nn.Linear(hidden, width)
 
     def forward(self, events: Tensor, lengths: Tensor) -> Tensor:
-        """Vectors after each event, float32 [n, length, width]; arguments as `Transformer` takes.
+        """Encode each prefix of the histories: float32 [n, length, width].
 
-        The state never sees what comes later, so that `lengths` are not needed.
+        Parameters are those of `TransformerNetwork.forward`. The recurrent state never depends on
+        later events, so `lengths` is not used.
         """
         del lengths
         states = self.drop(self.before(events))
@@ -52,9 +53,10 @@ class Recurrent(nn.Module):
 
 
 def _exported(units: Any, states: Tensor) -> Tensor:
-    """Name ONNX's own operator: what PyTorch takes units apart into fits one length alone.
+    """Apply a GRU layer as ONNX's own operator, for export.
 
-    Gates stand in another order there: update, reset, new.
+    PyTorch would export the layer as a graph that only accepts the example's sequence length.
+    ONNX orders the gates differently: update, reset, new.
     """
     hidden = int(units.hidden_size)
 

@@ -1,4 +1,4 @@
-"""Networks over histories: every event of a sequence is to be told from those before it."""
+"""Training of sequence networks: predict every event of a history from the events before it."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,33 +15,36 @@ from nearline.neural.export import export
 from nearline.neural.items import ItemTable
 from nearline.neural.layers import initialise
 from nearline.neural.losses import gbce, sampled_scores, sampled_softmax
-from nearline.neural.training import Plan, Task, device, train
+from nearline.neural.training import TrainingPlan, TrainingTask, device, train
 
 Floats = NDArray[np.float32]
-# (item indices [n, length], lengths [n], and where the network reads them features of users
-# [n, f]) to vectors of users, float32 [n, width].
+# Maps item indices [n, length], lengths [n] and, if the network uses them, user features [n, f]
+# to user vectors, float32 [n, width].
 Encode = Callable[..., Floats]
-# Tells how good an encoder is, with a table of item vectors float32 [n_items, width].
+# Returns the validation value of an encoder, given the item vectors, float32 [n_items, width].
 Judge = Callable[[Encode, Floats], float]
 
 
-# Numbers in a batch of events below which a second thread costs more than it gives.
+# Number of values in a batch below which a second thread slows training down.
 SMALL = 2**16
 
 
 class Sequences(NamedTuple):
-    """What is learned from: ragged rows of item indices, oldest first, of two events or more.
+    """Training sequences: item indices of n users, oldest first, at least two events each.
 
     Attributes
     ----------
     indptr : int64 [n + 1]
+        Start of each sequence.
     items : int64 [indptr[-1]]
-        With features of users, -1 is what stands before a first event: a vector of zeros.
+        Item indices. With user features, -1 marks the empty history before the first event; its
+        vector is zero.
     n_items : int
+        Size of the catalogue.
     features : float32 [n_items, f] or None
-        Numbers that tell of each item.
+        Item features.
     users : float32 [n, f] or None
-        Numbers that tell of the user of each row, where the network reads them.
+        User features of each sequence, if the network uses them.
     """
 
     indptr: NDArray[np.int64]
@@ -52,26 +55,28 @@ class Sequences(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """What the network is to do.
+    """Loss and sampling of negatives.
 
     Attributes
     ----------
     loss : str
         ``softmax`` or ``gbce``.
     negatives : int
-        Items drawn for a batch; each item once where there are no more than that.
+        Sampled negatives per batch; all items if the catalogue has no more than that.
     power : float
-        They are drawn by popularity to this power.
+        Exponent of popularity in the sampling distribution.
     calibration : float
-        Of gBCE.
+        Calibration parameter t of gBCE.
     unit : bool
-        Scores are cosines over a temperature, and not plain inner products.
+        Whether scores are cosines divided by `temperature` instead of inner products.
     temperature : float
+        Divisor of the scores.
     id_dropout : float
+        Probability of dropping an item's ID embedding.
     batch : int
-        Events of a batch.
+        Approximate number of events per batch.
     in_batch : int
-        Right items of the batch, drawn from all its events, that are scored beside the drawn ones.
+        Number of positive items of the batch used as additional negatives of its other events.
     """
 
     loss: str
@@ -85,22 +90,22 @@ class Objective(NamedTuple):
     in_batch: int = 0
 
 
-class Fitted(NamedTuple):
-    """A trained network, without PyTorch.
+class FittedSequences(NamedTuple):
+    """A trained network in a form that does not need PyTorch.
 
     Attributes
     ----------
     graph : bytes
-        ONNX: `events` float32 [n, length, width], `lengths` int64 [n] and, where the network reads
-        them, `features` of the users float32 [n, f], to `users` [n, width].
+        ONNX graph: `events` float32 [n, length, width], `lengths` int64 [n] and, if the network
+        uses them, user `features` float32 [n, f], to `users` float32 [n, width].
     table : float32 [n_items, width]
-        Vectors of the items: scores are inner products with `users`.
+        Item vectors: scores are inner products with `users`.
     ids : float32 [n_items, width]
-        The learned part of those vectors, without what the features tell.
+        ID embeddings: item vectors without projected features.
     projection : float32 [f, width]
-        Turns features of an item into its vector.
+        Projection of item features to item vectors.
     epochs : int
-        Passes that made it.
+        Number of epochs that the weights were trained for.
     """
 
     graph: bytes
@@ -110,31 +115,31 @@ class Fitted(NamedTuple):
     epochs: int
 
 
-class Newest(nn.Module):
-    """An encoder as it serves: the vector after the newest event of each row."""
+class UserEncoder(nn.Module):
+    """Encoder as used for serving: returns the vector after the newest event of each row."""
 
     def __init__(self, encoder: nn.Module, *, unit: bool, temperature: float) -> None:
         super().__init__()
         self.encoder, self.unit, self.temperature = encoder, unit, temperature
 
     def extra_repr(self) -> str:
-        """Name what the shapes do not tell."""
+        """Describe attributes that the submodules do not show."""
         return f"unit={self.unit}, temperature={self.temperature}"
 
     def scale(self, vectors: Tensor) -> Tensor:
-        """Turn outputs of the encoder into vectors of users."""
+        """Convert encoder outputs to user vectors: optional unit length, then temperature."""
         return (functional.normalize(vectors, dim=-1) if self.unit else vectors) / self.temperature
 
     def forward(self, events: Tensor, lengths: Tensor, features: Tensor | None = None) -> Tensor:
-        """Vectors of users, float32 [n, width]; arguments as those of the encoder."""
-        told = () if features is None else (features,)
-        vectors = self.encoder(events, lengths, *told)
+        """Return user vectors, float32 [n, width]; parameters are those of the encoder."""
+        optional = () if features is None else (features,)
+        vectors = self.encoder(events, lengths, *optional)
         at = (lengths - 1)[:, None, None].expand(-1, 1, vectors.shape[2])
         return self.scale(vectors.gather(1, at).squeeze(1))
 
 
-class NextEvent(Task):
-    """To tell every event of a sequence from those before it."""
+class NextEvent(TrainingTask):
+    """Training task: predict every event of a sequence from the events before it."""
 
     def __init__(
         self,
@@ -144,7 +149,7 @@ class NextEvent(Task):
         objective: Objective,
         judge: Judge | None,
     ) -> None:
-        self.newest = Newest(encoder, unit=objective.unit, temperature=objective.temperature)
+        self.newest = UserEncoder(encoder, unit=objective.unit, temperature=objective.temperature)
         self.table = table
         self.network = nn.ModuleDict({"newest": self.newest, "table": table})
         self._objective, self._judge, self._n_items = objective, judge, data.n_items
@@ -153,7 +158,7 @@ class NextEvent(Task):
         self._starts = torch.from_numpy(data.indptr[:-1]).to(self._where)
         self._lengths = torch.from_numpy(np.diff(data.indptr) - 1).to(self._where)
         self.users = None if data.users is None else torch.from_numpy(data.users).to(self._where)
-        # Smoothed, so that an item nobody took is drawn now and then too.
+        # Add-one smoothing: items without events are sampled too.
         counts = np.bincount(data.items[data.items >= 0], minlength=data.n_items) + 1.0
         chances = torch.from_numpy(counts**objective.power).to(self._where)
         self._cumulated = (chances / chances.sum()).cumsum(0)
@@ -163,12 +168,12 @@ class NextEvent(Task):
         self._shares = torch.from_numpy(counts / counts.sum()).to(self._where)
 
     def threads(self) -> int:
-        """One where a batch is small: threads would wait for each other most of the time."""
+        """Return the number of threads: 1 for small batches, where more would be slower."""
         small = self._objective.batch * self.table.ids.embedding_dim < SMALL
         return 1 if small else super().threads()
 
     def batches(self, generator: torch.Generator) -> Sequence[Tensor]:
-        """Sequences of like length together, about `batch` events each, in random order."""
+        """Group sequences of similar length, about `batch` events each, in random order."""
         order = torch.randperm(len(self._starts), generator=generator, device=self._where)
         order = order[torch.argsort(self._lengths[order], stable=True)]
         sizes = self._lengths[order]
@@ -179,14 +184,14 @@ class NextEvent(Task):
         return [cut[at] for at in shuffled.tolist()]
 
     def loss(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """Mean loss over all events of the batch but the first of each sequence."""
+        """Compute the mean loss over all events of the batch except the first of each sequence."""
         lengths = self._lengths[batch]
         steps = torch.arange(int(lengths.max()), device=self._where)
         valid = steps < lengths[:, None]
         at = torch.where(valid, self._starts[batch][:, None] + steps, self._starts[batch][:, None])
         inputs, targets = self._items[at], self._items[at + 1][valid]
         drawn, log_expected = self._negatives(targets, generator)
-        # Each vector once, however often its item occurs.
+        # Compute the vector of each distinct item once.
         distinct, places = torch.unique(
             torch.cat((inputs.flatten().clamp(min=0), targets, drawn)), return_inverse=True
         )
@@ -208,9 +213,9 @@ class NextEvent(Task):
         return sampled_softmax(scores, other_scores, log_expected)
 
     def _negatives(self, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Items that stand for all others, and the logarithm of how often each is expected there.
+        """Return the negatives of a batch and the logarithm of their expected number of draws.
 
-        An item may come both ways: then both expectations count.
+        An item may be sampled and occur in the batch; both expectations are then added.
         """
         drawn, expected = self._draw(generator), self._expected
         if self._objective.in_batch:
@@ -221,7 +226,7 @@ class NextEvent(Task):
         return drawn, expected[drawn].log().float()
 
     def _draw(self, generator: torch.Generator) -> Tensor:
-        """Draw items to stand for all others; all items where they are no more than that."""
+        """Sample negatives; return all items if the catalogue has no more than `negatives`."""
         n = self._objective.negatives
         if n >= self._n_items:
             return torch.arange(self._n_items, device=self._where)
@@ -229,7 +234,7 @@ class NextEvent(Task):
         return torch.searchsorted(self._cumulated, draws).clamp(max=self._n_items - 1)
 
     def validate(self) -> float | None:
-        """NDCG@10 as `judge` says it."""
+        """Return NDCG@10 as computed by `judge`, None without validation data."""
         if self._judge is None:
             return None
         return self._judge(self._encode, self.table.all().float().cpu().numpy())
@@ -241,11 +246,11 @@ class NextEvent(Task):
         features: Floats | None = None,
     ) -> Floats:
         rows, sizes = (torch.from_numpy(a).to(self._where) for a in (items, lengths))
-        events, told = self.table(rows.clamp(min=0)), None
+        events, user_features = self.table(rows.clamp(min=0)), None
         if features is not None:
             events = events * (rows >= 0)[:, :, None]
-            told = torch.from_numpy(features).to(self._where)
-        found: Floats = self.newest(events, sizes, told).float().cpu().numpy()
+            user_features = torch.from_numpy(features).to(self._where)
+        found: Floats = self.newest(events, sizes, user_features).float().cpu().numpy()
         return found
 
 
@@ -253,26 +258,38 @@ def fit_sequences(
     encoder: Callable[[], nn.Module],
     data: Sequences,
     objective: Objective,
-    plan: Plan,
+    plan: TrainingPlan,
     *,
     width: int,
     seed: int,
     judge: Judge | None,
     progress: Progress,
     checkpoint: tuple[Path, str] | None = None,
-) -> Fitted:
-    """Train an encoder and a table of items.
+) -> FittedSequences:
+    """Train a sequence encoder and the item table.
 
     Parameters
     ----------
     encoder : callable
-        Builds the network: ``network(events [n, length, width], lengths [n])`` gives float32
-        [n, length, width], and no position sees a later one. Where there are features of users, it
-        gets those, [n, f], as a third argument.
+        Builds the network: ``network(events [n, length, width], lengths [n])`` returns float32
+        [n, length, width], where no position depends on later ones. User features [n, f], if
+        there are any, are passed as a third argument.
+    data : Sequences
+        Training sequences.
+    objective : Objective
+        Loss and sampling of negatives.
+    plan : TrainingPlan
+        Hyperparameters of the training loop.
     width : int
-        Numbers an item has.
+        Size of an item vector.
+    seed : int
+        Seed of initialisation, sampling and dropout.
+    judge : callable or None
+        Returns the validation value of the network; None disables validation.
+    progress : callable
+        Progress callback.
     checkpoint : (Path, str) or None
-        As `training.train` takes them: file and key.
+        Checkpoint file and key, see `training.train`.
     """
     where = device()
     draws = torch.Generator().manual_seed(seed)
@@ -298,7 +315,7 @@ def fit_sequences(
     return _fitted(task, width, epochs)
 
 
-def _fitted(task: NextEvent, width: int, epochs: int) -> Fitted:
+def _fitted(task: NextEvent, width: int, epochs: int) -> FittedSequences:
     task.network.eval().cpu()
     inputs = {"events": torch.zeros(2, 3, width), "lengths": torch.tensor([3, 2])}
     axes = {"events": {0: "n", 1: "length"}, "lengths": {0: "n"}}
@@ -315,4 +332,4 @@ def _fitted(task: NextEvent, width: int, epochs: int) -> Fitted:
         else np.ascontiguousarray(project.weight.detach().numpy().T)
     )
     ids: Floats = task.table.ids.weight.detach().numpy()
-    return Fitted(graph, table, ids, projection, epochs)
+    return FittedSequences(graph, table, ids, projection, epochs)

@@ -1,4 +1,4 @@
-"""The loop that trains every network: minibatches, AdamW, early stopping, checkpoints.
+"""Training loop of every network: minibatches, AdamW, early stopping, checkpoints.
 
 I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019 (AdamW); L. Prechelt,
 "Early stopping - but when?", Neural Networks: Tricks of the Trade, LNCS 1524, 1998 (stop after
@@ -24,28 +24,28 @@ from nearline.neural.checkpoints import Checkpoint, read_checkpoint, write_check
 from nearline.neural.layers import Dropout
 
 
-class Plan(NamedTuple):
-    """How long and how fast to train.
+class TrainingPlan(NamedTuple):
+    """Hyperparameters of the training loop.
 
     Attributes
     ----------
     epochs : int
-        Most passes over the data.
+        Maximum number of epochs.
     patience : int
-        Stop after so many epochs without a better validation value.
+        Number of epochs without a better validation value after which training stops.
     rate : float
-        Length of a step.
+        Learning rate.
     weight_decay : float
-        Share of a weight that a step of length one takes away; biases and scales keep theirs.
+        Weight decay of AdamW; biases and normalisation scales are not decayed.
     warmup : int
-        Steps over which the rate rises to its length.
+        Steps of linear learning-rate warm-up.
     cosine : bool
-        Let the rate fall to zero over all epochs, as a cosine does.
+        Whether the learning rate follows a cosine schedule down to zero over all epochs.
     memory : int
-        Weights are judged and kept as their running mean over about so many steps; 1 takes them as
-        they are.
+        Approximate number of steps over which weights are averaged for validation and for the
+        result; 1 disables averaging.
     clip : float
-        Longest gradient, over all parameters.
+        Maximum norm of the gradient over all parameters.
     """
 
     epochs: int
@@ -58,17 +58,17 @@ class Plan(NamedTuple):
     clip: float = 1.0
 
 
-class Trained(NamedTuple):
-    """What a training came to.
+class TrainingResult(NamedTuple):
+    """Result of a training run.
 
     Attributes
     ----------
     epochs : int
-        Passes that made the weights that were kept.
+        Epoch of the selected weights.
     losses : list of float
-        Mean loss of every epoch that was run.
+        Mean training loss of every epoch.
     values : list of float
-        Validation value after each; empty without validation.
+        Validation value after every epoch; empty without validation.
     """
 
     epochs: int
@@ -76,41 +76,41 @@ class Trained(NamedTuple):
     values: list[float]
 
 
-class Task(ABC):
-    """A network and what it is to learn.
+class TrainingTask(ABC):
+    """A network with its training data, loss and validation.
 
     Attributes
     ----------
     network : nn.Module
-        All parameters, initialised and on its device.
+        Module with all parameters, initialised and on its device.
     """
 
     network: nn.Module
 
     @abstractmethod
     def batches(self, generator: torch.Generator) -> Sequence[Any]:
-        """Cut one epoch into batches, in random order; as many in every epoch."""
+        """Return the batches of one epoch in random order; every epoch has the same number."""
 
     @abstractmethod
     def loss(self, batch: Any, generator: torch.Generator) -> Tensor:
-        """Mean loss of a batch, a scalar to go down from."""
+        """Compute the mean loss of a batch, a scalar tensor."""
 
     def threads(self) -> int:
-        """Say how many cores to use; a step that takes less than a millisecond wants one."""
+        """Return the number of threads to use; steps below a millisecond are fastest with one."""
         return available_threads()
 
     def validate(self) -> float | None:
-        """Say how good the network is, more is better; None where nothing tells."""
+        """Return the validation value, higher is better; None without validation data."""
         return None
 
 
 def device() -> torch.device:
-    """Find where to train: a GPU if PyTorch sees one."""
+    """Return the device to train on: a GPU if PyTorch can use one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def half_precision(where: torch.device) -> bool:
-    """Whether products of matrices are faster in bfloat16 there: weights stay in single precision.
+    """Return whether the device multiplies matrices faster in bfloat16; weights stay in float32.
 
     P. Micikevicius et al., "Mixed precision training", ICLR 2018.
     """
@@ -122,7 +122,7 @@ def half_precision(where: torch.device) -> bool:
 
 @contextmanager
 def own_threads(threads: int) -> Iterator[None]:
-    """Let PyTorch use so many threads, and give its setting back."""
+    """Set PyTorch's number of threads within a ``with`` block, and restore it afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -132,30 +132,36 @@ def own_threads(threads: int) -> Iterator[None]:
 
 
 def train(
-    task: Task,
-    plan: Plan,
+    task: TrainingTask,
+    plan: TrainingPlan,
     *,
     seed: int,
     progress: Progress,
     checkpoint: Path | None = None,
     key: str = "",
-) -> Trained:
-    """Train the network of `task`; it ends with the weights of its best epoch.
+) -> TrainingResult:
+    """Train the network of `task` and load the weights of its best epoch.
 
     Parameters
     ----------
+    task : TrainingTask
+        Network, data and loss.
+    plan : TrainingPlan
+        Hyperparameters.
+    seed : int
+        Seed of batch order, sampling and dropout.
     progress : callable
-        Called before every batch; what it raises ends the training.
+        Progress callback, called before every batch; an exception that it raises ends training.
     checkpoint : Path or None
-        File written after every epoch. Where it exists the training goes on from there, and ends
-        bit for bit as one that was never cut off (on the same machine, with as many threads).
+        File written after every epoch. If it exists, training resumes from it; the result is
+        bit-identical to that of an uninterrupted run (same machine and number of threads).
     key : str
-        Names data and settings: a checkpoint of another key is refused.
+        Identifies data and settings; a checkpoint with another key is rejected.
 
     Raises
     ------
     InvalidInput
-        The loss is not finite, or the checkpoint is of another training.
+        The loss is not finite, or the checkpoint belongs to another training run.
     Damaged
         The checkpoint cannot be read.
     """
@@ -165,7 +171,7 @@ def train(
         if isinstance(module, Dropout):
             module.generator = generator
     with own_threads(task.threads()):
-        run = _Run(task, plan, generator, progress)
+        run = _TrainingRun(task, plan, generator, progress)
         if checkpoint is not None and checkpoint.exists():
             run.restore(read_checkpoint(checkpoint, key))
         while not run.over():
@@ -176,14 +182,14 @@ def train(
         task.network.eval()
     best = run.best_epoch if run.values else run.done
     progress(plan.epochs, plan.epochs, "done")
-    return Trained(best, run.losses, run.values)
+    return TrainingResult(best, run.losses, run.values)
 
 
-class _Run:
-    """A training under way."""
+class _TrainingRun:
+    """State of a training run: network, optimiser, averaged and best weights."""
 
     def __init__(
-        self, task: Task, plan: Plan, generator: torch.Generator, progress: Progress
+        self, task: TrainingTask, plan: TrainingPlan, generator: torch.Generator, progress: Progress
     ) -> None:
         self._task, self._plan, self._generator = task, plan, generator
         self._progress = progress
@@ -196,12 +202,12 @@ class _Run:
         self.best = _copy(task.network)
 
     def over(self) -> bool:
-        """Whether the last epoch was run, or the last that patience allows."""
+        """Return whether training has reached its last epoch or exhausted its patience."""
         waited = self.done - self.best_epoch if self.values else 0
         return self.done >= self._plan.epochs or waited >= self._plan.patience
 
     def epoch(self) -> None:
-        """Pass over the data once and look at the validation value."""
+        """Train for one epoch and compute the validation value."""
         batches = self._task.batches(self._generator)
         what = self._what()
         self._task.network.train()
@@ -235,25 +241,25 @@ class _Run:
         return loss.detach()
 
     def _cast(self) -> torch.autocast:
-        """Take products of matrices in half precision, where those are faster."""
+        """Return an autocast context: bfloat16 matrix products where they are faster."""
         return torch.autocast(self._generator.device.type, torch.bfloat16, enabled=self._half)
 
     def _average(self) -> None:
-        """Move the mean to the weights: by even shares at first, so that the start is forgotten."""
+        """Update the running mean of the weights; a plain mean at first, then exponential."""
         share = 1.0 / min(self._step, self._plan.memory)
         with torch.no_grad():
             for name, weights in self._task.network.state_dict().items():
                 self._mean[name].lerp_(weights, share)
 
     def _judge(self) -> None:
-        """Look at the mean of the weights, and put them back."""
+        """Validate the averaged weights, keep them if they are best, and restore the current."""
         network = self._task.network
         weights = _copy(network)
         network.load_state_dict(self._mean)
         network.eval()
         with torch.no_grad(), self._cast():
             value = self._task.validate()
-        # A network that has found nothing yet is not done.
+        # While every validation value is 0, later weights replace earlier ones.
         if value is None or value > max(self.values, default=0.0) or not any(self.values):
             self.best, self.best_epoch = _copy(network), self.done
         if value is not None:
@@ -261,12 +267,12 @@ class _Run:
         network.load_state_dict(weights)
 
     def _what(self) -> str:
-        told = f", loss {self.losses[-1]:.4f}" if self.losses else ""
-        told += f", ndcg@10 {self.values[-1]:.4f}" if self.values else ""
-        return f"epoch {self.done + 1}{told}"
+        metrics = f", loss {self.losses[-1]:.4f}" if self.losses else ""
+        metrics += f", ndcg@10 {self.values[-1]:.4f}" if self.values else ""
+        return f"epoch {self.done + 1}{metrics}"
 
     def checkpoint(self, key: str) -> Checkpoint:
-        """All that the rest of the training depends on."""
+        """Return a checkpoint from which training can resume."""
         tensors = {f"weights/{n}": t for n, t in self._task.network.state_dict().items()}
         tensors |= {f"mean/{n}": t for n, t in self._mean.items()}
         tensors |= {f"best/{n}": t for n, t in self.best.items()}
@@ -278,7 +284,7 @@ class _Run:
         return Checkpoint(key, numbers, self.losses, self.values, tensors)
 
     def restore(self, found: Checkpoint) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state of a checkpoint."""
         parts: dict[str, dict[str, Tensor]] = {"weights": {}, "mean": {}, "best": {}}
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in found.tensors.items():
@@ -299,8 +305,8 @@ class _Run:
         self.losses, self.values = list(found.losses), list(found.values)
 
 
-def _groups(network: nn.Module, plan: Plan) -> list[dict[str, Any]]:
-    """Matrices decay; biases and scales, which have one dimension, do not."""
+def _groups(network: nn.Module, plan: TrainingPlan) -> list[dict[str, Any]]:
+    """Group parameters for weight decay: matrices decay; biases and scales (1-d) do not."""
     parameters = list(network.parameters())
     return [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": plan.weight_decay},
@@ -308,8 +314,8 @@ def _groups(network: nn.Module, plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def _rate(plan: Plan, step: int, batches: int) -> float:
-    """Length of a step: rising over the warm-up, then even, or falling as a cosine does."""
+def _rate(plan: TrainingPlan, step: int, batches: int) -> float:
+    """Return the learning rate of a step: linear warm-up, then constant or cosine decay."""
     rise = min(1.0, (step + 1) / plan.warmup) if plan.warmup else 1.0
     if not plan.cosine:
         return plan.rate * rise

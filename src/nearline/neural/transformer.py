@@ -10,7 +10,7 @@ from nearline.neural.layers import Dropout
 
 
 class Block(nn.Module):
-    """Attention and a feed-forward layer, each behind a norm and beside a shortcut (pre-norm)."""
+    """Pre-norm transformer block: self-attention and a feed-forward layer with residuals."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -21,11 +21,15 @@ class Block(nn.Module):
         self.drop = Dropout(dropout)
 
     def extra_repr(self) -> str:
-        """Name what the shapes do not tell."""
+        """Describe attributes that the submodules do not show."""
         return f"heads={self.heads}"
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """Apply the block to float32 [n, length, width]; `hidden` is added to the attention."""
+        """Apply the block to float32 [n, length, width].
+
+        `hidden`, float32 [length, length], is the mask added to the attention scores: -inf where
+        a position must not attend.
+        """
         n, length, width = x.shape
         parts = self.inputs(self.before_attention(x))
         parts = parts.view(n, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
@@ -38,11 +42,11 @@ class Block(nn.Module):
         return x + added
 
 
-class Transformer(nn.Module):
-    """SASRec's encoder: position j sees events up to j and says what comes next.
+class TransformerNetwork(nn.Module):
+    """SASRec encoder: position j attends to events up to j and predicts the next one.
 
-    Positions are counted from the newest event, so that the last few mean the same in histories of
-    any length.
+    Positions are counted from the newest event, so that positional embeddings of recent events
+    are shared by histories of any length.
 
     W.-C. Kang, J. McAuley, "Self-attentive sequential recommendation", ICDM 2018, section III; the
     norm before each layer as in R. Xiong et al., "On layer normalization in the transformer
@@ -51,9 +55,9 @@ class Transformer(nn.Module):
     Parameters
     ----------
     width, heads, blocks, longest : int
-        Numbers a position has, attention heads, blocks, and most positions.
+        Embedding size, attention heads, number of blocks and maximum number of positions.
     dropout : float
-        Share of numbers dropped while training.
+        Dropout probability.
     """
 
     def __init__(
@@ -66,14 +70,14 @@ class Transformer(nn.Module):
         self.last = nn.LayerNorm(width)
 
     def forward(self, events: Tensor, lengths: Tensor) -> Tensor:
-        """Vectors after each event, float32 [n, length, width].
+        """Encode each prefix of the histories: float32 [n, length, width].
 
         Parameters
         ----------
         events : float32 [n, length, width]
-            Vectors of the events, oldest first; whatever stands behind the newest is not seen.
+            Event vectors, oldest first; positions after the newest event are padding.
         lengths : int64 [n]
-            How many events each row has, at least 1.
+            Number of events of each row, at least 1.
         """
         steps = torch.arange(events.shape[1], device=events.device)
         age = (lengths[:, None] - 1 - steps).clamp(min=0)

@@ -1,15 +1,15 @@
-"""Replay a data set as the stream that it once was: recommend before each event, learn after it."""
+"""Prequential evaluation: replay a data set in order of time, recommend, then learn each event."""
 
-from nearline.replay.arms import ARMS, Arm
-from nearline.replay.prequential import Outcome, choose_settings, replay
-from nearline.replay.report import Report, summarise
+from nearline.replay.policies import POLICIES, ReplayPolicy
+from nearline.replay.prequential import ReplayOutcome, choose_settings, replay
+from nearline.replay.report import ReplayReport, summarise
 from nearline.replay.stream import Stream, make_stream, spread
 
 __all__ = [
-    "ARMS",
-    "Arm",
-    "Outcome",
-    "Report",
+    "POLICIES",
+    "ReplayOutcome",
+    "ReplayPolicy",
+    "ReplayReport",
     "Stream",
     "choose_settings",
     "make_stream",

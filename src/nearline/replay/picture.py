@@ -1,30 +1,31 @@
-"""A replay as a picture: accuracy over time, and as a whole with its intervals."""
+"""Draw a replay: accuracy over time, and overall accuracy with confidence intervals."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nearline.common.pictures import BLUE, GREY, VERMILION, check_picture, new_figure, save_picture
-from nearline.replay.arms import ARMS
-from nearline.replay.report import Report
+from nearline.replay.policies import POLICIES
+from nearline.replay.report import ReplayReport
 from nearline.schema import DAY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# One colour for what may be learned during the day; broken lines for what is trained once.
+# The colour shows what is updated during the day; dotted lines are models trained only once.
 _COLOURS = {(True, True): BLUE, (True, False): VERMILION, (False, False): GREY}
 _STYLES = {
-    arm.name: (_COLOURS[arm.follows, arm.learns], "-" if arm.retrained else ":") for arm in ARMS
+    policy.name: (_COLOURS[policy.follows, policy.learns], "-" if policy.retrained else ":")
+    for policy in POLICIES
 }
 
 
-def draw(found: Report, path: Path, title: str) -> None:
+def draw(found: ReplayReport, path: Path, title: str) -> None:
     """Draw a replay to a .png or .svg file.
 
     Raises
     ------
     InvalidInput
-        `path` names another format, or its folder is not there.
+        `path` has another suffix, or its folder does not exist.
     MissingExtra
         matplotlib is not installed.
     """
@@ -36,20 +37,20 @@ def draw(found: Report, path: Path, title: str) -> None:
     save_picture(figure, path, title)
 
 
-def _draw_windows(axes: "Axes", found: Report) -> None:
+def _draw_windows(axes: "Axes", found: ReplayReport) -> None:
     begin = found.windows[0]["from"]
     middles = [(window["from"] + window["to"]) / 2 - begin for window in found.windows]
-    for arm in found.outcome.arms:
-        colour, style = _STYLES[arm]
+    for policy in found.outcome.policies:
+        colour, style = _STYLES[policy]
         axes.plot(
             [middle / DAY for middle in middles],
-            [window["ndcg"][arm] for window in found.windows],
+            [window["ndcg"][policy] for window in found.windows],
             style,
             color=colour,
-            label=arm,
+            label=policy,
         )
     axes.set_ylim(bottom=0)
-    axes.set_xlabel(f"days of replay; {len(found.windows)} windows of equally many events")
+    axes.set_xlabel(f"days of replay, {len(found.windows)} windows with equal numbers of events")
     axes.set_ylabel(f"ndcg@{found.outcome.k}")
     axes.legend(frameon=False, fontsize="small")
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
@@ -57,11 +58,11 @@ def _draw_windows(axes: "Axes", found: Report) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_means(axes: "Axes", found: Report) -> None:
-    arms = found.outcome.arms
-    for place, arm in enumerate(arms):
-        colour, style = _STYLES[arm]
-        mean, (low, high) = found.means["ndcg"][arm], found.intervals["ndcg"][arm]
+def _draw_means(axes: "Axes", found: ReplayReport) -> None:
+    policies = found.outcome.policies
+    for place, policy in enumerate(policies):
+        colour, style = _STYLES[policy]
+        mean, (low, high) = found.means["ndcg"][policy], found.intervals["ndcg"][policy]
         axes.plot([low, high], [place, place], style, color=colour)
         axes.plot([mean], [place], "o", color=colour)
         axes.annotate(
@@ -72,8 +73,8 @@ def _draw_means(axes: "Axes", found: Report) -> None:
             ha="center",
             fontsize="small",
         )
-    axes.set_yticks(range(len(arms)), arms)
-    axes.set_ylim(len(arms) - 0.5, -0.7)
+    axes.set_yticks(range(len(policies)), policies)
+    axes.set_ylim(len(policies) - 0.5, -0.7)
     axes.set_xlim(left=0)
     axes.set_xlabel(f"ndcg@{found.outcome.k} of all events, 95 % interval")
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)

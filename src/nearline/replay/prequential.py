@@ -1,4 +1,4 @@
-"""Prequential evaluation: every event is first a test, then a lesson.
+"""Prequential (test-then-train) evaluation of the learning policies on a stream.
 
 J. Gama, R. Sebastião, P. P. Rodrigues, "On evaluating stream learning algorithms", Machine
 Learning 90, 2013; for recommenders J. Vinagre, A. M. Jorge, J. Gama, "Evaluation of recommender
@@ -18,42 +18,43 @@ from nearline.data import leave_one_out
 from nearline.errors import InvalidInput
 from nearline.models.item_graph.config import ItemGraphConfig
 from nearline.models.item_graph.model import ItemGraph
-from nearline.replay.arms import ARMS, Arm, Engines
+from nearline.replay.policies import POLICIES, Engines, ReplayPolicy
 from nearline.replay.stream import Stream
 from nearline.schema import DAY
 
-# Waits until the stream's clock stands at a time (Unix seconds).
+# Waits until the clock of the stream has reached a time (Unix seconds).
 Pace = Callable[[float], None]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Where each evaluated event stood in the list of each arm, right before it happened.
+class ReplayOutcome:
+    """Rank of the item of each evaluated event in the lists made right before the event.
 
     Attributes
     ----------
-    arms : tuple of str
+    policies : tuple of str
+        Names of the policies.
     k : int
         Length of the lists.
     positions : int64 [m]
-        Evaluated events, as positions in the stream, rising.
+        Positions of the evaluated events in the stream, ascending.
     users : int64 [m]
-        A number for the user of each.
+        Index of the user of each evaluated event.
     times : float64 [m]
-        Unix seconds.
-    ranks : int64 [m, arms]
-        Place in the list, 1 the first; 0 where the list lacks the item.
+        Time of each evaluated event, in Unix seconds.
+    ranks : int64 [m, policies]
+        Rank in the list, starting at 1; 0 if the item is not in the list.
     known : bool [m]
-        Whether the user had done anything before the last retraining.
+        Whether the user had an event before the last retraining.
     first : bool [m]
-        Whether the user had done nothing since the last retraining.
+        Whether the event is the user's first since the last retraining.
     n_candidates, n_learned : int
-        Events that could have been evaluated, and all that were replayed.
+        Number of events that qualify for evaluation, and of events that were replayed.
     retrainings : int
-        After the first training, up to the last event that was evaluated.
+        Retrainings after the initial training, up to the last evaluated event.
     """
 
-    arms: tuple[str, ...]
+    policies: tuple[str, ...]
     k: int
     positions: NDArray[np.int64]
     users: NDArray[np.int64]
@@ -74,7 +75,7 @@ def choose_settings(
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> ItemGraphConfig:
-    """Search settings on the first `stop` events: the last event of each user in them decides."""
+    """Search settings on the first `stop` events; the last event of each user is held out."""
     split = leave_one_out(stream.dataset(stop))
     model = ItemGraph(settings)
     model.fit(split.train, validation=split.test, seed=seed, progress=progress)
@@ -87,42 +88,56 @@ def replay(
     start: int,
     settings: ItemGraphConfig,
     *,
-    arms: Sequence[Arm] = ARMS,
+    policies: Sequence[ReplayPolicy] = POLICIES,
     k: int = 10,
     day: float = DAY,
     sample: int = 0,
     rng: np.random.Generator,
     pace: Pace | None = None,
     progress: Progress = no_progress,
-) -> Outcome:
-    """Train on the first `start` events, then replay the others, one by one.
+) -> ReplayOutcome:
+    """Train on the first `start` events, then replay the others in order of time.
 
-    Events between two evaluated ones are taken in together: learning depends on their order alone.
+    Events between two evaluated ones are appended in one batch, since only their order affects
+    learning.
 
     Parameters
     ----------
+    stream : Stream
+        Events in order of time.
+    start : int
+        Number of events of the warm-up, which are trained on and not evaluated.
     settings : ItemGraphConfig
-        Of every training; nothing is searched here.
+        Settings of every training run.
+    policies : sequence of ReplayPolicy
+        Policies to compare.
+    k : int
+        Length of the lists.
     day : float
-        Seconds between retrainings: one comes before the first event of each new day.
+        Seconds between retrainings; models are retrained before the first event of each day.
     sample : int
-        Events evaluated at most, drawn by `rng`; 0 for all. All are learned.
+        Maximum number of evaluated events, drawn with `rng`; 0 evaluates all. Every event is
+        learned.
+    rng : Generator
+        Source of randomness of the sample.
     pace : callable or None
         Waits for the time of an event; None replays as fast as possible.
+    progress : callable
+        Progress callback.
 
     Raises
     ------
     InvalidInput
-        There is nothing to train on or nothing to evaluate; an option is out of range.
+        There is no event to train on or to evaluate, or an option is out of range.
     """
     _check(len(stream), start, k, day)
     chosen, n_candidates = _draw(stream, start, sample, rng)
     times = np.array([event.timestamp for event in stream.events])
     midnights = start + 1 + np.flatnonzero(np.diff(np.floor(times[start:] / day)) > 0)
     nights = [start, *midnights.tolist()]
-    ranks = np.zeros((len(chosen), len(arms)), dtype=np.int64)
+    ranks = np.zeros((len(chosen), len(policies)), dtype=np.int64)
     known, first = (np.zeros(len(chosen), dtype=np.bool_) for _ in range(2))
-    with Engines(stream, settings, arms) as engines:
+    with Engines(stream, settings, policies) as engines:
         for row, at in enumerate(chosen.tolist()):
             while nights and nights[0] <= at:
                 engines.learn(nights[0])
@@ -138,8 +153,8 @@ def replay(
             progress(at - start, len(stream) - start, "replay")
     progress(len(stream) - start, len(stream) - start, "replay")
     users = np.unique([stream.events[at].user_id for at in chosen], return_inverse=True)[1]
-    return Outcome(
-        arms=tuple(arm.name for arm in arms),
+    return ReplayOutcome(
+        policies=tuple(policy.name for policy in policies),
         k=k,
         positions=chosen,
         users=users.astype(np.int64),
@@ -156,7 +171,7 @@ def replay(
 def _draw(
     stream: Stream, start: int, sample: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], int]:
-    """Draw the events to evaluate, rising; return also how many there were to draw from."""
+    """Sample the positions to evaluate, ascending; return them and the number of candidates."""
     candidates = start + np.flatnonzero(stream.new[start:])
     if len(candidates) == 0:
         raise InvalidInput(
@@ -176,9 +191,9 @@ def real_time(
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[float], object],
 ) -> Pace:
-    """Pace a stream that begins at `begin` (Unix seconds) at `speed` times real time.
+    """Return a callable that paces a stream from `begin` (Unix seconds) at `speed` times real time.
 
-    A stream that falls behind is not sped up beyond what the engine can do.
+    It only waits: a replay that is late continues as fast as the engine allows.
     """
     if not 0.0 < speed < math.inf:
         raise InvalidInput(f"speed is {speed}; it must be above 0", field="speed")
@@ -195,8 +210,8 @@ def real_time(
 def _check(n_events: int, start: int, k: int, day: float) -> None:
     if not 0 < start < n_events:
         raise InvalidInput(
-            f"the warm-up has {start} of {n_events} events; it needs one at least, and one must "
-            "be left to replay",
+            f"the warm-up has {start} of {n_events} events; it needs at least one, and at least "
+            "one must be left to replay",
             field="warm_up",
         )
     if k < 1:

@@ -1,4 +1,4 @@
-"""What a replay amounts to: means with intervals, differences, and accuracy over time."""
+"""Summary of a replay: means with intervals, differences, and accuracy over time."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,33 +7,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.evaluation.bootstrap import LEVEL, RESAMPLES, Difference, Interval, resampled_means
-from nearline.replay.prequential import Outcome
+from nearline.replay.prequential import ReplayOutcome
 
 WINDOWS = 20
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Report:
-    """Accuracy of the arms of a replay; metrics are `ndcg` and `hit_rate`, at the replay's k.
+class ReplayReport:
+    """Accuracy of each policy of a replay: metrics `ndcg` and `hit_rate` at the replay's k.
 
     Attributes
     ----------
-    outcome : Outcome
+    outcome : ReplayOutcome
+        Ranks of the evaluated events.
     means : dict of str to dict of str to float
-        Metric to arm to mean over events.
+        Mean over events, by metric and policy.
     intervals : dict of str to dict of str to Interval
-        95 % bounds of the means; whole users are drawn.
+        95 % bootstrap intervals of the means; users are resampled with all their events.
     differences : dict of str to dict of str to Difference
-        The first arm less each other one, over the same draws.
+        Paired differences between the first policy and each other one.
     groups : list of dict
-        Means of NDCG where the user was known at the last retraining and where not, and for the
-        first event of a user since then and for later ones.
+        Mean NDCG for users known and unknown at the last retraining, each for their first event
+        since the retraining and for later events.
     windows : list of dict
-        Means of NDCG over consecutive runs of equally many events.
+        Mean NDCG in consecutive windows with equal numbers of events.
     """
 
-    outcome: Outcome
+    outcome: ReplayOutcome
     means: dict[str, dict[str, float]]
     intervals: dict[str, dict[str, Interval]]
     differences: dict[str, dict[str, Difference]]
@@ -41,7 +42,7 @@ class Report:
     windows: list[dict[str, Any]]
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything but single events, ready for JSON."""
+        """Return the summary, without single events, as JSON-serialisable types."""
         found = self.outcome
         return {
             "k": found.k,
@@ -52,22 +53,22 @@ class Report:
             "retrainings": found.retrainings,
             "means": self.means,
             "intervals": {
-                metric: {arm: list(bounds) for arm, bounds in by_arm.items()}
-                for metric, by_arm in self.intervals.items()
+                metric: {policy: list(bounds) for policy, bounds in by_policy.items()}
+                for metric, by_policy in self.intervals.items()
             },
             "differences": {
-                metric: {arm: each._asdict() for arm, each in by_arm.items()}
-                for metric, by_arm in self.differences.items()
+                metric: {policy: each._asdict() for policy, each in by_policy.items()}
+                for metric, by_policy in self.differences.items()
             },
             "groups": self.groups,
             "windows": self.windows,
         }
 
 
-def gains(outcome: Outcome) -> dict[str, Values]:
-    """Metric to the value of each event and arm: float64 [m, arms].
+def gains(outcome: ReplayOutcome) -> dict[str, Values]:
+    """Compute each metric per event and policy: dict of str to float64 [m, policies].
 
-    One item is relevant, so NDCG is ``1 / log2(place + 1)``, and 0 where the list lacks it.
+    Exactly one item is relevant, so NDCG is ``1 / log2(rank + 1)``, or 0 if it is not in the list.
     """
     found = outcome.ranks > 0
     ndcg = np.where(found, 1.0 / np.log2(np.maximum(outcome.ranks, 1) + 1.0), 0.0)
@@ -75,21 +76,21 @@ def gains(outcome: Outcome) -> dict[str, Values]:
 
 
 def summarise(
-    outcome: Outcome,
+    outcome: ReplayOutcome,
     rng: np.random.Generator,
     *,
     windows: int = WINDOWS,
     resamples: int = RESAMPLES,
-) -> Report:
-    """Summarise a replay; `rng` draws users for the intervals.
+) -> ReplayReport:
+    """Summarise a replay with cluster bootstrap intervals; `rng` draws the users.
 
     Notes
     -----
-    The events of a user hang together, so the bootstrap draws users with all their events: a mean
-    is the sum of the drawn gains over the number of drawn events.
+    Events of a user are correlated, so users are resampled with all their events. The mean of a
+    resample is the sum of its gains divided by its number of events.
     """
     values = gains(outcome)
-    n_arms = len(outcome.arms)
+    n_policies = len(outcome.policies)
     by_user = [_sum_by_user(outcome.users, each) for each in values.values()]
     counts = np.bincount(outcome.users).astype(np.float64)[:, None]
     drawn = resampled_means(np.hstack((*by_user, counts)), rng, resamples=resamples)
@@ -98,19 +99,19 @@ def summarise(
     intervals: dict[str, dict[str, Interval]] = {}
     differences: dict[str, dict[str, Difference]] = {}
     for at, (metric, each) in enumerate(values.items()):
-        mine = ratios[:, at * n_arms : (at + 1) * n_arms]
+        mine = ratios[:, at * n_policies : (at + 1) * n_policies]
         mean = each.mean(axis=0)
-        means[metric] = _by_arm(outcome, mean.tolist())
-        intervals[metric] = _by_arm(
-            outcome, [Interval(*_bounds(mine[:, a])) for a in range(n_arms)]
+        means[metric] = _by_policy(outcome, mean.tolist())
+        intervals[metric] = _by_policy(
+            outcome, [Interval(*_bounds(mine[:, a])) for a in range(n_policies)]
         )
         differences[metric] = {
-            arm: Difference(float(mean[0] - mean[a]), *_bounds(mine[:, 0] - mine[:, a]))
-            for a, arm in enumerate(outcome.arms)
+            policy: Difference(float(mean[0] - mean[a]), *_bounds(mine[:, 0] - mine[:, a]))
+            for a, policy in enumerate(outcome.policies)
             if a > 0
         }
     ndcg = values["ndcg"]
-    return Report(
+    return ReplayReport(
         outcome,
         means,
         intervals,
@@ -120,13 +121,13 @@ def summarise(
     )
 
 
-def _groups(outcome: Outcome, ndcg: Values) -> list[dict[str, Any]]:
+def _groups(outcome: ReplayOutcome, ndcg: Values) -> list[dict[str, Any]]:
     groups = []
     for users, are in (("known last night", outcome.known), ("newcomers", ~outcome.known)):
         for events, stand in (("first of the day", outcome.first), ("later", ~outcome.first)):
             mine = are & stand
             if mine.any():
-                mean = _by_arm(outcome, ndcg[mine].mean(axis=0).tolist())
+                mean = _by_policy(outcome, ndcg[mine].mean(axis=0).tolist())
                 n_evaluated = int(mine.sum())
                 groups.append(
                     {"users": users, "events": events, "n_evaluated": n_evaluated, "ndcg": mean}
@@ -134,21 +135,21 @@ def _groups(outcome: Outcome, ndcg: Values) -> list[dict[str, Any]]:
     return groups
 
 
-def _windows(outcome: Outcome, ndcg: Values, windows: int) -> list[dict[str, Any]]:
+def _windows(outcome: ReplayOutcome, ndcg: Values, windows: int) -> list[dict[str, Any]]:
     parts = np.array_split(np.arange(len(ndcg)), min(windows, len(ndcg)))
     return [
         {
             "from": float(outcome.times[part[0]]),
             "to": float(outcome.times[part[-1]]),
             "n_evaluated": len(part),
-            "ndcg": _by_arm(outcome, ndcg[part].mean(axis=0).tolist()),
+            "ndcg": _by_policy(outcome, ndcg[part].mean(axis=0).tolist()),
         }
         for part in parts
     ]
 
 
-def _by_arm(outcome: Outcome, values: list[Any]) -> dict[str, Any]:
-    return dict(zip(outcome.arms, values, strict=True))
+def _by_policy(outcome: ReplayOutcome, values: list[Any]) -> dict[str, Any]:
+    return dict(zip(outcome.policies, values, strict=True))
 
 
 def _sum_by_user(users: NDArray[np.int64], values: Values) -> Values:

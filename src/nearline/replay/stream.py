@@ -1,4 +1,4 @@
-"""Interactions and a catalogue as one stream in order of time."""
+"""Interactions and a catalogue as a stream of log records in order of time."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from nearline.schema import DAY, Event, Item
 
 @dataclass(frozen=True)
 class Stream:
-    """Events in order of time; those of one moment keep the order of their table.
+    """Events in order of time; events with equal times keep the order of their table.
 
     Attributes
     ----------
     table : pyarrow.Table
         The events, in canonical form.
     events : list of Event
-        The same, ready for the log.
+        The same events as log records.
     entries : list of Item or None
-        The catalogue entry that comes with an event: an item is known from its first event on.
+        Catalogue entry to append before each event: set at the first event of an item, else None.
     new : bool [n]
-        Whether the event is wanted and is the first of its user on its item: what a
-        recommendation could have brought about, and what is evaluated.
+        Whether the event has a positive weight and is the first of its user on its item. Only
+        such events are evaluated, since a recommendation could have led to them.
     weight : callable
-        Kind of event to its weight.
+        Maps the kind of an event to its weight.
     """
 
     table: pa.Table
@@ -40,7 +40,7 @@ class Stream:
         return len(self.events)
 
     def records(self, first: int, stop: int) -> list[Event | Item]:
-        """Give the log's records of events `first` to ``stop - 1``, entries before their event."""
+        """Return the log records of events `first` to ``stop - 1``, entries before their event."""
         records: list[Event | Item] = []
         for at in range(first, stop):
             entry = self.entries[at]
@@ -50,13 +50,13 @@ class Stream:
         return records
 
     def dataset(self, stop: int) -> Dataset:
-        """Gather the first `stop` events as arrays; items are numbered as a state numbers them."""
+        """Return the first `stop` events as a `Dataset`, with items in the order of a `State`."""
         known = [entry for entry in self.entries[:stop] if entry is not None]
         return make_dataset(self.table.slice(0, stop), known, self.weight)
 
 
 def make_stream(table: pa.Table, items: Iterable[Item], weight: Weight) -> Stream:
-    """Sort a cleaned table by time and join the catalogue to it; O(n log n)."""
+    """Sort a cleaned table by time and join it with the catalogue, in O(n log n)."""
     times = table["timestamp"].to_numpy()
     table = table.take(pa.array(np.argsort(times, kind="stable")))
     events = [event for block in to_events(table) for event in block]
@@ -73,16 +73,18 @@ def make_stream(table: pa.Table, items: Iterable[Item], weight: Weight) -> Strea
 
 
 def spread(table: pa.Table, days: float, rng: np.random.Generator) -> pa.Table:
-    """Give events that have only an order inside each user a time.
+    """Assign times to events whose timestamps only define an order within each user.
 
-    The j-th of the n events of a user (j from 0) comes at ``(j + u) / n`` of the whole, u one
-    uniform number for each user: everyone is equally busy from the first day to the last, and
-    nobody's events come together with those of others by rule.
+    The j-th of the n events of a user (from 0) is placed at ``(j + u) / n`` of the stream, where u
+    is drawn uniformly per user. Each user is thus equally active throughout the stream, and events
+    of different users are not synchronised.
 
     Parameters
     ----------
+    table : pyarrow.Table
+        Events in canonical form.
     days : float
-        Length of the stream.
+        Length of the stream in days.
     rng : Generator
         Draws u, in the order in which users appear in `table`.
     """
@@ -98,14 +100,14 @@ def spread(table: pa.Table, days: float, rng: np.random.Generator) -> pa.Table:
 
 
 def _codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Give each value a number, in order of appearance."""
+    """Encode values as integers, in order of first appearance: int64 [n]."""
     indices = column.combine_chunks().dictionary_encode().indices
     codes: NDArray[np.int64] = indices.to_numpy().astype(np.int64)
     return codes
 
 
 def _first(codes: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether a value stands for the first time."""
+    """Return whether each value occurs for the first time: bool [n]."""
     first = np.zeros(len(codes), dtype=np.bool_)
     first[np.unique(codes, return_index=True)[1]] = True
     return first

@@ -1,4 +1,4 @@
-"""Many events at once, by columns: what a bulk import hands from room to room."""
+"""Events in columnar form, for bulk imports."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Self, overload
@@ -20,24 +20,24 @@ COLUMNS = pa.schema(
     }
 )
 _REQUIRED = ("user_id", "item_id", "timestamp", "event")
-# Rows made into events at once while iterating: the memory that an iteration takes.
+# Rows converted to events at a time while iterating: bounds the memory of an iteration.
 _ROWS = 1_000
 
 
 class EventBlock(Sequence[Event]):
-    """A sequence of events that are made only when they are asked for.
+    """Immutable sequence of events backed by Arrow columns; events are created on access.
 
     Parameters
     ----------
     columns : pyarrow.RecordBatch
-        The columns of `COLUMNS`, in any order; null where an event does not have the field. A
-        missing `event_id`, `value` or `session_id` counts as null throughout.
+        The columns of `COLUMNS`, in any order, with nulls for absent fields. The columns
+        `event_id`, `value` and `session_id` may be missing.
 
     Raises
     ------
     InvalidInput
-        A column is missing, unknown or of another type, has a null that it must not have, or holds
-        text that is not UTF-8.
+        A column is missing, unknown or of another type, a required value is null, or text is not
+        valid UTF-8.
     """
 
     def __init__(self, columns: pa.RecordBatch) -> None:
@@ -51,7 +51,7 @@ class EventBlock(Sequence[Event]):
         if isinstance(key, slice):
             start, stop, step = key.indices(len(self))
             if step != 1:
-                raise ValueError(f"the step of the slice is {step}; a block is cut in steps of 1")
+                raise ValueError(f"the step of the slice is {step}; only step 1 is supported")
             return self._like(self.columns.slice(start, max(0, stop - start)))
         (row,) = self.columns.slice(range(len(self))[key], 1).to_pylist()
         return Event(**row)
@@ -65,19 +65,19 @@ class EventBlock(Sequence[Event]):
                 yield Event(**row)
 
     def take(self, rows: Any) -> Self:
-        """Block of some rows; `rows` is int64 [n], rising."""
+        """Return the block of some rows; `rows` is int64 [n], ascending."""
         return self._like(self.columns.take(pa.array(rows)))
 
     @classmethod
     def _like(cls, columns: pa.RecordBatch) -> Self:
-        """Make a block of columns that were checked."""
+        """Create a block of columns that are already validated."""
         block = cls.__new__(cls)
         block.columns = columns
         return block
 
 
 class StoredBlock(Sequence[tuple[int, Event]]):
-    """The events of a block with the offsets that they got in the log: `start` and on."""
+    """Pairs of log offset and event for a stored block; offsets are consecutive from `start`."""
 
     def __init__(self, start: int, events: EventBlock) -> None:
         self.start = start
@@ -124,5 +124,7 @@ def _checked(columns: pa.RecordBatch) -> pa.RecordBatch:
     try:
         batch.validate(full=True)
     except pa.ArrowInvalid as error:
-        raise InvalidInput(f"a block of events cannot be stored: {error}; mend the text") from error
+        raise InvalidInput(
+            f"a block of events cannot be stored: {error}; correct the text"
+        ) from error
     return batch

@@ -1,4 +1,4 @@
-"""What the log holds: events, catalogue changes, and the tombstone of an erased event."""
+"""Log records: events, catalogue changes, and tombstones of erased events."""
 
 from msgspec import Struct
 
@@ -6,8 +6,7 @@ Scalar = str | int | float | bool
 AttributeValue = Scalar | list[Scalar]
 
 
-# Not told to the collector of cycles (`gc=False`): what is in an event comes from outside and holds
-# no cycle, and of events there are many.
+# Not tracked by the garbage collector (`gc=False`): events are numerous and contain no cycles.
 class Event(
     Struct,
     frozen=True,
@@ -17,20 +16,27 @@ class Event(
     tag="event",
     gc=False,
 ):
-    """Something a user did with an item.
+    """An interaction of a user with an item.
 
     Attributes
     ----------
     user_id, item_id : str
         1 to 512 bytes of UTF-8.
     timestamp : float
-        Unix seconds.
+        Time of the event, in Unix seconds.
     event : str
-        Kind of event (``view``, ``purchase``, ``dislike``...); the configuration gives its weight.
+        Kind of event (``view``, ``purchase``, ``dislike``...); its weight is a setting.
     event_id : str or None
-        The caller's own key: a second event with the same key is a duplicate and not stored.
+        Idempotency key of the caller: a second event with the same key is a duplicate and is not
+        stored.
     value : float or None
-        A rating, an amount, a duration: finite.
+        A finite number: a rating, an amount or a duration.
+    session_id : str or None
+        Session of the user.
+    recommendation_id : str or None
+        ID of the list of recommendations that led to the event.
+    context : dict or None
+        Context of the event, such as page or country: names to strings, numbers or booleans.
     """
 
     user_id: str
@@ -47,22 +53,24 @@ class Event(
 class Item(
     Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag="item"
 ):
-    """A catalogue entry as a whole: storing it replaces the entry before it.
+    """A complete catalogue entry; storing it replaces the previous entry of the item.
 
     Attributes
     ----------
+    item_id : str
+        1 to 512 bytes of UTF-8.
+    timestamp : float
+        Time of the change, in Unix seconds.
     text, title : str
-        Words that content similarity is computed from (title and text together).
+        Text that content similarity is computed from.
     categories : list of str
-        Labels that a request can filter by.
+        Labels that requests can filter by.
     attributes : dict
         Names to strings, numbers or lists.
     vectors : dict
-        Names to lists of finite numbers, each not all zero.
-    timestamp : float
-        Unix seconds of the change.
+        Names to lists of finite numbers; not all zero.
     available : bool
-        False hides the item from every answer at once.
+        False excludes the item from all recommendations immediately.
     """
 
     item_id: str
@@ -76,20 +84,20 @@ class Item(
 
     @property
     def content(self) -> str:
-        """All words of the item, for content similarity."""
-        words = (self.title, self.text, " ".join(self.categories))
-        return " ".join(word for word in words if word)
+        """Title, text and categories in one string, for content similarity."""
+        parts = (self.title, self.text, " ".join(self.categories))
+        return " ".join(part for part in parts if part)
 
 
 class ItemDeleted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="deleted"):
-    """The item left the catalogue; it is never answered again until it is put back."""
+    """Removal of an item from the catalogue; it is not recommended until it is added again."""
 
     item_id: str
     timestamp: float
 
 
 class Erased(Struct, frozen=True, forbid_unknown_fields=True, tag="erased"):
-    """Tombstone: an event stood at this offset and its user was forgotten."""
+    """Tombstone of an event at this offset whose user was erased."""
 
 
 CatalogueRecord = Item | ItemDeleted

@@ -1,4 +1,4 @@
-"""The rules that every value from outside must pass: the only place where they stand."""
+"""Validation of all external values: IDs, numbers, times, texts, events and items."""
 
 import math
 from collections.abc import Mapping
@@ -21,12 +21,12 @@ MAX_VECTOR_LENGTH = 16_384
 MAX_CONTEXT_FIELDS = 64
 MAX_PREFERENCES_CHARS = 1_000
 MAX_ABSOLUTE_NUMBER = 1e15
-# Clocks of clients run ahead; a day is more than any time zone mistake.
+# Tolerance for fast client clocks; a day exceeds any time zone error.
 MAX_FUTURE = DAY
 
 
 def make_record(kind: type[Struct], **fields: object) -> Any:
-    """Build a record; a wrong type or an unknown field raises `InvalidInput` that names it."""
+    """Create a record; raise `InvalidInput` for a field of wrong type or an unknown field."""
     try:
         return msgspec.convert({"type": kind.__struct_config__.tag} | fields, kind)
     except msgspec.ValidationError as error:
@@ -34,7 +34,7 @@ def make_record(kind: type[Struct], **fields: object) -> Any:
 
 
 def check_id(value: object, field: str) -> str:
-    """Return `value` if it is an id: a string of 1 to 512 bytes of UTF-8 without NUL."""
+    """Return `value` if it is a valid ID: 1 to 512 bytes of UTF-8 without NUL."""
     if not isinstance(value, str):
         raise InvalidInput(f"{field} is {type(value).__name__}; it must be a string", field=field)
     if not value:
@@ -59,7 +59,7 @@ def check_number(value: object, field: str) -> float:
     """Return `value` as a float if it is a finite number of absolute value at most 1e15."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidInput(f"{field} is {value!r:.50}; it must be a number", field=field)
-    # Compared before it is made a float: a huge int would overflow there.
+    # Compared before conversion, since a huge int would overflow a float.
     if not -MAX_ABSOLUTE_NUMBER <= value <= MAX_ABSOLUTE_NUMBER:  # also refuses NaN
         raise InvalidInput(
             f"{field} is {str(value)[:50]}; it must be finite and at most 1e15 in size", field=field
@@ -85,9 +85,9 @@ def check_time(seconds: float, field: str, *, now: float) -> float:
 
 
 def parse_time(value: object, field: str = "timestamp", *, now: float) -> float:
-    """Turn Unix seconds, RFC 3339 text, a datetime or None (means `now`) into Unix seconds.
+    """Convert Unix seconds, RFC 3339 text, a datetime or None (means `now`) to Unix seconds.
 
-    A time without an offset is taken as UTC.
+    A time without a UTC offset is interpreted as UTC.
     """
     if value is None:
         return float(now)
@@ -141,19 +141,19 @@ def check_text(value: str, field: str, limit: int = MAX_TEXT_CHARS) -> str:
 
 
 def new_event(fields: Mapping[str, object], timestamp: object, *, now: float) -> Event:
-    """Build an event that keeps the rules; `timestamp` is what `parse_time` takes."""
+    """Create a valid event; `timestamp` has any form that `parse_time` accepts."""
     when = parse_time(timestamp, now=now)
     return check_event(make_record(Event, **fields, timestamp=when), now=now)
 
 
 def new_item(fields: Mapping[str, object], timestamp: object, *, now: float) -> Item:
-    """Build a catalogue entry that keeps the rules; `timestamp` is what `parse_time` takes."""
+    """Create a valid catalogue entry; `timestamp` has any form that `parse_time` accepts."""
     when = parse_time(timestamp, now=now)
     return check_item(make_record(Item, **fields, timestamp=when), now=now)
 
 
 def check_event(event: Event, *, now: float) -> Event:
-    """Return `event` if every field keeps the rules; raise `InvalidInput` naming the field."""
+    """Return `event` if every field is valid; raise `InvalidInput` naming the field."""
     check_id(event.user_id, "user_id")
     check_id(event.item_id, "item_id")
     check_id(event.event, "event")
@@ -188,18 +188,18 @@ def check_item(item: Item, *, now: float) -> Item:
     return item
 
 
-def check_preferences(words: object) -> None:
-    """Refuse what is not a text of at most 1,000 characters."""
-    if not isinstance(words, str):
+def check_preferences(text: object) -> None:
+    """Raise `InvalidInput` unless `text` is a string of at most 1,000 characters."""
+    if not isinstance(text, str):
         raise InvalidInput(
-            f"preferences is {type(words).__name__}; it must be a text, such as 'green tea'",
+            f"preferences is {type(text).__name__}; it must be a text, such as 'green tea'",
             field="preferences",
         )
-    check_text(words, "preferences", MAX_PREFERENCES_CHARS)
+    check_text(text, "preferences", MAX_PREFERENCES_CHARS)
 
 
 def check_context(context: object) -> None:
-    """Raise `InvalidInput` unless up to 64 names stand for texts, numbers and booleans."""
+    """Raise `InvalidInput` unless `context` maps at most 64 names to strings, numbers or bools."""
     if not isinstance(context, Mapping):
         raise InvalidInput(
             f"context is {type(context).__name__}; it must map names to values, such as "
@@ -218,7 +218,7 @@ def check_context(context: object) -> None:
         elif not isinstance(value, Scalar):
             raise InvalidInput(
                 f"context.{name} is {value!r:.50}; it must be a text, a number or a boolean: "
-                "leave out what is not known",
+                "omit unknown values",
                 field=f"context.{name}",
             )
         elif not isinstance(value, bool):
@@ -227,7 +227,9 @@ def check_context(context: object) -> None:
 
 def _check_count(count: int, field: str) -> None:
     if count > MAX_LABELS:
-        raise InvalidInput(f"{field} has {count} entries; at most {MAX_LABELS} fit", field=field)
+        raise InvalidInput(
+            f"{field} has {count} entries; at most {MAX_LABELS} are allowed", field=field
+        )
 
 
 def _check_attribute(value: object, field: str) -> None:
@@ -248,4 +250,4 @@ def _check_vector(vector: list[float], field: str) -> None:
     for entry in vector:
         check_number(entry, field)
     if not any(vector):
-        raise InvalidInput(f"{field} is all zeros and has no direction; leave it out", field=field)
+        raise InvalidInput(f"{field} is all zeros and has no direction; omit it", field=field)

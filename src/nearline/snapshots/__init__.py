@@ -1,4 +1,4 @@
-"""What was learned: immutable snapshots, checked when loaded, promoted and rolled back."""
+"""Snapshots of trained models: immutable, verified on load, promoted and rolled back."""
 
 from nearline.snapshots.arrays import ArraySpec
 from nearline.snapshots.manifest import Manifest, build

@@ -1,7 +1,8 @@
-"""Arrays in a safetensors file: described by hash, and mapped back only if they match.
+"""Arrays in a safetensors file, memory-mapped and verified by SHA-256.
 
-The library writes the file. It is read here, because the library's NumPy loader copies every
-array into memory, and a model should be mapped: shared between processes and loaded on demand.
+The safetensors library writes the file. It is parsed here, because the library's NumPy loader
+copies every array into memory, whereas mapped arrays are shared between processes and loaded on
+demand.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from safetensors.numpy import save_file
 from nearline.errors import Damaged, InvalidInput
 
 Array = NDArray[Any]
-# What can be stored: NumPy's name, and that of safetensors.
+# Supported dtypes: NumPy name to safetensors name.
 TAGS = {
     "bool": "BOOL",
     "int8": "I8",
@@ -40,18 +41,18 @@ TAGS = {
 MAX_DIMENSIONS = 8
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,199}")
 
-# A header of some hundred bytes an array; more than this is not one of ours.
+# A header has some hundred bytes per array; a larger claim means a damaged file.
 MAX_HEADER_BYTES = 16 * 1024 * 1024
 LENGTH_BYTES = 8
 
 
 class ArraySpec(Struct, frozen=True, forbid_unknown_fields=True):
-    """What an array must be when it is read back.
+    """Dtype, shape and hash that an array must have when it is read back.
 
     Attributes
     ----------
     dtype : str
-        NumPy name; the bytes are little-endian and in C order.
+        NumPy name; bytes are little-endian and in C order.
     shape : tuple of int
         At most 8 dimensions.
     sha256 : str
@@ -63,8 +64,8 @@ class ArraySpec(Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
-class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
-    """One array in the header of a safetensors file; offsets count from the header's end."""
+class _HeaderEntry(Struct, frozen=True, forbid_unknown_fields=True):
+    """Header entry of one array in a safetensors file; offsets are relative to the header's end."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -72,7 +73,7 @@ class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def canonical(name: str, array: Array) -> Array:
-    """Return `array` in C order and little-endian (itself where it is so already).
+    """Return `array` in C order and little-endian, without a copy if possible.
 
     Raises
     ------
@@ -103,23 +104,23 @@ def canonical(name: str, array: Array) -> Array:
 
 
 def describe(array: Array) -> ArraySpec:
-    """Describe a canonical array."""
+    """Return the spec of a canonical array."""
     return ArraySpec(array.dtype.name, array.shape, _digest(array))
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write canonical arrays to a new file; the same arrays give the same bytes."""
+    """Write canonical arrays to a new file; equal arrays give equal bytes."""
     save_file(dict(arrays), path)
 
 
 def map_arrays(path: Path, specs: Mapping[str, ArraySpec]) -> dict[str, Array]:
-    """Map the arrays of a file, read-only, after checking every byte of it once.
+    """Memory-map the arrays of a file, read-only, after verifying all its bytes.
 
     Raises
     ------
     Damaged
-        The file is missing, truncated or malformed, or an array is not what its spec says: by
-        name, dtype, shape, place in the file, SHA-256 or a value that is not finite.
+        The file is missing, truncated or malformed, or an array does not match its spec in name,
+        dtype, shape, position or SHA-256, or has a value that is not finite.
     """
     data = _map_file(path)
     entries, start = _read_header(path, data)
@@ -156,14 +157,16 @@ def _map_file(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(mapped, dtype=np.uint8)
 
 
-def _read_header(path: Path, data: NDArray[np.uint8]) -> tuple[dict[str, _Entry], int]:
-    """Entries of the header, and where the data begins."""
+def _read_header(path: Path, data: NDArray[np.uint8]) -> tuple[dict[str, _HeaderEntry], int]:
+    """Parse the header; return its entries and the position where the data starts."""
     length = int.from_bytes(data[:LENGTH_BYTES].tobytes(), "little")
     if length > min(len(data) - LENGTH_BYTES, MAX_HEADER_BYTES):
         raise _damaged(path, f"its header claims {length:,} bytes of a file of {len(data):,}")
     start = LENGTH_BYTES + length
     try:
-        entries = msgspec.json.decode(data[LENGTH_BYTES:start].tobytes(), type=dict[str, _Entry])
+        entries = msgspec.json.decode(
+            data[LENGTH_BYTES:start].tobytes(), type=dict[str, _HeaderEntry]
+        )
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _damaged(path, f"its header is not one of safetensors ({error})") from error
     return entries, start
@@ -171,7 +174,7 @@ def _read_header(path: Path, data: NDArray[np.uint8]) -> tuple[dict[str, _Entry]
 
 def _check_places(
     path: Path,
-    entries: Mapping[str, _Entry],
+    entries: Mapping[str, _HeaderEntry],
     specs: Mapping[str, ArraySpec],
     start: int,
     file_size: int,
@@ -207,7 +210,7 @@ def _digest(array: Array) -> str:
 
 
 def _first_not_finite(array: Array) -> int | None:
-    """Flat index of the first NaN or infinity of a float array, else None."""
+    """Return the flat index of the first NaN or infinity, or None."""
     if array.dtype.kind != "f":
         return None
     finite = np.isfinite(array)

@@ -1,4 +1,4 @@
-"""Item ids as two arrays: their UTF-8 bytes end to end, and where each begins."""
+"""Item IDs as two arrays: concatenated UTF-8 bytes, and the start of each ID."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,23 +9,23 @@ from numpy.typing import NDArray
 
 from nearline.errors import Damaged, InvalidInput
 
-# No array of a model may start with it.
+# Reserved: names of model arrays must not start with it.
 PREFIX = "item_ids."
 BYTES, STARTS = f"{PREFIX}bytes", f"{PREFIX}starts"
 
 
 def pack(item_ids: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Turn ids into arrays: uint8 [total bytes] and int64 [n + 1].
+    """Encode IDs as arrays: bytes, uint8 [total bytes], and starts, int64 [n + 1].
 
     Raises
     ------
     InvalidInput
-        An id is not valid Unicode, or stands there twice.
+        An ID is not valid Unicode, or occurs twice.
     """
     if len(set(item_ids)) != len(item_ids):
         twice = Counter(item_ids).most_common(1)[0][0]
         raise InvalidInput(
-            f"item id {twice!r:.80} stands in the vocabulary twice; ids must be distinct",
+            f"item id {twice!r:.80} occurs in the vocabulary twice; ids must be distinct",
             field="item_ids",
         )
     try:
@@ -40,12 +40,12 @@ def pack(item_ids: Sequence[str]) -> dict[str, NDArray[Any]]:
 
 
 def unpack(arrays: dict[str, NDArray[Any]], n_items: int) -> list[str]:
-    """Turn the arrays of `pack` back into `n_items` ids.
+    """Decode the arrays of `pack` to `n_items` IDs.
 
     Raises
     ------
     Damaged
-        They do not hold that many distinct ids.
+        The arrays do not contain that many distinct IDs.
     """
     blob, starts = arrays[BYTES], arrays[STARTS]
     if (
@@ -63,7 +63,7 @@ def unpack(arrays: dict[str, NDArray[Any]], n_items: int) -> list[str]:
     except UnicodeDecodeError as error:
         raise _damaged(f"array {BYTES} is not UTF-8 ({error})") from error
     if len(set(item_ids)) != n_items:
-        raise _damaged("an id stands there twice")
+        raise _damaged("an id occurs twice")
     return item_ids
 
 

@@ -1,6 +1,6 @@
-"""What a snapshot says of itself; its id is the hash of that, arrays included.
+"""Manifest of a snapshot: its metadata, and an ID that is the hash of metadata and arrays.
 
-There is no time of creation in it: the same log, settings and seed give the same bytes.
+A manifest contains no creation time: the same log, settings and seed give the same bytes.
 """
 
 import hashlib
@@ -23,35 +23,35 @@ Count = Annotated[int, Meta(ge=0)]
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Everything about a snapshot but the arrays themselves.
+    """Metadata of a snapshot.
 
     Attributes
     ----------
     format : int
-        Version of the layout; this code reads and writes 1.
+        Version of the format; this version of Nearline reads and writes 1.
     id : str
         First 16 hex digits of the SHA-256 of all other fields.
     model : str
         Name of the model class.
     config : dict
-        Its configuration as JSON values.
+        Settings of the model as JSON values.
     offset : int
-        Every log record before it was seen in training.
+        Log offset of training: every record before it was used.
     erasures : int
-        Erasures that the log had seen: an older model may hold traces of a forgotten user.
+        Number of erasures in the log at training. A model with fewer erasures than the log may
+        contain traces of an erased user.
     data_until : float or None
-        Unix seconds of the newest event in training.
+        Time of the newest training event, in Unix seconds.
     seed : int
         Seed of the fit.
     metrics : dict of str to float
-        What evaluation found; finite.
+        Evaluation metrics; finite.
     n_items : int
         Length of the vocabulary.
     arrays : dict of str to ArraySpec
-        Arrays of the model, and ``item_ids.bytes`` and ``item_ids.starts``.
+        Specs of the model's arrays, and of ``item_ids.bytes`` and ``item_ids.starts``.
     encoder : str
-        Fingerprint of the language model whose vectors it was trained on; "", and left out of the
-        file, where there was none.
+        Fingerprint of the language model whose vectors were used in training; "" without one.
     """
 
     format: int
@@ -69,7 +69,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
 
 
 class _Versioned(Struct):
-    """The only field that every version of a manifest has."""
+    """Fields that manifests of every version have."""
 
     format: int
 
@@ -87,7 +87,7 @@ def build(
     data_until: float | None,
     encoder: str = "",
 ) -> Manifest:
-    """Describe a fitted model, stored or not: O(bytes of the arrays).
+    """Build the manifest of a fitted model, in O(total bytes of the arrays).
 
     The arguments are the fields of `Manifest`; `config` may hold any JSON values (tuples become
     lists).
@@ -116,15 +116,15 @@ def build(
     try:
         return msgspec.json.decode(encode(manifest), type=Manifest)
     except msgspec.ValidationError as error:
-        raise InvalidInput(f"this cannot stand in a manifest: {error}") from None
+        raise InvalidInput(f"the manifest is invalid: {error}") from None
 
 
 def stored_arrays(arrays: Mapping[str, Array], item_ids: Sequence[str]) -> dict[str, Array]:
-    """Everything that goes into the file of a snapshot, in canonical form, by name."""
+    """Return all arrays of a snapshot file by name, item IDs included, in canonical form."""
     for name in arrays:
         if name.startswith(PREFIX):
             raise InvalidInput(
-                f"array name {name!r} starts with {PREFIX!r}, which is kept for item ids; "
+                f"array name {name!r} starts with {PREFIX!r}, which is reserved for item ids; "
                 "rename it",
                 field=name,
             )
@@ -133,17 +133,17 @@ def stored_arrays(arrays: Mapping[str, Array], item_ids: Sequence[str]) -> dict[
 
 
 def encode(manifest: Manifest) -> bytes:
-    """Canonical JSON: keys sorted, no spaces."""
+    """Encode a manifest as canonical JSON: sorted keys, no whitespace."""
     return msgspec.json.encode(manifest, order="sorted")
 
 
 def decode(data: bytes, where: object) -> Manifest:
-    """Read what `encode` wrote; `where` names the file in errors.
+    """Decode the output of `encode`; `where` names the file in error messages.
 
     Raises
     ------
     Damaged
-        The bytes are not canonical, not of this format, or do not have the hash in their id.
+        The bytes are not a canonical manifest of this format, or the ID does not match the hash.
     """
     try:
         found = msgspec.json.decode(data, type=_Versioned).format
@@ -161,14 +161,14 @@ def decode(data: bytes, where: object) -> Manifest:
 
 
 def id_of(manifest: Manifest) -> str:
-    """Compute the id that a manifest must have from all its other fields."""
+    """Compute the ID of a manifest from all its other fields."""
     content = msgspec.to_builtins(manifest)
     del content["id"]
     return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()[:16]
 
 
 def _plain(value: Any, field: str) -> Any:
-    """Return `value` as JSON gives it back."""
+    """Return `value` after a round trip through JSON."""
     try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:

@@ -1,9 +1,9 @@
-"""Snapshots in a folder: written whole or not at all, checked when loaded, promoted apart.
+"""Snapshots in a folder: written atomically, verified on load, promoted in a separate step.
 
-snapshots/PROMOTED                    ids that were promoted, oldest first; the last serves
+snapshots/PROMOTED                    promoted IDs, oldest first; the last one serves
 snapshots/<id>/manifest.json
 snapshots/<id>/arrays.safetensors
-snapshots/.writing-*                  being written or removed, or left by a crash: ignored
+snapshots/.writing-*                  temporary folders, possibly left by a crash: ignored
 """
 
 import logging
@@ -46,7 +46,7 @@ class Snapshot:
     arrays : dict of str to array
         Arrays of the model, memory-mapped and read-only.
     item_ids : list of str
-        Item index to id, ``manifest.n_items`` of them.
+        IDs by item index, ``manifest.n_items`` of them.
     """
 
     manifest: Manifest
@@ -55,15 +55,21 @@ class Snapshot:
 
 
 class SnapshotStore:
-    """Snapshots in `folder`, which the first write makes.
+    """Store of snapshots in a folder, which the first write creates.
 
-    One writer at a time, which the lock of the log beside it sees to; any number of readers.
+    There may be one writer at a time, which holds the lock of the store's log, and any number of
+    readers.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the snapshots.
 
     Attributes
     ----------
     problems : list of str
-        Why newer promoted snapshots were passed over the last time one was looked for; empty
-        where the newest is sound.
+        Reasons why the last search for the current snapshot skipped newer ones; empty if the
+        newest promoted snapshot is intact.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -73,14 +79,14 @@ class SnapshotStore:
     def write(
         self, manifest: Manifest, arrays: Mapping[str, Array], item_ids: Sequence[str]
     ) -> None:
-        """Store what `build` described as `manifest`; nothing is done if it is there and sound.
+        """Write the snapshot of a manifest made by `build`; no-op if it exists and is intact.
 
-        On return it is durable. It does not serve before it is promoted.
+        The snapshot is durable on return. It must be promoted before it serves.
 
         Raises
         ------
         InvalidInput
-            The arrays or ids are not those of the manifest.
+            The arrays or IDs do not match the manifest.
         """
         stored = stored_arrays(arrays, item_ids)
         if {name: describe(array) for name, array in stored.items()} != manifest.arrays:
@@ -98,7 +104,7 @@ class SnapshotStore:
             fresh.mkdir()
             (fresh / MANIFEST).write_bytes(encode(manifest))
             write_arrays(fresh / ARRAYS, stored)
-            # The library makes files that only their owner may read.
+            # safetensors creates files that only their owner can read.
             shutil.copymode(fresh / MANIFEST, fresh / ARRAYS)
             for path in (fresh / MANIFEST, fresh / ARRAYS, fresh):
                 _sync(path)
@@ -108,22 +114,22 @@ class SnapshotStore:
             _sync(self.folder)
 
     def load(self, snapshot_id: str) -> Snapshot:
-        """Map a snapshot after checking every byte of it: O(bytes).
+        """Memory-map a snapshot after verifying all its bytes.
 
         Raises
         ------
         InvalidInput
-            `snapshot_id` is not an id.
+            `snapshot_id` is not a valid ID.
         DataNotFound
             There is no such snapshot.
         Damaged
-            It is not what its id says; the message names the file and the array.
+            The content does not match the ID; the message names the file and the array.
         """
         folder = self._path(snapshot_id)
         if not folder.is_dir():
             raise DataNotFound(
                 f"there is no snapshot {snapshot_id} in {self.folder}; "
-                "list what is there, or train again"
+                "list the snapshots, or train again"
             )
         manifest = self._read_manifest(snapshot_id)
         arrays = map_arrays(folder / ARRAYS, manifest.arrays)
@@ -134,11 +140,11 @@ class SnapshotStore:
         return Snapshot(manifest, own, item_ids)
 
     def has(self, snapshot_id: str) -> bool:
-        """Whether there is a snapshot of this id, sound or not."""
+        """Return whether a snapshot with this ID exists, intact or damaged."""
         return self._path(snapshot_id).is_dir()
 
     def written(self, snapshot_id: str) -> float:
-        """Unix seconds at which a snapshot was written; 0 where it is gone."""
+        """Return the time at which a snapshot was written, in Unix seconds; 0 if it was removed."""
         try:
             return (self._path(snapshot_id) / MANIFEST).stat().st_mtime
         except FileNotFoundError:
@@ -147,7 +153,7 @@ class SnapshotStore:
     def promote(self, snapshot_id: str) -> Snapshot:
         """Load a snapshot and make it the current one; errors are those of `load`.
 
-        Promoting the one that was promoted last changes nothing.
+        Promoting the current snapshot again does not change the history.
         """
         snapshot = self.load(snapshot_id)
         history = self.promoted()
@@ -156,26 +162,26 @@ class SnapshotStore:
         return snapshot
 
     def put_in_place(self, snapshot_id: str) -> Snapshot:
-        """Load a snapshot and let it stand in the history where the current one stood."""
+        """Load a snapshot and let it replace the current one in the promotion history."""
         snapshot = self.load(snapshot_id)
         self._write_promoted([*self.promoted()[:-1], snapshot_id])
         return snapshot
 
     def current(self) -> Snapshot | None:
-        """Load the newest promoted snapshot that is sound; None where there is none.
+        """Load the newest intact promoted snapshot, None without one.
 
-        Damaged ones are passed over with a warning, and named in `problems`.
+        Damaged snapshots are skipped with a warning and reported in `problems`.
         """
         _, snapshot = next(self._sound(), (0, None))
         return snapshot
 
     def rollback(self) -> Snapshot:
-        """Make the sound snapshot that was promoted before the current one current again.
+        """Return to the intact snapshot that was promoted before the current one, and load it.
 
         Raises
         ------
         NotTrained
-            There is no earlier one.
+            There is no earlier intact snapshot.
         """
         current = None
         for place, snapshot in self._sound():
@@ -184,12 +190,12 @@ class SnapshotStore:
                 self._write_promoted(self.promoted()[: place + 1])
                 return snapshot
         raise NotTrained(
-            f"no sound snapshot in {self.folder} was promoted before the current one; "
+            f"no intact snapshot in {self.folder} was promoted before the current one; "
             "train again instead"
         )
 
     def promoted(self) -> list[str]:
-        """Ids that were promoted, oldest first; what a rollback undid is not among them."""
+        """Return promoted IDs, oldest first, without those that a rollback undid."""
         try:
             lines = (self.folder / PROMOTED).read_text("ascii", errors="replace").split("\n")
         except FileNotFoundError:
@@ -197,7 +203,7 @@ class SnapshotStore:
         return [line for line in lines if re.search(ID_PATTERN, line)]
 
     def manifests(self) -> list[Manifest]:
-        """Manifests of all snapshots, promoted or not, by offset; arrays are not checked."""
+        """Return the manifests of all snapshots, sorted by offset; arrays are not verified."""
         found = []
         for snapshot_id in self._stored_ids():
             try:
@@ -207,10 +213,10 @@ class SnapshotStore:
         return sorted(found, key=lambda manifest: (manifest.offset, manifest.id))
 
     def prune(self, keep: int) -> list[str]:
-        """Remove all but the `keep` newest promoted snapshots that are sound; give the ids removed.
+        """Remove all but the `keep` newest intact promoted snapshots; return the removed IDs.
 
-        Those never promoted and what crashes left go too. Where no promoted snapshot is sound,
-        nothing is removed.
+        Snapshots that were never promoted and temporary folders of crashed writes are removed
+        too. If no promoted snapshot is intact, nothing is removed.
         """
         if keep < 1:
             raise InvalidInput(f"keep is {keep}; it must be at least 1", field="keep")
@@ -221,7 +227,7 @@ class SnapshotStore:
                 break
         if not kept:
             return []
-        # The history first: it must never lead to what is gone.
+        # The history first: it must never refer to a removed snapshot.
         self._write_promoted([entry for entry in self.promoted() if entry in kept])
         removed = [entry for entry in self._stored_ids() if entry not in kept]
         with self._temporary() as temporary:
@@ -232,14 +238,14 @@ class SnapshotStore:
         return removed
 
     def _sound(self) -> Iterator[tuple[int, Snapshot]]:
-        """Yield promoted snapshots that load, newest first, with their place in the history."""
+        """Yield intact promoted snapshots, newest first, with their position in the history."""
         self.problems = []
         history = self.promoted()
         for place in reversed(range(len(history))):
             try:
                 snapshot = self.load(history[place])
             except (Damaged, DataNotFound) as error:
-                logger.warning("snapshot %s is passed over: %s", history[place], error)
+                logger.warning("snapshot %s is skipped: %s", history[place], error)
                 self.problems.append(str(error))
             else:
                 yield place, snapshot
@@ -280,16 +286,16 @@ class SnapshotStore:
         )
 
     def _path(self, snapshot_id: str) -> Path:
-        # Checked here, so that no id ever leads out of the folder.
+        # Validated here, so that no ID can refer to a path outside the folder.
         if not re.search(ID_PATTERN, snapshot_id):
             raise InvalidInput(
-                f"snapshot id {snapshot_id!r:.60} is not one; ids have 16 hex digits",
+                f"snapshot id {snapshot_id!r:.60} is not valid; ids have 16 hex digits",
                 field="snapshot_id",
             )
         return self.folder / snapshot_id
 
     def _write_promoted(self, history: Sequence[str]) -> None:
-        # One fixed name: what a crash leaves behind is overwritten by the next promotion.
+        # A fixed name: a file left by a crash is overwritten by the next promotion.
         fresh = self.folder / f".{PROMOTED}.tmp"
         fresh.write_text("".join(f"{entry}\n" for entry in history), "ascii")
         _sync(fresh)
@@ -298,7 +304,7 @@ class SnapshotStore:
 
     @contextmanager
     def _temporary(self) -> Iterator[Path]:
-        """Give a folder inside `folder` that is removed in the end with all it holds."""
+        """Create a temporary folder inside `folder`; it is removed with its content on exit."""
         with tempfile.TemporaryDirectory(
             prefix=TEMPORARY, dir=self.folder, ignore_cleanup_errors=True
         ) as name:
@@ -306,7 +312,7 @@ class SnapshotStore:
 
 
 def _sync(path: Path) -> None:
-    """Make a file, or the names in a folder, durable."""
+    """Flush a file, or the entries of a folder, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

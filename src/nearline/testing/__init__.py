@@ -1,8 +1,8 @@
-"""Contract suites and fakes, shipped so that a backend or model of one's own can be tested."""
+"""Contract test suites and fakes for third-party logs and models."""
 
 from pkgutil import iter_modules
 
 import pytest
 
-# Before any suite is imported: its bare asserts then say what they compared.
+# Must precede the import of any suite, so that pytest explains its failed assertions.
 pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in iter_modules(__path__)))

@@ -1,7 +1,7 @@
-"""A chat endpoint on this machine, which answers well or badly, as a test says.
+"""A fake chat endpoint on the loopback interface, with scripted replies and failures.
 
 >>> from nearline.testing.chat_endpoint import ChatEndpoint, Reply
->>> with ChatEndpoint(lambda asked: Reply("[2, 1]")) as endpoint:
+>>> with ChatEndpoint(lambda request: Reply("[2, 1]")) as endpoint:
 ...     endpoint.url.startswith("http://127.0.0.1:")
 True
 """
@@ -17,7 +17,7 @@ FILLER = b" " * 65_536
 
 
 class Asked(NamedTuple):
-    """A request as it came: path, headers (their names in lower case), body."""
+    """A received request: path, headers (names in lower case), body."""
 
     path: str
     headers: Mapping[str, str]
@@ -25,31 +25,31 @@ class Asked(NamedTuple):
 
     @property
     def data(self) -> Any:
-        """The JSON document that the last message holds."""
+        """JSON document in the content of the last chat message."""
         return json.loads(json.loads(self.body)["messages"][-1]["content"])
 
 
 class Reply(NamedTuple):
-    """What to answer.
+    """A scripted reply.
 
     Attributes
     ----------
     text : str
-        What the model says.
+        Text of the completion.
     status : int
-        Of the HTTP answer.
+        HTTP status.
     headers : mapping
-        Laid over the usual ones.
+        Headers that override the default ones.
     tokens : int or None
-        `usage.total_tokens`; None leaves it out.
+        `usage.total_tokens`; None omits it.
     body : bytes or None
-        The whole body, instead of a well-formed one.
+        Raw body that replaces the well-formed one.
     filler : int
-        Blanks behind the body, sent as long as somebody reads them.
+        Number of spaces sent after the body.
     missing : int
-        Bytes that are announced and never sent: the connection is closed before.
+        Number of bytes that content-length announces but that are never sent.
     after : threading.Event or None
-        Answered once it is set.
+        Event that must be set before the reply is sent.
     """
 
     text: str = ""
@@ -62,7 +62,7 @@ class Reply(NamedTuple):
     after: Event | None = None
 
     def encoded(self) -> bytes:
-        """Return the body as it is sent."""
+        """Return the body in bytes, without filler."""
         if self.body is not None:
             return self.body
         message = {"role": "assistant", "content": self.text}
@@ -82,19 +82,19 @@ class _Server(ThreadingHTTPServer):
 
 
 class ChatEndpoint:
-    """Serves `POST /v1/chat/completions` on loopback, in threads of its own, until closed.
+    """Serve `POST /v1/chat/completions` on loopback in background threads.
 
     Parameters
     ----------
     answer : callable
-        Gives the reply to a request; may be set to another one at any time.
+        Returns the reply to a request; the attribute may be replaced at any time.
 
     Attributes
     ----------
     asked : list of Asked
-        Requests that came.
+        Received requests.
     sent : int
-        Bytes of bodies that the connections took.
+        Number of body bytes sent.
     """
 
     def __init__(self, answer: Callable[[Asked], Reply]):
@@ -107,11 +107,11 @@ class ChatEndpoint:
 
     @property
     def url(self) -> str:
-        """What to give as `base_url`."""
+        """Base URL of the endpoint, for `LlmConfig.base_url`."""
         return f"http://127.0.0.1:{self._server.server_port}/v1"
 
     def take(self, asked: Asked) -> Reply:
-        """Note a request and return the reply to it."""
+        """Record a request and return its reply."""
         with self._lock:
             self.asked.append(asked)
         return self.answer(asked)

@@ -1,4 +1,4 @@
-"""What the tests of a log are written with."""
+"""Fixtures and helpers of the log contract tests."""
 # ruff: noqa: S101
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,28 +19,28 @@ MakeLog = Callable[[], Log]
 
 
 def event(user: str, item: str = "i", event_id: str | None = None) -> Event:
-    """Make an event of which only the ids matter."""
+    """Create an event with the given IDs and default fields."""
     return Event(user_id=user, item_id=item, timestamp=1.0, event_id=event_id)
 
 
 def block(*events: Event) -> EventBlock:
-    """Make a block of events that have neither `recommendation_id` nor `context`."""
+    """Create a block of events without `recommendation_id` and `context`."""
     rows = [msgspec.structs.asdict(event) for event in events]
     return EventBlock(pa.RecordBatch.from_pylist(rows, schema=COLUMNS))
 
 
 def append(log: Log, *records: Appendable) -> Appended:
-    """Append and wait."""
+    """Append records and wait for the acknowledgement."""
     return log.append(records).result(WAIT)
 
 
 def erase(log: Log, user_id: str) -> int:
-    """Erase and wait."""
+    """Erase a user and wait for the acknowledgement."""
     return log.erase(user_id).result(WAIT)
 
 
 class Listener:
-    """Notes what it is told; with a gate, waits for it inside `on_commit`."""
+    """Record all notifications; if a gate is given, wait for it inside `on_commit`."""
 
     def __init__(self, gate: Signal | None = None) -> None:
         self.commits: list[list[tuple[int, Record]]] = []
@@ -49,37 +49,37 @@ class Listener:
         self._gate = gate
 
     def on_commit(self, records: Sequence[tuple[int, Record]]) -> None:
-        """Note a commit."""
+        """Record a commit."""
         self.commits.append(list(records))
         self.entered.set()
         if self._gate:
             assert self._gate.wait(WAIT)
 
     def on_erase(self, user_id: str, events: Sequence[tuple[int, Event]]) -> None:
-        """Note an erasure."""
+        """Record an erasure."""
         self.erased.append((user_id, list(events)))
 
     @property
     def seen(self) -> list[tuple[int, Record]]:
-        """All that was committed, in the order told."""
+        """All committed records, in order of notification."""
         return [pair for commit in self.commits for pair in commit]
 
 
 class LogCase:
-    """How the log under test is opened, closed and opened again.
+    """Base class that opens, closes and reopens the log under test.
 
     Attributes
     ----------
     durable : bool
-        Whether a log that was closed and is opened again holds what it held.
+        Whether a reopened log contains the records from before it was closed.
     """
 
     durable: ClassVar[bool] = True
 
     @pytest.fixture
     def make_log(self) -> MakeLog:
-        """Return a function that opens the log of this test: the same one each time."""
-        raise NotImplementedError("a subclass of LogContract names how its log is opened")
+        """Return a function that opens the log of this test, the same log on each call."""
+        raise NotImplementedError("a subclass of LogContract must override make_log")
 
     @pytest.fixture
     def log(self, make_log: MakeLog) -> Iterator[Log]:
@@ -90,9 +90,9 @@ class LogCase:
 
     @pytest.fixture
     def reopen(self, make_log: MakeLog) -> Iterator[Callable[[Log], Log]]:
-        """Return a function that closes a log and opens it again; skip where nothing is kept."""
+        """Return a function that closes and reopens a log; skip if the log is not durable."""
         if not self.durable:
-            pytest.skip("this log keeps nothing")
+            pytest.skip("this log is not durable")
         opened: list[Log] = []
 
         def reopened(log: Log) -> Log:

@@ -1,6 +1,6 @@
-"""What every log must do, as tests.
+"""Contract tests that every implementation of `Log` must pass.
 
-A backend's own test file subclasses `LogContract` and names how its log is opened::
+A test module of an implementation subclasses `LogContract` and overrides `make_log`::
 
     class TestMyLog(LogContract):
         @pytest.fixture
@@ -24,16 +24,16 @@ from nearline.testing.log_records import LogRecordTests
 
 
 class LogContract(LogRecordTests):
-    """Tests that any `Log` passes: the records, the listener, threads, closing.
+    """Contract tests of `Log`: records, listeners, concurrency and closing.
 
-    A subclass overrides the fixture `make_log`, and sets ``durable = False`` if a log that was
-    closed holds nothing when it is opened again.
+    A subclass overrides the fixture `make_log`, and sets ``durable = False`` if the log does not
+    keep records after it is closed.
     """
 
     # The listener
 
-    def test_the_listener_is_told_before_the_future(self, log: Log) -> None:
-        """Whoever waited for an append finds the state changed."""
+    def test_the_listener_is_notified_before_the_future(self, log: Log) -> None:
+        """The state is updated before the append is acknowledged."""
         gate = Signal()
         listener = Listener(gate)
         log.listen(listener.on_commit, listener.on_erase)
@@ -44,8 +44,8 @@ class LogContract(LogRecordTests):
         gate.set()
         assert future.result(WAIT).offset == 1
 
-    def test_the_listener_is_told_what_was_stored(self, log: Log) -> None:
-        """Duplicates are not told; a commit of nothing is not told at all."""
+    def test_the_listener_gets_the_stored_records(self, log: Log) -> None:
+        """Duplicates are left out; an empty commit does not notify the listener."""
         listener = Listener()
         log.listen(listener.on_commit, listener.on_erase)
         append(log, event("a", event_id="e"), event("b", event_id="e"), event("c"))
@@ -53,8 +53,8 @@ class LogContract(LogRecordTests):
         append(log)
         assert listener.commits == [[(0, event("a", event_id="e")), (1, event("c"))]]
 
-    def test_the_listener_is_told_of_blocks(self, log: Log) -> None:
-        """As pairs of offset and event, before the future, without the duplicates."""
+    def test_the_listener_gets_the_events_of_blocks(self, log: Log) -> None:
+        """Blocks are reported as pairs of offset and event, without duplicates."""
         listener = Listener()
         log.listen(listener.on_commit, listener.on_erase)
         append(log, event("a", event_id="e"))
@@ -64,8 +64,8 @@ class LogContract(LogRecordTests):
         assert listener.seen == list(log.read())
         assert listener.seen[1:] == [(1, event("c")), (2, event("d"))]
 
-    def test_the_listener_is_told_of_erasures(self, log: Log) -> None:
-        """With the events as they were, before the erase is acknowledged."""
+    def test_the_listener_gets_erasures(self, log: Log) -> None:
+        """The erased events are reported before the erasure is acknowledged."""
         listener = Listener()
         log.listen(listener.on_commit, listener.on_erase)
         append(log, event("a", "i1"), event("b"), event("a", "i2"))
@@ -74,7 +74,7 @@ class LogContract(LogRecordTests):
         assert listener.erased == [("a", [(0, event("a", "i1")), (2, event("a", "i2"))])]
 
     def test_a_listener_that_fails_stops_the_log(self, log: Log) -> None:
-        """What was committed stays; nothing more is written, since the state would be behind."""
+        """Committed records stay; nothing more is written, since the state would be behind."""
 
         def fail(_records: Sequence[tuple[int, Record]]) -> None:
             raise ZeroDivisionError("broken")
@@ -88,8 +88,8 @@ class LogContract(LogRecordTests):
             log.erase("a")
         assert list(log.read()) == [(0, event("a"))]
 
-    def test_what_waits_when_the_listener_fails_is_refused(self, log: Log) -> None:
-        """Not stored, and said so."""
+    def test_queued_operations_fail_when_the_listener_fails(self, log: Log) -> None:
+        """Queued operations fail with `Closed` and store nothing."""
         entered, gate = Signal(), Signal()
 
         def fail(_records: Sequence[tuple[int, Record]]) -> None:
@@ -107,7 +107,7 @@ class LogContract(LogRecordTests):
         assert list(log.read()) == [(0, event("a"))]
 
     def test_a_listener_that_fails_to_erase_stops_the_log(self, log: Log) -> None:
-        """The user is forgotten by the log, and the state that still knows them is not used."""
+        """The log has erased the user; it closes because the state has not."""
 
         def fail(_user_id: str, _events: Sequence[tuple[int, Event]]) -> None:
             raise ZeroDivisionError
@@ -148,7 +148,7 @@ class LogContract(LogRecordTests):
         assert listener.seen == list(log.read())
 
     def test_reading_while_writing(self, log: Log) -> None:
-        """A reader that goes on where it stopped sees everything once, whole lists only."""
+        """A reader that resumes where it stopped sees every record once, in complete lists."""
         futures = [log.append([event(f"u{n}"), event(f"v{n}")]) for n in range(400)]
         seen: list[tuple[int, Record]] = []
         while len(seen) < 800:
@@ -173,14 +173,14 @@ class LogContract(LogRecordTests):
     # Closing and opening again
 
     def test_closing_finishes_what_is_queued(self, log: Log) -> None:
-        """Every future resolves; closing twice is fine."""
+        """Every future resolves, and closing is idempotent."""
         futures = [log.append([event(f"u{n}")]) for n in range(100)]
         log.close()
         log.close()
         assert [future.result(0).offset for future in futures] == list(range(1, 101))
 
     def test_a_closed_log_refuses(self, log: Log) -> None:
-        """Reading that had begun ends with an error, not with fewer records."""
+        """A read in progress raises `Closed` instead of ending early."""
         append(log, *(event(f"u{n}") for n in range(1_500)))
         reading = log.read()
         next(reading)
@@ -213,7 +213,7 @@ class LogContract(LogRecordTests):
     def test_opened_again_after_its_listener_failed(
         self, log: Log, reopen: Callable[[Log], Log]
     ) -> None:
-        """The commit that the listener missed is there to be replayed."""
+        """The commit that the listener missed can be replayed."""
 
         def fail(_records: Sequence[tuple[int, Record]]) -> None:
             raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""The part of the log contract about records: append, read, duplicates, tombstones."""
+"""Contract tests of log records: append, read, duplicates, tombstones."""
 # ruff: noqa: S101
 
 from threading import Event as Signal
@@ -13,12 +13,12 @@ from nearline.testing.log_case import WAIT, Listener, LogCase, append, block, er
 
 
 class LogRecordTests(LogCase):
-    """What goes in, what comes out and what is forgotten."""
+    """Contract tests of appending, reading and erasing records."""
 
     # Appending and reading
 
     def test_a_block_is_the_same_events_one_by_one(self, log: Log) -> None:
-        """Whatever was stored before and in whatever order, duplicates among them left out."""
+        """Blocks and single events can be mixed, and duplicates are detected across both."""
         append(log, event("a", event_id="e1"), event("a"))
         rich = Event(
             user_id="ü" * 256,
@@ -50,7 +50,7 @@ class LogRecordTests(LogCase):
         assert (log.end, log.erasures, list(log.read())) == (0, 0, [])
 
     def test_offsets_rise_from_zero(self, log: Log) -> None:
-        """An answer's offset is the end after it."""
+        """The acknowledged offset is the end of the log after the append."""
         assert append(log, event("a")) == Appended(accepted=1, duplicates=0, offset=1)
         assert append(log, event("b"), event("c")) == Appended(accepted=2, duplicates=0, offset=3)
         assert log.end == 3
@@ -87,7 +87,7 @@ class LogRecordTests(LogCase):
         assert list(log.read()) == list(enumerate(records))
 
     def test_an_empty_list_is_answered(self, log: Log) -> None:
-        """It stores nothing and tells the end."""
+        """An empty append stores nothing and returns the end of the log."""
         append(log, event("a"))
         assert append(log) == Appended(accepted=0, duplicates=0, offset=1)
 
@@ -99,15 +99,15 @@ class LogRecordTests(LogCase):
             Event(user_id=7, item_id="i", timestamp=1.0),  # type: ignore[arg-type]
         ],
     )
-    def test_a_list_is_taken_whole_or_not_at_all(self, log: Log, bad: Any) -> None:
-        """One entry that cannot be stored refuses the list, and is named."""
+    def test_append_is_atomic(self, log: Log, bad: Any) -> None:
+        """One invalid entry rejects the whole list, and the error names its position."""
         with pytest.raises(InvalidInput, match="entry 1: ") as refused:
             log.append([event("a"), bad, event("b")])
         assert refused.value.position == 1
         assert append(log, event("c")) == Appended(accepted=1, duplicates=0, offset=1)
 
     def test_reading_resumes_exactly(self, log: Log) -> None:
-        """Any start and stop give that part of the whole; more records than fit one block."""
+        """Any range can be read, also across internal blocks."""
         records = [event(f"u{n}") for n in range(2_500)]
         append(log, *records)
         whole = list(enumerate(records))
@@ -125,7 +125,7 @@ class LogRecordTests(LogCase):
             log.read(-1)
 
     def test_reading_ends_where_the_log_ended(self, log: Log) -> None:
-        """What is appended during a read is not in it."""
+        """A read does not include records appended after it started."""
         append(log, event("a"), event("b"))
         reading = log.read()
         assert next(reading) == (0, event("a"))
@@ -135,20 +135,20 @@ class LogRecordTests(LogCase):
     # The same event twice
 
     def test_a_known_event_id_is_a_duplicate(self, log: Log) -> None:
-        """The first wins, though the second says something else."""
+        """The first event is kept even if the second differs."""
         append(log, event("a", event_id="e1"))
         answer = append(log, event("b", event_id="e1"), event("b", event_id="e2"))
         assert answer == Appended(accepted=1, duplicates=1, offset=2)
         assert list(log.read()) == [(0, event("a", event_id="e1")), (1, event("b", event_id="e2"))]
 
     def test_a_duplicate_inside_one_list_is_dropped(self, log: Log) -> None:
-        """The first of the list wins."""
+        """The first event of the list is kept."""
         answer = append(log, event("a", "i1", "e"), event("a", "i2", "e"), event("a", "i3", "e"))
         assert answer == Appended(accepted=1, duplicates=2, offset=1)
         assert list(log.read()) == [(0, event("a", "i1", "e"))]
 
     def test_a_duplicate_inside_one_group_is_dropped(self, log: Log) -> None:
-        """Appends that wait together: the first wins, each has its own answer."""
+        """In a group commit the first event is kept, and each append has its own result."""
         gate = Signal()
         listener = Listener(gate)
         log.listen(listener.on_commit, listener.on_erase)
@@ -170,13 +170,13 @@ class LogRecordTests(LogCase):
         ]
 
     def test_events_without_an_id_are_never_duplicates(self, log: Log) -> None:
-        """A user may do the same thing twice."""
+        """Identical events without an ID are separate events."""
         assert append(log, event("a"), event("a")).accepted == 2
 
     # One user
 
     def test_the_events_of_one_user(self, log: Log) -> None:
-        """With their offsets, in order; none after an erasure."""
+        """`events_of` returns offsets and events in order, and nothing after an erasure."""
         append(log, event("a", "i1"), event("b", "i1"), Item(item_id="a", timestamp=1.0))
         append(log, event("a", "i2"))
         assert log.events_of("a") == [(0, event("a", "i1")), (3, event("a", "i2"))]
@@ -187,7 +187,7 @@ class LogRecordTests(LogCase):
     # Forgetting
 
     def test_erasing_leaves_tombstones(self, log: Log) -> None:
-        """Only that user's events go; all offsets stay."""
+        """Only events of that user are erased, and all offsets are preserved."""
         item = Item(item_id="i", timestamp=1.0)
         append(log, event("a"), item, event("b"), event("a", event_id="e"))
         assert erase(log, "a") == 2
@@ -195,14 +195,14 @@ class LogRecordTests(LogCase):
         assert (log.end, log.erasures) == (4, 1)
 
     def test_offsets_are_not_reused_after_erasing_the_last(self, log: Log) -> None:
-        """The tombstone keeps the place."""
+        """The tombstone occupies the offset."""
         append(log, event("a"), event("b"))
         erase(log, "b")
         assert append(log, event("c")).offset == 3
         assert list(log.read()) == [(0, event("a")), (1, Erased()), (2, event("c"))]
 
     def test_erasing_an_unknown_user_changes_nothing(self, log: Log) -> None:
-        """So what was derived from the log stays valid."""
+        """The count of erasures is unchanged, so derived data stays valid."""
         append(log, event("a"))
         assert erase(log, "nobody") == 0
         assert erase(log, "a") == 1
@@ -210,13 +210,13 @@ class LogRecordTests(LogCase):
         assert log.erasures == 1
 
     def test_an_erased_event_id_is_free_again(self, log: Log) -> None:
-        """Nothing of the event is remembered, its id included."""
+        """The ID of an erased event can be used again."""
         append(log, event("a", event_id="e"))
         erase(log, "a")
         assert append(log, event("a", event_id="e")).accepted == 1
 
     def test_erasing_reaches_what_is_queued_before_it(self, log: Log) -> None:
-        """Jobs are done in the order in which they came."""
+        """Queued operations are executed in order."""
         before = [log.append([event("a"), event("b")]) for _ in range(5)]
         erased = log.erase("a")
         after = log.append([event("a")])

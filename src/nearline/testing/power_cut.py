@@ -1,9 +1,9 @@
-"""A disk that forgets what was not synced when the power is cut, for SQLite through apsw.
+"""Simulated power failure for SQLite databases: an apsw file system that loses unsynced writes.
 
-``kill -9`` does not show whether a commit was synced: the system's page cache outlives the process.
-Here every write is remembered with what stood there before, until its file is synced. At the cut,
-what was written since then is taken back, or comes through in part and out of order, as real disks
-may have it.
+``kill -9`` cannot show whether a commit was synced, since the system's page cache survives the
+process. This file system records every write with the previous content until the file is synced.
+After the simulated failure, unsynced writes are undone, or applied in part and out of order, as on
+real disks.
 """
 
 import random
@@ -18,15 +18,15 @@ import apsw
 
 BASE = "unix"
 NAME = "nearline-lossy"
-# A database, and what stands beside it.
+# Suffixes of the files of a database.
 FILES = ("", "-wal", "-journal")
 
 
 @dataclass(frozen=True)
 class _Write:
-    """One write since the last sync: where, what stood there, what was written, and the old size.
+    """An unsynced write: offset, previous content, new content, and previous size of the file.
 
-    `new` is None where the file was cut off at `offset`.
+    `new` is None if the file was truncated at `offset`.
     """
 
     offset: int
@@ -36,17 +36,17 @@ class _Write:
 
 
 class LossyDisk(apsw.VFS):
-    """The default file system of apsw inside a ``with`` block.
+    """Default file system of apsw within a ``with`` block, with a simulated power failure.
 
-    After `allowed` writes and syncs the power is gone: every one fails from then on. `cut` gives
-    what is left. That a file exists is taken to be durable at once.
+    After `allowed` writes and syncs every operation fails. `cut` then writes the surviving
+    content. Creating a file counts as durable immediately.
 
     Parameters
     ----------
     allowed : int
-        Writes and syncs before the cut.
+        Number of writes and syncs before the failure.
     rng : random.Random
-        Decides which unsynced writes come through.
+        Decides which unsynced writes survive.
     """
 
     def __init__(self, allowed: int, rng: random.Random) -> None:
@@ -72,7 +72,7 @@ class LossyDisk(apsw.VFS):
 
     @property
     def is_cut(self) -> bool:
-        """Whether the power is gone."""
+        """Whether the power failure has happened."""
         return self._allowed <= 0
 
     def xOpen(self, name: Any, flags: Any) -> "_LossyFile":  # noqa: N802 (the name SQLite gives it)
@@ -88,28 +88,28 @@ class LossyDisk(apsw.VFS):
         super().xDelete(filename, syncdir)
 
     def spend(self) -> None:
-        """Count one operation; raise `apsw.IOError` where the power is gone."""
+        """Count one operation; raise `apsw.IOError` after the power failure."""
         with self._lock:
             self._allowed -= 1
             if self._allowed <= 0:
                 raise apsw.IOError("the power is gone")
 
     def remember(self, path: str, write: _Write) -> None:
-        """Keep a write until the next sync of its file."""
+        """Record a write until the next sync of its file."""
         with self._lock:
             self._pending.setdefault(path, []).append(write)
 
     def synced(self, path: str) -> None:
-        """Forget the writes of a file: they are on the disk."""
+        """Discard the recorded writes of a file, which are durable now."""
         with self._lock:
             self._pending.pop(path, None)
 
     def cut(self, path: Path, target: Path) -> None:
-        """Write to `target` what is left of the database `path` after the cut.
+        """Write the content of the database `path` that survives the failure to `target`.
 
-        A copy: connections of this process may still hold the files open. Unsynced writes of a file
-        are taken back; in two cases of three some of them come through, each with even chance.
-        Shared memory is no disk, and is left out.
+        The result is a copy, since connections of this process may hold the files open. Unsynced
+        writes are undone; with probability 2/3, each of them survives with probability 1/2. The
+        shared-memory file is not on disk and is not copied.
         """
         for ending in FILES:
             left = Path(f"{path}{ending}")
@@ -141,7 +141,7 @@ class _LossyFile(apsw.VFSFile):
         self._path = path
 
     def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802
-        """Write, remembering what stood there."""
+        """Write data and record the previous content."""
         self._disk.spend()
         if self._path is not None:
             size = self.xFileSize()
@@ -154,7 +154,7 @@ class _LossyFile(apsw.VFSFile):
         super().xWrite(data, offset)
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
-        """Cut off, remembering the end."""
+        """Truncate the file and record the removed content."""
         self._disk.spend()
         size = self.xFileSize()
         if self._path is not None and newsize < size:
@@ -163,7 +163,7 @@ class _LossyFile(apsw.VFSFile):
         super().xTruncate(newsize)
 
     def xSync(self, flags: int) -> None:  # noqa: N802
-        """Bring everything to the disk."""
+        """Sync the file and discard its recorded writes."""
         self._disk.spend()
         super().xSync(flags)
         if self._path is not None:

@@ -17,7 +17,7 @@ from nearline.models.factors.factor_model import check_indices, check_k
 from nearline.models.validation import draw_users, mean_ndcg
 
 if TYPE_CHECKING:
-    from nearline.neural.training import Plan
+    from nearline.neural.training import TrainingPlan
 
 K = 10
 
@@ -57,12 +57,12 @@ class NeuralModel(DenseModel):
         del data
         return None
 
-    def _plan(self) -> "Plan":
+    def _plan(self) -> "TrainingPlan":
         """How to train, as the settings say it."""
-        from nearline.neural.training import Plan
+        from nearline.neural.training import TrainingPlan
 
         training = self.config.training
-        return Plan(
+        return TrainingPlan(
             epochs=training.epochs,
             patience=training.patience,
             rate=training.rate,

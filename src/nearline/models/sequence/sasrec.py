@@ -56,10 +56,10 @@ class SasRec(SequenceModel):
     }
 
     def _network(self) -> Any:
-        from nearline.neural.transformer import Transformer
+        from nearline.neural.transformer import TransformerNetwork
 
         config = self.config
-        return Transformer(
+        return TransformerNetwork(
             config.width,
             heads=config.heads,
             blocks=config.blocks,

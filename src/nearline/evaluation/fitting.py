@@ -1,0 +1,157 @@
+"""Tune, fit and time models in the same way for every comparison."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+
+import msgspec
+import numpy as np
+
+from nearline.common.progress import Progress
+from nearline.data.dataset import Dataset
+from nearline.errors import InvalidInput, MissingExtra
+from nearline.evaluation.bootstrap import Difference
+from nearline.evaluation.cost import Clock, Cost, measured, warm_up
+from nearline.models.base import Model
+
+# Searches settings of a model on the training part; returns a model to `refit`.
+Tune = Callable[[Model, Dataset], Model]
+
+
+class Named(Protocol):
+    """Protocol of objects with a name."""
+
+    @property
+    def name(self) -> str:
+        """Name of the object."""
+        ...
+
+
+class Compared(Protocol):
+    """Protocol of dataclasses that describe one model of a comparison."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def behind(self) -> Difference | None:
+        """Difference between this model and the best one, None for the best."""
+        ...
+
+
+T = TypeVar("T")
+N = TypeVar("N", bound=Named)
+C = TypeVar("C", bound=Compared)
+
+
+class FittedModel(NamedTuple):
+    """A fitted model and the cost of fitting it.
+
+    Attributes
+    ----------
+    model : Model
+        The fitted model.
+    settings : dict
+        Settings of the fit, after the search if there was one.
+    tuning_s : float
+        Wall-clock seconds of the search; 0 without one.
+    cost : Cost
+        Cost of the final fit.
+    """
+
+    model: Model
+    settings: dict[str, Any]
+    tuning_s: float
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class Fitter:
+    """Tunes and fits models with one seed, and measures the cost.
+
+    Attributes
+    ----------
+    tune : callable or None
+        Searches settings of a model on the training part; None keeps the given settings.
+    seed : int
+        Seed of every fit.
+    wall, cpu : callable
+        Clocks, in seconds.
+    """
+
+    tune: Tune | None
+    seed: int
+    wall: Clock
+    cpu: Clock
+
+    def fit(self, model: Model, data: Dataset, progress: Progress) -> FittedModel:
+        """Tune `model` on `data` if a search is configured, then fit it and measure the cost."""
+        tuning_s = 0.0
+        if self.tune is not None:
+            start = self.wall()
+            model = self.tune(model, data)
+            tuning_s = self.wall() - start
+        warm_up(model, data)
+        fitted, cost = measured(
+            lambda: model.refit(data, seed=self.seed, progress=progress),
+            wall=self.wall,
+            cpu=self.cpu,
+        )
+        return FittedModel(fitted, msgspec.to_builtins(model.config), tuning_s, cost)
+
+
+def data_for(model: Model, data: Dataset) -> Dataset:
+    """Return `data` in the form that `model` needs: with ratings for a rating model.
+
+    Raises
+    ------
+    InvalidInput
+        The model needs ratings, and some interaction has none.
+    """
+    if not model.needs_ratings:
+        return data
+    rated = np.isfinite(data.values)
+    if not rated.all() or not len(rated):
+        raise InvalidInput(
+            f"{model.name} needs ratings; {int(rated.sum()):,} of {len(rated):,} interactions have "
+            "a value",
+            field="values",
+        )
+    return data.rated()
+
+
+def evaluate_each(
+    models: Sequence[N], evaluate: Callable[[N], T], required: Collection[str]
+) -> tuple[list[T], dict[str, str]]:
+    """Evaluate each model; return the results, and the reason of each model that failed by name.
+
+    Raises
+    ------
+    InvalidInput, MissingExtra
+        A model of `required` failed, or all did.
+    """
+    entries, left_out = [], {}
+    for model in models:
+        try:
+            entries.append(evaluate(model))
+        except (InvalidInput, MissingExtra) as error:
+            if model.name in required:
+                raise
+            left_out[model.name] = str(error)
+    if not entries:
+        reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items()) or "none was given"
+        raise InvalidInput(f"there is no model to compare: {reasons}", field="models")
+    return entries, left_out
+
+
+def best_first(
+    entries: Sequence[C], loss: Callable[[C], float], difference: Callable[[C, C], Difference]
+) -> list[C]:
+    """Sort entries by ascending `loss` and set `behind` of all but the first.
+
+    Parameters
+    ----------
+    difference : callable
+        Returns the difference between an entry and the best one.
+    """
+    best, *others = sorted(entries, key=loss)
+    return [best, *(replace(entry, behind=difference(entry, best)) for entry in others)]

@@ -1,0 +1,158 @@
+"""Learning policies that a replay compares: when the model, histories and counters are updated.
+
+All policies read one log. Policies that follow events share one state, since their histories and
+counters are equal; the nightly batch has its own state, as of the last retraining.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+from nearline.deployment.catch_up import join
+from nearline.deployment.online_learner import Live
+from nearline.ingest import follow
+from nearline.log import SQLiteLog
+from nearline.models.base import Model
+from nearline.models.item_graph.config import ItemGraphConfig
+from nearline.models.item_graph.model import ItemGraph
+from nearline.recommend import pipeline as road
+from nearline.replay.stream import Stream
+from nearline.schema import RecommendationRequest
+from nearline.state import State, StateConfig
+from nearline.state.config import MAX_HISTORY_LENGTH
+
+# Records per append: bounds the memory of a long warm-up.
+BLOCK = 10_000
+
+
+class ReplayPolicy(NamedTuple):
+    """A learning policy: what is updated, and when.
+
+    Attributes
+    ----------
+    name : str
+        Name in the results.
+    retrained : bool
+        Whether the model is retrained on all past events at each midnight.
+    follows : bool
+        Whether histories, trending counts and new items are updated after each event.
+    learns : bool
+        Whether the model is updated after each event (online learning).
+    """
+
+    name: str
+    retrained: bool
+    follows: bool
+    learns: bool
+
+
+ONLINE = "online"
+POLICIES = (
+    ReplayPolicy(ONLINE, retrained=True, follows=True, learns=True),
+    ReplayPolicy("fold-in", retrained=True, follows=True, learns=False),
+    ReplayPolicy("nightly", retrained=True, follows=False, learns=False),
+    ReplayPolicy("online, trained once", retrained=False, follows=True, learns=True),
+    ReplayPolicy("fold-in, trained once", retrained=False, follows=True, learns=False),
+)
+
+
+class Engines:
+    """One log, and the model and state of each policy at the current point of the stream.
+
+    Parameters
+    ----------
+    stream : Stream
+        Events to replay.
+    settings : ItemGraphConfig
+        Settings of every model that is trained.
+    policies : sequence of ReplayPolicy
+        Policies to compare.
+    """
+
+    def __init__(
+        self, stream: Stream, settings: ItemGraphConfig, policies: Sequence[ReplayPolicy]
+    ) -> None:
+        self._stream, self._settings, self._arms = stream, settings, policies
+        self._log = SQLiteLog(None)
+        # Full histories, so that every item that a user has seen is masked.
+        whole = StateConfig(history_length=MAX_HISTORY_LENGTH)
+        self._state, self._last_night = State(whole), State(whole)
+        follow(self._log, self._state)
+        self._models: dict[str, Model] = {}
+        self._lives: dict[str, Live] = {}
+        # Items of each user's events since the last retraining.
+        self._today: dict[str, list[str]] = defaultdict(list)
+        self._learned = 0
+        self._trained_at = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._log.close()
+
+    def learn(self, stop: int) -> None:
+        """Append the events before `stop`; on return every policy has processed them."""
+        for first in range(self._learned, stop, BLOCK):
+            block = range(first, min(first + BLOCK, stop))
+            self._log.append(self._stream.records(block.start, block.stop)).result()
+            for event in self._stream.events[block.start : block.stop]:
+                self._today[event.user_id].append(event.item_id)
+        self._learned = stop
+
+    def retrain(self, now: float) -> None:
+        """Train on all appended events and deploy the model to the policies that are retrained.
+
+        The first call deploys the model to all policies.
+        """
+        data = self._stream.dataset(self._learned)
+        trained = ItemGraph(self._settings).fit(data)
+        arrays = trained.arrays()
+        for policy in self._arms:
+            if policy.retrained or policy.name not in self._models:
+                self._serve(policy, ItemGraph.restore(self._settings, arrays))
+        new = list(self._log.read(self._last_night.offset, self._log.end))
+        if new:
+            self._last_night.apply(new)
+        self._today.clear()
+        self._trained_at = now
+
+    def known_last_night(self, user_id: str) -> bool:
+        """Return whether a user had an event before the last retraining."""
+        return user_id in self._last_night.users
+
+    def since_last_night(self, user_id: str) -> tuple[str, ...]:
+        """Return the items of a user's events since the last retraining, oldest first."""
+        return tuple(self._today.get(user_id, ()))
+
+    def lists(self, user_id: str, k: int, now: float) -> list[list[str]]:
+        """Return the top-k items for a user at time `now`, one list per policy."""
+        return [self._list(policy, user_id, k, now) for policy in self._arms]
+
+    def _list(self, policy: ReplayPolicy, user_id: str, k: int, now: float) -> list[str]:
+        if policy.follows:
+            view = road.View(self._state, self._models[policy.name], policy.name, now)
+            request = RecommendationRequest(user_id=user_id, k=k)
+        else:
+            # Last night's list, without items that the user has interacted with since then.
+            since = self.since_last_night(user_id)
+            view = road.View(
+                self._last_night, self._models[policy.name], policy.name, self._trained_at
+            )
+            request = RecommendationRequest(user_id=user_id, k=k, exclude=since)
+        return [line.item_id for line in road.answer(request, view).items]
+
+    def _serve(self, policy: ReplayPolicy, model: ItemGraph) -> None:
+        self._models[policy.name] = model
+        if not policy.follows:
+            return
+        if policy.name in self._lives:
+            self._lives[policy.name].leave()
+        self._lives[policy.name] = join(
+            model,
+            self._log,
+            self._state,
+            offset=self._log.end,
+            erasures=self._log.erasures,
+            online=policy.learns,
+        )
