@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 # Not locked: which build fits (CPU, CUDA) is for the machine's package configuration to say.
 TORCH  ?= torch==2.13.0
 
-.PHONY: setup demo test check format bench docs lock clean
+.PHONY: setup demo test check format bench docs docs-test lock clean
 
 setup: $(STAMP)
 
@@ -39,8 +39,12 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
 docs: $(STAMP)
-	@# Material announces on every build when it ends; this is its own switch.
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@# Material prints a notice about its end of life at every build; this is its own switch.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The documentation is in site/index.html"
+
+# Run the examples of all pages and docstrings, and check that the reference is complete.
+docs-test: $(STAMP)
 	$(BIN)/python -m pytest tests/docs
 
 # One lock for every supported Python and platform; no index address in it, so any mirror serves.

@@ -1,7 +1,6 @@
-"""What the site learns from the code: a page for every algorithm, every model and its settings.
+"""Generate the parts of the site that follow from the code: the list of models and their settings.
 
-A new algorithm is one new file: neither its class nor its page in `docs/models/`, where it has one,
-need be listed anywhere.
+A new algorithm is one new file. Neither its class nor its page in `docs/models/` is listed by hand.
 """
 
 from collections.abc import Iterator
@@ -18,19 +17,20 @@ MARK = "<!-- every model -->"
 
 
 def on_config(config: Any) -> None:
-    """Put the pages of `docs/models/` into the navigation."""
+    """Add the pages of `docs/models/` to the part "Reference" of the navigation."""
     pages = [path.relative_to(DOCS).as_posix() for path in sorted(DOCS.glob("models/*.md"))]
     if pages:
-        config.nav.insert(-1, {"Algorithms": pages})
+        reference = next(part["Reference"] for part in config.nav if "Reference" in part)
+        reference.append({"Algorithms": pages})
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Replace the mark by all models, their classes and settings."""
+    """Replace the mark with all models, their classes and settings."""
     return markdown.replace(MARK, models_page()) if MARK in markdown else markdown
 
 
 def models_page() -> str:
-    """Write the table of the models, then each class and what it can be told."""
+    """Return a table of the models, then each class with its settings, as Markdown."""
     models = discover()
     lines = ["| name | class | page |", "|---|---|---|"]
     lines += [f"| `{name}` | `{kind.__name__}` | {_page(name)} |" for name, kind in models.items()]
@@ -45,9 +45,9 @@ def models_page() -> str:
 
 
 def settings_table(struct: type[msgspec.Struct]) -> list[str]:
-    """Write field, default and meaning, the meaning from the docstring."""
+    """Return a table of field, default and meaning, with the meaning from the docstring."""
     meanings = meanings_of(struct)
-    rows = ["| setting | default | means |", "|---|---|---|"]
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
     for field in msgspec.structs.fields(struct):
         text = meanings[field.name].replace("|", "\\|")
         rows.append(f"| `{field.name}` | {default_of(field)} | {text} |")
@@ -55,7 +55,7 @@ def settings_table(struct: type[msgspec.Struct]) -> list[str]:
 
 
 def meanings_of(struct: type[msgspec.Struct]) -> dict[str, str]:
-    """Read what the docstrings of a struct and its bases say of each attribute, in one line."""
+    """Return the description of each attribute, from the docstrings of a struct and its bases."""
     found: dict[str, str] = {}
     kinds = [kind for kind in reversed(struct.__mro__) if issubclass(kind, msgspec.Struct)]
     for doc in [kind.__doc__ for kind in kinds if kind.__doc__]:
@@ -68,7 +68,7 @@ def meanings_of(struct: type[msgspec.Struct]) -> dict[str, str]:
 
 
 def default_of(field: msgspec.structs.FieldInfo) -> str:
-    """Show a default as a cell of the table; a struct has a table of its own."""
+    """Format a default as a table cell; a struct links to its own table."""
     if field.default_factory is not msgspec.NODEFAULT:
         return f"`{field.default_factory()!r}`"
     if isinstance(field.default, msgspec.Struct):
@@ -77,7 +77,7 @@ def default_of(field: msgspec.structs.FieldInfo) -> str:
 
 
 def structs(kind: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
-    """Yield a struct and those that its fields hold by default."""
+    """Yield a struct and the structs that are defaults of its fields."""
     yield kind
     for field in msgspec.structs.fields(kind):
         if isinstance(field.default, msgspec.Struct):

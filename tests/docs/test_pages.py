@@ -15,6 +15,7 @@ NOT_RUN = {
 }
 # Page and beginning of every indented block.
 DRAWINGS = {
+    ("README.md", "Python  ┐"),
     ("docs/architecture.md", "Python  ┐"),
     ("docs/architecture.md", "score(u, j) ="),
     ("docs/item-graph.md", "score(u, j) ="),
