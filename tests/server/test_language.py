@@ -103,7 +103,7 @@ def test_what_was_overtaken_while_the_model_was_asked_is_not_kept(
 
 def test_lists_are_not_put_in_order_ahead(client: Client, app: Gateway) -> None:
     assert get(client, rerank=True)["tier"] == "personal+llm"
-    preloader = app.api.state["room"].preloader
+    preloader = app.api.state["context"].preloader
     assert not preloader._recent
     assert preloader._query == b""
 

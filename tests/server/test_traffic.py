@@ -14,7 +14,7 @@ from nearline.engine import Recommender
 from nearline.errors import Overloaded
 from nearline.log import Appended
 from nearline.server import Gateway, Limits, create_app
-from nearline.server.traffic import Turns
+from nearline.server.traffic import ComputeQueue
 
 Client = TestClient[Gateway]
 
@@ -146,7 +146,7 @@ def test_a_deadline_in_a_body_that_is_none_is_refused(late: Client, deadline: ob
 def test_turns_go_in_order_and_let_others_in_between() -> None:
     order: list[str] = []
 
-    async def take(turns: Turns, name: str) -> None:
+    async def take(turns: ComputeQueue, name: str) -> None:
         async with turns:
             order.append(name)
 
@@ -154,7 +154,7 @@ def test_turns_go_in_order_and_let_others_in_between() -> None:
         order.append("other")
 
     async def all_at_once() -> None:
-        turns = Turns(Ticking())
+        turns = ComputeQueue(Ticking())
         await asyncio.gather(*(take(turns, name) for name in "abc"), other())
 
     asyncio.run(all_at_once())
@@ -164,8 +164,8 @@ def test_turns_go_in_order_and_let_others_in_between() -> None:
 def test_a_deadline_counts_what_a_list_takes() -> None:
     now = [0.0]
 
-    async def takes_a_second() -> Turns:
-        turns = Turns(lambda: now[0])
+    async def takes_a_second() -> ComputeQueue:
+        turns = ComputeQueue(lambda: now[0])
         async with turns:
             assert not turns.too_late(0.0, 1)  # nothing is known yet, and no time has passed
             now[0] += 1.0
@@ -179,7 +179,7 @@ def test_a_deadline_counts_what_a_list_takes() -> None:
 
 def test_a_turn_that_is_given_up_is_passed_on() -> None:
     async def give_up() -> bool:
-        turns = Turns(Ticking())
+        turns = ComputeQueue(Ticking())
         waiting = asyncio.create_task(turns.__aenter__())
         await asyncio.sleep(0)
         waiting.cancel()

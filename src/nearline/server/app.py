@@ -14,6 +14,7 @@ from litestar.types import ControllerRouterHandler
 from nearline.engine import Recommender
 from nearline.errors import InvalidInput
 from nearline.server.cache import AnswerCache
+from nearline.server.context import AppContext
 from nearline.server.decoding import StrictRequest
 from nearline.server.docs import openapi_document
 from nearline.server.gateway import Gateway
@@ -25,9 +26,8 @@ from nearline.server.metrics import Metrics
 from nearline.server.preload import Preloader
 from nearline.server.problems import problem_response
 from nearline.server.queries import refuse_unknown_query
-from nearline.server.room import Room
 from nearline.server.routes import OPERATIONS, V1
-from nearline.server.traffic import Traffic, Turns
+from nearline.server.traffic import ComputeQueue, Traffic
 
 
 def create_app(
@@ -73,7 +73,7 @@ def create_app(
     @asynccontextmanager
     async def engine_life(_: Litestar) -> AsyncIterator[None]:
         host.start()
-        preloading = asyncio.create_task(room.preloader.run(gateway.make_ahead, log))
+        preloading = asyncio.create_task(context.preloader.run(gateway.make_ahead, log))
         try:
             yield
         finally:
@@ -84,7 +84,7 @@ def create_app(
         *OPERATIONS,
         Router("/v1", route_handlers=V1, before_request=refuse_unknown_query),
     ]
-    room = _make_room(host, limits or Limits(), routes, clock=clock, timer=timer)
+    context = _make_context(host, limits or Limits(), routes, clock=clock, timer=timer)
     api = Litestar(
         routes,
         exception_handlers={Exception: problem_response},
@@ -92,33 +92,33 @@ def create_app(
         logging_config=None,
         openapi_config=None,
         request_class=StrictRequest,
-        request_max_body_size=room.limits.body_bytes,
-        state=State({"room": room}),
+        request_max_body_size=context.limits.body_bytes,
+        state=State({"context": context}),
     )
     gateway = Gateway(
-        api, room, api_key=api_key, log=log, new_request_id=new_request_id or request_ids()
+        api, context, api_key=api_key, log=log, new_request_id=new_request_id or request_ids()
     )
     return gateway
 
 
-def _make_room(
+def _make_context(
     host: EngineHost,
     limits: Limits,
     routes: list[ControllerRouterHandler],
     *,
     clock: Callable[[], float],
     timer: Callable[[], float],
-) -> Room:
+) -> AppContext:
     cache, traffic = AnswerCache(host, limits), Traffic(limits.in_flight)
     per_second = limits.preload_per_second
-    return Room(
+    return AppContext(
         host=host,
         limits=limits,
         metrics=Metrics(host, cache),
         cache=cache,
         preloader=Preloader(cache, traffic, per_second=per_second, clock=clock, timer=timer),
         traffic=traffic,
-        turns=Turns(timer),
+        compute_queue=ComputeQueue(timer),
         batches=asyncio.Lock(),
         timer=timer,
         document=openapi_document(routes),

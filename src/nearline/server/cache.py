@@ -19,7 +19,7 @@ ENTRY_BYTES = 300
 
 # Headers as the API gave them, without the request's id; the body; whether it was made before
 # anyone asked. A plain tuple of atoms: the garbage collector leaves it out of its rounds.
-Kept = tuple[Headers, bytes, bool]
+CachedResponse = tuple[Headers, bytes, bool]
 
 
 class AnswerCache:
@@ -43,7 +43,7 @@ class AnswerCache:
         self._max_entries = limits.cache_entries
         self._max_bytes = limits.cache_bytes
         self._stamp: Stamp | None = None
-        self._answers: dict[Key, Kept] = {}
+        self._answers: dict[Key, CachedResponse] = {}
         self._headers: dict[Headers, Headers] = {}
         self._bytes = 0
         self.hits = [0, 0]
@@ -55,7 +55,7 @@ class AnswerCache:
         """The engine's stamp now; None where no engine is open."""
         return self._host.stamp
 
-    def get(self, key: Key) -> Kept | None:
+    def get(self, key: Key) -> CachedResponse | None:
         """Return the answer to `key` if it is right now; O(1)."""
         if self._stamp != self._host.stamp:
             self.drop_stale()
@@ -67,7 +67,7 @@ class AnswerCache:
         if self._answers and self._stamp != self._host.stamp:
             self._empty()
 
-    def put(self, key: Key, stamp: Stamp, kept: Kept) -> None:
+    def put(self, key: Key, stamp: Stamp, kept: CachedResponse) -> None:
         """Keep an answer; `stamp` is the engine's as it was before the answer was made."""
         if stamp != self._stamp:
             if stamp != self._host.stamp:

@@ -16,12 +16,12 @@ from litestar.enums import ScopeType
 from litestar.types import HTTPScope, Message, Receive, Scope, Send
 
 from nearline.errors import NearlineError
-from nearline.server import intake
+from nearline.server import fast_path
 from nearline.server.cache import Key
+from nearline.server.context import AppContext, CachePolicy
 from nearline.server.logs import JsonLog
 from nearline.server.paths import canonical_path
 from nearline.server.problems import PROBLEM_JSON, Unauthorized, problem_for
-from nearline.server.room import Lasting, Room
 
 # Answered without an API key: what an orchestrator asks.
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
@@ -43,7 +43,7 @@ class Gateway:
     ----------
     api : Litestar
         Routes a path in the form that `paths.canonical_path` gives it.
-    room : Room
+    context : AppContext
         What its handlers share.
     api_key : str or None
         What a request must carry; None lets everyone in.
@@ -54,18 +54,18 @@ class Gateway:
     def __init__(
         self,
         api: Litestar,
-        room: Room,
+        context: AppContext,
         *,
         api_key: str | None,
         log: JsonLog,
         new_request_id: Callable[[], str],
     ):
         self.api = api
-        self.host = room.host
-        self._room = room
-        self._cache = room.cache
-        self._metrics = room.metrics
-        self._timer = room.timer
+        self.host = context.host
+        self._context = context
+        self._cache = context.cache
+        self._metrics = context.metrics
+        self._timer = context.timer
         self._api_key = api_key.encode() if api_key is not None else None
         self.log = log
         self._new_request_id = new_request_id
@@ -76,7 +76,7 @@ class Gateway:
             await self.api(scope, receive, send)
             return
         start = self._timer()
-        self._room.traffic.last = start
+        self._context.traffic.last = start
         headers = dict(scope["headers"])
         kept = self._cache.get(_key(scope))
         if kept is None or scope["method"] != "GET" or self._key_at_fault(headers):
@@ -123,7 +123,7 @@ class Gateway:
             client_gone = client_gone or message["type"] == "http.disconnect"
             return message
 
-        traffic = self._room.traffic
+        traffic = self._context.traffic
         traffic.in_flight += 1
         try:
             scope["path"] = canonical_path(scope["raw_path"])
@@ -131,8 +131,8 @@ class Gateway:
                 self._check_key(headers)
                 traffic.check()
             rest: Receive | None = receive_marked
-            if intake.is_plain(self._room, scope, headers):
-                rest = await intake.take(self._room, scope, receive_marked, send_marked)
+            if fast_path.is_plain(self._context, scope, headers):
+                rest = await fast_path.take(self._context, scope, receive_marked, send_marked)
             if rest is not None:
                 await self.api(scope, rest, send_marked)
             self._keep(scope, sent, ahead=False)
@@ -171,14 +171,14 @@ class Gateway:
 
     def _keep(self, scope: HTTPScope, sent: list[Any], *, ahead: bool) -> None:
         """Cache what was sent, where the handler said until when it is right."""
-        lasting: Lasting | None = scope["state"].get("lasting")
-        if lasting is None or len(sent) != 2 or sent[1].get("more_body"):
+        policy: CachePolicy | None = scope["state"].get("cache_policy")
+        if policy is None or len(sent) != 2 or sent[1].get("more_body"):
             return
         key = _key(scope)
         headers = tuple((name, value) for name, value in sent[0]["headers"])
-        self._cache.put(key, lasting.stamp, (headers, sent[1]["body"], ahead))
-        if not ahead and lasting.user_id is not None:
-            self._room.preloader.asked(lasting.user_id, key)
+        self._cache.put(key, policy.stamp, (headers, sent[1]["body"], ahead))
+        if not ahead and policy.user_id is not None:
+            self._context.preloader.asked(policy.user_id, key)
 
     def _request_id(self, headers: dict[bytes, bytes]) -> str:
         sent = headers.get(b"x-request-id")

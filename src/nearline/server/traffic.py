@@ -35,7 +35,7 @@ class Traffic:
             )
 
 
-class Turns:
+class ComputeQueue:
     """Lets one list after the other be computed, in the order in which they were asked for.
 
     A list occupies the event loop while it is computed. Before each turn the loop goes round once:

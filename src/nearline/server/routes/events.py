@@ -8,9 +8,9 @@ from litestar.params import Body
 
 from nearline.log import Appended
 from nearline.server.bodies import EventIn
+from nearline.server.context import app_context, durable
 from nearline.server.decoding import StrictRequest
-from nearline.server.intake import queue, stored
-from nearline.server.room import durable, room_of
+from nearline.server.fast_path import queue, stored
 
 _EXAMPLES = [
     Example(
@@ -35,8 +35,8 @@ async def store_events(
     ],
 ) -> Appended:
     """Store events; the answer comes once they are durable, and the next read sees them."""
-    room = room_of(request)
+    app = app_context(request)
     size = len(data) if isinstance(data, list) else 1
-    appended = await durable(lambda: queue(room, data), size)
-    stored(room, data, appended)
+    appended = await durable(lambda: queue(app, data), size)
+    stored(app, data, appended)
     return appended

@@ -5,9 +5,9 @@ from typing import Any
 from litestar import Response, get
 from msgspec import Struct
 
+from nearline.server.context import app_context
 from nearline.server.decoding import StrictRequest
 from nearline.server.page import render_page
-from nearline.server.room import room_of
 
 PROMETHEUS_TEXT = "text/plain; version=0.0.4"
 
@@ -27,23 +27,23 @@ async def livez() -> Health:
 @get("/readyz", tags=["operations"])
 async def readyz(request: StrictRequest) -> Response[Health]:
     """Answer 200 once the store is open and replayed, 503 until then."""
-    state = room_of(request).host.state
+    state = app_context(request).host.state
     return Response(Health(status=state), status_code=200 if state == "ready" else 503)
 
 
 @get("/metrics", tags=["operations"], media_type=PROMETHEUS_TEXT)
 async def metrics(request: StrictRequest) -> bytes:
     """Return counters and gauges in Prometheus' text format."""
-    return room_of(request).metrics.render()
+    return app_context(request).metrics.render()
 
 
 @get("/openapi.json", tags=["operations"])
 async def openapi(request: StrictRequest) -> dict[str, Any]:
     """Return the OpenAPI document."""
-    return room_of(request).document
+    return app_context(request).document
 
 
 @get("/docs", tags=["operations"], media_type="text/html")
 async def docs(request: StrictRequest) -> str:
     """Return the documentation as a page."""
-    return render_page(room_of(request).document)
+    return render_page(app_context(request).document)

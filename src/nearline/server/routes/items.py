@@ -13,9 +13,9 @@ from nearline.errors import InvalidInput
 from nearline.log import Appended
 from nearline.schema import MAX_K, check_item
 from nearline.server.bodies import ItemChanges, ItemIn, ItemOut, ScoredItems
+from nearline.server.context import app_context, durable, engine_of
 from nearline.server.decoding import StrictRequest, at_most, convert_each
 from nearline.server.paths import path_id
-from nearline.server.room import durable, engine_of, room_of
 
 ItemId = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
@@ -46,9 +46,9 @@ async def put_items(
     data: Annotated[list[ItemIn], Body(description="Entries with their ids.", examples=_MANY)],
 ) -> Appended:
     """Store catalogue entries, all or none; each replaces the entry before it."""
-    room = room_of(request)
-    engine = room.host.engine
-    at_most(len(data), room.limits.list_length, "body")
+    app = app_context(request)
+    engine = app.host.engine
+    at_most(len(data), app.limits.list_length, "body")
     now = engine.now()
 
     def write() -> Future[Appended]:

@@ -10,9 +10,9 @@ from litestar.params import Body, PathParameter
 from nearline.errors import InvalidInput
 from nearline.jobs.queue import Job
 from nearline.server.bodies import JobIn, JobsOut
+from nearline.server.context import engine_of
 from nearline.server.decoding import StrictRequest
 from nearline.server.paths import path_id
-from nearline.server.room import engine_of
 
 JobId = Annotated[str, PathParameter(description="As the job was answered.")]
 

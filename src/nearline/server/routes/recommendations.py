@@ -27,11 +27,11 @@ from nearline.server.bodies import (
     ScoredItems,
     SessionIn,
 )
+from nearline.server.context import CachePolicy, app_context, engine_of
 from nearline.server.decoding import StrictRequest, at_most, convert_each
 from nearline.server.degraded import degraded_answer
 from nearline.server.paths import path_id
 from nearline.server.queries import context_of
-from nearline.server.room import Lasting, engine_of, room_of
 
 PartOfPath = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
@@ -79,9 +79,9 @@ async def recommend(
 
     It ends in `+llm` if the first lines were put in order by a language model.
     """
-    room = room_of(request)
+    app = app_context(request)
     excluded = tuple(exclude or ())
-    at_most(len(excluded), room.limits.exclude_length, "exclude")
+    at_most(len(excluded), app.limits.exclude_length, "exclude")
     question = RecommendationRequest(
         user_id=path_id(user_id, "user_id"),
         k=k,
@@ -105,9 +105,9 @@ async def recommend_session(
 
     Its `tier` ends in `+llm` if the first lines were put in order by a language model.
     """
-    room = room_of(request)
-    at_most(len(data.history), room.limits.history_length, "history")
-    at_most(len(data.exclude), room.limits.exclude_length, "exclude")
+    app = app_context(request)
+    at_most(len(data.history), app.limits.history_length, "history")
+    at_most(len(data.exclude), app.limits.exclude_length, "exclude")
     question = RecommendationRequest(
         user_id=data.user_id,
         history=tuple(data.history),
@@ -129,12 +129,12 @@ async def recommend_batch(
     data: Annotated[BatchIn, Body(description="Users.", examples=_BATCH)],
 ) -> Response[BatchOut]:
     """Return the lists of many users, each as the user's own request gives it."""
-    room = room_of(request)
+    app = app_context(request)
     check_k(data.k)
-    at_most(len(data.user_ids), room.limits.batch_lines // data.k, "user_ids")
+    at_most(len(data.user_ids), app.limits.batch_lines // data.k, "user_ids")
     # In a thread of its own, so that reads go on; one after the other, as each takes all cores.
-    async with room.batches:
-        body = await asyncio.to_thread(answer_batch, room.host.engine, data)
+    async with app.batches:
+        body = await asyncio.to_thread(answer_batch, app.host.engine, data)
     return Response(body, media_type="application/json")
 
 
@@ -144,10 +144,10 @@ async def preload(
     data: Annotated[PreloadIn, Body(description="Users.", examples=_PRELOAD)],
 ) -> Preloading:
     """Make the lists of these users, the first named first, as soon as the server is idle."""
-    room = room_of(request)
-    at_most(len(data.user_ids), room.limits.preload_length, "user_ids")
+    app = app_context(request)
+    at_most(len(data.user_ids), app.limits.preload_length, "user_ids")
     user_ids = convert_each(data.user_ids, lambda user_id: check_id(user_id, "user_ids"))
-    room.preloader.expect(reversed(user_ids))
+    app.preloader.expect(reversed(user_ids))
     return Preloading(accepted=len(user_ids))
 
 
@@ -157,9 +157,9 @@ async def rank(
     data: Annotated[RankIn, Body(description="A user and items.", examples=_RANK)],
 ) -> ScoredItems:
     """Return exactly the given items, best first for the user."""
-    room = room_of(request)
-    at_most(len(data.item_ids), room.limits.rank_length, "item_ids")
-    return ScoredItems(items=room.host.engine.rank(data.user_id, data.item_ids))
+    app = app_context(request)
+    at_most(len(data.item_ids), app.limits.rank_length, "item_ids")
+    return ScoredItems(items=app.host.engine.rank(data.user_id, data.item_ids))
 
 
 @get("/users/{user_id:str}/explanations/{item_id:str}", tags=["recommendations"])
@@ -181,14 +181,14 @@ async def _answer(
     request: StrictRequest, question: RecommendationRequest, deadline_ms: int | None
 ) -> Answer:
     """Answer in turn; say for how long the answer holds, if time alone cannot change it."""
-    room, state = room_of(request), request.scope["state"]
-    async with room.turns:
-        engine = room.host.engine
-        if room.turns.too_late(state["start"], deadline_ms):
-            room.metrics.degraded()
+    app, state = app_context(request), request.scope["state"]
+    async with app.compute_queue:
+        engine = app.host.engine
+        if app.compute_queue.too_late(state["start"], deadline_ms):
+            app.metrics.degraded()
             return degraded_answer(engine, question)
         stamp = engine.stamp
-        left = room.turns.seconds_left(state["start"], deadline_ms)
+        left = app.compute_queue.seconds_left(state["start"], deadline_ms)
         draft = engine.draft(question, left)
     # A language model, where one is asked, takes its time while others have their turns.
     answer = await draft.arrived()
@@ -198,5 +198,5 @@ async def _answer(
     # The lower tiers change as time passes; a session brings its history in a body.
     user_id = None if question.history is not None else question.user_id
     if user_id is not None and answer.items and all(line.tier in _LASTING for line in answer.items):
-        state["lasting"] = Lasting(stamp, None if reranked else user_id)
+        state["cache_policy"] = CachePolicy(stamp, None if reranked else user_id)
     return answer

@@ -9,9 +9,9 @@ from litestar.params import PathParameter
 
 from nearline.deployment.versions import Version
 from nearline.server.bodies import VersionsOut
+from nearline.server.context import engine_of
 from nearline.server.decoding import StrictRequest
 from nearline.server.paths import path_id
-from nearline.server.room import engine_of
 
 SnapshotId = Annotated[str, PathParameter(description="16 hexadecimal digits.")]
 

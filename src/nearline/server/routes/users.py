@@ -7,9 +7,9 @@ from litestar.params import PathParameter
 
 from nearline.schema import UserSummary
 from nearline.server.bodies import Forgotten
+from nearline.server.context import app_context, durable, engine_of
 from nearline.server.decoding import StrictRequest
 from nearline.server.paths import path_id
-from nearline.server.room import durable, engine_of, room_of
 
 UserId = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
@@ -23,10 +23,10 @@ async def get_user(request: StrictRequest, user_id: UserId) -> UserSummary:
 @delete("/users/{user_id:str}", status_code=200, tags=["users"])
 async def forget_user(request: StrictRequest, user_id: UserId) -> Forgotten:
     """Erase every event of the user; an unknown user has none, which is no error."""
-    room = room_of(request)
-    engine = room.host.engine
+    app = app_context(request)
+    engine = app.host.engine
     user_id = path_id(user_id, "user_id")
     erased = await durable(lambda: engine.forget(user_id))
-    room.cache.drop_stale()
-    room.preloader.forget(user_id)
+    app.cache.drop_stale()
+    app.preloader.forget(user_id)
     return Forgotten(erased=erased)

@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 from tests.server.serving import wait_until_ready
 
 from nearline.engine import Recommender
-from nearline.server import Gateway, create_app, intake
+from nearline.server import Gateway, create_app, fast_path
 
 EVENT = {"user_id": "u1", "item_id": "i1", "timestamp": 5}
 # The same to the standard, but not to the quick way.
@@ -84,7 +84,7 @@ def test_plain_events_pass_the_framework(
     assert clients[0].post("/v1/events", json=EVENT).json()["accepted"] == 1
     assert clients[0].post("/v1/events", json={**EVENT, "user_id": ""}).status_code == 400
     # In idle time the server asks for the lists of who was just active, by the same way.
-    assert asked.count(intake.PATH) == 1
+    assert asked.count(fast_path.PATH) == 1
     metrics = clients[0].get("/metrics").text
     assert 'nearline_requests_total{method="POST",route="/v1/events",status="200"} 1' in metrics
 

@@ -15,8 +15,8 @@ from nearline.errors import NearlineError
 from nearline.log import Appended
 from nearline.schema import check_event
 from nearline.server.bodies import EventIn
+from nearline.server.context import CHECKED_AT_ONCE, AppContext, durable
 from nearline.server.decoding import at_most, convert_each
-from nearline.server.room import CHECKED_AT_ONCE, Room, durable
 
 PATH = "/v1/events"
 LARGEST_BODY = 65_536
@@ -28,25 +28,25 @@ _decoder = msgspec.json.Decoder(Events)
 _encoder = msgspec.json.Encoder()
 
 
-def queue(room: Room, data: Events) -> "Future[Appended]":
+def queue(context: AppContext, data: Events) -> "Future[Appended]":
     """Check events and append them to the log."""
-    engine = room.host.engine
+    engine = context.host.engine
     now = engine.now()
     if isinstance(data, list):
-        at_most(len(data), room.limits.list_length, "body")
+        at_most(len(data), context.limits.list_length, "body")
         return engine.append_events(convert_each(data, lambda one: one.event_at(now)))
     # Checked here too: the engine would give the position of an event that is in no list.
     return engine.append_events([check_event(data.event_at(now), now=now)])
 
 
-def stored(room: Room, data: Events, appended: Appended) -> None:
+def stored(context: AppContext, data: Events, appended: Appended) -> None:
     """Count events that are durable, and expect their users back."""
-    room.metrics.appended(appended)
+    context.metrics.appended(appended)
     latest: Sequence[EventIn] = data[-EXPECTED:] if isinstance(data, list) else [data]
-    room.preloader.expect(one.user_id for one in latest)
+    context.preloader.expect(one.user_id for one in latest)
 
 
-def is_plain(room: Room, scope: HTTPScope, headers: dict[bytes, bytes]) -> bool:
+def is_plain(context: AppContext, scope: HTTPScope, headers: dict[bytes, bytes]) -> bool:
     """Whether a request is one to try here."""
     return (
         scope["method"] == "POST"
@@ -55,11 +55,13 @@ def is_plain(room: Room, scope: HTTPScope, headers: dict[bytes, bytes]) -> bool:
         and headers.get(b"content-type", b"application/json") == b"application/json"
         and b"content-encoding" not in headers
         and headers.get(b"content-length", b"").isdigit()
-        and int(headers[b"content-length"]) <= min(LARGEST_BODY, room.limits.body_bytes)
+        and int(headers[b"content-length"]) <= min(LARGEST_BODY, context.limits.body_bytes)
     )
 
 
-async def take(room: Room, scope: HTTPScope, receive: Receive, send: Send) -> Receive | None:
+async def take(
+    context: AppContext, scope: HTTPScope, receive: Receive, send: Send
+) -> Receive | None:
     """Answer a plain request; else return how the route can read its body again."""
     message: Any = await receive()
     body = message.get("body", b"")
@@ -76,13 +78,13 @@ async def take(room: Room, scope: HTTPScope, receive: Receive, send: Send) -> Re
         data = _decoder.decode(body)
         if isinstance(data, list) and len(data) > CHECKED_AT_ONCE:
             return _again(message, receive)
-        future = queue(room, data)
+        future = queue(context, data)
     except (msgspec.MsgspecError, NearlineError, UnicodeDecodeError, RecursionError):
         # Nothing was appended: the route says what is wrong.
         return _again(message, receive)
     scope["path_template"] = PATH
     appended = await durable(lambda: future)
-    stored(room, data, appended)
+    stored(context, data, appended)
     answer = _encoder.encode(appended)
     headers = [
         (b"content-type", b"application/json"),

@@ -14,7 +14,7 @@ from nearline.server.host import EngineHost
 from nearline.server.limits import Limits
 from nearline.server.metrics import Metrics
 from nearline.server.preload import Preloader
-from nearline.server.traffic import Traffic, Turns
+from nearline.server.traffic import ComputeQueue, Traffic
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 CHECKED_AT_ONCE = 100
 
 
-class Room(Struct, frozen=True, kw_only=True):
+class AppContext(Struct, frozen=True, kw_only=True):
     """Everything that the gateway and the handlers of one app share.
 
     Attributes
@@ -39,13 +39,13 @@ class Room(Struct, frozen=True, kw_only=True):
     cache: AnswerCache
     preloader: Preloader
     traffic: Traffic
-    turns: Turns
+    compute_queue: ComputeQueue
     batches: asyncio.Lock
     timer: Callable[[], float]
     document: dict[str, Any]
 
 
-class Lasting(NamedTuple):
+class CachePolicy(NamedTuple):
     """Says of an answer that it is right for as long as a stamp stands, and whose it is.
 
     `user_id` is None where it is not to be made ahead.
@@ -55,15 +55,15 @@ class Lasting(NamedTuple):
     user_id: str | None
 
 
-def room_of(request: Request[Any, Any, Any]) -> Room:
+def app_context(request: Request[Any, Any, Any]) -> AppContext:
     """Return what the app of `request` was made with."""
-    room: Room = request.app.state["room"]
-    return room
+    context: AppContext = request.app.state["context"]
+    return context
 
 
 def engine_of(request: Request[Any, Any, Any]) -> Recommender:
     """Return the open engine; raise `NotReady` until the store is open."""
-    return room_of(request).host.engine
+    return app_context(request).host.engine
 
 
 async def durable(write: Callable[[], Future[T]], size: int = 1, *, slow: bool = False) -> T:
