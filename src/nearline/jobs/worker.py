@@ -2,8 +2,8 @@
 
 ``python -m nearline.jobs.worker`` reads from standard input what to do: to train, to merge, or to
 write a checkpoint. It reads the log beside its writer and writes its progress and its result to
-standard output, one JSON document a line. It runs at low priority, with threads for half of the cores, and
-ends when its standard input does: so it never outlives the process that started it.
+standard output, one JSON document a line. It runs at low priority, with threads for half of the
+cores, and ends when its standard input is closed, so it never outlives its parent process.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from nearline.snapshots import SnapshotStore
 from nearline.state import State, StateConfig, load_checkpoint, save_checkpoint
 from nearline.training.acceptance import Verdict, train_and_judge
 from nearline.training.compaction import merge as merge_snapshot
-from nearline.training.train import Order
+from nearline.training.train import TrainingSpec
 
 # A tenth of what a busy core gives to others: serving hardly feels it, and it is never starved.
 NICENESS = 10
@@ -45,7 +45,7 @@ class ToTrain(Struct, frozen=True, kw_only=True, tag=True):
     log: str
     snapshots: str
     journal: str
-    order: Order
+    order: TrainingSpec
     serving: str | None
 
 
@@ -54,7 +54,7 @@ class ToMerge(Struct, frozen=True, kw_only=True, tag=True):
 
     log: str
     snapshots: str
-    order: Order
+    order: TrainingSpec
     serving: str
 
 
@@ -209,7 +209,7 @@ def _train(request: ToTrain) -> Trained:
 
 
 @contextlib.contextmanager
-def _texts(order: Order) -> Iterator[TextVectors | None]:
+def _texts(order: TrainingSpec) -> Iterator[TextVectors | None]:
     texts = open_texts(order.config, Path(order.vectors) if order.vectors else None)
     with contextlib.closing(texts) if texts else contextlib.nullcontext():
         yield texts

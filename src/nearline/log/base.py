@@ -6,9 +6,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from nearline.schema import Event, Item, ItemDeleted, Record
+from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record
 
-Appendable = Event | Item | ItemDeleted
+Appendable = Event | Item | ItemPatched | ItemDeleted
 # Called after a commit is durable and before its futures are resolved, in offset order,
 # from one thread: so whoever waits on an append finds the state already changed.
 OnCommit = Callable[[Sequence[tuple[int, Record]]], None]

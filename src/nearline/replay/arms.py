@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
-from nearline.deployment.catch_up import join
-from nearline.deployment.online_learner import Live
+from nearline.deployment.catch_up import catch_up
+from nearline.deployment.online_learner import OnlineLearner
 from nearline.ingest import follow
 from nearline.log import SQLiteLog
 from nearline.models.base import Model
@@ -73,7 +73,7 @@ class Engines:
         self._state, self._last_night = State(whole), State(whole)
         follow(self._log, self._state)
         self._models: dict[str, Model] = {}
-        self._lives: dict[str, Live] = {}
+        self._lives: dict[str, OnlineLearner] = {}
         # What users did since the last retraining.
         self._today: dict[str, list[str]] = defaultdict(list)
         self._learned = 0
@@ -140,7 +140,7 @@ class Engines:
             return
         if arm.name in self._lives:
             self._lives[arm.name].leave()
-        self._lives[arm.name] = join(
+        self._lives[arm.name] = catch_up(
             model,
             self._log,
             self._state,
