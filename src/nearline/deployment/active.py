@@ -147,7 +147,7 @@ class EngineStatus:
         return self._current.deployment.state.offset
 
     @property
-    def stamp(self) -> tuple[str, int, int]:
+    def stamp(self) -> tuple[int, int]:
         """Changes with whatever may change an answer: one holds while the stamp before it does."""
         parts = self._current.deployment
         return parts.serial, parts.state.version

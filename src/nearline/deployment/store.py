@@ -22,7 +22,7 @@ from nearline.deployment.texts import texts_for
 from nearline.encoders import TextVectors
 from nearline.errors import Damaged, InvalidInput, NotTrained, UnknownSnapshot
 from nearline.ingest import follow
-from nearline.log import SQLiteLog
+from nearline.log import MEMORY, Log, open_log, url_of
 from nearline.models.base import Model
 from nearline.models.registry import make_model
 from nearline.snapshots import Snapshot, SnapshotStore
@@ -45,7 +45,7 @@ class Deployment:
 
     Attributes
     ----------
-    log, state : SQLiteLog, State
+    log, state : Log, State
     model : Model
         What serves: the snapshot's arrays and, beside them, what live items and events added.
     snapshot : Snapshot or None
@@ -60,7 +60,7 @@ class Deployment:
         Tells these parts from all others of this process.
     """
 
-    log: SQLiteLog
+    log: Log
     state: State
     model: Model
     snapshot: Snapshot | None
@@ -77,7 +77,7 @@ class Deployment:
 
 def open_memory(config: Config, texts: TextVectors | None) -> Deployment:
     """Make an empty log, state and model, gone with the process."""
-    log, state = SQLiteLog(None), State(config.state)
+    log, state = open_log(MEMORY), State(config.state)
     follow(log, state)
     return serving(Deployment(log, state, _untrained(config), None, None, texts), config)
 
@@ -99,7 +99,7 @@ def open_folder(folder: Path, config: Config, texts: TextVectors | None) -> Depl
     # Every byte of a snapshot is checked: meanwhile the log reads the keys of its last records.
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(snapshots.current)
-        log = SQLiteLog(folder / LOG)
+        log = open_log(url_of(folder / LOG))
     try:
         snapshot = loading.result()
         state = _open_state(folder, config, log, snapshot.item_ids if snapshot else [])
@@ -271,7 +271,7 @@ def retire(parts: Deployment) -> None:
         parts.live.leave()
 
 
-def _open_state(folder: Path, config: Config, log: SQLiteLog, item_ids: list[str]) -> State:
+def _open_state(folder: Path, config: Config, log: Log, item_ids: list[str]) -> State:
     """Load the checkpoint if it is whole and numbers its items as the snapshot does."""
     try:
         state = load_checkpoint(

@@ -10,6 +10,7 @@ from nearline.deployment.active import ActiveDeployment
 from nearline.errors import InvalidInput, Overloaded
 from nearline.jobs import worker
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
+from nearline.log import url_of
 
 KIND = "checkpoint"
 # However fast events come, checkpoints must not take all the time there is.
@@ -61,7 +62,7 @@ class Checkpoints:
         parts, path = self._current.open(), folder / store.CHECKPOINT
         erasures = parts.log.erasures
         request = worker.ToCheckpoint(
-            log=str(folder / store.LOG),
+            log=url_of(folder / store.LOG),
             checkpoint=str(path),
             config=self._current.config.state,
             item_ids=parts.state.items.table(),

@@ -16,6 +16,7 @@ from nearline.deployment.active import ActiveDeployment
 from nearline.errors import InvalidInput, Overloaded
 from nearline.jobs import worker
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
+from nearline.log import url_of
 from nearline.snapshots import SnapshotStore
 from nearline.training.acceptance import Verdict, train_and_judge
 from nearline.training.train import TrainingSpec, check_serves, train
@@ -93,7 +94,7 @@ class Training:
             if self._current.path is None or parts.snapshots is None:
                 return self._train_here(parts, self._order(parts, config, seed), task)
             request = worker.ToTrain(
-                log=str(self._current.path / store.LOG),
+                log=url_of(self._current.path / store.LOG),
                 snapshots=str(self._current.path / store.SNAPSHOTS),
                 journal=str(self._current.path / store.SEARCH),
                 order=self._order(parts, config, seed),
@@ -181,7 +182,7 @@ class Training:
         old = parts.snapshot.manifest
         order = self._order(parts, current.config, old.seed)
         request = worker.ToMerge(
-            log=str(current.path / store.LOG),
+            log=url_of(current.path / store.LOG),
             snapshots=str(current.path / store.SNAPSHOTS),
             order=order,
             serving=old.id,

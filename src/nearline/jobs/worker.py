@@ -26,7 +26,7 @@ from nearline.errors import Damaged, NearlineError, WorkerFailed
 from nearline.ingest import replay
 from nearline.jobs.queue import Task
 from nearline.kernels.chunks import available_threads
-from nearline.log import LogReader
+from nearline.log import open_log
 from nearline.snapshots import SnapshotStore
 from nearline.state import State, StateConfig, load_checkpoint, save_checkpoint
 from nearline.training.acceptance import Verdict, train_and_judge
@@ -185,7 +185,7 @@ def _do(request: Request) -> Line:
 def _merge(request: ToMerge) -> Merged:
     snapshots = SnapshotStore(Path(request.snapshots))
     _step(0, 0, "read the log")
-    with LogReader(Path(request.log)) as log, _texts(request.order) as texts:
+    with open_log(request.log, read_only=True) as log, _texts(request.order) as texts:
         snapshot = merge_snapshot(log, request.order, snapshots.load(request.serving), texts)
     _step(0, 0, "write the snapshot")
     snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
@@ -197,7 +197,7 @@ def _train(request: ToTrain) -> Trained:
     serving = snapshots.load(request.serving) if request.serving else None
 
     _step(0, 0, "read the log")
-    with LogReader(Path(request.log)) as log, _texts(request.order) as texts:
+    with open_log(request.log, read_only=True) as log, _texts(request.order) as texts:
         journal = Path(request.journal)
         snapshot, verdict = train_and_judge(
             log, request.order, serving, texts=texts, progress=_step, journal=journal
@@ -217,7 +217,7 @@ def _texts(order: TrainingSpec) -> Iterator[TextVectors | None]:
 
 def _checkpoint(request: ToCheckpoint) -> Written:
     path = Path(request.checkpoint)
-    with LogReader(Path(request.log)) as log:
+    with open_log(request.log, read_only=True) as log:
         try:
             state = load_checkpoint(path, request.config, erasures=log.erasures, end=log.end)
         except Damaged:

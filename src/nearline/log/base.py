@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, Self
 
 from msgspec import Struct
 
@@ -45,6 +46,23 @@ class Readable(Protocol):
         ...
 
 
+class ReadOnlyLog(Readable, Protocol):
+    """A log that another process may write, as far as it went when it was opened."""
+
+    @property
+    def erasures(self) -> int:
+        """Number of erasures at that time."""
+        ...
+
+    def close(self) -> None:
+        """Release the files."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
 class Log(Readable, Protocol):
     """Append-only, durable, one writer; offsets rise strictly from 0 and are never reused."""
 
@@ -62,6 +80,10 @@ class Log(Readable, Protocol):
 
     def listen(self, on_commit: OnCommit, on_erase: OnErase) -> None:
         """Name the one listener; call it before the first append."""
+        ...
+
+    def copy_to(self, path: Path) -> None:
+        """Write a consistent copy of the log to `path`, where no file may exist."""
         ...
 
     @property

@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 from nearline.deployment.catch_up import catch_up
 from nearline.deployment.online_learner import OnlineLearner
 from nearline.ingest import follow
-from nearline.log import SQLiteLog
+from nearline.log import MEMORY, open_log
 from nearline.models.base import Model
 from nearline.models.item_graph.config import ItemGraphConfig
 from nearline.models.item_graph.model import ItemGraph
@@ -67,7 +67,7 @@ class Engines:
 
     def __init__(self, stream: Stream, settings: ItemGraphConfig, arms: Sequence[Arm]) -> None:
         self._stream, self._settings, self._arms = stream, settings, arms
-        self._log = SQLiteLog(None)
+        self._log = open_log(MEMORY)
         # Histories are kept whole, so that every item a user has seen is masked.
         whole = StateConfig(history_length=MAX_HISTORY_LENGTH)
         self._state, self._last_night = State(whole), State(whole)
