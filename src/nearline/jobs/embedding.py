@@ -75,7 +75,14 @@ class Embedding:
         return Outcome(f"{done:,} items have the vectors of their texts now", {"items": done})
 
     def _put(self, entries: list[Item]) -> int:
-        """Make the model read the vectors of `entries`; return the number of items."""
-        log, now = self._current.open().log, self._current.clock()
-        log.append([ItemPatched(item_id=one.item_id, timestamp=now) for one in entries]).result()
-        return len(entries)
+        """Make the model read the vectors of `entries` whose text is still the same; count them."""
+        current = self._current.open()
+        items, catalogue = current.state.items, current.state.catalogue
+        now = self._current.clock()
+        same: list[ItemPatched] = []
+        for entry in entries:
+            found = catalogue.get(items[entry.item_id])
+            if found is not None and found.content == entry.content:
+                same.append(ItemPatched(item_id=entry.item_id, timestamp=now))
+        current.log.append(same).result()
+        return len(same)

@@ -70,6 +70,13 @@ class Log(Readable, Protocol):
         """Queue `records` as one unit (all or none); the future resolves once it is durable."""
         ...
 
+    def tail(self, offset: int = 0) -> Iterator[tuple[int, Record]]:
+        """Yield (offset, record) from `offset` on, and go on as records are committed.
+
+        The iterator waits for the next commit, and raises `Closed` once the log is closed.
+        """
+        ...
+
     def events_of(self, user_id: str) -> list[tuple[int, Event]]:
         """Every event of a user with its offset, in order."""
         ...
