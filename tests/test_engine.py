@@ -21,6 +21,7 @@ from nearline.errors import (
 )
 from nearline.schema import RecommendationRequest
 from nearline.snapshots import SnapshotStore, build
+from nearline.testing.inspector import inspect
 
 NOW = 1_000_000.0
 SHOES = ["red shoes", "blue shoes", "green shoes", "black shoes", "white shoes"]
@@ -453,7 +454,7 @@ def test_a_snapshot_with_settings_of_another_version_is_passed_over(
     with nl.Recommender(tmp_path / "shop") as rec:
         rec.observe("u", "a")
         rec.fit()
-        snapshot = rec._current.parts.snapshot
+        snapshot = inspect(rec).snapshot
         assert snapshot is not None
         manifest = build(
             model="item_graph",

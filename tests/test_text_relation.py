@@ -21,6 +21,7 @@ from nearline.encoders.transformer import Transformer
 from nearline.errors import EncoderFailed, InvalidInput, MissingExtra, UnknownItem
 from nearline.models.item_graph.model import ItemGraph
 from nearline.server import Gateway, create_app
+from nearline.testing.inspector import inspect
 
 RELATION = "vector:language"
 BEFORE = ("transitions", "coengagement", "content", "projected")
@@ -53,14 +54,14 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def graph_of(rec: nl.Recommender) -> ItemGraph:
-    graph = rec._current.parts.model
+    graph = inspect(rec).model
     assert isinstance(graph, ItemGraph)
     return graph
 
 
 def edges(rec: nl.Recommender, item_id: str) -> dict[str, float]:
     """Language edges of an item, their scale taken out."""
-    graph, items = graph_of(rec), rec._current.parts.state.items
+    graph, items = graph_of(rec), inspect(rec).state.items
     rows = graph._store.rows(RELATION)
     row = slice(*rows.indptr[items[item_id] :][:2])
     table = items.table()
@@ -79,7 +80,7 @@ def expected(text: str, others: dict[str, str]) -> dict[str, float]:
 
 
 def encoder_of(rec: nl.Recommender) -> str:
-    snapshot = rec._current.parts.snapshot
+    snapshot = inspect(rec).snapshot
     assert snapshot is not None
     return snapshot.manifest.encoder
 

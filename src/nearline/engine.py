@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from threading import Lock
 from typing import Any, Self
 
 from nearline import ingest
@@ -16,7 +15,7 @@ from nearline.common.progress import Progress, no_progress
 from nearline.config import Config, configured
 from nearline.data import CleaningReport, read_interactions, to_frame
 from nearline.deployment import store
-from nearline.deployment.active import Current, Facts
+from nearline.deployment.active import ActiveDeployment, EngineStatus
 from nearline.deployment.versions import Versions
 from nearline.errors import InvalidInput
 from nearline.jobs.checkpoints import Checkpoints
@@ -44,7 +43,7 @@ from nearline.schema import (
 )
 
 
-class Recommender(Facts):
+class Recommender(EngineStatus):
     """A real-time recommender: learns from a table, then from every event.
 
     Parameters
@@ -97,16 +96,15 @@ class Recommender(Facts):
         config = configured(config or Config(), preset, encoder)
         self.path = Path(path) if path is not None else None
         self._clock = clock
-        self._catalogue = Lock()
         self._like: object = None
         self.language = Language(config.llm, clock)
-        self._current = Current(self.path, config, clock)
+        self._current = ActiveDeployment(self.path, config, clock)
         self.config = self._current.config
         self.jobs = Jobs(clock)
         self.versions = Versions(self._current)
         self._training = Training(self._current, self.jobs)
         self._checkpoints = Checkpoints(self._current, self.jobs)
-        self._embedding = Embedding(self._current, self.jobs, self._catalogue)
+        self._embedding = Embedding(self._current, self.jobs)
 
     # Training
 
@@ -281,7 +279,7 @@ class Recommender(Facts):
         column `user_id`; None means everyone. `options`: `exclude_seen`, `part_users`, `progress`.
         """
         view, weight = self._view(), self.config.state.weight
-        erasures = self._current.parts.log.erasures
+        erasures = self._current.deployment.log.erasures
         return export(Path(path), users, k, view, erasures=erasures, weight=weight, **options)
 
     def similar(self, item_id: str, k: int = 10) -> list[ScoredItem]:
@@ -331,22 +329,19 @@ class Recommender(Facts):
         """Queue catalogue entries, whole or not at all; where it `encodes`, texts come first."""
         self._current.encode(items)
         parts = self._to_write()
-        with self._catalogue:
-            return ingest.put_items(parts.log, items, now=self._clock())
+        return ingest.put_items(parts.log, items, now=self._clock())
 
     def patch_item(self, item_id: str, changes: Mapping[str, object]) -> Appended:
         """Change some fields of a catalogue entry; when this returns it is durable."""
         parts = self._current.open()
-        if self.encodes:  # not under the lock, which others wait for
+        if self.encodes:
             self._current.encode([ingest.patched(parts.state, item_id, changes, now=self._clock())])
-        with self._catalogue:
-            return ingest.patch_item(parts.log, parts.state, item_id, changes, now=self._clock())
+        return ingest.patch_item(parts.log, parts.state, item_id, changes, now=self._clock())
 
     def delete_item(self, item_id: str) -> Future[Appended]:
         """Queue the deletion of an item; once the future resolves, no answer holds it."""
         parts = self._current.open()
-        with self._catalogue:
-            return ingest.delete_item(parts.log, parts.state, item_id, now=self._clock())
+        return ingest.delete_item(parts.log, parts.state, item_id, now=self._clock())
 
     def item(self, item_id: str) -> Item:
         """Return the catalogue entry of an item."""
@@ -391,10 +386,10 @@ class Recommender(Facts):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _to_write(self) -> store.Parts:
+    def _to_write(self) -> store.Deployment:
         """Return the parts, once the jobs that are due are queued."""
         for due in (self._checkpoints, self._training, self._embedding):
-            due.consider()
+            due.submit_if_due()
         return self._current.open()
 
     def _view(self) -> road.View:

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 import nearline as nl
 from nearline.config import Config
 from nearline.data import Histories, dataset_from_log
-from nearline.deployment.catch_up import join
+from nearline.deployment.catch_up import catch_up
 from nearline.deployment.online_learner import EVENTS_AT_ONCE
 from nearline.log import SQLiteLog
 from nearline.models.item_graph.model import ItemGraph
 from nearline.state import State, StateConfig
+from nearline.testing.inspector import inspect
 
 # A history is cut off early, so that the log must be asked for what came before.
 CONFIG = Config(state=StateConfig(history_length=6))
@@ -61,7 +62,7 @@ def counted(model: Any) -> dict[str, bytes]:
 
 def expected(rec: nl.Recommender) -> dict[str, bytes]:
     """What the same settings count over the log as it is now."""
-    parts = rec._current.parts
+    parts = inspect(rec)
     ids = parts.state.items.table()
     weight = rec.config.state.weight
     data = dataset_from_log(parts.log, parts.log.end, weight, item_ids=ids)
@@ -79,7 +80,7 @@ def test_whatever_happens_the_counts_are_those_of_the_log(steps: list[Any]) -> N
     with nl.Recommender(config=CONFIG) as rec:
         for step in steps:
             act(rec, step)
-        assert counted(rec._current.parts.model) == expected(rec)
+        assert counted(inspect(rec).model) == expected(rec)
 
 
 @settings(deadline=None, max_examples=30)
@@ -95,13 +96,13 @@ def test_training_and_restarts_change_nothing_of_that(
         rec.fit()
         for step in between:
             act(rec, step)
-        assert counted(rec._current.parts.model) == expected(rec)
-        live = counted(rec._current.parts.model)
+        assert counted(inspect(rec).model) == expected(rec)
+        live = counted(inspect(rec).model)
     with nl.Recommender(folder, config=CONFIG) as rec:
-        assert counted(rec._current.parts.model) == live
+        assert counted(inspect(rec).model) == live
         for step in last:
             act(rec, step)
-        assert counted(rec._current.parts.model) == expected(rec)
+        assert counted(inspect(rec).model) == expected(rec)
 
 
 @pytest.mark.parametrize("history_length", [30, 1_000])
@@ -126,14 +127,14 @@ def test_after_a_crash_state_and_model_learn_the_rest_of_the_log_side_by_side(
         rec.append_events(events(1_500)).result()
         rec.put_item("new", text="words of new")
         rec.append_events(events(1_200)).result()
-        live = counted(rec._current.parts.model)
+        live = counted(inspect(rec).model)
         assert live == expected(rec)
         # As a crash leaves it: the checkpoint of before, and all of the log.
         shutil.copytree(tmp_path / "shop", tmp_path / "crashed")
     with nl.Recommender(tmp_path / "crashed", config=config) as rec:
-        assert counted(rec._current.parts.model) == live
+        assert counted(inspect(rec).model) == live
         rec.observe("u1", "new")
-        assert counted(rec._current.parts.model) == expected(rec)
+        assert counted(inspect(rec).model) == expected(rec)
 
 
 class Fails(ItemGraph):
@@ -146,9 +147,9 @@ class Fails(ItemGraph):
 def test_what_fails_beside_the_fold_is_told() -> None:
     log, state = SQLiteLog(None), State(StateConfig())
     with log:
-        live = join(Fails(), log, state, offset=0, erasures=0)
+        live = catch_up(Fails(), log, state, offset=0, erasures=0)
         event = nl.Event(user_id="a", item_id="b", timestamp=1.0)
-        with pytest.raises(MemoryError, match="no room"), live.aside():
+        with pytest.raises(MemoryError, match="no room"), live.learn_in_background():
             state.apply([(0, event)])
 
 
@@ -194,6 +195,6 @@ def test_much_that_came_since_is_counted_anew(tmp_path: Path) -> None:
             for t in range(300)
         ]
         rec.append_events(events).result()
-        live = counted(rec._current.parts.model)
+        live = counted(inspect(rec).model)
     with nl.Recommender(tmp_path / "shop") as rec:
-        assert counted(rec._current.parts.model) == live
+        assert counted(inspect(rec).model) == live

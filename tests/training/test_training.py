@@ -22,6 +22,7 @@ from nearline.jobs.queue import Job, Outcome, Task
 from nearline.kernels.chunks import available_threads
 from nearline.schema import RecommendationRequest
 from nearline.state import load_checkpoint
+from nearline.testing.inspector import inspect
 
 NOW = 1_000_000.0
 WAIT = 60.0
@@ -305,7 +306,7 @@ def test_a_merge_keeps_what_was_learned_and_leaves_room_for_more(tmp_path: Path)
         # The merged one took the place of the first in the history.
         with pytest.raises(NotTrained):
             rec.versions.rollback()
-        assert counted(rec._current.parts.model) == expected(rec)
+        assert counted(inspect(rec).model) == expected(rec)
     with nl.Recommender(tmp_path / "shop") as rec:
         assert [(line.item_id, line.score) for line in rec.recommend("me")] == lines
 
@@ -332,7 +333,7 @@ def test_what_is_imported_is_learned_by_the_next_answer(tmp_path: Path) -> None:
         rec.observe("d", "mug")
         assert [line.item_id for line in rec.recommend("c", 2)] == ["tea", "mug"]
         assert {line.tier for line in rec.recommend("c", 2)} == {"personal"}
-        assert counted(rec._current.parts.model) == expected(rec)
+        assert counted(inspect(rec).model) == expected(rec)
 
 
 def test_a_cancelled_merge_is_not_the_last(tmp_path: Path) -> None:
@@ -391,4 +392,4 @@ def test_answers_go_on_while_a_table_is_imported(tmp_path: Path) -> None:
         rec.recommend("p0", 3)
         # One model more, which learned the whole import at once.
         assert rec.stamp[0] <= serial + 2
-        assert counted(rec._current.parts.model) == expected(rec)
+        assert counted(inspect(rec).model) == expected(rec)

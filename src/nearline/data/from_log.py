@@ -8,7 +8,7 @@ import numpy as np
 from nearline.data.build import Weight, assemble, same_weight
 from nearline.data.dataset import Dataset
 from nearline.log.base import Readable
-from nearline.schema import Event, Item, ItemDeleted
+from nearline.schema import Event, Item, ItemDeleted, ItemPatched
 
 
 def dataset_from_log(
@@ -40,6 +40,9 @@ def dataset_from_log(
             weights.append(weight_of[kind])
         elif isinstance(record, Item):
             catalogue[record.item_id] = record
+        elif isinstance(record, ItemPatched):
+            if record.item_id in catalogue:
+                catalogue[record.item_id] = record.applied_to(catalogue[record.item_id])
         elif isinstance(record, ItemDeleted):
             catalogue.pop(record.item_id, None)
     return assemble(

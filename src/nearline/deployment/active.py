@@ -17,16 +17,16 @@ from nearline.schema import Item
 logger = logging.getLogger(__name__)
 
 
-class Current:
+class ActiveDeployment:
     """What the engine, its jobs and its versions share.
 
-    A request takes `parts` once and keeps them to its end, whatever is swapped meanwhile.
+    A request takes `deployment` once and keeps them to its end, whatever is swapped meanwhile.
 
     Attributes
     ----------
     path, config, clock
         Of the recommender.
-    parts : Parts
+    deployment : Deployment
         What serves.
     texts : TextVectors or None
         Encodes the texts of items.
@@ -44,9 +44,9 @@ class Current:
         self.config = config
         try:
             if path is None:
-                self.parts = store.open_memory(config, self.texts)
+                self.deployment = store.open_memory(config, self.texts)
             else:
-                self.parts = store.open_folder(path, config, self.texts)
+                self.deployment = store.open_folder(path, config, self.texts)
         except BaseException:
             self._close_texts()
             raise
@@ -58,24 +58,24 @@ class Current:
         """File of the store for vectors of texts; None in memory, where the user's serves."""
         return None if self.path is None else self.path / VECTORS
 
-    def open(self) -> store.Parts:
+    def open(self) -> store.Deployment:
         """Return the parts; raise `Closed` once there are none."""
         if self._closed:
             raise Closed("this recommender was closed; open the store again")
-        return self.parts
+        return self.deployment
 
-    def swap(self, make: Callable[[store.Parts], store.Parts]) -> store.Parts:
+    def swap(self, make: Callable[[store.Deployment], store.Deployment]) -> store.Deployment:
         """Let `make` turn the parts that serve into others, and let these serve from then on.
 
         One swap at a time; requests go on meanwhile.
         """
         with self._swapping:
             old = self.open()
-            self.parts = make(old)
-            if self.parts is not old:
+            self.deployment = make(old)
+            if self.deployment is not old:
                 store.retire(old)
                 self._behind = False
-            return self.parts
+            return self.deployment
 
     @contextmanager
     def importing(self) -> Iterator[None]:
@@ -88,7 +88,7 @@ class Current:
         finally:
             self._behind = True
 
-    def serving(self) -> store.Parts:
+    def serving(self) -> store.Deployment:
         """Return the parts; their model knows the whole log, but for an import under way."""
         if self._behind:
             self.swap(lambda now: store.serving(now, self.config) if self._behind else now)
@@ -101,7 +101,7 @@ class Current:
                 return
             self._closed = True
             try:
-                store.close(self.parts, self.path)
+                store.close(self.deployment, self.path)
             finally:
                 self._close_texts()
 
@@ -125,42 +125,42 @@ class Current:
             self.texts.close()
 
 
-class Facts:
+class EngineStatus:
     """What a recommender tells of itself: which snapshot serves, what it has read and knows."""
 
-    _current: Current
+    _current: ActiveDeployment
 
     @property
     def model_id(self) -> str:
         """Id of the snapshot that answers; ``untrained`` where there is none."""
-        return self._current.parts.model_id
+        return self._current.deployment.model_id
 
     @property
     def metrics(self) -> dict[str, float]:
         """Accuracy of the serving model on its validation data; empty where untrained."""
-        snapshot = self._current.parts.snapshot
+        snapshot = self._current.deployment.snapshot
         return dict(snapshot.manifest.metrics) if snapshot else {}
 
     @property
     def offset(self) -> int:
         """Every log record before this offset is reflected in answers."""
-        return self._current.parts.state.offset
+        return self._current.deployment.state.offset
 
     @property
     def stamp(self) -> tuple[int, int]:
         """Changes with whatever may change an answer: one holds while the stamp before it does."""
-        parts = self._current.parts
+        parts = self._current.deployment
         return parts.serial, parts.state.version
 
     @property
     def n_users(self) -> int:
         """Users with a history."""
-        return len(self._current.parts.state.users)
+        return len(self._current.deployment.state.users)
 
     @property
     def n_items(self) -> int:
         """Items known from events or the catalogue."""
-        return len(self._current.parts.state.items)
+        return len(self._current.deployment.state.items)
 
     @property
     def encodes(self) -> bool:

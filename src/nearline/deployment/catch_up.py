@@ -1,7 +1,8 @@
-"""Brings a model that was fitted at some offset up to the present, while the log grows.
+"""Bring a model that was fitted at some offset up to the end of the log, while the log grows.
 
-Another model may serve meanwhile: `join` reads what came since, makes the new one a follower of the
-state, and teaches it; from then on the log's writer does (`live.py`).
+Another model may serve meanwhile. `catch_up` reads the records since the fit, makes the new model a
+follower of the state and teaches it those records. From then on the model learns with each commit
+(see `online_learner.py`).
 """
 
 from array import array
@@ -10,19 +11,19 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from nearline.data import dataset_from_log
-from nearline.deployment.online_learner import Live
+from nearline.deployment.online_learner import OnlineLearner
 from nearline.encoders import TextVectors
 from nearline.kernels.history_split import came_before
 from nearline.log import Log
 from nearline.models.base import Model
-from nearline.schema import Event, Item, ItemDeleted, Record
+from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record
 from nearline.state import Added, HistoryRows, State
 
 # Where the log grew by this factor, counting all of it anew is faster than adding to the counts.
 MUCH = 1.0
 
 
-def join(
+def catch_up(
     model: Model,
     log: Log,
     state: State,
@@ -31,7 +32,7 @@ def join(
     erasures: int,
     online: bool = True,
     texts: TextVectors | None = None,
-) -> Live:
+) -> OnlineLearner:
     """Bring `model` up to the end of the log and make it a follower of `state`.
 
     Parameters
@@ -44,14 +45,14 @@ def join(
 
     Returns
     -------
-    Live
+    OnlineLearner
         In step with the log until it leaves.
 
     Notes
     -----
     The lock of the state is held while histories are copied, not while the model learns.
     """
-    live = Live(model, log, state, online=online, texts=texts)
+    live = OnlineLearner(model, log, state, online=online, texts=texts)
     learns = online and model.learns
     records = _Records(state, offset)
     while True:
@@ -73,7 +74,7 @@ def join(
             if model.n_items < len(state.items):
                 last = len(state.items) - 1
                 records.items.append((last, state.catalogue.get(last)))
-        live.catch_up(records.items, past)
+        live.learn_past(records.items, past)
         return live
 
 
@@ -107,6 +108,12 @@ class _Records:
         """Take what a record says of an item."""
         if isinstance(record, Item):
             self.items.append((self.state.items[record.item_id], record))
+        elif isinstance(record, ItemPatched):
+            # The entry at this offset is not kept. The state's is the same or a later one, and
+            # whatever made it later follows in the log, so that the model ends with the last entry.
+            index = self.state.items.get(record.item_id)
+            if index is not None:
+                self.items.append((index, self.state.catalogue.get(index)))
         elif isinstance(record, ItemDeleted):
             self.items.append((self.state.items[record.item_id], None))
 

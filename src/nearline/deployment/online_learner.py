@@ -1,7 +1,7 @@
-"""Keeps a model in step with the log: what `Model.observe`, `forget` and `put_items` must hear.
+"""Feed changes of the log to a model's online-learning methods.
 
-The log's writer teaches it, event by event; what arrives while it still learns the past
-(`catch_up.join`) waits its turn.
+Each commit is passed to `Model.observe`, `forget` and `put_items`. Changes that arrive while the
+model still catches up (`catch_up.catch_up`) are queued and applied afterwards, in order.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,15 +21,15 @@ from nearline.state import Added, HistoryRows, State
 
 # Events taught at once: many share the cost of a call, and it bounds the memory of their changes.
 EVENTS_AT_ONCE = 20_000
-# How often the thread that learns beside a fold looks whether there is enough.
+# Interval at which the background thread checks whether enough events are queued.
 POLL_SECONDS = 0.002
 
-# What a model must hear: of an item, of events, or of a user to unlearn.
+# One queued change: an item, new events, or a user's history to unlearn.
 Waiting = tuple[int, Item | None] | Added | HistoryRows
 
 
-class Live:
-    """A follower of the state that teaches one model.
+class OnlineLearner:
+    """A follower of the state that updates one model with every commit.
 
     Parameters
     ----------
@@ -49,11 +49,11 @@ class Live:
         self._log, self._state = log, state
         self._learns = online and model.learns
         self._lock = Lock()
-        # What waits until the past is learned, in order; None once it is.
+        # Changes queued until catching up is complete, in order; None once it is.
         self._waiting: list[Waiting] | None = []
 
     def put_item(self, index: int, item: Item | None) -> None:
-        """Give the model the words and vectors of an item; None takes them away."""
+        """Update the text and vectors of an item in the model; None removes them."""
         if not self._waits((index, item)):
             put_item(self.model, index, item, self._texts)
 
@@ -63,12 +63,12 @@ class Live:
             self._observe(added)
 
     def forget(self, history: HistoryRows) -> None:
-        """Make the model unlearn a user."""
+        """Remove a user's events from the model."""
         if self._learns and not self._waits(history):
             self.model.forget(Histories(*history))
 
-    def catch_up(self, items: Sequence[tuple[int, Item | None]], past: Added) -> None:
-        """Learn what came since the fit, then what waited; from here on learn at once."""
+    def learn_past(self, items: Sequence[tuple[int, Item | None]], past: Added) -> None:
+        """Learn the records since the fit, then queued changes; later changes apply at once."""
         if self._texts is not None:
             self._texts.prepare([item.content for _, item in items if item])
         for index, item in items:
@@ -79,10 +79,10 @@ class Live:
             self._learn(waiting)
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Learn in a thread beside the one that folds the log; all is learned at the end.
+    def learn_in_background(self) -> Iterator[None]:
+        """Learn in a second thread while the caller folds the log; the exit waits for it.
 
-        Counting releases the interpreter, which the fold needs: so they take less than their sum.
+        Counting releases the interpreter lock, so folding and learning overlap.
         """
         ended = Signal()
         with self._lock:
@@ -112,17 +112,17 @@ class Live:
                 put_item(self.model, *what, self._texts)
 
     def pause(self) -> None:
-        """Learn no more from events: a model that joins later will."""
+        """Stop learning from events; another model catches up with them later."""
         self._learns = False
 
     def leave(self) -> None:
-        """Follow the state no more."""
+        """Stop following the state."""
         with self._state.lock:
             others = tuple(f for f in self._state.followers if f is not self)
             self._state.followers = others
 
     def _next(self) -> list[Waiting] | None:
-        """Take what waits; from when nothing did, nothing will."""
+        """Take the queued changes; once there are none, later changes apply at once."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
             if not waiting:
@@ -130,7 +130,7 @@ class Live:
             return waiting
 
     def _take(self) -> list[Waiting]:
-        """Take what waits if it is enough to be learned together; what comes goes on waiting."""
+        """Take the queued changes if they make a full batch, and keep queueing later ones."""
         with self._lock:
             waiting = self._waiting or []
             events = (len(what.events.items) for what in waiting if isinstance(what, Added))
@@ -243,9 +243,9 @@ def _stacked(parts: Sequence[HistoryRows | Histories]) -> Histories:
 
 
 def put_item(model: Model, index: int, item: Item | None, texts: TextVectors | None) -> None:
-    """Give a model the words and vectors of an item; None takes them away.
+    """Update the text and vectors of an item in a model; None removes them.
 
-    Its language vector is looked up and never made: the log's writer waits for this.
+    The text vector is looked up and never computed here, because the log's writer waits.
     """
     vectors = item.vectors if item else {}
     rows = {name: np.array([vector], dtype=np.float32) for name, vector in vectors.items()}
@@ -253,6 +253,6 @@ def put_item(model: Model, index: int, item: Item | None, texts: TextVectors | N
     if language is not None:
         rows[LANGUAGE] = language[None]
     else:
-        # Words that are gone, or new ones without a vector yet, must not keep their old edges.
+        # A text that is removed, or changed and not yet encoded, must not keep its old edges.
         rows.setdefault(LANGUAGE, np.zeros((1, 0), dtype=np.float32))
     model.put_items([index], [item.content if item else ""], rows)

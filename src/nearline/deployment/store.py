@@ -15,14 +15,14 @@ from itertools import count
 from pathlib import Path
 
 from nearline.config import Config
-from nearline.deployment.catch_up import join
-from nearline.deployment.online_learner import Live
+from nearline.deployment.catch_up import catch_up
+from nearline.deployment.online_learner import OnlineLearner
 from nearline.deployment.restore import restore
 from nearline.deployment.texts import texts_for
 from nearline.encoders import TextVectors
 from nearline.errors import Damaged, InvalidInput, NotTrained, UnknownSnapshot
 from nearline.ingest import follow
-from nearline.log import SQLiteLog
+from nearline.log import MEMORY, Log, open_log, url_of
 from nearline.models.base import Model
 from nearline.models.registry import make_model
 from nearline.snapshots import Snapshot, SnapshotStore
@@ -40,12 +40,12 @@ SHORT_REPLAY = 100_000
 
 
 @dataclass(frozen=True)
-class Parts:
+class Deployment:
     """The open parts of a recommender.
 
     Attributes
     ----------
-    log, state : SQLiteLog, State
+    log, state : Log, State
     model : Model
         What serves: the snapshot's arrays and, beside them, what live items and events added.
     snapshot : Snapshot or None
@@ -54,19 +54,19 @@ class Parts:
         None where the recommender lives in memory.
     texts : TextVectors or None
         Language vectors of the items, where the configuration names an encoder.
-    live : Live or None
+    live : OnlineLearner or None
         Teaches the model.
     serial : int
         Tells these parts from all others of this process.
     """
 
-    log: SQLiteLog
+    log: Log
     state: State
     model: Model
     snapshot: Snapshot | None
     snapshots: SnapshotStore | None
     texts: TextVectors | None = None
-    live: Live | None = None
+    live: OnlineLearner | None = None
     serial: int = field(default_factory=count(1).__next__, init=False)
 
     @property
@@ -75,14 +75,14 @@ class Parts:
         return self.snapshot.manifest.id if self.snapshot else "untrained"
 
 
-def open_memory(config: Config, texts: TextVectors | None) -> Parts:
+def open_memory(config: Config, texts: TextVectors | None) -> Deployment:
     """Make an empty log, state and model, gone with the process."""
-    log, state = SQLiteLog(None), State(config.state)
+    log, state = open_log(MEMORY), State(config.state)
     follow(log, state)
-    return serving(Parts(log, state, _untrained(config), None, None, texts), config)
+    return serving(Deployment(log, state, _untrained(config), None, None, texts), config)
 
 
-def open_folder(folder: Path, config: Config, texts: TextVectors | None) -> Parts:
+def open_folder(folder: Path, config: Config, texts: TextVectors | None) -> Deployment:
     """Open a store, or make one: newest good snapshot, newest good checkpoint, then the log's rest.
 
     Raises
@@ -99,12 +99,12 @@ def open_folder(folder: Path, config: Config, texts: TextVectors | None) -> Part
     # Every byte of a snapshot is checked: meanwhile the log reads the keys of its last records.
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(snapshots.current)
-        log = SQLiteLog(folder / LOG)
+        log = open_log(url_of(folder / LOG))
     try:
         snapshot = loading.result()
         state = _open_state(folder, config, log, snapshot.item_ids if snapshot else [])
         checkpoint = folder / CHECKPOINT
-        parts = Parts(log, state, _untrained(config), snapshot, snapshots, texts)
+        parts = Deployment(log, state, _untrained(config), snapshot, snapshots, texts)
 
         def replay() -> None:
             # An erased user's bytes must not live on in a file.
@@ -112,7 +112,7 @@ def open_folder(folder: Path, config: Config, texts: TextVectors | None) -> Part
 
         if _learns_with_the_state(parts):
             parts = _serving_or_untrained(parts, config)
-            with parts.live.aside() if parts.live else nullcontext():
+            with parts.live.learn_in_background() if parts.live else nullcontext():
                 replay()
             return parts
         replay()
@@ -122,7 +122,7 @@ def open_folder(folder: Path, config: Config, texts: TextVectors | None) -> Part
         raise
 
 
-def _learns_with_the_state(parts: Parts) -> bool:
+def _learns_with_the_state(parts: Deployment) -> bool:
     """Whether state and model can be taught the rest of the log in one pass.
 
     Where the rest is long, the model is quicker by itself; what it has seen it must not see again.
@@ -133,7 +133,7 @@ def _learns_with_the_state(parts: Parts) -> bool:
     return snapshot.manifest.offset <= state.offset
 
 
-def promote(parts: Parts, snapshot: Snapshot, config: Config) -> Parts:
+def promote(parts: Deployment, snapshot: Snapshot, config: Config) -> Deployment:
     """Store a snapshot where there is a folder for it, and return the parts that serve it."""
     if parts.snapshots is None:
         return serving(replace(parts, snapshot=snapshot), config)
@@ -143,7 +143,7 @@ def promote(parts: Parts, snapshot: Snapshot, config: Config) -> Parts:
     return promoted
 
 
-def promote_stored(parts: Parts, snapshot_id: str, config: Config) -> Parts:
+def promote_stored(parts: Deployment, snapshot_id: str, config: Config) -> Deployment:
     """Promote a snapshot that stands in the folder, and return the parts that serve it.
 
     Raises
@@ -160,17 +160,19 @@ def promote_stored(parts: Parts, snapshot_id: str, config: Config) -> Parts:
     return serving(replace(parts, snapshot=snapshots.promote(snapshot_id)), config)
 
 
-def put_in_place(parts: Parts, old_id: str, snapshot_id: str, config: Config) -> Parts:
+def replace_promoted(
+    parts: Deployment, old_id: str, snapshot_id: str, config: Config
+) -> Deployment:
     """Let a snapshot that was merged from the one that serves take its place, in the history too.
 
     Nothing changes where another one serves by now.
     """
     if parts.model_id != old_id:
         return parts
-    return serving(replace(parts, snapshot=_stored(parts).put_in_place(snapshot_id)), config)
+    return serving(replace(parts, snapshot=_stored(parts).replace_promoted(snapshot_id)), config)
 
 
-def roll_back(parts: Parts, config: Config) -> Parts:
+def roll_back(parts: Deployment, config: Config) -> Deployment:
     """Return to the snapshot that was promoted before, and return the parts that serve it.
 
     Raises
@@ -185,7 +187,7 @@ def roll_back(parts: Parts, config: Config) -> Parts:
     return serving(replace(parts, snapshot=snapshot), config)
 
 
-def save(parts: Parts, folder: Path) -> None:
+def save(parts: Deployment, folder: Path) -> None:
     """Write a copy of everything to a new folder, which `open_folder` opens."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidInput(f"{folder} exists and is not an empty folder; save to a new one")
@@ -198,7 +200,7 @@ def save(parts: Parts, folder: Path) -> None:
         snapshots.promote(snapshot.manifest.id)
 
 
-def close(parts: Parts, folder: Path | None) -> None:
+def close(parts: Deployment, folder: Path | None) -> None:
     """Finish what is queued, write the checkpoint if there is a folder, release the log."""
     try:
         if folder is not None:
@@ -214,7 +216,7 @@ def _untrained(config: Config) -> Model:
     return make_model(UNTRAINED, settings)
 
 
-def _stored(parts: Parts) -> SnapshotStore:
+def _stored(parts: Deployment) -> SnapshotStore:
     if parts.snapshots is None:
         raise NotTrained(
             "a recommender in memory keeps the one model that serves; give it a folder to keep more"
@@ -222,7 +224,7 @@ def _stored(parts: Parts) -> SnapshotStore:
     return parts.snapshots
 
 
-def _check_numbers(parts: Parts, snapshot: Snapshot) -> None:
+def _check_numbers(parts: Deployment, snapshot: Snapshot) -> None:
     n_items = snapshot.manifest.n_items
     if parts.state.items.table()[:n_items] != snapshot.item_ids:
         raise InvalidInput(
@@ -232,7 +234,7 @@ def _check_numbers(parts: Parts, snapshot: Snapshot) -> None:
         )
 
 
-def _serving_or_untrained(parts: Parts, config: Config) -> Parts:
+def _serving_or_untrained(parts: Deployment, config: Config) -> Deployment:
     try:
         return serving(parts, config)
     except Damaged as error:
@@ -241,7 +243,7 @@ def _serving_or_untrained(parts: Parts, config: Config) -> Parts:
         return serving(replace(parts, snapshot=None), config)
 
 
-def serving(parts: Parts, config: Config) -> Parts:
+def serving(parts: Deployment, config: Config) -> Deployment:
     """Return parts with the model of the snapshot, taught what came since, and what will come.
 
     In the order of the log, so that a model caught up after a restart is the same as one that heard
@@ -251,7 +253,7 @@ def serving(parts: Parts, config: Config) -> Parts:
     model = restore(snapshot) if snapshot else _untrained(config)
     if config.reserve:
         model.reserve(config.merge_events)
-    live = join(
+    live = catch_up(
         model,
         log,
         state,
@@ -263,13 +265,13 @@ def serving(parts: Parts, config: Config) -> Parts:
     return replace(parts, model=live.model, live=live)
 
 
-def retire(parts: Parts) -> None:
+def retire(parts: Deployment) -> None:
     """Teach the model of `parts` no more: it does not serve now."""
     if parts.live is not None:
         parts.live.leave()
 
 
-def _open_state(folder: Path, config: Config, log: SQLiteLog, item_ids: list[str]) -> State:
+def _open_state(folder: Path, config: Config, log: Log, item_ids: list[str]) -> State:
     """Load the checkpoint if it is whole and numbers its items as the snapshot does."""
     try:
         state = load_checkpoint(

@@ -5,7 +5,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from nearline.deployment import store
-from nearline.deployment.active import Current
+from nearline.deployment.active import ActiveDeployment
 from nearline.snapshots import Manifest, SnapshotStore
 
 
@@ -42,7 +42,7 @@ class Version(Struct, frozen=True, kw_only=True):
 class Versions:
     """The snapshots of an open recommender."""
 
-    def __init__(self, current: Current) -> None:
+    def __init__(self, current: ActiveDeployment) -> None:
         self._current = current
 
     def list(self) -> list[Version]:

@@ -13,7 +13,7 @@ import msgspec
 
 from nearline.errors import InvalidInput, UnknownItem
 from nearline.log import Appended, Log
-from nearline.schema import Event, Item, ItemDeleted, check_event, check_id, check_item
+from nearline.schema import Event, Item, ItemDeleted, ItemPatched, check_event, check_id, check_item
 from nearline.state import State
 
 T = TypeVar("T", Event, Item)
@@ -32,25 +32,39 @@ def put_items(log: Log, items: Sequence[Item], *, now: float) -> Future[Appended
 def patch_item(
     log: Log, state: State, item_id: str, changes: Mapping[str, object], *, now: float
 ) -> Appended:
-    """Change some fields of the catalogue entry of `item_id`; return once that is durable.
+    """Append a change of some fields of a catalogue entry; return once that is durable.
 
-    Reads an entry and writes it back: no other catalogue change may be appended meanwhile.
+    The log's order decides between this change and others that are written at the same time.
+
+    Raises
+    ------
+    UnknownItem
+        The item has no catalogue entry.
+    InvalidInput
+        A field is unknown or breaks a rule.
     """
-    log.append([]).result()  # what was queued before is in the state now
-    return put_items(log, [patched(state, item_id, changes, now=now)], now=now).result()
+    log.append([]).result()  # everything queued before is in the state now
+    patched(state, item_id, changes, now=now)
+    return log.append([_patch(item_id, changes, now)]).result()
 
 
 def patched(state: State, item_id: str, changes: Mapping[str, object], *, now: float) -> Item:
-    """Return the catalogue entry of `item_id` with some fields changed; nothing is stored."""
+    """Return the catalogue entry of `item_id` with the changes applied, without storing it."""
     index = state.items.get(check_id(item_id, "item_id"))
     found = None if index is None else state.catalogue.get(index)
     if found is None:
         raise UnknownItem(f"item {item_id!r} has no catalogue entry; PUT it first")
-    entry = msgspec.to_builtins(found) | {"timestamp": now} | dict(changes)
+    return check_item(_patch(item_id, changes, now).applied_to(found), now=now)
+
+
+def _patch(item_id: str, changes: Mapping[str, object], now: float) -> ItemPatched:
+    if changes.get("item_id", item_id) != item_id:
+        raise InvalidInput("the id of an item cannot be changed", field="item_id")
+    fields = {"timestamp": now, **changes, "item_id": item_id}
     try:
-        return msgspec.convert(entry, Item)
+        return msgspec.convert(fields, ItemPatched)
     except msgspec.ValidationError as error:
-        raise InvalidInput(f"the item cannot be changed so: {error}") from None
+        raise InvalidInput(f"the changes of item {item_id!r} are not valid: {error}") from None
 
 
 def delete_item(log: Log, state: State, item_id: str, *, now: float) -> Future[Appended]:

@@ -6,10 +6,11 @@ from threading import Lock
 
 from nearline.common.memory import give_back
 from nearline.deployment import store
-from nearline.deployment.active import Current
+from nearline.deployment.active import ActiveDeployment
 from nearline.errors import InvalidInput, Overloaded
 from nearline.jobs import worker
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
+from nearline.log import url_of
 
 KIND = "checkpoint"
 # However fast events come, checkpoints must not take all the time there is.
@@ -19,11 +20,11 @@ LEAST_SECONDS = 20.0
 class Checkpoints:
     """Checkpoints of `current`: on demand, and after so many records or seconds."""
 
-    def __init__(self, current: Current, jobs: Jobs) -> None:
+    def __init__(self, current: ActiveDeployment, jobs: Jobs) -> None:
         self._current = current
         self._jobs = jobs
         self._lock = Lock()
-        self._written = (current.parts.state.offset, current.clock())
+        self._written = (current.deployment.state.offset, current.clock())
 
     def submit(self) -> Job:
         """Queue a checkpoint.
@@ -41,12 +42,12 @@ class Checkpoints:
         self._current.open()
         return self._jobs.submit(KIND, lambda task: self._write(task, folder))
 
-    def consider(self) -> None:
+    def submit_if_due(self) -> None:
         """Queue a checkpoint if one is due: called before each write, and cheap."""
         if self._current.path is None:
             return
         with self._lock:
-            offset, now = self._current.parts.state.offset, self._current.clock()
+            offset, now = self._current.deployment.state.offset, self._current.clock()
             config, (then, at) = self._current.config, self._written
             records, waited = offset - then, now - at
             many = records >= config.checkpoint_events and waited >= LEAST_SECONDS
@@ -61,7 +62,7 @@ class Checkpoints:
         parts, path = self._current.open(), folder / store.CHECKPOINT
         erasures = parts.log.erasures
         request = worker.ToCheckpoint(
-            log=str(folder / store.LOG),
+            log=url_of(folder / store.LOG),
             checkpoint=str(path),
             config=self._current.config.state,
             item_ids=parts.state.items.table(),

@@ -1,14 +1,12 @@
 """Encodes, beside serving, the texts of items that went in without a vector."""
 
 from contextlib import suppress
-from threading import Lock
 
-from nearline import ingest
-from nearline.deployment.active import Current
+from nearline.deployment.active import ActiveDeployment
 from nearline.encoders import TextVectors
 from nearline.errors import InvalidInput, Overloaded
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
-from nearline.schema import Item
+from nearline.schema import Item, ItemPatched
 
 KIND = "embed"
 # Texts encoded between two writes to the log; an encoder that failed is given time.
@@ -19,17 +17,12 @@ PAUSE_SECONDS = 60.0
 class Embedding:
     """Vectors for the items of `current`: on demand, and after some went in without.
 
-    An item whose text has its vector now is written to the log once more: in the order of the log
-    the model hears of it as of any change, and hears of it again after a restart.
-
-    Parameters
-    ----------
-    catalogue : Lock
-        Held by whoever reads entries of the catalogue to write them.
+    Once a text has its vector, an `ItemPatched` record without changes is appended for its item:
+    the model then reads the vector in the order of the log, as it does again after a restart.
     """
 
-    def __init__(self, current: Current, jobs: Jobs, catalogue: Lock) -> None:
-        self._current, self._jobs, self._catalogue = current, jobs, catalogue
+    def __init__(self, current: ActiveDeployment, jobs: Jobs) -> None:
+        self._current, self._jobs = current, jobs
         # Texts missed before the last write, and those of them that a job has looked after.
         self._missed = self._done = 0
         self._queued = -PAUSE_SECONDS
@@ -51,7 +44,7 @@ class Embedding:
         missed = texts.missed
         return self._jobs.submit(KIND, lambda task: self._embed(task, texts, missed))
 
-    def consider(self) -> None:
+    def submit_if_due(self) -> None:
         """Queue it if a text was missed, but not all the time: called before each write."""
         texts = self._current.texts
         if texts is None:
@@ -82,15 +75,14 @@ class Embedding:
         return Outcome(f"{done:,} items have the vectors of their texts now", {"items": done})
 
     def _put(self, entries: list[Item]) -> int:
-        """Write entries again, as they stand now, but for those with other words; say how many."""
-        parts = self._current.open()
-        with self._catalogue:
-            now = [parts.state.catalogue.get(parts.state.items[one.item_id]) for one in entries]
-            same = [
-                one
-                for one, old in zip(now, entries, strict=True)
-                if one is not None and one.content == old.content
-            ]
-            written = ingest.put_items(parts.log, same, now=self._current.clock())
-        written.result()
+        """Make the model read the vectors of `entries` whose text is still the same; count them."""
+        current = self._current.open()
+        items, catalogue = current.state.items, current.state.catalogue
+        now = self._current.clock()
+        same: list[ItemPatched] = []
+        for entry in entries:
+            found = catalogue.get(items[entry.item_id])
+            if found is not None and found.content == entry.content:
+                same.append(ItemPatched(item_id=entry.item_id, timestamp=now))
+        current.log.append(same).result()
         return len(same)

@@ -12,13 +12,14 @@ from nearline.common.progress import Progress
 from nearline.config import Config
 from nearline.data import CleaningReport, read_interactions
 from nearline.deployment import store
-from nearline.deployment.active import Current
+from nearline.deployment.active import ActiveDeployment
 from nearline.errors import InvalidInput, Overloaded
 from nearline.jobs import worker
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
+from nearline.log import url_of
 from nearline.snapshots import SnapshotStore
 from nearline.training.acceptance import Verdict, train_and_judge
-from nearline.training.train import Order, check_serves, train
+from nearline.training.train import TrainingSpec, check_serves, train
 
 Columns = Mapping[str, str]
 
@@ -31,7 +32,7 @@ MERGE_SECONDS = 30.0
 class Training:
     """Trains what `current` holds, one training at a time."""
 
-    def __init__(self, current: Current, jobs: Jobs) -> None:
+    def __init__(self, current: ActiveDeployment, jobs: Jobs) -> None:
         self._current = current
         self._jobs = jobs
         self._merged = current.clock()
@@ -69,7 +70,7 @@ class Training:
                 current.swap(lambda _: store.promote(parts, snapshot, current.config))
             finally:
                 # Whichever log does not serve now: the old one, or a new one that failed.
-                for log in {old.log, parts.log} - {current.parts.log}:
+                for log in {old.log, parts.log} - {current.deployment.log}:
                     log.close()
 
     def submit(self, seed: int, model: str | None, settings: Mapping[str, Any] | None) -> Job:
@@ -93,7 +94,7 @@ class Training:
             if self._current.path is None or parts.snapshots is None:
                 return self._train_here(parts, self._order(parts, config, seed), task)
             request = worker.ToTrain(
-                log=str(self._current.path / store.LOG),
+                log=url_of(self._current.path / store.LOG),
                 snapshots=str(self._current.path / store.SNAPSHOTS),
                 journal=str(self._current.path / store.SEARCH),
                 order=self._order(parts, config, seed),
@@ -103,7 +104,7 @@ class Training:
         finally:
             training.release()
 
-    def _train_here(self, parts: store.Parts, order: Order, task: Task) -> Outcome:
+    def _train_here(self, parts: store.Deployment, order: TrainingSpec, task: Task) -> Outcome:
         snapshot, verdict = train_and_judge(
             parts.log,
             order,
@@ -128,10 +129,10 @@ class Training:
             snapshots.prune(config.keep_snapshots)
         return _outcome(trained.snapshot_id, trained.verdict, trained.metrics)
 
-    def consider(self) -> None:
+    def submit_if_due(self) -> None:
         """Queue a merge if one is due: called before each write, and cheap."""
         current = self._current
-        parts = current.parts
+        parts = current.deployment
         if parts.snapshot is None or parts.snapshots is None:
             return
         manifest = parts.snapshot.manifest
@@ -181,25 +182,25 @@ class Training:
         old = parts.snapshot.manifest
         order = self._order(parts, current.config, old.seed)
         request = worker.ToMerge(
-            log=str(current.path / store.LOG),
+            log=url_of(current.path / store.LOG),
             snapshots=str(current.path / store.SNAPSHOTS),
             order=order,
             serving=old.id,
         )
         new_id = worker.merge(request, task).snapshot_id
-        now = current.swap(lambda now: store.put_in_place(now, old.id, new_id, current.config))
+        now = current.swap(lambda now: store.replace_promoted(now, old.id, new_id, current.config))
         parts.snapshots.prune(current.config.keep_snapshots)
         if now.model_id != new_id:
             return Outcome("another model serves by now", {"snapshot_id": new_id}, refused=True)
         said = f"{order.offset - old.offset:,} records are merged into the snapshot"
         return Outcome(said, {"snapshot_id": new_id})
 
-    def _order(self, parts: store.Parts, config: Config, seed: int) -> Order:
+    def _order(self, parts: store.Deployment, config: Config, seed: int) -> TrainingSpec:
         # Read first: an erasure that comes between is then known to be missing.
         erasures = parts.log.erasures
         with parts.state.lock:  # the table must be that of the offset
             offset, item_ids = parts.state.offset, parts.state.items.table()
-        return Order(
+        return TrainingSpec(
             config=config,
             item_ids=item_ids,
             offset=offset,
@@ -210,8 +211,8 @@ class Training:
 
 
 def import_tables(
-    current: Current,
-    parts: store.Parts,
+    current: ActiveDeployment,
+    parts: store.Deployment,
     interactions: object,
     items: object,
     columns: Columns | None,
@@ -224,7 +225,7 @@ def import_tables(
     if interactions is None:
         return None
     cleaning = current.config.cleaning
-    with current.importing() if parts is current.parts else nullcontext():
+    with current.importing() if parts is current.deployment else nullcontext():
         return ingest.import_interactions(
             parts.log, interactions, columns, now=now, cleaning=cleaning, progress=progress
         )

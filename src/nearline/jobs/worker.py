@@ -2,8 +2,8 @@
 
 ``python -m nearline.jobs.worker`` reads from standard input what to do: to train, to merge, or to
 write a checkpoint. It reads the log beside its writer and writes its progress and its result to
-standard output, one JSON document a line. It runs at low priority, with threads for half of the cores, and
-ends when its standard input does: so it never outlives the process that started it.
+standard output, one JSON document a line. It runs at low priority, with threads for half of the
+cores, and ends when its standard input is closed, so it never outlives its parent process.
 """
 
 import contextlib
@@ -26,12 +26,12 @@ from nearline.errors import Damaged, NearlineError, WorkerFailed
 from nearline.ingest import replay
 from nearline.jobs.queue import Task
 from nearline.kernels.chunks import available_threads
-from nearline.log import LogReader
+from nearline.log import open_log
 from nearline.snapshots import SnapshotStore
 from nearline.state import State, StateConfig, load_checkpoint, save_checkpoint
 from nearline.training.acceptance import Verdict, train_and_judge
 from nearline.training.compaction import merge as merge_snapshot
-from nearline.training.train import Order
+from nearline.training.train import TrainingSpec
 
 # A tenth of what a busy core gives to others: serving hardly feels it, and it is never starved.
 NICENESS = 10
@@ -45,7 +45,7 @@ class ToTrain(Struct, frozen=True, kw_only=True, tag=True):
     log: str
     snapshots: str
     journal: str
-    order: Order
+    order: TrainingSpec
     serving: str | None
 
 
@@ -54,7 +54,7 @@ class ToMerge(Struct, frozen=True, kw_only=True, tag=True):
 
     log: str
     snapshots: str
-    order: Order
+    order: TrainingSpec
     serving: str
 
 
@@ -185,7 +185,7 @@ def _do(request: Request) -> Line:
 def _merge(request: ToMerge) -> Merged:
     snapshots = SnapshotStore(Path(request.snapshots))
     _step(0, 0, "read the log")
-    with LogReader(Path(request.log)) as log, _texts(request.order) as texts:
+    with open_log(request.log, read_only=True) as log, _texts(request.order) as texts:
         snapshot = merge_snapshot(log, request.order, snapshots.load(request.serving), texts)
     _step(0, 0, "write the snapshot")
     snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
@@ -197,7 +197,7 @@ def _train(request: ToTrain) -> Trained:
     serving = snapshots.load(request.serving) if request.serving else None
 
     _step(0, 0, "read the log")
-    with LogReader(Path(request.log)) as log, _texts(request.order) as texts:
+    with open_log(request.log, read_only=True) as log, _texts(request.order) as texts:
         journal = Path(request.journal)
         snapshot, verdict = train_and_judge(
             log, request.order, serving, texts=texts, progress=_step, journal=journal
@@ -209,7 +209,7 @@ def _train(request: ToTrain) -> Trained:
 
 
 @contextlib.contextmanager
-def _texts(order: Order) -> Iterator[TextVectors | None]:
+def _texts(order: TrainingSpec) -> Iterator[TextVectors | None]:
     texts = open_texts(order.config, Path(order.vectors) if order.vectors else None)
     with contextlib.closing(texts) if texts else contextlib.nullcontext():
         yield texts
@@ -217,7 +217,7 @@ def _texts(order: Order) -> Iterator[TextVectors | None]:
 
 def _checkpoint(request: ToCheckpoint) -> Written:
     path = Path(request.checkpoint)
-    with LogReader(Path(request.log)) as log:
+    with open_log(request.log, read_only=True) as log:
         try:
             state = load_checkpoint(path, request.config, erasures=log.erasures, end=log.end)
         except Damaged:

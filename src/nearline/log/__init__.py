@@ -1,16 +1,21 @@
 """The durable, append-only record of what happened."""
 
-from nearline.log.base import Appendable, Appended, Log, OnCommit, OnErase, Readable
+from nearline.log.base import Appendable, Appended, Log, OnCommit, OnErase, Readable, ReadOnlyLog
+from nearline.log.opening import MEMORY, open_log, url_of
 from nearline.log.reader import LogReader
 from nearline.log.sqlite import SQLiteLog
 
 __all__ = [
+    "MEMORY",
     "Appendable",
     "Appended",
     "Log",
     "LogReader",
     "OnCommit",
     "OnErase",
+    "ReadOnlyLog",
     "Readable",
     "SQLiteLog",
+    "open_log",
+    "url_of",
 ]

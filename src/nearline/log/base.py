@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, Self
 
 from msgspec import Struct
 
-from nearline.schema import Event, Item, ItemDeleted, Record
+from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record
 
-Appendable = Event | Item | ItemDeleted
+Appendable = Event | Item | ItemPatched | ItemDeleted
 # Called after a commit is durable and before its futures are resolved, in offset order,
 # from one thread: so whoever waits on an append finds the state already changed.
 OnCommit = Callable[[Sequence[tuple[int, Record]]], None]
@@ -45,11 +46,35 @@ class Readable(Protocol):
         ...
 
 
+class ReadOnlyLog(Readable, Protocol):
+    """A log that another process may write, as far as it went when it was opened."""
+
+    @property
+    def erasures(self) -> int:
+        """Number of erasures at that time."""
+        ...
+
+    def close(self) -> None:
+        """Release the files."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
 class Log(Readable, Protocol):
     """Append-only, durable, one writer; offsets rise strictly from 0 and are never reused."""
 
     def append(self, records: Sequence[Appendable]) -> Future[Appended]:
         """Queue `records` as one unit (all or none); the future resolves once it is durable."""
+        ...
+
+    def tail(self, offset: int = 0) -> Iterator[tuple[int, Record]]:
+        """Yield (offset, record) from `offset` on, and go on as records are committed.
+
+        The iterator waits for the next commit, and raises `Closed` once the log is closed.
+        """
         ...
 
     def events_of(self, user_id: str) -> list[tuple[int, Event]]:
@@ -62,6 +87,10 @@ class Log(Readable, Protocol):
 
     def listen(self, on_commit: OnCommit, on_erase: OnErase) -> None:
         """Name the one listener; call it before the first append."""
+        ...
+
+    def copy_to(self, path: Path) -> None:
+        """Write a consistent copy of the log to `path`, where no file may exist."""
         ...
 
     @property

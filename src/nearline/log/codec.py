@@ -7,14 +7,14 @@ from msgspec import Struct
 
 from nearline.errors import Damaged, InvalidInput
 from nearline.log.base import Appendable
-from nearline.schema import Erased, Event, Item, ItemDeleted, Record
+from nearline.schema import Erased, Event, Item, ItemDeleted, ItemPatched, Record
 
 KEY_BYTES = 16
-_KINDS = (Event, Item, ItemDeleted)
+_KINDS = (Event, Item, ItemPatched, ItemDeleted)
 _ERASED = Erased()
 # Neither keeps anything between calls, so all threads share them.
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER: msgspec.msgpack.Decoder[Appendable] = msgspec.msgpack.Decoder(Event | Item | ItemDeleted)
+_DECODER: msgspec.msgpack.Decoder[Appendable] = msgspec.msgpack.Decoder(Appendable)
 
 
 class Coded(Struct, frozen=True, gc=False):
@@ -44,9 +44,8 @@ def encode(record: Appendable, position: int = 0) -> Coded:
     """Encode one record; raise `InvalidInput` with its `position` in the list if it cannot be."""
     kind = type(record)
     if kind not in _KINDS:
-        raise InvalidInput(f"this is {kind.__name__}; a log takes Event, Item and ItemDeleted").at(
-            position
-        )
+        known = ", ".join(one.__name__ for one in _KINDS)
+        raise InvalidInput(f"this is {kind.__name__}; a log takes {known}").at(position)
     try:
         payload = _ENCODER.encode(record)
         # Structs do not check their fields: a user_id that is a number would be stored, and the
@@ -77,5 +76,5 @@ def decode(offset: int, payload: bytes) -> Record:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Damaged(
             f"the log record at offset {offset} cannot be read ({error}); "
-            "restore the log from a copy"
+            "upgrade nearline if a newer version wrote it, else restore the log from a copy"
         ) from error

@@ -27,7 +27,17 @@ class LogReader:
         if not path.is_file():
             raise DataNotFound(f"there is no log at {path}; name the file of a store")
         self._tables = Tables(path, read_only=True)
-        self.end, self.erasures = self._tables.end, self._tables.erasures
+        self._end, self._erasures = self._tables.end, self._tables.erasures
+
+    @property
+    def end(self) -> int:
+        """End of the log when it was opened."""
+        return self._end
+
+    @property
+    def erasures(self) -> int:
+        """Number of erasures when the log was opened."""
+        return self._erasures
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
         """Yield (offset, record) for offsets in [start, stop), in order; `Erased` included."""

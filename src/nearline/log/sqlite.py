@@ -56,7 +56,7 @@ class SQLiteLog:
                 self._lock.release()
             raise
         self._writer = Writer(self._tables)
-        self._closed = False
+        self._closed = self._stopping = False
         self._closing = Lock()
 
     def append(self, records: Sequence[Appendable]) -> "Future[Appended]":
@@ -125,6 +125,35 @@ class SQLiteLog:
         end = self._tables.end
         return self._records(start, end if stop is None else min(stop, end))
 
+    def tail(self, offset: int = 0) -> Iterator[tuple[int, Record]]:
+        """Yield (offset, record) from `offset` on, and go on as records are committed.
+
+        The iterator waits for the next commit. `listen` reports erasures; `tail` does not.
+
+        Raises
+        ------
+        InvalidInput
+            If `offset` is negative.
+        Closed
+            While iterating: once the log is closed.
+        """
+        if offset < 0:
+            raise InvalidInput(f"offset is {offset}; offsets begin at 0", field="offset")
+        self._check_open()
+        return self._following(offset)
+
+    def _following(self, offset: int) -> Iterator[tuple[int, Record]]:
+        committed = self._writer.committed
+        while True:
+            self._check_open()
+            if self._stopping:
+                raise Closed("the log is closed; open the store again")
+            for at, record in self._records(offset, self._tables.end):
+                yield at, record
+                offset = at + 1
+            with committed:
+                committed.wait_for(lambda: self._stopping or self._tables.end > offset)
+
     def events_of(self, user_id: str) -> list[tuple[int, Event]]:
         """Every event of a user with its offset, in order; empty where the user is unknown.
 
@@ -160,6 +189,7 @@ class SQLiteLog:
         with self._closing:
             if self._closed:
                 return
+            self._stopping = True
             self._writer.stop()
             self._closed = True
             try:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from threading import Thread
+from threading import Condition, Thread
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +73,8 @@ class Writer:
         self._on_commit: OnCommit | None = None
         self._on_erase: OnErase | None = None
         self._failure: BaseException | None = None
+        # Notified after each commit, and when the writer stops.
+        self.committed = Condition()
         # Tells the listener of one group while the next is being committed, one group at a time.
         self._teller = ThreadPoolExecutor(1, thread_name_prefix="nearline-fold")
         self._telling: Future[None] | None = None
@@ -94,6 +96,8 @@ class Writer:
         """Finish what is queued and end the thread; safe to call twice."""
         self._queue.close()
         self._thread.join()
+        with self.committed:
+            self.committed.notify_all()
 
     def _run(self) -> None:
         while group := self._queue.take():
@@ -139,6 +143,8 @@ class Writer:
 
         In this thread where nothing waits, else in another, so that the next commit can begin.
         """
+        with self.committed:
+            self.committed.notify_all()
         self._settle()
         if self._failure is not None:
             _fail(group, self._refusal())

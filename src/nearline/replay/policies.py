@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
-from nearline.deployment.catch_up import join
-from nearline.deployment.online_learner import Live
+from nearline.deployment.catch_up import catch_up
+from nearline.deployment.online_learner import OnlineLearner
 from nearline.ingest import follow
-from nearline.log import SQLiteLog
+from nearline.log import MEMORY, open_log
 from nearline.models.base import Model
 from nearline.models.item_graph.config import ItemGraphConfig
 from nearline.models.item_graph.model import ItemGraph
@@ -73,13 +73,13 @@ class Engines:
         self, stream: Stream, settings: ItemGraphConfig, policies: Sequence[ReplayPolicy]
     ) -> None:
         self._stream, self._settings, self._arms = stream, settings, policies
-        self._log = SQLiteLog(None)
+        self._log = open_log(MEMORY)
         # Full histories, so that every item that a user has seen is masked.
         whole = StateConfig(history_length=MAX_HISTORY_LENGTH)
         self._state, self._last_night = State(whole), State(whole)
         follow(self._log, self._state)
         self._models: dict[str, Model] = {}
-        self._lives: dict[str, Live] = {}
+        self._lives: dict[str, OnlineLearner] = {}
         # Items of each user's events since the last retraining.
         self._today: dict[str, list[str]] = defaultdict(list)
         self._learned = 0
@@ -148,7 +148,7 @@ class Engines:
             return
         if policy.name in self._lives:
             self._lives[policy.name].leave()
-        self._lives[policy.name] = join(
+        self._lives[policy.name] = catch_up(
             model,
             self._log,
             self._state,

@@ -17,6 +17,7 @@ from nearline.schema.records import (
     Event,
     Item,
     ItemDeleted,
+    ItemPatched,
     Record,
     Scalar,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "Explanation",
     "Item",
     "ItemDeleted",
+    "ItemPatched",
     "Part",
     "PastEvent",
     "Recommendation",

@@ -1,6 +1,7 @@
 """Log records: events, catalogue changes, and tombstones of erased events."""
 
-from msgspec import Struct
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
 
 Scalar = str | int | float | bool
 AttributeValue = Scalar | list[Scalar]
@@ -89,6 +90,56 @@ class Item(
         return " ".join(part for part in parts if part)
 
 
+class ItemPatched(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag="patched",
+):
+    """A change of some fields of a catalogue entry; fields that are unset keep their values.
+
+    It applies to the entry as it stands at the record's offset. Where there is no entry at that
+    offset, the record has no effect. A record without any change keeps the entry and its
+    timestamp, and makes models read the item's text vector again.
+
+    Attributes
+    ----------
+    item_id : str
+    timestamp : float
+        Unix seconds of the change.
+    text, title, categories, attributes, vectors, available
+        As for `Item`: each one that is set replaces the whole field.
+    """
+
+    item_id: str
+    timestamp: float
+    text: str | UnsetType = UNSET
+    title: str | UnsetType = UNSET
+    categories: list[str] | UnsetType = UNSET
+    attributes: dict[str, AttributeValue] | UnsetType = UNSET
+    vectors: dict[str, list[float]] | UnsetType = UNSET
+    available: bool | UnsetType = UNSET
+
+    @property
+    def changes(self) -> dict[str, object]:
+        """Names and values of the fields that are set."""
+        fields = msgspec.structs.asdict(self)
+        return {
+            name: value
+            for name, value in fields.items()
+            if name not in ("item_id", "timestamp") and value is not UNSET
+        }
+
+    def applied_to(self, item: Item) -> Item:
+        """Return `item` with the changes of this record."""
+        changes = self.changes
+        if not changes:
+            return item
+        return msgspec.structs.replace(item, timestamp=self.timestamp, **changes)
+
+
 class ItemDeleted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="deleted"):
     """Removal of an item from the catalogue; it is not recommended until it is added again."""
 
@@ -100,5 +151,5 @@ class Erased(Struct, frozen=True, forbid_unknown_fields=True, tag="erased"):
     """Tombstone of an event at this offset whose user was erased."""
 
 
-CatalogueRecord = Item | ItemDeleted
-Record = Event | Item | ItemDeleted | Erased
+CatalogueRecord = Item | ItemPatched | ItemDeleted
+Record = Event | Item | ItemPatched | ItemDeleted | Erased

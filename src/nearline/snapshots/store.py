@@ -161,7 +161,7 @@ class SnapshotStore:
             self._write_promoted([*history, snapshot_id])
         return snapshot
 
-    def put_in_place(self, snapshot_id: str) -> Snapshot:
+    def replace_promoted(self, snapshot_id: str) -> Snapshot:
         """Load a snapshot and let it replace the current one in the promotion history."""
         snapshot = self.load(snapshot_id)
         self._write_promoted([*self.promoted()[:-1], snapshot_id])

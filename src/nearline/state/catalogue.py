@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.schema import Item
+from nearline.schema import Item, ItemPatched
 from nearline.state.arrays import grown
 
 Vectors = dict[str, NDArray[np.float64]]
@@ -89,6 +89,15 @@ class Catalogue:
         self._available[index] = item.available
         self._masks.clear()
         self._join(index, item)
+
+    def patch(self, index: int, patch: ItemPatched) -> Item | None:
+        """Apply changes to the entry and return the new one; None where there is no entry."""
+        found = self.get(index)
+        if found is None:
+            return None
+        item = patch.applied_to(found)
+        self.put(index, item)
+        return item
 
     def delete(self, index: int) -> None:
         """Drop the entry, if there is one, and hide the item; `index` must have room."""

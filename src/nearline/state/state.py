@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.schema import Event, Item, ItemDeleted, Record, StoredBlock
+from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record, StoredBlock
 from nearline.state.blocks import Columns, block_columns
 from nearline.state.catalogue import Catalogue, CatalogueCopy
 from nearline.state.config import StateConfig
@@ -278,6 +278,11 @@ class State:
                 if index == known:
                     known += 1
                     changed.append((index, None))
+            elif isinstance(record, ItemPatched):
+                patched = self.items.get(record.item_id)
+                entry = None if patched is None else self.catalogue.patch(patched, record)
+                if patched is not None and entry is not None:
+                    changed.append((patched, entry))
             elif isinstance(record, Item | ItemDeleted):
                 index, item = item_index(record.item_id), None
                 known = self.items.slots

@@ -120,6 +120,29 @@ class LogContract(LogRecordTests):
             log.append([event("b")])
         assert list(log.read()) == [(0, Erased())]
 
+    # Following
+
+    def test_tail_goes_on_as_records_are_committed(self, log: Log) -> None:
+        """From an offset on, in order, without a gap; it raises once the log is closed."""
+        append(log, event("a"), event("b"))
+        with ThreadPoolExecutor(1) as pool:
+            tail = log.tail(1)
+            assert next(tail) == (1, event("b"))
+            following = pool.submit(next, tail)
+            append(log, event("c"))
+            append(log, event("d"), event("e"))
+            seen = log.tail(2)
+            assert [next(seen) for _ in range(3)] == [
+                (2, event("c")),
+                (3, event("d")),
+                (4, event("e")),
+            ]
+            assert following.result(WAIT) == (2, event("c"))
+            waiting = pool.submit(list, seen)
+            log.close()
+            with pytest.raises(Closed):
+                waiting.result(WAIT)
+
     # Several threads
 
     def test_eight_writers_and_one_order(self, log: Log) -> None:

@@ -29,7 +29,7 @@ from nearline.models.base import Model
 from nearline.schema import Event
 from nearline.snapshots import Snapshot
 from nearline.training.compaction import with_catalogue
-from nearline.training.train import Order, choose, describe, read, train_on
+from nearline.training.train import TrainingSpec, choose, describe, read, train_on
 
 # Fewer users say nothing.
 FEWEST_USERS = 30
@@ -45,7 +45,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 def train_and_judge(
     log: Readable,
-    order: Order,
+    order: TrainingSpec,
     serving: Snapshot | None,
     *,
     texts: TextVectors | None = None,
@@ -148,7 +148,7 @@ def _newest(
 
 
 def _fit_again(
-    serving: Snapshot, data: Dataset, candidate: Model, order: Order, progress: Progress
+    serving: Snapshot, data: Dataset, candidate: Model, order: TrainingSpec, progress: Progress
 ) -> Model:
     """Fit the settings that serve; the candidate itself where it has the same."""
     model = restore(serving)

@@ -8,13 +8,13 @@ from nearline.deployment.texts import texts_for
 from nearline.encoders import TextVectors
 from nearline.log import Readable
 from nearline.models.base import Model
-from nearline.schema import Item, ItemDeleted
+from nearline.schema import Item, ItemDeleted, ItemPatched
 from nearline.snapshots import Snapshot
-from nearline.training.train import Order, describe, read
+from nearline.training.train import TrainingSpec, describe, read
 
 
 def merge(
-    log: Readable, order: Order, serving: Snapshot, texts: TextVectors | None = None
+    log: Readable, order: TrainingSpec, serving: Snapshot, texts: TextVectors | None = None
 ) -> Snapshot:
     """Make a snapshot of what serves with all that came before the order's offset.
 
@@ -27,14 +27,27 @@ def merge(
 
 
 def with_catalogue(
-    log: Readable, order: Order, serving: Snapshot, texts: TextVectors | None
+    log: Readable, order: TrainingSpec, serving: Snapshot, texts: TextVectors | None
 ) -> Model:
     """Rebuild what serves, with the catalogue as it stood at the order's offset."""
     model, texts = restore(serving), texts_for(serving, texts)
     index = {item_id: at for at, item_id in enumerate(order.item_ids)}
-    for _, record in log.read(serving.manifest.offset, order.offset):
-        if isinstance(record, Item):
-            put_item(model, index[record.item_id], record, texts)
+    first = serving.manifest.offset
+    new = log.read(first, order.offset)
+    # A patch needs the entry that it applies to, which may be older than the snapshot.
+    start = 0 if any(isinstance(record, ItemPatched) for _, record in new) else first
+    entries: dict[str, Item] = {}
+    for offset, record in log.read(start, order.offset):
+        if isinstance(record, ItemPatched):
+            if record.item_id not in entries:
+                continue
+            entries[record.item_id] = record.applied_to(entries[record.item_id])
+        elif isinstance(record, Item):
+            entries[record.item_id] = record
         elif isinstance(record, ItemDeleted):
-            put_item(model, index[record.item_id], None, texts)
+            entries.pop(record.item_id, None)
+        else:
+            continue
+        if offset >= first:
+            put_item(model, index[record.item_id], entries.get(record.item_id), texts)
     return model

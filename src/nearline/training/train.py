@@ -30,7 +30,7 @@ from nearline.snapshots import Snapshot, build
 from nearline.training.search import search
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class TrainingSpec(Struct, frozen=True, kw_only=True):
     """What to train, and on what: all that a training must know, here or in another process.
 
     Attributes
@@ -59,7 +59,7 @@ class Order(Struct, frozen=True, kw_only=True):
 
 def train(
     log: Readable,
-    order: Order,
+    order: TrainingSpec,
     *,
     validation: pa.Table | None,
     texts: TextVectors | None = None,
@@ -89,7 +89,7 @@ def train(
     return train_on(data, order, validation=validation, progress=progress, journal=journal)
 
 
-def read(log: Readable, order: Order) -> Dataset:
+def read(log: Readable, order: TrainingSpec) -> Dataset:
     """Turn the log into the data of a training; errors are those of `train`."""
     check_serves(order.config.new_model())
     weight = order.config.state.weight
@@ -101,7 +101,7 @@ def read(log: Readable, order: Order) -> Dataset:
 
 def train_on(
     data: Dataset,
-    order: Order,
+    order: TrainingSpec,
     *,
     validation: pa.Table | None,
     progress: Progress,
@@ -116,7 +116,7 @@ def train_on(
 
 def choose(
     data: Dataset,
-    order: Order,
+    order: TrainingSpec,
     *,
     validation: pa.Table | None,
     progress: Progress,
@@ -140,7 +140,9 @@ def choose(
     return model, _metrics(model, seen, truth, seed)
 
 
-def describe(model: Model, data: Dataset, order: Order, metrics: dict[str, float]) -> Snapshot:
+def describe(
+    model: Model, data: Dataset, order: TrainingSpec, metrics: dict[str, float]
+) -> Snapshot:
     """Make a snapshot of a model that was fitted on all of `data`."""
     arrays = model.arrays()
     for array in arrays.values():
