@@ -190,7 +190,7 @@ def compare_models(
     contestants = [
         one if isinstance(one, Contestant) else Contestant(one.name, one) for one in models
     ]
-    entries, left_out = each_or_why(contestants, enter, required)
+    entries, left_out = collect_or_skip(contestants, enter, required)
     metric = f"ndcg@{k}"
     entries.sort(key=lambda entry: -entry.report.means[metric])
     best, *others = entries
@@ -203,7 +203,7 @@ def compare_models(
     return Comparison(metric, [best, *behind], left_out)
 
 
-def each_or_why(
+def collect_or_skip(
     models: Sequence[N], enter: Callable[[N], T], required: Collection[str]
 ) -> tuple[list[T], dict[str, str]]:
     """Collect what `enter` makes of each model, and why the others refused.

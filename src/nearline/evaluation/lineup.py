@@ -45,7 +45,7 @@ def contestants(blend: Model) -> list[Contestant]:
     return [*singles, Contestant(BLEND, blend)]
 
 
-def asking(split: Split, most: int, seed: int) -> Split:
+def sample_test_users(split: Split, most: int, seed: int) -> Split:
     """Ask about `most` of the users at most, drawn at random; all are trained on.
 
     Where no interaction has a rating, each counts as a rating of 1: so SVD can take part.

@@ -14,7 +14,7 @@ from nearline.common.progress import Progress, no_progress
 from nearline.data.splits import Split
 from nearline.errors import InvalidInput
 from nearline.evaluation.bootstrap import LEVEL, RESAMPLES, Difference, Interval, resampled_means
-from nearline.evaluation.comparison import Tune, each_or_why, readable
+from nearline.evaluation.comparison import Tune, collect_or_skip, readable
 from nearline.evaluation.cost import Clock, Cost, array_bytes, measured, warm_up
 from nearline.models.base import Model, RatingModel
 
@@ -129,7 +129,7 @@ def compare_ratings(
         errors[model.name] = np.concatenate(found) - ratings
         return run.entry(model.name, errors[model.name], users)
 
-    entries, left_out = each_or_why(models, enter, required)
+    entries, left_out = collect_or_skip(models, enter, required)
     entries.sort(key=lambda entry: entry.rmse)
     best, *others = entries
     behind = [

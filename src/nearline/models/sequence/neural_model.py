@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from nearline.common.inference import OnnxGraph
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
-from nearline.models.base import Ranking
+from nearline.models.base import Ranking, check_k
 from nearline.models.dense_scores import DenseModel, rank_cosines, rank_dense
-from nearline.models.factors.factor_model import check_indices, check_k
+from nearline.models.factors.factor_model import check_indices
 from nearline.models.validation import draw_users, mean_ndcg
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class NeuralModel(DenseModel):
     A user without a known liked event gets items by popularity.
     """
 
-    chooses: ClassVar[bool] = True
+    tunes_itself: ClassVar[bool] = True
 
     def __init__(self, config: Struct | None = None) -> None:
         super().__init__(config)
