@@ -36,7 +36,7 @@ from nearline.evaluation import Report, evaluate
 from nearline.evaluation.bootstrap import mean_intervals, paired_differences
 from nearline.models.base import Model
 from nearline.models.hybrids.blend import BlendPart
-from nearline.models.hybrids.blend_search import StackingFold, TestUsers
+from nearline.models.hybrids.blend_search import HeldOutUsers, StackingFold
 from nearline.models.hybrids.learned_ranking import LearnedRanking, LearnedRankingConfig
 from nearline.models.registry import make_model
 from nearline.training.search import search
@@ -120,7 +120,7 @@ def panel(parts: list[Model], cold: Histories, n_items: int) -> StackingFold:
     """Short histories of users whom these parts do not know, and what they did later."""
     pairs = [first_and_later(cold, known) for known in KNOWN]
     asked, truth = joined([first for first, _ in pairs]), joined([later for _, later in pairs])
-    return StackingFold(parts, TestUsers(asked, truth, n_items))
+    return StackingFold(parts, HeldOutUsers(asked, truth, n_items))
 
 
 def tuned(name: str, seen: Dataset, truth: Histories, trials: int, seed: int) -> Model:

@@ -12,8 +12,8 @@ from tests.naive_linear import ease_weights, liked, walk_weights
 
 from nearline.data.dataset import Histories
 from nearline.errors import Damaged, InvalidInput
-from nearline.models.capabilities import explain
 from nearline.models.base import Model
+from nearline.models.capabilities import explain
 from nearline.models.item_weights import liked_once
 from nearline.models.linear.ease import Ease, EaseConfig, weights_from_gram
 from nearline.models.linear.slim import Slim, SlimConfig

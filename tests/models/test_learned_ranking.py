@@ -12,7 +12,7 @@ from nearline.data.dataset import Dataset, Histories
 from nearline.errors import MissingExtra
 from nearline.kernels.trees import sum_trees
 from nearline.models.hybrids.blend import Blend, BlendPart
-from nearline.models.hybrids.blend_search import StackingFold, TestUsers
+from nearline.models.hybrids.blend_search import HeldOutUsers, StackingFold
 from nearline.models.hybrids.lambdamart import Candidates, parsed
 from nearline.models.hybrids.learned_ranking import LearnedRanking, LearnedRankingConfig
 from nearline.models.registry import make_model
@@ -130,7 +130,7 @@ def test_trees_learn_from_all_panels_alike(monkeypatch: pytest.MonkeyPatch) -> N
         # Counts tell who is asked: one part heard of everybody's events, the other of half.
         data = DATA if half else DATA.take(DATA.user_of_each() % 2 == 0)
         users = np.arange(half, N_USERS, 2)
-        rows = TestUsers(DATA.histories.select(users), TARGETS.select(users), N_ITEMS)
+        rows = HeldOutUsers(DATA.histories.select(users), TARGETS.select(users), N_ITEMS)
         panels.append(StackingFold([make_model("popularity", {}).fit(data)], rows))
     model = LearnedRanking(replace_struct(ALONE, candidates=N_ITEMS))
     model.weigh_on(panels)

@@ -22,7 +22,7 @@ from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
 from nearline.models.base import ModelPart, Space, check_weights
 from nearline.models.capabilities import LearnsOnline, explain
-from nearline.models.hybrids.blend_search import Found, StackingFold, TestUsers, find_weights
+from nearline.models.hybrids.blend_search import Found, HeldOutUsers, StackingFold, find_weights
 from nearline.models.hybrids.hybrid import Hybrid, HybridPart
 from nearline.models.hybrids.normalisers import NORMALISERS, SHARE, normalised
 from nearline.models.settings import require, require_one_of
@@ -151,7 +151,7 @@ class Blend(Hybrid):
 
     def weigh(self, data: Dataset, validation: Histories, *, seed: int = 0) -> None:
         """Find normalisers and weights for parts that are fitted on `data`."""
-        rows = TestUsers(data.histories, validation, data.n_items)
+        rows = HeldOutUsers(data.histories, validation, data.n_items)
         self.weigh_on([StackingFold(self.parts, rows)], seed=seed)
 
     def weigh_on(self, panels: Sequence[StackingFold], *, seed: int = 0) -> None:

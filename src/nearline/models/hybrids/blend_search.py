@@ -34,7 +34,7 @@ BLOCK_BYTES = 1 << 26
 OUTSIDE = np.float32(-1e30)
 
 
-class TestUsers(NamedTuple):
+class HeldOutUsers(NamedTuple):
     """Users to try weights on: what they did, what came next, and the size of the catalogue."""
 
     histories: Histories
@@ -46,7 +46,7 @@ class StackingFold(NamedTuple):
     """Fitted parts, and users to ask them about, whose truth they were not fitted on."""
 
     parts: Sequence[Model]
-    rows: TestUsers
+    rows: HeldOutUsers
 
 
 class Found(NamedTuple):
@@ -142,10 +142,10 @@ def _drawn(panel: StackingFold, sample: int, rng: np.random.Generator) -> Stacki
     rows, users = users_with_targets(panel.rows)
     users = np.sort(rng.permutation(users)[:sample])
     histories, truth = rows.histories.select(users), rows.truth.select(users)
-    return StackingFold(panel.parts, TestUsers(histories, truth, rows.n_items))
+    return StackingFold(panel.parts, HeldOutUsers(histories, truth, rows.n_items))
 
 
-def users_with_targets(rows: TestUsers) -> tuple[TestUsers, NDArray[np.int64]]:
+def users_with_targets(rows: HeldOutUsers) -> tuple[HeldOutUsers, NDArray[np.int64]]:
     """Leave what is liked and known of the truth; tell who has that to find, and a history."""
     truth = rows.truth.take((rows.truth.items >= 0) & (rows.truth.weights > 0))
     users = np.flatnonzero((np.diff(truth.indptr) > 0) & (np.diff(rows.histories.indptr) > 0))
@@ -157,8 +157,8 @@ def _size(panels: Sequence[StackingFold]) -> int:
 
 
 def shortened(
-    rows: TestUsers, first: int, end: int | None, rng: np.random.Generator
-) -> tuple[TestUsers, Histories]:
+    rows: HeldOutUsers, first: int, end: int | None, rng: np.random.Generator
+) -> tuple[HeldOutUsers, Histories]:
     """Users of whom `first` to `end` - 1 events are known, and all that they had seen.
 
     Users with longer histories are cut to their last events, a number drawn between the two;
@@ -174,7 +174,7 @@ def shortened(
     sizes, wanted = sizes[kept], wanted[kept]
     from_end = np.repeat(whole.indptr[1:], sizes) - np.arange(len(whole.items))
     short = whole.take(from_end <= np.repeat(wanted, sizes))
-    return TestUsers(short, rows.truth.select(kept), rows.n_items), whole
+    return HeldOutUsers(short, rows.truth.select(kept), rows.n_items), whole
 
 
 def gather_all(
@@ -195,7 +195,7 @@ def gather_all(
 
 def gather(
     parts: Sequence[Model],
-    rows: TestUsers,
+    rows: HeldOutUsers,
     seen: Histories,
     choices: list[list[Normaliser]],
     depth: int,
@@ -268,7 +268,7 @@ def _joined(blocks: Sequence[Sums]) -> Sums:
     return Sums(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
 
 
-def _spreads(parts: Sequence[Model], rows: TestUsers) -> list[float]:
+def _spreads(parts: Sequence[Model], rows: HeldOutUsers) -> list[float]:
     """Mean deviation of each part's scores over the catalogue, of some users."""
     some = rows.histories.select(np.arange(min(len(rows.histories), FEWEST_USERS)))
     return [float(dense(part, some, rows.n_items).std(axis=1).mean()) for part in parts]

@@ -15,7 +15,12 @@ from nearline.kernels.topk import top_k_rows
 from nearline.kernels.trees import Trees, sum_trees
 from nearline.models.base import Mask, ModelPart, Range, Space, check_weights
 from nearline.models.hybrids.blend import Blend, BlendConfig
-from nearline.models.hybrids.blend_search import StackingFold, TestUsers, dense, users_with_targets
+from nearline.models.hybrids.blend_search import (
+    HeldOutUsers,
+    StackingFold,
+    dense,
+    users_with_targets,
+)
 from nearline.models.hybrids.hybrid import Arrays
 from nearline.models.hybrids.lambdamart import Candidates, boost, lightgbm, no_trees, parsed
 from nearline.models.settings import require
@@ -123,7 +128,7 @@ class LearnedRanking(Blend):
         if validation is None and self.config.trees:
             split = leave_one_out(data)
             super().fit(split.train, seed=seed)
-            rows = TestUsers(split.train.histories, split.test, data.n_items)
+            rows = HeldOutUsers(split.train.histories, split.test, data.n_items)
             self._learn([StackingFold(self.parts, rows)], seed, search=False)
         super().fit(data, validation=validation, seed=seed, progress=progress)
         self._count()
@@ -267,7 +272,7 @@ class LearnedRanking(Blend):
         if search:
             self.config = replace(self.config, trees=used)
 
-    def _lists(self, rows: TestUsers, most: int, seed: int) -> list[Candidates]:
+    def _lists(self, rows: HeldOutUsers, most: int, seed: int) -> list[Candidates]:
         """Candidates of users drawn at random, where they hold something to find."""
         rows, users = users_with_targets(rows)
         users = np.random.default_rng(seed).permutation(users)[:most]
