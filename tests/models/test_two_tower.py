@@ -155,4 +155,4 @@ def test_a_catalogue_without_items() -> None:
     )
     model = TwoTower(CONFIG).fit(nothing, seed=3)
     assert (model.recommend(COLD, 3).items == -1).all()
-    assert model.score_many(EMPTY, features(model, "child")).shape == (1, 0)
+    assert model.score_many(replace(EMPTY, features=features(model, "child"))).shape == (1, 0)

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -82,18 +83,23 @@ class NeuralModel(DenseModel):
         if len(users) == 0:
             return None
         histories, truth = data.histories.select(users), validation.select(users)
-        told = self._told(data)
+        features = self._told(data)
+        if features is not None:
+            histories = replace(histories, features=features[users])
         self._popularity = np.zeros(data.n_items, dtype=np.float32)
 
         def judge(*network: Any) -> float:
+            def score(block: Histories) -> FloatArray:
+                told = () if features is None else (block.features,)
+                return self._scores(block, *network, *told)
+
             ranking = rank_dense(
-                lambda block, *features: self._scores(block, *network, *features),
+                score,
                 histories,
                 K,
                 data.n_items,
                 exclude_seen=True,
                 allowed=None,
-                features=None if told is None else told[users],
             )
             return mean_ndcg(ranking.items, truth)
 
