@@ -64,7 +64,8 @@ class Hybrid(DenseModel):
     """Base of the hybrids for lists. A subclass writes `score_many`, and `_pick` where it differs.
 
     Its configuration has a field `parts`, a tuple of `HybridPart`. Parts are fitted one after
-    the other on the same data; models of ratings are refused, since the weights of a history cannot be
+    the other on the same data; models of ratings are refused, since the weights of a history
+    cannot be
     events to one part and ratings to another.
 
     Attributes
