@@ -36,7 +36,7 @@ from nearline.evaluation import Report, evaluate
 from nearline.evaluation.bootstrap import mean_intervals, paired_differences
 from nearline.models.base import Model
 from nearline.models.hybrids.blend import BlendPart
-from nearline.models.hybrids.blend_search import Panel, Rows
+from nearline.models.hybrids.blend_search import HeldOutUsers, StackingFold
 from nearline.models.hybrids.learned_ranking import LearnedRanking, LearnedRankingConfig
 from nearline.models.registry import make_model
 from nearline.training.search import search
@@ -116,11 +116,11 @@ def to_tune_with(
     return seen, joined([nothing, *(later for _, later in pairs)])
 
 
-def panel(parts: list[Model], cold: Histories, n_items: int) -> Panel:
+def panel(parts: list[Model], cold: Histories, n_items: int) -> StackingFold:
     """Short histories of users outside the training part, with their later events."""
     pairs = [first_and_later(cold, known) for known in KNOWN]
     asked, truth = joined([first for first, _ in pairs]), joined([later for _, later in pairs])
-    return Panel(parts, Rows(asked, truth, n_items))
+    return StackingFold(parts, HeldOutUsers(asked, truth, n_items))
 
 
 def tuned(name: str, seen: Dataset, truth: Histories, trials: int, seed: int) -> Model:
@@ -139,7 +139,7 @@ def settled(model: Model) -> Row:
     return found
 
 
-def blended(settings: dict[str, Row], panels: list[Panel], seed: int) -> LearnedRanking:
+def blended(settings: dict[str, Row], panels: list[StackingFold], seed: int) -> LearnedRanking:
     """Weigh models by what those of the panels say."""
     parts = tuple(BlendPart(model=name, settings=own) for name, own in settings.items())
     blend = LearnedRanking(LearnedRankingConfig(parts=parts))

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nearline.kernels.chunks import available_threads, map_chunks
-from nearline.kernels.neighbour_rows import Head, Index, Scratch, _add_up
+from nearline.kernels.neighbour_rows import Head, Index, RowScratch, _add_up
 from nearline.kernels.neighbours import _make_head, make_index, nearest_among
 from nearline.kernels.overlaps import DENSE
 from nearline.kernels.sets import Sets, dealt, transpose
@@ -127,7 +127,7 @@ def only_add_up(
     order: NDArray[np.int64],
     index: Index,
     head: Head,
-    scratch: Scratch,
+    scratch: RowScratch,
     first: int,
     last: int,
 ) -> None:
@@ -172,7 +172,7 @@ def add_up_rows(
     members: Sets, order: NDArray[np.int64], index: Index, head: Head, first: int, last: int
 ) -> None:
     n = len(index.labels)
-    scratch = Scratch(np.zeros(n, np.int32), np.zeros(0), index.scales.astype(np.float32))
+    scratch = RowScratch(np.zeros(n, np.int32), np.zeros(0), index.scales.astype(np.float32))
     only_add_up(members, order, index, head, scratch, first, last)
 
 

@@ -11,6 +11,7 @@ asked with the attributes of another tested user: what they reach without knowin
 
 import argparse
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def run_fold(data: Dataset, fold: int, seed: int) -> tuple[Row, dict[str, Report
     others = data.user_features[rng.permutation(users)]
     lists = {
         "features": towers.recommend(users, K),
-        "shuffled": towers.recommend_from(nothing, K, features=others),
+        "shuffled": towers.recommend_from(replace(nothing, features=others), K),
         "popularity": Popularity().fit(whole).recommend(users, K),
     }
     wanted = data.histories.select(users)

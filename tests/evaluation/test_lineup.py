@@ -15,7 +15,7 @@ from nearline.evaluation.lineup import (
     COLD_USERS,
     cold_scenarios,
     contestants,
-    limit_test_users,
+    sample_test_users,
 )
 from nearline.models.popularity import Popularity
 from nearline.models.registry import make_model
@@ -45,21 +45,21 @@ def test_a_scenario_without_held_out_items_is_omitted() -> None:
 
 def test_the_limit_applies_to_test_users_and_not_to_training() -> None:
     split = by_hand()
-    asked = limit_test_users(split, 2, seed=0)
+    asked = sample_test_users(split, 2, seed=0)
     assert int((np.diff(asked.test.indptr) > 0).sum()) == 2
     assert len(asked.test) == 4
     assert asked.train.histories is split.train.histories
-    assert np.array_equal(limit_test_users(split, 2, seed=0).test.items, asked.test.items)
-    assert np.array_equal(limit_test_users(split, 99, seed=0).test.items, split.test.items)
+    assert np.array_equal(sample_test_users(split, 2, seed=0).test.items, asked.test.items)
+    assert np.array_equal(sample_test_users(split, 99, seed=0).test.items, split.test.items)
 
 
 def test_events_count_as_ratings_of_one_where_there_are_no_ratings() -> None:
     split = by_hand()
-    assert limit_test_users(split, 9, seed=0).train.values.tolist() == [1.0] * 10
+    assert sample_test_users(split, 9, seed=0).train.values.tolist() == [1.0] * 10
     values = np.full(10, np.nan, dtype=np.float32)
     values[3] = 4.0
     rated = replace(split, train=replace(split.train, values=values))
-    assert limit_test_users(rated, 9, seed=0).train.values is values
+    assert sample_test_users(rated, 9, seed=0).train.values is values
 
 
 def test_every_model_is_evaluated_in_every_scenario() -> None:

@@ -4,8 +4,16 @@ from tests.models.synthetic import N_ITEMS, N_USERS, recall, shop
 
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import InvalidInput
+from nearline.models.capabilities import LearnsOnline
 from nearline.models.hybrids.blend import Blend, BlendConfig, BlendPart
-from nearline.models.hybrids.blend_search import Panel, Rows, gather, gather_all, shortened, union
+from nearline.models.hybrids.blend_search import (
+    HeldOutUsers,
+    StackingFold,
+    gather,
+    gather_all,
+    shortened,
+    union,
+)
 from nearline.models.hybrids.normalisers import Normaliser, normalised
 from nearline.models.item_graph.config import ItemGraphConfig, Search
 from nearline.models.item_graph.model import ItemGraph
@@ -94,9 +102,9 @@ def test_events_and_forgetting_reach_the_parts_that_learn() -> None:
     model, graph = blend(GRAPH).fit(data), ItemGraph(ItemGraphConfig(search=Search(evaluations=0)))
     graph.fit(data)
     nothing = rest.take(np.zeros(len(rest.items), dtype=np.bool_))
-    assert model.learns
-    assert model.reach == graph.reach
-    model.reserve(10)
+    assert isinstance(model, LearnsOnline)
+    assert model.pair_window == graph.pair_window
+    model.preallocate(10)
 
     def same() -> bool:
         (part,) = model.parts
@@ -110,7 +118,7 @@ def test_events_and_forgetting_reach_the_parts_that_learn() -> None:
         one.forget(rest)
     assert same()
     assert not np.array_equal(model.score_many(rest), learned)
-    model.recount(DATA.histories, N_ITEMS)
+    model.rebuild_counts(DATA.histories, N_ITEMS)
     assert model.score_many(rest) == pytest.approx(learned, abs=1e-6)
 
 
@@ -135,7 +143,7 @@ def test_candidates_are_the_best_unseen_items_of_each_part() -> None:
 def test_a_pool_holds_exact_scores_and_places_of_targets() -> None:
     model = blend(GRAPH, POPULAR).fit(DATA)
     some = np.arange(7)
-    rows = Rows(DATA.histories.select(some), TARGETS.select(some), N_ITEMS)
+    rows = HeldOutUsers(DATA.histories.select(some), TARGETS.select(some), N_ITEMS)
     choices = [[Normaliser("share")], [Normaliser("softmax", 3.0)]]
     pool = gather(model.parts, rows, rows.histories, choices, N_ITEMS)
     # With so many candidates all unseen items are: their order is that of the index.
@@ -156,9 +164,11 @@ def test_each_panel_is_asked_by_its_own_parts() -> None:
         blend(popular, GRAPH).fit(DATA.take(DATA.user_of_each() % 2 == half)) for half in (0, 1)
     )
     halves = [np.arange(half, N_USERS, 2)[:5] for half in (1, 0)]
-    rows = [Rows(DATA.histories.select(u), TARGETS.select(u), N_ITEMS) for u in halves]
+    rows = [HeldOutUsers(DATA.histories.select(u), TARGETS.select(u), N_ITEMS) for u in halves]
     choices = [[Normaliser("share")], [Normaliser("softmax", 3.0), Normaliser("share")]]
-    asked = [(Panel(m.parts, r), r.histories) for m, r in zip((first, second), rows, strict=True)]
+    asked = [
+        (StackingFold(m.parts, r), r.histories) for m, r in zip((first, second), rows, strict=True)
+    ]
     found = gather_all(asked, choices, 7)
     for (panel, seen), some in zip(asked, (slice(0, 5), slice(5, 10)), strict=True):
         wanted = gather(*panel, seen, choices, 7)
@@ -176,11 +186,11 @@ def test_a_stack_finds_the_part_that_knows() -> None:
         panels = []
         for half in (0, 1):
             users = np.arange(half, N_USERS, 2)
-            rows = Rows(DATA.histories.select(users), TARGETS.select(users), N_ITEMS)
+            rows = HeldOutUsers(DATA.histories.select(users), TARGETS.select(users), N_ITEMS)
             others = DATA.take(DATA.user_of_each() % 2 != half)
-            panels.append(Panel(blend(*order).fit(others).parts, rows))
+            panels.append(StackingFold(blend(*order).fit(others).parts, rows))
         nobody = Histories.from_rows([])
-        panels.append(Panel(panels[0].parts, Rows(nobody, nobody, N_ITEMS)))
+        panels.append(StackingFold(panels[0].parts, HeldOutUsers(nobody, nobody, N_ITEMS)))
         model = blend(*order)
         model.weigh_on(panels)
         weights = {part.model: part.weight for part in model.config.parts}
@@ -188,7 +198,7 @@ def test_a_stack_finds_the_part_that_knows() -> None:
 
 
 def test_histories_are_cut_to_their_last_events() -> None:
-    rows = Rows(
+    rows = HeldOutUsers(
         Histories.from_rows([[1], [1, 2], [1, 2, 3], [1, 2, 3, 4, 5, 6, 7]]),
         Histories.from_rows([[9], [8], [7], [6]]),
         10,

@@ -9,6 +9,7 @@ from tests.models.test_item_graph import dataset
 
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import Damaged, InvalidInput
+from nearline.models.capabilities import explain
 from nearline.models.factors.bpr import Bpr, BprConfig
 
 SMALL = BprConfig(factors=16, epochs=40, l2=0.02)
@@ -53,7 +54,7 @@ def test_scores_are_given_whole() -> None:
     data, _ = shop()
     model = Bpr(SMALL).fit(data)
     history = Histories.from_rows([[0, 4]])
-    (part,) = model.explain(history, 8)
+    (part,) = explain(model, history, 8)
     assert (part.source, part.relation) == (-1, "bpr")
     assert part.amount == pytest.approx(float(model.score_many(history)[0, 8]))
 

@@ -7,7 +7,7 @@ from tests.models.synthetic import N_ITEMS, shop
 
 from nearline.data.dataset import Histories
 from nearline.errors import Damaged, InvalidInput
-from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, Hybrid, Part, widened
+from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, Hybrid, HybridPart, widened
 from nearline.models.hybrids.hybrid_cascade import HybridCascade
 from nearline.models.hybrids.hybrid_fusion import HybridFusion, HybridFusionConfig
 from nearline.models.hybrids.hybrid_switching import HybridSwitching, HybridSwitchingConfig
@@ -42,7 +42,7 @@ def test_new_items_are_told_to_all_parts(kind: type[Hybrid]) -> None:
 
 
 def test_validation_is_handed_to_the_parts_and_their_settings_kept() -> None:
-    graph = Part(model="item_graph", settings={"search": {"evaluations": 5}})
+    graph = HybridPart(model="item_graph", settings={"search": {"evaluations": 5}})
     model = HybridWeighted(HybridWeightedConfig(parts=(graph,)))
     model.fit(DATA, validation=TARGETS)
     assert model.config.parts[0].settings == msgspec.to_builtins(model.parts[0].config)
@@ -54,13 +54,13 @@ def test_validation_is_handed_to_the_parts_and_their_settings_kept() -> None:
 
 def test_strange_parts_are_refused() -> None:
     with pytest.raises(InvalidInput, match="'als' learns from ratings"):
-        HybridWeighted(HybridWeightedConfig(parts=(Part(model="als"),)))
+        HybridWeighted(HybridWeightedConfig(parts=(HybridPart(model="als"),)))
     with pytest.raises(InvalidInput, match="there is no model 'alss'"):
-        HybridWeighted(HybridWeightedConfig(parts=(Part(model="alss"),)))
+        HybridWeighted(HybridWeightedConfig(parts=(HybridPart(model="alss"),)))
     with pytest.raises(InvalidInput, match="hybrid_fusion has no parts"):
         HybridFusion(HybridFusionConfig(parts=()))
     with pytest.raises(InvalidInput, match="weight of part 'als' is -1"):
-        Part(model="als", weight=-1.0)
+        HybridPart(model="als", weight=-1.0)
 
 
 def test_a_missing_array_of_a_part_is_told() -> None:
@@ -78,7 +78,7 @@ def test_scores_are_widened_by_zeros() -> None:
 
 
 def test_hybrids_may_be_parts_of_hybrids() -> None:
-    inner = Part(model="hybrid_fusion")
+    inner = HybridPart(model="hybrid_fusion")
     model = HybridSwitching(
         HybridSwitchingConfig(parts=(GRAPH_BY_EVENTS, inner), at_least=(0, 3))
     ).fit(DATA)

@@ -4,7 +4,7 @@ from tests.models.synthetic import N_ITEMS, shop
 
 from nearline.data.dataset import Histories
 from nearline.errors import InvalidInput
-from nearline.models.hybrids.hybrid import Part
+from nearline.models.hybrids.hybrid import HybridPart
 from nearline.models.hybrids.hybrid_cascade import HybridCascade, HybridCascadeConfig
 
 DATA, _ = shop()
@@ -33,7 +33,7 @@ def test_the_first_part_proposes_only_what_is_allowed() -> None:
 
 
 def test_what_was_not_proposed_scores_below_the_worst_candidate() -> None:
-    parts = (Part(model="popularity"), Part(model="popularity"))
+    parts = (HybridPart(model="popularity"), HybridPart(model="popularity"))
     model = HybridCascade(HybridCascadeConfig(parts=parts, candidates=3)).fit(DATA)
     scores = model.score_many(Histories.from_rows([[]]))[0]
     counts = np.sort(np.bincount(DATA.histories.items))[::-1]
@@ -57,4 +57,4 @@ def test_settings_out_of_bounds_are_refused() -> None:
     with pytest.raises(InvalidInput, match=r"HybridCascadeConfig\.candidates is 0"):
         HybridCascadeConfig(candidates=0)
     with pytest.raises(InvalidInput, match="hybrid_cascade has 1 parts; it takes two"):
-        HybridCascadeConfig(parts=(Part(model="popularity"),))  # type: ignore[arg-type]
+        HybridCascadeConfig(parts=(HybridPart(model="popularity"),))  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from tests import naive_factors as naive
 from tests.models.synthetic import N_ITEMS, shop
 
 from nearline.errors import InvalidInput
-from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, Part
+from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, HybridPart
 from nearline.models.hybrids.hybrid_fusion import HybridFusion, HybridFusionConfig
 
 DATA, _ = shop()
@@ -15,7 +15,7 @@ FITTED = HybridFusion().fit(DATA)
 
 
 def test_two_lists_by_hand() -> None:
-    parts = (Part(model="popularity", weight=2.0), Part(model="popularity"))
+    parts = (HybridPart(model="popularity", weight=2.0), HybridPart(model="popularity"))
     model = HybridFusion(HybridFusionConfig(parts=parts, depth=2, smoothing=1.0)).fit(DATA)
     found = model.recommend_from(DATA.histories.select(np.array([0])), 3)
     # First in both lists: 3 / (1 + 1); second: 3 / (1 + 2); the lists end there.

@@ -3,18 +3,18 @@ import pytest
 from tests.models.rated_rows import dense, histories, random_rows, rated
 
 from nearline.errors import Damaged, InvalidInput
-from nearline.models.hybrids.hybrid import Part
+from nearline.models.hybrids.hybrid import HybridPart
 from nearline.models.hybrids.hybrid_ratings import HybridRatings, HybridRatingsConfig
 
 ROWS = random_rows(40, 20, seed=6)
 DATA = rated(ROWS, 20)
-ALS = Part(model="als", settings={"factors": 4})
+ALS = HybridPart(model="als", settings={"factors": 4})
 # A mean of users' means: predictions of it are poor.
-CENTRE = Part(model="svd", settings={"factors": 1, "centre": "none"})
+CENTRE = HybridPart(model="svd", settings={"factors": 1, "centre": "none"})
 
 
 def test_the_blend_is_the_weighted_sum() -> None:
-    parts = (Part(model="als", weight=0.75), Part(model="svd", weight=0.5))
+    parts = (HybridPart(model="als", weight=0.75), HybridPart(model="svd", weight=0.5))
     model = HybridRatings(HybridRatingsConfig(parts=parts, folds=0)).fit(DATA)
     users, items = DATA.user_of_each(), DATA.histories.items
     one, two = (part.predict(users, items) for part in model.parts)
@@ -73,7 +73,7 @@ def test_too_few_ratings_for_the_folds_keep_the_weights() -> None:
 
 def test_what_cannot_be_blended_is_refused() -> None:
     with pytest.raises(InvalidInput, match="'popularity' predicts no ratings"):
-        HybridRatings(HybridRatingsConfig(parts=(Part(model="popularity"),)))
+        HybridRatings(HybridRatingsConfig(parts=(HybridPart(model="popularity"),)))
     with pytest.raises(InvalidInput, match="has no parts"):
         HybridRatingsConfig(parts=())
     with pytest.raises(InvalidInput, match="folds is 1"):

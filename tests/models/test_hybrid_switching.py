@@ -4,11 +4,12 @@ from tests.models.synthetic import N_ITEMS, shop
 
 from nearline.data.dataset import Histories
 from nearline.errors import InvalidInput
-from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, Part
+from nearline.models.capabilities import explain
+from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, HybridPart
 from nearline.models.hybrids.hybrid_switching import HybridSwitching, HybridSwitchingConfig
 
 DATA, _ = shop()
-PARTS = (Part(model="popularity"), GRAPH_BY_WORDS, GRAPH_BY_EVENTS)
+PARTS = (HybridPart(model="popularity"), GRAPH_BY_WORDS, GRAPH_BY_EVENTS)
 
 
 def test_the_length_of_the_history_decides() -> None:
@@ -24,7 +25,7 @@ def test_the_length_of_the_history_decides() -> None:
         assert np.array_equal(lists.items[at], expected.items[0])
         assert np.array_equal(scores[at], model.parts[turn].score_many(own)[0])
         item = int(lists.items[at, 0])
-        assert model.explain(own, item) == model.parts[turn].explain(own, item)
+        assert model.explain(own, item) == explain(model.parts[turn], own, item)
     with pytest.raises(InvalidInput, match="takes one"):
         model.explain(histories, 0)
 

@@ -7,7 +7,7 @@ from tests.models.synthetic import N_ITEMS, N_USERS, recall, shop
 
 from nearline.data.dataset import Histories
 from nearline.errors import InvalidInput
-from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, Part
+from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, HybridPart
 from nearline.models.hybrids.hybrid_weighted import (
     HybridWeighted,
     HybridWeightedConfig,
@@ -55,9 +55,9 @@ def test_ndcg_without_truth_is_zero() -> None:
 
 def test_scores_are_the_average_of_the_parts() -> None:
     parts = (
-        Part(model="popularity", weight=3.0),
-        Part(model="item_graph", weight=1.0, settings={"search": {"evaluations": 0}}),
-        Part(model="trending", weight=0.0),
+        HybridPart(model="popularity", weight=3.0),
+        HybridPart(model="item_graph", weight=1.0, settings={"search": {"evaluations": 0}}),
+        HybridPart(model="trending", weight=0.0),
     )
     model = HybridWeighted(HybridWeightedConfig(parts=parts)).fit(DATA)
     few = DATA.histories.select(np.arange(5))
@@ -66,7 +66,7 @@ def test_scores_are_the_average_of_the_parts() -> None:
 
 
 def test_learned_weights_leave_out_what_does_not_help() -> None:
-    parts = (Part(model="popularity", weight=9.0), GRAPH_BY_EVENTS, GRAPH_BY_WORDS)
+    parts = (HybridPart(model="popularity", weight=9.0), GRAPH_BY_EVENTS, GRAPH_BY_WORDS)
     blind = HybridWeighted(HybridWeightedConfig(parts=parts)).fit(DATA)
     seeing = HybridWeighted(HybridWeightedConfig(parts=parts)).fit(DATA, validation=TARGETS)
     before = recall(blind.recommend_from(DATA.histories, 10).items, TARGETS)
@@ -100,6 +100,6 @@ def test_settings_out_of_bounds_are_refused() -> None:
     with pytest.raises(InvalidInput, match="one of minmax, zscore, softmax"):
         HybridWeightedConfig(normalisation="rank")
     with pytest.raises(InvalidInput, match="all weights are 0"):
-        HybridWeightedConfig(parts=(Part(model="popularity", weight=0.0),))
+        HybridWeightedConfig(parts=(HybridPart(model="popularity", weight=0.0),))
     with pytest.raises(InvalidInput, match=r"HybridWeightedConfig\.sample is 0"):
         HybridWeightedConfig(sample=0)

@@ -16,7 +16,7 @@ from nearline.data.dataset import Dataset, Histories
 from nearline.errors import Damaged, InvalidInput
 from nearline.models.item_graph.config import (
     CoEngagement,
-    Content,
+    ContentSettings,
     ItemGraphConfig,
     Projected,
     Search,
@@ -145,7 +145,7 @@ def test_words_say_more_of_an_item_the_fewer_events_it_has() -> None:
     config = ItemGraphConfig(
         transitions=Transitions(weight=0.5),
         coengagement=CoEngagement(weight=1.0),
-        content=Content(weight=2.0),
+        content=ContentSettings(weight=2.0),
         projected=Projected(weight=1.0),
         search=Search(evaluations=0),
     )
@@ -193,7 +193,7 @@ def test_a_new_item_lands_where_the_buyers_of_its_words_are() -> None:
     config = ItemGraphConfig(
         transitions=Transitions(weight=0.0),
         coengagement=CoEngagement(weight=0.0),
-        content=Content(weight=0.0),
+        content=ContentSettings(weight=0.0),
         projected=Projected(fewest=10, factors=4),
     )
     model = ItemGraph(config).fit(dataset(rows, 40, texts))
@@ -245,7 +245,7 @@ def test_a_restored_graph_holds_what_was_put_later() -> None:
 def test_the_search_finds_better_settings_and_the_same_ones_again() -> None:
     start = ItemGraphConfig(
         transitions=Transitions(weight=3.0),
-        content=Content(weight=0.05),
+        content=ContentSettings(weight=0.05),
         search=Search(evaluations=40),
     )
     steps: list[tuple[int, int]] = []
@@ -293,7 +293,7 @@ def test_the_search_measures_the_model_that_it_chooses() -> None:
     # Words weigh little and events are few: what stands for missing pairs is much.
     few = DATA.take(np.arange(DATA.n_interactions) % 4 == 0)
     config = ItemGraphConfig(
-        content=Content(weight=0.05),
+        content=ContentSettings(weight=0.05),
         projected=Projected(weight=0.05),
         vectors={"colour": Vectors(weight=0.05)},
         search=Search(evaluations=0),
@@ -326,7 +326,7 @@ def test_ndcg_of_several_targets(ranks: list[list[int]], k: int) -> None:
 
 
 def test_settings_from_a_manifest() -> None:
-    config = ItemGraphConfig(content=Content(weight=2.5))
+    config = ItemGraphConfig(content=ContentSettings(weight=2.5))
     assert ItemGraphConfig.from_builtins(msgspec.to_builtins(config)) == config
     with pytest.raises(InvalidInput, match="wieght"):
         ItemGraphConfig.from_builtins({"content": {"wieght": 1.0}})

@@ -13,6 +13,7 @@ from tests.naive_linear import ease_weights, liked, walk_weights
 from nearline.data.dataset import Histories
 from nearline.errors import Damaged, InvalidInput
 from nearline.models.base import Model
+from nearline.models.capabilities import explain
 from nearline.models.item_weights import liked_once
 from nearline.models.linear.ease import Ease, EaseConfig, weights_from_gram
 from nearline.models.linear.slim import Slim, SlimConfig
@@ -97,14 +98,14 @@ def test_a_liked_item_counts_once_and_a_dislike_last_not_at_all() -> None:
 def test_shared_rules(model: Model) -> None:
     model = type(model)(model.config).fit(dataset(ROWS, 5))
     history = weighted([0, 9, 2, 0, -1], [1, 1, 1, 1, 1])
-    parts = model.explain(history, 1)
+    parts = explain(model, history, 1)
     assert [(part.source, part.relation) for part in parts] == [(2, model.name), (3, model.name)]
     assert sum(part.amount for part in parts) == pytest.approx(
         float(model.score(history, np.array([1], dtype=np.int32))[0]), abs=1e-6
     )
-    assert model.explain(history, 77) == []
+    assert explain(model, history, 77) == []
     with pytest.raises(InvalidInput, match="2 rows"):
-        model.explain(Histories.from_rows([[0], [1]]), 1)
+        explain(model, Histories.from_rows([[0], [1]]), 1)
     # Disliked: it speaks for nothing, and is seen all the same.
     assert model.recommend_from(weighted([1], [-1.0]), 3).items.tolist() == [[-1, -1, -1]]
     listed = model.recommend_from(weighted([0, 1], [1.0, -1.0]), 5).items[0]

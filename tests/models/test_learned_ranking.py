@@ -12,7 +12,7 @@ from nearline.data.dataset import Dataset, Histories
 from nearline.errors import MissingExtra
 from nearline.kernels.trees import sum_trees
 from nearline.models.hybrids.blend import Blend, BlendPart
-from nearline.models.hybrids.blend_search import Panel, Rows
+from nearline.models.hybrids.blend_search import HeldOutUsers, StackingFold
 from nearline.models.hybrids.lambdamart import Candidates, parsed
 from nearline.models.hybrids.learned_ranking import LearnedRanking, LearnedRankingConfig
 from nearline.models.registry import make_model
@@ -100,7 +100,7 @@ def test_a_second_fit_keeps_weights_and_trees(monkeypatch: pytest.MonkeyPatch) -
 def test_the_last_events_teach_where_nothing_was_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[str, Any] = {}
 
-    def learn(self: LearnedRanking, panels: list[Panel], *_: object, **__: object) -> None:
+    def learn(self: LearnedRanking, panels: list[StackingFold], *_: object, **__: object) -> None:
         # What the parts know when the trees learn.
         ((parts, rows),) = panels
         told["rows"], told["truth"] = rows.histories, rows.truth
@@ -130,8 +130,8 @@ def test_trees_learn_from_all_panels_alike(monkeypatch: pytest.MonkeyPatch) -> N
         # Counts tell who is asked: one part heard of everybody's events, the other of half.
         data = DATA if half else DATA.take(DATA.user_of_each() % 2 == 0)
         users = np.arange(half, N_USERS, 2)
-        rows = Rows(DATA.histories.select(users), TARGETS.select(users), N_ITEMS)
-        panels.append(Panel([make_model("popularity", {}).fit(data)], rows))
+        rows = HeldOutUsers(DATA.histories.select(users), TARGETS.select(users), N_ITEMS)
+        panels.append(StackingFold([make_model("popularity", {}).fit(data)], rows))
     model = LearnedRanking(replace_struct(ALONE, candidates=N_ITEMS))
     model.weigh_on(panels)
     every = np.log1p(np.bincount(DATA.histories.items, minlength=N_ITEMS)).astype(np.float32)

@@ -67,14 +67,16 @@ def test_users_without_history_get_lists_by_their_features(fitted: TwoTower) -> 
 
 def test_vectors_differ_by_features_alone(fitted: TwoTower) -> None:
     child, adult = (features(fitted, kind) for kind in ("child", "adult"))
-    one, two = (fitted.user_vectors(EMPTY, kind) for kind in (child, adult))
+    one, two = (fitted.user_vectors(replace(EMPTY, features=kind)) for kind in (child, adult))
     assert np.linalg.norm(one) == pytest.approx(10.0, rel=1e-4)  # one over the temperature
     assert not np.allclose(one, two, atol=0.1)
     # A history counts beside them.
     asked = Histories.from_rows([[0]])
-    assert not np.allclose(fitted.user_vectors(asked, child), one, atol=0.1)
+    assert not np.allclose(fitted.user_vectors(replace(asked, features=child)), one, atol=0.1)
     assert not np.allclose(
-        fitted.user_vectors(asked, child), fitted.user_vectors(asked, adult), atol=0.01
+        fitted.user_vectors(replace(asked, features=child)),
+        fitted.user_vectors(replace(asked, features=adult)),
+        atol=0.01,
     )
 
 
@@ -82,7 +84,7 @@ def test_users_of_the_fit_are_looked_up(fitted: TwoTower) -> None:
     users = np.array([7, 201, 7], dtype=np.int32)
     assert DATA.user_features is not None
     asked = DATA.histories.select(users)
-    expected = fitted.recommend_from(asked, 4, features=DATA.user_features[users])
+    expected = fitted.recommend_from(replace(asked, features=DATA.user_features[users]), 4)
     found = fitted.recommend(users, 4)
     assert np.array_equal(found.items, expected.items)
     assert np.array_equal(found.scores, expected.scores)
@@ -94,7 +96,9 @@ def test_nothing_known_is_answered_by_popularity(fitted: TwoTower) -> None:
     counts = np.bincount(DATA.histories.items, minlength=DATA.n_items)
     assert plain.items[0].tolist() == np.argsort(-counts, kind="stable")[:3].tolist()
     nothing = 0 * features(fitted, "child")
-    assert np.array_equal(fitted.recommend_from(EMPTY, 3, features=nothing).items, plain.items)
+    assert np.array_equal(
+        fitted.recommend_from(replace(EMPTY, features=nothing), 3).items, plain.items
+    )
 
 
 def test_a_snapshot_answers_new_users(fitted: TwoTower) -> None:
@@ -102,8 +106,10 @@ def test_a_snapshot_answers_new_users(fitted: TwoTower) -> None:
     for kind in ("child", "adult"):
         told = features(again, kind)
         assert np.array_equal(told, features(fitted, kind))
-        found = again.recommend_from(EMPTY, 5, features=told)
-        assert np.array_equal(found.items, fitted.recommend_from(EMPTY, 5, features=told).items)
+        found = again.recommend_from(replace(EMPTY, features=told), 5)
+        assert np.array_equal(
+            found.items, fitted.recommend_from(replace(EMPTY, features=told), 5).items
+        )
         assert set(found.items[0].tolist()) == firsts(child=kind == "child")
 
 
@@ -122,14 +128,14 @@ def test_the_order_of_users_rows_and_validation(fitted: TwoTower) -> None:
 def test_wrong_features_are_refused(fitted: TwoTower) -> None:
     told = features(fitted, "child")
     with pytest.raises(InvalidInput, match=r"shape \(1, 2\); it must be \(1, 3\)"):
-        fitted.recommend_from(EMPTY, 3, features=told[:, :2])
+        fitted.recommend_from(replace(EMPTY, features=told[:, :2]), 3)
     with pytest.raises(InvalidInput, match=r"shape \(1, 3\); it must be \(2, 3\)"):
-        fitted.score_many(Histories.from_rows([[], [0]]), told)
+        fitted.score_many(replace(Histories.from_rows([[], [0]]), features=told))
     with pytest.raises(InvalidInput, match="features of user 0 are not finite"):
-        fitted.user_vectors(EMPTY, told * np.float32(np.nan))
+        fitted.user_vectors(replace(EMPTY, features=told * np.float32(np.nan)))
     plain = TwoTower.restore(CONFIG, TwoTower(CONFIG).fit(bare(), seed=3).arrays())
     with pytest.raises(InvalidInput, match=r"without features of users.*make_dataset"):
-        plain.recommend_from(EMPTY, 3, features=told)
+        plain.recommend_from(replace(EMPTY, features=told), 3)
     broken = np.zeros((DATA.n_users, 2), dtype=np.float32)
     broken[1] = np.inf
     with pytest.raises(InvalidInput, match="features of user 1 are not finite"):
@@ -149,4 +155,4 @@ def test_a_catalogue_without_items() -> None:
     )
     model = TwoTower(CONFIG).fit(nothing, seed=3)
     assert (model.recommend(COLD, 3).items == -1).all()
-    assert model.score_many(EMPTY, features(model, "child")).shape == (1, 0)
+    assert model.score_many(replace(EMPTY, features=features(model, "child"))).shape == (1, 0)

@@ -243,7 +243,7 @@ def test_nothing_of_an_erased_user_stays_in_memory(engine: Recommender) -> None:
         wait_until_ready(client.get)
         assert client.get(LIST).json()["tier"] == "personal"
         client.delete("/v1/users/u5")
-        held = [app._cache.__dict__, app._room.preloader.__dict__]
+        held = [app._cache.__dict__, app._context.preloader.__dict__]
         assert "u5" not in repr(held)
 
 

@@ -3,12 +3,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nearline.state.histories import Histories, UserHistory
+from nearline.state.histories import HistoryStore, UserHistory
 
 Event = tuple[int, int, float]
 
 
-def append(histories: Histories, events: list[Event], slots: int = 3) -> None:
+def append(histories: HistoryStore, events: list[Event], slots: int = 3) -> None:
     users, items, times = zip(*events, strict=True) if events else ((), (), ())
     histories.append(
         np.array(users, dtype=np.int64),
@@ -20,7 +20,7 @@ def append(histories: Histories, events: list[Event], slots: int = 3) -> None:
 
 
 def test_rows_of_known_and_unknown_users() -> None:
-    histories = Histories(10)
+    histories = HistoryStore(10)
     append(histories, [(0, 5, 1.0), (2, 6, 2.0), (0, 7, 0.5)])
     rows = histories.rows(np.array([2, -1, 0]))
     assert rows.indptr.tolist() == [0, 1, 1, 3]
@@ -31,7 +31,7 @@ def test_rows_of_known_and_unknown_users() -> None:
 
 
 def test_a_row_is_a_copy() -> None:
-    histories = Histories(10)
+    histories = HistoryStore(10)
     append(histories, [(0, 5, 1.0)])
     before = histories.row(0)
     append(histories, [(0, 6, 0.0)])
@@ -40,7 +40,7 @@ def test_a_row_is_a_copy() -> None:
 
 
 def test_a_removed_user_leaves_no_trace_in_memory() -> None:
-    histories = Histories(10)
+    histories = HistoryStore(10)
     append(histories, [(1, 99, 99.0), *((0, 40 + n, 70.0 + n) for n in range(9))])
     histories.remove(0)
     assert histories.row(0).items.tolist() == []
@@ -53,7 +53,7 @@ def test_a_removed_user_leaves_no_trace_in_memory() -> None:
 
 
 def test_memory_is_used_again() -> None:
-    histories = Histories(100)
+    histories = HistoryStore(100)
     append(histories, [(0, item, float(item)) for item in range(100)])
     used = len(histories.copy(3).items)
     for _ in range(5):
@@ -71,9 +71,9 @@ def test_memory_is_used_again() -> None:
 def test_rebuilt_histories_go_on_equally(
     bound: int, before: list[Event], after: list[Event]
 ) -> None:
-    histories = Histories(bound)
+    histories = HistoryStore(bound)
     append(histories, before)
-    again = Histories.from_rows(bound, histories.copy(3).rows())
+    again = HistoryStore.from_rows(bound, histories.copy(3).rows())
     for both in (histories, again):
         append(both, after)
     for user in range(3):

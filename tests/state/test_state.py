@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from tests.state.naive_state import CONFIG, Log, assert_same, folded, logs, naive_view, view_of
 
 from nearline.schema import Erased, Event, Item, ItemDeleted, StoredBlock
-from nearline.state import Added, HistoryRows, State, StateConfig
+from nearline.schema.histories import Histories
+from nearline.state import Added, State, StateConfig
 from nearline.state.state import RECORDS_PER_HOLD
 from nearline.testing.log_case import block
 
@@ -128,7 +129,7 @@ class Listener:
     def add_events(self, added: Added) -> None:
         self.events.append(added)
 
-    def forget(self, history: HistoryRows) -> None:
+    def forget(self, history: Histories) -> None:
         self.forgotten.append(history.items.tolist())
 
 

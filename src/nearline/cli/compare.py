@@ -241,11 +241,11 @@ def _compare_large(
     from nearline.config import BEST, BEST_MODEL
     from nearline.data import leave_one_out
     from nearline.evaluation.comparison import compare_models
-    from nearline.evaluation.lineup import cold_scenarios, contestants, limit_test_users
+    from nearline.evaluation.lineup import cold_scenarios, contestants, sample_test_users
     from nearline.models.registry import make_model
     from nearline.training.search import tuner
 
-    split = limit_test_users(leave_one_out(data), users, seed)
+    split = sample_test_users(leave_one_out(data), users, seed)
     return compare_models(
         contestants(make_model(BEST_MODEL, BEST)),
         split,

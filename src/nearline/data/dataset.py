@@ -1,73 +1,31 @@
 """Interactions as arrays: what models are fitted on and evaluated with."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from nearline.data.users import UserEncoder
+from nearline.schema.histories import Histories
 
 # The vector column of an item's text, encoded by a language model.
 LANGUAGE = "language"
+
+__all__ = [
+    "LANGUAGE",
+    "Dataset",
+    "FloatArray",
+    "Histories",
+    "IntArray",
+    "OffsetArray",
+    "TimeArray",
+]
 
 IntArray = NDArray[np.int32]
 OffsetArray = NDArray[np.int64]
 FloatArray = NDArray[np.float32]
 TimeArray = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Histories:
-    """What some users did, one row of a ragged array each, oldest first (CSR layout).
-
-    Attributes
-    ----------
-    indptr : int64 [n_users + 1]
-        Row u is ``items[indptr[u]:indptr[u + 1]]``.
-    items : int32 [n]
-        Item indices; -1 where the item is unknown to the vocabulary.
-    weights : float32 [n]
-        Weight of each event: 1 by default, negative for a dislike.
-    times : float64 [n]
-        Unix seconds, or any number that orders a row.
-    """
-
-    indptr: OffsetArray
-    items: IntArray
-    weights: FloatArray
-    times: TimeArray
-
-    def __len__(self) -> int:
-        return len(self.indptr) - 1
-
-    def row(self, user: int) -> IntArray:
-        """Items of one user, oldest first (a view)."""
-        return self.items[self.indptr[user] : self.indptr[user + 1]]
-
-    def select(self, rows: NDArray[np.integer]) -> "Histories":
-        """Rows in the order given, copied."""
-        sizes = np.diff(self.indptr)[rows]
-        indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-        take = np.arange(indptr[-1]) + np.repeat(self.indptr[:-1][rows] - indptr[:-1], sizes)
-        return Histories(indptr, self.items[take], self.weights[take], self.times[take])
-
-    def take(self, keep: NDArray[np.bool_]) -> "Histories":
-        """Keep the events where `keep` [n] is true; rows stay."""
-        before = np.concatenate(([0], np.cumsum(keep))).astype(np.int64)
-        return Histories(
-            before[self.indptr], self.items[keep], self.weights[keep], self.times[keep]
-        )
-
-    @classmethod
-    def from_rows(cls, rows: Sequence[Sequence[int]]) -> Self:
-        """Build from item lists (oldest first), all weights 1; times are positions."""
-        indptr = np.concatenate(([0], np.cumsum([len(row) for row in rows]))).astype(np.int64)
-        items = np.array([item for row in rows for item in row], dtype=np.int32)
-        times = np.array([t for row in rows for t in range(len(row))], dtype=np.float64)
-        return cls(indptr, items, np.ones(len(items), dtype=np.float32), times)
 
 
 @dataclass(frozen=True)

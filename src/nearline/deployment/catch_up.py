@@ -10,14 +10,15 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from nearline.data import dataset_from_log
+from nearline.data import Histories, dataset_from_log
 from nearline.deployment.online_learner import OnlineLearner
 from nearline.encoders import TextVectors
 from nearline.kernels.history_split import came_before
 from nearline.log import Log
 from nearline.models.base import Model
+from nearline.models.capabilities import LearnsOnline
 from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record
-from nearline.state import Added, HistoryRows, State
+from nearline.state import Added, State
 
 # Where the log grew by this factor, counting all of it anew is faster than adding to the counts.
 MUCH = 1.0
@@ -53,20 +54,20 @@ def catch_up(
     The lock of the state is held while histories are copied, not while the model learns.
     """
     live = OnlineLearner(model, log, state, online=online, texts=texts)
-    learns = online and model.learns
+    learner = model if online and isinstance(model, LearnsOnline) else None
     records = _Records(state, offset)
     while True:
         news = state.offset - records.offset
-        if learns and (erasures != log.erasures or news > MUCH * max(records.offset, 1)):
+        if learner and (erasures != log.erasures or news > MUCH * max(records.offset, 1)):
             erasures, stop = log.erasures, state.offset
             overheard = _Overheard(log, records, stop)
             weight, item_ids = state.config.weight, state.items.table()
             data = dataset_from_log(overheard, stop, weight, item_ids=item_ids)
-            model.recount(data.histories, data.n_items)
+            learner.rebuild_counts(data.histories, data.n_items)
             records = overheard.after
         records.add(log.read(records.end, state.offset))  # most of them without the lock
         with state.lock:
-            if learns and erasures != log.erasures:
+            if learner and erasures != log.erasures:
                 continue
             records.add(log.read(records.end, state.offset))
             past = records.added()
@@ -122,9 +123,9 @@ class _Records:
         user_ids, events = list(self._users), self._events()
         return Added(self.offset, user_ids, _before(user_ids, events, self.state), events)
 
-    def _events(self) -> HistoryRows:
+    def _events(self) -> Histories:
         """Events of each user, in order of arrival."""
-        return HistoryRows.of(
+        return Histories.group(
             np.array(self._rows, dtype=np.int64),
             len(self._users),
             np.array(self._indices, dtype=np.int32),
@@ -156,7 +157,7 @@ class _Overheard:
             yield offset, record
 
 
-def _before(user_ids: list[str], events: HistoryRows, state: State) -> HistoryRows:
+def _before(user_ids: list[str], events: Histories, state: State) -> Histories:
     """Look up what users had done before some events.
 
     A row at its bound stays as long as that, so that the log is asked for the whole.
@@ -166,4 +167,4 @@ def _before(user_ids: list[str], events: HistoryRows, state: State) -> HistoryRo
     sizes = np.diff(whole.indptr)
     before[np.repeat(sizes == state.config.history_length, sizes)] = True
     indptr = np.concatenate(([0], np.cumsum(before))).astype(np.int64)[whole.indptr]
-    return HistoryRows(indptr, whole.items[before], whole.weights[before], whole.times[before])
+    return Histories(indptr, whole.items[before], whole.weights[before], whole.times[before])

@@ -16,8 +16,9 @@ from nearline.data import LANGUAGE, Histories
 from nearline.encoders import TextVectors
 from nearline.log import Log
 from nearline.models.base import Model
+from nearline.models.capabilities import AcceptsItems, LearnsOnline
 from nearline.schema import Item
-from nearline.state import Added, HistoryRows, State
+from nearline.state import Added, State
 
 # Events taught at once: many share the cost of a call, and it bounds the memory of their changes.
 EVENTS_AT_ONCE = 20_000
@@ -25,7 +26,7 @@ EVENTS_AT_ONCE = 20_000
 POLL_SECONDS = 0.002
 
 # One queued change: an item, new events, or a user's history to unlearn.
-Waiting = tuple[int, Item | None] | Added | HistoryRows
+Waiting = tuple[int, Item | None] | Added | Histories
 
 
 class OnlineLearner:
@@ -47,7 +48,7 @@ class OnlineLearner:
         self.model = model
         self._texts = texts
         self._log, self._state = log, state
-        self._learns = online and model.learns
+        self._learner = model if online and isinstance(model, LearnsOnline) else None
         self._lock = Lock()
         # Changes queued until catching up is complete, in order; None once it is.
         self._waiting: list[Waiting] | None = []
@@ -59,13 +60,13 @@ class OnlineLearner:
 
     def add_events(self, added: Added) -> None:
         """Teach the model new events."""
-        if self._learns and not self._waits(added):
-            self._observe(added)
+        if self._learner and not self._waits(added):
+            self._observe(self._learner, added)
 
-    def forget(self, history: HistoryRows) -> None:
+    def forget(self, history: Histories) -> None:
         """Remove a user's events from the model."""
-        if self._learns and not self._waits(history):
-            self.model.forget(Histories(*history))
+        if self._learner and not self._waits(history):
+            self._learner.forget(history)
 
     def learn_past(self, items: Sequence[tuple[int, Item | None]], past: Added) -> None:
         """Learn the records since the fit, then queued changes; later changes apply at once."""
@@ -73,8 +74,8 @@ class OnlineLearner:
             self._texts.prepare([item.content for _, item in items if item])
         for index, item in items:
             put_item(self.model, index, item, self._texts)
-        if self._learns and past.user_ids:
-            self._observe(past, trusted=False)
+        if self._learner and past.user_ids:
+            self._observe(self._learner, past, trusted=False)
         while waiting := self._next():
             self._learn(waiting)
 
@@ -104,16 +105,18 @@ class OnlineLearner:
 
     def _learn(self, waiting: list[Waiting]) -> None:
         for what in _together(waiting):
-            if isinstance(what, Added):
-                self._observe(what)
-            elif isinstance(what, HistoryRows):
-                self.model.forget(Histories(*what))
-            else:
+            if isinstance(what, tuple) and not isinstance(what, Added):
                 put_item(self.model, *what, self._texts)
+            elif not isinstance(self.model, LearnsOnline):
+                continue
+            elif isinstance(what, Added):
+                self._observe(self.model, what)
+            else:
+                self.model.forget(what)
 
     def pause(self) -> None:
         """Stop learning from events; another model catches up with them later."""
-        self._learns = False
+        self._learner = None
 
     def leave(self) -> None:
         """Stop following the state."""
@@ -146,27 +149,27 @@ class OnlineLearner:
             self._waiting.append(what)
             return True
 
-    def _observe(self, added: Added, *, trusted: bool = True) -> None:
-        before = self._completed(added, trusted=trusted)
-        events = Histories(*added.events)
+    def _observe(self, learner: LearnsOnline, added: Added, *, trusted: bool = True) -> None:
+        before = self._completed(learner, added, trusted=trusted)
+        events = added.events
         if len(events.items) <= EVENTS_AT_ONCE:  # nearly always: no copies then
-            self.model.observe(before, events)
+            learner.observe(before, events)
             return
         first = 0
         while first < len(events):
             most = events.indptr[first] + EVENTS_AT_ONCE
             last = max(first + 1, int(np.searchsorted(events.indptr, most, side="right")) - 1)
             users = np.arange(first, last)
-            self.model.observe(before.select(users), events.select(users))
+            learner.observe(before.select(users), events.select(users))
             first = last
 
-    def _completed(self, added: Added, *, trusted: bool) -> Histories:
+    def _completed(self, learner: LearnsOnline, added: Added, *, trusted: bool) -> Histories:
         """Read what users did before from the log where the state keeps only a part of it.
 
         Rows at the bound may be short of events. They do if they are `trusted` to hold what came
         right before, and reach far enough beyond the first new event.
         """
-        before = Histories(*added.before)
+        before = added.before
         sizes = np.diff(before.indptr)
         if len(sizes) == 0 or int(sizes.max()) < self._state.config.history_length:
             return before
@@ -177,7 +180,7 @@ class OnlineLearner:
                 new = slice(added.events.indptr[row], added.events.indptr[row + 1])
                 first = added.events.times[new].min()
                 known = np.searchsorted(mine.times, first, side="right")
-                if not trusted or known < self.model.reach:
+                if not trusted or known < learner.pair_window:
                     mine = self._whole(user_id, added.offset)
             rows.append(mine)
         return _stacked(rows)
@@ -226,12 +229,12 @@ def _joined(parts: Sequence[Added]) -> Added:
     return Added(
         parts[0].offset,
         list(numbers),
-        HistoryRows(before.indptr, before.items, before.weights, before.times),
-        HistoryRows.of(users, len(numbers), events.items, events.weights, events.times),
+        before,
+        Histories.group(users, len(numbers), events.items, events.weights, events.times),
     )
 
 
-def _stacked(parts: Sequence[HistoryRows | Histories]) -> Histories:
+def _stacked(parts: Sequence[Histories]) -> Histories:
     """Put rows of several, one behind the other."""
     sizes = np.concatenate([np.diff(part.indptr) for part in parts])
     return Histories(
@@ -255,4 +258,5 @@ def put_item(model: Model, index: int, item: Item | None, texts: TextVectors | N
     else:
         # A text that is removed, or changed and not yet encoded, must not keep its old edges.
         rows.setdefault(LANGUAGE, np.zeros((1, 0), dtype=np.float32))
-    model.put_items([index], [item.content if item else ""], rows)
+    if isinstance(model, AcceptsItems):
+        model.put_items([index], [item.content if item else ""], rows)

@@ -24,6 +24,7 @@ from nearline.errors import Damaged, InvalidInput, NotTrained, UnknownSnapshot
 from nearline.ingest import follow
 from nearline.log import MEMORY, Log, open_log, url_of
 from nearline.models.base import Model
+from nearline.models.capabilities import LearnsOnline
 from nearline.models.registry import make_model
 from nearline.snapshots import Snapshot, SnapshotStore
 from nearline.state import State, load_checkpoint, save_checkpoint
@@ -251,8 +252,8 @@ def serving(parts: Deployment, config: Config) -> Deployment:
     """
     log, state, snapshot = parts.log, parts.state, parts.snapshot
     model = restore(snapshot) if snapshot else _untrained(config)
-    if config.reserve:
-        model.reserve(config.merge_events)
+    if config.reserve and isinstance(model, LearnsOnline):
+        model.preallocate(config.merge_events)
     live = catch_up(
         model,
         log,

@@ -45,7 +45,7 @@ def contestants(blend: Model) -> list[Contestant]:
     return [*singles, Contestant(BLEND, blend)]
 
 
-def limit_test_users(split: Split, most: int, seed: int) -> Split:
+def sample_test_users(split: Split, most: int, seed: int) -> Split:
     """Limit the test part to `most` random users; the training part keeps all users.
 
     If no interaction has a rating, each counts as a rating of 1, so that SVD can be compared.

@@ -17,6 +17,7 @@ from nearline.errors import InvalidInput, Overloaded
 from nearline.jobs import worker
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
 from nearline.log import url_of
+from nearline.models.capabilities import LearnsOnline
 from nearline.snapshots import SnapshotStore
 from nearline.training.acceptance import Verdict, train_and_judge
 from nearline.training.train import TrainingSpec, check_serves, train
@@ -142,7 +143,8 @@ class Training:
         if parts.log.erasures != manifest.erasures:
             # What an erased user added must not stay in a file for long.
             due = due or waited >= current.config.checkpoint_seconds
-        if due and current.config.online and parts.model.learns and not self._merges():
+        due = due and isinstance(parts.model, LearnsOnline)
+        if due and current.config.online and not self._merges():
             with suppress(Overloaded):
                 self.merge()
 
@@ -157,7 +159,7 @@ class Training:
             raise InvalidInput(
                 "there is no snapshot in a folder to merge into; train first", field="kind"
             )
-        if not parts.model.learns:
+        if not isinstance(parts.model, LearnsOnline):
             raise InvalidInput(
                 f"model {parts.snapshot.manifest.model!r} learns nothing while it serves; train it",
                 field="kind",

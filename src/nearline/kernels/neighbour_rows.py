@@ -61,7 +61,7 @@ class Head(NamedTuple):
     ranks: Longs
 
 
-class Limits(NamedTuple):
+class RowLimits(NamedTuple):
     """What is kept of a row, see `nearest_rows`."""
 
     shrinkage: float
@@ -70,7 +70,7 @@ class Limits(NamedTuple):
     diagonal: bool
 
 
-class Scratch(NamedTuple):
+class RowScratch(NamedTuple):
     """Working memory of one call, zero between rows.
 
     int32 [n_targets]; float64 [n_targets], or empty where nothing is weighted; and the scales of
@@ -83,7 +83,7 @@ class Scratch(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def _add_up(rows: Sets, row: int, index: Index, head: Head, scratch: Scratch) -> int:
+def _add_up(rows: Sets, row: int, index: Index, head: Head, scratch: RowScratch) -> int:
     """Count what a row has in common with each target; return the number of entries it meets."""
     lists, counts, sums = index.lists, scratch.counts, scratch.sums
     known = len(head.ranks) > 0 and head.ranks[row] < len(head.counts)
@@ -118,9 +118,9 @@ def _select_met(
     rows: Sets,
     row: int,
     index: Index,
-    scratch: Scratch,
+    scratch: RowScratch,
     scale: float,
-    limits: Limits,
+    limits: RowLimits,
     heap_values: Doubles,
     heap_items: Ints,
 ) -> int:
@@ -162,9 +162,9 @@ def _none_above(
 def _select_blocks(
     row: int,
     index: Index,
-    scratch: Scratch,
+    scratch: RowScratch,
     scale: float,
-    limits: Limits,
+    limits: RowLimits,
     heap_values: Doubles,
     heap_items: Ints,
 ) -> int:
@@ -205,8 +205,8 @@ def nearest(
     scales: Doubles,
     index: Index,
     head: Head,
-    limits: Limits,
-    scratch: Scratch,
+    limits: RowLimits,
+    scratch: RowScratch,
     first: int,
     last: int,
 ) -> tuple[Longs, Ints, Floats]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nearline.kernels.chunks import map_chunks
 from nearline.kernels.edges import Rows, pack
-from nearline.kernels.neighbour_rows import Head, Index, Limits, Scratch, nearest
+from nearline.kernels.neighbour_rows import Head, Index, RowLimits, RowScratch, nearest
 from nearline.kernels.overlaps import DENSE, overlaps
 from nearline.kernels.sets import Sets, dealt, undealt
 
@@ -84,14 +84,14 @@ def _drive(
     scales: Doubles,
     index: Index,
     head: Head,
-    limits: Limits,
+    limits: RowLimits,
     threads: int | None,
 ) -> Rows:
     n, n_targets = len(rows.indptr) - 1, len(index.labels)
     order = dealt(n)
 
     def work(first: int, last: int) -> tuple[Longs, Ints, Floats]:
-        scratch = Scratch(
+        scratch = RowScratch(
             np.zeros(n_targets, dtype=np.int32),
             np.zeros(n_targets if len(index.weights) else 0),
             index.scales.astype(np.float32),
@@ -103,13 +103,13 @@ def _drive(
 
 def _limits(
     n_targets: int, top_k: int | None, threshold: float, shrinkage: float, diagonal: bool
-) -> Limits:
+) -> RowLimits:
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k is {top_k}; it must be at least 1, or None for all")
     if not (threshold >= 0 and shrinkage >= 0):
         raise ValueError(f"threshold {threshold} and shrinkage {shrinkage} must not be negative")
     width = min(top_k or n_targets, n_targets)
-    return Limits(float(shrinkage), float(threshold), max(width, 1), diagonal)
+    return RowLimits(float(shrinkage), float(threshold), max(width, 1), diagonal)
 
 
 def nearest_rows(

@@ -29,7 +29,7 @@ GROUP = 64
 SLACK = 1e-4
 
 
-class Catalogue(NamedTuple):
+class FactorTable(NamedTuple):
     """Items by falling norm, made by `by_norm`.
 
     Attributes
@@ -66,7 +66,7 @@ class _Heaps(NamedTuple):
     sizes: Longs
 
 
-def by_norm(items: Floats) -> Catalogue:
+def by_norm(items: Floats) -> FactorTable:
     """Prepare items, float32 [m, f], to be searched; O(m (f + log m))."""
     norms = np.sqrt(np.einsum("nf,nf->n", items, items, dtype=np.float64))
     order = np.argsort(-norms, kind="stable").astype(np.int32)
@@ -126,7 +126,7 @@ def _all_done(heaps: _Heaps, largest: Doubles, least: float) -> bool:
 
 @njit(nogil=True, cache=True)
 def _write(
-    queries: Floats, catalogue: Catalogue, heaps: _Heaps, out_items: Ints, out_scores: Floats
+    queries: Floats, catalogue: FactorTable, heaps: _Heaps, out_items: Ints, out_scores: Floats
 ) -> None:
     """Write the lists by products in double precision, which no shape of a block changes."""
     k = heaps.scores.shape[1]
@@ -148,7 +148,7 @@ def _write(
 
 def top_products(
     queries: Floats,
-    catalogue: Catalogue,
+    catalogue: FactorTable,
     k: int,
     *,
     seen: Seen | None = None,
@@ -201,7 +201,7 @@ def top_products(
 
 
 def _search(
-    queries: Floats, catalogue: Catalogue, k: int, least: float, seen: Seen | None, query: int
+    queries: Floats, catalogue: FactorTable, k: int, least: float, seen: Seen | None, query: int
 ) -> _Heaps:
     n = len(queries)
     heaps = _Heaps(np.empty((n, k)), np.empty((n, k), dtype=np.int32), np.zeros(n, dtype=np.int64))
@@ -217,7 +217,7 @@ def _search(
     return heaps
 
 
-def _only(catalogue: Catalogue, allowed: NDArray[np.bool_]) -> Catalogue:
+def _only(catalogue: FactorTable, allowed: NDArray[np.bool_]) -> FactorTable:
     known = catalogue.items < len(allowed)
     keep = np.flatnonzero(known)[allowed[catalogue.items[known]]]
     return _catalogue(
@@ -228,7 +228,7 @@ def _only(catalogue: Catalogue, allowed: NDArray[np.bool_]) -> Catalogue:
     )
 
 
-def _catalogue(rows: Floats, items: Ints, norms: Doubles, n_items: int) -> Catalogue:
+def _catalogue(rows: Floats, items: Ints, norms: Doubles, n_items: int) -> FactorTable:
     places = np.full(n_items, -1, dtype=np.int32)
     places[items] = np.arange(len(items), dtype=np.int32)
-    return Catalogue(rows, items, norms, places)
+    return FactorTable(rows, items, norms, places)

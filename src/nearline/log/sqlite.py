@@ -152,7 +152,7 @@ class SQLiteLog:
                 yield at, record
                 offset = at + 1
             with committed:
-                committed.wait_for(lambda: self._stopping or self._tables.end > offset)
+                committed.wait_for(lambda: self._stopping or self._tables.end > offset)  # noqa: B023
 
     def events_of(self, user_id: str) -> list[tuple[int, Event]]:
         """Every event of a user with its offset, in order; empty where the user is unknown.

@@ -1,1 +1,19 @@
-"""Algorithms: one file each, its configuration beside it, the same verbs."""
+"""Recommendation algorithms behind one interface (`base.Model`).
+
+Model classes can be imported from here by their names, ``from nearline.models import ItemGraph``;
+a class is loaded when it is first asked for.
+"""
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    """Return a model class by its class name."""
+    # A class name starts with a capital; other names are submodules or special attributes.
+    if name[:1].isupper():
+        from nearline.models.registry import class_named
+
+        found = class_named(name)
+        if found is not None:
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute or model class {name!r}")

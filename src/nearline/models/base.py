@@ -1,7 +1,7 @@
-"""The verbs that every model has, and the registry that finds model classes."""
+"""The interface of every model; `capabilities` has what only some can do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
 import msgspec
@@ -78,10 +78,8 @@ class Model(ABC):
     config_type: ClassVar[type[Struct]]
     # True for models of ratings: weights of histories are ratings to them (`Dataset.rated`).
     needs_ratings: ClassVar[bool] = False
-    # True for models that events change: `observe` and `forget` do something.
-    learns: ClassVar[bool] = False
-    # True for models whose `fit` chooses settings where it is given validation data.
-    chooses: ClassVar[bool] = False
+    # True for models whose `fit` chooses settings when it is given validation data.
+    tunes_itself: ClassVar[bool] = False
     space: ClassVar[Space] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -149,48 +147,6 @@ class Model(ABC):
         known = (items >= 0) & (items < len(scores))
         return np.where(known, scores[np.where(known, items, 0)], np.float32(0.0))
 
-    def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Parts of the score of `item` for one history; they sum to it.
-
-        The `source` of a part is a position in the history, or -1 for a part that needs none: so
-        a model that is no sum over the history gives its score as one part, under its own name.
-        """
-        score = float(self.score(history, np.array([item], dtype=np.int32))[0])
-        return [ModelPart(-1, self.name, score)] if score else []
-
-    def put_items(  # noqa: B027 (most models read no content and have nothing to learn here)
-        self,
-        items: Sequence[int],
-        texts: Sequence[str],
-        vectors: Mapping[str, FloatArray] | None = None,
-    ) -> None:
-        """Hear of new items, or of new words or vectors of known ones."""
-
-    def observe(self, before: Histories, events: Histories) -> None:  # noqa: B027 (as above)
-        """Learn from new events, at once.
-
-        Parameters
-        ----------
-        before : Histories
-            What the users did before: one row each, all of it.
-        events : Histories
-            Their new events, in order of arrival.
-        """
-
-    def reserve(self, events: int) -> None:  # noqa: B027 (as above)
-        """Set memory aside for what so many events will teach, so that it is flat meanwhile."""
-
-    @property
-    def reach(self) -> int:
-        """How many events around a new one `observe` must know of."""
-        return 0
-
-    def recount(self, histories: Histories, n_items: int) -> None:  # noqa: B027 (as above)
-        """Unlearn all events and learn `histories`, of `n_items` items, by the same settings."""
-
-    def forget(self, histories: Histories) -> None:  # noqa: B027 (as above)
-        """Unlearn users, as if they had never been there; `histories` is all that they did."""
-
     @abstractmethod
     def score_many(self, histories: Histories) -> FloatArray:
         """Scores [n_users, n_items] for these histories: for tests and small catalogues."""
@@ -209,14 +165,6 @@ class Model(ABC):
     @abstractmethod
     def similar(self, items: IntArray, k: int) -> Ranking:
         """Top-k neighbours of each item, itself left out."""
-
-    def matching(self, text: str, k: int, *, allowed: Mask | None = None) -> Ranking:
-        """Items whose words are nearest to a text, up to `k` in one row, scored above 0 to 1.
-
-        None by a model that reads no words; other arguments are as in `recommend_from`.
-        """
-        del text, k, allowed
-        return Ranking(np.zeros((1, 0), dtype=np.int32), np.zeros((1, 0), dtype=np.float32))
 
     @abstractmethod
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -241,6 +189,18 @@ class Model(ABC):
     @abstractmethod
     def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Take what `arrays` made; a missing array is a KeyError."""
+
+
+def check_k(k: int) -> None:
+    """Refuse a length of a list below 1.
+
+    Raises
+    ------
+    InvalidInput
+        k is below 1.
+    """
+    if k < 1:
+        raise InvalidInput(f"k is {k}; it must be at least 1", field="k")
 
 
 def check_weights(histories: Histories) -> None:

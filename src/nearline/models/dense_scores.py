@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.data.dataset import FloatArray, Histories, IntArray
-from nearline.errors import InvalidInput
 from nearline.kernels.topk import top_k_rows
-from nearline.models.base import Mask, Model, Ranking
+from nearline.models.base import Mask, Model, Ranking, check_k
 
 # Bytes of scores held at once.
 BLOCK_BYTES = 1 << 26
@@ -55,7 +54,7 @@ class DenseModel(Model):
 
 
 def rank_dense(
-    score_many: Callable[..., FloatArray],
+    score_many: Callable[[Histories], FloatArray],
     histories: Histories,
     k: int,
     n_items: int,
@@ -63,7 +62,6 @@ def rank_dense(
     exclude_seen: bool,
     allowed: Mask | None,
     above: float = -np.inf,
-    features: FloatArray | None = None,
 ) -> Ranking:
     """Top-k items by dense scores, at most 64 MiB of them at a time.
 
@@ -73,15 +71,12 @@ def rank_dense(
         Histories to float32 [n_users, n_items]: a new array, which is written to.
     above : float
         Only scores greater than this are listed.
-    features : float32 [n_users, f] or None
-        What `score_many` takes beside the histories, where it does.
 
     Notes
     -----
     O(n_items + k log k) a user beside the scoring; items of equal score stand by index.
     """
-    if k < 1:
-        raise InvalidInput(f"k is {k}; it must be at least 1", field="k")
+    check_k(k)
     items = np.full((len(histories), k), -1, dtype=np.int32)
     scores = np.zeros((len(histories), k), dtype=np.float32)
     if n_items == 0:
@@ -94,8 +89,7 @@ def rank_dense(
     for first in range(0, len(histories), size):
         last = min(first + size, len(histories))
         block = histories.select(np.arange(first, last))
-        told = () if features is None else (features[first:last],)
-        found = score_many(block, *told)
+        found = score_many(block)
         found[:, barred] = -np.inf
         if exclude_seen:
             known = (block.items >= 0) & (block.items < n_items)

@@ -20,7 +20,7 @@ from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
 from nearline.kernels.sets import newest
-from nearline.models.base import Mask, Model, ModelPart, Ranking, check_weights
+from nearline.models.base import Mask, Model, ModelPart, Ranking, check_k, check_weights
 
 # More events than any history has: none is too old to count.
 NO_LIMIT = 2**31 - 1
@@ -118,8 +118,7 @@ class ItemWeights(Model):
         allowed: Mask | None = None,
     ) -> Ranking:
         """Top-k items that score above zero; O(entries of W in the rows of the history) a user."""
-        if k < 1:
-            raise InvalidInput(f"k is {k}; it must be at least 1", field="k")
+        check_k(k)
         best = recommend_rows(
             self._graph, self._rows(histories), k, exclude_seen=exclude_seen, allowed=allowed
         )

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
-from nearline.errors import InvalidInput
-from nearline.models.base import Model, Ranking, check_weights
+from nearline.models.base import Model, Ranking, check_k, check_weights
 
 Doubles = NDArray[np.float64]
 
@@ -87,8 +86,7 @@ class _Counting(Model):
         allowed: NDArray[np.bool_] | None = None,
     ) -> Ranking:
         """Top-k items; O(k + length of the history) a user, after O(n_items) for all."""
-        if k < 1:
-            raise InvalidInput(f"k is {k}; it must be at least 1", field="k")
+        check_k(k)
         order = self._order
         if allowed is not None:
             order = order[order < len(allowed)]

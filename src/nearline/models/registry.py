@@ -48,6 +48,17 @@ def model_class(name: str) -> type[Model]:
     return found[name]
 
 
+def class_named(name: str) -> type[Model] | None:
+    """Find a model class by its class name, such as ``ItemGraph``; None if there is none."""
+    # Most classes are defined in a module or package of their name: the others need no import then.
+    modules = sorted(_modules(), key=lambda m: name.lower() not in m.replace("_", "").split("."))
+    for module in modules:
+        for kind in _classes(module):
+            if kind.__name__ == name:
+                return kind
+    return None
+
+
 def make_model(name: str, settings: Mapping[str, Any]) -> Model:
     """Make a model that is not yet fitted, from its name and its settings as JSON values.
 

@@ -13,6 +13,8 @@ import numpy as np
 from nearline.data import Histories
 from nearline.errors import InvalidInput, UnknownItem, UnknownUser
 from nearline.models.base import Model
+from nearline.models.capabilities import SearchesText
+from nearline.models.capabilities import explain as explain_score
 from nearline.recommend.fill import PERSONAL_FLOOR, Line, fallback_lines, fill, stated_lines
 from nearline.recommend.filters import allowed_items
 from nearline.schema import (
@@ -76,10 +78,10 @@ def answer(request: RecommendationRequest, view: View) -> Answer:
     if request.exclude_seen:
         excluded.update(history.items.tolist())
     lines = personal[:k]
-    if request.preferences:
+    if request.preferences and isinstance(view.model, SearchesText):
         taken = {line.item for line in lines}.union(excluded)
         mask = allowed[: view.model.n_items]
-        found = view.model.matching(request.preferences, k + len(taken), allowed=mask)
+        found = view.model.search_text(request.preferences, k + len(taken), allowed=mask)
         stated = stated_lines(found.items[0], found.scores[0])
         lines += [line for line in stated if line.item not in taken]
     lines = fill(
@@ -230,7 +232,7 @@ def _parts(line: Line, history: Histories, view: View) -> tuple[Part, ...]:
             relation=part.relation,
             amount=part.amount,
         )
-        for part in view.model.explain(history, line.item)
+        for part in explain_score(view.model, history, line.item)
     ]
     return tuple(sorted(parts, key=lambda part: -abs(part.amount)))
 

@@ -5,7 +5,7 @@ from nearline.state.checkpoint import load as load_checkpoint
 from nearline.state.checkpoint import save as save_checkpoint
 from nearline.state.config import STANDARD_WEIGHTS, StateConfig
 from nearline.state.counters import Counters, Top
-from nearline.state.histories import HistoryRows, UserHistory
+from nearline.state.histories import UserHistory
 from nearline.state.leaders import best
 from nearline.state.state import Added, Follower, State
 from nearline.state.vocabulary import Vocabulary
@@ -16,7 +16,6 @@ __all__ = [
     "Catalogue",
     "Counters",
     "Follower",
-    "HistoryRows",
     "State",
     "StateConfig",
     "Top",

@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 
 from nearline.errors import Damaged
 from nearline.schema import Item
+from nearline.schema.histories import Histories
 from nearline.state.catalogue import CatalogueCopy, Vectors
 from nearline.state.config import STANDARD_WEIGHTS, StateConfig
 from nearline.state.contexts import ContextsCopy, Pair
 from nearline.state.counters import CountersCopy
-from nearline.state.histories import HistoryRows
 from nearline.state.state import State, StateCopy
 
 # The digit is the format's version.
+HISTORY_ARRAYS = ("indptr", "items", "weights", "times")
 MAGIC = b"nearline state 2\n"
 DIGEST_BYTES = 32
 LENGTH_BYTES = 8
@@ -129,7 +130,7 @@ def _sections(copy: StateCopy) -> Sections:
     return {
         "users": _pack(copy.users),
         "items": _pack(copy.items),
-        **{f"histories.{name}": array for name, array in rows._asdict().items()},
+        **{f"histories.{name}": getattr(rows, name) for name in HISTORY_ARRAYS},
         **{f"counters.{name}": array for name, array in counters._asdict().items()},
         "contexts.pairs": _pack((contexts.pairs, contexts.full)),
         "contexts.indptr": contexts.indptr,
@@ -154,7 +155,7 @@ def _restore(config: StateConfig, offset: int, sections: Sections) -> State:
         offset=offset,
         users=_unpack(sections["users"], list[str]),
         items=_unpack(sections["items"], list[str]),
-        histories=HistoryRows(*(sections[f"histories.{name}"] for name in HistoryRows._fields)),
+        histories=Histories(*(sections[f"histories.{name}"] for name in HISTORY_ARRAYS)),
         counters=CountersCopy(
             *(sections[f"counters.{name}"].copy() for name in CountersCopy._fields)
         ),

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.kernels import slab
+from nearline.schema.histories import Histories
 from nearline.state.arrays import grown, resized
 
 SMALLEST_REGION = 4
@@ -31,39 +32,7 @@ class UserHistory(NamedTuple):
     times: NDArray[np.float64]
 
 
-class HistoryRows(NamedTuple):
-    """Histories of several users as one ragged array: row u is ``indptr[u]:indptr[u + 1]``.
-
-    Attributes
-    ----------
-    indptr : int64 [n_users + 1]
-    items : int32 [n]
-    weights : float32 [n]
-    times : float64 [n]
-    """
-
-    indptr: NDArray[np.int64]
-    items: NDArray[np.int32]
-    weights: NDArray[np.float32]
-    times: NDArray[np.float64]
-
-    @classmethod
-    def of(
-        cls,
-        users: NDArray[np.int64],
-        n_users: int,
-        items: NDArray[np.int32],
-        weights: NDArray[np.float32],
-        times: NDArray[np.float64],
-    ) -> Self:
-        """Make rows 0..n_users-1 of events [n], each of the row in `users`; their order stays."""
-        order = np.argsort(users, kind="stable")
-        sizes = np.bincount(users, minlength=n_users)
-        indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-        return cls(indptr, items[order], weights[order], times[order])
-
-
-class Histories:
+class HistoryStore:
     """Bounded histories over user indices, each ordered by (time, arrival).
 
     An event takes 16 bytes and a user 24 more; a region of more than four events is at least half
@@ -80,7 +49,7 @@ class Histories:
         self._times = np.empty(0, dtype=np.float64)
 
     @classmethod
-    def from_rows(cls, bound: int, rows: HistoryRows) -> Self:
+    def from_rows(cls, bound: int, rows: Histories) -> Self:
         """Rebuild with user u's events in row u; no row is longer than `bound`."""
         histories = cls(bound)
         sizes = np.diff(rows.indptr)
@@ -139,7 +108,7 @@ class Histories:
             self._times[start:end].copy(),
         )
 
-    def rows(self, users: NDArray[np.integer]) -> HistoryRows:
+    def rows(self, users: NDArray[np.integer]) -> Histories:
         """Events of several users, copied; an empty row for each -1 and each one who is new."""
         known = (users >= 0) & (users < len(self._regions))
         chosen = np.zeros((len(users), 3), dtype=np.int64)
@@ -150,10 +119,10 @@ class Histories:
         """Wipe a user's events and give their region back."""
         slab.release(user, self._items, self._weights, self._times, self._regions, self._heads)
 
-    def copy(self, slots: int) -> "HistoriesCopy":
+    def copy(self, slots: int) -> "HistoryStoreCopy":
         """Copy the used memory as it is: fast, for a caller who holds the lock."""
         end = int(self._heads[-1])
-        return HistoriesCopy(
+        return HistoryStoreCopy(
             self._regions[:slots].copy(),
             self._items[:end].copy(),
             self._weights[:end].copy(),
@@ -166,15 +135,15 @@ class Histories:
         self._times = resized(self._times, capacity)
 
 
-class HistoriesCopy(NamedTuple):
-    """The memory of `Histories` at one moment, free regions and all."""
+class HistoryStoreCopy(NamedTuple):
+    """The memory of `HistoryStore` at one moment, free regions and all."""
 
     regions: NDArray[np.int64]
     items: NDArray[np.int32]
     weights: NDArray[np.float32]
     times: NDArray[np.float64]
 
-    def rows(self) -> HistoryRows:
+    def rows(self) -> Histories:
         """Events of every user index, without the gaps."""
         return _gather(*self)
 
@@ -184,11 +153,11 @@ def _gather(
     items: NDArray[np.int32],
     weights: NDArray[np.float32],
     times: NDArray[np.float64],
-) -> HistoryRows:
+) -> Histories:
     sizes = regions[:, slab.SIZE]
     indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
     take = np.arange(indptr[-1]) + np.repeat(regions[:, slab.START] - indptr[:-1], sizes)
-    return HistoryRows(indptr, items[take], weights[take], times[take])
+    return Histories(indptr, items[take], weights[take], times[take])
 
 
 def _region_sizes(bound: int) -> NDArray[np.int64]:

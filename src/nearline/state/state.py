@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record, StoredBlock
+from nearline.schema.histories import Histories
 from nearline.state.blocks import Columns, block_columns
 from nearline.state.catalogue import Catalogue, CatalogueCopy
 from nearline.state.config import StateConfig
 from nearline.state.contexts import Context, Contexts, ContextsCopy
 from nearline.state.counters import Counters, CountersCopy
-from nearline.state.histories import Histories, HistoriesCopy, HistoryRows, UserHistory
+from nearline.state.histories import HistoryStore, HistoryStoreCopy, UserHistory
 from nearline.state.vocabulary import Vocabulary
 
 Users = NDArray[np.int64]
@@ -31,16 +32,16 @@ class Added(NamedTuple):
         Of the first record of the batch.
     user_ids : list of str
         Users of the events, one row each in what follows.
-    before : HistoryRows
+    before : Histories
         What they had done before, as far as it is kept.
-    events : HistoryRows
+    events : Histories
         Their new events, in order of arrival.
     """
 
     offset: int
     user_ids: list[str]
-    before: HistoryRows
-    events: HistoryRows
+    before: Histories
+    events: Histories
 
 
 class Follower(Protocol):
@@ -54,7 +55,7 @@ class Follower(Protocol):
         """Hear of events; items that are new with them were told before."""
         ...
 
-    def forget(self, history: HistoryRows) -> None:
+    def forget(self, history: Histories) -> None:
         """Hear that a user was forgotten; `history` (one row) is every event that was folded in."""
         ...
 
@@ -65,7 +66,7 @@ class StateCopy(NamedTuple):
     offset: int
     users: list[str]
     items: list[str]
-    histories: HistoriesCopy
+    histories: HistoryStoreCopy
     counters: CountersCopy
     contexts: ContextsCopy
     catalogue: CatalogueCopy
@@ -115,7 +116,7 @@ class State:
         self.catalogue = Catalogue(self.lock)
         self.catalogue.grow(self.items.slots)
         self.followers: tuple[Follower, ...] = ()
-        self._histories = Histories(self.config.history_length)
+        self._histories = HistoryStore(self.config.history_length)
 
     @classmethod
     def restore(
@@ -125,7 +126,7 @@ class State:
         offset: int,
         users: list[str],
         items: list[str],
-        histories: HistoryRows,
+        histories: Histories,
         counters: CountersCopy,
         contexts: ContextsCopy,
         catalogue: CatalogueCopy,
@@ -138,7 +139,7 @@ class State:
         state.counters = Counters.from_copy(config.trending_half_life, state.lock, counters)
         state.contexts = Contexts.from_copy(state.lock, contexts)
         state.catalogue = Catalogue.from_copy(state.lock, catalogue)
-        state._histories = Histories.from_rows(config.history_length, histories)
+        state._histories = HistoryStore.from_rows(config.history_length, histories)
         return state
 
     def apply(self, batch: Sequence[tuple[int, Record]]) -> None:
@@ -201,7 +202,7 @@ class State:
             user = self.users.get(user_id)
             return None if user is None else self._histories.row(user)
 
-    def histories_of(self, user_ids: Iterable[str]) -> HistoryRows:
+    def histories_of(self, user_ids: Iterable[str]) -> Histories:
         """Events of several users, one row each, copied; an empty row for an unknown user."""
         with self.lock:
             return self._histories.rows(self.users.indices_of(user_ids))
@@ -307,10 +308,10 @@ def _columns(rows: list[tuple[int, int, float, float]]) -> Columns:
     )
 
 
-def _by_user(columns: Columns, *, by_time: bool = False) -> tuple[Users, HistoryRows]:
+def _by_user(columns: Columns, *, by_time: bool = False) -> tuple[Users, Histories]:
     """Users that occur, rising, and their events: in order of arrival, or of time."""
     users, items, weights, times = columns
     order = np.lexsort((times, users)) if by_time else np.argsort(users, kind="stable")
     who, sizes = np.unique(users, return_counts=True)
     indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-    return who, HistoryRows(indptr, items[order], weights[order], times[order])
+    return who, Histories(indptr, items[order], weights[order], times[order])

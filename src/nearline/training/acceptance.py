@@ -26,6 +26,7 @@ from nearline.encoders import TextVectors
 from nearline.evaluation import Report, compare, evaluate
 from nearline.log import Readable
 from nearline.models.base import Model
+from nearline.models.capabilities import LearnsOnline
 from nearline.schema import Event
 from nearline.snapshots import Snapshot
 from nearline.training.compaction import with_catalogue
@@ -76,9 +77,9 @@ def train_and_judge(
     candidate = chosen.refit(split.train, seed=order.seed, progress=progress)
     if unseen:
         rival = with_catalogue(log, order, serving, texts)
-        if order.config.online:
+        if order.config.online and isinstance(rival, LearnsOnline):
             # What serves went on counting.
-            rival.recount(split.train.histories, split.train.n_items)
+            rival.rebuild_counts(split.train.histories, split.train.n_items)
     else:
         rival = _fit_again(serving, split.train, candidate, order, progress)
     verdict, measured = judge(candidate, rival, split, seed=order.seed)

@@ -8,6 +8,7 @@ from nearline.deployment.texts import texts_for
 from nearline.encoders import TextVectors
 from nearline.log import Readable
 from nearline.models.base import Model
+from nearline.models.capabilities import LearnsOnline
 from nearline.schema import Item, ItemDeleted, ItemPatched
 from nearline.snapshots import Snapshot
 from nearline.training.train import TrainingSpec, describe, read
@@ -22,7 +23,8 @@ def merge(
     """
     model = with_catalogue(log, order, serving, texts)
     data = replace(read(log, order), encoder=serving.manifest.encoder)
-    model.recount(data.histories, data.n_items)
+    if isinstance(model, LearnsOnline):
+        model.rebuild_counts(data.histories, data.n_items)
     return describe(model, data, order, serving.manifest.metrics)
 
 

@@ -71,7 +71,7 @@ def tuner(
     """
 
     def tune(model: Model, data: Dataset) -> Model:
-        if own and model.chooses:
+        if own and model.tunes_itself:
             inner = carve(data)
             fresh = type(model)(model.config)
             return fresh.fit(inner.train, validation=inner.test, seed=seed)

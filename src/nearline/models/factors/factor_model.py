@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput, NotTrained
 from nearline.kernels.ridge import Targets, solve_rows
-from nearline.models.base import Ranking, RatingModel
+from nearline.models.base import Ranking, RatingModel, check_k
 from nearline.models.dense_scores import DenseModel, rank_cosines
 
 Doubles = NDArray[np.float64]
@@ -190,12 +190,6 @@ def transpose(histories: Histories, n_items: int) -> tuple[Targets, NDArray[np.i
     users = np.repeat(np.arange(len(histories), dtype=np.int32), np.diff(histories.indptr))
     indptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
     return Targets(indptr, users[order], histories.weights[order].astype(np.float64)), order
-
-
-def check_k(k: int) -> None:
-    """Refuse a list length below 1."""
-    if k < 1:
-        raise InvalidInput(f"k is {k}; it must be at least 1", field="k")
 
 
 def check_indices(indices: IntArray, n: int, what: str) -> None:

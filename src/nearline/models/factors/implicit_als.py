@@ -14,8 +14,7 @@ from nearline.kernels.als import improve_rows, solve_rows, squared_loss
 from nearline.kernels.edges import Rows
 from nearline.kernels.topn import Seen, by_norm, top_products
 from nearline.kernels.whitening import Factors, gram, multiply, whitening
-from nearline.models.base import Mask, Model, ModelPart, Range, Ranking, Space
-from nearline.models.factors.factor_model import check_k
+from nearline.models.base import Mask, Model, ModelPart, Range, Ranking, Space, check_k
 from nearline.models.factors.implicit_als_config import ImplicitAlsConfig
 from nearline.models.factors.pair_weights import as_rows, item_by_user, pair_rows, row_range
 

@@ -21,14 +21,15 @@ from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
 from nearline.models.base import ModelPart, Space, check_weights
-from nearline.models.hybrids.blend_search import Found, Panel, Rows, find_weights
-from nearline.models.hybrids.hybrid import Hybrid, Part
+from nearline.models.capabilities import LearnsOnline, explain
+from nearline.models.hybrids.blend_search import Found, HeldOutUsers, StackingFold, find_weights
+from nearline.models.hybrids.hybrid import Hybrid, HybridPart
 from nearline.models.hybrids.normalisers import NORMALISERS, SHARE, normalised
 from nearline.models.settings import require, require_one_of
 
 
-class BlendPart(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model of a blend: a `Part`, and how its scores are weighed.
+class BlendPart(HybridPart, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One model of a blend: a `HybridPart`, and how its scores are weighed.
 
     Attributes
     ----------
@@ -130,7 +131,6 @@ class Blend(Hybrid):
     name: ClassVar[str] = "blend"
     config_type: ClassVar[type[Struct]] = BlendConfig
     space: ClassVar[Space] = {}
-    learns: ClassVar[bool] = True
 
     def fit(
         self,
@@ -151,10 +151,10 @@ class Blend(Hybrid):
 
     def weigh(self, data: Dataset, validation: Histories, *, seed: int = 0) -> None:
         """Find normalisers and weights for parts that are fitted on `data`."""
-        rows = Rows(data.histories, validation, data.n_items)
-        self.weigh_on([Panel(self.parts, rows)], seed=seed)
+        rows = HeldOutUsers(data.histories, validation, data.n_items)
+        self.weigh_on([StackingFold(self.parts, rows)], seed=seed)
 
-    def weigh_on(self, panels: Sequence[Panel], *, seed: int = 0) -> None:
+    def weigh_on(self, panels: Sequence[StackingFold], *, seed: int = 0) -> None:
         """Find normalisers and weights by what parts of these kinds say of other users.
 
         With a panel for each group of users, its parts fitted on the other groups, everybody can be
@@ -199,11 +199,39 @@ class Blend(Hybrid):
             amount = float(weights[place] * self._normalised(place, scores)[0, item])
             own = float(scores[0, item])
             if self.config.parts[place].normaliser == SHARE and own:
-                split = part.explain(history, item)
+                split = explain(part, history, item)
                 reasons += [p._replace(amount=p.amount * amount / own) for p in split]
             elif amount:
                 reasons.append(ModelPart(-1, part.name, amount))
         return reasons
+
+    def observe(self, before: Histories, events: Histories) -> None:
+        """Teach new events to the parts that learn online."""
+        for part in self._learning():
+            part.observe(before, events)
+
+    def forget(self, histories: Histories) -> None:
+        """Remove users from the parts that learn online."""
+        for part in self._learning():
+            part.forget(histories)
+
+    def rebuild_counts(self, histories: Histories, n_items: int) -> None:
+        """Rebuild the counts of the parts that learn online."""
+        for part in self._learning():
+            part.rebuild_counts(histories, n_items)
+
+    def preallocate(self, events: int) -> None:
+        """Allocate memory in the parts that learn online."""
+        for part in self._learning():
+            part.preallocate(events)
+
+    @property
+    def pair_window(self) -> int:
+        """Largest window of the parts that learn online; 0 without any."""
+        return max((part.pair_window for part in self._learning()), default=0)
+
+    def _learning(self) -> list[LearnsOnline]:
+        return [part for part in self.parts if isinstance(part, LearnsOnline)]
 
     def _mixed(
         self, histories: Histories, scores_of: Callable[[int, NDArray[np.int64]], FloatArray]

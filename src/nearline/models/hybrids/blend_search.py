@@ -34,7 +34,7 @@ BLOCK_BYTES = 1 << 26
 OUTSIDE = np.float32(-1e30)
 
 
-class Rows(NamedTuple):
+class HeldOutUsers(NamedTuple):
     """Users to try weights on: what they did, what came next, and the size of the catalogue."""
 
     histories: Histories
@@ -42,11 +42,11 @@ class Rows(NamedTuple):
     n_items: int
 
 
-class Panel(NamedTuple):
+class StackingFold(NamedTuple):
     """Fitted parts, and users to ask them about, whose truth they were not fitted on."""
 
     parts: Sequence[Model]
-    rows: Rows
+    rows: HeldOutUsers
 
 
 class Found(NamedTuple):
@@ -92,7 +92,7 @@ class Pool(NamedTuple):
 
 
 def find_weights(
-    panels: Sequence[Panel],
+    panels: Sequence[StackingFold],
     start: Doubles,
     *,
     at_least: tuple[int, ...],
@@ -104,7 +104,7 @@ def find_weights(
 
     Parameters
     ----------
-    panels : sequence of Panel
+    panels : sequence of StackingFold
         Parts of the same kinds in the same order, over the same items.
     start : float64 [parts]
         Weights that the search begins with; sum to one.
@@ -121,7 +121,7 @@ def find_weights(
     spreads = np.mean([_spreads(parts, rows) for parts, rows in panels], axis=0).tolist()
     choices = [_choices(spread) for spread in spreads]
     asked = [(panel, panel.rows.histories) for panel in panels]
-    objective = _Objective(gather_all(asked, choices, depth), choices)
+    objective = _BlendObjective(gather_all(asked, choices, depth), choices)
     weights, picks = _search(objective, start, [0] * len(start))
     objective.fix(picks)
     weights = _bagged(objective, weights, rng)
@@ -129,36 +129,36 @@ def find_weights(
     by_length = []
     for first, end in zip(at_least, (*at_least[1:], None), strict=True):
         cut = [(parts, *shortened(rows, first, end, rng)) for parts, rows in panels]
-        asked = [(Panel(parts, short), seen) for parts, short, seen in cut if len(seen)]
+        asked = [(StackingFold(parts, short), seen) for parts, short, seen in cut if len(seen)]
         found = weights
         if _size([panel for panel, _ in asked]) >= FEWEST_USERS:
-            own = _Objective(gather_all(asked, chosen, depth), chosen)
+            own = _BlendObjective(gather_all(asked, chosen, depth), chosen)
             found = _bagged(own, weights, rng)
         by_length.append(found)
     return Found(weights, np.stack(by_length), [one for (one,) in chosen])
 
 
-def _drawn(panel: Panel, sample: int, rng: np.random.Generator) -> Panel:
-    rows, users = to_ask(panel.rows)
+def _drawn(panel: StackingFold, sample: int, rng: np.random.Generator) -> StackingFold:
+    rows, users = users_with_targets(panel.rows)
     users = np.sort(rng.permutation(users)[:sample])
     histories, truth = rows.histories.select(users), rows.truth.select(users)
-    return Panel(panel.parts, Rows(histories, truth, rows.n_items))
+    return StackingFold(panel.parts, HeldOutUsers(histories, truth, rows.n_items))
 
 
-def to_ask(rows: Rows) -> tuple[Rows, NDArray[np.int64]]:
+def users_with_targets(rows: HeldOutUsers) -> tuple[HeldOutUsers, NDArray[np.int64]]:
     """Leave what is liked and known of the truth; tell who has that to find, and a history."""
     truth = rows.truth.take((rows.truth.items >= 0) & (rows.truth.weights > 0))
     users = np.flatnonzero((np.diff(truth.indptr) > 0) & (np.diff(rows.histories.indptr) > 0))
     return rows._replace(truth=truth), users
 
 
-def _size(panels: Sequence[Panel]) -> int:
+def _size(panels: Sequence[StackingFold]) -> int:
     return sum(len(panel.rows.histories) for panel in panels)
 
 
 def shortened(
-    rows: Rows, first: int, end: int | None, rng: np.random.Generator
-) -> tuple[Rows, Histories]:
+    rows: HeldOutUsers, first: int, end: int | None, rng: np.random.Generator
+) -> tuple[HeldOutUsers, Histories]:
     """Users of whom `first` to `end` - 1 events are known, and all that they had seen.
 
     Users with longer histories are cut to their last events, a number drawn between the two;
@@ -174,11 +174,11 @@ def shortened(
     sizes, wanted = sizes[kept], wanted[kept]
     from_end = np.repeat(whole.indptr[1:], sizes) - np.arange(len(whole.items))
     short = whole.take(from_end <= np.repeat(wanted, sizes))
-    return Rows(short, rows.truth.select(kept), rows.n_items), whole
+    return HeldOutUsers(short, rows.truth.select(kept), rows.n_items), whole
 
 
 def gather_all(
-    asked: Sequence[tuple[Panel, Histories]], choices: list[list[Normaliser]], depth: int
+    asked: Sequence[tuple[StackingFold, Histories]], choices: list[list[Normaliser]], depth: int
 ) -> Pool:
     """Gather candidates of all panels, each with what its users had seen."""
     pools = [gather(*panel, seen, choices, depth) for panel, seen in asked]
@@ -195,7 +195,7 @@ def gather_all(
 
 def gather(
     parts: Sequence[Model],
-    rows: Rows,
+    rows: HeldOutUsers,
     seen: Histories,
     choices: list[list[Normaliser]],
     depth: int,
@@ -268,7 +268,7 @@ def _joined(blocks: Sequence[Sums]) -> Sums:
     return Sums(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
 
 
-def _spreads(parts: Sequence[Model], rows: Rows) -> list[float]:
+def _spreads(parts: Sequence[Model], rows: HeldOutUsers) -> list[float]:
     """Mean deviation of each part's scores over the catalogue, of some users."""
     some = rows.histories.select(np.arange(min(len(rows.histories), FEWEST_USERS)))
     return [float(dense(part, some, rows.n_items).std(axis=1).mean()) for part in parts]
@@ -280,7 +280,7 @@ def _choices(spread: float) -> list[Normaliser]:
     return [Normaliser(SHARE)] + [Normaliser(SOFTMAX, t) for t in temperatures if t > 0]
 
 
-class _Objective:
+class _BlendObjective:
     """NDCG@10 of weights over one pool; normalised scores are kept."""
 
     def __init__(self, pool: Pool, choices: list[list[Normaliser]]) -> None:
@@ -314,7 +314,7 @@ class _Objective:
         return gains
 
 
-def _bagged(objective: _Objective, weights: Doubles, rng: np.random.Generator) -> Doubles:
+def _bagged(objective: _BlendObjective, weights: Doubles, rng: np.random.Generator) -> Doubles:
     """Mean of the weights found on samples of the users, drawn with replacement.
 
     Where it is not better than the best part alone by one standard error, that part stands alone.
@@ -332,7 +332,9 @@ def _bagged(objective: _Objective, weights: Doubles, rng: np.random.Generator) -
     return total / BAGS
 
 
-def _search(objective: _Objective, weights: Doubles, picks: list[int]) -> tuple[Doubles, list[int]]:
+def _search(
+    objective: _BlendObjective, weights: Doubles, picks: list[int]
+) -> tuple[Doubles, list[int]]:
     """Move one part after the other to the best of its choices and shares, while that helps."""
     weights, picks = weights.copy(), list(picks)
     if len(weights) == 1:
@@ -356,7 +358,7 @@ def _search(objective: _Objective, weights: Doubles, picks: list[int]) -> tuple[
     return weights, picks
 
 
-def _mixed(objective: _Objective, weights: Doubles, picks: list[int]) -> FloatArray:
+def _mixed(objective: _BlendObjective, weights: Doubles, picks: list[int]) -> FloatArray:
     total = np.zeros_like(objective.normalised(0, picks[0]))
     for place, (weight, pick) in enumerate(zip(weights, picks, strict=True)):
         if weight > 0:

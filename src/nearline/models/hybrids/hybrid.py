@@ -13,13 +13,14 @@ from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
 from nearline.models.base import Mask, Model, Ranking, check_weights
+from nearline.models.capabilities import AcceptsItems, SearchesText
 from nearline.models.dense_scores import DenseModel
 from nearline.models.registry import make_model, model_class
 
 Arrays = dict[str, NDArray[Any]]
 
 
-class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HybridPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model of a hybrid.
 
     Attributes
@@ -46,10 +47,10 @@ class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 # The item graph without words and by words alone: parts that need no other model.
-GRAPH_BY_EVENTS = Part(
+GRAPH_BY_EVENTS = HybridPart(
     model="item_graph", settings={"content": {"weight": 0.0}, "search": {"evaluations": 0}}
 )
-GRAPH_BY_WORDS = Part(
+GRAPH_BY_WORDS = HybridPart(
     model="item_graph",
     settings={
         "transitions": {"weight": 0.0},
@@ -62,8 +63,9 @@ GRAPH_BY_WORDS = Part(
 class Hybrid(DenseModel):
     """Base of the hybrids for lists. A subclass writes `score_many`, and `_pick` where it differs.
 
-    Its configuration has a field `parts`, a tuple of `Part`. Parts are fitted one after the other
-    on the same data; models of ratings are refused, since the weights of a history cannot be
+    Its configuration has a field `parts`, a tuple of `HybridPart`. Parts are fitted one after
+    the other on the same data; models of ratings are refused, since the weights of a history
+    cannot be
     events to one part and ratings to another.
 
     Attributes
@@ -72,11 +74,11 @@ class Hybrid(DenseModel):
         The models, in the order of the configuration.
     """
 
-    chooses: ClassVar[bool] = True
+    tunes_itself: ClassVar[bool] = True
 
     def __init__(self, config: Struct | None = None) -> None:
         super().__init__(config)
-        given: Sequence[Part] = self.config.parts
+        given: Sequence[HybridPart] = self.config.parts
         if not given:
             raise InvalidInput(f"{self.name} has no parts; give at least one", field="parts")
         for part in given:
@@ -120,39 +122,19 @@ class Hybrid(DenseModel):
         texts: Sequence[str],
         vectors: Mapping[str, FloatArray] | None = None,
     ) -> None:
-        """Tell all parts of new items, or of new words and vectors of known ones."""
+        """Give new items, or new text and vectors of known ones, to the parts that take them."""
         for part in self.parts:
-            part.put_items(items, texts, vectors)
+            if isinstance(part, AcceptsItems):
+                part.put_items(items, texts, vectors)
 
-    def matching(self, text: str, k: int, *, allowed: Mask | None = None) -> Ranking:
-        """Find what the first part finds that reads words."""
-        found = (part.matching(text, k, allowed=allowed) for part in self.parts)
-        return next((one for one in found if one.items.size), super().matching(text, k))
-
-    def observe(self, before: Histories, events: Histories) -> None:
-        """Let all parts learn new events that can."""
+    def search_text(self, text: str, k: int, *, allowed: Mask | None = None) -> Ranking:
+        """Items that the first part able to search text finds; none without such a part."""
         for part in self.parts:
-            part.observe(before, events)
-
-    def reserve(self, events: int) -> None:
-        """Let all parts set memory aside."""
-        for part in self.parts:
-            part.reserve(events)
-
-    @property
-    def reach(self) -> int:
-        """Of the part that reaches farthest."""
-        return max(part.reach for part in self.parts)
-
-    def recount(self, histories: Histories, n_items: int) -> None:
-        """Let all parts count anew that count."""
-        for part in self.parts:
-            part.recount(histories, n_items)
-
-    def forget(self, histories: Histories) -> None:
-        """Let all parts unlearn users that can."""
-        for part in self.parts:
-            part.forget(histories)
+            if isinstance(part, SearchesText):
+                found = part.search_text(text, k, allowed=allowed)
+                if found.items.size:
+                    return found
+        return Ranking(np.zeros((1, 0), dtype=np.int32), np.zeros((1, 0), dtype=np.float32))
 
     def arrays(self) -> Arrays:
         """Return the arrays of all parts, each behind its place: `0/...`, `1/...`."""
@@ -161,7 +143,7 @@ class Hybrid(DenseModel):
     def _load(self, arrays: Arrays) -> None:
         self.parts = restore_parts(self.config.parts, arrays)
 
-    def _check_part(self, part: Part) -> None:
+    def _check_part(self, part: HybridPart) -> None:
         if model_class(part.model).needs_ratings:
             raise InvalidInput(
                 f"{part.model!r} learns from ratings, and {self.name} from events; blend it in "
@@ -173,7 +155,7 @@ class Hybrid(DenseModel):
         self.config = replace(self.config, parts=settled(self.config.parts, self.parts))
 
 
-def settled(given: Sequence[Part], fitted: Sequence[Model]) -> tuple[Part, ...]:
+def settled(given: Sequence[HybridPart], fitted: Sequence[Model]) -> tuple[HybridPart, ...]:
     """Parts with the settings that their fitted models have come to."""
     return tuple(
         replace(part, settings=msgspec.to_builtins(model.config))
@@ -190,7 +172,7 @@ def part_arrays(parts: Sequence[Model]) -> Arrays:
     }
 
 
-def restore_parts(given: Sequence[Part], arrays: Arrays) -> list[Model]:
+def restore_parts(given: Sequence[HybridPart], arrays: Arrays) -> list[Model]:
     """Rebuild the fitted models of parts from what `part_arrays` made."""
     parts = []
     for place, part in enumerate(given):

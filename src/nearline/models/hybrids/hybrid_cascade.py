@@ -9,7 +9,14 @@ from msgspec import Struct
 from nearline.data.dataset import FloatArray, Histories
 from nearline.errors import InvalidInput
 from nearline.models.base import Mask, ModelPart, Range, Space
-from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, Hybrid, Part, widened
+from nearline.models.capabilities import explain
+from nearline.models.hybrids.hybrid import (
+    GRAPH_BY_EVENTS,
+    GRAPH_BY_WORDS,
+    Hybrid,
+    HybridPart,
+    widened,
+)
 from nearline.models.settings import require
 
 
@@ -18,13 +25,13 @@ class HybridCascadeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Attributes
     ----------
-    parts : (Part, Part)
+    parts : (HybridPart, HybridPart)
         What proposes, and what orders the proposals.
     candidates : int
         Items proposed; lists are never longer.
     """
 
-    parts: tuple[Part, Part] = (GRAPH_BY_EVENTS, GRAPH_BY_WORDS)
+    parts: tuple[HybridPart, HybridPart] = (GRAPH_BY_EVENTS, GRAPH_BY_WORDS)
     candidates: int = 50
 
     def __post_init__(self) -> None:
@@ -71,7 +78,7 @@ class HybridCascade(Hybrid):
         if len(history) != 1:
             raise InvalidInput(f"history has {len(history)} rows; explain takes one")
         proposed = self.parts[0].recommend_from(history, self.config.candidates, exclude_seen=False)
-        return self.parts[1].explain(history, item) if item in proposed.items else []
+        return explain(self.parts[1], history, item) if item in proposed.items else []
 
     def _scorer(
         self, k: int, *, exclude_seen: bool, allowed: Mask | None

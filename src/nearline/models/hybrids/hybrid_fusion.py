@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from nearline.data.dataset import FloatArray, Histories
 from nearline.models.base import Mask, Range, Space
-from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, Hybrid, Part
+from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, Hybrid, HybridPart
 from nearline.models.settings import require
 
 
@@ -17,7 +17,7 @@ class HybridFusionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     Attributes
     ----------
-    parts : tuple of Part
+    parts : tuple of HybridPart
         Models whose lists are fused; `weight` is the say of each.
     depth : int
         Places of each list that count.
@@ -25,7 +25,7 @@ class HybridFusionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_field
         Added to each place: more makes the first places less special. 60 in the paper.
     """
 
-    parts: tuple[Part, ...] = (GRAPH_BY_EVENTS, GRAPH_BY_WORDS)
+    parts: tuple[HybridPart, ...] = (GRAPH_BY_EVENTS, GRAPH_BY_WORDS)
     depth: int = 100
     smoothing: float = 60.0
 

@@ -15,7 +15,7 @@ from nearline.errors import InvalidInput
 from nearline.models.base import Model, Ranking, RatingModel, Space
 from nearline.models.dense_scores import DenseModel
 from nearline.models.factors.factor_model import Arrays
-from nearline.models.hybrids.hybrid import Part, part_arrays, restore_parts, settled
+from nearline.models.hybrids.hybrid import HybridPart, part_arrays, restore_parts, settled
 from nearline.models.registry import make_model
 from nearline.models.settings import require
 
@@ -25,17 +25,17 @@ class HybridRatingsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Attributes
     ----------
-    parts : tuple of Part
+    parts : tuple of HybridPart
         Rating models; their weights are replaced by those learned, unless `folds` is 0.
     folds : int
         Parts that the ratings are cut into to learn the weights: each model is fitted that many
         times, and once more on all. 0 takes the weights as they stand.
     """
 
-    parts: tuple[Part, ...] = (
-        Part(model="als", weight=0.2),
-        Part(model="svdpp", weight=0.3),
-        Part(model="bpmf", weight=0.5),
+    parts: tuple[HybridPart, ...] = (
+        HybridPart(model="als", weight=0.2),
+        HybridPart(model="svdpp", weight=0.3),
+        HybridPart(model="bpmf", weight=0.5),
     )
     folds: int = 5
 

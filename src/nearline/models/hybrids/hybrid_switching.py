@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from nearline.data.dataset import FloatArray, Histories
 from nearline.errors import InvalidInput
-from nearline.models.base import Mask, ModelPart, Ranking, Space
-from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, Hybrid, Part, widened
+from nearline.models.base import Mask, ModelPart, Ranking, Space, check_k
+from nearline.models.capabilities import explain
+from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, Hybrid, HybridPart, widened
 
 
 class HybridSwitchingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -17,13 +18,13 @@ class HybridSwitchingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     Attributes
     ----------
-    parts : tuple of Part
+    parts : tuple of HybridPart
         Models, for ever longer histories.
     at_least : tuple of int
         Known items of a history from which on each part answers, rising; the first is 0.
     """
 
-    parts: tuple[Part, ...] = (Part(model="popularity"), GRAPH_BY_EVENTS)
+    parts: tuple[HybridPart, ...] = (HybridPart(model="popularity"), GRAPH_BY_EVENTS)
     at_least: tuple[int, ...] = (0, 1)
 
     def __post_init__(self) -> None:
@@ -76,8 +77,7 @@ class HybridSwitching(Hybrid):
         allowed: Mask | None = None,
     ) -> Ranking:
         """Ask each user's part for the list, as that part would make it."""
-        if k < 1:
-            raise InvalidInput(f"k is {k}; it must be at least 1", field="k")
+        check_k(k)
         items = np.full((len(histories), k), -1, dtype=np.int32)
         scores = np.zeros((len(histories), k), dtype=np.float32)
         turns = self._turns(histories)
@@ -92,7 +92,7 @@ class HybridSwitching(Hybrid):
         """Parts of the score, as the user's part gives them."""
         if len(history) != 1:
             raise InvalidInput(f"history has {len(history)} rows; explain takes one")
-        return self.parts[int(self._turns(history)[0])].explain(history, item)
+        return explain(self.parts[int(self._turns(history)[0])], history, item)
 
     def _turns(self, histories: Histories) -> NDArray[np.int64]:
         """Place of each user's part: int64 [n_users]."""

@@ -12,7 +12,13 @@ from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
 from nearline.kernels.topk import top_k_rows
 from nearline.models.base import Model, ModelPart, Space
-from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, Hybrid, Part, widened
+from nearline.models.hybrids.hybrid import (
+    GRAPH_BY_EVENTS,
+    GRAPH_BY_WORDS,
+    Hybrid,
+    HybridPart,
+    widened,
+)
 from nearline.models.settings import require, require_one_of
 from nearline.models.validation import mean_ndcg
 
@@ -30,7 +36,7 @@ class HybridWeightedConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     Attributes
     ----------
-    parts : tuple of Part
+    parts : tuple of HybridPart
         Models and weights; with validation data the weights are where the search starts.
     normalisation : str
         How a user's scores of one part are made comparable with those of others: `minmax` (to
@@ -39,7 +45,7 @@ class HybridWeightedConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Most users, drawn at random, on whom weights are tried: bounds time and memory.
     """
 
-    parts: tuple[Part, ...] = (GRAPH_BY_EVENTS, GRAPH_BY_WORDS)
+    parts: tuple[HybridPart, ...] = (GRAPH_BY_EVENTS, GRAPH_BY_WORDS)
     normalisation: str = "minmax"
     sample: int = 1_000
 

@@ -15,7 +15,12 @@ from nearline.kernels.topk import top_k_rows
 from nearline.kernels.trees import Trees, sum_trees
 from nearline.models.base import Mask, ModelPart, Range, Space, check_weights
 from nearline.models.hybrids.blend import Blend, BlendConfig
-from nearline.models.hybrids.blend_search import Panel, Rows, dense, to_ask
+from nearline.models.hybrids.blend_search import (
+    HeldOutUsers,
+    StackingFold,
+    dense,
+    users_with_targets,
+)
 from nearline.models.hybrids.hybrid import Arrays
 from nearline.models.hybrids.lambdamart import Candidates, boost, lightgbm, no_trees, parsed
 from nearline.models.settings import require
@@ -123,13 +128,13 @@ class LearnedRanking(Blend):
         if validation is None and self.config.trees:
             split = leave_one_out(data)
             super().fit(split.train, seed=seed)
-            rows = Rows(split.train.histories, split.test, data.n_items)
-            self._learn([Panel(self.parts, rows)], seed, search=False)
+            rows = HeldOutUsers(split.train.histories, split.test, data.n_items)
+            self._learn([StackingFold(self.parts, rows)], seed, search=False)
         super().fit(data, validation=validation, seed=seed, progress=progress)
         self._count()
         return self
 
-    def weigh_on(self, panels: Sequence[Panel], *, seed: int = 0) -> None:
+    def weigh_on(self, panels: Sequence[StackingFold], *, seed: int = 0) -> None:
         """Find normalisers, weights and trees by what parts of these kinds say of other users."""
         super().weigh_on(panels, seed=seed)
         self._learn(panels, seed, search=True)
@@ -236,7 +241,7 @@ class LearnedRanking(Blend):
         if fitted_on is not None:
             self._counts = _counts(fitted_on, self.n_items)
 
-    def _learn(self, panels: Sequence[Panel], seed: int, *, search: bool) -> None:
+    def _learn(self, panels: Sequence[StackingFold], seed: int, *, search: bool) -> None:
         """Boost trees on the candidates of some users, of whom the next events are known."""
         self._trees = no_trees()
         if self.config.trees == 0:
@@ -267,9 +272,9 @@ class LearnedRanking(Blend):
         if search:
             self.config = replace(self.config, trees=used)
 
-    def _lists(self, rows: Rows, most: int, seed: int) -> list[Candidates]:
+    def _lists(self, rows: HeldOutUsers, most: int, seed: int) -> list[Candidates]:
         """Candidates of users drawn at random, where they hold something to find."""
-        rows, users = to_ask(rows)
+        rows, users = users_with_targets(rows)
         users = np.random.default_rng(seed).permutation(users)[:most]
         lists = []
         for first in range(0, len(users), BLOCK):

@@ -70,7 +70,7 @@ class CoEngagement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     exponent: float = 0.41
 
 
-class Content(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ContentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Relation "similar text": TF-IDF cosine to a power.
 
     Attributes
@@ -96,7 +96,7 @@ class Vectors(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     weight, half_life, neighbours, power
-        As in `Content`. Cosines of dense vectors lie close together: a power spreads them.
+        As in `ContentSettings`. Cosines of dense vectors lie close together: a power spreads them.
     """
 
     weight: float = 0.5
@@ -132,7 +132,7 @@ class Projected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     most: int = 200_000
 
 
-FromContent = Content | Projected | Vectors
+FromContent = ContentSettings | Projected | Vectors
 Relation = Transitions | CoEngagement | FromContent
 
 
@@ -178,7 +178,7 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     transitions: Transitions = Transitions()
     coengagement: CoEngagement = CoEngagement()
-    content: Content = Content()
+    content: ContentSettings = ContentSettings()
     projected: Projected = Projected()
     vectors: dict[str, Vectors] = {}
     counts: int = 2_048

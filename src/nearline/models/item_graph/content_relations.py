@@ -78,7 +78,7 @@ class ContentRelations:
         if self._projection is not None:
             self._connect(store, PROJECTED, item, self._project(self._projection, item))
 
-    def matching(
+    def search_text(
         self, text: str, k: int, allowed: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.int32], FloatArray]:
         """Items whose words are nearest to a text, best first, and their cosines."""

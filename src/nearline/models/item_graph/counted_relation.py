@@ -48,11 +48,11 @@ class CountedRelation:
         Memory is 24 bytes a changed pair in a table of which a quarter at least is empty, and 16
         an edge.
         """
-        self.reserve(len(changes.units))
+        self.preallocate(len(changes.units))
         edges = store.edges(len(changes.units))
         n_pairs, n_added = apply_changes(changes, self._counts, self._table, edges, relation)
         self.n_changed += n_pairs
-        store.added(n_added)
+        store.set_edge_count(n_added)
 
     def merged(self, n_items: int) -> Counts:
         """Add fixed counts and changes up, over `n_items` items; O(pairs log pairs)."""
@@ -60,7 +60,7 @@ class CountedRelation:
             return self._counts
         return merged(self._counts, self._table, n_items)
 
-    def reserve(self, pairs: int) -> None:
+    def preallocate(self, pairs: int) -> None:
         """Make room for so many more pairs; as keys fall all over, it is soon in memory."""
         needed = 4 * (self.n_changed + pairs) // 3
         if needed > len(self._table):

@@ -87,7 +87,7 @@ class GraphStore:
         self._gains = np.ones(n_items)
         self._offsets = np.array([d.offset for d in divisors.values()], dtype=np.float64)
         for name, divisor in divisors.items():
-            self.divide(name, np.arange(n_items), divisor)
+            self.set_divisors(name, np.arange(n_items), divisor)
 
     @property
     def room(self) -> int:
@@ -120,19 +120,19 @@ class GraphStore:
             self._replace(len(self._following), n_items + n_items // 4 + ROOM)
         self.n_items = max(self.n_items, n_items)
 
-    def divide(self, relation: str, items: NDArray[np.integer], divisors: Divisors) -> None:
+    def set_divisors(self, relation: str, items: NDArray[np.integer], divisors: Divisors) -> None:
         """Set the divisors of some items [n] of a counted relation; its offset stays."""
         r = self.names.index(relation)
         self._sources[r, items], self._targets[r, items] = divisors.source, divisors.target
 
-    def favour(self, items: NDArray[np.integer], gains: Doubles) -> None:
+    def set_gains(self, items: NDArray[np.integer], gains: Doubles) -> None:
         """Set the gains of some items [n]: what leads to them in relations that are not counted."""
         self._gains[items] = gains
 
     def edges(self, room: int) -> Edges:
         """Return the arrays that a kernel may write edges to, with room for `room` more.
 
-        `added` must be told how many there are afterwards.
+        `set_edge_count` must be told how many there are afterwards.
         """
         needed = self._n_added + room
         if needed > len(self._following):
@@ -148,7 +148,7 @@ class GraphStore:
             self._n_added,
         )
 
-    def added(self, n_added: int) -> None:
+    def set_edge_count(self, n_added: int) -> None:
         """Count the added edges anew, after a kernel wrote some."""
         self._n_added = n_added
 

@@ -26,7 +26,7 @@ from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.pair_counts import Changes, Counts, changed_pairs
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
-from nearline.models.base import Model, ModelPart, Range, Ranking, Space, check_weights
+from nearline.models.base import Model, ModelPart, Range, Ranking, Space, check_k, check_weights
 from nearline.models.item_graph.config import CONTENT, PROJECTED, VECTOR_PREFIX, ItemGraphConfig
 from nearline.models.item_graph.content_relations import ContentRelations
 from nearline.models.item_graph.counted_relation import CountedRelation, edges_of, no_counts
@@ -74,8 +74,7 @@ class ItemGraph(Model):
         if knob.part != VECTOR_PREFIX  # which columns there are is known to the data alone
     }
 
-    learns: ClassVar[bool] = True
-    chooses: ClassVar[bool] = True
+    tunes_itself: ClassVar[bool] = True
 
     def __init__(self, config: ItemGraphConfig | None = None) -> None:
         super().__init__(config)
@@ -149,13 +148,6 @@ class ItemGraph(Model):
         """Scores, float32 [n_users, n_items]; 0 where nothing connects."""
         return score_rows(self._graph(), _rows(histories))
 
-    def score(self, history: Histories, items: IntArray) -> FloatArray:
-        """Scores of some items for one history, float32 [len(items)]; 0 for unknown items."""
-        graph = self._graph()
-        scores = score_rows(graph, _rows(history))[0]
-        known = (items >= 0) & (items < graph.n_items)
-        return np.where(known, scores[np.where(known, items, 0)], np.float32(0.0))
-
     def recommend_from(
         self,
         histories: Histories,
@@ -165,7 +157,7 @@ class ItemGraph(Model):
         allowed: NDArray[np.bool_] | None = None,
     ) -> Ranking:
         """Top-k items of each history; rows are short where little is connected to a history."""
-        _check_k(k)
+        check_k(k)
         best = recommend_rows(
             self._graph(), _rows(histories), k, exclude_seen=exclude_seen, allowed=allowed
         )
@@ -176,10 +168,12 @@ class ItemGraph(Model):
         events = Histories.from_rows([[int(item)] for item in items])
         return self.recommend_from(events, k)
 
-    def matching(self, text: str, k: int, *, allowed: NDArray[np.bool_] | None = None) -> Ranking:
+    def search_text(
+        self, text: str, k: int, *, allowed: NDArray[np.bool_] | None = None
+    ) -> Ranking:
         """Items whose words are nearest to a text by TF-IDF: O(postings of its terms)."""
-        _check_k(k)
-        items, cosines = self._content.matching(text, k, allowed)
+        check_k(k)
+        items, cosines = self._content.search_text(text, k, allowed)
         return Ranking(items[None], cosines[None])
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
@@ -237,19 +231,19 @@ class ItemGraph(Model):
         """
         self._count(before, events, 1)
 
-    def reserve(self, events: int) -> None:
+    def preallocate(self, events: int) -> None:
         """Set aside what `PAIRS_AN_EVENT` new pairs need, of each relation: some 3 kB an event."""
         pairs = min(PAIRS_AN_EVENT * events, self.n_items**2)
         self._store.edges(len(self._counted) * pairs)
         for counted in self._counted.values():
-            counted.reserve(pairs)
+            counted.preallocate(pairs)
 
     @property
-    def reach(self) -> int:
+    def pair_window(self) -> int:
         """Largest gap at which two events count as a pair."""
         return int(max(self.config.transitions.reach, self.config.coengagement.window))
 
-    def recount(self, histories: Histories, n_items: int) -> None:
+    def rebuild_counts(self, histories: Histories, n_items: int) -> None:
         """Count all pairs anew; settings, scales and content stay those of the fit."""
         scales = {name: counted.scale for name, counted in self._counted.items()}
         n_items = max(n_items, self.n_items)
@@ -275,10 +269,10 @@ class ItemGraph(Model):
         amounts = sign * squared_weights(new)[known]
         np.add.at(self._popularity, new.items[known], amounts)
         gains = newcomer_gains(self.relations, self.config, self._popularity[touched])
-        self._store.favour(touched, gains)
+        self._store.set_gains(touched, gains)
         for relation, (name, counted) in enumerate(self._counted.items()):
             divisors = pair_divisors(name, self.config, self._popularity[touched])
-            self._store.divide(name, touched, divisors)
+            self._store.set_divisors(name, touched, divisors)
             steps = pair_steps(getattr(self.config, name))
             changes = changed_pairs(old, before.times, new, events.times, steps)
             changes = Changes(changes.sources, changes.targets, sign * changes.units)
@@ -353,7 +347,7 @@ class ItemGraph(Model):
         divisors = {name: pair_divisors(name, self.config, self._popularity) for name in COUNTED}
         store = GraphStore(relations, n_items, divisors, items)
         gains = newcomer_gains(store.names, self.config, self._popularity[:n_items])
-        store.favour(np.arange(n_items), gains)
+        store.set_gains(np.arange(n_items), gains)
         return store
 
     def _grow(self, n_items: int) -> None:
@@ -364,10 +358,10 @@ class ItemGraph(Model):
             more = np.zeros(self._store.room - before, dtype=np.int64)
             self._popularity = np.concatenate((self._popularity, more))
             fresh = np.arange(before, self._store.room)
-            self._store.favour(fresh, newcomer_gains(self.relations, self.config, more))
+            self._store.set_gains(fresh, newcomer_gains(self.relations, self.config, more))
             for name in COUNTED:
                 divisors = pair_divisors(name, self.config, self._popularity[fresh])
-                self._store.divide(name, fresh, divisors)
+                self._store.set_divisors(name, fresh, divisors)
 
     def _graph(self) -> Graph:
         weights, half_lives = weights_and_half_lives(self.relations, self.config)
@@ -379,8 +373,3 @@ class ItemGraph(Model):
 def _rows(histories: Histories) -> Rows:
     check_weights(histories)
     return Rows(histories.indptr, histories.items, histories.weights)
-
-
-def _check_k(k: int) -> None:
-    if k < 1:
-        raise InvalidInput(f"k is {k}; it must be at least 1", field="k")

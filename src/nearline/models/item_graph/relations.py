@@ -25,7 +25,7 @@ from nearline.models.item_graph.config import (
     TRANSITIONS,
     VECTOR_PREFIX,
     CoEngagement,
-    Content,
+    ContentSettings,
     FromContent,
     ItemGraphConfig,
     Projected,
@@ -218,7 +218,7 @@ class Sources:
     def _nearest(self, name: str, settings: FromContent, config: ItemGraphConfig) -> Rows:
         key = _key(name, settings, config)
         if key not in self._near:
-            if isinstance(settings, Content):
+            if isinstance(settings, ContentSettings):
                 index = TextIndex(TfIdfConfig(longest=settings.longest))
                 self._near[key] = index.fit(self._texts, settings.neighbours)
                 self._words[key] = index
@@ -244,7 +244,7 @@ class Sources:
 
 def _key(name: str, settings: FromContent, config: ItemGraphConfig) -> tuple[object, ...]:
     """Name what the neighbours depend on, of all settings."""
-    if isinstance(settings, Content):
+    if isinstance(settings, ContentSettings):
         return name, settings.neighbours, settings.longest
     if isinstance(settings, Projected):
         words = config.content.longest

@@ -222,7 +222,7 @@ class _Objective:
     def __call__(self, config: ItemGraphConfig) -> float:
         store = self._graph(config)
         gains = newcomer_gains(store.names, config, self._sources.popularity)
-        store.favour(np.arange(self._n_items), gains)
+        store.set_gains(np.arange(self._n_items), gains)
         weights, half_lives = weights_and_half_lives(store.names, config)
         graph = store.view(weights, half_lives, config.max_history)
         return ndcg(rank_rows(graph, self._histories, self._targets), self._targets.indptr, self._k)

@@ -12,8 +12,8 @@ from nearline.kernels.corated import corated_rows, mean_by_columns
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.ridge import Targets
 from nearline.kernels.sets import Sets
-from nearline.models.base import ModelPart, Ranking
-from nearline.models.factors.factor_model import check_indices, check_k, transpose
+from nearline.models.base import ModelPart, Ranking, check_k
+from nearline.models.factors.factor_model import check_indices, transpose
 from nearline.models.neighbours.rating_neighbours import (
     Arrays,
     Doubles,

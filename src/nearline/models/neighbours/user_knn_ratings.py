@@ -11,8 +11,8 @@ from nearline.kernels.corated import corated_rows, mean_by_rows
 from nearline.kernels.edges import Rows
 from nearline.kernels.ridge import Targets
 from nearline.kernels.sets import Sets
-from nearline.models.base import Ranking
-from nearline.models.factors.factor_model import check_indices, check_k, transpose
+from nearline.models.base import Ranking, check_k
+from nearline.models.factors.factor_model import check_indices, transpose
 from nearline.models.neighbours.item_knn_ratings import first_of_rows
 from nearline.models.neighbours.rating_neighbours import (
     Arrays,

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -11,9 +12,9 @@ from numpy.typing import NDArray
 
 from nearline.common.inference import OnnxGraph
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
-from nearline.models.base import Ranking
+from nearline.models.base import Ranking, check_k
 from nearline.models.dense_scores import DenseModel, rank_cosines, rank_dense
-from nearline.models.factors.factor_model import check_indices, check_k
+from nearline.models.factors.factor_model import check_indices
 from nearline.models.validation import draw_users, mean_ndcg
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class NeuralModel(DenseModel):
     A user without a known liked event gets items by popularity.
     """
 
-    chooses: ClassVar[bool] = True
+    tunes_itself: ClassVar[bool] = True
 
     def __init__(self, config: Struct | None = None) -> None:
         super().__init__(config)
@@ -82,18 +83,23 @@ class NeuralModel(DenseModel):
         if len(users) == 0:
             return None
         histories, truth = data.histories.select(users), validation.select(users)
-        told = self._told(data)
+        features = self._told(data)
+        if features is not None:
+            histories = replace(histories, features=features[users])
         self._popularity = np.zeros(data.n_items, dtype=np.float32)
 
         def judge(*network: Any) -> float:
+            def score(block: Histories) -> FloatArray:
+                told = () if features is None else (block.features,)
+                return self._scores(block, *network, *told)
+
             ranking = rank_dense(
-                lambda block, *features: self._scores(block, *network, *features),
+                score,
                 histories,
                 K,
                 data.n_items,
                 exclude_seen=True,
                 allowed=None,
-                features=None if told is None else told[users],
             )
             return mean_ndcg(ranking.items, truth)
 

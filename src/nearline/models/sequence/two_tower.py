@@ -1,5 +1,6 @@
 """Two towers: one makes a vector of a user, one of an item, and a score is their cosine."""
 
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -7,11 +8,10 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from nearline.common.progress import Progress, no_progress
-from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.data.users import UserEncoder
 from nearline.errors import InvalidInput
-from nearline.models.base import Mask, Range, Ranking, Space
-from nearline.models.dense_scores import rank_dense
+from nearline.models.base import Range, Space
 from nearline.models.sequence.sequence_model import SequenceConfig, SequenceModel, SequenceObjective
 from nearline.models.settings import require
 
@@ -52,10 +52,9 @@ class TwoTower(SequenceModel):
     J. Adams, E. Sargin, "Deep neural networks for YouTube recommendations", RecSys 2016, section
     3.3.
 
-    Where the data has `user_features`, the user tower reads them: `recommend` looks up those of the
-    users of the fit, and the other verbs take them as an argument of this model alone, rows beside
-    the histories. So histories stay what they are, and whoever calls all models alike gets lists
-    by history, as if nothing else were known.
+    Where the data has `user_features`, the user tower reads them. They travel with the histories
+    (`Histories.features`): `recommend` looks up those of the users of the fit, and a caller gives
+    those of other users, as `user_encoder` makes them. Without them scores go by history alone.
 
     Attributes
     ----------
@@ -77,7 +76,6 @@ class TwoTower(SequenceModel):
     def __init__(self, config: Struct | None = None, **options: Any) -> None:
         super().__init__(config, **options)
         self.user_encoder: UserEncoder | None = None
-        self._user_features: FloatArray | None = None
         self._n_features = 0
 
     def fit(
@@ -102,80 +100,24 @@ class TwoTower(SequenceModel):
         """
         features = data.user_features
         self._n_features = 0 if features is None else features.shape[1]
-        self._user_features = self._told(data)
+        self._told(data)
         self.user_encoder = data.user_encoder
-        return super().fit(data, validation=validation, seed=seed, progress=progress)
+        super().fit(data, validation=validation, seed=seed, progress=progress)
+        self.fitted_on = replace(data.histories, features=features)
+        return self
 
-    def recommend(
-        self,
-        users: IntArray,
-        k: int,
-        *,
-        histories: Histories | None = None,
-        exclude_seen: bool = True,
-        allowed: Mask | None = None,
-    ) -> Ranking:
-        """Top-k items for users of the fitted data, by what they did and their features.
+    def score_many(self, histories: Histories) -> FloatArray:
+        """Scores, float32 [n_users, n_items], by events and ``histories.features``.
 
-        With `histories` any user will do, and no features are looked up; see `recommend_from`.
-
-        Raises
-        ------
-        NotTrained
-            As for `Model.recommend`.
-        """
-        if histories is not None or self.fitted_on is None or self._user_features is None:
-            return super().recommend(
-                users, k, histories=histories, exclude_seen=exclude_seen, allowed=allowed
-            )
-        rows = np.asarray(users, dtype=np.int64)
-        return self.recommend_from(
-            self.fitted_on.select(rows),
-            k,
-            exclude_seen=exclude_seen,
-            allowed=allowed,
-            features=self._user_features[rows],
-        )
-
-    def recommend_from(
-        self,
-        histories: Histories,
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        allowed: Mask | None = None,
-        features: FloatArray | None = None,
-    ) -> Ranking:
-        """Top-k items for each history, and for what is known of each user.
-
-        A user without a known liked event gets items by the features alone, or by popularity where
+        A user without a known liked event gets scores by the features alone, or by popularity where
         these are all 0 or not given.
-
-        Parameters
-        ----------
-        features : float32 [n_users, f] or None
-            Rows of `user_encoder`.
         """
-        if features is not None:
-            self._check(features, len(histories))
-        return rank_dense(
-            self.score_many,
-            histories,
-            k,
-            self.n_items,
-            exclude_seen=exclude_seen,
-            allowed=allowed,
-            features=features,
-        )
-
-    def score_many(self, histories: Histories, features: FloatArray | None = None) -> FloatArray:
-        """Scores, float32 [n_users, n_items]; `features` as in `recommend_from`."""
         table = self._table[: self.n_items]
-        return self._scores(histories, self._encode, table, *self._asked(histories, features))
+        return self._scores(histories, self._encode, table, *self._asked(histories))
 
-    def user_vectors(self, histories: Histories, features: FloatArray | None = None) -> FloatArray:
+    def user_vectors(self, histories: Histories) -> FloatArray:
         """Vectors of users, float32 [n_users, width]; zero where nothing is known of one."""
-        return self._vectors(histories, *self._asked(histories, features))
+        return self._vectors(histories, *self._asked(histories))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Graph and tables, as of all sequence models, and how features of users are made."""
@@ -212,8 +154,9 @@ class TwoTower(SequenceModel):
         self._check(features, data.n_users)
         return features
 
-    def _asked(self, histories: Histories, features: FloatArray | None) -> tuple[FloatArray, ...]:
+    def _asked(self, histories: Histories) -> tuple[FloatArray, ...]:
         """Features as the network takes them: zeros where none are given, nothing without any."""
+        features = histories.features
         if features is not None:
             self._check(features, len(histories))
             return (features.astype(np.float32, copy=False),)
