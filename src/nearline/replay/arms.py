@@ -15,7 +15,7 @@ from nearline.log import SQLiteLog
 from nearline.models.base import Model
 from nearline.models.item_graph.config import ItemGraphConfig
 from nearline.models.item_graph.model import ItemGraph
-from nearline.recommend import pipeline as road
+from nearline.recommend.pipeline import View, answer
 from nearline.replay.stream import Stream
 from nearline.schema import RecommendationRequest
 from nearline.state import State, StateConfig
@@ -125,14 +125,14 @@ class Engines:
 
     def _list(self, arm: Arm, user_id: str, k: int, now: float) -> list[str]:
         if arm.follows:
-            view = road.View(self._state, self._models[arm.name], arm.name, now)
+            view = View(self._state, self._models[arm.name], arm.name, now)
             request = RecommendationRequest(user_id=user_id, k=k)
         else:
             # The list of last night, less what the user has found without it since.
             since = self.since_last_night(user_id)
-            view = road.View(self._last_night, self._models[arm.name], arm.name, self._trained_at)
+            view = View(self._last_night, self._models[arm.name], arm.name, self._trained_at)
             request = RecommendationRequest(user_id=user_id, k=k, exclude=since)
-        return [line.item_id for line in road.answer(request, view).items]
+        return [line.item_id for line in answer(request, view).items]
 
     def _serve(self, arm: Arm, model: ItemGraph) -> None:
         self._models[arm.name] = model

@@ -20,7 +20,13 @@ from nearline.schema.records import (
     Record,
     Scalar,
 )
-from nearline.schema.requests import RecommendationRequest
+from nearline.schema.requests import (
+    ListOptions,
+    RecommendationRequest,
+    check_options,
+    make_options,
+    narrowed,
+)
 from nearline.schema.rules import (
     DAY,
     MAX_ID_BYTES,
@@ -50,6 +56,7 @@ __all__ = [
     "Explanation",
     "Item",
     "ItemDeleted",
+    "ListOptions",
     "Part",
     "PastEvent",
     "Recommendation",
@@ -64,8 +71,11 @@ __all__ = [
     "check_id",
     "check_item",
     "check_k",
+    "check_options",
     "check_preferences",
+    "make_options",
     "make_record",
+    "narrowed",
     "new_event",
     "new_item",
     "parse_time",
