@@ -181,7 +181,10 @@ def test_without_an_order_the_list_is_the_plain_one(endpoint: ChatEndpoint, text
     endpoint.answer = lambda asked: Reply(text)
     request = RecommendationRequest(user_id=USER, k=3, explain=True)
     with shop(endpoint.url) as rec:
-        assert rec.answer(msgspec.structs.replace(request, rerank=True)) == rec.answer(request)
+        asked = rec.answer(msgspec.structs.replace(request, rerank=True))
+        plain = rec.answer(request)
+        assert (asked.items, asked.tier) == (plain.items, plain.tier)
+        assert asked.recommendation_id != plain.recommendation_id
     assert len(endpoint.asked) == 1
 
 

@@ -7,8 +7,8 @@ A line carries its tier. Within a tier, scores fall from top to bottom:
 - popular: the item's share of the largest all-time count, times 1e-9; 0 for an item without events.
 
 Where a request has a context and one of its values was seen before, the last two are ordered by
-what is popular there (`contexts`), and their lines are of the tier "context": scores are then shares
-of the largest score given the context.
+what is popular there (`contexts`), and their lines are of the tier "context": scores are then
+shares of the largest score given the context.
 """
 
 from collections.abc import Sequence

@@ -28,7 +28,6 @@ from nearline.server.bodies import (
     SessionIn,
 )
 from nearline.server.decoding import StrictRequest, at_most, convert_each
-from nearline.server.degraded import degraded_answer
 from nearline.server.paths import path_id
 from nearline.server.queries import context_of
 from nearline.server.room import Lasting, engine_of, room_of
@@ -186,7 +185,7 @@ async def _answer(
         engine = room.host.engine
         if room.turns.too_late(state["start"], deadline_ms):
             room.metrics.degraded()
-            return degraded_answer(engine, question)
+            return engine.answer(question, late=True)
         stamp = engine.stamp
         left = room.turns.seconds_left(state["start"], deadline_ms)
         draft = engine.draft(question, left)
