@@ -25,7 +25,7 @@ from nearline.data.public.base import cache_folder, local_folder
 from nearline.data.sources import read_table
 from nearline.evaluation.bootstrap import mean_intervals, paired_differences
 from nearline.evaluation.metrics import hit_rate, judge, ndcg, recall
-from nearline.recommend.fill import fill
+from nearline.recommend.fill import fallback
 from nearline.schema import Event
 from nearline.state import State
 
@@ -75,8 +75,8 @@ def asked(state: State, event: Event) -> list[list[int]]:
     allowed = state.catalogue.available()
     lists = [state.counters.popular(K).items.tolist()]
     for context in (None, event.context):
-        lines = fill([], K, state, now=event.timestamp, allowed=allowed, context=context)
-        lists.append([line.item for line in lines])
+        found = fallback(K, state, now=event.timestamp, allowed=allowed, context=context)
+        lists.append(list(dict.fromkeys(found.items.tolist()))[:K])
     return [items + [-1] * (K - len(items)) for items in lists]
 
 

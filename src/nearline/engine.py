@@ -23,21 +23,23 @@ from nearline.jobs.embedding import Embedding
 from nearline.jobs.queue import Job, Jobs
 from nearline.jobs.training import Columns, Training, import_tables
 from nearline.log import Appended
-from nearline.recommend import batch
-from nearline.recommend import pipeline as road
-from nearline.recommend.export import Exported, export
+from nearline.recommend import batch, lookups
+from nearline.recommend.export import PART_USERS, Exported, export
 from nearline.recommend.language import Draft, Language
+from nearline.recommend.lists import View
+from nearline.recommend.pipeline import answer
 from nearline.schema import (
     Answer,
     Event,
     Explanation,
     Item,
+    ListOptions,
     Recommendation,
     RecommendationRequest,
-    Scalar,
     ScoredItem,
     UserSummary,
     check_id,
+    make_options,
     new_event,
     new_item,
 )
@@ -201,47 +203,34 @@ class Recommender(EngineStatus):
 
     # Answers
 
-    def recommend(
-        self,
-        user_id: str,
-        k: int = 10,
-        *,
-        exclude_seen: bool = True,
-        category: str | None = None,
-        exclude: Sequence[str] = (),
-        explain: bool = False,
-        rerank: bool = False,
-        context: dict[str, Scalar] | None = None,
-        preferences: str | None = None,
-    ) -> list[Recommendation]:
-        """Top `k` items for a user, known or not; each line says its tier.
+    def recommend(self, user_id: str, k: int = 10, **options: Any) -> list[Recommendation]:
+        """Return the top `k` items for a user, known or not; each line has its tier.
 
-        `rerank`: let the configured language model put the first lines in order, if it can.
-        `preferences` (words) and `context` (``{"country": "FR"}``): what is near, or popular then.
+        Parameters
+        ----------
+        **options
+            The other fields of `nearline.schema.RecommendationRequest`: `exclude_seen` (True),
+            `category`, `exclude`, `explain`, `rerank`, `context` (``{"country": "FR"}``),
+            `preferences` (text).
         """
-        request = RecommendationRequest(
-            user_id=user_id,
-            k=k,
-            exclude_seen=exclude_seen,
-            category=category,
-            exclude=tuple(exclude),
-            explain=explain,
-            rerank=rerank,
-            context=context,
-            preferences=preferences,
-        )
+        request = make_options(RecommendationRequest, user_id=user_id, k=k, **options)
         return list(self.answer(request).items)
 
-    def answer(self, request: RecommendationRequest) -> Answer:
-        """Answer a request in full: the list, its id, tier, model and offset."""
-        return self.draft(request).result()
+    def answer(self, request: RecommendationRequest, *, late: bool = False) -> Answer:
+        """Answer a request in full: the list, its id, tier, model and offset.
+
+        With `late`, the list is made without the model and the language model, by the same rules.
+        """
+        return answer(request, self._view(), late=True) if late else self.draft(request).result()
 
     def draft(self, request: RecommendationRequest, within: float | None = None) -> Draft[Answer]:
-        """Answer as far as no language model is needed; the draft waits for one, if asked to.
+        """Answer as far as no language model is needed; the draft waits for one, if it is asked.
 
         `within`: seconds that are left, where those are fewer than the configured ones.
         """
-        return self.language.draft_answer(request, self._view(), within)
+        if request.rerank:
+            return self.language.draft_answer(request, self._view(), within)
+        return Draft(answer(request, self._view()))
 
     def recommend_many(
         self,
@@ -249,46 +238,67 @@ class Recommender(EngineStatus):
         k: int = 10,
         histories: object = None,
         *,
-        exclude_seen: bool = True,
         columns: Columns | None = None,
         progress: Progress = no_progress,
+        **options: Any,
     ) -> Any:
         """Recommend to many users: a frame of `user_id`, `item_id`, `score`, `rank` (from 1).
 
-        `users` None means everyone. `histories` (frame or path) replaces what is known of these
-        users, for this call only. The frame is of the library in which `histories` or the training
-        data came, else Arrow; beside it memory is bounded, however many users there are.
+        Memory beside the frame is bounded, however many users there are.
+
+        Parameters
+        ----------
+        users
+            None means everyone.
+        histories : frame, path or None
+            Replaces what is known of these users, for this call only. The frame is of the library
+            in which `histories` or the training data came, else Arrow.
+        **options
+            As in `recommend`, except `explain` and `rerank`.
         """
         frame = batch.recommend_many(
             users,
-            k,
+            make_options(ListOptions, k=k, **options),
             self._view(),
             given=None if histories is None else read_interactions(histories, columns),
             weight=self.config.state.weight,
-            exclude_seen=exclude_seen,
             progress=progress,
         )
         return to_frame(frame, histories if histories is not None else self._like)
 
     def export(
-        self, path: str | Path, k: int = 10, users: object = None, **options: Any
+        self,
+        path: str | Path,
+        k: int = 10,
+        users: object = None,
+        *,
+        part_users: int = PART_USERS,
+        progress: Progress = no_progress,
+        **options: Any,
     ) -> Exported:
-        """Write the lists of many users to a folder of Parquet files.
+        """Write the lists of many users to a folder of Parquet files; resume an interrupted export.
 
-        See `nearline.recommend.export.export`. One that was cut off goes on where it stopped. `users`: ids, or a frame or file with a
-        column `user_id`; None means everyone. `options`: `exclude_seen`, `part_users`, `progress`.
+        See `nearline.recommend.export.export`. `users`: ids, or a frame or file with a column
+        `user_id`; None means everyone. `options` are those of `recommend_many`.
         """
-        view, weight = self._view(), self.config.state.weight
-        erasures = self._current.deployment.log.erasures
-        return export(Path(path), users, k, view, erasures=erasures, weight=weight, **options)
+        return export(
+            Path(path),
+            users,
+            make_options(ListOptions, k=k, **options),
+            self._view(),
+            erasures=self._current.deployment.log.erasures,
+            weight=self.config.state.weight,
+            part_users=part_users,
+            progress=progress,
+        )
 
     def similar(self, item_id: str, k: int = 10) -> list[ScoredItem]:
         """Nearest neighbours of an item, itself left out."""
-        return road.similar(item_id, k, self._view())
+        return lookups.similar(item_id, k, self._view())
 
     def rank(self, user_id: str, item_ids: Sequence[str]) -> list[ScoredItem]:
         """Exactly the given items, best first for this user."""
-        return road.rank(user_id, list(item_ids), self._view())
+        return lookups.rank(user_id, list(item_ids), self._view())
 
     def explain(self, user_id: str, item_id: str, *, words: bool = False) -> Explanation:
         """Return what made the score: the parts sum to it; with `words`, in a sentence as well."""
@@ -313,8 +323,8 @@ class Recommender(EngineStatus):
 
         `timestamp`: Unix seconds, RFC 3339 or a datetime; `fields`: the others of `nearline.Event`.
         """
-        said = {"user_id": user_id, "item_id": item_id, "event": event, **fields}
-        return self.append_events([new_event(said, timestamp, now=self._clock())]).result()
+        given = {"user_id": user_id, "item_id": item_id, "event": event, **fields}
+        return self.append_events([new_event(given, timestamp, now=self._clock())]).result()
 
     def append_events(self, events: Sequence[Event]) -> Future[Appended]:
         """Queue a list of events, whole or not at all; the future resolves once it is durable."""
@@ -345,11 +355,11 @@ class Recommender(EngineStatus):
 
     def item(self, item_id: str) -> Item:
         """Return the catalogue entry of an item."""
-        return road.item(item_id, self._view())
+        return lookups.item(item_id, self._view())
 
     def user(self, user_id: str) -> UserSummary:
         """Return what is known of a user, most recent event first."""
-        return road.user(user_id, self._view())
+        return lookups.user(user_id, self._view())
 
     def forget(self, user_id: str) -> Future[int]:
         """Erase a user's events from log, state and answers; the future gives their number."""
@@ -392,6 +402,6 @@ class Recommender(EngineStatus):
             due.submit_if_due()
         return self._current.open()
 
-    def _view(self) -> road.View:
+    def _view(self) -> View:
         parts = self._current.serving()
-        return road.View(parts.state, parts.model, parts.model_id, self._clock())
+        return View(parts.state, parts.model, parts.model_id, self._clock())

@@ -9,7 +9,8 @@ from tests.state.naive_state import CONFIG, NOW, Log, View, folded, logs, naive_
 
 from nearline.recommend import contexts as module
 from nearline.recommend.contexts import SHRINKAGE, orders_given
-from nearline.recommend.fill import fill
+from nearline.recommend.fill import fallback
+from nearline.recommend.lists import TIERS
 from nearline.schema import Event, Item, Scalar
 from nearline.state import State
 
@@ -61,8 +62,11 @@ def test_lifts_worked_out_by_hand() -> None:
 
 def lines(state: State, k: int = 5, **context: Scalar) -> list[tuple[str, float, str]]:
     allowed = state.catalogue.available()
-    found = fill([], k, state, now=1e9, allowed=allowed, context=context)
-    return [(state.items.id_of(line.item), line.score, line.tier) for line in found]
+    found = fallback(k, state, now=1e9, allowed=allowed, context=context)
+    rows: dict[int, tuple[str, float, str]] = {}
+    for item, score, tier in zip(*(array.tolist() for array in found), strict=True):
+        rows.setdefault(item, (state.items.id_of(item), score, TIERS[tier]))
+    return list(rows.values())[:k]
 
 
 def test_a_list_is_filled_by_the_context_and_then_by_what_nobody_touched() -> None:

@@ -1,7 +1,7 @@
-"""Road 2 for many users at once: the same lists as `recommend.answer` gives one by one.
+"""The lists of many users: the pipeline, block by block.
 
-Users are taken in blocks. The models score a block on all cores, and what is held beside the
-answer is one block's scratch, however many users there are.
+Models score a block on all cores, and the memory beside the result is that of one block, however
+many users there are.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,49 +9,46 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data import Histories, Weight, histories_for
-from nearline.recommend.fill import PERSONAL_FLOOR, Line, fill
-from nearline.recommend.filters import allowed_items
-from nearline.recommend.pipeline import View
-from nearline.schema import check_id, check_k
+from nearline.recommend.lists import Lists, View
+from nearline.recommend.pipeline import make_query, run
+from nearline.schema import ListOptions, check_id, check_options
 from nearline.state import State
 
 # Users scored at once: enough to keep all cores busy, few enough to bound the memory.
 BLOCK = 4_096
 
-Lists = tuple[NDArray[np.int32], NDArray[np.float64]]
-
 
 def recommend_many(
     users: Iterable[str] | None,
-    k: int,
+    options: ListOptions,
     view: View,
     *,
     given: pa.Table | None = None,
     weight: Weight,
-    exclude_seen: bool = True,
     progress: Progress = no_progress,
 ) -> dict[str, pa.ChunkedArray]:
-    """Give the lists of many users as columns `user_id`, `item_id`, `score`, `rank`: a row an item.
+    """Make the lists of many users: columns `user_id`, `item_id`, `score`, `rank`, a row an item.
 
     Parameters
     ----------
     users : iterable of str or None
-        None means everyone: who is in `given`, or else who has a history.
+        None means everyone: the users in `given`, or else all users with a history.
+    options : ListOptions
+        The same for all users.
     given : pyarrow.Table or None
-        Interactions in the canonical form that replace what is known of the users.
+        Interactions in the canonical form that replace the known histories of the users.
     weight : callable
         Weight of a kind of event, for `given`.
 
     Raises
     ------
     InvalidInput
-        `k` or an id is out of bounds.
+        An option or an id is out of bounds.
     """
-    check_k(k)
+    check_options(options)
     state = view.state
     if users is None:
         users = state.user_ids() if given is None else given["user_id"].unique().to_pylist()
@@ -61,7 +58,7 @@ def recommend_many(
     else:
         rows = histories_for(state.items.table(), given, user_ids, weight)
         histories = partial(_rows, rows)
-    blocks = _lists(histories, len(user_ids), k, view, exclude_seen, progress)
+    blocks = _blocks(histories, len(user_ids), options, view, progress)
     return _columns(user_ids, blocks, view)
 
 
@@ -73,42 +70,18 @@ def _rows(histories: Histories, first: int, last: int) -> Histories:
     return histories.select(np.arange(first, last))
 
 
-def _lists(
+def _blocks(
     histories: Callable[[int, int], Histories],
     n_users: int,
-    k: int,
+    options: ListOptions,
     view: View,
-    exclude_seen: bool,
     progress: Progress,
 ) -> Iterator[Lists]:
-    """Items and scores of one block after the other."""
+    """Make the lists of one block of users after the other."""
     for first in range(0, n_users, BLOCK):
         last = min(first + BLOCK, n_users)
-        yield _recommend_block(histories(first, last), k, view, exclude_seen)
+        yield run(make_query(histories(first, last), options, view))
         progress(last, n_users, "users")
-
-
-def _recommend_block(histories: Histories, k: int, view: View, exclude_seen: bool) -> Lists:
-    """Items [n, k] and their scores; -1 pads where the allowed items run out."""
-    state = view.state
-    allowed = allowed_items(state)
-    known = allowed[: view.model.n_items]
-    found = view.model.recommend_from(histories, k, exclude_seen=exclude_seen, allowed=known)
-    items, scores = found.items.copy(), found.scores.astype(np.float64)
-    weak = scores <= PERSONAL_FLOOR
-    items[weak], scores[weak] = -1, 0.0
-    for user in np.flatnonzero(items[:, -1] < 0).tolist():
-        kept = items[user] >= 0
-        pairs = zip(items[user][kept].tolist(), scores[user][kept].tolist(), strict=True)
-        personal = [Line(item, score, "personal") for item, score in pairs]
-        row = slice(histories.indptr[user], histories.indptr[user + 1])
-        out = histories.items[row]
-        if not exclude_seen:
-            out = out[histories.weights[row] < 0]
-        lines = fill(personal, k, state, now=view.now, allowed=allowed, excluded=out.tolist())
-        items[user, : len(lines)] = [line.item for line in lines]
-        scores[user, : len(lines)] = [line.score for line in lines]
-    return items, scores
 
 
 def _columns(
@@ -127,7 +100,7 @@ def _columns(
     chunks: dict[str, list[pa.Array]] = {name: [] for name in kinds}
     item_ids = pa.array(view.state.items.table(), pa.string())
     start = 0
-    for items, scores in blocks:
+    for items, scores, _ in blocks:
         users, places = np.nonzero(items >= 0)
         some_ids = pa.array(user_ids[start : start + len(items)], pa.string())
         chunks["user_id"].append(some_ids.take(pa.array(users)))

@@ -21,8 +21,8 @@ from nearline.common.progress import Progress, no_progress
 from nearline.data import Weight, read_user_ids
 from nearline.errors import Damaged, InvalidInput
 from nearline.recommend.batch import BLOCK, recommend_many
-from nearline.recommend.pipeline import View
-from nearline.schema import check_id, check_k
+from nearline.recommend.lists import View
+from nearline.schema import ListOptions, check_id, check_options
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +42,10 @@ class Manifest(Struct, frozen=True, kw_only=True):
     ----------
     model, offset, erasures : str, int, int
         Model and state of the store when it began.
-    k, exclude_seen, n_users, part_users
-        What was asked for; users, and users a part file.
+    options : ListOptions
+        What was asked for.
+    n_users, part_users : int
+        Users, and users a part file.
     users : str
         Digest of their ids, in order.
     made_at : float
@@ -55,8 +57,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     model: str
     offset: int
     erasures: int
-    k: int
-    exclude_seen: bool
+    options: ListOptions
     n_users: int
     part_users: int
     users: str
@@ -98,12 +99,11 @@ class Exported(Struct, frozen=True):
 def export(
     path: Path,
     users: object,
-    k: int,
+    options: ListOptions,
     view: View,
     *,
     erasures: int,
     weight: Weight,
-    exclude_seen: bool = True,
     part_users: int = PART_USERS,
     progress: Progress = no_progress,
 ) -> Exported:
@@ -114,6 +114,8 @@ def export(
     users : iterable of str, frame, path or None
         Ids, or a table with the column `user_id`; None means everyone with a history. Each user is
         taken once, in the order given.
+    options : ListOptions
+        The same for all users.
     erasures : int
         Of the log: an erasure changes the lists and leaves the offset as it is.
     part_users : int
@@ -122,14 +124,14 @@ def export(
     Raises
     ------
     InvalidInput
-        `path` is neither new nor empty nor an export; a user or `k` is out of bounds.
+        `path` is neither new nor empty nor an export; a user or an option is out of bounds.
 
     Notes
     -----
     Memory: one block of lists beside the ids. Parts that are there are not made again if all asked
     for is the same; else the export starts over, and a warning is logged.
     """
-    check_k(k)
+    check_options(options)
     if part_users < 1:
         raise InvalidInput(f"part_users is {part_users}; it must be at least 1", field="part_users")
     user_ids = _user_ids(users, view)
@@ -137,8 +139,7 @@ def export(
         model=view.model_id,
         offset=view.state.offset,
         erasures=erasures,
-        k=k,
-        exclude_seen=exclude_seen,
+        options=options,
         n_users=len(user_ids),
         part_users=part_users,
         users=_digest(user_ids),
@@ -151,7 +152,7 @@ def export(
     def tables(first: int, last: int) -> Iterable[pa.Table]:
         for start in range(first, last, BLOCK):
             some = user_ids[start : min(start + BLOCK, last)]
-            yield pa.table(recommend_many(some, k, view, weight=weight, exclude_seen=exclude_seen))
+            yield pa.table(recommend_many(some, options, view, weight=weight))
             progress(start + len(some), len(user_ids), "users")
 
     rows, resumed = [], 0
@@ -216,11 +217,18 @@ def _begin(path: Path, wanted: Manifest) -> tuple[Manifest, bool]:
 def _difference(found: Manifest | None, wanted: Manifest) -> str:
     if found is None:
         return "its manifest cannot be read"
+    before, now = _flat(found), _flat(wanted)
     return ", ".join(
-        f"{name} {getattr(found, name)}, now {getattr(wanted, name)}"
-        for name in Manifest.__struct_fields__
-        if name not in ("made_at", "complete") and getattr(found, name) != getattr(wanted, name)
+        f"{name} {before[name]}, now {now[name]}" for name in now if before[name] != now[name]
     )
+
+
+def _flat(manifest: Manifest) -> dict[str, object]:
+    """Return what decides the lists, by name."""
+    fields = msgspec.structs.asdict(manifest)
+    for name in ("options", "made_at", "complete"):
+        del fields[name]
+    return fields | msgspec.structs.asdict(manifest.options)
 
 
 def _load(file: Path) -> Manifest | None:

@@ -12,7 +12,6 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -20,7 +19,10 @@ from msgspec.structs import replace
 
 from nearline.adapters.llm_config import LlmConfig, Prompt
 from nearline.errors import MissingExtra
-from nearline.recommend import pipeline as road
+from nearline.recommend.answers import recommendation_id
+from nearline.recommend.lists import View
+from nearline.recommend.lookups import explain
+from nearline.recommend.pipeline import answer, history_of
 from nearline.schema import (
     RERANKED,
     Answer,
@@ -131,7 +133,7 @@ class Language:
         self.model = None if config is None else _open(config, clock)
 
     def draft_answer(
-        self, request: RecommendationRequest, view: road.View, within: float | None = None
+        self, request: RecommendationRequest, view: View, within: float | None = None
     ) -> Draft[Answer]:
         """Answer a request, and ask the model for a better order of its first lines if it may.
 
@@ -141,17 +143,17 @@ class Language:
             Seconds that the model may take, where those are fewer than its own.
         """
         if self.model is None or not request.rerank:
-            return Draft(road.answer(request, view))
+            return Draft(answer(request, view))
         k, most = check_k(request.k), self.model.config.candidates
-        wide = road.answer(replace(request, k=max(k, most)), view)
-        name = road.recommendation_id(request, view.model_id, wide.offset)
+        wide = answer(replace(request, k=max(k, most)), view)
+        name = recommendation_id(request, view.model_id, wide.offset, "full")
         plain = replace(wide, recommendation_id=name, items=wide.items[:k])
-        history = _liked(request, view)
+        history = _liked_texts(request, view)
         # Lines without words keep their places, the others change theirs among themselves.
         shown = {
-            at: words
+            at: text
             for at, line in enumerate(wide.items[:most])
-            if line.tier in PERSONAL and (words := _words(line.item_id, view))
+            if line.tier in PERSONAL and (text := _text(line.item_id, view))
         }
         if not history or len(shown) < 2 or (within is not None and within <= 0):
             return Draft(plain)
@@ -159,36 +161,36 @@ class Language:
 
         def finish(order: tuple[int, ...] | None) -> Answer:
             if _overtaken(wide, request, view):
-                return road.answer(request, view)
+                return answer(request, view)
             if order is None:
                 return plain
             lines = list(wide.items)
             for place, number in zip(places, order, strict=True):
                 line = wide.items[places[number - 1]]
                 lines[place] = replace(line, tier=line.tier + RERANKED)
-            return _reranked(plain, lines[:k])
+            return _reranked(plain, lines[:k], request)
 
         prompt = _order_prompt(history, list(shown.values()))
         asked = self.model.ask(prompt, lambda text: read_order(text, len(shown)), within)
         return Draft(plain, asked, finish)
 
     def draft_explanation(
-        self, user_id: str, item_id: str, view: road.View, *, words: bool
+        self, user_id: str, item_id: str, view: View, *, words: bool
     ) -> Draft[Explanation]:
         """Explain a score; with `words` also in a sentence: the model's, or else one of ours."""
-        why = road.explain(user_id, item_id, view)
+        why = explain(user_id, item_id, view)
         if not words:
             return Draft(why)
         plain = replace(why, words=sentence(why, view), worded_by="template")
-        parts = [(part, _words(part.source, view)) for part in _largest(why)]
+        parts = [(part, _text(part.source, view)) for part in _largest(why)]
         reasons = [(_how(part.relation), source) for part, source in parts if source]
-        product = _words(item_id, view)
+        product = _text(item_id, view)
         if self.model is None or not reasons or not product:
             return Draft(plain)
-        asked = self.model.ask(_words_prompt(product, reasons), read_sentence)
+        asked = self.model.ask(_explanation_prompt(product, reasons), read_sentence)
 
-        def finish(said: str | None) -> Explanation:
-            return plain if said is None else replace(plain, words=said, worded_by="llm")
+        def finish(text: str | None) -> Explanation:
+            return plain if text is None else replace(plain, words=text, worded_by="llm")
 
         return Draft(plain, asked, finish)
 
@@ -213,7 +215,7 @@ def _open(config: LlmConfig, clock: Callable[[], float]) -> "LanguageModel":
     return LanguageModel(config, clock)
 
 
-def sentence(why: Explanation, view: road.View) -> str:
+def sentence(why: Explanation, view: View) -> str:
     """Word the largest parts of an explanation without a language model."""
     clauses: dict[str, list[str]] = {}
     for part in _largest(why):
@@ -221,9 +223,9 @@ def sentence(why: Explanation, view: road.View) -> str:
         named = clauses.setdefault(how, [])
         if part.source:
             named.append(_name(part.source, view))
-    told = [" ".join((how, " and ".join(named))).strip() for how, named in clauses.items()]
+    texts = [" ".join((how, " and ".join(named))).strip() for how, named in clauses.items()]
     name = _name(why.item_id, view)
-    return f"{name} {', and '.join(told)}." if told else f"Nothing so far speaks for {name}."
+    return f"{name} {', and '.join(texts)}." if texts else f"Nothing so far speaks for {name}."
 
 
 def read_order(text: str, n: int) -> tuple[int, ...] | None:
@@ -244,8 +246,8 @@ def read_order(text: str, n: int) -> tuple[int, ...] | None:
 
 def read_sentence(text: str) -> str | None:
     """Return an answer as one line; None where it is empty, too long, or holds links or markup."""
-    said = clean(text, SENTENCE_CHARS + 1).strip("\"'“”„ ")
-    return said if said and len(said) <= SENTENCE_CHARS and not _UNWANTED.search(said) else None
+    line = clean(text, SENTENCE_CHARS + 1).strip("\"'“”„ ")
+    return line if line and len(line) <= SENTENCE_CHARS and not _UNWANTED.search(line) else None
 
 
 def clean(text: str, most: int) -> str:
@@ -260,36 +262,36 @@ def _visible(character: str) -> str:
 
 
 def _order_prompt(history: Sequence[str], candidates: Sequence[str]) -> Prompt:
-    numbered = [{"number": n, "product": words} for n, words in enumerate(candidates, start=1)]
+    numbered = [{"number": n, "product": text} for n, text in enumerate(candidates, start=1)]
     data = msgspec.json.encode({"history": history, "candidates": numbered})
     return Prompt(ORDER, data.decode(), max_tokens=20 + 6 * len(candidates))
 
 
-def _words_prompt(product: str, reasons: Sequence[tuple[str, str]]) -> Prompt:
-    told = [f"{how}: {source}" for how, source in reasons]
-    data = msgspec.json.encode({"product": product, "reasons": told})
+def _explanation_prompt(product: str, reasons: Sequence[tuple[str, str]]) -> Prompt:
+    texts = [f"{how}: {source}" for how, source in reasons]
+    data = msgspec.json.encode({"product": product, "reasons": texts})
     return Prompt(WORDS, data.decode(), max_tokens=SENTENCE_TOKENS)
 
 
-def _liked(request: RecommendationRequest, view: road.View) -> list[str]:
-    """Words of what the history holds, latest first, what was turned down left out."""
-    history, _ = road.history_of(request, view)
+def _liked_texts(request: RecommendationRequest, view: View) -> list[str]:
+    """Return the texts of liked items of the history, latest first."""
+    history, _ = history_of(request, view.state)
     liked = dict.fromkeys(reversed(history.items[history.weights > 0].tolist()))
-    told = (_words_at(item, view) for item in list(liked)[:MAX_HISTORY])
-    return [words for words in told if words]
+    texts = (_text_at(item, view) for item in list(liked)[:MAX_HISTORY])
+    return [text for text in texts if text]
 
 
-def _words(item_id: str, view: road.View) -> str:
+def _text(item_id: str, view: View) -> str:
     index = view.state.items.get(item_id) if item_id else None
-    return "" if index is None else _words_at(index, view)
+    return "" if index is None else _text_at(index, view)
 
 
-def _words_at(index: int, view: road.View) -> str:
+def _text_at(index: int, view: View) -> str:
     item = view.state.catalogue.get(index)
     return "" if item is None else clean(item.content, ITEM_CHARS)
 
 
-def _name(item_id: str, view: road.View) -> str:
+def _name(item_id: str, view: View) -> str:
     index = view.state.items.get(item_id)
     item = None if index is None else view.state.catalogue.get(index)
     title = clean(item.title, NAME_CHARS) if item else ""
@@ -320,7 +322,7 @@ def _spaced(relation: str) -> str:
     return clean(relation.replace("_", " "), NAME_CHARS)
 
 
-def _overtaken(answer: Answer, request: RecommendationRequest, view: road.View) -> bool:
+def _overtaken(answer: Answer, request: RecommendationRequest, view: View) -> bool:
     """Whether, while the model was asked, an item was hidden or the user was forgotten."""
     state = view.state
     available = state.catalogue.available()
@@ -331,9 +333,9 @@ def _overtaken(answer: Answer, request: RecommendationRequest, view: road.View) 
     return user_id is not None and state.history(user_id) is None
 
 
-def _reranked(plain: Answer, lines: list[Recommendation]) -> Answer:
-    """Return the list in its new order, under a name of its own."""
-    made_from = repr((plain.recommendation_id, [line.item_id for line in lines]))
-    name = blake2b(made_from.encode(), digest_size=12).hexdigest()
+def _reranked(plain: Answer, lines: list[Recommendation], request: RecommendationRequest) -> Answer:
+    """Return the list in its new order, under an id of its own."""
+    order = tuple(line.item_id for line in lines)
+    name = recommendation_id(request, plain.model, plain.offset, "order", order)
     tier = lines[0].tier.removesuffix(RERANKED) + RERANKED
     return replace(plain, recommendation_id=name, items=tuple(lines), tier=tier)

@@ -15,7 +15,7 @@ from nearline.log import MEMORY, open_log
 from nearline.models.base import Model
 from nearline.models.item_graph.config import ItemGraphConfig
 from nearline.models.item_graph.model import ItemGraph
-from nearline.recommend import pipeline as road
+from nearline.recommend.pipeline import View, answer
 from nearline.replay.stream import Stream
 from nearline.schema import RecommendationRequest
 from nearline.state import State, StateConfig
@@ -131,16 +131,14 @@ class Engines:
 
     def _list(self, policy: ReplayPolicy, user_id: str, k: int, now: float) -> list[str]:
         if policy.follows:
-            view = road.View(self._state, self._models[policy.name], policy.name, now)
+            view = View(self._state, self._models[policy.name], policy.name, now)
             request = RecommendationRequest(user_id=user_id, k=k)
         else:
             # Last night's list, without items that the user has interacted with since then.
             since = self.since_last_night(user_id)
-            view = road.View(
-                self._last_night, self._models[policy.name], policy.name, self._trained_at
-            )
+            view = View(self._last_night, self._models[policy.name], policy.name, self._trained_at)
             request = RecommendationRequest(user_id=user_id, k=k, exclude=since)
-        return [line.item_id for line in road.answer(request, view).items]
+        return [line.item_id for line in answer(request, view).items]
 
     def _serve(self, policy: ReplayPolicy, model: ItemGraph) -> None:
         self._models[policy.name] = model

@@ -21,7 +21,13 @@ from nearline.schema.records import (
     Record,
     Scalar,
 )
-from nearline.schema.requests import RecommendationRequest
+from nearline.schema.requests import (
+    ListOptions,
+    RecommendationRequest,
+    check_options,
+    make_options,
+    narrowed,
+)
 from nearline.schema.rules import (
     DAY,
     MAX_ID_BYTES,
@@ -52,6 +58,7 @@ __all__ = [
     "Item",
     "ItemDeleted",
     "ItemPatched",
+    "ListOptions",
     "Part",
     "PastEvent",
     "Recommendation",
@@ -66,8 +73,11 @@ __all__ = [
     "check_id",
     "check_item",
     "check_k",
+    "check_options",
     "check_preferences",
+    "make_options",
     "make_record",
+    "narrowed",
     "new_event",
     "new_item",
     "parse_time",

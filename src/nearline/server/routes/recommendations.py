@@ -29,7 +29,6 @@ from nearline.server.bodies import (
 )
 from nearline.server.context import CachePolicy, app_context, engine_of
 from nearline.server.decoding import StrictRequest, at_most, convert_each
-from nearline.server.degraded import degraded_answer
 from nearline.server.paths import path_id
 from nearline.server.queries import context_of
 
@@ -186,7 +185,7 @@ async def _answer(
         engine = app.host.engine
         if app.compute_queue.too_late(state["start"], deadline_ms):
             app.metrics.degraded()
-            return degraded_answer(engine, question)
+            return engine.answer(question, late=True)
         stamp = engine.stamp
         left = app.compute_queue.seconds_left(state["start"], deadline_ms)
         draft = engine.draft(question, left)

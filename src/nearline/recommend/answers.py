@@ -1,0 +1,73 @@
+"""Last step of the pipeline: the list of one user as an answer, with its id and its reasons."""
+
+from hashlib import blake2b
+
+import msgspec
+
+from nearline.data import Histories
+from nearline.models.capabilities import explain
+from nearline.recommend.lists import PERSONAL, SESSION, TIERS, Lists, Query, View
+from nearline.schema import Answer, Part, Recommendation, RecommendationRequest
+
+MAX_REASONS = 3
+# Keys of a context in order; values that are no JSON, such as numbers of NumPy, as their text.
+_ENCODER = msgspec.msgpack.Encoder(order="sorted", enc_hook=repr)
+
+
+def make_answer(
+    request: RecommendationRequest, query: Query, lists: Lists, offset: int, *, late: bool
+) -> Answer:
+    """Turn the list of the only user of a block into an answer."""
+    view, ids = query.view, query.view.state.items
+    lines = []
+    for item, score, tier in zip(*(array[0].tolist() for array in lists), strict=True):
+        if item < 0:
+            break
+        reasons: tuple[Part, ...] = ()
+        if request.explain:
+            reasons = parts_of(item, score, tier, query.histories, view)[:MAX_REASONS]
+        lines.append(
+            Recommendation(item_id=ids.id_of(item), score=score, tier=TIERS[tier], reasons=reasons)
+        )
+    return Answer(
+        recommendation_id=recommendation_id(
+            request, view.model_id, offset, "late" if late else "full"
+        ),
+        user_id=request.user_id,
+        items=tuple(lines),
+        tier=lines[0].tier if lines else "popular",
+        model=view.model_id,
+        offset=offset,
+    )
+
+
+def recommendation_id(
+    request: RecommendationRequest, model_id: str, offset: int, *policy: object
+) -> str:
+    """Make the id of a list from all that decides what stands in it.
+
+    Parameters
+    ----------
+    policy : objects
+        What else decides: whether the request was late, the order that a language model gave.
+    """
+    made_from = _ENCODER.encode((request, model_id, offset, policy))
+    return blake2b(made_from, digest_size=12).hexdigest()
+
+
+def parts_of(
+    item: int, score: float, tier: int, history: Histories, view: View
+) -> tuple[Part, ...]:
+    """Return the parts of one score, largest first; a score without a history is one part."""
+    if tier not in (PERSONAL, SESSION):
+        return (Part(source="", relation=TIERS[tier], amount=score),)
+    ids = view.state.items
+    parts = [
+        Part(
+            source=ids.id_of(int(history.items[part.source])) if part.source >= 0 else "",
+            relation=part.relation,
+            amount=part.amount,
+        )
+        for part in explain(view.model, history, item)
+    ]
+    return tuple(sorted(parts, key=lambda part: -abs(part.amount)))

@@ -1,0 +1,133 @@
+"""Answers about given items and users: order, explanation, neighbours, entry, history."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.data import Histories
+from nearline.errors import InvalidInput, UnknownItem, UnknownUser
+from nearline.recommend.answers import parts_of
+from nearline.recommend.fill import score_fallback
+from nearline.recommend.lists import PERSONAL, TIERS, Lists, View
+from nearline.recommend.pipeline import known_history
+from nearline.schema import (
+    Explanation,
+    Item,
+    PastEvent,
+    ScoredItem,
+    UserSummary,
+    check_id,
+    check_k,
+)
+from nearline.state import State
+
+MAX_LIST = 10_000
+
+
+def similar(item_id: str, k: int, view: View) -> list[ScoredItem]:
+    """Return the neighbours of an item in the model, available ones only, best first."""
+    index = _known_item(item_id, view.state)
+    check_k(k)
+    if index >= view.model.n_items:
+        return []
+    available = view.state.catalogue.available()
+    # Asked for more than k, since hidden neighbours fall out.
+    found = view.model.similar(np.array([index], dtype=np.int32), 2 * k + 50)
+    ids = view.state.items
+    pairs = zip(found.items[0].tolist(), found.scores[0].tolist(), strict=True)
+    return [ScoredItem(ids.id_of(i), s) for i, s in pairs if i >= 0 and available[i]][:k]
+
+
+def rank(user_id: str, item_ids: list[str], view: View) -> list[ScoredItem]:
+    """Return exactly the given items by tier and score; unknown items come last with score 0."""
+    check_id(user_id, "user_id")
+    if len(item_ids) > MAX_LIST:
+        raise InvalidInput(
+            f"item_ids has {len(item_ids):,} entries; at most {MAX_LIST:,} are allowed",
+            field="item_ids",
+        )
+    known = [view.state.items.get(_item_id(i, at)) for at, i in enumerate(item_ids)]
+    history = known_history(user_id, view.state)
+    lines = _score({index for index in known if index is not None}, history, view)
+    places = {
+        item: (tier, -score)
+        for item, score, tier in zip(*(array.tolist() for array in lines), strict=True)
+    }
+    last = (len(TIERS), 0.0)
+    found = [
+        (last if index is None else places[index], item_id)
+        for item_id, index in zip(item_ids, known, strict=True)
+    ]
+    found.sort(key=lambda line: line[0])
+    return [ScoredItem(item_id, 0.0 - place[1]) for place, item_id in found]
+
+
+def explain(user_id: str, item_id: str, view: View) -> Explanation:
+    """Return every part of the score of an item for a user; the parts sum to it."""
+    history = known_history(check_id(user_id, "user_id"), view.state)
+    index = _known_item(item_id, view.state)
+    line = _score({index}, history, view)
+    score, tier = float(line.scores[0]), int(line.tiers[0])
+    return Explanation(
+        user_id=user_id,
+        item_id=item_id,
+        score=score,
+        tier=TIERS[tier],
+        parts=parts_of(index, score, tier, history, view),
+    )
+
+
+def item(item_id: str, view: View) -> Item:
+    """Return the catalogue entry of an item."""
+    index = view.state.items.get(check_id(item_id, "item_id"))
+    found = None if index is None else view.state.catalogue.get(index)
+    if found is None:
+        raise UnknownItem(f"item {item_id!r} has no catalogue entry")
+    return found
+
+
+def user(user_id: str, view: View) -> UserSummary:
+    """Return what is known of a user, most recent event first."""
+    known = view.state.history(check_id(user_id, "user_id"))
+    if known is None:
+        raise UnknownUser(f"user {user_id!r} has no events")
+    rows = zip(
+        view.state.items.ids_of(known.items),
+        known.weights.tolist(),
+        known.times.tolist(),
+        strict=True,
+    )
+    past = [PastEvent(item_id=item, weight=weight, timestamp=when) for item, weight, when in rows]
+    return UserSummary(user_id=user_id, history=tuple(reversed(past)))
+
+
+def _score(items: set[int], history: Histories, view: View) -> Lists:
+    """Score items for one user, with the tiers that `answer` gives them: arrays [n]."""
+    wanted = np.array(sorted(items), dtype=np.int32)
+    lines = score_fallback(wanted, view.state, now=view.now)
+    if len(history.items) and len(wanted):
+        ranked = _ranked(wanted, history, view)
+        lines.tiers[ranked] = PERSONAL
+        lines.scores[ranked] = view.model.score(history, wanted)[ranked]
+    return lines
+
+
+def _ranked(wanted: NDArray[np.int32], history: Histories, view: View) -> NDArray[np.bool_]:
+    """Which items the model ranks for a history, seen ones included: bool [n]."""
+    among = np.zeros(view.model.n_items, dtype=np.bool_)
+    among[wanted[wanted < len(among)]] = True
+    found = view.model.recommend_from(history, len(wanted), exclude_seen=False, allowed=among)
+    return np.isin(wanted, found.items[0])
+
+
+def _known_item(item_id: str, state: State) -> int:
+    index = state.items.get(check_id(item_id, "item_id"))
+    if index is None:
+        raise UnknownItem(f"item {item_id!r} is in no event and no catalogue entry")
+    return index
+
+
+def _item_id(item_id: str, position: int) -> str:
+    try:
+        return check_id(item_id, "item_ids")
+    except InvalidInput as error:
+        raise error.at(position) from None
