@@ -1,8 +1,4 @@
-"""The engine: holds log, state and model, and is the only place where they are put together.
-
-Three roads lead through it, one file each: `ingest`, `recommend`, `train`. The doors (Python, HTTP,
-command line) hold no logic of their own: all of them call this class.
-"""
+"""The facade `Recommender`: Python, HTTP and the command line all call this class."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +13,6 @@ from nearline.data import CleaningReport, read_interactions, to_frame
 from nearline.deployment import store
 from nearline.deployment.active import ActiveDeployment, EngineStatus
 from nearline.deployment.versions import Versions
-from nearline.errors import InvalidInput
 from nearline.jobs.checkpoints import Checkpoints
 from nearline.jobs.embedding import Embedding
 from nearline.jobs.queue import Job, Jobs
@@ -327,7 +322,7 @@ class Recommender(EngineStatus):
         return self.append_events([new_event(given, timestamp, now=self._clock())]).result()
 
     def append_events(self, events: Sequence[Event]) -> Future[Appended]:
-        """Queue a list of events, whole or not at all; the future resolves once it is durable."""
+        """Queue a list of events atomically; the future resolves once it is durable."""
         return ingest.append_events(self._to_write().log, events, now=self._clock())
 
     def put_item(self, item_id: str, *, timestamp: object = None, **fields: Any) -> Appended:
@@ -336,10 +331,9 @@ class Recommender(EngineStatus):
         return self.put_items([item]).result()
 
     def put_items(self, items: Sequence[Item]) -> Future[Appended]:
-        """Queue catalogue entries, whole or not at all; where it `encodes`, texts come first."""
+        """Queue catalogue entries atomically; with an encoder, their texts are encoded first."""
         self._current.encode(items)
-        parts = self._to_write()
-        return ingest.put_items(parts.log, items, now=self._clock())
+        return ingest.put_items(self._to_write().log, items, now=self._clock())
 
     def patch_item(self, item_id: str, changes: Mapping[str, object]) -> Appended:
         """Change some fields of a catalogue entry; when this returns it is durable."""
@@ -380,12 +374,11 @@ class Recommender(EngineStatus):
     @classmethod
     def load(cls, path: str | Path, **options: Any) -> Self:
         """Open the folder that `save` wrote, or any store."""
-        if not (Path(path) / store.LOG).is_file():
-            raise InvalidInput(f"{path} holds no store; name the folder that save() wrote")
+        store.check_is_store(Path(path))
         return cls(path, **options)
 
     def close(self) -> None:
-        """End jobs and what is queued, write the checkpoint, release the store; safe twice."""
+        """Cancel jobs, finish queued writes, save the checkpoint, release the store. Idempotent."""
         self.jobs.close()
         self.language.close()
         self._current.close()

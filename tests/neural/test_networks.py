@@ -14,7 +14,7 @@ from nearline.neural.items import ItemTable
 from nearline.neural.layers import initialise
 from nearline.neural.pooled import Pooled
 from nearline.neural.recurrent import Recurrent
-from nearline.neural.sequences import UserEncoder
+from nearline.neural.sequences import NewestPosition
 from nearline.neural.transformer import TransformerNetwork
 
 WIDTH = 8
@@ -51,7 +51,7 @@ def test_no_position_sees_a_later_one(network: nn.Module) -> None:
 
 
 def test_padding_after_the_newest_event_does_not_matter(network: nn.Module) -> None:
-    serving = UserEncoder(network, unit=False, temperature=1.0)
+    serving = NewestPosition(network, unit=False, temperature=1.0)
     short, longer = events(3, 5), events(3, 11)
     longer[:, :5] = short
     lengths = torch.tensor([5, 5, 5])
@@ -59,7 +59,7 @@ def test_padding_after_the_newest_event_does_not_matter(network: nn.Module) -> N
 
 
 def test_both_runtimes_agree(network: nn.Module) -> None:
-    serving = UserEncoder(network, unit=True, temperature=0.1).eval()
+    serving = NewestPosition(network, unit=True, temperature=0.1).eval()
     graph = OnnxGraph(
         export_graph(
             serving,
@@ -84,7 +84,7 @@ def with_features() -> Pooled:
 
 
 def test_both_runtimes_agree_about_features_of_users() -> None:
-    serving = UserEncoder(with_features(), unit=True, temperature=0.1).eval()
+    serving = NewestPosition(with_features(), unit=True, temperature=0.1).eval()
     graph = OnnxGraph(
         export_graph(
             serving,
@@ -146,7 +146,7 @@ def test_a_graph_holds_the_weights_of_its_own_network_and_no_paths() -> None:
         initialise(drawn, torch.Generator().manual_seed(seed))
         graphs.append(
             export_graph(
-                UserEncoder(drawn, unit=False, temperature=1.0).eval(),
+                NewestPosition(drawn, unit=False, temperature=1.0).eval(),
                 {"events": torch.zeros(2, 3, WIDTH), "lengths": torch.tensor([3, 2])},
                 {"events": {0: "n", 1: "length"}, "lengths": {0: "n"}},
                 ["users"],

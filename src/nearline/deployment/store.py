@@ -188,6 +188,12 @@ def roll_back(parts: Deployment, config: Config) -> Deployment:
     return serving(replace(parts, snapshot=snapshot), config)
 
 
+def check_is_store(folder: Path) -> None:
+    """Raise `InvalidInput` unless `folder` contains a store."""
+    if not (folder / LOG).is_file():
+        raise InvalidInput(f"{folder} holds no store; name the folder that save() wrote")
+
+
 def save(parts: Deployment, folder: Path) -> None:
     """Write a copy of everything to a new folder, which `open_folder` opens."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from nearline.errors import Closed, Overloaded
 
 
-class Job(Protocol):
+class QueuedWork(Protocol):
     """Something for the writer to do."""
 
     @property
@@ -25,7 +25,7 @@ class Job(Protocol):
         """Whether it may be done in one group with its neighbours."""
 
 
-J = TypeVar("J", bound=Job)
+J = TypeVar("J", bound=QueuedWork)
 
 
 class JobQueue(Generic[J]):

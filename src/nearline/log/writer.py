@@ -61,7 +61,7 @@ class EraseJob:
     joins: bool = False
 
 
-Job = AppendJob | BlockJob | EraseJob
+WriteJob = AppendJob | BlockJob | EraseJob
 
 
 class Writer:
@@ -69,7 +69,7 @@ class Writer:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._queue = JobQueue[Job](capacity=QUEUED_RECORDS, group_size=GROUP_RECORDS)
+        self._queue = JobQueue[WriteJob](capacity=QUEUED_RECORDS, group_size=GROUP_RECORDS)
         self._on_commit: OnCommit | None = None
         self._on_erase: OnErase | None = None
         self._failure: BaseException | None = None
@@ -86,7 +86,7 @@ class Writer:
         self._on_commit = on_commit
         self._on_erase = on_erase
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: WriteJob) -> None:
         """Queue `job`; wait while the queue is full; raise `Closed` if nothing is written now."""
         if self._failure is not None:
             raise self._refusal() from self._failure
@@ -285,6 +285,6 @@ def user_events(tables: Tables, user_id: str) -> list[tuple[int, Event]]:
     return events
 
 
-def _fail(group: Sequence[Job], error: BaseException) -> None:
+def _fail(group: Sequence[WriteJob], error: BaseException) -> None:
     for job in group:
         job.future.set_exception(error)

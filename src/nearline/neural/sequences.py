@@ -115,7 +115,7 @@ class FittedSequences(NamedTuple):
     epochs: int
 
 
-class UserEncoder(nn.Module):
+class NewestPosition(nn.Module):
     """Encoder as used for serving: returns the vector after the newest event of each row."""
 
     def __init__(self, encoder: nn.Module, *, unit: bool, temperature: float) -> None:
@@ -149,7 +149,9 @@ class NextEvent(TrainingTask):
         objective: Objective,
         judge: Judge | None,
     ) -> None:
-        self.newest = UserEncoder(encoder, unit=objective.unit, temperature=objective.temperature)
+        self.newest = NewestPosition(
+            encoder, unit=objective.unit, temperature=objective.temperature
+        )
         self.table = table
         self.network = nn.ModuleDict({"newest": self.newest, "table": table})
         self._objective, self._judge, self._n_items = objective, judge, data.n_items

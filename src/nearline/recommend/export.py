@@ -35,7 +35,7 @@ SCHEMA = pa.schema(
 )
 
 
-class Manifest(Struct, frozen=True, kw_only=True):
+class ExportManifest(Struct, frozen=True, kw_only=True):
     """What an export holds.
 
     Attributes
@@ -64,7 +64,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     made_at: float
     complete: bool = False
 
-    def same_as(self, other: "Manifest") -> bool:
+    def same_as(self, other: "ExportManifest") -> bool:
         """Whether both give the same lists, whenever they were begun and however far they are."""
         return msgspec.structs.replace(other, made_at=self.made_at, complete=self.complete) == self
 
@@ -135,7 +135,7 @@ def export(
     if part_users < 1:
         raise InvalidInput(f"part_users is {part_users}; it must be at least 1", field="part_users")
     user_ids = _user_ids(users, view)
-    wanted = Manifest(
+    wanted = ExportManifest(
         model=view.model_id,
         offset=view.state.offset,
         erasures=erasures,
@@ -191,8 +191,8 @@ def _digest(user_ids: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _begin(path: Path, wanted: Manifest) -> tuple[Manifest, bool]:
-    """Manifest of the run to go on with, or `wanted`; whether other lists were cleared away."""
+def _begin(path: Path, wanted: ExportManifest) -> tuple[ExportManifest, bool]:
+    """ExportManifest of the run to go on with, or `wanted`; whether other lists were cleared away."""
     if path.exists() and not path.is_dir():
         raise InvalidInput(f"{path} is a file; an export is a folder: name another path")
     path.mkdir(parents=True, exist_ok=True)
@@ -214,7 +214,7 @@ def _begin(path: Path, wanted: Manifest) -> tuple[Manifest, bool]:
     return wanted, True
 
 
-def _difference(found: Manifest | None, wanted: Manifest) -> str:
+def _difference(found: ExportManifest | None, wanted: ExportManifest) -> str:
     if found is None:
         return "its manifest cannot be read"
     before, now = _flat(found), _flat(wanted)
@@ -223,7 +223,7 @@ def _difference(found: Manifest | None, wanted: Manifest) -> str:
     )
 
 
-def _flat(manifest: Manifest) -> dict[str, object]:
+def _flat(manifest: ExportManifest) -> dict[str, object]:
     """Return what decides the lists, by name."""
     fields = msgspec.structs.asdict(manifest)
     for name in ("options", "made_at", "complete"):
@@ -231,14 +231,14 @@ def _flat(manifest: Manifest) -> dict[str, object]:
     return fields | msgspec.structs.asdict(manifest.options)
 
 
-def _load(file: Path) -> Manifest | None:
+def _load(file: Path) -> ExportManifest | None:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Manifest)
+        return msgspec.json.decode(file.read_bytes(), type=ExportManifest)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
-def _save(file: Path, manifest: Manifest) -> None:
+def _save(file: Path, manifest: ExportManifest) -> None:
     content = msgspec.json.format(msgspec.json.encode(manifest))
 
     def write(partial: Path) -> None:
