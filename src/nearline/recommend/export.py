@@ -192,7 +192,7 @@ def _digest(user_ids: Sequence[str]) -> str:
 
 
 def _begin(path: Path, wanted: ExportManifest) -> tuple[ExportManifest, bool]:
-    """ExportManifest of the run to go on with, or `wanted`; whether other lists were cleared away."""
+    """Return the manifest of the run to resume, or `wanted`, and whether others were deleted."""
     if path.exists() and not path.is_dir():
         raise InvalidInput(f"{path} is a file; an export is a folder: name another path")
     path.mkdir(parents=True, exist_ok=True)
