@@ -11,7 +11,7 @@ from nearline.schema import Answer, Part, Recommendation, RecommendationRequest
 
 MAX_REASONS = 3
 # Keys of a context in order; values that are no JSON, such as numbers of NumPy, as their text.
-_ENCODER = msgspec.msgpack.Encoder(order="sorted", enc_hook=repr)
+_ENCODER = msgspec.json.Encoder(order="sorted", enc_hook=repr)
 
 
 def make_answer(

@@ -22,7 +22,15 @@ def answer_batch(engine: Recommender, question: BatchIn) -> Any:
     users = list(dict.fromkeys(question.user_ids))
     while True:
         model, offset = engine.model_id, engine.offset
-        frame = engine.recommend_many(users, question.k, exclude_seen=question.exclude_seen)
+        frame = engine.recommend_many(
+            users,
+            question.k,
+            exclude_seen=question.exclude_seen,
+            category=question.category or None,
+            exclude=question.exclude,
+            context=question.context,
+            preferences=question.preferences,
+        )
         if engine.model_id == model:
             break  # else it was promoted meanwhile, and nobody knows which of both answered
     # The frame is of the library in which the training data came.

@@ -132,6 +132,10 @@ class BatchIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     user_ids: list[str]
     k: int = 10
     exclude_seen: bool = True
+    category: str | None = None
+    exclude: list[str] = []
+    context: dict[str, Scalar] | None = None
+    preferences: str | None = None
 
 
 class UserItems(Struct, frozen=True, kw_only=True):

@@ -130,6 +130,7 @@ async def recommend_batch(
     """Return the lists of many users, each as the user's own request gives it."""
     app = app_context(request)
     check_k(data.k)
+    at_most(len(data.exclude), app.limits.exclude_length, "exclude")
     at_most(len(data.user_ids), app.limits.batch_lines // data.k, "user_ids")
     # In a thread of its own, so that reads go on; one after the other, as each takes all cores.
     async with app.batches:
