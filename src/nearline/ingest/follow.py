@@ -27,7 +27,7 @@ def follow(log: Log, state: State, on_erased: Callable[[], None] = lambda: None)
 
 
 def replay(log: Readable, state: State, *, progress: Progress = no_progress) -> None:
-    """Bring `state` up to the end of `log`; progress is told in offsets."""
+    """Bring `state` up to the end of `log`; progress is reported in offsets."""
     for block in _blocks(log.read(state.offset), REPLAY_BLOCK):
         state.apply(block)
         progress(state.offset, log.end, "fold the log")

@@ -20,12 +20,12 @@ T = TypeVar("T", Event, Item)
 
 
 def append_events(log: Log, events: Sequence[Event], *, now: float) -> Future[Appended]:
-    """Append a list of events, whole or not at all; `InvalidInput.position` names a bad one."""
+    """Append a list of events atomically; `InvalidInput.position` names the first invalid one."""
     return log.append(_checked(events, check_event, now))
 
 
 def put_items(log: Log, items: Sequence[Item], *, now: float) -> Future[Appended]:
-    """Append catalogue entries, whole or not at all; each replaces the one before it."""
+    """Append catalogue entries atomically; each replaces the previous entry of its item."""
     return log.append(_checked(items, check_item, now))
 
 

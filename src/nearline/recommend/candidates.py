@@ -15,7 +15,8 @@ def candidates(lists: Lists, query: Query) -> Lists:
     histories, options, model = query.histories, query.options, query.view.model
     widths = _widths(query)
     width = int(widths.max(initial=options.k))
-    lists = Lists.empty(len(histories), width)
+    if width > options.k:
+        lists = Lists.empty(len(histories), width)
     lists.tiers[:] = query.tier
     # One call for each width, so that a list does not depend on who else is in the block: how deep
     # some models look depends on the length they are asked for.

@@ -72,7 +72,7 @@ def fallback(
     allowed: NDArray[np.bool_],
     context: Context | None = None,
 ) -> Lists:
-    """Order items for a user of whom nothing is known: arrays [m], at least the first `n` items.
+    """Order items for a user without a history: arrays [m], at least the first `n` items.
 
     An item may stand in it more than once, in a later tier again.
 

@@ -11,7 +11,7 @@ from nearline.models.base import Model
 from nearline.schema import ListOptions
 from nearline.state import State
 
-# Tiers in the order in which they stand in a list; arrays hold their places in this tuple.
+# Tiers in the order of a list; arrays store indices into this tuple.
 TIERS = ("personal", "session", "stated", "context", "trending", "popular")
 PERSONAL, SESSION, PREFERENCES, CONTEXT, TRENDING, POPULAR = range(len(TIERS))
 
@@ -87,7 +87,7 @@ class Query:
     excluded: frozenset[int]
 
     def row(self, user: int) -> slice:
-        """Where the history of a user stands in the arrays of `histories`."""
+        """Return the slice of the arrays of `histories` that belongs to a user of the block."""
         indptr = self.histories.indptr
         return slice(int(indptr[user]), int(indptr[user + 1]))
 
@@ -104,7 +104,7 @@ class Query:
         return set(self.histories.items[row][self.histories.weights[row] < 0].tolist())
 
     def ruled_out(self, user: int) -> frozenset[int]:
-        """Items that may not stand in the list of a user, whatever `allowed` holds."""
+        """Return the items that the list of a user must not contain, whatever `allowed` says."""
         if self.options.exclude_seen:
             return self.excluded.union(self.histories.items[self.row(user)].tolist())
         return self.excluded.union(self.disliked(user))

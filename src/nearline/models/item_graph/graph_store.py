@@ -132,7 +132,7 @@ class GraphStore:
     def edges(self, room: int) -> Edges:
         """Return the arrays that a kernel may write edges to, with room for `room` more.
 
-        `set_edge_count` must be told how many there are afterwards.
+        call `set_edge_count` with the new number of edges afterwards.
         """
         needed = self._n_added + room
         if needed > len(self._following):

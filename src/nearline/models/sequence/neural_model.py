@@ -90,8 +90,8 @@ class NeuralModel(DenseModel):
 
         def judge(*network: Any) -> float:
             def score(block: Histories) -> FloatArray:
-                told = () if features is None else (block.features,)
-                return self._scores(block, *network, *told)
+                extra = () if features is None else (block.features,)
+                return self._scores(block, *network, *extra)
 
             ranking = rank_dense(
                 score,
