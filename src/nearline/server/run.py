@@ -3,9 +3,11 @@
 import asyncio
 import gc
 import ipaddress
+import resource
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 import uvloop
 from granian.constants import Interfaces
@@ -15,11 +17,13 @@ from litestar.types import ASGIApp
 from nearline.engine import Recommender
 from nearline.errors import InvalidInput
 from nearline.server.app import create_app
+from nearline.server.connections import ConnectionGuard, ConnectionLimits
 from nearline.server.gateway import Gateway
 from nearline.server.limits import Limits
 
-# Connections that may wait for the event loop; what comes on top waits in the kernel's queue.
-BACKPRESSURE = 1_024
+# Connections that the kernel queues until the server accepts them, and those that may be open.
+BACKLOG = 1_024
+MAX_CONNECTIONS = 16_384
 POLL_SECONDS = 0.02
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -116,11 +120,29 @@ def granian_server(app: ASGIApp, address: str, port: int) -> Server:
         address=address,
         port=port,
         interface=Interfaces.ASGI,
-        backlog=BACKPRESSURE,
-        backpressure=BACKPRESSURE,
+        backlog=BACKLOG,
+        backpressure=max_connections(),
         websockets=False,
         log_enabled=False,
     )
+
+
+def max_connections() -> int:
+    """Return how many connections may be open at once, after raising the limit of descriptors.
+
+    At most half of the descriptors are for connections: the store needs some of the others.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MAX_CONNECTIONS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        # Some systems refuse a limit that they report as allowed.
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+            soft = raised
+    if soft == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return max(1, min(MAX_CONNECTIONS, soft // 2))
 
 
 def settle_memory() -> None:
@@ -147,6 +169,8 @@ async def _serve(
     serving = asyncio.create_task(server.serve())
     announcing = asyncio.create_task(_announce(address, port, announce))
     waiting = asyncio.create_task(stopping.wait())
+    guard = ConnectionGuard(port, ConnectionLimits(per_address=max(1, max_connections() // 2)))
+    guard.start()
     try:
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         ended_by_itself = serving.done()
@@ -160,6 +184,7 @@ async def _serve(
     finally:
         announcing.cancel()
         waiting.cancel()
+        guard.stop()
         await app.host.close()
 
 
