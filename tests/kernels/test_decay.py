@@ -17,7 +17,7 @@ class Sums:
         self.totals = np.zeros(N_ITEMS, dtype=np.int64)
         self.high = np.zeros(N_ITEMS)
         self.low = np.zeros(N_ITEMS)
-        self.landmark = np.zeros(1, dtype=np.int64)
+        self.landmark = np.zeros(N_ITEMS, dtype=np.int64)
 
     def count(self, events: list[Event], sign: int = 1, half_life: float = 1.0) -> None:
         items = np.array([item for item, _ in events], dtype=np.int32)
@@ -28,7 +28,7 @@ class Sums:
     def at(self, item: int, half_lives: int) -> Fraction:
         """Exact value of the pair, `half_lives` after 0."""
         value = Fraction(float(self.high[item])) + Fraction(float(self.low[item]))
-        return value * Fraction(2) ** (int(self.landmark[0]) - half_lives)
+        return value * Fraction(2) ** (int(self.landmark[item]) - half_lives)
 
 
 def test_an_event_halves_with_every_half_life() -> None:
@@ -42,19 +42,36 @@ def test_an_event_halves_with_every_half_life() -> None:
 def test_the_landmark_moves_and_no_sum_changes() -> None:
     sums = Sums()
     sums.count([(0, 500.0), (1, 512.0)])
-    assert sums.landmark.tolist() == [0]
-    sums.count([(2, 513.0)])
-    assert sums.landmark.tolist() == [513]
-    assert [sums.at(item, 513) for item in range(3)] == [Fraction(1, 2**13), Fraction(1, 2), 1]
+    assert sums.landmark.tolist() == [500, 512, 0]
+    sums.count([(0, 1012.0)])
+    assert sums.landmark.tolist() == [500, 512, 0]
+    sums.count([(0, 1013.0), (2, 513.0)])
+    assert sums.landmark.tolist() == [1013, 512, 513]
+    assert sums.at(0, 1013) == 1 + Fraction(1, 2) + Fraction(1, 2**513)
+    assert [sums.at(item, 513) for item in (1, 2)] == [Fraction(1, 2), 1]
 
 
 def test_an_event_too_old_to_be_held_counts_in_the_total_alone() -> None:
     sums = Sums()
-    sums.count([(0, 1e9), (1, 0.0)])
-    assert sums.totals.tolist() == [1, 1, 0]
-    assert sums.high.tolist() == [1.0, 0.0, 0.0]
+    sums.count([(0, 1e9), (0, 0.0), (1, 0.0)])
+    assert sums.totals.tolist() == [2, 1, 0]
+    assert sums.high.tolist() == [1.0, 1.0, 0.0]
     sums.count([(0, 2e9)])
-    assert sums.high.tolist() == [1.0, 0.0, 0.0]
+    assert sums.high.tolist() == [1.0, 1.0, 0.0]
+
+
+def test_an_event_with_a_wrong_time_affects_its_item_alone() -> None:
+    sums = Sums()
+    sums.count([(0, 10.0), (1, 1e9), (0, 11.0), (2, 11.0)])
+    assert [sums.at(item, 11) for item in (0, 2)] == [Fraction(3, 2), 1]
+
+
+def test_magnitudes_are_logarithms_of_the_sums_at_time_0() -> None:
+    sums = Sums()
+    sums.count([(0, 3.0), (0, 3.0), (1, 2000.0)])
+    out = np.full(N_ITEMS, np.nan)
+    decay.magnitudes(np.array([0, 1, 2], dtype=np.int32), sums.high, sums.landmark, out)
+    assert out.tolist() == [4.0, 2000.0, -np.inf]
 
 
 def test_what_was_far_smaller_survives_a_subtraction() -> None:

@@ -98,9 +98,9 @@ def test_a_checkpoint_of_something_else_is_refused(
 
 
 def test_another_version_is_refused(path: Path) -> None:
-    body = saved(path)[:-DIGEST_BYTES].replace(b"state 2", b"state 1")
+    body = saved(path)[:-DIGEST_BYTES].replace(b"state 3", b"state 2")
     path.write_bytes(body + hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest())
-    with pytest.raises(Damaged, match="format 2"):
+    with pytest.raises(Damaged, match="format 3"):
         load(path)
 
 

@@ -3,6 +3,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nearline.schema import Event, Scalar
@@ -11,13 +13,14 @@ from nearline.state import contexts as module
 from nearline.state.contexts import Contexts
 
 Context = dict[str, Scalar]
-Events = tuple[NDArray[np.int32], NDArray[np.float32], Sequence[Context | None]]
+Events = tuple[NDArray[np.int32], NDArray[np.float32], Sequence[Context | None], Sequence[int]]
 
 
-def told(*contexts: Context | None, weight: float = 1.0) -> Events:
-    """Events of item 3 with these contexts."""
+def told(*contexts: Context | None, weight: float = 1.0, start: int = 0) -> Events:
+    """Events of item 3 with these contexts, at offsets from `start` on."""
     n = len(contexts)
-    return np.full(n, 3, dtype=np.int32), np.full(n, weight, dtype=np.float32), contexts
+    items, weights = np.full(n, 3, dtype=np.int32), np.full(n, weight, dtype=np.float32)
+    return items, weights, contexts, range(start, start + n)
 
 
 def counts(contexts: Contexts, **context: Scalar) -> list[dict[int, int]]:
@@ -75,27 +78,84 @@ def test_a_value_that_only_the_forgotten_had_is_gone(contexts: Contexts) -> None
     assert counts(contexts, a=1) == [{3: 1}]
 
 
-def test_only_so_many_values_are_counted(
+def test_a_new_value_evicts_the_one_with_fewest_events(
     contexts: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_VALUES", 2)
-    contexts.add(*told({"a": 1}, {"a": 2}, {"a": 3}, {"a": 1}))
-    assert counts(contexts, a=3) == []
-    assert counts(contexts, a=1) == [{3: 2}]
-    # A place that became free stays so: of another value some events are missed already.
-    contexts.subtract(*told({"a": 2}))
-    contexts.add(*told({"a": 3}, {"a": 2}))
-    contexts.subtract(*told({"a": 3}, {"a": 3}, {"a": 2}))
-    again = Contexts.from_copy(threading.RLock(), contexts.copy())
-    again.add(*told({"a": 4}))
-    assert contexts.copy().pairs == again.copy().pairs == [("a", "1")]
+    contexts.add(*told({"a": 1}, {"a": 2}, {"a": 1}, {"a": 3}))
+    assert contexts.copy().pairs == [("a", "1"), ("a", "3")]
+    # Equal priorities (2 events, and 1 event + 1 for the age): the older one is evicted.
+    contexts.add(*told({"a": 4}, start=4))
+    assert contexts.copy().pairs == [("a", "3"), ("a", "4")]
 
 
-def test_a_place_becomes_free_while_no_value_was_left_out(
+def test_many_values_that_occur_once_do_not_displace_one_that_occurs_often(
     contexts: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "MAX_VALUES", 10)
+    noise: list[Context] = [{f"f{number}": number} for number in range(200)]
+    contexts.add(*told(*noise[:100]))
+    real: list[Context] = [{"country": "DE"}] * 50
+    contexts.add(*told(*real, start=100))
+    contexts.add(*told(*noise[100:], start=150))
+    assert counts(contexts, country="DE") == [{3: 50}]
+
+
+def test_a_value_of_long_ago_makes_room(
+    contexts: Contexts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_VALUES", 2)
+    first: list[Context] = [{"day": 1}] * 5
+    contexts.add(*told(*first))
+    for day in range(2, 12):
+        contexts.add(*told({"day": day}, {"day": day}, start=10 * day))
+    assert ("day", "1") not in contexts.copy().pairs
+
+
+def test_what_was_counted_before_an_eviction_is_not_subtracted(
+    contexts: Contexts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_VALUES", 1)
+    contexts.add(*told({"a": 1}, {"a": 2}, {"a": 1}))
+    contexts.subtract(*told({"a": 1}))  # the event at offset 0
+    assert counts(contexts, a=1) == [{3: 1}]
+    contexts.subtract(*told({"a": 1}, start=2))
+    assert contexts.copy().pairs == []
+
+
+def test_a_place_becomes_free(contexts: Contexts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_VALUES", 1)
     contexts.add(*told({"a": 1}))
     contexts.subtract(*told({"a": 1}))
     contexts.add(*told({"a": 2}))
     assert contexts.copy().pairs == [("a", "2")]
+
+
+@given(
+    values=st.lists(st.integers(0, 8), max_size=60),
+    cut=st.integers(0, 60),
+    limit=st.integers(1, 6),
+)
+@settings(max_examples=100, deadline=None)
+def test_the_table_is_that_of_a_plain_search_and_a_copy_continues_it(
+    values: list[int], cut: int, limit: int
+) -> None:
+    """The oracle looks through all pairs for the lowest priority, the oldest first."""
+    table: dict[int, list[int]] = {}  # value: events, priority
+    age = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "MAX_VALUES", limit)
+        contexts = Contexts(threading.RLock())
+        for offset, value in enumerate(values):
+            if offset == cut:
+                contexts = Contexts.from_copy(threading.RLock(), contexts.copy())
+            contexts.add(*told({"a": value}, start=offset))
+            if value not in table and len(table) == limit:
+                evicted = min(table, key=lambda known: table[known][1])
+                age = table.pop(evicted)[1]
+            row = table.setdefault(value, [0, 0])
+            row[0] += 1
+            row[1] = row[0] + age
+    copied = contexts.copy()
+    assert copied.pairs == [("a", str(value)) for value in table]
+    assert copied.priorities.tolist() == list(table.values())

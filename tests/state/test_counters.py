@@ -74,5 +74,19 @@ def test_a_kept_order_cannot_be_spoiled(counters: Counters) -> None:
 def test_scores_long_before_the_events_are_finite() -> None:
     counters = Counters(1.0, threading.RLock())
     count(counters, [(0, 1.0, 1e6)], slots=1)
-    assert counters.trending(1, 0.0).scores.tolist() == [np.finfo(np.float64).max]
+    _, scores = counters.of(np.zeros(1, dtype=np.int32), 0.0)
+    assert scores.tolist() == [np.finfo(np.float64).max]
     assert counters.trending(1, 1e6).scores.tolist() == [1.0]
+
+
+def test_an_item_with_an_event_from_the_future_is_not_trending_until_then() -> None:
+    year = 365 * 86_400.0
+    counters = Counters(7 * 86_400.0, threading.RLock())
+    now = 50 * year
+    count(counters, [(0, 1.0, now), (1, 1.0, 75 * year), (2, 1.0, now), (2, 1.0, now)], slots=4)
+    assert lists(counters.trending(2, now)) == ([2, 0], [2.0, 1.0])
+    assert counters.trending(4, now).items.tolist() == [2, 0, 3]
+    assert counters.trending(1, 75 * year).items.tolist() == [1]
+    # Events within a day of the clock are accepted, and count at once.
+    count(counters, [(0, 1.0, now + 86_400.0), (0, 1.0, now)], slots=4)
+    assert counters.trending(1, now).items.tolist() == [0]

@@ -27,7 +27,7 @@ from nearline.state.state import State, StateCopy
 
 # The digit is the format's version.
 HISTORY_ARRAYS = ("indptr", "items", "weights", "times")
-MAGIC = b"nearline state 2\n"
+MAGIC = b"nearline state 3\n"
 DIGEST_BYTES = 32
 LENGTH_BYTES = 8
 
@@ -132,7 +132,9 @@ def _sections(copy: StateCopy) -> Sections:
         "items": _pack(copy.items),
         **{f"histories.{name}": getattr(rows, name) for name in HISTORY_ARRAYS},
         **{f"counters.{name}": array for name, array in counters._asdict().items()},
-        "contexts.pairs": _pack((contexts.pairs, contexts.full)),
+        "contexts.pairs": _pack((contexts.pairs, contexts.age)),
+        "contexts.since": contexts.since,
+        "contexts.priorities": contexts.priorities.ravel(),
         "contexts.indptr": contexts.indptr,
         "contexts.items": contexts.items,
         "contexts.counts": contexts.counts,
@@ -149,7 +151,7 @@ def _restore(config: StateConfig, offset: int, sections: Sections) -> State:
     for index, name, length in _unpack(sections["vectors.keys"], list[tuple[int, str, int]]):
         vectors.setdefault(index, {})[name] = sections["vectors"][begin : begin + length].copy()
         begin += length
-    pairs, full = _unpack(sections["contexts.pairs"], tuple[list[Pair], bool])
+    pairs, age = _unpack(sections["contexts.pairs"], tuple[list[Pair], int])
     return State.restore(
         config,
         offset=offset,
@@ -161,7 +163,9 @@ def _restore(config: StateConfig, offset: int, sections: Sections) -> State:
         ),
         contexts=ContextsCopy(
             pairs,
-            full,
+            sections["contexts.since"],
+            sections["contexts.priorities"].reshape(-1, 2),
+            age,
             sections["contexts.indptr"],
             sections["contexts.items"],
             sections["contexts.counts"],
@@ -186,7 +190,7 @@ def _parts(header: Header, sections: Sections) -> Iterator[memoryview]:
 def _read(data: memoryview, path: Path) -> tuple[Header, Sections]:
     """Check the bytes of a file and cut it into sections (views of `data`)."""
     if data[: len(MAGIC)] != MAGIC:
-        raise _refused(path, f"it does not start with {MAGIC!r} (format 2)")
+        raise _refused(path, f"it does not start with {MAGIC!r} (format 3)")
     body, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
     if hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest() != digest:
         raise _refused(path, f"the checksum of its {len(data):,} bytes is wrong")

@@ -1,5 +1,6 @@
 """How often items were wanted in each context: in a country, on a device, at an hour."""
 
+import heapq
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Self
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from nearline.schema import Scalar
 
-# Of all fields together. What is different with every event, such as a request's id, is no context.
+# Pairs of field and value. Values that differ with every event, such as request IDs, are evicted.
 MAX_VALUES = 1_000
 
 Context = Mapping[str, Scalar]
@@ -33,13 +34,17 @@ class ItemCounts(NamedTuple):
 
 
 class ContextsCopy(NamedTuple):
-    """All counts of `Contexts` at one moment.
+    """All counts of `Contexts` at one moment; pairs in the order in which they were added.
 
     Attributes
     ----------
     pairs : list of (field, value)
-    full : bool
-        Whether a value was ever left out.
+    since : int64 [n_pairs]
+        Offset of the first event that is counted for each pair.
+    priorities : int64 [n_pairs, 2]
+        Number of events of each pair, and its priority.
+    age : int
+        Priority of the last pair that was evicted.
     indptr : int64 [n_pairs + 1]
         Where the counts of each pair begin.
     items : int32 [n]
@@ -47,23 +52,43 @@ class ContextsCopy(NamedTuple):
     """
 
     pairs: list[Pair]
-    full: bool
+    since: NDArray[np.int64]
+    priorities: NDArray[np.int64]
+    age: int
     indptr: NDArray[np.int64]
     items: NDArray[np.int32]
     counts: NDArray[np.int64]
 
 
+class _Row:
+    """Counts of one pair by item, and what decides whether it stays."""
+
+    __slots__ = ("counts", "events", "number", "priority", "since")
+
+    def __init__(self, since: int, number: int) -> None:
+        self.counts: dict[int, int] = {}
+        self.since = since
+        self.number = number
+        self.events = 0
+        self.priority = 0
+
+
 class Contexts:
     """Events by value of their context and by item, counted as `Counters` counts them.
 
-    Texts, whole numbers and booleans are values, as they are written: ``7`` and ``"7"`` are the
-    same. Other numbers are not counted. Reads take the lock and may come from any thread.
+    Strings, integers and booleans are values, compared as text: ``7`` and ``"7"`` are the same.
+    Other numbers are not counted. Reads take the lock and may come from any thread.
 
     Notes
     -----
-    The first 1,000 pairs of field and value are counted. Once another one came, no new pair is
-    counted any more, even if one is forgotten: so whatever is counted was counted from its first
-    event on, and a forgotten user can be taken out exactly.
+    Up to 1,000 pairs of field and value are counted. A new pair beyond that evicts the one with
+    the lowest priority, the oldest first among equals: LFU with dynamic aging (Arlitt et al.,
+    "Evaluating content management techniques for web proxy caches", 1999). The priority of a pair
+    is its number of events plus the priority of the last evicted pair at the time of its latest
+    event, so neither many values that occur once nor values of long ago keep out what is current.
+    An evicted pair that returns is counted again from that event on.
+
+    Subtracting a user's events is exact: an event is subtracted only from pairs that counted it.
 
     A pair costs some 100 bytes for each item that was wanted with it.
 
@@ -75,19 +100,25 @@ class Contexts:
 
     def __init__(self, lock: "threading.RLock") -> None:
         self._lock = lock
-        self._counts: dict[Pair, dict[int, int]] = {}
-        self._full = False
+        self._rows: dict[Pair, _Row] = {}
+        # Entries (priority, number, pair); an entry may be out of date, but never too high.
+        self._queue: list[tuple[int, int, Pair]] = []
+        self._added = 0
+        self._age = 0
 
     @classmethod
     def from_copy(cls, lock: "threading.RLock", copied: ContextsCopy) -> Self:
-        """Rebuild from what `copy` gave."""
+        """Rebuild from what `copy` returned."""
         contexts = cls(lock)
-        contexts._full = copied.full
+        contexts._age = copied.age
         ends = copied.indptr.tolist()
-        for row, (field, value) in enumerate(copied.pairs):
-            some = slice(ends[row], ends[row + 1])
+        for at, pair in enumerate(copied.pairs):
+            row = contexts._add_pair(pair, int(copied.since[at]))
+            row.events, row.priority = copied.priorities[at].tolist()
+            some = slice(ends[at], ends[at + 1])
             items, counts = copied.items[some].tolist(), copied.counts[some].tolist()
-            contexts._counts[field, value] = dict(zip(items, counts, strict=True))
+            row.counts = dict(zip(items, counts, strict=True))
+        contexts._rebuild_queue()
         return contexts
 
     def add(
@@ -95,50 +126,83 @@ class Contexts:
         items: NDArray[np.int32],
         weights: NDArray[np.float32],
         contexts: Sequence[Context | None],
+        offsets: Sequence[int],
     ) -> None:
-        """Count events; those without a context, or of no positive weight, do not count."""
-        for item, pair in _wanted(items, weights, contexts):
-            counts = self._counts.get(pair)
-            if counts is None:
-                if self._full or len(self._counts) == MAX_VALUES:
-                    self._full = True
-                    continue
-                counts = self._counts[pair] = {}
-            counts[item] = counts.get(item, 0) + 1
+        """Count events at log offsets; those without context or positive weight do not count."""
+        for event, item, pair in _wanted(items, weights, contexts):
+            row = self._rows.get(pair)
+            if row is None:
+                if len(self._rows) >= MAX_VALUES:
+                    self._evict()
+                row = self._add_pair(pair, offsets[event])
+            row.counts[item] = row.counts.get(item, 0) + 1
+            row.events += 1
+            row.priority = row.events + self._age
 
     def subtract(
         self,
         items: NDArray[np.int32],
         weights: NDArray[np.float32],
         contexts: Sequence[Context | None],
+        offsets: Sequence[int],
     ) -> None:
-        """Take back events that were added, in any order."""
-        for item, pair in _wanted(items, weights, contexts):
-            counts = self._counts.get(pair)
-            if counts is None:
-                continue  # it was left out
-            counts[item] -= 1
-            if not counts[item]:
-                del counts[item]
-            if not counts:  # the value itself may tell of who is forgotten
-                del self._counts[pair]
+        """Subtract events that were added, in any order."""
+        for event, item, pair in _wanted(items, weights, contexts):
+            row = self._rows.get(pair)
+            if row is None or offsets[event] < row.since:
+                continue  # it was not counted, or its count was evicted
+            row.counts[item] -= 1
+            row.events -= 1
+            if not row.counts[item]:
+                del row.counts[item]
+            if not row.counts:  # the value itself may identify the user
+                del self._rows[pair]
+
+    def _add_pair(self, pair: Pair, since: int) -> _Row:
+        if len(self._queue) > 2 * MAX_VALUES:  # most entries are out of date
+            self._rebuild_queue()
+        row = self._rows[pair] = _Row(since, self._added)
+        heapq.heappush(self._queue, (0, self._added, pair))
+        self._added += 1
+        return row
+
+    def _evict(self) -> None:
+        """Remove the pair with the lowest priority; amortised O(log n)."""
+        while True:
+            priority, number, pair = heapq.heappop(self._queue)
+            row = self._rows.get(pair)
+            if row is None or row.number != number:
+                continue  # the pair was removed, or removed and added again
+            if row.priority > priority:
+                heapq.heappush(self._queue, (row.priority, number, pair))
+                continue
+            del self._rows[pair]
+            self._age = priority
+            return
+
+    def _rebuild_queue(self) -> None:
+        self._queue = [(row.priority, row.number, pair) for pair, row in self._rows.items()]
+        heapq.heapify(self._queue)
 
     def counts(self, context: Context) -> list[ItemCounts]:
         """Give the counts of each value of a context that was seen, by name of its field."""
         with self._lock:
-            found = (self._counts.get(pair) for pair in _pairs(context))
-            return [_arrays(counts) for counts in found if counts]
+            found = (self._rows.get(pair) for pair in _pairs(context))
+            return [_arrays(row.counts) for row in found if row is not None]
 
     def copy(self) -> ContextsCopy:
         """Copy the counts, for a caller who holds the lock."""
-        rows = [_arrays(counts) for counts in self._counts.values()]
-        sizes = [0, *(len(row.items) for row in rows)]
+        rows = list(self._rows.values())
+        arrays = [_arrays(row.counts) for row in rows]
+        sizes = [0, *(len(counts.items) for counts in arrays)]
         return ContextsCopy(
-            list(self._counts),
-            self._full,
+            list(self._rows),
+            np.array([row.since for row in rows], dtype=np.int64),
+            np.array([(row.events, row.priority) for row in rows], np.int64).reshape(-1, 2),
+            self._age,
             np.cumsum(sizes, dtype=np.int64),
-            np.concatenate([np.zeros(0, dtype=np.int32), *(row.items for row in rows)]),
-            np.concatenate([np.zeros(0, dtype=np.int64), *(row.counts for row in rows)]),
+            np.concatenate([np.zeros(0, dtype=np.int32), *(counts.items for counts in arrays)]),
+            np.concatenate([np.zeros(0, dtype=np.int64), *(counts.counts for counts in arrays)]),
         )
 
 
@@ -146,13 +210,13 @@ def _wanted(
     items: NDArray[np.int32],
     weights: NDArray[np.float32],
     contexts: Sequence[Context | None],
-) -> Iterator[tuple[int, Pair]]:
-    """Yield item and pair of each value that counts."""
-    for row, context in enumerate(contexts):
-        if context and weights[row] > 0:
-            item = int(items[row])
+) -> Iterator[tuple[int, int, Pair]]:
+    """Yield position of the event, item and pair of each value that counts."""
+    for event, context in enumerate(contexts):
+        if context and weights[event] > 0:
+            item = int(items[event])
             for pair in _pairs(context):
-                yield item, pair
+                yield event, item, pair
 
 
 def _pairs(context: Context) -> Iterator[Pair]:

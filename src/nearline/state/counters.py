@@ -7,8 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.kernels import decay
+from nearline.schema.rules import MAX_FUTURE
 from nearline.state.arrays import grown
 from nearline.state.leaders import Leaders
+
+# Every power of two beyond this is zero or infinite, even times the largest or smallest sum.
+MAX_POWER = 5_000
+# Rounding of a magnitude, generously.
+ROUNDING = 1e-6
 
 
 class Top(NamedTuple):
@@ -34,8 +40,8 @@ class CountersCopy(NamedTuple):
     totals : int64 [n_items]
     high, low : float64 [n_items]
         Decayed sums, as pairs of doubles.
-    landmark : int64 [1]
-        Time, in half-lives, at which an event weighs 1.
+    landmark : int64 [n_items]
+        Time, in half-lives, at which an event of the item weighs 1.
     """
 
     totals: NDArray[np.int64]
@@ -49,6 +55,12 @@ class Counters:
 
     Only events of positive weight count, each as one; what a user dislikes is no more popular for
     it. Reads take the lock and may come from any thread.
+
+    Notes
+    -----
+    A clock that was wrong for a moment leaves events that lie in the future. They count in the
+    totals. An item that has one is left out of what is trending until its time has come, or the
+    event is erased; other items are not affected.
 
     Parameters
     ----------
@@ -66,8 +78,9 @@ class Counters:
             np.zeros(0, dtype=np.int64),
             np.zeros(0, dtype=np.float64),
             np.zeros(0, dtype=np.float64),
-            np.zeros(1, dtype=np.int64),
+            np.zeros(0, dtype=np.int64),
         )
+        self._magnitudes = np.zeros(0, dtype=np.float64)
         self._popular, self._trending = Leaders(), Leaders()
         self._events = 0
 
@@ -78,6 +91,9 @@ class Counters:
         counters._size = len(arrays.totals)
         counters._arrays = arrays
         counters._events = int(arrays.totals.sum())
+        counters._magnitudes = np.full(counters._size, -np.inf)
+        every = np.arange(counters._size, dtype=np.int32)
+        decay.magnitudes(every, arrays.high, arrays.landmark, counters._magnitudes)
         return counters
 
     def grow(self, slots: int) -> None:
@@ -85,8 +101,9 @@ class Counters:
         totals, high, low, landmark = self._arrays
         self._size = slots
         self._arrays = CountersCopy(
-            grown(totals, slots), grown(high, slots), grown(low, slots), landmark
+            grown(totals, slots), grown(high, slots), grown(low, slots), grown(landmark, slots)
         )
+        self._magnitudes = grown(self._magnitudes, slots, -np.inf)
 
     def add(
         self,
@@ -136,9 +153,26 @@ class Counters:
         moves the scores but never the order. `allowed` is as in `popular`.
         """
         with self._lock:
-            sums = self._arrays.high[: self._size]
-            items = self._trending.first(sums, n, allowed)
-            return Top(items, self._decayed(items, now))
+            items = self._latest(n, now, allowed)
+            scores = self._decayed(items, now)
+        # Magnitudes are rounded: the exact scores settle what is nearly equal.
+        order = np.lexsort((items, -scores))
+        return Top(items[order], scores[order])
+
+    def _latest(self, n: int, now: float, allowed: NDArray[np.bool_] | None) -> NDArray[np.int32]:
+        """Return the `n` items of the largest magnitude, without those that have future events."""
+        magnitudes = self._magnitudes[: self._size]
+        horizon = (now + MAX_FUTURE) / self._half_life
+        ahead = 0
+        while True:
+            items = self._trending.first(magnitudes, n + ahead, allowed)
+            totals = np.maximum(self._arrays.totals[items], 1)
+            # Events up to the horizon add up to at most this.
+            possible = magnitudes[items] <= horizon + np.log2(totals) + ROUNDING
+            found = int(len(items) - possible.sum())
+            if found == ahead or len(items) < n + ahead:
+                return items[possible]
+            ahead = found
 
     def of(
         self, items: NDArray[np.int32], now: float
@@ -152,7 +186,7 @@ class Counters:
         totals, high, low, landmark = self._arrays
         size = self._size
         return CountersCopy(
-            totals[:size].copy(), high[:size].copy(), low[:size].copy(), landmark.copy()
+            totals[:size].copy(), high[:size].copy(), low[:size].copy(), landmark[:size].copy()
         )
 
     def _count(
@@ -166,21 +200,22 @@ class Counters:
         if not wanted.all():
             items, times = items[wanted], times[wanted]
         if len(items):
-            landmark = int(self._arrays.landmark[0])
             decay.count(items, times, sign, self._half_life, *self._arrays)
+            _, high, _, landmark = self._arrays
+            decay.magnitudes(items, high, landmark, self._magnitudes)
             self._events += sign * len(items)
-            if sign < 0 or landmark != int(self._arrays.landmark[0]):
+            if sign < 0:
                 self._popular.drop()
                 self._trending.drop()
             else:
                 self._popular.raised(items, self._arrays.totals)
-                self._trending.raised(items, self._arrays.high)
+                self._trending.raised(items, self._magnitudes)
 
     def _decayed(self, items: NDArray[np.int32], now: float) -> NDArray[np.float64]:
         ticks = now / self._half_life
         whole = int(np.floor(ticks))
-        chosen, landmark = self._arrays.high[items], int(self._arrays.landmark[0])
+        powers = np.clip(self._arrays.landmark[items] - whole, -MAX_POWER, MAX_POWER)
         with np.errstate(over="ignore"):  # a time long before the events, in half-lives
-            scores = np.ldexp(chosen * 2.0 ** (whole - ticks), landmark - whole)
+            scores = np.ldexp(self._arrays.high[items] * 2.0 ** (whole - ticks), powers)
         bounded: NDArray[np.float64] = np.minimum(scores, np.finfo(np.float64).max)
         return bounded

@@ -179,7 +179,8 @@ class State:
         """
         with self.lock:
             followers = self.followers
-            folded = [event for offset, event in events if offset < self.offset]
+            before = [(offset, event) for offset, event in events if offset < self.offset]
+            offsets, folded = [offset for offset, _ in before], [event for _, event in before]
             columns = _columns(
                 [
                     (0, self.items[event.item_id], self.config.weight(event.event), event.timestamp)
@@ -188,7 +189,7 @@ class State:
             )
             self.counters.subtract(columns.items, columns.weights, columns.times)
             contexts = [event.context for event in folded]
-            self.contexts.subtract(columns.items, columns.weights, contexts)
+            self.contexts.subtract(columns.items, columns.weights, contexts, offsets)
             if user_id in self.users:
                 self._histories.remove(self.users.remove(user_id))
         _, history = _by_user(columns, by_time=True)
@@ -243,12 +244,15 @@ class State:
         known = self.items.slots
         changed: list[tuple[int, Item | None]]
         contexts: list[Context | None] = []
+        offsets: list[int] = []
         if isinstance(batch, StoredBlock):
             columns = block_columns(batch, self.users, self.items, self.config.weight)
             changed = [(index, None) for index in range(known, self.items.slots)]
         else:
             columns, changed = self._record_columns(batch)
-            contexts = [record.context for _, record in batch if isinstance(record, Event)]
+            events_of = [(at, record) for at, record in batch if isinstance(record, Event)]
+            contexts = [event.context for _, event in events_of]
+            offsets = [at for at, _ in events_of]
         users, items, weights, times = columns
         known = self.items.slots
         added = None
@@ -259,7 +263,7 @@ class State:
         self._histories.append(users, items, weights, times, self.users.slots)
         self.counters.grow(known)
         self.counters.add(items, weights, times)
-        self.contexts.add(items, weights, contexts)
+        self.contexts.add(items, weights, contexts, offsets)
         self.catalogue.grow(known)
         self.offset = batch[-1][0] + 1
         return changed, added
