@@ -83,6 +83,15 @@ def test_an_address_keeps_the_connections_that_it_used_last(pairs: Pairs) -> Non
     assert [is_closed(client) for client in clients] == [True, True, False, False]
 
 
+def test_an_address_loses_its_silent_connections_first(pairs: Pairs) -> None:
+    guard = ConnectionGuard(pairs.port, ConnectionLimits(per_address=1))
+    asking = pairs.connect(REQUEST)
+    time.sleep(0.05)
+    silent = pairs.connect()
+    assert guard.sweep() == 1
+    assert (is_closed(asking), is_closed(silent)) == (False, True)
+
+
 def test_connections_of_another_port_are_left_alone(pairs: Pairs) -> None:
     silent = pairs.connect()
     with ExitStack() as stack:

@@ -126,7 +126,8 @@ class ConnectionGuard:
             (idle if beyond else rest).append(connection)
         excess = len(rest) - limits.per_address
         if excess > 0:
-            rest.sort(key=lambda connection: connection.since_received, reverse=True)
+            # Connections without a request first, then those that were quiet for longest.
+            rest.sort(key=lambda one: (one.received >= PREFACE_BYTES, -one.since_received))
             idle += rest[:excess]
         return idle
 
