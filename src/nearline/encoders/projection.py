@@ -16,6 +16,7 @@ equations are solved for all factors simultaneously by conjugate gradients (M. H
 
 from collections.abc import Mapping
 from typing import Any, Self
+from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +137,7 @@ class Projection:
 
     def arrays(self) -> Arrays:
         """Return the map as arrays."""
-        dense = {f"dense/{name}": weights for name, weights in self._dense.items()}
+        dense = {f"dense/{quote(name, safe='')}": weights for name, weights in self._dense.items()}
         return {"words": self._words} | dense
 
     @classmethod
@@ -144,7 +145,7 @@ class Projection:
         """Restore a map from `arrays`, which may be read-only."""
         prefix = "dense/"
         dense = {
-            name.removeprefix(prefix): array
+            unquote(name.removeprefix(prefix)): array
             for name, array in arrays.items()
             if name.startswith(prefix)
         }

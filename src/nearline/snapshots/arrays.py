@@ -39,7 +39,7 @@ TAGS = {
     "float64": "F64",
 }
 MAX_DIMENSIONS = 8
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,199}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/%~-]{0,1999}")
 
 # A header has some hundred bytes per array; a larger claim means a damaged file.
 MAX_HEADER_BYTES = 16 * 1024 * 1024
@@ -82,8 +82,8 @@ def canonical(name: str, array: Array) -> Array:
     """
     if not NAME.fullmatch(name):
         raise InvalidInput(
-            f"array name {name!r:.80} cannot be stored; use 1 to 200 letters, digits and _.:/-, "
-            "a letter or digit first",
+            f"array name {name!r:.80} cannot be stored; use 1 to 2,000 letters, digits "
+            "and _.:/%~-, a letter or digit first",
             field=name,
         )
     dtype = array.dtype.newbyteorder("<")

@@ -1,6 +1,7 @@
 """Settings of the item graph: one struct a relation, each with its weight and half-life."""
 
 from typing import Any, Self
+from urllib.parse import quote, unquote
 
 import msgspec
 from msgspec import Struct
@@ -12,6 +13,16 @@ from nearline.errors import InvalidInput
 TRANSITIONS, COENGAGEMENT, CONTENT = "transitions", "coengagement", "content"
 PROJECTED = "projected"
 VECTOR_PREFIX = "vector:"
+
+
+def array_key(relation: str) -> str:
+    """Return the prefix of a relation's arrays in a snapshot: names may hold any characters."""
+    return quote(relation, safe=":")
+
+
+def relation_of(key: str) -> str:
+    """Return the relation whose `array_key` is `key`."""
+    return unquote(key)
 
 
 class Transitions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,7 +10,13 @@ from nearline.data.dataset import FloatArray
 from nearline.encoders.index import TextIndex, VectorIndex
 from nearline.encoders.projection import Projection
 from nearline.encoders.tfidf import TfIdfConfig
-from nearline.models.item_graph.config import CONTENT, PROJECTED, VECTOR_PREFIX, ItemGraphConfig
+from nearline.models.item_graph.config import (
+    CONTENT,
+    PROJECTED,
+    VECTOR_PREFIX,
+    ItemGraphConfig,
+    array_key,
+)
 from nearline.models.item_graph.graph_store import GraphStore
 from nearline.models.item_graph.relations import Sources, relation_config
 
@@ -89,8 +95,9 @@ class ContentRelations:
         arrays: Arrays = {}
         indices: dict[str, TextIndex | VectorIndex] = {CONTENT: self._words, **self._vectors}
         for name, index in indices.items():
-            arrays[f"{name}/factor"] = np.array([self._factors[name]], dtype=np.float64)
-            arrays |= {f"{name}/index/{key}": value for key, value in index.arrays().items()}
+            prefix = array_key(name)
+            arrays[f"{prefix}/factor"] = np.array([self._factors[name]], dtype=np.float64)
+            arrays |= {f"{prefix}/index/{key}": value for key, value in index.arrays().items()}
         if self._projection is not None:
             arrays |= {f"{MAP}{key}": value for key, value in self._projection.arrays().items()}
         return arrays
@@ -101,8 +108,13 @@ class ContentRelations:
         words = TextIndex.restore(
             TfIdfConfig(longest=config.content.longest), _behind(f"{CONTENT}/index/", arrays)
         )
-        vectors = {name: VectorIndex.restore(_behind(f"{name}/index/", arrays)) for name in names}
-        factors = {name: float(arrays[f"{name}/factor"][0]) for name in (CONTENT, *names)}
+        vectors = {
+            name: VectorIndex.restore(_behind(f"{array_key(name)}/index/", arrays))
+            for name in names
+        }
+        factors = {
+            name: float(arrays[f"{array_key(name)}/factor"][0]) for name in (CONTENT, *names)
+        }
         learned = _behind(MAP, arrays)
         projection = Projection.restore(learned) if learned else None
         return cls(config, words, vectors, factors, projection)

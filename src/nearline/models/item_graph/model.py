@@ -27,7 +27,14 @@ from nearline.kernels.edges import Rows, pack
 from nearline.kernels.pair_counts import Changes, Counts, changed_pairs
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
 from nearline.models.base import Model, ModelPart, Range, Ranking, Space, check_k, check_weights
-from nearline.models.item_graph.config import CONTENT, PROJECTED, VECTOR_PREFIX, ItemGraphConfig
+from nearline.models.item_graph.config import (
+    CONTENT,
+    PROJECTED,
+    VECTOR_PREFIX,
+    ItemGraphConfig,
+    array_key,
+    relation_of,
+)
 from nearline.models.item_graph.content_relations import ContentRelations
 from nearline.models.item_graph.counted_relation import CountedRelation, edges_of, no_counts
 from nearline.models.item_graph.graph_store import GraphStore
@@ -290,15 +297,16 @@ class ItemGraph(Model):
         arrays["popularity"] = self._popularity[: self.n_items].copy()
         items = []
         for name in self.relations:
+            key = array_key(name)
             if name in COUNTED:
                 counts = self._counted[name].merged(self.n_items)
-                arrays |= {f"{name}/counts/{key}": a for key, a in counts._asdict().items()}
+                arrays |= {f"{key}/counts/{part}": a for part, a in counts._asdict().items()}
                 rows, _ = self._edges_of(name, counts)
                 arrays[f"{name}/scale"] = np.array([self._counted[name].scale])
             else:
                 rows = self._store.rows(name)
-            arrays[f"{name}/indptr"] = rows.indptr
-            arrays[f"{name}/values"] = rows.weights
+            arrays[f"{key}/indptr"] = rows.indptr
+            arrays[f"{key}/values"] = rows.weights
             items.append(rows.items)
         # One behind the other, as a store takes them.
         arrays["items"] = np.concatenate(items)
@@ -306,13 +314,14 @@ class ItemGraph(Model):
 
     def _load(self, arrays: Arrays) -> None:
         vectors = sorted(
-            key.removesuffix("/indptr")
+            relation_of(key.removesuffix("/indptr"))
             for key in arrays
             if key.startswith(VECTOR_PREFIX) and key.endswith("/indptr") and "/index/" not in key
         )
         relations, first, items = {}, 0, arrays["items"]
         for name in (*COUNTED, CONTENT, PROJECTED, *vectors):
-            indptr, values = arrays[f"{name}/indptr"], arrays[f"{name}/values"]
+            key = array_key(name)
+            indptr, values = arrays[f"{key}/indptr"], arrays[f"{key}/values"]
             relations[name] = Rows(indptr, items[first : first + len(values)], values)
             first += len(values)
         self._popularity = arrays["popularity"].copy()
