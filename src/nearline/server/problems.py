@@ -22,6 +22,7 @@ from nearline.errors import (
     UnknownSnapshot,
     UnknownUser,
 )
+from nearline.server.exchange import exchange_of
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = "1"
@@ -117,9 +118,9 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
         error = RequestEntityTooLarge(
             detail=f"the body is larger than {limit:,} bytes; send it in several requests"
         )
-    problem, headers = problem_for(error, request.scope["state"]["request_id"])
+    problem, headers = problem_for(error, exchange_of(request.scope).request_id)
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        request.scope["state"]["failure"] = error  # the gateway logs it
+        exchange_of(request.scope).failure = error
     return Response(
         msgspec.json.encode(problem),
         status_code=problem.status,
