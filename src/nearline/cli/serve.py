@@ -1,7 +1,7 @@
 """The command that serves a store over HTTP."""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,14 @@ port_option = click.option(
     help="Key that requests must carry. Better given by the environment: other users of this "
     "machine can read command lines.",
 )
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    metavar="NAME",
+    multiple=True,
+    help="Name by which clients reach the server, such as shop.example behind a proxy. Can be "
+    "given several times.",
+)
 @encoder_option
 @llm_url_option
 @llm_model_option
@@ -52,6 +60,7 @@ def serve(
     port: int,
     host: str,
     api_key: str | None,
+    allow_hosts: tuple[str, ...],
     encoder: str | None,
     llm_url: str | None,
     llm_model: str | None,
@@ -74,6 +83,7 @@ def serve(
             host=host,
             port=port,
             api_key=api_key,
+            allow_hosts=allow_hosts,
             as_json=as_json,
         )
     finally:
@@ -87,6 +97,7 @@ def run_server(
     port: int,
     api_key: str | None,
     as_json: bool,
+    allow_hosts: "Sequence[str]" = (),
 ) -> None:
     """Serve until a signal comes; tell the address on standard output."""
     from nearline import server
@@ -97,4 +108,6 @@ def run_server(
         else:
             click.echo(f"{line}  (API: /docs, stop with Ctrl-C)")
 
-    server.serve(open_engine, host, port, api_key=api_key, announce=announce)
+    server.serve(
+        open_engine, host, port, api_key=api_key, allow_hosts=allow_hosts, announce=announce
+    )

@@ -10,7 +10,8 @@ shop/search.journal    trials of searches over hyper-parameters
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 
@@ -38,6 +39,8 @@ SEARCH = "search.journal"
 # Whatever model is trained later: words are all there is to go by before.
 UNTRAINED = "item_graph"
 SHORT_REPLAY = 100_000
+# Numbers of models in memory.
+_numbers = count(1)
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,8 @@ class Deployment:
         Language vectors of the items, where the configuration names an encoder.
     live : OnlineLearner or None
         Teaches the model.
-    serial : int
-        Tells these parts from all others of this process.
+    memory : int or None
+        Number of the model in memory, unique in this process; None for a store in a folder.
     """
 
     log: Log
@@ -68,19 +71,29 @@ class Deployment:
     snapshots: SnapshotStore | None
     texts: TextVectors | None = None
     live: OnlineLearner | None = None
-    serial: int = field(default_factory=count(1).__next__, init=False)
+    memory: int | None = None
 
     @property
     def model_id(self) -> str:
         """Id of the snapshot that answers; ``untrained`` where there is none."""
         return self.snapshot.manifest.id if self.snapshot else "untrained"
 
+    @cached_property
+    def stamp_model(self) -> str:
+        """ID of the model in a `Stamp`.
+
+        In memory, `fit` starts another log, whose offsets and models may equal those of the one
+        before; the number keeps them apart.
+        """
+        return self.model_id if self.memory is None else f"{self.model_id}#{self.memory}"
+
 
 def open_memory(config: Config, texts: TextVectors | None) -> Deployment:
     """Make an empty log, state and model, gone with the process."""
     log, state = open_log(MEMORY), State(config.state)
     follow(log, state)
-    return serving(Deployment(log, state, _untrained(config), None, None, texts), config)
+    parts = Deployment(log, state, _untrained(config), None, None, texts, memory=next(_numbers))
+    return serving(parts, config)
 
 
 def open_folder(folder: Path, config: Config, texts: TextVectors | None) -> Deployment:
@@ -137,7 +150,7 @@ def _learns_with_the_state(parts: Deployment) -> bool:
 def promote(parts: Deployment, snapshot: Snapshot, config: Config) -> Deployment:
     """Store a snapshot where there is a folder for it, and return the parts that serve it."""
     if parts.snapshots is None:
-        return serving(replace(parts, snapshot=snapshot), config)
+        return serving(replace(parts, snapshot=snapshot, memory=next(_numbers)), config)
     parts.snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
     promoted = promote_stored(parts, snapshot.manifest.id, config)
     parts.snapshots.prune(config.keep_snapshots)

@@ -6,7 +6,7 @@ from itertools import islice
 from nearline.common.progress import Progress, no_progress
 from nearline.log import Log, Readable
 from nearline.schema import Event, Record
-from nearline.state import State
+from nearline.state import Reflected, State
 
 # Records a replay passes to the state at once: large enough to amortise the call, small in memory.
 REPLAY_BLOCK = 10_000
@@ -23,6 +23,7 @@ def follow(log: Log, state: State, on_erased: Callable[[], None] = lambda: None)
         on_erased()
 
     replay(log, state)
+    state.reflected = Reflected(state.offset, log.erasures)
     log.listen(state.apply, forget)
 
 

@@ -20,7 +20,8 @@ class StrictRequest(Request[Any, Any, Any]):
 
     async def json(self) -> Any:
         """Return the decoded body; raise `InvalidInput` naming the field at fault."""
-        content_type = self.headers.get("content-type", "application/json")
+        # Without a type, a web page of another site could send a body that is read.
+        content_type = self.headers.get("content-type", "")
         if content_type.partition(";")[0].strip().lower() != "application/json":
             raise _unsupported("Content-Type", content_type, "application/json")
         encoding = self.headers.get("content-encoding", "identity")

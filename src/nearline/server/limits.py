@@ -10,6 +10,12 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ----------
     body_bytes : int
         Size of a body; a larger one is refused without being read to its end.
+    body_seconds : float
+        How long a body may take to arrive.
+    body_bytes_per_second : int
+        A body that keeps arriving at this rate may take longer.
+    bodies_bytes : int
+        Size of all bodies that are being received or answered; more are refused with 503.
     list_length : int
         Events or catalogue entries in one call.
     history_length : int
@@ -31,6 +37,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     body_bytes: int = 10_000_000
+    body_seconds: float = 10.0
+    body_bytes_per_second: int = 20_000
+    bodies_bytes: int = 256_000_000
     list_length: int = 10_000
     history_length: int = 1_000
     exclude_length: int = 1_000

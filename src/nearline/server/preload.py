@@ -9,7 +9,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from urllib.parse import quote
 
-from nearline.server.cache import AnswerCache, Key, Stamp
+from nearline.deployment.stamp import Stamp
+from nearline.server.cache import AnswerCache, Key
 from nearline.server.logs import JsonLog
 from nearline.server.traffic import Traffic
 

@@ -22,6 +22,7 @@ from nearline.errors import (
     UnknownSnapshot,
     UnknownUser,
 )
+from nearline.server.exchange import exchange_of
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = "1"
@@ -34,6 +35,14 @@ class NotReady(NearlineError, RuntimeError):
 
 class Unauthorized(NearlineError, PermissionError):
     """The request carries no API key, or a wrong one."""
+
+
+class Forbidden(NearlineError, PermissionError):
+    """The request comes from a web page of another site, or is for another host."""
+
+
+class BodyTimeout(NearlineError, TimeoutError):
+    """The body of the request did not arrive in time."""
 
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -68,6 +77,8 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
 _STATUS: tuple[tuple[type[NearlineError], HTTPStatus, str], ...] = (
     (InvalidInput, HTTPStatus.BAD_REQUEST, "invalid-input"),
     (Unauthorized, HTTPStatus.UNAUTHORIZED, "unauthorized"),
+    (Forbidden, HTTPStatus.FORBIDDEN, "forbidden"),
+    (BodyTimeout, HTTPStatus.REQUEST_TIMEOUT, "body-timeout"),
     (UnknownItem, HTTPStatus.NOT_FOUND, "unknown-item"),
     (UnknownUser, HTTPStatus.NOT_FOUND, "unknown-user"),
     (UnknownJob, HTTPStatus.NOT_FOUND, "unknown-job"),
@@ -95,6 +106,8 @@ def problem_for(error: Exception, request_id: str) -> tuple[Problem, dict[str, s
         if isinstance(error, kind):
             if status is HTTPStatus.SERVICE_UNAVAILABLE:
                 headers["retry-after"] = RETRY_AFTER_SECONDS
+            elif status is HTTPStatus.REQUEST_TIMEOUT:
+                headers["connection"] = "close"
             elif status is HTTPStatus.UNAUTHORIZED:
                 headers["www-authenticate"] = "Bearer"
             return _problem(status, name, str(error), request_id, error), headers
@@ -117,9 +130,9 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
         error = RequestEntityTooLarge(
             detail=f"the body is larger than {limit:,} bytes; send it in several requests"
         )
-    problem, headers = problem_for(error, request.scope["state"]["request_id"])
+    problem, headers = problem_for(error, exchange_of(request.scope).request_id)
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        request.scope["state"]["failure"] = error  # the gateway logs it
+        exchange_of(request.scope).failure = error
     return Response(
         msgspec.json.encode(problem),
         status_code=problem.status,

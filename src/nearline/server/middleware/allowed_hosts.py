@@ -1,0 +1,112 @@
+"""Refuse requests that a web page of another site makes through a visitor's browser.
+
+A page can send requests to a server on the visitor's own machine. The ``Origin`` header names the
+page's site. A page that points its own name at the machine (DNS rebinding) is recognised by the
+``Host`` header, which then carries that name.
+"""
+
+import ipaddress
+import re
+from collections.abc import Awaitable, Sequence
+
+from litestar.types import HTTPScope, Receive, Send
+
+from nearline.errors import InvalidInput
+from nearline.server.exchange import HTTPApp, exchange_of
+from nearline.server.middleware.api_keys import OPEN_PATHS
+from nearline.server.paths import sent_path
+from nearline.server.problems import Forbidden
+
+# Host headers that were found to be allowed are remembered; a port may follow a name.
+MAX_REMEMBERED = 1_000
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:\[\]/@]+)(:[0-9]{1,5})?")
+_ORIGIN = re.compile(r"https?://(?P<host>[^/]+)")
+
+
+def allowed_names(address: str, allow_hosts: Sequence[str]) -> frozenset[str] | None:
+    """Return the names for which a server at an IP address answers; None for all names.
+
+    A loopback address answers for the names of this machine and for `allow_hosts`. Any other
+    address requires an API key, which a foreign page does not have, and answers for every name
+    unless `allow_hosts` lists some.
+
+    Raises
+    ------
+    InvalidInput
+        If one of `allow_hosts` is no host name, such as a URL.
+    """
+    names = frozenset(name.lower() for name in allow_hosts)
+    for name in names:
+        match = _HOST.fullmatch(name)
+        if match is None or match["name"] != name:
+            raise InvalidInput(
+                f"allow_hosts has {name!r:.100}; give a host name without scheme and port, such as "
+                "shop.example",
+                field="allow_hosts",
+            )
+    if ipaddress.ip_address(address).is_loopback or names:
+        return names
+    return None
+
+
+class AllowedHosts:
+    """Checks the ``Host`` and ``Origin`` headers of each request, except on open paths.
+
+    Parameters
+    ----------
+    names : frozenset of str or None
+        Names that are allowed beside those of this machine; None allows every ``Host``.
+    """
+
+    def __init__(self, app: HTTPApp, names: frozenset[str] | None) -> None:
+        self.app = app
+        self._names = names
+        self._remembered: set[bytes] = set()
+
+    def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Pass the request on if its headers are allowed; raise `Forbidden` otherwise."""
+        headers = exchange_of(scope).headers
+        host, origin = headers.get(b"host"), headers.get(b"origin")
+        if host is not None and host not in self._remembered:
+            self._check_host(host, scope)
+        if origin is not None:
+            self._check_origin(origin, host)
+        return self.app(scope, receive, send)
+
+    def _check_host(self, host: bytes, scope: HTTPScope) -> None:
+        if self._names is not None and sent_path(scope) not in OPEN_PATHS:
+            name = _name_of(host)
+            if not _is_local(name) and name not in self._names:
+                raise Forbidden(
+                    f"the request is for host {host.decode('latin-1')!r:.100}, for which this "
+                    "server does not answer; use 127.0.0.1, or start the server with "
+                    "--allow-host NAME"
+                )
+            if len(self._remembered) < MAX_REMEMBERED:
+                self._remembered.add(host)
+
+    def _check_origin(self, origin: bytes, host: bytes | None) -> None:
+        match = _ORIGIN.fullmatch(origin.decode("latin-1").lower())
+        sent = "" if match is None else match["host"]
+        if host is not None and sent == host.decode("latin-1").lower():
+            return
+        if self._names and sent and _name_of(sent.encode("latin-1")) in self._names:
+            return
+        raise Forbidden(
+            f"the request comes from a web page of {origin.decode('latin-1')!r:.100}, another "
+            "site; start the server with --allow-host NAME if that site may use it"
+        )
+
+
+def _name_of(host: bytes) -> str:
+    match = _HOST.fullmatch(host.decode("latin-1").lower())
+    return "" if match is None else match["name"]
+
+
+def _is_local(name: str) -> bool:
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,31 @@
+"""Refuse requests when too many are in flight."""
+
+from litestar.types import HTTPScope, Receive, Send
+
+from nearline.server.exchange import HTTPApp
+from nearline.server.middleware.api_keys import OPEN_PATHS
+from nearline.server.paths import sent_path
+from nearline.server.traffic import Traffic
+
+
+class OverloadProtection:
+    """Counts the requests in flight, and refuses those above the limit with status 503.
+
+    Cached answers don't pass here: they are sent even under overload. Nor are health checks
+    refused.
+    """
+
+    def __init__(self, app: HTTPApp, traffic: Traffic) -> None:
+        self.app = app
+        self._traffic = traffic
+
+    async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        """Answer a request, or raise `Overloaded`."""
+        traffic = self._traffic
+        traffic.in_flight += 1
+        try:
+            if sent_path(scope) not in OPEN_PATHS:
+                traffic.check()
+            await self.app(scope, receive, send)
+        finally:
+            traffic.in_flight -= 1
