@@ -17,6 +17,8 @@ from nearline.errors import Damaged, InvalidInput
 from nearline.server import check_address, serve
 
 EVENT = {"user_id": "u", "item_id": "i"}
+# Start of a request; its length and body follow.
+HEAD = b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
 def accepts(port: int) -> bool:
@@ -124,7 +126,7 @@ def test_requests_that_never_end_are_given_up(capfd: pytest.CaptureFixture[str])
 
         def half_a_request(message: str) -> None:
             slow.connect(("127.0.0.1", port))
-            slow.sendall(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
+            slow.sendall(HEAD + b"Content-Length: 99\r\n\r\n{")
             threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
         serve(Recommender, port=port, announce=half_a_request, drain_seconds=0.2)
@@ -169,7 +171,7 @@ def test_a_request_in_flight_is_answered(tmp_path: Path) -> None:
     """The body's second half arrives after SIGTERM; its event is stored and acknowledged."""
     live = start_server(tmp_path)
     body = b'{"user_id": "u", "item_id": "late"}'
-    head = b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    head = HEAD + b"Content-Length: %d\r\n\r\n" % len(body)
     with socket.create_connection(("127.0.0.1", live.port), timeout=30) as connection:
         connection.sendall(head + body[:10])
         httpx.get(f"{live.url}/livez")  # by now the first half has been read too

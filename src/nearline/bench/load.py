@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
     async def ask(self, method: str, path: str, body: bytes = b"") -> LoadResponse:
         """Send a request and wait for the response."""
         self._waiting = asyncio.get_running_loop().create_future()
-        head = f"{method} {path} HTTP/1.1\r\nhost: bench\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\n"
         if body:
             head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
         self._transport.write(head.encode() + b"\r\n" + body)

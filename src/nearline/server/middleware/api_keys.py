@@ -27,10 +27,10 @@ def checked_key(api_key: str | None) -> str | None:
     key = api_key.strip()
     if not key:
         raise InvalidInput("api_key is empty; give a key, or None to accept all requests")
-    if not key.isascii() or not key.isprintable() or " " in key:
+    if not key.isprintable():
         raise InvalidInput(
-            "api_key contains characters that a header cannot carry; use ASCII letters, digits "
-            "and punctuation, without spaces"
+            "api_key contains control characters, which a header cannot carry; use letters, digits "
+            "and punctuation"
         )
     return key
 
