@@ -343,7 +343,7 @@ def test_save_and_load(rec: nl.Recommender, store: Path) -> None:
         assert loaded.model_id == rec.model_id
     with pytest.raises(InvalidInput, match="not an empty folder"):
         rec.save(store)
-    with pytest.raises(InvalidInput, match="holds no store"):
+    with pytest.raises(InvalidInput, match="contains no store"):
         nl.Recommender.load(store / "nothing")
 
 

@@ -15,7 +15,9 @@ from nearline.deployment.active import ActiveDeployment, EngineStatus
 from nearline.deployment.versions import Versions
 from nearline.jobs.checkpoints import Checkpoints
 from nearline.jobs.embedding import Embedding
+from nearline.jobs.merging import Merging
 from nearline.jobs.queue import Job, Jobs
+from nearline.jobs.scheduler import Scheduler
 from nearline.jobs.training import Columns, Training, import_tables
 from nearline.log import Appended
 from nearline.recommend import batch, lookups
@@ -99,9 +101,11 @@ class Recommender(EngineStatus):
         self.config = self._current.config
         self.jobs = Jobs(clock)
         self.versions = Versions(self._current)
-        self._training = Training(self._current, self.jobs)
-        self._checkpoints = Checkpoints(self._current, self.jobs)
-        self._embedding = Embedding(self._current, self.jobs)
+        current, jobs = self._current, self.jobs
+        self._training, self._checkpoints = Training(current, jobs), Checkpoints(current, jobs)
+        self._merging, self._embedding = Merging(current, jobs), Embedding(current, jobs)
+        recurring = (self._checkpoints, self._merging, self._embedding)
+        self._scheduler = Scheduler(current, jobs, recurring).start()
 
     # Training
 
@@ -171,7 +175,7 @@ class Recommender(EngineStatus):
 
     def merge(self) -> Job:
         """Merge what the model of a store learned since its snapshot into a new one."""
-        return self._training.merge()
+        return self._merging.submit()
 
     def checkpoint(self) -> Job:
         """Write the state of a store to its checkpoint in the background."""
@@ -323,7 +327,7 @@ class Recommender(EngineStatus):
 
     def append_events(self, events: Sequence[Event]) -> Future[Appended]:
         """Queue a list of events atomically; the future resolves once it is durable."""
-        return ingest.append_events(self._to_write().log, events, now=self._clock())
+        return ingest.append_events(self._current.open().log, events, now=self._clock())
 
     def put_item(self, item_id: str, *, timestamp: object = None, **fields: Any) -> Appended:
         """Store a catalogue entry (the fields of `nearline.Item`); recommendable at once."""
@@ -333,7 +337,7 @@ class Recommender(EngineStatus):
     def put_items(self, items: Sequence[Item]) -> Future[Appended]:
         """Queue catalogue entries atomically; with an encoder, their texts are encoded first."""
         self._current.encode(items)
-        return ingest.put_items(self._to_write().log, items, now=self._clock())
+        return ingest.put_items(self._current.open().log, items, now=self._clock())
 
     def patch_item(self, item_id: str, changes: Mapping[str, object]) -> Appended:
         """Change some fields of a catalogue entry; when this returns it is durable."""
@@ -379,6 +383,7 @@ class Recommender(EngineStatus):
 
     def close(self) -> None:
         """Cancel jobs, finish queued writes, save the checkpoint, release the store. Idempotent."""
+        self._scheduler.stop()
         self.jobs.close()
         self.language.close()
         self._current.close()
@@ -388,12 +393,6 @@ class Recommender(EngineStatus):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _to_write(self) -> store.Deployment:
-        """Return the parts, once the jobs that are due are queued."""
-        for due in (self._checkpoints, self._training, self._embedding):
-            due.submit_if_due()
-        return self._current.open()
 
     def _view(self) -> View:
         parts = self._current.serving()

@@ -205,9 +205,9 @@ def open_store(
 
 def check_store(folder: Path) -> None:
     """Raise `DataNotFound` where there is no store: opening would make one of any folder."""
-    from nearline.deployment.store import LOG
+    from nearline.deployment.store import is_store
 
-    if not (folder / LOG).is_file():
+    if not is_store(folder):
         raise DataNotFound(
             f"there is no store at {folder}; make one: nearline import --store {folder} FILE"
         )

@@ -4,10 +4,11 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 
 from msgspec.structs import replace
 
+from nearline.common.elapsed import Elapsed
 from nearline.config import Config
 from nearline.deployment import store
 from nearline.deployment.texts import VECTORS, open_texts
@@ -31,12 +32,17 @@ class ActiveDeployment:
     texts : TextVectors or None
         Encodes the texts of items.
     training : Lock
-        Held by whoever trains.
+        Held while a model is trained.
+    elapsed : callable
+        Returns seconds since the store was opened; never decreases, even if the clock is set back.
+    changed : Event
+        Set by each commit and erasure of the log, and when foreground work ends.
     """
 
     def __init__(self, path: Path | None, config: Config, clock: Callable[[], float]) -> None:
         self.path, self.clock = path, clock
-        self.training = Lock()
+        self.training, self.elapsed, self.changed = Lock(), Elapsed(clock), Event()
+        self._foreground, self._counting = 0, Lock()
         self.texts = open_texts(config, self.vectors)
         if self.texts is not None:
             # What "auto" found: a training in another process must find the same.
@@ -44,9 +50,9 @@ class ActiveDeployment:
         self.config = config
         try:
             if path is None:
-                self.deployment = store.open_memory(config, self.texts)
+                self.deployment = store.open_memory(config, self.texts, self.changed.set)
             else:
-                self.deployment = store.open_folder(path, config, self.texts)
+                self.deployment = store.open_folder(path, config, self.texts, self.changed.set)
         except BaseException:
             self._close_texts()
             raise
@@ -87,6 +93,23 @@ class ActiveDeployment:
             yield
         finally:
             self._behind = True
+
+    @contextmanager
+    def foreground(self) -> Iterator[None]:
+        """Let no scheduled job begin meanwhile: it would compete with the caller's own work."""
+        with self._counting:
+            self._foreground += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._foreground -= 1
+            self.changed.set()
+
+    @property
+    def in_foreground(self) -> bool:
+        """Whether an import or a training runs in the foreground."""
+        return self._foreground > 0
 
     def serving(self) -> store.Deployment:
         """Return the parts; their model knows the whole log, but for an import under way."""

@@ -8,6 +8,7 @@ shop/search.journal    trials of searches over hyper-parameters
 """
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from nearline.deployment.online_learner import OnlineLearner
 from nearline.deployment.restore import restore
 from nearline.deployment.texts import texts_for
 from nearline.encoders import TextVectors
-from nearline.errors import Damaged, InvalidInput, NotTrained, UnknownSnapshot
+from nearline.errors import Damaged, DataNotFound, InvalidInput, NotTrained, UnknownSnapshot
 from nearline.ingest import follow
 from nearline.log import MEMORY, Log, open_log, url_of
 from nearline.models.base import Model
@@ -76,20 +77,29 @@ class Deployment:
         return self.snapshot.manifest.id if self.snapshot else "untrained"
 
 
-def open_memory(config: Config, texts: TextVectors | None) -> Deployment:
-    """Make an empty log, state and model, gone with the process."""
+def open_memory(
+    config: Config, texts: TextVectors | None, on_change: Callable[[], None]
+) -> Deployment:
+    """Create an empty log, state and model in memory.
+
+    `on_change` is called after each commit and each erasure, in the log's thread.
+    """
     log, state = open_log(MEMORY), State(config.state)
-    follow(log, state)
+    follow(log, state, on_change=on_change)
     return serving(Deployment(log, state, _untrained(config), None, None, texts), config)
 
 
-def open_folder(folder: Path, config: Config, texts: TextVectors | None) -> Deployment:
-    """Open a store, or make one: newest good snapshot, newest good checkpoint, then the log's rest.
+def open_folder(
+    folder: Path, config: Config, texts: TextVectors | None, on_change: Callable[[], None]
+) -> Deployment:
+    """Open a store, or create one: valid snapshot, valid checkpoint, then the rest of the log.
+
+    `on_change` is called after each commit and each erasure, in the log's thread.
 
     Raises
     ------
     StoreInUse
-        Another process, or this one, has it open.
+        The store is open already, in this or another process.
     Damaged
         The log cannot be read.
     """
@@ -97,7 +107,7 @@ def open_folder(folder: Path, config: Config, texts: TextVectors | None) -> Depl
         raise InvalidInput(f"{folder} is a file; a store is a folder: name another path")
     folder.mkdir(parents=True, exist_ok=True)
     snapshots = SnapshotStore(folder / SNAPSHOTS)
-    # Every byte of a snapshot is checked: meanwhile the log reads the keys of its last records.
+    # While the checksums of the snapshot are verified, the log reads the keys of its last records.
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(snapshots.current)
         log = open_log(url_of(folder / LOG))
@@ -107,16 +117,16 @@ def open_folder(folder: Path, config: Config, texts: TextVectors | None) -> Depl
         checkpoint = folder / CHECKPOINT
         parts = Deployment(log, state, _untrained(config), snapshot, snapshots, texts)
 
-        def replay() -> None:
-            # An erased user's bytes must not live on in a file.
-            follow(log, state, on_erased=lambda: checkpoint.unlink(missing_ok=True))
+        def on_erased() -> None:
+            # The checkpoint may contain events of the erased user.
+            checkpoint.unlink(missing_ok=True)
 
         if _learns_with_the_state(parts):
             parts = _serving_or_untrained(parts, config)
             with parts.live.learn_in_background() if parts.live else nullcontext():
-                replay()
+                follow(log, state, on_change=on_change, on_erased=on_erased)
             return parts
-        replay()
+        follow(log, state, on_change=on_change, on_erased=on_erased)
         return _serving_or_untrained(parts, config)
     except BaseException:
         log.close()
@@ -188,10 +198,19 @@ def roll_back(parts: Deployment, config: Config) -> Deployment:
     return serving(replace(parts, snapshot=snapshot), config)
 
 
+def is_store(folder: Path) -> bool:
+    """Whether `folder` contains a store: a log that can be opened."""
+    try:
+        open_log(url_of(folder / LOG), read_only=True).close()
+    except DataNotFound:
+        return False
+    return True
+
+
 def check_is_store(folder: Path) -> None:
     """Raise `InvalidInput` unless `folder` contains a store."""
-    if not (folder / LOG).is_file():
-        raise InvalidInput(f"{folder} holds no store; name the folder that save() wrote")
+    if not is_store(folder):
+        raise InvalidInput(f"{folder} contains no store; name the folder that save() wrote")
 
 
 def save(parts: Deployment, folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
+from nearline.common.memory import give_back
 from nearline.errors import Closed, NearlineError, Overloaded, UnknownJob
 
 logger = logging.getLogger(__name__)
@@ -176,6 +177,12 @@ class Jobs:
         with self._lock:
             return [entry.job for entry in reversed(self._entries.values())]
 
+    def has_unfinished(self, kind: str) -> bool:
+        """Whether a job of this kind is queued or running."""
+        with self._lock:
+            jobs = [entry.job for entry in self._entries.values()]
+        return any(job.kind == kind and job.state in UNFINISHED for job in jobs)
+
     def get(self, job_id: str) -> Job:
         """One job; `UnknownJob` where there is none, or no more."""
         return self._entry(job_id).job
@@ -234,6 +241,8 @@ class Jobs:
             logger.exception("job %s failed", entry.job.id)
             self._end(entry, "failed", f"{type(error).__name__}: {error}")
         else:
+            # The work is over, so its data and the model that it replaced can be freed.
+            give_back()
             entry.job = replace(entry.job, result=outcome.result)
             self._end(entry, "refused" if outcome.refused else "done", outcome.message)
 

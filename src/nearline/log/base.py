@@ -1,7 +1,8 @@
 """The log port: what any log must do. `nearline.testing.log_contract` is its test suite."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from itertools import islice
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -31,6 +32,10 @@ class Appended(Struct, frozen=True):
     accepted: int
     duplicates: int
     offset: int
+
+
+# Records per block of a replay: enough to amortise a call, little enough memory.
+REPLAY_BLOCK = 10_000
 
 
 class Readable(Protocol):
@@ -85,8 +90,12 @@ class Log(Readable, Protocol):
         """Turn every event of `user_id` into an empty tombstone; the future gives their number."""
         ...
 
-    def listen(self, on_commit: OnCommit, on_erase: OnErase) -> None:
-        """Name the one listener; call it before the first append."""
+    def listen(self, on_commit: OnCommit, on_erase: OnErase, start: int = 0) -> None:
+        """Set the one listener; call it before the first append.
+
+        `on_commit` first gets the stored records from offset `start` on, in this thread; then each
+        commit. Every record from `start` on arrives once, in the order of the offsets.
+        """
         ...
 
     def copy_to(self, path: Path) -> None:
@@ -101,3 +110,10 @@ class Log(Readable, Protocol):
     def close(self) -> None:
         """Finish what is queued and release the files; safe to call twice."""
         ...
+
+
+def in_blocks(records: Iterable[tuple[int, Record]]) -> Iterator[list[tuple[int, Record]]]:
+    """Yield records in lists of `REPLAY_BLOCK`; the last may be shorter."""
+    rest = iter(records)
+    while block := list(islice(rest, REPLAY_BLOCK)):
+        yield block

@@ -7,7 +7,7 @@ from threading import Lock
 from typing import Self
 
 from nearline.errors import Closed, InvalidInput
-from nearline.log.base import Appendable, Appended, OnCommit, OnErase
+from nearline.log.base import Appendable, Appended, OnCommit, OnErase, in_blocks
 from nearline.log.block_codec import encode_block
 from nearline.log.codec import decode, encode
 from nearline.log.lock import StoreLock
@@ -162,8 +162,14 @@ class SQLiteLog:
         self._check_open()
         return user_events(self._tables, user_id)
 
-    def listen(self, on_commit: OnCommit, on_erase: OnErase) -> None:
-        """Name the one listener; call it before the first append."""
+    def listen(self, on_commit: OnCommit, on_erase: OnErase, start: int = 0) -> None:
+        """Set the one listener; call it before the first append.
+
+        `on_commit` first gets the stored records from offset `start` on, in this thread, in blocks
+        of 10,000; then each commit. What it raises meanwhile is raised here.
+        """
+        for block in in_blocks(self.read(start)):
+            on_commit(block)
         self._writer.listen(on_commit, on_erase)
 
     def copy_to(self, path: Path) -> None:
