@@ -16,25 +16,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearline.errors import Damaged, DataNotFound, InvalidInput, StorageFailed, StoreInUse
-from nearline.log import SQLiteLog, tables
+from nearline.log import MEMORY, SQLiteLog, tables, url_of
 from nearline.log.codec import user_key
 from nearline.schema import Erased, Event, Item, Record
-from nearline.testing.log_case import WAIT, Listener, MakeLog, append, erase, event
+from nearline.testing.log_case import WAIT, Listener, append, erase, event
 from nearline.testing.log_contract import LogContract
 
 
 class TestFile(LogContract):
     @pytest.fixture
-    def make_log(self, tmp_path: Path) -> MakeLog:
-        return lambda: SQLiteLog(tmp_path / "log.db")
+    def url(self, tmp_path: Path) -> str:
+        return url_of(tmp_path / "log.db")
 
 
 class TestMemory(LogContract):
     durable = False
 
     @pytest.fixture
-    def make_log(self) -> MakeLog:
-        return lambda: SQLiteLog(None)
+    def url(self) -> str:
+        return MEMORY
 
 
 @pytest.fixture

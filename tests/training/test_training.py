@@ -63,6 +63,11 @@ def finished(rec: nl.Recommender, job: Job) -> Job:
     return rec.jobs.get(job.id)
 
 
+def merges(rec: nl.Recommender) -> list[Job]:
+    """Return the merges so far, oldest first."""
+    return [job for job in reversed(rec.jobs.list()) if job.kind == "merge"]
+
+
 def endless(rec: nl.Recommender) -> Job:
     """Start a training that never ends by itself; return once it has begun."""
     job = rec.train(**ENDLESS)  # type: ignore[arg-type]
@@ -276,15 +281,11 @@ def test_a_checkpoint_is_due_after_some_time_if_there_is_news(store: Path) -> No
     now = [NOW]
     config = nl.Config(checkpoint_seconds=60.0)
     with nl.Recommender(store, config=config, clock=lambda: now[0]) as rec:
-        now[0] += 1_000
-        rec.observe("u", "i")  # nothing was new before it
-        now[0] += 59
+        rec.observe("u", "i")
+        now[0] += 60
         rec.observe("u", "j")
-        kinds = [job.kind for job in rec.jobs.list()]
-        now[0] += 1_000
-        rec.observe("u", "k")
-        assert kinds == ["checkpoint"]
-        assert len(rec.jobs.list()) == 2
+        until(lambda: [job.kind for job in rec.jobs.list()] == ["checkpoint"])
+        assert finished(rec, rec.jobs.list()[0]).result == {"offset": 2}
 
 
 def test_a_merge_keeps_what_was_learned_and_leaves_room_for_more(tmp_path: Path) -> None:
@@ -320,8 +321,8 @@ def test_a_merge_is_queued_after_so_many_records(tmp_path: Path) -> None:
         first = rec.model_id
         for time in range(7):
             rec.observe("b", f"i{time}", timestamp=float(time))
-        (job,) = [job for job in rec.jobs.list() if job.kind == "merge"]
-        assert finished(rec, job).state == "done"
+        until(lambda: merges(rec))
+        assert finished(rec, merges(rec)[0]).state == "done"
         assert rec.model_id != first
 
 
@@ -347,8 +348,8 @@ def test_a_cancelled_merge_is_not_the_last(tmp_path: Path) -> None:
         assert finished(rec, first).state == "cancelled"
         for time in range(7):
             rec.observe("b", f"i{time}", timestamp=float(time))
-        later = [job for job in rec.jobs.list() if job.kind == "merge" and job.id != first.id]
-        assert [finished(rec, job).state for job in later] == ["done"]
+        until(lambda: len(merges(rec)) == 2)
+        assert finished(rec, merges(rec)[1]).state == "done"
 
 
 def test_no_event_is_refused_because_jobs_wait(store: Path) -> None:
