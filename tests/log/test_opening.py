@@ -31,5 +31,5 @@ def test_a_log_in_memory_is_opened_by_url() -> None:
 
 
 def test_an_unknown_scheme_names_those_that_are_known() -> None:
-    with pytest.raises(InvalidInput, match=r"'postgresql'; known are sqlite:///path"):
+    with pytest.raises(InvalidInput, match=r"'postgresql' is not known; known are sqlite:///path"):
         open_log("postgresql://host/shop")

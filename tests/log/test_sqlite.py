@@ -202,7 +202,7 @@ def test_a_holder_that_left_no_name_is_unknown(path: Path) -> None:
 def test_a_file_that_is_no_database_is_damaged(path: Path) -> None:
     path.write_bytes(b"not a database, but long enough to have a header" * 100)
     for _ in range(2):  # the lock is free again after the first
-        with pytest.raises(Damaged, match=r"log\.db: .*; restore the file from a copy"):
+        with pytest.raises(Damaged, match=r"log\.db: .*; restore the file from a backup"):
             SQLiteLog(path)
 
 

@@ -1,4 +1,4 @@
-"""The durable, append-only record of what happened."""
+"""The log: all events and catalogue changes, durable and in order."""
 
 from nearline.log.base import (
     Appendable,
