@@ -85,7 +85,7 @@ def test_as_many_wait_as_may(jobs: Jobs) -> None:
     assert started.wait(WAIT)
     jobs.submit("train", lambda _: SEEN)
     jobs.submit("train", lambda _: SEEN)
-    with pytest.raises(Overloaded, match="2 jobs of kind 'train' wait"):
+    with pytest.raises(Overloaded, match="2 jobs of kind 'train' are queued"):
         jobs.submit("train", lambda _: SEEN)
     jobs.submit("checkpoint", lambda _: SEEN)
     release.set()

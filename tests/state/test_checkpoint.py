@@ -65,7 +65,7 @@ def test_every_flipped_byte_is_noticed(path: Path) -> None:
         bad = bytearray(good)
         bad[position] ^= 1 << (position % 8)
         path.write_bytes(bad)
-        with pytest.raises(Damaged, match="fold the whole log"):
+        with pytest.raises(Damaged, match="replay the whole log"):
             load(path)
 
 
@@ -73,7 +73,7 @@ def test_every_truncation_is_noticed(path: Path) -> None:
     good = saved(path)
     for length in range(len(good)):
         path.write_bytes(good[:length])
-        with pytest.raises(Damaged, match="fold the whole log"):
+        with pytest.raises(Damaged, match="replay the whole log"):
             load(path)
     path.write_bytes(good + b"\0")
     with pytest.raises(Damaged, match="checksum"):
@@ -84,7 +84,7 @@ def test_every_truncation_is_noticed(path: Path) -> None:
     ("change", "reason"),
     [
         ({"config": StateConfig(history_length=6)}, "another configuration"),
-        ({"erasures": 3}, "knows of 2 erasures and the log of 3"),
+        ({"erasures": 3}, "has 2 erasures and the log has 3"),
         ({"end": 4}, r"offset 5, behind the end of the log \(4\)"),
     ],
 )

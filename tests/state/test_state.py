@@ -45,7 +45,7 @@ def test_a_small_log_by_hand() -> None:
 def test_offsets_must_rise(offsets: list[int]) -> None:
     state = State()
     state.apply([(2, event("ann", "tea", 1.0))])
-    with pytest.raises(ValueError, match="offsets must rise"):
+    with pytest.raises(ValueError, match="offsets must be ascending"):
         state.apply([(offset, event("bob", "mug", 2.0)) for offset in offsets])
     assert (state.offset, state.users.table()) == (3, ["ann"])
 
@@ -233,5 +233,5 @@ def test_a_block_longer_than_one_hold_of_the_lock() -> None:
     by_block = State()
     by_block.apply(StoredBlock(3, block(*events)))
     assert_same(view_of(by_block), view_of(folded(list(enumerate(events, 3)), StateConfig())))
-    with pytest.raises(ValueError, match="offsets must rise"):
+    with pytest.raises(ValueError, match="offsets must be ascending"):
         by_block.apply(StoredBlock(n, block(events[0])))

@@ -60,7 +60,7 @@ def test_figures_by_hand() -> None:
     assert not verdict.promote
     assert metrics["held_out_ndcg@10"] == 0.0
     assert verdict.reason.endswith(
-        "a difference of -1.0000 [-1.0000, -1.0000], lower by more than chance"
+        "a difference of -1.0000 [-1.0000, -1.0000], significantly lower"
     )
 
 
@@ -69,7 +69,7 @@ def test_an_equal_model_is_promoted() -> None:
     one, two = Popularity().fit(data), Popularity().fit(data)
     verdict, _ = judge(one, two, split, seed=0)
     assert verdict.promote
-    assert verdict.reason.endswith("+0.0000 [+0.0000, +0.0000], not lower by more than chance")
+    assert verdict.reason.endswith("+0.0000 [+0.0000, +0.0000], not significantly lower")
 
 
 def message(rec: nl.Recommender, model: str | None = None) -> tuple[str, str]:
@@ -86,7 +86,7 @@ def test_a_worse_model_is_refused_and_an_equal_one_promoted() -> None:
         # All 40 were trained on: the settings that serve were fitted anew without their last event.
         assert "not promoted: NDCG@10 on the newest event of 40 users is" in why
         assert "and 1.0000 for the model that serves" in why  # whoever goes round is foreseen
-        assert why.endswith("lower by more than chance")
+        assert why.endswith("significantly lower")
         state, why = message(rec)
         assert state == "done"
         assert why.startswith("promoted: NDCG@10 on the newest event of 40 users is 1.0000")
@@ -108,7 +108,7 @@ def test_too_few_to_compare() -> None:
     with nl.Recommender(clock=clock) as rec:
         rec.observe("a", "x")
         state, why = message(rec)
-        assert (state, why) == ("done", "promoted: no model served before; nothing was compared")
+        assert (state, why) == ("done", "promoted: there is no active model; nothing was compared")
         assert message(rec, "popularity") == (
             "done",
             "promoted: 0 users have a newest event to hold out, fewer than 30; "
@@ -118,7 +118,7 @@ def test_too_few_to_compare() -> None:
         rec.fit(visits(40))
         assert message(rec, "popularity") == (
             "done",
-            "promoted: trials are turned off; nothing was compared",
+            "promoted: trials are disabled; nothing was compared",
         )
 
 

@@ -181,7 +181,7 @@ def test_drawn_settings_that_do_not_work_are_passed_over(monkeypatch: pytest.Mon
 
 
 def test_what_cannot_be_searched_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InvalidInput, match="declares no space"):
+    with pytest.raises(InvalidInput, match="has no search space"):
         search(Popularity(), DATA, TARGETS, trials=1, seed=0)
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MissingExtra, match=r"nearline\[search\]"):
@@ -196,7 +196,7 @@ def test_a_model_of_ratings_is_judged_by_its_errors() -> None:
     # Everybody gives 4 and that is predicted: errors 0, 1 and 2.
     value = rating_score(model, targets, np.array([3, 7, 9]))
     assert value == pytest.approx(-np.sqrt(5 / 3), abs=1e-3)
-    with pytest.raises(InvalidInput, match="'pick' predicts no ratings"):
+    with pytest.raises(InvalidInput, match="'pick' does not predict ratings"):
         rating_score(Pick(), targets, np.array([3, 7, 9]))
 
 

@@ -149,7 +149,7 @@ def test_a_snapshot_that_numbers_its_items_otherwise_does_not_serve(store: Path)
     (store / "snapshots").rename(store / "kept")
     with nl.Recommender(store, clock=clock) as rec:
         (store / "kept").rename(store / "snapshots")
-        with pytest.raises(InvalidInput, match="numbers its items in another order"):
+        with pytest.raises(InvalidInput, match="has its items in another order"):
             rec.versions.promote(numbered)
         assert rec.model_id == "untrained"
 
@@ -173,7 +173,7 @@ def test_a_process_that_dies_is_a_failed_job(rec: nl.Recommender) -> None:
     workers()[0].kill()
     over = rec.jobs.wait(job.id, WAIT)
     assert over.state == "failed"
-    assert "exit code -9 before it was done; what served goes on serving" in over.message
+    assert "exit code -9 before it was done; the active model is unchanged" in over.message
     assert rec.model_id == first
 
 
@@ -181,7 +181,7 @@ def test_what_cannot_be_trained_is_told(store: Path) -> None:
     with nl.Recommender(store, clock=clock) as rec:
         job = rec.jobs.wait(rec.train().id, WAIT)
         assert (job.state, rec.model_id) == ("failed", "untrained")
-        assert "holds no events" in job.message
+        assert "has no events" in job.message
         with pytest.raises(InvalidInput, match="no model 'nothing'"):
             rec.train(model="nothing")
         with pytest.raises(InvalidInput, match="learns ratings"):

@@ -69,7 +69,7 @@ class Training:
                     log.close()
 
     def submit(self, seed: int, model: str | None, settings: Mapping[str, Any] | None) -> Job:
-        """Queue a training in the background; see `Recommender.train`."""
+        """Queue a training; see `Recommender.train`."""
         self._current.open()
         config = self._current.config
         if model is not None:
@@ -128,7 +128,7 @@ class Training:
 def training_spec(
     current: ActiveDeployment, parts: store.Deployment, config: Config, seed: int
 ) -> TrainingSpec:
-    """Describe a training on the whole log as the state reflects it now."""
+    """Return the specification of a training on the log up to the offset of the state."""
     # Read first: an erasure that happens meanwhile is then known to be missing.
     erasures = parts.log.erasures
     with parts.state.lock:  # the items must be those of the offset

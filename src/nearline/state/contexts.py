@@ -1,4 +1,4 @@
-"""How often items were wanted in each context: in a country, on a device, at an hour."""
+"""Counts of items by context, such as country, device or hour."""
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nearline.schema import Scalar
 
-# Of all fields together. What is different with every event, such as a request's id, is no context.
+# Of all fields together: values that differ for every event, such as request IDs, are not contexts.
 MAX_VALUES = 1_000
 
 Context = Mapping[str, Scalar]
@@ -18,14 +18,14 @@ Pair = tuple[str, str]
 
 
 class ItemCounts(NamedTuple):
-    """Items that were wanted in one context.
+    """Event counts of the items in one context.
 
     Attributes
     ----------
     items : int32 [n]
-        Item indices, in no order.
+        Item indices, in any order.
     counts : int64 [n]
-        Events beside them, each at least 1.
+        Number of events of each item, at least 1.
     """
 
     items: NDArray[np.int32]
@@ -33,13 +33,13 @@ class ItemCounts(NamedTuple):
 
 
 class ContextsCopy(NamedTuple):
-    """All counts of `Contexts` at one moment.
+    """A consistent copy of `Contexts`.
 
     Attributes
     ----------
     pairs : list of (field, value)
     full : bool
-        Whether a value was ever left out.
+        Whether a value was ever not counted because the table was full.
     indptr : int64 [n_pairs + 1]
         Where the counts of each pair begin.
     items : int32 [n]
@@ -54,18 +54,18 @@ class ContextsCopy(NamedTuple):
 
 
 class Contexts:
-    """Events by value of their context and by item, counted as `Counters` counts them.
+    """Number of events by context value and item, of the events that `Counters` counts.
 
-    Texts, whole numbers and booleans are values, as they are written: ``7`` and ``"7"`` are the
-    same. Other numbers are not counted. Reads take the lock and may come from any thread.
+    Values are strings, integers and booleans, compared as text: ``7`` and ``"7"`` are the same.
+    Floating-point numbers are not counted. Reads take the lock, so any thread may read.
 
     Notes
     -----
-    The first 1,000 pairs of field and value are counted. Once another one came, no new pair is
-    counted any more, even if one is forgotten: so whatever is counted was counted from its first
-    event on, and a forgotten user can be taken out exactly.
+    The first 1,000 pairs of field and value are counted. Once the table was full and another pair
+    occurred, no new pair is counted, even if one is removed later. Every pair in the table is thus
+    counted from its first event on, and an erased user can be subtracted exactly.
 
-    A pair costs some 100 bytes for each item that was wanted with it.
+    A pair takes about 100 bytes per item that occurred with it.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Contexts:
 
     @classmethod
     def from_copy(cls, lock: "threading.RLock", copied: ContextsCopy) -> Self:
-        """Rebuild from what `copy` gave."""
+        """Rebuild from a copy."""
         contexts = cls(lock)
         contexts._full = copied.full
         ends = copied.indptr.tolist()
@@ -96,7 +96,7 @@ class Contexts:
         weights: NDArray[np.float32],
         contexts: Sequence[Context | None],
     ) -> None:
-        """Count events; those without a context, or of no positive weight, do not count."""
+        """Count events that have a context and a positive weight."""
         for item, pair in _wanted(items, weights, contexts):
             counts = self._counts.get(pair)
             if counts is None:
@@ -112,25 +112,25 @@ class Contexts:
         weights: NDArray[np.float32],
         contexts: Sequence[Context | None],
     ) -> None:
-        """Take back events that were added, in any order."""
+        """Subtract events that were added before, in any order."""
         for item, pair in _wanted(items, weights, contexts):
             counts = self._counts.get(pair)
             if counts is None:
-                continue  # it was left out
+                continue  # it was not counted
             counts[item] -= 1
             if not counts[item]:
                 del counts[item]
-            if not counts:  # the value itself may tell of who is forgotten
+            if not counts:  # the value itself may identify the erased user
                 del self._counts[pair]
 
     def counts(self, context: Context) -> list[ItemCounts]:
-        """Give the counts of each value of a context that was seen, by name of its field."""
+        """Return the counts of each known value of a context, in order of the field names."""
         with self._lock:
             found = (self._counts.get(pair) for pair in _pairs(context))
             return [_arrays(counts) for counts in found if counts]
 
     def copy(self) -> ContextsCopy:
-        """Copy the counts, for a caller who holds the lock."""
+        """Copy the counts; the caller holds the lock."""
         rows = [_arrays(counts) for counts in self._counts.values()]
         sizes = [0, *(len(row.items) for row in rows)]
         return ContextsCopy(
@@ -147,7 +147,7 @@ def _wanted(
     weights: NDArray[np.float32],
     contexts: Sequence[Context | None],
 ) -> Iterator[tuple[int, Pair]]:
-    """Yield item and pair of each value that counts."""
+    """Yield the item and the pair of each value to count."""
     for row, context in enumerate(contexts):
         if context and weights[row] > 0:
             item = int(items[row])
@@ -156,7 +156,7 @@ def _wanted(
 
 
 def _pairs(context: Context) -> Iterator[Pair]:
-    """Yield what counts of a context, in order of the names."""
+    """Yield the pairs of a context to count, in order of the field names."""
     for field in sorted(context):
         value = context[field]
         if isinstance(value, bool):

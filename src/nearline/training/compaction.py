@@ -1,4 +1,4 @@
-"""What a model learned while it served, made part of a new snapshot: nothing is trained."""
+"""Compaction: write what the active model learned online to a new snapshot, without training."""
 
 from dataclasses import replace
 
@@ -17,9 +17,9 @@ from nearline.training.train import TrainingSpec, describe, read
 def merge(
     log: Readable, order: TrainingSpec, serving: Snapshot, texts: TextVectors | None = None
 ) -> Snapshot:
-    """Make a snapshot of what serves with all that came before the order's offset.
+    """Return a snapshot of the active model with all records before the order's offset.
 
-    The counts are made anew from the log, so that an erased user is in none of them.
+    Counts are recomputed from the log, so they contain no trace of erased users.
     """
     model = with_catalogue(log, order, serving, texts)
     data = replace(read(log, order), encoder=serving.manifest.encoder)
@@ -31,12 +31,12 @@ def merge(
 def with_catalogue(
     log: Readable, order: TrainingSpec, serving: Snapshot, texts: TextVectors | None
 ) -> Model:
-    """Rebuild what serves, with the catalogue as it stood at the order's offset."""
+    """Restore the active snapshot with the catalogue as of the order's offset."""
     model, texts = restore(serving), texts_for(serving, texts)
     index = {item_id: at for at, item_id in enumerate(order.item_ids)}
     first = serving.manifest.offset
     new = log.read(first, order.offset)
-    # A patch needs the entry that it applies to, which may be older than the snapshot.
+    # A patch applies to an entry, which may be older than the snapshot.
     start = 0 if any(isinstance(record, ItemPatched) for _, record in new) else first
     entries: dict[str, Item] = {}
     for offset, record in log.read(start, order.offset):
