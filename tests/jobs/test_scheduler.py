@@ -196,7 +196,7 @@ def test_in_memory_there_is_neither_a_checkpoint_nor_a_merge(
     assert Embedding(memory, jobs).remaining(1e9) == NEVER
 
 
-def test_texts_are_due_at_the_look_after_the_one_that_found_them_missed(
+def test_missed_texts_are_due_at_the_second_look(
     memory: ActiveDeployment, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = SimpleNamespace(missed=0, missing=lambda _: [])
@@ -217,7 +217,7 @@ def test_texts_are_due_at_the_look_after_the_one_that_found_them_missed(
 # The scheduler
 
 
-def test_what_is_due_is_queued_and_the_next_look_is_told(
+def test_due_jobs_are_queued_and_the_time_of_the_next_look_is_returned(
     memory: ActiveDeployment, jobs: Jobs
 ) -> None:
     due, later = Work(jobs, "due", 0.0), Work(jobs, "later", 2.0)
@@ -227,7 +227,7 @@ def test_what_is_due_is_queued_and_the_next_look_is_told(
     due.release.set()
 
 
-def test_it_looks_once_a_minute_at_least(memory: ActiveDeployment, jobs: Jobs) -> None:
+def test_the_scheduler_looks_at_least_once_a_minute(memory: ActiveDeployment, jobs: Jobs) -> None:
     assert Scheduler(memory, jobs, (Work(jobs),)).run_due() == LONGEST_SECONDS
 
 
@@ -245,7 +245,7 @@ def test_a_kind_that_is_queued_or_running_is_left_alone(
     assert len(work.submitted) == 2
 
 
-def test_nothing_begins_during_foreground_work(memory: ActiveDeployment, jobs: Jobs) -> None:
+def test_no_job_starts_during_foreground_work(memory: ActiveDeployment, jobs: Jobs) -> None:
     work = Work(jobs, remaining=-1.0)
     scheduler = Scheduler(memory, jobs, (work,))
     with memory.foreground():
@@ -272,7 +272,7 @@ class Refused(Work):
 
 
 @pytest.mark.parametrize("error", [InvalidInput("no snapshot"), ZeroDivisionError("a bug")])
-def test_what_cannot_be_queued_is_logged_and_tried_again(
+def test_a_job_that_cannot_be_queued_is_logged_and_retried(
     memory: ActiveDeployment, jobs: Jobs, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     other = Work(jobs, "other", 0.0)

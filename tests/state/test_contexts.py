@@ -15,13 +15,13 @@ Events = tuple[NDArray[np.int32], NDArray[np.float32], Sequence[Context | None]]
 
 
 def told(*contexts: Context | None, weight: float = 1.0) -> Events:
-    """Events of item 3 with these contexts."""
+    """Add events of item 3 with these contexts."""
     n = len(contexts)
     return np.full(n, 3, dtype=np.int32), np.full(n, weight, dtype=np.float32), contexts
 
 
 def counts(contexts: Contexts, **context: Scalar) -> list[dict[int, int]]:
-    """Counts by item, of each value of a context that is counted."""
+    """Return the counts by item of each counted value of a context."""
     return [
         dict(zip(found.items.tolist(), found.counts.tolist(), strict=True))
         for found in contexts.counts(context)
@@ -54,7 +54,7 @@ def test_a_small_log_by_hand() -> None:
     assert counts(state.contexts, land="DE", day="FR") == []
 
 
-def test_a_value_is_what_is_written(contexts: Contexts) -> None:
+def test_values_are_compared_as_text(contexts: Contexts) -> None:
     contexts.add(*told({"a": 7}, {"a": "7"}, {"a": True}, {"a": "true"}, {"a": 1}, {"a": 0.5}))
     assert counts(contexts, a="7") == counts(contexts, a=7) == [{3: 2}]
     assert counts(contexts, a=True) == counts(contexts, a="true") == [{3: 2}]
@@ -63,19 +63,19 @@ def test_a_value_is_what_is_written(contexts: Contexts) -> None:
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0])
-def test_what_nobody_wanted_does_not_count(contexts: Contexts, weight: float) -> None:
+def test_events_without_positive_weight_do_not_count(contexts: Contexts, weight: float) -> None:
     contexts.add(*told({"a": 7}, weight=weight))
     assert contexts.copy().pairs == []
 
 
-def test_a_value_that_only_the_forgotten_had_is_gone(contexts: Contexts) -> None:
+def test_a_value_of_erased_users_only_is_removed(contexts: Contexts) -> None:
     contexts.add(*told({"name": "ann", "a": 1}, {"a": 1}))
     contexts.subtract(*told({"name": "ann", "a": 1}))
     assert contexts.copy().pairs == [("a", "1")]
     assert counts(contexts, a=1) == [{3: 1}]
 
 
-def test_only_so_many_values_are_counted(
+def test_the_number_of_values_is_bounded(
     contexts: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_VALUES", 2)
@@ -91,7 +91,7 @@ def test_only_so_many_values_are_counted(
     assert contexts.copy().pairs == again.copy().pairs == [("a", "1")]
 
 
-def test_a_place_becomes_free_while_no_value_was_left_out(
+def test_a_removed_value_frees_its_place_until_the_table_was_full(
     contexts: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_VALUES", 1)
