@@ -31,7 +31,7 @@ def lines_of(rec: nl.Recommender, user: str) -> Lines:
 
 
 def ingest(store: Path, number: int, acknowledged: Connection) -> None:
-    """Ingest lists until killed; send the user, the offset and a list after each acknowledgement."""
+    """Ingest lists until killed; after each acknowledgement, send the user, offset and list."""
     with nl.Recommender(store, clock=clock) as rec:
         batch = 0
         while True:
