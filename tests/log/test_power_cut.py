@@ -71,7 +71,7 @@ def test_no_acknowledged_event_is_lost_in_a_power_cut(
         acknowledged += len(known)
         dropped += disk.dropped
     assert acknowledged > ROUNDS * LIST
-    assert dropped > ROUNDS
+    assert dropped > 0
 
 
 def test_without_syncs_events_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

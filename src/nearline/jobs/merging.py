@@ -72,7 +72,7 @@ class Merging:
         request = worker.ToMerge(
             log=url_of(current.path / store.LOG),
             snapshots=str(current.path / store.SNAPSHOTS),
-            order=spec,
+            spec=spec,
             serving=old.id,
         )
         new_id = worker.merge(request, task).snapshot_id

@@ -1,4 +1,4 @@
-"""Queues checkpoints, merges and embedding jobs when the log's offset and the time say so."""
+"""The scheduler: queue checkpoints, merges and embedding jobs by the log's offset and the time."""
 
 import logging
 import math

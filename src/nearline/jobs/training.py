@@ -92,17 +92,17 @@ class Training:
                 log=url_of(current.path / store.LOG),
                 snapshots=str(current.path / store.SNAPSHOTS),
                 journal=str(current.path / store.SEARCH),
-                order=training_spec(current, parts, config, seed),
+                spec=training_spec(current, parts, config, seed),
                 serving=parts.snapshot.manifest.id if parts.snapshot else None,
             )
             return self._train_apart(parts.snapshots, request, task)
         finally:
             training.release()
 
-    def _train_here(self, parts: store.Deployment, order: TrainingSpec, task: Task) -> Outcome:
+    def _train_here(self, parts: store.Deployment, spec: TrainingSpec, task: Task) -> Outcome:
         snapshot, verdict = train_and_judge(
             parts.log,
-            order,
+            spec,
             parts.snapshot,
             texts=self._current.texts,
             progress=task.progress,

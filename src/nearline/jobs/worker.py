@@ -48,7 +48,7 @@ class ToTrain(Struct, frozen=True, kw_only=True, tag=True):
     log: str
     snapshots: str
     journal: str
-    order: TrainingSpec
+    spec: TrainingSpec
     serving: str | None
 
 
@@ -60,7 +60,7 @@ class ToMerge(Struct, frozen=True, kw_only=True, tag=True):
 
     log: str
     snapshots: str
-    order: TrainingSpec
+    spec: TrainingSpec
     serving: str
 
 
@@ -197,8 +197,8 @@ def _do(request: Request) -> Line:
 def _merge(request: ToMerge) -> Merged:
     snapshots = SnapshotStore(Path(request.snapshots))
     _step(0, 0, "read the log")
-    with open_log(request.log, read_only=True) as log, _texts(request.order) as texts:
-        snapshot = merge_snapshot(log, request.order, snapshots.load(request.serving), texts)
+    with open_log(request.log, read_only=True) as log, _texts(request.spec) as texts:
+        snapshot = merge_snapshot(log, request.spec, snapshots.load(request.serving), texts)
     _step(0, 0, "write the snapshot")
     snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
     return Merged(snapshot.manifest.id)
@@ -209,10 +209,10 @@ def _train(request: ToTrain) -> Trained:
     serving = snapshots.load(request.serving) if request.serving else None
 
     _step(0, 0, "read the log")
-    with open_log(request.log, read_only=True) as log, _texts(request.order) as texts:
+    with open_log(request.log, read_only=True) as log, _texts(request.spec) as texts:
         journal = Path(request.journal)
         snapshot, verdict = train_and_judge(
-            log, request.order, serving, texts=texts, progress=_step, journal=journal
+            log, request.spec, serving, texts=texts, progress=_step, journal=journal
         )
     _step(0, 0, "write the snapshot")
     manifest = snapshot.manifest
@@ -221,8 +221,8 @@ def _train(request: ToTrain) -> Trained:
 
 
 @contextlib.contextmanager
-def _texts(order: TrainingSpec) -> Iterator[TextVectors | None]:
-    texts = open_texts(order.config, Path(order.vectors) if order.vectors else None)
+def _texts(spec: TrainingSpec) -> Iterator[TextVectors | None]:
+    texts = open_texts(spec.config, Path(spec.vectors) if spec.vectors else None)
     with contextlib.closing(texts) if texts else contextlib.nullcontext():
         yield texts
 

@@ -47,7 +47,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 def train_and_judge(
     log: Readable,
-    order: TrainingSpec,
+    spec: TrainingSpec,
     serving: Snapshot | None,
     *,
     texts: TextVectors | None = None,
@@ -59,33 +59,31 @@ def train_and_judge(
     Errors are those of `train`. This takes one fit more than `train`, or two if the settings of the
     active snapshot must be fitted again.
     """
-    data = with_language(read(log, order), texts, progress)
-    if serving is None or not order.config.trial_users:
+    data = with_language(read(log, spec), texts, progress)
+    if serving is None or not spec.config.trial_users:
         why = "there is no active model" if serving is None else "trials are disabled"
-        snapshot = train_on(data, order, validation=None, progress=progress, journal=journal)
+        snapshot = train_on(data, spec, validation=None, progress=progress, journal=journal)
         return snapshot, Verdict(promote=True, reason=f"{why}; nothing was compared")
-    news = _events(log.read(serving.manifest.offset, order.offset))
-    newest, unseen = _newest(data, news, order.config.trial_users)
+    news = _events(log.read(serving.manifest.offset, spec.offset))
+    newest, unseen = _newest(data, news, spec.config.trial_users)
     n_users = int(newest.sum())
     if n_users < FEWEST_USERS:
-        snapshot = train_on(data, order, validation=None, progress=progress, journal=journal)
+        snapshot = train_on(data, spec, validation=None, progress=progress, journal=journal)
         why = f"{n_users} users have a newest event to hold out, fewer than {FEWEST_USERS}"
         return snapshot, Verdict(promote=True, reason=f"{why}; nothing was compared")
     split = hold_out(data, newest)
-    chosen, metrics = choose(
-        split.train, order, validation=None, progress=progress, journal=journal
-    )
-    candidate = chosen.refit(split.train, seed=order.seed, progress=progress)
+    chosen, metrics = choose(split.train, spec, validation=None, progress=progress, journal=journal)
+    candidate = chosen.refit(split.train, seed=spec.seed, progress=progress)
     if unseen:
-        rival = with_catalogue(log, order, serving, texts)
-        if order.config.online and isinstance(rival, LearnsOnline):
+        rival = with_catalogue(log, spec, serving, texts)
+        if spec.config.online and isinstance(rival, LearnsOnline):
             # The active model has learned online since its snapshot.
             rival.rebuild_counts(split.train.histories, split.train.n_items)
     else:
-        rival = _fit_again(serving, split.train, candidate, order, progress)
-    verdict, measured = judge(candidate, rival, split, seed=order.seed)
-    final = candidate.refit(data, seed=order.seed, progress=progress)
-    return describe(final, data, order, metrics | measured), verdict
+        rival = _fit_again(serving, split.train, candidate, spec, progress)
+    verdict, measured = judge(candidate, rival, split, seed=spec.seed)
+    final = candidate.refit(data, seed=spec.seed, progress=progress)
+    return describe(final, data, spec, metrics | measured), verdict
 
 
 def judge(
@@ -153,10 +151,10 @@ def _newest(
 
 
 def _fit_again(
-    serving: Snapshot, data: Dataset, candidate: Model, order: TrainingSpec, progress: Progress
+    serving: Snapshot, data: Dataset, candidate: Model, spec: TrainingSpec, progress: Progress
 ) -> Model:
     """Fit the settings of the active snapshot; return the candidate if its settings are equal."""
     model = restore(serving)
     if type(model) is type(candidate) and model.config == candidate.config:
         return candidate
-    return model.refit(data, seed=order.seed, progress=progress)
+    return model.refit(data, seed=spec.seed, progress=progress)

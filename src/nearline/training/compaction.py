@@ -15,31 +15,31 @@ from nearline.training.train import TrainingSpec, describe, read
 
 
 def merge(
-    log: Readable, order: TrainingSpec, serving: Snapshot, texts: TextVectors | None = None
+    log: Readable, spec: TrainingSpec, serving: Snapshot, texts: TextVectors | None = None
 ) -> Snapshot:
-    """Return a snapshot of the active model with all records before the order's offset.
+    """Return a snapshot of the active model with all records before the offset of `spec`.
 
     Counts are recomputed from the log, so they contain no trace of erased users.
     """
-    model = with_catalogue(log, order, serving, texts)
-    data = replace(read(log, order), encoder=serving.manifest.encoder)
+    model = with_catalogue(log, spec, serving, texts)
+    data = replace(read(log, spec), encoder=serving.manifest.encoder)
     if isinstance(model, LearnsOnline):
         model.rebuild_counts(data.histories, data.n_items)
-    return describe(model, data, order, serving.manifest.metrics)
+    return describe(model, data, spec, serving.manifest.metrics)
 
 
 def with_catalogue(
-    log: Readable, order: TrainingSpec, serving: Snapshot, texts: TextVectors | None
+    log: Readable, spec: TrainingSpec, serving: Snapshot, texts: TextVectors | None
 ) -> Model:
-    """Restore the active snapshot with the catalogue as of the order's offset."""
+    """Restore the active snapshot with the catalogue as of the offset of `spec`."""
     model, texts = restore(serving), texts_for(serving, texts)
-    index = {item_id: at for at, item_id in enumerate(order.item_ids)}
+    index = {item_id: at for at, item_id in enumerate(spec.item_ids)}
     first = serving.manifest.offset
-    new = log.read(first, order.offset)
+    new = log.read(first, spec.offset)
     # A patch applies to an entry, which may be older than the snapshot.
     start = 0 if any(isinstance(record, ItemPatched) for _, record in new) else first
     entries: dict[str, Item] = {}
-    for offset, record in log.read(start, order.offset):
+    for offset, record in log.read(start, spec.offset):
         if isinstance(record, ItemPatched):
             if record.item_id not in entries:
                 continue

@@ -57,7 +57,7 @@ class TrainingSpec(Struct, frozen=True, kw_only=True):
 
 def train(
     log: Readable,
-    order: TrainingSpec,
+    spec: TrainingSpec,
     *,
     validation: pa.Table | None,
     texts: TextVectors | None = None,
@@ -83,15 +83,15 @@ def train(
     NotTrained
         The log has no events.
     """
-    data = with_language(read(log, order), texts, progress)
-    return train_on(data, order, validation=validation, progress=progress, journal=journal)
+    data = with_language(read(log, spec), texts, progress)
+    return train_on(data, spec, validation=validation, progress=progress, journal=journal)
 
 
-def read(log: Readable, order: TrainingSpec) -> Dataset:
+def read(log: Readable, spec: TrainingSpec) -> Dataset:
     """Read the training data from the log; errors are those of `train`."""
-    check_serves(order.config.new_model())
-    weight = order.config.state.weight
-    data = dataset_from_log(log, order.offset, weight, item_ids=order.item_ids)
+    check_serves(spec.config.new_model())
+    weight = spec.config.state.weight
+    data = dataset_from_log(log, spec.offset, weight, item_ids=spec.item_ids)
     if data.n_interactions == 0:
         raise NotTrained("the log has no events to train on; import or observe some first")
     return data
@@ -99,36 +99,36 @@ def read(log: Readable, order: TrainingSpec) -> Dataset:
 
 def train_on(
     data: Dataset,
-    order: TrainingSpec,
+    spec: TrainingSpec,
     *,
     validation: pa.Table | None,
     progress: Progress,
     journal: Path | None,
 ) -> Snapshot:
     """Train on data that was read already; see `train`."""
-    model, metrics = choose(data, order, validation=validation, progress=progress, journal=journal)
+    model, metrics = choose(data, spec, validation=validation, progress=progress, journal=journal)
     if validation is None:
-        model = model.refit(data, seed=order.seed, progress=progress)
-    return describe(model, data, order, metrics)
+        model = model.refit(data, seed=spec.seed, progress=progress)
+    return describe(model, data, spec, metrics)
 
 
 def choose(
     data: Dataset,
-    order: TrainingSpec,
+    spec: TrainingSpec,
     *,
     validation: pa.Table | None,
     progress: Progress,
     journal: Path | None,
 ) -> tuple[Model, dict[str, float]]:
     """Choose settings on validation data; return the model fitted without it, and its metrics."""
-    model, seed = order.config.new_model(), order.seed
-    seen, truth = _divide(data, validation, order.config)
-    if order.config.search and len(truth.items):
+    model, seed = spec.config.new_model(), spec.seed
+    seen, truth = _divide(data, validation, spec.config)
+    if spec.config.search and len(truth.items):
         found = search(
             model,
             seen,
             truth,
-            trials=order.config.search,
+            trials=spec.config.search,
             seed=seed,
             journal=journal,
             progress=progress,
@@ -139,7 +139,7 @@ def choose(
 
 
 def describe(
-    model: Model, data: Dataset, order: TrainingSpec, metrics: dict[str, float]
+    model: Model, data: Dataset, spec: TrainingSpec, metrics: dict[str, float]
 ) -> Snapshot:
     """Return a snapshot of a model that was fitted on all of `data`."""
     arrays = model.arrays()
@@ -150,9 +150,9 @@ def describe(
         config=msgspec.to_builtins(model.config),
         arrays=arrays,
         item_ids=data.item_ids,
-        offset=order.offset,
-        erasures=order.erasures,
-        seed=order.seed,
+        offset=spec.offset,
+        erasures=spec.erasures,
+        seed=spec.seed,
         metrics=metrics,
         data_until=float(data.histories.times.max()),
         encoder=data.encoder,
