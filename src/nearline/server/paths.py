@@ -8,17 +8,10 @@ each id is decoded by the handler that receives it.
 import re
 from urllib.parse import quote, unquote, unquote_to_bytes
 
-from litestar.types import HTTPScope
-
 from nearline.errors import InvalidInput
 from nearline.schema import check_id
 
 _STRAY_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-
-
-def sent_path(scope: HTTPScope) -> bytes:
-    """Return the path of a request as it was sent, without the query that some servers leave on."""
-    return scope["raw_path"].partition(b"?")[0]
 
 
 def canonical_path(raw_path: bytes) -> str:

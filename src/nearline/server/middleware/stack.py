@@ -11,28 +11,31 @@ from nearline.server.middleware.canonical_paths import CanonicalPaths
 from nearline.server.middleware.exchanges import Exchanges
 from nearline.server.middleware.overload import OverloadProtection
 from nearline.server.middleware.plain_events import PlainEvents
-from nearline.server.middleware.problem_responses import ProblemResponses
+from nearline.server.middleware.problem_responses import send_problem
 from nearline.server.middleware.request_ids import RequestIds
 from nearline.server.middleware.request_log import RequestLog
 
 
-def answering(api: HTTPApp, context: AppContext) -> HTTPApp:
-    """Wrap `api` in what computes a response: everything inside the cache."""
-    return OverloadProtection(CanonicalPaths(PlainEvents(api, context)), context.traffic)
-
-
-def receiving(
-    cached: CachedAnswers,
+def middleware_stack(
+    api: HTTPApp,
     context: AppContext,
     *,
     api_key: str | None,
     log: JsonLog,
     new_request_id: Callable[[], str],
-) -> HTTPApp:
-    """Wrap `cached` in what every request passes, whether its answer is cached or not."""
+) -> Exchanges:
+    """Wrap `api` in all middlewares.
+
+    Every request: ID, API key, cached answer; at the end metrics and a log line.
+    A request that is not cached: overload, canonical path, plain events, then the routes.
+    """
+    computing = OverloadProtection(CanonicalPaths(PlainEvents(api, context)), context.traffic)
     return Exchanges(
-        ProblemResponses(ApiKeys(cached, api_key)),
-        context.timer,
-        RequestIds(new_request_id),
-        observers=(RequestLog(log), context.metrics.completed, context.traffic.completed),
+        timer=context.timer,
+        traffic=context.traffic,
+        request_ids=RequestIds(new_request_id),
+        checks=[] if api_key is None else [ApiKeys(api_key)],
+        cached=CachedAnswers(computing, context),
+        send_error=send_problem,
+        observers=[context.metrics.completed, RequestLog(log).completed],
     )
