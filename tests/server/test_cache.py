@@ -60,8 +60,13 @@ def engine() -> Recommender:
 
 
 @pytest.fixture
-def shop(engine: Recommender, logs: io.StringIO) -> Iterator[Client]:
-    with TestClient(create_app(lambda: engine, QUIET, log_stream=logs)) as client:
+def app(engine: Recommender, logs: io.StringIO) -> Gateway:
+    return create_app(lambda: engine, QUIET, log_stream=logs)
+
+
+@pytest.fixture
+def shop(app: Gateway) -> Iterator[Client]:
+    with TestClient(app) as client:
         wait_until_ready(client.get)
         yield client
 
@@ -208,10 +213,10 @@ def test_cached_answer_requires_the_key_and_has_its_own_request_id(engine: Recom
 
 
 def test_cached_answers_are_logged_and_counted_like_computed_ones(
-    shop: Client, logs: io.StringIO
+    app: Gateway, shop: Client, logs: io.StringIO
 ) -> None:
     answers = [shop.get(LIST, headers={"x-request-id": f"r{n}"}) for n in range(3)]
-    shop.app.log.flush()
+    app.log.flush()
     found = [json.loads(line) for line in logs.getvalue().splitlines()]
     computed, *cached = [line for line in found if line.get("request_id", "").startswith("r")]
     assert [line["request_id"] for line in cached] == ["r1", "r2"]

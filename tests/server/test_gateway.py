@@ -60,9 +60,11 @@ def test_problem_document_has_no_other_fields(client: Client) -> None:
     assert "nobody" in problem["detail"]
 
 
-def test_request_is_logged_in_one_line_without_user_ids(client: Client, logs: io.StringIO) -> None:
+def test_request_is_logged_in_one_line_without_user_ids(
+    app: Gateway, client: Client, logs: io.StringIO
+) -> None:
     client.get("/v1/users/alice%2Fsecret/recommendations?k=3", headers={"x-request-id": "r1"})
-    client.app.log.flush()
+    app.log.flush()
     (line,) = [line for line in lines(logs) if line.get("request_id") == "r1"]
     assert line == {
         "ts": line["ts"],
@@ -76,7 +78,7 @@ def test_request_is_logged_in_one_line_without_user_ids(client: Client, logs: io
     }
     client.get("/v1/users/alice/secret/")
     client.get("/v1/nothing/alice")
-    client.app.log.flush()
+    app.log.flush()
     assert "alice" not in logs.getvalue()
 
 
