@@ -428,7 +428,7 @@ def test_unknown_models_and_settings_are_refused() -> None:
         nl.Recommender(config=nl.Config(settings={"colour": "red"})).fit(shop())
 
 
-def test_the_stamp_changes_with_whatever_may_change_an_answer(tmp_path: Path) -> None:
+def test_stamp_changes_with_every_record_erasure_and_model(tmp_path: Path) -> None:
     with nl.Recommender(tmp_path / "shop") as rec:
         stamps = [rec.stamp]
         rec.observe("u", "a")

@@ -149,7 +149,7 @@ def test_followers_get_new_events_and_earlier_histories() -> None:
     assert added.events.times.tolist() == [9.0, 5.0, 2.0]
     state.forget("bob", [(1, event("bob", "mug", 5.0)), (3, event("bob", "tea", 2.0))])
     assert listener.forgotten == [[0, 1]]
-    assert state.version == 3
+    assert state.reflected == (4, 1)
 
 
 def test_followers_get_catalogue_changes_in_order() -> None:

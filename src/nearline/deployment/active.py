@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from nearline.common.elapsed import Elapsed
 from nearline.config import Config
 from nearline.deployment import store
+from nearline.deployment.stamp import Stamp
 from nearline.deployment.texts import VECTORS, open_texts
 from nearline.errors import Closed
 from nearline.schema import Item
@@ -56,7 +57,8 @@ class ActiveDeployment:
         except BaseException:
             self._close_texts()
             raise
-        self._swapping = Lock()
+        self._swapping, self._counting = Lock(), Lock()
+        self._imports = 0
         self._closed = self._behind = self._warned = False
 
     @property
@@ -87,12 +89,26 @@ class ActiveDeployment:
     def importing(self) -> Iterator[None]:
         """Pause online learning; the model learns all events at once before the next answer."""
         parts = self.open()
-        if parts.live is not None:
-            parts.live.pause()
+        with self._counting:
+            self._imports += 1
         try:
+            if parts.live is not None:
+                parts.live.pause()
             yield
         finally:
-            self._behind = True
+            with self._counting:
+                self._behind = True
+                self._imports -= 1
+
+    @property
+    def stamp(self) -> Stamp | None:
+        """Stamp of the answers; None from the start of an import until the model has learned it."""
+        parts = self.deployment
+        offset, erasures = parts.state.reflected
+        # Checked last: an import that begins in between must not give its offsets to a stamp.
+        if self._imports or self._behind:
+            return None
+        return Stamp(parts.stamp_model, offset, erasures)
 
     @contextmanager
     def foreground(self) -> Iterator[None]:
@@ -170,10 +186,12 @@ class EngineStatus:
         return self._current.deployment.state.offset
 
     @property
-    def stamp(self) -> tuple[int, int]:
-        """Changes with whatever may change an answer: one holds while the stamp before it does."""
-        parts = self._current.deployment
-        return parts.serial, parts.state.version
+    def stamp(self) -> Stamp | None:
+        """What answers depend on: one stays valid while the stamp read before it is the same.
+
+        None while the model lags behind the log: answers are then not to be kept.
+        """
+        return self._current.stamp
 
     @property
     def n_users(self) -> int:

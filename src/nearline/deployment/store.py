@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 
@@ -40,6 +41,8 @@ SEARCH = "search.journal"
 UNTRAINED = "item_graph"
 # Up to this many records, a restart teaches the model while it replays the log into the state.
 SHORT_REPLAY = 100_000
+# Numbers of models in memory.
+_numbers = count(1)
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ class Deployment:
         Language vectors of the items, if the configuration has an encoder.
     live : OnlineLearner or None
         Updates the model with each commit.
-    serial : int
-        Number that identifies this deployment within the process.
+    memory : int or None
+        Number of the model in memory, unique in this process; None for a store in a folder.
     """
 
     log: Log
@@ -70,12 +73,21 @@ class Deployment:
     snapshots: SnapshotStore | None
     texts: TextVectors | None = None
     live: OnlineLearner | None = None
-    serial: int = field(default_factory=count(1).__next__, init=False)
+    memory: int | None = None
 
     @property
     def model_id(self) -> str:
         """ID of the active snapshot; ``untrained`` without one."""
         return self.snapshot.manifest.id if self.snapshot else "untrained"
+
+    @cached_property
+    def stamp_model(self) -> str:
+        """ID of the model in a `Stamp`.
+
+        In memory, `fit` starts another log, whose offsets and models may equal those of the one
+        before; the number keeps them apart.
+        """
+        return self.model_id if self.memory is None else f"{self.model_id}#{self.memory}"
 
 
 def open_memory(
@@ -87,7 +99,8 @@ def open_memory(
     """
     log, state = open_log(MEMORY), State(config.state)
     follow(log, state, on_change=on_change)
-    return serving(Deployment(log, state, _untrained(config), None, None, texts), config)
+    parts = Deployment(log, state, _untrained(config), None, None, texts, memory=next(_numbers))
+    return serving(parts, config)
 
 
 def open_folder(
@@ -149,7 +162,7 @@ def _learns_with_the_state(parts: Deployment) -> bool:
 def promote(parts: Deployment, snapshot: Snapshot, config: Config) -> Deployment:
     """Write a snapshot if the recommender has a folder, and return a deployment that uses it."""
     if parts.snapshots is None:
-        return serving(replace(parts, snapshot=snapshot), config)
+        return serving(replace(parts, snapshot=snapshot, memory=next(_numbers)), config)
     parts.snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
     promoted = promote_stored(parts, snapshot.manifest.id, config)
     parts.snapshots.prune(config.keep_snapshots)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from nearline.common.progress import Progress, no_progress
 from nearline.log import Log, Readable, in_blocks
 from nearline.schema import Event, Record
-from nearline.state import State
+from nearline.state import Reflected, State
 
 
 def _nothing() -> None:
@@ -42,6 +42,7 @@ def follow(
         on_erased()
         on_change()
 
+    state.reflected = Reflected(state.offset, log.erasures)
     log.listen(apply, forget, start=state.offset)
 
 

@@ -1,4 +1,4 @@
-"""Puts the server together: routes, errors, the engine's life, and the gateway around them."""
+"""Compose the server: routes, error handling, the engine's lifespan and the middlewares."""
 
 import asyncio
 import sys
@@ -19,10 +19,10 @@ from nearline.server.decoding import StrictRequest
 from nearline.server.docs import openapi_document
 from nearline.server.gateway import Gateway
 from nearline.server.host import EngineHost
-from nearline.server.ids import request_ids
 from nearline.server.limits import Limits
 from nearline.server.logs import JsonLog
 from nearline.server.metrics import Metrics
+from nearline.server.middleware.request_ids import unique_ids
 from nearline.server.preload import Preloader
 from nearline.server.problems import problem_response
 from nearline.server.queries import refuse_unknown_query
@@ -40,25 +40,26 @@ def create_app(
     new_request_id: Callable[[], str] | None = None,
     log_stream: TextIO | None = None,
 ) -> Gateway:
-    """Make the HTTP API as an ASGI application.
+    """Create the HTTP API as an ASGI application.
 
-    The application's lifespan opens the engine in a thread and closes it at the end: ``/livez``
-    answers at once, everything that needs the engine answers 503 until it is open.
+    The application's lifespan opens the engine in a thread and closes it at shutdown. ``/livez``
+    responds immediately; routes that need the engine respond with 503 until it is open.
 
     Parameters
     ----------
     open_engine : callable
         Opens the store; called once, in a thread.
     limits : Limits or None
-        Bounds on one request and on all at a time; None takes the defaults.
+        Limits of single requests and of the server; None for the defaults.
     api_key : str or None
-        Key that requests must carry; None lets everyone in.
+        Key that requests must carry; None accepts all requests.
     clock, timer : callable
-        Unix seconds for log lines; seconds of a clock that never goes back for durations.
+        Unix time in seconds, for log lines; monotonic clock in seconds, for durations.
     new_request_id : callable or None
-        Gives ids to requests that bring none; None takes 16 random digits of this app and a count.
+        Returns an ID for a request that has none; None for 16 random digits of this app followed by
+        a counter.
     log_stream : TextIO or None
-        Where log lines go; None is standard error.
+        Stream of log lines; None for standard error.
 
     Raises
     ------
@@ -66,12 +67,13 @@ def create_app(
         If `api_key` is empty.
     """
     if api_key is not None and not api_key.strip():
-        raise InvalidInput("api_key is empty; give a key, or None to let everyone in")
+        raise InvalidInput("api_key is empty; give a key, or None to accept all requests")
     log = JsonLog(log_stream or sys.stderr, clock)
     host = EngineHost(open_engine, log)
 
     @asynccontextmanager
     async def engine_life(_: Litestar) -> AsyncIterator[None]:
+        log.start()
         host.start()
         preloading = asyncio.create_task(context.preloader.run(gateway.make_ahead, log))
         try:
@@ -79,6 +81,7 @@ def create_app(
         finally:
             preloading.cancel()
             await host.close()
+            await asyncio.to_thread(log.stop)
 
     routes: list[ControllerRouterHandler] = [
         *OPERATIONS,
@@ -96,7 +99,7 @@ def create_app(
         state=State({"context": context}),
     )
     gateway = Gateway(
-        api, context, api_key=api_key, log=log, new_request_id=new_request_id or request_ids()
+        api, context, api_key=api_key, log=log, new_request_id=new_request_id or unique_ids()
     )
     return gateway
 

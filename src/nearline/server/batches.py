@@ -1,4 +1,4 @@
-"""Lists of many users as one answer."""
+"""Responses with the lists of many users."""
 
 from itertools import groupby
 from operator import itemgetter
@@ -14,9 +14,9 @@ from nearline.server.decoding import convert_each
 
 
 def answer_batch(engine: Recommender, question: BatchIn) -> Any:
-    """Compute the lists of many users and encode them, a `BatchOut` as JSON; meant for a thread.
+    """Compute the lists of many users and encode them as the JSON of a `BatchOut`.
 
-    A user that is named twice is answered twice.
+    Takes long, so it is called in a thread. A user ID that occurs twice gets two entries.
     """
     convert_each(question.user_ids, lambda user_id: check_id(user_id, "user_ids"))
     users = list(dict.fromkeys(question.user_ids))
@@ -32,8 +32,8 @@ def answer_batch(engine: Recommender, question: BatchIn) -> Any:
             preferences=question.preferences,
         )
         if engine.model_id == model:
-            break  # else it was promoted meanwhile, and nobody knows which of both answered
-    # The frame is of the library in which the training data came.
+            break  # otherwise another model was promoted meanwhile: compute the lists again
+    # The frame belongs to the library of the training data.
     columns = nw.from_native(frame, eager_only=True).to_dict(as_series=False)
     rows = zip(columns["user_id"], columns["item_id"], columns["score"], strict=True)
     lists = {

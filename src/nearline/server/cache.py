@@ -1,41 +1,39 @@
-"""Finished answers as bytes, each right for exactly as long as the engine's stamp stands.
+"""Cache of encoded responses, each valid as long as the engine's stamp is the same.
 
-The engine's stamp changes with every record, erasure and model. An answer is kept under the stamp
-that was read before it was made; when the stamp moves, all answers are dropped at once. There is
-nothing to invalidate one by one, and so nothing to forget.
+The stamp changes with every record, erasure and promotion. A response is stored under the stamp
+that was read before it was computed. When the stamp changes, all responses are dropped at once, so
+nothing has to be invalidated one by one.
 """
 
+from nearline.deployment.stamp import Stamp
 from nearline.server.host import EngineHost
 from nearline.server.limits import Limits
 
-# What an answer is asked by: the path and the query as they were sent.
+# Path and query of a request as they were sent.
 Key = tuple[bytes, bytes]
-Stamp = tuple[int, int]
 Headers = tuple[tuple[bytes, bytes], ...]
+# Headers of the API's response, its body, and whether it was computed before any request. A plain
+# tuple of atomic values, so that the garbage collector doesn't track it.
+CachedResponse = tuple[Headers, bytes, bool]
 
-# Python's own cost of an entry, beside the bytes of its key and its body.
+# Overhead of an entry in Python, beside the bytes of its key and its body.
 ENTRY_BYTES = 300
 
 
-# Headers as the API gave them, without the request's id; the body; whether it was made before
-# anyone asked. A plain tuple of atoms: the garbage collector leaves it out of its rounds.
-CachedResponse = tuple[Headers, bytes, bool]
-
-
 class AnswerCache:
-    """Answers of one stamp, in one dictionary; used from the event loop alone.
+    """Responses of one stamp in one dictionary; used only from the event loop.
 
-    When it is full, by number or by bytes, it is emptied and filled anew: what is asked often is
-    back soon, and a look-up has nothing to keep in order.
+    A cache that is full, by number or by bytes, is emptied: frequent requests refill it soon, and a
+    look-up has no order to maintain.
 
     Attributes
     ----------
     hits : list of int
-        Answers given from here: those first made for a request, and those made ahead.
+        Responses sent from the cache: those first computed for a request, and those made ahead.
     misses : int
-        Lists that were asked for and not here.
+        Lists that were requested and not cached.
     made_ahead : int
-        Answers put here before anyone asked.
+        Responses that were cached before any request.
     """
 
     def __init__(self, host: EngineHost, limits: Limits):
@@ -52,35 +50,35 @@ class AnswerCache:
 
     @property
     def stamp(self) -> Stamp | None:
-        """The engine's stamp now; None where no engine is open."""
+        """Current stamp of the engine; None while nothing may be cached."""
         return self._host.stamp
 
     def get(self, key: Key) -> CachedResponse | None:
-        """Return the answer to `key` if it is right now; O(1)."""
+        """Return the response to `key` if it is still valid; O(1)."""
         if self._stamp != self._host.stamp:
             self.drop_stale()
             return None
         return self._answers.get(key)
 
     def drop_stale(self) -> None:
-        """Let go of answers that are no longer right: they may be those of an erased user."""
+        """Drop responses that are no longer valid; they may contain data of an erased user."""
         if self._answers and self._stamp != self._host.stamp:
             self._empty()
 
-    def put(self, key: Key, stamp: Stamp, kept: CachedResponse) -> None:
-        """Keep an answer; `stamp` is the engine's as it was before the answer was made."""
+    def put(self, key: Key, stamp: Stamp, response: CachedResponse) -> None:
+        """Store a response; `stamp` is the engine's, read before the response was computed."""
         if stamp != self._stamp:
             if stamp != self._host.stamp:
-                return  # it was overtaken while it was made
+                return  # the data changed while the response was computed
             self._empty()
             self._stamp = stamp
-        headers, body, ahead = kept
+        headers, body, ahead = response
         size = len(key[0]) + len(key[1]) + len(body) + ENTRY_BYTES
         if key in self._answers or size > self._max_bytes or self._max_entries == 0:
             return
         if len(self._answers) >= self._max_entries or self._bytes + size > self._max_bytes:
             self._empty()
-        # Most answers share their headers: they differ by length alone.
+        # Most responses have equal headers, since only the length varies.
         self._answers[key] = (self._headers.setdefault(headers, headers), body, ahead)
         self._bytes += size
         self.made_ahead += ahead

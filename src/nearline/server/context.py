@@ -1,15 +1,15 @@
-"""What a handler may reach besides its request, and how it waits for a write."""
+"""Objects shared by all handlers of an app, and how a handler waits for a write."""
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from litestar import Request
 from msgspec import Struct
 
 from nearline.engine import Recommender
-from nearline.server.cache import AnswerCache, Stamp
+from nearline.server.cache import AnswerCache
 from nearline.server.host import EngineHost
 from nearline.server.limits import Limits
 from nearline.server.metrics import Metrics
@@ -18,19 +18,19 @@ from nearline.server.traffic import ComputeQueue, Traffic
 
 T = TypeVar("T")
 
-# Longer lists are checked in a thread, so that reads in between need not wait for all of it.
+# Longer lists are validated in a thread, so that reads are answered meanwhile.
 CHECKED_AT_ONCE = 100
 
 
 class AppContext(Struct, frozen=True, kw_only=True):
-    """Everything that the gateway and the handlers of one app share.
+    """Everything that the middlewares and handlers of one app share.
 
     Attributes
     ----------
     batches : asyncio.Lock
-        Held while one batch is computed.
+        Held while a batch is computed.
     timer : callable
-        Gives seconds of a clock that never goes back.
+        Monotonic clock in seconds.
     """
 
     host: EngineHost
@@ -45,18 +45,8 @@ class AppContext(Struct, frozen=True, kw_only=True):
     document: dict[str, Any]
 
 
-class CachePolicy(NamedTuple):
-    """Says of an answer that it is right for as long as a stamp stands, and whose it is.
-
-    `user_id` is None where it is not to be made ahead.
-    """
-
-    stamp: Stamp
-    user_id: str | None
-
-
 def app_context(request: Request[Any, Any, Any]) -> AppContext:
-    """Return what the app of `request` was made with."""
+    """Return the context of the app that handles `request`."""
     context: AppContext = request.app.state["context"]
     return context
 
@@ -67,12 +57,21 @@ def engine_of(request: Request[Any, Any, Any]) -> Recommender:
 
 
 async def durable(write: Callable[[], Future[T]], size: int = 1, *, slow: bool = False) -> T:
-    """Call `write`, which checks and queues `size` records, and wait until they are durable.
+    """Call `write`, which validates and queues records, and wait until they are durable.
 
-    What is `slow` before it is queued runs in a thread.
+    Parameters
+    ----------
+    write : callable
+        Returns the future of the log's writer.
+    size : int
+        Number of records.
+    slow : bool
+        Whether `write` takes long before it queues: it then runs in a thread.
 
-    A client that goes away ends its handler. The wait is shielded from that: the log's writer
-    resolves the future, and must not find it cancelled.
+    Notes
+    -----
+    A handler is cancelled when its client disconnects. The future is shielded from that, because
+    the log's writer has to resolve it.
     """
     apart = slow or size > CHECKED_AT_ONCE
     future = await asyncio.to_thread(write) if apart else write()

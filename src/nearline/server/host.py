@@ -1,32 +1,33 @@
-"""Owns the engine: opens it in a thread while the server already answers, closes it at the end."""
+"""Lifecycle of the engine: opened in a thread while the server starts, closed at shutdown."""
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from nearline.deployment.stamp import Stamp
 from nearline.engine import Recommender
 from nearline.server.logs import JsonLog
 from nearline.server.problems import NotReady
 
 
 class EngineHost:
-    """The one engine of this process.
+    """Owner of the app's engine.
 
     Parameters
     ----------
     open_engine : callable
-        Opens the store and replays it; may take long, is called once, in a thread.
+        Opens the store and replays its log, which may take long; called once, in a thread.
     log : JsonLog
-        Told when the engine is open, closed or could not be opened.
+        Gets a line when the engine is open, closed or could not be opened.
 
     Attributes
     ----------
     failure : Exception or None
         Why the engine could not be opened.
     on_failure : callable
-        Called in the event loop when the engine could not be opened.
+        Called in the event loop if the engine could not be opened.
     on_open : callable
-        Called in a thread when all that answers need is loaded, before the first answer.
+        Called in a thread once everything is loaded, before the first answer.
     """
 
     def __init__(self, open_engine: Callable[[], Recommender], log: JsonLog):
@@ -41,20 +42,20 @@ class EngineHost:
 
     @property
     def engine(self) -> Recommender:
-        """The open engine; `NotReady` says why there is none."""
+        """The open engine; raises `NotReady` if there is none."""
         if self._engine is None:
             raise NotReady(f"{self.state}; ask /readyz and try again")
         return self._engine
 
     @property
-    def stamp(self) -> tuple[int, int] | None:
-        """The engine's stamp; None where no engine is open."""
+    def stamp(self) -> Stamp | None:
+        """The engine's stamp; None if no engine is open, or if answers must not be cached."""
         engine = self._engine
         return None if engine is None else engine.stamp
 
     @property
     def state(self) -> str:
-        """``ready``, or why not."""
+        """``ready``, or the reason why not."""
         if self._engine is not None:
             return "ready"
         if self._closing is not None:
@@ -64,11 +65,11 @@ class EngineHost:
         return "the store is being opened"
 
     def start(self) -> None:
-        """Begin to open the engine; return at once."""
+        """Start opening the engine; return immediately."""
         self._opening = asyncio.create_task(self._open())
 
     async def close(self) -> None:
-        """Close the engine, which must be open first; whoever calls waits until it is closed."""
+        """Wait until the engine is open, then close it. Idempotent."""
         if self._closing is None:
             self._closing = asyncio.create_task(self._close())
         await asyncio.shield(self._closing)
@@ -82,8 +83,8 @@ class EngineHost:
             self._log.write("info", "store closed")
 
     def _open_warm(self) -> Recommender:
-        with ThreadPoolExecutor(1) as beside:
-            warm = beside.submit(_load_kernels)
+        with ThreadPoolExecutor(1) as pool:
+            warm = pool.submit(_load_kernels)
             engine = self._open_engine()
         warm.result()
         self.on_open()
@@ -101,7 +102,7 @@ class EngineHost:
 
 
 def _load_kernels() -> None:
-    """Use each compiled kernel once, which loads it: better here than in the first request."""
+    """Call each compiled kernel once, so that loading them doesn't delay the first request."""
     with Recommender() as scratch:
         scratch.put_item("a", text="one")
         scratch.put_item("b", text="one")

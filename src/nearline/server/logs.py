@@ -1,54 +1,128 @@
-"""Log lines as JSON, one object a line."""
+"""Structured logging: one JSON object per line."""
 
-import asyncio
+import math
 import traceback
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TextIO
+from threading import Event, Lock, Thread
+from typing import Any, TextIO
 
 import msgspec
 
+# Lines that may wait for a slow stream.
+MAX_WAITING = 20_000
+# Pause of the thread after each write, so that lines under load are written in batches.
+PAUSE_SECONDS = 0.01
+# How long `stop` waits for a stream that blocks.
+STOP_SECONDS = 2.0
+
 
 class JsonLog:
-    """Writes JSON lines to a stream; thread-safe as far as the stream's `write` is.
+    """Writes JSON lines to a stream; thread-safe.
 
-    Lines of an event loop's thread go out together, at the end of the loop's turn.
+    Between `start` and `stop` a thread of its own writes the lines in batches, so a slow stream
+    never blocks the event loop. The number of lines that wait is bounded: further ones are dropped,
+    and a line reports how many. Before `start` and after `stop` each line is written at once.
 
     Parameters
     ----------
     stream : TextIO
-        Where lines go; standard error in a server.
+        Standard error in a server.
     clock : callable
-        Gives Unix seconds.
+        Returns Unix time in seconds.
+    max_waiting : int
+        Maximum number of lines that wait.
     """
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float]):
+    def __init__(
+        self, stream: TextIO, clock: Callable[[], float], *, max_waiting: int = MAX_WAITING
+    ):
         self._stream = stream
         self._clock = clock
-        self._lines: list[str] = []
+        self._max_waiting = max_waiting
+        self._waiting: deque[object] = deque()
+        # Only `add` changes the first and only `flush` the second.
+        self._dropped = self._reported = 0
+        self._encoder = msgspec.json.Encoder()
+        self._writing = Lock()
+        self._wake, self._stopping = Event(), Event()
+        self._thread: Thread | None = None
+        # Start and end of the latest millisecond, and how it is formatted.
+        self._moment = (0.0, 0.0, "")
 
     def write(self, level: str, message: str, **fields: object) -> None:
         """Write one line: time (RFC 3339), level, message, then `fields`."""
-        moment = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
-        line = {"ts": moment, "level": level, "message": message, **fields}
-        encoded = msgspec.json.encode(line).decode() + "\n"
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self._put(encoded)
-            return
-        if not self._lines:
-            loop.call_soon(self._put_lines)
-        self._lines.append(encoded)
+        line = {"ts": self.timestamp(), "level": level, "message": message, **fields}
+        self.add(msgspec.Raw(self._encoder.encode(line)))
 
     def failure(self, message: str, error: BaseException, **fields: object) -> None:
-        """Write one line about `error`, its traceback included."""
+        """Write one line about `error`, with its traceback."""
         self.write("error", message, traceback="".join(traceback.format_exception(error)), **fields)
 
-    def _put_lines(self) -> None:
-        lines, self._lines = self._lines, []
-        self._put("".join(lines))
+    def add(self, line: Any) -> None:
+        """Write a line that is encoded later: a struct with the fields of `write`."""
+        if len(self._waiting) >= self._max_waiting:
+            self._dropped += 1
+            return
+        self._waiting.append(line)
+        if self._thread is None:
+            self.flush()
+        elif not self._wake.is_set():
+            self._wake.set()
 
-    def _put(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+    def timestamp(self) -> str:
+        """Return the time of a line (RFC 3339, milliseconds)."""
+        now = self._clock()
+        start, end, formatted = self._moment
+        if not start <= now < end:
+            formatted = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+            start = math.floor(now * 1_000) / 1_000
+            self._moment = (start, start + 0.001, formatted)
+        return formatted
+
+    def start(self) -> None:
+        """Write in a thread from now on."""
+        self._stopping.clear()
+        self._thread = Thread(target=self._run, name="nearline-log-lines", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what waits and end the thread; give up on a stream that blocks. Idempotent."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._stopping.set()
+            self._wake.set()
+            thread.join(STOP_SECONDS)
+
+    def flush(self) -> None:
+        """Write the lines that wait, in the calling thread; give up on a stream that blocks."""
+        if self._writing.acquire(timeout=STOP_SECONDS):
+            try:
+                self._write_waiting()
+            finally:
+                self._writing.release()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.wait()
+            self._wake.clear()
+            self.flush()
+            self._stopping.wait(PAUSE_SECONDS)
+        self.flush()
+
+    def _write_waiting(self) -> None:
+        lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        count, dropped = len(lines), self._dropped - self._reported
+        if dropped:
+            head = {"ts": self.timestamp(), "level": "warning"}
+            lines.append({**head, "message": "log lines were dropped", "lines": dropped})
+        if not lines:
+            return
+        try:
+            self._stream.write(self._encoder.encode_lines(lines).decode())
+            self._stream.flush()
+        except (OSError, ValueError):  # no space left, or the stream is closed
+            self._reported -= count  # counts as dropped
+        else:
+            self._reported += dropped

@@ -1,7 +1,7 @@
-"""What `/metrics` tells Prometheus.
+"""Metrics in Prometheus' format, served at `/metrics`.
 
-Counts are plain integers of the event loop's thread, put into families when they are asked for:
-counting a request costs less than a microsecond.
+Counters are plain integers, changed only in the event loop's thread and converted to metric
+families when they are scraped, so that counting a request costs less than a microsecond.
 """
 
 from bisect import bisect_left
@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from nearline.adapters.guards import BREAKER_STATES
 from nearline.log import Appended
 from nearline.server.cache import AnswerCache
+from nearline.server.exchange import Exchange
 from nearline.server.host import EngineHost
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ LATENCY_BUCKETS = (
 _BOUNDS = (*(str(bound) for bound in LATENCY_BUCKETS), "+Inf")
 
 
-class _Latency:
-    """Requests of one route by the bucket of their time, and the sum of their seconds."""
+class _Requests:
+    """Requests of one method, route and status: how many in each bucket, and their seconds."""
 
     __slots__ = ("buckets", "seconds")
 
@@ -47,23 +48,22 @@ class _Latency:
 
 
 class Metrics(Collector):
-    """Counters of one app, in a registry of their own, and gauges read from the engine."""
+    """Counters of one app, in its own registry, and gauges read from the engine."""
 
     def __init__(self, host: EngineHost, cache: AnswerCache):
         self._host = host
         self._cache = cache
-        self._requests: defaultdict[tuple[str, str, int], int] = defaultdict(int)
-        self._latency: defaultdict[str, _Latency] = defaultdict(_Latency)
+        self._requests: defaultdict[tuple[str, str, int], _Requests] = defaultdict(_Requests)
         self._accepted = self._duplicates = self._degraded = 0
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one request; `route` is the template, never a path with ids."""
-        self._requests[method, route, status] += 1
-        latency = self._latency[route]
-        latency.buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
-        latency.seconds += seconds
+    def completed(self, exchange: Exchange) -> None:
+        """Count one request by its route's template, which contains no IDs."""
+        seconds = exchange.seconds
+        requests = self._requests[exchange.method, exchange.route, exchange.status]
+        requests.buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
+        requests.seconds += seconds
 
     def appended(self, appended: Appended) -> None:
         """Count the events of one append."""
@@ -71,23 +71,29 @@ class Metrics(Collector):
         self._duplicates += appended.duplicates
 
     def degraded(self) -> None:
-        """Count a list that was answered without the model, for want of time."""
+        """Count a list that was made without the model because of its deadline."""
         self._degraded += 1
 
     def render(self) -> bytes:
-        """Return everything in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def describe(self) -> Iterator[Metric]:
-        """Name nothing ahead: whoever registers this need not collect it."""
+        """Declare no metrics, so that registration doesn't collect them."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every family as it stands now."""
+        """Yield the current value of every metric family."""
         yield from self._of_requests()
         yield _counter("nearline_events_accepted", "Events appended.", self._accepted)
-        yield _counter("nearline_events_duplicate", "Events known already.", self._duplicates)
-        yield _counter("nearline_degraded", "Lists made without time for more.", self._degraded)
+        yield _counter(
+            "nearline_events_duplicate", "Events that were already known.", self._duplicates
+        )
+        yield _counter(
+            "nearline_degraded",
+            "Lists made without the model because of their deadline.",
+            self._degraded,
+        )
         yield from self._of_cache()
         yield from self._of_engine()
 
@@ -95,17 +101,21 @@ class Metrics(Collector):
         requests = CounterMetricFamily(
             "nearline_requests", "Requests answered.", labels=("method", "route", "status")
         )
-        for (method, route, status), count in self._requests.items():
-            requests.add_metric((method, route, str(status)), count)
+        routes: defaultdict[str, _Requests] = defaultdict(_Requests)
+        for (method, route, status), some in self._requests.items():
+            requests.add_metric((method, route, str(status)), sum(some.buckets))
+            total = routes[route]
+            total.buckets = [a + b for a, b in zip(total.buckets, some.buckets, strict=True)]
+            total.seconds += some.seconds
         yield requests
         latency = HistogramMetricFamily(
             "nearline_request_seconds",
-            "Time from the request's head to the end of its answer.",
+            "Time from the head of the request to the end of the response.",
             labels=("route",),
         )
-        for route, told in self._latency.items():
-            sums = accumulate(told.buckets)
-            latency.add_metric((route,), list(zip(_BOUNDS, sums, strict=True)), told.seconds)
+        for route, total in routes.items():
+            sums = accumulate(total.buckets)
+            latency.add_metric((route,), list(zip(_BOUNDS, sums, strict=True)), total.seconds)
         yield latency
 
     def _of_cache(self) -> Iterator[Metric]:
@@ -116,8 +126,10 @@ class Metrics(Collector):
         for made, count in zip(("asked", "ahead"), cache.hits, strict=True):
             hits.add_metric((made,), count)
         yield hits
-        yield _counter("nearline_cache_misses", "Lists that were not cached.", cache.misses)
-        yield _counter("nearline_preloaded", "Lists made before being asked.", cache.made_ahead)
+        yield _counter(
+            "nearline_cache_misses", "Requested lists that were not cached.", cache.misses
+        )
+        yield _counter("nearline_preloaded", "Lists computed before any request.", cache.made_ahead)
         yield GaugeMetricFamily("nearline_cache_answers", "Answers cached.", value=len(cache))
 
     def _of_engine(self) -> Iterator[Metric]:
@@ -130,9 +142,9 @@ class Metrics(Collector):
         yield GaugeMetricFamily("nearline_users", "Users with a history.", value=engine.n_users)
         yield GaugeMetricFamily("nearline_items", "Items known.", value=engine.n_items)
         yield from _of_language_model(engine.language.model)
-        missed, told = engine.texts_missed, "Items that went in without a language vector."
-        yield _counter("nearline_texts_missed", told, missed)
-        model = InfoMetricFamily("nearline_model", "The snapshot that answers.")
+        missed = "Items stored without a text vector."
+        yield _counter("nearline_texts_missed", missed, engine.texts_missed)
+        model = InfoMetricFamily("nearline_model", "The active snapshot.")
         model.add_metric([], {"id": engine.model_id})
         yield model
 
@@ -141,18 +153,20 @@ def _of_language_model(model: "LanguageModel | None") -> Iterator[Metric]:
     if model is None:
         return
     asked = CounterMetricFamily(
-        "nearline_llm_requests", "Times the language model was wanted.", labels=("outcome",)
+        "nearline_llm_requests", "Requests for the language model.", labels=("outcome",)
     )
     for outcome, count in model.outcomes.items():
         asked.add_metric((outcome,), count)
     yield asked
-    yield _counter("nearline_llm_tokens", "Tokens spent on the language model.", model.tokens)
-    yield _counter("nearline_llm_seconds", "Seconds of calls to it.", model.seconds)
-    states = GaugeMetricFamily("nearline_llm_breaker", "1 for its state.", labels=("state",))
+    yield _counter("nearline_llm_tokens", "Tokens used by the language model.", model.tokens)
+    yield _counter("nearline_llm_seconds", "Seconds of calls to the language model.", model.seconds)
+    states = GaugeMetricFamily(
+        "nearline_llm_breaker", "1 for the current state.", labels=("state",)
+    )
     for state in BREAKER_STATES:
         states.add_metric((state,), int(model.breaker == state))
     yield states
 
 
-def _counter(name: str, told: str, count: float) -> Metric:
-    return CounterMetricFamily(name, told, value=count)
+def _counter(name: str, documentation: str, count: float) -> Metric:
+    return CounterMetricFamily(name, documentation, value=count)

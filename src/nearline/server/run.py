@@ -1,4 +1,4 @@
-"""Runs the HTTP API on granian: one process, which owns the store."""
+"""Serve the HTTP API with granian, in one process that owns the store."""
 
 import asyncio
 import gc
@@ -18,14 +18,14 @@ from nearline.server.app import create_app
 from nearline.server.gateway import Gateway
 from nearline.server.limits import Limits
 
-# Connections that may wait for the event loop; what comes on top waits in the kernel's queue.
+# Connections that may wait for the event loop; further ones wait in the kernel's queue.
 BACKPRESSURE = 1_024
 POLL_SECONDS = 0.02
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def print_at_once(message: str) -> None:
-    """Print a line, also where the output is a file or a pipe."""
+    """Print a line without buffering, even to a file or a pipe."""
     print(message, flush=True)
 
 
@@ -39,38 +39,38 @@ def serve(
     announce: Callable[[str], None] = print_at_once,
     drain_seconds: float = 30.0,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; then finish what is in flight, close the store and return.
+    """Serve until SIGTERM or SIGINT; then finish requests in flight, close the store and return.
 
-    The garbage collector rests until the store is open: it would look again and again at what
-    stays for good, which takes a tenth of a start.
+    The garbage collector is disabled until the store is open, since objects created until then are
+    permanent. This shortens the start by a tenth.
 
     Parameters
     ----------
     open_engine : callable
-        Opens the store; called once, in a thread, while the server already answers ``/livez``.
+        Opens the store; called once, in a thread, while the server already responds to ``/livez``.
     host : str
-        An IP address or ``localhost``; others than loopback need an `api_key`.
+        An IP address or ``localhost``; one that is not loopback requires an `api_key`.
     port : int
         1 to 65535.
     api_key : str or None
         Key that requests must carry.
     announce : callable
-        Told the address once the server listens on it.
+        Called with a message that contains the address, once the server listens on it.
     drain_seconds : float
-        How long to wait at the end for requests in flight.
+        How long to wait for requests in flight at shutdown.
 
     Raises
     ------
     InvalidInput
-        If the address cannot be used, or is open to others and there is no key.
+        If the address cannot be used, or is reachable from outside and there is no key.
     Exception
-        Whatever `open_engine` raised: without a store there is nothing to serve.
+        Any exception of `open_engine`.
     """
     address = check_address(host, port, api_key)
     gc.disable()  # until `settle_memory`
     try:
         app = create_app(open_engine, limits, api_key=api_key)
-        # Its callbacks between threads cost less than those of asyncio's own loop.
+        # Callbacks between threads are cheaper in uvloop than in asyncio's own loop.
         uvloop.run(_serve(app, address, port, announce, drain_seconds))
     finally:
         gc.unfreeze()
@@ -80,7 +80,7 @@ def serve(
 
 
 def check_address(host: str, port: int, api_key: str | None) -> str:
-    """Return the IP address to bind to, if the server may and can."""
+    """Return the IP address to bind; raise `InvalidInput` if the server may not or cannot."""
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
@@ -95,7 +95,7 @@ def check_address(host: str, port: int, api_key: str | None) -> str:
         )
     if not 1 <= port <= 65_535:
         raise InvalidInput(f"port is {port}; it must be 1 to 65535", field="port")
-    # Asked first without sharing: the server itself would share the port with whoever listens.
+    # Bound once without SO_REUSEPORT: the server itself would share the port with another process.
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -110,7 +110,7 @@ def check_address(host: str, port: int, api_key: str | None) -> str:
 
 
 def granian_server(app: ASGIApp, address: str, port: int) -> Server:
-    """Make the server with the settings of this package, for any ASGI application."""
+    """Create a granian server with this package's settings, for any ASGI application."""
     return Server(
         app,
         address=address,
@@ -124,11 +124,11 @@ def granian_server(app: ASGIApp, address: str, port: int) -> Server:
 
 
 def settle_memory() -> None:
-    """Take what this process has loaded out of the sight of the garbage collector, and start it.
+    """Exclude all loaded objects from garbage collection, and enable it.
 
-    Modules and compiled kernels are some 250,000 objects that stay for good. A full collection
-    would look at each of them, and no thread of Python runs during those 0.1 seconds. So none is
-    made here either: what is garbage by now stays, and is little.
+    Modules and compiled kernels are about 250,000 permanent objects. A full collection would visit
+    each of them and block all Python threads for 0.1 seconds. For the same reason none runs here:
+    the garbage of the start is small and is kept.
     """
     gc.freeze()
     gc.enable()
@@ -156,15 +156,16 @@ async def _serve(
             app.log.write("warning", "requests in flight were given up", seconds=drain_seconds)
         elif ended_by_itself:
             serving.result()
-            raise RuntimeError("the HTTP server stopped by itself; see the lines above")
+            raise RuntimeError("the HTTP server stopped unexpectedly; see the lines above")
     finally:
         announcing.cancel()
         waiting.cancel()
         await app.host.close()
+        app.log.stop()
 
 
 async def _announce(address: str, port: int, announce: Callable[[str], None]) -> None:
-    """Tell the address once a connection to it succeeds."""
+    """Announce the address once a connection to it succeeds."""
     while True:
         try:
             _, writer = await asyncio.open_connection(address, port)

@@ -1,4 +1,4 @@
-"""How much is on its way, and in which order lists are computed: bounded, and fair to the rest."""
+"""Load of the server: the number of requests in flight, and the queue of lists to compute."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,19 +6,19 @@ from types import TracebackType
 
 from nearline.errors import Overloaded
 
-# Share of the latest list in the running mean of what a list takes.
+# Weight of the latest list in the moving average of computation times.
 _NEWEST_SHARE = 0.1
 
 
 class Traffic:
-    """Requests on their way.
+    """Requests in flight.
 
     Attributes
     ----------
     in_flight : int
-        Requests that wait for their answers; lists that are cached never do.
+        Requests without a response yet; cached lists are not counted.
     last : float
-        When the last request came, by the timer of the app.
+        When the latest request arrived, in seconds of the app's timer.
     """
 
     def __init__(self, limit: int):
@@ -27,24 +27,23 @@ class Traffic:
         self.last = 0.0
 
     def check(self) -> None:
-        """Raise `Overloaded` where the request that was just counted is one too many."""
+        """Raise `Overloaded` if more requests than the limit are in flight."""
         if self.in_flight > self._limit:
             raise Overloaded(
-                f"{self._limit:,} requests wait already, which is all that the server holds; "
-                "try again in a second"
+                f"{self._limit:,} requests are in flight, which is the limit; try again in a second"
             )
 
 
 class ComputeQueue:
-    """Lets one list after the other be computed, in the order in which they were asked for.
+    """Lets lists be computed one at a time, in the order of their requests.
 
-    A list occupies the event loop while it is computed. Before each turn the loop goes round once:
-    what came meanwhile is taken in, cached lists leave, and the age of what waits can be told.
+    A list blocks the event loop while it is computed. Before each computation the loop runs once,
+    to accept requests and send cached lists.
 
     Parameters
     ----------
     timer : callable
-        Gives seconds of a clock that never goes back.
+        Monotonic clock in seconds.
     """
 
     def __init__(self, timer: Callable[[], float]):
@@ -73,18 +72,18 @@ class ComputeQueue:
         self._lock.release()
 
     def too_late(self, start: float, deadline_ms: int | None) -> bool:
-        """Tell whether a request of `start` has less time left than a list takes.
+        """Return whether a request has less time left than computing a list takes.
 
         Parameters
         ----------
         start : float
-            When the request came, by the timer.
+            When the request arrived, in seconds of the timer.
         deadline_ms : int or None
-            Milliseconds that it may take in all; None for no bound.
+            Maximum duration of the request; None for no deadline.
         """
         left = self.seconds_left(start, deadline_ms)
         return left is not None and left < self._typical
 
     def seconds_left(self, start: float, deadline_ms: int | None) -> float | None:
-        """Return what is left of a request's time in seconds; None where it has no bound."""
+        """Return the seconds until a request's deadline; None if it has none."""
         return None if deadline_ms is None else deadline_ms / 1_000 - (self._timer() - start)

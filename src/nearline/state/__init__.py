@@ -7,7 +7,7 @@ from nearline.state.config import STANDARD_WEIGHTS, StateConfig
 from nearline.state.counters import Counters, Top
 from nearline.state.histories import UserHistory
 from nearline.state.leaders import best
-from nearline.state.state import Added, Follower, State
+from nearline.state.state import Added, Follower, Reflected, State
 from nearline.state.vocabulary import Vocabulary
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Catalogue",
     "Counters",
     "Follower",
+    "Reflected",
     "State",
     "StateConfig",
     "Top",

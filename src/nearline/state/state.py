@@ -63,6 +63,21 @@ class Follower(Protocol):
         ...
 
 
+class Reflected(NamedTuple):
+    """How much of the log is reflected by a state and by its followers.
+
+    Attributes
+    ----------
+    offset : int
+        Every record before it is reflected.
+    erasures : int
+        Number of erasures that are reflected.
+    """
+
+    offset: int
+    erasures: int
+
+
 class StateCopy(NamedTuple):
     """A consistent copy of a state at one offset."""
 
@@ -94,9 +109,10 @@ class State:
     catalogue : Catalogue
     counters : Counters
     contexts : Contexts
-    version : int
-        Rises with every change, once all followers have heard of it: what was derived from the
-        state and from them at one version holds for as long as the version stands.
+    reflected : Reflected
+        Set after each change, once all followers have applied it: what was derived from the state
+        and from its followers stays valid as long as this value is the same. `offset` is ahead of
+        it while followers are notified. `ingest.follow` sets the number of erasures.
     followers : tuple of Follower
         Called inside `apply` and `forget`. Replace the tuple while holding the lock.
 
@@ -110,7 +126,7 @@ class State:
         self.config = config if config is not None else StateConfig()
         self.lock = threading.RLock()
         self.offset = 0
-        self.version = 0
+        self.reflected = Reflected(0, 0)
         self.users = Vocabulary()
         self.items = Vocabulary.from_table(item_ids)
         self.counters = Counters(self.config.trending_half_life, self.lock)
@@ -137,6 +153,7 @@ class State:
         """Rebuild from the parts of a `StateCopy`; arrays are kept and modified."""
         state = cls(config)
         state.offset = offset
+        state.reflected = Reflected(offset, 0)
         state.users = Vocabulary.from_table(users)
         state.items = Vocabulary.from_table(items)
         state.counters = Counters.from_copy(config.trending_half_life, state.lock, counters)
@@ -163,7 +180,7 @@ class State:
                     follower.put_item(index, item)
                 if added is not None:
                     follower.add_events(added)
-            self.version += 1
+            self.reflected = Reflected(self.offset, self.reflected.erasures)
 
     def forget(self, user_id: str, events: Iterable[tuple[int, Event]]) -> None:
         """Remove a user's events, as if they had been `Erased` from the start.
@@ -197,7 +214,7 @@ class State:
         _, history = _by_user(columns, by_time=True)
         for follower in followers:
             follower.forget(history)
-        self.version += 1
+        self.reflected = Reflected(self.offset, self.reflected.erasures + 1)
 
     def history(self, user_id: str) -> UserHistory | None:
         """Return one user's events, oldest first, a copy; None if the user is unknown."""

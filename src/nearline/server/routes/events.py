@@ -10,7 +10,7 @@ from nearline.log import Appended
 from nearline.server.bodies import EventIn
 from nearline.server.context import app_context, durable
 from nearline.server.decoding import StrictRequest
-from nearline.server.fast_path import queue, stored
+from nearline.server.event_writes import queue, stored
 
 _EXAMPLES = [
     Example(

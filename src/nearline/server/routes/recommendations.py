@@ -27,8 +27,9 @@ from nearline.server.bodies import (
     ScoredItems,
     SessionIn,
 )
-from nearline.server.context import CachePolicy, app_context, engine_of
+from nearline.server.context import app_context, engine_of
 from nearline.server.decoding import StrictRequest, at_most, convert_each
+from nearline.server.exchange import CachePolicy, exchange_of
 from nearline.server.paths import path_id
 from nearline.server.queries import context_of
 
@@ -181,14 +182,14 @@ async def _answer(
     request: StrictRequest, question: RecommendationRequest, deadline_ms: int | None
 ) -> Answer:
     """Answer in turn; say for how long the answer holds, if time alone cannot change it."""
-    app, state = app_context(request), request.scope["state"]
+    app, exchange = app_context(request), exchange_of(request.scope)
     async with app.compute_queue:
         engine = app.host.engine
-        if app.compute_queue.too_late(state["start"], deadline_ms):
+        if app.compute_queue.too_late(exchange.start, deadline_ms):
             app.metrics.degraded()
             return engine.answer(question, late=True)
         stamp = engine.stamp
-        left = app.compute_queue.seconds_left(state["start"], deadline_ms)
+        left = app.compute_queue.seconds_left(exchange.start, deadline_ms)
         draft = engine.draft(question, left)
     # A language model, where one is asked, takes its time while others have their turns.
     answer = await draft.arrived()
@@ -197,6 +198,7 @@ async def _answer(
         return answer  # the next request asks again
     # The lower tiers change as time passes; a session brings its history in a body.
     user_id = None if question.history is not None else question.user_id
-    if user_id is not None and answer.items and all(line.tier in _LASTING for line in answer.items):
-        state["cache_policy"] = CachePolicy(stamp, None if reranked else user_id)
+    lasting = all(line.tier in _LASTING for line in answer.items)
+    if stamp is not None and user_id is not None and answer.items and lasting:
+        exchange.cache_policy = CachePolicy(stamp, None if reranked else user_id)
     return answer

@@ -1,0 +1,21 @@
+"""What answers depend on, as a value that caches compare."""
+
+from msgspec import Struct
+
+
+class Stamp(Struct, frozen=True, gc=False):
+    """Version of the data behind an answer; equal in every process with the same log and model.
+
+    Attributes
+    ----------
+    model : str
+        ID of the active snapshot; ``untrained`` without one. In memory a number follows.
+    offset : int
+        Every log record before it is reflected in the state and in the model.
+    erasures : int
+        Number of erasures that both reflect.
+    """
+
+    model: str
+    offset: int
+    erasures: int

@@ -1,0 +1,31 @@
+"""Refuse requests without the API key."""
+
+import hmac
+
+from nearline.server.exchange import Exchange
+from nearline.server.problems import Unauthorized
+
+# Health checks of orchestrators need no key.
+OPEN_PATHS = frozenset({b"/livez", b"/readyz"})
+
+
+class ApiKeys:
+    """Checks the key of each request, except on open paths."""
+
+    def __init__(self, api_key: str) -> None:
+        self._api_key = api_key.encode()
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Raise `Unauthorized` if the request needs the key and doesn't carry it."""
+        if exchange.path in OPEN_PATHS:
+            return
+        sent = exchange.headers.get(b"x-api-key")
+        if sent is None:
+            scheme, _, credentials = exchange.headers.get(b"authorization", b"").partition(b" ")
+            sent = credentials.strip() if scheme.lower() == b"bearer" else None
+        if sent is not None and hmac.compare_digest(sent, self._api_key):
+            return
+        found = "no API key" if sent is None else "a wrong API key"
+        raise Unauthorized(
+            f"the request carries {found}; send 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
+        )

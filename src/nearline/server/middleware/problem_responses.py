@@ -1,0 +1,26 @@
+"""Errors of the middlewares become responses of type ``application/problem+json``.
+
+The API answers its own errors in the same form (`problems.problem_response`).
+"""
+
+import msgspec
+
+from nearline.errors import NearlineError
+from nearline.server.exchange import CLIENT_CLOSED, Exchange
+from nearline.server.problems import PROBLEM_JSON, problem_for
+
+
+async def send_problem(error: Exception, exchange: Exchange) -> None:
+    """Describe an error to the client, unless a response has already begun."""
+    if not isinstance(error, NearlineError):
+        exchange.failure = error
+    if exchange.status != CLIENT_CLOSED:
+        raise error
+    problem, extra = problem_for(error, exchange.request_id)
+    body = msgspec.json.encode(problem)
+    headers = {"content-type": PROBLEM_JSON, "content-length": str(len(body)), **extra}
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await exchange.send(
+        {"type": "http.response.start", "status": problem.status, "headers": encoded}
+    )
+    await exchange.send({"type": "http.response.body", "body": body, "more_body": False})

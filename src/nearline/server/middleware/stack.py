@@ -1,0 +1,41 @@
+"""The order in which a request passes the middlewares."""
+
+from collections.abc import Callable
+
+from nearline.server.context import AppContext
+from nearline.server.exchange import HTTPApp
+from nearline.server.logs import JsonLog
+from nearline.server.middleware.api_keys import ApiKeys
+from nearline.server.middleware.cached_answers import CachedAnswers
+from nearline.server.middleware.canonical_paths import CanonicalPaths
+from nearline.server.middleware.exchanges import Exchanges
+from nearline.server.middleware.overload import OverloadProtection
+from nearline.server.middleware.plain_events import PlainEvents
+from nearline.server.middleware.problem_responses import send_problem
+from nearline.server.middleware.request_ids import RequestIds
+from nearline.server.middleware.request_log import RequestLog
+
+
+def middleware_stack(
+    api: HTTPApp,
+    context: AppContext,
+    *,
+    api_key: str | None,
+    log: JsonLog,
+    new_request_id: Callable[[], str],
+) -> Exchanges:
+    """Wrap `api` in all middlewares.
+
+    Every request: ID, API key, cached answer; at the end metrics and a log line.
+    A request that is not cached: overload, canonical path, plain events, then the routes.
+    """
+    computing = OverloadProtection(CanonicalPaths(PlainEvents(api, context)), context.traffic)
+    return Exchanges(
+        timer=context.timer,
+        traffic=context.traffic,
+        request_ids=RequestIds(new_request_id),
+        checks=[] if api_key is None else [ApiKeys(api_key)],
+        cached=CachedAnswers(computing, context),
+        send_error=send_problem,
+        observers=[context.metrics.completed, RequestLog(log).completed],
+    )
