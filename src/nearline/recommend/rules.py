@@ -13,7 +13,7 @@ def allowed_items(state: State, category: str | None = None) -> NDArray[np.bool_
     An unknown category allows nothing. Nothing that grows with the catalogue is copied, except once
     for each category.
     """
-    if category is None:
+    if not category:
         return state.catalogue.available()
     return state.catalogue.available_in(category)
 

@@ -8,7 +8,7 @@ import msgspec
 import narwhals as nw
 
 from nearline.engine import Recommender
-from nearline.schema import ScoredItem, check_id
+from nearline.schema import ListOptions, ScoredItem, check_id, narrowed
 from nearline.server.bodies import BatchIn, BatchOut, UserItems
 from nearline.server.decoding import convert_each
 
@@ -20,17 +20,10 @@ def answer_batch(engine: Recommender, question: BatchIn) -> Any:
     """
     convert_each(question.user_ids, lambda user_id: check_id(user_id, "user_ids"))
     users = list(dict.fromkeys(question.user_ids))
+    options = msgspec.structs.asdict(narrowed(question, ListOptions))
     while True:
         model, offset = engine.model_id, engine.offset
-        frame = engine.recommend_many(
-            users,
-            question.k,
-            exclude_seen=question.exclude_seen,
-            category=question.category or None,
-            exclude=question.exclude,
-            context=question.context,
-            preferences=question.preferences,
-        )
+        frame = engine.recommend_many(users, **options)
         if engine.model_id == model:
             break  # else it was promoted meanwhile, and nobody knows which of both answered
     # The frame is of the library in which the training data came.

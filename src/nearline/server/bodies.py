@@ -8,7 +8,14 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from nearline.deployment.versions import Version
 from nearline.errors import InvalidInput
 from nearline.jobs.queue import Job
-from nearline.schema import Event, Item, ScoredItem, parse_time
+from nearline.schema import (
+    Event,
+    Item,
+    ListOptions,
+    RecommendationRequest,
+    ScoredItem,
+    parse_time,
+)
 from nearline.schema.records import AttributeValue, Scalar
 
 Timestamp = str | float | None
@@ -110,32 +117,33 @@ class ItemOut(Struct, frozen=True, kw_only=True):
     available: bool
 
 
-class SessionIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask for a list from a history (item ids, oldest first), with or without an account."""
+class TimedRequest(RecommendationRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request for one list over HTTP, which may have a time budget."""
 
-    history: list[str]
-    user_id: str | None = None
-    k: int = 10
-    exclude_seen: bool = True
-    category: str | None = None
-    exclude: list[str] = []
-    explain: bool = False
-    rerank: bool = False
-    context: dict[str, Scalar] | None = None
-    preferences: str | None = None
-    deadline_ms: Annotated[int, Meta(ge=1, le=MAX_DEADLINE_MS)] | None = None
+    deadline_ms: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=MAX_DEADLINE_MS,
+                description="Time budget in milliseconds. If it is too short, the list is made "
+                "without the model.",
+            ),
+        ]
+        | None
+    ) = None
 
 
-class BatchIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask for the lists of many users."""
+class SessionIn(TimedRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request for a list from a given history, with or without an account."""
 
-    user_ids: list[str]
-    k: int = 10
-    exclude_seen: bool = True
-    category: str | None = None
-    exclude: list[str] = []
-    context: dict[str, Scalar] | None = None
-    preferences: str | None = None
+    history: Annotated[tuple[str, ...], Meta(description="Item IDs, oldest first.")]
+
+
+class BatchIn(ListOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request for the lists of many users."""
+
+    user_ids: Annotated[list[str], Meta(description="Users to recommend to.")]
 
 
 class UserItems(Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -16,7 +17,12 @@ Out = TypeVar("Out")
 
 
 class StrictRequest(Request[Any, Any, Any]):
-    """A request whose body is decoded to the handler's type, without guesses and in one pass."""
+    """A request whose body is decoded to the type that its handler declares, in one strict pass."""
+
+    @cached_property
+    def query(self) -> dict[str, list[str]]:
+        """Return the values of each query parameter, in the order sent."""
+        return self.query_params.dict() if self.scope["query_string"] else {}
 
     async def json(self) -> Any:
         """Return the decoded body; raise `InvalidInput` naming the field at fault."""

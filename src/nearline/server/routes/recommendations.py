@@ -8,17 +8,16 @@ from litestar.openapi.spec import Example
 from litestar.params import Body, PathParameter, QueryParameter
 
 from nearline.schema import (
-    MAX_K,
     RERANKED,
     Answer,
     Explanation,
     RecommendationRequest,
     check_id,
     check_k,
+    narrowed,
 )
 from nearline.server.batches import answer_batch
 from nearline.server.bodies import (
-    MAX_DEADLINE_MS,
     BatchIn,
     BatchOut,
     PreloadIn,
@@ -26,100 +25,48 @@ from nearline.server.bodies import (
     RankIn,
     ScoredItems,
     SessionIn,
+    TimedRequest,
 )
 from nearline.server.context import CachePolicy, app_context, engine_of
 from nearline.server.decoding import StrictRequest, at_most, convert_each
 from nearline.server.paths import path_id
-from nearline.server.queries import context_of
+from nearline.server.queries import READER, QueryReader
 
 PartOfPath = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
 # Tiers of lines that come from a history, and from nothing that fades.
 _LASTING = frozenset({"personal", "session", "personal" + RERANKED, "session" + RERANKED})
+_QUERY = QueryReader(TimedRequest, without=("user_id", "history"))
 _SESSION = [Example(summary="a session", value={"history": ["i3", "i9"], "k": 5})]
 _BATCH = [Example(summary="two users", value={"user_ids": ["u1", "u2"], "k": 5})]
 _PRELOAD = [Example(summary="two users", value={"user_ids": ["u1", "u2"]})]
 _RANK = [Example(summary="three items", value={"user_id": "u1", "item_ids": ["i1", "i2", "i3"]})]
 
 
-@get("/users/{user_id:str}/recommendations", tags=["recommendations"])
-async def recommend(
-    request: StrictRequest,
-    user_id: PartOfPath,
-    k: Annotated[int, QueryParameter(ge=1, le=MAX_K, description="Length of the list.")] = 10,
-    exclude_seen: Annotated[
-        bool, QueryParameter(description="Leave out items of the history.")
-    ] = True,
-    category: Annotated[
-        str | None, QueryParameter(description="Only items with this label; empty for all.")
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, QueryParameter(description="An item to leave out; may be repeated.")
-    ] = None,
-    explain: Annotated[bool, QueryParameter(description="Give reasons for each line.")] = False,
-    context: Annotated[
-        list[str] | None,
-        QueryParameter(description="NAME:VALUE, such as country:FR; may be repeated."),
-    ] = None,
-    preferences: Annotated[
-        str | None, QueryParameter(description="Words that say what the user likes.")
-    ] = None,
-    rerank: Annotated[
-        bool, QueryParameter(description="Let the language model order the first lines.")
-    ] = False,
-    deadline_ms: Annotated[
-        int | None,
-        QueryParameter(
-            ge=1, le=MAX_DEADLINE_MS, description="Time budget; what is popular where it is short."
-        ),
-    ] = None,
-) -> Answer:
+@get(
+    "/users/{user_id:str}/recommendations",
+    tags=["recommendations"],
+    opt={READER: _QUERY},
+    operation_class=_QUERY.operation(),
+)
+async def recommend(request: StrictRequest, user_id: PartOfPath) -> Answer:
     """Return a list for a user, known or not; `tier` says how it was made.
 
-    It ends in `+llm` if the first lines were put in order by a language model.
+    It ends in `+llm` if a language model reordered the top of the list.
     """
-    app = app_context(request)
-    excluded = tuple(exclude or ())
-    at_most(len(excluded), app.limits.exclude_length, "exclude")
-    question = RecommendationRequest(
-        user_id=path_id(user_id, "user_id"),
-        k=k,
-        exclude_seen=exclude_seen,
-        category=category or None,
-        exclude=excluded,
-        explain=explain,
-        rerank=rerank,
-        context=context_of(context or ()),
-        preferences=preferences,
-    )
-    return await _answer(request, question, deadline_ms)
+    return await _answer(request, _QUERY.read(request, user_id=path_id(user_id, "user_id")))
 
 
 @post("/recommendations", status_code=200, tags=["recommendations"])
 async def recommend_session(
     request: StrictRequest,
-    data: Annotated[SessionIn, Body(description="A history of item ids.", examples=_SESSION)],
+    data: Annotated[SessionIn, Body(description="A history of item IDs.", examples=_SESSION)],
 ) -> Answer:
     """Return a list for a session without an account, from the items it holds so far.
 
-    Its `tier` ends in `+llm` if the first lines were put in order by a language model.
+    Its `tier` ends in `+llm` if a language model reordered the top of the list.
     """
-    app = app_context(request)
-    at_most(len(data.history), app.limits.history_length, "history")
-    at_most(len(data.exclude), app.limits.exclude_length, "exclude")
-    question = RecommendationRequest(
-        user_id=data.user_id,
-        history=tuple(data.history),
-        k=data.k,
-        exclude_seen=data.exclude_seen,
-        category=data.category or None,
-        exclude=tuple(data.exclude),
-        explain=data.explain,
-        rerank=data.rerank,
-        context=data.context,
-        preferences=data.preferences,
-    )
-    return await _answer(request, question, data.deadline_ms)
+    return await _answer(request, data)
 
 
 @post("/recommendations:batch", status_code=200, tags=["recommendations"])
@@ -177,11 +124,15 @@ async def explain(
     return await engine_of(request).draft_explanation(user_id, item_id, words=words).arrived()
 
 
-async def _answer(
-    request: StrictRequest, question: RecommendationRequest, deadline_ms: int | None
-) -> Answer:
-    """Answer in turn; say for how long the answer holds, if time alone cannot change it."""
-    app, state = app_context(request), request.scope["state"]
+async def _answer(request: StrictRequest, timed: TimedRequest) -> Answer:
+    """Answer in turn, and set how long the answer may be cached.
+
+    An answer is cached if only a new record or another model can change it, not time alone.
+    """
+    app, state, deadline_ms = app_context(request), request.scope["state"], timed.deadline_ms
+    at_most(len(timed.exclude), app.limits.exclude_length, "exclude")
+    at_most(len(timed.history or ()), app.limits.history_length, "history")
+    question = narrowed(timed, RecommendationRequest)
     async with app.compute_queue:
         engine = app.host.engine
         if app.compute_queue.too_late(state["start"], deadline_ms):
