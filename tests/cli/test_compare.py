@@ -70,7 +70,7 @@ def test_settings_are_searched(events: Path) -> None:
 def test_ratings_in_folds_and_on_a_split(rated: Path) -> None:
     models = ["--models", "svdpp,als", "--ratings"]
     text = run("compare", rated, *models).stdout
-    assert "5 random folds; settings as they stand" in text
+    assert "5 random folds; default settings" in text
     assert "192 ratings predicted" in text
     folded = run_json("compare", rated, *models, "--search", "2")
     assert folded["metric"] == "rmse"

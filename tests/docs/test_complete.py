@@ -62,7 +62,12 @@ def test_every_command_and_option_is_documented(name: str) -> None:
     command = main.get_command(CONTEXT, name)
     assert command is not None
     table = rows(section(read("reference/cli.md"), f"## nearline {name}"))
-    options = {p.opts[0] for p in command.params if isinstance(p, click.Option)}
+    options = {
+        name
+        for p in command.params
+        if isinstance(p, click.Option)
+        for name in (p.opts[0], *p.secondary_opts)
+    }
     assert options == {cell for cell in table if cell.startswith("-")}
     arguments = {p.human_readable_name for p in command.params if isinstance(p, click.Argument)}
     assert arguments == {cell for cell in table if not cell.startswith("-")}
