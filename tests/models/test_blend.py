@@ -158,7 +158,7 @@ def test_a_pool_holds_exact_scores_and_places_of_targets() -> None:
     assert pool.best == pytest.approx(np.ones(7))
 
 
-def test_each_panel_is_asked_by_its_own_parts() -> None:
+def test_the_users_of_each_fold_are_scored_by_its_parts() -> None:
     popular = BlendPart(model="popularity")
     first, second = (
         blend(popular, GRAPH).fit(DATA.take(DATA.user_of_each() % 2 == half)) for half in (0, 1)
@@ -170,8 +170,8 @@ def test_each_panel_is_asked_by_its_own_parts() -> None:
         (StackingFold(m.parts, r), r.histories) for m, r in zip((first, second), rows, strict=True)
     ]
     found = gather_all(asked, choices, 7)
-    for (panel, seen), some in zip(asked, (slice(0, 5), slice(5, 10)), strict=True):
-        wanted = gather(*panel, seen, choices, 7)
+    for (fold, seen), some in zip(asked, (slice(0, 5), slice(5, 10)), strict=True):
+        wanted = gather(*fold, seen, choices, 7)
         for name in ("inside", "relevant", "best"):
             assert np.array_equal(getattr(found, name)[some], getattr(wanted, name))
         for part in (0, 1):
@@ -183,16 +183,16 @@ def test_each_panel_is_asked_by_its_own_parts() -> None:
 
 def test_a_stack_finds_the_part_that_knows() -> None:
     for order in ((GRAPH, POPULAR), (POPULAR, GRAPH)):
-        panels = []
+        folds = []
         for half in (0, 1):
             users = np.arange(half, N_USERS, 2)
             rows = HeldOutUsers(DATA.histories.select(users), TARGETS.select(users), N_ITEMS)
             others = DATA.take(DATA.user_of_each() % 2 != half)
-            panels.append(StackingFold(blend(*order).fit(others).parts, rows))
+            folds.append(StackingFold(blend(*order).fit(others).parts, rows))
         nobody = Histories.from_rows([])
-        panels.append(StackingFold(panels[0].parts, HeldOutUsers(nobody, nobody, N_ITEMS)))
+        folds.append(StackingFold(folds[0].parts, HeldOutUsers(nobody, nobody, N_ITEMS)))
         model = blend(*order)
-        model.weigh_on(panels)
+        model.weigh_on(folds)
         weights = {part.model: part.weight for part in model.config.parts}
         assert weights["item_graph"] > 0.8
 
@@ -228,7 +228,7 @@ def test_settings_out_of_bounds_are_refused() -> None:
         blend(BlendPart(model="popularity", weights=(1.0, 1.0)))
     with pytest.raises(InvalidInput, match="all weights are 0"):
         blend(BlendPart(model="popularity", weights=(1.0, 1.0, 0.0, 1.0)))
-    with pytest.raises(InvalidInput, match="must begin with 0 and rise"):
+    with pytest.raises(InvalidInput, match="must begin with 0 and be strictly increasing"):
         BlendConfig(at_least=(1, 2))
     with pytest.raises(InvalidInput, match="learns from ratings"):
         blend(BlendPart(model="svd"))

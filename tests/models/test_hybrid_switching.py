@@ -5,11 +5,11 @@ from tests.models.synthetic import N_ITEMS, shop
 from nearline.data.dataset import Histories
 from nearline.errors import InvalidInput
 from nearline.models.capabilities import explain
-from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, HybridPart
+from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_TEXT, HybridPart
 from nearline.models.hybrids.hybrid_switching import HybridSwitching, HybridSwitchingConfig
 
 DATA, _ = shop()
-PARTS = (HybridPart(model="popularity"), GRAPH_BY_WORDS, GRAPH_BY_EVENTS)
+PARTS = (HybridPart(model="popularity"), GRAPH_BY_TEXT, GRAPH_BY_EVENTS)
 
 
 def test_the_length_of_the_history_decides() -> None:

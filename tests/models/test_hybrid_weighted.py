@@ -7,7 +7,7 @@ from tests.models.synthetic import N_ITEMS, N_USERS, recall, shop
 
 from nearline.data.dataset import Histories
 from nearline.errors import InvalidInput
-from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, HybridPart
+from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_TEXT, HybridPart
 from nearline.models.hybrids.hybrid_weighted import (
     HybridWeighted,
     HybridWeightedConfig,
@@ -66,7 +66,7 @@ def test_scores_are_the_average_of_the_parts() -> None:
 
 
 def test_learned_weights_leave_out_what_does_not_help() -> None:
-    parts = (HybridPart(model="popularity", weight=9.0), GRAPH_BY_EVENTS, GRAPH_BY_WORDS)
+    parts = (HybridPart(model="popularity", weight=9.0), GRAPH_BY_EVENTS, GRAPH_BY_TEXT)
     blind = HybridWeighted(HybridWeightedConfig(parts=parts)).fit(DATA)
     seeing = HybridWeighted(HybridWeightedConfig(parts=parts)).fit(DATA, validation=TARGETS)
     before = recall(blind.recommend_from(DATA.histories, 10).items, TARGETS)

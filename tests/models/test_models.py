@@ -10,7 +10,8 @@ from tests.models.synthetic import N_ITEMS, N_USERS, recall, shop
 
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import Damaged, InvalidInput, NotTrained
-from nearline.models.base import Model, Ranking, RatingModel
+from nearline.models.base import Model, Ranking
+from nearline.models.capabilities import PredictsRatings
 from nearline.models.factors.als import Als, AlsConfig
 from nearline.models.factors.implicit_als import ImplicitAls
 from nearline.models.factors.implicit_als_config import ImplicitAlsConfig
@@ -324,7 +325,7 @@ def test_ratings_are_predicted_on_the_scale_for_every_pair(name: str) -> None:
     # User 4 rated nothing, and nobody rated item 4.
     data = small([*ROWS, []], 5)
     model = fresh(MODELS[name]).fit(data, seed=1)
-    assert isinstance(model, RatingModel)
+    assert isinstance(model, PredictsRatings)
     users, items = (grid.ravel().astype(np.int32) for grid in np.mgrid[:5, :5])
     found = model.predict(users, items)
     assert found.dtype == np.float32

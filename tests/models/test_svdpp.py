@@ -41,7 +41,7 @@ def test_ratings_all_alike_are_predicted() -> None:
 # Without compilation numpy warns of the overflow, too.
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_steps_that_run_away_are_told() -> None:
-    with pytest.raises(InvalidInput, match="ran away with step=40"):
+    with pytest.raises(InvalidInput, match="diverged with step=40"):
         Svdpp(SvdppConfig(step=40.0)).fit(rated(ROWS, 12))
 
 

@@ -155,7 +155,7 @@ def _select_met(
     limits: RowLimits,
     lists: RowLists,
 ) -> int:
-    """Select among the targets in the lists of a row and clear the scratch; return the heap size."""
+    """Select among the targets in the lists of a row; clear the scratch; return the heap size."""
     size = 0
     targets, counts = index.lists, scratch.counts
     for entry in range(rows.indptr[row], rows.indptr[row + 1]):

@@ -16,11 +16,18 @@ from scipy import sparse
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
-from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
 from nearline.kernels.sets import newest
-from nearline.models.base import Mask, Model, ModelPart, Ranking, check_k, check_weights
+from nearline.models.base import (
+    Mask,
+    Model,
+    ModelPart,
+    Ranking,
+    check_k,
+    check_single,
+    check_weights,
+)
 
 # More events than any history has: none is too old to count.
 NO_LIMIT = 2**31 - 1
@@ -130,8 +137,7 @@ class ItemWeights(Model):
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
         """Parts of the score of `item`, oldest event first: one entry of W an item that speaks."""
-        if len(history) != 1:
-            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        check_single(history)
         parts = score_parts(self._graph, self._rows(history), item)[:, 0]
         return [
             ModelPart(int(event), self.name, float(parts[event])) for event in np.flatnonzero(parts)

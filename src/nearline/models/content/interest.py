@@ -21,7 +21,7 @@ from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows
 from nearline.kernels.row_sums import dense_rows, row_sums
-from nearline.models.base import ModelPart, check_weights
+from nearline.models.base import ModelPart, check_single, check_weights
 from nearline.models.dense_scores import DenseModel
 
 # float32 [n_items, d], dense or CSR, rows of length one or zero.
@@ -99,8 +99,7 @@ class InterestModel(DenseModel):
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
         """Parts of the cosine, oldest event first: decayed weight times how alike the items are."""
-        if len(history) != 1:
-            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        check_single(history)
         if not 0 <= item < self.n_items:
             return []
         events = self._events(history)

@@ -14,7 +14,16 @@ from nearline.kernels.als import improve_rows, solve_rows, squared_loss
 from nearline.kernels.edges import Rows
 from nearline.kernels.topn import Seen, by_norm, top_products
 from nearline.kernels.whitening import Factors, gram, multiply, whitening
-from nearline.models.base import Mask, Model, ModelPart, Range, Ranking, Space, check_k
+from nearline.models.base import (
+    Mask,
+    Model,
+    ModelPart,
+    Range,
+    Ranking,
+    Space,
+    check_k,
+    check_single,
+)
 from nearline.models.factors.implicit_als_config import ImplicitAlsConfig
 from nearline.models.factors.pair_weights import as_rows, item_by_user, pair_rows, row_range
 
@@ -184,8 +193,7 @@ class ImplicitAls(Model):
         The factor of a user is linear in the preferences: with A the matrix of the user's solve, an
         item h of the history adds ``c_uh y_item A^-1 y_h``, shared by its events as their weights.
         """
-        if len(history) != 1:
-            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        check_single(history)
         if not 0 <= item < self.n_items:
             return []
         rows = self._pairs(history, self.n_items)

@@ -26,7 +26,17 @@ from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.pair_counts import Changes, Counts, changed_pairs
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
-from nearline.models.base import Model, ModelPart, Range, Ranking, Space, check_k, check_weights
+from nearline.models.base import (
+    Model,
+    ModelPart,
+    Range,
+    Ranking,
+    Space,
+    check_k,
+    check_single,
+    check_validation,
+    check_weights,
+)
 from nearline.models.item_graph.config import CONTENT, PROJECTED, VECTOR_PREFIX, ItemGraphConfig
 from nearline.models.item_graph.content_relations import ContentRelations
 from nearline.models.item_graph.counted_relation import CountedRelation, edges_of, no_counts
@@ -122,11 +132,7 @@ class ItemGraph(Model):
         sources = Sources(data, seed)
         found = None
         if validation is not None:
-            if len(validation) != data.n_users:
-                raise InvalidInput(
-                    f"validation has {len(validation)} rows; give one for each of the "
-                    f"{data.n_users} users of data"
-                )
+            check_validation(validation, data)
             found = choose(data, sources, validation, self.config, seed=seed, progress=progress)
             self.config = found or self.config
         relations: dict[str, Rows] = self._count_all(data.histories, data.n_items, progress)
@@ -181,8 +187,7 @@ class ItemGraph(Model):
 
         The `source` of a part is a position in the history, counted from the oldest event.
         """
-        if len(history) != 1:
-            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        check_single(history)
         parts = score_parts(self._graph(), _rows(history), item)
         return [
             ModelPart(int(event), self.relations[relation], float(parts[event, relation]))

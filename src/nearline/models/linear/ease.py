@@ -13,7 +13,7 @@ from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows
 from nearline.kernels.row_sums import row_sums
-from nearline.models.base import ModelPart, Range, Space
+from nearline.models.base import ModelPart, Range, Space, check_single
 from nearline.models.dense_scores import DenseModel
 from nearline.models.item_weights import liked_matrix, liked_once
 from nearline.models.settings import require
@@ -113,8 +113,7 @@ class Ease(DenseModel):
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
         """Parts of the score of `item`, oldest event first: one entry of W a liked item."""
-        if len(history) != 1:
-            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        check_single(history)
         if not 0 <= item < self.n_items:
             return []
         events = np.flatnonzero((liked_once(history) > 0) & (history.items < self.n_items))

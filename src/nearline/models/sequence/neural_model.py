@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from nearline.common.inference import OnnxGraph
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
-from nearline.models.base import Ranking, check_k
+from nearline.models.base import Ranking, check_indices, check_k
 from nearline.models.dense_scores import DenseModel, rank_cosines, rank_dense
-from nearline.models.factors.factor_model import check_indices
 from nearline.models.validation import draw_users, mean_ndcg
 
 if TYPE_CHECKING:
