@@ -138,9 +138,9 @@ def _dense(vectors: object) -> np.ndarray:
 
 def test_nothing_to_go_by_is_refused() -> None:
     bare = replace(dataset([[0]], 2), texts=None)
-    with pytest.raises(InvalidInput, match="no item has words, categories or vectors"):
+    with pytest.raises(InvalidInput, match="no item has text, categories or vectors"):
         Content().fit(bare)
-    with pytest.raises(InvalidInput, match="no item has words, and word2vec"):
+    with pytest.raises(InvalidInput, match="no item has text, and word2vec"):
         Word2VecContent().fit(bare)
     wrong = np.array([[1, 2], [np.nan, 0]])
     with pytest.raises(InvalidInput, match="vector 'v' of item 1 is not finite"):

@@ -272,7 +272,7 @@ def test_data_without_events(kind: type[Model], rows: list[list[int]]) -> None:
 def test_items_without_features(kind: type[Model]) -> None:
     bare = replace(small(ROWS, 5), texts=None, vectors={})
     if kind.name in ("content", "word2vec"):
-        with pytest.raises(InvalidInput, match="no item has words"):
+        with pytest.raises(InvalidInput, match="no item has text"):
             fresh(kind).fit(bare)
     else:
         fresh(kind).fit(bare)

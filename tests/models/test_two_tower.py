@@ -134,7 +134,7 @@ def test_wrong_features_are_refused(fitted: TwoTower) -> None:
     with pytest.raises(InvalidInput, match="features of user 0 are not finite"):
         fitted.user_vectors(replace(EMPTY, features=told * np.float32(np.nan)))
     plain = TwoTower.restore(CONFIG, TwoTower(CONFIG).fit(bare(), seed=3).arrays())
-    with pytest.raises(InvalidInput, match=r"without features of users.*make_dataset"):
+    with pytest.raises(InvalidInput, match=r"without user features.*make_dataset"):
         plain.recommend_from(replace(EMPTY, features=told), 3)
     broken = np.zeros((DATA.n_users, 2), dtype=np.float32)
     broken[1] = np.inf
