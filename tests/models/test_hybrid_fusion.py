@@ -47,7 +47,7 @@ def test_lists_equal_the_formula(user: int, weight: float, depth: int, exclude_s
     assert scores == pytest.approx(expected, rel=1e-5)
 
 
-def test_settings_out_of_bounds_are_refused() -> None:
+def test_settings_out_of_bounds_are_rejected() -> None:
     with pytest.raises(InvalidInput, match=r"HybridFusionConfig\.depth is 0"):
         HybridFusionConfig(depth=0)
     with pytest.raises(InvalidInput, match=r"HybridFusionConfig\.smoothing is -1"):

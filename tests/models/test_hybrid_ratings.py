@@ -52,7 +52,7 @@ def test_weights_are_learned_from_cross_validated_predictions() -> None:
         assert amount == pytest.approx(0.0, abs=1e-4) if weight > 0 else amount >= 0
 
 
-def test_arrays_and_settings_make_the_blend_anew() -> None:
+def test_the_blend_is_restored_from_arrays_and_settings() -> None:
     model = HybridRatings(HybridRatingsConfig(parts=(ALS, CENTRE), folds=2)).fit(DATA)
     again = HybridRatings.restore(model.config, model.arrays())
     assert again.n_items == 20
@@ -67,12 +67,12 @@ def test_arrays_and_settings_make_the_blend_anew() -> None:
         HybridRatings.restore(model.config, arrays)
 
 
-def test_too_few_ratings_for_the_folds_keep_the_weights() -> None:
+def test_with_too_few_ratings_weights_do_not_change() -> None:
     model = HybridRatings().fit(dense([[3.0, 4.0]]))
     assert [part.weight for part in model.config.parts] == [0.2, 0.3, 0.5]
 
 
-def test_what_cannot_be_blended_is_refused() -> None:
+def test_invalid_parts_are_rejected() -> None:
     with pytest.raises(InvalidInput, match="'popularity' predicts no ratings"):
         HybridRatings(HybridRatingsConfig(parts=(HybridPart(model="popularity"),)))
     with pytest.raises(InvalidInput, match="has no parts"):

@@ -11,11 +11,13 @@ from tests.models.synthetic import N_ITEMS, N_USERS, shop
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import MissingExtra
 from nearline.kernels.trees import sum_trees
+from nearline.models.capabilities import LearnsOnline, SearchesText
 from nearline.models.hybrids.blend import Blend, BlendPart
 from nearline.models.hybrids.blend_search import HeldOutUsers, StackingFold
 from nearline.models.hybrids.lambdamart import Candidates, parsed
 from nearline.models.hybrids.learned_ranking import LearnedRanking, LearnedRankingConfig
 from nearline.models.hybrids.ranking_features import candidates_of, item_counts
+from nearline.models.item_graph.model import ItemGraph
 from nearline.models.registry import make_model
 from nearline.models.validation import mean_ndcg
 
@@ -89,7 +91,7 @@ def test_trees_that_do_not_help_are_dropped() -> None:
     assert np.array_equal(found, model.blend.score_many(DATA.histories))
 
 
-def test_a_second_fit_keeps_weights_and_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refit_keeps_weights_and_trees(monkeypatch: pytest.MonkeyPatch) -> None:
     keep_weights(monkeypatch)
     model = LearnedRanking(CONFIG).fit(DATA, validation=TARGETS)
     again = model.refit(DATA, seed=1)
@@ -174,6 +176,38 @@ def test_features_equal_values_computed_by_hand() -> None:
     assert table[0, :, 5] == pytest.approx(np.log1p([1, 0, 0]))
     assert table[0, :, 6] == pytest.approx([1, 0.8, 0.4])
     assert table[0, :, 7] == pytest.approx([1, 1, 1])
+
+
+def test_new_events_and_items_reach_the_blend() -> None:
+    model = LearnedRanking(CONFIG).fit(DATA)
+    assert isinstance(model, LearnsOnline)
+    assert isinstance(model, SearchesText)
+    assert not isinstance(model, Blend)
+    graph = model.blend.parts[1]
+    assert model.parts == model.blend.parts
+    assert isinstance(graph, ItemGraph)
+    assert model.pair_window == graph.pair_window
+    before = graph.arrays()["transitions/counts/units"].sum()
+    old, new = DATA.histories.select(np.array([0])), Histories.from_rows([[3]])
+    new.times[:] = 1e9
+    model.observe(old, new)
+    assert graph.arrays()["transitions/counts/units"].sum() > before
+    model.rebuild_counts(DATA.histories, N_ITEMS)
+    assert graph.arrays()["transitions/counts/units"].sum() == before
+    model.forget(DATA.histories)
+    assert graph.arrays()["transitions/counts/units"].sum() == 0
+    model.put_items([N_ITEMS], ["quite unheard of"])
+    assert model.n_items == N_ITEMS + 1
+    assert model.search_text("unheard", 3).items.tolist() == [[N_ITEMS]]
+    assert model.score_many(old).shape == (1, N_ITEMS + 1)
+
+
+def test_settings_of_the_blend_are_those_of_the_model() -> None:
+    model = LearnedRanking(CONFIG).fit(DATA, validation=TARGETS)
+    assert isinstance(model.config, LearnedRankingConfig)
+    assert model.config.parts == model.blend.config.parts
+    assert model.config.at_least == model.blend.config.at_least
+    assert [part.weights for part in model.config.parts] != [()] * 2
 
 
 def test_with_few_lists_the_order_of_the_blend_is_kept() -> None:

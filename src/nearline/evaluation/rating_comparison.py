@@ -14,13 +14,7 @@ from nearline.data.splits import Split
 from nearline.errors import InvalidInput
 from nearline.evaluation.bootstrap import LEVEL, RESAMPLES, Difference, Interval, resampled_means
 from nearline.evaluation.cost import Clock, Cost, array_bytes
-from nearline.evaluation.fitting import (
-    Fitter,
-    Tune,
-    best_first,
-    data_for,
-    evaluate_each,
-)
+from nearline.evaluation.fitting import Fitter, Tune, data_for, rank_models
 from nearline.models.base import Model
 from nearline.models.capabilities import PredictsRatings, predict
 
@@ -142,8 +136,9 @@ def compare_ratings(
     def difference(entry: RatingEntry, best: RatingEntry) -> Difference:
         return _difference(errors[entry.model], errors[best.model], users, seed)
 
-    entries, left_out = evaluate_each(models, enter, required)
-    ranked = best_first(entries, lambda entry: entry.rmse, difference)
+    ranked, left_out = rank_models(
+        models, enter, required, loss=lambda entry: entry.rmse, difference=difference
+    )
     return RatingComparison("rmse", ranked, left_out)
 
 
