@@ -20,7 +20,7 @@ from benchmarks import machine, peers
 from numpy.typing import NDArray
 
 from nearline.data import Dataset, load_dataset, make_dataset
-from nearline.models.base import RatingModel
+from nearline.models.capabilities import PredictsRatings
 from nearline.models.registry import discover, make_model
 
 FOLDS = 5
@@ -72,7 +72,7 @@ def measure(
         test = fold == number
         train = data.take(~test)
         fitted = make_model(model, settings)
-        assert isinstance(fitted, RatingModel)
+        assert isinstance(fitted, PredictsRatings)
         start, cpu = time.perf_counter(), time.process_time()
         fitted.fit(train, seed=number)
         fit_seconds, fit_cpu = time.perf_counter() - start, time.process_time() - cpu
@@ -127,7 +127,7 @@ def main() -> None:
     source = load_dataset("movielens-100k")
     data = make_dataset(source.interactions, source.items)
     fold = folds_of(data.n_interactions, options.seed)
-    kinds = [name for name, kind in discover().items() if issubclass(kind, RatingModel)]
+    kinds = [name for name, kind in discover().items() if kind.needs_ratings]
     plan = {name: (name, dict[str, Any]()) for name in kinds} | NAMED
     print(f"{'':36}{'':24}{'RMSE':>8}{'MAE':>8}{'fit s':>9}{'pred. s':>9}")
     rows = []

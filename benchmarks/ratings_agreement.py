@@ -20,7 +20,8 @@ from benchmarks.ratings import SURPRISE, folds_of
 from numpy.typing import NDArray
 
 from nearline.data import Dataset, load_dataset, make_dataset
-from nearline.models.base import RatingModel
+from nearline.models.base import Model
+from nearline.models.capabilities import PredictsRatings
 from nearline.models.registry import make_model
 
 PREDICTIONS = {
@@ -39,10 +40,10 @@ class Case(NamedTuple):
     algorithm: str
     k: int
 
-    def ours(self) -> RatingModel:
+    def ours(self) -> Model:
         """Make the same model of this package."""
         shrinkage = 100.0 if self.measure == "pearson_baseline" else 0.0
-        model = make_model(
+        return make_model(
             "user_knn_ratings" if self.by_user else "item_knn_ratings",
             {
                 "measure": self.measure,
@@ -51,8 +52,6 @@ class Case(NamedTuple):
                 "shrinkage": shrinkage,
             },
         )
-        assert isinstance(model, RatingModel)
-        return model
 
     def theirs(self, ratings: Path, folder: Path) -> NDArray[Any]:
         """Predictions of Surprise for all ratings; NaN where it has no neighbour."""
@@ -83,6 +82,7 @@ def compare(data: Dataset) -> Iterator[dict[str, Any]]:
         np.savez(path, users=users, items=items, ratings=data.values, fold=fold)
         for case in map(Case._make, product((True, False), measures, PREDICTIONS, (40, 10**6))):
             model = case.ours().fit(train)
+            assert isinstance(model, PredictsRatings)
             found = model.predict(users[test], items[test])
             distance = np.abs(found - case.theirs(path, folder)[test])
             distance = distance[np.isfinite(distance)]

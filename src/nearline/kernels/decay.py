@@ -1,10 +1,10 @@
 """Counts and forward-decayed sums over items (Cormode et al., "Forward decay", ICDE 2009).
 
-An event at time t weighs 2**(t / half_life - landmark) for ever; what it weighs *now* differs from
-that by one factor common to all, so that nothing is touched as time passes. The landmark is a
-whole number of half-lives: moving it multiplies every sum by a power of two, which is exact.
-Sums are pairs of doubles (high + low, Knuth's two-sum), so that taking an event away again leaves
-what the other events alone would have given, even where it was by far the largest.
+An event at time t has the fixed weight 2**(t / half_life - landmark). Its weight *now* differs from
+that by a factor common to all events, so nothing has to be updated as time passes. The landmark is
+a whole number of half-lives: moving it multiplies every sum by a power of two, which is exact. Sums
+are pairs of doubles (high + low, Knuth's two-sum), so that removing an event restores the sum of
+the others, even if the event was by far the largest.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-# Half-lives above the landmark at which it moves: 2**512 leaves room for any number of events.
+# Distance from the landmark, in half-lives, at which it moves: 2**512 allows any number of events.
 REACH = 512
 # Below 2**-1100 a double is zero.
 VANISHED = -1100
@@ -30,7 +30,7 @@ def count(
     low: NDArray[np.float64],
     landmark: NDArray[np.int64],
 ) -> None:
-    """Add (`sign` 1) or take away (`sign` -1) events.
+    """Add (`sign` 1) or remove (`sign` -1) events.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def count(
     totals, high, low : [n_items]
         Number of events and decayed sum of each item; changed in place.
     landmark : int64 [1]
-        Time, in half-lives, at which an event weighs 1; changed in place.
+        Time, in half-lives, of an event with weight 1; changed in place.
     """
     for event in range(len(items)):
         item = items[event]

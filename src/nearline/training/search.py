@@ -20,7 +20,8 @@ from nearline.common.progress import Progress, no_progress
 from nearline.data import Dataset, Histories, Split
 from nearline.errors import InvalidInput, MissingExtra
 from nearline.evaluation import judge, ndcg
-from nearline.models.base import Model, Range, RatingModel
+from nearline.models.base import Model, Range
+from nearline.models.capabilities import PredictsRatings
 from nearline.models.registry import convert_settings
 
 K = 10
@@ -49,7 +50,7 @@ def rating_score(model: Model, targets: Histories, users: Users) -> float:
     InvalidInput
         `model` does not predict ratings.
     """
-    if not isinstance(model, RatingModel):
+    if not isinstance(model, PredictsRatings):
         raise InvalidInput(f"model {model.name!r} does not predict ratings; use list_score")
     pairs = np.repeat(users, np.diff(targets.indptr)).astype(np.int32)
     errors = model.predict(pairs, targets.items) - targets.weights
