@@ -1,10 +1,12 @@
-"""Models held against each other from the command line."""
+"""The command `compare`: tables, JSON, settings that are searched, and wrong use."""
 
 import sys
 from pathlib import Path
 
 import pytest
 from tests.cli.running import run, run_json
+
+from nearline.models.registry import discover
 
 FAST = ["--models", "trending, popularity,rp3beta"]
 
@@ -48,9 +50,16 @@ def test_the_same_as_json(events: Path) -> None:
         assert (one["means"], one["intervals"]) == (two["means"], two["intervals"])
 
 
-def test_whatever_the_data_does_not_suit_is_left_out(events: Path) -> None:
+def test_by_default_every_model_is_compared_or_left_out_with_a_reason(
+    events: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = discover()
+    few = {name: kinds[name] for name in ("content", "ease", "item_graph", "popularity", "svd")}
+    # All of them would take minutes, and each has tests of its own.
+    monkeypatch.setattr("nearline.models.registry.discover", lambda: few)
     found = run_json("compare", events)
-    assert {"item_graph", "ease"} <= {entry["model"] for entry in found["models"]}
+    assert {entry["model"] for entry in found["models"]} == {"item_graph", "ease", "popularity"}
+    assert found["left_out"].keys() == {"svd", "content"}
     assert "needs ratings" in found["left_out"]["svd"]
     assert "words" in found["left_out"]["content"]
     assert "left out" in run("compare", events).stdout
