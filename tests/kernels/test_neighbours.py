@@ -109,6 +109,22 @@ def test_neighbours_of_other_rows(
 
 
 @pytest.mark.parametrize("weighted", [False, True])
+def test_few_neighbours_among_many_sets(weighted: bool) -> None:
+    # Sets 2n and 2n + 1 are equal and share nothing with the others, so similarities are 1.
+    sets = [[n // 2] for n in range(200)]
+    rows, weights = ragged(sets), np.arange(1.0, 101.0)
+    found = nearest_among(
+        rows,
+        transpose(rows, 100),
+        cosine_scales(sets, weights if weighted else np.ones(100)),
+        weights=weights if weighted else None,
+        top_k=3,
+    )
+    assert found.items.tolist() == [n ^ 1 for n in range(200)]
+    assert found.weights == pytest.approx(np.ones(200))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
 def test_results_do_not_depend_on_bitmaps_blocks_and_threads(
     weighted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

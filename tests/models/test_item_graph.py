@@ -1,6 +1,7 @@
 """The item graph by hand: scores, reasons, new items, and the search for settings."""
 
 import dataclasses
+import os
 from dataclasses import replace
 
 import msgspec
@@ -29,6 +30,8 @@ from nearline.models.item_graph.search import _Objective, choose, ndcg
 from nearline.models.validation import mean_ndcg
 
 DATA, TARGETS = shop()
+# NEARLINE_EXAMPLES=1000 draws as many logs; the suite draws fewer.
+EXAMPLES = int(os.environ.get("NEARLINE_EXAMPLES", "300"))
 
 
 def dataset(rows: list[list[int]], n_items: int, texts: list[str] | None = None) -> Dataset:
@@ -386,7 +389,7 @@ def fitted_on(log: Log) -> ItemGraph:
     return ItemGraph().fit(dataclasses.replace(data, histories=arrived(log, by_time=True)))
 
 
-@settings(deadline=None, max_examples=1_000)
+@settings(deadline=None, max_examples=EXAMPLES)
 @given(LOGS, st.integers(0, 25), st.integers(1, 5))
 def test_online_counts_equal_a_fit_on_the_whole_log(log: Log, cut: int, size: int) -> None:
     model = fitted_on(log[:cut])
@@ -401,7 +404,7 @@ def test_online_counts_equal_a_fit_on_the_whole_log(log: Log, cut: int, size: in
     assert np.array_equal(model.score_many(everything), whole.score_many(everything))
 
 
-@settings(deadline=None, max_examples=1_000)
+@settings(deadline=None, max_examples=EXAMPLES)
 @given(LOGS, st.integers(0, 25), st.integers(0, 2))
 def test_forgetting_a_user_restores_the_counts(log: Log, cut: int, user: int) -> None:
     model = fitted_on(log[:cut])

@@ -13,9 +13,11 @@ from nearline.errors import Damaged, InvalidInput, NotTrained
 from nearline.models.base import Model, Ranking
 from nearline.models.capabilities import PredictsRatings
 from nearline.models.factors.als import Als, AlsConfig
+from nearline.models.factors.bpmf import Bpmf, BpmfConfig
 from nearline.models.factors.implicit_als import ImplicitAls
 from nearline.models.factors.implicit_als_config import ImplicitAlsConfig
 from nearline.models.factors.svdpp import Svdpp, SvdppConfig
+from nearline.models.hybrids.hybrid import HybridPart
 from nearline.models.hybrids.hybrid_ratings import HybridRatings, HybridRatingsConfig
 from nearline.models.linear.ease import Ease, EaseConfig
 from nearline.models.registry import discover
@@ -31,9 +33,17 @@ RATED = PLAIN.rated()
 K = 10
 MODELS = discover()
 
-# Networks are trained for hours where it pays; here a few small steps must do.
+# Networks and chains run for minutes to hours in practice; here a few small steps are enough.
 BRIEF = TrainingConfig(epochs=12, batch=256, rate=0.01, warmup=0)
 QUICK: dict[type[Model], Any] = {
+    Bpmf: BpmfConfig(factors=4, burn_in=5, draws=15),
+    HybridRatings: HybridRatingsConfig(
+        parts=(
+            HybridPart(model="als", settings={"factors": 4, "sweeps": 3}),
+            HybridPart(model="bpmf", settings={"factors": 4, "burn_in": 5, "draws": 5}),
+        ),
+        folds=2,
+    ),
     Gru4Rec: Gru4RecConfig(width=16, hidden=16, training=BRIEF),
     Ncf: NcfConfig(width=8, hidden=(16, 8), training=BRIEF),
     NextItNet: NextItNetConfig(width=16, training=BRIEF),
@@ -208,8 +218,8 @@ def test_unknown_settings_are_rejected(fitted: Model) -> None:
 
 
 def fresh(kind: type[Model]) -> Model:
-    """A model as its defaults make it, but small where that takes long."""
-    return kind(HybridRatingsConfig(folds=2) if kind is HybridRatings else QUICK.get(kind))
+    """Return a model with default settings, or small ones if fitting takes long."""
+    return kind(QUICK.get(kind))
 
 
 def small(rows: list[list[int]], n_items: int, *, value: float | None = None) -> Dataset:

@@ -4,7 +4,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from msgspec import Struct
-from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from nearline.common.progress import Progress
@@ -163,13 +162,16 @@ def _draw_factors(
 
 def _draw_gaussian(factors: Doubles, rng: np.random.Generator) -> Gaussian:
     """Sample mean and precision of one side given its factors: equation 14, W_0 = I, nu_0 = f."""
+    # Importing scipy.stats takes half a second, and listing the models imports this module.
+    from scipy.stats import wishart
+
     n, f = factors.shape
     mean = factors.mean(axis=0)
     centred = factors - mean
     pull = n * PRIOR_ROWS / (n + PRIOR_ROWS)
     scatter = np.eye(f) + centred.T @ centred + pull * np.outer(mean, mean)
     scale = np.linalg.inv(scatter)
-    drawn = stats.wishart.rvs(df=f + n, scale=(scale + scale.T) / 2, random_state=rng)
+    drawn = wishart.rvs(df=f + n, scale=(scale + scale.T) / 2, random_state=rng)
     precision = np.asarray(drawn, dtype=np.float64).reshape(f, f)
     lower = np.linalg.cholesky((n + PRIOR_ROWS) * precision)
     about = n * mean / (n + PRIOR_ROWS)

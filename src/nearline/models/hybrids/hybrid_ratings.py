@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
-from scipy.optimize import nnls
 
 from nearline.common.progress import Progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
@@ -130,6 +129,9 @@ class HybridRatings(RatingModel):
         return np.array([part.weight for part in self.config.parts], dtype=np.float64)
 
     def _learn_weights(self, data: Dataset, seed: int, progress: Progress) -> None:
+        # Imported here because it is slow to import, and listing the models imports this module.
+        from scipy.optimize import nnls
+
         folds, n = self.config.folds, data.n_interactions
         users, items = data.user_of_each(), data.histories.items
         fold_of = np.random.default_rng(seed).permutation(n) % folds
