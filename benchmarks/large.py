@@ -45,7 +45,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     command = f"nearline compare {name} --large --search {found['search']} --users {found['users']}"
     yield f"### {SETS[name]}"
     yield ""
-    yield f"`{command}`, seed {found['seed']}; {found['models'][0]['n_users']:,} users asked."
+    yield f"`{command}`, seed {found['seed']}; {found['models'][0]['n_users']:,} test users."
     yield ""
     heads = [metric, "recall@10", *asked]
     heads += ["tuning s", "fit s", "answer ms", "p99 ms", "MB", "peak MB"]
@@ -61,7 +61,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"| {row['model']} | {' | '.join(cells)} |"
     yield ""
     for model, why in found["left_out"].items():
-        yield f"{model} is left out: {why}"
+        yield f"{model} was skipped: {why}"
         yield ""
     yield f"![{SETS[name]}](pictures/large-{name}.svg)"
     yield ""
