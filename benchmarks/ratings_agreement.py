@@ -40,7 +40,7 @@ class Case(NamedTuple):
     k: int
 
     def ours(self) -> RatingModel:
-        """Return the corresponding model of Nearline."""
+        """Make the same model of this package."""
         shrinkage = 100.0 if self.measure == "pearson_baseline" else 0.0
         model = make_model(
             "user_knn_ratings" if self.by_user else "item_knn_ratings",
