@@ -2,10 +2,10 @@
 
     python -m benchmarks.ratings_agreement
 
-One fold of MovieLens 100K. With k = 40 predictions may differ where the 40th neighbour is as
-similar as the 41st, and each library breaks the tie its own way; with all neighbours there are no
-such ties, and the largest difference is rounding. Pairs where Surprise finds no neighbour are left
-out: it gives the mean there, we the baseline.
+One fold of MovieLens 100K. With k = 40, predictions can differ if the 40th neighbour is as similar
+as the 41st, because each library breaks ties differently. With all neighbours there are no such
+ties, and the largest difference is due to rounding. Pairs for which Surprise finds no neighbour are
+left out: Surprise predicts the mean there, and Nearline the baseline.
 """
 
 import tempfile
@@ -54,7 +54,7 @@ class Case(NamedTuple):
         )
 
     def theirs(self, ratings: Path, folder: Path) -> NDArray[Any]:
-        """Predictions of Surprise for all ratings; NaN where it has no neighbour."""
+        """Return the predictions of Surprise for all ratings, NaN without neighbours."""
         question = {
             "path": str(ratings),
             "algorithm": self.algorithm,
@@ -70,7 +70,7 @@ class Case(NamedTuple):
 
 
 def compare(data: Dataset) -> Iterator[dict[str, Any]]:
-    """Yield one row a case: largest difference, and the share of pairs that differ."""
+    """Yield one row per case: the largest difference, and the share of pairs that differ."""
     users, items = data.user_of_each(), data.histories.items
     fold = (folds_of(data.n_interactions, 0) > 0).astype(np.int64)
     test = fold == 0
