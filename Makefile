@@ -23,7 +23,9 @@ demo: $(STAMP)
 	@$(BIN)/nearline demo $(if $(EXIT),--exit)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=
+	@# Files in their own order: the slowest do not come last. Kernels count as covered only when
+	@# they run uncompiled, which the second command does, so the first has no lower limit.
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report= --cov-fail-under=0
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/kernels --cov --cov-append --cov-report=term
 
 check: $(STAMP)

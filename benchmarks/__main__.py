@@ -2,8 +2,8 @@
 
     python -m benchmarks [NAME ...]
 
-Each runs in a process of its own, prints its table and writes ``results/<name>.json``. The first
-run makes an environment for each peer, and fetches the data sets.
+Each benchmark runs in a process of its own, prints its table and writes ``results/<name>.json``.
+The first run creates an environment for each peer library and downloads the data sets.
 """
 
 import argparse

@@ -2,11 +2,12 @@
 
 Protocols (all items ranked, seen items masked, the last item of each user is the test):
 
-- strict: train on all but the last two, choose on the second last, histories are all but the last;
-- refit: train on all but the last, settings chosen on the last of those.
+- strict: train on all but the last two items of each user, choose settings on the second last one;
+  histories are all but the last;
+- refit: train on all but the last item, with settings chosen on the last item of the training data.
 
-What is fitted: `ids` (no catalogue), `text` (the default), `language` (`encoder="auto"` beside
-it) and `best` (`preset="best"` as well, which trains a network).
+Variants: `ids` (no catalogue), `text` (IDs and texts, the default), `language` (as `text`, with
+`encoder="auto"`) and `best` (as `language`, with `preset="best"`, which trains a network).
 
     python -m benchmarks.accuracy_amazon [toys beauty sports] [--seeds 0 1 2] [--only strict-text]
         [--stores FOLDER]
@@ -30,7 +31,7 @@ K = 10
 
 
 def score(lists: pa.Table, test: pa.Table) -> dict[str, float]:
-    """Recall@10 and NDCG@10 of one held-out item a user."""
+    """Return Recall@10 and NDCG@10, with one held-out item per user."""
     wanted = dict(zip(test["user_id"].to_pylist(), test["item_id"].to_pylist(), strict=True))
     columns = (lists[name].to_pylist() for name in ("user_id", "item_id", "rank"))
     gains = [
@@ -64,9 +65,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def run(name: str, seed: int, wanted: list[str], stores: Path | None) -> list[dict[str, Any]]:
-    """Fit and score one data set: each of `wanted` is a protocol and what is fitted.
+    """Fit and evaluate variants on one data set.
 
-    Stores are kept in the folder `stores`, to be served; in memory without one.
+    Parameters
+    ----------
+    wanted : list of str
+        Protocol and variant, such as ``"strict-text"``.
+    stores : Path or None
+        Folder in which to keep the stores; None keeps them in memory.
     """
     data = load_dataset(f"amazon-{name}")
     train, second_last, test = parts(data.interactions)
@@ -106,7 +112,7 @@ def run(name: str, seed: int, wanted: list[str], stores: Path | None) -> list[di
 
 
 def main() -> None:
-    """Run what the command line asks for; rows that were not asked for stay in the result."""
+    """Run the selected variants; other rows of the result file are kept."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -114,7 +120,9 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=["toys", "beauty", "sports"])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
     parser.add_argument("--only", nargs="*", choices=every, default=every)
-    parser.add_argument("--stores", type=Path, metavar="FOLDER", help="where stores are kept")
+    parser.add_argument(
+        "--stores", type=Path, metavar="FOLDER", help="folder in which to keep the stores"
+    )
     options = parser.parse_args()
     for name in options.names:
         for seed in options.seeds:
@@ -123,7 +131,7 @@ def main() -> None:
 
 
 def keep(rows: list[dict[str, Any]]) -> None:
-    """Put rows in the place of those of the same run in the result file."""
+    """Replace the rows of the same variant and seed in the result file."""
     path = RESULTS / "accuracy_amazon.json"
     old = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
     new = {_key(row): row for row in [*old, *rows]}

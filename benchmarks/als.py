@@ -1,7 +1,7 @@
 """Speed of implicit ALS and batch top-N compared with `implicit`, in alternating processes.
 
-Asked: the time to the loss that implicit has after 15 iterations, its peak memory, and the time
-for the 100 best unseen items of all users.
+Measured: the time until Nearline reaches the loss of implicit after 15 iterations, the peak memory,
+and the time to find the 100 best unseen items of all users.
 
     python -m benchmarks.als [--quick] [--repeats 3] [--factors 64 128 256]
 """
@@ -22,7 +22,7 @@ from nearline.kernels.chunks import available_threads, map_chunks
 
 PEER = "implicit==0.7.3"
 ITERATIONS, K = 15, 100
-# Little regularisation, so that the loss is hard to reach; nothing to do with accuracy.
+# Weak regularisation makes the loss hard to reach. The settings are not chosen for accuracy.
 SETTINGS = {"alpha": 10.0, "regularization": 0.1, "seed": 0}
 CG_STEPS = 2
 
@@ -47,7 +47,7 @@ def save(matrix: "sparse.csr_array", folder: Path, name: str) -> str:
 
 
 def compare_fits(matrix: str, factors: int, repeats: int, given: str) -> list[dict[str, Any]]:
-    """Time to the peer's loss, in turns; ours with the fewest sweeps that reach it."""
+    """Compare the time to the loss of the peer; Nearline does as few sweeps as needed."""
     question = {**SETTINGS, "matrix": matrix, "factors": factors, "task": "fit"}
     theirs = [peer(question)]
     needed = own({**question, "target": theirs[0]["loss"]})["iterations"]
@@ -73,7 +73,7 @@ def fit_row(
 
 
 def compare_lists(matrix: str, factors: int, repeats: int, folder: Path) -> list[dict[str, Any]]:
-    """Top-100 of all users from the same factors, in turns, and whether the lists are the same."""
+    """Compare top-100 lists of all users from the same factors: times, and agreement of lists."""
     question = {**SETTINGS, "matrix": matrix, "factors": factors, "task": "recommend", "k": K}
     question["given"] = str(folder / f"factors-{factors}.npz")
     answers: dict[str, list[dict[str, Any]]] = {"implicit": [], "nearline": []}
@@ -90,7 +90,7 @@ def compare_lists(matrix: str, factors: int, repeats: int, folder: Path) -> list
     rows[1]["with_fold_in"] = spread([a["with_fold_in"] for a in answers["nearline"]])
     with np.load(folder / "implicit.npz") as theirs, np.load(folder / "nearline.npz") as ours:
         same = theirs["items"] == ours["items"]
-        # Where another item stands, its score is the same to single precision.
+        # Tied items have the same score up to single precision.
         near = np.isclose(theirs["scores"], ours["scores"], rtol=1e-4, atol=1e-5)
         rows[1]["same_places"] = float(same.mean())
         rows[1]["same_or_tied"] = float((same | near).mean())
@@ -98,7 +98,7 @@ def compare_lists(matrix: str, factors: int, repeats: int, folder: Path) -> list
 
 
 def limits(factors: int) -> dict[str, float]:
-    """Measure what this machine can do: single-precision products, rows gathered at random."""
+    """Measure the limits of the machine: single-precision matrix products and random gathers."""
     square = np.random.default_rng(0).random((2048, 2048), dtype=np.float32)
     square @ square
     start = time.perf_counter()
@@ -122,7 +122,7 @@ def limits(factors: int) -> dict[str, float]:
 
 
 def shares(row: dict[str, Any], n_users: int, n_items: int, n: int) -> dict[str, Any]:
-    """How much of both limits the fit reached, all of its time counted."""
+    """Return the share of both limits that the fit reached, based on its total time."""
     f, best = row["factors"], limits(row["factors"])
     seconds = row["wall"]["median"] / row["iterations"]
     sparse_flops = 2 * n * 4 * f * (CG_STEPS + 1)
@@ -149,7 +149,9 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the interactions, 64")
+    parser.add_argument(
+        "--quick", action="store_true", help="a tenth of the interactions, 64 factors only"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--factors", type=int, nargs="+", default=[64, 128, 256])
     asked = parser.parse_args()

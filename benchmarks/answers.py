@@ -4,11 +4,12 @@
     python -m benchmarks.answers trained/beauty-strict-text-0 trained/beauty-strict-best-0
 
 Each store is copied and served by `nearline serve`. A client in another process sends an event of a
-user and then asks for that user's list, one pair after the other, over one connection: no list from
-before the event can be given. Server time is that of the header Server-Timing, from the request's
-head to its answer's; the bounds are p50 3 ms and p99 8 ms with a network, 1 ms and 3 ms without.
-Where the server had made the list between event and request by itself, the header is missing: such
-answers are left out, and counted.
+user and then requests the list of this user, one pair after the other over one connection, so that
+no list from before the event can be returned. Server time is taken from the header Server-Timing:
+from the head of the request to the head of the answer. The targets are p50 3 ms and p99 8 ms for
+models with a network, and 1 ms and 3 ms for all others. If the server has computed the list in
+advance between the event and the request, the header is missing: such answers are counted and left
+out of the percentiles.
 """
 
 import argparse
@@ -31,7 +32,7 @@ PAIRS, WARM_UP = 2_000, 200
 
 
 def ask(connection: HTTPConnection, method: str, path: str, body: Any = None) -> tuple[float, Any]:
-    """Ask once; give the server's own milliseconds and the answer."""
+    """Send one request; return the server time in milliseconds and the decoded answer."""
     content = None if body is None else json.dumps(body)
     connection.request(method, path, content, {"Content-Type": "application/json"})
     answer = connection.getresponse()
@@ -43,7 +44,7 @@ def ask(connection: HTTPConnection, method: str, path: str, body: Any = None) ->
 
 
 def measured(store: Path, repeats: int) -> dict[str, Any]:
-    """Serve a copy of a store, and ask."""
+    """Serve a copy of a store and measure its response times."""
     name = store.name.split("-")[0]
     events = load_dataset(f"amazon-{name}").interactions
     users, items = (events[column].unique().to_pylist() for column in ("user_id", "item_id"))
@@ -86,7 +87,7 @@ def measured(store: Path, repeats: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run what the command line asks for and write the result."""
+    """Measure the given stores and write the result."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

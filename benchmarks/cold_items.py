@@ -2,11 +2,12 @@
 
     python -m benchmarks.cold_items [beauty toys retail]
 
-Training sees no event and no word of the cold items. Then they are put into the model one by one,
-as `put_item` does, and every event on one is a question: the user's warm events before it are the
-history, the item is what should be found, among all items that the history does not hold and among
-the cold ones alone. Settings are chosen on warm items only, on the second last warm event of each
-user. Beside it stands NDCG@10 of the last warm event, by a model that was trained without it.
+The training data contains neither events nor texts of the cold items. Then they are added to the
+model one by one, as `put_item` does, and each event on a cold item is a test case: the user's
+earlier events with warm items are the history, and the cold item is relevant. It is ranked among
+all items outside the history, and among cold items only. Settings are chosen on the second last
+warm event of each user. For comparison, NDCG@10 is measured on the last warm event of each user,
+with a model that was trained without it.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from nearline.models.item_graph.model import ItemGraph
 SETS = {"beauty": "amazon-beauty", "toys": "amazon-toys", "retail": "online-retail"}
 SHARE, QUESTIONS, K, SEED = 0.1, 20_000, 50, 0
 NEVER = 1 << 40
-# What is fitted: whether there is a language model, and whether there is a projection.
+# Variants: whether a language model is used, and whether the relation `projected` is used.
 VARIANTS = {
     "TF-IDF": (False, False),
     "TF-IDF, projection": (False, True),
@@ -39,7 +40,7 @@ VARIANTS = {
 
 
 def questions(data: Dataset, cold: NDArray[np.bool_]) -> tuple[Histories, NDArray[np.int32]]:
-    """Histories of warm events, and the cold item that came next, drawn among all there are."""
+    """Draw test cases: histories of warm events, and the cold item that followed."""
     rows, targets = [], []
     for user in range(data.n_users):
         events = data.histories.items[data.histories.indptr[user] : data.histories.indptr[user + 1]]
@@ -56,7 +57,7 @@ def questions(data: Dataset, cold: NDArray[np.bool_]) -> tuple[Histories, NDArra
 
 
 def found(model: ItemGraph, asked: Histories, targets: NDArray[np.int32], allowed: Any) -> Any:
-    """Whether each target is among the best K, float64 [n]."""
+    """Return whether each target is among the top K items, float64 [n]."""
     lists = model.recommend_from(asked, K, allowed=allowed).items
     return (lists == targets[:, None]).any(axis=1).astype(np.float64)
 
@@ -73,14 +74,14 @@ def choose(data: Dataset, *, projection: bool) -> ItemGraphConfig:
 
 
 def put(model: ItemGraph, data: Dataset, cold: NDArray[np.bool_], *, language: bool) -> None:
-    """Put the cold items, one by one."""
+    """Add the cold items to the model, one by one."""
     for item in np.flatnonzero(cold).tolist():
         vectors = {LANGUAGE: data.vectors[LANGUAGE][[item]]} if language else {}
         model.put_items([item], [(data.texts or [])[item]], vectors)
 
 
 def of_warm(data: Dataset, settings: ItemGraphConfig) -> float:
-    """NDCG@10 of the last event of each user."""
+    """Return NDCG@10 for the last event of each user."""
     split = leave_one_out(data)
     return evaluate(
         ItemGraph(settings).fit(split.train, seed=SEED),
@@ -133,7 +134,7 @@ def run(name: str) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Run what the command line asks for; rows of other data sets stay in the result."""
+    """Measure the given data sets; rows of other data sets are kept in the result file."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

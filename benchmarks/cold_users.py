@@ -1,20 +1,20 @@
 """Accuracy for users with 1, 2 or 3 known events: single models compared with blends.
 
-Users are drawn into five groups. A fold tests one, of whom nothing was trained on; the others are
-there to learn from. Every single model is tuned on the same users, by its own search or early
-stopping, or by Optuna's TPE with `--trials` trials: of the next group each user's first 1, 2 or 3
-events, a number drawn once, stand in the training data, and what they did later is what is to be
-found. Weights and trees of a blend are found as in the test, by stacking: each of the four groups
-is asked about with the first 1, 2 and 3 events, by models that were trained on the other three.
-Then all models are fitted once more, with what was found, on all four.
+Users are divided at random into five groups. Each fold tests one group, which is not in the
+training data, and trains on the other four. Every single model is tuned on the same users, by its
+own search or early stopping, or by Optuna's TPE with `--trials` trials. The training data for
+tuning contains the first 1, 2 or 3 events of each user of one group (a number drawn once), and the
+later events of these users are the validation data. Weights and trees of a blend are found by
+stacking: for each of the four groups, models that were trained on the other three rank items from
+the first 1, 2 and 3 events. Then all models are fitted again on all four groups, with the settings
+found.
 
-What is to be found: every item that a user took after the known events. All items are ranked, known
-ones left out; k = 10. Users with fewer than 6 events are not tested. Differences are paired, over
-the users of all folds.
+All items of a user's later events are relevant. All items are ranked except the known ones; k = 10.
+Users with fewer than 6 events are not tested. Differences are paired over the users of all folds.
 
 Blends are `learned_ranking`, as in preset "best":
 
-- `best`: the parts of that preset (item graph, sasrec, popularity);
+- `best`: the models of that preset (item graph, sasrec, popularity);
 - `blend`: all single models.
 
     python -m benchmarks.cold_users [movielens-100k online-retail] [--folds 5] [--trials 15]
@@ -48,7 +48,7 @@ SINGLES = (
     *("popularity", "content", "item_knn", "user_knn", "ease", "implicit_als"),
     *("item_graph", "sasrec"),
 )
-# Small, so that thirty fits take minutes; the histories that are asked about are short.
+# Small, so that thirty fits take minutes; the test histories are short.
 START: dict[str, Row] = {
     "sasrec": {
         "width": 64,
@@ -71,7 +71,7 @@ def load(name: str) -> Dataset:
 
 
 def first_and_later(histories: Histories, known: int) -> tuple[Histories, Histories]:
-    """Divide rows into their first `known` events, and later ones with other items."""
+    """Split histories into their first `known` events and later events with other items."""
     sizes = np.diff(histories.indptr)
     place = np.arange(len(histories.items)) - np.repeat(histories.indptr[:-1], sizes)
     first = histories.take(place < known)
@@ -83,7 +83,7 @@ def first_and_later(histories: Histories, known: int) -> tuple[Histories, Histor
 
 
 def joined(pieces: list[Histories]) -> Histories:
-    """All rows, one piece after the other."""
+    """Concatenate histories."""
     sizes = np.concatenate([np.diff(piece.indptr) for piece in pieces])
     columns = ("items", "weights", "times")
     return Histories(
@@ -93,7 +93,7 @@ def joined(pieces: list[Histories]) -> Histories:
 
 
 def of_users(data: Dataset, histories: Histories) -> Dataset:
-    """Make a data set of the same items with other users."""
+    """Return a data set with the same items and the given histories."""
     return replace(
         data,
         user_ids=[str(user) for user in range(len(histories))],
@@ -105,9 +105,9 @@ def of_users(data: Dataset, histories: Histories) -> Dataset:
 def to_tune_with(
     whole: Histories, cold: Histories, rng: np.random.Generator
 ) -> tuple[Histories, Histories]:
-    """Training data with short histories in it, and what those users did later.
+    """Return histories to train on, including short ones, and the later events of these users.
 
-    Each user occurs once: a longer copy of a history would reveal its held-out part.
+    Each user occurs once, because a longer copy of a history would reveal its held-out part.
     """
     drawn = rng.choice(KNOWN, len(cold))
     pairs = [first_and_later(cold.select(np.flatnonzero(drawn == known)), known) for known in KNOWN]
@@ -117,14 +117,14 @@ def to_tune_with(
 
 
 def panel(parts: list[Model], cold: Histories, n_items: int) -> StackingFold:
-    """Short histories of users outside the training part, with their later events."""
+    """Return a stacking fold: short histories of users outside the training data."""
     pairs = [first_and_later(cold, known) for known in KNOWN]
     asked, truth = joined([first for first, _ in pairs]), joined([later for _, later in pairs])
     return StackingFold(parts, HeldOutUsers(asked, truth, n_items))
 
 
 def tuned(name: str, seen: Dataset, truth: Histories, trials: int, seed: int) -> Model:
-    """Fit a model on `seen`, with settings chosen by `truth`."""
+    """Fit a model on `seen`, with settings chosen on `truth`."""
     model = make_model(name, START.get(name, {}))
     if model.space and name not in ("item_graph", "sasrec") and trials:
         model = type(model)(search(model, seen, truth, trials=trials, seed=seed))
@@ -132,7 +132,7 @@ def tuned(name: str, seen: Dataset, truth: Histories, trials: int, seed: int) ->
 
 
 def settled(model: Model) -> Row:
-    """Return settings that a second fit takes as they stand."""
+    """Return the settings of a fitted model, such that a second fit does not search again."""
     found: Row = msgspec.to_builtins(model.config)
     if model.name == "item_graph":
         found["search"]["evaluations"] = 0
@@ -140,7 +140,7 @@ def settled(model: Model) -> Row:
 
 
 def blended(settings: dict[str, Row], panels: list[StackingFold], seed: int) -> LearnedRanking:
-    """Weigh models by what those of the panels say."""
+    """Return a blend whose weights and trees are found on stacking folds."""
     parts = tuple(BlendPart(model=name, settings=own) for name, own in settings.items())
     blend = LearnedRanking(LearnedRankingConfig(parts=parts))
     blend.weigh_on(panels, seed=seed)
@@ -148,7 +148,7 @@ def blended(settings: dict[str, Row], panels: list[StackingFold], seed: int) -> 
 
 
 class Fold:
-    """Five groups of users: 0 is tested, the others are there to learn from."""
+    """Five groups of users: group 0 is tested, and the others are for training."""
 
     def __init__(self, data: Dataset, fold: int, rng: np.random.Generator) -> None:
         self._data = data
@@ -156,28 +156,28 @@ class Fold:
         self.others = range(1, GROUPS)
 
     def histories(self, *groups: int) -> Histories:
-        """All histories of some groups."""
+        """Return the histories of the given groups."""
         return self._data.histories.select(np.flatnonzero(np.isin(self._group, groups)))
 
     def asked(self, group: int) -> Histories:
-        """Histories of one group that are long enough to be asked about."""
+        """Return the histories of one group that are long enough for the test."""
         histories = self.histories(group)
         return histories.select(np.flatnonzero(np.diff(histories.indptr) >= FEWEST))
 
     def without(self, group: int) -> Dataset:
-        """Make a data set of those to learn from, but for one group."""
+        """Return a data set of all training groups except one."""
         return of_users(self._data, self.histories(*(one for one in self.others if one != group)))
 
 
 def stacked(fold: Fold, settings: dict[str, Row], seed: int) -> Iterator[Row]:
-    """Models by name for each group to learn from, trained on the other groups."""
+    """Yield, for each training group, models by name that were trained on the other groups."""
     for group in fold.others:
         data = fold.without(group)
         yield {name: make_model(name, own).fit(data, seed=seed) for name, own in settings.items()}
 
 
 def run_fold(data: Dataset, number: int, trials: int, seed: int) -> tuple[Row, dict[str, Any]]:
-    """Tune, fit and test all models on one fold; reports by model and number of known events."""
+    """Tune, fit and test all models on one fold; return reports by model and known events."""
     rng = np.random.default_rng(seed)
     fold = Fold(data, number, rng)
     seen, truth = to_tune_with(fold.histories(*fold.others[1:]), fold.asked(1), rng)
@@ -206,7 +206,7 @@ def run_fold(data: Dataset, number: int, trials: int, seed: int) -> tuple[Row, d
 
 
 def weights(blend: LearnedRanking) -> Row:
-    """Say what a blend came to."""
+    """Describe a blend: its number of trees, and the weights of its parts."""
     parts = blend.config.parts
     fields = ("model", "weights", "normaliser")
     return {
@@ -218,7 +218,7 @@ def weights(blend: LearnedRanking) -> Row:
 def tested(
     models: dict[str, Any], cold: Histories, whole: Dataset, seed: int
 ) -> dict[str, dict[int, Report]]:
-    """Reports by model and number of known events."""
+    """Return reports by model and number of known events."""
     counts = np.bincount(whole.histories.items, minlength=whole.n_items)
     reports: dict[str, dict[int, Report]] = {}
     for name, model in models.items():
@@ -232,7 +232,7 @@ def tested(
 
 
 def table(folds: list[dict[str, Any]], seed: int) -> list[Row]:
-    """Means, intervals and paired differences of the blends to every single model."""
+    """Return means, intervals, and paired differences of the blends to every single model."""
     rows = []
     for known in KNOWN:
         values = {
@@ -259,19 +259,19 @@ def table(folds: list[dict[str, Any]], seed: int) -> list[Row]:
 
 
 def show(name: str, rows: list[Row]) -> None:
-    """Print one line a model and number of known events."""
+    """Print one line per model and number of known events."""
     for row in rows:
         low, high = row["intervals"]["ndcg@10"]
         line = f"{name} {row['known']} {row['model']:14} {row['means']['ndcg@10']:.4f} "
         line += f"[{low:.4f}, {high:.4f}] recall {row['means']['recall@10']:.4f}"
         if "above" in row:
             least = min(row["above"].items(), key=lambda one: one[1]["mean"])
-            line += f"  least lead: {least[0]} {least[1]}"
+            line += f"  smallest difference: {least[0]} {least[1]}"
         print(line, flush=True)
 
 
 def lines(name: str, rows: list[Row]) -> Iterator[str]:
-    """Write one data set as Markdown: a column for each number of known events."""
+    """Yield one data set as Markdown, with a column for each number of known events."""
     yield f"| {NAMES[name]}: NDCG@10 | 1 event | 2 events | 3 events |"
     yield "|---|---|---|---|"
     models = {row["model"]: [one for one in rows if one["model"] == row["model"]] for row in rows}
@@ -282,18 +282,18 @@ def lines(name: str, rows: list[Row]) -> Iterator[str]:
         cells = []
         for row in models[model]:
             best, lead = min(row["above"].items(), key=lambda one: one[1]["mean"])
-            cells.append(interval(lead["mean"], lead["low"], lead["high"], "+") + f" over {best}")
-        yield f"| lead of {model} | {' | '.join(cells)} |"
+            cells.append(interval(lead["mean"], lead["low"], lead["high"], "+") + f" ({best})")
+        yield f"| {model} minus the best single model | {' | '.join(cells)} |"
     yield ""
 
 
 def interval(mean: float, low: float, high: float, sign: str = "") -> str:
-    """Write a mean with its interval."""
+    """Format a mean with its interval."""
     return f"{mean:{sign}.4f} [{low:{sign}.4f}, {high:{sign}.4f}]"
 
 
 def main() -> None:
-    """Run what the command line asks for and write the result."""
+    """Measure the given data sets, and write the result and the page."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

@@ -1,14 +1,14 @@
 """Accuracy for first baskets of new customers, with and without the country as context.
 
-Online Retail is replayed in order of time. Before a customer's first basket is added, three lists
-of ten items are requested: popular items, the list of a request without context (trending, then
-popular), and that of one with the customer's country. The basket is relevant. Customers of the
-United Kingdom, where nine of ten are, stand beside all others.
+Online Retail is replayed in the order of time. Before a customer's first basket is added, three
+lists of ten items are computed: popular items, the list for a request without context (trending,
+then popular items), and the list for a request with the customer's country. The items of the basket
+are relevant. Customers in the United Kingdom, nine of ten, are reported separately from all others.
 
     python -m benchmarks.contexts [FILE]
 
-FILE is the data set as UCI publishes it, as CSV or Parquet, and by default the one of
-`nearline.data.load_dataset`. The shrinkage is the one that serves.
+FILE is the data set as published by UCI, as CSV or Parquet; the default is the one of
+`nearline.data.load_dataset`. The smoothing is the same as in the server.
 """
 
 import argparse
@@ -37,7 +37,7 @@ Values = dict[str, NDArray[np.float64]]
 
 
 def file_of(given: Path | None) -> Path:
-    """Find the data set; fetch it where it is not there."""
+    """Return the file of the data set; download it if necessary."""
     if given is None:
         load_dataset(NAME)
     kept = local_folder(NAME, given) or cache_folder(None) / NAME
@@ -45,7 +45,7 @@ def file_of(given: Path | None) -> Path:
 
 
 def countries(file: Path) -> dict[str, str]:
-    """Country of each customer, the first one where there are several."""
+    """Return the country of each customer, the first one if there are several."""
     table = read_table(file, pick=lambda _: ("CustomerID", "Country"))
     users = pc.replace_substring_regex(table["CustomerID"].cast("string"), r"\.0$", "")
     pairs = zip(users.to_pylist(), table["Country"].to_pylist(), strict=True)
@@ -53,7 +53,7 @@ def countries(file: Path) -> dict[str, str]:
 
 
 def baskets(file: Path) -> list[list[Event]]:
-    """Gather what a customer bought at one time, in order of time."""
+    """Return baskets (the purchases of one customer at one time) in the order of time."""
     home = countries(file)
     table = load_dataset(NAME, path=file).interactions.sort_by("timestamp")
     columns = (table[name].to_pylist() for name in ("user_id", "item_id", "timestamp"))
@@ -71,7 +71,7 @@ def baskets(file: Path) -> list[list[Event]]:
 
 
 def asked(state: State, event: Event) -> list[list[int]]:
-    """Ask for the lists of somebody new at the time of an event."""
+    """Return the three lists for a new customer at the time of an event."""
     allowed = state.catalogue.available()
     lists = [state.counters.popular(K).items.tolist()]
     for context in (None, event.context):
@@ -81,7 +81,7 @@ def asked(state: State, event: Event) -> list[list[int]]:
 
 
 def replayed(stream: list[list[Event]]) -> tuple[list[list[list[int]]], list[list[int]], list[str]]:
-    """Give lists, basket and country of each customer after the first."""
+    """Return lists, basket and country of each customer except the first."""
     state = State()
     lists, truth, where = [], [], []
     for basket in stream:
@@ -97,7 +97,7 @@ def replayed(stream: list[list[Event]]) -> tuple[list[list[list[int]]], list[lis
 
 
 def compared(lists: list[list[list[int]]], truth: list[list[int]]) -> dict[str, Any]:
-    """Means, and what the country adds to each of the other lists, with intervals."""
+    """Return means, and differences between the country list and the others, with intervals."""
     values: dict[str, Values] = {}
     for at, name in enumerate(LISTS):
         items = np.array([some[at] for some in lists], dtype=np.int32)

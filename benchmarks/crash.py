@@ -39,11 +39,11 @@ from nearline.testing.power_cut import LossyDisk
 
 LIST = 20
 ITEMS = 40
-# Rounds on one store before the next begins with an empty log.
+# Rounds on one store before a new store is created.
 ROUNDS_A_STORE = 50
-# Seconds; what a process of its own does takes longer to begin.
+# Seconds; operations in a separate process take longer to start.
 LONGEST_LIFE = {"checkpoint": 2.0, "merge": 2.5}
-# Pages in the write-ahead file before SQLite writes back: few, so that cuts fall into that too.
+# Pages in the write-ahead log before a checkpoint: few, so that power failures hit checkpoints too.
 WRITE_BACK_PAGES = 20
 
 Events = list[dict[str, Any]]
@@ -51,7 +51,7 @@ Events = list[dict[str, Any]]
 
 @dataclass
 class Tally:
-    """What the rounds of one row found."""
+    """Counts over the rounds of one row."""
 
     rounds: int = 0
     acknowledged: int = 0
@@ -61,7 +61,7 @@ class Tally:
     seconds: list[float] = field(default_factory=list)
 
     def check(self, acknowledged: set[str], stored: Counter[str]) -> None:
-        """Hold the lists that were acknowledged against the events in the log."""
+        """Compare the acknowledged lists with the events in the log."""
         ids = {event_id for name in acknowledged for event_id in ids_of(name)}
         lists = Counter(event_id.rpartition("/")[0] for event_id in stored)
         self.rounds += 1
@@ -71,7 +71,7 @@ class Tally:
         self.torn += sum(count != LIST for count in lists.values())
 
     def row(self, name: str) -> dict[str, Any]:
-        """Give the row of the table."""
+        """Return the row of the table."""
         row: dict[str, Any] = {"name": name, "rounds": self.rounds}
         row |= {"acknowledged": self.acknowledged, "lost": self.lost, "twice": self.twice}
         row |= {"torn_lists": self.torn}
@@ -90,7 +90,7 @@ def events_of(name: str) -> Events:
 
 
 def stored_in(path: Path, start: int = 0) -> tuple[Counter[str], int]:
-    """Ids of the events in a log from an offset on, each with its number, and the log's end."""
+    """Return the count of each event ID in a log from an offset on, and the end of the log."""
     with SQLiteLog(path) as log:
         found = Counter(
             record.event_id or ""
@@ -100,7 +100,7 @@ def stored_in(path: Path, start: int = 0) -> tuple[Counter[str], int]:
         return found, log.end
 
 
-# What the child does beside its ingest.
+# Operations that the child process repeats while it ingests.
 
 
 def nothing(_rec: nl.Recommender) -> None:
@@ -108,13 +108,13 @@ def nothing(_rec: nl.Recommender) -> None:
 
 
 def checkpoint(rec: nl.Recommender) -> None:
-    """Write one checkpoint after the other."""
+    """Write checkpoints repeatedly."""
     while True:
         wait_for(rec, rec.checkpoint())
 
 
 def merge(rec: nl.Recommender) -> None:
-    """Merge what was learned into one snapshot after the other."""
+    """Merge online updates into new snapshots repeatedly."""
     while True:
         wait_for(rec, rec.merge())
 
@@ -125,13 +125,13 @@ def wait_for(rec: nl.Recommender, job: Job) -> None:
 
 
 def train(rec: nl.Recommender) -> None:
-    """Train, write the snapshot, promote it, remove old ones."""
+    """Train, write the snapshot, promote it and remove old ones, repeatedly."""
     for seed in range(1_000_000):
         rec.fit(seed=seed)
 
 
 def promote(rec: nl.Recommender) -> None:
-    """Promote one snapshot, the other, and roll back."""
+    """Promote both snapshots in turn and roll back, repeatedly."""
     while True:
         for entry in rec.versions.list():
             rec.versions.promote(entry.id)
@@ -171,7 +171,7 @@ def received_names(reports: Connection) -> set[str]:
 
 
 def kills(beside: str, rounds: int, folder: Path, rng: random.Random) -> dict[str, Any]:
-    """Kill an ingesting process again and again."""
+    """Kill an ingesting process repeatedly."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["nearline.engine"])
     tally = Tally()
@@ -197,13 +197,13 @@ def kills(beside: str, rounds: int, folder: Path, rng: random.Random) -> dict[st
         rec.close()
         stored, end_now = stored_in(store / "log.db", end)
         tally.check(acknowledged, stored)
-        tally.lost += end_now - behind  # what the state has not seen
+        tally.lost += end_now - behind  # records that the state has not applied
         end = end_now
     return tally.row(f"kill -9, {beside}")
 
 
 def make_store(store: Path) -> None:
-    """Make a store with two snapshots."""
+    """Create a store with two snapshots."""
     table = pa.table(
         {
             "user_id": [f"u{n // 6}" for n in range(300)],
@@ -225,7 +225,7 @@ def server_kills(rounds: int, folder: Path, rng: random.Random) -> dict[str, Any
     for number in range(rounds):
         acknowledged: set[str] = set()
         with Server.of(store) as server:
-            if number:  # the first start follows no crash
+            if number:  # the first start does not follow a crash
                 tally.seconds.append(server.ready_seconds)
             client = Thread(target=post_until_refused, args=(server.port, number, acknowledged))
             client.start()
@@ -252,7 +252,7 @@ def post_until_refused(port: int, number: int, acknowledged: set[str]) -> None:
 
 
 def cuts(rounds: int, folder: Path, rng: random.Random) -> dict[str, Any]:
-    """Cut the power of a log on a disk that forgets what was not synced."""
+    """Simulate power failures of a log on a disk that loses unsynced writes."""
     tally, dropped = Tally(), 0
     SETTINGS["wal_autocheckpoint"] = WRITE_BACK_PAGES
     for number in range(rounds):

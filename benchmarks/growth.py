@@ -2,11 +2,11 @@
 
     python -m benchmarks.growth [--repeats 3] [--picture docs/growth.svg]
 
-Measured: a sweep of implicit ALS, a fit of item-item cosine (100 nearest), and the 100 best unseen
-items of all users, their fold-in included. At 16x there are 69,000 users, 13,500 items, 5 million
-interactions and 64 factors (256 where the factors grow). Fewer users or items have fewer
-interactions, as they would; fewer interactions are drawn at random. Each figure is the least of
-some runs, each in a process of its own: how the time grows, rather than who else ran.
+Measured: a sweep of implicit ALS, a fit of item-item cosine (100 neighbours), and the 100 best
+unseen items of all users, including their fold-in. At 16x there are 69,000 users, 13,500 items, 5
+million interactions and 64 factors (256 where the number of factors grows). Data sets with fewer
+users or items also have fewer interactions; fewer interactions are drawn at random. Each figure is
+the minimum of several runs, each in a process of its own, to reduce the influence of other load.
 """
 
 import argparse
@@ -28,12 +28,12 @@ FACTORS, MOST_FACTORS = 64, 256
 SIZES = (1, 4, 16)
 AXES = ("interactions", "users", "items", "factors")
 WHAT = ("ALS sweep", "item cosine fit", "top-100 of all users")
-# Cosine knows no factors.
+# Item cosine has no factors.
 PAIRS = [(axis, what) for axis in AXES for what in WHAT if (axis, what) != (AXES[3], WHAT[1])]
 
 
 def growing(full: "sparse.csr_array") -> Iterator[tuple[str, int, "sparse.csr_array", int]]:
-    """One thing at a time at 1x, 4x and 16x: its name, the size, the matrix and the factors."""
+    """Yield axis, size (1x, 4x, 16x), matrix and factors, with one axis growing at a time."""
     rng = np.random.default_rng(0)
     chances = rng.random(full.nnz)
     users = np.repeat(np.arange(full.shape[0]), np.diff(full.indptr))
@@ -49,7 +49,7 @@ def growing(full: "sparse.csr_array") -> Iterator[tuple[str, int, "sparse.csr_ar
 
 
 def seconds(matrix: "sparse.csr_array", factors: int, folder: Path) -> dict[str, float]:
-    """Run each of the three once."""
+    """Measure each of the three operations once."""
     path, given = save(matrix, folder, "growing"), str(folder / "given.npz")
     asked = {**SETTINGS, "matrix": path, "factors": factors, "given": given}
     fitted = own({**asked, "task": "fit", "iterations": 4})
@@ -73,7 +73,7 @@ def measure(repeats: int) -> list[dict[str, Any]]:
 
 
 def exponents(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Power of the size with which the time grows from the first to the last size."""
+    """Return the exponent with which time grows from the smallest to the largest size."""
     found = []
     for axis, what in PAIRS:
         one, *_, last = (row for row in rows if row["axis"] == axis)
@@ -84,11 +84,11 @@ def exponents(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Time against size, both logarithmic, one panel each; a dotted line grows as the size does."""
+    """Draw time against size, both logarithmic, one panel per operation; dotted: linear."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    # Colours of M. Okabe and K. Ito's palette; text stays text, and no chance names inside.
+    # Colours of the palette of M. Okabe and K. Ito.
     looks = zip(AXES, ("#0072B2", "#D55E00", "#009E73", "#CC79A7"), "osD^", strict=True)
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     panels = figure.subplots(1, len(WHAT))
@@ -118,7 +118,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--picture", type=Path, help="a .svg or .png file to draw")
+    parser.add_argument("--picture", type=Path, help="a .svg or .png file to write")
     asked = parser.parse_args()
     rows = measure(asked.repeats)
     powers = exponents(rows)

@@ -2,10 +2,10 @@
 
     python -m benchmarks.hot_read --users 100000 --rounds 5
 
-The limit is a raw ASGI callable that sends a constant body of the same size, on the same server
-(granian, uvloop) with the same settings. Both run in processes of their own and are asked in turn
-by wrk (one thread, 32 connections) for the lists of random users. The third row answers the same
-requests without a cache. Needs `wrk`.
+The limit is a plain ASGI callable that sends a constant body of the same size, on the same server
+(granian, uvloop) with the same settings. Both run in processes of their own. `wrk` (one thread, 32
+connections) requests the lists of random users from each in turn. The third row is the same server
+without a cache. Needs `wrk`.
 """
 
 import argparse
@@ -44,7 +44,7 @@ request = function() return requests[math.random(#requests)] end
 
 
 def shop(users: int) -> Recommender:
-    """Users with two events each, and items that share words: every list is personal."""
+    """Return a recommender whose lists are all personal: two events per user, shared words."""
     engine = Recommender()
     engine.put_items(
         [
@@ -64,14 +64,14 @@ def shop(users: int) -> Recommender:
 
 
 async def empty(_: Any, __: Any, send: Any) -> None:
-    """Send a constant body, as large as a list of ten."""
+    """Send a constant body of the size of a list of ten items."""
     headers = [(b"content-type", b"application/json"), (b"content-length", b"769")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b" " * 769, "more_body": False})
 
 
 async def serve(what: str, port: int, users: int) -> None:
-    """Run one of the servers until it is killed; a cache is full when it begins to listen."""
+    """Run one of the servers until it is killed; the cache is filled before it listens."""
     app: Any = empty
     if what != "empty":
         entries = users if what == "cached" else 0
@@ -101,10 +101,10 @@ async def _listen(app: Any, port: int) -> None:
 
 
 def ask(port: int, users: int, seconds: int, script: Path) -> dict[str, float]:
-    """Ask for lists of random users: answers a second, median and p99 in milliseconds."""
+    """Request lists of random users; return requests per second, median and p99 in ms."""
     wrk = shutil.which("wrk")
     if wrk is None:
-        raise SystemExit("wrk is not installed; it asks the questions here")
+        raise SystemExit("wrk is not installed; install it to run this benchmark")
     options = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "--latency", "-s", str(script)]
     output = subprocess.run(
         [wrk, *options, f"http://127.0.0.1:{port}/", "--", str(users)],

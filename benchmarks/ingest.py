@@ -2,11 +2,11 @@
 
     python -m benchmarks.ingest --repeats 3
 
-HTTP: `nearline serve` in a process of its own, and as many connections as the row says, each of
-which waits for every answer. The clients run on the same cores as the server and take part of them.
-An answer comes once the events are durable and the state shows them. File: `Recommender.add`, from
-opening the file until all of it is in log and state. Beside each figure stands what bare SQLite
-does with the same rows in transactions of the same size (see `log_ingest`).
+HTTP: `nearline serve` runs in a process of its own. Each connection waits for every answer. The
+clients share the cores with the server. The server answers when the events are durable and applied
+to the state. File: `Recommender.add`, from opening the file until all rows are in log and state.
+Each figure is compared with SQLite alone, with the same rows in transactions of the same size (see
+`log_ingest`).
 """
 
 import argparse
@@ -34,7 +34,7 @@ LISTS, SINGLES = 8, 32  # connections
 
 
 def write_file(path: Path, rows: int) -> None:
-    """Write views, carts and purchases of a tenth as many users, skewed, in order of time."""
+    """Write skewed views, carts and purchases of a tenth as many users, in the order of time."""
     rng = np.random.default_rng(0)
     users = (rng.pareto(1.0, rows) * rows / 200).astype(np.int64) % max(1, rows // 10)
     items = (rng.pareto(1.0, rows) * 300).astype(np.int64) % 30_000
@@ -48,12 +48,12 @@ def write_file(path: Path, rows: int) -> None:
 
 
 def rate_of_import(rows: int) -> float:
-    """Events a second of one import into a new store."""
+    """Return the events per second of one import into a new store."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "events.parquet"
         write_file(file, rows)
         with nl.Recommender(Path(folder) / "store") as rec:
-            # What is compiled at its first use is compiled here.
+            # Compile before the measurement.
             rec.add(pa.table({"user_id": ["a"], "item_id": ["b"], "timestamp": [1.0]}))
             start = time.perf_counter()
             rec.add(file)
@@ -62,7 +62,7 @@ def rate_of_import(rows: int) -> float:
 
 
 def bodies(lists: Sequence[Sequence[nl.Event]]) -> list[bytes]:
-    """JSON of each list; of a list of one, its event alone."""
+    """Return the JSON of each list; a list of one event is encoded as the event."""
     found = []
     for events in lists:
         rows = [
@@ -79,7 +79,7 @@ def bodies(lists: Sequence[Sequence[nl.Event]]) -> list[bytes]:
 
 
 async def client(port: int, mine: Sequence[bytes]) -> None:
-    """Send each body when the answer to the one before is there."""
+    """Send the bodies, waiting for each answer before sending the next body."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for body in mine:
         writer.write(
@@ -95,14 +95,14 @@ async def client(port: int, mine: Sequence[bytes]) -> None:
 
 
 async def send_all(port: int, sent: Sequence[bytes], connections: int) -> float:
-    """Seconds until every body is answered."""
+    """Return the seconds until every body is answered."""
     start = time.perf_counter()
     await asyncio.gather(*(client(port, sent[at::connections]) for at in range(connections)))
     return time.perf_counter() - start
 
 
 async def wait_until_ready(port: int) -> None:
-    """Return once the server has opened its store."""
+    """Wait until the server has opened its store."""
     answer = b""
     while not answer.startswith(b"HTTP/1.1 200"):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -112,7 +112,7 @@ async def wait_until_ready(port: int) -> None:
 
 
 def rate_over_http(lists: Sequence[Sequence[nl.Event]], connections: int) -> float:
-    """Events a second into a new server; the first lists are not counted."""
+    """Return the events per second of a new server; the first lists are not counted."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -124,7 +124,7 @@ def rate_over_http(lists: Sequence[Sequence[nl.Event]], connections: int) -> flo
         )
         try:
             assert server.stdout is not None
-            server.stdout.readline()  # it listens
+            server.stdout.readline()  # the server listens
             asyncio.run(wait_until_ready(port))
             asyncio.run(send_all(port, warm, connections))
             seconds = asyncio.run(send_all(port, timed, connections))
@@ -135,14 +135,14 @@ def rate_over_http(lists: Sequence[Sequence[nl.Event]], connections: int) -> flo
 
 
 def rate_of_sqlite(lists: Sequence[list[nl.Event]]) -> float:
-    """Events a second of bare SQLite in a file."""
+    """Return the events per second of SQLite alone, in a file."""
     with tempfile.TemporaryDirectory() as folder:
         seconds = seconds_of_sqlite(Path(folder) / "log.db", list(lists))
     return sum(map(len, lists)) / seconds
 
 
 def run(rows: int, events: int, singles: int, repeats: int) -> list[dict[str, Any]]:
-    """All rows of the table."""
+    """Measure all rows of the table."""
     made = make_events(events)
     by_hundred, one_by_one = in_lists(made, 100), in_lists(made[:singles], 1)
     plan: list[tuple[str, Callable[[], float], Lists]] = [
@@ -165,7 +165,7 @@ def run(rows: int, events: int, singles: int, repeats: int) -> list[dict[str, An
             }
         )
         print(
-            f"{name:30}{mine['median']:>12,.0f} events/s{bare['median']:>14,.0f} bare SQLite",
+            f"{name:30}{mine['median']:>12,.0f} events/s{bare['median']:>14,.0f} SQLite alone",
             flush=True,
         )
     return found

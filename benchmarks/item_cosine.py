@@ -2,10 +2,10 @@
 
     python -m benchmarks.item_cosine [--quick] [--repeats 3]
 
-Asked: time of a fit, peak memory, and whether the neighbours are the same. The limit is the rate at
-which this machine adds one to a counter picked by a list of items, all cores at work: that is what
-is left of the problem when everything around it costs nothing. What the time goes to stands beside
-it.
+Measured: the time of a fit, the peak memory, and whether the neighbours are the same. The limit is
+the rate at which all cores of the machine increment counters that are selected by a list of items:
+this part of the problem remains if everything around it is free. The time of each step of a fit is
+reported as well.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def own(question: dict[str, Any]) -> dict[str, Any]:
 
 
 def compare(matrix: str, repeats: int, folder: Path) -> list[dict[str, Any]]:
-    """Fits in turns, and whether the lists are the same."""
+    """Compare fits, alternating, and the agreement of the lists."""
     sides = {"implicit": peer, "nearline": own}
     answers: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
     for _ in range(repeats):
@@ -65,7 +65,7 @@ def compare(matrix: str, repeats: int, folder: Path) -> list[dict[str, Any]]:
 
 
 def agreement(theirs: dict[str, Any], ours: dict[str, Any]) -> dict[str, float]:
-    """Share of our neighbours that implicit has, and of those that it has or that are tied."""
+    """Return the share of neighbours that implicit finds too, with and without ties."""
     same = tied = total = 0
     for item in range(len(ours["indptr"]) - 1):
         own_row = slice(ours["indptr"][item], ours["indptr"][item + 1])
@@ -89,7 +89,7 @@ def count_up(items: NDArray[np.uint16], counts: NDArray[np.int32]) -> None:
 
 
 def limit(full: "sparse.csr_array", wall: float) -> dict[str, Any]:
-    """Time that the additions alone take, those of popular items among themselves left out."""
+    """Return the time of the increments alone, without those between popular items."""
     counts = np.bincount(full.indices, minlength=full.shape[1])
     order = np.argsort(-counts)
     ranks = np.empty(full.shape[1], dtype=np.uint16)
@@ -131,14 +131,14 @@ def only_add_up(
     first: int,
     last: int,
 ) -> None:
-    """Count for each item what it shares with all others, and keep nothing."""
+    """Count what each item has in common with all others, without keeping the result."""
     for position in range(first, last):
         _add_up(members, order[position], index, head, scratch)
         scratch.counts[:] = 0
 
 
 def parts(full: "sparse.csr_array") -> dict[str, Any]:
-    """Seconds of the steps of a fit, each on all cores, the least of some runs: what binds."""
+    """Return the seconds of each step of a fit on all cores, the minimum of several runs."""
     users = Sets(full.indptr.astype(np.int64), full.indices.astype(np.int32))
     n = full.shape[1]
     members = transpose(users, n)

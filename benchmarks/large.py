@@ -2,9 +2,9 @@
 
     python -m benchmarks.large [movielens-100k online-retail amazon-beauty ...]
 
-Each set is one run of the command (`--search` and `--users` are handed on). Its figures go to
-``results/large.json``, its picture to ``docs/pictures/``, and the tables of docs/results.md are
-rewritten from all sets measured so far.
+The command runs once per data set (with `--search` and `--users` as given). Figures are written to
+``results/large.json``, pictures to ``docs/pictures/``, and the tables of docs/results.md are
+generated from all data sets measured so far.
 """
 
 import argparse
@@ -39,13 +39,13 @@ def measured(name: str, search: int, users: int, seed: int) -> dict[str, Any]:
 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:
-    """Write one data set as Markdown."""
+    """Yield one data set as Markdown."""
     name, metric = found["data"], found["metric"]
     asked = list(found["models"][0]["also"])
     command = f"nearline compare {name} --large --search {found['search']} --users {found['users']}"
     yield f"### {SETS[name]}"
     yield ""
-    yield f"`{command}`, seed {found['seed']}; {found['models'][0]['n_users']:,} users asked."
+    yield f"`{command}`, seed {found['seed']}; {found['models'][0]['n_users']:,} test users."
     yield ""
     heads = [metric, "recall@10", *asked]
     heads += ["tuning s", "fit s", "answer ms", "p99 ms", "MB", "peak MB"]
@@ -61,20 +61,20 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"| {row['model']} | {' | '.join(cells)} |"
     yield ""
     for model, why in found["left_out"].items():
-        yield f"{model} is left out: {why}"
+        yield f"{model} was skipped: {why}"
         yield ""
     yield f"![{SETS[name]}](pictures/large-{name}.svg)"
     yield ""
 
 
 def interval(row: dict[str, Any], metric: str) -> str:
-    """Write a mean with its interval."""
+    """Format a mean with its interval."""
     low, high = row["intervals"][metric]
     return f"{row['means'][metric]:.4f} [{low:.4f}, {high:.4f}]"
 
 
 def main() -> None:
-    """Run what the command line asks for; sets that were not asked for stay."""
+    """Measure the given data sets; the results of other data sets are kept."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -86,7 +86,7 @@ def main() -> None:
     path = RESULTS / "large.json"
     for name in options.names:
         found = measured(name, options.search, options.users, options.seed)
-        # Read now: another run may have written meanwhile.
+        # Read after the measurement, because another run may have written in the meantime.
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
         rows = [row for row in rows if row["data"] != name] + [found]
         rows.sort(key=lambda row: list(SETS).index(row["data"]))

@@ -2,11 +2,11 @@
 
     python -m benchmarks.log_ingest --repeats 5
 
-Each row appends the same events in lists of one size and waits for each list (a client that
-waits for its acknowledgement); the row of writers has eight such clients at once. The limit is
-`executemany` of apsw into one table with a unique event id, with the same settings of SQLite, the
-payloads already encoded, one transaction for each list: what is left to the log is encoding,
-hashing, the duplicate check, the index by user, the queue and the hand-over between threads.
+Each row appends the same events in lists of one size and waits for the acknowledgement of each
+list; the row with writers has eight such clients at once. The limit is `executemany` of apsw into
+one table with a unique event ID, with the same SQLite settings, encoded payloads, and one
+transaction per list. The difference is what the log does in addition: encoding, hashing, the
+duplicate check, the index by user, and the queue between threads.
 """
 
 import argparse
@@ -31,7 +31,7 @@ WRITERS = 8
 
 
 def make_events(count: int) -> list[Event]:
-    """Events of a thousandth as many users, each with an id that hashes to a random place."""
+    """Return events of a thousandth as many users, with event IDs in random order."""
     users = max(1, count // 1_000)
     return [
         Event(
@@ -73,7 +73,7 @@ def seconds_of_writers(path: Path | None, lists: Lists) -> float:
 
 
 def seconds_of_sqlite(path: Path | None, lists: Lists) -> float:
-    """Insert list after list with nothing around SQLite."""
+    """Insert list after list with SQLite alone."""
     encode = msgspec.msgpack.Encoder().encode
     numbers = iter(range(10**9))
     rows = [[(next(numbers), event.event_id, encode(event)) for event in batch] for batch in lists]
@@ -99,7 +99,7 @@ def compare(
     durable: bool,
     repeats: int,
 ) -> dict[str, Any]:
-    """Events a second of the log and of bare SQLite, taken in turns."""
+    """Return the events per second of the log and of SQLite alone, measured in turn."""
     count = sum(map(len, lists))
     log: list[float] = []
     limit: list[float] = []
@@ -119,7 +119,7 @@ def compare(
 
 
 def run(count: int, repeats: int) -> list[dict[str, Any]]:
-    """All rows of the table."""
+    """Measure all rows of the table."""
     events = make_events(count)
     few = events[: max(1, count // 50)]
     plan: list[tuple[str, Callable[[Path | None, Lists], float], Lists, bool]] = [
@@ -136,8 +136,8 @@ def run(count: int, repeats: int) -> list[dict[str, Any]]:
 
 
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
-    """Print medians, with smallest and largest behind them."""
-    print(f"{'':35}{'log, events/s':>28}{'bare SQLite, events/s':>28}{'ratio':>20}")
+    """Print medians with the smallest and largest value."""
+    print(f"{'':35}{'log, events/s':>28}{'SQLite alone, events/s':>28}{'ratio':>20}")
     for row in rows:
         cells = [
             f"{s['median']:,.{d}f} ({s['min']:,.{d}f}-{s['max']:,.{d}f})"

@@ -12,7 +12,7 @@ RESULTS = Path(__file__).with_name("results")
 
 
 def describe() -> dict[str, Any]:
-    """Processor, memory (GiB), operating system and Python of this machine."""
+    """Return processor, cores, memory (GiB), operating system and Python version."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "processor": _processor(),
@@ -24,12 +24,12 @@ def describe() -> dict[str, Any]:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, smallest and largest of several runs."""
+    """Return median, minimum and maximum of several runs."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def write(name: str, settings: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Path:
-    """Write ``results/<name>.json`` with the machine beside the figures; return its path."""
+    """Write ``results/<name>.json`` with a description of the machine; return its path."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     content = {"machine": describe(), "settings": settings, "rows": list(rows)}

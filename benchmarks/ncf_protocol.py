@@ -1,20 +1,20 @@
 """Sampled-negatives protocol of neural collaborative filtering on MovieLens-100K, and full ranking.
 
-The last event of each user is the test, the one before it chooses settings; then each model is
-fitted once more on all but the last. Every rating counts as an event.
+The last event of each user is the test part, and settings are chosen on the event before it. Then
+each model is fitted again on all but the last event. Every rating counts as an event.
 
-- sampled: the test item among 100 items that the user has nowhere in the data, drawn once, the same
-  ones for all models (X. He et al., "Neural collaborative filtering", WWW 2017, section 4.1); items
-  with the score of the test item stand before it half of the time;
-- full: among all items that the user's history does not hold.
+- sampled: the test item is ranked among 100 random items with which the user never interacted, the
+  same for all models (X. He et al., "Neural collaborative filtering", WWW 2017, section 4.1); ties
+  with the test item are broken at random, in expectation;
+- full: the test item is ranked among all items outside the user's history.
 
-W. Krichene and S. Rendle ("On sampled metrics for item recommendation", KDD 2020) show that the
-first may order models wrongly: read the second.
+W. Krichene and S. Rendle ("On sampled metrics for item recommendation", KDD 2020) show that sampled
+metrics can order models incorrectly, so full ranking is the one to trust.
 
     python -m benchmarks.ncf_protocol [--trials 20] [--seeds 0 1 2]
 
-ALS is searched by Optuna with `--trials` settings; the networks choose their number of epochs, and
-the item graph has a search of its own. Seeds are those of the fit and of the search.
+ALS is tuned by Optuna with `--trials` trials; the networks choose their number of epochs, and the
+item graph has a search of its own. Seeds apply to the fit and the search.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def load() -> Dataset:
 
 
 def drawn(data: Dataset, seed: int) -> NDArray[np.int64]:
-    """Draw items that each user has nowhere: int64 [n_users, SAMPLED], no item twice in a row."""
+    """Draw distinct items outside each user's history, int64 [n_users, SAMPLED]."""
     rng = np.random.default_rng(seed)
     every = np.arange(data.n_items)
     rows = [
@@ -62,7 +62,7 @@ def drawn(data: Dataset, seed: int) -> NDArray[np.int64]:
 
 
 def among_sampled(model: Model, split: Split, others: NDArray[np.int64]) -> dict[str, float]:
-    """Hit rate and NDCG at 10 of the test item among the drawn ones; ties count half."""
+    """Return hit rate and NDCG at 10 among the sampled items; ties count in expectation."""
     hits, gains, users = 0.0, 0.0, 0
     for first in range(0, len(split.test), 256):
         block = np.arange(first, min(first + 256, len(split.test)))
@@ -72,7 +72,7 @@ def among_sampled(model: Model, split: Split, others: NDArray[np.int64]) -> dict
             (target,) = truth.row(row)
             own, rest = scores[row, target], scores[row, others[user]]
             before = int((rest > own).sum())
-            # Every place among its equals is as likely as another.
+            # All ranks among tied items are equally likely.
             places = before + np.arange(int((rest == own).sum()) + 1)
             inside = places < K
             hits += float(inside.mean())
@@ -82,7 +82,7 @@ def among_sampled(model: Model, split: Split, others: NDArray[np.int64]) -> dict
 
 
 def among_all(model: Model, split: Split) -> dict[str, float]:
-    """Hit rate and NDCG at 10 of full ranking."""
+    """Return hit rate and NDCG at 10 under full ranking."""
     data = split.train
     counts = np.bincount(data.histories.items, minlength=data.n_items)
     rng = np.random.default_rng(0)
@@ -93,7 +93,7 @@ def among_all(model: Model, split: Split) -> dict[str, float]:
 def run(
     name: str, split: Split, others: NDArray[np.int64], trials: int, seed: int
 ) -> dict[str, Any]:
-    """Choose settings, fit, and measure one model."""
+    """Tune, fit and evaluate one model."""
     kind, settings = ENTRIES[name]
     model = make_model(kind, settings)
     started = time.perf_counter()
@@ -110,7 +110,7 @@ def run(
 
 
 def main() -> None:
-    """Run what the command line asks for and write the result."""
+    """Measure all models and write the result."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

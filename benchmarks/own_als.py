@@ -1,4 +1,4 @@
-"""Run Nearline's implicit ALS in a separate process, like its peer; see `benchmarks.peers`."""
+"""Run Nearline's implicit ALS in a separate process, as for peers; see `benchmarks.peers`."""
 
 import json
 import resource
@@ -18,7 +18,7 @@ from nearline.models.factors.implicit_als_config import ImplicitAlsConfig
 
 
 def dataset(path: str) -> Dataset:
-    """Read the matrix as a data set; what ALS does not look at takes no memory."""
+    """Read the matrix as a data set; columns that ALS does not use take no memory."""
     with np.load(path) as arrays:
         n_users, n_items = arrays["shape"].tolist()
         items, indptr = arrays["indices"], arrays["indptr"].astype(np.int64)
@@ -58,7 +58,7 @@ def timed_fit(question: dict[str, Any], iterations: int, data: Dataset) -> dict[
 
 
 def sweeps_needed(question: dict[str, Any], data: Dataset) -> int:
-    """Fewest sweeps with a loss of at most `target`."""
+    """Return the smallest number of sweeps with a loss of at most `target`."""
     for iterations in range(1, 31):
         if fit(question, iterations, data).loss() <= question["target"]:
             return iterations
@@ -66,7 +66,7 @@ def sweeps_needed(question: dict[str, Any], data: Dataset) -> int:
 
 
 def recommend(question: dict[str, Any], data: Dataset) -> dict[str, Any]:
-    """Search with given factors, and separately the whole verb with its fold-in of all users."""
+    """Time the top-k search with given factors, and separately with the fold-in of all users."""
     with np.load(question["given"]) as given:
         users, items = given["users"], given["items"]
     seen = Seen(data.histories.indptr, data.histories.items)

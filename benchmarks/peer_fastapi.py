@@ -1,7 +1,7 @@
 """A hand-written baseline: implicit's ALS behind FastAPI on uvicorn; see `benchmarks.engine`.
 
-Reads a JSON question (events, port, factors, iterations) from its first argument, fits, and serves
-lists under the path that Nearline has, with fields of the same names, until it is ended.
+Read events, port, factors and iterations as JSON from the first argument, fit a model, and serve
+lists until the process is terminated, with the same path and the same fields as Nearline.
 """
 
 # mypy: ignore-errors
@@ -45,7 +45,7 @@ def main(question):
     async def ready():
         return {"status": "ready"}
 
-    # A coroutine: handing each request to a thread would cost more than the list itself.
+    # A coroutine, because running each request in a thread would take longer than the list.
     @app.get("/v1/users/{user_id}/recommendations")
     async def recommend(user_id: str, k: int = 10):
         user = index[user_id]

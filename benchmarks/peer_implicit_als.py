@@ -17,7 +17,7 @@ def main(question):
     with np.load(question["matrix"]) as arrays:
         shape = tuple(arrays["shape"])
         indices, indptr = arrays["indices"], arrays["indptr"].astype(np.int32)
-    # implicit takes the confidence itself where ours takes the weight: c = 1 + alpha * 1.
+    # implicit expects confidences, Nearline expects weights: c = 1 + alpha * weight.
     confidence = np.full(len(indices), 1 + question["alpha"], dtype=np.float32)
     matrix = sparse.csr_matrix((confidence, indices, indptr), shape=shape)
     model = implicit.cpu.als.AlternatingLeastSquares(

@@ -18,7 +18,7 @@ def main(question):
         indices, indptr = arrays["indices"], arrays["indptr"].astype(np.int32)
     ones = np.ones(len(indices), dtype=np.float32)
     matrix = sparse.csr_matrix((ones, indices, indptr), shape=shape)
-    # Each item is its own first neighbour here, and takes one place.
+    # In implicit, each item is its own first neighbour.
     model = CosineRecommender(K=question["k"] + 1, num_threads=question["threads"])
     wall, cpu = time.perf_counter(), time.process_time()
     model.fit(matrix, show_progress=False)

@@ -1,7 +1,7 @@
 """Driver for Surprise: fit one algorithm on every fold and report its errors.
 
-Question: path of an .npz with users, items, ratings and fold; algorithm; settings; and, if the
-predictions themselves are wanted, the path to write them to.
+The question contains the path of an .npz file with users, items, ratings and folds, the algorithm,
+its settings, and optionally the path to which predictions are written.
 """
 
 import json
@@ -13,7 +13,7 @@ import surprise  # type: ignore[import-not-found,unused-ignore]
 
 
 def main() -> None:
-    """Answer the question."""
+    """Fit, predict, and print the errors of each fold as JSON."""
     question = json.loads(sys.argv[1])
     arrays = np.load(question["path"])
     users, items = arrays["users"].tolist(), arrays["items"].tolist()
@@ -27,14 +27,14 @@ def main() -> None:
         train = data.construct_trainset([rows[at] for at in np.flatnonzero(fold != number)])
         test = np.flatnonzero(fold == number)
         algorithm = getattr(surprise, question["algorithm"])(verbose=False, **question["settings"])
-        np.random.seed(number)  # noqa: NPY002 (the one that Surprise draws from)
+        np.random.seed(number)  # noqa: NPY002 (the generator that Surprise uses)
         start, cpu = time.perf_counter(), time.process_time()
         algorithm.fit(train)
         fitted, fitted_cpu = time.perf_counter() - start, time.process_time() - cpu
         start = time.perf_counter()
         found = algorithm.test([rows[at][:3] for at in test])
         seconds = time.perf_counter() - start
-        # Where Surprise has no neighbour it gives a mean; only its own estimates are compared.
+        # Without neighbours, Surprise returns a mean; such predictions are not compared.
         own = [p.est if p.details.get("actual_k", 1) else np.nan for p in found]
         predicted[test] = [
             np.nan if p.details["was_impossible"] else value

@@ -1,8 +1,8 @@
 """Tune a model of another library on MovieLens and print its lists; run by `topn_movielens`.
 
-The question names a model, a file of index arrays, the number of trials and a seed. The answer has
-the settings found, their NDCG@10 on the validation part, and the top-10 list of each user from a
-fit on the whole training part. Only NumPy, SciPy, Optuna and the library are needed.
+The question contains a model, a file of index arrays, the number of trials and a seed. The answer
+contains the settings found, their NDCG@10 on the validation part, and the top-10 list of each user
+from a fit on the whole training part. Only NumPy, SciPy, Optuna and the library are needed.
 """
 
 import json
@@ -40,7 +40,7 @@ def implicit_als(settings: Settings, seed: int) -> Any:
 def implicit_bpr(settings: Settings, seed: int) -> Any:
     from implicit.cpu.bpr import BayesianPersonalizedRanking
 
-    # One thread: on more, its steps come in any order.
+    # One thread, because the order of updates is random with several.
     return BayesianPersonalizedRanking(**settings, num_threads=1, random_state=seed)
 
 
@@ -81,7 +81,7 @@ def rectools_ease(settings: Settings, _seed: int) -> Any:
 def rectools_svd(settings: Settings, _seed: int) -> Any:
     from rectools.models import PureSVDModel
 
-    # No seed: what it makes of one is refused by newer SciPy. The factors do not depend on it.
+    # No seed: RecTools passes it in a form that newer SciPy rejects. Factors do not depend on it.
     return PureSVDModel(**settings, recommend_use_gpu_ranking=False)
 
 
@@ -130,7 +130,7 @@ def lenskit_slim(settings: Settings) -> Any:
 
 
 def by_rank(users: Any, ranks: Any, items: Any, n_users: int) -> Any:
-    """Lay lines of lists out as int [n_users, K], -1 where a list is short."""
+    """Arrange the lines of lists as int [n_users, K], with -1 at the end of short lists."""
     lists = np.full((n_users, K), -1, dtype=np.int64)
     lists[np.asarray(users), np.asarray(ranks)] = np.asarray(items)
     return lists
@@ -202,7 +202,7 @@ MODELS: dict[str, tuple[Suggest, Lists]] = {
 
 
 def ndcg(lists: Any, truth: Any) -> float:
-    """Mean NDCG@K over users with a truth, a CSR matrix of ones."""
+    """Return the mean NDCG@K over users with relevant items; `truth` is a CSR matrix of ones."""
     gains = 1.0 / np.log2(np.arange(2, K + 2))
     values = []
     for user in np.flatnonzero(np.diff(truth.indptr)):

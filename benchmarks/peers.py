@@ -1,8 +1,8 @@
 """Other libraries to compare with, each in its own virtual environment.
 
-A peer runs as a child process: its own Python, its own memory, its own threads. A driver is a
-plain script in this folder that reads what to do as JSON from its first argument and prints the
-answer as one JSON line, the last of its output.
+A peer runs as a child process with its own Python, memory and threads. A driver is a script in this
+folder that reads a question as JSON from its first argument and prints the answer as JSON on the
+last line of its output.
 """
 
 import json
@@ -19,7 +19,7 @@ ENVIRONMENTS = Path(__file__).with_name(".envs")
 
 
 def environment(*requirements: str) -> Path:
-    """Python of an environment that holds `requirements` ("implicit==0.7.3"); made at first use."""
+    """Return the Python of an environment with `requirements`, which is created at first use."""
     name = "-".join(requirement.replace("==", "-") for requirement in requirements)
     folder = ENVIRONMENTS / name
     python = folder / "bin" / "python"

@@ -2,10 +2,10 @@
 
     python -m benchmarks.ratings [--only item_knn_ratings svd ...] [--without-peers] [--seed 0]
 
-The ratings are cut at random into five; each fold is predicted by models fitted on the other four.
-RMSE and MAE are means over the folds, seconds are totals of a fold. Every model of ratings takes
-part with its defaults, and again with each of its settings in `NAMED`. Defaults were not chosen
-blind to this data: docs/evaluation.md says how.
+The ratings are divided at random into five folds; each fold is predicted by models fitted on the
+other four. RMSE and MAE are means over the folds, seconds are per fold. Every rating model is
+measured with its default settings, and with the settings in `NAMED`. Some defaults were chosen with
+this data in view: see "Known biases" in docs/evaluation.md.
 """
 
 import argparse
@@ -20,14 +20,14 @@ from benchmarks import machine, peers
 from numpy.typing import NDArray
 
 from nearline.data import Dataset, load_dataset, make_dataset
-from nearline.models.base import RatingModel
+from nearline.models.capabilities import PredictsRatings
 from nearline.models.registry import discover, make_model
 
 FOLDS = 5
 SURPRISE = ("scikit-surprise==1.1.5", "numpy<3")
 PEERS: dict[str, dict[str, Any]] = {"SVD": {}, "SVDpp": {}, "KNNBaseline": {}}
 
-# Label of a row: model and settings that differ from its defaults.
+# Label of a row: model, and settings that differ from its defaults.
 NAMED: dict[str, tuple[str, dict[str, Any]]] = {
     "user kNN, weighted average, cosine": (
         "user_knn_ratings",
@@ -45,18 +45,18 @@ NAMED: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def folds_of(n: int, seed: int) -> NDArray[np.int64]:
-    """Fold of each of n ratings, the folds as equal in size as can be."""
+    """Return the fold of each of n ratings; folds are equal in size, up to one rating."""
     return np.random.default_rng(seed).permutation(np.arange(n) % FOLDS)
 
 
 def errors_of(predicted: NDArray[Any], given: NDArray[Any]) -> tuple[float, float]:
-    """RMSE and MAE."""
+    """Return RMSE and MAE."""
     distance = predicted.astype(np.float64) - given
     return float(np.sqrt((distance**2).mean())), float(np.abs(distance).mean())
 
 
 def row_of(label: str, library: str, folds: Sequence[dict[str, float]]) -> dict[str, Any]:
-    """One row of the table: means and spread over the folds."""
+    """Return one row of the table: means over the folds, and the folds."""
     names = folds[0].keys()
     means = {name: float(np.mean([fold[name] for fold in folds])) for name in names}
     return {"name": label, "library": library, **means, "folds": list(folds)}
@@ -65,14 +65,14 @@ def row_of(label: str, library: str, folds: Sequence[dict[str, float]]) -> dict[
 def measure(
     label: str, model: str, settings: dict[str, Any], data: Dataset, fold: NDArray[np.int64]
 ) -> dict[str, Any]:
-    """Fit and score one model on every fold."""
+    """Fit and evaluate one model on every fold."""
     users = data.user_of_each()
     results = []
     for number in range(FOLDS):
         test = fold == number
         train = data.take(~test)
         fitted = make_model(model, settings)
-        assert isinstance(fitted, RatingModel)
+        assert isinstance(fitted, PredictsRatings)
         start, cpu = time.perf_counter(), time.process_time()
         fitted.fit(train, seed=number)
         fit_seconds, fit_cpu = time.perf_counter() - start, time.process_time() - cpu
@@ -93,7 +93,7 @@ def measure(
 
 
 def measure_peers(data: Dataset, fold: NDArray[np.int64], names: Sequence[str]) -> list[Any]:
-    """Let Surprise fit and predict the same folds in its own environment."""
+    """Fit and predict the same folds with Surprise, in its own environment."""
     python = peers.environment(*SURPRISE)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -118,7 +118,7 @@ def print_row(row: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Run what the command line asks for, print the table and write it."""
+    """Measure the selected models, and print and write the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--only", nargs="*", help="names of models")
     parser.add_argument("--without-peers", action="store_true")
@@ -127,7 +127,7 @@ def main() -> None:
     source = load_dataset("movielens-100k")
     data = make_dataset(source.interactions, source.items)
     fold = folds_of(data.n_interactions, options.seed)
-    kinds = [name for name, kind in discover().items() if issubclass(kind, RatingModel)]
+    kinds = [name for name, kind in discover().items() if kind.needs_ratings]
     plan = {name: (name, dict[str, Any]()) for name in kinds} | NAMED
     print(f"{'':36}{'':24}{'RMSE':>8}{'MAE':>8}{'fit s':>9}{'pred. s':>9}")
     rows = []

@@ -2,10 +2,10 @@
 
     python -m benchmarks.ratings_agreement
 
-One fold of MovieLens 100K. With k = 40 predictions may differ where the 40th neighbour is as
-similar as the 41st, and each library breaks the tie its own way; with all neighbours there are no
-such ties, and the largest difference is rounding. Pairs where Surprise finds no neighbour are left
-out: it gives the mean there, we the baseline.
+One fold of MovieLens 100K. With k = 40, predictions can differ if the 40th neighbour is as similar
+as the 41st, because each library breaks ties differently. With all neighbours there are no such
+ties, and the largest difference is due to rounding. Pairs for which Surprise finds no neighbour are
+left out: Surprise predicts the mean there, and Nearline the baseline.
 """
 
 import tempfile
@@ -20,7 +20,8 @@ from benchmarks.ratings import SURPRISE, folds_of
 from numpy.typing import NDArray
 
 from nearline.data import Dataset, load_dataset, make_dataset
-from nearline.models.base import RatingModel
+from nearline.models.base import Model
+from nearline.models.capabilities import PredictsRatings
 from nearline.models.registry import make_model
 
 PREDICTIONS = {
@@ -39,10 +40,10 @@ class Case(NamedTuple):
     algorithm: str
     k: int
 
-    def ours(self) -> RatingModel:
+    def ours(self) -> Model:
         """Make the same model of this package."""
         shrinkage = 100.0 if self.measure == "pearson_baseline" else 0.0
-        model = make_model(
+        return make_model(
             "user_knn_ratings" if self.by_user else "item_knn_ratings",
             {
                 "measure": self.measure,
@@ -51,11 +52,9 @@ class Case(NamedTuple):
                 "shrinkage": shrinkage,
             },
         )
-        assert isinstance(model, RatingModel)
-        return model
 
     def theirs(self, ratings: Path, folder: Path) -> NDArray[Any]:
-        """Predictions of Surprise for all ratings; NaN where it has no neighbour."""
+        """Return the predictions of Surprise for all ratings, NaN without neighbours."""
         question = {
             "path": str(ratings),
             "algorithm": self.algorithm,
@@ -71,7 +70,7 @@ class Case(NamedTuple):
 
 
 def compare(data: Dataset) -> Iterator[dict[str, Any]]:
-    """Yield one row a case: largest difference, and the share of pairs that differ."""
+    """Yield one row per case: the largest difference, and the share of pairs that differ."""
     users, items = data.user_of_each(), data.histories.items
     fold = (folds_of(data.n_interactions, 0) > 0).astype(np.int64)
     test = fold == 0
@@ -83,6 +82,7 @@ def compare(data: Dataset) -> Iterator[dict[str, Any]]:
         np.savez(path, users=users, items=items, ratings=data.values, fold=fold)
         for case in map(Case._make, product((True, False), measures, PREDICTIONS, (40, 10**6))):
             model = case.ours().fit(train)
+            assert isinstance(model, PredictsRatings)
             found = model.predict(users[test], items[test])
             distance = np.abs(found - case.theirs(path, folder)[test])
             distance = distance[np.isfinite(distance)]

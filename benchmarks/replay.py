@@ -1,7 +1,7 @@
 """Online learning compared with nightly retraining and fold-in, on replayed data sets.
 
-The protocol is described in docs/replay.md. Up to 50,000 events of each stream are evaluated and
-all are learned; settings are selected once, on the first half. Rows of other data sets are kept.
+The protocol is described in docs/replay.md. Up to 50,000 events of each stream are evaluated, and
+all are learned. Settings are chosen once, on the first half. Rows of other data sets are kept.
 
     python -m benchmarks.replay [movielens-100k online-retail amazon-toys] [--seed 0] [--pictures F]
 """
@@ -44,13 +44,13 @@ def run(name: str, seed: int) -> tuple[dict[str, Any], ReplayReport]:
 
 
 def main() -> None:
-    """Run what the command line asks for and write the result."""
+    """Replay the given data sets and write the result."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("names", nargs="*", default=NAMES)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--pictures", type=Path, help="folder to draw replay-NAME.svg into")
+    parser.add_argument("--pictures", type=Path, help="folder for the pictures replay-NAME.svg")
     options = parser.parse_args()
     path = RESULTS / "replay.json"
     rows = json.loads(path.read_text())["rows"] if path.exists() else []

@@ -2,11 +2,11 @@
 
 Protocols (all items ranked, seen items masked, the last item of each user is the test):
 
-- strict: train on all but the last two, choose the epochs on the second last, histories are all
-  but the last;
-- refit: train on all but the last for as many epochs.
+- strict: train on all but the last two items of each user, choose the number of epochs on the
+  second last one; histories are all but the last;
+- refit: train on all but the last item, for the same number of epochs.
 
-The graph of the strict model is then quantised (dynamic, int8 weights) and asked the same.
+The ONNX graph of the strict model is then quantised (dynamic, int8 weights) and evaluated again.
 
     python -m benchmarks.sequence_models [beauty sports toys] [--model sasrec] [--seed 0]
 """
@@ -32,14 +32,14 @@ ASKED = 300
 
 
 class EpochClock:
-    """A progress that prints epochs and keeps how long each took, its validation included."""
+    """A progress callback that prints epochs and records their durations, including validation."""
 
     def __init__(self, name: str) -> None:
         self.name, self.seconds = name, list[float]()
         self._what, self._since = "", time.perf_counter()
 
     def __call__(self, _done: int, _total: int, what: str) -> None:
-        """Hear of a step; a new text means a new epoch."""
+        """Handle a step; a new text means a new epoch."""
         if what != self._what:
             now = time.perf_counter()
             if self._what:
@@ -49,7 +49,7 @@ class EpochClock:
 
 
 def accuracy(model: Model, histories: Histories, test: Histories, n_items: int) -> dict[str, float]:
-    """Recall@10 and NDCG@10 of one held-out item a user."""
+    """Return Recall@10 and NDCG@10, with one held-out item per user."""
     counts = np.bincount(histories.items, minlength=n_items)
     rng = np.random.default_rng(0)
     found = evaluate(model, histories, test, k=K, popularity=counts, rng=rng).means
@@ -57,7 +57,7 @@ def accuracy(model: Model, histories: Histories, test: Histories, n_items: int) 
 
 
 def milliseconds(model: Model, histories: Histories) -> float:
-    """Median time of one list of ten."""
+    """Return the median time of one list of ten items, in milliseconds."""
     times = []
     for user in range(ASKED):
         one = histories.select(np.array([user]))
@@ -68,12 +68,12 @@ def milliseconds(model: Model, histories: Histories) -> float:
 
 
 def quantised(model: Model) -> tuple[Model, int, int]:
-    """Copy a model with its matrices in eight bits; and bytes of both graphs."""
+    """Return a copy of a model with 8-bit matrices, and the sizes of both graphs in bytes."""
     arrays = model.arrays()
     with tempfile.TemporaryDirectory() as folder:
         plain, small = Path(folder) / "plain.onnx", Path(folder) / "small.onnx"
         graph = onnx.load_model_from_string(arrays["graph"].tobytes())
-        # Folds transposed weights: only constants are quantised.
+        # Folds transposed weights into constants, because only constants are quantised.
         quant_pre_process(graph, plain, skip_symbolic_shape=True)
         quantize_dynamic(plain, small, weight_type=QuantType.QInt8)
         content = small.read_bytes()
@@ -82,7 +82,7 @@ def quantised(model: Model) -> tuple[Model, int, int]:
 
 
 def run(name: str, kind: type[Model], seed: int) -> dict[str, Any]:
-    """Fit by both protocols, measure, and quantise."""
+    """Fit under both protocols, evaluate, and quantise."""
     source = load_dataset(f"amazon-{name}")
     data: Dataset = make_dataset(source.interactions, source.items)
     last = leave_one_out(data)
@@ -110,7 +110,7 @@ def run(name: str, kind: type[Model], seed: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run what the command line asks for and write the result."""
+    """Measure the given data sets and write the result."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

@@ -1,8 +1,8 @@
 """Synthetic user-item matrix of any size, with skewed popularity, activity and tastes.
 
-The full size is that of MovieLens 20M: 138,000 users, 27,000 items, 20 million interactions.
-Activity of users is log-normal, popularity of items falls by a power of the rank, and half of what
-a user takes comes from the few groups of items that the user likes.
+The full size is that of MovieLens 20M: 138,000 users, 27,000 items, 20 million interactions. The
+activity of users is log-normal, the popularity of items decreases with a power of the rank, and
+half of a user's interactions are with items from three groups that the user likes.
 """
 
 import tempfile
@@ -14,15 +14,15 @@ from scipy import sparse
 
 USERS, ITEMS, INTERACTIONS = 138_000, 27_000, 20_000_000
 GROUPS, LIKED_GROUPS, SHARE_OF_LIKED = 40, 3, 0.5
-# Spread of the activity (log-normal) and fall of the popularity (power of the rank).
+# Standard deviation of the log-activity; exponent and offset of the popularity.
 ACTIVITY, FALL, HEAD = 1.1, 2.5, 800.0
 
 
 def synthetic_matrix(share: float = 1.0, *, seed: int = 0) -> "sparse.csr_array":
-    """Users by items, float32 ones; made once and kept in the temporary folder.
+    """Return a matrix of users by items, float32 ones, cached in the temporary folder.
 
-    `share` scales the number of interactions; users and items scale with its square root, so that
-    density stays as it is.
+    `share` scales the number of interactions. The numbers of users and items are scaled by its
+    square root, so that the density is constant.
     """
     folder = Path(tempfile.gettempdir()) / "nearline-benchmarks"
     folder.mkdir(exist_ok=True)

@@ -1,23 +1,23 @@
 """Top-10 accuracy on MovieLens 100K of Nearline and other libraries, tuned with the same budget.
 
-The split, what is relevant and the metrics are those of the table that the `recommenders` project
-(github.com/recommenders-team/recommenders, examples/06_benchmarks) publishes, k = 10, NDCG /
+The split, the relevant items and the metrics are those of the table published by the `recommenders`
+project (github.com/recommenders-team/recommenders, examples/06_benchmarks), k = 10, NDCG /
 precision / recall: BiVAE .475/.412/.219, BPR .442/.388/.213, SAR .383/.331/.176.
 
-- Split: of each *item's* ratings, 75 % at random are for training and 25 % for the test (their
-  `python_stratified_split` with `filter_by="item"`); ``--by user`` splits each user's instead.
-  Their random numbers cannot be had here, so the split is of the same kind and not the same.
-- Relevant: every test rating, whatever its stars.
-- Lists: all items ranked, those of the user's training ratings left out.
-- NDCG: gain 1, discount 1 / log(rank + 1), over the best that min(k, relevant) hits allow; their
-  logarithm is natural, ours of base 2: the ratio is the same. Means are over users with a test
-  rating.
+- Split: 75 % of the ratings of each *item* are for training and 25 % for the test, at random (their
+  `python_stratified_split` with `filter_by="item"`); ``--by user`` splits the ratings of each user.
+  Their random numbers are not available, so the split is of the same kind, but not identical.
+- Relevant items: those of every test rating, regardless of its value.
+- Lists: all items are ranked, except those of the user's training ratings.
+- NDCG: gain 1, discount 1 / log(rank + 1), divided by the largest value for min(k, relevant) hits.
+  (Their logarithm is natural, ours has base 2; the ratio is the same.) Means are over users with a
+  test rating.
 
-Settings are searched by Optuna's TPE with the same number of trials and the same seed for every
-model, for NDCG@10 on 25 % of the training part (split in the same way), then fitted on the whole
-training part and tested once. Ours start from their defaults, as one of the trials, and give up
-poor trials early. BPR starts from other settings: its defaults were chosen while looking at test
-ratings of this data set, and would be no fair trial.
+Every model is tuned for NDCG@10 by Optuna's TPE, with the same number of trials and the same seed,
+on 25 % of the training part (split in the same way). Then it is fitted on the whole training part
+and tested once. Models of Nearline start from their defaults as the first trial, and stop poor
+trials early. BPR starts from other settings, because its defaults were chosen with test ratings of
+this data set in view.
 
     python -m benchmarks.topn_movielens [--trials 30] [--by item] [--models ease slim ...]
 """
@@ -91,7 +91,7 @@ SPLITS: dict[str, Splitter] = {"item": by_item, "user": by_user}
 
 
 def tuned(name: str, inner: Split, trials: int, seed: int) -> Model:
-    """Make a model with the settings that its search finds on `inner`."""
+    """Return a model with the settings that a search finds on `inner`."""
     model = make_model(name, START.get(name, {}))
     if not model.space:
         return model
@@ -101,7 +101,7 @@ def tuned(name: str, inner: Split, trials: int, seed: int) -> Model:
 def measure_ours(
     name: str, outer: Split, inner: Split, trials: int, seed: int
 ) -> tuple[Row, Report]:
-    """Tune, fit and test one of our models."""
+    """Tune, fit and test a model of Nearline."""
     started = time.perf_counter()
     model = tuned(name, inner, trials, seed)
     searched = time.perf_counter() - started
@@ -121,7 +121,7 @@ def measure_ours(
 def measure_peer(
     name: str, outer: Split, arrays: Path, trials: int, seed: int
 ) -> tuple[Row, Report]:
-    """Let a peer tune, fit and list in its own environment; test its lists here."""
+    """Tune and fit a model of a peer in its own environment, and test its lists."""
     answer = peers.run(
         "peer_topn.py",
         {"model": name, "data": str(arrays), "trials": trials, "seed": seed},
@@ -134,7 +134,7 @@ def measure_peer(
 
 
 def report(lists: Ranking, outer: Split) -> Report:
-    """Hold lists of all users against the test part."""
+    """Compare the lists of all users with the test part."""
     histories = outer.train.histories
     wanted = np.flatnonzero(np.diff(outer.test.indptr))
     counts = np.bincount(histories.items, minlength=outer.train.n_items)
@@ -150,13 +150,13 @@ def report(lists: Ranking, outer: Split) -> Report:
 
 
 def pairs(histories: Histories) -> np.ndarray:
-    """Distinct (user, item) as int64 [2, n]."""
+    """Return distinct pairs of user and item, int64 [2, n]."""
     users = np.repeat(np.arange(len(histories)), np.diff(histories.indptr))
     return np.unique(np.stack((users, histories.items)), axis=1)
 
 
 def show(name: str, row: Row, found: Report) -> Row:
-    """Print a line of the table; return it whole."""
+    """Print a line of the table and return the complete row."""
     low, high = found.intervals[f"ndcg@{K}"]
     means = {metric: found.means[f"{metric}@{K}"] for metric in ("ndcg", "precision", "recall")}
     print(
@@ -170,7 +170,7 @@ def show(name: str, row: Row, found: Report) -> Row:
 
 
 def main() -> None:
-    """Measure what the command line asks for and write the result."""
+    """Measure the selected models and write the result."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -201,7 +201,7 @@ def main() -> None:
                 row, reports[name] = measure_ours(name, outer, inner, options.trials, options.seed)
             rows.append(show(name, row, reports[name]))
     best = max(reports, key=lambda name: reports[name].means[f"ndcg@{K}"])
-    print(f"\n{best} less the others, NDCG@{K}:")
+    print(f"\n{best} minus each other model, NDCG@{K}:")
     for row in rows:
         if row["model"] != best:
             rng = np.random.default_rng(0)

@@ -1,10 +1,11 @@
 """Accuracy for users without a history: two towers with user attributes, and popularity.
 
-Users are drawn into five groups. A fold tests one group; another one chooses the number of epochs,
-the other three are trained on, and then all four. Of the tested users nothing is known but age,
-gender and occupation (MovieLens 100K); to be found is every item that they took. All items are
-ranked; k = 10. Differences are paired, over the users of all folds. `shuffled` are the same towers,
-asked with the attributes of another tested user: what they reach without knowing the right ones.
+Users are divided at random into five groups. Each fold tests one group. The number of epochs is
+chosen on another group with a model trained on the other three, and then the model is trained on
+all four. Only age, gender and occupation of the test users are known (MovieLens 100K), and all
+items with which they interacted are relevant. All items are ranked; k = 10. Differences are paired
+over the users of all folds. `shuffled` is the same model with the attributes of another test user:
+its accuracy shows what the model reaches without the right attributes.
 
     python -m benchmarks.user_features [--folds 5]
 """
@@ -32,7 +33,7 @@ Row = dict[str, Any]
 NAME = "movielens-100k"
 GROUPS, K = 5, 10
 METRICS = ("ndcg@10", "recall@10", "hit_rate@10")
-# Small, so that ten fits on two cores take minutes; chosen on the validation users of fold 0.
+# Small, so that ten fits on two cores take minutes. Chosen on the validation users of fold 0.
 TRAINING = TrainingConfig(epochs=30, patience=4, batch=1000, weight_decay=0.3, memory=60)
 OBJECTIVE = SequenceObjective(unit=True, temperature=0.2, negatives=256, in_batch=256)
 CONFIG = TwoTowerConfig(
@@ -45,7 +46,7 @@ CONFIG = TwoTowerConfig(
 
 
 def load() -> Dataset:
-    """Read and clean the data set, with what is known about its users."""
+    """Read and clean the data set, including the attributes of its users."""
     data = load_dataset(NAME)
     table, _ = clean(data.interactions, now=time.time())
     users, _ = read_users(data.users)
@@ -67,7 +68,7 @@ def run_fold(data: Dataset, fold: int, seed: int) -> tuple[Row, dict[str, Report
     users = np.flatnonzero(group == test).astype(np.int32)
     nothing = Histories.from_rows([[]] * len(users))
     if data.user_features is None:
-        raise ValueError(f"{NAME} tells nothing of its users")
+        raise ValueError(f"{NAME} has no user attributes")
     others = data.user_features[rng.permutation(users)]
     lists = {
         "features": towers.recommend(users, K),
@@ -87,7 +88,7 @@ def run_fold(data: Dataset, fold: int, seed: int) -> tuple[Row, dict[str, Report
 def report(
     lists: Ranking, nothing: Histories, wanted: Histories, counts: NDArray[np.int64], seed: int
 ) -> Report:
-    """Measure lists that were made for all users at once."""
+    """Evaluate lists that were computed for all users at once."""
     return evaluate(
         lambda _: lists,
         nothing,
@@ -100,7 +101,7 @@ def report(
 
 
 def table(folds: list[dict[str, Report]], seed: int) -> list[Row]:
-    """Means, intervals and the lead of the features."""
+    """Return means, intervals, and differences between `features` and the other lists."""
     values = {
         name: {
             metric: np.concatenate([fold[name].per_user[metric] for fold in folds])
@@ -123,7 +124,7 @@ def table(folds: list[dict[str, Report]], seed: int) -> list[Row]:
 
 
 def main() -> None:
-    """Run what the command line asks for and write the result."""
+    """Run all folds and write the result."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

@@ -2,10 +2,10 @@
 
     python -m benchmarks.vector_index [--sizes 12000 50000 100000 200000]
 
-Real texts: docstrings of Python packages, as latent semantic vectors (truncated SVD of TF-IDF).
-For a sample of them the 100 nearest among the rounded vectors are compared with the 100 nearest in
-single precision. Then, at each size, what the graph of neighbours finds of them, and the processor
-time for all vectors: the graph is made whole, searches are timed for a sample of rows.
+The texts are docstrings of Python packages, as latent semantic vectors (truncated SVD of TF-IDF).
+For a sample, the 100 nearest neighbours among the quantised vectors are compared with those in
+single precision. Then the recall of the neighbour graph and its processor time for all vectors are
+measured at each size: the graph is built completely, and searches are timed for a sample of rows.
 """
 
 import argparse
@@ -35,7 +35,7 @@ PACKAGES = ("numpy", "scipy", "sklearn", "pyarrow", "pandas", "matplotlib", "pol
 
 
 def docstrings(most: int) -> list[str]:
-    """Distinct docstrings of functions and classes of a few packages."""
+    """Return distinct docstrings of functions and classes of several packages."""
     found: dict[str, None] = {}
     for folder in (Path(entry) for entry in sys.path if entry.endswith("site-packages")):
         files = [f for name in PACKAGES for f in sorted((folder / name).rglob("*.py"))]
@@ -61,7 +61,7 @@ def _docstrings(files: list[Path]) -> Iterator[str]:
 
 
 def paragraphs(most: int) -> list[str]:
-    """Distinct paragraphs of the docstrings of every package installed."""
+    """Return distinct paragraphs of the docstrings of all installed packages."""
     found: dict[str, None] = {}
     for folder in (Path(entry) for entry in sys.path if entry.endswith("site-packages")):
         for text in _docstrings(sorted(folder.rglob("*.py"))):
@@ -75,7 +75,7 @@ def paragraphs(most: int) -> list[str]:
 
 
 def semantic_vectors(texts: list[str], width: int, seed: int) -> NDArray[np.float32]:
-    """Return unit vectors of texts, zeros left out; the axes are found on a tenth of them."""
+    """Return unit vectors of texts, without zero vectors; the SVD is fitted on a tenth of them."""
     words: Any = TfidfVectorizer
     semantics: Any = TruncatedSVD
     terms = words(sublinear_tf=True, min_df=2).fit_transform(texts)
@@ -86,7 +86,7 @@ def semantic_vectors(texts: list[str], width: int, seed: int) -> NDArray[np.floa
 
 
 def compare(vectors: NDArray[np.float32], sample: int) -> dict[str, Any]:
-    """Hold what the graph gives a sample against all vectors; processor time of both for all."""
+    """Compare graph and exhaustive search on a sample; extrapolate the processor time to all."""
     n = len(vectors)
     first = np.random.default_rng(1).integers(n - sample)
     rows = np.arange(first, first + sample)
@@ -125,7 +125,7 @@ def _split(sizes: NDArray[np.int64], items: NDArray[np.int32]) -> list[NDArray[n
 
 
 def measure(vectors: NDArray[np.float32], sample: int) -> dict[str, Any]:
-    """Share of the nearest that are found, largest error of a cosine, and milliseconds a search."""
+    """Return recall, the largest error of a cosine, and milliseconds per search."""
     index = VectorIndex(vectors.shape[1])
     for item, vector in enumerate(vectors):
         index.put(item, vector)
@@ -155,13 +155,15 @@ def measure(vectors: NDArray[np.float32], sample: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--texts", type=int, default=20_000, help="docstrings at most")
-    parser.add_argument("--width", type=int, default=256, help="numbers of a vector")
-    parser.add_argument("--sample", type=int, default=500, help="searches")
+    parser.add_argument("--texts", type=int, default=20_000, help="maximum number of docstrings")
+    parser.add_argument("--width", type=int, default=256, help="dimensions of the vectors")
+    parser.add_argument("--sample", type=int, default=500, help="number of searches")
     sizes = [12_000, 50_000, 100_000, 200_000]
-    parser.add_argument("--sizes", type=int, nargs="*", default=sizes, help="vectors of a graph")
-    parser.add_argument("--many-width", type=int, default=384, help="their numbers")
-    parser.add_argument("--rows", type=int, default=1_000, help="searches of each size")
+    parser.add_argument(
+        "--sizes", type=int, nargs="*", default=sizes, help="numbers of vectors in a graph"
+    )
+    parser.add_argument("--many-width", type=int, default=384, help="dimensions of these vectors")
+    parser.add_argument("--rows", type=int, default=1_000, help="number of searches at each size")
     options = parser.parse_args()
     words: Any = TfidfVectorizer
     semantics: Any = TruncatedSVD

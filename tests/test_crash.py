@@ -1,4 +1,4 @@
-"""`kill -9` during ingest, again and again: what was acknowledged is there once, answers stay."""
+"""Repeated `kill -9` during ingest: acknowledged events are stored once, answers are unchanged."""
 
 import json
 import multiprocessing
@@ -31,7 +31,7 @@ def lines_of(rec: nl.Recommender, user: str) -> Lines:
 
 
 def ingest(store: Path, number: int, acknowledged: Connection) -> None:
-    """Ingest lists until killed; after each acknowledgement tell of it, and of the answer."""
+    """Ingest lists until killed; after each acknowledgement, send the user, offset and list."""
     with nl.Recommender(store, clock=clock) as rec:
         batch = 0
         while True:
@@ -48,13 +48,13 @@ def ingest(store: Path, number: int, acknowledged: Connection) -> None:
             rec.append_events(events).result()
             if batch % 7 == 0:
                 rec.put_item(f"item-{number}-{batch}", text=f"thing {batch % 5} of {number}")
-            told = [user, rec.offset, lines_of(rec, user)]
-            acknowledged.send_bytes(json.dumps(told).encode())
+            message = [user, rec.offset, lines_of(rec, user)]
+            acknowledged.send_bytes(json.dumps(message).encode())
             batch += 1
 
 
-def told(acknowledged: Connection) -> list[tuple[str, int, Lines]]:
-    """All that the killed process had told."""
+def messages(acknowledged: Connection) -> list[tuple[str, int, Lines]]:
+    """Return everything that the killed process sent."""
     found = []
     try:
         while acknowledged.poll():
@@ -65,7 +65,7 @@ def told(acknowledged: Connection) -> list[tuple[str, int, Lines]]:
     return found
 
 
-def test_no_acknowledged_event_is_lost_and_none_is_there_twice(tmp_path: Path) -> None:
+def test_no_acknowledged_event_is_lost_or_duplicated(tmp_path: Path) -> None:
     store = tmp_path / "shop"
     trained = pa.table(
         {
@@ -76,7 +76,7 @@ def test_no_acknowledged_event_is_lost_and_none_is_there_twice(tmp_path: Path) -
     )
     with nl.Recommender(store, clock=clock) as rec:
         rec.fit(trained)
-    # Forked from a process that has the imports done: a round takes a fraction of a second.
+    # Forked from a process that has imported the engine, so a round takes a fraction of a second.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["nearline.engine"])
     chance = random.Random(0)
@@ -90,12 +90,12 @@ def test_no_acknowledged_event_is_lost_and_none_is_there_twice(tmp_path: Path) -
         time.sleep(chance.uniform(0.0, 0.08))
         process.kill()
         process.join()
-        rounds = told(ours)
+        rounds = messages(ours)
         ours.close()
         acknowledged.update(user for user, _, _ in rounds)
         with nl.Recommender(store, clock=clock) as rec:
             last_user, offset, before = rounds[-1]
-            # What became durable after the last word may have changed the model since.
+            # Events may have become durable after the last message, and changed the model.
             if rec.offset == offset:
                 assert lines_of(rec, last_user) == before
             assert counted(inspect(rec).model) == expected(rec)

@@ -343,7 +343,7 @@ def test_save_and_load(rec: nl.Recommender, store: Path) -> None:
         assert loaded.model_id == rec.model_id
     with pytest.raises(InvalidInput, match="not an empty folder"):
         rec.save(store)
-    with pytest.raises(InvalidInput, match="holds no store"):
+    with pytest.raises(InvalidInput, match="contains no store"):
         nl.Recommender.load(store / "nothing")
 
 
@@ -428,7 +428,7 @@ def test_unknown_models_and_settings_are_refused() -> None:
         nl.Recommender(config=nl.Config(settings={"colour": "red"})).fit(shop())
 
 
-def test_the_stamp_changes_with_whatever_may_change_an_answer(tmp_path: Path) -> None:
+def test_stamp_changes_with_every_record_erasure_and_model(tmp_path: Path) -> None:
     with nl.Recommender(tmp_path / "shop") as rec:
         stamps = [rec.stamp]
         rec.observe("u", "a")

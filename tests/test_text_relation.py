@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,13 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(Transformer, "encode", spy)
     return asked
+
+
+def until(found: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def graph_of(rec: nl.Recommender) -> ItemGraph:
@@ -204,15 +212,15 @@ def test_what_was_missed_is_encoded_beside_serving(
             rec.put_item("gone", text="mint cup")
             rec.delete_item("gone").result()
             rec.put_item("later", text="black tea", available=False, vectors={"look": [0.5, 1.0]})
-            (failed,) = [job for job in rec.jobs.list() if job.kind == "embed"]
-            assert rec.jobs.wait(failed.id, 30).state == "failed"
+            until(rec.jobs.list)
+            assert rec.jobs.wait("embed-1", 30).state == "failed"
         assert (edges(rec, "new"), rec.texts_missed) == ({}, 3)
         rec.observe("somebody", "tea-1")
         assert len(rec.jobs.list()) == 1  # not with every write
         now[0] += 60.0
         rec.observe("somebody", "tea-2")
-        job = rec.jobs.list()[0]
-        done = rec.jobs.wait(job.id, 30)
+        until(lambda: len(rec.jobs.list()) > 1)
+        done = rec.jobs.wait("embed-2", 30)
         assert (done.state, done.result) == ("done", {"items": 2}), done.message
         others = {**texts_of(rec), "later": "black tea"}
         # Of vectors in eight bits.

@@ -1,8 +1,5 @@
 """One story through Python, HTTP and the command line: the same lists at every step."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +9,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 from pyarrow import csv
+from tests.cli.running import run_json
 from tests.server.serving import LiveServer, start_server, stop_server
 
 import nearline as nl
@@ -89,15 +87,13 @@ class Python:
 
 
 class CommandLine:
+    """Each command opens the store and closes it."""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def run(self, command: str, *arguments: str) -> Any:
-        words = [command, "--store", str(self.folder / "store"), *arguments, "--json"]
-        done = subprocess.run(
-            [sys.executable, "-m", "nearline.cli", *words], capture_output=True, check=True
-        )
-        return json.loads(done.stdout)
+        return run_json(command, "--store", self.folder / "store", *arguments)
 
     def load(self, table: pa.Table, *, catalogue: bool = False) -> None:
         path = self.folder / "table.csv"

@@ -1,4 +1,4 @@
-"""The facade `Recommender`: Python, HTTP and the command line all call this class."""
+"""The facade `Recommender`, which Python users, HTTP and the command line share."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +15,9 @@ from nearline.deployment.active import ActiveDeployment, EngineStatus
 from nearline.deployment.versions import Versions
 from nearline.jobs.checkpoints import Checkpoints
 from nearline.jobs.embedding import Embedding
+from nearline.jobs.merging import Merging
 from nearline.jobs.queue import Job, Jobs
+from nearline.jobs.scheduler import Scheduler
 from nearline.jobs.training import Columns, Training, import_tables
 from nearline.log import Appended
 from nearline.recommend import batch, lookups
@@ -41,35 +43,35 @@ from nearline.schema import (
 
 
 class Recommender(EngineStatus):
-    """A real-time recommender: learns from a table, then from every event.
+    """A real-time recommender: trained on a table, then updated by every event.
 
     Parameters
     ----------
     path : str, Path or None
-        Folder that keeps log and snapshots (made where missing); None keeps all in memory.
+        Folder of the store, created if it is missing; None keeps everything in memory.
     preset : str
-        "fast" (the item graph on ids and text), or "best": a blend of it with a transformer, its
-        lists put in order by trees where those are better; training it needs the extra `neural`.
+        "fast": the item graph on IDs and text. "best": a blend of the item graph and a transformer,
+        reranked by gradient-boosted trees if that is better; training needs the extra `neural`.
     encoder : str or None
-        Language model whose vectors of texts become a relation of the item graph: `Config.encoder`.
+        Language model whose text vectors become a relation of the item graph: `Config.encoder`.
     config : Config or None
-        Settings; None takes the defaults.
+        Settings; None means the defaults.
     clock : callable
-        Gives the time in Unix seconds.
+        Returns the time in Unix seconds.
 
     Attributes
     ----------
     jobs, versions : Jobs, Versions
-        Slow work beside serving; snapshots to list, promote and roll back to.
+        Background jobs; snapshots, and their promotion.
     language : Language
-        Asks the language model, where one is configured.
+        Access to the language model, if one is configured.
 
     Raises
     ------
     StoreInUse, Damaged
-        The store is open already, here or in another process; its log cannot be read.
+        The store is already open, here or in another process; its log cannot be read.
     MissingExtra, DataNotFound
-        The encoder is not there; a chat model is configured, and httpx is not installed.
+        The encoder is missing; a chat model is configured, but httpx is not installed.
 
     Examples
     --------
@@ -99,9 +101,11 @@ class Recommender(EngineStatus):
         self.config = self._current.config
         self.jobs = Jobs(clock)
         self.versions = Versions(self._current)
-        self._training = Training(self._current, self.jobs)
-        self._checkpoints = Checkpoints(self._current, self.jobs)
-        self._embedding = Embedding(self._current, self.jobs)
+        current, jobs = self._current, self.jobs
+        self._training, self._checkpoints = Training(current, jobs), Checkpoints(current, jobs)
+        self._merging, self._embedding = Merging(current, jobs), Embedding(current, jobs)
+        recurring = (self._checkpoints, self._merging, self._embedding)
+        self._scheduler = Scheduler(current, jobs, recurring).start()
 
     # Training
 
@@ -116,29 +120,29 @@ class Recommender(EngineStatus):
         columns: Columns | None = None,
         progress: Progress = no_progress,
     ) -> Self:
-        """Import what is given, train on the whole log, and serve the result.
+        """Import the given data, train on the whole log, and activate the model.
 
         Parameters
         ----------
         interactions : frame, path or None
-            `user_id`, `item_id`, optional `timestamp`, `event`, `value`. In memory the recommender
-            starts over with it; in a folder it is added to the log, rows that are there already
-            left out. None: train on what the log holds.
+            `user_id`, `item_id`, optional `timestamp`, `event`, `value`. In memory they replace all
+            earlier data; in a folder they are appended to the log, except rows that it already
+            contains. None: train on the current log.
         items : frame, path or None
             `item_id` and any text, category, number or vector columns.
         users : None
-            Nothing that serves reads attributes of users yet: a warning says so. `TwoTower` does,
-            on ``make_dataset(..., users=...)``.
+            Ignored with a warning: the serving models do not use attributes of users. `TwoTower`
+            does, by ``make_dataset(..., users=...)``.
         validation : frame, path or None
-            Interactions that choose the settings and are never trained on. None: the last
-            interaction of each user plays that part and is trained on afterwards.
+            Interactions for choosing the settings, which are never trained on. None: the last
+            interaction of each user, which is trained on afterwards.
         columns : mapping or None
-            Canonical name to the name it has in `interactions` and `validation`.
+            Maps canonical column names to those in `interactions` and `validation`.
 
         Raises
         ------
         InvalidInput, NotTrained
-            Nothing to train on is left after cleaning; what served before goes on serving.
+            No data is left after cleaning; the active model stays active.
         """
         ingest.warn_users_ignored(users)
         self._training.fit(interactions, items, validation, columns, seed=seed, progress=progress)
@@ -149,36 +153,36 @@ class Recommender(EngineStatus):
     def train(
         self, seed: int = 0, *, model: str | None = None, settings: Mapping[str, Any] | None = None
     ) -> Job:
-        """Train on the whole log in the background; the result serves unless it is worse.
+        """Train on the whole log in the background; activate the model unless it is worse.
 
         Parameters
         ----------
         model, settings
-            What to train instead of the configured model; without `settings` its defaults.
+            Model to train instead of the configured one; without `settings`, with its defaults.
 
         Returns
         -------
         Job
-            Queued; `jobs` follows and cancels it. A store trains in a process of its own at low
-            priority, a recommender in memory in a thread (see `nearline.training.acceptance`).
+            The queued job, which `jobs` can follow and cancel. A store is trained in a separate
+            process of low priority, a recommender in memory in a thread.
 
         Raises
         ------
         InvalidInput, Overloaded
-            There is no such model or setting; too many trainings wait.
+            The model or a setting does not exist; too many trainings are queued.
         """
         return self._training.submit(seed, model, settings)
 
     def merge(self) -> Job:
-        """Merge what the model of a store learned since its snapshot into a new one."""
-        return self._training.merge()
+        """Write a new snapshot with everything that the active model learned since the last one."""
+        return self._merging.submit()
 
     def checkpoint(self) -> Job:
         """Write the state of a store to its checkpoint in the background."""
         return self._checkpoints.submit()
 
     def embed(self) -> Job:
-        """Encode the texts of items that went in without a vector, in the background."""
+        """Encode the texts of items without a vector in the background."""
         return self._embedding.submit()
 
     def add(
@@ -189,7 +193,7 @@ class Recommender(EngineStatus):
         columns: Columns | None = None,
         progress: Progress = no_progress,
     ) -> CleaningReport | None:
-        """Import interactions and items into the log without training; report what was dropped."""
+        """Import interactions and items without training; return a report of dropped rows."""
         if interactions is not None:
             self._like = interactions
         return import_tables(
@@ -199,29 +203,28 @@ class Recommender(EngineStatus):
     # Answers
 
     def recommend(self, user_id: str, k: int = 10, **options: Any) -> list[Recommendation]:
-        """Return the top `k` items for a user, known or not; each line has its tier.
+        """Return the top `k` items for a user, known or not, each with its tier.
 
         Parameters
         ----------
         **options
-            The other fields of `nearline.schema.RecommendationRequest`: `exclude_seen` (True),
-            `category`, `exclude`, `explain`, `rerank`, `context` (``{"country": "FR"}``),
-            `preferences` (text).
+            Other fields of `nearline.schema.RecommendationRequest`, such as `exclude_seen`,
+            `category` or `context`.
         """
         request = make_options(RecommendationRequest, user_id=user_id, k=k, **options)
         return list(self.answer(request).items)
 
     def answer(self, request: RecommendationRequest, *, late: bool = False) -> Answer:
-        """Answer a request in full: the list, its id, tier, model and offset.
+        """Return the answer to a request: a list with its ID, tier, model and offset.
 
-        With `late`, the list is made without the model and the language model, by the same rules.
+        With `late`, neither the model nor the language model is used; the rules are the same.
         """
         return answer(request, self._view(), late=True) if late else self.draft(request).result()
 
     def draft(self, request: RecommendationRequest, within: float | None = None) -> Draft[Answer]:
-        """Answer as far as no language model is needed; the draft waits for one, if it is asked.
+        """Answer a request without waiting for the language model, which the draft can wait for.
 
-        `within`: seconds that are left, where those are fewer than the configured ones.
+        `within`: time limit in seconds, if it is shorter than the configured one.
         """
         if request.rerank:
             return self.language.draft_answer(request, self._view(), within)
@@ -239,17 +242,17 @@ class Recommender(EngineStatus):
     ) -> Any:
         """Recommend to many users: a frame of `user_id`, `item_id`, `score`, `rank` (from 1).
 
-        Memory beside the frame is bounded, however many users there are.
+        Beside the frame, memory is bounded for any number of users.
 
         Parameters
         ----------
         users
-            None means everyone.
+            None means all users.
         histories : frame, path or None
-            Replaces what is known of these users, for this call only. The frame is of the library
-            in which `histories` or the training data came, else Arrow.
+            Used instead of the stored histories in this call. The result has the type of
+            `histories` or of the training data, else it is an Arrow table.
         **options
-            As in `recommend`, except `explain` and `rerank`.
+            Other fields of `nearline.schema.ListOptions`.
         """
         frame = batch.recommend_many(
             users,
@@ -273,8 +276,8 @@ class Recommender(EngineStatus):
     ) -> Exported:
         """Write the lists of many users to a folder of Parquet files; resume an interrupted export.
 
-        See `nearline.recommend.export.export`. `users`: ids, or a frame or file with a column
-        `user_id`; None means everyone. `options` are those of `recommend_many`.
+        `users`: IDs, or a frame or file with a column `user_id`; None means all. `options` are
+        those of `recommend_many`. For details see `nearline.recommend.export.export`.
         """
         return export(
             Path(path),
@@ -288,19 +291,19 @@ class Recommender(EngineStatus):
         )
 
     def similar(self, item_id: str, k: int = 10) -> list[ScoredItem]:
-        """Nearest neighbours of an item, itself left out."""
+        """Return the items most similar to an item, best first."""
         return lookups.similar(item_id, k, self._view())
 
     def rank(self, user_id: str, item_ids: Sequence[str]) -> list[ScoredItem]:
-        """Exactly the given items, best first for this user."""
+        """Rank the given items for a user, best first."""
         return lookups.rank(user_id, list(item_ids), self._view())
 
     def explain(self, user_id: str, item_id: str, *, words: bool = False) -> Explanation:
-        """Return what made the score: the parts sum to it; with `words`, in a sentence as well."""
+        """Return the parts of a score, which sum to it; with `words`, also as a sentence."""
         return self.draft_explanation(user_id, item_id, words=words).result()
 
     def draft_explanation(self, user_id: str, item_id: str, *, words: bool) -> Draft[Explanation]:
-        """Explain as far as no language model is needed; the draft waits for one."""
+        """Explain without waiting for the language model, which the draft can wait for."""
         return self.language.draft_explanation(user_id, item_id, self._view(), words=words)
 
     # Events, items, users
@@ -314,36 +317,36 @@ class Recommender(EngineStatus):
         timestamp: object = None,
         **fields: Any,
     ) -> Appended:
-        """Store one event; when this returns it is durable and the next answer reflects it.
+        """Store one event durably; the next answer reflects it.
 
-        `timestamp`: Unix seconds, RFC 3339 or a datetime; `fields`: the others of `nearline.Event`.
+        `timestamp`: Unix seconds, RFC 3339 or a datetime. `fields`: others of `nearline.Event`.
         """
         given = {"user_id": user_id, "item_id": item_id, "event": event, **fields}
         return self.append_events([new_event(given, timestamp, now=self._clock())]).result()
 
     def append_events(self, events: Sequence[Event]) -> Future[Appended]:
         """Queue a list of events atomically; the future resolves once it is durable."""
-        return ingest.append_events(self._to_write().log, events, now=self._clock())
+        return ingest.append_events(self._current.open().log, events, now=self._clock())
 
     def put_item(self, item_id: str, *, timestamp: object = None, **fields: Any) -> Appended:
-        """Store a catalogue entry (the fields of `nearline.Item`); recommendable at once."""
+        """Store a catalogue entry (fields of `nearline.Item`); it can be recommended at once."""
         item = new_item({"item_id": item_id, **fields}, timestamp, now=self._clock())
         return self.put_items([item]).result()
 
     def put_items(self, items: Sequence[Item]) -> Future[Appended]:
-        """Queue catalogue entries atomically; with an encoder, their texts are encoded first."""
+        """Queue catalogue entries atomically; an encoder, if any, encodes their texts first."""
         self._current.encode(items)
-        return ingest.put_items(self._to_write().log, items, now=self._clock())
+        return ingest.put_items(self._current.open().log, items, now=self._clock())
 
     def patch_item(self, item_id: str, changes: Mapping[str, object]) -> Appended:
-        """Change some fields of a catalogue entry; when this returns it is durable."""
+        """Change some fields of a catalogue entry durably."""
         parts = self._current.open()
         if self.encodes:
             self._current.encode([ingest.patched(parts.state, item_id, changes, now=self._clock())])
         return ingest.patch_item(parts.log, parts.state, item_id, changes, now=self._clock())
 
     def delete_item(self, item_id: str) -> Future[Appended]:
-        """Queue the deletion of an item; once the future resolves, no answer holds it."""
+        """Queue the deletion of an item; once the future resolves, it is not recommended."""
         parts = self._current.open()
         return ingest.delete_item(parts.log, parts.state, item_id, now=self._clock())
 
@@ -352,11 +355,11 @@ class Recommender(EngineStatus):
         return lookups.item(item_id, self._view())
 
     def user(self, user_id: str) -> UserSummary:
-        """Return what is known of a user, most recent event first."""
+        """Return the stored history of a user, most recent event first."""
         return lookups.user(user_id, self._view())
 
     def forget(self, user_id: str) -> Future[int]:
-        """Erase a user's events from log, state and answers; the future gives their number."""
+        """Erase the events of a user everywhere; the future resolves to their number."""
         erased = self._current.open().log.erase(check_id(user_id, "user_id"))
         erased.add_done_callback(self.language.forget)
         return erased
@@ -364,21 +367,22 @@ class Recommender(EngineStatus):
     # The store
 
     def now(self) -> float:
-        """Return the engine's time in Unix seconds."""
+        """Return the current time of the recommender's clock in Unix seconds."""
         return self._clock()
 
     def save(self, path: str | Path) -> None:
-        """Write log, checkpoint and snapshot to a new folder, which `load` opens."""
+        """Write log, checkpoint and snapshot to a new folder, which `load` can open."""
         store.save(self._current.open(), Path(path))
 
     @classmethod
     def load(cls, path: str | Path, **options: Any) -> Self:
-        """Open the folder that `save` wrote, or any store."""
+        """Open a folder that `save` wrote, or any other store."""
         store.check_is_store(Path(path))
         return cls(path, **options)
 
     def close(self) -> None:
-        """Cancel jobs, finish queued writes, save the checkpoint, release the store. Idempotent."""
+        """Cancel jobs, finish queued writes, save the checkpoint, close the store. Idempotent."""
+        self._scheduler.stop()
         self.jobs.close()
         self.language.close()
         self._current.close()
@@ -388,12 +392,6 @@ class Recommender(EngineStatus):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _to_write(self) -> store.Deployment:
-        """Return the parts, once the jobs that are due are queued."""
-        for due in (self._checkpoints, self._training, self._embedding):
-            due.submit_if_due()
-        return self._current.open()
 
     def _view(self) -> View:
         parts = self._current.serving()

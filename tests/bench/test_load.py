@@ -1,19 +1,23 @@
-"""The load generator against a server of a few lines, whose answers are known."""
+"""The load generator against a small fake server, whose responses are known."""
 
 import asyncio
+import gc
+import io
 import json
+import signal
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
 
-from nearline.bench.load import LoadRequest, drive, percentiles
+from nearline.bench.load import LoadRequest, drive, main, percentiles
 
 Handler = Callable[[str, bytes], Awaitable[tuple[int, bytes]]]
 
 
 async def served(handler: Handler, question: LoadRequest) -> dict[str, object]:
-    """LoadResponse the question with a server that asks `handler` for status and body."""
+    """Run the load against a server that asks `handler` for status and body."""
 
     ended: list[asyncio.Event] = []
 
@@ -139,6 +143,154 @@ def test_checked_compares_items_with_those_of_the_named_model(
     record = run(handler, kind="checked", count=2, **given)["read"]
     assert isinstance(record, dict)
     assert record["errors"] == ({} if why is None else {why: 2})
+
+
+def test_a_pair_is_an_event_and_a_read_of_its_user() -> None:
+    asked: list[str] = []
+
+    async def handler(path: str, body: bytes) -> tuple[int, bytes]:
+        asked.append(json.loads(body)["user_id"] if body else path.split("/")[3])
+        return 200, b"{}"
+
+    records = run(handler, kind="pair", count=3)
+    assert asked[0::2] == asked[1::2]
+    assert [records[name]["count"] for name in ("event", "read")] == [3, 3]  # type: ignore[index]
+
+
+def test_mixed_load_has_the_requested_share_of_reads() -> None:
+    async def handler(_path: str, _body: bytes) -> tuple[int, bytes]:
+        return 200, b"{}"
+
+    assert run(handler, kind="mix", count=5, read_share=1.0).keys() == {"read"}
+    assert run(handler, kind="mix", count=5, read_share=0.0).keys() == {"event"}
+    both = run(handler, kind="mix", count=60, read_share=0.5)
+    assert sum(record["count"] for record in both.values()) == 60  # type: ignore[index]
+    assert both.keys() == {"read", "event"}
+
+
+def test_single_events_and_any_path() -> None:
+    asked: list[str] = []
+
+    async def handler(path: str, body: bytes) -> tuple[int, bytes]:
+        asked.append(json.loads(body)["event_id"] if body else path)
+        return 200, b"{}"
+
+    run(handler, kind="single", count=2, name="b")
+    run(handler, kind="fetch", count=1, users=1, path="/v1/users/USER?x=1")
+    assert asked == ["b-0", "b-1", "/v1/users/u0?x=1"]
+
+
+@pytest.mark.parametrize(
+    ("lists", "event", "why"),
+    [
+        ([503, 503], 200, "status 503, the list is empty"),
+        ([200, 200], 503, "status 503"),
+    ],
+)
+def test_change_counts_what_fails(lists: list[int], event: int, why: str) -> None:
+    async def handler(path: str, _body: bytes) -> tuple[int, bytes]:
+        status = event if path == "/v1/events" else lists[0]
+        return status, b'{"items": [{"item_id": "a"}]}'
+
+    record = run(handler, kind="change", count=1)["change"]
+    assert isinstance(record, dict)
+    assert record["errors"] == {why: 1}
+
+
+class Shop:
+    """Answers as a server does; lists a new item at the second read, or never."""
+
+    def __init__(self, *, listed: bool = True, found: int = 200, put: int = 200) -> None:
+        self.listed, self.found, self.put = listed, found, put
+        self.asked: list[str] = []
+        self.reads = 0
+
+    async def __call__(self, path: str, body: bytes) -> tuple[int, bytes]:
+        name = path.rpartition("/")[2].partition("?")[0]
+        self.asked.append(name)
+        if name == "recommendations":
+            self.reads += 1
+            shown = "run-0" if self.listed and self.reads > 1 else "old"
+            return 200, json.dumps({"items": [{"item_id": shown}]}).encode()
+        if name.startswith("u"):
+            return 200, b'{"history": [{"item_id": "last"}]}'
+        if name == "last":
+            return self.found, b'{"title": "a", "text": "b", "available": true}'
+        if body:
+            assert json.loads(body) == {"title": "a", "text": "b"}
+        return self.put, b"{}"
+
+
+def test_a_new_item_is_read_until_it_is_recommended_and_then_deleted() -> None:
+    shop = Shop()
+    record = run(shop, kind="introduce", count=1, users=1)["new item"]
+    assert isinstance(record, dict)
+    assert (record["count"], record["errors"]) == (1, {})
+    assert shop.asked == ["u0", "last", "run-0", "recommendations", "recommendations", "run-0"]
+
+
+@pytest.mark.parametrize(
+    ("shop", "why"),
+    [
+        (Shop(found=404), "status 404 for the last item of u0"),
+        (Shop(put=503), "status 503"),
+        (Shop(listed=False), "the new item was not recommended"),
+    ],
+    ids=["no-item", "refused", "not-listed"],
+)
+def test_new_items_that_fail_are_counted(
+    shop: Shop, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nearline.bench.load.TRIES", 3)
+    record = run(shop, kind="introduce", count=1, users=1)["new item"]
+    assert isinstance(record, dict)
+    assert (record["count"], record["errors"]) == (0, {why: 1})
+
+
+def test_a_list_that_never_changes_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nearline.bench.load.TRIES", 2)
+
+    async def handler(_path: str, _body: bytes) -> tuple[int, bytes]:
+        return 200, b'{"items": [{"item_id": "a"}]}'
+
+    record = run(handler, kind="change", count=1)["change"]
+    assert isinstance(record, dict)
+    assert record["errors"] == {"the list did not change": 1}
+
+
+def test_a_server_that_hangs_up_is_a_failure_of_the_connection() -> None:
+    async def hang_up() -> dict[str, object]:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+            await writer.wait_closed()
+
+        async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            sizes = {"users": 5, "items": 5, "seed": 0, "connections": 1, "seconds": 30}
+            return await drive({"kind": "read", "port": port, **sizes})
+
+    records = asyncio.run(hang_up())["records"]
+    assert isinstance(records, dict)
+    assert records["connection"]["errors"] == {
+        "ConnectionResetError('the server hung up')": 1,
+    }
+
+
+def test_the_program_reads_a_request_and_writes_its_results(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {"kind": "read", "port": 1, "users": 1, "items": 1, "seed": 0}
+    given |= {"connections": 0, "seconds": 1}
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(given)))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        main()
+    finally:
+        gc.enable()
+        signal.signal(signal.SIGTERM, before)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["records"], found["ms"]) == ({}, {})
 
 
 def test_percentiles_are_of_every_value() -> None:

@@ -1,4 +1,4 @@
-"""Every scenario once, tiny, on real servers; what it tells is whole and sane."""
+"""Every scenario once at a small size, on real servers: its report is complete and plausible."""
 
 from collections.abc import Callable
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from tests.cli.running import run, run_json
 
+from nearline.bench.plan import Figure, ScenarioReport, figure
 from nearline.bench.scenarios import SCENARIOS
 from nearline.cli.bench import NAMES, number
 
@@ -24,6 +25,26 @@ def test_a_scenario_from_the_command_line(tmp_path: Path) -> None:
     failed = next(one for one in found["figures"] if one["name"] == "failed")
     assert (failed["value"], failed["target"], failed["met"]) == (0, 0, True)
     assert picture.read_text().startswith("<?xml")
+
+
+def test_figures_are_printed_with_spread_and_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    spread = Figure(name="p99", unit="ms", value=3.0, low=2.5, high=12_345.0, target=2.0)
+    report = ScenarioReport(
+        figures=[figure("failed", "", 0.0, at_most=0.0), spread, figure("rate", "1/s", 7.0)],
+        notes=["load: none"],
+    )
+    monkeypatch.setitem(SCENARIOS, "mixed", lambda _: report)
+    text = run("bench", "mixed", "--quick", "--users", "50").stdout
+    first, *lines = text.splitlines()
+    assert first.startswith("mixed: 50 users, 200 items, ")
+    assert [
+        line.split() for line in lines if line.split()[:1] in (["failed"], ["p99"], ["rate"])
+    ] == [
+        ["failed", "0", "<=", "0", "yes"],
+        ["p99", "3", "ms", "2.5", "to", "12,345", "<=", "2", "no"],
+        ["rate", "7", "1/s"],
+    ]
+    assert lines[-1] == "- load: none"
 
 
 @pytest.mark.parametrize(

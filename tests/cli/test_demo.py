@@ -73,7 +73,7 @@ def test_data_in_which_nobody_comes_back(tmp_path: Path) -> None:
     once.write_text("\n".join(["user_id,item_id,timestamp", *rows]))
     result = run("demo", "--exit", "--dataset", once)
     assert result.exit_code == 1
-    assert "users come back" in result.stderr
+    assert "returning users" in result.stderr
 
 
 def test_port_in_use_is_told_before_the_work(files: list[str]) -> None:

@@ -1,16 +1,17 @@
+import json
 import os
 from pathlib import Path
 
 import pytest
 from tests.cli.running import run, run_json
 
+from nearline.cli import doctor
 from nearline.engine import Recommender
 
 
 def check(name: str, *arguments: str | Path) -> dict[str, str]:
-    found: dict[str, str] = next(
-        entry for entry in run_json("doctor", *arguments)["checks"] if entry["name"] == name
-    )
+    entries = json.loads(run("doctor", *arguments, "--json").stdout)["checks"]
+    found: dict[str, str] = next(entry for entry in entries if entry["name"] == name)
     return found
 
 
@@ -51,6 +52,24 @@ def test_a_store_that_cannot_be_opened_fails(tmp_path: Path, name: str) -> None:
     result = run("doctor", "--store", tmp_path / name)
     assert result.exit_code == 1
     assert "store: " in result.stdout
+
+
+def test_a_missing_package_and_an_old_sqlite_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "PACKAGES", ("numpy", "no-such-package"))
+    found = check("packages")
+    assert found["status"] == "failed"
+    assert found["found"].startswith("numpy ")
+    assert "no-such-package missing" in found["next_step"]
+    monkeypatch.setattr("apsw.sqlite_lib_version", lambda: "3.50.4")
+    found = check("sqlite")
+    assert (found["status"], found["found"]) == ("failed", "3.50.4")
+    assert "SQLite 3.51.3 or newer" in found["next_step"]
+    assert run("doctor").exit_code == 1
+
+
+def test_a_full_disk_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "LITTLE_DISK", 1 << 80)
+    assert check("disk")["status"] == "warning"
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

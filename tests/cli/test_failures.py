@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from tests.cli.running import run, started
 
-from nearline.cli.app import Door
+from nearline.cli.app import CommandGroup
 from nearline.engine import Recommender
 
 
@@ -87,12 +87,12 @@ def test_unknown_data_set() -> None:
     assert "movielens-100k" in failure("evaluate", "movielens")
 
 
-def door(error: BaseException) -> Door:
+def door(error: BaseException) -> CommandGroup:
     @click.command("work")
     def work() -> None:
         raise error
 
-    return Door(commands={"work": work})
+    return CommandGroup(commands={"work": work})
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,7 @@ from tests.cli.running import run
 
 from nearline.cli import main
 from nearline.cli.evaluate import SPLITS
-from nearline.cli.options import MAX_K
 from nearline.cli.study import STRATEGIES
-from nearline.schema import MAX_K as ENGINE_MAX_K
 
 COMMANDS = list(main.commands)
 
@@ -81,6 +79,5 @@ def test_wrong_use_exits_2_and_says_how(arguments: list[str]) -> None:
     assert result.stdout == ""
 
 
-def test_names_and_limits_kept_here_for_speed_are_those_of_the_engine() -> None:
+def test_names_of_splits_are_those_of_the_implementation() -> None:
     assert list(SPLITS) == list(STRATEGIES)
-    assert MAX_K == ENGINE_MAX_K

@@ -59,7 +59,7 @@ def test_nested_settings_reach_the_model(tmp_path: Path, events: Path) -> None:
         (["--set", "transitions.colour=red"], ["`colour`", "transitions.half_life=1.1"]),
         (["--model", "ease", "--set", "l2=much"], ["Expected `float`, got `str`", "l2=200.0"]),
         (["--model", "popularity", "--set", "x=1"], ["`x`", "defaults are: none"]),
-        (["--model", "popularity", "--search", "1"], ["declares no space"]),
+        (["--model", "popularity", "--search", "1"], ["has no search space"]),
         (["--model", "svd"], ["learns ratings"]),
     ],
 )

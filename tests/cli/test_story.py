@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pyarrow.dataset import dataset
 from tests.cli.conftest import BLUE, RED
 from tests.cli.running import run, run_json
 
@@ -106,3 +107,29 @@ def test_the_environment_can_name_the_store(shop: Path) -> None:
     result = run("recommend", "u1", env={"NEARLINE_STORE": str(shop)})
     assert result.exit_code == 0
     assert "red thing r4" in result.stdout
+
+
+def test_options_of_a_request(shop: Path) -> None:
+    def listed(*options: str) -> set[str]:
+        answer = run_json("recommend", "--store", shop, "u1", *options)
+        return {line["item_id"] for line in answer["items"]}
+
+    assert listed() == {*RED, *BLUE} - {"r1", "r2", "r3"}
+    assert listed("--exclude-seen") == listed()
+    assert listed("--include-seen") == {*RED, *BLUE}
+    assert listed("--exclude", "r4", "--exclude", "b1") == set(BLUE) - {"b1"}
+    answer = run_json("recommend", "--store", shop, "u1", "--history", "b1", "--history", "b2")
+    assert answer["items"][0]["tier"] == "session"
+    assert answer["items"][0]["item_id"] in BLUE
+    assert {"r1", "r2", "r3"} <= {line["item_id"] for line in answer["items"]}
+
+
+def test_exported_lists_follow_the_same_options(shop: Path, tmp_path: Path) -> None:
+    options = ["--category", "blue", "--exclude", "b1", "--include-seen", "-k", "3"]
+    run_json("export", "--store", shop, tmp_path / "lists", *options)
+    rows = dataset(tmp_path / "lists").to_table().to_pylist()
+    alone = run_json("recommend", "--store", shop, "u1", *options)
+    assert [row["item_id"] for row in rows if row["user_id"] == "u1"] == [
+        line["item_id"] for line in alone["items"]
+    ]
+    assert {row["item_id"] for row in rows} == set(BLUE) - {"b1"}

@@ -1,4 +1,4 @@
-"""Live events teach the model exactly what a count over the whole log would have."""
+"""Online learning gives exactly the counts of a recount of the whole log."""
 
 import shutil
 from pathlib import Path
@@ -19,7 +19,7 @@ from nearline.models.item_graph.model import ItemGraph
 from nearline.state import State, StateConfig
 from nearline.testing.inspector import inspect
 
-# A history is cut off early, so that the log must be asked for what came before.
+# Histories are short, so that earlier events must be read from the log.
 CONFIG = Config(state=StateConfig(history_length=6))
 OBSERVE = st.tuples(
     st.just("observe"),
@@ -51,7 +51,7 @@ def act(rec: nl.Recommender, step: Any) -> None:
 
 
 def counted(model: Any) -> dict[str, bytes]:
-    """Counts, edges and popularity, bit by bit."""
+    """Return counts, edges and popularity as bytes."""
     prefixes = ("popularity", "transitions/", "coengagement/")
     arrays = model.arrays()
     found = {n: a.tobytes() for n, a in arrays.items() if n.startswith(prefixes)}
@@ -61,7 +61,7 @@ def counted(model: Any) -> dict[str, bytes]:
 
 
 def expected(rec: nl.Recommender) -> dict[str, bytes]:
-    """What the same settings count over the log as it is now."""
+    """Recount the current log with the same settings."""
     parts = inspect(rec)
     ids = parts.state.items.table()
     weight = rec.config.state.weight
@@ -76,7 +76,7 @@ def expected(rec: nl.Recommender) -> dict[str, bytes]:
 
 @settings(deadline=None, max_examples=400)
 @given(STEPS)
-def test_whatever_happens_the_counts_are_those_of_the_log(steps: list[Any]) -> None:
+def test_online_counts_equal_a_recount_of_the_log(steps: list[Any]) -> None:
     with nl.Recommender(config=CONFIG) as rec:
         for step in steps:
             act(rec, step)
@@ -85,7 +85,7 @@ def test_whatever_happens_the_counts_are_those_of_the_log(steps: list[Any]) -> N
 
 @settings(deadline=None, max_examples=30)
 @given(STEPS, STEPS, STEPS)
-def test_training_and_restarts_change_nothing_of_that(
+def test_online_counts_equal_a_recount_after_training_and_restarts(
     tmp_path_factory: pytest.TempPathFactory, before: list[Any], between: list[Any], last: list[Any]
 ) -> None:
     folder = tmp_path_factory.mktemp("store") / "shop"
@@ -107,7 +107,7 @@ def test_training_and_restarts_change_nothing_of_that(
 
 @pytest.mark.parametrize("history_length", [30, 1_000])
 @pytest.mark.parametrize("at_once", [1, 1_100, EVENTS_AT_ONCE])
-def test_after_a_crash_state_and_model_learn_the_rest_of_the_log_side_by_side(
+def test_after_a_crash_state_and_model_replay_the_log_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, history_length: int
 ) -> None:
     config = Config(state=StateConfig(history_length=history_length))
@@ -129,7 +129,7 @@ def test_after_a_crash_state_and_model_learn_the_rest_of_the_log_side_by_side(
         rec.append_events(events(1_200)).result()
         live = counted(inspect(rec).model)
         assert live == expected(rec)
-        # As a crash leaves it: the checkpoint of before, and all of the log.
+        # The files after a crash: an old checkpoint and the whole log.
         shutil.copytree(tmp_path / "shop", tmp_path / "crashed")
     with nl.Recommender(tmp_path / "crashed", config=config) as rec:
         assert counted(inspect(rec).model) == live
@@ -138,13 +138,13 @@ def test_after_a_crash_state_and_model_learn_the_rest_of_the_log_side_by_side(
 
 
 class Fails(ItemGraph):
-    """Learns nothing."""
+    """A model that cannot learn online."""
 
     def observe(self, before: Histories, events: Histories) -> None:
         raise MemoryError("no room")
 
 
-def test_what_fails_beside_the_fold_is_told() -> None:
+def test_an_error_of_background_learning_is_raised() -> None:
     log, state = SQLiteLog(None), State(StateConfig())
     with log:
         live = catch_up(Fails(), log, state, offset=0, erasures=0)
@@ -153,7 +153,7 @@ def test_what_fails_beside_the_fold_is_told() -> None:
             state.apply([(0, event)])
 
 
-def test_an_event_of_another_user_changes_my_list(tmp_path: Path) -> None:
+def test_an_event_of_another_user_changes_a_list(tmp_path: Path) -> None:
     with nl.Recommender(tmp_path / "shop") as rec:
         for user in "abc":
             rec.observe(user, "pot")
@@ -168,14 +168,14 @@ def test_an_event_of_another_user_changes_my_list(tmp_path: Path) -> None:
             ("tea", "personal"),
             ("mug", "personal"),
         ]
-        # One event is one pair more: two of four who had a pot went on to tea or mug.
+        # The explanation adds up to the score of the new pair.
         explained = rec.explain("me", "mug")
         assert sum(part.amount for part in explained.parts) == pytest.approx(explained.score)
         rec.forget("other").result()
         assert [line.tier for line in rec.recommend("me", 2)] == ["personal", "popular"]
 
 
-def test_without_online_learning_only_histories_follow() -> None:
+def test_without_online_learning_only_histories_are_updated() -> None:
     with nl.Recommender(config=Config(online=False)) as rec:
         rec.observe("a", "pot")
         rec.observe("a", "tea")
@@ -183,7 +183,7 @@ def test_without_online_learning_only_histories_follow() -> None:
         assert [line.tier for line in rec.recommend("me", 1)] == ["popular"]
 
 
-def test_much_that_came_since_is_counted_anew(tmp_path: Path) -> None:
+def test_counts_are_recomputed_if_the_log_grew_a_lot(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     with nl.Recommender(tmp_path / "shop") as rec:
         rec.observe("u0", "i0", timestamp=0.0)

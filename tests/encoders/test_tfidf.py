@@ -42,7 +42,7 @@ def test_weights_by_hand() -> None:
 
 @settings(deadline=None)
 @given(TEXTS, st.integers(1, 3))
-def test_vectors_are_those_of_scikit_learn(texts: list[str], longest: int) -> None:
+def test_vectors_equal_scikit_learn(texts: list[str], longest: int) -> None:
     config = TfIdfConfig(longest=longest)
     encoder = TfIdf(config)
     vectors = encoder.fit(texts)

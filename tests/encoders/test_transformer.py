@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("first", [False, True])
-def test_vectors_are_those_of_the_network(tmp_path: Path, first: bool) -> None:
+def test_vectors_equal_the_network(tmp_path: Path, first: bool) -> None:
     encoder = open_encoder(str(write_bert(tmp_path / "b", pooling_mode_cls_token=first)))
     found = encoder.encode(TEXTS)
     assert (found.shape, found.dtype.name) == ((6, 8), "float32")
@@ -104,7 +104,7 @@ def test_an_onnx_file_gives_the_same_vectors(folder: Path, tmp_path: Path) -> No
     assert encoder.fingerprint != given.fingerprint
 
 
-def test_the_fingerprint_is_that_of_the_content(tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_the_content(tmp_path: Path) -> None:
     one, same = (open_encoder(str(write_bert(tmp_path / name))) for name in "ab")
     other = open_encoder(str(write_bert(tmp_path / "c", seed=1)))
     pooled = open_encoder(str(write_bert(tmp_path / "d", pooling_mode_cls_token=True)))

@@ -177,7 +177,7 @@ def test_diversity_of_equal_opposite_and_orthogonal_items() -> None:
     assert math.isnan(got[4])
 
 
-def test_diversity_takes_a_row_of_zeros_as_unlike_everything() -> None:
+def test_diversity_treats_a_zero_vector_as_unrelated() -> None:
     features = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
     assert metrics.diversity(lists([0, 1], [0, 2]), features).tolist() == [1.0, 1.0]
 

@@ -12,7 +12,6 @@ from nearline.data import Dataset, Histories, Split, hold_out, random_folds
 from nearline.errors import InvalidInput
 from nearline.evaluation.comparison_tables import rating_rows
 from nearline.evaluation.rating_comparison import compare_ratings
-from nearline.models.base import RatingModel
 from nearline.models.factors.svdpp import Svdpp
 from nearline.models.popularity import Popularity
 
@@ -21,7 +20,7 @@ class AlwaysConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     rating: float = 3.0
 
 
-class Always(Popularity, RatingModel):
+class Always(Popularity):
     """Predicts one rating for everything."""
 
     name: ClassVar[str] = "always"

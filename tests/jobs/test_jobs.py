@@ -1,4 +1,4 @@
-"""Jobs: one thread for each kind, progress, cancel, and how each ends."""
+"""Jobs: one thread per kind, progress, cancellation and outcomes."""
 
 from collections.abc import Iterator
 from threading import Event
@@ -13,7 +13,7 @@ SEEN = Outcome("done with it", {"n": 1})
 
 
 class Ticks:
-    """1.0, 2.0, 3.0, ..."""
+    """A clock that returns 1.0, 2.0, 3.0, ..."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -31,7 +31,7 @@ def jobs() -> Iterator[Jobs]:
 
 
 def blocked(started: Event, release: Event) -> Work:
-    """Work that tells when it began and goes on when it may."""
+    """Return work that sets `started` and waits for `release`."""
 
     def work(task: Task) -> Outcome:
         task.progress(1, 4, "half way")
@@ -43,7 +43,7 @@ def blocked(started: Event, release: Event) -> Work:
     return work
 
 
-def test_a_job_from_its_beginning_to_its_end(jobs: Jobs) -> None:
+def test_the_states_of_a_job(jobs: Jobs) -> None:
     started, release = Event(), Event()
     queued = jobs.submit("train", blocked(started, release))
     assert (queued.id, queued.kind, queued.state, queued.created) == (
@@ -67,7 +67,7 @@ def test_a_job_from_its_beginning_to_its_end(jobs: Jobs) -> None:
     assert (over.done, over.finished) == (4, 3)
 
 
-def test_one_of_a_kind_at_a_time_and_kinds_beside_each_other(jobs: Jobs) -> None:
+def test_one_job_of_each_kind_runs_at_a_time(jobs: Jobs) -> None:
     started, release = Event(), Event()
     jobs.submit("train", blocked(started, release))
     second = jobs.submit("train", lambda _: SEEN)
@@ -79,19 +79,19 @@ def test_one_of_a_kind_at_a_time_and_kinds_beside_each_other(jobs: Jobs) -> None
     assert jobs.wait(second.id, WAIT).state == "done"
 
 
-def test_as_many_wait_as_may(jobs: Jobs) -> None:
+def test_the_number_of_queued_jobs_is_limited(jobs: Jobs) -> None:
     started, release = Event(), Event()
     jobs.submit("train", blocked(started, release))
     assert started.wait(WAIT)
     jobs.submit("train", lambda _: SEEN)
     jobs.submit("train", lambda _: SEEN)
-    with pytest.raises(Overloaded, match="2 jobs of kind 'train' wait"):
+    with pytest.raises(Overloaded, match="2 jobs of kind 'train' are queued"):
         jobs.submit("train", lambda _: SEEN)
     jobs.submit("checkpoint", lambda _: SEEN)
     release.set()
 
 
-def test_cancelling_what_waits_and_what_runs(jobs: Jobs) -> None:
+def test_queued_and_running_jobs_are_cancelled(jobs: Jobs) -> None:
     started, release = Event(), Event()
     first = jobs.submit("train", blocked(started, release))
     second = jobs.submit("train", lambda _: SEEN)
@@ -105,7 +105,7 @@ def test_cancelling_what_waits_and_what_runs(jobs: Jobs) -> None:
 
 
 @pytest.mark.parametrize("early", [True, False])
-def test_what_ends_the_work_at_once_is_called(jobs: Jobs, early: bool) -> None:
+def test_the_cancel_callback_is_called(jobs: Jobs, early: bool) -> None:
     inside, cancelled, killed = Event(), Event(), Event()
 
     def work(task: Task) -> Outcome:
@@ -125,7 +125,7 @@ def test_what_ends_the_work_at_once_is_called(jobs: Jobs, early: bool) -> None:
     assert jobs.wait(job.id, WAIT).state == "cancelled"
 
 
-def test_failures_say_why(jobs: Jobs) -> None:
+def test_failed_jobs_have_the_error_as_message(jobs: Jobs) -> None:
     def ours(_: Task) -> Outcome:
         raise InvalidInput("n is 7; 6 is allowed")
 
@@ -139,7 +139,7 @@ def test_failures_say_why(jobs: Jobs) -> None:
     assert (refused.state, refused.message) == ("refused", "worse")
 
 
-def test_the_last_that_are_over_are_remembered_newest_first(jobs: Jobs) -> None:
+def test_the_last_finished_jobs_are_listed_newest_first(jobs: Jobs) -> None:
     for _ in range(5):
         jobs.wait(jobs.submit("a", lambda _: SEEN).id, WAIT)
     assert [job.id for job in jobs.list()] == ["a-5", "a-4", "a-3"]
@@ -147,7 +147,7 @@ def test_the_last_that_are_over_are_remembered_newest_first(jobs: Jobs) -> None:
         jobs.get("a-1")
 
 
-def test_closing_ends_everything_and_takes_no_more(jobs: Jobs) -> None:
+def test_closing_cancels_all_jobs_and_accepts_no_more(jobs: Jobs) -> None:
     killed, inside = Event(), Event()
 
     def work(task: Task) -> Outcome:

@@ -56,7 +56,7 @@ def test_one_user_by_hand() -> None:
     assert out[0, 0] == pytest.approx(3.5 / (1 + 1.5 + 0.32), rel=1e-6)
 
 
-def test_each_step_comes_nearer() -> None:
+def test_each_step_reduces_the_error() -> None:
     weights = (np.random.default_rng(0).random((5, 40)) < 0.5) * 4.0
     fixed, l2 = whitened(40, 12)
     exact = naive_implicit.solve(weights, fixed.astype(np.float64), alpha=5.0, l2=l2)
@@ -70,7 +70,7 @@ def test_each_step_comes_nearer() -> None:
 
 
 @pytest.mark.parametrize("n", [7, 16, 45])
-def test_rows_that_fit_no_buffer_are_gathered_at_each_pass(n: int) -> None:
+def test_rows_longer_than_the_buffer(n: int) -> None:
     weights = np.ones((3, n))
     fixed, _ = whitened(n, 4)
     plain, small = (np.zeros((3, 4), dtype=np.float32) for _ in range(2))
@@ -109,7 +109,7 @@ def test_loss_of_the_entries() -> None:
 @pytest.mark.parametrize(
     ("row", "distinct"), [([0, 2, 1], True), ([], True), ([1, 1], False), ([-1], False)]
 )
-def test_repeats_and_unknown_columns_are_noticed(row: list[int], distinct: bool) -> None:
+def test_repeated_and_unknown_columns_are_detected(row: list[int], distinct: bool) -> None:
     columns = np.array(row, dtype=np.int32)
     rows = pack([(np.array([len(row)]), columns, np.ones(len(row), dtype=np.float32))])
     assert are_distinct(rows, 3) is distinct

@@ -22,7 +22,7 @@ def test_an_error_in_a_thread_reaches_the_caller() -> None:
     assert available_threads() >= 1
 
 
-def test_threads_are_no_more_than_openmp_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_are_limited_by_omp_num_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert available_threads() == 1
     for nothing in ("", "0", "many"):

@@ -53,7 +53,7 @@ def test_pearson_and_cosine_by_hand() -> None:
     threshold=st.sampled_from([0.0, 0.4]),
     k=st.sampled_from([1, 3, 2**31 - 1]),
 )
-def test_similarities_are_those_of_the_definition(
+def test_similarities_equal_the_definition(
     rows: list[dict[int, float]], centred: bool, shrinkage: float, threshold: float, k: int
 ) -> None:
     found = corated_rows(
@@ -75,7 +75,7 @@ def test_similarities_are_those_of_the_definition(
     check(found, expected, k, threshold)
 
 
-def test_threads_change_nothing() -> None:
+def test_results_do_not_depend_on_threads() -> None:
     rng = np.random.default_rng(0)
     rows = [dict(enumerate(rng.normal(size=6).tolist())) for _ in range(60)]
     both = targets(rows), targets(naive.columns(rows, 6))

@@ -39,7 +39,7 @@ def test_an_event_halves_with_every_half_life() -> None:
     assert [sums.at(item, 2) for item in range(3)] == [Fraction(3, 4), 1, 0]
 
 
-def test_the_landmark_moves_and_no_sum_changes() -> None:
+def test_moving_the_landmark_changes_no_sum() -> None:
     sums = Sums()
     sums.count([(0, 500.0), (1, 512.0)])
     assert sums.landmark.tolist() == [500, 512, 0]
@@ -51,7 +51,7 @@ def test_the_landmark_moves_and_no_sum_changes() -> None:
     assert [sums.at(item, 513) for item in (1, 2)] == [Fraction(1, 2), 1]
 
 
-def test_an_event_too_old_to_be_held_counts_in_the_total_alone() -> None:
+def test_a_vanishing_event_counts_only_in_the_total() -> None:
     sums = Sums()
     sums.count([(0, 1e9), (0, 0.0), (1, 0.0)])
     assert sums.totals.tolist() == [2, 1, 0]
@@ -74,14 +74,14 @@ def test_magnitudes_are_logarithms_of_the_sums_at_time_0() -> None:
     assert out.tolist() == [4.0, 2000.0, -np.inf]
 
 
-def test_what_was_far_smaller_survives_a_subtraction() -> None:
+def test_small_sums_survive_the_subtraction_of_large_ones() -> None:
     sums = Sums()
     sums.count([(0, 0.0), (0, 70.0)])
     sums.count([(0, 70.0)], sign=-1)
     assert sums.at(0, 0) == 1
 
 
-def test_nothing_is_left_where_nothing_counts() -> None:
+def test_sums_without_events_are_exactly_zero() -> None:
     sums = Sums()
     sums.count([(0, 0.3), (0, 44.7)])
     sums.count([(0, 44.7), (0, 0.3)], sign=-1)

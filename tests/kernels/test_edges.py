@@ -51,7 +51,7 @@ def test_transitions_by_hand() -> None:
     st.integers(1, 4),
     st.integers(1, 7),
 )
-def test_pairs_are_those_of_the_definition(
+def test_pairs_equal_the_definition(
     rows: list[list[int]], flat: list[float], reach: int, k: int
 ) -> None:
     # Dislikes make no pairs, which models see to; two of them would multiply to a like.
@@ -88,7 +88,7 @@ def test_pairs_are_those_of_the_definition(
     st.integers(1, 6),
     st.booleans(),
 )
-def test_products_are_those_of_dense_matrices(flat: list[float], k: int, diagonal: bool) -> None:
+def test_products_equal_dense_matrices(flat: list[float], k: int, diagonal: bool) -> None:
     left = np.array(flat).reshape(5, 6)
     dense = left @ left.T
     edges = product_edges(
@@ -119,14 +119,14 @@ def test_edges_do_not_depend_on_threads() -> None:
     ]
 
 
-def test_nothing_gives_nothing() -> None:
+def test_empty_input() -> None:
     none = np.zeros(0)
     edges = pair_edges(ragged([[]]), steps_of(none, none), source=none, target=none, top_k=3)
     assert edges.indptr.tolist() == [0]
     assert product_edges(pack([]), pack([]), 0, top_k=3).indptr.tolist() == [0]
 
 
-def test_what_would_reach_outside_an_array_is_refused() -> None:
+def test_indices_outside_of_arrays_are_rejected() -> None:
     ones = np.ones(2)
     steps = steps_of(ones, ones)
     with pytest.raises(ValueError, match="item index 2 is not below 2"):

@@ -54,7 +54,7 @@ def test_by_hand() -> None:
     l2=st.floats(0.1, 5),
     positive=st.booleans(),
 )
-def test_reaches_the_least_value(seed: int, l1: float, l2: float, positive: bool) -> None:
+def test_the_minimum_is_reached(seed: int, l1: float, l2: float, positive: bool) -> None:
     rng = np.random.default_rng(seed)
     matrix = (rng.random((12, 5)) < 0.4).astype(np.float64)
     weights = solve(matrix, l1, l2, positive=positive)
@@ -86,7 +86,7 @@ def test_equals_scikit_learn(positive: bool) -> None:
         assert weights[others, j] == pytest.approx(net.coef_, abs=1e-6)
 
 
-def test_bad_shapes_are_refused() -> None:
+def test_invalid_shapes_are_rejected() -> None:
     with pytest.raises(ValueError, match="2 columns and candidates for 1"):
         elastic_net_columns(rows([[0], [0]]), rows([[1]]), 1, l1=0, l2=1)
     with pytest.raises(ValueError, match="row index 5"):

@@ -21,7 +21,7 @@ def test_by_hand() -> None:
 
 @settings(deadline=None)
 @given(LOG, st.integers(0, 20))
-def test_the_last_arrivals_are_told_from_the_rest(log: list[tuple[int, int]], cut: int) -> None:
+def test_the_newest_arrivals_are_identified(log: list[tuple[int, int]], cut: int) -> None:
     arrived = [(user, time, at >= cut) for at, (user, time) in enumerate(log)]
     mine = [[event for event in arrived if event[0] == user] for user in range(3)]
     rows = [sorted(events, key=lambda event: event[1]) for events in mine]

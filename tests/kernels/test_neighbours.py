@@ -62,7 +62,7 @@ def test_cosine_by_hand() -> None:
     shrinkage=st.sampled_from([0.0, 2.0]),
     threshold=st.sampled_from([0.0, 0.35]),
 )
-def test_neighbours_among_sets_are_those_of_the_definition(
+def test_neighbours_among_sets_equal_the_definition(
     sets: list[list[int]], weighted: bool, k: int | None, shrinkage: float, threshold: float
 ) -> None:
     weights = np.arange(N_FEATURES) / 4.0 if weighted else np.ones(N_FEATURES)
@@ -109,7 +109,23 @@ def test_neighbours_of_other_rows(
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_bitmaps_blocks_and_threads_change_nothing(
+def test_few_neighbours_among_many_sets(weighted: bool) -> None:
+    # Sets 2n and 2n + 1 are equal and share nothing with the others, so similarities are 1.
+    sets = [[n // 2] for n in range(200)]
+    rows, weights = ragged(sets), np.arange(1.0, 101.0)
+    found = nearest_among(
+        rows,
+        transpose(rows, 100),
+        cosine_scales(sets, weights if weighted else np.ones(100)),
+        weights=weights if weighted else None,
+        top_k=3,
+    )
+    assert found.items.tolist() == [n ^ 1 for n in range(200)]
+    assert found.weights == pytest.approx(np.ones(200))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_results_do_not_depend_on_bitmaps_blocks_and_threads(
     weighted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(0)
@@ -135,7 +151,7 @@ def test_bitmaps_blocks_and_threads_change_nothing(
     check(one, expected, 7, 0.0)
 
 
-def test_nonsense_is_refused() -> None:
+def test_invalid_arguments_are_rejected() -> None:
     rows = ragged([[0]])
     with pytest.raises(ValueError, match="top_k is 0"):
         nearest_among(rows, rows, np.ones(1), top_k=0)
@@ -145,6 +161,6 @@ def test_nonsense_is_refused() -> None:
         make_index(ragged([[3]]), np.ones(2))
 
 
-def test_nothing_at_all() -> None:
+def test_empty_input() -> None:
     empty = ragged([])
     assert len(nearest_among(empty, empty, np.zeros(0), top_k=3).items) == 0

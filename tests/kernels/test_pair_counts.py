@@ -72,7 +72,7 @@ def test_strongest_counts_are_the_edges(log: list[Event], reach: int, k: int) ->
 
 @settings(deadline=None)
 @given(st.lists(EVENT, max_size=30), st.integers(1, 3))
-def test_where_a_row_is_cut_the_largest_counts_stay(log: list[Event], most: int) -> None:
+def test_truncated_rows_keep_the_largest_counts(log: list[Event], most: int) -> None:
     rows, _ = histories(log, by_time=True)
     everything = pair_counts(rows, steps(3), N_ITEMS, most=N_ITEMS)
     kept = as_pairs(pair_counts(rows, steps(3), N_ITEMS, most=most))
@@ -86,9 +86,7 @@ def test_where_a_row_is_cut_the_largest_counts_stay(log: list[Event], most: int)
 
 @settings(deadline=None, max_examples=2_000)
 @given(st.lists(EVENT, max_size=24), st.integers(0, 24), st.integers(1, 4))
-def test_changes_lead_from_the_shorter_log_to_the_longer(
-    log: list[Event], cut: int, reach: int
-) -> None:
+def test_changes_give_the_counts_of_the_longer_log(log: list[Event], cut: int, reach: int) -> None:
     totals: Pairs = defaultdict(int)
     old, old_times = histories(log[:cut], by_time=True)
     totals.update(as_pairs(pair_counts(old, steps(reach), N_ITEMS, most=N_ITEMS)))

@@ -21,7 +21,7 @@ def start(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_a_step_goes_down_the_gradient(seed: int) -> None:
+def test_a_step_descends_the_gradient(seed: int) -> None:
     users, items, biases = start(seed)
     before = np.concatenate((users[1], items.ravel(), biases)).astype(np.float64)
 
@@ -39,7 +39,7 @@ def test_a_step_goes_down_the_gradient(seed: int) -> None:
     assert np.array_equal(users[0], other_user)
 
 
-def test_liked_items_are_passed_over_and_the_hardest_is_taken() -> None:
+def test_the_hardest_item_that_is_not_liked_is_taken() -> None:
     liked = rows([[1, 3]])
     order, row_of = np.array([0]), np.array([0, 0], dtype=np.int32)
     for drawn, changed in (([3], []), ([3, 1], []), ([0], [0, 1]), ([0, 2, 3], [1, 2])):
@@ -53,7 +53,7 @@ def test_liked_items_are_passed_over_and_the_hardest_is_taken() -> None:
         assert np.flatnonzero((items != old).any(axis=1)).tolist() == changed
 
 
-def test_fold_in_is_alone_what_it_is_in_a_batch() -> None:
+def test_fold_in_is_equal_alone_and_in_a_batch() -> None:
     _, items, biases = start(2)
     negatives = np.array([[0], [3], [1], [2]], dtype=np.int32)
     liked = rows([[0, 1]] * 20 + [[], [2]])

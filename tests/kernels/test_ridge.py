@@ -73,7 +73,7 @@ def test_noise_has_the_inverse_of_the_left_side_as_covariance() -> None:
     )
 
 
-def test_threads_change_nothing() -> None:
+def test_results_do_not_depend_on_threads() -> None:
     rng = np.random.default_rng(2)
     rows = [[(int(c), 1.0) for c in rng.integers(0, 30, 9)] for _ in range(200)]
     factors = rng.normal(size=(30, 5))
@@ -81,6 +81,6 @@ def test_threads_change_nothing() -> None:
     assert np.array_equal(one, solve_rows(targets(rows), factors, np.eye(5), threads=3))
 
 
-def test_a_precision_of_another_size_is_refused() -> None:
+def test_a_precision_of_another_size_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"precision has shape \(2, 2\); 3 factors need \(3, 3\)"):
         solve_rows(targets([[]]), np.zeros((1, 3)), np.eye(2))

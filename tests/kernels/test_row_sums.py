@@ -36,6 +36,6 @@ def test_equals_the_product_on_any_number_of_threads(seed: int, n_users: int, n:
         assert np.array_equal(found[-1:], row_sums(matrix, dense_rows(vectors[-1:])))
 
 
-def test_a_vector_is_no_matrix() -> None:
+def test_a_vector_is_rejected() -> None:
     with pytest.raises(ValueError, match="1 dimensions"):
         row_sums(np.zeros(3, dtype=np.float32), dense_rows(np.zeros((1, 3), dtype=np.float32)))

@@ -125,7 +125,9 @@ def test_lists_are_the_sorted_scores(
 
 @settings(deadline=None)
 @given(RELATION, RELATION, st.lists(HISTORY, min_size=1, max_size=4))
-def test_ranks_are_places_in_the_list(a: Relation, b: Relation, histories: list[History]) -> None:
+def test_ranks_are_positions_in_the_list(
+    a: Relation, b: Relation, histories: list[History]
+) -> None:
     graph = graph_of([a, b], [{}, {}])
     rows = ragged(
         [[item for item, _ in row] for row in histories], [[w for _, w in row] for row in histories]
@@ -155,7 +157,7 @@ def test_scratch_is_clean_after_a_larger_graph() -> None:
         assert score_rows(graph, ragged([[0], [2]])).tolist() == [[0, 1, 0, 0, 0, 0], [0] * 6]
 
 
-def test_wrong_shapes_are_refused() -> None:
+def test_invalid_shapes_are_rejected() -> None:
     graph = graph_of([{}, {}], [{}, {}])
     with pytest.raises(ValueError, match="k is 0"):
         recommend_rows(graph, ragged([[0]]), 0, exclude_seen=True)

@@ -46,7 +46,7 @@ def test_newest_marks_the_last_of_each_item(rows: list[list[int]]) -> None:
 
 
 @pytest.mark.parametrize("n", [0, 1, 3, MOST_CHUNKS, 3 * MOST_CHUNKS + 1])
-def test_dealt_rows_find_back(n: int) -> None:
+def test_dealt_rows_are_restored(n: int) -> None:
     order = dealt(n)
     assert sorted(order.tolist()) == list(range(n))
     sizes = order % 3
@@ -57,6 +57,6 @@ def test_dealt_rows_find_back(n: int) -> None:
     assert np.diff(found.indptr).tolist() == [row % 3 for row in range(n)]
 
 
-def test_the_first_of_each_hand_come_from_all_over() -> None:
+def test_each_chunk_gets_low_and_high_numbers() -> None:
     order = dealt(2 * MOST_CHUNKS)
     assert order[:4].tolist() == [0, MOST_CHUNKS, 1, MOST_CHUNKS + 1]

@@ -91,7 +91,7 @@ def test_a_full_row_drops_its_oldest() -> None:
     assert pool.row(0) == [(11, 2.0), (12, 3.0), (13, 4.0)]
 
 
-def test_a_late_event_goes_where_it_belongs_or_nowhere() -> None:
+def test_a_late_event_is_inserted_or_dropped() -> None:
     pool = Pool(bound=3)
     pool.append([(0, 10, 5.0), (0, 11, 1.0), (0, 12, 3.0)])
     assert pool.row(0) == [(11, 1.0), (12, 3.0), (10, 5.0)]
@@ -101,7 +101,7 @@ def test_a_late_event_goes_where_it_belongs_or_nowhere() -> None:
     assert pool.row(0) == [(12, 3.0), (13, 3.0), (10, 5.0)]
 
 
-def test_it_stops_where_the_pool_is_full() -> None:
+def test_append_stops_if_the_pool_is_full() -> None:
     pool = Pool(bound=4)
     added = slab.append(
         np.array([0, 0, 1]),

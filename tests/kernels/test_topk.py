@@ -14,7 +14,7 @@ SCORES = st.lists(st.sampled_from([-1.0, 0.0, 0.25, 0.5, 2.0, -np.inf, np.nan]),
 
 @settings(deadline=None)
 @given(SCORES, st.integers(1, 25), st.sampled_from([-np.inf, 0.0, 0.25]))
-def test_top_k_is_what_sorting_gives(scores: list[float], k: int, above: float) -> None:
+def test_top_k_equals_sorting(scores: list[float], k: int, above: float) -> None:
     best = top_k_rows(np.array([scores], dtype=np.float32).reshape(1, -1), k, above=above)
     expected = naive.top_k({i: s for i, s in enumerate(scores) if s == s}, k, above=above)
     filled = [item for item, _ in expected] + [-1] * (k - len(expected))
@@ -30,7 +30,7 @@ def test_rows_do_not_depend_on_threads() -> None:
     assert np.array_equal(one.scores, two.scores)
 
 
-def test_what_is_no_matrix_or_no_length_is_refused() -> None:
+def test_invalid_scores_and_lengths_are_rejected() -> None:
     with pytest.raises(ValueError, match="1 dimensions"):
         top_k_rows(np.zeros(3, dtype=np.float32), 1)
     with pytest.raises(ValueError, match="k is 0"):

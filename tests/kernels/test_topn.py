@@ -20,7 +20,7 @@ def seen_of(rows: list[list[int]]) -> Seen:
 
 @settings(deadline=None, max_examples=80)
 @given(st.data(), MATRIX, MATRIX, st.integers(1, 12), st.sampled_from([-np.inf, 0.0, 1.0]))
-def test_lists_are_what_sorting_gives(
+def test_lists_equal_sorting(
     data: st.DataObject,
     queries: list[list[float]],
     items: list[list[float]],
@@ -67,7 +67,7 @@ def test_many_queries_and_items_against_sorting() -> None:
         assert np.array_equal(again.scores, best.scores)
 
 
-def test_one_query_gets_what_it_gets_among_others() -> None:
+def test_a_query_is_answered_equally_alone_and_in_a_batch() -> None:
     rng = np.random.default_rng(1)
     x, y = (rng.standard_normal((n, 16), dtype=np.float32) for n in (50, 300))
     best = top_products(x, by_norm(y), 20)
@@ -83,6 +83,6 @@ def test_nan_is_never_listed() -> None:
     assert best.items.tolist() == [[1, -1]]
 
 
-def test_a_list_without_length_is_refused() -> None:
+def test_a_length_below_one_is_rejected() -> None:
     with pytest.raises(ValueError, match="k is 0"):
         top_products(np.ones((1, 1), np.float32), by_norm(np.ones((1, 1), np.float32)), 0)

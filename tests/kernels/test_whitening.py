@@ -27,12 +27,12 @@ def test_whitening_by_hand() -> None:
 
 
 @pytest.mark.parametrize("bad", [-2.0, np.nan, np.inf])
-def test_what_has_no_factor_is_refused(bad: float) -> None:
+def test_matrices_without_cholesky_factor_are_rejected(bad: float) -> None:
     with pytest.raises(np.linalg.LinAlgError):
         whitening(np.array([[bad]]), 1.0)
 
 
-def test_a_basis_changes_how_rows_are_held_and_not_what_they_are() -> None:
+def test_changing_the_basis_keeps_the_true_rows() -> None:
     true = rows(20, 4)
     factors = Factors(true.copy())
     inner = factors.gram()

@@ -1,4 +1,4 @@
-"""Appends lists of events for ever and prints the number of each list that was acknowledged.
+"""Append lists of events forever and print the number of each list that was acknowledged.
 
 Called with the file of the log, and the round, which stands in every event's id.
 """

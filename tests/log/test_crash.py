@@ -1,4 +1,4 @@
-"""Killed at any moment, the log holds what it acknowledged: all of it, once, in whole lists."""
+"""After `kill -9`, the log has every acknowledged list once and complete."""
 
 import random
 import subprocess
@@ -15,7 +15,7 @@ CHILD = Path(__file__).with_name("ingest_until_killed.py")
 
 
 def ingest_and_kill(path: Path, round_: int) -> list[int]:
-    """Run the child, kill it at a random moment; return the lists that it acknowledged."""
+    """Run the child process and kill it at random; return the lists that it acknowledged."""
     rng = random.Random(round_)
     with subprocess.Popen(
         [sys.executable, str(CHILD), str(path), str(round_)], stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""Keys that are in memory for a while are known, found and erased as those in the file are."""
+"""Keys in memory are known, found and erased like keys in the file."""
 
 import shutil
 import tempfile
@@ -29,7 +29,7 @@ STEPS = st.one_of(
 
 
 def restarted(log: SQLiteLog, folder: Path, how: str) -> SQLiteLog:
-    """Open the log again; as after a kill: a copy of its files, made while it is open."""
+    """Reopen the log; after a crash: open a copy of its files, made while it was open."""
     if how == "closed":
         log.close()
     else:
@@ -85,8 +85,8 @@ def rows(db: apsw.Connection, table: str) -> int:
     return int(db.execute(f"SELECT count(*) FROM {table}").get)
 
 
-def test_keys_move_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four parts; one moves after each second record. A round that is undone is made again."""
+def test_keys_are_moved_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With four parts, one is moved after every second record; a round that failed is repeated."""
     monkeypatch.setattr(key_index, "PARTS", 4)
     monkeypatch.setattr(key_index, "RECORDS_A_PART", 2)
     db = apsw.Connection(":memory:")
@@ -118,7 +118,7 @@ def test_keys_move_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows(db, "recent_users") == rows(db, "recent_event_ids") == 0
 
 
-def test_a_log_of_format_1_is_taken_over(tmp_path: Path) -> None:
+def test_a_log_of_format_1_is_upgraded(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     with SQLiteLog(path) as log:
         append(log, event("a", event_id="1"), event("b"))
@@ -133,8 +133,8 @@ def test_a_log_of_format_1_is_taken_over(tmp_path: Path) -> None:
     db.close()
 
 
-def test_a_record_whose_keys_are_lost_stops_the_opening(tmp_path: Path) -> None:
-    """Else it could never be erased."""
+def test_opening_fails_if_a_record_without_stored_keys_is_damaged(tmp_path: Path) -> None:
+    """Otherwise it could never be erased."""
     path = tmp_path / "log.db"
     tables = Tables(path)
     tables.insert([encode(event("a"))])
@@ -146,6 +146,6 @@ def test_a_record_whose_keys_are_lost_stops_the_opening(tmp_path: Path) -> None:
     tables.close()
 
 
-def test_keys_of_what_is_no_event() -> None:
+def test_only_events_have_keys() -> None:
     assert keys_of(event("a")) == (user_key("a"), None)
     assert keys_of(Event(user_id="a", item_id="i", timestamp=0.0, event_id="1"))[1] is not None

@@ -1,4 +1,4 @@
-"""A log that an earlier version wrote opens and is continued."""
+"""Logs of earlier versions open and can be appended to."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ from nearline.schema import Erased, Event, Item, ItemDeleted, ItemPatched
 OLD = Path(__file__).parent / "data" / "before_patches.db"
 
 
-def test_a_log_without_patches_opens_and_takes_one(tmp_path: Path) -> None:
+def test_a_log_of_an_earlier_version_opens_and_takes_a_patch(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     shutil.copy(OLD, path)
     log = open_log(url_of(path))

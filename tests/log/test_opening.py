@@ -30,6 +30,6 @@ def test_a_log_in_memory_is_opened_by_url() -> None:
         open_log(MEMORY, read_only=True)
 
 
-def test_an_unknown_scheme_names_those_that_are_known() -> None:
-    with pytest.raises(InvalidInput, match=r"'postgresql'; known are sqlite:///path"):
+def test_the_error_for_an_unknown_scheme_lists_the_known_ones() -> None:
+    with pytest.raises(InvalidInput, match=r"'postgresql' is not known; known are sqlite:///path"):
         open_log("postgresql://host/shop")

@@ -1,4 +1,4 @@
-"""The queue before the writer: order, groups, waiting, closing."""
+"""The writer's queue: order, groups, waiting and closing."""
 
 import asyncio
 from collections.abc import Iterator
@@ -41,18 +41,18 @@ def taken(queue: JobQueue[Work]) -> list[str]:
     return [job.name for job in queue.take()]
 
 
-def test_neighbours_are_taken_together_in_order() -> None:
+def test_adjacent_jobs_are_taken_together_in_order() -> None:
     queue = queue_of(Work("a"), Work("b"), Work("c"))
     assert taken(queue) == ["a", "b", "c"]
 
 
-def test_a_group_stops_growing_at_its_size() -> None:
+def test_a_group_has_a_maximum_size() -> None:
     queue = queue_of(Work("a", 4), Work("b", 5), Work("c", 50), Work("d"))
     assert taken(queue) == ["a", "b", "c"]
     assert taken(queue) == ["d"]
 
 
-def test_what_does_not_join_stands_alone() -> None:
+def test_a_job_that_does_not_join_is_a_group_of_its_own() -> None:
     queue = queue_of(Work("a"), Work("erase", joins=False), Work("erase", joins=False), Work("b"))
     assert [taken(queue) for _ in range(4)] == [["a"], ["erase"], ["erase"], ["b"]]
 
@@ -67,7 +67,7 @@ def test_put_waits_while_the_queue_is_full(pool: ThreadPoolExecutor) -> None:
     assert taken(queue) == ["b"]
 
 
-def test_a_job_larger_than_the_queue_is_let_in() -> None:
+def test_a_job_larger_than_the_queue_is_accepted() -> None:
     queue = queue_of(Work("a"), Work("large", 1_000), capacity=2)
     assert taken(queue) == ["a", "large"]
 
@@ -81,7 +81,7 @@ def test_take_waits_for_a_job(pool: ThreadPoolExecutor) -> None:
     assert waiting.result(WAIT) == ["a"]
 
 
-def test_taken_jobs_are_running_and_cancelled_ones_are_left_out() -> None:
+def test_taken_jobs_are_running_and_cancelled_ones_are_dropped() -> None:
     cancelled, kept = Work("cancelled"), Work("kept")
     queue = queue_of(cancelled, kept)
     assert cancelled.future.cancel()
@@ -89,7 +89,7 @@ def test_taken_jobs_are_running_and_cancelled_ones_are_left_out() -> None:
     assert not kept.future.cancel()
 
 
-def test_a_queue_of_cancelled_jobs_is_as_good_as_empty(pool: ThreadPoolExecutor) -> None:
+def test_a_queue_of_cancelled_jobs_counts_as_empty(pool: ThreadPoolExecutor) -> None:
     cancelled = Work("cancelled", joins=False)
     queue = queue_of(cancelled)
     cancelled.future.cancel()
@@ -98,7 +98,7 @@ def test_a_queue_of_cancelled_jobs_is_as_good_as_empty(pool: ThreadPoolExecutor)
     assert waiting.result(WAIT) == ["a"]
 
 
-def test_closing_lets_out_what_is_in_and_nothing_in(pool: ThreadPoolExecutor) -> None:
+def test_a_closed_queue_returns_queued_jobs_and_accepts_none(pool: ThreadPoolExecutor) -> None:
     queue = queue_of(Work("a", 2), capacity=2)
     waiting = pool.submit(queue.put, Work("b"))
     with pytest.raises(NotYet):
@@ -109,8 +109,8 @@ def test_closing_lets_out_what_is_in_and_nothing_in(pool: ThreadPoolExecutor) ->
     assert [taken(queue), taken(queue)] == [["a"], []]
 
 
-def test_a_full_queue_refuses_in_an_event_loop() -> None:
-    """Where waiting would stop all else."""
+def test_a_full_queue_raises_in_an_event_loop() -> None:
+    """An event loop must not be blocked."""
 
     async def put(queue: JobQueue[Work], name: str) -> None:
         queue.put(Work(name))

@@ -1,4 +1,4 @@
-"""Reading a log beside its writer."""
+"""Reading a log while it is written."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def event(number: int) -> Event:
     return Event(user_id=f"u{number}", item_id="i", timestamp=float(number))
 
 
-def test_a_reader_sees_what_was_committed_before_it_came(tmp_path: Path) -> None:
+def test_a_reader_sees_records_committed_before_it_was_opened(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     with SQLiteLog(path) as log:
         log.append([event(number) for number in range(3)]).result()
@@ -23,7 +23,7 @@ def test_a_reader_sees_what_was_committed_before_it_came(tmp_path: Path) -> None
             assert (reader.end, reader.erasures) == (3, 1)
             assert list(reader.read()) == list(log.read(0, 3))
             assert list(reader.read(2, 9)) == [(2, event(2))]
-        # The reader kept no page of the write-ahead file from being emptied.
+        # The reader did not keep the write-ahead file from being emptied.
         assert log.erase("u2").result() == 1
 
 

@@ -1,4 +1,4 @@
-"""The SQLite log: the contract in a file and in memory, and what is special to files."""
+"""The SQLite log: contract tests in a file and in memory, and tests of the file."""
 
 import random
 import resource
@@ -16,25 +16,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearline.errors import Damaged, DataNotFound, InvalidInput, StorageFailed, StoreInUse
-from nearline.log import SQLiteLog, tables
+from nearline.log import MEMORY, SQLiteLog, tables, url_of
 from nearline.log.codec import user_key
 from nearline.schema import Erased, Event, Item, Record
-from nearline.testing.log_case import WAIT, Listener, MakeLog, append, erase, event
+from nearline.testing.log_case import WAIT, Listener, append, erase, event
 from nearline.testing.log_contract import LogContract
 
 
 class TestFile(LogContract):
     @pytest.fixture
-    def make_log(self, tmp_path: Path) -> MakeLog:
-        return lambda: SQLiteLog(tmp_path / "log.db")
+    def url(self, tmp_path: Path) -> str:
+        return url_of(tmp_path / "log.db")
 
 
 class TestMemory(LogContract):
     durable = False
 
     @pytest.fixture
-    def make_log(self) -> MakeLog:
-        return lambda: SQLiteLog(None)
+    def url(self) -> str:
+        return MEMORY
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def path(tmp_path: Path) -> Path:
 
 @contextmanager
 def raw(path: Path) -> Iterator[apsw.Connection]:
-    """The file of a closed log, to be damaged."""
+    """Open the file of a closed log, in order to damage it."""
     db = apsw.Connection(str(path))
     try:
         yield db
@@ -52,7 +52,7 @@ def raw(path: Path) -> Iterator[apsw.Connection]:
         db.close()
 
 
-# Any sequence of calls gives what a plain list would hold.
+# Any sequence of calls gives the same records as a plain list.
 
 USERS = st.sampled_from(["a", "b", "c"])
 EVENT_IDS = st.sampled_from([None, "1", "2", "3", "4"])
@@ -61,7 +61,7 @@ APPENDS = st.lists(st.builds(event, USERS, st.just("i"), EVENT_IDS), max_size=4)
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(APPENDS | USERS, max_size=12))
-def test_any_calls_give_what_a_list_would_hold(calls: list[list[Event] | str]) -> None:
+def test_any_calls_give_the_contents_of_a_list(calls: list[list[Event] | str]) -> None:
     expected: list[Record] = []
     listener = Listener()
     with SQLiteLog(None) as log:
@@ -91,7 +91,7 @@ def test_any_calls_give_what_a_list_would_hold(calls: list[list[Event] | str]) -
 
 @pytest.mark.parametrize("seed", range(3))
 def test_erased_bytes_are_in_no_file(path: Path, seed: int) -> None:
-    # Random sizes make SQLite split and merge pages, which is where old bytes could stay.
+    # Random sizes make SQLite split and merge pages, where old bytes could remain.
     rng = random.Random(seed)
     users = [f"person-{n}@example" for n in range(30)]
     gone: list[bytes] = []
@@ -119,7 +119,7 @@ def test_erased_bytes_are_in_no_file(path: Path, seed: int) -> None:
             assert [user for user in gone if user in files] == []
 
 
-def test_users_who_share_a_hash_are_kept_apart(path: Path) -> None:
+def test_users_with_equal_hashes_are_distinguished(path: Path) -> None:
     with SQLiteLog(path) as log:
         append(log, event("a"), event("b", event_id="kept"))
     with raw(path) as db:
@@ -129,7 +129,7 @@ def test_users_who_share_a_hash_are_kept_apart(path: Path) -> None:
         assert list(log.read()) == [(0, Erased()), (1, event("b", event_id="kept"))]
 
 
-def test_an_erasure_that_could_not_empty_the_write_ahead_file_says_so(
+def test_an_erasure_fails_if_the_write_ahead_file_cannot_be_emptied(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "BUSY_MS", 0)
@@ -147,15 +147,15 @@ def test_an_erasure_that_could_not_empty_the_write_ahead_file_says_so(
         assert Path(f"{path}-wal").stat().st_size == 0
 
 
-def test_an_invalid_user_id_is_refused(path: Path) -> None:
+def test_an_invalid_user_id_is_rejected(path: Path) -> None:
     with SQLiteLog(path) as log, pytest.raises(InvalidInput, match="user_id is empty"):
         log.erase("")
 
 
-# One process a store
+# Locking
 
 
-def test_a_store_is_open_once_in_a_process(path: Path) -> None:
+def test_a_log_can_be_opened_once_in_a_process(path: Path) -> None:
     with SQLiteLog(path) as log:
         with pytest.raises(StoreInUse, match=r"log\.db is already open in this process"):
             SQLiteLog(path)
@@ -174,7 +174,7 @@ sys.stdin.read()
 """
 
 
-def test_a_store_is_open_in_one_process_until_that_dies(path: Path) -> None:
+def test_a_log_is_locked_until_its_process_dies(path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(path)],
         stdin=subprocess.PIPE,
@@ -189,20 +189,20 @@ def test_a_store_is_open_in_one_process_until_that_dies(path: Path) -> None:
     SQLiteLog(path).close()
 
 
-def test_a_holder_that_left_no_name_is_unknown(path: Path) -> None:
+def test_a_lock_without_a_process_id_names_an_unknown_process(path: Path) -> None:
     with SQLiteLog(path):
         Path(f"{path}.pid").unlink()
         with pytest.raises(StoreInUse, match="open in process unknown"):
             SQLiteLog(path)
 
 
-# Files that are not what they should be
+# Damaged files
 
 
-def test_a_file_that_is_no_database_is_damaged(path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_damaged(path: Path) -> None:
     path.write_bytes(b"not a database, but long enough to have a header" * 100)
     for _ in range(2):  # the lock is free again after the first
-        with pytest.raises(Damaged, match=r"log\.db: .*; restore the file from a copy"):
+        with pytest.raises(Damaged, match=r"log\.db: .*; restore the file from a backup"):
             SQLiteLog(path)
 
 
@@ -215,14 +215,14 @@ def test_a_truncated_file_is_damaged(path: Path) -> None:
         SQLiteLog(path)
 
 
-def test_another_database_is_no_log(path: Path) -> None:
+def test_another_database_is_not_a_log(path: Path) -> None:
     with raw(path) as db:
         db.execute("CREATE TABLE customers (name TEXT)")
     with pytest.raises(Damaged, match="not a log"):
         SQLiteLog(path)
 
 
-def test_a_newer_format_is_refused(path: Path) -> None:
+def test_a_newer_format_is_rejected(path: Path) -> None:
     SQLiteLog(path).close()
     with raw(path) as db:
         db.execute("PRAGMA user_version = 7")
@@ -230,7 +230,7 @@ def test_a_newer_format_is_refused(path: Path) -> None:
         SQLiteLog(path)
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(DataNotFound, match="nowhere is not a folder; create it"):
         SQLiteLog(tmp_path / "nowhere" / "log.db")
 
@@ -238,7 +238,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "payload", [b"", b"\xc1", b"\x81\xa4type\xa5event", b"\x81\xa4type\xa1\xff"]
 )
-def test_a_record_that_cannot_be_read_is_named(path: Path, payload: bytes) -> None:
+def test_the_error_names_an_unreadable_record(path: Path, payload: bytes) -> None:
     with SQLiteLog(path) as log:
         append(log, event("a"), event("b"), event("c"))
     with raw(path) as db:
@@ -254,7 +254,7 @@ def test_a_record_that_cannot_be_read_is_named(path: Path, payload: bytes) -> No
         assert erase(log, "a") == 1
 
 
-def test_a_record_that_is_missing_is_noticed(path: Path) -> None:
+def test_a_missing_record_is_detected(path: Path) -> None:
     with SQLiteLog(path) as log:
         append(log, event("a"), event("b"), event("c"))
     with raw(path) as db:
@@ -263,12 +263,12 @@ def test_a_record_that_is_missing_is_noticed(path: Path) -> None:
         list(log.read())
 
 
-# Disks that are full
+# Full disks
 
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond `size` bytes: like a full disk."""
+    """Limit the size of files of this process, to simulate a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -277,14 +277,14 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_only_what_does_not_fit_fails(path: Path) -> None:
+def test_only_an_append_that_does_not_fit_on_the_disk_fails(path: Path) -> None:
     gate = Signal()
     listener = Listener(gate)
     with SQLiteLog(path) as log:
         log.listen(listener.on_commit, listener.on_erase)
         first = log.append([event("first", event_id="e0")])
         assert listener.entered.wait(WAIT)
-        # These three wait together and are tried as one group.
+        # These three are queued together and tried as one group.
         small = log.append([event("small", event_id="e1")])
         large = log.append(
             [event("large", event_id="e2"), Item(item_id="i", timestamp=1.0, text="x" * 4_000_000)]
@@ -333,7 +333,7 @@ def test_a_file_is_copied_while_it_is_open(path: Path, tmp_path: Path) -> None:
         assert list(log.read()) == [(0, event("a"))]
 
 
-def test_a_copy_is_durable_like_the_log_itself(path: Path) -> None:
+def test_a_copy_is_as_durable_as_the_log(path: Path) -> None:
     with SQLiteLog(None) as log:
         log.copy_to(path)
     SQLiteLog(path).close()

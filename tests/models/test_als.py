@@ -54,7 +54,7 @@ def test_biases_alone_by_hand() -> None:
     )
 
 
-def test_a_new_user_is_folded_in_like_one_of_the_fit() -> None:
+def test_a_new_user_is_folded_in_like_a_known_one() -> None:
     model = Als().fit(rated(ROWS, 9))
     users = np.full(9, 4, dtype=np.int32)
     known = model.predict(users, np.arange(9, dtype=np.int32))
@@ -77,7 +77,7 @@ def test_a_new_item_is_one_solve() -> None:
     assert after[:, 9] == pytest.approx(before[:, 2], abs=0.05)
 
 
-def test_an_item_nobody_rated_scores_mean_and_user() -> None:
+def test_an_item_without_ratings_scores_the_user_mean() -> None:
     model = Als().fit(rated(ROWS, 11))
     added = model.add_item(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
     scores = model.score_many(histories([[]]))[0]
@@ -99,14 +99,14 @@ def test_parts_of_a_score_sum_to_it() -> None:
         model.explain(histories([[], []]), 0)
 
 
-def test_ratings_all_alike_are_predicted() -> None:
+def test_constant_ratings_are_predicted() -> None:
     model = Als().fit(dense([[4.0, 4.0], [4.0, 4.0]]))
     pair = np.zeros(1, dtype=np.int32)
     assert model.predict(pair, pair)[0] == 4.0
     assert (model.similar(pair, 3).items == -1).all()
 
 
-def test_what_cannot_be_answered_is_refused() -> None:
+def test_invalid_requests_are_rejected() -> None:
     with pytest.raises(InvalidInput, match="no finite rating"):
         Als().fit(rated([[(0, float("nan"))]], 2))
     model = Als().fit(rated(ROWS, 9))
@@ -130,6 +130,6 @@ def test_what_cannot_be_answered_is_refused() -> None:
     ("field", "value"),
     [("factors", 0), ("sweeps", 0), ("l2", 0.0), ("bias_l2", -1.0), ("weighting", 1.5)],
 )
-def test_settings_out_of_bounds_are_refused(field: str, value: float) -> None:
+def test_settings_out_of_bounds_are_rejected(field: str, value: float) -> None:
     with pytest.raises(InvalidInput, match=rf"AlsConfig\.{field} is"):
         AlsConfig(**{field: value})  # type: ignore[arg-type]

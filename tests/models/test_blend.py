@@ -37,7 +37,7 @@ def test_scores_are_the_mixture_of_the_parts() -> None:
     assert model.score_many(few).sum(axis=1) == pytest.approx(np.ones(5), abs=1e-5)
 
 
-def test_weights_depend_on_how_much_is_known() -> None:
+def test_weights_depend_on_the_length_of_the_history() -> None:
     parts = (
         BlendPart(model="item_graph", settings=GRAPH.settings, weights=(0.0, 1.0, 1.0, 3.0)),
         BlendPart(model="popularity", weights=(1.0, 1.0, 0.0, 1.0)),
@@ -68,7 +68,7 @@ def test_parts_of_a_score_sum_to_it() -> None:
         model.explain(DATA.histories, 0)
 
 
-def test_what_is_learned_leaves_out_what_does_not_help() -> None:
+def test_a_part_that_does_not_help_gets_no_weight() -> None:
     parts = (BlendPart(model="popularity", weight=9.0), GRAPH)
     blind = blend(*parts).fit(DATA)
     seeing = blend(*parts).fit(DATA, validation=TARGETS)
@@ -89,7 +89,7 @@ def test_few_targets_change_no_weight() -> None:
     assert [part.weights for part in model.config.parts] == [(), ()]
 
 
-def test_events_and_forgetting_reach_the_parts_that_learn() -> None:
+def test_events_and_erasures_reach_the_parts_that_learn_online() -> None:
     half = DATA.histories.select(np.arange(N_USERS // 2))
     rest = DATA.histories.select(np.arange(N_USERS // 2, N_USERS))
     data = Dataset(
@@ -122,7 +122,7 @@ def test_events_and_forgetting_reach_the_parts_that_learn() -> None:
     assert model.score_many(rest) == pytest.approx(learned, abs=1e-6)
 
 
-def test_an_item_that_only_one_part_hears_of_is_listed() -> None:
+def test_an_item_known_to_a_single_part_is_listed() -> None:
     model = blend(GRAPH, POPULAR).fit(DATA)
     model.put_items([N_ITEMS], ["group1 thing number1"])
     found = model.recommend_from(Histories.from_rows([[1]]), N_ITEMS).items[0]
@@ -140,7 +140,7 @@ def test_candidates_are_the_best_unseen_items_of_each_part() -> None:
     assert found.tolist() == [[1, 2, -1, -1]]
 
 
-def test_a_pool_holds_exact_scores_and_places_of_targets() -> None:
+def test_a_pool_contains_exact_scores_and_targets() -> None:
     model = blend(GRAPH, POPULAR).fit(DATA)
     some = np.arange(7)
     rows = HeldOutUsers(DATA.histories.select(some), TARGETS.select(some), N_ITEMS)
@@ -158,7 +158,7 @@ def test_a_pool_holds_exact_scores_and_places_of_targets() -> None:
     assert pool.best == pytest.approx(np.ones(7))
 
 
-def test_each_panel_is_asked_by_its_own_parts() -> None:
+def test_the_users_of_each_fold_are_scored_by_its_parts() -> None:
     popular = BlendPart(model="popularity")
     first, second = (
         blend(popular, GRAPH).fit(DATA.take(DATA.user_of_each() % 2 == half)) for half in (0, 1)
@@ -170,8 +170,8 @@ def test_each_panel_is_asked_by_its_own_parts() -> None:
         (StackingFold(m.parts, r), r.histories) for m, r in zip((first, second), rows, strict=True)
     ]
     found = gather_all(asked, choices, 7)
-    for (panel, seen), some in zip(asked, (slice(0, 5), slice(5, 10)), strict=True):
-        wanted = gather(*panel, seen, choices, 7)
+    for (fold, seen), some in zip(asked, (slice(0, 5), slice(5, 10)), strict=True):
+        wanted = gather(*fold, seen, choices, 7)
         for name in ("inside", "relevant", "best"):
             assert np.array_equal(getattr(found, name)[some], getattr(wanted, name))
         for part in (0, 1):
@@ -181,23 +181,23 @@ def test_each_panel_is_asked_by_its_own_parts() -> None:
                 assert np.array_equal(mine.total[some], theirs.total)
 
 
-def test_a_stack_finds_the_part_that_knows() -> None:
+def test_stacking_prefers_the_accurate_part() -> None:
     for order in ((GRAPH, POPULAR), (POPULAR, GRAPH)):
-        panels = []
+        folds = []
         for half in (0, 1):
             users = np.arange(half, N_USERS, 2)
             rows = HeldOutUsers(DATA.histories.select(users), TARGETS.select(users), N_ITEMS)
             others = DATA.take(DATA.user_of_each() % 2 != half)
-            panels.append(StackingFold(blend(*order).fit(others).parts, rows))
+            folds.append(StackingFold(blend(*order).fit(others).parts, rows))
         nobody = Histories.from_rows([])
-        panels.append(StackingFold(panels[0].parts, HeldOutUsers(nobody, nobody, N_ITEMS)))
+        folds.append(StackingFold(folds[0].parts, HeldOutUsers(nobody, nobody, N_ITEMS)))
         model = blend(*order)
-        model.weigh_on(panels)
+        model.weigh_on(folds)
         weights = {part.model: part.weight for part in model.config.parts}
         assert weights["item_graph"] > 0.8
 
 
-def test_histories_are_cut_to_their_last_events() -> None:
+def test_histories_are_truncated_to_their_last_events() -> None:
     rows = HeldOutUsers(
         Histories.from_rows([[1], [1, 2], [1, 2, 3], [1, 2, 3, 4, 5, 6, 7]]),
         Histories.from_rows([[9], [8], [7], [6]]),
@@ -217,7 +217,7 @@ def test_histories_are_cut_to_their_last_events() -> None:
     assert [short.histories.row(u).tolist() for u in range(1)] == [[1, 2, 3, 4, 5, 6, 7]]
 
 
-def test_settings_out_of_bounds_are_refused() -> None:
+def test_settings_out_of_bounds_are_rejected() -> None:
     with pytest.raises(InvalidInput, match="one of share, softmax"):
         BlendPart(model="popularity", normaliser="rank")
     with pytest.raises(InvalidInput, match="temperature is 0"):
@@ -228,7 +228,7 @@ def test_settings_out_of_bounds_are_refused() -> None:
         blend(BlendPart(model="popularity", weights=(1.0, 1.0)))
     with pytest.raises(InvalidInput, match="all weights are 0"):
         blend(BlendPart(model="popularity", weights=(1.0, 1.0, 0.0, 1.0)))
-    with pytest.raises(InvalidInput, match="must begin with 0 and rise"):
+    with pytest.raises(InvalidInput, match="must begin with 0 and be strictly increasing"):
         BlendConfig(at_least=(1, 2))
     with pytest.raises(InvalidInput, match="learns from ratings"):
         blend(BlendPart(model="svd"))

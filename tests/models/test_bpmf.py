@@ -19,7 +19,7 @@ def split() -> tuple[list[list[tuple[int, float]]], list[tuple[int, int, float]]
     return train, test
 
 
-def test_it_predicts_what_was_held_out() -> None:
+def test_held_out_ratings_are_predicted() -> None:
     train, test = split()
     users, items = (np.array([row[at] for row in test], dtype=np.int32) for at in (0, 1))
     truth = np.array([row[2] for row in test])
@@ -31,7 +31,7 @@ def test_it_predicts_what_was_held_out() -> None:
     assert errors["bpmf"] < errors["als"] < truth.std()
 
 
-def test_a_user_is_the_mean_over_draws_of_a_ridge_regression() -> None:
+def test_user_factors_average_ridge_regressions_over_samples() -> None:
     model = Bpmf(BpmfConfig(factors=2, burn_in=1, draws=3)).fit(rated(ROWS, 25))
     arrays, row = model.arrays(), ROWS[0]
     scores = np.zeros(25)
@@ -46,14 +46,14 @@ def test_a_user_is_the_mean_over_draws_of_a_ridge_regression() -> None:
     assert found == pytest.approx(model.mean + scores, abs=1e-4)
 
 
-def test_ratings_all_alike_are_predicted() -> None:
+def test_constant_ratings_are_predicted() -> None:
     model = Bpmf().fit(dense([[3.0, 3.0], [3.0, 3.0]]))
     pair = np.zeros(1, dtype=np.int32)
     assert model.predict(pair, pair)[0] == 3.0
     assert np.isfinite(model.score_many(histories([[], [(0, 3.0)]]))).all()
 
 
-def test_settings_out_of_bounds_are_refused() -> None:
+def test_settings_out_of_bounds_are_rejected() -> None:
     for field, value in (("factors", 0), ("burn_in", -1), ("draws", 0)):
         with pytest.raises(InvalidInput, match=rf"BpmfConfig\.{field} is {value}"):
             BpmfConfig(**{field: value})

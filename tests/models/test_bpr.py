@@ -25,7 +25,7 @@ def auc(model: Bpr, data: Dataset, targets: Histories) -> float:
     return float(np.mean(shares))
 
 
-def test_held_out_pairs_come_into_order() -> None:
+def test_held_out_pairs_are_ordered() -> None:
     data, targets = shop()
     short = Bpr(BprConfig(factors=16, epochs=1, rate=1e-4, fold_in_passes=1)).fit(data)
     popular = Bpr(BprConfig(factors=16, epochs=40, negatives="popularity")).fit(data)
@@ -50,7 +50,7 @@ def test_users_are_folded_in() -> None:
     assert model.n_items == 60
 
 
-def test_scores_are_given_whole() -> None:
+def test_explanations_have_a_single_part() -> None:
     data, _ = shop()
     model = Bpr(SMALL).fit(data)
     history = Histories.from_rows([[0, 4]])
@@ -75,7 +75,7 @@ def test_degenerate_data() -> None:
         Bpr.restore(SMALL, {})
 
 
-def test_steps_that_are_too_long_are_told() -> None:
+def test_a_diverging_learning_rate_is_reported() -> None:
     data, _ = shop()
     with pytest.raises(InvalidInput, match="lower it"):
         Bpr(BprConfig(factors=4, epochs=60, rate=1.0, l2=10.0)).fit(data)
@@ -89,6 +89,6 @@ def test_steps_that_are_too_long_are_told() -> None:
         ({"factors": 0}, "factors is 0"),
     ],
 )
-def test_bad_settings(settings: dict[str, float], message: str) -> None:
+def test_invalid_settings_are_rejected(settings: dict[str, float], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         BprConfig(**settings)  # type: ignore[arg-type]

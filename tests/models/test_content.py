@@ -100,7 +100,7 @@ def test_threshold_and_items_without_features() -> None:
     assert (unknown.items == -1).all()
 
 
-def test_blocks_have_their_shares() -> None:
+def test_blocks_have_their_weights() -> None:
     labels = [["a"], ["a"], ["b"], ["a", "b"], [], ["b"]]
     data = shelf(categories=labels, vectors={"v": np.eye(6, 2, dtype=np.float32)})
     # Items 0 and 1 share a label and two words; by labels alone they are the same.
@@ -136,11 +136,11 @@ def _dense(vectors: object) -> np.ndarray:
     return found
 
 
-def test_nothing_to_go_by_is_refused() -> None:
+def test_data_without_features_is_rejected() -> None:
     bare = replace(dataset([[0]], 2), texts=None)
-    with pytest.raises(InvalidInput, match="no item has words, categories or vectors"):
+    with pytest.raises(InvalidInput, match="no item has text, categories or vectors"):
         Content().fit(bare)
-    with pytest.raises(InvalidInput, match="no item has words, and word2vec"):
+    with pytest.raises(InvalidInput, match="no item has text, and word2vec"):
         Word2VecContent().fit(bare)
     wrong = np.array([[1, 2], [np.nan, 0]])
     with pytest.raises(InvalidInput, match="vector 'v' of item 1 is not finite"):
@@ -151,7 +151,7 @@ def test_nothing_to_go_by_is_refused() -> None:
         Word2VecContentConfig(encoder=Word2VecConfig(size=0))
 
 
-def test_word2vec_brings_words_together_that_are_used_alike() -> None:
+def test_word2vec_relates_words_in_similar_contexts() -> None:
     rng = np.random.default_rng(0)
     cats, tools = ["cat", "kitten", "purr", "milk"], ["spade", "rake", "soil", "garden"]
     texts = [" ".join(rng.choice(words, 6)) for _ in range(150) for words in (cats, tools)]
@@ -172,7 +172,7 @@ def test_word2vec_without_known_words() -> None:
     assert (model.recommend_from(Histories.from_rows([[1]]), 2).items == -1).all()
 
 
-def test_word2vec_is_the_same_in_every_process() -> None:
+def test_word2vec_is_deterministic_across_processes() -> None:
     code = (
         "from nearline.encoders.word2vec import *; import hashlib;"
         "v = word2vec_texts(['a cat sat', 'the cat ran'] * 9, Word2VecConfig(size=8), 3);"
@@ -191,7 +191,7 @@ def test_word2vec_is_the_same_in_every_process() -> None:
     assert len(digests) == 1
 
 
-def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gensim.models", None)
     with pytest.raises(MissingExtra, match=r"nearline\[word2vec\]"):
         word2vec_texts(["some words"], Word2VecConfig(), 0)

@@ -32,14 +32,14 @@ def test_by_hand() -> None:
     assert listed(histories, allowed=few, k=2) == [[2, 1], [2, 1], [1, -1]]
 
 
-def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     histories = Histories.from_rows([[user % 5] for user in range(20)])
     whole = listed(histories)
     monkeypatch.setattr(dense_scores, "BLOCK_BYTES", 3 * 4 * 5)
     assert listed(histories) == whole
 
 
-def test_nothing_to_list() -> None:
+def test_without_items_lists_are_empty() -> None:
     empty = rank_dense(
         same_for_all, Histories.from_rows([[]]), 2, 0, exclude_seen=True, allowed=None
     )

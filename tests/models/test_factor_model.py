@@ -43,12 +43,12 @@ def test_neighbours_are_those_of_the_largest_cosine(model: Als) -> None:
         model.similar(np.array([1], dtype=np.int32), 0)
 
 
-def test_unknown_items_of_a_history_are_passed_over(model: Als) -> None:
+def test_unknown_items_in_a_history_are_ignored(model: Als) -> None:
     known = model.score_many(histories([[(1, 5.0)]]))
     assert np.array_equal(model.score_many(histories([[(-1, 1.0), (1, 5.0), (80, 1.0)]])), known)
 
 
-def test_a_missing_array_is_told(model: Als) -> None:
+def test_a_missing_array_is_reported(model: Als) -> None:
     arrays = model.arrays()
     del arrays["item_biases"]
     with pytest.raises(Damaged, match="array 'item_biases' of als is missing"):

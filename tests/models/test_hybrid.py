@@ -19,7 +19,7 @@ KINDS: list[type[Hybrid]] = [HybridCascade, HybridFusion, HybridSwitching, Hybri
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_parts_are_given_by_name_and_settings(kind: type[Hybrid]) -> None:
+def test_parts_are_created_by_name_and_settings(kind: type[Hybrid]) -> None:
     settings = {
         "parts": [
             {"model": "popularity"},
@@ -33,7 +33,7 @@ def test_parts_are_given_by_name_and_settings(kind: type[Hybrid]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_new_items_are_told_to_all_parts(kind: type[Hybrid]) -> None:
+def test_new_items_reach_all_parts(kind: type[Hybrid]) -> None:
     model = kind().fit(DATA)
     model.put_items([N_ITEMS], ["group1 thing fresh"])
     assert model.n_items == N_ITEMS + 1
@@ -41,7 +41,7 @@ def test_new_items_are_told_to_all_parts(kind: type[Hybrid]) -> None:
     assert scores.shape == (2, N_ITEMS + 1)
 
 
-def test_validation_is_handed_to_the_parts_and_their_settings_kept() -> None:
+def test_parts_choose_settings_by_validation() -> None:
     graph = HybridPart(model="item_graph", settings={"search": {"evaluations": 5}})
     model = HybridWeighted(HybridWeightedConfig(parts=(graph,)))
     model.fit(DATA, validation=TARGETS)
@@ -52,7 +52,7 @@ def test_validation_is_handed_to_the_parts_and_their_settings_kept() -> None:
         model.fit(DATA, validation=Histories.from_rows([[1]]))
 
 
-def test_strange_parts_are_refused() -> None:
+def test_invalid_parts_are_rejected() -> None:
     with pytest.raises(InvalidInput, match="'als' learns from ratings"):
         HybridWeighted(HybridWeightedConfig(parts=(HybridPart(model="als"),)))
     with pytest.raises(InvalidInput, match="there is no model 'alss'"):
@@ -63,7 +63,7 @@ def test_strange_parts_are_refused() -> None:
         HybridPart(model="als", weight=-1.0)
 
 
-def test_a_missing_array_of_a_part_is_told() -> None:
+def test_a_missing_array_of_a_part_is_reported() -> None:
     model = HybridFusion().fit(DATA)
     arrays = model.arrays()
     del arrays["1/n_items"]
@@ -71,7 +71,7 @@ def test_a_missing_array_of_a_part_is_told() -> None:
         HybridFusion.restore(model.config, arrays)
 
 
-def test_scores_are_widened_by_zeros() -> None:
+def test_scores_are_extended_by_zeros() -> None:
     scores = np.ones((2, 3), dtype=np.float32)
     assert widened(scores, 3) is scores
     assert widened(scores, 5)[:, 3:].tolist() == [[0, 0], [0, 0]]

@@ -10,7 +10,7 @@ from nearline.models.hybrids.hybrid_cascade import HybridCascade, HybridCascadeC
 DATA, _ = shop()
 
 
-def test_the_second_part_orders_what_the_first_proposes() -> None:
+def test_the_second_part_ranks_the_candidates_of_the_first() -> None:
     model = HybridCascade(HybridCascadeConfig(candidates=8)).fit(DATA)
     first, second = model.parts
     for user in range(0, 40, 7):
@@ -23,7 +23,7 @@ def test_the_second_part_orders_what_the_first_proposes() -> None:
         assert (listed.items[0, 8:] == -1).all()
 
 
-def test_the_first_part_proposes_only_what_is_allowed() -> None:
+def test_candidates_are_allowed_items() -> None:
     model = HybridCascade(HybridCascadeConfig(candidates=5)).fit(DATA)
     allowed = np.arange(N_ITEMS) % 2 == 0
     listed = model.recommend_from(DATA.histories, 5, allowed=allowed).items
@@ -32,7 +32,7 @@ def test_the_first_part_proposes_only_what_is_allowed() -> None:
     assert (listed % 2 == 0).all()
 
 
-def test_what_was_not_proposed_scores_below_the_worst_candidate() -> None:
+def test_other_items_score_below_the_worst_candidate() -> None:
     parts = (HybridPart(model="popularity"), HybridPart(model="popularity"))
     model = HybridCascade(HybridCascadeConfig(parts=parts, candidates=3)).fit(DATA)
     scores = model.score_many(Histories.from_rows([[]]))[0]
@@ -53,7 +53,7 @@ def test_explanations_are_those_of_the_second_part() -> None:
         model.explain(DATA.histories, 0)
 
 
-def test_settings_out_of_bounds_are_refused() -> None:
+def test_settings_out_of_bounds_are_rejected() -> None:
     with pytest.raises(InvalidInput, match=r"HybridCascadeConfig\.candidates is 0"):
         HybridCascadeConfig(candidates=0)
     with pytest.raises(InvalidInput, match="hybrid_cascade has 1 parts; it takes two"):

@@ -7,7 +7,7 @@ from tests import naive_factors as naive
 from tests.models.synthetic import N_ITEMS, shop
 
 from nearline.errors import InvalidInput
-from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, HybridPart
+from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_TEXT, HybridPart
 from nearline.models.hybrids.hybrid_fusion import HybridFusion, HybridFusionConfig
 
 DATA, _ = shop()
@@ -31,7 +31,7 @@ def test_two_lists_by_hand() -> None:
     exclude_seen=st.booleans(),
 )
 def test_lists_equal_the_formula(user: int, weight: float, depth: int, exclude_seen: bool) -> None:
-    parts = (GRAPH_BY_EVENTS, replace(GRAPH_BY_WORDS, weight=weight))
+    parts = (GRAPH_BY_EVENTS, replace(GRAPH_BY_TEXT, weight=weight))
     model = HybridFusion(HybridFusionConfig(parts=parts, depth=depth))
     model.parts = FITTED.parts
     history = DATA.histories.select(np.array([user]))
@@ -47,7 +47,7 @@ def test_lists_equal_the_formula(user: int, weight: float, depth: int, exclude_s
     assert scores == pytest.approx(expected, rel=1e-5)
 
 
-def test_settings_out_of_bounds_are_refused() -> None:
+def test_settings_out_of_bounds_are_rejected() -> None:
     with pytest.raises(InvalidInput, match=r"HybridFusionConfig\.depth is 0"):
         HybridFusionConfig(depth=0)
     with pytest.raises(InvalidInput, match=r"HybridFusionConfig\.smoothing is -1"):

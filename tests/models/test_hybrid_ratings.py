@@ -3,13 +3,14 @@ import pytest
 from tests.models.rated_rows import dense, histories, random_rows, rated
 
 from nearline.errors import Damaged, InvalidInput
+from nearline.models.capabilities import predict
 from nearline.models.hybrids.hybrid import HybridPart
 from nearline.models.hybrids.hybrid_ratings import HybridRatings, HybridRatingsConfig
 
 ROWS = random_rows(40, 20, seed=6)
 DATA = rated(ROWS, 20)
 ALS = HybridPart(model="als", settings={"factors": 4})
-# A mean of users' means: predictions of it are poor.
+# A model that predicts poorly: one factor, without centring.
 CENTRE = HybridPart(model="svd", settings={"factors": 1, "centre": "none"})
 
 
@@ -17,7 +18,7 @@ def test_the_blend_is_the_weighted_sum() -> None:
     parts = (HybridPart(model="als", weight=0.75), HybridPart(model="svd", weight=0.5))
     model = HybridRatings(HybridRatingsConfig(parts=parts, folds=0)).fit(DATA)
     users, items = DATA.user_of_each(), DATA.histories.items
-    one, two = (part.predict(users, items) for part in model.parts)
+    one, two = (predict(part, users, items) for part in model.parts)
     mean = DATA.values.mean()
     expected = mean + 0.75 * (one - mean) + 0.5 * (two - mean)
     low, high = DATA.values.min(), DATA.values.max()
@@ -30,11 +31,11 @@ def test_the_blend_is_the_weighted_sum() -> None:
     )
 
 
-def test_weights_are_learned_on_ratings_left_out() -> None:
+def test_weights_are_learned_from_cross_validated_predictions() -> None:
     model = HybridRatings(HybridRatingsConfig(parts=(CENTRE, ALS), folds=3)).fit(DATA, seed=1)
     poor, good = (part.weight for part in model.config.parts)
     assert 0 <= poor < good
-    # The same by hand: the three folds, each predicted by models of the other two.
+    # The same by hand: each of the three folds is predicted by models trained on the other two.
     fold_of = np.random.default_rng(1).permutation(DATA.n_interactions) % 3
     users, items = DATA.user_of_each(), DATA.histories.items
     design = np.empty((DATA.n_interactions, 2))
@@ -43,15 +44,15 @@ def test_weights_are_learned_on_ratings_left_out() -> None:
         for place, part in enumerate((CENTRE, ALS)):
             only = HybridRatings(HybridRatingsConfig(parts=(part,), folds=0))
             only.fit(DATA.take(~out), seed=1)
-            design[out, place] = only.parts[0].predict(users[out], items[out])
+            design[out, place] = predict(only.parts[0], users[out], items[out])
     mean = float(DATA.values.mean(dtype=np.float64))
     slope = (design - mean).T @ ((design - mean) @ [poor, good] - (DATA.values - mean))
-    # Least squares with weights held at 0 or above: no slope, but upwards where a weight is 0.
+    # Non-negative least squares: the gradient is zero, or positive where a weight is 0.
     for weight, amount in zip((poor, good), slope, strict=True):
         assert amount == pytest.approx(0.0, abs=1e-4) if weight > 0 else amount >= 0
 
 
-def test_arrays_and_settings_make_the_blend_anew() -> None:
+def test_the_blend_is_restored_from_arrays_and_settings() -> None:
     model = HybridRatings(HybridRatingsConfig(parts=(ALS, CENTRE), folds=2)).fit(DATA)
     again = HybridRatings.restore(model.config, model.arrays())
     assert again.n_items == 20
@@ -66,12 +67,12 @@ def test_arrays_and_settings_make_the_blend_anew() -> None:
         HybridRatings.restore(model.config, arrays)
 
 
-def test_too_few_ratings_for_the_folds_keep_the_weights() -> None:
+def test_with_too_few_ratings_weights_do_not_change() -> None:
     model = HybridRatings().fit(dense([[3.0, 4.0]]))
     assert [part.weight for part in model.config.parts] == [0.2, 0.3, 0.5]
 
 
-def test_what_cannot_be_blended_is_refused() -> None:
+def test_invalid_parts_are_rejected() -> None:
     with pytest.raises(InvalidInput, match="'popularity' predicts no ratings"):
         HybridRatings(HybridRatingsConfig(parts=(HybridPart(model="popularity"),)))
     with pytest.raises(InvalidInput, match="has no parts"):

@@ -5,14 +5,14 @@ from tests.models.synthetic import N_ITEMS, shop
 from nearline.data.dataset import Histories
 from nearline.errors import InvalidInput
 from nearline.models.capabilities import explain
-from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, HybridPart
+from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_TEXT, HybridPart
 from nearline.models.hybrids.hybrid_switching import HybridSwitching, HybridSwitchingConfig
 
 DATA, _ = shop()
-PARTS = (HybridPart(model="popularity"), GRAPH_BY_WORDS, GRAPH_BY_EVENTS)
+PARTS = (HybridPart(model="popularity"), GRAPH_BY_TEXT, GRAPH_BY_EVENTS)
 
 
-def test_the_length_of_the_history_decides() -> None:
+def test_the_length_of_the_history_selects_the_part() -> None:
     model = HybridSwitching(HybridSwitchingConfig(parts=PARTS, at_least=(0, 1, 3))).fit(DATA)
     # Unknown items do not count: the fourth history has one that is known.
     rows = [[], [4], [4, 8, 12], [-1, 4, N_ITEMS + 5, -1]]
@@ -31,6 +31,6 @@ def test_the_length_of_the_history_decides() -> None:
 
 
 @pytest.mark.parametrize("at_least", [(0, 1), (1, 2, 3), (0, 5, 5), (0, 5, 2), ()])
-def test_bounds_that_make_no_sense_are_refused(at_least: tuple[int, ...]) -> None:
+def test_invalid_bounds_are_rejected(at_least: tuple[int, ...]) -> None:
     with pytest.raises(InvalidInput, match="at_least is"):
         HybridSwitchingConfig(parts=PARTS, at_least=at_least)

@@ -7,7 +7,7 @@ from tests.models.synthetic import N_ITEMS, N_USERS, recall, shop
 
 from nearline.data.dataset import Histories
 from nearline.errors import InvalidInput
-from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, HybridPart
+from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_TEXT, HybridPart
 from nearline.models.hybrids.hybrid_weighted import (
     HybridWeighted,
     HybridWeightedConfig,
@@ -65,8 +65,8 @@ def test_scores_are_the_average_of_the_parts() -> None:
     assert model.score_many(few) == pytest.approx(0.75 * popular + 0.25 * graph, abs=1e-6)
 
 
-def test_learned_weights_leave_out_what_does_not_help() -> None:
-    parts = (HybridPart(model="popularity", weight=9.0), GRAPH_BY_EVENTS, GRAPH_BY_WORDS)
+def test_a_part_that_does_not_help_gets_no_weight() -> None:
+    parts = (HybridPart(model="popularity", weight=9.0), GRAPH_BY_EVENTS, GRAPH_BY_TEXT)
     blind = HybridWeighted(HybridWeightedConfig(parts=parts)).fit(DATA)
     seeing = HybridWeighted(HybridWeightedConfig(parts=parts)).fit(DATA, validation=TARGETS)
     before = recall(blind.recommend_from(DATA.histories, 10).items, TARGETS)
@@ -96,7 +96,7 @@ def test_parts_of_a_score_sum_to_it() -> None:
         model.explain(DATA.histories, 0)
 
 
-def test_settings_out_of_bounds_are_refused() -> None:
+def test_settings_out_of_bounds_are_rejected() -> None:
     with pytest.raises(InvalidInput, match="one of minmax, zscore, softmax"):
         HybridWeightedConfig(normalisation="rank")
     with pytest.raises(InvalidInput, match="all weights are 0"):

@@ -46,7 +46,7 @@ def start(n_items: int, f: int, seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("solver", ["cg", "cholesky"])
-def test_it_equals_dense_als(solver: str) -> None:
+def test_factors_equal_dense_als(solver: str) -> None:
     config = ImplicitAlsConfig(
         factors=6, regularization=2.0, alpha=4.0, iterations=4, solver=solver, cg_steps=20
     )
@@ -59,7 +59,7 @@ def test_it_equals_dense_als(solver: str) -> None:
     assert model.loss() == pytest.approx(expected, rel=1e-4)
 
 
-def test_two_steps_a_sweep_end_at_the_loss_of_exact_solutions() -> None:
+def test_two_steps_per_sweep_reach_the_loss_of_exact_solutions() -> None:
     losses = [
         ImplicitAls(ImplicitAlsConfig(factors=8, solver=solver)).fit(SHOP, seed=0).loss()
         for solver in ("cg", "cholesky")
@@ -126,7 +126,7 @@ def test_repeated_events_count_as_one_heavier_event() -> None:
     assert parts[2] == pytest.approx(2 * parts[0])
 
 
-def test_users_are_folded_in_as_they_were_fitted() -> None:
+def test_fold_in_reproduces_the_trained_factors() -> None:
     config = ImplicitAlsConfig(factors=4, regularization=1.0, alpha=2.0, iterations=60)
     model = ImplicitAls(config).fit(SHOP, seed=0)
     assert model.user_factors is not None
@@ -135,7 +135,7 @@ def test_users_are_folded_in_as_they_were_fitted() -> None:
     assert np.abs(model.score_many(SHOP.histories) - fitted).mean() < 0.01
 
 
-def test_a_dislike_lowers_what_is_like_it() -> None:
+def test_a_dislike_lowers_the_scores_of_similar_items() -> None:
     liked, disliked = weighted([[0, 4]], [1.0, 1.0]), weighted([[0, 4]], [1.0, -1.0])
     like = FITTED.score(liked, np.array([4], dtype=np.int32))[0]
     dislike = FITTED.score(disliked, np.array([4], dtype=np.int32))[0]
@@ -150,7 +150,7 @@ def test_a_user_without_known_items_gets_an_empty_list() -> None:
     assert not found.scores.any()
 
 
-def test_lists_are_found_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_do_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = FITTED.recommend_from(SHOP.histories, 5)
     monkeypatch.setattr("nearline.models.factors.implicit_als.BLOCK", 7)
     parts = FITTED.recommend_from(SHOP.histories, 5)
@@ -196,13 +196,13 @@ def test_update_solves_a_new_item_over_its_users() -> None:
         model.update(np.array([-1], dtype=np.int32), Histories.from_rows([[]]))
 
 
-def test_defaults_find_what_users_take_next() -> None:
+def test_default_settings_predict_the_next_item() -> None:
     lists = ImplicitAls().fit(SHOP, seed=0).recommend_from(SHOP.histories, 10)
     assert recall(lists.items, TARGETS) > 0.5
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_weights_that_are_not_finite_are_refused(bad: float) -> None:
+def test_weights_that_are_not_finite_are_rejected(bad: float) -> None:
     with pytest.raises(InvalidInput, match="event 1 has the weight"):
         ImplicitAls().fit(dataset(weighted([[0, 1]], [1.0, bad]), 2))
     with pytest.raises(InvalidInput, match="event 0 has the weight"):
@@ -221,21 +221,21 @@ def test_weights_that_are_not_finite_are_refused(bad: float) -> None:
         {"cg_steps": 0},
     ],
 )
-def test_settings_out_of_bounds_are_refused(settings: dict[str, object]) -> None:
+def test_settings_out_of_bounds_are_rejected(settings: dict[str, object]) -> None:
     (field,) = settings
     with pytest.raises(InvalidInput, match=field) as caught:
         ImplicitAlsConfig(**settings)  # type: ignore[arg-type]
     assert caught.value.field == field
 
 
-def test_weights_that_single_precision_cannot_solve_for_are_refused() -> None:
+def test_weights_that_single_precision_cannot_solve_for_are_rejected() -> None:
     data = dataset(weighted([[0], [0, 1]], [2e6, 2e6, 1.0]), 2)
     assert np.isfinite(ImplicitAls().fit(data).loss())
     with pytest.raises(InvalidInput, match="weight 2e\\+06; times alpha=10"):
         ImplicitAls(ImplicitAlsConfig(alpha=10.0)).fit(data)
 
 
-def test_factors_too_large_for_their_penalty_are_refused() -> None:
+def test_factors_too_large_for_their_penalty_are_rejected() -> None:
     config = ImplicitAlsConfig(factors=2, regularization=1e-6)
     arrays: dict[str, Any] = {
         "item_factors": np.full((3, 2), 1e12, np.float32),
@@ -250,7 +250,7 @@ def test_data_without_users_or_items_fits() -> None:
     assert model.recommend_from(Histories.from_rows([[0]]), 2).items.tolist() == [[-1, -1]]
 
 
-def test_what_needs_users_says_so_after_restore() -> None:
+def test_methods_that_need_users_fail_after_restore() -> None:
     restored = ImplicitAls.restore(FITTED.config, FITTED.arrays())
     assert restored.user_factors is None
     with pytest.raises(NotTrained, match="fit it"):
@@ -260,7 +260,7 @@ def test_what_needs_users_says_so_after_restore() -> None:
     assert restored.explain(Histories.from_rows([[0]]), N_ITEMS) == []
 
 
-def test_arrays_that_are_missing_or_of_another_shape_are_refused() -> None:
+def test_arrays_that_are_missing_or_of_another_shape_are_rejected() -> None:
     arrays = FITTED.arrays()
     with pytest.raises(Damaged, match="'user_gram'"):
         ImplicitAls.restore(FITTED.config, {"item_factors": arrays["item_factors"]})
@@ -270,7 +270,7 @@ def test_arrays_that_are_missing_or_of_another_shape_are_refused() -> None:
         ImplicitAls.restore(ImplicitAlsConfig(factors=8), arrays)
 
 
-def test_users_without_known_items_are_passed_over() -> None:
+def test_users_without_known_items_are_ignored() -> None:
     rows = [[], [3, 7], [-1, N_ITEMS + 5], [11], []]
     found = FITTED.recommend_from(Histories.from_rows(rows), 4)
     assert (found.items[[0, 2, 4]] == -1).all()

@@ -17,7 +17,7 @@ WORDS = replace(
 )
 
 
-def test_words_are_reduced_as_scikit_learn_would() -> None:
+def test_text_features_equal_scikit_learn() -> None:
     found = ItemFeatures().fit(WORDS, 3, 0)
     assert found is not None
     vectorizer: Any = TfidfVectorizer(sublinear_tf=True, min_df=2)  # type: ignore[no-untyped-call]
@@ -31,7 +31,7 @@ def test_words_are_reduced_as_scikit_learn_would() -> None:
 
 
 @pytest.mark.parametrize("data", [WORDS, PLAIN], ids=["words", "vectors"])
-def test_what_comes_later_is_encoded_the_same_way(data: object) -> None:
+def test_later_items_are_encoded_in_the_same_way(data: object) -> None:
     assert data is WORDS or data is PLAIN
     chosen = WORDS if data is WORDS else PLAIN
     features = ItemFeatures()
@@ -47,13 +47,13 @@ def test_what_comes_later_is_encoded_the_same_way(data: object) -> None:
     assert not unknown.any()
 
 
-def test_nothing_known_is_no_features() -> None:
+def test_items_without_content_have_no_features() -> None:
     assert ItemFeatures().fit(replace(PLAIN, texts=None, vectors={}), 8, 0) is None
     assert ItemFeatures().fit(replace(PLAIN, vectors={}, texts=[""] * 60), 8, 0) is None
     assert ItemFeatures().fit(PLAIN, 0, 0) is None
 
 
-def test_a_vector_that_is_not_finite_is_refused() -> None:
+def test_a_vector_that_is_not_finite_is_rejected() -> None:
     colour = PLAIN.vectors["colour"].copy()
     colour[3, 0] = np.nan
     with pytest.raises(InvalidInput, match="vector 'colour' of item 3"):

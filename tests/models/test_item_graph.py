@@ -1,6 +1,7 @@
 """The item graph by hand: scores, reasons, new items, and the search for settings."""
 
 import dataclasses
+import os
 from dataclasses import replace
 
 import msgspec
@@ -29,6 +30,8 @@ from nearline.models.item_graph.search import _Objective, choose, ndcg
 from nearline.models.validation import mean_ndcg
 
 DATA, TARGETS = shop()
+# NEARLINE_EXAMPLES=1000 draws as many logs; the suite draws fewer.
+EXAMPLES = int(os.environ.get("NEARLINE_EXAMPLES", "300"))
 
 
 def dataset(rows: list[list[int]], n_items: int, texts: list[str] | None = None) -> Dataset:
@@ -98,7 +101,7 @@ def test_a_dislike_makes_no_edges_and_counts_against() -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.integers(-1, N_ITEMS + 2), max_size=12), st.integers(0, N_ITEMS - 1))
-def test_reasons_sum_to_the_score(items: list[int], target: int) -> None:
+def test_parts_sum_to_the_score(items: list[int], target: int) -> None:
     model = fitted()
     history = Histories.from_rows([items])
     parts = model.explain(history, target)
@@ -127,7 +130,7 @@ def test_scores_of_unknown_items_are_zero() -> None:
     assert scores[1] > 0
 
 
-def test_a_new_item_is_there_at_once_in_both_directions() -> None:
+def test_a_new_item_has_edges_in_both_directions_at_once() -> None:
     model = ItemGraph().fit(DATA)
     item = model.add_item("group1 thing extra", {"colour": np.eye(4, dtype=np.float32)[1]})
     assert (item, model.n_items) == (N_ITEMS, N_ITEMS + 1)
@@ -139,7 +142,7 @@ def test_a_new_item_is_there_at_once_in_both_directions() -> None:
     assert [part.relation for part in reasons] == ["content", "vector:colour"]
 
 
-def test_words_say_more_of_an_item_the_fewer_events_it_has() -> None:
+def test_content_weighs_more_for_items_with_few_events() -> None:
     # Twins by their words: 1 has an event, 2 has two, 3 has none.
     data = dataset([[0], [1], [2], [2]], 4, ["tea"] * 4)
     config = ItemGraphConfig(
@@ -183,7 +186,7 @@ def test_a_new_text_replaces_the_old_edges() -> None:
     assert all(np.array_equal(a, model.arrays()[name]) for name, a in before.items())
 
 
-def test_a_new_item_lands_where_the_buyers_of_its_words_are() -> None:
+def test_a_new_item_is_projected_to_its_likely_audience() -> None:
     # Two kinds of users; items of a kind share buyers, and no word joins "tea" to "cup".
     words = ["tea", "cup", "shoe", "lace"]
     texts = [f"{words[item % 4]} mark{item // 4}" for item in range(40)]
@@ -223,7 +226,7 @@ def test_an_untrained_graph_recommends_by_content() -> None:
     assert set(found.tolist()) == {1, 500, 1000, 1500, -1}
 
 
-def test_a_restored_graph_holds_what_was_put_later() -> None:
+def test_a_restored_graph_contains_items_added_after_training() -> None:
     model = ItemGraph().fit(DATA)
     view = model._graph()
     model.put_items([5, 70], ["group3 changed thing", "group3 new thing"])
@@ -242,7 +245,7 @@ def test_a_restored_graph_holds_what_was_put_later() -> None:
     assert view.n_items == N_ITEMS
 
 
-def test_the_search_finds_better_settings_and_the_same_ones_again() -> None:
+def test_the_search_improves_settings_and_is_deterministic() -> None:
     start = ItemGraphConfig(
         transitions=Transitions(weight=3.0),
         content=ContentSettings(weight=0.05),
@@ -263,7 +266,7 @@ def test_the_search_finds_better_settings_and_the_same_ones_again() -> None:
     assert all(done <= of for done, of in steps)
 
 
-def test_scales_of_the_search_hold_for_a_longer_log() -> None:
+def test_scales_of_a_search_are_kept_on_a_longer_log() -> None:
     chosen = ItemGraph(ItemGraphConfig(search=Search(evaluations=5))).fit(DATA, validation=TARGETS)
     scales = chosen.config.scales
     # There are too few items to project.
@@ -332,7 +335,7 @@ def test_settings_from_a_manifest() -> None:
         ItemGraphConfig.from_builtins({"content": {"wieght": 1.0}})
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_invalid_input_is_rejected() -> None:
     model = ItemGraph().fit(DATA)
     with pytest.raises(InvalidInput, match="2 items but 1 texts"):
         model.put_items([0, 1], ["one"])
@@ -386,11 +389,9 @@ def fitted_on(log: Log) -> ItemGraph:
     return ItemGraph().fit(dataclasses.replace(data, histories=arrived(log, by_time=True)))
 
 
-@settings(deadline=None, max_examples=1_000)
+@settings(deadline=None, max_examples=EXAMPLES)
 @given(LOGS, st.integers(0, 25), st.integers(1, 5))
-def test_events_counted_live_are_those_of_a_fit_on_the_whole_log(
-    log: Log, cut: int, size: int
-) -> None:
+def test_online_counts_equal_a_fit_on_the_whole_log(log: Log, cut: int, size: int) -> None:
     model = fitted_on(log[:cut])
     for start in range(cut, len(log), size):
         before = arrived(log[:start], by_time=True)
@@ -403,16 +404,16 @@ def test_events_counted_live_are_those_of_a_fit_on_the_whole_log(
     assert np.array_equal(model.score_many(everything), whole.score_many(everything))
 
 
-@settings(deadline=None, max_examples=1_000)
+@settings(deadline=None, max_examples=EXAMPLES)
 @given(LOGS, st.integers(0, 25), st.integers(0, 2))
-def test_a_forgotten_user_was_never_there(log: Log, cut: int, user: int) -> None:
+def test_forgetting_a_user_restores_the_counts(log: Log, cut: int, user: int) -> None:
     model = fitted_on(log[:cut])
     model.observe(arrived(log[:cut], by_time=True), arrived(log[cut:], by_time=False))
     model.forget(arrived([event for event in log if event[0] == user], by_time=True))
     assert learned(model) == learned(fitted_on([event for event in log if event[0] != user]))
 
 
-def test_a_restored_graph_goes_on_counting() -> None:
+def test_a_restored_graph_counts_new_events() -> None:
     log = [(user % 3, user % 5, user, 1.0) for user in range(40)]
     model = fitted_on(log[:20])
     again = ItemGraph.restore(model.config, model.arrays())

@@ -51,7 +51,7 @@ def test_nearest_or_threshold() -> None:
     ).items.tolist() == [[0], [-1]]
 
 
-def test_few_in_common_count_less() -> None:
+def test_similarities_with_few_common_users_are_shrunk() -> None:
     data = events([[0, 1], [1, 0], [1, 2]], 3)
     half = plain(shrinkage=2.0).fit(data).similar(np.array([0]), 1)
     assert half.scores == pytest.approx(np.array([[2 / 4 * 2 / math.sqrt(6)]]))
@@ -66,7 +66,7 @@ def test_dislikes_do_not_count() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(rows=ROWS, measure=st.sampled_from(["cosine", "tfidf", "bm25"]))
-def test_similarities_are_those_of_the_definition(rows: list[list[int]], measure: str) -> None:
+def test_similarities_equal_the_definition(rows: list[list[int]], measure: str) -> None:
     model = plain(measure=measure, shrinkage=1.5, neighbours=None).fit(events(rows))
     columns = [[user for user, row in enumerate(rows) if item in row] for item in range(N_ITEMS)]
     if not any(columns):
@@ -83,7 +83,7 @@ def test_similarities_are_those_of_the_definition(rows: list[list[int]], measure
     assert model.score_many(single) == pytest.approx(np.array(expected), rel=1e-5, abs=1e-9)
 
 
-def test_parts_are_the_score() -> None:
+def test_parts_sum_to_the_score() -> None:
     data, _ = shop()
     model = ItemKnn().fit(data)
     history = data.histories.select(np.array([7]))
@@ -106,12 +106,12 @@ def test_parts_are_the_score() -> None:
         ({"b": 1.5}, "b"),
     ],
 )
-def test_settings_are_checked(changes: dict[str, object], field: str) -> None:
+def test_invalid_settings_are_rejected(changes: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidInput, match=f"ItemKnnConfig.{field}"):
         plain(**changes)
 
 
-def test_odd_data() -> None:
+def test_degenerate_data() -> None:
     assert (plain().fit(events([[]])).score_many(Histories.from_rows([[0]])) == 0).all()
     # One user only, and a user with everything: nothing to divide by zero.
     for measure in ("cosine", "tfidf", "bm25"):

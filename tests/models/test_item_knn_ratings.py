@@ -35,7 +35,7 @@ def test_weighted_average_by_hand() -> None:
     assert model.similar(np.array([0]), 3).scores == pytest.approx(np.array([[1.0, 0.8, 0.0]]))
 
 
-def test_without_neighbours_the_baseline_counts() -> None:
+def test_without_neighbours_the_prediction_is_the_baseline() -> None:
     # Mean 3; one sweep: b_0 = (4 + 4 - 6) / (10 + 2), b_1 = -b_0.
     # The user of a single 4 has the bias (4 - 3 - b_0) / (15 + 1).
     data = dense([[4.0, 2.0], [4.0, 2.0]])
@@ -52,7 +52,7 @@ def test_without_neighbours_the_baseline_counts() -> None:
     prediction=st.sampled_from(PREDICTIONS),
     shrinkage=st.sampled_from([0.0, 2.0]),
 )
-def test_scores_are_those_of_the_definition(
+def test_scores_equal_the_definition(
     rows: list[list[tuple[int, float]]], measure: str, prediction: str, shrinkage: float
 ) -> None:
     # A threshold well above zero: rounding decides what lies at zero.
@@ -86,7 +86,7 @@ def test_the_k_nearest_that_the_user_rated(measure: str, prediction: str) -> Non
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
-def test_parts_are_the_score(prediction: str) -> None:
+def test_parts_sum_to_the_score(prediction: str) -> None:
     model = plain(prediction=prediction).fit(rated(ROWS, N_ITEMS))
     history = histories([[(1, 2.0), (-1, 3.0), (0, 5.0), (1, 4.0)]])
     scores = model.score_many(history)[0]
@@ -99,7 +99,7 @@ def test_parts_are_the_score(prediction: str) -> None:
         model.explain(histories([[], []]), 0)
 
 
-def test_bad_input_is_refused() -> None:
+def test_invalid_input_is_rejected() -> None:
     with pytest.raises(InvalidInput, match=r"ItemKnnRatingsConfig\.measure"):
         plain(measure="euclid")
     with pytest.raises(InvalidInput, match=r"ItemKnnRatingsConfig\.kept"):

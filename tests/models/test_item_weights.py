@@ -40,7 +40,7 @@ def test_ease_by_hand() -> None:
 
 @settings(deadline=None, max_examples=20)
 @given(rows=BASKETS, l2=st.floats(0.5, 20))
-def test_ease_is_the_closed_form(rows: list[list[int]], l2: float) -> None:
+def test_ease_equals_the_closed_form(rows: list[list[int]], l2: float) -> None:
     model = Ease(EaseConfig(l2=l2)).fit(dataset(rows, 6))
     weights = ease_weights(liked(rows, 6), l2)
     histories = Histories.from_rows(rows)
@@ -56,7 +56,7 @@ def test_rp3beta_by_hand() -> None:
 
 @settings(deadline=None, max_examples=20)
 @given(rows=BASKETS, alpha=st.floats(0, 2), beta=st.floats(0, 1))
-def test_rp3beta_is_a_product_of_transitions(
+def test_rp3beta_equals_a_product_of_transitions(
     rows: list[list[int]], alpha: float, beta: float
 ) -> None:
     model = RP3Beta(RP3BetaConfig(alpha=alpha, beta=beta)).fit(dataset(rows, 6))
@@ -72,7 +72,7 @@ def test_slim_by_hand() -> None:
     assert model.score_many(single(3)) == pytest.approx(expected)
 
 
-def test_slim_explains_an_item_by_its_nearest_candidates_only() -> None:
+def test_slim_uses_only_the_nearest_candidates() -> None:
     rows = [[0, 1, 2], [0, 1], [0, 1], [0, 2]]
     model = Slim(SlimConfig(l1=0.0, l2=0.1, candidates=1)).fit(dataset(rows, 3))
     scores = model.score_many(single(3))
@@ -80,14 +80,14 @@ def test_slim_explains_an_item_by_its_nearest_candidates_only() -> None:
     assert (scores > 0).tolist() == [[False, True, True], [True, False, False], [False] * 3]
 
 
-def test_only_slim_without_a_sign_has_negative_weights() -> None:
+def test_slim_has_negative_weights_only_if_allowed() -> None:
     data, _ = shop()
     for positive in (True, False):
         model = Slim(SlimConfig(l1=0.1, l2=1.0, positive=positive)).fit(data)
         assert (model.score_many(single(data.n_items)) < 0).any() != positive
 
 
-def test_a_liked_item_counts_once_and_a_dislike_last_not_at_all() -> None:
+def test_liked_items_count_once_and_later_dislikes_remove_them() -> None:
     histories = weighted([0, 1, 0, 2, 2, -1], [1, 1, 3, 1, -1, 1])
     assert liked_once(histories).tolist() == [0, 1, 1, 0, 0, 0]
     assert liked_once(Histories.from_rows([[], []])).tolist() == []
@@ -130,12 +130,12 @@ def test_degenerate_data(model: Model) -> None:
         type(model)(model.config).fit(data)
 
 
-def test_a_matrix_that_is_no_gram_matrix_is_told() -> None:
+def test_an_indefinite_matrix_is_reported() -> None:
     with pytest.raises(InvalidInput, match="singular with l2=1"):
         weights_from_gram(np.array([[0.0, 5.0], [5.0, 0.0]]), 1.0)
 
 
-def test_ease_refuses_catalogues_that_are_too_large() -> None:
+def test_ease_rejects_large_catalogues() -> None:
     with pytest.raises(InvalidInput, match=r"takes at most 2.*'slim'"):
         Ease(EaseConfig(max_items=2)).fit(dataset([[0, 1, 2]], 3))
 
@@ -150,6 +150,8 @@ def test_ease_refuses_catalogues_that_are_too_large() -> None:
         (RP3BetaConfig, {"alpha": 4.0}, "at least 0 and at most 3"),
     ],
 )
-def test_bad_settings(kind: type, settings: dict[str, float], message: str) -> None:
+def test_invalid_settings_are_rejected(
+    kind: type, settings: dict[str, float], message: str
+) -> None:
     with pytest.raises(InvalidInput, match=message):
         kind(**settings)

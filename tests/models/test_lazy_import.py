@@ -14,13 +14,13 @@ def test_every_model_class_is_an_attribute(kind: type) -> None:
     assert getattr(nearline.models, kind.__name__) is kind
 
 
-def test_other_names_are_refused() -> None:
+def test_other_names_are_rejected() -> None:
     for name in ("NoSuchModel", "no_such_module"):
         with pytest.raises(AttributeError, match=f"no attribute or model class '{name}'"):
             getattr(nearline.models, name)
 
 
-def test_only_the_class_that_is_asked_for_is_loaded() -> None:
+def test_only_the_requested_class_is_loaded() -> None:
     code = (
         "import sys, nearline.models as m\n"
         "assert 'nearline.models.base' not in sys.modules\n"

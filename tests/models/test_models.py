@@ -10,11 +10,14 @@ from tests.models.synthetic import N_ITEMS, N_USERS, recall, shop
 
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import Damaged, InvalidInput, NotTrained
-from nearline.models.base import Model, Ranking, RatingModel
+from nearline.models.base import Model, Ranking
+from nearline.models.capabilities import PredictsRatings
 from nearline.models.factors.als import Als, AlsConfig
+from nearline.models.factors.bpmf import Bpmf, BpmfConfig
 from nearline.models.factors.implicit_als import ImplicitAls
 from nearline.models.factors.implicit_als_config import ImplicitAlsConfig
 from nearline.models.factors.svdpp import Svdpp, SvdppConfig
+from nearline.models.hybrids.hybrid import HybridPart
 from nearline.models.hybrids.hybrid_ratings import HybridRatings, HybridRatingsConfig
 from nearline.models.linear.ease import Ease, EaseConfig
 from nearline.models.registry import discover
@@ -30,9 +33,17 @@ RATED = PLAIN.rated()
 K = 10
 MODELS = discover()
 
-# Networks are trained for hours where it pays; here a few small steps must do.
+# Networks and chains run for minutes to hours in practice; here a few small steps are enough.
 BRIEF = TrainingConfig(epochs=12, batch=256, rate=0.01, warmup=0)
 QUICK: dict[type[Model], Any] = {
+    Bpmf: BpmfConfig(factors=4, burn_in=5, draws=15),
+    HybridRatings: HybridRatingsConfig(
+        parts=(
+            HybridPart(model="als", settings={"factors": 4, "sweeps": 3}),
+            HybridPart(model="bpmf", settings={"factors": 4, "burn_in": 5, "draws": 5}),
+        ),
+        folds=2,
+    ),
     Gru4Rec: Gru4RecConfig(width=16, hidden=16, training=BRIEF),
     Ncf: NcfConfig(width=8, hidden=(16, 8), training=BRIEF),
     NextItNet: NextItNetConfig(width=16, training=BRIEF),
@@ -70,7 +81,7 @@ def test_models_are_discovered() -> None:
     assert list(MODELS) == sorted(MODELS)
 
 
-def test_it_beats_chance(fitted: Model, data: Dataset) -> None:
+def test_lists_are_better_than_chance(fitted: Model, data: Dataset) -> None:
     found = fitted.recommend_from(data.histories, K)
     assert recall(found.items, TARGETS) > 1.5 * CHANCE
 
@@ -108,7 +119,9 @@ def test_batch_equals_scalar(fitted: Model, data: Dataset) -> None:
         assert one.scores[0] == pytest.approx(batch.scores[user], rel=1e-5)
 
 
-def test_users_of_the_fit_and_their_histories(fitted: Model, data: Dataset) -> None:
+def test_known_users_are_looked_up_and_histories_override_them(
+    fitted: Model, data: Dataset
+) -> None:
     users = np.array([5, 0, 5], dtype=np.int32)
     given = data.histories.select(users)
     assert same(fitted.recommend(users, K), fitted.recommend_from(given, K))
@@ -119,7 +132,7 @@ def test_users_of_the_fit_and_their_histories(fitted: Model, data: Dataset) -> N
         restored.recommend(users, K)
 
 
-def test_seen_items_are_left_out_or_not(fitted: Model, data: Dataset) -> None:
+def test_seen_items_are_excluded_only_on_request(fitted: Model, data: Dataset) -> None:
     for user, items in enumerate(fitted.recommend_from(data.histories, N_ITEMS).items):
         assert not np.isin(items, data.histories.row(user)).any()
     every = fitted.recommend_from(data.histories, N_ITEMS, exclude_seen=False).items
@@ -144,7 +157,7 @@ def test_k_may_be_larger_than_the_catalogue(fitted: Model, data: Dataset) -> Non
         fitted.recommend_from(data.histories, 0)
 
 
-def test_strange_histories_are_answered(fitted: Model) -> None:
+def test_unusual_histories_are_answered(fitted: Model) -> None:
     strange = Histories.from_rows([[], [-1, -1], [0, -1], [5, 5, 5], list(range(N_ITEMS))])
     found = fitted.recommend_from(strange, K)
     assert found.items.shape == (5, K)
@@ -154,7 +167,7 @@ def test_strange_histories_are_answered(fitted: Model) -> None:
     assert none.items.shape == (0, K)
 
 
-def test_similar_leaves_the_item_out(fitted: Model) -> None:
+def test_similar_excludes_the_item_itself(fitted: Model) -> None:
     asked = np.arange(N_ITEMS, dtype=np.int32)
     found = fitted.similar(asked, 5)
     assert found.items.shape == (N_ITEMS, 5)
@@ -166,7 +179,7 @@ def test_the_same_seed_gives_the_same_model(fitted: Model, data: Dataset) -> Non
     assert same(fitted.recommend_from(data.histories, K), again.recommend_from(data.histories, K))
 
 
-def test_arrays_and_settings_make_the_model_anew(fitted: Model, data: Dataset) -> None:
+def test_a_model_is_restored_from_arrays_and_settings(fitted: Model, data: Dataset) -> None:
     settings = msgspec.json.decode(msgspec.json.encode(fitted.config), type=fitted.config_type)
     arrays = {name: read_only(array) for name, array in fitted.arrays().items()}
     again = type(fitted).restore(settings, arrays)
@@ -177,7 +190,7 @@ def test_arrays_and_settings_make_the_model_anew(fitted: Model, data: Dataset) -
         assert np.array_equal(array, arrays[name]), name
 
 
-def test_missing_arrays_are_damage(fitted: Model) -> None:
+def test_missing_arrays_are_reported(fitted: Model) -> None:
     with pytest.raises(Damaged, match="is missing; fit again"):
         type(fitted).restore(fitted.config, {})
 
@@ -190,14 +203,14 @@ def read_only(array: Any) -> Any:
     return copy
 
 
-def test_fitting_leaves_the_data_alone(fitted: Model, data: Dataset) -> None:
+def test_fitting_does_not_change_the_data(fitted: Model, data: Dataset) -> None:
     before = data.histories.items.copy(), data.histories.weights.copy()
     type(fitted)(fitted.config).fit(data, validation=TARGETS, seed=3)
     assert np.array_equal(before[0], data.histories.items)
     assert np.array_equal(before[1], data.histories.weights)
 
 
-def test_unknown_settings_are_refused(fitted: Model) -> None:
+def test_unknown_settings_are_rejected(fitted: Model) -> None:
     with pytest.raises(msgspec.ValidationError, match="unknown field"):
         msgspec.convert({"no_such_setting": 1}, fitted.config_type)
     with pytest.raises(AttributeError):
@@ -205,8 +218,8 @@ def test_unknown_settings_are_refused(fitted: Model) -> None:
 
 
 def fresh(kind: type[Model]) -> Model:
-    """A model as its defaults make it, but small where that takes long."""
-    return kind(HybridRatingsConfig(folds=2) if kind is HybridRatings else QUICK.get(kind))
+    """Return a model with default settings, or small ones if fitting takes long."""
+    return kind(QUICK.get(kind))
 
 
 def small(rows: list[list[int]], n_items: int, *, value: float | None = None) -> Dataset:
@@ -236,7 +249,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_odd_data_is_fitted_and_answered(kind: type[Model], odd: str) -> None:
+def test_degenerate_data_is_fitted_and_answered(kind: type[Model], odd: str) -> None:
     data = ODD[odd]
     model = fresh(kind).fit(data, seed=1)
     histories = (data.rated() if kind.needs_ratings else data).histories
@@ -271,7 +284,7 @@ def test_data_without_events(kind: type[Model], rows: list[list[int]]) -> None:
 def test_items_without_features(kind: type[Model]) -> None:
     bare = replace(small(ROWS, 5), texts=None, vectors={})
     if kind.name in ("content", "word2vec"):
-        with pytest.raises(InvalidInput, match="no item has words"):
+        with pytest.raises(InvalidInput, match="no item has text"):
             fresh(kind).fit(bare)
     else:
         fresh(kind).fit(bare)
@@ -284,7 +297,7 @@ def test_items_without_features(kind: type[Model]) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_ratings_and_weights_that_are_not_finite(kind: type[Model], bad: float) -> None:
+def test_training_values_that_are_not_finite(kind: type[Model], bad: float) -> None:
     data = small(ROWS, 5)
     if kind.needs_ratings:
         # A rating that is none is left out: the model is that of the others.
@@ -312,7 +325,7 @@ def test_a_history_that_is_not_finite(fitted: Model, bad: float) -> None:
             fitted.recommend_from(history, K)
 
 
-def test_unknown_items_of_the_data_are_passed_over(kind: type[Model]) -> None:
+def test_unknown_items_in_the_data_are_ignored(kind: type[Model]) -> None:
     data = small([[0, -1, 1, 2], [1, -1, 2, 3], [0, 2, -1]], 5)
     found = fresh(kind).fit(data, seed=1).recommend_from(Histories.from_rows([[0], [-1, 3]]), 5)
     assert np.isfinite(found.scores).all()
@@ -320,11 +333,11 @@ def test_unknown_items_of_the_data_are_passed_over(kind: type[Model]) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].needs_ratings])
-def test_ratings_are_predicted_on_the_scale_for_every_pair(name: str) -> None:
+def test_predictions_are_on_the_scale_for_every_pair(name: str) -> None:
     # User 4 rated nothing, and nobody rated item 4.
     data = small([*ROWS, []], 5)
     model = fresh(MODELS[name]).fit(data, seed=1)
-    assert isinstance(model, RatingModel)
+    assert isinstance(model, PredictsRatings)
     users, items = (grid.ravel().astype(np.int32) for grid in np.mgrid[:5, :5])
     found = model.predict(users, items)
     assert found.dtype == np.float32
@@ -350,7 +363,7 @@ def test_ratings_are_predicted_on_the_scale_for_every_pair(name: str) -> None:
     ],
     ids=lambda model: model.name,
 )
-def test_a_penalty_too_small_for_a_singular_matrix_is_told(model: Model) -> None:
+def test_a_penalty_too_small_for_a_singular_matrix_is_reported(model: Model) -> None:
     data = ODD["all users alike: a matrix of rank one"]
     with pytest.raises(InvalidInput, match="raise"):
         model.fit(data).score_many(data.histories)

@@ -23,7 +23,7 @@ def fitted() -> Ncf:
 
 
 @pytest.mark.parametrize("kind", ["gmf", "mlp"])
-def test_either_part_alone_finds_the_groups(kind: str) -> None:
+def test_each_kind_finds_the_groups(kind: str) -> None:
     config = NcfConfig(kind=kind, width=8, hidden=(16, 8), training=BRIEF)
     model = Ncf(config).fit(PLAIN, seed=3)
     found = model.recommend_from(PLAIN.histories, 10)
@@ -44,21 +44,21 @@ def test_users_by_hand(fitted: Ncf) -> None:
     np.testing.assert_allclose(scores[:1], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_blocks_change_nothing(fitted: Ncf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_do_not_change_the_result(fitted: Ncf, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = fitted.score_many(PLAIN.histories)
     monkeypatch.setattr(ncf, "PAIRS", 7)
     some = PLAIN.histories.select(np.arange(5))
     np.testing.assert_allclose(fitted.score_many(some), whole[:5], rtol=1e-5, atol=1e-6)
 
 
-def test_a_user_without_events_gets_what_is_popular(fitted: Ncf) -> None:
+def test_a_user_without_events_gets_popular_items(fitted: Ncf) -> None:
     counts = np.bincount(PLAIN.histories.items, minlength=N_ITEMS)
     expected = np.argsort(-counts, kind="stable")[:5]
     found = fitted.recommend_from(Histories.from_rows([[], [-1]]), 5)
     assert found.items.tolist() == [expected.tolist()] * 2
 
 
-def test_early_stopping_writes_the_epochs() -> None:
+def test_early_stopping_stores_the_epochs() -> None:
     training = TrainingConfig(epochs=30, patience=2, batch=256, rate=0.1, warmup=0)
     config = NcfConfig(kind="gmf", width=8, training=training)
     model = Ncf(config).fit(PLAIN, validation=TARGETS, seed=3)
@@ -74,7 +74,7 @@ def test_sets_by_hand() -> None:
     assert liked_sets(histories, 4).toarray().tolist() == [[1, 0, 1, 0], [0] * 4, [0] * 4]
 
 
-def test_validation_without_targets_chooses_nothing(fitted: Ncf) -> None:
+def test_validation_without_targets_is_ignored(fitted: Ncf) -> None:
     nothing = Histories.from_rows([[]] * PLAIN.n_users)
     model = Ncf(CONFIG).fit(PLAIN, validation=nothing, seed=3)
     assert model.config == CONFIG
@@ -94,12 +94,12 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ("changes", "message"),
     [
         ({"kind": "cnn"}, "must be one of neumf, gmf, mlp"),
-        ({"hidden": ()}, "one layer at least"),
+        ({"hidden": ()}, "at least one layer"),
         ({"hidden": (8, 0)}, "each of 1 unit"),
         ({"dropout": 1.0}, "must be below"),
         ({"negatives": 0}, "negatives is 0"),
     ],
 )
-def test_wrong_settings_are_refused(changes: dict[str, object], message: str) -> None:
+def test_invalid_settings_are_rejected(changes: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         NcfConfig(**changes)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ def test_shares_by_hand() -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
-def test_softmax_is_that_of_scipy(temperature: float) -> None:
+def test_softmax_equals_scipy(temperature: float) -> None:
     found = normalised(SCORES, "softmax", temperature)
     assert found == pytest.approx(softmax(SCORES / temperature, axis=1), abs=1e-6)
 
@@ -29,7 +29,7 @@ def test_rows_without_items(name: str) -> None:
 
 
 @pytest.mark.parametrize("how", [Normaliser("share"), Normaliser("softmax", 0.7)])
-def test_some_items_get_what_they_get_among_all(how: Normaliser) -> None:
+def test_normalising_some_items_equals_normalising_all(how: Normaliser) -> None:
     every = normalised(SCORES, how.name, how.temperature)
     some = apply(SCORES[:, [3, 1]], sums_of(SCORES, how), how)
     assert np.array_equal(some, every[:, [3, 1]])

@@ -24,7 +24,7 @@ def test_counts_and_decay_by_hand() -> None:
     assert trending.recommend_from(nobody, 3).items.tolist() == [[1, 0, -1]]
 
 
-def test_no_events_no_list() -> None:
+def test_without_events_lists_are_empty() -> None:
     empty = Trending().fit(dataset([[]], 3))
     assert empty.recommend_from(Histories.from_rows([[], [0]]), 2).items.tolist() == [[-1, -1]] * 2
     with pytest.raises(Damaged, match="scores"):

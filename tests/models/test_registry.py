@@ -4,7 +4,7 @@ from nearline.models.sequence.sequence_model import SequenceObjective
 from nearline.models.sequence.training_config import TrainingConfig
 
 
-def test_settings_that_are_not_named_keep_the_models_own_defaults() -> None:
+def test_missing_settings_have_the_defaults_of_the_model() -> None:
     ncf = make_model("ncf", {"training": {"epochs": 3}}).config
     assert ncf.training == TrainingConfig(epochs=3, rate=0.003)
     towers = make_model("two_tower", {"objective": {"temperature": 0.2}}).config

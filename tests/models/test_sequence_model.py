@@ -42,7 +42,7 @@ def test_windows_by_hand() -> None:
     assert rows_of.tolist() == [0, 0, 0, 3]
 
 
-def test_the_same_seed_gives_the_same_bytes_and_no_trace(fitted: SasRec) -> None:
+def test_training_is_deterministic_and_has_no_side_effects(fitted: SasRec) -> None:
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     assert same(SasRec(CONFIG).fit(PLAIN, seed=3), fitted)
     assert not same(SasRec(CONFIG).fit(PLAIN, seed=4), fitted)
@@ -50,7 +50,7 @@ def test_the_same_seed_gives_the_same_bytes_and_no_trace(fitted: SasRec) -> None
     assert torch.get_num_threads() == threads
 
 
-def test_early_stopping_writes_the_epochs_and_they_make_the_same_model() -> None:
+def test_early_stopping_stores_the_epochs_and_they_reproduce_the_model() -> None:
     steep = replace_training(rate=0.05, epochs=30)
     model = SasRec(steep).fit(PLAIN, validation=TARGETS, seed=3)
     epochs = model.config.training.epochs
@@ -64,14 +64,14 @@ def replace_training(**changes: float) -> SasRecConfig:
     return SasRecConfig(width=16, blocks=1, training=TrainingConfig(**training))
 
 
-def test_validation_without_targets_chooses_nothing(fitted: SasRec) -> None:
+def test_validation_without_targets_is_ignored(fitted: SasRec) -> None:
     nothing = Histories.from_rows([[]] * PLAIN.n_users)
     model = SasRec(CONFIG).fit(PLAIN, validation=nothing, seed=3)
     assert model.config == CONFIG
     assert same(model, fitted)
 
 
-def test_a_fit_that_was_cut_off_ends_as_one_that_was_not(fitted: SasRec, tmp_path: Path) -> None:
+def test_a_resumed_training_equals_an_uninterrupted_one(fitted: SasRec, tmp_path: Path) -> None:
     file = tmp_path / "sasrec.safetensors"
 
     class StopError(Exception):
@@ -89,7 +89,7 @@ def test_a_fit_that_was_cut_off_ends_as_one_that_was_not(fitted: SasRec, tmp_pat
         SasRec(CONFIG, checkpoint=file).fit(PLAIN, seed=4)
 
 
-def test_dislikes_and_unknown_items_are_neither_read_nor_learned(fitted: SasRec) -> None:
+def test_dislikes_and_unknown_items_are_ignored(fitted: SasRec) -> None:
     asked = Histories.from_rows([[3, -1, 9, 8, N_ITEMS + 5], [3, 9]])
     asked.weights[3] = -1.0
     scores = fitted.score_many(asked)
@@ -108,7 +108,7 @@ def test_only_the_last_events_are_read() -> None:
     assert found[0] == pytest.approx(found[2], rel=1e-5)
 
 
-def test_a_user_without_events_gets_what_is_popular(fitted: SasRec) -> None:
+def test_a_user_without_events_gets_popular_items(fitted: SasRec) -> None:
     counts = np.bincount(PLAIN.histories.items, minlength=N_ITEMS)
     expected = np.argsort(-counts, kind="stable")[:5]
     found = fitted.recommend_from(Histories.from_rows([[], [-1]]), 5)
@@ -117,7 +117,7 @@ def test_a_user_without_events_gets_what_is_popular(fitted: SasRec) -> None:
 
 @pytest.mark.parametrize("unit", [False, True])
 @pytest.mark.parametrize("by", ["words", "vectors"])
-def test_a_new_item_stands_near_its_like(unit: bool, by: str) -> None:
+def test_a_new_item_is_near_similar_items(unit: bool, by: str) -> None:
     objective = SequenceObjective(id_dropout=0.8, unit=unit, temperature=0.2 if unit else 1.0)
     data = replace(PLAIN, vectors={}) if by == "words" else replace(PLAIN, texts=None)
     config = SasRecConfig(width=16, blocks=1, objective=objective, training=BRIEF)
@@ -172,6 +172,6 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ("changes", "message"),
     [({"heads": 3}, "heads=3"), ({"dropout": 1.0}, "below 1"), ({"width": 0}, "width is 0")],
 )
-def test_wrong_settings_are_refused(changes: dict[str, float], message: str) -> None:
+def test_invalid_settings_are_rejected(changes: dict[str, float], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         SasRecConfig(**changes)  # type: ignore[arg-type]

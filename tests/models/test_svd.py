@@ -11,7 +11,7 @@ WORKED = [[4.0, 5.0], [2.0, 5.0]]
 
 
 @pytest.mark.parametrize("centre", CENTRES)
-def test_full_rank_rebuilds_the_worked_example(centre: str) -> None:
+def test_full_rank_reproduces_the_worked_example(centre: str) -> None:
     data = dense(WORKED)
     model = Svd(SvdConfig(factors=2, centre=centre)).fit(data)
     assert np.abs(model.rebuild(data.histories) - np.array(WORKED)).max() < 1e-12
@@ -27,7 +27,7 @@ def test_rank_one_of_the_worked_example() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(rows=rows_of(5), factors=st.integers(1, 5))
-def test_it_is_the_best_approximation_of_its_rank(
+def test_the_approximation_is_the_best_of_its_rank(
     rows: list[list[tuple[int, float]]], factors: int
 ) -> None:
     data = rated(rows, 5)
@@ -42,7 +42,7 @@ def test_it_is_the_best_approximation_of_its_rank(
     assert np.linalg.norm(found - matrix) == pytest.approx(np.linalg.norm(best - matrix), abs=1e-8)
 
 
-def test_lanczos_finds_what_the_dense_decomposition_finds() -> None:
+def test_lanczos_iterations_equal_the_dense_decomposition() -> None:
     rows = random_rows(130, 90, seed=0, chance=0.3)
     data = rated(rows, 90)
     model = Svd(SvdConfig(factors=4, centre="global")).fit(data, seed=5)
@@ -83,18 +83,18 @@ def test_parts_of_a_score_sum_to_it(centre: str) -> None:
         model.explain(histories([]), 0)
 
 
-def test_more_factors_than_users_or_items_are_cut_to_what_there_is() -> None:
+def test_the_number_of_factors_is_limited_by_users_and_items() -> None:
     model = Svd(SvdConfig(factors=50)).fit(dense(WORKED))
     assert model.item_factors.shape == (2, 2)
 
 
-def test_ratings_all_alike_are_predicted() -> None:
+def test_constant_ratings_are_predicted() -> None:
     model = Svd().fit(dense([[3.0, 3.0, 3.0]] * 4))
     pair = np.zeros(1, dtype=np.int32)
     assert model.predict(pair, pair)[0] == 3.0
 
 
-def test_nothing_is_decomposed_where_all_ratings_are_alike() -> None:
+def test_equal_ratings_need_no_decomposition() -> None:
     # As a dense matrix this would take 80 GB.
     n = 100_000
     model = Svd(SvdConfig(factors=2)).fit(rated([[(user, 1.0)] for user in range(n)], n))
@@ -102,7 +102,7 @@ def test_nothing_is_decomposed_where_all_ratings_are_alike() -> None:
     assert model.predict(np.array([7], np.int32), np.array([9], np.int32))[0] == 1.0
 
 
-def test_settings_out_of_bounds_are_refused() -> None:
+def test_settings_out_of_bounds_are_rejected() -> None:
     with pytest.raises(InvalidInput, match="one of none, global, user, item"):
         SvdConfig(centre="median")
     with pytest.raises(InvalidInput, match=r"SvdConfig\.factors is 0"):

@@ -16,7 +16,7 @@ def test_descent_fits_the_ratings() -> None:
     assert np.sqrt((errors**2).mean()) < 0.6 * data.values.std()
 
 
-def test_what_was_rated_counts_beside_how() -> None:
+def test_the_choice_of_rated_items_counts() -> None:
     model = Svdpp(SvdppConfig(factors=2, epochs=5)).fit(rated(ROWS, 12))
     # By hand: with ratings as predicted by biases and implicit factors nothing is left to solve.
     sums = (model.arrays()["implicit"][3] + model.arrays()["implicit"][5]) / np.sqrt(2)
@@ -27,12 +27,12 @@ def test_what_was_rated_counts_beside_how() -> None:
     assert folded.biases[0] == pytest.approx(0.0, abs=1e-6)
 
 
-def test_an_item_nobody_rated_scores_mean_and_user() -> None:
+def test_an_item_without_ratings_scores_the_user_mean() -> None:
     model = Svdpp().fit(rated(ROWS, 13))
     assert model.score_many(histories([[]]))[0, 12] == pytest.approx(model.mean)
 
 
-def test_ratings_all_alike_are_predicted() -> None:
+def test_constant_ratings_are_predicted() -> None:
     model = Svdpp().fit(dense([[2.0, 2.0], [2.0, 2.0]]))
     pair = np.zeros(1, dtype=np.int32)
     assert model.predict(pair, pair)[0] == 2.0
@@ -40,12 +40,12 @@ def test_ratings_all_alike_are_predicted() -> None:
 
 # Without compilation numpy warns of the overflow, too.
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_steps_that_run_away_are_told() -> None:
-    with pytest.raises(InvalidInput, match="ran away with step=40"):
+def test_a_diverging_learning_rate_is_reported() -> None:
+    with pytest.raises(InvalidInput, match="diverged with step=40"):
         Svdpp(SvdppConfig(step=40.0)).fit(rated(ROWS, 12))
 
 
-def test_a_missing_array_is_told() -> None:
+def test_a_missing_array_is_reported() -> None:
     model = Svdpp(SvdppConfig(epochs=1)).fit(rated(ROWS, 12))
     arrays = model.arrays()
     del arrays["implicit"]
@@ -65,6 +65,6 @@ def test_a_missing_array_is_told() -> None:
         {"implicit_l2": -0.1},
     ],
 )
-def test_settings_out_of_bounds_are_refused(settings: dict[str, float]) -> None:
+def test_settings_out_of_bounds_are_rejected(settings: dict[str, float]) -> None:
     with pytest.raises(InvalidInput, match=rf"SvdppConfig\.{next(iter(settings))} is"):
         SvdppConfig(**settings)  # type: ignore[arg-type]

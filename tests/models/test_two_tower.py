@@ -80,7 +80,7 @@ def test_vectors_differ_by_features_alone(fitted: TwoTower) -> None:
     )
 
 
-def test_users_of_the_fit_are_looked_up(fitted: TwoTower) -> None:
+def test_known_users_are_looked_up(fitted: TwoTower) -> None:
     users = np.array([7, 201, 7], dtype=np.int32)
     assert DATA.user_features is not None
     asked = DATA.histories.select(users)
@@ -91,7 +91,7 @@ def test_users_of_the_fit_are_looked_up(fitted: TwoTower) -> None:
     assert np.array_equal(found.items[0], found.items[2])
 
 
-def test_nothing_known_is_answered_by_popularity(fitted: TwoTower) -> None:
+def test_users_without_events_and_features_get_popular_items(fitted: TwoTower) -> None:
     plain = fitted.recommend_from(EMPTY, 3)
     counts = np.bincount(DATA.histories.items, minlength=DATA.n_items)
     assert plain.items[0].tolist() == np.argsort(-counts, kind="stable")[:3].tolist()
@@ -101,7 +101,7 @@ def test_nothing_known_is_answered_by_popularity(fitted: TwoTower) -> None:
     )
 
 
-def test_a_snapshot_answers_new_users(fitted: TwoTower) -> None:
+def test_a_restored_model_answers_new_users(fitted: TwoTower) -> None:
     again = TwoTower.restore(fitted.config, fitted.arrays())
     for kind in ("child", "adult"):
         told = features(again, kind)
@@ -125,7 +125,7 @@ def test_the_order_of_users_rows_and_validation(fitted: TwoTower) -> None:
     assert chosen.recommend(COLD, 5).items.shape == (N_COLD, 5)
 
 
-def test_wrong_features_are_refused(fitted: TwoTower) -> None:
+def test_invalid_features_are_rejected(fitted: TwoTower) -> None:
     told = features(fitted, "child")
     with pytest.raises(InvalidInput, match=r"shape \(1, 2\); it must be \(1, 3\)"):
         fitted.recommend_from(replace(EMPTY, features=told[:, :2]), 3)
@@ -134,7 +134,7 @@ def test_wrong_features_are_refused(fitted: TwoTower) -> None:
     with pytest.raises(InvalidInput, match="features of user 0 are not finite"):
         fitted.user_vectors(replace(EMPTY, features=told * np.float32(np.nan)))
     plain = TwoTower.restore(CONFIG, TwoTower(CONFIG).fit(bare(), seed=3).arrays())
-    with pytest.raises(InvalidInput, match=r"without features of users.*make_dataset"):
+    with pytest.raises(InvalidInput, match=r"without user features.*make_dataset"):
         plain.recommend_from(replace(EMPTY, features=told), 3)
     broken = np.zeros((DATA.n_users, 2), dtype=np.float32)
     broken[1] = np.inf

@@ -42,7 +42,7 @@ def test_nearest_or_threshold() -> None:
     history=st.lists(st.integers(0, N_ITEMS - 1), max_size=5),
     measure=st.sampled_from(["cosine", "tfidf"]),
 )
-def test_scores_are_those_of_the_definition(
+def test_scores_equal_the_definition(
     rows: list[list[int]], history: list[int], measure: str
 ) -> None:
     config = UserKnnConfig(measure=measure, shrinkage=1.5, neighbours=None)
@@ -73,7 +73,7 @@ def test_bm25_by_hand() -> None:
 
 
 @pytest.mark.parametrize("measure", ["cosine", "tfidf", "bm25"])
-def test_parts_are_the_score(measure: str) -> None:
+def test_parts_sum_to_the_score(measure: str) -> None:
     data, _ = shop()
     model = UserKnn(UserKnnConfig(measure=measure, shrinkage=2.0)).fit(data)
     history = data.histories.select(np.array([7]))
@@ -87,7 +87,7 @@ def test_parts_are_the_score(measure: str) -> None:
         model.explain(data.histories, item)
 
 
-def test_odd_data() -> None:
+def test_degenerate_data() -> None:
     empty = UserKnn().fit(events([[]]))
     assert (empty.score_many(Histories.from_rows([[0]])) == 0).all()
     data = events([[0, 1]])

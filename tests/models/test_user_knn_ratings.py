@@ -51,7 +51,7 @@ def test_weighted_average_and_mean_centred_by_hand() -> None:
     prediction=st.sampled_from(PREDICTIONS),
     shrinkage=st.sampled_from([0.0, 2.0]),
 )
-def test_scores_are_those_of_the_definition(
+def test_scores_equal_the_definition(
     rows: list[list[tuple[int, float]]], measure: str, prediction: str, shrinkage: float
 ) -> None:
     # A threshold well above zero: rounding decides what lies at zero.
@@ -81,7 +81,7 @@ def test_the_k_nearest_who_rated_the_item(measure: str, prediction: str) -> None
     assert found == pytest.approx(np.clip(expected, *model.bounds).ravel(), abs=1e-5)
 
 
-def test_a_new_rating_counts_at_once_and_the_last_one_wins() -> None:
+def test_a_new_rating_counts_at_once_and_replaces_the_old_one() -> None:
     model = plain().fit(rated(ROWS, N_ITEMS))
     changed = model.score_many(histories([[(0, 5.0), (1, 1.0), (0, 2.0), (-1, 9.0)]]))
     assert np.array_equal(changed, model.score_many(histories([[(1, 1.0), (0, 2.0)]])))
@@ -100,7 +100,7 @@ def test_similar_items_over_the_users_who_rated_both() -> None:
         assert scores == pytest.approx([s for _, s in naive.nearest(near, 2, 0.0)])
 
 
-def test_bad_input_is_refused() -> None:
+def test_invalid_input_is_rejected() -> None:
     with pytest.raises(InvalidInput, match=r"UserKnnRatingsConfig\.prediction"):
         plain(prediction="median")
     model = plain().fit(rated(ROWS, N_ITEMS))

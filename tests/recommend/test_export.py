@@ -202,7 +202,7 @@ def test_where_no_export_may_go(rec: nl.Recommender, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InvalidInput, match="is a file; an export is a folder"):
         rec.export(tmp_path / "file")
-    with pytest.raises(InvalidInput, match="not empty and holds no export"):
+    with pytest.raises(InvalidInput, match="not empty and contains no export"):
         rec.export(tmp_path)
     with pytest.raises(InvalidInput, match="k is 0"):
         rec.export(tmp_path / "new", 0)
@@ -213,7 +213,10 @@ def test_where_no_export_may_go(rec: nl.Recommender, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="user_id is missing in row 1"):
         rec.export(tmp_path / "new", users=pa.table({"user_id": ["a", None]}))
     assert not (tmp_path / "new").exists()
-    with nl.Recommender() as empty, pytest.raises(InvalidInput, match="there is no user to list"):
+    with (
+        nl.Recommender() as empty,
+        pytest.raises(InvalidInput, match="there are no users to recommend to"),
+    ):
         empty.export(tmp_path / "new")
 
 

@@ -1,8 +1,10 @@
 """One pipeline: single lists, batches, exports and late lists follow the same rules."""
 
+import io
 import os
 import sys
 import tempfile
+from itertools import groupby
 from types import FrameType
 from typing import Any
 
@@ -12,7 +14,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from litestar.testing import TestClient
 from pyarrow import dataset as ds
+from tests.server.serving import wait_until_ready
 
 import nearline as nl
 from nearline.data import synthetic_shop
@@ -21,6 +25,7 @@ from nearline.models.item_graph import model as item_graph
 from nearline.models.registry import discover
 from nearline.recommend.answers import recommendation_id
 from nearline.schema import RecommendationRequest
+from nearline.server import create_app
 from nearline.testing.inspector import inspect
 
 NOW = 1.75e9
@@ -215,34 +220,39 @@ def test_ids_differ_if_and_only_if_requests_do(
 IDENTITIES: list[Any] = [("m", 7), ("m", 8), ("n", 7), ("m", 7, "late"), ("m", 7, (1, 2))]
 
 
-def test_a_request_reaches_the_kernel_without_returning_to_a_file(
+def stack_of_package(frame: FrameType | None) -> list[tuple[str, str]]:
+    """Return file and name of the functions of the package on the stack, outermost first."""
+    found = []
+    while frame is not None:
+        path = frame.f_code.co_filename
+        if "/nearline/" in path and "/testing/" not in path:
+            found.append((path.rpartition("/nearline/")[2], frame.f_code.co_name))
+        frame = frame.f_back
+    return found[::-1]
+
+
+def test_a_request_reaches_the_kernel_in_eight_functions_without_returning_to_a_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     interactions, items = TABLES["shop"]
     stacks: list[list[tuple[str, str]]] = []
-    scored = recommend_rows
 
     def record(*arguments: Any, **named: Any) -> Any:
-        frame: FrameType | None = sys._getframe(1)
-        found = []
-        while frame is not None:
-            name = frame.f_code.co_filename
-            if "/nearline/" in name and "/testing/" not in name:
-                found.append((name.rpartition("/nearline/")[2], frame.f_code.co_name))
-            frame = frame.f_back
-        stacks.append(found[::-1])
-        return scored(*arguments, **named)
+        stacks.append(stack_of_package(sys._getframe(1)))
+        return recommend_rows(*arguments, **named)
 
     monkeypatch.setattr(item_graph, "recommend_rows", record)
-    with nl.Recommender(config=QUICK, clock=lambda: NOW) as rec:
-        rec.fit(interactions, items)
-        user = inspect(rec).state.user_ids()[0]
+    rec = nl.Recommender(config=QUICK, clock=lambda: NOW).fit(interactions, items)
+    user = inspect(rec).state.user_ids()[0]
+    with TestClient(create_app(lambda: rec, log_stream=io.StringIO())) as client:
+        wait_until_ready(client.get)
         stacks.clear()
         rec.recommend(user)
-        rec.answer(RecommendationRequest(user_id=user))
-    for stack in stacks:
-        files = [file for file, _ in stack]
-        visits = [file for at, file in enumerate(files) if at == 0 or files[at - 1] != file]
-        assert len(visits) == len(set(visits)), stack
+        assert client.get(f"/v1/users/{user}/recommendations").status_code == 200
+    from_python, from_http = stacks
+    handler = ("server/routes/recommendations.py", "recommend")
+    for stack in (from_python, from_http[from_http.index(handler) :]):
+        visited = [file for file, _ in groupby(file for file, _ in stack)]
+        assert len(visited) == len(set(visited)), stack
+        # The kernel itself is the last function.
         assert len(stack) + 1 <= 8, stack
-    assert len(stacks) == 2

@@ -1,4 +1,4 @@
-"""A client of the app in this process, and a real server in another."""
+"""Fixtures: a client of the app in this process, and a real server in another."""
 
 import io
 from collections.abc import Iterator
@@ -31,9 +31,14 @@ def logs() -> io.StringIO:
 
 
 @pytest.fixture
-def client(logs: io.StringIO) -> Iterator[TestClient[Gateway]]:
-    """A client of an app with an empty engine in memory, ready."""
-    app = create_app(Recommender, log_stream=logs)
+def app(logs: io.StringIO) -> Gateway:
+    """An app with an empty engine in memory."""
+    return create_app(Recommender, log_stream=logs)
+
+
+@pytest.fixture
+def client(app: Gateway) -> Iterator[TestClient[Gateway]]:
+    """A client of `app`, ready."""
     with TestClient(app, raise_server_exceptions=False) as test_client:
         wait_until_ready(test_client.get)
         yield test_client

@@ -1,4 +1,4 @@
-"""Cached lists: the same bytes as the ordinary route gives, and never one that is stale."""
+"""Cached lists: the same bytes as computed ones, never stale, logged and counted like them."""
 
 import io
 import json
@@ -20,13 +20,13 @@ from nearline.server.host import EngineHost
 from nearline.server.logs import JsonLog
 
 Client = TestClient[Gateway]
-# Nothing is made ahead here: what a test finds in the cache, it put there.
+# No lists are made ahead, so the cache contains only what a test requested.
 QUIET = Limits(preload_per_second=0)
 LIST = "/v1/users/u5/recommendations?k=1"
 
 
 def counted(client: Client, name: str) -> float:
-    """What /metrics says of one series."""
+    """Return the value of a series in /metrics."""
     lines = client.get("/metrics").text.splitlines()
     return next(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
@@ -36,14 +36,14 @@ def hits(client: Client) -> float:
 
 
 def cached(client: Client, url: str) -> bool:
-    """Whether the answer to `url` comes from the cache."""
+    """Whether the response to `url` comes from the cache."""
     before = hits(client)
     assert client.get(url).status_code == 200
     return hits(client) == before + 1
 
 
 def without_id(answer: httpx.Response) -> tuple[int, list[tuple[str, str]], bytes]:
-    """All but what belongs to one request: its id, and how long it took."""
+    """Status, headers and body, except the request's ID and duration."""
     own = ("x-request-id", "server-timing")
     headers = [pair for pair in answer.headers.multi_items() if pair[0] not in own]
     return answer.status_code, headers, answer.content
@@ -60,8 +60,13 @@ def engine() -> Recommender:
 
 
 @pytest.fixture
-def shop(engine: Recommender, logs: io.StringIO) -> Iterator[Client]:
-    with TestClient(create_app(lambda: engine, QUIET, log_stream=logs)) as client:
+def app(engine: Recommender, logs: io.StringIO) -> Gateway:
+    return create_app(lambda: engine, QUIET, log_stream=logs)
+
+
+@pytest.fixture
+def shop(app: Gateway) -> Iterator[Client]:
+    with TestClient(app) as client:
         wait_until_ready(client.get)
         yield client
 
@@ -76,7 +81,7 @@ def shop(engine: Recommender, logs: io.StringIO) -> Iterator[Client]:
         "/v1/users/u5/recommendations?k=1&deadline_ms=60000",
     ],
 )
-def test_a_hit_is_what_the_ordinary_route_gives(
+def test_cached_response_equals_the_computed_one(
     shop: Client, engine: Recommender, url: str
 ) -> None:
     shop.get("/v1/users/u1/recommendations?k=1")
@@ -91,10 +96,10 @@ def test_a_hit_is_what_the_ordinary_route_gives(
     assert without_id(ordinary[0]) == without_id(ordinary[1])
 
 
-def test_an_answer_is_cached_until_any_record_comes(shop: Client) -> None:
+def test_answer_is_cached_until_any_record_arrives(shop: Client) -> None:
     assert not cached(shop, LIST)
     assert cached(shop, LIST)
-    # What another user does moves the offset, which is part of the answer.
+    # An event of another user changes the offset, which is part of the answer.
     shop.post("/v1/events", json={"user_id": "u1", "item_id": "c"})
     answer = shop.get(LIST).json()
     assert (answer["offset"], ids(answer)) == (9, ["b"])
@@ -105,7 +110,7 @@ def test_an_answer_is_cached_until_any_record_comes(shop: Client) -> None:
     assert "b" not in ids(answer)
 
 
-def test_a_change_of_the_catalogue_or_of_users_drops_it(shop: Client) -> None:
+def test_change_of_the_catalogue_or_erasure_drops_answers(shop: Client) -> None:
     assert not cached(shop, LIST)
     assert cached(shop, LIST)
     shop.delete("/v1/items/b")
@@ -117,7 +122,7 @@ def test_a_change_of_the_catalogue_or_of_users_drops_it(shop: Client) -> None:
     assert shop.get(LIST).json()["tier"] in ("trending", "popular")
 
 
-def test_another_model_drops_it(shop: Client, engine: Recommender) -> None:
+def test_another_model_drops_answers(shop: Client, engine: Recommender) -> None:
     before = shop.get(LIST).json()
     assert cached(shop, LIST)
     table = {"user_id": ["x", "x", "u5"], "item_id": ["a", "z", "a"], "timestamp": [1.7e9] * 3}
@@ -127,7 +132,7 @@ def test_another_model_drops_it(shop: Client, engine: Recommender) -> None:
     assert after["model"] == engine.model_id != before["model"]
 
 
-def test_what_changes_with_time_is_not_cached(shop: Client) -> None:
+def test_answers_that_change_with_time_are_not_cached(shop: Client) -> None:
     for url in (
         "/v1/users/nobody/recommendations",  # trending and popular lines alone
         "/v1/users/u5/recommendations?k=10",  # "b" is personal, "c" is not
@@ -137,19 +142,19 @@ def test_what_changes_with_time_is_not_cached(shop: Client) -> None:
         assert not cached(shop, url)
 
 
-def test_each_context_has_lists_of_its_own(shop: Client) -> None:
+def test_each_context_is_cached_separately(shop: Client) -> None:
     shop.post("/v1/events", json={"user_id": "u1", "item_id": "c", "context": {"land": "FR"}})
     assert not cached(shop, LIST)
     for land in ("FR", "DE"):
         assert not cached(shop, f"{LIST}&context=land:{land}")
         assert cached(shop, f"{LIST}&context=land:{land}")
-    # What the context fills up is not kept.
+    # Lists filled from the context are not cached.
     url = "/v1/users/nobody/recommendations?k=1&context=land:FR"
     assert shop.get(url).json()["tier"] == "context"
     assert not cached(shop, url)
 
 
-def test_only_what_was_got_is_cached(shop: Client) -> None:
+def test_only_get_requests_are_cached(shop: Client) -> None:
     body = {"user_id": "u5", "history": ["a"], "k": 1}
     for _ in range(2):
         assert shop.post("/v1/recommendations", json=body).status_code == 200
@@ -167,7 +172,7 @@ def test_errors_are_not_cached(shop: Client) -> None:
 
 
 class Overtaken(Recommender):
-    """Learns of an event between the making of a list and its sending."""
+    """Receives an event between computing a list and sending it."""
 
     def draft(self, request: RecommendationRequest, within: float | None = None) -> Draft[Answer]:
         draft = super().draft(request, within)
@@ -175,7 +180,7 @@ class Overtaken(Recommender):
         return draft
 
 
-def test_an_answer_that_was_overtaken_is_not_cached() -> None:
+def test_outdated_answer_is_not_cached() -> None:
     engine = Overtaken()
     engine.put_items([])
     engine.observe("u", "a")
@@ -189,7 +194,7 @@ def test_an_answer_that_was_overtaken_is_not_cached() -> None:
         assert hits(client) == 0
 
 
-def test_a_hit_needs_the_key_and_carries_the_id_of_its_request(engine: Recommender) -> None:
+def test_cached_answer_requires_the_key_and_has_its_own_request_id(engine: Recommender) -> None:
     with TestClient(create_app(lambda: engine, QUIET, api_key="key")) as client:
         key = {"x-api-key": "key"}
         wait_until_ready(client.get)
@@ -207,19 +212,38 @@ def test_a_hit_needs_the_key_and_carries_the_id_of_its_request(engine: Recommend
     assert 'nearline_cache_hits_total{made="asked"} 3.0' in text
 
 
-def test_hits_are_counted_and_not_logged(shop: Client, logs: io.StringIO) -> None:
-    for n in range(3):
-        shop.get(LIST, headers={"x-request-id": f"r{n}"})
-    shop.get("/livez")  # lines go out at the end of a loop's turn: by now those of before
-    told = [json.loads(line).get("request_id") for line in logs.getvalue().splitlines()]
-    assert [f"r{n}" in told for n in range(3)] == [True, False, False]
+def test_cached_answers_are_logged_and_counted_like_computed_ones(
+    app: Gateway, shop: Client, logs: io.StringIO
+) -> None:
+    answers = [shop.get(LIST, headers={"x-request-id": f"r{n}"}) for n in range(3)]
+    app.log.flush()
+    found = [json.loads(line) for line in logs.getvalue().splitlines()]
+    computed, *cached = [line for line in found if line.get("request_id", "").startswith("r")]
+    assert [line["request_id"] for line in cached] == ["r1", "r2"]
+    assert list(computed) == [
+        "ts",
+        "level",
+        "message",
+        "request_id",
+        "method",
+        "route",
+        "status",
+        "ms",
+    ]
+    for line in cached:
+        own = {name: line[name] for name in ("ts", "request_id", "ms")}
+        assert list(line) == list(computed)
+        assert line == computed | own
+    for answer in answers:
+        assert list(answer.headers) == list(answers[0].headers)
+        assert answer.headers["server-timing"].startswith("app;dur=")
     route = 'route="/v1/users/{user_id}/recommendations"'
     assert counted(shop, f'nearline_requests_total{{method="GET",{route},status="200"}}') == 3
     assert counted(shop, f"nearline_request_seconds_count{{{route}}}") == 3
     assert (hits(shop), counted(shop, "nearline_cache_misses_total")) == (2, 1)
 
 
-def test_a_closed_store_answers_nothing(engine: Recommender) -> None:
+def test_closed_store_answers_nothing(engine: Recommender) -> None:
     app = create_app(lambda: engine, QUIET)
     with TestClient(app) as client:
         wait_until_ready(client.get)
@@ -231,19 +255,19 @@ def test_a_closed_store_answers_nothing(engine: Recommender) -> None:
 
 
 def held(**bounds: int) -> AnswerCache:
-    """A cache beside an engine that nothing changes."""
+    """Create a cache beside an engine that does not change."""
     host = EngineHost(Recommender, JsonLog(io.StringIO(), lambda: 0.0))
     host._engine = Recommender()
     return AnswerCache(host, Limits(**bounds))
 
 
-def test_nothing_of_an_erased_user_stays_in_memory(engine: Recommender) -> None:
+def test_no_data_of_an_erased_user_stays_in_memory(engine: Recommender) -> None:
     app = create_app(lambda: engine, Limits())
     with TestClient(app) as client:
         wait_until_ready(client.get)
         assert client.get(LIST).json()["tier"] == "personal"
         client.delete("/v1/users/u5")
-        held = [app._cache.__dict__, app._context.preloader.__dict__]
+        held = [app.context.cache.__dict__, app.context.preloader.__dict__]
         assert "u5" not in repr(held)
 
 
@@ -256,8 +280,8 @@ def test_nothing_of_an_erased_user_stays_in_memory(engine: Recommender) -> None:
         ({"cache_entries": 0}, []),
     ],
 )
-def test_the_cache_is_bounded(bounds: dict[str, int], kept: list[int]) -> None:
-    """Three entries fit; the fourth starts over."""
+def test_cache_is_bounded(bounds: dict[str, int], kept: list[int]) -> None:
+    """Three entries fit; the fourth empties the cache."""
     cache = held(**bounds)
     stamp = cache.stamp
     assert stamp is not None

@@ -1,4 +1,4 @@
-"""What is the same for every request: ids, keys, readiness, errors, log lines, counters."""
+"""Concerns of every request: IDs, keys, readiness, errors, log lines, metrics."""
 
 import io
 import json
@@ -21,13 +21,8 @@ def lines(logs: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in logs.getvalue().splitlines()]
 
 
-def let_turn(client: Client) -> None:
-    """Let the loop go round: what was logged before goes out at the end of its turn."""
-    client.get("/livez")
-
-
 @pytest.mark.parametrize("path", ["/livez", "/v1/users/u", "/nowhere", "/v1/items/%ff"])
-def test_every_answer_carries_a_request_id(client: Client, path: str) -> None:
+def test_every_response_has_a_request_id(client: Client, path: str) -> None:
     own = client.get(path).headers["x-request-id"]
     assert len(own) == 32
     echoed = client.get(path, headers={"x-request-id": "trace:17_a.b-c"})
@@ -37,7 +32,7 @@ def test_every_answer_carries_a_request_id(client: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("sent", ["", "a b", "x" * 129, 'x"}', "é"])
-def test_an_odd_request_id_is_replaced(client: Client, sent: str) -> None:
+def test_malformed_request_id_is_replaced(client: Client, sent: str) -> None:
     answer = client.get("/livez", headers={b"x-request-id": sent.encode()})
     assert len(answer.headers["x-request-id"]) == 32
 
@@ -53,7 +48,7 @@ def test_unknown_routes_and_methods(client: Client) -> None:
     assert wrong.json()["type"] == "urn:nearline:problem:method-not-allowed"
 
 
-def test_problems_hold_nothing_else(client: Client) -> None:
+def test_problem_document_has_no_other_fields(client: Client) -> None:
     problem = client.get("/v1/users/nobody", headers={"x-request-id": "r1"}).json()
     assert problem == {
         "type": "urn:nearline:problem:unknown-user",
@@ -65,9 +60,11 @@ def test_problems_hold_nothing_else(client: Client) -> None:
     assert "nobody" in problem["detail"]
 
 
-def test_a_request_is_one_log_line_without_ids_of_users(client: Client, logs: io.StringIO) -> None:
+def test_request_is_logged_in_one_line_without_user_ids(
+    app: Gateway, client: Client, logs: io.StringIO
+) -> None:
     client.get("/v1/users/alice%2Fsecret/recommendations?k=3", headers={"x-request-id": "r1"})
-    let_turn(client)
+    app.log.flush()
     (line,) = [line for line in lines(logs) if line.get("request_id") == "r1"]
     assert line == {
         "ts": line["ts"],
@@ -81,11 +78,11 @@ def test_a_request_is_one_log_line_without_ids_of_users(client: Client, logs: io
     }
     client.get("/v1/users/alice/secret/")
     client.get("/v1/nothing/alice")
-    let_turn(client)
+    app.log.flush()
     assert "alice" not in logs.getvalue()
 
 
-def test_times_come_from_the_clocks_passed_in() -> None:
+def test_times_come_from_the_given_clocks() -> None:
     logs, ticks = io.StringIO(), iter([10.0, 10.125, 10.25])
     app = create_app(
         Recommender,
@@ -104,7 +101,7 @@ def test_times_come_from_the_clocks_passed_in() -> None:
 
 
 class Broken(Recommender):
-    """An engine whose lists fail in a way nobody foresaw, and whose ranks need a model."""
+    """An engine whose lists raise an unexpected error, and whose ranking needs a model."""
 
     def draft(self, request: object, within: object = None) -> Any:
         raise ZeroDivisionError("inside: alice's secret")
@@ -113,7 +110,7 @@ class Broken(Recommender):
         raise NotTrained("rank needs a model; call fit first")
 
 
-def test_an_unforeseen_failure_tells_the_log_and_not_the_caller(logs: io.StringIO) -> None:
+def test_unexpected_error_is_logged_and_hidden_from_the_client(logs: io.StringIO) -> None:
     with TestClient(create_app(Broken, log_stream=logs)) as client:
         wait_until_ready(client.get)
         failed = client.get("/v1/users/u/recommendations", headers={"x-request-id": "r1"})
@@ -149,12 +146,12 @@ def test_the_api_key() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "  "])
-def test_an_empty_api_key_is_refused(key: str) -> None:
+def test_empty_api_key_is_refused(key: str) -> None:
     with pytest.raises(InvalidInput, match="api_key"):
         create_app(Recommender, api_key=key)
 
 
-def test_until_the_store_is_open_only_health_answers() -> None:
+def test_only_health_checks_respond_until_the_store_is_open() -> None:
     may_open = threading.Event()
 
     def open_engine() -> Recommender:
@@ -178,7 +175,7 @@ def test_until_the_store_is_open_only_health_answers() -> None:
         assert "nearline_ready 1.0" in client.get("/metrics").text
 
 
-def test_a_store_that_cannot_be_opened(logs: io.StringIO) -> None:
+def test_store_that_cannot_be_opened(logs: io.StringIO) -> None:
     def open_engine() -> Recommender:
         raise StoreInUse("another process has it open")
 
@@ -194,7 +191,7 @@ def test_a_store_that_cannot_be_opened(logs: io.StringIO) -> None:
     assert "another process has it open" in logs.getvalue()
 
 
-def test_the_engine_is_closed_at_the_end(logs: io.StringIO) -> None:
+def test_engine_is_closed_at_shutdown(logs: io.StringIO) -> None:
     opened: list[Recommender] = []
 
     def open_engine() -> Recommender:
@@ -210,7 +207,7 @@ def test_the_engine_is_closed_at_the_end(logs: io.StringIO) -> None:
         opened[0].user("u")
 
 
-def test_metrics_count_by_route_and_read_the_engine(client: Client) -> None:
+def test_metrics_are_counted_by_route_and_read_from_the_engine(client: Client) -> None:
     events = [{"user_id": "u1", "item_id": i, "event_id": i} for i in ("a", "b", "a")]
     client.post("/v1/events", json=events)
     client.get("/v1/users/u1/recommendations?k=0")
@@ -234,7 +231,7 @@ def test_metrics_count_by_route_and_read_the_engine(client: Client) -> None:
     assert 'method="other"' in text.text
 
 
-def test_apps_count_apart(client: Client) -> None:
+def test_apps_have_separate_metrics(client: Client) -> None:
     client.get("/livez")
     with TestClient(create_app(Recommender)) as other:
         assert 'route="/livez"' not in other.get("/metrics").text

@@ -49,14 +49,7 @@ def request(receive: Any, method: str = "POST", **headers: str) -> tuple[Any, An
         raise AssertionError("nothing is sent here")
 
     encoded = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
-    exchange = Exchange(
-        request_id="r",
-        start=0.0,
-        headers=encoded,
-        timer=lambda: 0.0,
-        asgi_receive=receive,
-        asgi_send=send,
-    )
+    exchange = Exchange("r", method, b"/", encoded, 0.0, lambda: 0.0, receive, send)
     scope: Any = {"type": "http", "method": method, "state": {"exchange": exchange}}
     return scope, receive, send
 

@@ -72,7 +72,7 @@ def test_trained_promoted_refused_and_rolled_back_while_serving(
 
     refused = train(http, model="popularity")
     assert refused["state"] == "refused"
-    assert "lower by more than chance" in refused["message"]
+    assert "significantly lower" in refused["message"]
     assert http.get("/v1/users/p0/recommendations").json()["model"] == first
     second = refused["result"]["snapshot_id"]
     shown = http.get("/v1/snapshots").json()["snapshots"]

@@ -1,4 +1,4 @@
-"""The array file: round trips, and that nothing but what was written is ever mapped."""
+"""The array file: round trips, and detection of damage."""
 
 import hashlib
 import json
@@ -64,7 +64,7 @@ array_of_any_kind = st.sampled_from(sorted(TAGS)).flatmap(
 
 @given(st.dictionaries(st.from_regex(r"[a-z][a-z.]{0,5}", fullmatch=True), array_of_any_kind))
 @settings(max_examples=50, deadline=None)
-def test_any_arrays_come_back_as_they_were(given_arrays: dict[str, Array]) -> None:
+def test_any_arrays_are_read_back_unchanged(given_arrays: dict[str, Array]) -> None:
     whole = {name: canonical(name, array) for name, array in given_arrays.items()}
     specs = {name: describe(array) for name, array in whole.items()}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Manifests: what the id depends on, what is refused, and that bytes are canonical."""
+"""Manifests: IDs, validation and canonical encoding."""
 
 import hashlib
 import json
@@ -67,7 +67,7 @@ def test_same_content_same_id_whatever_the_order_or_memory_layout() -> None:
         {"data_until": None},
     ],
 )
-def test_any_other_content_has_another_id(change: dict[str, Any]) -> None:
+def test_different_content_has_a_different_id(change: dict[str, Any]) -> None:
     assert manifest(**change).id != manifest().id
 
 

@@ -1,4 +1,4 @@
-"""The store: whole or not at all, the last good one serves, and back is a step of its own."""
+"""The snapshot store: atomic writes, the newest intact snapshot, promotion and rollback."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""The fold of a log as dicts and lists, and the same view of a real state."""
+"""A naive fold of the log with dicts and lists, and the same view of a real state."""
 
 import json
 import math
@@ -17,7 +17,7 @@ Log = list[tuple[int, Record]]
 
 
 class View(Struct):
-    """All that a state answers, by id."""
+    """Everything that a state returns, by ID."""
 
     offset: int
     histories: dict[str, list[tuple[str, float, float]]]
@@ -119,7 +119,7 @@ def view_of(state: State) -> View:
 
 
 def assert_same(view: View, expected: View) -> None:
-    """Exactly equal, but for decayed sums, which may differ by 1e-9 of themselves."""
+    """Assert equality; decayed sums may have a relative error of 1e-9."""
     assert view.trending.keys() == expected.trending.keys()
     for item, score in expected.trending.items():
         assert math.isclose(view.trending[item], score, rel_tol=1e-9), item

@@ -24,7 +24,7 @@ def test_an_item_without_an_entry_is_available(catalogue: Catalogue) -> None:
     assert len(catalogue) == 0
 
 
-def test_hidden_deleted_and_put_back(catalogue: Catalogue) -> None:
+def test_availability_of_hidden_and_deleted_items(catalogue: Catalogue) -> None:
     catalogue.put(0, entry("a", available=False))
     catalogue.put(1, entry("b"))
     catalogue.delete(1)
@@ -37,7 +37,7 @@ def test_hidden_deleted_and_put_back(catalogue: Catalogue) -> None:
     assert catalogue.available().tolist() == [True, True, False, True]
 
 
-def test_growth_keeps_what_is_hidden(catalogue: Catalogue) -> None:
+def test_growing_keeps_unavailable_items(catalogue: Catalogue) -> None:
     catalogue.delete(3)
     catalogue.grow(100)
     assert np.flatnonzero(~catalogue.available()).tolist() == [3]
@@ -63,7 +63,7 @@ def test_members_are_read_only(catalogue: Catalogue) -> None:
         catalogue.members("hot")[0] = 1
 
 
-def test_an_entry_comes_back_as_it_was_put(catalogue: Catalogue) -> None:
+def test_an_entry_is_returned_unchanged(catalogue: Catalogue) -> None:
     item = entry("a", title="Tea", attributes={"price": 2}, vectors={"v": [0.1, -1e-300]})
     catalogue.put(1, item)
     assert catalogue.get(1) == item
@@ -73,7 +73,7 @@ def test_an_entry_comes_back_as_it_was_put(catalogue: Catalogue) -> None:
     assert catalogue.vectors_of(1) == {}
 
 
-def test_entries_rise_by_index(catalogue: Catalogue) -> None:
+def test_entries_are_sorted_by_index(catalogue: Catalogue) -> None:
     catalogue.put(2, entry("c", vectors={"v": [1.0]}))
     catalogue.put(0, entry("a"))
     assert catalogue.entries() == [(0, entry("a")), (2, entry("c"))]

@@ -37,7 +37,7 @@ def load(path: Path, config: StateConfig = CONFIG, erasures: int = 2, end: int =
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_a_loaded_state_equals_the_saved_one_and_goes_on_equally(
+def test_a_loaded_state_equals_the_saved_one_and_continues_equally(
     log: Log, more: Log, path: Path
 ) -> None:
     state = folded(log)
@@ -55,25 +55,25 @@ def test_a_loaded_state_equals_the_saved_one_and_goes_on_equally(
             assert ours.tobytes() == theirs.tobytes()
 
 
-def test_no_file_is_no_state(path: Path) -> None:
+def test_a_missing_file_gives_no_state(path: Path) -> None:
     assert load(path) is None
 
 
-def test_every_flipped_byte_is_noticed(path: Path) -> None:
+def test_every_flipped_byte_is_detected(path: Path) -> None:
     good = saved(path)
     for position in range(len(good)):
         bad = bytearray(good)
         bad[position] ^= 1 << (position % 8)
         path.write_bytes(bad)
-        with pytest.raises(Damaged, match="fold the whole log"):
+        with pytest.raises(Damaged, match="replay the whole log"):
             load(path)
 
 
-def test_every_truncation_is_noticed(path: Path) -> None:
+def test_every_truncation_is_detected(path: Path) -> None:
     good = saved(path)
     for length in range(len(good)):
         path.write_bytes(good[:length])
-        with pytest.raises(Damaged, match="fold the whole log"):
+        with pytest.raises(Damaged, match="replay the whole log"):
             load(path)
     path.write_bytes(good + b"\0")
     with pytest.raises(Damaged, match="checksum"):
@@ -84,11 +84,11 @@ def test_every_truncation_is_noticed(path: Path) -> None:
     ("change", "reason"),
     [
         ({"config": StateConfig(history_length=6)}, "another configuration"),
-        ({"erasures": 3}, "knows of 2 erasures and the log of 3"),
-        ({"end": 4}, r"offset 5, behind the end of the log \(4\)"),
+        ({"erasures": 3}, "has 2 erasures and the log has 3"),
+        ({"end": 4}, r"offset 5 is beyond the end of the log \(4\)"),
     ],
 )
-def test_a_checkpoint_of_something_else_is_refused(
+def test_a_checkpoint_that_does_not_match_is_rejected(
     path: Path, change: dict[str, object], reason: str
 ) -> None:
     saved(path)
@@ -104,7 +104,7 @@ def test_another_version_is_refused(path: Path) -> None:
         load(path)
 
 
-def test_a_half_written_file_is_passed_over_and_cleared(path: Path) -> None:
+def test_a_partial_file_is_ignored_and_removed(path: Path) -> None:
     good = saved(path)
     temporary = path.with_name(".state.checkpoint.tmp")
     temporary.write_bytes(good[:40])
@@ -113,14 +113,14 @@ def test_a_half_written_file_is_passed_over_and_cleared(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_failed_save_leaves_nothing_and_keeps_the_old(path: Path) -> None:
+def test_a_failed_save_keeps_the_old_checkpoint(path: Path) -> None:
     path.mkdir()
     with pytest.raises(OSError, match="directory"):
         save_checkpoint(folded(LOG), path, erasures=0)
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_forgotten_user_is_not_in_the_file(path: Path) -> None:
+def test_an_erased_user_is_not_in_the_file(path: Path) -> None:
     assert b"ann" in saved(path)
     state = folded(LOG)
     state.forget("ann", [(at, r) for at, r in LOG if isinstance(r, Event) and r.user_id == "ann"])

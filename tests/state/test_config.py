@@ -7,7 +7,7 @@ from nearline.errors import InvalidInput
 from nearline.state import StateConfig
 
 
-def test_weights_are_laid_over_the_standard_ones() -> None:
+def test_weights_override_the_standard_weights() -> None:
     config = StateConfig(event_weights={"listen": 0.25, "purchase": 5.0}, default_event_weight=0.5)
     assert config.weight("listen") == 0.25
     assert config.weight("purchase") == 5.0
@@ -33,12 +33,12 @@ def test_the_defaults() -> None:
         ({"event_weights": {"view": 2e6}}, "event_weights.view"),
     ],
 )
-def test_what_makes_no_sense_is_refused(settings: dict[str, object], field: str) -> None:
+def test_invalid_settings_are_rejected(settings: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidInput, match="must be") as caught:
         StateConfig(**settings)  # type: ignore[arg-type]
     assert caught.value.field == field
 
 
-def test_unknown_settings_are_refused() -> None:
+def test_unknown_settings_are_rejected() -> None:
     with pytest.raises(msgspec.ValidationError, match="history_lenght"):
         msgspec.convert({"history_lenght": 3}, StateConfig)

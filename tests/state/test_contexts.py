@@ -24,7 +24,7 @@ def told(*contexts: Context | None, weight: float = 1.0, start: int = 0) -> Even
 
 
 def counts(contexts: Contexts, **context: Scalar) -> list[dict[int, int]]:
-    """Counts by item, of each value of a context that is counted."""
+    """Return the counts by item of each counted value of a context."""
     return [
         dict(zip(found.items.tolist(), found.counts.tolist(), strict=True))
         for found in contexts.counts(context)
@@ -57,7 +57,7 @@ def test_a_small_log_by_hand() -> None:
     assert counts(state.contexts, land="DE", day="FR") == []
 
 
-def test_a_value_is_what_is_written(contexts: Contexts) -> None:
+def test_values_are_compared_as_text(contexts: Contexts) -> None:
     contexts.add(*told({"a": 7}, {"a": "7"}, {"a": True}, {"a": "true"}, {"a": 1}, {"a": 0.5}))
     assert counts(contexts, a="7") == counts(contexts, a=7) == [{3: 2}]
     assert counts(contexts, a=True) == counts(contexts, a="true") == [{3: 2}]
@@ -66,12 +66,12 @@ def test_a_value_is_what_is_written(contexts: Contexts) -> None:
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0])
-def test_what_nobody_wanted_does_not_count(contexts: Contexts, weight: float) -> None:
+def test_events_without_positive_weight_do_not_count(contexts: Contexts, weight: float) -> None:
     contexts.add(*told({"a": 7}, weight=weight))
     assert contexts.copy().pairs == []
 
 
-def test_a_value_that_only_the_forgotten_had_is_gone(contexts: Contexts) -> None:
+def test_a_value_of_erased_users_only_is_removed(contexts: Contexts) -> None:
     contexts.add(*told({"name": "ann", "a": 1}, {"a": 1}))
     contexts.subtract(*told({"name": "ann", "a": 1}))
     assert contexts.copy().pairs == [("a", "1")]

@@ -31,25 +31,25 @@ def counters() -> Counters:
     return counters
 
 
-def test_only_positive_events_count_each_as_one(counters: Counters) -> None:
+def test_each_event_with_positive_weight_counts_as_one(counters: Counters) -> None:
     assert counters.totals().tolist() == [3, 1, 0, 2, 0]
 
 
-def test_popular_ties_in_order_of_index(counters: Counters) -> None:
+def test_equally_popular_items_are_sorted_by_index(counters: Counters) -> None:
     assert lists(counters.popular(2)) == ([0, 3], [3.0, 2.0])
     assert lists(counters.popular(4)) == ([0, 3, 1, 2], [3.0, 2.0, 1.0, 0.0])
     assert lists(counters.popular(9)) == ([0, 3, 1, 2, 4], [3.0, 2.0, 1.0, 0.0, 0.0])
     assert lists(counters.popular(0)) == ([], [])
 
 
-def test_trending_prefers_what_is_new(counters: Counters) -> None:
+def test_trending_prefers_recent_events(counters: Counters) -> None:
     # At 20, two half-lives after 0: 3/4, 1, 0, 1 + 1/4, 0.
     assert lists(counters.trending(3, 20.0)) == ([3, 1, 0], [1.25, 1.0, 0.75])
     # Ten seconds later all is half of that.
     assert lists(counters.trending(3, 30.0)) == ([3, 1, 0], [0.625, 0.5, 0.375])
 
 
-def test_only_what_is_allowed(counters: Counters) -> None:
+def test_only_allowed_items_are_returned(counters: Counters) -> None:
     allowed = np.array([False, True, True, False, True])
     assert lists(counters.popular(2, allowed)) == ([1, 2], [1.0, 0.0])
     assert lists(counters.trending(9, 20.0, allowed)) == ([1, 2, 4], [1.0, 0.0, 0.0])
@@ -66,7 +66,7 @@ def test_orders_follow_the_counts(counters: Counters) -> None:
     assert len(counters.popular(99).items) == 7
 
 
-def test_a_kept_order_cannot_be_spoiled(counters: Counters) -> None:
+def test_changing_a_result_does_not_change_the_cache(counters: Counters) -> None:
     counters.popular(5).items[:] = 0
     assert counters.popular(5).items.tolist() == [0, 3, 1, 2, 4]
 

@@ -52,7 +52,7 @@ def test_a_removed_user_leaves_no_trace_in_memory() -> None:
     assert max(times[end:]) < 70.0
 
 
-def test_memory_is_used_again() -> None:
+def test_freed_memory_is_reused() -> None:
     histories = HistoryStore(100)
     append(histories, [(0, item, float(item)) for item in range(100)])
     used = len(histories.copy(3).items)
@@ -68,7 +68,7 @@ def test_memory_is_used_again() -> None:
     after=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9), st.integers(0, 5).map(float))),
 )
 @settings(max_examples=40, deadline=None)
-def test_rebuilt_histories_go_on_equally(
+def test_rebuilt_histories_continue_equally(
     bound: int, before: list[Event], after: list[Event]
 ) -> None:
     histories = HistoryStore(bound)

@@ -1,4 +1,4 @@
-"""The first items of an order, against a sort of all of them."""
+"""Leaders, compared with a sort of all items."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ STEP = st.tuples(st.integers(0, 11), st.integers(-1, 2))
 
 @settings(deadline=None, max_examples=400)
 @given(st.lists(STEP, max_size=40), st.lists(st.booleans(), min_size=9, max_size=9))
-def test_they_are_those_of_a_sort(steps: list[tuple[int, int]], mask: list[bool]) -> None:
+def test_leaders_equal_a_full_sort(steps: list[tuple[int, int]], mask: list[bool]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(leaders, "FEWEST", 3)
         patch.setattr(leaders, "MOST", 6)

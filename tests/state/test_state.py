@@ -42,15 +42,15 @@ def test_a_small_log_by_hand() -> None:
 
 
 @pytest.mark.parametrize("offsets", [[2], [3, 3], [4, 3]])
-def test_offsets_must_rise(offsets: list[int]) -> None:
+def test_offsets_must_be_ascending(offsets: list[int]) -> None:
     state = State()
     state.apply([(2, event("ann", "tea", 1.0))])
-    with pytest.raises(ValueError, match="offsets must rise"):
+    with pytest.raises(ValueError, match="offsets must be ascending"):
         state.apply([(offset, event("bob", "mug", 2.0)) for offset in offsets])
     assert (state.offset, state.users.table()) == (3, ["ann"])
 
 
-def test_reads_of_the_unknown_leave_no_trace() -> None:
+def test_reading_unknown_ids_adds_nothing() -> None:
     state = folded([(0, event("ann", "tea", 1.0))])
     assert state.history("bob") is None
     assert state.histories_of(["bob", "ann"]).indptr.tolist() == [0, 0, 1]
@@ -59,7 +59,7 @@ def test_reads_of_the_unknown_leave_no_trace() -> None:
     assert state.items.table() == ["tea"]
 
 
-def test_a_batch_longer_than_one_hold_of_the_lock() -> None:
+def test_a_batch_that_is_folded_in_several_parts() -> None:
     n = 2 * RECORDS_PER_HOLD + 1
     state = folded([(k, event("ann", f"i{k}", float(k))) for k in range(n)], StateConfig())
     history = state.history("ann")
@@ -70,7 +70,7 @@ def test_a_batch_longer_than_one_hold_of_the_lock() -> None:
 
 @given(log=logs(), cuts=st.lists(st.integers(0, 40), max_size=6))
 @settings(max_examples=120, deadline=None)
-def test_any_batching_gives_the_naive_fold(log: Log, cuts: list[int]) -> None:
+def test_any_batching_equals_the_naive_fold(log: Log, cuts: list[int]) -> None:
     whole, parts = folded(log), State(CONFIG)
     bounds = [0, *sorted(cuts), len(log)]
     for begin, end in pairwise(bounds):
@@ -84,7 +84,7 @@ def test_any_batching_gives_the_naive_fold(log: Log, cuts: list[int]) -> None:
 
 @given(log=logs(), more=logs(), user=st.sampled_from(["ann", "bob", "nobody"]))
 @settings(max_examples=120, deadline=None)
-def test_forgetting_equals_a_log_with_the_events_erased(log: Log, more: Log, user: str) -> None:
+def test_erasing_equals_a_log_without_the_events(log: Log, more: Log, user: str) -> None:
     mine = [(at, r) for at, r in log if isinstance(r, Event) and r.user_id == user]
     offsets = {offset for offset, _ in mine}
     erased = [(at, Erased() if at in offsets else record) for at, record in log]
@@ -104,7 +104,7 @@ def test_events_that_were_never_folded_are_not_subtracted() -> None:
     assert state.counters.totals().tolist() == [1]
 
 
-def test_a_forgotten_slot_is_used_again() -> None:
+def test_the_index_of_an_erased_user_is_reused() -> None:
     state = folded([(0, event("ann", "tea", 1.0)), (1, event("bob", "mug", 1.0))])
     state.forget("ann", [(0, event("ann", "tea", 1.0))])
     state.apply([(2, event("cem", "mug", 2.0))])
@@ -115,7 +115,7 @@ def test_a_forgotten_slot_is_used_again() -> None:
 
 
 class Listener:
-    """Writes down what it is told."""
+    """A follower that records all calls."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -133,7 +133,7 @@ class Listener:
         self.forgotten.append(history.items.tolist())
 
 
-def test_followers_hear_of_events_and_of_what_was_there_before() -> None:
+def test_followers_get_new_events_and_earlier_histories() -> None:
     state = folded([(0, event("ann", "tea", 1.0))])
     listener = Listener(state)
     state.followers = (listener,)
@@ -149,10 +149,10 @@ def test_followers_hear_of_events_and_of_what_was_there_before() -> None:
     assert added.events.times.tolist() == [9.0, 5.0, 2.0]
     state.forget("bob", [(1, event("bob", "mug", 5.0)), (3, event("bob", "tea", 2.0))])
     assert listener.forgotten == [[0, 1]]
-    assert state.version == 3
+    assert state.reflected == (4, 1)
 
 
-def test_the_listener_hears_of_catalogue_changes_in_order() -> None:
+def test_followers_get_catalogue_changes_in_order() -> None:
     state = State()
     listener = Listener(state)
     heard = listener.items
@@ -166,7 +166,7 @@ def test_the_listener_hears_of_catalogue_changes_in_order() -> None:
     assert heard[3:] == [(2, None, True)]
 
 
-def test_items_can_be_numbered_beforehand() -> None:
+def test_indices_of_items_can_be_given() -> None:
     state = State(item_ids=["pot", "mug"])
     assert state.catalogue.available().tolist() == [True, True]
     assert state.counters.popular(5).items.tolist() == [0, 1]
@@ -175,7 +175,7 @@ def test_items_can_be_numbered_beforehand() -> None:
     assert state.counters.totals().tolist() == [0, 1, 1]
 
 
-def test_reads_beside_a_writer_see_whole_histories() -> None:
+def test_concurrent_reads_see_complete_histories() -> None:
     state = State(StateConfig(history_length=16))
     wrong: list[str] = []
     done = threading.Event()
@@ -203,8 +203,8 @@ def test_reads_beside_a_writer_see_whole_histories() -> None:
 
 @given(log=logs(), cuts=st.lists(st.integers(0, 40), max_size=4))
 @settings(max_examples=60, deadline=None)
-def test_blocks_are_folded_as_their_events(log: Log, cuts: list[int]) -> None:
-    """Bit for bit, the order in which ids get their indices and what the model hears included."""
+def test_blocks_are_folded_like_their_events(log: Log, cuts: list[int]) -> None:
+    """Bit by bit, including the order of indices and the calls of followers."""
     # A block holds no contexts.
     events = [replace(e, context=None) for _, e in log if isinstance(e, Event)]
     catalogue = [record for _, record in log if not isinstance(record, Event)]
@@ -227,11 +227,11 @@ def test_blocks_are_folded_as_their_events(log: Log, cuts: list[int]) -> None:
     assert heard[0] == heard[1]
 
 
-def test_a_block_longer_than_one_hold_of_the_lock() -> None:
+def test_a_block_that_is_folded_in_several_parts() -> None:
     n = 2 * RECORDS_PER_HOLD + 1
     events = [event(f"u{at % 7}", f"i{at % 1_500}", float(at)) for at in range(n)]
     by_block = State()
     by_block.apply(StoredBlock(3, block(*events)))
     assert_same(view_of(by_block), view_of(folded(list(enumerate(events, 3)), StateConfig())))
-    with pytest.raises(ValueError, match="offsets must rise"):
+    with pytest.raises(ValueError, match="offsets must be ascending"):
         by_block.apply(StoredBlock(n, block(events[0])))

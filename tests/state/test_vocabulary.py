@@ -4,7 +4,7 @@ import pytest
 from nearline.state import Vocabulary
 
 
-def test_indices_in_order_of_appearance() -> None:
+def test_indices_are_assigned_in_order_of_appearance() -> None:
     vocabulary = Vocabulary()
     assert [vocabulary.add(name) for name in ("x", "y", "x", "z")] == [0, 1, 0, 2]
     assert (len(vocabulary), vocabulary.slots) == (3, 3)
@@ -19,7 +19,7 @@ def test_indices_in_order_of_appearance() -> None:
         vocabulary["?"]
 
 
-def test_a_freed_index_goes_to_the_next_new_id() -> None:
+def test_a_freed_index_is_reused_by_the_next_new_id() -> None:
     vocabulary = Vocabulary()
     for name in ("x", "y"):
         vocabulary.add(name)
@@ -32,7 +32,7 @@ def test_a_freed_index_goes_to_the_next_new_id() -> None:
         vocabulary.remove("gone")
 
 
-def test_rebuilt_from_its_table() -> None:
+def test_a_vocabulary_is_rebuilt_from_its_table() -> None:
     vocabulary = Vocabulary()
     for name in ("x", "y", "z"):
         vocabulary.add(name)

@@ -1,4 +1,4 @@
-"""The trial before a promotion: who judges, and what the verdict is."""
+"""Acceptance: which events are held out, and the verdict."""
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ def clock() -> float:
 
 
 def visits(people: int) -> pa.Table:
-    """Half of the people go round six red things, half round six blue: five each, times rise."""
+    """Half of the users cycle through six red items, half through six blue: five events each."""
     rows = [
         (
             f"p{person}",
@@ -32,7 +32,7 @@ def visits(people: int) -> pa.Table:
 
 
 def parted() -> tuple[Dataset, Split]:
-    """40 people who saw "first" and then "x", which is held out; one who saw "other"."""
+    """40 users who saw "first" and then "x", which is held out; one who saw "other"."""
     rows = pa.table(
         {
             "user_id": [f"u{n}" for n in range(40) for _ in range(2)] + ["z"],
@@ -48,19 +48,19 @@ def only(data: Dataset, item_id: str) -> np.ndarray:
     return np.asarray(data.histories.items == data.item_ids.index(item_id))
 
 
-def test_figures_by_hand() -> None:
+def test_metrics_and_verdict_by_hand() -> None:
     data, split = parted()
     right = Popularity().fit(data.take(only(data, "x")))  # answers x to everyone
     wrong = Popularity().fit(data.take(only(data, "other")))
     verdict, metrics = judge(right, wrong, split, seed=0)
     assert verdict.promote
     assert metrics["held_out_ndcg@10"] == 1.0
-    assert "newest event of 40 users is 1.0000, and 0.0000 for the model" in verdict.reason
+    assert "newest event of 40 users is 1.0000, and 0.0000 for the active model" in verdict.reason
     verdict, metrics = judge(wrong, right, split, seed=0)
     assert not verdict.promote
     assert metrics["held_out_ndcg@10"] == 0.0
     assert verdict.reason.endswith(
-        "a difference of -1.0000 [-1.0000, -1.0000], lower by more than chance"
+        "a difference of -1.0000 [-1.0000, -1.0000], significantly lower"
     )
 
 
@@ -69,7 +69,7 @@ def test_an_equal_model_is_promoted() -> None:
     one, two = Popularity().fit(data), Popularity().fit(data)
     verdict, _ = judge(one, two, split, seed=0)
     assert verdict.promote
-    assert verdict.reason.endswith("+0.0000 [+0.0000, +0.0000], not lower by more than chance")
+    assert verdict.reason.endswith("+0.0000 [+0.0000, +0.0000], not significantly lower")
 
 
 def message(rec: nl.Recommender, model: str | None = None) -> tuple[str, str]:
@@ -83,16 +83,16 @@ def test_a_worse_model_is_refused_and_an_equal_one_promoted() -> None:
         before = rec.model_id
         state, why = message(rec, "popularity")
         assert (state, rec.model_id) == ("refused", before)
-        # All 40 were trained on: the settings that serve were fitted anew without their last event.
+        # It was trained on all events, so its settings are fitted again without the newest ones.
         assert "not promoted: NDCG@10 on the newest event of 40 users is" in why
-        assert "and 1.0000 for the model that serves" in why  # whoever goes round is foreseen
-        assert why.endswith("lower by more than chance")
+        assert "and 1.0000 for the active model" in why  # every user continues the circle
+        assert why.endswith("], significantly lower")
         state, why = message(rec)
         assert state == "done"
         assert why.startswith("promoted: NDCG@10 on the newest event of 40 users is 1.0000")
 
 
-def test_those_judge_whose_events_the_serving_model_has_not_seen() -> None:
+def test_events_that_the_active_model_has_not_seen_are_held_out() -> None:
     with nl.Recommender(clock=clock) as rec:
         rec.fit(visits(40))
         for person in range(31):
@@ -101,14 +101,14 @@ def test_those_judge_whose_events_the_serving_model_has_not_seen() -> None:
         state, why = message(rec)
         assert state == "done"
         assert "newest event of 31 users" in why
-        assert "and 0.0000 for the model that serves" in why  # it knows nothing of green
+        assert "and 0.0000 for the active model" in why  # it has never seen "green"
 
 
-def test_too_few_to_compare() -> None:
+def test_too_few_users_to_compare() -> None:
     with nl.Recommender(clock=clock) as rec:
         rec.observe("a", "x")
         state, why = message(rec)
-        assert (state, why) == ("done", "promoted: no model served before; nothing was compared")
+        assert (state, why) == ("done", "promoted: there is no active model; nothing was compared")
         assert message(rec, "popularity") == (
             "done",
             "promoted: 0 users have a newest event to hold out, fewer than 30; "
@@ -118,11 +118,11 @@ def test_too_few_to_compare() -> None:
         rec.fit(visits(40))
         assert message(rec, "popularity") == (
             "done",
-            "promoted: trials are turned off; nothing was compared",
+            "promoted: trials are disabled; nothing was compared",
         )
 
 
-def test_no_more_users_judge_than_asked_for() -> None:
+def test_the_number_of_held_out_users_is_bounded() -> None:
     with nl.Recommender(config=nl.Config(trial_users=35), clock=clock) as rec:
         rec.fit(visits(40))
         assert "newest event of 35 users" in message(rec)[1]

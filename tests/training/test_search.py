@@ -1,4 +1,4 @@
-"""The search over a declared space: what it tries, keeps, resumes and refuses."""
+"""Hyper-parameter search: trials, resuming, pruning and errors."""
 
 import sys
 import warnings
@@ -31,7 +31,7 @@ class PickConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Pick(Model):
-    """Lists the one item that its settings name: the best settings are known beforehand."""
+    """A model that recommends the item that its settings name, so the best settings are known."""
 
     name: ClassVar[str] = "pick"
     config_type: ClassVar[type[Struct]] = PickConfig
@@ -100,7 +100,7 @@ def trials_of(journal: Path) -> list[Any]:
     return list(storage.get_all_trials(study._study_id))
 
 
-def test_it_finds_the_best_settings_and_starts_from_those_given() -> None:
+def test_the_search_finds_the_best_settings_and_tries_the_initial_ones_first() -> None:
     steps: list[tuple[int, int]] = []
     found = search(
         Pick(PickConfig(item=1)),
@@ -117,12 +117,12 @@ def test_it_finds_the_best_settings_and_starts_from_those_given() -> None:
     assert first == PickConfig(item=2, size=3.0)
 
 
-def test_the_same_seed_finds_the_same() -> None:
+def test_the_search_is_deterministic() -> None:
     one, two = (search(Pick(), DATA, TARGETS, trials=8, seed=5) for _ in range(2))
     assert one == two
 
 
-def test_a_search_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
+def test_an_interrupted_search_is_resumed(tmp_path: Path) -> None:
     journal = tmp_path / "search.journal"
     search(Pick(), DATA, TARGETS, trials=3, seed=0, journal=journal)
     before = Pick.fits
@@ -132,14 +132,14 @@ def test_a_search_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
     assert Pick.fits == before + 2
 
 
-def test_what_goes_on_does_not_draw_the_same_again(tmp_path: Path) -> None:
+def test_a_resumed_search_does_not_repeat_its_draws(tmp_path: Path) -> None:
     for trials in (3, 6):
         search(Pick(), DATA, TARGETS, trials=trials, seed=0, journal=tmp_path / "journal")
     sizes = [trial.params["size"] for trial in trials_of(tmp_path / "journal")]
     assert len(set(sizes)) == 6
 
 
-def test_one_cut_off_in_its_first_trial_begins_with_the_settings_given(
+def test_a_search_interrupted_in_its_first_trial_starts_with_the_initial_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cut_off(*_: object, **__: object) -> None:
@@ -153,7 +153,7 @@ def test_one_cut_off_in_its_first_trial_begins_with_the_settings_given(
     assert search(given, DATA, TARGETS, trials=1, seed=0, journal=journal) == given.config
 
 
-def test_poor_settings_are_given_up_early(tmp_path: Path) -> None:
+def test_poor_settings_are_pruned(tmp_path: Path) -> None:
     search(Pick(PickConfig(item=2)), DATA, TARGETS, trials=16, seed=0, journal=tmp_path / "j")
     trials = trials_of(tmp_path / "j")
     pruned = [trial for trial in trials if trial.state.name == "PRUNED"]
@@ -166,7 +166,7 @@ def test_poor_settings_are_given_up_early(tmp_path: Path) -> None:
     assert len(pruned) + len(kept) == 16
 
 
-def test_drawn_settings_that_do_not_work_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_proposed_settings_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(model: Pick, data: Dataset, **_: object) -> Pick:
         if model.config.item != 2:
             raise InvalidInput("this item is not to be had", field="item")
@@ -180,15 +180,15 @@ def test_drawn_settings_that_do_not_work_are_passed_over(monkeypatch: pytest.Mon
         search(Pick(PickConfig(item=1)), DATA, TARGETS, trials=8, seed=0)
 
 
-def test_what_cannot_be_searched_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InvalidInput, match="declares no space"):
+def test_a_model_that_cannot_be_searched_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidInput, match="has no search space"):
         search(Popularity(), DATA, TARGETS, trials=1, seed=0)
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MissingExtra, match=r"nearline\[search\]"):
         search(Pick(), DATA, TARGETS, trials=1, seed=0)
 
 
-def test_a_model_of_ratings_is_judged_by_its_errors() -> None:
+def test_a_rating_model_is_scored_by_its_errors() -> None:
     rated = replace(DATA, values=np.full(N, 4.0, dtype=np.float32)).rated()
     model = Als(AlsConfig(factors=1)).fit(rated)
     targets = Histories.from_rows([[0], [0, 0], []])
@@ -196,11 +196,11 @@ def test_a_model_of_ratings_is_judged_by_its_errors() -> None:
     # Everybody gives 4 and that is predicted: errors 0, 1 and 2.
     value = rating_score(model, targets, np.array([3, 7, 9]))
     assert value == pytest.approx(-np.sqrt(5 / 3), abs=1e-3)
-    with pytest.raises(InvalidInput, match="'pick' predicts no ratings"):
+    with pytest.raises(InvalidInput, match="'pick' does not predict ratings"):
         rating_score(Pick(), targets, np.array([3, 7, 9]))
 
 
-def test_a_tuner_searches_on_the_part_that_it_carves() -> None:
+def test_a_tuner_searches_on_its_own_split() -> None:
     carved: list[Dataset] = []
 
     def carve(data: Dataset) -> Split:

@@ -1,4 +1,4 @@
-"""The command line: a thin door to the engine. `main` is what the console script runs."""
+"""The command-line interface; `main` is the entry point of the console script."""
 
 from nearline.cli.app import main
 

@@ -1,4 +1,4 @@
-"""``python -m nearline.cli`` is the same as ``nearline``."""
+"""Makes ``python -m nearline.cli`` equivalent to ``nearline``."""
 
 from nearline.cli.app import main
 

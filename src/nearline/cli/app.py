@@ -1,9 +1,10 @@
-"""The command group, and how every command ends.
+"""The command group, its error handling and exit codes.
 
-Exit codes: 0 done; 1 failed, with one message on standard error; 2 wrong use; 130 interrupted.
+Exit codes: 0 for success, 1 for failure with a message on standard error, 2 for wrong usage, 130
+for an interrupt.
 
-Modules of this package import what is heavy inside functions, so that ``nearline --help`` and
-wrong uses answer at once.
+Modules of this package import heavy libraries inside functions, so that ``nearline --help`` and
+usage errors respond quickly.
 """
 
 from typing import Any
@@ -29,8 +30,8 @@ from nearline.errors import NearlineError
 INTERRUPTED = 130
 
 
-class Door(click.Group):
-    """A group whose commands turn the errors of the engine into a message and an exit code."""
+class CommandGroup(click.Group):
+    """A group of commands that converts the engine's errors to messages and exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command named in `ctx`."""
@@ -41,28 +42,28 @@ class Door(click.Group):
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
         except BrokenPipeError:
-            raise  # whoever read the output has gone: click ends quietly
+            raise  # click exits quietly if the reader of the output is gone
         except OSError as error:
-            message = f"{error}; see that the path can be read and written and the disk has room"
+            message = f"{error}; check the permissions of the path and the free space of the disk"
             raise click.ClickException(printable(message)) from error
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        """Names in the order in which one meets them, not in that of the alphabet."""
+        """Return the names in the order of a first use, not alphabetically."""
         return list(self.commands)
 
 
 @click.group(
     "nearline",
-    cls=Door,
+    cls=CommandGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=example("nearline demo", "nearline import --store shop/ events.csv --items items.csv"),
 )
 @click.version_option(package_name="nearline", message="nearline %(version)s")
 def main() -> None:
-    """Nearline: recommendations that change with the next click and say why.
+    """Nearline: real-time, explainable recommendations.
 
-    Start with `nearline demo`. With data of your own: import, train, then recommend or serve.
-    `nearline COMMAND --help` has an example of each.
+    Start with `nearline demo`. For your own data: import, train, then recommend or serve.
+    `nearline COMMAND --help` shows the options and an example of a command.
     """
 
 

@@ -1,4 +1,4 @@
-"""Commands that ask a store: lists, neighbours, reasons."""
+"""Commands that read from a store: recommendations, similar items, explanations."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nearline.cli.options import (
-    context_option,
     example,
     json_option,
     k_option,
@@ -18,7 +17,9 @@ from nearline.cli.options import (
     store_option,
 )
 from nearline.cli.output import write_json, write_table
+from nearline.cli.request_options import request_options
 from nearline.errors import UnknownItem
+from nearline.schema import RecommendationRequest
 
 if TYPE_CHECKING:
     from nearline.config import Config
@@ -29,12 +30,7 @@ if TYPE_CHECKING:
 @click.command(epilog=example("nearline recommend --store shop/ u1 -k 5 --explain"))
 @click.argument("user")
 @store_option
-@k_option
-@click.option("--category", help="Only items with this label.")
-@click.option("--explain", is_flag=True, help="Say why, line by line.")
-@context_option
-@click.option("--preferences", metavar="WORDS", help="What the user likes, such as 'green tea'.")
-@click.option("--rerank", is_flag=True, help="Let the language model order the first lines.")
+@request_options(RecommendationRequest, without=["user_id"])
 @llm_url_option
 @llm_model_option
 @json_option
@@ -44,17 +40,15 @@ def recommend(
     llm_url: str | None,
     llm_model: str | None,
     as_json: bool,
-    **asked: Any,
+    **fields: Any,
 ) -> None:
-    """List the best items for USER, known or not.
+    """Recommend items to USER, known or not.
 
-    The tier of a line says how it came about: personal, or, where nothing personal is left, near
-    to the preferences that were stated, popular in the context, trending or popular; +llm where a
-    language model gave it its place.
+    Each line has a tier, which says how it was made: personal or session (from a history), stated
+    (similar to --preferences), context (popular in --context), trending or popular. A tier ends in
+    +llm if the language model moved the line.
     """
-    from nearline.schema import RecommendationRequest
-
-    request = RecommendationRequest(user_id=user, **asked)
+    request = RecommendationRequest(user_id=user, **fields)
     config = _config(llm_url, llm_model) if request.rerank else None
     with open_store(store, config) as engine:
         answer = engine.answer(request)
@@ -71,7 +65,7 @@ def recommend(
 @k_option
 @json_option
 def similar(item: str, store: Path, k: int, as_json: bool) -> None:
-    """List the nearest neighbours of ITEM."""
+    """List the items most similar to ITEM."""
     with open_store(store) as engine:
         found = engine.similar(item, k)
         rows = [
@@ -88,7 +82,7 @@ def similar(item: str, store: Path, k: int, as_json: bool) -> None:
 @click.argument("user")
 @click.argument("item")
 @store_option
-@click.option("--words", is_flag=True, help="The largest parts in a sentence, too.")
+@click.option("--words", is_flag=True, help="Also describe the largest parts in a sentence.")
 @llm_url_option
 @llm_model_option
 @json_option
@@ -101,10 +95,10 @@ def explain(
     llm_model: str | None,
     as_json: bool,
 ) -> None:
-    """Show what makes the score of ITEM for USER.
+    """Explain the score of ITEM for USER.
 
-    Every part is listed, the largest first; they sum to the score. A sentence is worded by the
-    language model, where one is named and answers in time, or else from a template.
+    Lists all parts of the score, largest first; they sum to it. With --words, a sentence comes from
+    the language model if one is named and answers in time, else from a template.
     """
     config = _config(llm_url, llm_model) if words else None
     with open_store(store, config) as engine:
@@ -131,7 +125,7 @@ def _config(llm_url: str | None, llm_model: str | None) -> "Config":
 def list_rows(
     engine: "Recommender", lines: "Sequence[Recommendation]", *, with_reasons: bool
 ) -> list[list[str]]:
-    """Lay a list out as a table, header first."""
+    """Return a list as the rows of a table, header first."""
     header = ["#", "item", "title", "score", "tier"]
     rows = [header + ["because of"] * with_reasons]
     for place, line in enumerate(lines, start=1):
@@ -144,20 +138,20 @@ def list_rows(
 
 
 def reason(engine: "Recommender", part: "Part") -> str:
-    """One part of a score in words: how much, through which relation, from what."""
+    """Describe one part of a score: its amount, relation and source."""
     source = title_of(engine, part.source) or part.source
     relation = part.relation.replace("_", " ")
     return f"{signed(part.amount, 4)}  {relation}" + (f" with {source}" if source else "")
 
 
 def signed(amount: float, digits: int) -> str:
-    """Format an amount with so many decimals, or as a power of ten where they would all be 0."""
+    """Format an amount with `digits` decimals, or in scientific notation if they are all 0."""
     text = f"{amount:+.{digits}f}"
     return text if float(text) or not amount else f"{amount:+.1e}"
 
 
 def title_of(engine: "Recommender", item_id: str) -> str:
-    """Title of an item, empty where the catalogue has none."""
+    """Return the title of an item; empty if the catalogue has none."""
     if not item_id:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""The command that measures the speed of the server."""
+"""The command that benchmarks the server."""
 
 import tempfile
 from pathlib import Path
@@ -12,7 +12,7 @@ from nearline.cli.output import progress_bars, write_document, write_json, write
 if TYPE_CHECKING:
     from nearline.bench.plan import Figure, Plan, ScenarioReport
 
-# As nearline.bench.scenarios.SCENARIOS, which is not imported for the sake of a quick --help.
+# Keys of nearline.bench.scenarios.SCENARIOS, whose import would slow down --help.
 NAMES = (
     *("hot-read", "fresh-read", "mixed", "ingest", "freshness", "new-item"),
     *("batch", "start", "scale", "promotion", "training-load"),
@@ -28,42 +28,44 @@ QUICK = {"users": 300, "items": 200, "seconds": 1.0, "connections": 4, "rate": 1
     )
 )
 @click.argument("scenario", type=click.Choice(NAMES), metavar="SCENARIO")
-@click.option("--users", type=click.IntRange(10), default=100_000, show_default=True, help="Users.")
 @click.option(
-    "--items", type=click.IntRange(100), default=100_000, show_default=True, help="Items."
+    "--users", type=click.IntRange(10), default=100_000, show_default=True, help="Number of users."
+)
+@click.option(
+    "--items", type=click.IntRange(100), default=100_000, show_default=True, help="Number of items."
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(0.5),
     default=10.0,
     show_default=True,
-    help="Length of one measurement.",
+    help="Duration of one measurement.",
 )
 @click.option(
     "--connections",
     type=click.IntRange(1, 512),
     default=32,
     show_default=True,
-    help="Connections of the load generator.",
+    help="Number of connections of the load generator.",
 )
 @click.option(
     "--rate",
     type=click.FloatRange(1),
     default=1_000.0,
     show_default=True,
-    help="Requests a second, where the scenario has a fixed rate.",
+    help="Requests per second of scenarios with a fixed rate.",
 )
 @click.option(
     "--repeats",
     type=click.IntRange(1),
     default=3,
     show_default=True,
-    help="Measurements; medians are shown.",
+    help="Number of measurements; medians are reported.",
 )
 @click.option(
     "--quick",
     is_flag=True,
-    help="A small shop and one second, to see that it works; the figures say little.",
+    help="Use a small data set and one second, to check that the benchmark runs.",
 )
 @picture_option
 @out_option
@@ -81,14 +83,14 @@ def bench(
     as_json: bool,
     **sizes: float,
 ) -> None:
-    """Measure the speed of the real server on this machine.
+    """Measure the speed of the server on this machine.
 
-    Each SCENARIO starts `nearline serve` on a temporary store of an invented shop and drives it
-    from another process: hot-read, fresh-read, mixed (reads and events at a fixed rate, memory),
-    ingest, freshness (event to changed list), new-item, batch, start, scale, promotion (of models,
-    under load) and training-load. mixed and scale have a --picture.
+    Each SCENARIO starts `nearline serve` on a temporary store with synthetic data and sends
+    requests from another process: hot-read, fresh-read, mixed (reads and events at a fixed rate,
+    and memory), ingest, freshness (time from an event to the changed list), new-item, batch, start,
+    scale, promotion (under load) and training-load. --picture works for mixed and scale.
 
-    Targets are those of two cores at the default sizes, load generator included.
+    The targets hold for the default sizes on two cores, which the load generator shares.
     """
     from nearline.bench.picture import draw
     from nearline.bench.plan import Plan
@@ -138,7 +140,7 @@ def _row(one: "Figure") -> list[str]:
 
 
 def number(value: float) -> str:
-    """Write a number with as many digits as say something."""
+    """Format a number with three significant digits, or as a whole number from 100 on."""
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""The command that holds models against each other."""
+"""The command that compares models."""
 
 import time
 from contextlib import closing, nullcontext
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 FOLDS = 5
-# Of the training part of a fold, for the search.
+# Share of the training part of a fold that the search validates on.
 VALIDATION_SHARE = 0.1
 
 
@@ -38,7 +38,7 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, given: str | None) 
         return ()
     names = tuple(dict.fromkeys(name.strip() for name in given.split(",")))
     if not all(names):
-        raise click.BadParameter(f"{given!r} has an empty name; write for example popularity,ease")
+        raise click.BadParameter(f"{given!r} has an empty name; for example, write popularity,ease")
     return names
 
 
@@ -59,14 +59,14 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, given: str | None) 
     "names",
     callback=_names,
     metavar="NAME,...",
-    help="Which ones, as `nearline models` lists them. All by default; then one that the data does "
-    "not suit is left out and named.",
+    help="Models to compare (see `nearline models`). Default: all; models that cannot use the data "
+    "are skipped and listed.",
 )
 @click.option(
     "--large",
     is_flag=True,
-    help="Hold classical, neural and large models and their blend against each other, also for "
-    "cold users and rare items; needs the extra neural. Some minutes to some hours.",
+    help="Compare classical, neural and large models and their blend, also for cold users and rare "
+    "items. Needs the extra neural; takes minutes to hours.",
 )
 @click.option(
     "--users",
@@ -74,20 +74,20 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, given: str | None) 
     default=5_000,
     show_default=True,
     metavar="N",
-    help="With --large: users asked about at most, drawn at random.",
+    help="With --large: maximum number of test users, sampled at random.",
 )
 @click.option("--ratings", is_flag=True, help="Compare predicted ratings instead of lists.")
 @click.option(
     "--split",
     type=click.Choice(SPLITS),
-    help="What is held out for testing. Default: leave-one-out; for ratings five random folds.",
+    help="Test split. Default: leave-one-out; for ratings, five random folds.",
 )
 @click.option(
     "--fraction",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.2,
     show_default=True,
-    help="Share that is held out; leave-one-out and folds need none.",
+    help="Share of the data that is held out; not used by leave-one-out and folds.",
 )
 @click.option(
     "--search",
@@ -95,7 +95,7 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, given: str | None) 
     default=0,
     show_default=True,
     metavar="N",
-    help="Settings to try for each model, on a part of the training data.",
+    help="Number of settings to try for each model, on a part of the training data.",
 )
 @encoder_option
 @k_option
@@ -111,11 +111,11 @@ def compare(
     as_json: bool,
     **question: Any,
 ) -> None:
-    """Measure accuracy, time and memory of models on a data set or on files.
+    """Compare the accuracy, time and memory of models on a data set or on files.
 
-    DATA is a file of interactions or the name of a data set, as for `nearline evaluate`. Every
-    model learns from the same part and answers for the same users; every item is ranked, and items
-    of the history are masked.
+    DATA is a file of interactions or the name of a data set, as for `nearline evaluate`. All models
+    are trained on the same part and tested on the same users. All items are ranked, except items
+    of the user's history.
     """
     from nearline.cli.study import SubjectTables, load_subject
     from nearline.common.pictures import check_picture
@@ -124,7 +124,7 @@ def compare(
     from nearline.evaluation.picture import draw
 
     if picture is not None:
-        check_picture(picture)  # before the work, not after it
+        check_picture(picture)  # fail before the work
     _check(encoder=encoder, **question)
     if question["large"]:
         encoder = encoder or "auto"
@@ -162,20 +162,20 @@ def _check(
 ) -> None:
     if large and (names or ratings or split not in (None, "leave-one-out")):
         raise click.UsageError(
-            "--large has its own models and leaves one out; use it without --models, --ratings "
-            "and --split"
+            "--large has a fixed list of models and leaves one out; "
+            "use it without --models, --ratings and --split"
         )
 
 
 def _how(
     *, split: str | None, fraction: float, search: int, large: bool, users: int, **_: Any
 ) -> str:
-    """Say how the models were compared; `split` is None where there are folds."""
+    """Describe how the models were compared; `split` is None for random folds."""
     if split is None:
         held_out = f"{FOLDS} random folds"
     else:
         held_out = f"Split {split}" + ("" if split == "leave-one-out" else f", {fraction:g} of it")
-    tuned = f"{search} settings tried for each" if search else "settings as they stand"
+    tuned = f"{search} settings tried for each" if search else "default settings"
     if large:
         held_out += f", at most {users:,} users asked"
         tuned += "; own searches and early stopping on validation data"
@@ -214,8 +214,8 @@ def _compare(
     data = data.rated() if ratings else data
     if not data.n_interactions:
         raise InvalidInput(
-            "no interaction has a rating to predict; ratings stand in the column value, or name "
-            "another: --column value=NAME",
+            "no interaction has a rating to predict; ratings are read from the column value, or "
+            "from another: --column value=NAME",
             field="value",
         )
     score = rating_score if ratings else list_score

@@ -1,4 +1,4 @@
-"""The command that shows everything at once on public data."""
+"""The command that demonstrates training, evaluation and serving on public data."""
 
 import json
 import shlex
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
         "nearline demo --dataset events.csv --items items.csv --port 8081",
     )
 )
-@click.option("--exit", "stop", is_flag=True, help="Stop after printing instead of serving.")
+@click.option("--exit", "stop", is_flag=True, help="Exit after printing instead of serving.")
 @port_option
 @click.option(
     "--dataset",
     default="movielens-100k",
     show_default=True,
     metavar="NAME|FILE",
-    help="movielens-100k, synthetic, another public data set, or a file of interactions.",
+    help="Name of a public data set, such as movielens-100k or synthetic, or a file of "
+    "interactions.",
 )
 @items_option
 @column_option
@@ -48,15 +49,15 @@ def demo(
 ) -> None:
     """Train, evaluate, recommend with reasons and serve.
 
-    On MovieLens-100K, which is fetched the first time, or other data. Everything before one
-    moment is trained on; what people did after it is predicted.
+    The default data set, MovieLens-100K, is downloaded on first use. Models are trained on the
+    older part of the data and predict the newer part.
     """
     from nearline import server
     from nearline.cli import showcase
     from nearline.cli.study import load_subject
 
     if not stop:
-        server.check_address("127.0.0.1", port, None)  # before the work, not after it
+        server.check_address("127.0.0.1", port, None)  # fail before the work
     with progress_bars() as progress:
         subject = load_subject(dataset, items_file, columns, now=time.time(), progress=progress)
         shown = showcase.make(subject, seed=seed, progress=progress)
@@ -69,13 +70,13 @@ def demo(
 
 
 def _serve(shown: "Showcase", port: int, *, as_json: bool) -> None:
-    """Serve the engine that made the list, from a folder that goes when the server stops."""
+    """Serve the engine of the list from a temporary folder."""
     from nearline.engine import Recommender
 
     if not as_json:
         click.echo(f"\n{curl_example(shown, port)}\n")
     with tempfile.TemporaryDirectory(prefix="nearline-demo-") as folder:
-        # The engine of the list lives at the time of the split; a store opens at today's.
+        # The clock of this engine stands at the split; a loaded store uses the current time.
         shown.engine.save(Path(folder) / "store")
         run_server(
             lambda: Recommender.load(Path(folder) / "store"),
@@ -87,12 +88,12 @@ def _serve(shown: "Showcase", port: int, *, as_json: bool) -> None:
 
 
 def curl_example(shown: "Showcase", port: int) -> str:
-    """Commands that ask for the user's list, and tell what the user does next."""
+    """Return commands that request the list of the user and send an event."""
     address = f"http://127.0.0.1:{port}/v1"
     user = quote(shown.user_id, safe="")
     event = json.dumps({"user_id": shown.user_id, "item_id": shown.lines[0].item_id})
     return (
-        "Ask for the same list, tell that the user took the first item, and ask again:\n"
+        "Request the same list, send an event for its first item, and request the list again:\n"
         f"  curl {shlex.quote(f'{address}/users/{user}/recommendations?k=10&explain=true')}\n"
         f"  curl {address}/events -H 'Content-Type: application/json' -d {shlex.quote(event)}"
     )

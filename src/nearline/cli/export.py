@@ -1,46 +1,55 @@
 """The command that writes the lists of many users to files."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from nearline.cli.options import example, json_option, k_option, open_store, store_option
+from nearline.cli.options import example, json_option, open_store, store_option
 from nearline.cli.output import printable, progress_bars, write_json
+from nearline.cli.request_options import request_options
+from nearline.schema import ListOptions
 
 
 @click.command(
     epilog=example(
         "nearline export --store shop/ lists/ -k 20",
-        "nearline export --store shop/ lists/ --users subscribers.csv",
+        "nearline export --store shop/ lists/ --users subscribers.csv --category toys",
     )
 )
 @click.argument("folder", type=click.Path(path_type=Path))
 @store_option
-@k_option
+@request_options(ListOptions)
 @click.option(
     "--users",
     "users_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Table with the column user_id: whose lists to write; everyone's where left out.",
+    help="Table with a column user_id: the users to recommend to. Default: all users.",
 )
 @json_option
-def export(folder: Path, store: Path, k: int, users_file: Path | None, as_json: bool) -> None:
+def export(
+    folder: Path, store: Path, users_file: Path | None, as_json: bool, **options: Any
+) -> None:
     """Write the lists of many users to FOLDER as Parquet files.
 
-    Columns are user_id, item_id, score and rank. An export that was cut off goes on where it
-    stopped when the same command is given again; after a training or new events it starts over.
+    The columns are user_id, item_id, score and rank. To resume an interrupted export, run the same
+    command again. If the model, the log or the options have changed, it starts over.
     """
     with open_store(store) as engine, progress_bars() as progress:
-        done = engine.export(folder, k, users_file, progress=progress)
+        done = engine.export(folder, users=users_file, progress=progress, **options)
     if as_json:
         write_json(done)
         return
     if done.started_over:
-        click.echo("The folder held lists of another state, model or length: started over.")
+        click.echo("The folder held an export of another state or with other options: replaced.")
     elif done.resumed:
-        click.echo(f"Went on behind {done.resumed:,} part files that were there.")
+        click.echo(f"Resumed: {_parts(done.resumed)} already complete.")
     click.echo(
-        f"{done.rows:,} lines for {done.users:,} users in {done.parts:,} part files in "
+        f"{done.rows:,} lines for {done.users:,} users in {_parts(done.parts)} in "
         f"{printable(done.path)}: model {done.model}, offset {done.offset:,}."
     )
+
+
+def _parts(number: int) -> str:
+    return "1 part file" if number == 1 else f"{number:,} part files"

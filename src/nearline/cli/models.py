@@ -1,4 +1,4 @@
-"""The command that lists the models and their settings."""
+"""The command that lists models and their settings."""
 
 import inspect
 import json
@@ -13,9 +13,9 @@ from nearline.cli.output import write_json, write_table
 @click.argument("name", required=False)
 @json_option
 def models(name: str | None, as_json: bool) -> None:
-    """List the models, or the settings of the one called NAME.
+    """List the models, or the settings of the model NAME.
 
-    A setting marked "searched" is one that `--search` may vary.
+    `nearline train --search` and `nearline compare --search` vary the settings marked "searched".
     """
     from nearline.models.registry import discover, model_class, settings_of
 
@@ -36,7 +36,7 @@ def models(name: str | None, as_json: bool) -> None:
         return
     if name is None:
         rows = [[each, _summary(kind)] for each, kind in kinds.items()]
-        write_table([["model", "what it is"], *rows])
+        write_table([["model", "description"], *rows])
         return
     kind = kinds[name]
     click.echo(f"{inspect.getdoc(kind)}\n")

@@ -1,4 +1,4 @@
-"""Options that several commands share, and opening the store that one of them names."""
+"""Options that several commands share, and opening the store that `--store` names."""
 
 import json
 from collections.abc import Iterator
@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nearline.cli.request_options import request_option
 from nearline.errors import DataNotFound, StoreInUse
+from nearline.schema import ListOptions, request_fields
 
 if TYPE_CHECKING:
     from nearline.adapters.llm_config import LlmConfig
     from nearline.config import Config
     from nearline.engine import Recommender
 
-MAX_K = 1_000  # as nearline.schema.MAX_K, which is not imported for the sake of a quick --help
-
 
 def example(*lines: str) -> str:
-    r"""Epilog of a command: commands to copy, kept as they are (``\b`` stops re-wrapping)."""
+    r"""Return an epilog of examples; ``\b`` keeps click from re-wrapping the lines."""
     return "\b\n" + "\n".join(("Example:", *(f"  {line}" for line in lines)))
 
 
@@ -42,28 +42,21 @@ store_option = click.option(
     show_envvar=True,
     required=True,
     metavar="DIR",
-    help="Folder that keeps log and snapshots.",
+    help="Folder of the store: its log, checkpoint and snapshots.",
 )
 json_option = click.option(
-    "--json", "as_json", is_flag=True, help="One JSON document on standard output."
+    "--json", "as_json", is_flag=True, help="Print one JSON document to standard output."
 )
-k_option = click.option(
-    "-k",
-    "--k",
-    type=click.IntRange(1, MAX_K),
-    default=10,
-    show_default=True,
-    help="Length of the list.",
-)
+k_option = request_option(next(f for f in request_fields(ListOptions) if f.name == "k"))
 seed_option = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all chance."
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed."
 )
 items_option = click.option(
     "--items",
     "items_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Catalogue: item_id and any text, category, number or vector columns.",
+    help="Catalogue: a table with item_id and any text, category, number or vector columns.",
 )
 column_option = click.option(
     "--column",
@@ -71,27 +64,25 @@ column_option = click.option(
     multiple=True,
     callback=_pairs,
     metavar="FIELD=COLUMN",
-    help="Name of a column that is not called user_id, item_id, timestamp, event or value. "
+    help="Column to read as user_id, item_id, timestamp, event or value if its name differs. "
     "Can be given several times.",
 )
-
-
 picture_option = click.option(
     "--picture",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Draw the result to a .png or .svg file.",
+    help="Plot the result to a .png or .svg file.",
 )
 out_option = click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write the JSON document to a file as well.",
+    help="Also write the JSON document to a file.",
 )
 
 
 def _settings(_ctx: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> object:
-    """Turn ``part.name=value`` into nested settings; a value that is no JSON is a text."""
+    """Convert ``part.name=value`` to nested settings; a value that is not JSON is a string."""
     settings: dict[str, Any] = {}
     for pair in given:
         name, equals, text = pair.partition("=")
@@ -106,7 +97,7 @@ def _settings(_ctx: click.Context, _parameter: click.Parameter, given: tuple[str
         for part in parts:
             at = at.setdefault(part, {})
             if not isinstance(at, dict):
-                raise click.BadParameter(f"{pair!r}: {part} was set to {at!r} before")
+                raise click.BadParameter(f"{pair!r}: {part} is already set to {at!r}")
         at[last] = value
     return settings
 
@@ -117,61 +108,41 @@ set_option = click.option(
     multiple=True,
     callback=_settings,
     metavar="NAME=VALUE",
-    help="A setting of the model, its name dotted where it is nested. Can be given several times.",
+    help="Setting of the model; nested names have dots. Can be given several times.",
 )
 
 
-def _context(_ctx: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> object:
-    context: dict[str, str] = {}
-    for pair in given:
-        name, equals, value = pair.partition("=")
-        if not (name and equals):
-            raise click.BadParameter(f"{pair!r} is not NAME=VALUE; write for example country=FR")
-        if name in context:
-            raise click.BadParameter(f"{name!r} is given more than once; give it one value")
-        context[name] = value
-    return context or None
-
-
-context_option = click.option(
-    "--context",
-    multiple=True,
-    callback=_context,
-    metavar="NAME=VALUE",
-    help="Where, when or how the list is asked for, as events tell it: what fills it up is what is "
-    "popular there. Can be given several times.",
-)
 encoder_option = click.option(
     "--encoder",
     metavar="NAME",
-    help="Language model for the texts of items: auto, a folder, a package, a name on the hub or "
-    "an endpoint (see the page Encoders). None by default.",
+    help="Language model that encodes item texts: auto, a folder, a package, a name on the hub or "
+    "an endpoint (see the page Encoders). Default: none.",
 )
 llm_url_option = click.option(
     "--llm-url",
     envvar="NEARLINE_LLM_URL",
     show_envvar=True,
     metavar="URL",
-    help="Chat endpoint of a language model, such as http://127.0.0.1:11434/v1; its key, where it "
-    "wants one, comes from NEARLINE_LLM_KEY.",
+    help="Chat endpoint of a language model, such as http://127.0.0.1:11434/v1. If it needs a key, "
+    "set NEARLINE_LLM_KEY.",
 )
 llm_model_option = click.option(
     "--llm-model",
     envvar="NEARLINE_LLM_MODEL",
     show_envvar=True,
     metavar="NAME",
-    help="Name of the language model, as the endpoint knows it.",
+    help="Name of the language model at the endpoint.",
 )
 
 
 def llm_config(url: str | None, model: str | None) -> "LlmConfig | None":
-    """Return the language model that the two options name; None where neither is given."""
+    """Return the configuration of a language model; None if neither option is given."""
     from nearline.adapters.llm_config import LlmConfig
 
     if not url and not model:
         return None
     if not url or not model:
-        raise click.UsageError("--llm-url and --llm-model belong together: give both")
+        raise click.UsageError("--llm-url and --llm-model must be given together")
     return LlmConfig(base_url=url, model=model)
 
 
@@ -179,16 +150,19 @@ def llm_config(url: str | None, model: str | None) -> "LlmConfig | None":
 def open_store(
     folder: Path, config: "Config | None" = None, *, call: str = ""
 ) -> "Iterator[Recommender]":
-    """Open a store that exists; close it at the end.
+    """Open an existing store for the duration of a ``with`` block.
 
-    `call` is what to ask a server instead, where one has the store open.
+    Parameters
+    ----------
+    call : str
+        HTTP request that does the same on a server, for the message of `StoreInUse`.
 
     Raises
     ------
     DataNotFound
-        There is none.
+        The folder holds no store.
     StoreInUse
-        Another process has it open.
+        Another process has the store open.
     """
     from nearline.engine import Recommender
 
@@ -197,17 +171,17 @@ def open_store(
         engine = Recommender.load(folder, config=config)
     except StoreInUse as error:
         raise StoreInUse(
-            f"{error}. A server does this by: {call}" if call else str(error)
+            f"{error}. If a server has it open, send {call}" if call else str(error)
         ) from error
     with engine:
         yield engine
 
 
 def check_store(folder: Path) -> None:
-    """Raise `DataNotFound` where there is no store: opening would make one of any folder."""
-    from nearline.deployment.store import LOG
+    """Raise `DataNotFound` if `folder` holds no store, since opening it would create one."""
+    from nearline.deployment.store import is_store
 
-    if not (folder / LOG).is_file():
+    if not is_store(folder):
         raise DataNotFound(
-            f"there is no store at {folder}; make one: nearline import --store {folder} FILE"
+            f"there is no store at {folder}; create one: nearline import --store {folder} FILE"
         )

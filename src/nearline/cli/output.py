@@ -1,4 +1,4 @@
-"""What commands write: tables for people, one JSON document for machines, progress bars."""
+"""Output of commands: tables, JSON documents and progress bars."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,36 +13,36 @@ from nearline.common.progress import Progress, no_progress
 if TYPE_CHECKING:
     from rich.console import Console
 
-# Columns of a table that is not written to a terminal: wide, so that hardly a cell is folded.
+# Width in characters of tables that are not written to a terminal.
 FILE_WIDTH = 160
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Escape what could move the cursor or break a table: ids may hold any character."""
+    """Escape characters that are not printable, since IDs may contain any character."""
     return "".join(
         char if char.isprintable() or char in keep else repr(char)[1:-1] for char in text
     )
 
 
 def as_json_text(value: object) -> str:
-    """Give `value` (plain values, msgspec structs or dataclasses) as one JSON document."""
+    """Return `value` (plain values, msgspec structs or dataclasses) as indented JSON."""
     import msgspec
 
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def write_json(value: object) -> None:
-    """Write `value`, as `as_json_text` gives it, to standard output."""
+    """Write `value` as a JSON document to standard output."""
     click.echo(as_json_text(value))
 
 
 def write_document(value: object, path: Path) -> None:
-    """Write `value`, as `as_json_text` gives it, to a file."""
+    """Write `value` as a JSON document to a file."""
     path.write_text(as_json_text(value) + "\n", encoding="utf-8")
 
 
 def write_table(rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = ()) -> None:
-    """Write a table; the first of `rows` is its header, columns `numbers` are set to the right."""
+    """Write a table whose first row is the header; columns in `numbers` are right-aligned."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -58,8 +58,8 @@ def write_table(rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = ()) -
 
 @contextmanager
 def progress_bars() -> "Iterator[Progress]":
-    """Give a callable that draws bars on standard error, where that is a terminal."""
-    if not _watched(sys.stderr):
+    """Yield a callback that draws progress bars on standard error if it is a terminal."""
+    if not _is_terminal(sys.stderr):
         yield no_progress
         return
     from rich.console import Console
@@ -81,9 +81,9 @@ def progress_bars() -> "Iterator[Progress]":
 def _console() -> "Console":
     from rich.console import Console
 
-    return Console(width=None if _watched(sys.stdout) else FILE_WIDTH, highlight=False)
+    return Console(width=None if _is_terminal(sys.stdout) else FILE_WIDTH, highlight=False)
 
 
-def _watched(stream: TextIO | None) -> bool:
-    """Whether `stream` is a terminal; it is None where the shell has closed it."""
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Return whether `stream` is a terminal; it is None if it was closed by the shell."""
     return stream is not None and stream.isatty()

@@ -1,4 +1,4 @@
-"""The command that replays a data set as a stream."""
+"""The command that replays a data set as an event stream."""
 
 import time
 from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nearline.common.progress import Progress
     from nearline.replay import ReplayReport
 
-# Length of a stream whose data has only an order inside each user.
+# Duration of a stream from data whose times only order the events of each user.
 SPREAD_DAYS = 100.0
 ORDER_ONLY = ("amazon-beauty", "amazon-sports", "amazon-toys")
 
@@ -42,7 +42,7 @@ ORDER_ONLY = ("amazon-beauty", "amazon-sports", "amazon-toys")
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.5,
     show_default=True,
-    help="Share of the events, the oldest, that is trained on first and chooses the settings.",
+    help="Share of the oldest events, for choosing the settings and for the first training.",
 )
 @click.option(
     "--day",
@@ -58,20 +58,20 @@ ORDER_ONLY = ("amazon-beauty", "amazon-sports", "amazon-toys")
     default=20_000,
     show_default=True,
     metavar="N",
-    help="Events to evaluate at most; 0 for all. Every event is learned.",
+    help="Maximum number of events to evaluate; 0 means all. All events are learned.",
 )
 @click.option(
     "--speed",
     type=click.FloatRange(min=0, min_open=True),
     metavar="N",
-    help="Times real time. Default: as fast as possible.",
+    help="Speed relative to real time. Default: as fast as possible.",
 )
 @click.option(
     "--spread",
     type=click.FloatRange(min=0, min_open=True),
     metavar="DAYS",
-    help="Times are only an order inside each user: spread the events of each over so many days. "
-    f"Default for the Amazon sets: {SPREAD_DAYS:g}.",
+    help="For data whose times only order the events of each user: spread them over so many days. "
+    f"Default for the Amazon data sets: {SPREAD_DAYS:g}.",
 )
 @k_option
 @picture_option
@@ -87,19 +87,19 @@ def replay(
     as_json: bool,
     **question: Any,
 ) -> None:
-    """Replay a data set in order of time: recommend before each event, learn after it.
+    """Evaluate on a data set in order of time: predict each event, then learn it.
 
-    DATA is a file of interactions or the name of a data set, as for `nearline evaluate`. Compared
-    are full online learning, histories that follow while the model waits for the next retraining
-    (fold-in), and lists made every night; all are scored on the events of an item that is new to
-    its user.
+    DATA is a file of interactions or the name of a data set, as for `nearline evaluate`. Three
+    policies are compared: online learning, current histories with a model that is retrained once
+    a day (fold-in), and lists that are computed once a day. They are evaluated on events with an
+    item that is new to the user.
     """
     from nearline.cli.study import load_subject
     from nearline.common.pictures import check_picture
     from nearline.replay.picture import draw
 
     if picture is not None:
-        check_picture(picture)  # before the work, not after it
+        check_picture(picture)  # fail before the work
     if question["spread"] is None and data in ORDER_ONLY:
         question["spread"] = SPREAD_DAYS
     with progress_bars() as progress:
@@ -130,7 +130,7 @@ def _replay(
     seed: int,
     progress: "Progress",
 ) -> "tuple[object, ReplayReport]":
-    """Replay a subject; give the settings that were chosen, and what was found."""
+    """Replay a data set; return the chosen settings and the report."""
     from threading import Event
 
     import numpy as np
@@ -172,7 +172,7 @@ def _write(found: "ReplayReport") -> None:
         f"{len(outcome.positions):,} of {outcome.n_candidates:,} events new to their user "
         "evaluated; [95 % bootstrap interval over users].\n"
     )
-    rows = [["", f"ndcg@{outcome.k}", f"{first} less it", f"hit_rate@{outcome.k}"]]
+    rows = [["", f"ndcg@{outcome.k}", f"{first} minus this", f"hit_rate@{outcome.k}"]]
     for arm in outcome.policies:
         less = ""
         if arm in others:

@@ -40,7 +40,7 @@ port_option = click.option(
     "--api-key",
     envvar="NEARLINE_API_KEY",
     show_envvar=True,
-    help="Key that requests must carry. Better given by the environment: other users of this "
+    help="API key that requests must send. Prefer the environment variable: other users of this "
     "machine can read command lines.",
 )
 @click.option(
@@ -68,11 +68,12 @@ def serve(
 ) -> None:
     """Serve a store over HTTP until Ctrl-C or SIGTERM.
 
-    Answers on this machine only; any other --host needs an API key. A store that does not exist
-    is made: it learns from the events that it is sent. A language model, where one is named, is
-    asked for the requests that say so. Name the encoder that it was trained with.
+    By default the server accepts connections from this machine only; any other --host needs an
+    API key. A store that does not exist is created, and learns from the events that it receives.
+    A language model, if named, is used for requests with rerank or words. Use the encoder that
+    the store was trained with.
     """
-    gc.disable()  # the server starts it again once all is loaded
+    gc.disable()  # the server enables it once the store is loaded
     try:
         from nearline.config import Config
         from nearline.engine import Recommender
@@ -99,7 +100,7 @@ def run_server(
     as_json: bool,
     allow_hosts: "Sequence[str]" = (),
 ) -> None:
-    """Serve until a signal comes; tell the address on standard output."""
+    """Serve until a signal arrives; print the address to standard output."""
     from nearline import server
 
     def announce(line: str) -> None:

@@ -1,4 +1,4 @@
-"""What `nearline demo` shows: a comparison on a global time split, and one list with reasons."""
+"""The demonstration of `nearline demo`: a comparison on a time split, and one list."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,24 +34,25 @@ LAST_SHOWN = 5
 
 @dataclass(frozen=True)
 class Showcase:
-    """Everything that the demo shows.
+    """Results that the demo shows.
 
     Attributes
     ----------
     n_train : int
-        Interactions before the moment of the split.
+        Number of interactions before the split.
     n_new : int
-        Users of `later` of whom nothing was known at that moment.
+        Number of test users without a history before the split.
     later : dict of str to Report
-        By model: all that users did after the split, from what was known at the split.
+        By model: prediction of all events after the split, from the histories at the split.
     live : dict of str to Report
-        By model: the last thing each user did, from all events before it; nothing trained anew.
+        By model: prediction of the last event of each user, from all earlier events, without
+        another training.
     engine : Recommender
-        The last model's engine, trained on what came before the split.
+        Engine of the last model, trained on the events before the split.
     past, future : list of str
-        Item ids of what the user did before the split, oldest first, and after it.
+        IDs of the items of the user before the split, oldest first, and after it.
     lines : sequence of Recommendation
-        The list for `user_id`, with reasons.
+        List for `user_id`, with reasons.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Showcase:
 
 
 def make(subject: Subject, *, seed: int, progress: Progress) -> Showcase:
-    """Train on what came before one moment, and predict what came after."""
+    """Train on the events before a point in time, and predict the events after it."""
     tables = SubjectTables(subject)
     data = tables.data
     parts, question = divide(data, "time", fraction=FRACTION, seed=seed, strict=False)
@@ -94,7 +95,7 @@ def make(subject: Subject, *, seed: int, progress: Progress) -> Showcase:
 
 
 def as_dict(shown: Showcase) -> dict[str, Any]:
-    """Everything shown, as plain values."""
+    """Return the results as plain values."""
     return {
         "data": shown.name,
         "split": "time",
@@ -120,7 +121,7 @@ def as_dict(shown: Showcase) -> dict[str, Any]:
 
 
 def write(shown: Showcase) -> None:
-    """Print tables for people."""
+    """Print the results as tables."""
     _write_comparison(shown)
     _write_list(shown)
 
@@ -164,7 +165,7 @@ def _write_list(shown: Showcase) -> None:
 
 
 def _last_step(data: Dataset, question: HeldOut) -> HeldOut:
-    """Ask for the last event of each user who was active after the split, given all before it."""
+    """Hold out the last event of each user who was active after the split."""
     last = np.zeros(data.n_interactions, dtype=np.bool_)
     active = np.diff(question.truth.indptr) > 0
     last[data.histories.indptr[1:][active] - 1] = True
@@ -173,12 +174,12 @@ def _last_step(data: Dataset, question: HeldOut) -> HeldOut:
 
 
 def _middling_user(report: Report, known: Histories) -> int:
-    """User with a history whose NDCG is in the middle of theirs; the first of several."""
+    """Return the user with the median NDCG among those with a history."""
     with_history = np.diff(known.indptr)[report.users] > 0
     if not with_history.any():
         raise InvalidInput(
-            "nobody who is in the newest fifth of the data was there before; the demo needs data "
-            "in which users come back"
+            "no user has events both before and after the split at the newest fifth of the data; "
+            "the demo needs returning users"
         )
     users, values = report.users[with_history], report.per_user[f"ndcg@{K}"][with_history]
     order = np.argsort(values, kind="stable")

@@ -1,4 +1,4 @@
-"""Commands about trained models: list them, promote one, roll back."""
+"""Commands for snapshots: list them, promote one, roll back."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from nearline.cli.output import write_json, write_table
 if TYPE_CHECKING:
     from nearline.deployment.versions import Version
 
-# Measured on what was held out, or else on what chose the settings.
+# The metric on held-out data, or else the one on validation data.
 SHOWN = ("held_out_ndcg@10", "validation_ndcg@10")
 
 
@@ -20,9 +20,9 @@ SHOWN = ("held_out_ndcg@10", "validation_ndcg@10")
 @store_option
 @json_option
 def snapshots(store: Path, as_json: bool) -> None:
-    """List the trained models of a store, oldest first.
+    """List the snapshots of a store, oldest first.
 
-    Works while a server has the store open.
+    This works while a server has the store open.
     """
     from nearline.deployment.versions import versions_of_folder
 
@@ -40,21 +40,21 @@ def snapshots(store: Path, as_json: bool) -> None:
 @store_option
 @json_option
 def promote(snapshot_id: str, store: Path, as_json: bool) -> None:
-    """Let the snapshot ID serve, whatever it was found to be worth."""
+    """Promote the snapshot ID, whatever its metrics."""
     with open_store(store, call=f"POST /v1/snapshots/{snapshot_id}:promote") as engine:
-        _tell(engine.versions.promote(snapshot_id), as_json)
+        _report(engine.versions.promote(snapshot_id), as_json)
 
 
 @click.command(epilog=example("nearline rollback --store shop/"))
 @store_option
 @json_option
 def rollback(store: Path, as_json: bool) -> None:
-    """Return to the snapshot that was promoted before the one that serves."""
+    """Promote the previously promoted snapshot again."""
     with open_store(store, call="POST /v1/snapshots:rollback") as engine:
-        _tell(engine.versions.rollback(), as_json)
+        _report(engine.versions.rollback(), as_json)
 
 
-def _tell(version: "Version", as_json: bool) -> None:
+def _report(version: "Version", as_json: bool) -> None:
     if as_json:
         write_json(version)
     else:

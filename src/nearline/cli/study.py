@@ -1,6 +1,6 @@
-"""Models held against each other on a held-out part: what `evaluate` and `demo` share.
+"""Evaluation on held-out data, shared by the commands `evaluate`, `compare`, `replay` and `demo`.
 
-Heavy to import, so the commands import it only when they run.
+Commands import this module only when they run, because its imports are slow.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +55,7 @@ STRATEGIES: dict[str, Strategy] = {
 
 @dataclass(frozen=True)
 class Subject:
-    """Clean interactions and a catalogue (perhaps empty) to evaluate on."""
+    """Clean interactions and a catalogue, which may be empty, to evaluate on."""
 
     name: str
     interactions: pa.Table
@@ -63,7 +63,7 @@ class Subject:
 
     @property
     def has_text(self) -> bool:
-        """Whether any item has words."""
+        """Return whether any item has text."""
         return any(item.content for item in self.items)
 
 
@@ -116,7 +116,7 @@ class SubjectTables:
         )
 
     def interactions(self, histories: Histories, user_ids: Sequence[str]) -> pa.Table:
-        """Rows of `histories`, which belong to `user_ids`, as a table."""
+        """Return `histories`, one row per user of `user_ids`, as a table of interactions."""
         users = np.repeat(np.arange(len(histories)), np.diff(histories.indptr))
         weights, codes = np.unique(histories.weights, return_inverse=True)
         kinds = pa.array([self._kinds[weight] for weight in weights], pa.string())
@@ -132,14 +132,14 @@ class SubjectTables:
 
 
 class EngineModel:
-    """The engine as `evaluate` sees a model: the public call behind dense indices."""
+    """Adapter that lets `evaluate` use the engine as a model with item indices."""
 
     def __init__(self, engine: Recommender, tables: SubjectTables) -> None:
         self.engine = engine
         self._tables = tables
 
     def recommend_from(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
-        """Top-k items for each history."""
+        """Return the top k items for each history."""
         rows = [str(row) for row in range(len(histories))]
         given = self._tables.interactions(histories, rows)
         found = self.engine.recommend_many(rows, k, given, exclude_seen=exclude_seen)
@@ -160,7 +160,7 @@ def load_subject(
     now: float,
     progress: Progress,
 ) -> Subject:
-    """Load a public data set by its name, or read interactions and a catalogue from files."""
+    """Load a public data set by name, or read interactions and a catalogue from files."""
     if items_file is None and columns is None and not Path(name).suffix:
         notify = partial(click.echo, err=True)
         found = load_dataset(name, progress=progress, notify=notify)
@@ -175,7 +175,7 @@ def load_subject(
 def divide(
     data: Dataset, strategy: str, *, fraction: float, seed: int, strict: bool
 ) -> tuple[TrainingParts, HeldOut]:
-    """Split off the test part and, for the strict protocol, a validation part the same way."""
+    """Split off a test part and, for the strict protocol, a validation part in the same way."""
     split, rng = STRATEGIES[strategy], np.random.default_rng(seed)
     outer = split(data, fraction, rng)
     question = HeldOut(outer.train.histories, outer.test)
@@ -194,9 +194,9 @@ def fit_engines(
     progress: Progress,
     encoder: str | None = None,
 ) -> dict[str, EngineModel]:
-    """Fit an engine for each name; it lives at the time of the newest event that it was given.
+    """Fit one engine for each name; its clock shows the time of the newest training event.
 
-    `encoder` is used by `GRAPH_AND_LANGUAGE` alone.
+    Only `GRAPH_AND_LANGUAGE` uses `encoder`.
     """
     now = float(parts.fit.histories.times.max(initial=0.0))
     engines = {}
@@ -208,7 +208,7 @@ def fit_engines(
             items=None if name == GRAPH else tables.catalogue,
             validation=None if validation is None else tables.interactions(validation, users),
             seed=seed,
-            progress=partial(_tell, progress, name),
+            progress=partial(_report_progress, progress, name),
         )
         engines[name] = EngineModel(engine, tables)
     return engines
@@ -223,7 +223,7 @@ def measure(
     seed: int,
     progress: Progress,
 ) -> dict[str, Report]:
-    """Ask what is most popular, and each engine, the same question."""
+    """Evaluate the popularity baseline and each engine on the same held-out data."""
     models: dict[str, Model | EngineModel] = {POPULARITY: Popularity().fit(parts.fit), **engines}
     counts = np.bincount(parts.fit.histories.items, minlength=parts.fit.n_items)
     return {
@@ -234,14 +234,14 @@ def measure(
             k=k,
             popularity=counts,
             rng=np.random.default_rng(seed),
-            progress=partial(_tell, progress, name),
+            progress=partial(_report_progress, progress, name),
         )
         for name, model in models.items()
     }
 
 
 def metric_rows(reports: Mapping[str, Report], *, digits: int) -> list[list[str]]:
-    """One row a metric, one column a model: mean, and the 95 % interval where there is one."""
+    """Return a table of metrics by model: mean and, if there is one, the 95 % interval."""
     names = dict.fromkeys(name for report in reports.values() for name in report.means)
     rows = [["", *reports]]
     for name in names:
@@ -259,5 +259,5 @@ def _cell(report: Report, metric: str, digits: int) -> str:
     return text
 
 
-def _tell(progress: Progress, name: str, done: int, total: int, what: str) -> None:
+def _report_progress(progress: Progress, name: str, done: int, total: int, what: str) -> None:
     progress(done, total, f"{name}: {what}")

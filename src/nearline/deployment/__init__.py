@@ -1,1 +1,1 @@
-"""What serves: opening a store, the active model, online learning, versions."""
+"""Opening a store, the active model, online learning, and versions."""

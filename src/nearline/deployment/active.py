@@ -1,13 +1,14 @@
-"""The parts that answer now: one reference, swapped in one step."""
+"""The active deployment: a single reference, so that replacing it is atomic."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 
 from msgspec.structs import replace
 
+from nearline.common.elapsed import Elapsed
 from nearline.config import Config
 from nearline.deployment import store
 from nearline.deployment.stamp import Stamp
@@ -19,35 +20,40 @@ logger = logging.getLogger(__name__)
 
 
 class ActiveDeployment:
-    """What the engine, its jobs and its versions share.
+    """The log, state and model in use, shared by the engine, its jobs and its versions.
 
-    A request takes `deployment` once and keeps them to its end, whatever is swapped meanwhile.
+    A request reads `deployment` once and uses it to its end, even if it is replaced meanwhile.
 
     Attributes
     ----------
     path, config, clock
-        Of the recommender.
+        Folder, settings and clock of the recommender.
     deployment : Deployment
-        What serves.
+        The log, state and model that answer requests.
     texts : TextVectors or None
-        Encodes the texts of items.
+        Encoder of item texts.
     training : Lock
-        Held by whoever trains.
+        Held while a model is trained.
+    elapsed : callable
+        Returns seconds since the store was opened; never decreases, even if the clock is set back.
+    changed : Event
+        Set by each commit and erasure of the log, and when foreground work ends.
     """
 
     def __init__(self, path: Path | None, config: Config, clock: Callable[[], float]) -> None:
         self.path, self.clock = path, clock
-        self.training = Lock()
+        self.training, self.elapsed, self.changed = Lock(), Elapsed(clock), Event()
+        self._foreground, self._counting = 0, Lock()
         self.texts = open_texts(config, self.vectors)
         if self.texts is not None:
-            # What "auto" found: a training in another process must find the same.
+            # The encoder that "auto" found: a training in another process must use the same.
             config = replace(config, encoder=self.texts.encoder.name)
         self.config = config
         try:
             if path is None:
-                self.deployment = store.open_memory(config, self.texts)
+                self.deployment = store.open_memory(config, self.texts, self.changed.set)
             else:
-                self.deployment = store.open_folder(path, config, self.texts)
+                self.deployment = store.open_folder(path, config, self.texts, self.changed.set)
         except BaseException:
             self._close_texts()
             raise
@@ -57,19 +63,19 @@ class ActiveDeployment:
 
     @property
     def vectors(self) -> Path | None:
-        """File of the store for vectors of texts; None in memory, where the user's serves."""
+        """File of text vectors in the store; None in memory, where the user's cache is used."""
         return None if self.path is None else self.path / VECTORS
 
     def open(self) -> store.Deployment:
-        """Return the parts; raise `Closed` once there are none."""
+        """Return the deployment; raise `Closed` once it is closed."""
         if self._closed:
             raise Closed("this recommender was closed; open the store again")
         return self.deployment
 
     def swap(self, make: Callable[[store.Deployment], store.Deployment]) -> store.Deployment:
-        """Let `make` turn the parts that serve into others, and let these serve from then on.
+        """Replace the deployment by the result of `make`, which gets the current one.
 
-        One swap at a time; requests go on meanwhile.
+        One swap at a time; requests continue meanwhile.
         """
         with self._swapping:
             old = self.open()
@@ -81,7 +87,7 @@ class ActiveDeployment:
 
     @contextmanager
     def importing(self) -> Iterator[None]:
-        """Teach the model no events meanwhile: it learns all of them at once, when it is asked."""
+        """Pause online learning; the model learns all events at once before the next answer."""
         parts = self.open()
         with self._counting:
             self._imports += 1
@@ -104,14 +110,31 @@ class ActiveDeployment:
             return None
         return Stamp(parts.stamp_model, offset, erasures)
 
+    @contextmanager
+    def foreground(self) -> Iterator[None]:
+        """Start no scheduled jobs meanwhile, because they would compete with the caller's work."""
+        with self._counting:
+            self._foreground += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._foreground -= 1
+            self.changed.set()
+
+    @property
+    def in_foreground(self) -> bool:
+        """Whether an import or a training runs in the foreground."""
+        return self._foreground > 0
+
     def serving(self) -> store.Deployment:
-        """Return the parts; their model knows the whole log, but for an import under way."""
+        """Return the deployment; its model reflects the whole log, except a running import."""
         if self._behind:
             self.swap(lambda now: store.serving(now, self.config) if self._behind else now)
         return self.open()
 
     def close(self) -> None:
-        """Finish what is queued, write the checkpoint, release the store; safe to call twice."""
+        """Write what is queued, write the checkpoint, release the store; idempotent."""
         with self._swapping:
             if self._closed:
                 return
@@ -122,9 +145,9 @@ class ActiveDeployment:
                 self._close_texts()
 
     def encode(self, items: Sequence[Item]) -> None:
-        """Encode the texts of entries to be put, where there is an encoder and it is not too slow.
+        """Encode the texts of new entries, if there is an encoder and it is fast enough.
 
-        The others are warned of and go in with words alone.
+        Other items are matched by the terms of their texts; a warning is logged.
         """
         snapshot = self.open().snapshot
         if self.texts is not None:
@@ -133,7 +156,7 @@ class ActiveDeployment:
             self._warned = True
             logger.warning(
                 "the model was trained with an encoder and the store is open without one: new "
-                "items go in with words alone; open it with encoder=..."
+                "items are matched by terms only; open it with encoder=..."
             )
 
     def _close_texts(self) -> None:
@@ -142,18 +165,18 @@ class ActiveDeployment:
 
 
 class EngineStatus:
-    """What a recommender tells of itself: which snapshot serves, what it has read and knows."""
+    """Status of a recommender: active snapshot, offset, and numbers of users and items."""
 
     _current: ActiveDeployment
 
     @property
     def model_id(self) -> str:
-        """Id of the snapshot that answers; ``untrained`` where there is none."""
+        """ID of the active snapshot; ``untrained`` without one."""
         return self._current.deployment.model_id
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Accuracy of the serving model on its validation data; empty where untrained."""
+        """Accuracy of the active model on its validation data; empty if untrained."""
         snapshot = self._current.deployment.snapshot
         return dict(snapshot.manifest.metrics) if snapshot else {}
 
@@ -172,20 +195,20 @@ class EngineStatus:
 
     @property
     def n_users(self) -> int:
-        """Users with a history."""
+        """Number of users with a history."""
         return len(self._current.deployment.state.users)
 
     @property
     def n_items(self) -> int:
-        """Items known from events or the catalogue."""
+        """Number of items known from events or the catalogue."""
         return len(self._current.deployment.state.items)
 
     @property
     def encodes(self) -> bool:
-        """Whether texts of items are encoded by a language model, which takes milliseconds."""
+        """Whether item texts are encoded by a language model, which takes milliseconds."""
         return self._current.texts is not None
 
     @property
     def texts_missed(self) -> int:
-        """Texts of items that went in without a vector, since the recommender was opened."""
+        """Number of texts stored without a vector since the recommender was opened."""
         return self._current.texts.missed if self._current.texts is not None else 0

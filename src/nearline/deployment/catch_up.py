@@ -1,8 +1,8 @@
-"""Bring a model that was fitted at some offset up to the end of the log, while the log grows.
+"""Bring a model that was fitted up to some offset to the end of the log, while the log grows.
 
-Another model may serve meanwhile. `catch_up` reads the records since the fit, makes the new model a
-follower of the state and teaches it those records. From then on the model learns with each commit
-(see `online_learner.py`).
+`catch_up` reads the records since the fit (`Log.read`), makes the model a follower of the state,
+which follows the log (`Log.listen`), and teaches the model those records. From then on the model
+learns from each commit (see `online_learner.py`). Another model may be active meanwhile.
 """
 
 from array import array
@@ -20,7 +20,7 @@ from nearline.models.capabilities import LearnsOnline
 from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record
 from nearline.state import Added, State
 
-# Where the log grew by this factor, counting all of it anew is faster than adding to the counts.
+# If the log grew by more than this factor, recounting it is faster than updating the counts.
 MUCH = 1.0
 
 
@@ -39,15 +39,15 @@ def catch_up(
     Parameters
     ----------
     offset, erasures : int
-        End and erasures of the log that the model was fitted on. Where a user was erased since, or
-        much came since, all counts are made anew from the log.
+        End and number of erasures of the log when the model was fitted. If a user was erased since,
+        or the log grew a lot, all counts are recomputed from the log.
     texts : TextVectors or None
-        Encodes, in one batch, the texts of items that came since and were never encoded.
+        Encodes, in one batch, the texts of newer items that were never encoded.
 
     Returns
     -------
     OnlineLearner
-        In step with the log until it leaves.
+        Keeps the model in step with the log until `leave` is called.
 
     Notes
     -----
@@ -60,12 +60,12 @@ def catch_up(
         news = state.offset - records.offset
         if learner and (erasures != log.erasures or news > MUCH * max(records.offset, 1)):
             erasures, stop = log.erasures, state.offset
-            overheard = _Overheard(log, records, stop)
+            recorder = _CatalogueRecorder(log, records, stop)
             weight, item_ids = state.config.weight, state.items.table()
-            data = dataset_from_log(overheard, stop, weight, item_ids=item_ids)
+            data = dataset_from_log(recorder, stop, weight, item_ids=item_ids)
             learner.rebuild_counts(data.histories, data.n_items)
-            records = overheard.after
-        records.add(log.read(records.end, state.offset))  # most of them without the lock
+            records = recorder.after
+        records.add(log.read(records.end, state.offset))  # most of them, without the lock
         with state.lock:
             if learner and erasures != log.erasures:
                 continue
@@ -80,7 +80,7 @@ def catch_up(
 
 
 class _Records:
-    """What stands in the log from an offset on, as a model must hear it."""
+    """Records from an offset on, in the form in which a model learns them."""
 
     def __init__(
         self, state: State, offset: int, items: Iterable[tuple[int, Item | None]] = ()
@@ -93,7 +93,7 @@ class _Records:
         self._weights, self._times = array("f"), array("d")
 
     def add(self, records: Iterable[tuple[int, Record]]) -> None:
-        """Take more records, in order."""
+        """Add records, in order."""
         index, weight = self.state.items, self.state.config.weight
         for offset, record in records:
             if isinstance(record, Event):
@@ -106,12 +106,12 @@ class _Records:
             self.end = offset + 1
 
     def note(self, record: Record) -> None:
-        """Take what a record says of an item."""
+        """Add a catalogue change."""
         if isinstance(record, Item):
             self.items.append((self.state.items[record.item_id], record))
         elif isinstance(record, ItemPatched):
-            # The entry at this offset is not kept. The state's is the same or a later one, and
-            # whatever made it later follows in the log, so that the model ends with the last entry.
+            # The state has the entry of this offset or a later one. In the latter case the later
+            # change follows in the log, so the model ends with the latest entry.
             index = self.state.items.get(record.item_id)
             if index is not None:
                 self.items.append((index, self.state.catalogue.get(index)))
@@ -119,12 +119,12 @@ class _Records:
             self.items.append((self.state.items[record.item_id], None))
 
     def added(self) -> Added:
-        """Give the events, and what their users had done before; the caller holds the lock."""
+        """Return the events and their users' earlier events; the caller holds the lock."""
         user_ids, events = list(self._users), self._events()
         return Added(self.offset, user_ids, _before(user_ids, events, self.state), events)
 
     def _events(self) -> Histories:
-        """Events of each user, in order of arrival."""
+        """Return the events of each user, in order of arrival."""
         return Histories.group(
             np.array(self._rows, dtype=np.int64),
             len(self._users),
@@ -134,10 +134,10 @@ class _Records:
         )
 
 
-class _Overheard:
-    """A log that is read from its beginning, while changes of the catalogue are noted.
+class _CatalogueRecorder:
+    """A reader of a whole log that records the catalogue changes it passes.
 
-    `after` begins at `stop` with the items of `records` and those that changed since.
+    `after` begins at `stop`, with the items of `records` and those that changed since.
     """
 
     def __init__(self, log: Log, records: _Records, stop: int) -> None:
@@ -150,7 +150,7 @@ class _Overheard:
         return self._log.end
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
-        """Yield what the log yields."""
+        """Yield the records of the log."""
         for offset, record in self._log.read(start, stop):
             if offset >= self._known and not isinstance(record, Event):
                 self.after.note(record)
@@ -158,9 +158,10 @@ class _Overheard:
 
 
 def _before(user_ids: list[str], events: Histories, state: State) -> Histories:
-    """Look up what users had done before some events.
+    """Return the events of users before some events.
 
-    A row at its bound stays as long as that, so that the log is asked for the whole.
+    A row that has reached the maximum length is returned whole, which makes the online learner read
+    the user's events from the log.
     """
     whole = state.histories_of(user_ids)
     before = came_before(whole.indptr, whole.times, events.indptr, events.times)

@@ -20,7 +20,7 @@ from nearline.models.capabilities import AcceptsItems, LearnsOnline
 from nearline.schema import Item
 from nearline.state import Added, State
 
-# Events taught at once: many share the cost of a call, and it bounds the memory of their changes.
+# Events per call of the model: amortises the cost of a call, and bounds the memory of the changes.
 EVENTS_AT_ONCE = 20_000
 # Interval at which the background thread checks whether enough events are queued.
 POLL_SECONDS = 0.002
@@ -37,9 +37,9 @@ class OnlineLearner:
     model : Model
     log, state : Log, State
     online : bool
-        Whether events change the model; items always do.
+        Whether the model learns from events; it always learns items.
     texts : TextVectors or None
-        Where the language vectors of items are looked up.
+        Source of the language vectors of items.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class OnlineLearner:
                 self.model.forget(what)
 
     def pause(self) -> None:
-        """Stop learning from events; another model catches up with them later."""
+        """Stop learning from events; another model will catch up with them later."""
         self._learner = None
 
     def leave(self) -> None:
@@ -152,7 +152,7 @@ class OnlineLearner:
     def _observe(self, learner: LearnsOnline, added: Added, *, trusted: bool = True) -> None:
         before = self._completed(learner, added, trusted=trusted)
         events = added.events
-        if len(events.items) <= EVENTS_AT_ONCE:  # nearly always: no copies then
+        if len(events.items) <= EVENTS_AT_ONCE:  # nearly always, and avoids copies
             learner.observe(before, events)
             return
         first = 0
@@ -164,10 +164,10 @@ class OnlineLearner:
             first = last
 
     def _completed(self, learner: LearnsOnline, added: Added, *, trusted: bool) -> Histories:
-        """Read what users did before from the log where the state keeps only a part of it.
+        """Return the users' earlier events, from the log if the state keeps too few of them.
 
-        Rows at the bound may be short of events. They do if they are `trusted` to hold what came
-        right before, and reach far enough beyond the first new event.
+        A history of maximum length may lack earlier events. It is still used if it is `trusted` to
+        contain the events right before the new ones, and has as many of them as the model pairs.
         """
         before = added.before
         sizes = np.diff(before.indptr)
@@ -186,7 +186,7 @@ class OnlineLearner:
         return _stacked(rows)
 
     def _whole(self, user_id: str, offset: int) -> Histories:
-        """Everything that a user did before an offset, in order of time."""
+        """Return all events of a user before an offset, in order of time."""
         events = [event for at, event in self._log.events_of(user_id) if at < offset]
         events.sort(key=lambda event: event.timestamp)
         weight, items = self._state.config.weight, self._state.items
@@ -199,7 +199,7 @@ class OnlineLearner:
 
 
 def _together(waiting: Iterable[Waiting]) -> Iterator[Waiting]:
-    """Join batches of events that follow each other, up to `EVENTS_AT_ONCE`; the order stays."""
+    """Join consecutive batches of events, up to `EVENTS_AT_ONCE`; the order is kept."""
     run: list[Added] = []
     size = 0
     for what in waiting:
@@ -217,7 +217,7 @@ def _together(waiting: Iterable[Waiting]) -> Iterator[Waiting]:
 
 
 def _joined(parts: Sequence[Added]) -> Added:
-    """Make one batch of several that follow each other: what came before the first of each user."""
+    """Join consecutive batches; `before` of a user is that of the user's first batch."""
     if len(parts) == 1:
         return parts[0]
     numbers: dict[str, int] = {}
@@ -235,7 +235,7 @@ def _joined(parts: Sequence[Added]) -> Added:
 
 
 def _stacked(parts: Sequence[Histories]) -> Histories:
-    """Put rows of several, one behind the other."""
+    """Concatenate the rows of several histories."""
     sizes = np.concatenate([np.diff(part.indptr) for part in parts])
     return Histories(
         np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
@@ -256,7 +256,7 @@ def put_item(model: Model, index: int, item: Item | None, texts: TextVectors | N
     if language is not None:
         rows[LANGUAGE] = language[None]
     else:
-        # A text that is removed, or changed and not yet encoded, must not keep its old edges.
+        # An item whose text was removed, or is not encoded yet, must lose its old edges.
         rows.setdefault(LANGUAGE, np.zeros((1, 0), dtype=np.float32))
     if isinstance(model, AcceptsItems):
         model.put_items([index], [item.content if item else ""], rows)

@@ -1,4 +1,4 @@
-"""Rebuilds the model of a snapshot."""
+"""Rebuild the model of a snapshot."""
 
 from nearline.errors import Damaged, InvalidInput
 from nearline.models.base import Model
@@ -12,11 +12,13 @@ def restore(snapshot: Snapshot) -> Model:
     Raises
     ------
     Damaged
-        Another version made it: there is no such model or setting, or an array is missing.
+        Another version wrote it: the model or a setting does not exist, or an array is missing.
     """
     try:
         kind = model_class(snapshot.manifest.model)
         settings = convert_settings(kind, snapshot.manifest.config)
     except InvalidInput as error:
-        raise Damaged(f"snapshot {snapshot.manifest.id} is of another version: {error}") from error
+        raise Damaged(
+            f"snapshot {snapshot.manifest.id} was written by another version: {error}"
+        ) from error
     return kind.restore(settings, snapshot.arrays)

@@ -1,13 +1,14 @@
-"""Where the parts of a store lie in its folder, and how they are opened and saved.
+"""The files of a store, and how a store is opened, saved and closed.
 
-shop/log.db            the log: the only part that cannot be made anew
-shop/state.checkpoint  the state at some offset; replayed from the log where it is missing
-shop/snapshots/        trained models, and which of them serves
-shop/vectors.db        vectors of texts that were encoded: made anew where it is missing
-shop/search.journal    trials of searches over hyper-parameters
+shop/log.db            the log, the only part that cannot be rebuilt
+shop/state.checkpoint  the state at some offset; replayed from the log if it is missing
+shop/snapshots/        trained models, and which of them is active
+shop/vectors.db        vectors of encoded texts; encoded again if it is missing
+shop/search.journal    trials of hyper-parameter searches
 """
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from nearline.deployment.online_learner import OnlineLearner
 from nearline.deployment.restore import restore
 from nearline.deployment.texts import texts_for
 from nearline.encoders import TextVectors
-from nearline.errors import Damaged, InvalidInput, NotTrained, UnknownSnapshot
+from nearline.errors import Damaged, DataNotFound, InvalidInput, NotTrained, UnknownSnapshot
 from nearline.ingest import follow
 from nearline.log import MEMORY, Log, open_log, url_of
 from nearline.models.base import Model
@@ -36,8 +37,9 @@ LOG = "log.db"
 CHECKPOINT = "state.checkpoint"
 SNAPSHOTS = "snapshots"
 SEARCH = "search.journal"
-# Whatever model is trained later: words are all there is to go by before.
+# Model before the first training: it matches items by their texts and learns from events.
 UNTRAINED = "item_graph"
+# Up to this many records, a restart teaches the model while it replays the log into the state.
 SHORT_REPLAY = 100_000
 # Numbers of models in memory.
 _numbers = count(1)
@@ -51,15 +53,15 @@ class Deployment:
     ----------
     log, state : Log, State
     model : Model
-        What serves: the snapshot's arrays and, beside them, what live items and events added.
+        Active model: the arrays of the snapshot, and what was learned online since.
     snapshot : Snapshot or None
-        What `model` was restored from; None before the first training.
+        Snapshot from which `model` was restored; None before the first training.
     snapshots : SnapshotStore or None
-        None where the recommender lives in memory.
+        None if the recommender is in memory.
     texts : TextVectors or None
-        Language vectors of the items, where the configuration names an encoder.
+        Language vectors of the items, if the configuration has an encoder.
     live : OnlineLearner or None
-        Teaches the model.
+        Updates the model with each commit.
     memory : int or None
         Number of the model in memory, unique in this process; None for a store in a folder.
     """
@@ -75,7 +77,7 @@ class Deployment:
 
     @property
     def model_id(self) -> str:
-        """Id of the snapshot that answers; ``untrained`` where there is none."""
+        """ID of the active snapshot; ``untrained`` without one."""
         return self.snapshot.manifest.id if self.snapshot else "untrained"
 
     @cached_property
@@ -88,21 +90,30 @@ class Deployment:
         return self.model_id if self.memory is None else f"{self.model_id}#{self.memory}"
 
 
-def open_memory(config: Config, texts: TextVectors | None) -> Deployment:
-    """Make an empty log, state and model, gone with the process."""
+def open_memory(
+    config: Config, texts: TextVectors | None, on_change: Callable[[], None]
+) -> Deployment:
+    """Create an empty log, state and model in memory.
+
+    `on_change` is called after each commit and each erasure, in the log's thread.
+    """
     log, state = open_log(MEMORY), State(config.state)
-    follow(log, state)
+    follow(log, state, on_change=on_change)
     parts = Deployment(log, state, _untrained(config), None, None, texts, memory=next(_numbers))
     return serving(parts, config)
 
 
-def open_folder(folder: Path, config: Config, texts: TextVectors | None) -> Deployment:
-    """Open a store, or make one: newest good snapshot, newest good checkpoint, then the log's rest.
+def open_folder(
+    folder: Path, config: Config, texts: TextVectors | None, on_change: Callable[[], None]
+) -> Deployment:
+    """Open a store, or create one: valid snapshot, valid checkpoint, then the rest of the log.
+
+    `on_change` is called after each commit and each erasure, in the log's thread.
 
     Raises
     ------
     StoreInUse
-        Another process, or this one, has it open.
+        The store is open already, in this or another process.
     Damaged
         The log cannot be read.
     """
@@ -110,7 +121,7 @@ def open_folder(folder: Path, config: Config, texts: TextVectors | None) -> Depl
         raise InvalidInput(f"{folder} is a file; a store is a folder: name another path")
     folder.mkdir(parents=True, exist_ok=True)
     snapshots = SnapshotStore(folder / SNAPSHOTS)
-    # Every byte of a snapshot is checked: meanwhile the log reads the keys of its last records.
+    # While the checksums of the snapshot are verified, the log reads the keys of its last records.
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(snapshots.current)
         log = open_log(url_of(folder / LOG))
@@ -120,16 +131,16 @@ def open_folder(folder: Path, config: Config, texts: TextVectors | None) -> Depl
         checkpoint = folder / CHECKPOINT
         parts = Deployment(log, state, _untrained(config), snapshot, snapshots, texts)
 
-        def replay() -> None:
-            # An erased user's bytes must not live on in a file.
-            follow(log, state, on_erased=lambda: checkpoint.unlink(missing_ok=True))
+        def on_erased() -> None:
+            # The checkpoint may contain events of the erased user.
+            checkpoint.unlink(missing_ok=True)
 
         if _learns_with_the_state(parts):
             parts = _serving_or_untrained(parts, config)
             with parts.live.learn_in_background() if parts.live else nullcontext():
-                replay()
+                follow(log, state, on_change=on_change, on_erased=on_erased)
             return parts
-        replay()
+        follow(log, state, on_change=on_change, on_erased=on_erased)
         return _serving_or_untrained(parts, config)
     except BaseException:
         log.close()
@@ -137,9 +148,10 @@ def open_folder(folder: Path, config: Config, texts: TextVectors | None) -> Depl
 
 
 def _learns_with_the_state(parts: Deployment) -> bool:
-    """Whether state and model can be taught the rest of the log in one pass.
+    """Return whether the rest of the log can be replayed into state and model in one pass.
 
-    Where the rest is long, the model is quicker by itself; what it has seen it must not see again.
+    If the rest is long, the model catches up faster by itself. The model must not be behind the
+    state's checkpoint, and must not learn a record twice.
     """
     log, state, snapshot = parts.log, parts.state, parts.snapshot
     if snapshot is None or log.end - state.offset > SHORT_REPLAY:
@@ -148,7 +160,7 @@ def _learns_with_the_state(parts: Deployment) -> bool:
 
 
 def promote(parts: Deployment, snapshot: Snapshot, config: Config) -> Deployment:
-    """Store a snapshot where there is a folder for it, and return the parts that serve it."""
+    """Write a snapshot if the recommender has a folder, and return a deployment that uses it."""
     if parts.snapshots is None:
         return serving(replace(parts, snapshot=snapshot, memory=next(_numbers)), config)
     parts.snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
@@ -158,18 +170,18 @@ def promote(parts: Deployment, snapshot: Snapshot, config: Config) -> Deployment
 
 
 def promote_stored(parts: Deployment, snapshot_id: str, config: Config) -> Deployment:
-    """Promote a snapshot that stands in the folder, and return the parts that serve it.
+    """Promote a snapshot in the folder, and return a deployment that uses it.
 
     Raises
     ------
     UnknownSnapshot, Damaged
-        It is not there, or not what its id says; what serves goes on serving.
+        It does not exist or is damaged; the active model is unchanged.
     InvalidInput
-        Its items have other numbers than those of the state.
+        Its items have other indices than in the state.
     """
     snapshots = _stored(parts)
     if not snapshots.has(snapshot_id):
-        raise UnknownSnapshot(f"there is no snapshot {snapshot_id}; list those there are")
+        raise UnknownSnapshot(f"there is no snapshot {snapshot_id}; list the snapshots")
     _check_numbers(parts, snapshots.load(snapshot_id))
     return serving(replace(parts, snapshot=snapshots.promote(snapshot_id)), config)
 
@@ -177,9 +189,9 @@ def promote_stored(parts: Deployment, snapshot_id: str, config: Config) -> Deplo
 def replace_promoted(
     parts: Deployment, old_id: str, snapshot_id: str, config: Config
 ) -> Deployment:
-    """Let a snapshot that was merged from the one that serves take its place, in the history too.
+    """Replace the active snapshot, in the promotion history too, by the one merged from it.
 
-    Nothing changes where another one serves by now.
+    Nothing changes if another snapshot became active meanwhile.
     """
     if parts.model_id != old_id:
         return parts
@@ -187,28 +199,37 @@ def replace_promoted(
 
 
 def roll_back(parts: Deployment, config: Config) -> Deployment:
-    """Return to the snapshot that was promoted before, and return the parts that serve it.
+    """Return to the previously promoted snapshot, and return a deployment that uses it.
 
     Raises
     ------
     NotTrained
         There is none.
     InvalidInput
-        Its items have other numbers than those of the state.
+        Its items have other indices than in the state.
     """
     snapshot = _stored(parts).rollback()
     _check_numbers(parts, snapshot)
     return serving(replace(parts, snapshot=snapshot), config)
 
 
+def is_store(folder: Path) -> bool:
+    """Whether `folder` contains a store: a log that can be opened."""
+    try:
+        open_log(url_of(folder / LOG), read_only=True).close()
+    except DataNotFound:
+        return False
+    return True
+
+
 def check_is_store(folder: Path) -> None:
     """Raise `InvalidInput` unless `folder` contains a store."""
-    if not (folder / LOG).is_file():
-        raise InvalidInput(f"{folder} holds no store; name the folder that save() wrote")
+    if not is_store(folder):
+        raise InvalidInput(f"{folder} contains no store; name the folder that save() wrote")
 
 
 def save(parts: Deployment, folder: Path) -> None:
-    """Write a copy of everything to a new folder, which `open_folder` opens."""
+    """Write a copy of log, checkpoint and snapshot to a new folder, which `open_folder` opens."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidInput(f"{folder} exists and is not an empty folder; save to a new one")
     folder.mkdir(parents=True, exist_ok=True)
@@ -221,17 +242,17 @@ def save(parts: Deployment, folder: Path) -> None:
 
 
 def close(parts: Deployment, folder: Path | None) -> None:
-    """Finish what is queued, write the checkpoint if there is a folder, release the log."""
+    """Write what is queued, write the checkpoint if there is a folder, release the log."""
     try:
         if folder is not None:
-            parts.log.append([]).result()  # whatever was queued before is in the state now
+            parts.log.append([]).result()  # the state now reflects everything queued before
             save_checkpoint(parts.state, folder / CHECKPOINT, erasures=parts.log.erasures)
     finally:
         parts.log.close()
 
 
 def _untrained(config: Config) -> Model:
-    """Make what answers before the first training: an item graph, which learns words at once."""
+    """Create the model before the first training: an item graph, which learns item texts."""
     settings = config.settings if config.model == UNTRAINED else {}
     return make_model(UNTRAINED, settings)
 
@@ -239,7 +260,7 @@ def _untrained(config: Config) -> Model:
 def _stored(parts: Deployment) -> SnapshotStore:
     if parts.snapshots is None:
         raise NotTrained(
-            "a recommender in memory keeps the one model that serves; give it a folder to keep more"
+            "a recommender in memory keeps only its active model; give it a folder to keep more"
         )
     return parts.snapshots
 
@@ -248,8 +269,8 @@ def _check_numbers(parts: Deployment, snapshot: Snapshot) -> None:
     n_items = snapshot.manifest.n_items
     if parts.state.items.table()[:n_items] != snapshot.item_ids:
         raise InvalidInput(
-            f"snapshot {snapshot.manifest.id} numbers its items in another order than the state "
-            "does since it was last replayed; train again",
+            f"snapshot {snapshot.manifest.id} has its items in another order than the state since "
+            "the log was last replayed; train again",
             field="snapshot_id",
         )
 
@@ -258,16 +279,16 @@ def _serving_or_untrained(parts: Deployment, config: Config) -> Deployment:
     try:
         return serving(parts, config)
     except Damaged as error:
-        # A sound snapshot of an earlier version, say: answers are better than none.
+        # For example an intact snapshot of an earlier version. Answer without it.
         logger.warning("the model cannot be used, train again: %s", error)
         return serving(replace(parts, snapshot=None), config)
 
 
 def serving(parts: Deployment, config: Config) -> Deployment:
-    """Return parts with the model of the snapshot, taught what came since, and what will come.
+    """Return a deployment whose model is restored from the snapshot and follows the log.
 
-    In the order of the log, so that a model caught up after a restart is the same as one that heard
-    of each change as it came.
+    The model learns in the order of the log, so after a restart it is the same as one that learned
+    each change when it was made.
     """
     log, state, snapshot = parts.log, parts.state, parts.snapshot
     model = restore(snapshot) if snapshot else _untrained(config)
@@ -286,19 +307,19 @@ def serving(parts: Deployment, config: Config) -> Deployment:
 
 
 def retire(parts: Deployment) -> None:
-    """Teach the model of `parts` no more: it does not serve now."""
+    """Stop updating the model of a deployment that is no longer active."""
     if parts.live is not None:
         parts.live.leave()
 
 
 def _open_state(folder: Path, config: Config, log: Log, item_ids: list[str]) -> State:
-    """Load the checkpoint if it is whole and numbers its items as the snapshot does."""
+    """Load the checkpoint if it is intact and has its items in the order of the snapshot."""
     try:
         state = load_checkpoint(
             folder / CHECKPOINT, config.state, erasures=log.erasures, end=log.end
         )
     except Damaged as error:
-        logger.warning("the checkpoint is not used, the log is replayed: %s", error)
+        logger.warning("the checkpoint is ignored and the whole log is replayed: %s", error)
         state = None
     if state is not None and state.items.table()[: len(item_ids)] == item_ids:
         return state

@@ -1,4 +1,4 @@
-"""The language vectors of items: which encoder makes them, where they are kept, what they fit."""
+"""Language vectors of items: open the encoder, cache the vectors, check that they match."""
 
 import logging
 from dataclasses import replace
@@ -17,9 +17,9 @@ VECTORS = "vectors.db"
 
 
 def open_texts(config: Config, vectors: Path | None) -> TextVectors | None:
-    """Open the encoder that `config` names, with the file of its vectors; None where it names none.
+    """Open the configured encoder and the cache of its vectors; None without an encoder.
 
-    Without `vectors` the file is the user's: texts of all recommenders in memory.
+    Without the file `vectors`, the user's cache is used, which recommenders in memory share.
     """
     if config.encoder is None:
         return None
@@ -46,7 +46,7 @@ def _open(name: str) -> Encoder:
 
 
 def with_language(data: Dataset, texts: TextVectors | None, progress: Progress) -> Dataset:
-    """Add the language vectors of all items; each distinct text is encoded once, ever.
+    """Add the language vectors of all items; each distinct text is encoded only once.
 
     Raises
     ------
@@ -57,8 +57,8 @@ def with_language(data: Dataset, texts: TextVectors | None, progress: Progress) 
         return data
     if LANGUAGE in data.vectors:
         raise InvalidInput(
-            f"items have a vector column {LANGUAGE!r}, which is where the encoder "
-            f"{texts.encoder.name} puts its own; rename the column, or leave the encoder out",
+            f"items have a vector column {LANGUAGE!r}, which the encoder {texts.encoder.name} "
+            "writes; rename the column, or use no encoder",
             field="encoder",
         )
     vectors = texts.encode(data.texts, progress)
@@ -67,10 +67,10 @@ def with_language(data: Dataset, texts: TextVectors | None, progress: Progress) 
 
 
 def texts_for(snapshot: Snapshot | None, texts: TextVectors | None) -> TextVectors | None:
-    """Return `texts` where a model has use for their vectors: where it was trained on the like.
+    """Return `texts` if the model was trained on vectors of the same encoder, else None.
 
-    Where another encoder made those, new items have words alone until the next training: that is
-    warned of.
+    If it was trained on those of another encoder, a warning is logged: new items are matched by
+    terms only until the next training.
     """
     trained = snapshot.manifest.encoder if snapshot else ""
     if not trained or texts is None:
@@ -78,8 +78,8 @@ def texts_for(snapshot: Snapshot | None, texts: TextVectors | None) -> TextVecto
     if texts.encoder.fingerprint == trained:
         return texts
     logger.warning(
-        "the model was trained on vectors of another encoder than %s; new items go in with words "
-        "alone: open the store with that encoder, or train again",
+        "the model was trained on vectors of another encoder than %s, so new items are matched by "
+        "terms only: open the store with that encoder, or train again",
         texts.encoder.name,
     )
     return None

@@ -1,4 +1,4 @@
-"""The snapshots of a store: which there are, which serves, and how that is changed by hand."""
+"""List the snapshots of a store, promote one of them, or roll back."""
 
 from pathlib import Path
 
@@ -15,17 +15,17 @@ class Version(Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     id, model : str
-        Its id, and the name of its model.
+        ID, and name of its model.
     serving, promoted : bool
-        Whether it answers; whether it was promoted and not rolled back.
+        Whether it is active; whether it was promoted and not rolled back.
     written : float or None
-        Unix seconds; None in memory.
+        Time of writing in Unix seconds; None in memory.
     data_until : float or None
-        Unix seconds of the newest event that it was trained on.
+        Time of the newest training event in Unix seconds.
     offset, items : int
-        Log records and items that it was trained on.
+        Number of log records and of items in training.
     metrics : dict
-        What was measured when it was trained.
+        Metrics measured at training.
     """
 
     id: str
@@ -46,7 +46,7 @@ class Versions:
         self._current = current
 
     def list(self) -> list[Version]:
-        """All snapshots, oldest first; in memory the one that serves."""
+        """Return all snapshots, oldest first; in memory, only the active one."""
         parts = self._current.open()
         if parts.snapshots is not None:
             return versions_in(parts.snapshots, parts.model_id)
@@ -56,16 +56,16 @@ class Versions:
         return [_version(manifest, serving=True, promoted=True, written=None)]
 
     def promote(self, snapshot_id: str) -> Version:
-        """Let a snapshot serve, whatever it was found to be worth.
+        """Make a snapshot the active one, even if it was rejected after training.
 
         Raises
         ------
         UnknownSnapshot
-            There is none of this id.
+            There is no snapshot with this ID.
         Damaged, InvalidInput
-            It cannot serve; what serves goes on serving.
+            It cannot be used; the active model is unchanged.
         NotTrained
-            The recommender lives in memory.
+            The recommender is in memory.
         """
         self._current.swap(
             lambda parts: store.promote_stored(parts, snapshot_id, self._current.config)
@@ -73,7 +73,7 @@ class Versions:
         return self._serving()
 
     def rollback(self) -> Version:
-        """Return to the snapshot that was promoted before the one that serves.
+        """Return to the snapshot that was promoted before the active one.
 
         Raises
         ------
@@ -88,7 +88,7 @@ class Versions:
 
 
 def versions_in(snapshots: SnapshotStore, serving: str) -> list[Version]:
-    """Snapshots in a folder, oldest first; `serving` is the id of the one that answers."""
+    """Return the snapshots of a folder, oldest first; `serving` is the ID of the active one."""
     promoted = set(snapshots.promoted())
     found = [
         _version(
@@ -103,7 +103,7 @@ def versions_in(snapshots: SnapshotStore, serving: str) -> list[Version]:
 
 
 def versions_of_folder(folder: Path) -> list[Version]:
-    """Snapshots of a store that may be open elsewhere; the last that was promoted serves."""
+    """Return the snapshots of a store that may be open elsewhere; the last promoted is active."""
     snapshots = SnapshotStore(folder / store.SNAPSHOTS)
     return versions_in(snapshots, (snapshots.promoted() or [""])[-1])
 

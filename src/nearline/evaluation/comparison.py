@@ -25,7 +25,7 @@ from nearline.evaluation.cost import (
     array_bytes,
     time_answers,
 )
-from nearline.evaluation.fitting import Fitter, Tune, best_first, data_for, evaluate_each
+from nearline.evaluation.fitting import Fitter, Tune, data_for, rank_models
 from nearline.evaluation.protocol import Recommend, Report, compare, evaluate
 from nearline.models.base import Model, Ranking
 
@@ -176,8 +176,13 @@ def compare_models(
         return compare(entry.report, best.report, np.random.default_rng(seed))[metric]
 
     metric = f"ndcg@{k}"
-    entries, left_out = evaluate_each(contestants, enter, required)
-    ranked = best_first(entries, lambda entry: -entry.report.means[metric], difference)
+    ranked, left_out = rank_models(
+        contestants,
+        enter,
+        required,
+        loss=lambda entry: -entry.report.means[metric],
+        difference=difference,
+    )
     return Comparison(metric, ranked, left_out)
 
 

@@ -38,7 +38,6 @@ class Compared(Protocol):
         ...
 
 
-T = TypeVar("T")
 N = TypeVar("N", bound=Named)
 C = TypeVar("C", bound=Compared)
 
@@ -119,10 +118,34 @@ def data_for(model: Model, data: Dataset) -> Dataset:
     return data.rated()
 
 
-def evaluate_each(
-    models: Sequence[N], evaluate: Callable[[N], T], required: Collection[str]
-) -> tuple[list[T], dict[str, str]]:
-    """Evaluate each model; return the results, and the reason of each model that failed by name.
+def rank_models(
+    models: Sequence[N],
+    evaluate: Callable[[N], C],
+    required: Collection[str],
+    *,
+    loss: Callable[[C], float],
+    difference: Callable[[C, C], Difference],
+) -> tuple[list[C], dict[str, str]]:
+    """Evaluate each model and sort the results by ascending loss.
+
+    Parameters
+    ----------
+    models : sequence
+        Models by name.
+    evaluate : callable
+        Returns the result of one model.
+    required : collection of str
+        Names of models whose failure is an error; other models are left out if they fail.
+    loss : callable
+        Returns the value of a result by which the results are sorted.
+    difference : callable
+        Returns the difference between a result and the best one.
+
+    Returns
+    -------
+    list, dict of str to str
+        The results, where `behind` is set for all but the best, and the reason of each model that
+        was left out, by name.
 
     Raises
     ------
@@ -140,18 +163,6 @@ def evaluate_each(
     if not entries:
         reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items()) or "none was given"
         raise InvalidInput(f"there is no model to compare: {reasons}", field="models")
-    return entries, left_out
-
-
-def best_first(
-    entries: Sequence[C], loss: Callable[[C], float], difference: Callable[[C, C], Difference]
-) -> list[C]:
-    """Sort entries by ascending `loss` and set `behind` of all but the first.
-
-    Parameters
-    ----------
-    difference : callable
-        Returns the difference between an entry and the best one.
-    """
     best, *others = sorted(entries, key=loss)
-    return [best, *(replace(entry, behind=difference(entry, best)) for entry in others)]
+    ranked = [best, *(replace(entry, behind=difference(entry, best)) for entry in others)]
+    return ranked, left_out

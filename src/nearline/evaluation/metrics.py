@@ -13,6 +13,7 @@ from scipy import sparse
 
 from nearline.data.dataset import Histories, IntArray
 from nearline.errors import InvalidInput
+from nearline.models.base import check_k
 
 Values = NDArray[np.float64]
 Features = NDArray[np.floating] | sparse.csr_array
@@ -51,8 +52,7 @@ def judge(items: IntArray, truth: Histories, k: int) -> Hits:
     InvalidInput
         If `k` is below 1, row counts differ, or a list contains an item twice.
     """
-    if k < 1:
-        raise InvalidInput(f"k is {k}; it must be at least 1", field="k")
+    check_k(k)
     if len(items) != len(truth):
         raise InvalidInput(
             f"there are {len(items)} lists and {len(truth)} rows of truth; give one list per row",

@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,9 @@ from nearline.data.splits import Split
 from nearline.errors import InvalidInput
 from nearline.evaluation.bootstrap import LEVEL, RESAMPLES, Difference, Interval, resampled_means
 from nearline.evaluation.cost import Clock, Cost, array_bytes
-from nearline.evaluation.fitting import (
-    Fitter,
-    Tune,
-    best_first,
-    data_for,
-    evaluate_each,
-)
-from nearline.models.base import Model, RatingModel
+from nearline.evaluation.fitting import Fitter, Tune, data_for, rank_models
+from nearline.models.base import Model
+from nearline.models.capabilities import PredictsRatings, predict
 
 Doubles = NDArray[np.float64]
 
@@ -141,8 +136,9 @@ def compare_ratings(
     def difference(entry: RatingEntry, best: RatingEntry) -> Difference:
         return _difference(errors[entry.model], errors[best.model], users, seed)
 
-    entries, left_out = evaluate_each(models, enter, required)
-    ranked = best_first(entries, lambda entry: entry.rmse, difference)
+    ranked, left_out = rank_models(
+        models, enter, required, loss=lambda entry: entry.rmse, difference=difference
+    )
     return RatingComparison("rmse", ranked, left_out)
 
 
@@ -158,7 +154,7 @@ class _RatingRun:
 
     def predict(self, model: Model, split: Split, progress: Progress) -> Doubles:
         """Fit on the training part of a split and predict its test part: float64 [n]."""
-        if not isinstance(model, RatingModel):
+        if not isinstance(model, PredictsRatings):
             raise InvalidInput(f"{model.name} predicts no ratings", field="models")
         fitted = self._fitter.fit(model, data_for(model, split.train), progress)
         self._settings.append(fitted.settings)
@@ -167,9 +163,7 @@ class _RatingRun:
         self._bytes = array_bytes(fitted.model)
         users = np.repeat(np.arange(len(split.test)), np.diff(split.test.indptr))
         start = self._fitter.wall()
-        predicted = cast(RatingModel, fitted.model).predict(
-            users.astype(np.int32), split.test.items
-        )
+        predicted = predict(fitted.model, users.astype(np.int32), split.test.items)
         self._predicting_s += self._fitter.wall() - start
         return predicted.astype(np.float64)
 

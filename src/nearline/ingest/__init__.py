@@ -1,4 +1,4 @@
-"""Into the log: single writes, imports of tables, and the state that follows the log."""
+"""Writes to the log, imports of tables, and the connection from the log to the state."""
 
 from nearline.ingest.follow import follow, replay
 from nearline.ingest.imports import import_interactions, import_items, warn_users_ignored

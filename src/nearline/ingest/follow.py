@@ -1,40 +1,53 @@
-"""Keeps a state at the end of its log: replay once, then every commit and erasure."""
+"""Keep a state in step with its log: the stored records first, then every commit and erasure."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 
 from nearline.common.progress import Progress, no_progress
-from nearline.log import Log, Readable
+from nearline.log import Log, Readable, in_blocks
 from nearline.schema import Event, Record
 from nearline.state import Reflected, State
 
-# Records a replay passes to the state at once: large enough to amortise the call, small in memory.
-REPLAY_BLOCK = 10_000
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
-def follow(log: Log, state: State, on_erased: Callable[[], None] = lambda: None) -> None:
-    """Bring `state` up to the end of `log` and keep it there: call it before any append.
+def follow(
+    log: Log,
+    state: State,
+    *,
+    on_change: Callable[[], None] = _nothing,
+    on_erased: Callable[[], None] = _nothing,
+) -> None:
+    """Bring `state` up to the end of `log` and keep it there. Call it before any append.
 
-    `on_erased` is called after each erasure, before it is acknowledged.
+    This is the path of every event into the state. `Log.listen` calls `State.apply` with the
+    stored records from the state's offset on, then with each commit; and `State.forget` with each
+    erasure. An append is acknowledged after `State.apply` has returned.
+
+    Parameters
+    ----------
+    on_change : callable
+        Called after each commit and each erasure, in the log's thread: it must return at once.
+    on_erased : callable
+        Called after each erasure, before the erasure is acknowledged.
     """
+
+    def apply(records: Sequence[tuple[int, Record]]) -> None:
+        state.apply(records)
+        on_change()
 
     def forget(user_id: str, events: Sequence[tuple[int, Event]]) -> None:
         state.forget(user_id, events)
         on_erased()
+        on_change()
 
-    replay(log, state)
     state.reflected = Reflected(state.offset, log.erasures)
-    log.listen(state.apply, forget)
+    log.listen(apply, forget, start=state.offset)
 
 
 def replay(log: Readable, state: State, *, progress: Progress = no_progress) -> None:
-    """Bring `state` up to the end of `log`; progress is reported in offsets."""
-    for block in _blocks(log.read(state.offset), REPLAY_BLOCK):
+    """Bring `state` up to the end of a log that is only read; progress is reported in offsets."""
+    for block in in_blocks(log.read(state.offset)):
         state.apply(block)
         progress(state.offset, log.end, "fold the log")
-
-
-def _blocks(records: Iterable[tuple[int, Record]], size: int) -> Iterator[list[tuple[int, Record]]]:
-    records = iter(records)
-    while block := list(islice(records, size)):
-        yield block

@@ -34,11 +34,11 @@ def import_interactions(
 ) -> CleaningReport:
     """Append a whole table of interactions, in blocks, and report what cleaning dropped.
 
-    Every row gets an id made from its content, so importing the same rows again stores nothing
-    twice.
+    Every row without an `event_id` gets one made from its content, so importing the same rows again
+    stores nothing twice.
     """
     table, report = clean(read_interactions(source, columns), now=now, config=cleaning)
-    # One block is made ready while another is written.
+    # One block is prepared while another is written.
     waiting: deque[tuple[int, Future[Appended]]] = deque()
     done = 0
     for block in to_events(table, distinct="event_id" not in table.column_names):
@@ -57,8 +57,8 @@ def import_items(
 ) -> CleaningReport:
     """Append a whole table of catalogue entries, in blocks, and report what was dropped.
 
-    Their texts are encoded first, so that the model that serves finds the vectors; where that
-    fails they go in without.
+    With an encoder, the texts are encoded first, so that the active model finds their vectors. If
+    that fails, the entries are stored without vectors.
     """
     items, report = read_items(source, now=now)
     if texts is not None:
@@ -66,7 +66,7 @@ def import_items(
             texts.encode([item.content for item in items], progress)
         except NearlineError as error:
             texts.missed += len(items)
-            logger.warning("the catalogue goes in without language vectors: %s", error)
+            logger.warning("the catalogue is stored without language vectors: %s", error)
     for start in range(0, len(items), ITEM_BLOCK):
         log.append(items[start : start + ITEM_BLOCK]).result()
         progress(min(start + ITEM_BLOCK, len(items)), len(items), "items")
@@ -74,17 +74,17 @@ def import_items(
 
 
 def warn_users_ignored(users: object) -> None:
-    """Warn of attributes of users, which a recommender does not learn from."""
+    """Log a warning if there are user attributes, which a recommender does not learn from."""
     if users is not None:
         logger.warning(
-            "users: a recommender does not learn from attributes of users; tell those that matter "
+            "users: a recommender does not learn from attributes of users; pass those that matter "
             "as the context of events and requests, or fit "
             "nearline.models.sequence.two_tower.TwoTower on make_dataset(..., users=...)"
         )
 
 
 def _settle(waiting: "deque[tuple[int, Future[Appended]]]") -> int:
-    """Wait for the first of some appends; the number of its records."""
+    """Wait for the first of several appends; return the number of its records."""
     size, future = waiting.popleft()
     future.result()
     return size

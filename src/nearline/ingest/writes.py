@@ -1,8 +1,8 @@
 """Single writes: events and catalogue entries, validated and appended to the log.
 
-A future that these functions return resolves once the records are durable in the log *and* the
-state reflects them: the log's writer calls `State.apply` between its commit and the acknowledgement
-(see `nearline.ingest.follow`), so whoever waits for the future reads its own writes.
+The futures that these functions return resolve once the records are durable in the log *and* the
+state reflects them: the log calls `State.apply` between its commit and the acknowledgement (see
+`nearline.ingest.follow`), so a caller that waits for the future reads its own writes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ def patch_item(
 ) -> Appended:
     """Append a change of some fields of a catalogue entry; return once that is durable.
 
-    The log's order decides between this change and others that are written at the same time.
+    If several changes are written at the same time, they are applied in the order of the log.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def patch_item(
     InvalidInput
         A field is unknown or breaks a rule.
     """
-    log.append([]).result()  # everything queued before is in the state now
+    log.append([]).result()  # the state now reflects everything queued before
     patched(state, item_id, changes, now=now)
     return log.append([_patch(item_id, changes, now)]).result()
 
@@ -59,7 +59,7 @@ def patched(state: State, item_id: str, changes: Mapping[str, object], *, now: f
 
 def _patch(item_id: str, changes: Mapping[str, object], now: float) -> ItemPatched:
     if changes.get("item_id", item_id) != item_id:
-        raise InvalidInput("the id of an item cannot be changed", field="item_id")
+        raise InvalidInput("the ID of an item cannot be changed", field="item_id")
     fields = {"timestamp": now, **changes, "item_id": item_id}
     try:
         return msgspec.convert(fields, ItemPatched)
@@ -68,9 +68,9 @@ def _patch(item_id: str, changes: Mapping[str, object], now: float) -> ItemPatch
 
 
 def delete_item(log: Log, state: State, item_id: str, *, now: float) -> Future[Appended]:
-    """Append the deletion of an item; after the acknowledgement no answer holds it."""
+    """Append the deletion of an item; after the acknowledgement no answer contains it."""
     if state.items.get(check_id(item_id, "item_id")) is None:
-        raise UnknownItem(f"item {item_id!r} is in no event and no catalogue entry")
+        raise UnknownItem(f"item {item_id!r} has neither an event nor a catalogue entry")
     return log.append([ItemDeleted(item_id=item_id, timestamp=now)])
 
 

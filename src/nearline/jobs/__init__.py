@@ -1,4 +1,4 @@
-"""Slow work beside serving: the queue, its worker process and what it runs."""
+"""Slow work in the background: the job queue, the scheduler, and the worker process."""
 
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
 

@@ -1,30 +1,32 @@
-"""Writes the state to its checkpoint now and then, so that a restart replays little."""
+"""Write the state to its checkpoint in the background, so that a restart replays little."""
 
-from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-from nearline.common.memory import give_back
+from nearline.config import Config
 from nearline.deployment import store
 from nearline.deployment.active import ActiveDeployment
-from nearline.errors import InvalidInput, Overloaded
+from nearline.errors import InvalidInput
 from nearline.jobs import worker
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
+from nearline.jobs.scheduler import NEVER
 from nearline.log import url_of
 
-KIND = "checkpoint"
-# However fast events come, checkpoints must not take all the time there is.
+# Checkpoints must not follow each other without a pause, however fast events arrive.
 LEAST_SECONDS = 20.0
 
 
 class Checkpoints:
-    """Checkpoints of `current`: on demand, and after so many records or seconds."""
+    """Checkpoints of a store: on request, and when the scheduler finds one due."""
+
+    kind = "checkpoint"
 
     def __init__(self, current: ActiveDeployment, jobs: Jobs) -> None:
         self._current = current
         self._jobs = jobs
         self._lock = Lock()
-        self._written = (current.deployment.state.offset, current.clock())
+        # End of the last checkpoint, and when the last one was queued or written.
+        self._offset, self._at = current.deployment.state.offset, current.elapsed()
 
     def submit(self) -> Job:
         """Queue a checkpoint.
@@ -32,7 +34,7 @@ class Checkpoints:
         Raises
         ------
         InvalidInput
-            The recommender lives in memory.
+            The recommender is in memory.
         """
         folder = self._current.path
         if folder is None:
@@ -40,23 +42,18 @@ class Checkpoints:
                 "a recommender in memory has no checkpoint; give it a folder", field="kind"
             )
         self._current.open()
-        return self._jobs.submit(KIND, lambda task: self._write(task, folder))
-
-    def submit_if_due(self) -> None:
-        """Queue a checkpoint if one is due: called before each write, and cheap."""
-        if self._current.path is None:
-            return
+        job = self._jobs.submit(self.kind, lambda task: self._write(task, folder))
         with self._lock:
-            offset, now = self._current.deployment.state.offset, self._current.clock()
-            config, (then, at) = self._current.config, self._written
-            records, waited = offset - then, now - at
-            many = records >= config.checkpoint_events and waited >= LEAST_SECONDS
-            if not many and (records == 0 or waited < config.checkpoint_seconds):
-                return
-            self._written = (offset, now)
-        # No write fails for it: it is due again later.
-        with suppress(Overloaded):
-            self.submit()
+            self._at = self._current.elapsed()
+        return job
+
+    def remaining(self, now: float) -> float:
+        """Return the seconds from `now` until a checkpoint is due."""
+        if self._current.path is None:
+            return NEVER
+        with self._lock:
+            records = self._current.deployment.state.offset - self._offset
+            return seconds_left(self._current.config, records, now - self._at)
 
     def _write(self, task: Task, folder: Path) -> Outcome:
         parts, path = self._current.open(), folder / store.CHECKPOINT
@@ -68,12 +65,27 @@ class Checkpoints:
             item_ids=parts.state.items.table(),
         )
         offset = worker.checkpoint(request, task).offset
-        # An erasure meanwhile made the file useless, and the bytes of the erased must not stay.
+        # After an erasure the file is stale, and it may contain the erased user's events.
         if parts.log.erasures != erasures:
             path.unlink(missing_ok=True)
         with self._lock:
-            self._written = (offset, self._current.clock())
-        # The ids of all items went to the process that wrote.
-        del request
-        give_back()
+            self._offset, self._at = offset, self._current.elapsed()
         return Outcome(f"the state at offset {offset:,} is written", {"offset": offset})
+
+
+def seconds_left(config: Config, records: int, seconds: float) -> float:
+    """Return the seconds until a checkpoint is due; `NEVER` if there is nothing new to write.
+
+    Parameters
+    ----------
+    records : int
+        Log records since the last checkpoint.
+    seconds : float
+        Seconds since it was queued or written.
+    """
+    if records <= 0:
+        return NEVER
+    wait = config.checkpoint_seconds
+    if records >= config.checkpoint_events:
+        wait = min(wait, LEAST_SECONDS)
+    return wait - seconds

@@ -1,31 +1,34 @@
-"""Encodes, beside serving, the texts of items that went in without a vector."""
-
-from contextlib import suppress
+"""Encode, in the background, the texts of items that were stored without a vector."""
 
 from nearline.deployment.active import ActiveDeployment
 from nearline.encoders import TextVectors
-from nearline.errors import InvalidInput, Overloaded
+from nearline.errors import InvalidInput
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
+from nearline.jobs.scheduler import NEVER
 from nearline.schema import Item, ItemPatched
 
-KIND = "embed"
-# Texts encoded between two writes to the log; an encoder that failed is given time.
+# Number of texts that are encoded between two appends to the log.
 BLOCK = 256
-PAUSE_SECONDS = 60.0
+# Time that an item needs at most, as a rule, from its text being missed to being in the log.
+SETTLE_SECONDS = 0.1
+# After a job, an encoder that failed is left alone for this long.
+REST_SECONDS = 60.0
 
 
 class Embedding:
-    """Vectors for the items of `current`: on demand, and after some went in without.
+    """Vectors of items that have none: on request, and when the scheduler finds some missing.
 
     Once a text has its vector, an `ItemPatched` record without changes is appended for its item:
     the model then reads the vector in the order of the log, as it does again after a restart.
     """
 
+    kind = "embed"
+
     def __init__(self, current: ActiveDeployment, jobs: Jobs) -> None:
         self._current, self._jobs = current, jobs
-        # Texts missed before the last write, and those of them that a job has looked after.
-        self._missed = self._done = 0
-        self._queued = -PAUSE_SECONDS
+        # Values of `TextVectors.missed`: at the last look, and when the last complete job began.
+        self._seen = self._done = 0
+        self._at = -REST_SECONDS
 
     def submit(self) -> Job:
         """Queue the encoding of all texts that have no vector.
@@ -42,27 +45,26 @@ class Embedding:
                 "there is no encoder; open the recommender with encoder=...", field="kind"
             )
         missed = texts.missed
-        return self._jobs.submit(KIND, lambda task: self._embed(task, texts, missed))
+        job = self._jobs.submit(self.kind, lambda task: self._embed(task, texts, missed))
+        self._at = self._current.elapsed()
+        return job
 
-    def submit_if_due(self) -> None:
-        """Queue it if a text was missed, but not all the time: called before each write."""
+    def remaining(self, now: float) -> float:
+        """Return the seconds from `now` until texts that were missed are to be encoded."""
         texts = self._current.texts
         if texts is None:
-            return
-        # What the write at hand went without is in the log when the next one comes.
-        due, self._missed = self._missed, texts.missed
-        if due == self._done:
-            return
-        now = self._current.clock()
-        if now - self._queued >= PAUSE_SECONDS:
-            self._queued = now
-            with suppress(Overloaded):
-                self.submit()
+            return NEVER
+        # A text counts as missed shortly before its item is appended: it is due at a later look.
+        due, self._seen = self._seen, texts.missed
+        if self._seen == self._done:
+            return NEVER
+        wait = REST_SECONDS - (now - self._at)
+        return wait if due != self._done else max(wait, SETTLE_SECONDS)
 
     def _embed(self, task: Task, texts: TextVectors, missed: int) -> Outcome:
         task.progress(0, 0, "look for texts")
         parts, done = self._current.open(), 0
-        parts.log.append([]).result()  # whatever was queued before is in the state now
+        parts.log.append([]).result()  # the state now reflects everything queued before
         entries = [entry for _, entry in parts.state.catalogue.entries()]
         lacking = set(texts.missing([entry.content for entry in entries]))
         wanted = [entry for entry in entries if entry.content in lacking]
@@ -75,7 +77,7 @@ class Embedding:
         return Outcome(f"{done:,} items have the vectors of their texts now", {"items": done})
 
     def _put(self, entries: list[Item]) -> int:
-        """Make the model read the vectors of `entries` whose text is still the same; count them."""
+        """Make the model read the vectors of `entries` whose text is unchanged; count them."""
         current = self._current.open()
         items, catalogue = current.state.items, current.state.catalogue
         now = self._current.clock()

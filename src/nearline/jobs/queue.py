@@ -1,7 +1,7 @@
-"""Slow work beside serving: jobs that are listed, watched and cancelled.
+"""Jobs: slow work in the background that can be listed, watched and cancelled.
 
-Each kind of job has one thread, so that two trainings follow each other and a checkpoint need not
-wait for either.
+Each kind of job has one thread: two trainings run one after the other, and a checkpoint waits for
+neither.
 """
 
 import logging
@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
+from nearline.common.memory import give_back
 from nearline.errors import Closed, NearlineError, Overloaded, UnknownJob
 
 logger = logging.getLogger(__name__)
@@ -23,21 +24,21 @@ UNFINISHED = ("queued", "running")
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """One piece of slow work, as it stood when it was asked for.
+    """Status of one job at the time of the call.
 
     Attributes
     ----------
     id, kind : str
     state : str
-        ``refused``: the work was done, and what it made does not serve; `message` says why.
+        ``refused``: the work is complete, but its result is not used; `message` says why.
     done, total, what : int, int, str
-        Steps done, steps in all (0 where unknown), what is going on.
+        Steps done, total steps (0 if unknown), and the name of the current step.
     created, started, finished : float or None
         Unix seconds.
     message : str
-        How it ended.
+        Outcome in words.
     result : dict
-        What it made, as JSON values.
+        Result as JSON values.
     """
 
     id: str
@@ -54,7 +55,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class Outcome(NamedTuple):
-    """What work returns: how it ended, what it made, whether that is refused."""
+    """Result of a job: a message, JSON values, and whether the result is refused."""
 
     message: str
     result: dict[str, str | float]
@@ -62,36 +63,36 @@ class Outcome(NamedTuple):
 
 
 class Cancelled(Exception):
-    """The job was cancelled: raised by its progress."""
+    """The job was cancelled; raised by `Task.progress` and `Task.check`."""
 
 
 class Task:
-    """What work sees of its job."""
+    """Handle of a job for its work: report progress, and learn of cancellation."""
 
-    def __init__(self, told: Callable[[int, int, str], None]) -> None:
-        self._told = told
+    def __init__(self, on_progress: Callable[[int, int, str], None]) -> None:
+        self._on_progress = on_progress
         self._cancelled = Event()
         self._on_cancel: Callable[[], None] | None = None
         self._lock = Lock()
 
     def progress(self, done: int, total: int, what: str) -> None:
-        """Tell how far the work is; raise `Cancelled` where it shall end."""
+        """Report progress; raise `Cancelled` if the job was cancelled."""
         self.check()
-        self._told(done, total, what)
+        self._on_progress(done, total, what)
 
     def check(self) -> None:
-        """Raise `Cancelled` where the work shall end."""
+        """Raise `Cancelled` if the job was cancelled."""
         if self._cancelled.is_set():
             raise Cancelled
 
     @contextmanager
     def cancelled_by(self, callback: Callable[[], None]) -> Iterator[None]:
-        """Call `callback`, in another thread, if the job is cancelled inside this block."""
+        """Call `callback`, from another thread, if the job is cancelled inside the block."""
         with self._lock:
             self._on_cancel = callback
-            gone = self._cancelled.is_set()
+            cancelled = self._cancelled.is_set()
         try:
-            if gone:
+            if cancelled:
                 callback()
             yield
         finally:
@@ -99,7 +100,7 @@ class Task:
                 self._on_cancel = None
 
     def cancel(self) -> None:
-        """Ask the work to end."""
+        """Cancel the work."""
         with self._lock:
             self._cancelled.set()
             if self._on_cancel is not None:
@@ -113,23 +114,23 @@ class _Entry:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.over = Event()
-        self.task = Task(self._told)
+        self.task = Task(self._set_progress)
 
-    def _told(self, done: int, total: int, what: str) -> None:
+    def _set_progress(self, done: int, total: int, what: str) -> None:
         self.job = replace(self.job, done=done, total=total, what=what)
 
 
 class Jobs:
-    """The jobs of one engine; any thread may call.
+    """The jobs of one recommender; thread-safe.
 
     Parameters
     ----------
     clock : callable
-        Gives Unix seconds.
+        Returns Unix seconds.
     queued : int
-        Jobs of one kind that may wait.
+        Maximum number of queued jobs of one kind.
     history : int
-        Finished jobs that are remembered.
+        Number of finished jobs to remember.
     """
 
     def __init__(self, clock: Callable[[], float], *, queued: int = 10, history: int = 100) -> None:
@@ -142,14 +143,14 @@ class Jobs:
         self._count = 0
 
     def submit(self, kind: str, work: Work) -> Job:
-        """Queue work behind others of its kind.
+        """Queue work after other jobs of its kind.
 
         Raises
         ------
         Overloaded
-            As many jobs of this kind wait as may.
+            The maximum number of jobs of this kind is queued.
         Closed
-            The engine was closed.
+            The recommender was closed.
         """
         with self._lock:
             if self._closed:
@@ -160,7 +161,7 @@ class Jobs:
             )
             if waiting >= self._queued:
                 raise Overloaded(
-                    f"{waiting} jobs of kind {kind!r} wait, which is all that may; "
+                    f"{waiting} jobs of kind {kind!r} are queued, which is the limit; "
                     "cancel one, or try again later"
                 )
             self._count += 1
@@ -172,36 +173,42 @@ class Jobs:
         return job
 
     def list(self) -> list[Job]:
-        """All jobs that are remembered, newest first."""
+        """Return unfinished and remembered jobs, newest first."""
         with self._lock:
             return [entry.job for entry in reversed(self._entries.values())]
 
+    def has_unfinished(self, kind: str) -> bool:
+        """Return whether a job of this kind is queued or running."""
+        with self._lock:
+            jobs = [entry.job for entry in self._entries.values()]
+        return any(job.kind == kind and job.state in UNFINISHED for job in jobs)
+
     def get(self, job_id: str) -> Job:
-        """One job; `UnknownJob` where there is none, or no more."""
+        """Return one job; raise `UnknownJob` if it does not exist or is no longer remembered."""
         return self._entry(job_id).job
 
     def wait(self, job_id: str, timeout: float | None = None) -> Job:
-        """Wait until a job is over, or for `timeout` seconds; return it."""
+        """Wait until a job is finished, at most `timeout` seconds; return it."""
         entry = self._entry(job_id)
         entry.over.wait(timeout)
         return entry.job
 
     def cancel(self, job_id: str) -> Job:
-        """End a job, at once if it waits, else when it next tells its progress.
+        """Cancel a job: at once if it is queued, else when it next reports progress.
 
-        A training in a process of its own is ended at once. A job that is over stays as it is.
+        A job in a process of its own is killed at once. A finished job is unchanged.
         """
         entry = self._entry(job_id)
         with self._lock:
             waits = entry.job.state == "queued"
             if waits:
-                self._finish(entry, "cancelled", "cancelled before it began")
+                self._finish(entry, "cancelled", "cancelled before it started")
         if not waits:
             entry.task.cancel()
         return entry.job
 
     def close(self) -> None:
-        """Cancel all jobs, wait until they are over, and take no more; safe to call twice."""
+        """Cancel all jobs, wait until they are finished, and accept no more; idempotent."""
         with self._lock:
             self._closed = True
             unfinished = [
@@ -216,7 +223,7 @@ class Jobs:
         with self._lock:
             found = self._entries.get(job_id)
         if found is None:
-            raise UnknownJob(f"there is no job {job_id!r:.80}, or no more; list those there are")
+            raise UnknownJob(f"there is no job {job_id!r:.80}, or no longer; list the jobs")
         return found
 
     def _run(self, entry: _Entry, work: Work) -> None:
@@ -227,13 +234,15 @@ class Jobs:
         try:
             outcome = work(entry.task)
         except Cancelled:
-            self._end(entry, "cancelled", "cancelled while it ran")
+            self._end(entry, "cancelled", "cancelled while it was running")
         except NearlineError as error:
             self._end(entry, "failed", str(error))
         except Exception as error:
             logger.exception("job %s failed", entry.job.id)
             self._end(entry, "failed", f"{type(error).__name__}: {error}")
         else:
+            # The work is over, so its data and the model that it replaced can be freed.
+            give_back()
             entry.job = replace(entry.job, result=outcome.result)
             self._end(entry, "refused" if outcome.refused else "done", outcome.message)
 
@@ -242,7 +251,7 @@ class Jobs:
             self._finish(entry, state, message)
 
     def _finish(self, entry: _Entry, state: JobState, message: str) -> None:
-        """Note how a job ended, and forget the oldest that did; the caller holds the lock."""
+        """Store the outcome of a job, and forget the oldest jobs; the caller holds the lock."""
         entry.job = replace(entry.job, state=state, message=message, finished=self._clock())
         over = [name for name, one in self._entries.items() if one.job.state not in UNFINISHED]
         for name in over[: -self._history]:

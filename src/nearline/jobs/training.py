@@ -1,42 +1,36 @@
-"""Training as the engine does it: in the foreground by `fit`, in the background as a job."""
+"""Train in the foreground (`fit`) or as a job in the background, and promote the result."""
 
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from msgspec.structs import replace
 
 from nearline import ingest
-from nearline.common.memory import give_back
 from nearline.common.progress import Progress
 from nearline.config import Config
 from nearline.data import CleaningReport, read_interactions
 from nearline.deployment import store
 from nearline.deployment.active import ActiveDeployment
-from nearline.errors import InvalidInput, Overloaded
 from nearline.jobs import worker
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
 from nearline.log import url_of
-from nearline.models.capabilities import LearnsOnline
 from nearline.snapshots import SnapshotStore
 from nearline.training.acceptance import Verdict, train_and_judge
 from nearline.training.train import TrainingSpec, check_serves, train
 
 Columns = Mapping[str, str]
 
-KIND, MERGE = "train", "merge"
+KIND = "train"
 POLL_SECONDS = 0.2
-# However fast events come, merges must not take all the time there is.
-MERGE_SECONDS = 30.0
 
 
 class Training:
-    """Trains what `current` holds, one training at a time."""
+    """Trainings of one recommender, one at a time."""
 
     def __init__(self, current: ActiveDeployment, jobs: Jobs) -> None:
         self._current = current
         self._jobs = jobs
-        self._merged = current.clock()
 
     def fit(
         self,
@@ -52,17 +46,17 @@ class Training:
         current = self._current
         current.open()
         chosen = None if validation is None else read_interactions(validation, columns)
-        with current.training:
+        with current.training, current.foreground():
             old = parts = current.open()
             if current.path is None and interactions is not None:
-                parts = store.open_memory(current.config, current.texts)
-                # The model trained below will know all of it; this one need not hear of it.
+                parts = store.open_memory(current.config, current.texts, current.changed.set)
+                # The model trained below learns everything at once, so this one can stop learning.
                 store.retire(parts)
             try:
                 import_tables(current, parts, interactions, items, columns, progress)
                 snapshot = train(
                     parts.log,
-                    self._order(parts, current.config, seed),
+                    training_spec(current, parts, current.config, seed),
                     validation=chosen,
                     texts=current.texts,
                     progress=progress,
@@ -70,45 +64,45 @@ class Training:
                 )
                 current.swap(lambda _: store.promote(parts, snapshot, current.config))
             finally:
-                # Whichever log does not serve now: the old one, or a new one that failed.
+                # Close the log that is not in use now: the old one, or the new one after a failure.
                 for log in {old.log, parts.log} - {current.deployment.log}:
                     log.close()
 
     def submit(self, seed: int, model: str | None, settings: Mapping[str, Any] | None) -> Job:
-        """Queue a training in the background; see `Recommender.train`."""
+        """Queue a training; see `Recommender.train`."""
         self._current.open()
         config = self._current.config
         if model is not None:
             config = replace(config, model=model, settings={})
         if settings is not None:
             config = replace(config, settings=dict(settings))
-        check_serves(config.new_model())  # a wrong name is told at once
-        return self._submit(KIND, lambda task: self._train(task, config, seed))
+        check_serves(config.new_model())  # a wrong name is refused at once
+        return self._jobs.submit(KIND, lambda task: self._train(task, config, seed))
 
     def _train(self, task: Task, config: Config, seed: int) -> Outcome:
-        """Train beside serving; promote, or say why not."""
-        training = self._current.training
+        """Train in the background; promote the result, or report why not."""
+        current, training = self._current, self._current.training
         while not training.acquire(timeout=POLL_SECONDS):
             task.progress(0, 0, "wait for another training")
         try:
-            parts = self._current.open()
-            if self._current.path is None or parts.snapshots is None:
-                return self._train_here(parts, self._order(parts, config, seed), task)
+            parts = current.open()
+            if current.path is None or parts.snapshots is None:
+                return self._train_here(parts, training_spec(current, parts, config, seed), task)
             request = worker.ToTrain(
-                log=url_of(self._current.path / store.LOG),
-                snapshots=str(self._current.path / store.SNAPSHOTS),
-                journal=str(self._current.path / store.SEARCH),
-                order=self._order(parts, config, seed),
+                log=url_of(current.path / store.LOG),
+                snapshots=str(current.path / store.SNAPSHOTS),
+                journal=str(current.path / store.SEARCH),
+                spec=training_spec(current, parts, config, seed),
                 serving=parts.snapshot.manifest.id if parts.snapshot else None,
             )
             return self._train_apart(parts.snapshots, request, task)
         finally:
             training.release()
 
-    def _train_here(self, parts: store.Deployment, order: TrainingSpec, task: Task) -> Outcome:
+    def _train_here(self, parts: store.Deployment, spec: TrainingSpec, task: Task) -> Outcome:
         snapshot, verdict = train_and_judge(
             parts.log,
-            order,
+            spec,
             parts.snapshot,
             texts=self._current.texts,
             progress=task.progress,
@@ -130,86 +124,23 @@ class Training:
             snapshots.prune(config.keep_snapshots)
         return _outcome(trained.snapshot_id, trained.verdict, trained.metrics)
 
-    def submit_if_due(self) -> None:
-        """Queue a merge if one is due: called before each write, and cheap."""
-        current = self._current
-        parts = current.deployment
-        if parts.snapshot is None or parts.snapshots is None:
-            return
-        manifest = parts.snapshot.manifest
-        waited = current.clock() - self._merged
-        due = parts.state.offset - manifest.offset >= current.config.merge_events
-        due = due and waited >= MERGE_SECONDS
-        if parts.log.erasures != manifest.erasures:
-            # What an erased user added must not stay in a file for long.
-            due = due or waited >= current.config.checkpoint_seconds
-        due = due and isinstance(parts.model, LearnsOnline)
-        if due and current.config.online and not self._merges():
-            with suppress(Overloaded):
-                self.merge()
 
-    def _merges(self) -> bool:
-        """Whether a merge waits or runs."""
-        return any(job.kind == MERGE and job.finished is None for job in self._jobs.list())
-
-    def merge(self) -> Job:
-        """Queue a merge of what the model learned since its snapshot into a new one."""
-        parts = self._current.open()
-        if parts.snapshot is None or parts.snapshots is None:
-            raise InvalidInput(
-                "there is no snapshot in a folder to merge into; train first", field="kind"
-            )
-        if not isinstance(parts.model, LearnsOnline):
-            raise InvalidInput(
-                f"model {parts.snapshot.manifest.model!r} learns nothing while it serves; train it",
-                field="kind",
-            )
-        self._merged = self._current.clock()
-        return self._submit(MERGE, self._merge)
-
-    def _submit(self, kind: str, work: Callable[[Task], Outcome]) -> Job:
-        def tidy(task: Task) -> Outcome:
-            outcome = work(task)
-            # The model that served before is gone by now.
-            give_back()
-            return outcome
-
-        return self._jobs.submit(kind, tidy)
-
-    def _merge(self, task: Task) -> Outcome:
-        current = self._current
-        parts = current.open()
-        if current.path is None or parts.snapshots is None or parts.snapshot is None:
-            raise InvalidInput("there is no snapshot to merge into", field="kind")
-        old = parts.snapshot.manifest
-        order = self._order(parts, current.config, old.seed)
-        request = worker.ToMerge(
-            log=url_of(current.path / store.LOG),
-            snapshots=str(current.path / store.SNAPSHOTS),
-            order=order,
-            serving=old.id,
-        )
-        new_id = worker.merge(request, task).snapshot_id
-        now = current.swap(lambda now: store.replace_promoted(now, old.id, new_id, current.config))
-        parts.snapshots.prune(current.config.keep_snapshots)
-        if now.model_id != new_id:
-            return Outcome("another model serves by now", {"snapshot_id": new_id}, refused=True)
-        said = f"{order.offset - old.offset:,} records are merged into the snapshot"
-        return Outcome(said, {"snapshot_id": new_id})
-
-    def _order(self, parts: store.Deployment, config: Config, seed: int) -> TrainingSpec:
-        # Read first: an erasure that comes between is then known to be missing.
-        erasures = parts.log.erasures
-        with parts.state.lock:  # the table must be that of the offset
-            offset, item_ids = parts.state.offset, parts.state.items.table()
-        return TrainingSpec(
-            config=config,
-            item_ids=item_ids,
-            offset=offset,
-            erasures=erasures,
-            seed=seed,
-            vectors=None if self._current.vectors is None else str(self._current.vectors),
-        )
+def training_spec(
+    current: ActiveDeployment, parts: store.Deployment, config: Config, seed: int
+) -> TrainingSpec:
+    """Return the specification of a training on the log up to the offset of the state."""
+    # Read first: an erasure that happens meanwhile is then known to be missing.
+    erasures = parts.log.erasures
+    with parts.state.lock:  # the items must be those of the offset
+        offset, item_ids = parts.state.offset, parts.state.items.table()
+    return TrainingSpec(
+        config=config,
+        item_ids=item_ids,
+        offset=offset,
+        erasures=erasures,
+        seed=seed,
+        vectors=None if current.vectors is None else str(current.vectors),
+    )
 
 
 def import_tables(
@@ -222,15 +153,16 @@ def import_tables(
 ) -> CleaningReport | None:
     """Import items, then interactions, into the log of `parts`; report what was dropped."""
     now = current.clock()
-    if items is not None:
-        ingest.import_items(parts.log, items, now=now, texts=current.texts, progress=progress)
-    if interactions is None:
-        return None
-    cleaning = current.config.cleaning
-    with current.importing() if parts is current.deployment else nullcontext():
-        return ingest.import_interactions(
-            parts.log, interactions, columns, now=now, cleaning=cleaning, progress=progress
-        )
+    with current.foreground():
+        if items is not None:
+            ingest.import_items(parts.log, items, now=now, texts=current.texts, progress=progress)
+        if interactions is None:
+            return None
+        cleaning = current.config.cleaning
+        with current.importing() if parts is current.deployment else nullcontext():
+            return ingest.import_interactions(
+                parts.log, interactions, columns, now=now, cleaning=cleaning, progress=progress
+            )
 
 
 def _outcome(snapshot_id: str, verdict: Verdict, metrics: dict[str, float]) -> Outcome:

@@ -1,9 +1,9 @@
-"""Slow work in a process of its own, which takes little from the one that serves.
+"""Worker process for slow work, so that it takes little from the process that serves requests.
 
-``python -m nearline.jobs.worker`` reads from standard input what to do: to train, to merge, or to
-write a checkpoint. It reads the log beside its writer and writes its progress and its result to
-standard output, one JSON document a line. It runs at low priority, with threads for half of the
-cores, and ends when its standard input is closed, so it never outlives its parent process.
+``python -m nearline.jobs.worker`` reads a request from standard input: to train, to merge, or to
+write a checkpoint. It opens the log by its URL, read-only, and writes its progress and its result
+to standard output, one JSON document per line. It runs at low priority, with threads for half of
+the cores, and ends when its standard input is closed, so it never outlives its parent process.
 """
 
 import contextlib
@@ -33,33 +33,42 @@ from nearline.training.acceptance import Verdict, train_and_judge
 from nearline.training.compaction import merge as merge_snapshot
 from nearline.training.train import TrainingSpec
 
-# A tenth of what a busy core gives to others: serving hardly feels it, and it is never starved.
+# Gets about a tenth of the time of a busy core: little, but the worker is never starved.
 NICENESS = 10
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 SHOWN_BYTES = 2_000
 
 
 class ToTrain(Struct, frozen=True, kw_only=True, tag=True):
-    """Train, and judge the result against the snapshot `serving`; the others are paths."""
+    """Request to train, and to compare the result with the snapshot `serving`.
+
+    `log` is a URL; `snapshots` and `journal` are paths.
+    """
 
     log: str
     snapshots: str
     journal: str
-    order: TrainingSpec
+    spec: TrainingSpec
     serving: str | None
 
 
 class ToMerge(Struct, frozen=True, kw_only=True, tag=True):
-    """Merge what came since into the snapshot `serving`; the others are paths."""
+    """Request to merge newer records into the snapshot `serving`.
+
+    `log` is a URL; `snapshots` is a path.
+    """
 
     log: str
     snapshots: str
-    order: TrainingSpec
+    spec: TrainingSpec
     serving: str
 
 
 class ToCheckpoint(Struct, frozen=True, kw_only=True, tag=True):
-    """Bring the checkpoint at a path up to the end of the log, with the numbers of these items."""
+    """Request to update a checkpoint to the end of the log, with items in the order of `item_ids`.
+
+    `log` is a URL; `checkpoint` is a path.
+    """
 
     log: str
     checkpoint: str
@@ -68,7 +77,7 @@ class ToCheckpoint(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Step(Struct, frozen=True, tag=True):
-    """How far it is."""
+    """Progress."""
 
     done: int
     total: int
@@ -76,7 +85,7 @@ class Step(Struct, frozen=True, tag=True):
 
 
 class Trained(Struct, frozen=True, tag=True):
-    """The snapshot was written; the last line."""
+    """Result of a training whose snapshot was written; the last line."""
 
     snapshot_id: str
     verdict: Verdict
@@ -84,19 +93,19 @@ class Trained(Struct, frozen=True, tag=True):
 
 
 class Merged(Struct, frozen=True, tag=True):
-    """The snapshot was written; the last line."""
+    """Result of a merge whose snapshot was written; the last line."""
 
     snapshot_id: str
 
 
 class Written(Struct, frozen=True, tag=True):
-    """The checkpoint was written; the last line."""
+    """Result of a checkpoint that was written; the last line."""
 
     offset: int
 
 
 class Failed(Struct, frozen=True, tag=True):
-    """There is nothing to train on, or the like; the last line."""
+    """An expected error, such as nothing to train on; the last line."""
 
     message: str
 
@@ -107,13 +116,14 @@ Made = TypeVar("Made", Trained, Merged, Written)
 
 
 def train(request: ToTrain, task: Task) -> Trained:
-    """Train in a new process; a cancelled `task` ends it at once.
+    """Train in a new process; cancelling `task` kills it.
 
     Raises
     ------
     WorkerFailed
-        It ended without a snapshot; the message has its own last words.
+        The process ended without a result; the message has the last line of its standard error.
     Cancelled
+        The task was cancelled.
     """
     return _run(request, task, Trained)
 
@@ -126,7 +136,7 @@ def merge(request: ToMerge, task: Task) -> Merged:
 def checkpoint(request: ToCheckpoint, task: Task) -> Written:
     """Write a checkpoint in a new process; errors are those of `train`.
 
-    It reads what is new in the log since the last one, so that no lock of the state is held.
+    The process replays the log since the last checkpoint, so the lock of the state is not held.
     """
     return _run(request, task, Written)
 
@@ -137,19 +147,19 @@ def _run(request: Request, task: Task, kind: type[Made]) -> Made:
     command = [sys.executable, "-m", __name__]
     pipe = subprocess.PIPE
     with (
-        tempfile.TemporaryFile() as complaints,
+        tempfile.TemporaryFile() as errors,
         subprocess.Popen(  # noqa: S603 (the command is this module)
-            command, stdin=pipe, stdout=pipe, stderr=complaints, env=environment
+            command, stdin=pipe, stdout=pipe, stderr=errors, env=environment
         ) as process,
     ):
-        give, take = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+        requests, responses = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
         try:
             with task.cancelled_by(process.kill):
-                # A process that is gone already says why below.
+                # If the process has ended already, the error is reported below.
                 with contextlib.suppress(BrokenPipeError):
-                    give.write(msgspec.json.encode(request) + b"\n")
-                    give.flush()
-                last = _follow(take, task)
+                    requests.write(msgspec.json.encode(request) + b"\n")
+                    requests.flush()
+                last = _read_lines(responses, task)
         except BaseException:
             process.kill()
             raise
@@ -160,20 +170,22 @@ def _run(request: Request, task: Task, kind: type[Made]) -> Made:
             raise WorkerFailed(last.message)
         raise WorkerFailed(
             f"the process of this job ended with exit code {process.wait()} before it was done; "
-            f"what served goes on serving. Its last words: {_tail(complaints) or 'none'}"
+            f"the active model is unchanged. Its last error output: {_tail(errors) or 'none'}"
         )
 
 
 def main() -> None:
-    """Do what standard input says."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this too
+    """Run the request on standard input."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is handled by the server, which ends this process
     os.nice(NICENESS)
     request = msgspec.json.decode(sys.stdin.buffer.readline(), type=Request)
     Thread(target=_end_with_the_parent, daemon=True).start()
     try:
-        _say(_do(request))
+        _write(_do(request))
     except NearlineError as error:
-        _say(Failed(str(error)))
+        _write(Failed(str(error)))
 
 
 def _do(request: Request) -> Line:
@@ -185,8 +197,8 @@ def _do(request: Request) -> Line:
 def _merge(request: ToMerge) -> Merged:
     snapshots = SnapshotStore(Path(request.snapshots))
     _step(0, 0, "read the log")
-    with open_log(request.log, read_only=True) as log, _texts(request.order) as texts:
-        snapshot = merge_snapshot(log, request.order, snapshots.load(request.serving), texts)
+    with open_log(request.log, read_only=True) as log, _texts(request.spec) as texts:
+        snapshot = merge_snapshot(log, request.spec, snapshots.load(request.serving), texts)
     _step(0, 0, "write the snapshot")
     snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
     return Merged(snapshot.manifest.id)
@@ -197,10 +209,10 @@ def _train(request: ToTrain) -> Trained:
     serving = snapshots.load(request.serving) if request.serving else None
 
     _step(0, 0, "read the log")
-    with open_log(request.log, read_only=True) as log, _texts(request.order) as texts:
+    with open_log(request.log, read_only=True) as log, _texts(request.spec) as texts:
         journal = Path(request.journal)
         snapshot, verdict = train_and_judge(
-            log, request.order, serving, texts=texts, progress=_step, journal=journal
+            log, request.spec, serving, texts=texts, progress=_step, journal=journal
         )
     _step(0, 0, "write the snapshot")
     manifest = snapshot.manifest
@@ -209,8 +221,8 @@ def _train(request: ToTrain) -> Trained:
 
 
 @contextlib.contextmanager
-def _texts(order: TrainingSpec) -> Iterator[TextVectors | None]:
-    texts = open_texts(order.config, Path(order.vectors) if order.vectors else None)
+def _texts(spec: TrainingSpec) -> Iterator[TextVectors | None]:
+    texts = open_texts(spec.config, Path(spec.vectors) if spec.vectors else None)
     with contextlib.closing(texts) if texts else contextlib.nullcontext():
         yield texts
 
@@ -228,8 +240,8 @@ def _checkpoint(request: ToCheckpoint) -> Written:
         return Written(save_checkpoint(state, path, erasures=log.erasures))
 
 
-def _follow(lines: IO[bytes], task: Task) -> Line | None:
-    """Pass progress on until the end; give the last line."""
+def _read_lines(lines: IO[bytes], task: Task) -> Line | None:
+    """Report progress until the end; return the last line."""
     last: Line | None = None
     for line in lines:
         last = msgspec.json.decode(line, type=Line)
@@ -245,16 +257,16 @@ def _end_with_the_parent() -> None:
 
 
 def _step(done: int, total: int, what: str) -> None:
-    _say(Step(done, total, what))
+    _write(Step(done, total, what))
 
 
-def _say(line: Line) -> None:
+def _write(line: Line) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
     sys.stdout.buffer.flush()
 
 
 def _tail(file: IO[bytes]) -> str:
-    """Last line of what a process wrote to `file`."""
+    """Return the last line of a file."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - SHOWN_BYTES))
     lines = file.read().decode(errors="replace").strip().splitlines()

@@ -4,8 +4,8 @@ In whitened coordinates (see `nearline.kernels.whitening`) the system of row u i
 
     (I + sum_i e_i w_i w_i^T) z = sum_i b_i w_i,    e_i = alpha |r_ui|,  b_i = 1 + e_i if r_ui > 0
 
-and b_i = 0 otherwise. Conjugate gradients (Takács, Pilászy, Tikk, RecSys 2011) need, for each step,
-one pass over the rows w_i; they are gathered once into a buffer that the caches hold.
+and b_i = 0 otherwise. Each conjugate gradient step (Takács, Pilászy, Tikk, RecSys 2011) needs one
+pass over the rows w_i; they are gathered once into a buffer that fits into the caches.
 """
 
 import numpy as np
@@ -17,11 +17,11 @@ from nearline.kernels.edges import Rows
 
 Floats = NDArray[np.float32]
 
-# Rows whose products are taken before they are added up: they stay in the first-level cache.
+# Number of rows multiplied before their products are added up: they stay in the level-1 cache.
 TILE = 16
-# Floats of gathered rows that a thread keeps: 8 MiB, of which short rows touch only the beginning.
+# Floats of gathered rows per thread: 8 MiB, of which short rows touch only the beginning.
 BUFFER = 1 << 21
-# Squared ratio of residuals at which a solution is as good as single precision makes it.
+# Squared ratio of residuals below which single precision allows no better solution.
 CONVERGED = 1e-14
 
 
@@ -81,9 +81,9 @@ def _pass(
     residual: bool,
     out: Floats,
 ) -> None:
-    """One pass over the rows w_i of a system.
+    """Add a weighted sum of the rows w_i of a system to `out`.
 
-    Adds ``sum_i (b_i - e_i w_i . vector) w_i`` to `out` if `residual`, and otherwise
+    The sum is ``sum_i (b_i - e_i w_i . vector) w_i`` if `residual`, and otherwise
     ``sum_i (e_i w_i . vector) w_i``. `buffer` holds all rows if they fit.
     """
     n, kept = len(columns), len(columns) <= len(buffer)
@@ -156,7 +156,7 @@ def _improve_rows(
 
 @njit(nogil=True, fastmath=True, cache=True)
 def _factorize(matrix: Floats) -> None:
-    """Cholesky factor of the lower triangle, in place; the upper one is left alone."""
+    """Compute the Cholesky factor in place, in the lower triangle; the upper one is not used."""
     for i in range(len(matrix)):
         for j in range(i + 1):
             rest = matrix[i, j] - _dot(matrix[i, :j], matrix[j, :j])
@@ -231,7 +231,7 @@ def _are_distinct(rows: Rows, n: int, first: int, last: int) -> bool:
 
 
 def are_distinct(rows: Rows, n: int, *, threads: int | None = None) -> bool:
-    """Whether all columns are in ``range(n)`` and none stands twice in a row."""
+    """Return whether all columns are in ``range(n)`` and no row has the same column twice."""
     parts = map_chunks(
         lambda first, last: _are_distinct(rows, n, first, last),
         len(rows.indptr) - 1,
@@ -250,22 +250,22 @@ def improve_rows(
     buffer: int = BUFFER,
     threads: int | None = None,
 ) -> None:
-    """Take conjugate gradient steps towards the solution of each row, from where `out` stands.
+    """Improve the solution of each row by conjugate gradient steps, starting from `out`.
 
     Parameters
     ----------
     rows : Rows
-        Columns (row numbers of `fixed`, none twice in a row) and weights r of each system.
+        Columns (row numbers of `fixed`, each at most once per row) and weights r of each system.
     fixed : float32 [m, f]
-        The other side, whitened.
+        Whitened factors of the other side.
     out : float32 [n, f]
-        Solutions, whitened; read as the start, overwritten. Rows without entries become 0.
+        Whitened solutions: starting points, overwritten. Rows without entries become 0.
     alpha : float
-        Confidence of a unit of weight, beyond the 1 of every pair.
+        Confidence added per unit of weight; every pair has a confidence of at least 1.
     steps : int
-        Steps at most; a row ends when single precision has no better solution.
+        Largest number of steps; a row stops early once single precision allows no improvement.
     buffer : int
-        Floats of gathered rows that a thread keeps; longer rows are gathered anew at each pass.
+        Floats of gathered rows per thread; longer rows are gathered again in each pass.
 
     Notes
     -----
@@ -281,9 +281,9 @@ def improve_rows(
 def solve_rows(
     rows: Rows, fixed: Floats, out: Floats, *, alpha: float, threads: int | None = None
 ) -> None:
-    """Solve each row by Cholesky factors; arguments as in `improve_rows`.
+    """Solve each row exactly by a Cholesky decomposition; arguments as in `improve_rows`.
 
-    O(nnz f^2 + n f^3) time, f^2 floats a thread.
+    O(nnz f^2 + n f^3) time, f^2 floats of working memory per thread.
     """
     map_chunks(
         lambda first, last: _solve_rows(rows, fixed, alpha, first, last, out),
@@ -295,10 +295,10 @@ def solve_rows(
 def squared_loss(
     rows: Rows, factors: Floats, fixed: Floats, *, alpha: float, threads: int | None = None
 ) -> float:
-    """Confidence-weighted squared errors of the entries of `rows`, less their squared scores.
+    """Sum the confidence-weighted squared errors of the entries, minus their squared scores.
 
-    The squared scores of *all* pairs, which are the inner product of both Gram matrices, make the
-    sum that of the whole matrix. `factors` and `fixed` are in the same coordinates.
+    Adding the squared scores of *all* pairs, the inner product of both Gram matrices, gives the
+    squared error of the whole matrix. `factors` and `fixed` must be in the same coordinates.
     """
     parts = map_chunks(
         lambda first, last: _loss_rows(rows, factors, fixed, alpha, first, last),

@@ -1,4 +1,4 @@
-"""Work cut into chunks of rows, run by a few threads over kernels that release the GIL."""
+"""Run kernels that release the GIL over chunks of rows, in a few threads."""
 
 import os
 from collections.abc import Callable
@@ -7,12 +7,12 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Chunks in all: enough to even out uneven rows, few enough that scratch is not the main cost.
+# Largest number of chunks: enough to balance uneven rows, few enough to keep setup costs low.
 MOST_CHUNKS = 64
 
 
 def available_threads() -> int:
-    """Cores that this process may use, no more than ``OMP_NUM_THREADS`` where that is set."""
+    """Return the number of cores available to this process, limited by ``OMP_NUM_THREADS``."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
@@ -24,24 +24,24 @@ def available_threads() -> int:
 def map_chunks(
     work: Callable[[int, int], T], n_rows: int, *, least: int = 256, threads: int | None = None
 ) -> list[T]:
-    """Call ``work(first, last)`` over half-open ranges that cover ``range(n_rows)``.
+    """Call ``work(first, last)`` for half-open ranges that cover ``range(n_rows)``.
 
-    Where the ranges end depends on `n_rows` and `least` alone, never on `threads`, so that results
-    are the same on any machine.
+    The ranges depend only on `n_rows` and `least`, not on `threads`, so results are the same on
+    every machine.
 
     Parameters
     ----------
     work : callable
-        Must write nothing that another range reads.
+        Must not write anything that another range reads.
     least : int
-        Fewest rows in a range (but the last); a job no longer than this runs in the caller.
+        Smallest number of rows in a range, except the last.
     threads : int or None
-        Threads to use; None for one a core.
+        Number of threads; None for one per core. A single range runs in the calling thread.
 
     Returns
     -------
     list
-        What `work` returned, in order of the ranges.
+        Return values of `work`, in the order of the ranges.
     """
     size = max(least, -(-n_rows // MOST_CHUNKS))
     ranges = [(first, min(first + size, n_rows)) for first in range(0, n_rows, size)]

@@ -1,11 +1,12 @@
-"""Neighbours among rows of ratings, by what two rows both rated, and predictions from them.
+"""Nearest neighbours of rows of ratings, by the columns that two rows both rated; predictions.
 
 For a row x and a target y, with sums over the n columns that both rated:
 
     s(x, y) = (n - 1) / (n - 1 + shrinkage) * sum x y / sqrt(sum x^2 * sum y^2)
 
-centred or not by the means of x and y over those columns: Pearson's correlation or the cosine. The
-factor, 1 without shrinkage, is that of Y. Koren, "Factor in the neighbors", ACM TKDD 4(1), 2010.
+which is the cosine or, with x and y centred by their means over those columns, Pearson's
+correlation. The factor, 1 without shrinkage, is that of Y. Koren, "Factor in the neighbors", ACM
+TKDD 4(1), 2010.
 """
 
 from typing import NamedTuple
@@ -18,32 +19,32 @@ from nearline.kernels.chunks import map_chunks
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.ridge import Targets
 from nearline.kernels.sets import Sets, dealt, undealt
-from nearline.kernels.topk import best_first, offer
+from nearline.kernels.topk import finish_row, finished_lists, offer, start_lists
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
-# Places of the sums of a pair: how many, x, y, squares of both, products.
+# Sums kept for a pair: the number of columns, x, y, squares of x, squares of y, products.
 N_SUMS = 6
-# A variance below this part of the mean square is rounding.
+# A variance below this fraction of the mean square is a rounding error.
 FLAT = 1e-12
 
 
 class Affinity(NamedTuple):
-    """How alike two rows must be, and how that is measured.
+    """How similarity is measured, and which neighbours are kept.
 
     Attributes
     ----------
     centred : bool
         True for Pearson's correlation, False for the cosine.
     shrinkage : float
-        Columns in common, but one, at which a similarity counts half; not negative.
+        A similarity over ``shrinkage + 1`` common columns is halved; at least 0.
     threshold : float
-        Only similarities greater than this are kept, not negative.
+        Only similarities greater than this are kept; at least 0.
     most : int
-        Most neighbours kept a row.
+        Largest number of neighbours kept per row.
     """
 
     centred: bool
@@ -63,7 +64,7 @@ def _similarity(sums: Doubles, centred: bool, shrinkage: float) -> float:
     if square_x <= FLAT * xx or square_y <= FLAT * yy:
         return 0.0
     trust = (n - 1.0) / (n - 1.0 + shrinkage) if shrinkage > 0.0 else 1.0
-    # Single precision, as it will be kept, so that ties are seen as ties.
+    # Round to the precision in which similarities are stored, so that ties remain ties.
     return np.float64(np.float32(trust * across / np.sqrt(square_x * square_y)))
 
 
@@ -78,13 +79,12 @@ def _nearest(
     first: int,
     last: int,
 ) -> tuple[Longs, Ints, Floats]:
-    """Rows ``order[first:last]``; `sums` [n_targets, 6] is zero between rows."""
-    heap_values = np.empty(affinity.most, dtype=np.float64)
-    heap_items = np.empty(affinity.most, dtype=np.int32)
+    """Find the neighbours of rows ``order[first:last]``.
+
+    `sums`, float64 [n_targets, 6], is zero before and after.
+    """
+    lists_out = start_lists(last - first, affinity.most)
     touched = np.empty(len(sums), dtype=np.int32)
-    sizes = np.zeros(last - first, dtype=np.int64)
-    out_items = np.empty((last - first) * affinity.most, dtype=np.int32)
-    out_values = np.empty((last - first) * affinity.most, dtype=np.float32)
     filled = 0
     for position in range(first, last):
         row = order[position]
@@ -109,13 +109,9 @@ def _nearest(
             value = _similarity(sums[target], affinity.centred, affinity.shrinkage)
             sums[target] = 0.0
             if value > affinity.threshold and target != leave_out[row]:
-                size = offer(heap_values, heap_items, size, value, target)
-        best_first(heap_values, heap_items, size)
-        out_items[filled : filled + size] = heap_items[:size]
-        out_values[filled : filled + size] = heap_values[:size]
-        sizes[position - first] = size
-        filled += size
-    return sizes, out_items[:filled].copy(), out_values[:filled].copy()
+                size = offer(lists_out.scores, lists_out.items, size, value, target)
+        filled = finish_row(lists_out, position - first, size, filled)
+    return finished_lists(lists_out, filled)
 
 
 def corated_rows(
@@ -132,11 +128,13 @@ def corated_rows(
     Parameters
     ----------
     rows : Targets
-        Ratings, or residuals of ratings, by column; no column twice in a row.
+        Ratings, or residuals of ratings, by column; a row has each column at most once.
     lists : Targets
-        For each column the targets that rated it, with their ratings.
+        For each column, the targets that rated it and their ratings.
+    n_targets : int
+        Number of targets.
     leave_out : int32 [n] or None
-        A target that is no neighbour of this row (itself), -1 for none.
+        For each row, a target that is not a neighbour, such as the row itself; -1 for none.
 
     Returns
     -------
@@ -145,7 +143,8 @@ def corated_rows(
 
     Notes
     -----
-    A row costs the lengths of its columns' lists; scratch of 52 bytes a target a thread.
+    A row costs the total length of its columns' lists. Working memory: 52 bytes per target and
+    thread.
     """
     n = len(rows.indptr) - 1
     order = dealt(n)
@@ -180,7 +179,7 @@ def _mean_by_rows(
             neighbour, similarity = near.items[place], np.float64(near.weights[place])
             for entry in range(values.indptr[neighbour], values.indptr[neighbour + 1]):
                 item = values.columns[entry]
-                # Neighbours come nearest first: the first k who rated an item are the nearest.
+                # Neighbours are sorted: the first k who rated an item are the nearest.
                 if counts[item] < k:
                     counts[item] += 1
                     totals[item] += similarity * values.values[entry]
@@ -193,16 +192,18 @@ def _mean_by_rows(
 def mean_by_rows(
     near: Rows, values: Targets, wanted: Sets, k: int, n_items: int, *, threads: int | None = None
 ) -> Doubles:
-    """Mean of what the k nearest neighbours that rated an item gave it, weighted by similarity.
+    """Average the ratings of an item by the k nearest neighbours who rated it.
+
+    The average is weighted by similarity.
 
     Parameters
     ----------
     near : Rows
         Neighbours of each row, nearest first, with positive similarities.
     values : Targets
-        What each neighbour gave: columns are items.
+        Ratings of each neighbour; columns are items.
     wanted : Sets
-        Items asked for, by row.
+        Items to predict, by row.
 
     Returns
     -------
@@ -211,7 +212,7 @@ def mean_by_rows(
 
     Notes
     -----
-    A row costs all that its neighbours rated, whatever is asked for.
+    A row costs the number of its neighbours' ratings, however few items are wanted.
     """
     out = np.empty(len(wanted.items))
     map_chunks(
@@ -252,16 +253,18 @@ def _mean_by_columns(
 def mean_by_columns(
     near: Rows, values: Targets, wanted: Sets, k: int, *, threads: int | None = None
 ) -> Doubles:
-    """Mean of what a row gave the k neighbours of an item that it rated, weighted by similarity.
+    """Average the ratings that a row has for the k nearest neighbours of an item.
+
+    The average is weighted by similarity.
 
     Parameters
     ----------
     near : Rows
         Neighbours of each item, nearest first, with positive similarities.
     values : Targets
-        What each row gave: columns are items.
+        Ratings of each row; columns are items.
     wanted : Sets
-        Items asked for, by row.
+        Items to predict, by row.
 
     Returns
     -------
@@ -270,7 +273,7 @@ def mean_by_columns(
 
     Notes
     -----
-    An item costs the number of its neighbours at most.
+    An item costs at most the number of its neighbours.
     """
     out = np.empty(len(wanted.items))
     map_chunks(

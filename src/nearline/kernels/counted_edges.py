@@ -1,8 +1,8 @@
-"""Counts of pairs that change while they serve: a hash table of differences beside fixed counts.
+"""Online counts of pairs: a hash table of differences in addition to fixed counts.
 
-The fixed counts come from training and are never written to (they may be mapped from a file). The
-table holds, for each pair that changed since, what is to be added to its fixed count, and where its
-edge stands. Open addressing with linear probing (Knuth, TAOCP 3, section 6.4).
+The fixed counts come from training and are never written to (they may be memory-mapped). For each
+pair that changed since, the table holds the difference to its fixed count and the position of its
+edge. It uses open addressing with linear probing (Knuth, TAOCP 3, section 6.4).
 """
 
 from typing import NamedTuple
@@ -18,22 +18,21 @@ Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
-# Columns of a table. A key of zero is an empty row: no item makes a pair with itself.
+# Columns of a table. The key 0 marks an empty row: no item makes a pair with itself.
 KEY, UNITS, PLACE = 0, 1, 2
 EMPTY = 0
-# Where the edge of a pair stands: not looked for yet, among the fixed edges; else added edge n - 1.
+# Position of a pair's edge: not yet known, or among the fixed edges; n > 0 is added edge n - 1.
 UNKNOWN, FIXED = 0, -1
-# Pairs whose memory is touched before they are counted.
+# Number of pairs whose memory is prefetched before they are counted.
 AHEAD = 64
 
-# Differences by pair: int64 [capacity, 3], the capacity a power of two. A row has ``source << 32 |
-# target``, what is to be added to the fixed count, and the place of the edge, side by side: a pair
-# is alone in its part of memory.
+# Differences by pair: int64 [capacity, 3], where the capacity is a power of two. A row holds the
+# key ``source << 32 | target``, the difference to the fixed count, and the position of the edge.
 Table = NDArray[np.int64]
 
 
 class Edges(NamedTuple):
-    """Where edges are written to: the arrays of `scoring.Graph`, and how many are added so far."""
+    """The arrays of `scoring.Graph` that edges are written to, and the number of added edges."""
 
     indptr: Longs
     items: Ints
@@ -46,21 +45,21 @@ class Edges(NamedTuple):
 
 
 def make_table(capacity: int) -> Table:
-    """Make an empty table of `capacity` rows, a power of two."""
+    """Allocate an empty table of `capacity` rows, a power of two."""
     return np.zeros((capacity, 3), dtype=np.int64)
 
 
 @njit(nogil=True, cache=True)
 def _home(table: Table, key: int) -> int:
-    """Row where the search for a key begins."""
-    # Multiplicative hashing of both halves, of 31 bits each: no product leaves 63 bits.
+    """Return the row at which the search for a key begins."""
+    # Multiplicative hashing of both halves of 31 bits: the products fit into 63 bits.
     mixed = ((key >> 32) * 0x9E3779B1 ^ (key & 0xFFFFFFFF) * 0x85EBCA6B) >> 15
     return mixed & (len(table) - 1)
 
 
 @njit(nogil=True, cache=True)
 def _slot(table: Table, key: int) -> int:
-    """Row of a key, or the empty one where it belongs."""
+    """Return the row of a key, or the empty row at which to insert it."""
     slot = _home(table, key)
     while table[slot, KEY] not in (EMPTY, key):
         slot = (slot + 1) & (len(table) - 1)
@@ -69,7 +68,7 @@ def _slot(table: Table, key: int) -> int:
 
 @njit(nogil=True, cache=True)
 def rehash(table: Table, wider: Table) -> None:
-    """Put every entry of `table` into the empty `wider`."""
+    """Insert every entry of `table` into the larger empty table `wider`."""
     for old in range(len(table)):
         if table[old, KEY] != EMPTY:
             wider[_slot(wider, table[old, KEY])] = table[old]
@@ -77,7 +76,7 @@ def rehash(table: Table, wider: Table) -> None:
 
 @njit(nogil=True, cache=True)
 def _find(items: Ints, first: int, last: int, wanted: int) -> int:
-    """First place of the rising ``items[first:last]`` that is not below `wanted`."""
+    """Return the first position in the ascending ``items[first:last]`` not below `wanted`."""
     while first < last:
         middle = (first + last) // 2
         if items[middle] < wanted:
@@ -89,7 +88,7 @@ def _find(items: Ints, first: int, last: int, wanted: int) -> int:
 
 @njit(nogil=True, cache=True)
 def _place(items: Ints, indptr: Longs, source: int, target: int) -> int:
-    """Place of a pair among fixed rows, or -1."""
+    """Return the position of a pair in the fixed rows, or -1."""
     if source >= len(indptr) - 1:
         return -1
     last = int(indptr[source + 1])
@@ -107,9 +106,9 @@ def _touch(
     first: int,
     sink: Longs,
 ) -> None:
-    """Read what some pairs need from memory; the sum is kept that the reads are not left out.
+    """Prefetch the memory of some pairs by independent reads, whose latencies overlap.
 
-    They do not depend on each other, so that the processor waits for many at a time.
+    The values are added to `sink` only to keep the compiler from removing the reads.
     """
     read = 0
     for at in range(first, min(first + AHEAD, len(changes.units))):
@@ -127,24 +126,25 @@ def _touch(
 def apply_changes(
     changes: Changes, counts: Counts, table: Table, edges: Edges, relation: int
 ) -> tuple[int, int]:
-    """Add `changes` to the table and set the edges of the pairs to their counts.
+    """Add `changes` to the table and set the edges of the pairs to their new counts.
 
     Parameters
     ----------
     table : Table
-        With an empty slot for each change.
+        Must have an empty row for each change.
     edges : Edges
-        With room for an edge a change; items rise in the fixed rows of `relation`.
+        Must have capacity for one new edge per change; items ascend in the fixed rows of
+        `relation`.
 
     Returns
     -------
     tuple of int, int
-        New pairs in the table, added edges in all.
+        Number of new pairs in the table, and of all added edges.
 
     Notes
     -----
-    A pair costs a look-up in the table and, the first time, two binary searches. A count below
-    zero (where the fixed counts were cut) makes an edge of zero.
+    A pair costs one lookup in the table and, the first time, two binary searches. A count below
+    zero, which can occur if the fixed counts were truncated, gives an edge of zero.
     """
     n_pairs, n_added = 0, edges.n_added
     sink = np.zeros(1, dtype=np.int64)
@@ -166,7 +166,7 @@ def apply_changes(
             edges.added_values[place - 1] = amount
             continue
         if counted >= 0:
-            # Edges are the strongest of the counts: all of them where a row was not cut.
+            # Edges are the strongest pairs of a row. If none was cut, positions correspond.
             rows, first = edges.indptr[relation], counts.indptr[source]
             if rows[source + 1] - rows[source] == counts.indptr[source + 1] - first:
                 fixed = rows[source] + counted - first
@@ -180,7 +180,7 @@ def apply_changes(
             edges.added_items[n_added] = target
             edges.added_values[n_added] = amount
             edges.following[n_added] = edges.heads[relation, source]
-            # Last: from here on a reader may come along.
+            # Publish the edge last: readers follow it from here on.
             edges.heads[relation, source] = n_added
             n_added += 1
             table[slot, PLACE] = n_added
@@ -188,7 +188,7 @@ def apply_changes(
 
 
 def merged(counts: Counts, table: Table, n_items: int) -> Counts:
-    """Add fixed counts and differences up, over `n_items` items; pairs of zero left out."""
+    """Sum fixed counts and differences over `n_items` items; pairs that count zero are dropped."""
     sizes = np.diff(counts.indptr)
     sources = np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
     used = table[:, KEY] != EMPTY

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-# Half-lives above the landmark at which it moves: 2**512 leaves room for any number of events.
+# Distance from the landmark, in half-lives, at which it moves: 2**512 allows any number of events.
 REACH = 512
 # Below 2**-1100 a double is zero.
 VANISHED = -1100

@@ -1,8 +1,8 @@
 """Sparse item-to-item relations: built row by row, each row cut to its strongest neighbours.
 
-Every row is made by itself in a dense scratch of one number an item, so that rows can be made in
-parallel and in any order with the same bits as the result. Pairs are counted in whole units
-(`units`): their sums do not depend on the order of the events and can be undone exactly.
+Each row is computed on its own in a dense array with one number per item, so rows can be computed
+in parallel and in any order with bit-identical results. Pairs are counted in whole units (`units`):
+integer sums do not depend on the order of the events and can be undone exactly.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from nearline.kernels.chunks import map_chunks
-from nearline.kernels.topk import best_first, offer
+from nearline.kernels.topk import check_k, finish_row, finished_lists, offer, start_lists
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
@@ -21,17 +21,22 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 
-# Two weights of one next to each other count 2**30 units. No pair counts more than `MOST`, so that
-# 2**18 of the heaviest still fit into a sum.
+# Two adjacent events of weight 1 count 2**30 units. A pair counts at most `MOST`, so a 64-bit sum
+# has room for 2**18 of the heaviest pairs.
 UNIT = 2.0**-30
 MOST = 2**45
 
 
 class Rows(NamedTuple):
-    """A ragged array: row r is ``items[indptr[r]:indptr[r + 1]]``, with a weight an entry.
+    """A ragged array: row r is ``items[indptr[r]:indptr[r + 1]]``, with one weight per entry.
 
-    The same shape holds histories (oldest first), sparse matrices and neighbour lists:
-    int64 [n + 1], int32 [m] and float32 [m].
+    The same type holds histories (oldest event first), sparse matrices and neighbour lists.
+
+    Attributes
+    ----------
+    indptr : int64 [n + 1]
+    items : int32 [m]
+    weights : float32 [m]
     """
 
     indptr: Longs
@@ -40,7 +45,7 @@ class Rows(NamedTuple):
 
 
 class Occurrences(NamedTuple):
-    """Where each item stands: the entries of item i are ``entries[indptr[i]:indptr[i + 1]]``."""
+    """Positions of each item: the entries of item i are ``entries[indptr[i]:indptr[i + 1]]``."""
 
     indptr: Longs
     entries: Longs
@@ -48,7 +53,7 @@ class Occurrences(NamedTuple):
 
 
 def pack(parts: Sequence[tuple[Longs, Ints, Floats]]) -> Rows:
-    """Join consecutive blocks of rows, each given as (row sizes, items, weights)."""
+    """Concatenate blocks of rows, each given as (row sizes, items, weights)."""
     sizes = np.concatenate([part[0] for part in parts] or [np.zeros(0, np.int64)])
     indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
     items = np.concatenate([part[1] for part in parts] or [np.zeros(0, np.int32)])
@@ -57,7 +62,7 @@ def pack(parts: Sequence[tuple[Longs, Ints, Floats]]) -> Rows:
 
 
 def occurrences(rows: Rows, n_items: int) -> Occurrences:
-    """Invert `rows`: for each item its entries, in rising order. Entries of -1 are left out."""
+    """Find the entries of each item in `rows`, in ascending order; entries of -1 are ignored."""
     sizes = np.diff(rows.indptr)
     row_of_entry = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
     entries = np.argsort(rows.items, kind="stable").astype(np.int64)
@@ -69,7 +74,7 @@ def occurrences(rows: Rows, n_items: int) -> Occurrences:
 
 @njit(nogil=True, cache=True)
 def units(amount: float) -> int:
-    """Whole units of an amount: 0 where it is not positive, `MOST` where it is larger than that."""
+    """Round an amount to whole units, clipped to 0 and `MOST`."""
     if not amount > 0.0:
         return 0
     return int(min(amount / UNIT + 0.5, MOST))
@@ -77,7 +82,7 @@ def units(amount: float) -> int:
 
 @njit(nogil=True, cache=True)
 def pair_units(step: float, weight: float, other: float) -> int:
-    """Units that two events count, of which `step` is the kernel at their gap."""
+    """Return the units that two events count; `step` is the value of the kernel at their gap."""
     return units(step * (np.float64(weight) * np.float64(other)))
 
 
@@ -85,10 +90,10 @@ def pair_units(step: float, weight: float, other: float) -> int:
 def gather(
     item: int, rows: Rows, places: Occurrences, steps: Doubles, totals: Longs, touched: Ints
 ) -> int:
-    """Add up the units of every pair of `item` in `totals`; return how many items were touched.
+    """Add up the units of every pair of `item` in `totals`; return the number of other items.
 
-    `steps` holds the kernel for gaps -reach..reach; `totals` is zero before, and the caller makes
-    it so again.
+    `steps` holds the kernel for gaps -reach..reach. `totals` must be zero; the caller resets the
+    entries listed in `touched`.
     """
     reach = len(steps) // 2
     count = 0
@@ -125,14 +130,10 @@ def _pair_rows(
     first: int,
     last: int,
 ) -> tuple[Longs, Ints, Floats]:
-    """Rows [first, last) of `pair_edges`."""
+    """Compute rows [first, last) of `pair_edges`."""
     totals = np.zeros(len(target), dtype=np.int64)
     touched = np.empty(len(target), dtype=np.int32)
-    heap_values = np.empty(top_k, dtype=np.float64)
-    heap_items = np.empty(top_k, dtype=np.int32)
-    sizes = np.zeros(last - first, dtype=np.int64)
-    out_items = np.empty((last - first) * top_k, dtype=np.int32)
-    out_values = np.empty((last - first) * top_k, dtype=np.float32)
+    lists = start_lists(last - first, top_k)
     filled = 0
     for item in range(first, last):
         count = gather(item, rows, places, steps, totals, touched)
@@ -141,17 +142,13 @@ def _pair_rows(
             j = touched[at]
             value = totals[j] * UNIT / (source[item] * target[j] + offset)
             totals[j] = 0
-            size = offer(heap_values, heap_items, size, value, j)
-        best_first(heap_values, heap_items, size)
-        out_items[filled : filled + size] = heap_items[:size]
-        out_values[filled : filled + size] = heap_values[:size]
-        sizes[item - first] = size
-        filled += size
-    return sizes, out_items[:filled].copy(), out_values[:filled].copy()
+            size = offer(lists.scores, lists.items, size, value, j)
+        filled = finish_row(lists, item - first, size, filled)
+    return finished_lists(lists, filled)
 
 
 def steps_of(forward: Doubles, backward: Doubles) -> Doubles:
-    """Kernel for gaps -reach..reach from what a pair counts after and before, gap 1 first."""
+    """Join the kernels forward and backward in time, gap 1 first, into one for -reach..reach."""
     if len(forward) != len(backward):
         raise ValueError(
             f"forward has {len(forward)} gaps, backward {len(backward)}; give one reach"
@@ -169,23 +166,24 @@ def pair_edges(
     top_k: int,
     threads: int | None = None,
 ) -> Rows:
-    """Weigh every pair of items that stand near each other in a row, and normalise.
+    """Weigh every pair of items that occur near each other in a row, and normalise.
 
     Edge i -> j holds ``sum(weight_i * weight_j * kernel(gap)) / (source[i] * target[j] + offset)``
-    over all places of i and j in one row, where the gap is ``place of j - place of i``. Summed are
-    whole units of 2**-30, at most 32,768 a pair of events. Pairs whose weight is not positive (a
-    dislike) are left out, and so are pairs of an item with itself.
+    over all positions of i and j in the same row, where the gap is the position of j minus that of
+    i. The sum is over whole units of 2**-30, at most 32,768 per pair of events. Pairs with a weight
+    that is not positive (a dislike) and pairs of an item with itself are ignored.
 
     Parameters
     ----------
     rows : Rows
-        Histories, oldest first; items in -1..n_items-1, -1 is skipped but keeps its place.
+        Histories, oldest event first. Items are -1..n_items-1; an unknown item, -1, makes no pair
+        but keeps its position.
     steps : float64 [2 * reach + 1]
-        The kernel for gaps -reach..reach, not negative (see `steps_of`).
+        The kernel for gaps -reach..reach, at least 0 (see `steps_of`).
     source, target : float64 [n_items]
-        Divisors, not negative; ``source[i] * target[j] + offset`` must be positive for pairs.
+        Divisors, at least 0; ``source[i] * target[j] + offset`` must be positive for pairs.
     top_k : int
-        Neighbours kept a row.
+        Neighbours kept per row.
 
     Returns
     -------
@@ -194,14 +192,13 @@ def pair_edges(
 
     Notes
     -----
-    O(entries * reach) time; scratch of 12 bytes an item a thread.
+    O(entries * reach) time; working memory of 12 bytes per item and thread.
     """
     if len(source) != len(target):
         raise ValueError(f"source has {len(source)} items, target {len(target)}")
     n_items = len(source)
     check_items(rows, n_items)
-    if top_k < 1:
-        raise ValueError(f"top_k is {top_k}; it must be at least 1")
+    check_k(top_k, "top_k")
     top_k = min(top_k, max(n_items, 1))
     places = occurrences(rows, n_items)
     return pack(
@@ -222,11 +219,7 @@ def _product_rows(
     totals = np.zeros(n_columns, dtype=np.float64)
     touched = np.empty(n_columns, dtype=np.int32)
     marked = np.zeros(n_columns, dtype=np.bool_)
-    heap_values = np.empty(top_k, dtype=np.float64)
-    heap_items = np.empty(top_k, dtype=np.int32)
-    sizes = np.zeros(last - first, dtype=np.int64)
-    out_items = np.empty((last - first) * top_k, dtype=np.int32)
-    out_values = np.empty((last - first) * top_k, dtype=np.float32)
+    lists = start_lists(last - first, top_k)
     filled = 0
     for row in range(first, last):
         count = 0
@@ -244,15 +237,11 @@ def _product_rows(
         for at in range(count):
             j = touched[at]
             if totals[j] > 0.0 and (diagonal or j != row):
-                size = offer(heap_values, heap_items, size, totals[j], j)
+                size = offer(lists.scores, lists.items, size, totals[j], j)
             totals[j] = 0.0
             marked[j] = False
-        best_first(heap_values, heap_items, size)
-        out_items[filled : filled + size] = heap_items[:size]
-        out_values[filled : filled + size] = heap_values[:size]
-        sizes[row - first] = size
-        filled += size
-    return sizes, out_items[:filled].copy(), out_values[:filled].copy()
+        filled = finish_row(lists, row - first, size, filled)
+    return finished_lists(lists, filled)
 
 
 def product_edges(
@@ -264,14 +253,18 @@ def product_edges(
     diagonal: bool = False,
     threads: int | None = None,
 ) -> Rows:
-    """Matrix product of two sparse matrices, each row cut to its `top_k` largest positive entries.
+    """Multiply two sparse matrices, keeping the `top_k` largest positive entries of each row.
 
     Parameters
     ----------
     left, right : Rows
-        Matrices [n, m] and [m, n_columns]; columns of `left` are rows of `right`.
+        Matrices [n, m] and [m, n_columns].
+    n_columns : int
+        Number of columns of `right`.
+    top_k : int
+        Entries kept per row.
     diagonal : bool
-        False leaves entry (i, i) out, as is wanted where the rows are their own neighbours.
+        False excludes entries (i, i), which are similarities of an item with itself.
 
     Returns
     -------
@@ -280,12 +273,11 @@ def product_edges(
 
     Notes
     -----
-    The full product is never held: scratch of 13 bytes a column a thread.
+    The full product is never stored; working memory is 13 bytes per column and thread.
     """
     check_items(left, len(right.indptr) - 1)
     check_items(right, n_columns)
-    if top_k < 1:
-        raise ValueError(f"top_k is {top_k}; it must be at least 1")
+    check_k(top_k, "top_k")
     top_k = min(top_k, max(n_columns, 1))
     return pack(
         map_chunks(
@@ -297,7 +289,7 @@ def product_edges(
 
 
 def check_items(rows: Rows, n_items: int) -> None:
-    """Refuse an index that a kernel would read or write outside its arrays with."""
+    """Raise ValueError for indices that would make a kernel access memory outside its arrays."""
     if len(rows.items) and int(rows.items.max()) >= n_items:
         raise ValueError(f"item index {int(rows.items.max())} is not below {n_items}")
     if len(rows.items) != len(rows.weights) or int(rows.indptr[-1]) != len(rows.items):

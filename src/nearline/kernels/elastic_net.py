@@ -1,12 +1,12 @@
-"""Elastic net on the columns of a sparse 0/1 matrix, each column against some of the others.
+"""Elastic net regression of each column of a sparse 0/1 matrix on some of the other columns.
 
 For column j of X [m, n] and its candidate columns C, coordinate descent minimises
 
-    0.5 * |x_j - X_C w|^2 + l1 * |w|_1 + 0.5 * l2 * |w|^2        (w >= 0 where asked for)
+    0.5 * |x_j - X_C w|^2 + l1 * |w|_1 + 0.5 * l2 * |w|^2        (optionally with w >= 0)
 
 J. Friedman, T. Hastie, R. Tibshirani, "Regularization paths for generalized linear models via
-coordinate descent", Journal of Statistical Software 33(1), 2010, section 2: the residual is kept up
-to date, and between full sweeps only weights that are not zero are visited.
+coordinate descent", Journal of Statistical Software 33(1), 2010, section 2: the residual is updated
+with each weight, and between full sweeps only non-zero weights are visited.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ Doubles = NDArray[np.float64]
 
 @njit(nogil=True, cache=True)
 def _shrink(value: float, l1: float, positive: bool) -> float:
-    """Soft threshold: the minimiser along one coordinate, before it is scaled."""
+    """Apply the soft threshold: the minimiser along one coordinate, before scaling."""
     if value > l1:
         return value - l1
     if value < -l1 and not positive:
@@ -38,7 +38,7 @@ def _sweep(
     penalties: tuple[float, float, bool],
     all_of_them: bool,
 ) -> float:
-    """Visit the candidates once; return the largest change of a weight."""
+    """Update the weight of each candidate once; return the largest change of a weight."""
     l1, l2, positive = penalties
     largest = 0.0
     for at in range(len(candidates)):
@@ -49,7 +49,7 @@ def _sweep(
         last = columns.indptr[candidates[at] + 1]
         if first == last:
             continue
-        # A column of ones has the squared length of its count.
+        # The squared length of a column of ones is their number.
         norm = float(last - first)
         correlation = old * norm
         for entry in range(first, last):
@@ -118,31 +118,38 @@ def elastic_net_columns(
     tolerance: float = 1e-4,
     threads: int | None = None,
 ) -> Rows:
-    """Explain each column of a 0/1 matrix by its candidate columns.
+    """Regress each column of a 0/1 matrix on its candidate columns.
 
     Parameters
     ----------
     columns : Rows
-        X by columns: row j holds the rows of X in which column j is 1, each once.
+        X by columns: row j lists the rows of X in which column j is 1, each once.
     candidates : Rows
-        Row j holds the columns that may explain column j, j itself not among them.
+        Row j lists the columns that may explain column j; j is not among them.
     n_rows : int
-        m, above every entry of `columns`.
+        Number of rows of X, m.
     l1, l2 : float
-        Penalties, not negative.
+        Penalties, at least 0.
+    positive : bool
+        Whether to allow only weights of at least 0.
     sweeps : int
-        Sweeps over the candidates at most.
+        Largest number of sweeps over the candidates.
     tolerance : float
-        Stop when no weight changes by as much in a full sweep.
+        Stop when no weight changes by this amount or more in a full sweep.
 
     Returns
     -------
     Rows
-        Row j holds the columns with a weight that is not zero, and the weights.
+        Row j lists the columns with a non-zero weight, and the weights.
+
+    Raises
+    ------
+    ValueError
+        The numbers of rows of `columns` and `candidates` differ, or an index is out of bounds.
 
     Notes
     -----
-    A full sweep costs the entries of the candidates' columns; 8 * n_rows bytes a thread.
+    A full sweep costs the entries of the candidates' columns; 8 * n_rows bytes per thread.
     """
     if len(columns.indptr) != len(candidates.indptr):
         raise ValueError(

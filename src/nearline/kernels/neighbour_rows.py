@@ -1,9 +1,8 @@
-"""Rows of nearest neighbours, one after the other: the inner part of `neighbours`.
+"""Nearest neighbours of one row after the other: the inner loop of `neighbours`.
 
-For one row the lists of targets of its features are added up in a dense scratch (Gustavson's
-product). Targets are renumbered, the most frequent first, so that most additions fall into a few
-cache lines; blocks of the scratch that hold nothing good enough are passed over by comparisons
-that the compiler turns into vector instructions.
+The targets of each feature of a row are added up in a dense array (Gustavson's product). Targets
+are renumbered by descending frequency, so most additions hit a few cache lines. Blocks of the array
+without a good enough candidate are skipped by comparisons that the compiler vectorises.
 """
 
 from typing import Any, NamedTuple
@@ -13,32 +12,32 @@ from numba import njit
 from numpy.typing import NDArray
 
 from nearline.kernels.sets import Sets
-from nearline.kernels.topk import best_first, offer
+from nearline.kernels.topk import RowLists, finish_row, finished_lists, offer, start_lists
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
-# Targets whose sums are compared with the worst neighbour so far at a time.
+# Number of targets whose sums are compared with the worst neighbour so far at a time.
 BLOCK = 64
-# A row whose lists hold fewer entries than this part of the targets looks at those entries alone.
+# If the lists of a row have fewer entries than this fraction of the targets, only they are visited.
 SPARSE = 1 / 8
-# Slack of the comparison in single precision, so that it never passes over too much.
+# Tolerance of the comparison in single precision, so that it never skips a candidate.
 SLACK = 1.0 - 1e-5
 
 
 class Index(NamedTuple):
-    """Inverted lists, feature to targets, ready for `nearest_rows`.
+    """Inverted lists from features to targets, as `nearest_rows` takes them.
 
     Attributes
     ----------
     lists : Sets
-        Targets of each feature, by their rank: the most frequent target has rank 0.
+        Targets of each feature, as ranks: the most frequent target has rank 0.
     labels : int32 [n_targets]
         Target of each rank.
     weights : float64 [n_features]
-        Weight of each feature; empty where all weigh 1.
+        Weight of each feature; empty if all weights are 1.
     scales : float64 [n_targets]
         Scale of each target, by rank.
     """
@@ -50,10 +49,16 @@ class Index(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What is known beforehand of the h most frequent targets, where the rows are the targets.
+    """Precomputed overlaps of the h most frequent targets, for rows that are the targets.
 
-    int32 [h, h] common features by ranks; int64 [n_features] where the lists go on behind those
-    targets; int64 [n_targets] rank of each. All empty where nothing is known.
+    Attributes
+    ----------
+    counts : int32 [h, h]
+        Number of common features, by rank.
+    tails : int64 [n_features]
+        Position in each list after the last of those targets.
+    ranks : int64 [n_targets]
+        Rank of each target. All arrays are empty if nothing is precomputed.
     """
 
     counts: Ints
@@ -62,7 +67,7 @@ class Head(NamedTuple):
 
 
 class RowLimits(NamedTuple):
-    """What is kept of a row, see `nearest_rows`."""
+    """Which neighbours of a row are kept; see `nearest_rows` for the fields."""
 
     shrinkage: float
     threshold: float
@@ -71,10 +76,16 @@ class RowLimits(NamedTuple):
 
 
 class RowScratch(NamedTuple):
-    """Working memory of one call, zero between rows.
+    """Working memory of one call; counts and sums are zero between rows.
 
-    int32 [n_targets]; float64 [n_targets], or empty where nothing is weighted; and the scales of
-    the index in single precision, for vector instructions.
+    Attributes
+    ----------
+    counts : int32 [n_targets]
+        Number of features in common with the current row.
+    sums : float64 [n_targets]
+        Sum of their weights; empty if all weights are 1.
+    scales : float32 [n_targets]
+        Scales of the index in single precision, for vector instructions.
     """
 
     counts: Ints
@@ -84,7 +95,7 @@ class RowScratch(NamedTuple):
 
 @njit(nogil=True, cache=True)
 def _add_up(rows: Sets, row: int, index: Index, head: Head, scratch: RowScratch) -> int:
-    """Count what a row has in common with each target; return the number of entries it meets."""
+    """Count the features that a row shares with each target; return the number of list entries."""
     lists, counts, sums = index.lists, scratch.counts, scratch.sums
     known = len(head.ranks) > 0 and head.ranks[row] < len(head.counts)
     if known:
@@ -109,8 +120,29 @@ def _add_up(rows: Sets, row: int, index: Index, head: Head, scratch: RowScratch)
 
 @njit(nogil=True, cache=True)
 def _similarity(common: int, total: float, scale: float, shrinkage: float) -> float:
-    """Return the similarity as it will be kept, in single precision: so ties are seen as ties."""
+    """Compute a similarity, rounded to the precision in which it is stored: ties remain ties."""
     return np.float64(np.float32(common / (common + shrinkage) * (total * scale)))
+
+
+@njit(nogil=True, cache=True)
+def _offer(
+    row: int,
+    rank: int,
+    index: Index,
+    scratch: RowScratch,
+    scale: float,
+    limits: RowLimits,
+    lists: RowLists,
+    size: int,
+) -> int:
+    """Add one target with common features to the heap of a row; return the heap's new size."""
+    common = scratch.counts[rank]
+    total = scratch.sums[rank] if len(index.weights) > 0 else np.float64(common)
+    value = _similarity(common, total, scale * index.scales[rank], limits.shrinkage)
+    label = index.labels[rank]
+    if value > limits.threshold and (limits.diagonal or label != row):
+        size = offer(lists.scores, lists.items, size, value, label)
+    return size
 
 
 @njit(nogil=True, cache=True)
@@ -121,30 +153,23 @@ def _select_met(
     scratch: RowScratch,
     scale: float,
     limits: RowLimits,
-    heap_values: Doubles,
-    heap_items: Ints,
+    lists: RowLists,
 ) -> int:
-    """Select among the targets in the lists of a row; clear the scratch; return how many."""
+    """Select among the targets in the lists of a row; clear the scratch; return the heap size."""
     size = 0
-    weighted = len(index.weights) > 0
-    lists, counts, sums = index.lists, scratch.counts, scratch.sums
+    targets, counts = index.lists, scratch.counts
     for entry in range(rows.indptr[row], rows.indptr[row + 1]):
         feature = rows.items[entry]
-        if feature < 0 or feature >= len(lists.indptr) - 1:
+        if feature < 0 or feature >= len(targets.indptr) - 1:
             continue
-        for place in range(lists.indptr[feature], lists.indptr[feature + 1]):
-            rank = lists.items[place]
-            common = counts[rank]
-            if common == 0:
+        for place in range(targets.indptr[feature], targets.indptr[feature + 1]):
+            rank = targets.items[place]
+            if counts[rank] == 0:
                 continue
-            total = sums[rank] if weighted else np.float64(common)
+            size = _offer(row, rank, index, scratch, scale, limits, lists, size)
             counts[rank] = 0
-            if weighted:
-                sums[rank] = 0.0
-            label = index.labels[rank]
-            value = _similarity(common, total, scale * index.scales[rank], limits.shrinkage)
-            if value > limits.threshold and (limits.diagonal or label != row):
-                size = offer(heap_values, heap_items, size, value, label)
+            if len(index.weights):
+                scratch.sums[rank] = 0.0
     return size
 
 
@@ -165,18 +190,17 @@ def _select_blocks(
     scratch: RowScratch,
     scale: float,
     limits: RowLimits,
-    heap_values: Doubles,
-    heap_items: Ints,
+    lists: RowLists,
 ) -> int:
-    """Select among all targets; clear the scratch; return how many."""
+    """Select among all targets and clear the scratch; return the heap size."""
     size = 0
     weighted = len(index.weights) > 0
     counts, sums = scratch.counts, scratch.sums
     n_targets = len(index.labels)
-    # Rare targets first: they are the nearest of rare rows, and most rows are rare.
+    # Start with rare targets: they are the nearest to rare rows, and most rows are rare.
     for start in range((n_targets - 1) // BLOCK * BLOCK, -1, -BLOCK):
         end = min(start + BLOCK, n_targets)
-        worst = heap_values[0] if size == len(heap_values) else limits.threshold
+        worst = lists.scores[0] if size == len(lists.scores) else limits.threshold
         bound = np.float32(worst * SLACK / scale) if scale > 0.0 else np.float32(0.0)
         if weighted:
             poor = _none_above(bound, sums, scratch.scales, start, end)
@@ -184,14 +208,8 @@ def _select_blocks(
             poor = _none_above(bound, counts, scratch.scales, start, end)
         if not poor:
             for rank in range(start, end):
-                common = counts[rank]
-                if common == 0:
-                    continue
-                total = sums[rank] if weighted else np.float64(common)
-                value = _similarity(common, total, scale * index.scales[rank], limits.shrinkage)
-                label = index.labels[rank]
-                if value > limits.threshold and (limits.diagonal or label != row):
-                    size = offer(heap_values, heap_items, size, value, label)
+                if counts[rank]:
+                    size = _offer(row, rank, index, scratch, scale, limits, lists, size)
         counts[start:end] = 0
         if weighted:
             sums[start:end] = 0.0
@@ -210,25 +228,15 @@ def nearest(
     first: int,
     last: int,
 ) -> tuple[Longs, Ints, Floats]:
-    """Rows ``order[first:last]``: their sizes, and their neighbours one after the other."""
-    heap_values = np.empty(limits.top_k, dtype=np.float64)
-    heap_items = np.empty(limits.top_k, dtype=np.int32)
-    sizes = np.zeros(last - first, dtype=np.int64)
-    out_items = np.empty((last - first) * limits.top_k, dtype=np.int32)
-    out_values = np.empty((last - first) * limits.top_k, dtype=np.float32)
+    """Find the neighbours of rows ``order[first:last]``: sizes, targets and similarities."""
+    lists = start_lists(last - first, limits.top_k)
     filled = 0
     for position in range(first, last):
         row = order[position]
         met = _add_up(rows, row, index, head, scratch)
         if met < SPARSE * len(index.labels):
-            size = _select_met(
-                rows, row, index, scratch, scales[row], limits, heap_values, heap_items
-            )
+            size = _select_met(rows, row, index, scratch, scales[row], limits, lists)
         else:
-            size = _select_blocks(row, index, scratch, scales[row], limits, heap_values, heap_items)
-        best_first(heap_values, heap_items, size)
-        out_items[filled : filled + size] = heap_items[:size]
-        out_values[filled : filled + size] = heap_values[:size]
-        sizes[position - first] = size
-        filled += size
-    return sizes, out_items[:filled].copy(), out_values[:filled].copy()
+            size = _select_blocks(row, index, scratch, scales[row], limits, lists)
+        filled = finish_row(lists, position - first, size, filled)
+    return finished_lists(lists, filled)

@@ -1,9 +1,9 @@
-"""Nearest neighbours between sets, exact.
+"""Exact nearest neighbours between sets.
 
     s(r, t) = n / (n + shrinkage) * scale_r * scale_t * sum of weight_f over common features f
 
 with n common features. The cosine of binary rows has weights of 1 and scales of ``1 / sqrt(size)``;
-weighting features (TF-IDF) or rows (BM25) changes nothing but those two vectors.
+weighting features (TF-IDF) or rows (BM25) changes only these two vectors.
 """
 
 import numpy as np
@@ -15,29 +15,30 @@ from nearline.kernels.edges import Rows, pack
 from nearline.kernels.neighbour_rows import Head, Index, RowLimits, RowScratch, nearest
 from nearline.kernels.overlaps import DENSE, overlaps
 from nearline.kernels.sets import Sets, dealt, undealt
+from nearline.kernels.topk import check_k
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
-# Most targets whose common features are counted by bitmaps: 64 MiB of counts.
+# Largest number of targets whose common features are counted with bitmaps: 64 MiB of counts.
 MOST_DENSE = 4096
 
 NO_HEAD = Head(np.zeros((0, 0), np.int32), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 def make_index(lists: Sets, scales: Doubles, weights: Doubles | None = None) -> Index:
-    """Renumber the targets of inverted lists, the most frequent first.
+    """Renumber the targets of inverted lists by descending frequency.
 
     Parameters
     ----------
     lists : Sets
         Targets of each feature.
     scales : float64 [n_targets]
-        Not negative.
+        Scale of each target, at least 0.
     weights : float64 [n_features] or None
-        Not negative; None where all weigh 1.
+        Weight of each feature, at least 0; None for weights of 1.
     """
     n_targets = len(scales)
     counts = np.bincount(lists.items, minlength=n_targets)
@@ -52,7 +53,7 @@ def make_index(lists: Sets, scales: Doubles, weights: Doubles | None = None) -> 
 
 @njit(nogil=True, cache=True)
 def _split(lists: Sets, h: int) -> Longs:
-    """Move ranks below `h` to the front of each list; return where the others begin."""
+    """Move ranks below `h` to the front of each list; return the start of the others."""
     tails = np.empty(len(lists.indptr) - 1, dtype=np.int64)
     for row in range(len(tails)):
         front, back = lists.indptr[row], lists.indptr[row + 1] - 1
@@ -67,7 +68,7 @@ def _split(lists: Sets, h: int) -> Longs:
 
 
 def _make_head(members: Sets, index: Index, threads: int | None) -> Head:
-    """Count by bitmaps what the most frequent targets have in common."""
+    """Count the common features of the most frequent targets with bitmaps."""
     n_features = len(index.lists.indptr) - 1
     sizes = np.diff(members.indptr)[index.labels]
     h = min(int(np.count_nonzero(sizes > DENSE * n_features)), MOST_DENSE)
@@ -79,7 +80,7 @@ def _make_head(members: Sets, index: Index, threads: int | None) -> Head:
     return Head(counts, _split(index.lists, h), ranks)
 
 
-def _drive(
+def _nearest_rows(
     rows: Sets,
     scales: Doubles,
     index: Index,
@@ -104,8 +105,8 @@ def _drive(
 def _limits(
     n_targets: int, top_k: int | None, threshold: float, shrinkage: float, diagonal: bool
 ) -> RowLimits:
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k is {top_k}; it must be at least 1, or None for all")
+    if top_k is not None:
+        check_k(top_k, "top_k")
     if not (threshold >= 0 and shrinkage >= 0):
         raise ValueError(f"threshold {threshold} and shrinkage {shrinkage} must not be negative")
     width = min(top_k or n_targets, n_targets)
@@ -127,15 +128,15 @@ def nearest_rows(
     Parameters
     ----------
     rows : Sets
-        Features of each row; those that the index does not know (-1, or past its end) are skipped.
+        Features of each row; features unknown to the index (-1, or past its end) are ignored.
     scales : float64 [n]
-        Scale of each row, not negative.
+        Scale of each row, at least 0.
     top_k : int or None
-        Most targets kept a row; None for all above the threshold.
+        Largest number of targets kept per row; None for all above the threshold.
     threshold : float
-        Only similarities greater than this are kept, not negative.
+        Only similarities greater than this are kept; at least 0.
     shrinkage : float
-        Common features at which a similarity counts half, not negative.
+        A similarity with this many common features is halved; at least 0.
 
     Returns
     -------
@@ -144,10 +145,11 @@ def nearest_rows(
 
     Notes
     -----
-    A row costs the lengths of its features' lists, or the number of targets if that is more.
+    A row costs the total length of its features' lists or the number of targets, whichever is
+    larger.
     """
     limits = _limits(len(index.labels), top_k, threshold, shrinkage, True)
-    return _drive(rows, scales, index, NO_HEAD, limits, threads)
+    return _nearest_rows(rows, scales, index, NO_HEAD, limits, threads)
 
 
 def nearest_among(
@@ -161,7 +163,7 @@ def nearest_among(
     shrinkage: float = 0.0,
     threads: int | None = None,
 ) -> Rows:
-    """Find for each set its nearest others.
+    """Find the nearest other sets of each set.
 
     Parameters
     ----------
@@ -172,9 +174,10 @@ def nearest_among(
 
     Notes
     -----
-    O(sum over features of (its sets) squared) time, less what large sets that are not weighted
-    have in common: `overlaps` counts it.
+    O(sum over features of (its sets) squared) time. Without weights, the common features of large
+    sets are counted faster, by `overlaps`.
     """
     limits = _limits(len(scales), top_k, threshold, shrinkage, False)
     index = make_index(lists, scales, weights)
-    return _drive(members, scales, index, _make_head(members, index, threads), limits, threads)
+    head = _make_head(members, index, threads)
+    return _nearest_rows(members, scales, index, head, limits, threads)

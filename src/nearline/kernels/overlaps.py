@@ -1,8 +1,8 @@
-"""Sizes of the intersections of large sets, by bitmaps.
+"""Sizes of the intersections of large sets, computed with bitmaps.
 
-Two sets of n members drawn from m share some n * n / m: counting them one by one costs that many
-additions, an AND of two bitmaps m / 64 words, eight of them an instruction. Bitmaps win where a
-word holds more than about one bit.
+Two random sets of n out of m members share about n * n / m: counting them one by one takes that
+many additions, while an AND of two bitmaps takes m / 64 words, eight per instruction. Bitmaps are
+faster if a word contains more than about one bit.
 """
 
 import numpy as np
@@ -15,9 +15,9 @@ from nearline.kernels.sets import Sets
 Ints = NDArray[np.int32]
 Words = NDArray[np.uint64]
 
-# Members a set must have for each member of the whole to be worth a bitmap: one bit a word.
+# Density from which a set is stored as a bitmap: one bit per word.
 DENSE = 1 / 64
-# Bitmaps compared with each other while they are in the second-level cache.
+# Number of bitmaps compared with each other while they are in the level-2 cache.
 TILE = 32
 
 _BITS_1, _BITS_2 = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333)
@@ -27,7 +27,7 @@ _1, _2, _4, _56 = np.uint64(1), np.uint64(2), np.uint64(4), np.uint64(56)
 
 @njit(nogil=True, cache=True)
 def _ones(word: np.uint64) -> np.uint64:
-    """Count the ones of a word, written the way that compilers know as one instruction."""
+    """Count the ones of a word; compilers recognise this form as a single instruction."""
     word = word - ((word >> _1) & _BITS_1)
     word = (word & _BITS_2) + ((word >> _2) & _BITS_2)
     word = (word + (word >> _4)) & _BITS_4
@@ -44,7 +44,7 @@ def _set_bits(sets: Sets, chosen: Ints, bits: Words) -> None:
 
 @njit(nogil=True, cache=True)
 def _overlap_tiles(bits: Words, first: int, last: int, out: Ints) -> None:
-    """Fill rows of tiles [first, last): each pair once, and its mirror image."""
+    """Fill the rows of tiles [first, last): each pair once, and its mirror image."""
     n, n_words = bits.shape
     for tile in range(first, last):
         for start in range(0, (tile + 1) * TILE, TILE):
@@ -58,18 +58,19 @@ def _overlap_tiles(bits: Words, first: int, last: int, out: Ints) -> None:
 
 
 def overlaps(sets: Sets, chosen: Ints, n_items: int, *, threads: int | None = None) -> Ints:
-    """Count what every two of some sets have in common.
+    """Count the common members of each pair of the chosen sets.
 
     Parameters
     ----------
     sets : Sets
-        Members are 0..n_items-1.
+        Sets with members 0..n_items-1.
     chosen : int32 [h]
-        Which sets to compare.
+        Rows of `sets` to compare.
 
     Returns
     -------
     int32 [h, h]
+        Sizes of the intersections.
 
     Notes
     -----
@@ -80,7 +81,7 @@ def overlaps(sets: Sets, chosen: Ints, n_items: int, *, threads: int | None = No
     out = np.empty((len(chosen), len(chosen)), dtype=np.int32)
 
     def work(first: int, last: int) -> None:
-        # The multiplication is meant to wrap; only the interpreter says so (JIT switched off).
+        # The multiplication overflows on purpose; NumPy warns only if the JIT is disabled.
         with np.errstate(over="ignore"):
             _overlap_tiles(bits, first, last, out)
 

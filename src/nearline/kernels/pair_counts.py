@@ -1,7 +1,7 @@
-"""Counts of pairs of items in whole units: all of them, the strongest, and what events change.
+"""Counts of pairs of items in whole units: all of them, the strongest, and changes by new events.
 
-The counts are those behind `edges.pair_edges`. Being whole numbers they can be added up in any
-order and taken back, so that counting event by event gives the same bits as counting a whole log.
+These are the counts behind `edges.pair_edges`. Integers can be added in any order and subtracted
+exactly, so counting event by event gives the same bits as counting a whole log.
 """
 
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from nearline.kernels.edges import (
     pack,
     pair_units,
 )
-from nearline.kernels.topk import offer
+from nearline.kernels.topk import check_k, offer
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
@@ -31,13 +31,13 @@ Bools = NDArray[np.bool_]
 
 
 class Counts(NamedTuple):
-    """Row i holds what item i counts with others: ``units[indptr[i]:indptr[i + 1]]``.
+    """Counts of pairs: those of item i with others are ``units[indptr[i]:indptr[i + 1]]``.
 
     Attributes
     ----------
     indptr : int64 [n_items + 1]
     items : int32 [m]
-        The other items, rising inside a row.
+        The other items, ascending within a row.
     units : int64 [m]
         Positive.
     """
@@ -48,7 +48,7 @@ class Counts(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """Units to add to the counts of pairs: int32, int32, int64 [n]; a pair may come again."""
+    """Units to add to the counts of pairs: int32, int32, int64 [n]; pairs may be repeated."""
 
     sources: Ints
     targets: Ints
@@ -106,20 +106,21 @@ def _count_rows(
 def pair_counts(
     rows: Rows, steps: Doubles, n_items: int, *, most: int, threads: int | None = None
 ) -> Counts:
-    """Count every pair of items that stand near each other in a row.
+    """Count every pair of items that occur near each other in a row.
 
     Parameters
     ----------
     rows : Rows
-        Histories, oldest first; items in -1..n_items-1, -1 is skipped but keeps its place.
+        Histories, oldest event first. Items are -1..n_items-1; an unknown item, -1, makes no pair
+        but keeps its position.
     steps : float64 [2 * reach + 1]
-        What a pair counts at gaps -reach..reach (`edges.steps_of`).
+        Amount that a pair counts at gaps -reach..reach (`edges.steps_of`).
     most : int
-        Pairs kept a row, the largest counts first (ties: lower index).
+        Largest number of pairs kept per row, by count (ties: lower index).
 
     Notes
     -----
-    O(entries * reach) time; memory is 12 bytes a pair.
+    O(entries * reach) time; 12 bytes of memory per pair.
     """
     check_items(rows, n_items)
     most = max(1, min(most, n_items))
@@ -186,15 +187,14 @@ def strongest(
     Parameters
     ----------
     source, target : float64 [n_items]
-        Divisors, not negative, as in `edges.pair_edges`.
+        Divisors, at least 0, as in `edges.pair_edges`.
 
     Returns
     -------
     Rows
-        Items rising; weights are the counts, not yet divided.
+        Items ascending; weights are the counts, not divided.
     """
-    if top_k < 1:
-        raise ValueError(f"top_k is {top_k}; it must be at least 1")
+    check_k(top_k, "top_k")
     return pack(
         map_chunks(
             lambda first, last: _strongest_rows(counts, source, target, offset, top_k, first, last),
@@ -207,9 +207,9 @@ def strongest(
 def _merge(
     old: Rows, old_times: Doubles, new: Rows, new_times: Doubles, row: int
 ) -> tuple[Ints, Floats, Longs]:
-    """Items and weights of one user in order of time, and how many new events stand before each.
+    """Merge the events of one user by time; also return the number of new events before each.
 
-    Of events at one time the old ones come first, then the new ones in order of arrival.
+    Events with equal times are sorted by arrival: old ones first, then new ones.
     """
     a, a_end = old.indptr[row], old.indptr[row + 1]
     b, b_end = new.indptr[row], new.indptr[row + 1]
@@ -244,23 +244,23 @@ def _emit(
 def changed_pairs(
     old: Rows, old_times: Doubles, new: Rows, new_times: Doubles, steps: Doubles
 ) -> Changes:
-    """Find what the counts change by when users add events to their histories.
+    """Compute the changes of the counts when users add events to their histories.
 
     Parameters
     ----------
     old, old_times : Rows, float64 [n]
-        What the users did before, one row each, in order of time; all of it, or as much as stands
-        within reach of the earliest new event.
+        Earlier events, one row per user, in order of time: all, or at least those within reach of
+        the earliest new event.
     new, new_times : Rows, float64 [m]
-        Their new events, in order of arrival; weights that are not positive keep a place and make
-        no pair.
+        New events of the same users, in order of arrival. Events with a weight that is not positive
+        make no pair but keep their position.
     steps : float64 [2 * reach + 1]
         As in `pair_counts`.
 
     Notes
     -----
-    An event that is the newest of its user costs O(reach). One that comes late moves the events
-    around it apart: O(reach * events after it).
+    An event that is the newest of its user costs O(reach). A late event increases the gaps between
+    the events around it and costs O(reach * events after it).
     """
     reach = len(steps) // 2
     sources, targets = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int32)
@@ -274,7 +274,7 @@ def changed_pairs(
             begin += 1
         for b in range(begin, size):
             b_new = news[b + 1] > news[b]
-            # Old events stood nearer to each other before new ones came between them.
+            # Old events were closer together before new events were inserted between them.
             room = filled + 2 * min(b, reach if b_new else reach + n_new)
             if room > len(sources):
                 sources, targets = (

@@ -1,11 +1,12 @@
 """Stochastic gradient descent on pairs of a liked and another item (BPR).
 
-For a user u who liked i and not j, with x = p_u . (q_i - q_j) + b_i - b_j, one step goes down
+For a user u who liked i and not j, with x = p_u . (q_i - q_j) + b_i - b_j, one step descends the
+gradient of
 
     -ln(sigmoid(x)) + 0.5 * l2 * (|p_u|^2 + |q_i|^2 + |q_j|^2 + b_i^2 + b_j^2)
 
-All that is random is drawn before and handed in, and the steps are taken one after the other, so
-that equal input gives equal bits.
+Random numbers are drawn by the caller, and the steps are taken in sequence, so equal input gives
+bit-identical output.
 """
 
 import math
@@ -30,7 +31,7 @@ def _margin(user: Floats, items: Floats, biases: Floats, item: int) -> float:
 
 @njit(nogil=True, cache=True)
 def _holds(liked: Rows, row: int, item: int) -> bool:
-    """Whether a row, sorted by item, holds an item."""
+    """Return whether a row, sorted by item, contains an item."""
     first, last = liked.indptr[row], liked.indptr[row + 1]
     while first < last:
         middle = (first + last) // 2
@@ -45,7 +46,7 @@ def _holds(liked: Rows, row: int, item: int) -> bool:
 def _hardest(
     liked: Rows, row: int, user: Floats, items: Floats, biases: Floats, negatives: Ints
 ) -> int:
-    """Candidate that the user did not like and that scores highest; -1 if all were liked."""
+    """Return the candidate with the highest score that the user did not like; -1 if all were."""
     best, best_score = -1, -np.inf
     for at in range(len(negatives)):
         item = negatives[at]
@@ -57,6 +58,13 @@ def _hardest(
         if score > best_score:
             best, best_score = item, score
     return int(best)
+
+
+@njit(nogil=True, cache=True)
+def _slope(user: Floats, items: Floats, biases: Floats, liked: int, other: int) -> float:
+    """Return the derivative of ln(sigmoid(x)) at x, the lead of a liked item over another."""
+    margin = _margin(user, items, biases, liked) - _margin(user, items, biases, other)
+    return 1.0 / (1.0 + math.exp(min(margin, 80.0)))
 
 
 @njit(nogil=True, cache=True)
@@ -82,11 +90,12 @@ def pair_epoch(
     row_of_entry : int32
         User of each entry of `liked`.
     negatives : int32 [s, m]
-        Candidates for the other item of each step; one that the user liked is passed over, of
-        several the one that scores highest is taken.
+        Candidates for the other item of each step: the one with the highest score that the user
+        did not like is taken.
     users, items, biases : float32 [n_users, d], [n_items, d], [n_items]
+        Factors and item biases.
     rate, l2 : float
-        Length of a step, and the penalty.
+        Learning rate and penalty.
 
     Notes
     -----
@@ -99,15 +108,14 @@ def pair_epoch(
         other = _hardest(liked, row, user, items, biases, negatives[step])
         if other < 0:
             continue
-        margin = _margin(user, items, biases, liked_item) - _margin(user, items, biases, other)
-        pull = 1.0 / (1.0 + math.exp(min(margin, 80.0)))
+        slope = _slope(user, items, biases, liked_item, other)
         for at in range(len(user)):
             p, q, r = user[at], items[liked_item, at], items[other, at]
-            user[at] += rate * (pull * (q - r) - l2 * p)
-            items[liked_item, at] += rate * (pull * p - l2 * q)
-            items[other, at] += rate * (-pull * p - l2 * r)
-        biases[liked_item] += rate * (pull - l2 * biases[liked_item])
-        biases[other] += rate * (-pull - l2 * biases[other])
+            user[at] += rate * (slope * (q - r) - l2 * p)
+            items[liked_item, at] += rate * (slope * p - l2 * q)
+            items[other, at] += rate * (-slope * p - l2 * r)
+        biases[liked_item] += rate * (slope - l2 * biases[liked_item])
+        biases[other] += rate * (-slope - l2 * biases[other])
 
 
 @njit(nogil=True, cache=True)
@@ -132,12 +140,11 @@ def _fold_in(
             other = _hardest(liked, row, user, items, biases, negatives[step % len(negatives)])
             if other < 0:
                 continue
-            margin = _margin(user, items, biases, liked_item) - _margin(user, items, biases, other)
-            pull = 1.0 / (1.0 + math.exp(min(margin, 80.0)))
-            # Ever shorter steps, so that the last pairs do not decide.
+            slope = _slope(user, items, biases, liked_item, other)
+            # Steps decrease, so that the last pairs do not dominate.
             length = rate * (1.0 - step / steps)
             for at in range(len(user)):
-                gradient = pull * (items[liked_item, at] - items[other, at]) - l2 * user[at]
+                gradient = slope * (items[liked_item, at] - items[other, at]) - l2 * user[at]
                 user[at] += length * gradient
 
 
@@ -152,21 +159,21 @@ def fold_in_pairs(
     l2: float,
     threads: int | None = None,
 ) -> Floats:
-    """Factors of users from what they liked, the items as they stand: float32 [n, d].
+    """Learn the factors of users from their liked items, with fixed item factors: float32 [n, d].
 
     Parameters
     ----------
     liked : Rows
         Known items, each once, sorted by index.
     negatives : int32 [s, m]
-        Candidates for the other item; step t of every user takes row t, round and round.
+        Candidates for the other item; step t of every user takes row ``t % s``.
     passes : int
-        How often each liked item is visited.
+        Number of visits to each liked item.
 
     Notes
     -----
-    O(passes * items of the user * m * d) a user. Every user starts from zero and takes the same
-    candidates, so that a history has the same factors alone and in a batch.
+    O(passes * items of the user * m * d) time per user. Every user starts from zero and takes the
+    same candidates, so a history has the same factors alone and in a batch.
     """
     out = np.zeros((len(liked.indptr) - 1, items.shape[1]), dtype=np.float32)
     map_chunks(

@@ -1,6 +1,6 @@
-"""Cosines of one vector with many, all of them in eight bits a number.
+"""Cosines of one vector with many, quantised to eight bits per number.
 
-Sums are whole numbers, so that a cosine is the same whatever order it is summed in.
+Sums are integers, so a cosine does not depend on the order of summation.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ LARGEST = 127
 
 
 def quantise(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Round the directions of vectors to eight bits a number.
+    """Quantise the directions of vectors to eight bits per number.
 
     Parameters
     ----------
@@ -20,9 +20,9 @@ def quantise(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np
     Returns
     -------
     codes : int8 [n, width]
-        The vector stretched so that its largest number is 127 in size, then rounded.
+        The vectors scaled to a largest absolute value of 127, and rounded.
     scales : float32 [n]
-        One over the length of the codes; 0 for a zero vector.
+        One over the Euclidean length of the codes; 0 for a zero vector.
     """
     largest = np.abs(vectors).max(axis=1, initial=0.0).astype(np.float64)
     stretch = np.divide(LARGEST, largest, out=np.zeros_like(largest), where=largest > 0)
@@ -38,7 +38,7 @@ def cosines(
     query: NDArray[np.int8],
     scale: float,
 ) -> NDArray[np.float32]:
-    """Cosine of `query` with each row of `codes`: float32 [n]; O(n * width), no floating sums."""
+    """Compute the cosine of `query` and each row of `codes`: float32 [n]; O(n * width)."""
     out = np.empty(len(codes), dtype=np.float32)
     _cosines(codes, scales, query, scale, out)
     return out

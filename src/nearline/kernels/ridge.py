@@ -1,12 +1,12 @@
-"""Many small ridge regressions: one closed-form solve for each row of a ragged matrix.
+"""Many small ridge regressions: one closed-form solution for each row of a ragged matrix.
 
 For row u with targets t and the factors G of its columns, the normal equations are
 
     (s_u * Lambda + G^T G) x = h + G^T t
 
-whose solution is the posterior mean of x under the prior precision ``s_u * Lambda``; adding
-``L^-T z`` with the Cholesky factor L of the left side and z standard normal draws from that
-posterior. Alternating least squares needs the first, Gibbs sampling the second.
+whose solution is the posterior mean of x under the prior precision ``s_u * Lambda``. Adding ``L^-T
+z``, with L the Cholesky factor of the left side and z standard normal, gives a sample of that
+posterior. Alternating least squares needs the mean, Gibbs sampling the sample.
 """
 
 from typing import NamedTuple
@@ -20,18 +20,18 @@ from nearline.kernels.chunks import map_chunks
 
 Doubles = NDArray[np.float64]
 
-# Rows of factors gathered at a time: fits the second-level cache at a few hundred factors.
+# Rows of factors gathered at a time: they fit into the level-2 cache at a few hundred factors.
 PANEL = 128
 
 
 class Targets(NamedTuple):
-    """A ragged matrix of what is to be explained: row u is ``columns[indptr[u]:indptr[u + 1]]``.
+    """Ragged matrix of regression targets: row u has ``columns[indptr[u]:indptr[u + 1]]``.
 
     Attributes
     ----------
     indptr : int64 [n + 1]
     columns : int32 [nnz]
-        Rows of the factors, not negative.
+        Row numbers of the factors.
     values : float64 [nnz]
     """
 
@@ -42,7 +42,7 @@ class Targets(NamedTuple):
 
 @njit(nogil=True, cache=True)
 def _substitute(lower: Doubles, x: Doubles, noise: Doubles) -> None:
-    """Solve ``L L^T x = b`` in place, b in `x`; `noise` joins between the two substitutions."""
+    """Solve ``L L^T x = b`` in place, with b in `x`, and add ``L^-T noise``."""
     f = len(x)
     for row in range(f):
         for column in range(row):
@@ -99,32 +99,39 @@ def solve_rows(
     Parameters
     ----------
     targets : Targets
-        n rows; one without entries is solved from `precision` and `shift` alone.
+        n rows; a row without entries depends only on `precision` and `shift`.
     factors : float64 [m, f]
-        One row a column of `targets`.
+        One row for each column of `targets`.
     precision : float64 [f, f]
         Lambda, symmetric and positive definite.
     scales : float64 [n] or None
-        What Lambda is multiplied by in each row, above 0; None for 1.
+        Factor s_u of Lambda in each row, above 0; None for 1.
     shift : float64 [f] or None
-        h, added to every right side; None for 0.
+        h, added to every right-hand side; None for 0.
     noise : float64 [n, f] or None
         z; None for the posterior mean.
 
+    Raises
+    ------
+    ValueError
+        `precision` has the wrong shape.
+    LinAlgError
+        The left side of some row is not positive definite.
+
     Notes
     -----
-    O(nnz f^2 + n f^3) time, and PANEL * f numbers of scratch a thread. The result is the same
-    whatever `threads` is.
+    O(nnz f^2 + n f^3) time, and PANEL * f numbers of working memory per thread. The result does
+    not depend on `threads`.
     """
     n, f = len(targets.indptr) - 1, factors.shape[1]
     if precision.shape != (f, f):
         raise ValueError(f"precision has shape {precision.shape}; {f} factors need {(f, f)}")
     scales = np.ones(n) if scales is None else scales
     shift = np.zeros(f) if shift is None else shift
-    # One row of zeros stands for all: a kernel has no optional arrays.
+    # Kernels take no optional arrays: a single row of zeros is used for all rows.
     noise = np.zeros((1, f)) if noise is None else noise
     out = np.empty((n, f))
-    # Threads are of our own making: those of BLAS beside them would fight for the same cores.
+    # Additional BLAS threads would compete for the same cores.
     with threadpool_limits(1, user_api="blas"):
         map_chunks(
             lambda first, last: _solve(

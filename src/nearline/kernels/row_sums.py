@@ -1,9 +1,9 @@
-"""Weighted sums of rows of a dense matrix: the scores of dense item weights and of factors.
+"""Weighted sums of rows of a dense matrix: scores of models with dense weights or factors.
 
     out[r, j] = sum over entries e of row r, in their order: weight(e) * matrix[index(e), j]
 
-Sums are made column by column in double precision and in the order of the entries, so that a row
-has the same bits alone and in a batch, and on any number of threads.
+Each column is summed in double precision and in the order of the entries, so a row has the same
+bits alone and in a batch, with any number of threads.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from nearline.kernels.edges import Rows
 
 Floats = NDArray[np.float32]
 
-# Columns summed at a time: the sums of a block stay in the first-level cache.
+# Number of columns summed at a time: the sums of a block stay in the level-1 cache.
 BLOCK = 2048
 
 
@@ -39,18 +39,23 @@ def _row_sums(matrix: Floats, rows: Rows, first: int, last: int, out: Floats) ->
 
 
 def row_sums(matrix: Floats, rows: Rows, *, threads: int | None = None) -> Floats:
-    """Add up weighted rows of `matrix`.
+    """Sum weighted rows of `matrix`.
 
     Parameters
     ----------
     matrix : float32 [m, n]
         C-contiguous.
     rows : Rows
-        Which rows of the matrix to add, and with what weight; indices outside it add nothing.
+        Indices and weights of the rows to sum; indices outside of the matrix are ignored.
 
     Returns
     -------
     float32 [len(rows), n]
+
+    Raises
+    ------
+    ValueError
+        `matrix` does not have two dimensions.
 
     Notes
     -----
@@ -69,7 +74,7 @@ def row_sums(matrix: Floats, rows: Rows, *, threads: int | None = None) -> Float
 
 
 def dense_rows(vectors: Floats) -> Rows:
-    """View float32 vectors [m, d] as rows over d columns, to add up factors with `row_sums`."""
+    """View float32 vectors [m, d] as `Rows` over d columns, as `row_sums` takes them."""
     m, d = vectors.shape
     return Rows(
         np.arange(m + 1, dtype=np.int64) * d,

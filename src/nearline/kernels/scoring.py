@@ -3,19 +3,17 @@
     score(j) = sum over events e of a history, most recent first, sum over relations r:
                weights[r] * ratios[r] ** age(e) * weight(e) * S_r[item(e), j]
 
-An entry of a *counted* relation is divided when it is read, so that a count may change alone:
+Entries of *counted* relations are divided when they are read, so that an event changes only counts:
 
     S_r[i, j] = value of the edge / (sources[r, i] * targets[r, j] + offsets[r])
 
-One of another relation is multiplied by the gain of the item that it leads to, which may change
-in the same way:
+Entries of other relations are multiplied by the gain of the target item, which may change too:
 
     S_r[i, j] = value of the edge * gains[j]
 
-The age of an event is the number of known events after it; where ``ratios[r] ** age`` is below
-`FAINTEST`, the event adds nothing to that relation, so that long histories cost little. Sums are
-made in double precision and always in the order written above, so that the parts of a score add
-up to it.
+The age of an event is the number of known events after it. Where ``ratios[r] ** age`` is below
+`FAINTEST`, the event adds nothing to that relation, so long histories are cheap. Sums are computed
+in double precision and in the order written above, so the parts of a score add up to it exactly.
 """
 
 import threading
@@ -27,7 +25,7 @@ from numpy.typing import NDArray
 
 from nearline.kernels.chunks import map_chunks
 from nearline.kernels.edges import Rows
-from nearline.kernels.topk import Best, best_first, offer
+from nearline.kernels.topk import Best, check_k, offer, write_best
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
@@ -36,12 +34,12 @@ Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
-# Less than single precision shows beside the newest event.
+# Relative to the newest event, contributions below this vanish in single precision.
 FAINTEST = 2.0**-20
 
 
 class Graph(NamedTuple):
-    """R relations over n items: immutable rows, and chains of edges that were added since.
+    """R relations over n items: immutable rows, and linked lists of edges added later.
 
     Attributes
     ----------
@@ -56,15 +54,15 @@ class Graph(NamedTuple):
     added_items, added_values : int32, float32 [a]
         Neighbours and values of added edges.
     weights, ratios : float64 [R]
-        Weight of a relation, and what its weight is multiplied by with each step into the past.
+        Weight of each relation, and the factor by which it decays with each event into the past.
     sources, targets, offsets : float64 [C, capacity], float64 [C, capacity], float64 [C]
         Divisors of the counted relations, which are the first C of the R.
     gains : float64 [capacity]
-        What entries of the other relations are multiplied by, by the item that they lead to.
+        Gain of each target item, for entries of the other relations.
     n_items : int
-        Edges to items from here on are not followed.
+        Number of items; edges to larger indices are ignored.
     max_history : int
-        Only so many of the most recent known events count.
+        Number of the most recent known events that are read.
     """
 
     indptr: Longs
@@ -104,7 +102,7 @@ _local = _Local()
 
 
 def _scratch(n_items: int) -> Scratch:
-    """Scratch of this thread, made anew only where the graph outgrew it."""
+    """Return the working memory of this thread; it is reallocated when the graph outgrows it."""
     scratch = _local.scratch
     if scratch is None or len(scratch.totals) < n_items:
         size = n_items + n_items // 4
@@ -136,7 +134,7 @@ def _factor(graph: Graph, relation: int, age: int) -> float:
 
 @njit(nogil=True, cache=True)
 def _entry(graph: Graph, relation: int, item: int, neighbour: int, value: float) -> float:
-    """Return the entry of a relation that an edge with `value` stands for."""
+    """Compute the entry of a relation from the value of its edge."""
     if relation >= len(graph.offsets):
         return float(value * graph.gains[neighbour])
     divisor = graph.sources[relation, item] * graph.targets[relation, neighbour]
@@ -145,7 +143,7 @@ def _entry(graph: Graph, relation: int, item: int, neighbour: int, value: float)
 
 @njit(nogil=True, cache=True)
 def _accumulate(graph: Graph, rows: Rows, row: int, scratch: Scratch) -> int:
-    """Add up the scores of one history in the scratch; return how many items were touched."""
+    """Add up the scores of one history in the scratch; return the number of scored items."""
     count = 0
     age = 0
     for event in range(rows.indptr[row + 1] - 1, rows.indptr[row] - 1, -1):
@@ -218,10 +216,7 @@ def _recommend_rows(
                 continue
             if everything or (item < len(allowed) and allowed[item]):
                 size = offer(heap_scores, heap_items, size, score, item)
-        best_first(heap_scores, heap_items, size)
-        for rank in range(size):
-            out_items[row, rank] = heap_items[rank]
-            out_scores[row, rank] = heap_scores[rank]
+        write_best(heap_scores, heap_items, size, out_items[row], out_scores[row])
         if exclude_seen:
             _mark_seen(rows, row, graph.n_items, scratch.seen, False)
         _clear(scratch, count)
@@ -236,26 +231,27 @@ def recommend_rows(
     allowed: Bools | None = None,
     threads: int | None = None,
 ) -> Best:
-    """Top-k items of each history; only scores above zero, ties to the lower index.
+    """Recommend the k items with the highest score above zero for each history.
 
     Parameters
     ----------
     rows : Rows
-        Histories, oldest first; items that the graph does not know are skipped.
+        Histories, oldest event first; items unknown to the graph are ignored.
+    exclude_seen : bool
+        Whether to exclude the items of a history from its list.
     allowed : bool [n_items] or None
-        False leaves an item out; items beyond its end are left out too.
+        Only items with True are listed; items past its end are not.
 
     Returns
     -------
     Best
-        Lists [n, k], filled up with -1.
+        Lists [n, k], padded with -1; ties are broken by the lower index.
 
     Notes
     -----
-    A history costs the number of edges of its items, whatever the catalogue's size.
+    A history costs the number of edges of its items, independent of the number of items.
     """
-    if k < 1:
-        raise ValueError(f"k is {k}; it must be at least 1")
+    check_k(k)
     n = len(rows.indptr) - 1
     everything = allowed is None
     mask = _NOTHING if allowed is None else allowed
@@ -285,7 +281,7 @@ def _score_rows(
 
 
 def score_rows(graph: Graph, rows: Rows, *, threads: int | None = None) -> Floats:
-    """All scores, float32 [n, n_items]: 4 bytes an item and history."""
+    """Score all items for each history: float32 [n, n_items]."""
     out = np.zeros((len(rows.indptr) - 1, graph.n_items), dtype=np.float32)
     map_chunks(
         lambda first, last: _score_rows(graph, rows, _scratch(graph.n_items), first, last, out),
@@ -329,10 +325,10 @@ def _rank_rows(
 
 
 def rank_rows(graph: Graph, rows: Rows, targets: Rows, *, threads: int | None = None) -> Longs:
-    """Rank (0 is best) of each target item in the list that `recommend_rows` would give.
+    """Compute the rank (0 is best) of each target item in the list made by `recommend_rows`.
 
-    Seen items are left out of the list. A target that is seen, unknown or scores nothing above
-    zero gets rank ``n_items``.
+    Seen items are excluded from the list. A target that is seen, unknown or has no score above zero
+    gets the rank ``n_items``.
 
     Parameters
     ----------
@@ -365,7 +361,7 @@ def score_parts(graph: Graph, rows: Rows, target: int) -> Doubles:
     Returns
     -------
     float64 [events, R]
-        In the order of ``rows.items``; the sum of all is the score.
+        In the order of ``rows.items``; all parts sum to the score.
     """
     first, last = rows.indptr[0], rows.indptr[1]
     parts = np.zeros((last - first, len(graph.weights)), dtype=np.float64)

@@ -15,9 +15,13 @@ Bools = NDArray[np.bool_]
 
 
 class Sets(NamedTuple):
-    """Row r is ``items[indptr[r]:indptr[r + 1]]``: no index twice in a row, in any order.
+    """Ragged array of sets: set r is ``items[indptr[r]:indptr[r + 1]]``, in any order.
 
-    int64 [n + 1] and int32 (or uint16) [m].
+    Attributes
+    ----------
+    indptr : int64 [n + 1]
+    items : int32 or uint16 [m]
+        Members, each at most once per set.
     """
 
     indptr: Longs
@@ -35,7 +39,13 @@ def _transpose(sets: Sets, indptr: Longs, out: Ints) -> None:
 
 
 def transpose(sets: Sets, n_columns: int) -> Sets:
-    """For each column the rows that hold it, in rising order: O(entries)."""
+    """Find the sets that contain each member, in ascending order: O(entries).
+
+    Raises
+    ------
+    ValueError
+        A member is not below `n_columns`.
+    """
     counts = np.bincount(sets.items, minlength=n_columns)
     if len(counts) > n_columns:
         raise ValueError(f"index {len(counts) - 1} is not below {n_columns}")
@@ -56,9 +66,9 @@ def _newest(indptr: Longs, items: Ints, last_row: Longs, out: Bools) -> None:
 
 
 def newest(indptr: Longs, items: Ints) -> Bools:
-    """Mark the last entry of each index in each row; negative indices are left out.
+    """Mark the last entry of each index in each row: bool [entries]; False for negative indices.
 
-    O(entries + largest index) time; 8 bytes an index.
+    O(entries + largest index) time; 8 bytes of memory per index.
     """
     out = np.zeros(len(items), dtype=np.bool_)
     _newest(indptr, items, np.full(int(items.max(initial=-1)) + 1, -1, dtype=np.int64), out)
@@ -66,13 +76,13 @@ def newest(indptr: Longs, items: Ints) -> Bools:
 
 
 def dealt(n: int) -> Longs:
-    """Put the numbers 0..n-1 in an order that gives each of many chunks its share of the first."""
+    """Order the numbers 0..n-1 so that low numbers are spread evenly over all chunks."""
     hands = [np.arange(hand, n, MOST_CHUNKS, dtype=np.int64) for hand in range(MOST_CHUNKS)]
     return np.concatenate(hands)
 
 
 def undealt(rows: Rows, order: Longs) -> Rows:
-    """Put row p of `rows` to place ``order[p]``."""
+    """Move row p of `rows` to position ``order[p]``."""
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
     sizes = np.diff(rows.indptr)[place]

@@ -1,9 +1,10 @@
-"""Bounded, time-ordered rows in shared flat arrays: a slab allocator.
+"""A slab allocator for rows of events that are sorted by time and bounded in length.
 
-A row lives in one *region* of the pool (three flat arrays). Regions come in size classes, each
-twice the one before; a row that outgrows its region moves to one of the next class, and the old
-region joins the free list of its class. The list is threaded through the regions themselves:
-``pool_times[start]`` of a free region holds the start of the next one (exact up to 2**53).
+A row occupies one *region* of the pool, which consists of three flat arrays. Regions come in size
+classes, each twice as large as the one before. A row that outgrows its region moves to the next
+class, and the old region is added to the free list of its class. The free list is stored in the
+regions themselves: ``pool_times[start]`` of a free region is the start of the next one (exact up to
+2**53).
 
 Shared arguments
 ----------------
@@ -14,7 +15,7 @@ regions : int64 [n_rows, 3]
 heads : int64 [n_classes + 1]
     First free region of each class (-1: none), then the end of the used part of the pool.
 classes : int64 [n_classes]
-    Capacities, rising from 0 (no region); the last is the most events that a row keeps.
+    Capacities, ascending from 0 (no region); the last is the largest number of events in a row.
 """
 
 import numpy as np
@@ -42,10 +43,10 @@ def append(
     heads: Longs,
     classes: Longs,
 ) -> int:
-    """Add events one after the other; stop where the pool is full.
+    """Insert events one after the other; stop if the pool is full.
 
-    Each goes behind the events of its row that are not later than it, so that a row is ordered by
-    time and, inside a time, by arrival. A row at its bound loses its oldest event for it.
+    An event is inserted after the events of its row that are not later, so a row is sorted by time,
+    and events with equal times by arrival. A full row drops its oldest event.
 
     Parameters
     ----------
@@ -55,12 +56,12 @@ def append(
     Returns
     -------
     int
-        How many were added: all, or those before the first that found no room. Enlarge the pool
-        and call again with the rest.
+        Number of inserted events. If it is smaller than n, enlarge the pool and call again with the
+        rest.
 
     Notes
     -----
-    In order and below the bound an event costs O(1) amortised, else O(row).
+    An event costs amortised O(1) if it is the newest and its row is not full, otherwise O(row).
     """
     bound = classes[-1]
     for event in range(len(rows)):
@@ -87,7 +88,7 @@ def release(
     regions: Longs,
     heads: Longs,
 ) -> None:
-    """Wipe a row and put its region, if it has one, on the free list of its class."""
+    """Overwrite a row with zeros and add its region, if any, to the free list of its class."""
     start, size, grade = regions[row]
     if grade > 0:
         pool_items[start : start + size] = 0
@@ -108,7 +109,7 @@ def _widen(
     heads: Longs,
     classes: Longs,
 ) -> bool:
-    """Move a row to a region of the next class; False where there is no room for one."""
+    """Move a row to a region of the next class; return False if the pool is full."""
     old, size, grade = regions[row, START], regions[row, SIZE], regions[row, CLASS] + 1
     start = heads[grade]
     if start >= 0:
@@ -139,7 +140,7 @@ def _make_place(
     regions: Longs,
     bound: int,
 ) -> int:
-    """Shift events so that one of `time` fits; its place, or -1 where it is too old to be kept."""
+    """Shift events to insert one at `time`; return its position, -1 if it is too old to keep."""
     start, size = regions[row, START], regions[row, SIZE]
     place: int = start + size
     while place > start and pool_times[place - 1] > time:

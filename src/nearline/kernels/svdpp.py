@@ -1,7 +1,7 @@
 """SVD++: one pass of stochastic gradient descent, and the sums of implicit factors.
 
-One thread: each step reads what the step before has written, so that more would make the result
-depend on their timing.
+The descent is sequential: each step reads what the one before has written, so with several threads
+the result would depend on their timing.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from nearline.kernels.ridge import Doubles, Targets
 
 
 class Parameters(NamedTuple):
-    """What is learned, float64: two biases and three sets of factors, all written to."""
+    """Learned parameters, float64: biases [n], factors [n, f]; `descend` changes them in place."""
 
     user_biases: Doubles
     item_biases: Doubles
@@ -24,7 +24,7 @@ class Parameters(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """Step and penalties: of factors, of biases, and of implicit factors."""
+    """Learning rate, and penalties of factors, biases and implicit factors."""
 
     step: float
     l2: float
@@ -36,7 +36,7 @@ class Rates(NamedTuple):
 def implicit_sums(
     indptr: NDArray[np.int64], columns: NDArray[np.int32], implicit: Doubles
 ) -> Doubles:
-    """Sum of the implicit factors of each row's columns, over the root of their number: [n, f]."""
+    """Sum the implicit factors of each row's n columns, divided by sqrt(n): float64 [n_rows, f]."""
     n, f = len(indptr) - 1, implicit.shape[1]
     sums = np.zeros((n, f))
     for row in range(n):
@@ -50,17 +50,21 @@ def implicit_sums(
 
 @njit(nogil=True, cache=True)
 def descend(targets: Targets, order: NDArray[np.int64], learned: Parameters, rates: Rates) -> None:
-    """Take one gradient step for each rating, user by user in the order given.
+    """Take one gradient step for each rating, user by user in the given order.
 
-    The implicit factors take one step a user, from the sum of the errors: O(ratings f) a pass,
-    where a step a rating would cost O(sum of squared history lengths times f).
+    The implicit factors take one step per user, with the summed errors. A pass thus costs
+    O(ratings f); a step per rating would cost O(f * sum of squared history lengths).
 
     Parameters
     ----------
     targets : Targets
-        Ratings less their mean, a row a user.
+        Ratings minus their mean, one row per user.
     order : int64 [n]
-        Users, in the order in which they are visited.
+        Order in which the users are visited.
+    learned : Parameters
+        Changed in place.
+    rates : Rates
+        Learning rate and penalties.
     """
     indptr, columns, values = targets
     user_biases, item_biases, users, items, implicit = learned

@@ -1,7 +1,8 @@
 """Top-k selection with one rule for ties: a higher score first, then the lower index.
 
-The k best so far form a binary heap whose root is the *worst* of them, so that most candidates are
-refused by one comparison. Selecting from n candidates costs O(n + m log k), m of them accepted.
+The k best candidates so far form a binary heap whose root is the *worst* of them, so most
+candidates are rejected by one comparison. Selecting from n candidates, m of which enter the heap,
+costs O(n + m log k).
 """
 
 from typing import NamedTuple
@@ -13,14 +14,42 @@ from numpy.typing import NDArray
 from nearline.kernels.chunks import map_chunks
 
 Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
+Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 
 class Best(NamedTuple):
-    """Top-k lists: int32 items (-1 where a row is short) and float32 scores (0 there), [n, k]."""
+    """Top-k lists: int32 items and float32 scores, both [n, k]; short rows end with -1 and 0."""
 
     items: Ints
-    scores: NDArray[np.float32]
+    scores: Floats
+
+
+class RowLists(NamedTuple):
+    """Working memory for the top-k lists of n rows that are processed one after the other.
+
+    Attributes
+    ----------
+    scores, items : float64, int32 [k]
+        Heap of the current row.
+    sizes : int64 [n]
+        Length of the list of each row.
+    kept_items, kept_scores : int32, float32 [n * k]
+        Lists of the finished rows, without gaps.
+    """
+
+    scores: Doubles
+    items: Ints
+    sizes: Longs
+    kept_items: Ints
+    kept_scores: Floats
+
+
+def check_k(k: int, name: str = "k") -> None:
+    """Raise ValueError if the length of a list, the argument `name`, is below 1."""
+    if k < 1:
+        raise ValueError(f"{name} is {k}; it must be at least 1")
 
 
 @njit(nogil=True, cache=True)
@@ -49,7 +78,7 @@ def _sink(scores: Doubles, items: Ints, size: int) -> None:
 
 @njit(nogil=True, cache=True)
 def offer(scores: Doubles, items: Ints, size: int, score: float, item: int) -> int:
-    """Offer one candidate to a heap of capacity ``len(scores)``; return the heap's new size."""
+    """Add a candidate to a heap of at most ``len(scores)`` entries; return the heap's new size."""
     if size == len(scores):
         if size == 0 or not _worse(scores[0], items[0], score, item):
             return size
@@ -69,7 +98,7 @@ def offer(scores: Doubles, items: Ints, size: int, score: float, item: int) -> i
 
 @njit(nogil=True, cache=True)
 def best_first(scores: Doubles, items: Ints, size: int) -> None:
-    """Turn a heap of `size` entries into a list, best first, in place."""
+    """Sort a heap of `size` entries in place, best first."""
     for last in range(size - 1, 0, -1):
         scores[0], scores[last] = scores[last], scores[0]
         items[0], items[last] = items[last], items[0]
@@ -77,13 +106,50 @@ def best_first(scores: Doubles, items: Ints, size: int) -> None:
 
 
 @njit(nogil=True, cache=True)
+def write_best(
+    scores: Doubles, items: Ints, size: int, out_items: Ints, out_scores: Floats
+) -> None:
+    """Sort a heap of `size` entries and copy them to the start of the output arrays."""
+    best_first(scores, items, size)
+    for rank in range(size):
+        out_items[rank] = items[rank]
+        out_scores[rank] = scores[rank]
+
+
+@njit(nogil=True, cache=True)
+def start_lists(n: int, k: int) -> RowLists:
+    """Allocate memory for the top-k lists of `n` rows."""
+    return RowLists(
+        np.empty(k, dtype=np.float64),
+        np.empty(k, dtype=np.int32),
+        np.zeros(n, dtype=np.int64),
+        np.empty(n * k, dtype=np.int32),
+        np.empty(n * k, dtype=np.float32),
+    )
+
+
+@njit(nogil=True, cache=True)
+def finish_row(lists: RowLists, row: int, size: int, filled: int) -> int:
+    """Store the heap, of `size` entries, as the list of `row`; return the new number of entries.
+
+    `filled` is the number of entries that earlier rows have stored.
+    """
+    write_best(
+        lists.scores, lists.items, size, lists.kept_items[filled:], lists.kept_scores[filled:]
+    )
+    lists.sizes[row] = size
+    return filled + size
+
+
+@njit(nogil=True, cache=True)
+def finished_lists(lists: RowLists, filled: int) -> tuple[Longs, Ints, Floats]:
+    """Return row sizes, items and scores of all rows, as `edges.pack` takes them."""
+    return lists.sizes, lists.kept_items[:filled].copy(), lists.kept_scores[:filled].copy()
+
+
+@njit(nogil=True, cache=True)
 def _top_k_rows(
-    scores: NDArray[np.float32],
-    above: float,
-    first: int,
-    last: int,
-    out_items: Ints,
-    out_scores: NDArray[np.float32],
+    scores: Floats, above: float, first: int, last: int, out_items: Ints, out_scores: Floats
 ) -> None:
     k = out_items.shape[1]
     heap_scores = np.empty(k, dtype=np.float64)
@@ -94,30 +160,31 @@ def _top_k_rows(
             score = scores[row, item]
             if score > above:
                 size = offer(heap_scores, heap_items, size, score, item)
-        best_first(heap_scores, heap_items, size)
-        for rank in range(size):
-            out_items[row, rank] = heap_items[rank]
-            out_scores[row, rank] = heap_scores[rank]
+        write_best(heap_scores, heap_items, size, out_items[row], out_scores[row])
 
 
 def top_k_rows(
-    scores: NDArray[np.float32], k: int, *, above: float = -np.inf, threads: int | None = None
+    scores: Floats, k: int, *, above: float = -np.inf, threads: int | None = None
 ) -> Best:
-    """Top-k columns of each row of a dense matrix, best first.
+    """Select the k largest entries of each row of a dense matrix, largest first.
 
     Parameters
     ----------
     scores : float32 [n, m]
         NaN is never selected.
     k : int
-        Length of the lists, at least 1; rows are filled up with -1 where fewer qualify.
+        Length of the lists, at least 1; rows with fewer entries are padded with -1.
     above : float
         Only scores greater than this are selected; -inf marks an entry as masked.
+
+    Raises
+    ------
+    ValueError
+        `scores` is not a matrix, or `k` is below 1.
     """
     if scores.ndim != 2:
         raise ValueError(f"scores has {scores.ndim} dimensions; pass a matrix [n, m]")
-    if k < 1:
-        raise ValueError(f"k is {k}; it must be at least 1")
+    check_k(k)
     scores = np.ascontiguousarray(scores, dtype=np.float32)
     n, m = scores.shape
     width = min(k, m)

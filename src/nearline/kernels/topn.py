@@ -1,9 +1,9 @@
-"""Batch top-k by inner products: blocks of queries times tiles of items, selected as they are made.
+"""Batch top-k by inner product: blocks of queries are multiplied with tiles of items.
 
-A block of scores stays in the second-level cache from the matrix product until the k best of it
-are kept, so that memory does not grow with the number of queries times items. Items stand by
-falling norm: once ``|q| |y|`` is below the k-th best product, no later item can be listed (the
-length-based bound of Teflioudi, Gemulla, Mykytiuk, SIGMOD 2015), and the block is done.
+The scores of a block stay in the level-2 cache from the matrix product until its k best are
+selected, so memory does not grow with queries times items. Items are sorted by descending norm:
+once ``|q| |y|`` is below the k-th best product, no later item can be listed (the length-based bound
+of Teflioudi, Gemulla, Mykytiuk, SIGMOD 2015), and the block is done.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from nearline.kernels.chunks import map_chunks
-from nearline.kernels.topk import Best, best_first, offer
+from nearline.kernels.topk import Best, check_k, offer, write_best
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
@@ -23,14 +23,14 @@ Doubles = NDArray[np.float64]
 
 # Queries and items of one product: 512 KiB of scores.
 QUERIES, TILE = 128, 1024
-# Scores looked at together: most groups hold none that is among the best.
+# Number of scores tested together: most groups contain no candidate.
 GROUP = 64
-# Products in single precision may exceed the product of the norms by this share.
+# Products in single precision may exceed the product of the norms by this fraction.
 SLACK = 1e-4
 
 
 class FactorTable(NamedTuple):
-    """Items by falling norm, made by `by_norm`.
+    """Factors of items sorted by descending norm, made by `by_norm`.
 
     Attributes
     ----------
@@ -38,8 +38,8 @@ class FactorTable(NamedTuple):
     items : int32 [m]
         Index of the item of each row.
     norms : float64 [m]
-    places : int32 [number of all items]
-        Row of each item; -1 where it has none.
+    places : int32 [n_items]
+        Row of each item; -1 for items that are not in the table.
     """
 
     rows: Floats
@@ -49,9 +49,9 @@ class FactorTable(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """Items not to list: those of query q are ``items[indptr[q]:indptr[q + 1]]``.
+    """Items to exclude: those of query q are ``items[indptr[q]:indptr[q + 1]]``.
 
-    Repeats and indices of no item are allowed: int64 [n + 1] and int32 [m].
+    `indptr` is int64 [n + 1], `items` int32 [m]; repeated and unknown items are allowed.
     """
 
     indptr: Longs
@@ -59,7 +59,7 @@ class Seen(NamedTuple):
 
 
 class _Heaps(NamedTuple):
-    """The best so far of each query of a block: [queries, k], [queries, k] and [queries]."""
+    """Best candidates so far of each query of a block: [queries, k], [queries, k], [queries]."""
 
     scores: Doubles
     items: Ints
@@ -67,7 +67,7 @@ class _Heaps(NamedTuple):
 
 
 def by_norm(items: Floats) -> FactorTable:
-    """Prepare items, float32 [m, f], to be searched; O(m (f + log m))."""
+    """Sort the factors of items, float32 [m, f], for searching; O(m (f + log m))."""
     norms = np.sqrt(np.einsum("nf,nf->n", items, items, dtype=np.float64))
     order = np.argsort(-norms, kind="stable").astype(np.int32)
     return _catalogue(items[order], order, norms[order], len(items))
@@ -102,7 +102,7 @@ def _select(scores: Floats, items: Ints, least: float, heaps: _Heaps) -> None:
         kept_scores, kept_items, size = heaps.scores[row], heaps.items[row], heaps.sizes[row]
         bound = kept_scores[0] if size == k else least
         for start in range(0, len(items), GROUP):
-            # A slice: the compiler makes vector code of a loop that starts at 0.
+            # A slice, because the compiler vectorises only loops that start at 0.
             some = scores[row, start : start + GROUP]
             if not _any_reaches(some, bound):
                 continue
@@ -115,7 +115,7 @@ def _select(scores: Floats, items: Ints, least: float, heaps: _Heaps) -> None:
 
 @njit(nogil=True, cache=True)
 def _all_done(heaps: _Heaps, largest: Doubles, least: float) -> bool:
-    """Whether products of at most `largest` [queries] can no longer be listed."""
+    """Return whether products of at most `largest` [queries] can no longer be listed."""
     k = heaps.scores.shape[1]
     for row in range(len(largest)):
         bound = heaps.scores[row, 0] if heaps.sizes[row] == k else least
@@ -128,7 +128,7 @@ def _all_done(heaps: _Heaps, largest: Doubles, least: float) -> bool:
 def _write(
     queries: Floats, catalogue: FactorTable, heaps: _Heaps, out_items: Ints, out_scores: Floats
 ) -> None:
-    """Write the lists by products in double precision, which no shape of a block changes."""
+    """Write the lists, with products in double precision that no block shape changes."""
     k = heaps.scores.shape[1]
     scores, items = np.empty(k), np.empty(k, dtype=np.int32)
     for row in range(len(out_items)):
@@ -138,12 +138,9 @@ def _write(
             place, total = catalogue.places[item], 0.0
             for j in range(queries.shape[1]):
                 total += np.float64(queries[row, j]) * np.float64(catalogue.rows[place, j])
-            # Rounded first: equal scores must look equal.
+            # Round before comparing: scores that are stored as equal must be ties.
             size = offer(scores, items, size, np.float64(np.float32(total)), item)
-        best_first(scores, items, size)
-        for rank in range(size):
-            out_items[row, rank] = items[rank]
-            out_scores[row, rank] = scores[rank]
+        write_best(scores, items, size, out_items[row], out_scores[row])
 
 
 def top_products(
@@ -156,26 +153,25 @@ def top_products(
     above: float = -np.inf,
     threads: int | None = None,
 ) -> Best:
-    """Items with the largest inner product with each query, best first; ties by lower index.
+    """Find the items with the largest inner product with each query; ties by lower index.
 
     Parameters
     ----------
     queries : float32 [n, f]
     k : int
-        Length of the lists, at least 1; rows are filled up with -1 where fewer qualify.
+        Length of the lists, at least 1; shorter lists are padded with -1.
     seen : Seen or None
-        Items left out, by query.
+        Items to exclude, by query.
     allowed : bool [any length] or None
-        Only items where it is true; items past its end are not allowed.
+        Only items with True are listed; items past its end are not.
     above : float
         Only products greater than this are listed.
 
     Notes
     -----
-    O(n m f) time at most; beside the answer, 512 KiB and the lists of 128 queries a thread.
+    At most O(n m f) time; working memory of 512 KiB and the lists of 128 queries per thread.
     """
-    if k < 1:
-        raise ValueError(f"k is {k}; it must be at least 1")
+    check_k(k)
     n = len(queries)
     best = Best(np.full((n, k), -1, dtype=np.int32), np.zeros((n, k), dtype=np.float32))
     if allowed is not None:
@@ -194,7 +190,7 @@ def top_products(
     if n <= QUERIES:
         block(0, n)
         return best
-    # Each thread calls BLAS for itself.
+    # The threads call BLAS themselves, so BLAS must not start more.
     with threadpool_limits(limits=1, user_api="blas"):
         map_chunks(block, n, least=QUERIES, threads=threads)
     return best

@@ -1,4 +1,4 @@
-"""Sums of regression trees, evaluated from flat arrays."""
+"""Evaluation of ensembles of regression trees that are stored in flat arrays."""
 
 from typing import NamedTuple
 
@@ -12,20 +12,20 @@ Floats = NDArray[np.float32]
 
 
 class Trees(NamedTuple):
-    """Trees one after the other.
+    """Nodes and leaves of several trees.
 
     Attributes
     ----------
     roots : int32 [t]
-        Node where each tree begins; ``~leaf`` for a tree of a single leaf.
+        Root node of each tree; ``~leaf`` for a tree with a single leaf.
     features : int32 [m]
-        Column that a node looks at.
+        Feature tested by each node.
     thresholds : float64 [m]
-        Values up to this go left.
+        Values up to the threshold go left.
     left, right : int32 [m]
-        Next node, or ``~leaf``.
+        Child node, or ``~leaf``.
     values : float64 [leaves]
-        What a leaf adds.
+        Value of each leaf.
     """
 
     roots: NDArray[np.int32]
@@ -52,11 +52,18 @@ def _sum_trees(
 
 
 def sum_trees(trees: Trees, table: Floats) -> NDArray[np.float64]:
-    """Sum of all trees for each row of `table` [n, features], without NaN: float64 [n].
+    """Sum the values of all trees for each row of `table`: float64 [n].
+
+    Parameters
+    ----------
+    trees : Trees
+        The ensemble.
+    table : float32 [n, features]
+        Features without NaN.
 
     Notes
     -----
-    O(trees * depth) a row.
+    O(trees * depth) time per row.
     """
     out = np.zeros(len(table))
     table = np.ascontiguousarray(table, dtype=np.float32)

@@ -4,12 +4,12 @@ A half-step of implicit ALS solves, for each row u with the fixed factors y_i of
 
     (Y^T Y + l2 I + sum_i e_i y_i y_i^T) x = sum_i b_i y_i
 
-With the Cholesky factor ``L L^T = Y^T Y + l2 I``, z = L^T x and w_i = L^-1 y_i this reads
+With the Cholesky factor ``L L^T = Y^T Y + l2 I``, z = L^T x and w_i = L^-1 y_i, this becomes
 
     (I + sum_i e_i w_i w_i^T) z = sum_i b_i w_i
 
-The same matrix preconditions all rows at once, and nothing dense is left to multiply by. The sum
-over all i of w_i w_i^T is at most I, so that the condition number is at most 1 + max e_i.
+One matrix preconditions all rows, and no multiplication by a dense matrix remains. The sum of
+w_i w_i^T over all i is at most I, so the condition number is at most 1 + max e_i.
 """
 
 import numpy as np
@@ -22,19 +22,19 @@ from nearline.kernels.chunks import map_chunks
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
-# Rows in one BLAS call: some MB at hundreds of factors, and the same whatever the threads.
+# Rows per BLAS call: a few MB at hundreds of factors, independent of the number of threads.
 BLOCK = 4096
 
 
 class Factors:
-    """Row vectors held in a basis that may change: the true rows are ``values @ basis``.
+    """Row vectors in a basis that can be changed: the true rows are ``values @ basis``.
 
-    Changing the basis rewrites `values` in place, so that training needs no second copy.
+    Changing the basis rewrites `values` in place, so training needs no second copy.
 
     Parameters
     ----------
     values : float32 [n, f]
-        The true rows; owned from now on.
+        The true rows; the array is not copied, and changed in place.
     """
 
     def __init__(self, values: Floats) -> None:
@@ -42,23 +42,23 @@ class Factors:
         self.basis: Doubles = np.eye(values.shape[1])
 
     def gram(self) -> Doubles:
-        """Products of the true columns with each other, float64 [f, f]; O(n f^2)."""
+        """Compute the Gram matrix of the true rows, float64 [f, f]; O(n f^2)."""
         inner: Doubles = self.basis.T @ gram(self.values) @ self.basis
         return inner
 
     def change_basis(self, basis: Doubles, inverse: Doubles) -> None:
-        """Hold the same true rows in another basis; O(n f^2)."""
+        """Express the same true rows in another basis; O(n f^2)."""
         multiply(self.values, (self.basis @ inverse).astype(np.float32), self.values)
         self.basis = basis
 
     def true_values(self) -> Floats:
-        """Rows in the usual coordinates, which are those of `values` from now on."""
+        """Change to the standard basis and return the true rows."""
         self.change_basis(np.eye(len(self.basis)), np.eye(len(self.basis)))
         return self.values
 
 
 def gram(rows: Floats) -> Doubles:
-    """``rows^T rows``, float64 [f, f]: float32 products of blocks, summed in double precision."""
+    """Compute ``rows^T rows``, float64 [f, f]: float32 products of blocks, summed in float64."""
     f = rows.shape[1]
     with threadpool_limits(limits=1, user_api="blas"):
         parts = map_chunks(lambda first, last: _gram(rows[first:last]), len(rows), least=BLOCK)
@@ -67,7 +67,7 @@ def gram(rows: Floats) -> Doubles:
 
 
 def multiply(rows: Floats, matrix: Floats, out: Floats) -> None:
-    """``out = rows @ matrix`` for a square matrix [f, f]; `out` may be `rows`."""
+    """Compute ``out = rows @ matrix`` for a square matrix [f, f]; `out` may be `rows`."""
 
     def block(first: int, last: int) -> None:
         for at in range(first, last, BLOCK):
@@ -79,7 +79,7 @@ def multiply(rows: Floats, matrix: Floats, out: Floats) -> None:
 
 
 def whitening(inner: Doubles, l2: float) -> tuple[Doubles, Doubles]:
-    """L and its inverse, lower triangular float64 [f, f], with ``L L^T = inner + l2 I``.
+    """Return L and its inverse, lower triangular float64 [f, f], with ``L L^T = inner + l2 I``.
 
     Raises
     ------

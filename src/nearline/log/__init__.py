@@ -1,6 +1,15 @@
-"""The durable, append-only record of what happened."""
+"""The log: all events and catalogue changes, durable and in order."""
 
-from nearline.log.base import Appendable, Appended, Log, OnCommit, OnErase, Readable, ReadOnlyLog
+from nearline.log.base import (
+    Appendable,
+    Appended,
+    Log,
+    OnCommit,
+    OnErase,
+    Readable,
+    ReadOnlyLog,
+    in_blocks,
+)
 from nearline.log.opening import MEMORY, open_log, url_of
 from nearline.log.reader import LogReader
 from nearline.log.sqlite import SQLiteLog
@@ -16,6 +25,7 @@ __all__ = [
     "ReadOnlyLog",
     "Readable",
     "SQLiteLog",
+    "in_blocks",
     "open_log",
     "url_of",
 ]

@@ -1,7 +1,8 @@
-"""The log port: what any log must do. `nearline.testing.log_contract` is its test suite."""
+"""The log port: the interface of every log. `nearline.testing.log_contract` is its test suite."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from itertools import islice
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -10,22 +11,22 @@ from msgspec import Struct
 from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record
 
 Appendable = Event | Item | ItemPatched | ItemDeleted
-# Called after a commit is durable and before its futures are resolved, in offset order,
-# from one thread: so whoever waits on an append finds the state already changed.
+# Called after a commit is durable and before its futures are resolved, in the order of the offsets
+# and by one thread at a time: when an append is acknowledged, the state already contains it.
 OnCommit = Callable[[Sequence[tuple[int, Record]]], None]
-# Called with the user and the events that were erased, before the erase is acknowledged.
+# Called with the user and the erased events before the erasure is acknowledged.
 OnErase = Callable[[str, Sequence[tuple[int, Event]]], None]
 
 
 class Appended(Struct, frozen=True):
-    """What became of one append.
+    """Result of one append.
 
     Attributes
     ----------
     accepted, duplicates : int
-        Records stored, and events whose `event_id` was known and which were not stored again.
+        Number of records stored, and of events not stored because their `event_id` was known.
     offset : int
-        End of the log after this append: every record of it stands before this offset.
+        End of the log after this append: all its records have smaller offsets.
     """
 
     accepted: int
@@ -33,8 +34,12 @@ class Appended(Struct, frozen=True):
     offset: int
 
 
+# Records per block of a replay: enough to amortise a call, little enough memory.
+REPLAY_BLOCK = 10_000
+
+
 class Readable(Protocol):
-    """The reading side of a log: all that training needs."""
+    """The reading side of a log, which is all that training needs."""
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
         """Yield (offset, record) for offsets in [start, stop), in order; `Erased` included."""
@@ -42,16 +47,16 @@ class Readable(Protocol):
 
     @property
     def end(self) -> int:
-        """Offset that the next record will get."""
+        """Offset of the next record."""
         ...
 
 
 class ReadOnlyLog(Readable, Protocol):
-    """A log that another process may write, as far as it went when it was opened."""
+    """A view of a log, up to where it ended when it was opened; another process may be writing."""
 
     @property
     def erasures(self) -> int:
-        """Number of erasures at that time."""
+        """Number of erasures when it was opened."""
         ...
 
     def close(self) -> None:
@@ -67,37 +72,48 @@ class Log(Readable, Protocol):
     """Append-only, durable, one writer; offsets rise strictly from 0 and are never reused."""
 
     def append(self, records: Sequence[Appendable]) -> Future[Appended]:
-        """Queue `records` as one unit (all or none); the future resolves once it is durable."""
+        """Queue `records`, to be stored atomically; the future resolves once they are durable."""
         ...
 
     def tail(self, offset: int = 0) -> Iterator[tuple[int, Record]]:
-        """Yield (offset, record) from `offset` on, and go on as records are committed.
+        """Yield (offset, record) from `offset` on, including records committed later.
 
-        The iterator waits for the next commit, and raises `Closed` once the log is closed.
+        The iterator waits for the next commit and raises `Closed` once the log is closed.
         """
         ...
 
     def events_of(self, user_id: str) -> list[tuple[int, Event]]:
-        """Every event of a user with its offset, in order."""
+        """Return all events of a user with their offsets, in order."""
         ...
 
     def erase(self, user_id: str) -> Future[int]:
-        """Turn every event of `user_id` into an empty tombstone; the future gives their number."""
+        """Replace every event of a user by an empty tombstone; the future returns their number."""
         ...
 
-    def listen(self, on_commit: OnCommit, on_erase: OnErase) -> None:
-        """Name the one listener; call it before the first append."""
+    def listen(self, on_commit: OnCommit, on_erase: OnErase, start: int = 0) -> None:
+        """Set the one listener; call it before the first append.
+
+        `on_commit` first gets the stored records from offset `start` on, in this thread; then each
+        commit. Every record from `start` on arrives once, in the order of the offsets.
+        """
         ...
 
     def copy_to(self, path: Path) -> None:
-        """Write a consistent copy of the log to `path`, where no file may exist."""
+        """Write a consistent copy of the log to a new file, which `open_log` opens."""
         ...
 
     @property
     def erasures(self) -> int:
-        """How many erasures there have been: what was derived before the last one is stale."""
+        """Number of erasures so far: data derived before the last one is stale."""
         ...
 
     def close(self) -> None:
-        """Finish what is queued and release the files; safe to call twice."""
+        """Write what is queued, then release the files; idempotent."""
         ...
+
+
+def in_blocks(records: Iterable[tuple[int, Record]]) -> Iterator[list[tuple[int, Record]]]:
+    """Yield records in lists of `REPLAY_BLOCK`; the last may be shorter."""
+    rest = iter(records)
+    while block := list(islice(rest, REPLAY_BLOCK)):
+        yield block

@@ -1,4 +1,4 @@
-"""Blocks of events to rows of the log, column by column: the bytes that `codec.encode` makes."""
+"""Encode blocks of events column by column, to the same bytes as `codec.encode`."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -13,7 +13,7 @@ from nearline.log.codec import KEY_BYTES, user_key
 from nearline.schema import EventBlock
 
 _TYPE = b"\xa4type\xa5event"
-_FIELDS = 4  # of every event: its type, user, item and time
+_FIELDS = 4  # fields of every event: type, user, item, timestamp
 _FLOAT = b"\xcb"
 
 
@@ -25,15 +25,15 @@ class CodedBlock(NamedTuple):
     payloads : bytes
         MessagePack of all events.
     spans : int64 [n]
-        Where each stands in `payloads`: its start in the upper half, its length in the lower.
+        Position of each event in `payloads`: start in the upper 32 bits, length in the lower.
     user_keys : int64 [n_users]
-        64-bit hashes of user ids.
+        64-bit hashes of user IDs.
     users : int64 [n]
         Position of each event's user in `user_keys`.
     event_keys : uint8 [n, 16]
-        128-bit hashes of event ids, zeros where there is none.
+        128-bit hashes of event IDs; zeros for an event without one.
     keyed : bool [n]
-        Whether the event has an id.
+        Whether the event has an ID.
     """
 
     payloads: bytes
@@ -44,7 +44,7 @@ class CodedBlock(NamedTuple):
     keyed: NDArray[np.bool_]
 
     def take(self, rows: NDArray[np.int64]) -> Self:
-        """Only some of the events."""
+        """Return the events at some positions."""
         return self._replace(
             spans=self.spans[rows],
             users=self.users[rows],
@@ -54,7 +54,7 @@ class CodedBlock(NamedTuple):
 
 
 def encode_block(block: EventBlock) -> CodedBlock:
-    """Encode a block: two microseconds an event, of which distinct users take most."""
+    """Encode a block, in about two microseconds per event."""
     columns = block.columns
     users = columns["user_id"].dictionary_encode()
     payloads = _payloads(columns, users)
@@ -76,10 +76,10 @@ def encode_block(block: EventBlock) -> CodedBlock:
 
 
 def _payloads(columns: pa.RecordBatch, users: Any) -> Any:
-    """MessagePack of each event: binary [n]."""
+    """Return the MessagePack of each event: binary [n]."""
     kinds = columns["event"].dictionary_encode()
     names = kinds.dictionary.to_pylist()
-    # The default is left out, as `Event` says of all its defaults.
+    # `Event` omits fields that have their default value.
     named = np.array([name != "view" for name in names], dtype=np.bool_)
     kind_codes = kinds.indices.to_numpy()
     fields = np.full(len(columns), _FIELDS)
@@ -102,23 +102,23 @@ def _payloads(columns: pa.RecordBatch, users: Any) -> Any:
 
 
 def _chosen(name: str, column: Any) -> Any:
-    """Field of a dictionary column: each distinct text is encoded once."""
+    """Encode a field with few distinct values; each distinct value is encoded once."""
     return _texts(name, column.dictionary).take(column.indices)
 
 
 def _texts(name: str, column: Any) -> Any:
-    """Field of a text column; empty where it is null."""
+    """Encode a text field; null becomes empty bytes."""
     if column.null_count == len(column):
         return pa.repeat(pa.scalar(b"", pa.binary()), len(column))
     sizes = pc.fill_null(pc.binary_length(column), 0)
     heads = _binary([_name(name) + _text_head(size) for size in range(pc.max(sizes).as_py() + 1)])
-    # A null piece makes the joined field null.
+    # Joining with null gives null.
     joined = pc.binary_join_element_wise(heads.take(sizes), column.cast(pa.binary()), b"")
     return pc.fill_null(joined, b"")
 
 
 def _numbers(name: str, column: Any) -> Any:
-    """Field of a float64 column; empty where it is null."""
+    """Encode a float64 field; null becomes empty bytes."""
     if column.null_count == len(column):
         return pa.repeat(pa.scalar(b"", pa.binary()), len(column))
     head = _name(name) + _FLOAT
@@ -146,7 +146,7 @@ def _text(name: str, value: str) -> bytes:
 
 
 def _text_head(size: int) -> bytes:
-    """Head of a MessagePack text of `size` bytes, as short as it can be."""
+    """Return the shortest MessagePack header of a string of `size` bytes."""
     if size < 2**5:
         return bytes([0xA0 | size])
     if size < 2**8:

@@ -1,4 +1,4 @@
-"""Records to rows of the log and back."""
+"""Encode records as rows of the log, and decode them."""
 
 from hashlib import blake2b
 
@@ -12,7 +12,7 @@ from nearline.schema import Erased, Event, Item, ItemDeleted, ItemPatched, Recor
 KEY_BYTES = 16
 _KINDS = (Event, Item, ItemPatched, ItemDeleted)
 _ERASED = Erased()
-# Neither keeps anything between calls, so all threads share them.
+# Stateless, so all threads can share them.
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[Appendable] = msgspec.msgpack.Decoder(Appendable)
 
@@ -25,9 +25,9 @@ class Coded(Struct, frozen=True, gc=False):
     payload : bytes
         MessagePack, tagged with the kind of record; never begins with a zero byte.
     user_key : int or None
-        64-bit hash of an event's user id.
+        64-bit hash of an event's user ID.
     event_key : bytes or None
-        128-bit hash of an event's id; they are taken as equal if the hashes are.
+        128-bit hash of an event's ID. Events with equal hashes count as duplicates.
     """
 
     payload: bytes
@@ -36,20 +36,20 @@ class Coded(Struct, frozen=True, gc=False):
 
 
 def user_key(user_id: str) -> int:
-    """Hash a user id to 64 bits, signed: rarely, two users share one."""
+    """Hash a user ID to a signed 64-bit integer; collisions are rare but possible."""
     return int.from_bytes(blake2b(user_id.encode(), digest_size=8).digest(), signed=True)
 
 
 def encode(record: Appendable, position: int = 0) -> Coded:
-    """Encode one record; raise `InvalidInput` with its `position` in the list if it cannot be."""
+    """Encode one record; `position` is its place in the list, for the error `InvalidInput`."""
     kind = type(record)
     if kind not in _KINDS:
         known = ", ".join(one.__name__ for one in _KINDS)
-        raise InvalidInput(f"this is {kind.__name__}; a log takes {known}").at(position)
+        raise InvalidInput(f"this is of type {kind.__name__}; a log takes {known}").at(position)
     try:
         payload = _ENCODER.encode(record)
-        # Structs do not check their fields: a user_id that is a number would be stored, and the
-        # log could never be read again.
+        # Structs do not validate their fields: a user_id that is a number would be stored, and the
+        # log would be unreadable from there on.
         _DECODER.decode(payload)
     except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
         raise InvalidInput(f"{kind.__name__} cannot be stored: {error}; check its fields").at(
@@ -59,7 +59,7 @@ def encode(record: Appendable, position: int = 0) -> Coded:
 
 
 def keys_of(record: Record) -> tuple[int | None, bytes | None]:
-    """Hash the user id and the event id of an event; None for what a record does not have."""
+    """Return the hashes of an event's user ID and event ID; None for those a record lacks."""
     if not isinstance(record, Event):
         return None, None
     event_id = record.event_id
@@ -68,7 +68,7 @@ def keys_of(record: Record) -> tuple[int | None, bytes | None]:
 
 
 def decode(offset: int, payload: bytes) -> Record:
-    """Decode what `encode` made; zeros are `Erased`; raise `Damaged` for anything else."""
+    """Decode a payload; a leading zero byte means `Erased`; raise `Damaged` if it is invalid."""
     if payload and not payload[0]:
         return _ERASED
     try:
@@ -76,5 +76,5 @@ def decode(offset: int, payload: bytes) -> Record:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Damaged(
             f"the log record at offset {offset} cannot be read ({error}); "
-            "upgrade nearline if a newer version wrote it, else restore the log from a copy"
+            "upgrade nearline if a newer version wrote it; otherwise restore the log from a backup"
         ) from error

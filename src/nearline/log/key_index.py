@@ -1,11 +1,11 @@
-"""Where each user's events stand and which event ids are known: indices that lag behind the log.
+"""Indices of the log: offsets by user, and known event IDs.
 
-Keys are hashes and fall on the pages of a table at random: entering those of each commit would
-write pages for nearly every event, a hundred times the bytes of the event itself. So new keys go to
-small tables in memory and move to those in the file a part of all hashes at a time, in order, so
-that many share a page (the idea of O'Neil and others, "The log-structured merge-tree", Acta
-Informatica 33, 1996). The keys in memory are those of the last records of the log, and are read
-from there when it is opened.
+Keys are hashes, so they are spread over the pages of a table at random. Inserting the keys of each
+commit would write about one page per event, a hundred times the size of the event itself. New keys
+are therefore kept in small tables in memory and moved to the file later, one range of hashes at a
+time and in order, so that many of them share a page (as in O'Neil et al., "The log-structured
+merge-tree", Acta Informatica 33, 1996). The keys in memory are those of the newest records; they
+are read from the log again when it is opened.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from nearline.log.block_codec import CodedBlock
 from nearline.log.codec import KEY_BYTES, Coded, decode, keys_of
 
-# Hashes are moved in this many parts, one after the other and round again; a part each time that so
-# many records were added. So the keys of 16,384 records wait on average, and those of twice as many
-# that were added before a round began are all moved when it ends.
+# The range of hashes is divided into this many parts, which are moved in turn, one part per so many
+# new records. On average the keys of 16,384 records are in memory; when a round of all parts is
+# complete, every key that was there when the round began has been moved.
 PARTS = 32
 RECORDS_A_PART = 1_024
 
@@ -30,14 +30,14 @@ CREATE TABLE users (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE event_ids (event_key BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
-# Part of the transactions of the file, but in memory.
+# Temporary tables are in memory but belong to the same transactions as the file.
 _RECENT = """
 CREATE TEMP TABLE recent_users (
     user_key INTEGER, offset INTEGER, PRIMARY KEY (user_key, offset)
 ) STRICT, WITHOUT ROWID;
 CREATE TEMP TABLE recent_event_ids (event_key BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
-# A carray holds one value a row, so that two numbers share one, as halves.
+# A carray has one value per row, so two 32-bit numbers are packed into one 64-bit value.
 _ADD_USERS = (
     "WITH keys (place, key) AS MATERIALIZED (SELECT rowid - 1, value FROM carray(?1)) "
     "INSERT INTO {table} (user_key, offset) "
@@ -66,7 +66,7 @@ _OF_USER = (
     "UNION SELECT offset FROM recent_users WHERE user_key = ?1) ORDER BY offset"
 )
 _PART = "FROM recent_{table} WHERE {key} BETWEEN ? AND ?"
-# What is read again when the log is opened may have been moved already.
+# Keys that are read again when the log is opened may be in the file already.
 _MOVE = "INSERT OR IGNORE INTO {table} SELECT * " + _PART
 _MOVED = "DELETE " + _PART
 _BURY_USER = "DELETE FROM {table} WHERE user_key = ? AND offset = ?"
@@ -79,7 +79,7 @@ Pair = tuple[int, bytes]  # offset, payload
 
 
 class Buried(NamedTuple):
-    """The keys of an event that is erased."""
+    """The keys of an event to erase."""
 
     offset: int
     user_key: int
@@ -87,7 +87,7 @@ class Buried(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Which part moves next, after how many waiting records, and where the log ended at part 0."""
+    """Next part to move, records since the last move, and the log's end when the round began."""
 
     part: int
     waiting: int
@@ -95,43 +95,43 @@ class Progress(NamedTuple):
 
 
 class KeyIndex:
-    """The tables of keys of one log; all calls but `known`, `known_in` and `under` in transactions.
+    """Key tables of one log; every method that writes must be called inside a transaction.
 
     Parameters
     ----------
     db : apsw.Connection
-        Of the log, writable.
+        Writable connection to the log's file.
     end : int
         End of the log.
 
     Attributes
     ----------
     progress : Progress
-        Set it to what `add` or `add_block` gave, once that is committed.
+        Assign the result of `add` or `add_block` to it once the transaction is committed.
 
     Raises
     ------
     Damaged
-        A record whose keys are not all in the file cannot be decoded.
+        A record whose keys must be read again cannot be decoded.
     """
 
     def __init__(self, db: apsw.Connection, end: int) -> None:
         self._db = db
         db.execute(_RECENT)
         found = db.execute(_INDEXED).get
-        if found is None:  # of a log of format 1, which has every key in the file
+        if found is None:  # format 1, in which every key is in the file
             found = end
             self._set_indexed(end)
         self._read_again(int(found))
         self.progress = Progress(part=0, waiting=0, begun=end)
 
     def known(self, event_keys: Sequence[bytes]) -> set[bytes]:
-        """Those of `event_keys` that are stored."""
+        """Return those of `event_keys` that are stored."""
         found = self._db.execute(_KNOWN, (apsw.carray(tuple(event_keys)),))
         return {cast("bytes", key) for (key,) in found}
 
     def known_in(self, block: CodedBlock) -> NDArray[np.int64]:
-        """Positions in `block` of the events whose keys are stored, in no order."""
+        """Return the positions in `block` of events whose keys are stored, in any order."""
         starts, packed = _by_key(block)
         if not len(starts):
             return starts
@@ -139,11 +139,11 @@ class KeyIndex:
         return np.array(found.fetchall(), dtype=np.int64).ravel() // KEY_BYTES
 
     def under(self, user_key: int) -> list[Pair]:
-        """(offset, payload) of every row with this key, in order."""
+        """Return (offset, payload) of every row with this key, in order."""
         return cast("list[Pair]", self._db.execute(_OF_USER, (user_key,)).fetchall())
 
     def add(self, start: int, rows: Sequence[Coded]) -> Progress:
-        """Enter the keys of records from offset `start` on, and move parts that are due."""
+        """Add the keys of records from offset `start` on, and move the parts that are due."""
         self._add_recent(start, rows)
         part, waiting, begun = self.progress
         waiting += len(rows)
@@ -157,7 +157,7 @@ class KeyIndex:
         return Progress(part, waiting, begun)
 
     def add_block(self, start: int, block: CodedBlock) -> Progress:
-        """Enter the keys of a block from offset `start` on, and move all others."""
+        """Add the keys of a block from offset `start` on, and move all keys in memory."""
         end = start + len(block.spans)
         rows = np.sort(block.users << 32 | np.arange(end - start))
         values = (apsw.carray(block.user_keys), start, apsw.carray(rows))
@@ -168,13 +168,13 @@ class KeyIndex:
         return self.move_all(end)
 
     def move_all(self, end: int) -> Progress:
-        """Move all keys; `end` is that of the log."""
+        """Move all keys to the file; `end` is the end of the log."""
         self._move(0, PARTS - 1)
         self._set_indexed(end)
         return Progress(part=0, waiting=0, begun=end)
 
     def bury(self, events: Iterable[Buried]) -> None:
-        """Forget the keys of some events."""
+        """Remove the keys of some events."""
         events = list(events)
         users = [(event.user_key, event.offset) for event in events]
         event_keys = [(event.event_key,) for event in events if event.event_key is not None]
@@ -205,11 +205,11 @@ class KeyIndex:
             self._db.execute(statement.format(table="event_ids", key="event_key"), event_ids)
 
     def _set_indexed(self, offset: int) -> None:
-        """Note that all keys of records before `offset` are in the file."""
+        """Store that all keys of records before `offset` are in the file."""
         self._db.execute(_SET_INDEXED, (offset,))
 
     def _read_again(self, offset: int) -> None:
-        """Enter the keys of the records from `offset` on, which are not all in the file."""
+        """Add the keys of the records from `offset` on, not all of which are in the file."""
         stored = self._db.execute(_UNINDEXED, (offset,)).fetchall()
         if stored:
             records = (decode(offset, payload) for offset, payload in cast("list[Pair]", stored))
@@ -217,9 +217,9 @@ class KeyIndex:
 
 
 def _by_key(block: CodedBlock) -> tuple[NDArray[np.int64], bytes]:
-    """Where each key starts in the bytes of all keys, in rising order of the first halves.
+    """Return where each key starts in the bytes of all keys, sorted by key, and those bytes.
 
-    Neighbours in the table are then written one after the other, a page at a time.
+    In this order, keys on the same page of the table are written together.
     """
     rows = np.flatnonzero(block.keyed)
     first_halves = block.event_keys[rows].view(">u8")[:, 0].astype(np.uint64)

@@ -1,4 +1,4 @@
-"""One process a store: a lock that a killed process cannot leave behind."""
+"""A lock file that lets one process at a time open a store."""
 
 import os
 from pathlib import Path
@@ -11,26 +11,27 @@ from nearline.errors import DataNotFound, StoreInUse
 class StoreLock:
     """Holds `path` for this process from construction until `release`.
 
-    The operating system frees the lock when its holder dies, however it dies.
+    The operating system releases the lock when the process ends, however it ends.
 
     Parameters
     ----------
     path : Path
-        File to protect. ``<path>.lock`` is locked; ``<path>.pid`` names the holder for people.
+        File to protect. ``<path>.lock`` is locked; ``<path>.pid`` contains the holder's process ID,
+        for error messages.
 
     Raises
     ------
     StoreInUse
-        If this or another process holds it.
+        If this or another process holds the lock.
     DataNotFound
-        If its folder does not exist.
+        If the folder of `path` does not exist.
     """
 
     def __init__(self, path: Path) -> None:
         check_folder(path)
-        # Not thread-local: whoever closes the store may be another thread than who opened it.
+        # Not thread-local: the store may be closed by another thread than the one that opened it.
         self._lock = FileLock(f"{path}.lock", thread_local=False)
-        # Beside the lock, not inside it: older releases of filelock empty a file they fail to lock.
+        # A file of its own, because older releases of filelock empty a file they fail to lock.
         self._holder = Path(f"{path}.pid")
         try:
             self._lock.acquire(timeout=0)
@@ -39,7 +40,7 @@ class StoreLock:
         self._holder.write_text(str(os.getpid()))
 
     def release(self) -> None:
-        """Let others in; safe to call twice."""
+        """Release the lock; idempotent."""
         if self._lock.is_locked:
             self._holder.unlink(missing_ok=True)
             self._lock.release()
@@ -47,17 +48,17 @@ class StoreLock:
     def _refusal(self, path: Path) -> str:
         try:
             pid = self._holder.read_text() or "unknown"
-        except FileNotFoundError:  # the holder is between taking the lock and naming itself
+        except FileNotFoundError:  # the holder has taken the lock and not yet written its ID
             pid = "unknown"
         if pid == str(os.getpid()):
             return f"{path} is already open in this process (pid {pid}); close it there first"
         return (
-            f"{path} is open in process {pid}; stop that process, talk to its HTTP address, "
-            "or choose another store"
+            f"{path} is open in process {pid}; stop that process, send requests to its HTTP "
+            "address, or choose another store"
         )
 
 
 def check_folder(path: Path) -> None:
-    """Raise `DataNotFound` unless the folder in which `path` shall stand exists."""
+    """Raise `DataNotFound` unless the parent folder of `path` exists."""
     if not path.parent.is_dir():
         raise DataNotFound(f"{path.parent} is not a folder; create it, or name another store")

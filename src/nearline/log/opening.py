@@ -1,4 +1,4 @@
-"""Open a log by URL."""
+"""Open a log by its URL."""
 
 from pathlib import Path
 from typing import Literal, overload
@@ -22,21 +22,23 @@ def open_log(url: str, *, read_only: Literal[False] = False) -> Log: ...
 @overload
 def open_log(url: str, *, read_only: Literal[True]) -> ReadOnlyLog: ...
 def open_log(url: str, *, read_only: bool = False) -> Log | ReadOnlyLog:
-    """Open the log at `url`, and create it where it does not exist.
+    """Open the log at `url`; create it if it does not exist.
 
     Parameters
     ----------
     url : str
         ``sqlite:///absolute/path``, ``sqlite::memory:``, or a plain path.
     read_only : bool
-        Read the records of an existing log that another process may have open: no lock is taken
+        Open an existing log for reading only. Another process may have it open: no lock is taken
         and nothing is written.
 
     Raises
     ------
     InvalidInput
-        The scheme is unknown, or a log in memory is to be opened read-only.
-    DataNotFound, Damaged, StoreInUse
+        The scheme is unknown, or a log in memory is opened read-only.
+    DataNotFound
+        There is no log at `url` to read, or its folder does not exist.
+    Damaged, StoreInUse
         As for the log itself.
     """
     if url == MEMORY:
@@ -48,7 +50,7 @@ def open_log(url: str, *, read_only: bool = False) -> Log | ReadOnlyLog:
     elif ":" in url.split("/", 1)[0]:
         scheme = url.split(":", 1)[0]
         raise InvalidInput(
-            f"no log is known under the scheme {scheme!r}; known are sqlite:///path, "
+            f"the scheme {scheme!r} is not known; known are sqlite:///path, "
             f"{MEMORY} and a plain path",
             field="url",
         )

@@ -1,4 +1,4 @@
-"""A bounded queue of jobs that one thread takes in groups."""
+"""A bounded queue of work from which one thread takes groups."""
 
 import asyncio
 from collections import deque
@@ -10,34 +10,34 @@ from nearline.errors import Closed, Overloaded
 
 
 class QueuedWork(Protocol):
-    """Something for the writer to do."""
+    """A unit of work for the writer."""
 
     @property
     def future(self) -> Future[Any]:
-        """Resolved when it is done."""
+        """Future that is resolved when the work is done."""
 
     @property
     def size(self) -> int:
-        """How much work it is, in records; 1 at least."""
+        """Number of records, at least 1."""
 
     @property
     def joins(self) -> bool:
-        """Whether it may be done in one group with its neighbours."""
+        """Whether it may share a group with its neighbours in the queue."""
 
 
 J = TypeVar("J", bound=QueuedWork)
 
 
 class JobQueue(Generic[J]):
-    """First in, first out; `put` waits while the queue is full, or refuses in an event loop.
+    """A first-in, first-out queue; `put` waits while it is full, or raises in an event loop.
 
     Parameters
     ----------
     capacity : int
-        Queued records from which on `put` waits. A job that is larger than this is let in when
-        there is room for one record, so large jobs wait no longer than small ones.
+        Number of queued records from which on `put` waits. A job of any size is accepted as soon
+        as there is room for one record, so large jobs wait no longer than small ones.
     group_size : int
-        A group stops growing once it holds this many records.
+        A group gets no further jobs once it has this many records.
     """
 
     def __init__(self, *, capacity: int, group_size: int) -> None:
@@ -49,16 +49,16 @@ class JobQueue(Generic[J]):
         self._changed = Condition()
 
     def put(self, job: J) -> None:
-        """Append `job`; wait while the queue is full; raise `Closed` once it was closed.
+        """Append `job`; wait while the queue is full; raise `Closed` if it is closed.
 
-        In the thread of a running event loop, where waiting would stop all else, it raises
+        In the thread of a running event loop, which must not be blocked, a full queue raises
         `Overloaded` instead.
         """
         with self._changed:
             if self._queued >= self._capacity and not self._closed and _in_event_loop():
                 raise Overloaded(
-                    f"{self._queued:,} records wait to be written, which is all that the log "
-                    "holds; nothing was stored, try again in a second"
+                    f"{self._queued:,} records wait to be written, which is the limit of the log's "
+                    "queue; nothing was stored, try again in a second"
                 )
             self._changed.wait_for(lambda: self._closed or self._queued < self._capacity)
             if self._closed:
@@ -68,9 +68,9 @@ class JobQueue(Generic[J]):
             self._changed.notify_all()
 
     def take(self) -> list[J]:
-        """Wait for jobs and return the next group, marked as running; empty after the last one.
+        """Wait for jobs and return the next group; empty once the queue is closed and drained.
 
-        Jobs whose future was cancelled in the meantime are left out.
+        The futures are marked as running. Jobs whose future was cancelled are dropped.
         """
         group: list[J] = []
         with self._changed:
@@ -84,11 +84,11 @@ class JobQueue(Generic[J]):
 
     @property
     def waits(self) -> bool:
-        """Whether a job waits."""
+        """Whether a job is queued."""
         return bool(self._jobs)
 
     def close(self) -> None:
-        """Refuse further jobs; what is queued is still taken."""
+        """Refuse further jobs; queued ones can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -108,7 +108,7 @@ class JobQueue(Generic[J]):
 
 
 def _in_event_loop() -> bool:
-    """Whether this thread runs an event loop at the moment."""
+    """Return whether this thread is running an event loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""Reads a log that another process has open: no lock is taken and nothing is written."""
+"""Read-only access to a log that another process may have open."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +11,9 @@ from nearline.schema import Record
 
 
 class LogReader:
-    """The records of a log file, up to where it ended when this was made.
+    """A log file, read up to where it ended when it was opened.
 
-    The writer goes on meanwhile: neither waits for the other.
+    No lock is taken and nothing is written. The writer continues, and neither waits for the other.
 
     Raises
     ------
@@ -25,7 +25,7 @@ class LogReader:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise DataNotFound(f"there is no log at {path}; name the file of a store")
+            raise DataNotFound(f"there is no log at {path}; name the log file of a store")
         self._tables = Tables(path, read_only=True)
         self._end, self._erasures = self._tables.end, self._tables.erasures
 

@@ -1,4 +1,4 @@
-"""The log in one SQLite file, or in memory: a queue, one writer thread, group commit."""
+"""The log in a SQLite file or in memory, with one writer thread and group commit."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -7,7 +7,7 @@ from threading import Lock
 from typing import Self
 
 from nearline.errors import Closed, InvalidInput
-from nearline.log.base import Appendable, Appended, OnCommit, OnErase
+from nearline.log.base import Appendable, Appended, OnCommit, OnErase, in_blocks
 from nearline.log.block_codec import encode_block
 from nearline.log.codec import decode, encode
 from nearline.log.lock import StoreLock
@@ -17,30 +17,30 @@ from nearline.schema import Event, EventBlock, Record, check_id
 
 
 class SQLiteLog:
-    """A `Log` in a SQLite file (write-ahead, ``synchronous=FULL``).
+    """A `Log` in a SQLite file (write-ahead log, ``synchronous=FULL``).
 
-    Appends that wait together are committed together (up to 10,000 records, or one append that
-    is larger). Up to 100,000 records are queued; beyond that, `append` and `erase` wait, or raise
-    `Overloaded` if called in the thread of a running event loop. Records count as duplicates if
-    their `event_id` is stored or stands earlier in the same commit.
+    Queued appends are committed in groups of up to 10,000 records, or of one larger append. Up to
+    100,000 records are queued; beyond that, `append` and `erase` wait, or raise `Overloaded` if
+    called in the thread of a running event loop. An event is a duplicate if its `event_id` is
+    stored or occurs earlier in the same commit.
 
-    A listener that raises leaves the state behind the log. The futures of that commit get its
-    error, and those of one that was made meanwhile `Closed`, though their records are durable; from
-    then on `append` and `erase` raise `Closed`, `read` works, and opening the store again replays
-    what the listener missed. A listener and the callbacks of futures run in the log's threads, one
-    at a time: they must not wait for this log.
+    If a listener raises, the state is behind the log. The futures of that commit get the error, and
+    those of a commit made meanwhile get `Closed`, although their records are durable. From then on
+    `append` and `erase` raise `Closed` while `read` still works; opening the store again replays
+    the records that the listener missed. Listeners and callbacks of futures run in the log's
+    threads, one at a time, and must not wait for this log.
 
     Parameters
     ----------
     path : Path or None
-        File to open or create, in a folder that exists; None keeps everything in memory.
+        File to open or create, in an existing folder; None keeps everything in memory.
 
     Raises
     ------
     StoreInUse
-        If the file is open, in this or another process.
+        If the file is open in this or another process.
     Damaged
-        If the file is not a log or not whole.
+        If the file is not a log, or is damaged.
     DataNotFound
         If the folder does not exist.
     InvalidInput
@@ -60,18 +60,18 @@ class SQLiteLog:
         self._closing = Lock()
 
     def append(self, records: Sequence[Appendable]) -> "Future[Appended]":
-        """Queue `records` as one unit (all or none); the future resolves once it is durable.
+        """Queue `records`, to be stored atomically; the future resolves once they are durable.
 
-        An `EventBlock` is stored as the same events one by one would be, some ten times faster;
-        it is a commit of its own, and the listener gets a `StoredBlock`.
+        An `EventBlock` is stored like the same events in a list, about ten times as fast; it gets a
+        commit of its own, and the listener gets a `StoredBlock`.
 
-        Waits while the queue is full. The future fails with `StorageFailed` if the disk refuses;
-        nothing of `records` is stored then, and the log goes on.
+        Waits while the queue is full. The future fails with `StorageFailed` if the disk refuses the
+        write; then none of `records` are stored, and the log can still be used.
 
         Raises
         ------
         InvalidInput
-            If an entry is no record or cannot be encoded; `position` tells which.
+            If an entry is not a record or cannot be encoded; `position` is its index.
         Closed
             If the log was closed, or stopped because its listener failed.
         Overloaded
@@ -87,11 +87,11 @@ class SQLiteLog:
         return job.future
 
     def erase(self, user_id: str) -> "Future[int]":
-        """Turn every event of `user_id` into an empty tombstone; the future gives their number.
+        """Replace every event of a user by an empty tombstone; the future returns their number.
 
-        Once it resolves, no file of the log holds their bytes. It costs a look-up, the user's
-        events and a checkpoint. An `event_id` that was erased may be stored again. The future
-        fails with `StorageFailed` if the disk refuses; call it again then.
+        Once it resolves, no file of the log contains their bytes. The cost is a look-up, a write
+        per event and a checkpoint of the write-ahead log. An erased `event_id` can be stored again.
+        The future fails with `StorageFailed` if the disk refuses the write; call it again then.
 
         Raises
         ------
@@ -107,15 +107,15 @@ class SQLiteLog:
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
         """Yield (offset, record) for offsets in [start, stop), in order; `Erased` included.
 
-        Without `stop` it ends where the log ended when `read` was called. Memory is bounded by
-        1,000 records, and appends go on meanwhile.
+        Without `stop`, it ends where the log ended when `read` was called. At most 1,000 records
+        are in memory at a time, and appends continue meanwhile.
 
         Raises
         ------
         InvalidInput
             If `start` is negative.
         Damaged
-            While iterating: if a record is missing or cannot be decoded; names its offset.
+            While iterating: if a record is missing or cannot be decoded; contains its offset.
         Closed
             If the log was closed, also while iterating.
         """
@@ -126,9 +126,9 @@ class SQLiteLog:
         return self._records(start, end if stop is None else min(stop, end))
 
     def tail(self, offset: int = 0) -> Iterator[tuple[int, Record]]:
-        """Yield (offset, record) from `offset` on, and go on as records are committed.
+        """Yield (offset, record) from `offset` on, including records committed later.
 
-        The iterator waits for the next commit. `listen` reports erasures; `tail` does not.
+        The iterator waits for the next commit. Erasures are not reported; use `listen` for them.
 
         Raises
         ------
@@ -155,37 +155,44 @@ class SQLiteLog:
                 committed.wait_for(lambda: self._stopping or self._tables.end > offset)  # noqa: B023
 
     def events_of(self, user_id: str) -> list[tuple[int, Event]]:
-        """Every event of a user with its offset, in order; empty where the user is unknown.
+        """Return all events of a user with their offsets, in order; empty for an unknown user.
 
-        A look-up and the user's events, whatever the log's length. May be called by a listener.
+        The cost depends on the user's events, not on the length of the log. A listener may call it.
         """
         self._check_open()
         return user_events(self._tables, user_id)
 
-    def listen(self, on_commit: OnCommit, on_erase: OnErase) -> None:
-        """Name the one listener; call it before the first append."""
+    def listen(self, on_commit: OnCommit, on_erase: OnErase, start: int = 0) -> None:
+        """Set the one listener; call it before the first append.
+
+        `on_commit` first gets the stored records from offset `start` on, in this thread, in blocks
+        of 10,000; then each commit. If it raises for a stored record, that error is
+        raised here and no listener is set.
+        """
+        for block in in_blocks(self.read(start)):
+            on_commit(block)
         self._writer.listen(on_commit, on_erase)
 
     def copy_to(self, path: Path) -> None:
-        """Write a consistent copy of the log to `path`, where no file may be.
+        """Write a consistent copy of the log to a new file, which `open_log` opens.
 
-        A log in memory takes no appends meanwhile; a file does.
+        Appends continue meanwhile if the log is in a file; if it is in memory, they wait.
         """
         self._check_open()
         self._tables.copy_to(path)
 
     @property
     def end(self) -> int:
-        """Offset that the next record will get."""
+        """Offset of the next record."""
         return self._tables.end
 
     @property
     def erasures(self) -> int:
-        """How many calls of `erase` found something: what was derived before the last is stale."""
+        """Number of erasures that found events: data derived before the last one is stale."""
         return self._tables.erasures
 
     def close(self) -> None:
-        """Finish what is queued and release the files; safe to call twice."""
+        """Write what is queued, then release the files; idempotent."""
         with self._closing:
             if self._closed:
                 return
@@ -194,7 +201,7 @@ class SQLiteLog:
             self._closed = True
             try:
                 self._tables.close()
-            finally:  # also where the disk refuses
+            finally:  # even if the disk refuses the write
                 if self._lock:
                     self._lock.release()
 

@@ -1,4 +1,4 @@
-"""The log's tables in SQLite: their rows; `key_index.py` has the indices beside them."""
+"""Rows of the log in SQLite; `key_index.py` has the indices."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -16,33 +16,33 @@ from nearline.log.codec import Coded
 from nearline.log.key_index import SCHEMA, Buried, KeyIndex, Pair
 from nearline.log.lock import check_folder
 
-# In format 1 every key was in the file.
+# In format 1 every key is in the file.
 VERSION = 2
 READ_BLOCK = 1_000
 BUSY_MS = 5_000
 SETTINGS = {
-    "synchronous": "full",  # a commit is on the disk before it is acknowledged
-    "secure_delete": "on",  # what is freed is overwritten
+    "synchronous": "full",  # a commit is on disk before it is acknowledged
+    "secure_delete": "on",  # freed space is overwritten
     "temp_store": "memory",  # nothing is written outside the folder of the log
-    # Hashes fall on pages at random. The system's cache holds them too, so few are kept (KiB) but
-    # for those of a transaction; each is written back to the file only after many changes (pages
-    # in the write-ahead file, 32 MiB).
+    # The pages of the hash tables are accessed at random and cached by the operating system too, so
+    # SQLite's cache is small (16 MiB), except that it keeps all pages of a transaction. Pages are
+    # written back to the file when the write-ahead log has this many (32 MiB).
     "cache_size": -16_384,
     "cache_spill": "off",
     "wal_autocheckpoint": 8_000,
 }
 
-# The erased must be gone from the file. `secure_delete` does not see to that when SQLite moves
-# rows to other pages: their old copies stay in the pages' unused parts. Rows of `log` never move:
-# they are only added at the end and only overwritten by as many zeros. The tables that SQLite does
-# rearrange hold hashes.
+# Erased events must be gone from the file. `secure_delete` does not ensure that for rows which
+# SQLite moves to other pages, since old copies remain in the unused parts of pages. Rows of `log`
+# never move: they are only appended, and only overwritten by the same number of zeros. The tables
+# in which SQLite does move rows contain hashes only.
 _SCHEMA = """
 CREATE TABLE log (offset INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT;
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO meta VALUES ('erasures', 0), ('indexed', 0);
 """
-# Many rows go in by one statement a table, which reads arrays and never calls back into Python:
-# row by row the writer would queue for the interpreter with every one.
+# One statement per table inserts many rows from arrays, without calling back into Python: row by
+# row, the writer would have to acquire the interpreter lock for each.
 _ADD = "INSERT INTO log (offset, payload) SELECT ?1 + rowid - 1, value FROM carray(?2)"
 _ADD_SPANS = (
     "INSERT INTO log (offset, payload) "
@@ -54,20 +54,20 @@ _COUNT_ERASURE = "UPDATE meta SET value = value + 1 WHERE name = 'erasures'"
 
 
 class Tables:
-    """A log's tables in one file, or in memory where `path` is None.
+    """Tables of a log in a file, or in memory if `path` is None.
 
-    One thread writes; any thread may read. A file is read through a connection of its own
-    (a snapshot, so readers and the writer never wait for each other). Memory has only one
-    connection; `_guard` keeps its readers out of unfinished transactions.
+    One thread writes; any thread may read. Each read of a file uses a connection of its own, so
+    readers and the writer never wait for each other. A log in memory has only one connection;
+    `_guard` keeps readers out of unfinished transactions.
 
     Raises
     ------
     Damaged
-        If the file is not a log or not whole.
+        If the file is not a log, or is damaged.
     InvalidInput
         If a newer version of this package wrote it.
     StorageFailed
-        If the disk or SQLite refuses; nothing of the failed call is stored.
+        If the disk or SQLite refuses a write; nothing of the failed call is stored.
     """
 
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
@@ -83,12 +83,12 @@ class Tables:
                 raise
 
     def known(self, event_keys: Sequence[bytes]) -> set[bytes]:
-        """Those of `event_keys` that are stored."""
+        """Return those of `event_keys` that are stored."""
         with self._explained(), self._guard:
             return self._index.known(event_keys)
 
     def insert(self, rows: Sequence[Coded]) -> None:
-        """Store all `rows` (at least one) at the end durably, or none."""
+        """Append all `rows` (at least one) durably, or none."""
         with self._transaction():
             payloads = apsw.carray(tuple(row.payload for row in rows))
             self._db.execute(_ADD, (self.end, payloads))
@@ -97,12 +97,12 @@ class Tables:
         self.end += len(rows)
 
     def known_in(self, block: CodedBlock) -> NDArray[np.int64]:
-        """Positions in `block` of the events whose keys are stored, in no order."""
+        """Return the positions in `block` of events whose keys are stored, in any order."""
         with self._explained(), self._guard:
             return self._index.known_in(block)
 
     def insert_block(self, block: CodedBlock) -> None:
-        """Store a block (at least one event, all of them new) at the end durably, or nothing."""
+        """Append a block (at least one event, all of them new) durably, or nothing."""
         with self._transaction():
             spans = apsw.carray(block.spans)
             self._db.execute(_ADD_SPANS, (self.end, block.payloads, spans))
@@ -111,12 +111,12 @@ class Tables:
         self.end += len(block.spans)
 
     def under(self, user_key: int) -> list[Pair]:
-        """(offset, payload) of every row with this key, in order."""
+        """Return (offset, payload) of every row with this key, in order."""
         with self._explained(), self._guard:
             return self._index.under(user_key)
 
     def bury(self, events: Sequence[Buried]) -> None:
-        """Overwrite the payloads of `events` with zeros, forget their keys, count one erasure."""
+        """Overwrite the payloads of `events` with zeros, remove their keys, count one erasure."""
         with self._transaction():
             self._db.executemany(_BURY, [(event.offset,) for event in events])
             self._index.bury(events)
@@ -124,17 +124,18 @@ class Tables:
         self.erasures += 1
 
     def scrub(self) -> None:
-        """Empty the write-ahead file, where the bytes of buried rows may still stand."""
+        """Empty the write-ahead file, which may still contain the bytes of erased rows."""
         with self._explained(), self._guard:
-            # As a statement, which leaves the interpreter to others meanwhile.
+            # A statement releases the interpreter lock, unlike the method of the connection.
             ((busy, _, _),) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             if busy:
                 raise apsw.BusyError("a reader held the write-ahead file for too long")
 
     def blocks(self, start: int, stop: int) -> Iterator[list[Pair]]:
-        """Yield lists of (offset, payload) that cover [start, stop); no snapshot outlives a list.
+        """Yield lists of (offset, payload) that cover [start, stop).
 
-        Raises `Damaged` if an offset is missing.
+        Each list is a read transaction of its own, so that a slow reader does not keep the
+        write-ahead file from being emptied. Raises `Damaged` if an offset is missing.
         """
         with self._explained():
             db = self._db if self._path is None else _connect(self._path, read_only=True)
@@ -155,7 +156,7 @@ class Tables:
                 db.close()
 
     def copy_to(self, path: Path) -> None:
-        """Copy what is committed to a new file; it appears whole or not at all."""
+        """Copy all committed records to a new file, which appears atomically."""
         if path.exists():
             raise InvalidInput(f"{path} exists; name a file that does not", field="path")
         check_folder(path)
@@ -175,7 +176,7 @@ class Tables:
         partial.rename(path)
 
     def close(self) -> None:
-        """Release the file, with all keys in it where that can be written."""
+        """Move all keys to the file if possible, and release it."""
         if not self._read_only:
             with suppress(StorageFailed), self._transaction():
                 self._index.move_all(self.end)
@@ -196,7 +197,7 @@ class Tables:
             with self._db:
                 self._db.execute(_SCHEMA + SCHEMA)
                 self._db.pragma("user_version", VERSION)
-        # Kept in the file, and asked for each time: a copy may come without it.
+        # The mode is stored in the file; set again because a copy may lack it.
         if not self._read_only:
             self._db.pragma("journal_mode", "wal")
         self.end = self._number("SELECT coalesce(max(offset) + 1, 0) FROM log")
@@ -211,13 +212,13 @@ class Tables:
         return int(self._db.execute(query).get)
 
     def _damage(self, what: str) -> str:
-        return f"{self._path or 'the log in memory'}: {what}; restore the file from a copy"
+        return f"{self._path or 'the log in memory'}: {what}; restore the file from a backup"
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Commit what is done inside, durably, or undo it.
+        """Commit the statements of the block durably, or roll back.
 
-        By statements: apsw's own transactions hold the interpreter until the disk has it.
+        Statements release the interpreter lock; apsw's own transactions hold it during the commit.
         """
         with self._explained(), self._guard:
             self._db.execute("BEGIN IMMEDIATE")
@@ -231,7 +232,7 @@ class Tables:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn what SQLite raises into this package's errors."""
+        """Translate exceptions of SQLite to those of this package."""
         try:
             yield
         except apsw.ConnectionClosedError as error:

@@ -1,4 +1,4 @@
-"""The one thread that writes: takes jobs from a queue, commits them in groups, answers futures."""
+"""The writer thread: takes jobs from a queue, commits them in groups, and resolves futures."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,7 +23,7 @@ QUEUED_RECORDS = 100_000
 
 @dataclass(frozen=True)
 class AppendJob:
-    """Records to store as one unit, with their encoded forms beside them."""
+    """Records to store atomically, and their encoded forms."""
 
     records: Sequence[Appendable]
     coded: Sequence[Coded]
@@ -32,13 +32,13 @@ class AppendJob:
 
     @property
     def size(self) -> int:
-        """Number of records, 1 at least: an empty list is a place in the queue too."""
+        """Number of records, at least 1: an empty list takes a place in the queue too."""
         return len(self.records) or 1
 
 
 @dataclass(frozen=True)
 class BlockJob:
-    """A block of events to store as one unit, with its encoded form beside it."""
+    """A block of events to store atomically, and its encoded form."""
 
     block: EventBlock
     coded: CodedBlock
@@ -47,13 +47,13 @@ class BlockJob:
 
     @property
     def size(self) -> int:
-        """Number of events, 1 at least."""
+        """Number of events, at least 1."""
         return len(self.block) or 1
 
 
 @dataclass(frozen=True)
 class EraseJob:
-    """A user to forget."""
+    """A user to erase."""
 
     user_id: str
     future: "Future[int]" = field(default_factory=Future)
@@ -65,7 +65,7 @@ WriteJob = AppendJob | BlockJob | EraseJob
 
 
 class Writer:
-    """Owns the writing side of `tables` from construction until `stop`."""
+    """Writes to `tables` in a thread of its own, from construction until `stop`."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -73,27 +73,27 @@ class Writer:
         self._on_commit: OnCommit | None = None
         self._on_erase: OnErase | None = None
         self._failure: BaseException | None = None
-        # Notified after each commit, and when the writer stops.
+        # Notified after each commit and when the writer stops.
         self.committed = Condition()
-        # Tells the listener of one group while the next is being committed, one group at a time.
-        self._teller = ThreadPoolExecutor(1, thread_name_prefix="nearline-fold")
-        self._telling: Future[None] | None = None
+        # Calls the listener with one group while the next one is being committed.
+        self._notifier = ThreadPoolExecutor(1, thread_name_prefix="nearline-fold")
+        self._notifying: Future[None] | None = None
         self._thread = Thread(target=self._run, name="nearline-log", daemon=True)
         self._thread.start()
 
     def listen(self, on_commit: OnCommit, on_erase: OnErase) -> None:
-        """Name the one listener."""
+        """Set the one listener."""
         self._on_commit = on_commit
         self._on_erase = on_erase
 
     def submit(self, job: WriteJob) -> None:
-        """Queue `job`; wait while the queue is full; raise `Closed` if nothing is written now."""
+        """Queue `job`; wait while the queue is full; raise `Closed` if the writer has stopped."""
         if self._failure is not None:
             raise self._refusal() from self._failure
         self._queue.put(job)
 
     def stop(self) -> None:
-        """Finish what is queued and end the thread; safe to call twice."""
+        """Write what is queued and end the thread; idempotent."""
         self._queue.close()
         self._thread.join()
         with self.committed:
@@ -111,7 +111,7 @@ class Writer:
             else:
                 self._append([job for job in group if isinstance(job, AppendJob)])
         self._settle()
-        self._teller.shutdown()
+        self._notifier.shutdown()
 
     def _append(self, group: list[AppendJob]) -> None:
         try:
@@ -120,7 +120,7 @@ class Writer:
             if len(group) == 1:
                 group[0].future.set_exception(error)
                 return
-            for job in group:  # one by one, so that only what cannot be stored fails
+            for job in group:  # one by one, so that only jobs that cannot be stored fail
                 self._append([job])
             return
         self._acknowledge(group, answers, stored)
@@ -139,9 +139,9 @@ class Writer:
         answers: Sequence[Appended],
         stored: Sequence[tuple[int, Record]],
     ) -> None:
-        """Tell the listener what was stored, then resolve the futures.
+        """Call the listener with the stored records, then resolve the futures.
 
-        In this thread where nothing waits, else in another, so that the next commit can begin.
+        If more work is queued, this happens in another thread, so that the next commit can begin.
         """
         with self.committed:
             self.committed.notify_all()
@@ -149,17 +149,17 @@ class Writer:
         if self._failure is not None:
             _fail(group, self._refusal())
         elif self._queue.waits:
-            self._telling = self._teller.submit(self._tell, group, answers, stored)
+            self._notifying = self._notifier.submit(self._notify, group, answers, stored)
         else:
-            self._tell(group, answers, stored)
+            self._notify(group, answers, stored)
 
     def _settle(self) -> None:
-        """Wait until the listener has heard of everything."""
-        if self._telling is not None:
-            self._telling.result()
-            self._telling = None
+        """Wait until the listener has returned."""
+        if self._notifying is not None:
+            self._notifying.result()
+            self._notifying = None
 
-    def _tell(
+    def _notify(
         self,
         group: Sequence[AppendJob | BlockJob],
         answers: Sequence[Appended],
@@ -178,7 +178,7 @@ class Writer:
     def _commit(
         self, group: Sequence[AppendJob]
     ) -> tuple[list[tuple[int, Appendable]], list[Appended]]:
-        """Store what is new in `group`; return it with its offsets, and an answer for each job."""
+        """Store the new records of a group; return them with offsets, and a result for each job."""
         keys = [code.event_key for job in group for code in job.coded if code.event_key is not None]
         known = self._tables.known(keys) if keys else set()
         end = self._tables.end
@@ -207,7 +207,7 @@ class Writer:
         return stored, answers
 
     def _commit_block(self, job: BlockJob) -> tuple[StoredBlock, Appended]:
-        """Store what is new in a block; return it with its offset, and the answer."""
+        """Store the new events of a block; return them with their offset, and the result."""
         block, coded, start = job.block, job.coded, self._tables.end
         fresh = self._fresh(coded)
         if len(fresh) < len(block):
@@ -220,13 +220,13 @@ class Writer:
         return StoredBlock(start, block), answer
 
     def _fresh(self, coded: CodedBlock) -> NDArray[np.int64]:
-        """Positions of the events that are no duplicates, rising."""
+        """Return the positions of events that are not duplicates, ascending."""
         fresh = np.ones(len(coded.keyed), dtype=np.bool_)
         fresh[self._tables.known_in(coded)] = False
         keyed = np.flatnonzero(coded.keyed)
         keys = np.ascontiguousarray(coded.event_keys[keyed]).view(f"V{KEY_BYTES}").ravel()
         first_halves = coded.event_keys[keyed].view(np.uint64)[:, 0]
-        if len(np.unique(first_halves)) < len(keyed):  # rare, and comparing whole keys is slow
+        if len(np.unique(first_halves)) < len(keyed):  # rare; comparing whole keys is slow
             _, first = np.unique(keys, return_index=True)
             again = np.ones(len(keyed), dtype=np.bool_)
             again[first] = False
@@ -244,8 +244,8 @@ class Writer:
             self._tables.scrub()
         except StorageFailed as error:
             leftover = StorageFailed(
-                f"{len(events)} events were erased from the log, but their bytes may still stand "
-                f"in its write-ahead file ({error.__cause__}); erase the user again"
+                f"{len(events)} events were erased from the log, but its write-ahead file may "
+                f"still contain their bytes ({error.__cause__}); erase the user again"
             )
         try:
             if events and self._on_erase:
@@ -260,7 +260,7 @@ class Writer:
             job.future.set_result(len(events))
 
     def _bury(self, user_id: str) -> list[tuple[int, Event]]:
-        """Erase the rows of `user_id` and return what they held."""
+        """Erase the rows of a user and return the erased events."""
         events = user_events(self._tables, user_id)
         if events:
             key = user_key(user_id)
@@ -269,17 +269,17 @@ class Writer:
 
     def _refusal(self) -> Closed:
         return Closed(
-            f"the log stopped when its listener failed ({self._failure!r}); what was committed is "
-            "durable: close the store and open it again, which replays it"
+            f"the log stopped because its listener failed ({self._failure!r}); committed records "
+            "are durable: close the store and open it again, which replays them"
         )
 
 
 def user_events(tables: Tables, user_id: str) -> list[tuple[int, Event]]:
-    """Read (offset, event) of every event of a user, in order."""
+    """Return (offset, event) for every event of a user, in order."""
     events: list[tuple[int, Event]] = []
     for offset, payload in tables.under(user_key(user_id)):
         event = decode(offset, payload)
-        # Users may share a key.
+        # Two users may have the same key.
         if isinstance(event, Event) and event.user_id == user_id:
             events.append((offset, event))
     return events

@@ -1,7 +1,7 @@
 """Recommendation algorithms behind one interface (`base.Model`).
 
-Model classes can be imported from here by their names, ``from nearline.models import ItemGraph``;
-a class is loaded when it is first asked for.
+Model classes can be imported from here, as in ``from nearline.models import ItemGraph``; a class is
+loaded on first access.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""The interface of every model; `capabilities` has what only some can do."""
+"""The interface of every model; `capabilities` has what only some models can do."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,6 +14,8 @@ from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import Damaged, InvalidInput, NotTrained
 
 Mask = NDArray[np.bool_]
+# Named arrays, as a snapshot stores them.
+Arrays = dict[str, NDArray[Any]]
 
 
 class Ranking(NamedTuple):
@@ -24,7 +26,7 @@ class Ranking(NamedTuple):
     items : int32 [n, k]
         Item indices, best first; -1 where a row has fewer than k items.
     scores : float32 [n, k]
-        Scores beside them; 0 where the item is -1.
+        Scores of the items; 0 where the item is -1.
     """
 
     items: IntArray
@@ -32,7 +34,17 @@ class Ranking(NamedTuple):
 
 
 class ModelPart(NamedTuple):
-    """One summand of a score: history position, relation name, amount."""
+    """One term of a score.
+
+    Attributes
+    ----------
+    source : int
+        Position of an event in the history; -1 for a term that belongs to no event.
+    relation : str
+        Name of the relation or model that the term comes from.
+    amount : float
+        Value of the term.
+    """
 
     source: int
     relation: str
@@ -40,9 +52,14 @@ class ModelPart(NamedTuple):
 
 
 class Range(NamedTuple):
-    """What a search may set a number to: from `low` to `high`, whole numbers if both are.
+    """Search range of a numeric setting; integers only if both bounds are integers.
 
-    `log` searches evenly over the logarithm.
+    Attributes
+    ----------
+    low, high : float
+        Bounds, both included.
+    log : bool
+        Whether to search uniformly on a logarithmic scale.
     """
 
     low: float
@@ -50,40 +67,43 @@ class Range(NamedTuple):
     log: bool = False
 
 
-# Dotted name of a setting to what a search may set it to: a range, or one of several values.
+# Search space: dotted name of each setting, with its range or a tuple of its possible values.
 Space = Mapping[str, Range | tuple[Any, ...]]
 
 
 class Model(ABC):
-    """A recommender over dense indices: arrays in, arrays out.
+    """A recommender over dense indices of users and items: arrays in, arrays out.
 
-    Weights of histories that are not finite are refused (InvalidInput), in a fit and in a question,
-    by every model that reads them.
-
-    A subclass declares `name` and `config_type` (a frozen msgspec Struct that refuses unknown
-    fields), lives in a module of its own in `nearline.models` (`discover` finds it there) and sets
-    `fitted_on` in `fit`.
+    A subclass defines `name` and `config_type` (a frozen msgspec Struct that rejects unknown
+    fields), lives in a module of `nearline.models`, where `discover` finds it, and sets `fitted_on`
+    in `fit`.
 
     Attributes
     ----------
     space : dict
-        Settings that a search over hyper-parameters may vary, and in what bounds.
+        Settings that a hyper-parameter search may vary, and their ranges.
     config : Struct
-        Settings; after a fit with validation data, those that were chosen.
+        Settings; after a fit with validation data, the chosen ones.
     fitted_on : Histories or None
-        What the users of the last `fit` did; None after `restore`: snapshots hold no users.
+        Histories of the users of the last `fit`. None after `restore`, as snapshots contain no
+        users.
+
+    Notes
+    -----
+    Every model that reads the weights of histories raises InvalidInput for weights that are not
+    finite, both in `fit` and when it scores.
     """
 
     name: ClassVar[str]
     config_type: ClassVar[type[Struct]]
     # True for models of ratings: weights of histories are ratings to them (`Dataset.rated`).
     needs_ratings: ClassVar[bool] = False
-    # True for models whose `fit` chooses settings when it is given validation data.
+    # True for models whose `fit` chooses settings if it is given validation data.
     tunes_itself: ClassVar[bool] = False
     space: ClassVar[Space] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Have msgspec look at the settings now: two threads that made it do so would crash it."""
+        """Let msgspec inspect the settings now: first use from two threads would crash it."""
         super().__init_subclass__(**options)
         if "config_type" in vars(cls):
             msgspec.json.Decoder(cls.config_type)
@@ -101,14 +121,28 @@ class Model(ABC):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Learn from `data`.
+        """Train the model.
 
-        `validation` (one row a user of `data`) chooses hyper-parameters and is never trained on;
-        without it the configuration is used as it stands.
+        Parameters
+        ----------
+        data : Dataset
+            Training data.
+        validation : Histories or None
+            Held-out events, one row per user of `data`. They are used to choose hyper-parameters
+            and never trained on; None keeps the configuration.
+        seed : int
+            Seed of all random numbers.
+        progress : callable
+            Progress callback.
+
+        Returns
+        -------
+        Model
+            The model itself.
         """
 
     def refit(self, data: Dataset, *, seed: int = 0, progress: Progress = no_progress) -> Self:
-        """Fit a model with the settings that this one has come to on other data."""
+        """Train a new model with the settings of this one."""
         return type(self)(self.config).fit(data, seed=seed, progress=progress)
 
     def recommend(
@@ -120,15 +154,24 @@ class Model(ABC):
         exclude_seen: bool = True,
         allowed: Mask | None = None,
     ) -> Ranking:
-        """Top-k items for users of the fitted data, by index, one row each.
+        """Recommend k items to users of the training data.
 
-        `histories`, one row for each of `users`, replaces what they did in that data; then any
-        user will do. Other arguments are as in `recommend_from`.
+        Parameters
+        ----------
+        users : int32 [n]
+            Indices of users.
+        k : int
+            Length of the lists.
+        histories : Histories or None
+            One row for each of `users`, to use instead of the histories in the training data. With
+            it, `users` may be any indices.
+        exclude_seen, allowed
+            As in `recommend_from`.
 
         Raises
         ------
         NotTrained
-            There are no histories: the model was not fitted in this process and none are given.
+            No histories are given, and the model was not trained in this process.
         """
         if histories is None:
             if self.fitted_on is None:
@@ -142,14 +185,17 @@ class Model(ABC):
         return int(self.score_many(Histories.from_rows([[]])).shape[1])
 
     def score(self, history: Histories, items: IntArray) -> FloatArray:
-        """Scores of some items for one history, float32 [len(items)]; 0 for unknown items."""
+        """Score some items for one history: float32 [len(items)]; 0 for unknown items."""
         scores = self.score_many(history)[0]
         known = (items >= 0) & (items < len(scores))
         return np.where(known, scores[np.where(known, items, 0)], np.float32(0.0))
 
     @abstractmethod
     def score_many(self, histories: Histories) -> FloatArray:
-        """Scores [n_users, n_items] for these histories: for tests and small catalogues."""
+        """Score all items for each history: float32 [n_users, n_items].
+
+        Intended for tests, evaluation and small catalogues.
+        """
 
     @abstractmethod
     def recommend_from(
@@ -160,24 +206,36 @@ class Model(ABC):
         exclude_seen: bool = True,
         allowed: Mask | None = None,
     ) -> Ranking:
-        """Top-k items for each history; only items where `allowed` [n_items] is true."""
+        """Recommend k items for each history.
+
+        Parameters
+        ----------
+        histories : Histories
+            Events of the users, one row each.
+        k : int
+            Length of the lists, at least 1.
+        exclude_seen : bool
+            Whether to exclude the items of a history from its list.
+        allowed : bool [n_items] or None
+            Only items with True are listed; None allows all.
+        """
 
     @abstractmethod
     def similar(self, items: IntArray, k: int) -> Ranking:
-        """Top-k neighbours of each item, itself left out."""
+        """Find the k nearest neighbours of each item, not including the item itself."""
 
     @abstractmethod
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything learned, for a snapshot."""
+    def arrays(self) -> Arrays:
+        """Return all learned parameters, for a snapshot."""
 
     @classmethod
-    def restore(cls, config: Struct, arrays: dict[str, NDArray[Any]]) -> Self:
-        """Rebuild a fitted model from `arrays`, which may be memory-mapped and read-only.
+    def restore(cls, config: Struct, arrays: Arrays) -> Self:
+        """Rebuild a trained model from its `arrays`, which may be memory-mapped and read-only.
 
         Raises
         ------
         Damaged
-            An array is missing, or is not what the settings ask for.
+            An array is missing or does not match the settings.
         """
         model = cls(config)
         try:
@@ -187,30 +245,42 @@ class Model(ABC):
         return model
 
     @abstractmethod
-    def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Take what `arrays` made; a missing array is a KeyError."""
+    def _load(self, arrays: Arrays) -> None:
+        """Set the parameters from `arrays`; raise KeyError if one is missing."""
 
 
 def check_k(k: int) -> None:
-    """Refuse a length of a list below 1.
-
-    Raises
-    ------
-    InvalidInput
-        k is below 1.
-    """
+    """Raise InvalidInput if the length of a list is below 1."""
     if k < 1:
         raise InvalidInput(f"k is {k}; it must be at least 1", field="k")
 
 
-def check_weights(histories: Histories) -> None:
-    """Refuse weights of events that are not finite.
+def check_single(history: Histories) -> None:
+    """Raise InvalidInput unless there is exactly one history to explain."""
+    if len(history) != 1:
+        raise InvalidInput(f"history has {len(history)} rows; explain takes one")
 
-    Raises
-    ------
-    InvalidInput
-        A weight is not finite.
-    """
+
+def check_indices(indices: IntArray, n: int, what: str) -> None:
+    """Raise InvalidInput if an index of `what` is not in ``range(n)``."""
+    wrong = (indices < 0) | (indices >= n)
+    if wrong.any():
+        raise InvalidInput(
+            f"{what} holds the index {indices[wrong][0]}; known are 0 to {n - 1}", field=what
+        )
+
+
+def check_validation(validation: Histories, data: Dataset) -> None:
+    """Raise InvalidInput unless `validation` has one row for each user of `data`."""
+    if len(validation) != data.n_users:
+        raise InvalidInput(
+            f"validation has {len(validation)} rows; give one for each of the "
+            f"{data.n_users} users of data"
+        )
+
+
+def check_weights(histories: Histories) -> None:
+    """Raise InvalidInput if the weight of an event is not finite."""
     finite = np.isfinite(histories.weights)
     if not finite.all():
         wrong = int(np.flatnonzero(~finite)[0])
@@ -219,20 +289,3 @@ def check_weights(histories: Histories) -> None:
             "drop or impute such events first",
             field="weights",
         )
-
-
-class RatingModel(Model):
-    """A model of ratings on a scale, which can say what a user would give an item.
-
-    `fit` learns from ``data.rated()``; the weights of histories are ratings.
-    """
-
-    needs_ratings: ClassVar[bool] = True
-
-    @abstractmethod
-    def predict(self, users: IntArray, items: IntArray) -> FloatArray:
-        """Ratings for pairs of users and items of the fitted data, float32 [n].
-
-        Clipped to the scale: the least and largest rating that was fitted on. A user or item
-        without ratings gets what is known of the other, or the mean.
-        """

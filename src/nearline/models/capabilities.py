@@ -1,6 +1,6 @@
-"""What only some models can do: protocols, each of which a caller checks with `isinstance`.
+"""Optional capabilities of models: protocols that a caller checks with `isinstance`.
 
-`Model` has what every model can do. A model gains a capability by having its methods.
+`Model` defines what every model can do. A model has a capability if it has its methods.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,12 +9,13 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from nearline.data.dataset import FloatArray, Histories, IntArray
+from nearline.errors import InvalidInput
 from nearline.models.base import Mask, Model, ModelPart, Ranking
 
 
 @runtime_checkable
 class AcceptsItems(Protocol):
-    """Takes new items, and new text or vectors of known ones, without a fit."""
+    """Accepts new items, and new text or vectors of known ones, without training."""
 
     def put_items(
         self,
@@ -27,9 +28,9 @@ class AcceptsItems(Protocol):
         Parameters
         ----------
         items : sequence of int
-            Indices; one not below `n_items` makes the catalogue grow.
+            Indices; an index of `n_items` or more extends the catalogue.
         texts : sequence of str
-            Text of each item, "" for none.
+            Text of each item; "" for none.
         vectors : dict of str to float32 [len(items), d] or None
             Vectors by column name.
         """
@@ -53,15 +54,15 @@ class LearnsOnline(AcceptsItems, Protocol):
         ...
 
     def forget(self, histories: Histories) -> None:
-        """Undo what was learned from users; `histories` holds all of their events."""
+        """Undo what was learned from users; `histories` contains all of their events."""
         ...
 
     def rebuild_counts(self, histories: Histories, n_items: int) -> None:
-        """Replace what events taught by a count of `histories`; settings stay."""
+        """Replace everything learned from events by counts of `histories`; keep the settings."""
         ...
 
     def preallocate(self, events: int) -> None:
-        """Allocate the memory that this many events need, so that it does not grow meanwhile."""
+        """Allocate the memory for this many more events in advance."""
         ...
 
     @property
@@ -75,9 +76,10 @@ class SearchesText(Protocol):
     """Finds items by their text."""
 
     def search_text(self, text: str, k: int, *, allowed: Mask | None = None) -> Ranking:
-        """Items whose text is most similar to `text`: one row of at most k, scores above 0 to 1.
+        """Find the items whose text is most similar to `text`.
 
-        `allowed` is as in `Model.recommend_from`.
+        Returns one row of at most k items with scores above 0 and up to 1. `allowed` is as in
+        `Model.recommend_from`.
         """
         ...
 
@@ -87,7 +89,7 @@ class PredictsRatings(Protocol):
     """Predicts the rating that a user would give an item."""
 
     def predict(self, users: IntArray, items: IntArray) -> FloatArray:
-        """Ratings for pairs of users and items of the fitted data, float32 [n]."""
+        """Predict ratings of pairs of users and items of the training data: float32 [n]."""
         ...
 
 
@@ -96,15 +98,25 @@ class Explains(Protocol):
     """Splits a score into parts."""
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Parts of the score of `item` for one history; they sum to it.
-
-        The `source` of a part is a position in the history, or -1 for a part without one.
-        """
+        """Split the score of `item` for one history into parts that sum to it."""
         ...
 
 
+def predict(model: Model, users: IntArray, items: IntArray) -> FloatArray:
+    """Predict ratings with a model that has the capability `PredictsRatings`.
+
+    Raises
+    ------
+    InvalidInput
+        The model does not predict ratings.
+    """
+    if not isinstance(model, PredictsRatings):
+        raise InvalidInput(f"model {model.name!r} predicts no ratings")
+    return model.predict(users, items)
+
+
 def explain(model: Model, history: Histories, item: int) -> list[ModelPart]:
-    """Explain a score by `Explains`; for other models, by one part with the model's name."""
+    """Explain a score with `Explains`, or by a single part that is named after the model."""
     if isinstance(model, Explains):
         return model.explain(history, item)
     score = float(model.score(history, np.array([item], dtype=np.int32))[0])

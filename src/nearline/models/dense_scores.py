@@ -1,4 +1,4 @@
-"""Lists from models that score every item: blocks of score rows, masked, cut to the k best."""
+"""Top-k lists of models that score every item: score a block of users, mask, select the k best."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,16 +10,16 @@ from nearline.data.dataset import FloatArray, Histories, IntArray
 from nearline.kernels.topk import top_k_rows
 from nearline.models.base import Mask, Model, Ranking, check_k
 
-# Bytes of scores held at once.
+# Bytes of scores held in memory at a time.
 BLOCK_BYTES = 1 << 26
-# Items compared with all others at a time.
+# Number of items compared with all others at a time.
 BLOCK = 256
 
 
 class DenseModel(Model):
-    """A model whose lists come from the scores of all items."""
+    """Base of models whose lists are selected from the scores of all items."""
 
-    # Only scores greater than this are listed.
+    # Only items with a score greater than this are listed.
     _floor: float = -np.inf
 
     def recommend_from(
@@ -30,7 +30,7 @@ class DenseModel(Model):
         exclude_seen: bool = True,
         allowed: Mask | None = None,
     ) -> Ranking:
-        """Top-k items for each history, all of which are scored; O(n_items + k log k) beside it."""
+        """Recommend k items for each history by scoring all items; see `Model.recommend_from`."""
         return rank_dense(
             self._scorer(k, exclude_seen=exclude_seen, allowed=allowed),
             histories,
@@ -42,13 +42,13 @@ class DenseModel(Model):
         )
 
     def similar(self, items: IntArray, k: int) -> Ranking:
-        """Top-k for a history of the one item."""
+        """Find the neighbours of each item: the recommendations for a history of that item."""
         return self.recommend_from(Histories.from_rows([[int(item)] for item in items]), k)
 
     def _scorer(
         self, k: int, *, exclude_seen: bool, allowed: Mask | None
     ) -> Callable[[Histories], FloatArray]:
-        """Make what scores a block for lists of `k`; a score of -inf is never listed."""
+        """Return a function that scores all items for lists of `k`; -inf is never listed."""
         del k, exclude_seen, allowed
         return self.score_many
 
@@ -63,18 +63,26 @@ def rank_dense(
     allowed: Mask | None,
     above: float = -np.inf,
 ) -> Ranking:
-    """Top-k items by dense scores, at most 64 MiB of them at a time.
+    """Select the top-k items by dense scores, computing at most 64 MiB of scores at a time.
 
     Parameters
     ----------
     score_many : callable
-        Histories to float32 [n_users, n_items]: a new array, which is written to.
+        Maps histories to scores, float32 [n_users, n_items]. The array is modified.
+    histories : Histories
+        Events of the users.
+    k : int
+        Length of the lists, at least 1.
+    n_items : int
+        Number of scored items.
+    exclude_seen, allowed
+        As in `Model.recommend_from`.
     above : float
         Only scores greater than this are listed.
 
     Notes
     -----
-    O(n_items + k log k) a user beside the scoring; items of equal score stand by index.
+    O(n_items + k log k) time per user in addition to scoring. Ties are broken by the lower index.
     """
     check_k(k)
     items = np.full((len(histories), k), -1, dtype=np.int32)
@@ -95,16 +103,16 @@ def rank_dense(
             known = (block.items >= 0) & (block.items < n_items)
             rows = np.repeat(np.arange(len(block)), np.diff(block.indptr))
             found[rows[known], block.items[known]] = -np.inf
-        # A score of -inf is never above, whatever the bound.
+        # Masked scores, -inf, are never greater than the bound.
         best = top_k_rows(found, k, above=above)
         items[first:last], scores[first:last] = best.items, best.scores
     return Ranking(items, scores)
 
 
 def rank_cosines(table: NDArray[np.floating[Any]], items: IntArray, k: int) -> Ranking:
-    """List the rows of `table` with the largest cosine to each of `items`, itself left out.
+    """Find the rows of `table` with the largest cosine to each of `items`, not including itself.
 
-    Only cosines above 0 are listed, so that rows of zeros neither have neighbours nor are any.
+    Only cosines above 0 are listed, so rows of zeros have no neighbours and are no neighbours.
     """
     norms = np.linalg.norm(table, axis=1, keepdims=True)
     units = table / np.where(norms > 0, norms, 1)

@@ -1,9 +1,9 @@
-"""Models whose score is a history times a matrix of item-to-item weights.
+"""Models whose scores are sums of item-to-item weights over the liked items of a history.
 
     score(u, j) = sum over the items i that u liked, each once:  W[i, j]
 
-EASE, SLIM and RP3beta differ only in how W is learned. `ItemWeights` keeps W in sparse rows and
-scores it as an item graph of one relation without decay.
+EASE, SLIM and RP3beta differ only in how W is learned. `ItemWeights` stores W in sparse rows and
+scores it as an item graph with one relation and no decay.
 """
 
 from abc import abstractmethod
@@ -16,18 +16,25 @@ from scipy import sparse
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
-from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
 from nearline.kernels.sets import newest
-from nearline.models.base import Mask, Model, ModelPart, Ranking, check_k, check_weights
+from nearline.models.base import (
+    Mask,
+    Model,
+    ModelPart,
+    Ranking,
+    check_k,
+    check_single,
+    check_weights,
+)
 
-# More events than any history has: none is too old to count.
+# Longer than any history: all events count.
 NO_LIMIT = 2**31 - 1
 
 
 def liked_once(histories: Histories) -> FloatArray:
-    """Weight 1 for the newest event of each liked item and 0 for all other events: float32 [n].
+    """Set weight 1 for the newest event of each liked item, 0 for all other events: float32 [n].
 
     An item is liked if its newest event has a positive weight. O(n) time.
 
@@ -43,7 +50,7 @@ def liked_once(histories: Histories) -> FloatArray:
 
 
 def liked_matrix(data: Dataset) -> "sparse.csr_array":
-    """User-item matrix, float32 [n_users, n_items]: 1 where the user liked the item.
+    """Build the user-item matrix, float32 [n_users, n_items]: 1 if the user liked the item.
 
     Raises
     ------
@@ -57,7 +64,7 @@ def liked_matrix(data: Dataset) -> "sparse.csr_array":
 
 
 def rows_of(matrix: Any) -> Rows:
-    """View a scipy matrix as rows, each in the order of columns; no entry is copied for CSR."""
+    """Convert a SciPy matrix to rows with ascending columns; a CSR matrix is not copied."""
     matrix = sparse.csr_array(matrix)
     matrix.sort_indices()
     return Rows(
@@ -68,10 +75,10 @@ def rows_of(matrix: Any) -> Rows:
 
 
 class ItemWeights(Model):
-    """A model of sparse item-to-item weights; a subclass says how they are learned.
+    """Base of models with sparse item-to-item weights W; a subclass implements `_learn`.
 
-    Only items that score above zero are listed, so that a user without known items gets an empty
-    list. A new event changes the next answer; W itself changes with the next `fit`.
+    Only items with a score above zero are listed, so a user without known items gets an empty list.
+    A new event counts in the next answer; W changes only in `fit`.
     """
 
     def __init__(self, config: Struct | None = None) -> None:
@@ -80,10 +87,10 @@ class ItemWeights(Model):
 
     @abstractmethod
     def _learn(self, data: Dataset, progress: Progress) -> Rows:
-        """W: row i holds the items j that i speaks for, n_items rows."""
+        """Return W: row i contains the weights of item i for other items; n_items rows."""
 
     def _weigh(self, histories: Histories) -> FloatArray:
-        """Say what each event counts, float32 [n]: each liked item once."""
+        """Return the weight of each event in the sum, float32 [n]: each liked item counts once."""
         return liked_once(histories)
 
     def fit(
@@ -94,7 +101,7 @@ class ItemWeights(Model):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Learn W from `data`; nothing is drawn at random, and `validation` is not used."""
+        """Learn W from `data`; `seed` and `validation` are not used."""
         del validation, seed
         self._set(self._learn(data, progress))
         self.fitted_on = data.histories
@@ -106,7 +113,7 @@ class ItemWeights(Model):
         return self._graph.n_items
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Scores, float32 [n_users, n_items]; 0 where nothing connects."""
+        """Score all items: float32 [n_users, n_items]; 0 for items without a weight."""
         return score_rows(self._graph, self._rows(histories))
 
     def recommend_from(
@@ -117,7 +124,10 @@ class ItemWeights(Model):
         exclude_seen: bool = True,
         allowed: Mask | None = None,
     ) -> Ranking:
-        """Top-k items that score above zero; O(entries of W in the rows of the history) a user."""
+        """Recommend the k items with the highest score above zero; see `Model.recommend_from`.
+
+        A user costs the entries of W in the rows of the history.
+        """
         check_k(k)
         best = recommend_rows(
             self._graph, self._rows(histories), k, exclude_seen=exclude_seen, allowed=allowed
@@ -125,20 +135,19 @@ class ItemWeights(Model):
         return Ranking(best.items, best.scores)
 
     def similar(self, items: IntArray, k: int) -> Ranking:
-        """Top-k of the row of W of each item."""
+        """Find the k largest weights in the row of each item."""
         return self.recommend_from(Histories.from_rows([[int(item)] for item in items]), k)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Parts of the score of `item`, oldest event first: one entry of W an item that speaks."""
-        if len(history) != 1:
-            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        """Split the score of `item` into entries of W, one per liked item, oldest event first."""
+        check_single(history)
         parts = score_parts(self._graph, self._rows(history), item)[:, 0]
         return [
             ModelPart(int(event), self.name, float(parts[event])) for event in np.flatnonzero(parts)
         ]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """W in sparse rows: 8 bytes an entry."""
+        """Return W in sparse rows: 8 bytes per entry."""
         return {
             "indptr": self._weights.indptr,
             "items": self._weights.items,

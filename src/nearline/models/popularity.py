@@ -1,6 +1,6 @@
-"""What everybody likes: counts of all time, and counts that decay. The baselines to beat.
+"""Baselines that recommend popular items: all-time counts, and counts that decay.
 
-Both give every user the same list, the user's own items left out.
+All users get the same list, without the items in their own histories.
 """
 
 from abc import abstractmethod
@@ -18,7 +18,7 @@ Doubles = NDArray[np.float64]
 
 
 class PopularityConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `Popularity`: there are none."""
+    """Settings of `Popularity`, which has none."""
 
 
 class TrendingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,15 +27,15 @@ class TrendingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes
     ----------
     half_life : float
-        Time after which an event counts half, in the unit of the data's times (seconds, unless
-        the data says otherwise).
+        Time after which the weight of an event is halved, in the unit of the timestamps (seconds by
+        default).
     """
 
     half_life: float = 7 * 86_400.0
 
 
 class _Counting(Model):
-    """One score an item, the same for everybody; items that score zero are never listed."""
+    """Base of models with one score per item for all users; items with score 0 are not listed."""
 
     def __init__(self, config: Struct | None = None) -> None:
         super().__init__(config)
@@ -43,7 +43,7 @@ class _Counting(Model):
 
     @abstractmethod
     def _amounts(self, histories: Histories) -> Doubles:
-        """Say what each event adds to its item, float64 [n]; never negative."""
+        """Return the amount that each event adds to its item: float64 [n], at least 0."""
 
     def fit(
         self,
@@ -53,7 +53,7 @@ class _Counting(Model):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Add up the events of each item, dislikes left out; O(interactions) time.
+        """Sum the events of each item, except dislikes; O(interactions) time.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class _Counting(Model):
         return self
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Scores, float32 [n_users, n_items]: the same row for every history."""
+        """Score all items: float32 [n_users, n_items], with identical rows."""
         return np.tile(self._scores.astype(np.float32), (len(histories), 1))
 
     def recommend_from(
@@ -85,7 +85,7 @@ class _Counting(Model):
         exclude_seen: bool = True,
         allowed: NDArray[np.bool_] | None = None,
     ) -> Ranking:
-        """Top-k items; O(k + length of the history) a user, after O(n_items) for all."""
+        """Recommend the k most popular items; O(k + length of the history) time per user."""
         check_k(k)
         order = self._order
         if allowed is not None:
@@ -104,11 +104,11 @@ class _Counting(Model):
         return Ranking(items, scores)
 
     def similar(self, items: IntArray, k: int) -> Ranking:
-        """Top-k items but each one itself: counts know no neighbours."""
+        """Return the k most popular items except the item itself: counts define no neighbours."""
         return self.recommend_from(Histories.from_rows([[int(item)] for item in items]), k)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the counts, float64 [n_items]."""
+        """Return the scores, float64 [n_items]."""
         return {"scores": self._scores}
 
     def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
@@ -121,7 +121,7 @@ class _Counting(Model):
 
 
 class Popularity(_Counting):
-    """Items by the sum of their event weights, over all time."""
+    """Rank items by the sum of their event weights over all time."""
 
     name: ClassVar[str] = "popularity"
     config_type: ClassVar[type[Struct]] = PopularityConfig
@@ -131,7 +131,7 @@ class Popularity(_Counting):
 
 
 class Trending(_Counting):
-    """Items by event weights that halve with every half-life before the newest event."""
+    """Rank items by decayed event weights: halved for each half-life before the newest event."""
 
     name: ClassVar[str] = "trending"
     config_type: ClassVar[type[Struct]] = TrendingConfig

@@ -1,4 +1,4 @@
-"""Finds the model classes of this package, so that nothing has to list them."""
+"""Registry of the model classes in this package, which are found automatically."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -17,10 +17,9 @@ PACKAGE = nearline.models.__name__
 
 
 def discover() -> dict[str, type[Model]]:
-    """Every model class of `nearline.models` by its `name`, in the order of names.
+    """Return all model classes of `nearline.models` by `name`, in alphabetical order.
 
-    A class is found where it is defined: in a module of its own, with a public name, and with all
-    verbs written.
+    A model class is a public, non-abstract subclass of `Model`.
     """
     found = {kind.name: kind for module in _modules() for kind in _classes(module)}
     return dict(sorted(found.items()))
@@ -32,9 +31,9 @@ def model_class(name: str) -> type[Model]:
     Raises
     ------
     InvalidInput
-        There is none; the message lists those there are.
+        There is no such model; the message lists all names.
     """
-    # Most models are defined in a module or package of their name: the others need no import then.
+    # Search modules of that name first, to avoid importing the others.
     for module in _modules():
         if name in module.split(".")[2:]:
             for kind in _classes(module):
@@ -50,7 +49,7 @@ def model_class(name: str) -> type[Model]:
 
 def class_named(name: str) -> type[Model] | None:
     """Find a model class by its class name, such as ``ItemGraph``; None if there is none."""
-    # Most classes are defined in a module or package of their name: the others need no import then.
+    # Search modules of that name first, to avoid importing the others.
     modules = sorted(_modules(), key=lambda m: name.lower() not in m.replace("_", "").split("."))
     for module in modules:
         for kind in _classes(module):
@@ -60,21 +59,21 @@ def class_named(name: str) -> type[Model] | None:
 
 
 def make_model(name: str, settings: Mapping[str, Any]) -> Model:
-    """Make a model that is not yet fitted, from its name and its settings as JSON values.
+    """Create an untrained model from its name and its settings as JSON values.
 
     Raises
     ------
     InvalidInput
-        There is no such model, or it has no such setting.
+        There is no such model, or a setting is unknown or invalid.
     """
     kind = model_class(name)
     return kind(convert_settings(kind, settings))
 
 
 def convert_settings(kind: type[Model], settings: Mapping[str, Any]) -> msgspec.Struct:
-    """Turn JSON values into the configuration of a model class.
+    """Convert JSON values to the configuration of a model class.
 
-    What is not named keeps the model's own default, in nested settings too.
+    Missing values have the defaults of the model, in nested settings too.
     """
     try:
         return msgspec.convert(_over(kind.config_type(), settings), kind.config_type)
@@ -88,7 +87,7 @@ def convert_settings(kind: type[Model], settings: Mapping[str, Any]) -> msgspec.
 
 
 def _over(default: msgspec.Struct, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay settings over the defaults of the structs that they name a part of."""
+    """Complete partial nested settings with the defaults of their structs."""
     found = dict(settings)
     for name, value in settings.items():
         own = getattr(default, name, None)
@@ -98,7 +97,7 @@ def _over(default: msgspec.Struct, settings: Mapping[str, Any]) -> dict[str, Any
 
 
 def settings_of(kind: type[Model]) -> dict[str, Any]:
-    """Dotted name of every setting of a model class to its default, a JSON value."""
+    """Return the default of every setting of a model class, a JSON value, by dotted name."""
     return dict(_flat(kind.config_type(), ""))
 
 
@@ -113,7 +112,7 @@ def _flat(settings: msgspec.Struct, prefix: str) -> Iterator[tuple[str, Any]]:
 
 @cache
 def _modules() -> tuple[str, ...]:
-    """Dotted names of all modules of the package and its subpackages; nothing is imported."""
+    """Return the dotted names of all modules of the package, without importing them."""
     folder = Path(nearline.models.__path__[0])
     files = sorted(folder.rglob("*.py"))
     parts = (file.relative_to(folder).with_suffix("").parts for file in files)

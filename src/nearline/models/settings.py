@@ -1,4 +1,4 @@
-"""Checks that configurations make of their own values."""
+"""Validation of settings, for `__post_init__` of configurations."""
 
 import math
 from typing import Any
@@ -11,14 +11,12 @@ from nearline.errors import InvalidInput
 def require(
     config: Struct, field: str, low: float, high: float = math.inf, *, above: bool = False
 ) -> None:
-    """Refuse a number that is not finite or lies outside ``low..high``.
-
-    `above` leaves `low` itself out.
+    """Check that a number is finite and at least `low` (greater with `above`) and at most `high`.
 
     Raises
     ------
     InvalidInput
-        Names the class, the field, its value and the bounds.
+        It is not; the message contains the class, the field, its value and the bounds.
     """
     value: Any = getattr(config, field)
     inside = math.isfinite(value) and value <= high and (value > low if above else value >= low)
@@ -31,7 +29,7 @@ def require(
 
 
 def require_one_of(config: Struct, field: str, allowed: tuple[str, ...]) -> None:
-    """Refuse a value that is not one of `allowed`."""
+    """Raise InvalidInput if the value of a field is not one of `allowed`."""
     value = getattr(config, field)
     if value not in allowed:
         raise InvalidInput(

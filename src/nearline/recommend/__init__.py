@@ -1,1 +1,1 @@
-"""From a request to an answer: one pipeline for one user and for many."""
+"""The recommendation pipeline: from a request to an answer, for one user or many."""

@@ -1,4 +1,4 @@
-"""Last step of the pipeline: the list of one user as an answer, with its id and its reasons."""
+"""Conversion of a list of the pipeline to an answer, with its ID and its reasons."""
 
 from hashlib import blake2b
 
@@ -10,14 +10,14 @@ from nearline.recommend.lists import PERSONAL, SESSION, TIERS, Lists, Query, Vie
 from nearline.schema import Answer, Part, Recommendation, RecommendationRequest
 
 MAX_REASONS = 3
-# Keys of a context in order; values that are no JSON, such as numbers of NumPy, as their text.
+# Keys are sorted; values that JSON lacks, such as NumPy numbers, are encoded by their repr.
 _ENCODER = msgspec.json.Encoder(order="sorted", enc_hook=repr)
 
 
 def make_answer(
     request: RecommendationRequest, query: Query, lists: Lists, offset: int, *, late: bool
 ) -> Answer:
-    """Turn the list of the only user of a block into an answer."""
+    """Convert the list of a block of one user to an answer."""
     view, ids = query.view, query.view.state.items
     lines = []
     for item, score, tier in zip(*(array[0].tolist() for array in lists), strict=True):
@@ -44,12 +44,13 @@ def make_answer(
 def recommendation_id(
     request: RecommendationRequest, model_id: str, offset: int, *policy: object
 ) -> str:
-    """Make the id of a list from all that decides what stands in it.
+    """Return a digest of everything that determines a list.
 
     Parameters
     ----------
     policy : objects
-        What else decides: whether the request was late, the order that a language model gave.
+        What determines the list beside request, model and offset: whether the request was late,
+        or the order that a language model chose.
     """
     made_from = _ENCODER.encode((request, model_id, offset, policy))
     return blake2b(made_from, digest_size=12).hexdigest()
@@ -58,7 +59,7 @@ def recommendation_id(
 def parts_of(
     item: int, score: float, tier: int, history: Histories, view: View
 ) -> tuple[Part, ...]:
-    """Return the parts of one score, largest first; a score without a history is one part."""
+    """Return the parts of a score, largest first; a score of the fill stages is a single part."""
     if tier not in (PERSONAL, SESSION):
         return (Part(source="", relation=TIERS[tier], amount=score),)
     ids = view.state.items

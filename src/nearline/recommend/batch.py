@@ -1,7 +1,6 @@
-"""The lists of many users: the pipeline, block by block.
+"""The lists of many users: the pipeline runs on one block of users at a time.
 
-Models score a block on all cores, and the memory beside the result is that of one block, however
-many users there are.
+Models score a block on all cores. Beside the result, the memory of one block is used.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +16,7 @@ from nearline.recommend.pipeline import make_query, run
 from nearline.schema import ListOptions, check_id, check_options
 from nearline.state import State
 
-# Users scored at once: enough to keep all cores busy, few enough to bound the memory.
+# Users in a block: enough to keep all cores busy, few enough to bound the memory.
 BLOCK = 4_096
 
 
@@ -30,23 +29,23 @@ def recommend_many(
     weight: Weight,
     progress: Progress = no_progress,
 ) -> dict[str, pa.ChunkedArray]:
-    """Make the lists of many users: columns `user_id`, `item_id`, `score`, `rank`, a row an item.
+    """Recommend to many users; return the columns `user_id`, `item_id`, `score` and `rank`.
 
     Parameters
     ----------
     users : iterable of str or None
-        None means everyone: the users in `given`, or else all users with a history.
+        None means all users in `given`, or all users with a history if `given` is None.
     options : ListOptions
-        The same for all users.
+        Options of every list.
     given : pyarrow.Table or None
-        Interactions in the canonical form that replace the known histories of the users.
+        Interactions in canonical form, used instead of the stored histories.
     weight : callable
-        Weight of a kind of event, for `given`.
+        Maps a kind of event to its weight, for `given`.
 
     Raises
     ------
     InvalidInput
-        An option or an id is out of bounds.
+        An option or an ID is invalid.
     """
     check_options(options)
     state = view.state
@@ -77,7 +76,7 @@ def _blocks(
     view: View,
     progress: Progress,
 ) -> Iterator[Lists]:
-    """Make the lists of one block of users after the other."""
+    """Yield the lists of each block of users."""
     for first in range(0, n_users, BLOCK):
         last = min(first + BLOCK, n_users)
         yield run(make_query(histories(first, last), options, view))
@@ -87,9 +86,10 @@ def _blocks(
 def _columns(
     user_ids: list[str], blocks: Iterable[Lists], view: View
 ) -> dict[str, pa.ChunkedArray]:
-    """Join the lists of all blocks to the columns of a frame.
+    """Convert the lists of all blocks to columns with one row for each item of a list.
 
-    A column has one chunk a block: nothing is copied, and no chunk outgrows Arrow's offsets.
+    A column has one chunk per block, so that nothing is copied and no chunk exceeds the limits of
+    Arrow's 32-bit offsets.
     """
     kinds = {
         "user_id": pa.string(),

@@ -1,4 +1,4 @@
-"""First stage: what the model ranks for each user with a history, in the model's order."""
+"""First stage of the pipeline: the items that the model ranks for each user with a history."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,10 +7,10 @@ from nearline.recommend.lists import Lists, Query
 
 
 def candidates(lists: Lists, query: Query) -> Lists:
-    """Replace the lists by what the model ranks; a user without a history gets an empty list.
+    """Return the model's ranking for each user; the list of a user without a history is empty.
 
-    What a model makes of an empty history is the same for everybody: the later stages, whose counts
-    are up to date, say it better.
+    The later stages fill empty lists from current counts, which are fresher than what a model
+    returns for an empty history.
     """
     histories, options, model = query.histories, query.options, query.view.model
     widths = _widths(query)
@@ -18,8 +18,8 @@ def candidates(lists: Lists, query: Query) -> Lists:
     if width > options.k:
         lists = Lists.empty(len(histories), width)
     lists.tiers[:] = query.tier
-    # One call for each width, so that a list does not depend on who else is in the block: how deep
-    # some models look depends on the length they are asked for.
+    # One call for each width: some models search deeper for longer lists, and a list must not
+    # depend on the other users of the block.
     for wanted in np.unique(widths[widths > 0]).tolist():
         rows = np.flatnonzero(widths == wanted)
         some = histories if len(rows) == len(histories) else histories.select(rows)
@@ -35,9 +35,10 @@ def candidates(lists: Lists, query: Query) -> Lists:
 
 
 def _widths(query: Query) -> NDArray[np.int64]:
-    """How many items to ask for, int64 [n]: `k` and those that the rules take out again.
+    """Return the number of items to ask the model for, int64 [n]; 0 for an empty history.
 
-    0 for an empty history. Asking for more is cheaper than a mask of all items.
+    It is `k` plus the number of items that the rules may remove. Asking for more items is cheaper
+    than a mask over the catalogue for each user.
     """
     histories = query.histories
     widths = np.full(len(histories), query.options.k + len(query.excluded), dtype=np.int64)

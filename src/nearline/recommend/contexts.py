@@ -1,14 +1,15 @@
-"""What is trending and popular given a context: naive Bayes over its values.
+"""Trending and popular items given a context: naive Bayes over the values of the context.
 
     score(j) = n_j * prod over values v:  ((n_vj + m * p_j) / (n_v + m)) / p_j
 
-`n_j` are all events of item j (decayed ones, for what is trending) and `p_j` their share of all
-events, `n_vj` those of them whose context has v, and `n_v` the events of all items that have it.
-Each factor is how much more often j is wanted where v holds than it is anywhere, shrunk to 1 as if
-m events more had been seen there, divided among the items as all events are.
+`n_j` is the number of events of item j (the decayed number for trending items), `p_j` their share
+of all events, `n_vj` the number of events of j whose context has v, and `n_v` the number of events
+of all items whose context has v. Each factor is the lift of j given v: how much more frequent j is
+if v holds than overall. It is smoothed towards 1 by m pseudo-events, which are distributed over the
+items as all events are.
 
 Source: C. D. Manning, P. Raghavan and H. Schütze, Introduction to Information Retrieval, 2008,
-section 13.2 (naive Bayes and its smoothing; there each class gets the same share, here its own).
+section 13.2 (naive Bayes and its smoothing; there the pseudo-events are distributed uniformly).
 """
 
 from typing import NamedTuple
@@ -19,19 +20,19 @@ from numpy.typing import NDArray
 from nearline.state import State, Top, best
 from nearline.state.contexts import Context, ItemCounts
 
-# m. A value that 50 events had weighs as much as all events together.
+# m. With 50 events, a value counts as much as the prior.
 SHRINKAGE = 50.0
 
 
 class Orders(NamedTuple):
-    """The first items given a context; scores are shares of the largest that any item has.
+    """The top items given a context; scores are relative to the largest score of any item.
 
     Attributes
     ----------
     trending : Top
-        Of the items that are trending.
+        Trending items.
     popular : Top
-        Of all that somebody wanted.
+        All items with events.
     """
 
     trending: Top
@@ -47,22 +48,22 @@ def orders_given(
     allowed: NDArray[np.bool_],
     trending_from: float,
 ) -> Orders | None:
-    """Up to `n` allowed items in both orders; None where no value of the context was ever seen.
+    """Return up to `n` allowed items in both orders; None if no value of the context is known.
 
-    Takes time in proportion to the items that were wanted with one of the values, not to all.
+    Takes time proportional to the number of items that have events with one of the values.
 
     Parameters
     ----------
     trending_from : float
-        Decayed sum from which on an item is trending.
+        Decayed count from which an item is trending.
     """
     counters = state.counters
     with state.lock:
         counted = state.contexts.counts(context)
         if not counted:
             return None
-        # Of items that no value names, the factors are the same: their order stays. The first of
-        # all is looked for whether or not it is allowed.
+        # Items without events for any value have equal factors, so their order stays and the first
+        # ones are enough. The overall first sets the scale, allowed or not.
         tops = [counters.trending(n, now, allowed), counters.trending(1, now)]
         tops += [counters.popular(n, allowed), counters.popular(1)]
         named = [top.items for top in tops] + [some.items for some in counted]
@@ -82,7 +83,7 @@ def orders_given(
 def _log_lifts(
     items: NDArray[np.int32], shares: NDArray[np.float64], counted: list[ItemCounts]
 ) -> NDArray[np.float64]:
-    """Logarithm of the product of factors; as numbers, 64 of them would leave the range."""
+    """Return the logarithms of the products of factors; a product of 64 factors could overflow."""
     lifts = np.zeros(len(items))
     touched = shares > 0
     for some in counted:
@@ -101,7 +102,7 @@ def _first(
     may: NDArray[np.bool_],
     n: int,
 ) -> Top:
-    """Pick the best of those that take part and may be shown; equal ones in order of index."""
+    """Return the best items that take part and are allowed; ties are in the order of the index."""
     items, may = items[taking_part], may[taking_part]
     logs = np.log(weights[taking_part]) + lifts[taking_part]
     shares = np.exp(logs - logs.max(initial=-np.inf)) if len(logs) else logs

@@ -1,8 +1,8 @@
-"""Lists of many users to a folder of Parquet files: streaming, and resumable.
+"""Streaming, resumable export of the lists of many users to a folder of Parquet files.
 
-A part file holds the lists of some tens of thousands of users, one row group a block, and takes its
-name only once it is whole and on the disk. Beside the parts a manifest says what they are lists of.
-A run that finds the manifest of the same export goes on behind the last whole part.
+A part file contains the lists of 65,536 users, with one row group per block. It gets its name once
+it is complete and on disk. A manifest beside the parts describes the export. A run that finds the
+manifest of an equal export resumes after the last complete part.
 """
 
 import logging
@@ -26,7 +26,7 @@ from nearline.schema import ListOptions, check_id, check_options
 
 logger = logging.getLogger(__name__)
 
-# Readers of data sets pass over names that begin with an underscore.
+# Readers of Parquet data sets ignore names with a leading underscore.
 MANIFEST = "_nearline_export.json"
 PARTIAL = "_partial"
 PART_USERS = 16 * BLOCK
@@ -36,22 +36,22 @@ SCHEMA = pa.schema(
 
 
 class ExportManifest(Struct, frozen=True, kw_only=True):
-    """What an export holds.
+    """Description of an export.
 
     Attributes
     ----------
     model, offset, erasures : str, int, int
-        Model and state of the store when it began.
+        Model, log offset and number of erasures when the export began.
     options : ListOptions
-        What was asked for.
+        Options of every list.
     n_users, part_users : int
-        Users, and users a part file.
+        Number of users, in total and per part file.
     users : str
-        Digest of their ids, in order.
+        Digest of the user IDs, in order.
     made_at : float
-        Unix seconds that all lists are made for, those of a resumed run too.
+        Time that all lists are computed for, in Unix seconds; a resumed run keeps it.
     complete : bool
-        Whether every part is there.
+        Whether all parts are written.
     """
 
     model: str
@@ -65,25 +65,25 @@ class ExportManifest(Struct, frozen=True, kw_only=True):
     complete: bool = False
 
     def same_as(self, other: "ExportManifest") -> bool:
-        """Whether both give the same lists, whenever they were begun and however far they are."""
+        """Return whether both describe the same lists, apart from time and progress."""
         return msgspec.structs.replace(other, made_at=self.made_at, complete=self.complete) == self
 
 
 class Exported(Struct, frozen=True):
-    """What became of an export.
+    """Result of an export.
 
     Attributes
     ----------
     path : str
-        The folder; ``pyarrow.dataset.dataset`` and ``pandas.read_parquet`` read it.
+        Folder, which ``pyarrow.dataset.dataset`` and ``pandas.read_parquet`` can read.
     model, offset : str, int
-        Model and offset that the lists are of.
+        Model and log offset of the lists.
     users, rows, parts : int
-        Users asked for, lines of all lists, part files.
+        Number of users, of lines in all lists, and of part files.
     resumed : int
-        Parts that an earlier run had written.
+        Number of parts that an earlier run had written.
     started_over : bool
-        Whether parts of another model, offset, list of users or length were thrown away.
+        Whether an export of another model, offset, set of users or options was deleted.
     """
 
     path: str
@@ -107,29 +107,29 @@ def export(
     part_users: int = PART_USERS,
     progress: Progress = no_progress,
 ) -> Exported:
-    """Write the lists of users to the folder `path`: `user_id`, `item_id`, `score`, `rank`.
+    """Write the lists of users to the folder `path`: `user_id`, `item_id`, `score` and `rank`.
 
     Parameters
     ----------
     users : iterable of str, frame, path or None
-        Ids, or a table with the column `user_id`; None means everyone with a history. Each user is
-        taken once, in the order given.
+        IDs, or a table with a column `user_id`; None means all users with a history. Duplicates are
+        ignored.
     options : ListOptions
-        The same for all users.
+        Options of every list.
     erasures : int
-        Of the log: an erasure changes the lists and leaves the offset as it is.
+        Number of erasures of the log: an erasure changes lists, but not the offset.
     part_users : int
-        Users a part file.
+        Number of users per part file.
 
     Raises
     ------
     InvalidInput
-        `path` is neither new nor empty nor an export; a user or an option is out of bounds.
+        `path` is a file or contains other files than an export; a user or an option is invalid.
 
     Notes
     -----
-    Memory: one block of lists beside the ids. Parts that are there are not made again if all asked
-    for is the same; else the export starts over, and a warning is logged.
+    Memory is bounded by one block of lists, beside the user IDs. If `path` contains an export with
+    another manifest, it is deleted, and a warning is logged.
     """
     check_options(options)
     if part_users < 1:
@@ -146,7 +146,7 @@ def export(
         made_at=view.now,
     )
     manifest, started_over = _begin(path, wanted)
-    # What was made before was made at that time: the lists must fit together.
+    # All parts, including those of an earlier run, use the same time.
     view = replace(view, now=manifest.made_at)
 
     def tables(first: int, last: int) -> Iterable[pa.Table]:
@@ -180,33 +180,37 @@ def _user_ids(users: object, view: View) -> list[str]:
         found = read_user_ids(users)
     found = list(dict.fromkeys(check_id(user, "users") for user in found))
     if not found:
-        raise InvalidInput("there is no user to list; import interactions first, or name users")
+        raise InvalidInput(
+            "there are no users to recommend to; import interactions first, or give users"
+        )
     return found
 
 
 def _digest(user_ids: Sequence[str]) -> str:
     digest = blake2b(digest_size=16)
     for user in user_ids:
-        digest.update(user.encode() + b"\0")  # ids hold no NUL
+        digest.update(user.encode() + b"\0")  # IDs contain no NUL
     return digest.hexdigest()
 
 
 def _begin(path: Path, wanted: ExportManifest) -> tuple[ExportManifest, bool]:
-    """Return the manifest of the run to resume, or `wanted`, and whether others were deleted."""
+    """Return the manifest to continue with, and whether another export was deleted."""
     if path.exists() and not path.is_dir():
-        raise InvalidInput(f"{path} is a file; an export is a folder: name another path")
+        raise InvalidInput(f"{path} is a file; give a folder")
     path.mkdir(parents=True, exist_ok=True)
     file = path / MANIFEST
     if not file.exists():
         if any(entry.name != PARTIAL for entry in path.iterdir()):
-            raise InvalidInput(f"{path} is not empty and holds no export; name another folder")
+            raise InvalidInput(f"{path} is not empty and contains no export; give another folder")
         _save(file, wanted)
         return wanted, False
     found = _load(file)
     if found is not None and found.same_as(wanted):
         return found, False
-    logger.warning("%s holds other lists (%s); starting over", path, _difference(found, wanted))
-    # First a manifest of nobody, so that no part ever stands beside one that is not its own.
+    logger.warning(
+        "%s contains another export (%s); starting over", path, _difference(found, wanted)
+    )
+    # With a manifest of no users first, parts never lie beside the manifest of another export.
     _save(file, msgspec.structs.replace(wanted, n_users=0))
     for part in (*path.glob("part-*.parquet"), path / PARTIAL):
         part.unlink(missing_ok=True)
@@ -224,7 +228,7 @@ def _difference(found: ExportManifest | None, wanted: ExportManifest) -> str:
 
 
 def _flat(manifest: ExportManifest) -> dict[str, object]:
-    """Return what decides the lists, by name."""
+    """Return the fields that determine the lists, by name."""
     fields = msgspec.structs.asdict(manifest)
     for name in ("options", "made_at", "complete"):
         del fields[name]
@@ -248,14 +252,14 @@ def _save(file: Path, manifest: ExportManifest) -> None:
 
 
 def _rows_of(part: Path) -> int | None:
-    """Rows of a part; None where it is missing."""
+    """Return the number of rows of a part; None if it is missing."""
     if not part.exists():
         return None
     try:
         return int(parquet.read_metadata(part).num_rows)
     except (pa.ArrowException, OSError) as error:
         raise Damaged(
-            f"{part} cannot be read ({error}); delete it and export again, which makes only it"
+            f"{part} cannot be read ({error}); delete it and export again to rewrite only it"
         ) from error
 
 
@@ -274,7 +278,7 @@ def _write(part: Path, tables: Iterable[pa.Table]) -> int:
 
 
 def _put(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make a file that takes its name once it is on the disk."""
+    """Let `write` create a file, and give it its name once it is on disk."""
     partial = path.with_name(PARTIAL)
     write(partial)
     with partial.open("rb") as file:

@@ -1,14 +1,14 @@
-"""Fill lists that are short: by preferences, then by context or trending, then by popularity.
+"""Stages that fill short lists: by preferences, then by context or trend, then by popularity.
 
-A line carries its tier. Within a tier, scores fall from top to bottom:
+Each line carries its tier. Within a tier, scores decrease:
 
-- by preferences, the similarity of the item's text to theirs, from 0 to 1, between 1e-7 and 1e-6;
-- trending: the item's share of the largest decayed count, times 1e-7;
-- popular: the item's share of the largest all-time count, times 1e-9; 0 for an item without events.
+- stated: text similarity between the item and the preferences (0 to 1), scaled to 1e-7 to 1e-6;
+- trending: the item's decayed count relative to the largest one, times 1e-7;
+- popular: the item's all-time count relative to the largest one, times 1e-9; 0 without events.
 
-Where a request has a context and one of its values was seen before, the last two are ordered by
-what is popular there (`contexts`), and their lines are of the tier "context": scores are then
-shares of the largest score given the context.
+If events with a value of the request's context are known, the tier "context" takes the place of
+"trending": trending, then popular items given the context (see `contexts`), with scores relative to
+the largest score given the context.
 """
 
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ from nearline.state.contexts import Context
 PREFERENCES_SCALE = 1e-6
 TRENDING_SCALE = 1e-7
 POPULAR_SCALE = 1e-9
-# Below one event's worth of decayed weight nothing is trending.
+# An item is trending from one event's worth of decayed weight on.
 TRENDING_MINIMUM = 1.0
 
 
 def preferences(lists: Lists, query: Query) -> Lists:
-    """Add items whose text is similar to the preferences of the request, where it has any."""
+    """Add items whose text is similar to the preferences of the request, if it has any."""
     model = query.view.model
     rows = lists.short() if query.options.preferences else []
     if not rows or not isinstance(model, SearchesText):
@@ -47,9 +47,9 @@ def preferences(lists: Lists, query: Query) -> Lists:
 
 
 def fill(lists: Lists, query: Query) -> Lists:
-    """Add what is popular in the context or trending, then popular, until no list is short.
+    """Add items by context or trend, then by popularity, until each list is full.
 
-    A list stays short only where no allowed item is left.
+    A list stays short only if no allowed item is left.
     """
     rows = lists.short()
     if not rows:
@@ -72,14 +72,14 @@ def fallback(
     allowed: NDArray[np.bool_],
     context: Context | None = None,
 ) -> Lists:
-    """Order items for a user without a history: arrays [m], at least the first `n` items.
+    """Return the order of items for users without a history: arrays [m] with the first `n` items.
 
-    An item may stand in it more than once, in a later tier again.
+    An item occurs again in a later tier if it belongs to both.
 
     Parameters
     ----------
     allowed : bool [n_items]
-        Which items may stand in it.
+        Mask of the items that may be listed.
     """
     counters = state.counters
     with state.lock:
@@ -94,7 +94,7 @@ def fallback(
         trending = Top(trending.items[:rising], trending.scores[:rising])
         parts = [_scaled(trending, top_trend, TRENDING_SCALE, TRENDING)]
     elif given is not None:
-        # Scores of what is trending in the context stay above those of what is popular in it.
+        # Within the tier, items trending in the context score higher than those popular in it.
         floored = np.maximum(given.trending.scores, POPULAR_SCALE / TRENDING_SCALE)
         parts = [
             _scaled(Top(given.trending.items, floored), 1.0, TRENDING_SCALE, CONTEXT),
@@ -105,7 +105,7 @@ def fallback(
 
 
 def score_fallback(items: NDArray[np.int32], state: State, *, now: float) -> Lists:
-    """Score given items as `fallback` does without a context, in the order given: arrays [n]."""
+    """Score the given items as `fallback` does without a context: arrays [n] in the given order."""
     with state.lock:
         counts, trends = state.counters.of(items, now)
         top_trend, top_count = _tops(state, now)
@@ -117,12 +117,12 @@ def score_fallback(items: NDArray[np.int32], state: State, *, now: float) -> Lis
 
 
 def _depth(lists: Lists, rows: Sequence[int], query: Query) -> int:
-    """How many items of an order suffice to fill these rows, whatever is taken of it."""
+    """Return how many items of an order are enough to fill these rows, after all exclusions."""
     return int(lists.items.shape[1]) + max(len(query.ruled_out(row)) for row in rows)
 
 
 def _add(lists: Lists, rows: Sequence[int], order: Lists, query: Query) -> Lists:
-    """Append the items of one order [m] to short lists, each item once; the lists are changed."""
+    """Append items of one order [m] to short lists in place, without repeating items."""
     found = list(
         zip(order.items.tolist(), order.scores.tolist(), order.tiers.tolist(), strict=True)
     )
@@ -152,7 +152,7 @@ def _scaled(top: Top, largest: float, scale: float, tier: int) -> Lists:
 
 
 def _tops(state: State, now: float) -> tuple[float, float]:
-    """Return the largest score of either order, 1 at least."""
+    """Return the largest trending and the largest popular score, each at least 1."""
     trending, popular = state.counters.trending(1, now), state.counters.popular(1)
     return (
         float(trending.scores.max(initial=TRENDING_MINIMUM)),

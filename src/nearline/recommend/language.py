@@ -1,9 +1,8 @@
-"""What a language model is shown of a list or an explanation, and what is made of its answer.
+"""Reordering lists and phrasing explanations with a language model.
 
-It sees words of items and nothing else: no id of a user or an item, no time, no amount. Items are
-numbered for the question. Their words come from whoever fills the catalogue, and may try to give
-orders; so an answer can do no more than its form allows: give given items another order, or one
-plain sentence.
+The model is sent the texts of items and nothing else: no IDs of users or items, no times, no
+amounts. Items are numbered in the prompt. Their texts are untrusted and may contain instructions,
+so an answer of the model can only reorder the given items or be one plain sentence.
 """
 
 import asyncio
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", Answer, Explanation)
 
-# Tiers of lines that come from a history: there is something to put them in order by.
+# Tiers of the lines that are reordered: those that come from a history.
 PERSONAL = ("personal", "session")
 MAX_HISTORY = 20
 ITEM_CHARS = 200
@@ -71,22 +70,22 @@ _WHY = {
     "popular": "is popular",
 }
 _LIST = re.compile(r"\[[^\[\]]*\]")
-# A sentence that is shown to people leads nowhere and draws nothing.
+# A sentence that users see must not contain links or markup.
 _UNWANTED = re.compile(r"[<>{}\[\]`|\\]|://|www\.", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Draft(Generic[T]):
-    """An answer that is there now, and what a language model may still make of it.
+    """An answer that a language model may still improve.
 
     Attributes
     ----------
     plain : Answer or Explanation
-        Without the language model.
+        Answer without the language model.
     asked : Future
-        What the model says; None inside where it says nothing of use.
+        Parsed output of the model; its result is None if the output is not usable.
     finish : callable
-        Turns what it said into the answer.
+        Converts the parsed output to the final answer.
     """
 
     plain: T
@@ -94,39 +93,39 @@ class Draft(Generic[T]):
     finish: Callable[[Any], T] | None = None
 
     def result(self) -> T:
-        """Wait for the model, for no longer than it was given, and return the answer."""
+        """Wait for the model, at most its time limit, and return the final answer."""
         if self.asked is None or self.finish is None:
             return self.plain
         return self.finish(self.asked.result())
 
     async def arrived(self) -> T:
-        """Wait as `result` does while the event loop goes on; who stops waiting ends the call."""
+        """Wait as `result` does, without blocking the event loop; cancelling cancels the call."""
         if self.asked is None or self.finish is None:
             return self.plain
         return self.finish(await asyncio.wrap_future(self.asked))
 
 
 class Language:
-    """Asks the language model of one recommender, where it has one.
+    """Access of one recommender to its language model, if one is configured.
 
     Parameters
     ----------
     config : LlmConfig or None
-        None asks nobody.
+        None means no language model.
     clock : callable
-        Gives the time in Unix seconds.
+        Returns the time in Unix seconds.
 
     Attributes
     ----------
     model : LanguageModel or None
-        What is asked.
+        The configured model.
 
     Raises
     ------
     MissingExtra
         httpx is not installed.
     InvalidInput, DataNotFound
-        A setting is out of bounds; the key cannot be read.
+        A setting is invalid; the API key cannot be read.
     """
 
     def __init__(self, config: LlmConfig | None, clock: Callable[[], float]) -> None:
@@ -135,12 +134,12 @@ class Language:
     def draft_answer(
         self, request: RecommendationRequest, view: View, within: float | None = None
     ) -> Draft[Answer]:
-        """Answer a request, and ask the model for a better order of its first lines if it may.
+        """Answer a request; if it has `rerank` set, ask the model to reorder the top of the list.
 
         Parameters
         ----------
         within : float or None
-            Seconds that the model may take, where those are fewer than its own.
+            Time limit in seconds, if it is shorter than the configured one.
         """
         if self.model is None or not request.rerank:
             return Draft(answer(request, view))
@@ -149,7 +148,7 @@ class Language:
         name = recommendation_id(request, view.model_id, wide.offset, "full")
         plain = replace(wide, recommendation_id=name, items=wide.items[:k])
         history = _liked_texts(request, view)
-        # Lines without words keep their places, the others change theirs among themselves.
+        # Lines without text keep their places.
         shown = {
             at: text
             for at, line in enumerate(wide.items[:most])
@@ -177,7 +176,7 @@ class Language:
     def draft_explanation(
         self, user_id: str, item_id: str, view: View, *, words: bool
     ) -> Draft[Explanation]:
-        """Explain a score; with `words` also in a sentence: the model's, or else one of ours."""
+        """Explain a score; with `words`, add a sentence by the model or else a template."""
         why = explain(user_id, item_id, view)
         if not words:
             return Draft(why)
@@ -195,12 +194,12 @@ class Language:
         return Draft(plain, asked, finish)
 
     def forget(self, _: object = None) -> None:
-        """Drop what the model said: some of it came from what a forgotten user did."""
+        """Drop cached outputs of the model, which may depend on the history of an erased user."""
         if self.model is not None:
             self.model.forget()
 
     def close(self) -> None:
-        """End what is asked; safe twice."""
+        """Cancel pending calls. Idempotent."""
         if self.model is not None:
             self.model.close()
 
@@ -216,7 +215,7 @@ def _open(config: LlmConfig, clock: Callable[[], float]) -> "LanguageModel":
 
 
 def sentence(why: Explanation, view: View) -> str:
-    """Word the largest parts of an explanation without a language model."""
+    """Describe the largest parts of an explanation by a template."""
     clauses: dict[str, list[str]] = {}
     for part in _largest(why):
         how = _how(part.relation) if part.source else _why(part.relation)
@@ -225,13 +224,17 @@ def sentence(why: Explanation, view: View) -> str:
             named.append(_name(part.source, view))
     texts = [" ".join((how, " and ".join(named))).strip() for how, named in clauses.items()]
     name = _name(why.item_id, view)
-    return f"{name} {', and '.join(texts)}." if texts else f"Nothing so far speaks for {name}."
+    return (
+        f"{name} {', and '.join(texts)}."
+        if texts
+        else f"There is no reason to recommend {name} yet."
+    )
 
 
 def read_order(text: str, n: int) -> tuple[int, ...] | None:
-    """Find the last list of numbers in an answer: an order of 1..n, or None where there is none.
+    """Return the last list of numbers in a text as an order of 1..n; None if there is none.
 
-    Numbers that were not given and repetitions are left out; what is missing follows as it stood.
+    Numbers out of range and repetitions are ignored; missing numbers follow in ascending order.
     """
     for found in reversed(_LIST.findall(text)):
         try:
@@ -245,13 +248,13 @@ def read_order(text: str, n: int) -> tuple[int, ...] | None:
 
 
 def read_sentence(text: str) -> str | None:
-    """Return an answer as one line; None where it is empty, too long, or holds links or markup."""
+    """Return a text as one line; None if it is empty, too long, or contains links or markup."""
     line = clean(text, SENTENCE_CHARS + 1).strip("\"'“”„ ")
     return line if line and len(line) <= SENTENCE_CHARS and not _UNWANTED.search(line) else None
 
 
 def clean(text: str, most: int) -> str:
-    """Make one line of at most `most` characters, without control and invisible ones."""
+    """Return `text` as one line of at most `most` characters, without invisible characters."""
     kept = (_visible(character) for character in text[: 4 * most])
     return " ".join("".join(kept).split())[:most].rstrip()
 
@@ -274,7 +277,7 @@ def _explanation_prompt(product: str, reasons: Sequence[tuple[str, str]]) -> Pro
 
 
 def _liked_texts(request: RecommendationRequest, view: View) -> list[str]:
-    """Return the texts of liked items of the history, latest first."""
+    """Return the texts of the liked items of the history, most recent first."""
     history, _ = history_of(request, view.state)
     liked = dict.fromkeys(reversed(history.items[history.weights > 0].tolist()))
     texts = (_text_at(item, view) for item in list(liked)[:MAX_HISTORY])
@@ -299,7 +302,7 @@ def _name(item_id: str, view: View) -> str:
 
 
 def _largest(why: Explanation) -> list[Part]:
-    """Return the largest parts that speak for the item, one of each source."""
+    """Return the largest positive parts, at most one for each source."""
     found: dict[str, Part] = {}
     for part in why.parts:
         if part.amount > 0:
@@ -323,7 +326,7 @@ def _spaced(relation: str) -> str:
 
 
 def _overtaken(answer: Answer, request: RecommendationRequest, view: View) -> bool:
-    """Whether, while the model was asked, an item was hidden or the user was forgotten."""
+    """Return whether an item was hidden or the user erased while the model was asked."""
     state = view.state
     available = state.catalogue.available()
     indices = [state.items.get(line.item_id) for line in answer.items]
@@ -334,7 +337,7 @@ def _overtaken(answer: Answer, request: RecommendationRequest, view: View) -> bo
 
 
 def _reranked(plain: Answer, lines: list[Recommendation], request: RecommendationRequest) -> Answer:
-    """Return the list in its new order, under an id of its own."""
+    """Return the reordered list, with its own recommendation ID."""
     order = tuple(line.item_id for line in lines)
     name = recommendation_id(request, plain.model, plain.offset, "order", order)
     tier = lines[0].tier.removesuffix(RERANKED) + RERANKED

@@ -1,4 +1,4 @@
-"""The values that pass between the stages of the pipeline: a query and its lists."""
+"""Values that the stages of the pipeline exchange: a query and its lists."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, Self
@@ -18,10 +18,9 @@ PERSONAL, SESSION, PREFERENCES, CONTEXT, TRENDING, POPULAR = range(len(TIERS))
 
 @dataclass(frozen=True)
 class View:
-    """What one request sees: state, model, the model's snapshot id, Unix seconds.
+    """State, model, snapshot ID of the model and time (Unix seconds) that one request uses.
 
-    A promotion swaps the model for later requests; a request in flight keeps the one it started
-    with.
+    A promotion changes the model of later requests only.
     """
 
     state: State
@@ -31,16 +30,16 @@ class View:
 
 
 class Lists(NamedTuple):
-    """Lists of n users, ordered by tier and, within a tier, by falling score.
+    """Lists of n users, ordered by tier and, within a tier, by decreasing score.
 
     Attributes
     ----------
     items : int32 [n, width]
-        Item indices; -1 where a list is shorter.
+        Item indices; -1 after the end of a list.
     scores : float64 [n, width]
-        Scores, comparable within one tier of one list; 0 where the item is -1.
+        Scores, comparable within one tier of one list; 0 if the item is -1.
     tiers : int8 [n, width]
-        Places in `TIERS`.
+        Indices into `TIERS`.
     """
 
     items: NDArray[np.int32]
@@ -49,7 +48,7 @@ class Lists(NamedTuple):
 
     @classmethod
     def empty(cls, n: int, width: int) -> Self:
-        """Make `n` lists without any item."""
+        """Return `n` empty lists."""
         return cls(
             np.full((n, width), -1, dtype=np.int32),
             np.zeros((n, width)),
@@ -57,26 +56,26 @@ class Lists(NamedTuple):
         )
 
     def short(self) -> list[int]:
-        """Rows that are not full."""
+        """Return the rows of lists that are not full."""
         rows: list[int] = np.flatnonzero(self.items[:, -1] < 0).tolist()
         return rows
 
 
 @dataclass(frozen=True)
 class Query:
-    """One request for the lists of a block of users.
+    """A request for the lists of a block of users.
 
     Attributes
     ----------
     histories : Histories
         One row for each user.
     tier : int
-        Tier of what the model ranks: `PERSONAL`, or `SESSION` for a history that a request brings.
+        Tier of the candidates: `PERSONAL`, or `SESSION` if the request contains the history.
     options : ListOptions
     allowed : bool [n_items]
-        Items that are available and of the category.
+        Mask of the items that are available and of the category.
     excluded : frozenset of int
-        Items that the request excludes.
+        Indices of the items that the request excludes.
     """
 
     view: View
@@ -92,19 +91,19 @@ class Query:
         return slice(int(indptr[user]), int(indptr[user + 1]))
 
     def disliking(self) -> list[int]:
-        """Users of the block who disliked anything."""
+        """Return the users of the block who disliked at least one item."""
         events = np.flatnonzero(self.histories.weights < 0)
         rows = np.searchsorted(self.histories.indptr, events, side="right") - 1
         users: list[int] = np.unique(rows).tolist()
         return users
 
     def disliked(self, user: int) -> set[int]:
-        """Items that the user disliked: events of negative weight."""
+        """Return the items that the user disliked: events of negative weight."""
         row = self.row(user)
         return set(self.histories.items[row][self.histories.weights[row] < 0].tolist())
 
     def ruled_out(self, user: int) -> frozenset[int]:
-        """Return the items that the list of a user must not contain, whatever `allowed` says."""
+        """Return the items that a user's list must not contain, even if `allowed`."""
         if self.options.exclude_seen:
             return self.excluded.union(self.histories.items[self.row(user)].tolist())
         return self.excluded.union(self.disliked(user))

@@ -1,4 +1,4 @@
-"""Answers about given items and users: order, explanation, neighbours, entry, history."""
+"""Answers about given items and users: ranking, explanation, similar items, entries, histories."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +24,13 @@ MAX_LIST = 10_000
 
 
 def similar(item_id: str, k: int, view: View) -> list[ScoredItem]:
-    """Return the neighbours of an item in the model, available ones only, best first."""
+    """Return the available items most similar to an item according to the model, best first."""
     index = _known_item(item_id, view.state)
     check_k(k)
     if index >= view.model.n_items:
         return []
     available = view.state.catalogue.available()
-    # Asked for more than k, since hidden neighbours fall out.
+    # More than k, because unavailable items are removed.
     found = view.model.similar(np.array([index], dtype=np.int32), 2 * k + 50)
     ids = view.state.items
     pairs = zip(found.items[0].tolist(), found.scores[0].tolist(), strict=True)
@@ -38,7 +38,7 @@ def similar(item_id: str, k: int, view: View) -> list[ScoredItem]:
 
 
 def rank(user_id: str, item_ids: list[str], view: View) -> list[ScoredItem]:
-    """Return exactly the given items by tier and score; unknown items come last with score 0."""
+    """Rank the given items by tier and score; unknown items come last with score 0."""
     check_id(user_id, "user_id")
     if len(item_ids) > MAX_LIST:
         raise InvalidInput(
@@ -62,7 +62,7 @@ def rank(user_id: str, item_ids: list[str], view: View) -> list[ScoredItem]:
 
 
 def explain(user_id: str, item_id: str, view: View) -> Explanation:
-    """Return every part of the score of an item for a user; the parts sum to it."""
+    """Return all parts of the score of an item for a user; they sum to the score."""
     history = known_history(check_id(user_id, "user_id"), view.state)
     index = _known_item(item_id, view.state)
     line = _score({index}, history, view)
@@ -86,7 +86,7 @@ def item(item_id: str, view: View) -> Item:
 
 
 def user(user_id: str, view: View) -> UserSummary:
-    """Return what is known of a user, most recent event first."""
+    """Return the stored history of a user, most recent event first."""
     known = view.state.history(check_id(user_id, "user_id"))
     if known is None:
         raise UnknownUser(f"user {user_id!r} has no events")
@@ -101,7 +101,7 @@ def user(user_id: str, view: View) -> UserSummary:
 
 
 def _score(items: set[int], history: Histories, view: View) -> Lists:
-    """Score items for one user, with the tiers that `answer` gives them: arrays [n]."""
+    """Score items for one user, with the tiers that `answer` would give them: arrays [n]."""
     wanted = np.array(sorted(items), dtype=np.int32)
     lines = score_fallback(wanted, view.state, now=view.now)
     if len(history.items) and len(wanted):
@@ -112,7 +112,7 @@ def _score(items: set[int], history: Histories, view: View) -> Lists:
 
 
 def _ranked(wanted: NDArray[np.int32], history: Histories, view: View) -> NDArray[np.bool_]:
-    """Which items the model ranks for a history, seen ones included: bool [n]."""
+    """Return which items the model ranks for a history, including seen ones: bool [n]."""
     among = np.zeros(view.model.n_items, dtype=np.bool_)
     among[wanted[wanted < len(among)]] = True
     found = view.model.recommend_from(history, len(wanted), exclude_seen=False, allowed=among)
@@ -122,7 +122,7 @@ def _ranked(wanted: NDArray[np.int32], history: Histories, view: View) -> NDArra
 def _known_item(item_id: str, state: State) -> int:
     index = state.items.get(check_id(item_id, "item_id"))
     if index is None:
-        raise UnknownItem(f"item {item_id!r} is in no event and no catalogue entry")
+        raise UnknownItem(f"item {item_id!r} has neither events nor a catalogue entry")
     return index
 
 

@@ -1,7 +1,7 @@
-"""One pipeline for every list: of one user, of many users, and of a request that has no time left.
+"""The pipeline that makes all lists: for one user, for many users, and for late requests.
 
-A stage takes the lists of a block of users and the query, and returns the lists. To add a stage,
-write it in a file of its own and name it in `STAGES`.
+A stage is a function that takes the lists of a block of users and the query, and returns the lists.
+To add a stage, write it in a module of its own and add it to `STAGES`.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,24 +28,24 @@ __all__ = ["LATE_STAGES", "STAGES", "View", "answer", "history_of", "make_query"
 Stage = Callable[[Lists, Query], Lists]
 
 STAGES: tuple[Stage, ...] = (candidates, rules, preferences, fill)
-# A request that has no time left gets the same list without what the model ranks.
+# For a request whose time budget is used up: the same list without the candidates of the model.
 LATE_STAGES = STAGES[1:]
 
 
 def answer(request: RecommendationRequest, view: View, *, late: bool = False) -> Answer:
-    """Answer a request with `k` items, or all that the rules allow where those are fewer.
+    """Answer a request with `k` items, or all allowed items if there are fewer.
 
     Parameters
     ----------
     late : bool
-        Answer without the model's candidates; the rules stay the same.
+        Omit the candidates of the model; the rules are the same.
 
     Raises
     ------
     InvalidInput
-        A field of the request is out of bounds.
+        A field of the request is invalid.
     """
-    # Taken first: every record before this offset is in the list, and perhaps later ones.
+    # Read first, so that the list reflects every record before this offset.
     offset = view.state.offset
     histories, tier = history_of(request, view.state)
     query = make_query(histories, request, view, tier=tier)
@@ -54,7 +54,7 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
 
 
 def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:
-    """Make the lists of a block of users: arrays [n, k]."""
+    """Return the lists of the block of users of `query`: arrays [n, k]."""
     lists = Lists.empty(len(query.histories), query.options.k)
     for stage in stages:
         lists = stage(lists, query)
@@ -64,12 +64,12 @@ def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:
 def make_query(
     histories: Histories, options: ListOptions, view: View, *, tier: int = PERSONAL
 ) -> Query:
-    """Check the options and look up what they name.
+    """Validate the options, and look up the items that they name.
 
     Raises
     ------
     InvalidInput
-        An option is out of bounds.
+        An option is invalid.
     """
     check_options(options)
     return Query(
@@ -83,7 +83,7 @@ def make_query(
 
 
 def history_of(request: RecommendationRequest, state: State) -> tuple[Histories, int]:
-    """Find the history [1 user] that a list starts from, and the tier of what the model ranks."""
+    """Return the history (one row) that a list is based on, and the tier of its candidates."""
     if request.user_id is not None:
         check_id(request.user_id, "user_id")
     if request.history is not None:
@@ -94,7 +94,7 @@ def history_of(request: RecommendationRequest, state: State) -> tuple[Histories,
 
 
 def known_history(user_id: str, state: State) -> Histories:
-    """Return the history [1 user] of a user; empty for an unknown one."""
+    """Return the stored history (one row) of a user; empty for an unknown user."""
     known = state.history(user_id)
     if known is None:
         return Histories.from_rows([[]])
@@ -103,6 +103,6 @@ def known_history(user_id: str, state: State) -> Histories:
 
 
 def _known(item_ids: Iterable[str], field: str, state: State) -> list[int]:
-    """Look up item ids, leaving out unknown ones; every id must be valid."""
+    """Return the indices of valid item IDs, without unknown ones."""
     indices = [state.items.get(check_id(item_id, field)) for item_id in item_ids]
     return [index for index in indices if index is not None]

@@ -1,4 +1,4 @@
-"""Which items may stand in a list: available, of the category, not excluded, seen or disliked."""
+"""Rules of the pipeline: availability, category, exclusions, seen and disliked items."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,20 +8,20 @@ from nearline.state import State
 
 
 def allowed_items(state: State, category: str | None = None) -> NDArray[np.bool_]:
-    """Mask [n_items] of the items that are available and of the category; read-only.
+    """Return a read-only mask [n_items] of the items that are available and of the category.
 
-    An unknown category allows nothing. Nothing that grows with the catalogue is copied, except once
-    for each category.
+    Without a category all available items are allowed; an unknown category allows none. The mask of
+    a category is built once and cached.
     """
-    if category is None:
+    if not category:
         return state.catalogue.available()
     return state.catalogue.available_in(category)
 
 
 def rules(lists: Lists, query: Query) -> Lists:
-    """Remove what is excluded or disliked, and cut the lists to `k`.
+    """Remove excluded and disliked items, and truncate the lists to `k`.
 
-    Models leave out what is not allowed, and seen items where they are asked to.
+    Models already omit items that are not allowed and, if `exclude_seen` is set, seen items.
     """
     k, items = query.options.k, lists.items
     out = np.zeros(items.shape, dtype=np.bool_)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nearline.common.progress import Progress, no_progress
 from nearline.data import leave_one_out
 from nearline.errors import InvalidInput
+from nearline.models.base import check_k
 from nearline.models.item_graph.config import ItemGraphConfig
 from nearline.models.item_graph.model import ItemGraph
 from nearline.replay.policies import POLICIES, Engines, ReplayPolicy
@@ -214,8 +215,7 @@ def _check(n_events: int, start: int, k: int, day: float) -> None:
             "one must be left to replay",
             field="warm_up",
         )
-    if k < 1:
-        raise InvalidInput(f"k is {k}; it must be at least 1", field="k")
+    check_k(k)
     if not 0.0 < day < math.inf:
         raise InvalidInput(f"day is {day}; it must be above 0 seconds", field="day")
 

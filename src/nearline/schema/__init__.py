@@ -1,4 +1,7 @@
-"""Frozen values that pass between rooms: no I/O, unknown fields refused."""
+"""Immutable values that the layers exchange, and their validation; no input or output."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from nearline.schema.answers import (
     RERANKED,
@@ -10,7 +13,7 @@ from nearline.schema.answers import (
     ScoredItem,
     UserSummary,
 )
-from nearline.schema.blocks import EventBlock, StoredBlock
+from nearline.schema.fields import RequestField, Shape, request_fields
 from nearline.schema.records import (
     CatalogueRecord,
     Erased,
@@ -44,6 +47,9 @@ from nearline.schema.rules import (
     parse_time,
 )
 
+if TYPE_CHECKING:
+    from nearline.schema.blocks import EventBlock, StoredBlock
+
 __all__ = [
     "DAY",
     "MAX_ID_BYTES",
@@ -64,8 +70,10 @@ __all__ = [
     "Recommendation",
     "RecommendationRequest",
     "Record",
+    "RequestField",
     "Scalar",
     "ScoredItem",
+    "Shape",
     "StoredBlock",
     "UserSummary",
     "check_context",
@@ -81,4 +89,12 @@ __all__ = [
     "new_event",
     "new_item",
     "parse_time",
+    "request_fields",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # Blocks need Arrow, which is slow to import: `nearline recommend --help` does without.
+    if name not in ("EventBlock", "StoredBlock"):
+        raise AttributeError(f"module 'nearline.schema' has no attribute {name!r}")
+    return getattr(import_module("nearline.schema.blocks"), name)

@@ -1,13 +1,13 @@
-"""What the engine answers."""
+"""Answers of the engine."""
 
 from msgspec import Struct
 
-# At the end of the tier of what a language model put in order.
+# Suffix of the tier of a line that a language model placed.
 RERANKED = "+llm"
 
 
 class ScoredItem(Struct, frozen=True):
-    """An item and its score; higher is better, comparable within one answer only."""
+    """An item and its score. Higher is better; scores are comparable within one answer only."""
 
     item_id: str
     score: float
@@ -19,11 +19,10 @@ class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes
     ----------
     tier : str
-        How this line came about: ``personal``, ``session``, ``stated``, ``context``, ``trending``
-        or ``popular``;
-        ``personal+llm`` or ``session+llm`` where a language model gave it its place.
+        Stage that produced the line: ``personal``, ``session``, ``stated``, ``context``,
+        ``trending`` or ``popular``; with the suffix ``+llm`` if a language model placed it.
     reasons : tuple of Part
-        With ``explain=True``: the largest parts of the score.
+        Largest parts of the score; empty unless the request has ``explain=True``.
     """
 
     item_id: str
@@ -33,17 +32,17 @@ class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Part(Struct, frozen=True, kw_only=True):
-    """One summand of a score.
+    """One part of a score.
 
     Attributes
     ----------
     source : str
-        Id of the item in the history it comes from; empty for a part that needs no history.
+        ID of the item in the history that the part comes from; empty if it comes from none.
     relation : str
-        ``transitions``, ``coengagement``, ``content``, ``vector:NAME``; a tier for a line that
-        no history made.
+        Relation to the source, such as ``transitions``, ``coengagement``, ``content`` or
+        ``vector:NAME``; the tier of a line that does not come from a history.
     amount : float
-        What this part adds to the score.
+        Contribution to the score.
     """
 
     source: str
@@ -52,14 +51,14 @@ class Part(Struct, frozen=True, kw_only=True):
 
 
 class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why an item has its score for a user: `parts` sum to `score` (1e-6), largest first.
+    """Explanation of a score: `parts`, largest first, sum to `score` with a tolerance of 1e-6.
 
     Attributes
     ----------
     words : str
-        With ``words=True``: the largest parts in a sentence.
+        The largest parts in a sentence; empty unless asked for with ``words=True``.
     worded_by : str
-        Who made it: ``llm``, or ``template`` where no language model answered in time.
+        ``llm``, or ``template`` if no language model answered in time.
     """
 
     user_id: str
@@ -72,7 +71,7 @@ class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PastEvent(Struct, frozen=True, kw_only=True):
-    """One line of a user's history: the item, the weight of the event, Unix seconds."""
+    """One event of a history: the item, the weight of the event, and its time in Unix seconds."""
 
     item_id: str
     weight: float
@@ -80,7 +79,7 @@ class PastEvent(Struct, frozen=True, kw_only=True):
 
 
 class UserSummary(Struct, frozen=True, kw_only=True):
-    """What is known of a user: the history as it is used, most recent first."""
+    """The history that recommendations for a user are based on, most recent event first."""
 
     user_id: str
     history: tuple[PastEvent, ...]
@@ -92,16 +91,16 @@ class Answer(Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     recommendation_id : str
-        Echo it in later events, so that they can be traced to this list.
+        ID to send with later events, so that they can be attributed to this list.
     user_id : str or None
         None for a session without an account.
     tier : str
-        Tier of the first line: what most of the list is made from; it ends in ``+llm`` if, and
-        only if, a language model put the first lines in order.
+        Tier of the first line; it ends in ``+llm`` if and only if a language model reordered the
+        top of the list.
     model : str
-        Id of the snapshot that answered; ``untrained`` where there is none.
+        Snapshot ID of the model; ``untrained`` if there is none.
     offset : int
-        Every log record before this offset is reflected.
+        The list reflects every log record before this offset.
     """
 
     recommendation_id: str

@@ -1,10 +1,15 @@
-"""Requests for lists. A new field is added here: every way to ask takes it from these structs."""
+"""Requests for lists: the only place where a field of a request is written.
+
+Query parameters, request bodies, their OpenAPI documentation and the options of the command line
+are derived from these structs.
+"""
 
 from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta, Struct
 
 from nearline.errors import InvalidInput
+from nearline.schema.fields import Shape, request_fields
 from nearline.schema.records import Scalar
 from nearline.schema.rules import (
     MAX_K,
@@ -18,79 +23,106 @@ O = TypeVar("O", bound="ListOptions")  # noqa: E741 (a type variable)
 
 
 class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every list may be asked with, be it for one user or for many.
+    """The options of every list, for one user or for many.
 
     Attributes
     ----------
     k : int
         Length of the list, 1 to 1000.
     exclude_seen : bool
-        Leave out items of the history. Disliked items are left out in any case.
+        Leave out items of the user's history. Disliked items are always left out.
     category : str or None
-        Only items with this label.
+        List only items of this category; None or an empty string means all items.
     exclude : tuple of str
-        Items to leave out.
+        IDs of items to leave out.
     context : dict or None
-        Names to texts, numbers or booleans, as in events (device, country, hour): lines that do
-        not come from the history are what is popular given these.
+        Context of the request, such as device, country or hour, in the form that events have.
+        Places without a personal recommendation are filled with what is popular in this context.
     preferences : str or None
-        What the user likes, as text: items with similar descriptions stand behind the personal
-        lines.
+        Text that describes what the user likes. Items with similar text follow the personal
+        recommendations.
     """
 
     k: Annotated[
         int,
         Meta(
             description="Length of the list.",
-            extra_json_schema={"minimum": 1, "maximum": MAX_K},
+            # Where Litestar looks for bounds that `check_k` enforces, not msgspec.
+            extra_json_schema={"extra": {"minimum": 1, "maximum": MAX_K}},
         ),
     ] = 10
     exclude_seen: Annotated[
-        bool, Meta(description="Leave out items of the history; disliked items never appear.")
+        bool,
+        Meta(
+            description="Leave out items of the user's history; disliked items never appear.",
+            extra={"opposite": "include_seen"},
+        ),
     ] = True
     category: Annotated[
-        str | None, Meta(description="Only items with this label; empty for all.")
+        str | None, Meta(description="List only items of this category; empty means all.")
     ] = None
-    exclude: Annotated[tuple[str, ...], Meta(description="Items to leave out.")] = ()
+    exclude: Annotated[tuple[str, ...], Meta(description="ID of an item to leave out.")] = ()
     context: Annotated[
         dict[str, Scalar] | None,
-        Meta(description="Names to values, as in events: what fills the list is popular there."),
+        Meta(
+            description="Context of the request, as in events: the list is filled with what is "
+            "popular in it.",
+            examples=[{"country": "FR"}],
+        ),
     ] = None
-    preferences: Annotated[str | None, Meta(description="What the user likes, as text.")] = None
+    preferences: Annotated[
+        str | None,
+        Meta(
+            description="Text that describes what the user likes: similar items follow the "
+            "personal recommendations.",
+            examples=["green tea"],
+        ),
+    ] = None
 
 
 class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request for one list: the fields of `ListOptions`, and whom and how to answer.
+    """A request for one list.
 
     Attributes
     ----------
     user_id : str or None
-        The user whose history the list starts from; None for a session without an account.
+        User to recommend to; None for a session without an account.
     history : tuple of str or None
-        Item ids, oldest first: replaces the known history for this request.
+        Item IDs, oldest first, to use instead of the user's stored history.
     explain : bool
-        Give the largest parts of each score.
+        Add the largest parts of each score to the answer.
     rerank : bool
-        Let the language model, where one is configured, put the first lines in order.
+        Let the configured language model reorder the top of the list.
     """
 
-    user_id: str | None = None
-    history: Annotated[tuple[str, ...] | None, Meta(description="Item ids, oldest first.")] = None
-    explain: Annotated[bool, Meta(description="Give reasons for each line.")] = False
-    rerank: Annotated[bool, Meta(description="Let the language model order the first lines.")] = (
-        False
-    )
+    user_id: Annotated[str | None, Meta(description="User to recommend to.")] = None
+    history: Annotated[
+        tuple[str, ...] | None,
+        Meta(description="Item IDs, oldest first, to use instead of the stored history."),
+    ] = None
+    explain: Annotated[
+        bool, Meta(description="Add the largest parts of each score to the answer.")
+    ] = False
+    rerank: Annotated[
+        bool, Meta(description="Let the language model reorder the top of the list.")
+    ] = False
+
+
+# Found when the module is imported: msgspec must not inspect one struct in two threads at once.
+_LISTS = [
+    field.name for field in request_fields(RecommendationRequest) if field.shape is Shape.LIST
+]
 
 
 def make_options(kind: type[O], **fields: Any) -> O:
-    """Build a request of class `kind` from keyword arguments; sequences become tuples.
+    """Create a request of class `kind` from keyword arguments; any iterable of IDs becomes a tuple.
 
     Raises
     ------
     TypeError
         A name is not a field of `kind`.
     InvalidInput
-        A text stands where a list of ids belongs.
+        A string was given instead of a list of item IDs.
     """
     unknown = sorted(fields.keys() - set(kind.__struct_fields__))
     if unknown:
@@ -98,17 +130,17 @@ def make_options(kind: type[O], **fields: Any) -> O:
             f"{', '.join(unknown)}: there is no such option; allowed are "
             f"{', '.join(sorted(kind.__struct_fields__))}"
         )
-    for name in ("exclude", "history"):
+    for name in _LISTS:
         given = fields.get(name)
         if isinstance(given, str):
-            raise InvalidInput(f"{name} is a text; it must be a list of item ids", field=name)
+            raise InvalidInput(f"{name} is a string; it must be a list of item IDs", field=name)
         if given is not None:
             fields[name] = tuple(given)
     return kind(**fields)
 
 
 def narrowed(options: ListOptions, kind: type[O]) -> O:
-    """Return the fields of `options` that the class `kind` has, as one of that class."""
+    """Return `options` as an instance of `kind`, without the fields that `kind` does not have."""
     return kind(**{name: getattr(options, name) for name in kind.__struct_fields__})
 
 
@@ -125,5 +157,5 @@ def check_options(options: ListOptions) -> None:
 
 def _check_category(category: object) -> None:
     if not isinstance(category, str):
-        raise InvalidInput(f"category is {category!r:.50}; it must be a text", field="category")
+        raise InvalidInput(f"category is {category!r:.50}; it must be a string", field="category")
     check_text(category, "category")

@@ -1,4 +1,4 @@
-"""Lists of many users as one answer."""
+"""The response to a batch request."""
 
 from itertools import groupby
 from operator import itemgetter
@@ -8,32 +8,26 @@ import msgspec
 import narwhals as nw
 
 from nearline.engine import Recommender
-from nearline.schema import ScoredItem, check_id
+from nearline.schema import ListOptions, ScoredItem, check_id, narrowed
 from nearline.server.bodies import BatchIn, BatchOut, UserItems
 from nearline.server.decoding import convert_each
 
 
 def answer_batch(engine: Recommender, question: BatchIn) -> Any:
-    """Compute the lists of many users and encode them, a `BatchOut` as JSON; meant for a thread.
+    """Compute the lists of many users and return them as the JSON of a `BatchOut`.
 
-    A user that is named twice is answered twice.
+    Blocks until all lists are computed: call it in a thread. A user who occurs twice in the request
+    occurs twice in the answer.
     """
     convert_each(question.user_ids, lambda user_id: check_id(user_id, "user_ids"))
     users = list(dict.fromkeys(question.user_ids))
+    options = msgspec.structs.asdict(narrowed(question, ListOptions))
     while True:
         model, offset = engine.model_id, engine.offset
-        frame = engine.recommend_many(
-            users,
-            question.k,
-            exclude_seen=question.exclude_seen,
-            category=question.category or None,
-            exclude=question.exclude,
-            context=question.context,
-            preferences=question.preferences,
-        )
+        frame = engine.recommend_many(users, **options)
         if engine.model_id == model:
-            break  # else it was promoted meanwhile, and nobody knows which of both answered
-    # The frame is of the library in which the training data came.
+            break  # otherwise a promotion came in between, and the lists may be of either model
+    # The frame has the type of the training data: pandas, polars or Arrow.
     columns = nw.from_native(frame, eager_only=True).to_dict(as_series=False)
     rows = zip(columns["user_id"], columns["item_id"], columns["score"], strict=True)
     lists = {

@@ -1,4 +1,4 @@
-"""What travels in bodies: the shapes that callers send and get."""
+"""Request and response bodies."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,16 +8,22 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from nearline.deployment.versions import Version
 from nearline.errors import InvalidInput
 from nearline.jobs.queue import Job
-from nearline.schema import Event, Item, ScoredItem, parse_time
+from nearline.schema import (
+    Event,
+    Item,
+    ListOptions,
+    RecommendationRequest,
+    ScoredItem,
+    parse_time,
+)
 from nearline.schema.records import AttributeValue, Scalar
 
 Timestamp = str | float | None
-# Longer than any caller waits.
 MAX_DEADLINE_MS = 60_000
 
 
 class EventIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """Something a user did with an item; `timestamp` is RFC 3339 or Unix seconds, default now."""
+    """An event; `timestamp` is RFC 3339 or Unix seconds, by default the current time."""
 
     user_id: str
     item_id: str
@@ -30,7 +36,7 @@ class EventIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=
     context: dict[str, Scalar] | None = None
 
     def event_at(self, now: float) -> Event:
-        """Return the event as the log stores it; `now` (Unix seconds) stands in for no time."""
+        """Return the event in the form of the log; `now` (Unix seconds) is the default time."""
         return Event(
             user_id=self.user_id,
             item_id=self.item_id,
@@ -45,7 +51,7 @@ class EventIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=
 
 
 class ItemIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A catalogue entry as a whole; `item_id` may be left out where the path names it."""
+    """A complete catalogue entry; `item_id` is optional if the path has it."""
 
     item_id: str | None = None
     timestamp: Timestamp = None
@@ -57,10 +63,10 @@ class ItemIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     available: bool = True
 
     def item_at(self, item_id: str | None, now: float) -> Item:
-        """Return the entry as the log stores it, under `item_id`."""
+        """Return the entry of item `item_id` in the form of the log."""
         if item_id is None:
             raise InvalidInput(
-                "item_id is missing; every entry of a list needs it", field="item_id"
+                "item_id is missing; each entry of a list must have one", field="item_id"
             )
         return Item(
             item_id=item_id,
@@ -75,7 +81,7 @@ class ItemIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ItemChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Fields of a catalogue entry to replace; the others stay as they are."""
+    """Fields of a catalogue entry to replace; others keep their values."""
 
     timestamp: Timestamp | UnsetType = UNSET
     text: str | UnsetType = UNSET
@@ -86,7 +92,7 @@ class ItemChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     available: bool | UnsetType = UNSET
 
     def changes_at(self, now: float) -> dict[str, object]:
-        """Return the fields that were sent, the time in Unix seconds."""
+        """Return the fields that were sent, with the time in Unix seconds."""
         sent = {
             name: value
             for name, value in msgspec.structs.asdict(self).items()
@@ -98,7 +104,7 @@ class ItemChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class ItemOut(Struct, frozen=True, kw_only=True):
-    """A catalogue entry with every field; `timestamp` is Unix seconds."""
+    """A catalogue entry with all fields; `timestamp` is in Unix seconds."""
 
     item_id: str
     timestamp: float
@@ -110,32 +116,33 @@ class ItemOut(Struct, frozen=True, kw_only=True):
     available: bool
 
 
-class SessionIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask for a list from a history (item ids, oldest first), with or without an account."""
+class TimedRequest(RecommendationRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request for one list over HTTP, which may have a time budget."""
 
-    history: list[str]
-    user_id: str | None = None
-    k: int = 10
-    exclude_seen: bool = True
-    category: str | None = None
-    exclude: list[str] = []
-    explain: bool = False
-    rerank: bool = False
-    context: dict[str, Scalar] | None = None
-    preferences: str | None = None
-    deadline_ms: Annotated[int, Meta(ge=1, le=MAX_DEADLINE_MS)] | None = None
+    deadline_ms: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=MAX_DEADLINE_MS,
+                description="Time budget in milliseconds. If it is too short, the list is made "
+                "without the model.",
+            ),
+        ]
+        | None
+    ) = None
 
 
-class BatchIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask for the lists of many users."""
+class SessionIn(TimedRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request for a list from a given history, with or without an account."""
 
-    user_ids: list[str]
-    k: int = 10
-    exclude_seen: bool = True
-    category: str | None = None
-    exclude: list[str] = []
-    context: dict[str, Scalar] | None = None
-    preferences: str | None = None
+    history: Annotated[tuple[str, ...], Meta(description="Item IDs, oldest first.")]
+
+
+class BatchIn(ListOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request for the lists of many users."""
+
+    user_ids: Annotated[list[str], Meta(description="Users to recommend to.")]
 
 
 class UserItems(Struct, frozen=True, kw_only=True):
@@ -146,7 +153,7 @@ class UserItems(Struct, frozen=True, kw_only=True):
 
 
 class BatchOut(Struct, frozen=True, kw_only=True):
-    """A list for each user, in the order of the question."""
+    """One list for each user, in the order of the request."""
 
     items: list[UserItems]
     model: str
@@ -154,26 +161,26 @@ class BatchOut(Struct, frozen=True, kw_only=True):
 
 
 class PreloadIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Users who will come soon, the most urgent first."""
+    """Users who are expected soon, most urgent first."""
 
     user_ids: list[str]
 
 
 class Preloading(Struct, frozen=True, kw_only=True):
-    """How many users were taken in."""
+    """Number of users that were accepted."""
 
     accepted: int
 
 
 class RankIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask for the order of given items for a user."""
+    """A request to rank given items for a user."""
 
     user_id: str
     item_ids: list[str]
 
 
 class JobIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask for slow work; the other fields are those of a training."""
+    """A request for a background job; the fields after `kind` are for trainings."""
 
     kind: Literal["train", "merge", "checkpoint", "embed"]
     seed: int = 0
@@ -194,7 +201,7 @@ class VersionsOut(Struct, frozen=True, kw_only=True):
 
 
 class Forgotten(Struct, frozen=True, kw_only=True):
-    """How many events of the user were erased."""
+    """Number of events that were erased."""
 
     erased: int
 

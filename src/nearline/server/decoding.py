@@ -1,7 +1,8 @@
-"""How a body is decoded: strictly, once, straight to its type."""
+"""Strict decoding of request bodies."""
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -16,31 +17,36 @@ Out = TypeVar("Out")
 
 
 class StrictRequest(Request[Any, Any, Any]):
-    """A request whose body is decoded to the handler's type, without guesses and in one pass."""
+    """A request whose body is decoded to the type that its handler declares, in one strict pass."""
+
+    @cached_property
+    def query(self) -> dict[str, list[str]]:
+        """Return the values of each query parameter, in the order sent."""
+        return self.query_params.dict() if self.scope["query_string"] else {}
 
     async def json(self) -> Any:
-        """Return the decoded body; raise `InvalidInput` naming the field at fault."""
-        # Without a type, a web page of another site could send a body that is read.
+        """Return the decoded body; raise `InvalidInput` that names the invalid field."""
+        # A body without a type could be sent by a web page of another site.
         content_type = self.headers.get("content-type", "")
         if content_type.partition(";")[0].strip().lower() != "application/json":
             raise _unsupported("Content-Type", content_type, "application/json")
         encoding = self.headers.get("content-encoding", "identity")
         if encoding.lower() != "identity":
-            raise _unsupported("Content-Encoding", encoding, "the body as it is")
+            raise _unsupported("Content-Encoding", encoding, "an uncompressed body")
         field = self.route_handler.parsed_data_field
         return decode_body(await self.body(), field.annotation if field else Any)
 
 
 def decode_body(body: bytes, body_type: Any) -> Any:
-    """Decode JSON to `body_type`; `InvalidInput` names field and position of what does not fit."""
+    """Decode JSON to `body_type`; `InvalidInput` names the field and the position of an error."""
     try:
         return msgspec.json.decode(body, type=body_type)
     except msgspec.ValidationError as error:
         raise _translated(str(error)) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidInput(
-            f"the body is not JSON that can be read ({error}); send UTF-8 JSON, not nested "
-            "deeply, without NaN or Infinity",
+            f"the body is not valid JSON ({error}); send UTF-8 JSON without deep nesting, "
+            "NaN or Infinity",
             field="body",
         ) from None
 
@@ -49,13 +55,13 @@ def at_most(count: int, limit: int, field: str) -> None:
     """Raise `InvalidInput` if a list named `field` has more than `limit` entries."""
     if count > limit:
         raise InvalidInput(
-            f"{field} has {count:,} entries; at most {limit:,} are allowed, send several requests",
+            f"{field} has {count:,} entries; at most {limit:,} are allowed; send several requests",
             field=field,
         )
 
 
 def convert_each(values: Sequence[In], convert: Callable[[In], Out]) -> list[Out]:
-    """Convert every entry of a list; `InvalidInput.position` names the one that cannot be."""
+    """Convert each value; `InvalidInput.position` is the index of the first invalid one."""
     converted = []
     for position, value in enumerate(values):
         try:
@@ -78,7 +84,7 @@ _NAMED = re.compile(r"Object (?:missing required|contains unknown) field `(?P<na
 
 
 def _translated(message: str) -> InvalidInput:
-    """Turn msgspec's ``what - at `$[3].user_id``` into field and position."""
+    """Convert msgspec's ``message - at `$[3].user_id``` to an error with field and position."""
     match = _PLACE.fullmatch(message)
     what, place = (match["what"], match["place"]) if match else (message, "")
     indices, names = [], []
@@ -87,6 +93,6 @@ def _translated(message: str) -> InvalidInput:
     if named := _NAMED.fullmatch(what):
         names.append(named["name"])
     refused = InvalidInput(
-        f"{what} at ${place}; /docs lists what is allowed", field=".".join(names) or "body"
+        f"{what} at ${place}; /docs describes the body", field=".".join(names) or "body"
     )
     return refused.at(indices[0]) if indices else refused

@@ -21,21 +21,27 @@ _PROBLEM: dict[str, Any] = {
     "description": "Why a request was refused (RFC 9457).",
     "required": ["type", "title", "status", "detail", "request_id"],
     "properties": {
-        "type": {"type": "string", "description": "Stable name of the problem, for programs."},
+        "type": {"type": "string", "description": "Stable identifier of the kind of problem."},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What was refused, and the next step."},
-        "request_id": {"type": "string", "description": "As in the header X-Request-Id."},
-        "field": {"type": "string", "description": "Field, query name or path part at fault."},
-        "position": {"type": "integer", "description": "Index of the bad entry in a list."},
+        "detail": {
+            "type": "string",
+            "description": "What is wrong in this request, and how to correct it.",
+        },
+        "request_id": {"type": "string", "description": "Same as the header X-Request-Id."},
+        "field": {
+            "type": "string",
+            "description": "Invalid field, query parameter or path segment.",
+        },
+        "position": {"type": "integer", "description": "Index of the invalid entry of a list."},
     },
 }
-# Asked for where the server was started with a key.
+# Required if the server was started with a key.
 _KEYS: dict[str, SecurityScheme | Reference] = {
     "bearer": SecurityScheme(type="http", scheme="bearer"),
     "header": SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header"),
 }
-# Routes whose last part holds a verb behind an id.
+# Routes whose last path segment is an ID followed by a verb.
 _VERBS = {"/v1/snapshots/{snapshot_id}": PROMOTE}
 _BODY_ERRORS = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 _ERRORS = (
@@ -47,8 +53,8 @@ _ERRORS = (
 
 
 def openapi_document(handlers: Sequence[ControllerRouterHandler]) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of these routes, with their errors as they really are."""
-    # An app of its own: the one that serves would get Litestar's own pages for the document too,
+    """Return the OpenAPI 3.1 document of the given routes, with the errors of the gateway."""
+    # A separate app: with a schema of its own, Litestar would also serve its documentation pages,
     # which answer unknown paths in HTML.
     described = Litestar(
         handlers,
@@ -58,8 +64,7 @@ def openapi_document(handlers: Sequence[ControllerRouterHandler]) -> dict[str, A
             title="Nearline",
             version=version("nearline"),
             description=(
-                "Ids in paths are percent-encoded, whatever they hold. "
-                "Every error is application/problem+json."
+                "IDs in paths are percent-encoded. Every error is application/problem+json."
             ),
             use_handler_docstrings=True,
             components=Components(security_schemes=_KEYS),

@@ -30,57 +30,61 @@ class CachePolicy(NamedTuple):
     user_id: str | None
 
 
-class Exchange(Struct, kw_only=True):
+class Exchange(Struct, gc=False):
     """A request and what is known of its response.
 
     Attributes
     ----------
-    request_id : str
-    start : float
-        Time when the request arrived, in seconds of `timer`.
+    request_id, method : str
+        ID of the request; its method, "other" if it is unknown.
+    path : bytes
+        Path as it was sent, without the query.
     headers : dict of bytes to bytes
         Headers of the request.
+    start : float
+        Time when the request arrived, in seconds of `timer`.
     timer : callable
         Monotonic clock in seconds.
     asgi_receive, asgi_send : callable
         The server's own channels, which `receive` and `send` wrap.
     status : int
         Status of the response; 499 until a response starts.
+    route : str
+        Template of the path, which contains no IDs; set by the time the exchange is complete.
+    seconds : float
+        Duration; set when the exchange is complete.
     client_gone : bool
         Whether the client has disconnected.
     failure : Exception or None
         Unexpected error, which is logged with its traceback.
     cache_policy : CachePolicy or None
         Set by a handler whose response may be cached.
-    method, route, seconds
-        Set on completion: a known method or "other", the route's template, and the duration.
     """
 
     request_id: str
-    start: float
+    method: str
+    path: bytes
     headers: dict[bytes, bytes]
+    start: float
     timer: Callable[[], float]
     asgi_receive: Receive
     asgi_send: Send
     status: int = CLIENT_CLOSED
+    route: str = UNROUTED
+    seconds: float = 0.0
     client_gone: bool = False
     failure: Exception | None = None
     cache_policy: CachePolicy | None = None
-    method: str = "other"
-    route: str = UNROUTED
-    seconds: float = 0.0
 
     def send(self, message: Message) -> Awaitable[None]:
         """Send a message; the head of a response gets the request ID and the time so far."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            milliseconds = (self.timer() - self.start) * 1_000
-            headers = [
+            message["headers"] = [
                 *message["headers"],
                 (b"x-request-id", self.request_id.encode()),
-                (b"server-timing", b"app;dur=%.3f" % milliseconds),
+                (b"server-timing", b"app;dur=%.3f" % ((self.timer() - self.start) * 1e3)),
             ]
-            message = {**message, "headers": headers}
         return self.asgi_send(message)
 
     async def receive(self) -> Any:

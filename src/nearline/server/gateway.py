@@ -1,16 +1,15 @@
 """The ASGI application: the routes behind the middlewares."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from litestar import Litestar
-from litestar.enums import ScopeType
-from litestar.types import Receive, Scope, Send
+from litestar.types import Receive, Send
 
 from nearline.server.cache import Key
 from nearline.server.context import AppContext
 from nearline.server.logs import JsonLog
-from nearline.server.middleware.cached_answers import CachedAnswers
-from nearline.server.middleware.stack import answering, receiving
+from nearline.server.middleware.stack import middleware_stack
 
 
 class Gateway:
@@ -46,9 +45,9 @@ class Gateway:
         self.host = context.host
         self.log = log
         self.context = context
-        self._cached = CachedAnswers(answering(api, context), context, new_request_id)
-        self._http = receiving(
-            self._cached,
+        self._new_request_id = new_request_id
+        self._http = middleware_stack(
+            api,
             context,
             api_key=api_key,
             allowed_hosts=allowed_hosts,
@@ -56,12 +55,12 @@ class Gateway:
             new_request_id=new_request_id,
         )
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    def __call__(self, scope: Any, receive: Receive, send: Send) -> Awaitable[None]:
         """Handle one ASGI connection: a request, or the lifespan."""
-        if scope["type"] == ScopeType.HTTP:
+        if scope["type"] == "http":
             return self._http(scope, receive, send)
         return self.api(scope, receive, send)
 
     async def make_ahead(self, key: Key) -> None:
         """Compute the answer to a request that may come, and cache it if it may be."""
-        await self._cached.make_ahead(key)
+        await self._http.cached.make_ahead(key, self._new_request_id())

@@ -1,10 +1,10 @@
-"""How much one request may ask for, and how much the server holds at a time."""
+"""Limits of single requests and of the server."""
 
 from msgspec import Struct
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bounds on one request and on all at a time: what is beyond is refused before it costs.
+    """Limits; requests above them are refused before they use resources.
 
     Attributes
     ----------
@@ -17,23 +17,23 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     bodies_bytes : int
         Size of all bodies that are being received or answered; more are refused with 503.
     list_length : int
-        Events or catalogue entries in one call.
+        Events or catalogue entries in one request.
     history_length : int
         Items in the history of a session.
     exclude_length : int
         Items that a request may exclude.
     rank_length : int
-        Items to put in order.
+        Items to rank in one request.
     batch_lines : int
-        Lines in one batch: its users times `k`.
+        Lines of one batch: users times `k`.
     preload_length : int
-        Users in one call of `/v1/preload`.
+        Users in one request to `/v1/preload`.
     in_flight : int
-        Requests that may wait for their answers at a time; more are refused with 503.
+        Maximum number of requests in flight; further ones are refused with 503.
     cache_entries, cache_bytes : int
-        Finished answers kept in memory, by number and by size; 0 keeps none.
+        Maximum number and total size of cached answers; 0 disables the cache.
     preload_per_second : int
-        Lists made ahead a second while no request comes; 0 makes none.
+        Maximum number of lists made ahead per second in idle time; 0 disables preloading.
     """
 
     body_bytes: int = 10_000_000

@@ -1,5 +1,6 @@
 """Structured logging: one JSON object per line."""
 
+import math
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -47,7 +48,8 @@ class JsonLog:
         self._writing = Lock()
         self._wake, self._stopping = Event(), Event()
         self._thread: Thread | None = None
-        self._moment = (-1, "")
+        # Start and end of the latest millisecond, and how it is formatted.
+        self._moment = (0.0, 0.0, "")
 
     def write(self, level: str, message: str, **fields: object) -> None:
         """Write one line: time (RFC 3339), level, message, then `fields`."""
@@ -72,11 +74,12 @@ class JsonLog:
     def timestamp(self) -> str:
         """Return the time of a line (RFC 3339, milliseconds)."""
         now = self._clock()
-        millisecond = int(now * 1_000)
-        if millisecond != self._moment[0]:
-            moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-            self._moment = (millisecond, moment)
-        return self._moment[1]
+        start, end, formatted = self._moment
+        if not start <= now < end:
+            formatted = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+            start = math.floor(now * 1_000) / 1_000
+            self._moment = (start, start + 0.001, formatted)
+        return formatted
 
     def start(self) -> None:
         """Write in a thread from now on."""

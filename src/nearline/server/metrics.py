@@ -37,8 +37,8 @@ LATENCY_BUCKETS = (
 _BOUNDS = (*(str(bound) for bound in LATENCY_BUCKETS), "+Inf")
 
 
-class _Latency:
-    """Histogram of one route: requests in each bucket, and the sum of their seconds."""
+class _Requests:
+    """Requests of one method, route and status: how many in each bucket, and their seconds."""
 
     __slots__ = ("buckets", "seconds")
 
@@ -53,18 +53,17 @@ class Metrics(Collector):
     def __init__(self, host: EngineHost, cache: AnswerCache):
         self._host = host
         self._cache = cache
-        self._requests: defaultdict[tuple[str, str, int], int] = defaultdict(int)
-        self._latency: defaultdict[str, _Latency] = defaultdict(_Latency)
+        self._requests: defaultdict[tuple[str, str, int], _Requests] = defaultdict(_Requests)
         self._accepted = self._duplicates = self._degraded = 0
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
     def completed(self, exchange: Exchange) -> None:
         """Count one request by its route's template, which contains no IDs."""
-        self._requests[exchange.method, exchange.route, exchange.status] += 1
-        latency = self._latency[exchange.route]
-        latency.buckets[bisect_left(LATENCY_BUCKETS, exchange.seconds)] += 1
-        latency.seconds += exchange.seconds
+        seconds = exchange.seconds
+        requests = self._requests[exchange.method, exchange.route, exchange.status]
+        requests.buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
+        requests.seconds += seconds
 
     def appended(self, appended: Appended) -> None:
         """Count the events of one append."""
@@ -102,17 +101,21 @@ class Metrics(Collector):
         requests = CounterMetricFamily(
             "nearline_requests", "Requests answered.", labels=("method", "route", "status")
         )
-        for (method, route, status), count in self._requests.items():
-            requests.add_metric((method, route, str(status)), count)
+        routes: defaultdict[str, _Requests] = defaultdict(_Requests)
+        for (method, route, status), some in self._requests.items():
+            requests.add_metric((method, route, str(status)), sum(some.buckets))
+            total = routes[route]
+            total.buckets = [a + b for a, b in zip(total.buckets, some.buckets, strict=True)]
+            total.seconds += some.seconds
         yield requests
         latency = HistogramMetricFamily(
             "nearline_request_seconds",
             "Time from the head of the request to the end of the response.",
             labels=("route",),
         )
-        for route, times in self._latency.items():
-            sums = accumulate(times.buckets)
-            latency.add_metric((route,), list(zip(_BOUNDS, sums, strict=True)), times.seconds)
+        for route, total in routes.items():
+            sums = accumulate(total.buckets)
+            latency.add_metric((route,), list(zip(_BOUNDS, sums, strict=True)), total.seconds)
         yield latency
 
     def _of_cache(self) -> Iterator[Metric]:

@@ -1,4 +1,4 @@
-"""The documentation page: plain HTML, no script, nothing from elsewhere."""
+"""The documentation page: plain HTML without scripts or external resources."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ pre { background: #f5f5f5; padding: 0.8rem; overflow-x: auto }
 
 
 def render_page(document: dict[str, Any]) -> str:
-    """Return the page that shows `document`."""
+    """Render an OpenAPI document as a page."""
     info = document["info"]
     return "\n".join(
         [
@@ -26,7 +26,7 @@ def render_page(document: dict[str, Any]) -> str:
             f"<title>{escape(info['title'])}</title><style>{_STYLE}</style></head><body>",
             f"<h1>{escape(info['title'])} {escape(info['version'])}</h1>",
             f"<p>{escape(info['description'])}",
-            'For programs: <a href="openapi.json">openapi.json</a>.</p>',
+            'Machine-readable: <a href="openapi.json">openapi.json</a>.</p>',
             *_operations(document["paths"]),
             *_schemas(document["components"]["schemas"]),
             "</body></html>",
@@ -43,7 +43,7 @@ def _operations(paths: dict[str, Any]) -> Iterator[str]:
                 yield f"<p>{escape(operation.get('description', ''))}</p>"
                 yield from _parameters(operation.get("parameters", []))
                 yield from _examples(operation.get("requestBody", {}))
-                yield f"<p>Answers: {', '.join(sorted(operation['responses']))}.</p>"
+                yield f"<p>Responses: {', '.join(sorted(operation['responses']))}.</p>"
 
 
 def _parameters(parameters: list[dict[str, Any]]) -> Iterator[str]:

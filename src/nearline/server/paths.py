@@ -1,14 +1,12 @@
-"""Paths whose parts may hold any character: routed as they were sent, decoded part by part.
+"""Canonical encoding of paths, so that IDs in a path may contain any character.
 
-ASGI servers decode a path before it is routed, so that ``a%2Fb`` (one id) and ``a/b`` (two parts)
-become the same. Here the raw path is brought to one canonical encoding, routed in that form, and
-each id is decoded by the handler that receives it.
+ASGI servers decode a path before routing, which makes ``a%2Fb`` (one ID) and ``a/b`` (two parts)
+equal. Nearline instead converts the raw path to a canonical encoding and routes by it; handlers
+decode the IDs.
 """
 
 import re
 from urllib.parse import quote, unquote, unquote_to_bytes
-
-from litestar.types import HTTPScope
 
 from nearline.errors import InvalidInput
 from nearline.schema import check_id
@@ -16,18 +14,13 @@ from nearline.schema import check_id
 _STRAY_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
-def sent_path(scope: HTTPScope) -> bytes:
-    """Return the path of a request as it was sent, without the query that some servers leave on."""
-    return scope["raw_path"].partition(b"?")[0]
-
-
 def canonical_path(raw_path: bytes) -> str:
-    """Return `raw_path` with every part percent-encoded in the one way that routes are matched by.
+    """Return `raw_path` with every part percent-encoded in the canonical way.
 
     Raises
     ------
     InvalidInput
-        If a part is empty, is not UTF-8 or holds a ``%`` that encodes nothing.
+        If a part is empty, is not UTF-8 or contains a ``%`` that encodes nothing.
     """
     path, _, _ = raw_path.partition(b"?")  # some servers leave the query on
     if path in (b"", b"/"):
@@ -36,15 +29,15 @@ def canonical_path(raw_path: bytes) -> str:
 
 
 def path_id(part: str, field: str) -> str:
-    """Decode one part of a canonical path and check that it is an id."""
+    """Decode a part of a canonical path and validate it as an ID."""
     return check_id(unquote(part), field)
 
 
 def decode_utf8(encoded: bytes, field: str) -> str:
-    """Percent-decode `encoded`; raise `InvalidInput` naming `field` if that is not UTF-8."""
+    """Percent-decode `encoded`; raise `InvalidInput` for `field` if the result is not UTF-8."""
     if _STRAY_PERCENT.search(encoded):
         raise InvalidInput(
-            f"the {field} holds a '%' without two hexadecimal digits after it; "
+            f"the {field} contains a '%' without two hexadecimal digits after it; "
             "send a percent sign as %25",
             field=field,
         )
@@ -60,7 +53,7 @@ def decode_utf8(encoded: bytes, field: str) -> str:
 def _canonical_part(part: bytes) -> str:
     if not part:
         raise InvalidInput(
-            "the path holds an empty part; an id has at least one byte, and no path ends in '/'",
+            "the path contains an empty part; an ID has at least one byte, and no path ends in '/'",
             field="path",
         )
     return quote(decode_utf8(part, "path"), safe=":")

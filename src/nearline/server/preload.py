@@ -1,7 +1,7 @@
-"""Makes lists before they are asked for: of users who were here lately, or are said to come.
+"""Compute lists before they are requested, for users who are expected to return.
 
-It works while no request comes: newest user first, and no more lists a second than it is allowed.
-What it makes takes the road of any request, and goes into the cache.
+Lists are made ahead while the server is idle, the most recent user first, at a limited rate. Each
+is computed like that of a request and stored in the cache.
 """
 
 import asyncio
@@ -14,35 +14,35 @@ from nearline.server.cache import AnswerCache, Key
 from nearline.server.logs import JsonLog
 from nearline.server.traffic import Traffic
 
-# Seconds without a request after which the server counts as idle.
+# Seconds without a request after which the server is idle.
 IDLE_SECONDS = 0.005
-# Seconds between looks at the stamp: a model may have changed without any request.
+# Seconds between checks of the stamp: a model can change without any request.
 LOOK_SECONDS = 1.0
-# Users kept in mind: those of late, and those of each hour of the day.
+# Users remembered: recent ones, and those of each hour of the day.
 RECENT_USERS = 10_000
 HOURLY_USERS = 1_000
 _HOUR = 3_600.0
 
-# Users, the latest last, and in which form each asked for a list.
+# Users, the most recent last, each with the request for the user's latest list.
 Users = OrderedDict[str, Key | None]
 
 
 class Preloader:
-    """Keeps in mind who may come, and fills the cache for them in idle time.
+    """Remembers users who may return, and fills the cache with their lists in idle time.
 
-    A user is expected who asked for a list, did something, or was named to `expect`; and, as the
-    last in the queue, who did so in this hour of an earlier day (UTC). A list is made in the form
-    in which the user asked for it last, or else in that in which anyone did.
+    Users are expected after they requested a list, had an event or were passed to `expect`. Users
+    who did so in the current hour of an earlier day (UTC) come last. A list is made for the user's
+    own latest request; if there is none, with the query of the latest request of any user.
 
     Parameters
     ----------
     cache : AnswerCache
     traffic : Traffic
-        Tells when the last request came.
+        Provides the time of the latest request.
     per_second : int
-        Most lists a second; 0 turns all of this off.
+        Maximum number of lists per second; 0 disables preloading.
     clock, timer : callable
-        Unix seconds; seconds of a clock that never goes back.
+        Unix time, and a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class Preloader:
         self._news = asyncio.Event()
 
     def asked(self, user_id: str, key: Key) -> None:
-        """Remember in which form a user asked for a list."""
+        """Remember the request for a user's list."""
         self._query = key[1]
         self._remember(user_id, key)
 
     def expect(self, user_ids: Iterable[str]) -> None:
-        """Make lists of these users when there is time, that of the last one first."""
+        """Make the lists of these users ahead in idle time, that of the last user first."""
         for user_id in user_ids:
             self._remember(user_id, self._recent.get(user_id))
             self._pending.append(user_id)
@@ -81,14 +81,14 @@ class Preloader:
         self._news.set()
 
     def forget(self, user_id: str) -> None:
-        """Drop a user from all that is kept in mind here."""
+        """Remove all data of a user."""
         self._recent.pop(user_id, None)
         for users in self._hours:
             users.pop(user_id, None)
         self._pending = [other for other in self._pending if other != user_id]
 
     def due(self) -> Key | None:
-        """Return the next list to make; None where all are made."""
+        """Return the request for the next list to make; None if all are made."""
         if self._hour != self._hour_now():
             self._hour = self._hour_now()
             self._recall(self._hours[self._hour])
@@ -109,7 +109,7 @@ class Preloader:
         Parameters
         ----------
         make : callable
-            Makes one list and puts it into the cache.
+            Makes one list and stores it in the cache.
         """
         while self._per_second:
             await self._idle()
@@ -120,12 +120,12 @@ class Preloader:
                 continue
             try:
                 await make(key)
-            except Exception as error:  # the server answers without it
+            except Exception as error:  # requests don't depend on it
                 log.failure("a list could not be made ahead", error)
             await asyncio.sleep(1.0 / self._per_second)
 
     async def _idle(self) -> None:
-        """Wait until nothing is in flight and the last request lies `IDLE_SECONDS` back."""
+        """Wait until no request is in flight or has arrived in the last `IDLE_SECONDS`."""
         while True:
             quiet = self._timer() - self._traffic.last
             if quiet >= IDLE_SECONDS and not self._traffic.in_flight:
@@ -137,7 +137,7 @@ class Preloader:
         _push(self._hours[self._hour_now()], user_id, None, HOURLY_USERS)
 
     def _recall(self, users: Iterable[str]) -> None:
-        """Expect the users of an hour, behind those of late."""
+        """Expect the users of an hour, after the recent ones."""
         for user_id in users:
             if user_id not in self._recent and len(self._recent) < RECENT_USERS:
                 self._recent[user_id] = None

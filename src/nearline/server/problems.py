@@ -30,11 +30,11 @@ MAX_DETAIL_CHARS = 1_000
 
 
 class NotReady(NearlineError, RuntimeError):
-    """The store is still being opened, could not be opened, or is closed."""
+    """The store is not open: it is still being opened, failed to open, or is closed."""
 
 
 class Unauthorized(NearlineError, PermissionError):
-    """The request carries no API key, or a wrong one."""
+    """The request has no API key, or a wrong one."""
 
 
 class Forbidden(NearlineError, PermissionError):
@@ -46,22 +46,22 @@ class BodyTimeout(NearlineError, TimeoutError):
 
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why a request was refused.
+    """A problem document (RFC 9457).
 
     Attributes
     ----------
     type : str
-        What went wrong, for machines: stable.
+        Kind of the problem, as a stable URN.
     title, detail : str
-        The same for people: in general, and in this case.
+        Description of the kind, and of this occurrence.
     status : int
         The HTTP status.
     request_id : str
-        What to look for in the server's log.
+        ID of the request in the server's log.
     field : str or None
-        The field, query name or part of the path at fault.
+        The invalid field, query parameter or part of the path.
     position : int or None
-        Index (from 0) of the bad entry in the list that was sent.
+        Index (from 0) of the invalid entry in the list that was sent.
     """
 
     type: str
@@ -91,15 +91,15 @@ _STATUS: tuple[tuple[type[NearlineError], HTTPStatus, str], ...] = (
     (StorageFailed, HTTPStatus.INSUFFICIENT_STORAGE, "storage-failed"),
 )
 _NEXT_STEP = {
-    HTTPStatus.NOT_FOUND: "no such route; /docs lists what there is",
+    HTTPStatus.NOT_FOUND: "no such route; /docs lists all routes",
     HTTPStatus.METHOD_NOT_ALLOWED: "this route has no such method; the Allow header lists them",
 }
 
 
 def problem_for(error: Exception, request_id: str) -> tuple[Problem, dict[str, str]]:
-    """Describe `error` to the caller: the problem and the headers that go with it.
+    """Return the problem document for `error`, and additional response headers.
 
-    What is neither an error of ours nor of the HTTP layer becomes a 500 without its message.
+    An error that is neither Nearline's nor the HTTP layer's gives a 500 without its message.
     """
     headers: dict[str, str] = {}
     for kind, status, name in _STATUS:
@@ -116,13 +116,13 @@ def problem_for(error: Exception, request_id: str) -> tuple[Problem, dict[str, s
         detail = _NEXT_STEP.get(status, error.detail)
         headers.update(error.headers or {})
         return _problem(status, _kebab(status.phrase), detail, request_id, error), headers
-    detail = f"the server failed; its log tells more under request {request_id}"
+    detail = f"the server failed; its log has the details under request {request_id}"
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     return _problem(status, "internal-error", detail, request_id, error), headers
 
 
 def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Litestar's exception handler: turn `error` into a response."""
+    """Convert `error` to a response; Litestar's exception handler."""
     if isinstance(error, ValidationException):
         error = _refused_value(request, error)
     elif isinstance(error, RequestEntityTooLarge):
@@ -156,7 +156,7 @@ def _problem(
 
 
 def _refused_value(request: Request[Any, Any, Any], error: ValidationException) -> InvalidInput:
-    """Name the query value that Litestar could not convert."""
+    """Return an error that names the query parameter which Litestar could not convert."""
     first = error.extra[0] if isinstance(error.extra, list) and error.extra else {}
     field = first.get("key", "request")
     if field == "data":

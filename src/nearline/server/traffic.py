@@ -5,7 +5,6 @@ from collections.abc import Callable
 from types import TracebackType
 
 from nearline.errors import Overloaded
-from nearline.server.exchange import Exchange
 
 # Weight of the latest list in the moving average of computation times.
 _NEWEST_SHARE = 0.1
@@ -19,17 +18,13 @@ class Traffic:
     in_flight : int
         Requests without a response yet; cached lists are not counted.
     last : float
-        When the latest request was completed, in seconds of the app's timer.
+        When the latest request arrived, in seconds of the app's timer.
     """
 
     def __init__(self, limit: int):
         self._limit = limit
         self.in_flight = 0
         self.last = 0.0
-
-    def completed(self, exchange: Exchange) -> None:
-        """Note when a request was completed."""
-        self.last = exchange.start + exchange.seconds
 
     def check(self) -> None:
         """Raise `Overloaded` if more requests than the limit are in flight."""

@@ -1,4 +1,4 @@
-"""What the log amounts to, held in memory."""
+"""The state in memory: histories, counters and catalogue, folded from the log."""
 
 from nearline.state.catalogue import Catalogue
 from nearline.state.checkpoint import load as load_checkpoint

@@ -1,4 +1,4 @@
-"""Arrays that grow."""
+"""Growing arrays."""
 
 from typing import TypeVar
 
@@ -10,9 +10,9 @@ SHORTEST = 16
 
 
 def grown(array: NDArray[Scalar], rows: int, fill: float = 0) -> NDArray[Scalar]:
-    """Return `array` if it has `rows` rows, else a copy at least twice as long, padded by `fill`.
+    """Return `array` if it has `rows` rows, else a copy at least twice as long, padded with `fill`.
 
-    Doubling makes the cost of a row constant, however small the steps.
+    Because the length doubles, the amortised cost per row is constant.
     """
     if rows <= len(array):
         return array
@@ -23,9 +23,9 @@ def grown(array: NDArray[Scalar], rows: int, fill: float = 0) -> NDArray[Scalar]
 
 
 def resized(array: NDArray[Scalar], rows: int) -> NDArray[Scalar]:
-    """Copy `array` into one of `rows` rows, padded by zeros.
+    """Return a copy of `array` with `rows` rows, padded with zeros.
 
-    Zeroed memory that nobody touches is not taken from the system, so padding costs nothing.
+    The system allocates zeroed pages on first use, so padding takes no memory.
     """
     longer = np.zeros((rows, *array.shape[1:]), dtype=array.dtype)
     longer[: len(array)] = array

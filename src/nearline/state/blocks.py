@@ -1,4 +1,4 @@
-"""Blocks of events to indices, column by column: what the fold of single events gives, faster."""
+"""Index blocks of events column by column: the same result as event by event, but faster."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from nearline.state.vocabulary import Vocabulary
 
 
 class Columns(NamedTuple):
-    """Events as the parts of the state take them, in order of arrival.
+    """Indexed events, in order of arrival.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ def block_columns(
     items: Vocabulary,
     weight: Callable[[str], float],
 ) -> Columns:
-    """Index a block; new ids join the vocabularies in order of appearance."""
+    """Index a block; new IDs are added to the vocabularies in order of appearance."""
     columns = block.events.columns
     return Columns(
         _mapped(columns["user_id"], users.add, np.int64),
@@ -44,7 +44,7 @@ def block_columns(
 
 
 def _mapped(column: Any, value: Callable[[str], float], dtype: Any) -> Any:
-    """Value of each text; `value` is asked once for each that is different, in order."""
+    """Map a text column; `value` is called once per distinct text, in order of appearance."""
     codes = column.dictionary_encode()
     values = [value(text) for text in codes.dictionary.to_pylist()]
     return np.array(values, dtype=dtype)[codes.indices.to_numpy()]

@@ -1,4 +1,4 @@
-"""What is on offer: the current entry of each item."""
+"""The catalogue: the current entry of each item."""
 
 import threading
 from typing import NamedTuple, Self
@@ -11,12 +11,12 @@ from nearline.schema import Item, ItemPatched
 from nearline.state.arrays import grown
 
 Vectors = dict[str, NDArray[np.float64]]
-# A byte an item each.
+# Cached masks of categories, one byte per item each.
 MASKS_KEPT = 16
 
 
 class CatalogueCopy(NamedTuple):
-    """A catalogue at one moment.
+    """A consistent copy of a catalogue.
 
     Attributes
     ----------
@@ -33,11 +33,11 @@ class CatalogueCopy(NamedTuple):
 
 
 class Catalogue:
-    """Entries by item index, who is available, and which items a category has.
+    """Entries by item index, availability, and the items of each category.
 
-    An item without an entry (known from events alone) is available until it is deleted. A deleted
-    item has no entry and stays unavailable, whatever events come, until it is put back. Reads take
-    the lock and may come from any thread.
+    An item without an entry (known from events only) is available until it is deleted. A deleted
+    item has no entry and remains unavailable, even if new events arrive, until it gets an entry
+    again. Reads take the lock, so any thread may read.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Catalogue:
     def __init__(self, lock: "threading.RLock") -> None:
         self._lock = lock
         self._size = 0
-        # Vectors stand beside the entries: as arrays they take a quarter of what lists do.
+        # Vectors are kept apart from the entries: arrays take a quarter of the memory of lists.
         self._entries: dict[int, Item] = {}
         self._vectors: dict[int, Vectors] = {}
         self._available = np.ones(0, dtype=np.bool_)
@@ -58,7 +58,7 @@ class Catalogue:
 
     @classmethod
     def from_copy(cls, lock: "threading.RLock", parts: CatalogueCopy) -> Self:
-        """Rebuild from what `copy` gave; the parts are kept and changed."""
+        """Rebuild from a copy; its parts are kept and modified."""
         catalogue = cls(lock)
         catalogue._size = len(parts.available)
         catalogue._entries, catalogue._vectors, catalogue._available = parts
@@ -67,7 +67,7 @@ class Catalogue:
         return catalogue
 
     def __len__(self) -> int:
-        """Count the entries."""
+        """Return the number of entries."""
         return len(self._entries)
 
     def grow(self, slots: int) -> None:
@@ -78,7 +78,7 @@ class Catalogue:
             self._masks.clear()
 
     def put(self, index: int, item: Item) -> None:
-        """Store an entry in place of the one before it; `index` must have room."""
+        """Store an entry, replacing the previous one; call `grow` first."""
         self._leave(index)
         if item.vectors:
             self._vectors[index] = {
@@ -91,7 +91,7 @@ class Catalogue:
         self._join(index, item)
 
     def patch(self, index: int, patch: ItemPatched) -> Item | None:
-        """Apply changes to the entry and return the new one; None where there is no entry."""
+        """Apply changes to an entry and return the new entry; None if there is none."""
         found = self.get(index)
         if found is None:
             return None
@@ -100,13 +100,13 @@ class Catalogue:
         return item
 
     def delete(self, index: int) -> None:
-        """Drop the entry, if there is one, and hide the item; `index` must have room."""
+        """Remove the entry, if any, and make the item unavailable; call `grow` first."""
         self._leave(index)
         self._available[index] = False
         self._masks.clear()
 
     def get(self, index: int) -> Item | None:
-        """Entry of an item, or None where it has none."""
+        """Return the entry of an item, or None."""
         with self._lock:
             item = self._entries.get(index)
             vectors = self._vectors.get(index)
@@ -116,43 +116,43 @@ class Catalogue:
         return msgspec.structs.replace(item, vectors=lists)
 
     def entries(self) -> list[tuple[int, Item]]:
-        """All entries with their item index, rising, without their vectors (see `vectors_of`)."""
+        """Return all entries by ascending item index, without their vectors (see `vectors_of`)."""
         with self._lock:
             return sorted(self._entries.items(), key=lambda entry: entry[0])
 
     def vectors_of(self, index: int) -> Vectors:
-        """Vectors of an item by name, float64 [d] each; not to be changed."""
+        """Return the vectors of an item by name, float64 [d] each; they must not be modified."""
         return self._vectors.get(index, {})
 
     def available(self) -> NDArray[np.bool_]:
-        """Whether each item may be answered: bool [n_items].
+        """Return whether each item is available: bool [n_items], read-only.
 
-        Read-only, and no copy: it changes with the catalogue, but for items that come later.
+        A view, not a copy: it changes with the catalogue, but does not grow with new items.
         """
         with self._lock:
             return _read_only(self._available[: self._size])
 
     def categories(self) -> list[str]:
-        """Labels that some entry has, sorted."""
+        """Return the categories of all entries, sorted."""
         with self._lock:
             return sorted(self._members)
 
     def members(self, category: str) -> NDArray[np.int32]:
-        """Items with an entry in `category`, available or not: rising indices, read-only."""
+        """Return the items of a category, available or not: ascending indices, read-only."""
         with self._lock:
             members = self._sorted.get(category)
             if members is None:
                 found = self._members.get(category, set())
                 members = np.array(sorted(found), dtype=np.int32)
                 members.flags.writeable = False
-                if found:  # a made-up category must not grow memory
+                if found:  # requests for unknown categories must not take memory
                     self._sorted[category] = members
             return members
 
     def available_in(self, category: str) -> NDArray[np.bool_]:
-        """Whether each item may be answered and is in `category`: bool [n_items], read-only.
+        """Return whether each item is available and in `category`: bool [n_items], read-only.
 
-        Kept for the categories asked for last, until the catalogue changes.
+        The masks of recently requested categories are cached until the catalogue changes.
         """
         with self._lock:
             mask = self._masks.get(category)
@@ -166,7 +166,7 @@ class Catalogue:
             return _read_only(mask)
 
     def copy(self) -> CatalogueCopy:
-        """Copy the tables (entries are immutable and shared), for a caller who holds the lock."""
+        """Copy the tables; entries are immutable and shared. The caller holds the lock."""
         available = self._available[: self._size].copy()
         return CatalogueCopy(self._entries.copy(), self._vectors.copy(), available)
 

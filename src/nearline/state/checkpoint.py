@@ -1,8 +1,8 @@
-"""A state in one file, so that a restart need not read the whole log.
+"""Checkpoints: the state in one file, so that a restart replays only the rest of the log.
 
 Layout: `MAGIC`, length of the header (8 bytes, little-endian), header (MessagePack), the sections
-one after the other, BLAKE2b-256 of all bytes before it. A checkpoint is a cache of the log: one
-that is damaged or does not fit is refused as a whole and the log is read from the start instead.
+one after the other, BLAKE2b-256 of all bytes before it. A checkpoint is a cache of the log: if it
+is damaged or does not match, it is rejected and the whole log is replayed instead.
 """
 
 import hashlib
@@ -25,8 +25,8 @@ from nearline.state.contexts import ContextsCopy, Pair
 from nearline.state.counters import CountersCopy
 from nearline.state.state import State, StateCopy
 
-# The digit is the format's version.
 HISTORY_ARRAYS = ("indptr", "items", "weights", "times")
+# The digit is the version of the format.
 MAGIC = b"nearline state 3\n"
 DIGEST_BYTES = 32
 LENGTH_BYTES = 8
@@ -35,16 +35,16 @@ Sections = dict[str, NDArray[Any]]
 
 
 class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What stands before the sections.
+    """Metadata of a checkpoint.
 
     Attributes
     ----------
     offset : int
-        Every log record before it is folded in.
+        Every log record before it is included.
     erasures : int
-        Erasures that the log had seen.
+        Number of erasures in the log.
     config : str
-        Digest of the configuration that weights and bounds come from.
+        Digest of the state's configuration.
     sections : list of (name, dtype, length)
     """
 
@@ -55,16 +55,16 @@ class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def save(state: State, path: Path, erasures: int) -> int:
-    """Write `state` to `path`, in place of what stands there; return the offset it holds.
+    """Write `state` to `path`, replacing any file there; return the offset of the checkpoint.
 
-    The file appears whole or not at all, and is durable on return. The lock of the state is held
-    only while memory is copied.
+    The write is atomic, and durable on return. The lock of the state is held only while memory is
+    copied.
 
     Parameters
     ----------
     erasures : int
-        Number of erasures that `state` has undone already, read before this call: where one comes
-        between, the file is refused by `load`, so that a forgotten user never returns.
+        Number of erasures that `state` already reflects, read before this call. If another one
+        happens meanwhile, `load` rejects the file, so that an erased user never returns.
     """
     copy = state.copy()
     sections = _sections(copy)
@@ -74,7 +74,7 @@ def save(state: State, path: Path, erasures: int) -> int:
         config=_config_digest(state.config),
         sections=[(name, array.dtype.str, len(array)) for name, array in sections.items()],
     )
-    # One fixed name: what a crash leaves behind is overwritten by the next save.
+    # A fixed name: a file left by a crash is overwritten by the next save.
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -91,20 +91,20 @@ def save(state: State, path: Path, erasures: int) -> int:
 
 
 def load(path: Path, config: StateConfig, erasures: int, end: int) -> State | None:
-    """Read the checkpoint at `path`; None where there is no such file.
+    """Read the checkpoint at `path`; return None if there is no such file.
 
     Parameters
     ----------
     config : StateConfig
-        Configuration of the state to be; it must be the one the checkpoint was made with.
+        Configuration of the state; it must be equal to that of the checkpoint.
     erasures, end : int
-        Number of erasures and end of the log that the state belongs to.
+        Number of erasures and end of the log.
 
     Raises
     ------
     Damaged
-        The bytes are not those written, or they fit another format, configuration or log. The
-        message says which; fold the whole log instead.
+        The file is damaged, or of another format, configuration or log; the message says which.
+        Replay the whole log instead.
     """
     try:
         data = memoryview(path.read_bytes())
@@ -118,7 +118,7 @@ def load(path: Path, config: StateConfig, erasures: int, end: int) -> State | No
 
 
 def _sections(copy: StateCopy) -> Sections:
-    """Name the arrays of the file; tables of strings are MessagePack in bytes."""
+    """Return the arrays of the file by name; tables of strings are MessagePack in bytes."""
     rows, counters, catalogue = copy.histories.rows(), copy.counters, copy.catalogue
     contexts = copy.contexts
     vectors = [
@@ -188,7 +188,7 @@ def _parts(header: Header, sections: Sections) -> Iterator[memoryview]:
 
 
 def _read(data: memoryview, path: Path) -> tuple[Header, Sections]:
-    """Check the bytes of a file and cut it into sections (views of `data`)."""
+    """Verify the bytes of a file and split it into sections, which are views of `data`."""
     if data[: len(MAGIC)] != MAGIC:
         raise _refused(path, f"it does not start with {MAGIC!r} (format 3)")
     body, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
@@ -205,18 +205,20 @@ def _read(data: memoryview, path: Path) -> tuple[Header, Sections]:
 
 
 def _misfit(header: Header, config: StateConfig, erasures: int, end: int) -> str:
-    """Why a sound checkpoint must not be used, or ""."""
+    """Return why an intact checkpoint must not be used, or ""."""
     if header.config != _config_digest(config):
         return "it was made with another configuration of the state"
     if header.erasures != erasures:
-        return f"it knows of {header.erasures} erasures and the log of {erasures}"
+        return f"it has {header.erasures} erasures and the log has {erasures}"
     if header.offset > end:
-        return f"it stands at offset {header.offset}, behind the end of the log ({end})"
+        return f"its offset {header.offset} is beyond the end of the log ({end})"
     return ""
 
 
 def _refused(path: Path, reason: str) -> Damaged:
-    return Damaged(f"state checkpoint {path} is of no use: {reason}; fold the whole log instead")
+    return Damaged(
+        f"state checkpoint {path} cannot be used: {reason}; replay the whole log instead"
+    )
 
 
 def _config_digest(config: StateConfig) -> str:
@@ -237,7 +239,7 @@ def _bytes_of(array: NDArray[Any]) -> memoryview:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` durable."""
+    """Flush the entries of a folder to disk, so that a rename in it is durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Settings of the state: how long histories are and what an event weighs."""
+"""Settings of the state: length of histories, event weights, decay of trending counts."""
 
 import math
 
@@ -27,19 +27,20 @@ MIN_HALF_LIFE = 1.0
 
 
 class StateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the log is folded.
+    """Settings of the state.
 
     Attributes
     ----------
     history_length : int
-        Most events kept per user, 1 to 100,000; the oldest go first.
+        Maximum number of events kept per user, 1 to 100,000; the oldest are dropped first.
     event_weights : dict of str to float
-        Weights by kind of event, laid over `STANDARD_WEIGHTS`. A negative weight says that the
-        user does not want the item: such an event is history, but no popularity.
+        Weights by kind of event, overriding `STANDARD_WEIGHTS`. A negative weight means that the
+        user does not want the item: the event is part of the history but does not count towards
+        popularity.
     default_event_weight : float
-        Weight of a kind that is in neither table.
+        Weight of kinds that are in neither table.
     trending_half_life : float
-        Seconds after which an event counts half as much for what is trending; at least 1.
+        Seconds after which an event counts half as much in trending counts; at least 1.
     """
 
     history_length: int = 500
@@ -64,7 +65,7 @@ class StateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             )
 
     def weight(self, event: str) -> float:
-        """Weight of one event of kind `event`."""
+        """Return the weight of an event of kind `event`."""
         weight = self.event_weights.get(event)
         if weight is None:
             weight = STANDARD_WEIGHTS.get(event, self.default_event_weight)

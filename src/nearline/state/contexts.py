@@ -1,4 +1,4 @@
-"""How often items were wanted in each context: in a country, on a device, at an hour."""
+"""Counts of items by context, such as country, device or hour."""
 
 import heapq
 import threading
@@ -19,14 +19,14 @@ Pair = tuple[str, str]
 
 
 class ItemCounts(NamedTuple):
-    """Items that were wanted in one context.
+    """Event counts of the items in one context.
 
     Attributes
     ----------
     items : int32 [n]
-        Item indices, in no order.
+        Item indices, in any order.
     counts : int64 [n]
-        Events beside them, each at least 1.
+        Number of events of each item, at least 1.
     """
 
     items: NDArray[np.int32]
@@ -74,7 +74,7 @@ class _Row:
 
 
 class Contexts:
-    """Events by value of their context and by item, counted as `Counters` counts them.
+    """Number of events by context value and item, of the events that `Counters` counts.
 
     Strings, integers and booleans are values, compared as text: ``7`` and ``"7"`` are the same.
     Other numbers are not counted. Reads take the lock and may come from any thread.
@@ -90,7 +90,7 @@ class Contexts:
 
     Subtracting a user's events is exact: an event is subtracted only from pairs that counted it.
 
-    A pair costs some 100 bytes for each item that was wanted with it.
+    A pair takes about 100 bytes per item that occurred with it.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ class Contexts:
         heapq.heapify(self._queue)
 
     def counts(self, context: Context) -> list[ItemCounts]:
-        """Give the counts of each value of a context that was seen, by name of its field."""
+        """Return the counts of each known value of a context, in order of the field names."""
         with self._lock:
             found = (self._rows.get(pair) for pair in _pairs(context))
             return [_arrays(row.counts) for row in found if row is not None]
@@ -220,7 +220,7 @@ def _wanted(
 
 
 def _pairs(context: Context) -> Iterator[Pair]:
-    """Yield what counts of a context, in order of the names."""
+    """Yield the pairs of a context to count, in order of the field names."""
     for field in sorted(context):
         value = context[field]
         if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""How often, and how lately, each item was wanted."""
+"""Popularity and trending counts of items."""
 
 import threading
 from typing import NamedTuple, Self
@@ -18,14 +18,14 @@ ROUNDING = 1e-6
 
 
 class Top(NamedTuple):
-    """The first items of an order.
+    """The best items by some score.
 
     Attributes
     ----------
     items : int32 [n]
         Item indices, best first; equal scores in order of index.
     scores : float64 [n]
-        Scores beside them.
+        Score of each item.
     """
 
     items: NDArray[np.int32]
@@ -33,7 +33,7 @@ class Top(NamedTuple):
 
 
 class CountersCopy(NamedTuple):
-    """The arrays of `Counters` at one moment.
+    """A consistent copy of the arrays of `Counters`.
 
     Attributes
     ----------
@@ -53,8 +53,8 @@ class CountersCopy(NamedTuple):
 class Counters:
     """Popularity of items: exact totals, and sums that decay with the age of the events.
 
-    Only events of positive weight count, each as one; what a user dislikes is no more popular for
-    it. Reads take the lock and may come from any thread.
+    Each event with a positive weight counts as one; dislikes do not count. Reads take the lock, so
+    any thread may read.
 
     Notes
     -----
@@ -65,7 +65,7 @@ class Counters:
     Parameters
     ----------
     half_life : float
-        Seconds after which an event counts half for what is trending.
+        Seconds after which an event counts half as much in trending counts.
     lock : RLock
         The lock of the state.
     """
@@ -86,7 +86,7 @@ class Counters:
 
     @classmethod
     def from_copy(cls, half_life: float, lock: "threading.RLock", arrays: CountersCopy) -> Self:
-        """Rebuild from what `copy` gave; `arrays` are kept and changed."""
+        """Rebuild from a copy; `arrays` are kept and modified."""
         counters = cls(half_life, lock)
         counters._size = len(arrays.totals)
         counters._arrays = arrays
@@ -111,7 +111,7 @@ class Counters:
         weights: NDArray[np.float32],
         times: NDArray[np.float64],
     ) -> None:
-        """Count events; `grow` made room for their items."""
+        """Count events; call `grow` for their items first."""
         self._count(items, weights, times, 1)
 
     def subtract(
@@ -120,26 +120,26 @@ class Counters:
         weights: NDArray[np.float32],
         times: NDArray[np.float64],
     ) -> None:
-        """Take back events that were added, in any order."""
+        """Subtract events that were added before, in any order."""
         self._count(items, weights, times, -1)
 
     def totals(self) -> NDArray[np.int64]:
-        """Events of each item: int64 [n_items], a copy."""
+        """Return the number of events of each item: int64 [n_items], a copy."""
         with self._lock:
             return self._arrays.totals[: self._size].copy()
 
     @property
     def events(self) -> int:
-        """Events of all items together."""
+        """Number of events of all items."""
         return self._events
 
     def popular(self, n: int, allowed: NDArray[np.bool_] | None = None) -> Top:
-        """Give the `n` items with most events; those without any stand last.
+        """Return the `n` items with the most events; items without events come last.
 
         Parameters
         ----------
         allowed : bool [n_items], optional
-            Only items where it is true.
+            Items to choose from.
         """
         with self._lock:
             totals = self._arrays.totals[: self._size]
@@ -147,10 +147,10 @@ class Counters:
             return Top(items, totals[items].astype(np.float64))
 
     def trending(self, n: int, now: float, allowed: NDArray[np.bool_] | None = None) -> Top:
-        """Give the `n` items with the largest decayed sum at `now` (Unix seconds).
+        """Return the `n` items with the largest decayed sum at `now` (Unix seconds).
 
         The score of an item is the sum over its events of ``0.5 ** (age / half_life)``; `now`
-        moves the scores but never the order. `allowed` is as in `popular`.
+        scales all scores alike and does not change the order. `allowed` is as in `popular`.
         """
         with self._lock:
             items = self._latest(n, now, allowed)
@@ -177,12 +177,12 @@ class Counters:
     def of(
         self, items: NDArray[np.int32], now: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Scores of some items, in both orders: events, and decayed sum at `now`."""
+        """Return the totals and the decayed sums at `now` of some items: float64 [n] each."""
         with self._lock:
             return self._arrays.totals[items].astype(np.float64), self._decayed(items, now)
 
     def copy(self) -> CountersCopy:
-        """Copy the arrays, for a caller who holds the lock."""
+        """Copy the arrays; the caller holds the lock."""
         totals, high, low, landmark = self._arrays
         size = self._size
         return CountersCopy(

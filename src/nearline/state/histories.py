@@ -1,4 +1,4 @@
-"""What each user did lately."""
+"""Histories: the most recent events of each user."""
 
 from typing import NamedTuple, Self
 
@@ -10,7 +10,7 @@ from nearline.schema.histories import Histories
 from nearline.state.arrays import grown, resized
 
 SMALLEST_REGION = 4
-# The pool holds most of the memory: it grows by less than doubling.
+# The pool is the largest part of the memory, so it grows by less than doubling.
 POOL_GROWTH = 1.5
 
 
@@ -20,11 +20,11 @@ class UserHistory(NamedTuple):
     Attributes
     ----------
     items : int32 [n]
-        Item indices; an item stands as often as there were events with it.
+        Item index of each event; an item may occur several times.
     weights : float32 [n]
         Weight of each event; negative for a dislike.
     times : float64 [n]
-        Unix seconds, not falling.
+        Unix seconds, ascending.
     """
 
     items: NDArray[np.int32]
@@ -33,10 +33,10 @@ class UserHistory(NamedTuple):
 
 
 class HistoryStore:
-    """Bounded histories over user indices, each ordered by (time, arrival).
+    """Bounded histories by user index, each ordered by time and then by arrival.
 
-    An event takes 16 bytes and a user 24 more; a region of more than four events is at least half
-    full.
+    An event takes 16 bytes and a user 24 bytes more. A region for more than four events is at least
+    half full.
     """
 
     def __init__(self, bound: int) -> None:
@@ -50,7 +50,7 @@ class HistoryStore:
 
     @classmethod
     def from_rows(cls, bound: int, rows: Histories) -> Self:
-        """Rebuild with user u's events in row u; no row is longer than `bound`."""
+        """Rebuild from rows of at most `bound` events; row u is user u."""
         histories = cls(bound)
         sizes = np.diff(rows.indptr)
         grades = np.searchsorted(histories._classes, sizes)
@@ -75,9 +75,9 @@ class HistoryStore:
         times: NDArray[np.float64],
         slots: int,
     ) -> None:
-        """Add events in order of arrival; user indices lie below `slots`.
+        """Add events in order of arrival; user indices are below `slots`.
 
-        Where a user is over the bound the oldest events are dropped.
+        If a user has more events than the bound, the oldest are dropped.
         """
         self._regions = grown(self._regions, slots)
         done = 0
@@ -99,7 +99,7 @@ class HistoryStore:
                 self._resize(max(needed, int(POOL_GROWTH * len(self._items))))
 
     def row(self, user: int) -> UserHistory:
-        """One user's events, copied."""
+        """Return one user's events, a copy."""
         start, size, _ = self._regions[user].tolist()
         end = start + size
         return UserHistory(
@@ -109,18 +109,18 @@ class HistoryStore:
         )
 
     def rows(self, users: NDArray[np.integer]) -> Histories:
-        """Events of several users, copied; an empty row for each -1 and each one who is new."""
+        """Return the events of several users, a copy; a row is empty for -1 and for new users."""
         known = (users >= 0) & (users < len(self._regions))
         chosen = np.zeros((len(users), 3), dtype=np.int64)
         chosen[known] = self._regions[users[known]]
         return _gather(chosen, self._items, self._weights, self._times)
 
     def remove(self, user: int) -> None:
-        """Wipe a user's events and give their region back."""
+        """Overwrite a user's events and free their region."""
         slab.release(user, self._items, self._weights, self._times, self._regions, self._heads)
 
     def copy(self, slots: int) -> "HistoryStoreCopy":
-        """Copy the used memory as it is: fast, for a caller who holds the lock."""
+        """Copy the used memory as it is, which is fast; the caller holds the lock."""
         end = int(self._heads[-1])
         return HistoryStoreCopy(
             self._regions[:slots].copy(),
@@ -136,7 +136,7 @@ class HistoryStore:
 
 
 class HistoryStoreCopy(NamedTuple):
-    """The memory of `HistoryStore` at one moment, free regions and all."""
+    """A consistent copy of the memory of `HistoryStore`, including free regions."""
 
     regions: NDArray[np.int64]
     items: NDArray[np.int32]
@@ -144,7 +144,7 @@ class HistoryStoreCopy(NamedTuple):
     times: NDArray[np.float64]
 
     def rows(self) -> Histories:
-        """Events of every user index, without the gaps."""
+        """Return the events of every user index, without gaps."""
         return _gather(*self)
 
 

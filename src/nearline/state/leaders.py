@@ -1,4 +1,4 @@
-"""The first items of an order whose scores mostly rise: kept, not looked for each time."""
+"""Incrementally maintained top items of scores that mostly increase."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,15 +6,16 @@ from numpy.typing import NDArray
 Scores = NDArray[np.int64] | NDArray[np.float64]
 Ints = NDArray[np.int32]
 
-# Kept at least, and at most: more than the longest list, few enough to sort for each request.
+# Minimum and maximum number of items kept: more than the longest list, few enough to sort quickly.
 FEWEST, MOST = 1_024, 8_192
 
 
 class Leaders:
     """Items with the largest scores, best first; equal scores in order of index.
 
-    All items from some score on are kept. One whose score rises to it joins them, in time that does
-    not depend on the catalogue; `drop` them where a score falls.
+    All items whose score is at least some floor are kept. An item whose score rises to the floor is
+    added, at a cost that does not depend on the size of the catalogue. If a score decreases, `drop`
+    must be called.
     """
 
     def __init__(self) -> None:
@@ -23,11 +24,11 @@ class Leaders:
         self._kept: Ints | None = None
 
     def drop(self) -> None:
-        """Forget what is kept: the next call looks through all scores."""
+        """Forget the kept items; the next call of `first` searches all scores."""
         self._members = self._kept = None
 
     def raised(self, items: Ints, scores: Scores) -> None:
-        """Hear that the scores of `items` rose to what `scores` [n_items] holds now."""
+        """Update after the scores of `items` increased; `scores` [n_items] are the new scores."""
         if self._members is None:
             return
         for item in set(items.tolist()) - self._members:
@@ -38,9 +39,9 @@ class Leaders:
             self.drop()
 
     def first(self, scores: Scores, n: int, allowed: NDArray[np.bool_] | None = None) -> Ints:
-        """Up to `n` items, of the allowed ones; items beyond the end of `allowed` are not.
+        """Return up to `n` allowed items; items beyond the end of `allowed` are not allowed.
 
-        O(kept) while enough of the allowed are kept, else O(n_items).
+        O(kept items) if enough of the kept items are allowed, else O(n_items).
         """
         if self._members is None:
             self._find(scores)
@@ -52,11 +53,11 @@ class Leaders:
         return _best_of(np.arange(len(scores), dtype=np.int32), scores, n, allowed)
 
     def _find(self, scores: Scores) -> None:
-        """Keep everything from the score of the last of the first few on, if those are not many."""
+        """Choose the floor so that between `FEWEST` and `MOST` items are kept, if possible."""
         fewest = min(FEWEST, len(scores))
         floor = np.partition(scores, len(scores) - fewest)[len(scores) - fewest] if fewest else 0
         kept = np.flatnonzero(scores >= floor)
-        if len(kept) > MOST:  # hardly any scores yet: those above are better than nothing
+        if len(kept) > MOST:  # many equal scores: keep only the items above them
             kept = np.flatnonzero(scores > floor)
             floor = scores[kept].min() if len(kept) else np.inf
         self._members, self._floor = set(kept.tolist()), floor
@@ -70,7 +71,7 @@ def _best_of(items: Ints, scores: Scores, n: int, allowed: NDArray[np.bool_] | N
 
 
 def best(scores: Scores, n: int) -> Ints:
-    """Positions of the `n` largest scores, largest first, equal ones in order of position."""
+    """Return the positions of the `n` largest scores, best first; ties in order of position."""
     if n < len(scores):
         threshold = np.partition(scores, len(scores) - n)[len(scores) - n] if n else np.inf
         above = np.flatnonzero(scores > threshold)
@@ -78,5 +79,5 @@ def best(scores: Scores, n: int) -> Ints:
         positions = np.concatenate((above, equal))
     else:
         positions = np.arange(len(scores))
-    # Stable, so that ties keep their order: `above` and `equal` rise and do not mix.
+    # A stable sort keeps the order of ties, since `above` and `equal` are both ascending.
     return positions[np.argsort(-scores[positions], kind="stable")].astype(np.int32)

@@ -1,4 +1,4 @@
-"""The fold of the log."""
+"""The state: a fold of the log."""
 
 import threading
 from collections.abc import Iterable, Sequence
@@ -19,21 +19,21 @@ from nearline.state.vocabulary import Vocabulary
 
 Users = NDArray[np.int64]
 
-# Records folded under one hold of the lock: a reader waits a few milliseconds at most.
+# Records folded while the lock is held: a reader waits for a few milliseconds at most.
 RECORDS_PER_HOLD = 1_000
 
 
 class Added(NamedTuple):
-    """Events that were folded in together.
+    """Events that were folded together.
 
     Attributes
     ----------
     offset : int
-        Of the first record of the batch.
+        Offset of the first record of the batch.
     user_ids : list of str
-        Users of the events, one row each in what follows.
+        Users of the events; one row each in `before` and `events`.
     before : Histories
-        What they had done before, as far as it is kept.
+        Their earlier events, as far as the state keeps them.
     events : Histories
         Their new events, in order of arrival.
     """
@@ -45,18 +45,21 @@ class Added(NamedTuple):
 
 
 class Follower(Protocol):
-    """Hears of every change in the order of the log, once the state shows it, outside its lock."""
+    """Receiver of every change in the order of the log.
+
+    Methods are called after the state reflects the change, and without its lock.
+    """
 
     def put_item(self, index: int, item: Item | None) -> None:
-        """Hear of an entry; None where it was deleted, or an event was the first to name it."""
+        """Handle a new entry; None if it was deleted, or if the item is new and has none."""
         ...
 
     def add_events(self, added: Added) -> None:
-        """Hear of events; items that are new with them were told before."""
+        """Handle new events; `put_item` was called for their new items before."""
         ...
 
     def forget(self, history: Histories) -> None:
-        """Hear that a user was forgotten; `history` (one row) is every event that was folded in."""
+        """Handle an erasure; `history` (one row) has every event of the user in the state."""
         ...
 
 
@@ -76,7 +79,7 @@ class Reflected(NamedTuple):
 
 
 class StateCopy(NamedTuple):
-    """Everything that a state holds at one offset, shared with nothing that changes."""
+    """A consistent copy of a state at one offset."""
 
     offset: int
     users: list[str]
@@ -88,21 +91,21 @@ class StateCopy(NamedTuple):
 
 
 class State:
-    """Histories, counters and catalogue as the log up to `offset` makes them.
+    """Histories, counters and catalogue after the log up to `offset`.
 
-    The state depends on the records and their order alone, not on how they were batched. One
-    thread writes (`apply`, `forget`); any thread reads, each read whole in itself. Hold `lock`
-    over several reads that must fit together.
+    The state depends only on the records and their order, not on how they were batched. One thread
+    writes (`apply`, `forget`); any thread may read. Each read is consistent; hold `lock` around
+    several reads that must be consistent with each other.
 
     Attributes
     ----------
     config : StateConfig
     lock : RLock
-        Guards everything below.
+        Guards all attributes below.
     offset : int
-        Every log record before it is folded in.
+        Every log record before it is included.
     users, items : Vocabulary
-        Ids and indices. A forgotten user's index is used again; an item keeps its index for ever.
+        IDs and indices. An erased user's index is reused; an item keeps its index forever.
     catalogue : Catalogue
     counters : Counters
     contexts : Contexts
@@ -111,12 +114,12 @@ class State:
         and from its followers stays valid as long as this value is the same. `offset` is ahead of
         it while followers are notified. `ingest.follow` sets the number of erasures.
     followers : tuple of Follower
-        Called inside `apply` and `forget`. Replace the tuple under the lock alone.
+        Called inside `apply` and `forget`. Replace the tuple while holding the lock.
 
     Parameters
     ----------
     item_ids : sequence of str
-        Items that get the first indices, so that a model that numbers them so fits the state.
+        Items that get the first indices, in the order of a model's items.
     """
 
     def __init__(self, config: StateConfig | None = None, *, item_ids: Sequence[str] = ()) -> None:
@@ -147,7 +150,7 @@ class State:
         contexts: ContextsCopy,
         catalogue: CatalogueCopy,
     ) -> Self:
-        """Rebuild from the parts of a `StateCopy`; arrays are kept and changed."""
+        """Rebuild from the parts of a `StateCopy`; arrays are kept and modified."""
         state = cls(config)
         state.offset = offset
         state.reflected = Reflected(offset, 0)
@@ -160,12 +163,12 @@ class State:
         return state
 
     def apply(self, batch: Sequence[tuple[int, Record]]) -> None:
-        """Fold (offset, record) pairs in.
+        """Fold (offset, record) pairs into the state.
 
         Raises
         ------
         ValueError
-            Offsets do not rise, or start before `offset`; nothing was folded.
+            Offsets are not ascending, or begin before `offset`; nothing was folded.
         """
         self._check_offsets(batch)
         for start in range(0, len(batch), RECORDS_PER_HOLD):
@@ -180,19 +183,19 @@ class State:
             self.reflected = Reflected(self.offset, self.reflected.erasures)
 
     def forget(self, user_id: str, events: Iterable[tuple[int, Event]]) -> None:
-        """Undo all that a user did, as if `events` had been `Erased` from the start.
+        """Remove a user's events, as if they had been `Erased` from the start.
 
         Parameters
         ----------
         events : iterable of (offset, Event)
-            Every event of the user in the log. Those from `offset` on were never folded in and
-            are passed over.
+            Every event of the user in the log. Those from `offset` on are not in the state yet and
+            are skipped.
 
         Notes
         -----
-        Totals are exact; decayed sums agree to 1e-9 of themselves, as long as what is undone is
-        less than some 70 half-lives newer than what stays. Items that only this user touched keep
-        their index, with a count of zero.
+        Totals are exact. Decayed sums are exact to a relative error of 1e-9, unless the removed
+        events are more than about 70 half-lives newer than the remaining ones. Items that only this
+        user interacted with keep their index, with a count of zero.
         """
         with self.lock:
             followers = self.followers
@@ -215,23 +218,23 @@ class State:
         self.reflected = Reflected(self.offset, self.reflected.erasures + 1)
 
     def history(self, user_id: str) -> UserHistory | None:
-        """One user's events, oldest first, copied; None where the user is unknown."""
+        """Return one user's events, oldest first, a copy; None if the user is unknown."""
         with self.lock:
             user = self.users.get(user_id)
             return None if user is None else self._histories.row(user)
 
     def histories_of(self, user_ids: Iterable[str]) -> Histories:
-        """Events of several users, one row each, copied; an empty row for an unknown user."""
+        """Return the events of several users, one row each, a copy; empty for an unknown user."""
         with self.lock:
             return self._histories.rows(self.users.indices_of(user_ids))
 
     def user_ids(self) -> list[str]:
-        """Ids of all users with a history, a copy."""
+        """Return the IDs of all users with a history, a copy."""
         with self.lock:
             return [user_id for user_id in self.users.table() if user_id]
 
     def copy(self) -> StateCopy:
-        """Copy everything at one moment; the lock is held for the time of the copying alone."""
+        """Return a consistent copy; the lock is held while memory is copied."""
         with self.lock:
             return StateCopy(
                 self.offset,
@@ -245,19 +248,19 @@ class State:
 
     def _check_offsets(self, batch: Sequence[tuple[int, Record]]) -> None:
         least = self.offset
-        # The offsets of a block rise by themselves.
+        # The offsets inside a block are consecutive.
         for offset, _ in batch[:1] if isinstance(batch, StoredBlock) else batch:
             if offset < least:
                 raise ValueError(
-                    f"offset {offset} comes where at least {least} is due; offsets must rise: "
-                    "apply the log from State.offset on, in order"
+                    f"offset {offset} is below {least}; offsets must be ascending: apply the log "
+                    "from State.offset on, in order"
                 )
             least = offset + 1
 
     def _fold(
         self, batch: Sequence[tuple[int, Record]]
     ) -> tuple[list[tuple[int, Item | None]], Added | None]:
-        """Fold a batch; return what the followers must hear: of items in order, and of events."""
+        """Fold a batch; return the changes for followers: items in order, and events."""
         known = self.items.slots
         changed: list[tuple[int, Item | None]]
         contexts: list[Context | None] = []
@@ -319,7 +322,7 @@ class State:
 
 
 def _columns(rows: list[tuple[int, int, float, float]]) -> Columns:
-    """Turn (user, item, weight, time) rows into four arrays."""
+    """Convert rows of (user, item, weight, time) to columns."""
     users, items, weights, times = zip(*rows, strict=True) if rows else ((), (), (), ())
     return Columns(
         np.array(users, dtype=np.int64),
@@ -330,7 +333,7 @@ def _columns(rows: list[tuple[int, int, float, float]]) -> Columns:
 
 
 def _by_user(columns: Columns, *, by_time: bool = False) -> tuple[Users, Histories]:
-    """Users that occur, rising, and their events: in order of arrival, or of time."""
+    """Return the users, ascending, and their events in order of arrival or of time."""
     users, items, weights, times = columns
     order = np.lexsort((times, users)) if by_time else np.argsort(users, kind="stable")
     who, sizes = np.unique(users, return_counts=True)

@@ -1,4 +1,4 @@
-"""Ids to dense indices and back."""
+"""Mapping between IDs and dense indices."""
 
 from collections.abc import Iterable
 from typing import Self
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 
 class Vocabulary:
-    """A two-way table of ids and indices.
+    """A two-way mapping between IDs and indices.
 
-    Indices are given in order of first appearance; that of a removed id goes to the next new one.
-    One thread writes; single look-ups are atomic and need no lock.
+    Indices are assigned in order of first appearance; the index of a removed ID is reused for the
+    next new one. One thread writes; single look-ups are atomic and need no lock.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Vocabulary:
 
     @classmethod
     def from_table(cls, table: Iterable[str]) -> Self:
-        """Rebuild from what `table` gave."""
+        """Rebuild from the result of `table`."""
         vocabulary = cls()
         vocabulary._ids = list(table)
         vocabulary._indices = {name: index for index, name in enumerate(vocabulary._ids) if name}
@@ -29,45 +29,45 @@ class Vocabulary:
         return vocabulary
 
     def __len__(self) -> int:
-        """Count the known ids."""
+        """Return the number of IDs."""
         return len(self._indices)
 
     def __contains__(self, name: str) -> bool:
         return name in self._indices
 
     def __getitem__(self, name: str) -> int:
-        """Index of a known id; KeyError where it is unknown."""
+        """Return the index of an ID; raise `KeyError` if it is unknown."""
         return self._indices[name]
 
     @property
     def slots(self) -> int:
-        """Length that an array over the indices must have (freed indices included)."""
+        """Length of an array over all indices, including freed ones."""
         return len(self._ids)
 
     def get(self, name: str) -> int | None:
-        """Index of an id, or None."""
+        """Return the index of an ID, or None."""
         return self._indices.get(name)
 
     def id_of(self, index: int) -> str:
-        """Id at an index; "" where its id was removed."""
+        """Return the ID at an index; "" if it was removed."""
         return self._ids[index]
 
     def ids_of(self, indices: NDArray[np.integer]) -> list[str]:
-        """Ids at `indices`."""
+        """Return the IDs at `indices`."""
         ids = self._ids
         return [ids[index] for index in indices.tolist()]
 
     def indices_of(self, names: Iterable[str]) -> NDArray[np.int32]:
-        """Look up many ids: int32 [n]; -1 where one is unknown."""
+        """Return the indices of several IDs: int32 [n]; -1 for an unknown ID."""
         get = self._indices.get
         return np.fromiter((get(name, -1) for name in names), dtype=np.int32)
 
     def table(self) -> list[str]:
-        """Id of each index, a copy; "" where its id was removed."""
+        """Return the ID of each index, a copy; "" where it was removed."""
         return self._ids.copy()
 
     def add(self, name: str) -> int:
-        """Index of an id, which is given one if it has none."""
+        """Return the index of an ID; assign one if it is new."""
         index = self._indices.get(name)
         if index is not None:
             return index
@@ -81,7 +81,7 @@ class Vocabulary:
         return index
 
     def remove(self, name: str) -> int:
-        """Forget an id and return the index that it frees; KeyError where it is unknown."""
+        """Remove an ID and return its index; raise `KeyError` if it is unknown."""
         index = self._indices.pop(name)
         self._ids[index] = ""
         self._free.append(index)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from nearline.log.base import Appendable, Appended, Log
+from nearline.log.opening import open_log
 from nearline.schema import Event, EventBlock, Record
 from nearline.schema.blocks import COLUMNS
 
@@ -77,9 +78,14 @@ class LogCase:
     durable: ClassVar[bool] = True
 
     @pytest.fixture
-    def make_log(self) -> MakeLog:
+    def url(self) -> str:
+        """Return the URL of the log of this test."""
+        raise NotImplementedError("a subclass of LogContract must override url")
+
+    @pytest.fixture
+    def make_log(self, url: str) -> MakeLog:
         """Return a function that opens the log of this test, the same log on each call."""
-        raise NotImplementedError("a subclass of LogContract must override make_log")
+        return lambda: open_log(url)
 
     @pytest.fixture
     def log(self, make_log: MakeLog) -> Iterator[Log]:

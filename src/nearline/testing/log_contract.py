@@ -1,11 +1,11 @@
 """Contract tests that every implementation of `Log` must pass.
 
-A test module of an implementation subclasses `LogContract` and overrides `make_log`::
+A test module of an implementation subclasses `LogContract` and overrides `url`::
 
     class TestMyLog(LogContract):
         @pytest.fixture
-        def make_log(self, tmp_path):
-            return lambda: MyLog(tmp_path / "log")
+        def url(self, tmp_path):
+            return f"mylog://{tmp_path}/log"
 """
 # ruff: noqa: S101
 
@@ -20,14 +20,15 @@ from nearline.errors import Closed
 from nearline.log.base import Appended, Log
 from nearline.schema import Erased, Event, Record
 from nearline.testing.log_case import WAIT, Listener, append, block, erase, event
+from nearline.testing.log_copies import LogCopyTests
 from nearline.testing.log_records import LogRecordTests
 
 
-class LogContract(LogRecordTests):
-    """Contract tests of `Log`: records, listeners, concurrency and closing.
+class LogContract(LogRecordTests, LogCopyTests):
+    """Contract tests of `Log`: records, listeners, concurrency, copies, opening and closing.
 
-    A subclass overrides the fixture `make_log`, and sets ``durable = False`` if the log does not
-    keep records after it is closed.
+    A subclass overrides the fixture `url`, a URL that `nearline.log.open_log` knows, and sets
+    ``durable = False`` if the log does not keep records after it is closed.
     """
 
     # The listener
@@ -72,6 +73,35 @@ class LogContract(LogRecordTests):
         erase(log, "nobody")
         erase(log, "a")
         assert listener.erased == [("a", [(0, event("a", "i1")), (2, event("a", "i2"))])]
+
+    def test_a_listener_first_gets_the_stored_records(self, log: Log) -> None:
+        """From `start` on, in this thread; then each commit, so that nothing arrives twice."""
+        append(log, event("a"), event("b"), event("c"))
+        erase(log, "b")
+        listener = Listener()
+        log.listen(listener.on_commit, listener.on_erase, start=1)
+        assert listener.seen == [(1, Erased()), (2, event("c"))]
+        append(log, event("d"))
+        assert listener.seen[2:] == [(3, event("d"))]
+        assert listener.erased == []
+
+    def test_by_default_a_listener_gets_the_whole_log(self, log: Log) -> None:
+        """As `read` and `tail` begin at offset 0."""
+        append(log, event("a"), event("b"))
+        listener = Listener()
+        log.listen(listener.on_commit, listener.on_erase)
+        assert listener.seen == [(0, event("a")), (1, event("b"))]
+
+    def test_a_listener_that_fails_on_a_stored_record_is_not_set(self, log: Log) -> None:
+        """The caller gets its error, and the log goes on."""
+
+        def fail(_records: Sequence[tuple[int, Record]]) -> None:
+            raise ZeroDivisionError
+
+        append(log, event("a"))
+        with pytest.raises(ZeroDivisionError):
+            log.listen(fail, Listener().on_erase)
+        assert append(log, event("b")).offset == 2
 
     def test_a_listener_that_fails_stops_the_log(self, log: Log) -> None:
         """Committed records stay; nothing more is written, since the state would be behind."""

@@ -1,1 +1,1 @@
-"""From the log to a snapshot: dataset, fit, evaluation, acceptance, compaction."""
+"""Training: from the log to a snapshot by dataset, fit, evaluation, acceptance and compaction."""

@@ -1,14 +1,15 @@
-"""Road 3 beside a model that serves: whether the new one is good enough to take its place.
+"""Acceptance: train a candidate and decide whether it may replace the active model.
 
-The newest interaction of each user is held out, from the newest user down to a bound. The candidate
-is fitted without them, both models rank every item for these users from the same histories, and the
-candidate is refused where its NDCG@10 is lower by more than chance: where the whole 95 % interval
-of the paired difference lies below zero. Whatever the verdict, the settings found are then fitted
-on everything, so that a snapshot has always seen every event before its offset.
+The newest interaction of each user is held out, for a limited number of the most recently active
+users. The candidate is fitted without these interactions. Both models then rank every item for
+these users from the same histories. The candidate is rejected if its NDCG@10 is significantly
+lower: if the whole 95 % interval of the paired difference is below zero. In either case the chosen
+settings are then fitted on everything, so that a snapshot always includes every event before its
+offset.
 
-What serves must not have seen the events that judge it. Those that came after its snapshot are
-taken where there are enough of them, and the snapshot itself is measured. Else it has seen them
-all, and in its place its settings are measured, fitted anew on what the candidate was fitted on.
+The active model must not have learned the held-out events. If there are enough events after its
+snapshot, those are held out and the snapshot itself is measured. Otherwise its settings are fitted
+again on the candidate's training data and measured instead.
 """
 
 from collections.abc import Iterable
@@ -32,13 +33,13 @@ from nearline.snapshots import Snapshot
 from nearline.training.compaction import with_catalogue
 from nearline.training.train import TrainingSpec, choose, describe, read, train_on
 
-# Fewer users say nothing.
+# With fewer users, a comparison is meaningless.
 FEWEST_USERS = 30
 METRIC = "ndcg@10"
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """Whether a candidate shall serve, and why."""
+    """Whether to promote a candidate, and why."""
 
     promote: bool
     reason: str
@@ -46,51 +47,49 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 def train_and_judge(
     log: Readable,
-    order: TrainingSpec,
+    spec: TrainingSpec,
     serving: Snapshot | None,
     *,
     texts: TextVectors | None = None,
     progress: Progress,
     journal: Path | None = None,
 ) -> tuple[Snapshot, Verdict]:
-    """Train as `train` does, and hold the result against the snapshot that serves.
+    """Train as `train` does, and compare the result with the active snapshot.
 
-    Errors are those of `train`. It costs one fit more than `train`, or two where the settings that
-    serve must be fitted anew.
+    Errors are those of `train`. This takes one fit more than `train`, or two if the settings of the
+    active snapshot must be fitted again.
     """
-    data = with_language(read(log, order), texts, progress)
-    if serving is None or not order.config.trial_users:
-        why = "no model served before" if serving is None else "trials are turned off"
-        snapshot = train_on(data, order, validation=None, progress=progress, journal=journal)
+    data = with_language(read(log, spec), texts, progress)
+    if serving is None or not spec.config.trial_users:
+        why = "there is no active model" if serving is None else "trials are disabled"
+        snapshot = train_on(data, spec, validation=None, progress=progress, journal=journal)
         return snapshot, Verdict(promote=True, reason=f"{why}; nothing was compared")
-    news = _events(log.read(serving.manifest.offset, order.offset))
-    newest, unseen = _newest(data, news, order.config.trial_users)
+    news = _events(log.read(serving.manifest.offset, spec.offset))
+    newest, unseen = _newest(data, news, spec.config.trial_users)
     n_users = int(newest.sum())
     if n_users < FEWEST_USERS:
-        snapshot = train_on(data, order, validation=None, progress=progress, journal=journal)
+        snapshot = train_on(data, spec, validation=None, progress=progress, journal=journal)
         why = f"{n_users} users have a newest event to hold out, fewer than {FEWEST_USERS}"
         return snapshot, Verdict(promote=True, reason=f"{why}; nothing was compared")
     split = hold_out(data, newest)
-    chosen, metrics = choose(
-        split.train, order, validation=None, progress=progress, journal=journal
-    )
-    candidate = chosen.refit(split.train, seed=order.seed, progress=progress)
+    chosen, metrics = choose(split.train, spec, validation=None, progress=progress, journal=journal)
+    candidate = chosen.refit(split.train, seed=spec.seed, progress=progress)
     if unseen:
-        rival = with_catalogue(log, order, serving, texts)
-        if order.config.online and isinstance(rival, LearnsOnline):
-            # What serves went on counting.
+        rival = with_catalogue(log, spec, serving, texts)
+        if spec.config.online and isinstance(rival, LearnsOnline):
+            # The active model has learned online since its snapshot.
             rival.rebuild_counts(split.train.histories, split.train.n_items)
     else:
-        rival = _fit_again(serving, split.train, candidate, order, progress)
-    verdict, measured = judge(candidate, rival, split, seed=order.seed)
-    final = candidate.refit(data, seed=order.seed, progress=progress)
-    return describe(final, data, order, metrics | measured), verdict
+        rival = _fit_again(serving, split.train, candidate, spec, progress)
+    verdict, measured = judge(candidate, rival, split, seed=spec.seed)
+    final = candidate.refit(data, seed=spec.seed, progress=progress)
+    return describe(final, data, spec, metrics | measured), verdict
 
 
 def judge(
     candidate: Model, rival: Model, split: Split, *, seed: int
 ) -> tuple[Verdict, dict[str, float]]:
-    """Compare two models on what was held out; return the verdict and the candidate's metrics."""
+    """Compare two models on the held-out data; return the verdict and the candidate's metrics."""
     sizes = np.diff(split.test.indptr)
     users = np.flatnonzero(sizes)
     histories, truth = split.train.histories.select(users), split.test.select(users)
@@ -108,16 +107,16 @@ def judge(
         promote=not worse,
         reason=(
             f"NDCG@10 on the newest event of {new.n_users:,} users is {new.means[METRIC]:.4f}, "
-            f"and {old.means[METRIC]:.4f} for the model that serves: a difference of "
+            f"and {old.means[METRIC]:.4f} for the active model: a difference of "
             f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}], "
-            + ("lower by more than chance" if worse else "not lower by more than chance")
+            + ("significantly lower" if worse else "not significantly lower")
         ),
     )
     return verdict, {f"held_out_{name}": value for name, value in new.means.items()}
 
 
 def _events(records: Iterable[tuple[int, object]]) -> set[tuple[str, str, float]]:
-    """User, item and time of each event."""
+    """Return the user, item and time of each event."""
     return {
         (record.user_id, record.item_id, record.timestamp)
         for _, record in records
@@ -128,15 +127,18 @@ def _events(records: Iterable[tuple[int, object]]) -> set[tuple[str, str, float]
 def _newest(
     data: Dataset, unseen: set[tuple[str, str, float]], bound: int
 ) -> tuple[NDArray[np.bool_], bool]:
-    """Mark the newest interaction of the newest users with at least two; whether all are unseen."""
+    """Mark the newest interaction of up to `bound` users, and return whether all are unseen.
+
+    Users need at least two interactions; the most recently active are chosen.
+    """
     histories = data.histories
     users = np.flatnonzero(np.diff(histories.indptr) > 1)
     last = histories.indptr[1:][users] - 1
-    told = zip(
+    newest_of = zip(
         users.tolist(), histories.items[last].tolist(), histories.times[last].tolist(), strict=True
     )
     fresh = np.array(
-        [(data.user_ids[u], data.item_ids[i], time) in unseen for u, i, time in told],
+        [(data.user_ids[u], data.item_ids[i], time) in unseen for u, i, time in newest_of],
         dtype=np.bool_,
     )
     enough = int(fresh.sum()) >= FEWEST_USERS
@@ -149,10 +151,10 @@ def _newest(
 
 
 def _fit_again(
-    serving: Snapshot, data: Dataset, candidate: Model, order: TrainingSpec, progress: Progress
+    serving: Snapshot, data: Dataset, candidate: Model, spec: TrainingSpec, progress: Progress
 ) -> Model:
-    """Fit the settings that serve; the candidate itself where it has the same."""
+    """Fit the settings of the active snapshot; return the candidate if its settings are equal."""
     model = restore(serving)
     if type(model) is type(candidate) and model.config == candidate.config:
         return candidate
-    return model.refit(data, seed=order.seed, progress=progress)
+    return model.refit(data, seed=spec.seed, progress=progress)

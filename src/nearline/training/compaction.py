@@ -1,4 +1,4 @@
-"""What a model learned while it served, made part of a new snapshot: nothing is trained."""
+"""Compaction: write what the active model learned online to a new snapshot, without training."""
 
 from dataclasses import replace
 
@@ -15,31 +15,31 @@ from nearline.training.train import TrainingSpec, describe, read
 
 
 def merge(
-    log: Readable, order: TrainingSpec, serving: Snapshot, texts: TextVectors | None = None
+    log: Readable, spec: TrainingSpec, serving: Snapshot, texts: TextVectors | None = None
 ) -> Snapshot:
-    """Make a snapshot of what serves with all that came before the order's offset.
+    """Return a snapshot of the active model with all records before the offset of `spec`.
 
-    The counts are made anew from the log, so that an erased user is in none of them.
+    Counts are recomputed from the log, so they contain no trace of erased users.
     """
-    model = with_catalogue(log, order, serving, texts)
-    data = replace(read(log, order), encoder=serving.manifest.encoder)
+    model = with_catalogue(log, spec, serving, texts)
+    data = replace(read(log, spec), encoder=serving.manifest.encoder)
     if isinstance(model, LearnsOnline):
         model.rebuild_counts(data.histories, data.n_items)
-    return describe(model, data, order, serving.manifest.metrics)
+    return describe(model, data, spec, serving.manifest.metrics)
 
 
 def with_catalogue(
-    log: Readable, order: TrainingSpec, serving: Snapshot, texts: TextVectors | None
+    log: Readable, spec: TrainingSpec, serving: Snapshot, texts: TextVectors | None
 ) -> Model:
-    """Rebuild what serves, with the catalogue as it stood at the order's offset."""
+    """Restore the active snapshot with the catalogue as of the offset of `spec`."""
     model, texts = restore(serving), texts_for(serving, texts)
-    index = {item_id: at for at, item_id in enumerate(order.item_ids)}
+    index = {item_id: at for at, item_id in enumerate(spec.item_ids)}
     first = serving.manifest.offset
-    new = log.read(first, order.offset)
-    # A patch needs the entry that it applies to, which may be older than the snapshot.
+    new = log.read(first, spec.offset)
+    # A patch applies to an entry, which may be older than the snapshot.
     start = 0 if any(isinstance(record, ItemPatched) for _, record in new) else first
     entries: dict[str, Item] = {}
-    for offset, record in log.read(start, order.offset):
+    for offset, record in log.read(start, spec.offset):
         if isinstance(record, ItemPatched):
             if record.item_id not in entries:
                 continue

@@ -1,8 +1,8 @@
-"""Search over a model's declared space with Optuna: seeded, pruned, resumable.
+"""Hyper-parameter search over a model's declared space with Optuna: seeded, pruned, resumable.
 
 The tree-structured Parzen estimator (Bergstra et al., "Algorithms for hyper-parameter
-optimization", NeurIPS 2011) proposes settings; each is fitted on the training part and judged on
-the validation part, in growing shares of its users, so that a poor one is given up early (median
+optimization", NeurIPS 2011) proposes settings. Each is fitted on the training part and evaluated on
+growing shares of the users of the validation part, so that poor settings are pruned early (median
 stopping, Golovin et al., "Google Vizier", KDD 2017, section 3.2).
 """
 
@@ -20,37 +20,38 @@ from nearline.common.progress import Progress, no_progress
 from nearline.data import Dataset, Histories, Split
 from nearline.errors import InvalidInput, MissingExtra
 from nearline.evaluation import judge, ndcg
-from nearline.models.base import Model, Range, RatingModel
+from nearline.models.base import Model, Range
+from nearline.models.capabilities import PredictsRatings
 from nearline.models.registry import convert_settings
 
 K = 10
 SHARES = (0.25, 0.5, 1.0)
-# Trials that are never given up: the median needs some to compare with.
+# Trials that are never pruned, so that there is a median to compare with.
 STARTUP_TRIALS = 5
 
 Users = NDArray[np.int64]
 
 
-# How good a fitted model is for some users, given their targets: more is better.
+# Returns the quality of a fitted model for some users, given their targets; higher is better.
 Score = Callable[[Model, Histories, Users], float]
 
 
 def list_score(model: Model, targets: Histories, users: Users) -> float:
-    """NDCG@10 of the lists of `users`; row u of `targets` belongs to the u-th of them."""
+    """Return NDCG@10 of the lists of `users`; row i of `targets` belongs to the i-th user."""
     lists = model.recommend(users.astype(np.int32), K)
     return float(ndcg(judge(lists.items, targets, K)).mean())
 
 
 def rating_score(model: Model, targets: Histories, users: Users) -> float:
-    """Root mean squared error of predicted ratings, negative: the weights of `targets` are those.
+    """Return the negative root mean squared error of predicted ratings (weights of `targets`).
 
     Raises
     ------
     InvalidInput
-        `model` predicts no ratings.
+        `model` does not predict ratings.
     """
-    if not isinstance(model, RatingModel):
-        raise InvalidInput(f"model {model.name!r} predicts no ratings; search by its lists")
+    if not isinstance(model, PredictsRatings):
+        raise InvalidInput(f"model {model.name!r} does not predict ratings; use list_score")
     pairs = np.repeat(users, np.diff(targets.indptr)).astype(np.int32)
     errors = model.predict(pairs, targets.items) - targets.weights
     return -float(np.sqrt(np.mean(errors.astype(np.float64) ** 2)))
@@ -64,10 +65,10 @@ def tuner(
     score: Score = list_score,
     own: bool = False,
 ) -> Callable[[Model, Dataset], Model]:
-    """Make a function that searches settings of a model on a part that `carve` takes from its data.
+    """Return a function that searches settings of a model on a split of its data made by `carve`.
 
-    It returns a model to `refit`. One that declares no space keeps its settings. With `own`, one
-    whose `fit` chooses settings does so, and is not searched; no model is where `trials` is 0.
+    The function returns a model to `refit`. A model without a search space keeps its settings, as
+    all do if `trials` is 0. With `own`, a model whose `fit` chooses settings does that instead.
     """
 
     def tune(model: Model, data: Dataset) -> Model:
@@ -100,37 +101,37 @@ def search(
     Parameters
     ----------
     model : Model
-        Its settings are tried first; those that the space does not name stay as they are.
+        Its settings are tried first; those outside the search space are kept.
     validation : Histories
-        Row u holds the targets of user u; it is never trained on.
+        Row u has the targets of user u; it is never trained on.
     trials : int
-        Settings tried in all, those found in `journal` included.
+        Total number of trials, including those in `journal`.
     score : callable
-        What is to be high: `list_score` (NDCG@10) or `rating_score`.
+        Objective to maximise: `list_score` (NDCG@10) or `rating_score`.
     journal : Path or None
-        File that keeps the trials: a search that was cut off goes on from there, with other
-        draws than it would have had.
+        File of the trials, from which an interrupted search is resumed. Its further trials differ
+        from those of an uninterrupted search.
 
     Raises
     ------
     InvalidInput
-        The model declares no space, or does not work with the settings given.
+        The model has no search space, or rejects its initial settings.
     MissingExtra
         Optuna is not installed.
     """
     if not model.space:
-        raise InvalidInput(f"model {model.name!r} declares no space to search; set search=0")
+        raise InvalidInput(f"model {model.name!r} has no search space; set search=0")
     optuna = _optuna()
     start = msgspec.to_builtins(model.config)
     study = optuna.create_study(
         direction="maximize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
         storage=_storage(optuna, journal),
-        # Trials on other data say nothing about this.
+        # Trials on other data must not be reused.
         study_name=f"{model.name}-{data.n_interactions}-{seed}-{score.__name__}",
         load_if_exists=True,
     )
-    done = _go_on(optuna, study, {name: _get(start, name) for name in model.space}, seed)
+    done = _resume(optuna, study, {name: _get(start, name) for name in model.space}, seed)
     users = _users(validation, seed)
 
     def objective(trial: Any) -> float:
@@ -147,21 +148,21 @@ def search(
 
     for number in range(done, trials):
         progress(number, trials, f"search {model.name}")
-        # Settings that were drawn and do not work are passed over; those given must.
+        # Proposed settings that the model rejects are skipped; the initial ones must be valid.
         study.optimize(objective, n_trials=1, catch=(InvalidInput,) if number else ())
     progress(trials, trials, f"search {model.name}")
     return convert_settings(type(model), _settings(study.best_trial, model, start))
 
 
-def _go_on(optuna: Any, study: Any, given: dict[str, Any], seed: int) -> int:
-    """Prepare a study, begun or not, for its next trial; return how many are done."""
+def _resume(optuna: Any, study: Any, given: dict[str, Any], seed: int) -> int:
+    """Prepare a new or interrupted study for its next trial; return the number of trials done."""
     states = optuna.trial.TrialState
     done = len(study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED)))
-    # A search that goes on must not draw again what its first part drew.
+    # A resumed search must not repeat the random draws of its first part.
     begun = len(study.get_trials(deepcopy=False))
     draws = int(np.random.SeedSequence((seed, begun)).generate_state(1)[0]) if begun else seed
     study.sampler = optuna.samplers.TPESampler(seed=draws)
-    # One that was cut off in its first trial has tried nothing yet.
+    # If it was interrupted in its first trial, the initial settings were not tried yet.
     if not done and not study.get_trials(deepcopy=False, states=(states.WAITING,)):
         study.enqueue_trial(given)
     return done
@@ -186,13 +187,13 @@ def _storage(optuna: Any, journal: Path | None) -> Any:
 
 
 def _users(validation: Histories, seed: int) -> Users:
-    """Users with a target, in random order: every share of them is like the whole."""
+    """Return the users with targets in random order, so that a share of them is a sample."""
     users = np.flatnonzero(np.diff(validation.indptr) > 0)
     return np.random.default_rng(seed).permutation(users)
 
 
 def _settings(trial: Any, model: Model, start: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy `start` with what the space names set by a trial, a running or a finished one."""
+    """Return a copy of `start` with the settings of the search space taken from a trial."""
     settings: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(start))
     for name, choice in model.space.items():
         if isinstance(choice, Range):

@@ -1,7 +1,7 @@
-"""Road 3: log → dataset → fit → evaluate → snapshot → promote.
+"""Training: log → dataset → fit → evaluate → snapshot.
 
-`train` takes the first four steps and changes nothing that serves; `trial.py` takes them beside
-the model that serves. The engine writes the snapshot and promotes it, which are acts of their own.
+`train` does not change the active model: the caller writes the snapshot and promotes it.
+`acceptance.py` also compares the result with the active model.
 """
 
 from pathlib import Path
@@ -31,22 +31,20 @@ from nearline.training.search import search
 
 
 class TrainingSpec(Struct, frozen=True, kw_only=True):
-    """What to train, and on what: all that a training must know, here or in another process.
+    """Specification of a training run, in this or another process.
 
     Attributes
     ----------
     config : Config
     item_ids : list of str
-        Items in the order of the state's vocabulary when it stood at `offset`; the model numbers
-        its items the same way.
+        Items in the order of the state's vocabulary at `offset`, which is the model's order too.
     offset : int
         Every record before it is trained on.
     erasures : int
-        Erasures that the log had seen.
+        Number of erasures in the log.
     seed : int
     vectors : str or None
-        File of the vectors of texts, where the configuration names an encoder; None stands for
-        that of the user.
+        File of text vectors, if the configuration has an encoder; None means the user's cache.
     """
 
     config: Config
@@ -59,7 +57,7 @@ class TrainingSpec(Struct, frozen=True, kw_only=True):
 
 def train(
     log: Readable,
-    order: TrainingSpec,
+    spec: TrainingSpec,
     *,
     validation: pa.Table | None,
     texts: TextVectors | None = None,
@@ -71,66 +69,66 @@ def train(
     Parameters
     ----------
     validation : pyarrow.Table or None
-        Interactions that choose hyper-parameters and are never trained on. None: the last
-        interaction of each user plays that part and is trained on afterwards.
+        Interactions to choose hyper-parameters by, never trained on. None holds out the last
+        interaction of each user instead, and trains on it afterwards.
     texts : TextVectors or None
-        Gives the items the vector column of a language model.
+        Source of the items' language vectors.
     journal : Path or None
-        File that keeps the trials of a search, so that it can go on where it was cut off.
+        File of the trials of a search, from which an interrupted search is resumed.
 
     Raises
     ------
     InvalidInput
-        The model is one of ratings, or has no such setting.
+        The model learns ratings, or does not have one of the settings.
     NotTrained
-        The log holds no event.
+        The log has no events.
     """
-    data = with_language(read(log, order), texts, progress)
-    return train_on(data, order, validation=validation, progress=progress, journal=journal)
+    data = with_language(read(log, spec), texts, progress)
+    return train_on(data, spec, validation=validation, progress=progress, journal=journal)
 
 
-def read(log: Readable, order: TrainingSpec) -> Dataset:
-    """Turn the log into the data of a training; errors are those of `train`."""
-    check_serves(order.config.new_model())
-    weight = order.config.state.weight
-    data = dataset_from_log(log, order.offset, weight, item_ids=order.item_ids)
+def read(log: Readable, spec: TrainingSpec) -> Dataset:
+    """Read the training data from the log; errors are those of `train`."""
+    check_serves(spec.config.new_model())
+    weight = spec.config.state.weight
+    data = dataset_from_log(log, spec.offset, weight, item_ids=spec.item_ids)
     if data.n_interactions == 0:
-        raise NotTrained("the log holds no events to train on; import or observe some first")
+        raise NotTrained("the log has no events to train on; import or observe some first")
     return data
 
 
 def train_on(
     data: Dataset,
-    order: TrainingSpec,
+    spec: TrainingSpec,
     *,
     validation: pa.Table | None,
     progress: Progress,
     journal: Path | None,
 ) -> Snapshot:
-    """Take the steps of `train` behind the reading."""
-    model, metrics = choose(data, order, validation=validation, progress=progress, journal=journal)
+    """Train on data that was read already; see `train`."""
+    model, metrics = choose(data, spec, validation=validation, progress=progress, journal=journal)
     if validation is None:
-        model = model.refit(data, seed=order.seed, progress=progress)
-    return describe(model, data, order, metrics)
+        model = model.refit(data, seed=spec.seed, progress=progress)
+    return describe(model, data, spec, metrics)
 
 
 def choose(
     data: Dataset,
-    order: TrainingSpec,
+    spec: TrainingSpec,
     *,
     validation: pa.Table | None,
     progress: Progress,
     journal: Path | None,
 ) -> tuple[Model, dict[str, float]]:
-    """Choose settings on validation data; return the model that was fitted beside it, measured."""
-    model, seed = order.config.new_model(), order.seed
-    seen, truth = _divide(data, validation, order.config)
-    if order.config.search and len(truth.items):
+    """Choose settings on validation data; return the model fitted without it, and its metrics."""
+    model, seed = spec.config.new_model(), spec.seed
+    seen, truth = _divide(data, validation, spec.config)
+    if spec.config.search and len(truth.items):
         found = search(
             model,
             seen,
             truth,
-            trials=order.config.search,
+            trials=spec.config.search,
             seed=seed,
             journal=journal,
             progress=progress,
@@ -141,9 +139,9 @@ def choose(
 
 
 def describe(
-    model: Model, data: Dataset, order: TrainingSpec, metrics: dict[str, float]
+    model: Model, data: Dataset, spec: TrainingSpec, metrics: dict[str, float]
 ) -> Snapshot:
-    """Make a snapshot of a model that was fitted on all of `data`."""
+    """Return a snapshot of a model that was fitted on all of `data`."""
     arrays = model.arrays()
     for array in arrays.values():
         array.flags.writeable = False
@@ -152,9 +150,9 @@ def describe(
         config=msgspec.to_builtins(model.config),
         arrays=arrays,
         item_ids=data.item_ids,
-        offset=order.offset,
-        erasures=order.erasures,
-        seed=order.seed,
+        offset=spec.offset,
+        erasures=spec.erasures,
+        seed=spec.seed,
         metrics=metrics,
         data_until=float(data.histories.times.max()),
         encoder=data.encoder,
@@ -165,7 +163,7 @@ def describe(
 def _divide(
     data: Dataset, validation: pa.Table | None, config: Config
 ) -> tuple[Dataset, Histories]:
-    """Give what is fitted while settings are chosen, and what chooses them."""
+    """Return the data to fit while settings are chosen, and the targets to choose them by."""
     if validation is None:
         split = leave_one_out(data)
         return split.train, split.test
@@ -174,18 +172,18 @@ def _divide(
 
 
 def check_serves(model: Model) -> None:
-    """Raise `InvalidInput` where a store cannot serve a model."""
+    """Raise `InvalidInput` if a recommender cannot serve a model."""
     if model.needs_ratings:
         raise InvalidInput(
-            f"model {model.name!r} learns ratings, and a store keeps weights of events: it cannot "
-            "serve; measure it with `nearline compare --ratings`, or fit it from nearline.models",
+            f"model {model.name!r} learns ratings, but a store has event weights, so it cannot be "
+            "served; measure it with `nearline compare --ratings`, or fit it from nearline.models",
             field="model",
         )
 
 
 def _metrics(model: Model, seen: Dataset, truth: Histories, seed: int) -> dict[str, float]:
-    """Accuracy on what chose the hyper-parameters: a little above what is to be expected."""
-    if not relevant_counts(truth).any():  # nothing, or dislikes alone
+    """Return the accuracy on the validation data, which is slightly optimistic."""
+    if not relevant_counts(truth).any():  # no targets, or only dislikes
         return {}
     counts = np.bincount(seen.histories.items, minlength=seen.n_items)
     report = evaluate(

@@ -1,1 +1,1 @@
-"""Models of the content of items."""
+"""Content-based models: recommend items by their text, categories and vectors."""

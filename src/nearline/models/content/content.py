@@ -1,4 +1,4 @@
-"""Content-based recommendation: items like those a user liked, by words, labels and vectors."""
+"""Content-based recommendation by the text, categories and vectors of items."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -22,14 +22,14 @@ class ContentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Attributes
     ----------
     half_life : float
-        Events after which an event of the history counts half.
+        Number of later events after which the weight of an event is halved.
     threshold : float
-        Only items whose cosine is above this are listed, -1 to 1.
+        Only items with a cosine above this are listed, -1 to 1.
     words, labels, vectors : float
-        Share of each block of features in the cosine of two items that have all: TF-IDF of the
-        texts, categories, and vector columns (numeric attributes). 0 leaves a block out.
+        Relative weight of each block of features in the cosine of two items: TF-IDF of the texts,
+        categories, and vector columns (numeric attributes). 0 disables a block.
     longest : int
-        Longest run of words that is a term.
+        Largest n of word n-grams.
     """
 
     half_life: float = 10.0
@@ -50,20 +50,21 @@ class ContentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Content(InterestModel):
     """Cosine between a decayed sum of a user's items and each item.
 
-    f_i joins blocks of length one, each multiplied by the root of its share: TF-IDF of the item's
-    words, its categories (inverse document frequency, so that rare labels tell more), and each
-    vector column. u = sum of decayed weight * f over the history; score = u . f_i / (|u| |f_i|).
+    f_i concatenates blocks of unit length, each multiplied by the square root of its weight: TF-IDF
+    of the item's text, its categories (weighted by inverse document frequency), and each vector
+    column. u = sum of decayed weight * f over the history; score = u . f_i / (|u| |f_i|).
 
     M. Pazzani, D. Billsus, "Content-based recommendation systems", The Adaptive Web, LNCS 4321,
     2007, section 10.3; negative weights move away from an item as in J. Rocchio, "Relevance
     feedback in information retrieval", 1971.
 
-    Use it for new items, where nobody's behaviour is known, and for explanations in the item's own
-    words. It finds more of the same and knows nothing of quality: blend it with a collaborative
-    model where there are events. Items without features are never listed, and a user whose items
-    have none gets an empty list.
+    Use it for new items, which have no events, and if recommendations should be explained by the
+    content of items. It recommends similar items regardless of their quality; if there are events,
+    combine it with a collaborative model. Items without features are never listed, and a user whose
+    items have none gets an empty list.
 
-    Fitting takes O(words in all) time; a user the postings of the terms of the user's items.
+    Training takes O(total number of words) time. Scoring a user costs the postings of the terms of
+    the user's items.
     """
 
     name: ClassVar[str] = "content"
@@ -77,12 +78,12 @@ class Content(InterestModel):
     }
 
     def _encode(self, data: Dataset, seed: int) -> Vectors:
-        """Join the blocks that `data` has.
+        """Concatenate the blocks of features that `data` has.
 
         Raises
         ------
         InvalidInput
-            No block has anything, or a vector is not finite.
+            There are no features, or a vector is not finite.
         """
         del seed
         config, blocks = self.config, []
@@ -96,8 +97,8 @@ class Content(InterestModel):
             blocks += [(config.vectors, block) for block in _columns(data.vectors)]
         if not blocks:
             raise InvalidInput(
-                "no item has words, categories or vectors that the settings use; "
-                "give items with features, or shares above 0",
+                "no item has text, categories or vectors that the settings use; "
+                "give items with features, or weights above 0",
                 field="items",
             )
         scaled = [
@@ -107,7 +108,7 @@ class Content(InterestModel):
         return unit_rows(sparse.hstack(scaled, format="csr"))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Vectors of the items in sparse rows."""
+        """Return the vectors of the items in sparse rows."""
         vectors = self._vectors
         if isinstance(vectors, np.ndarray):
             vectors = sparse.csr_array(vectors)
@@ -125,7 +126,7 @@ class Content(InterestModel):
 
 
 def _labels(categories: list[list[str]]) -> "sparse.csr_array":
-    """Weigh the categories of items by 1 + ln((1 + n) / (1 + items that have it))."""
+    """Weight the categories of items by 1 + ln((1 + n items) / (1 + items of the category))."""
     number: dict[str, int] = {}
     rows, columns = [], []
     for item, labels in enumerate(categories):
@@ -139,7 +140,7 @@ def _labels(categories: list[list[str]]) -> "sparse.csr_array":
 
 
 def _columns(vectors: Mapping[str, NDArray[np.float32]]) -> list["sparse.csr_array"]:
-    """Vector columns as matrices, in the order of their names."""
+    """Convert vector columns to matrices, in alphabetical order."""
     for name, values in vectors.items():
         wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
         if len(wrong):

@@ -1,10 +1,10 @@
-"""What content-based models share: a user-interest vector beside the vectors of items.
+"""Common parts of the content-based models, which compare a user's interest vector with items.
 
     u = sum over the user's events, most recent first: 0.5 ** (age / half_life) * weight * f_item
     score(u, i) = cosine(u, f_i) = u . f_i / (|u| |f_i|)
 
-The age of an event is the number of known events after it. Vectors of items have length one, or
-zero where an item has no features: such an item is never listed and says nothing of a user.
+The age of an event is the number of known events after it. Vectors of items have unit length. An
+item without features has a zero vector: it is never listed and adds nothing to a user's interest.
 """
 
 from abc import abstractmethod
@@ -21,15 +21,15 @@ from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows
 from nearline.kernels.row_sums import dense_rows, row_sums
-from nearline.models.base import ModelPart, check_weights
+from nearline.models.base import ModelPart, check_single, check_weights
 from nearline.models.dense_scores import DenseModel
 
-# float32 [n_items, d], dense or CSR, rows of length one or zero.
+# float32 [n_items, d], dense or CSR; rows have unit length or are zero.
 Vectors = NDArray[np.float32] | sparse.csr_array
 
 
 class Events(NamedTuple):
-    """Known events of some histories: position among all, row, item and decayed weight."""
+    """Known events of some histories: position, row, item and decayed weight of each."""
 
     positions: NDArray[np.int64]
     rows: NDArray[np.int64]
@@ -38,7 +38,10 @@ class Events(NamedTuple):
 
 
 class InterestModel(DenseModel):
-    """A model over item vectors; a subclass makes them and has `half_life` and `threshold`."""
+    """Base of the content-based models.
+
+    A subclass implements `_encode`; its settings include `half_life` and `threshold`.
+    """
 
     def __init__(self, config: Struct | None = None) -> None:
         super().__init__(config)
@@ -47,7 +50,7 @@ class InterestModel(DenseModel):
 
     @abstractmethod
     def _encode(self, data: Dataset, seed: int) -> Vectors:
-        """Make the vectors of all items, float32 [n_items, d]."""
+        """Compute the vectors of all items: float32 [n_items, d]."""
 
     def fit(
         self,
@@ -57,10 +60,7 @@ class InterestModel(DenseModel):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Make the vectors of the items; what users did is not learned from.
-
-        `validation` is not used.
-        """
+        """Compute the vectors of the items; interactions and `validation` are not used."""
         del validation
         check_weights(data.histories)
         self._set_vectors(self._encode(data, seed))
@@ -75,13 +75,13 @@ class InterestModel(DenseModel):
 
     @property
     def vectors(self) -> Vectors:
-        """Vectors of the items, float32 [n_items, d]: rows of length one, or zero."""
+        """Vectors of the items, float32 [n_items, d], with unit length or zero."""
         return self._vectors
 
     def interest(self, histories: Histories) -> Vectors:
-        """User-interest vectors of length one, float32 [n_users, d]; zero where nothing is known.
+        """Compute interest vectors of users: float32 [n_users, d], with unit length or zero.
 
-        Of the same kind (dense or CSR) as the vectors of the items.
+        The result is dense or CSR, like the vectors of the items.
         """
         events = self._events(histories)
         distinct, column = np.unique(events.items, return_inverse=True)
@@ -90,7 +90,7 @@ class InterestModel(DenseModel):
         return unit_rows(pick @ self._vectors[distinct].astype(np.float64))
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Cosines, float32 [n_users, n_items]; 0 for users or items of which nothing is known."""
+        """Compute all cosines: float32 [n_users, n_items]; 0 if a vector is zero."""
         interest = self.interest(histories)
         if isinstance(interest, np.ndarray):
             return row_sums(self._columns, dense_rows(interest))
@@ -98,9 +98,8 @@ class InterestModel(DenseModel):
         return cosines.astype(np.float32)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Parts of the cosine, oldest event first: decayed weight times how alike the items are."""
-        if len(history) != 1:
-            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        """Split the cosine by event, oldest first: decayed weight times similarity of the items."""
+        check_single(history)
         if not 0 <= item < self.n_items:
             return []
         events = self._events(history)
@@ -116,13 +115,13 @@ class InterestModel(DenseModel):
         ]
 
     def _events(self, histories: Histories) -> Events:
-        """Known events with their weights halved every `half_life` events before the newest."""
+        """Select known events; weights are halved for every `half_life` later events."""
         check_weights(histories)
         rows = np.repeat(np.arange(len(histories), dtype=np.int64), np.diff(histories.indptr))
         known = (histories.items >= 0) & (histories.items < self.n_items)
         positions = np.flatnonzero(known)
         rows = rows[known]
-        # Known events after each: those up to the end of its row, less those up to itself.
+        # Age: known events up to the end of the row, minus those up to the event itself.
         ends = np.cumsum(np.bincount(rows, minlength=len(histories)))
         age = ends[rows] - 1 - np.arange(len(rows))
         weights = histories.weights[known] * np.exp2(-age / self.config.half_life)
@@ -130,7 +129,7 @@ class InterestModel(DenseModel):
 
     def _set_vectors(self, vectors: Vectors) -> None:
         self._vectors = vectors
-        # One row a dimension: scores are sums of rows, and need no copy at a request.
+        # One row per dimension: scores are sums of rows, without a copy per request.
         self._columns: Any = (
             np.ascontiguousarray(vectors.T)
             if isinstance(vectors, np.ndarray)
@@ -139,7 +138,7 @@ class InterestModel(DenseModel):
 
 
 def unit_rows(vectors: Any) -> Vectors:
-    """Scale rows to length one, float32; rows of zeros stay."""
+    """Scale rows to unit length, float32; rows of zeros are unchanged."""
     if isinstance(vectors, np.ndarray):
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
@@ -149,16 +148,16 @@ def unit_rows(vectors: Any) -> Vectors:
 
 
 def texts_of(data: Dataset, name: str) -> Sequence[str]:
-    """Words of each item.
+    """Return the text of each item.
 
     Raises
     ------
     InvalidInput
-        No item has any.
+        No item has a text.
     """
     if data.texts is None:
         raise InvalidInput(
-            f"no item has words, and {name} knows items by nothing else; "
+            f"no item has text, and {name} uses nothing else; "
             "give items with a title, text or categories",
             field="texts",
         )
@@ -166,7 +165,7 @@ def texts_of(data: Dataset, name: str) -> Sequence[str]:
 
 
 def csr(rows: Rows, width: int) -> "sparse.csr_array":
-    """View rows as a matrix of `width` columns."""
+    """View rows as a matrix with `width` columns."""
     shape = (len(rows.indptr) - 1, width)
     return sparse.csr_array((rows.weights, rows.items, rows.indptr), shape=shape)
 

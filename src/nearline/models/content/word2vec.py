@@ -1,4 +1,4 @@
-"""Content-based recommendation over Word2Vec vectors of the items' words."""
+"""Content-based recommendation with Word2Vec vectors of item texts."""
 
 from typing import Any, ClassVar
 
@@ -19,13 +19,13 @@ class Word2VecContentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Attributes
     ----------
     half_life : float
-        Events after which an event of the history counts half.
+        Number of later events after which the weight of an event is halved.
     threshold : float
-        Only items whose cosine is above this are listed, -1 to 1.
+        Only items with a cosine above this are listed, -1 to 1.
     centred : bool
-        Take the mean of all items away first: what all texts have in common tells none apart.
+        Whether to subtract the mean vector of all items, which does not distinguish them.
     encoder : Word2VecConfig
-        How words become vectors.
+        Settings of Word2Vec.
     """
 
     half_life: float = 10.0
@@ -43,15 +43,16 @@ class Word2VecContentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class Word2VecContent(InterestModel):
     """Cosine between a decayed sum of a user's items and each item, over Word2Vec vectors.
 
-    An item is the mean of its words' vectors, weighted by inverse document frequency; the rest is
-    as in `Content`. Words that are used alike are near, so that items match without sharing one.
+    The vector of an item is the mean of its word vectors, weighted by inverse document frequency;
+    otherwise the model is like `Content`. Words in similar contexts have similar vectors, so items
+    can be similar without a common word.
 
     T. Mikolov, K. Chen, G. Corrado, J. Dean, "Efficient estimation of word representations in
     vector space", 2013, section 3.
 
-    Use it where texts are many and long, some ten thousand words at least, and words differ for the
-    same thing; with few words, `content` is better. Needs the extra `word2vec`. Items without words
-    are never listed, and a user whose items have none gets an empty list.
+    Use it if there are many long texts (at least about ten thousand words in total) with different
+    words for the same thing. With fewer words, `content` is better. Requires the extra `word2vec`.
+    Items without text are never listed, and a user whose items have none gets an empty list.
     """
 
     name: ClassVar[str] = "word2vec"
@@ -71,7 +72,7 @@ class Word2VecContent(InterestModel):
         return unit_rows(vectors.astype(np.float64))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Vectors of the items."""
+        """Return the vectors of the items."""
         return {"vectors": np.asarray(self._vectors)}
 
     def _load(self, arrays: dict[str, NDArray[Any]]) -> None:

@@ -1,28 +1,27 @@
 """Alternating least squares for ratings, with biases."""
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 from msgspec import Struct
 
-from nearline.common.progress import Progress, no_progress
+from nearline.common.progress import Progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput, NotTrained
 from nearline.kernels.ridge import Doubles, Targets
-from nearline.models.base import ModelPart, Range, Space
+from nearline.models.base import ModelPart, Range, Space, check_indices, check_single
 from nearline.models.factors.factor_model import (
     FactorModel,
     Users,
-    check_indices,
     penalties,
     solve_users,
     targets_of,
-    transpose,
     with_ones,
 )
+from nearline.models.rating_model import ratings_by_item
 from nearline.models.settings import require
 
-# Spread of the first item factors: small beside a rating, so that the biases settle first.
+# Standard deviation of the initial item factors: small, so that the biases converge first.
 SPREAD = 0.1
 
 
@@ -32,17 +31,16 @@ class AlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     factors : int
-        Length of the factors.
+        Number of factors.
     sweeps : int
-        Times that all users and all items are solved.
+        Number of sweeps, each of which solves for all users and then for all items.
     l2 : float
         Penalty on the factors. Above 0.
     bias_l2 : float
         Penalty on the biases. Above 0.
     weighting : float
         Both penalties are multiplied by the number of ratings of the user or item to this power: 1
-        is the weighted-lambda regularisation of Zhou et al., 0 the plain penalty; in between, the
-        penalty of one with few ratings is neither lost nor everything.
+        is the weighted-lambda regularisation of Zhou et al., 0 the plain penalty.
     """
 
     factors: int = 32
@@ -70,13 +68,14 @@ class Als(FactorModel):
     the Netflix prize", AAIM 2008, section 3.1; biases as in Y. Koren, R. Bell, C. Volinsky, "Matrix
     factorization techniques for recommender systems", IEEE Computer 42(8), 2009.
 
-    Use it for ratings on a scale: quick, few settings, and a new user or item costs one solve. Do
-    not use it for clicks and purchases, whose absence says something too, nor where who rated what
-    is telling (`svdpp`).
+    Use it for ratings on a scale: it is fast, has few settings, and a new user or item costs one
+    solve. Do not use it for clicks and purchases, whose absence is informative too, nor if the
+    choice of which items to rate is informative (use `svdpp`).
 
     Notes
     -----
-    A sweep costs O(ratings f^2 + (users + items) f^3); memory is 8 bytes a factor and 12 a rating.
+    A sweep costs O(ratings f^2 + (users + items) f^3); memory is 8 bytes per factor and 12 per
+    rating.
     """
 
     name: ClassVar[str] = "als"
@@ -88,38 +87,20 @@ class Als(FactorModel):
         "weighting": Range(0.0, 1.0),
     }
 
-    def fit(
-        self,
-        data: Dataset,
-        *,
-        validation: Histories | None = None,
-        seed: int = 0,
-        progress: Progress = no_progress,
-    ) -> Self:
-        """Alternate; `validation` is not used: search the declared space for settings.
-
-        Raises
-        ------
-        InvalidInput
-            The data has no rating, or the penalties are too small for a solution.
-        """
-        del validation
-        rated = data.rated()
-        self._learn_scale(rated)
+    def _learn(self, rated: Dataset, seed: int, progress: Progress) -> None:
         rng = np.random.default_rng(seed)
-        self.item_biases = np.zeros(data.n_items)
-        self.item_factors = rng.normal(0.0, SPREAD, (data.n_items, self.config.factors))
-        by_item, _ = transpose(rated.histories, data.n_items)
+        self.item_biases = np.zeros(rated.n_items)
+        self.item_factors = rng.normal(0.0, SPREAD, (rated.n_items, self.config.factors))
+        by_item, _ = ratings_by_item(rated.histories, rated.n_items)
         for sweep in range(self.config.sweeps):
             progress(sweep, self.config.sweeps, "sweep")
             users = self._fold_in(rated.histories)
             solved = self._solve_items(by_item, users)
             self.item_factors, self.item_biases = solved.factors, solved.biases
         progress(self.config.sweeps, self.config.sweeps, "done")
-        return self
 
     def add_item(self, users: IntArray, ratings: FloatArray) -> int:
-        """Fold a new item in from what users of the fit gave it: one solve. Return its index.
+        """Fold in a new item from its ratings by users of the training data; return its index.
 
         Parameters
         ----------
@@ -129,9 +110,9 @@ class Als(FactorModel):
         Raises
         ------
         NotTrained
-            The model was not fitted in this process, so it knows no users.
+            The model was not trained in this process, so it knows no users.
         InvalidInput
-            An unknown user, or a rating that is not finite.
+            A user is unknown, or a rating is not finite.
         """
         if self.fitted_on is None:
             raise NotTrained("this model knows no users; fit it before items are added")
@@ -150,14 +131,13 @@ class Als(FactorModel):
         return self.n_items - 1
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Parts of the score of `item`: mean, bias of the item, and one part a rating.
+        """Split the score of `item` into the mean, the bias of the item, and a part per rating.
 
-        The user's factors are linear in the ratings (Hu, Koren, Volinsky, ICDM 2008, section 5, say
-        so for implicit feedback): with A the matrix of the user's solve, rating h adds
-        ``(y_item, 1) A^-1 (y_h, 1) (r_h - mean - b_h)``.
+        The user's factors are linear in the ratings (as shown for implicit feedback by Hu, Koren,
+        Volinsky, ICDM 2008, section 5): with A the matrix of the user's normal equations, rating h
+        adds ``(y_item, 1) A^-1 (y_h, 1) (r_h - mean - b_h)``.
         """
-        if len(history) != 1:
-            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        check_single(history)
         if not 0 <= item < self.n_items:
             return []
         parts = [
@@ -189,8 +169,8 @@ class Als(FactorModel):
         return self._solve(ratings._replace(values=values), raters.factors)
 
     def _solve(self, targets: Targets, factors: Doubles) -> Users:
-        """One half of a sweep: a bias is the factor whose other side is 1."""
-        # A row without ratings is zero whatever its penalty, if it has one.
+        """Solve for one side, given the factors of the other."""
+        # The solution of a row without ratings is zero for any penalty above 0.
         sizes = np.maximum(np.diff(targets.indptr), 1).astype(np.float64)
         return solve_users(
             targets,

@@ -1,22 +1,22 @@
 """Bayesian probabilistic matrix factorisation by Gibbs sampling."""
 
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from msgspec import Struct
-from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from nearline.common.progress import Progress, no_progress
+from nearline.common.progress import Progress
 from nearline.data.dataset import Dataset, Histories
 from nearline.kernels.ridge import Doubles, Targets, solve_rows
-from nearline.models.base import Range, Space
-from nearline.models.factors.factor_model import Arrays, FactorModel, Users, targets_of, transpose
+from nearline.models.base import Arrays, Range, Space
+from nearline.models.factors.factor_model import FactorModel, Users, targets_of
+from nearline.models.rating_model import ratings_by_item
 from nearline.models.settings import require
 
-# Spread of the factors that the chain starts from.
+# Standard deviation of the initial factors.
 SPREAD = 0.1
-# Weight, in rows, of the prior belief that the mean of the factors is 0 (beta_0 of the paper).
+# Weight, in rows, of the prior with mean 0 (beta_0 of the paper).
 PRIOR_ROWS = 2.0
 
 
@@ -26,11 +26,11 @@ class BpmfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     factors : int
-        Length of the factors; more than needed do no harm, they cost time.
+        Number of factors; more than needed cost time but do not overfit.
     burn_in : int
-        Draws thrown away, until the chain has forgotten where it began.
+        Number of initial samples that are discarded.
     draws : int
-        Draws kept and averaged over: the model is this many factorisations.
+        Number of samples that are kept and averaged over: the model is this many factorisations.
     """
 
     factors: int = 12
@@ -44,7 +44,7 @@ class BpmfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Gaussian(NamedTuple):
-    """What is believed of one side's factors: mean float64 [f] and precision float64 [f, f]."""
+    """Distribution of the factors of one side: mean float64 [f] and precision float64 [f, f]."""
 
     mean: Doubles
     precision: Doubles
@@ -56,22 +56,23 @@ class Bpmf(FactorModel):
         r_ui ~ N(mean + x_u . y_i, 1/alpha)
         x_u ~ N(m_X, Lambda_X^-1),   y_i ~ N(m_Y, Lambda_Y^-1)
 
-    with Normal-Wishart priors over (m, Lambda) and a flat one over log alpha. A chain draws each in
-    turn given all others; the prediction is the mean over the draws kept, in which a user's factors
-    are the mean of their conditional distribution given that draw's items. The non-zero means do
-    what biases do elsewhere.
+    with Normal-Wishart priors over (m, Lambda) and a flat prior over log alpha. Gibbs sampling
+    draws each in turn given all others. The prediction is the mean over the kept samples, in each
+    of which a user's factors are the mean of their conditional distribution given the items of that
+    sample. The non-zero means take the role of biases.
 
     R. Salakhutdinov, A. Mnih, "Bayesian probabilistic matrix factorization using Markov chain Monte
-    Carlo", ICML 2008, section 3. That such a chain, without any tuning, beats most later models is
-    S. Rendle, L. Zhang, Y. Koren, "On the difficulty of evaluating baselines", 2019.
+    Carlo", ICML 2008, section 3. S. Rendle, L. Zhang, Y. Koren, "On the difficulty of evaluating
+    baselines", 2019, show that it outperforms most later models without any tuning.
 
-    Use it where accuracy of ratings counts: nothing needs tuning, and it does not overfit. Do not
-    use it where a user's fold-in must take microseconds: it is one solve a draw; use `als`.
+    Use it if the accuracy of ratings matters: nothing needs tuning, and it does not overfit. Do not
+    use it if a fold-in must take microseconds, since it needs one solve per sample; use `als`.
 
     Notes
     -----
-    A draw costs O(ratings f^2 + (users + items) f^3), a fold-in that of its ratings times `draws`;
-    memory is 4 bytes a factor, item and draw. Scoring is one inner product of length f * draws.
+    A sample costs O(ratings f^2 + (users + items) f^3); a fold-in costs that for its own ratings,
+    times `draws`. Memory is 4 bytes per factor, item and sample. Scoring is one inner product of
+    length f * draws.
     """
 
     name: ClassVar[str] = "bpmf"
@@ -81,37 +82,19 @@ class Bpmf(FactorModel):
     def __init__(self, config: Struct | None = None) -> None:
         super().__init__(config)
         f = self.config.factors
-        # What the draws believe of users, float64: [draws, f], [draws, f, f] and [draws].
+        # Sampled distributions of users, float64: [draws, f], [draws, f, f] and [draws].
         self._means = np.zeros((0, f))
         self._precisions = np.zeros((0, f, f))
         self._noise_precisions = np.zeros(0)
 
-    def fit(
-        self,
-        data: Dataset,
-        *,
-        validation: Histories | None = None,
-        seed: int = 0,
-        progress: Progress = no_progress,
-    ) -> Self:
-        """Run the chain; `validation` is not used: there is nothing to choose.
-
-        Raises
-        ------
-        InvalidInput
-            The data has no rating.
-        """
-        del validation
-        rated = data.rated()
-        self._learn_scale(rated)
-        self.item_biases = np.zeros(data.n_items)
-        # All of it on threads of our own, so that the bits do not depend on those of BLAS.
+    def _learn(self, rated: Dataset, seed: int, progress: Progress) -> None:
+        self.item_biases = np.zeros(rated.n_items)
+        # BLAS threads would make the last bits depend on their number.
         with threadpool_limits(1, user_api="blas"):
             self._run(rated, np.random.default_rng(seed), progress)
-        return self
 
     def arrays(self) -> Arrays:
-        """Return the draws of the items, and what each believes of users."""
+        """Return the sampled item factors, and the distribution of users in each sample."""
         return {
             **super().arrays(),
             "user_means": self._means,
@@ -129,7 +112,7 @@ class Bpmf(FactorModel):
         f, burn_in = self.config.factors, self.config.burn_in
         steps = burn_in + self.config.draws
         of_users = targets_of(data.histories, self.mean, self.item_biases)
-        of_items, order = transpose(data.histories, data.n_items)
+        of_items, order = ratings_by_item(data.histories, data.n_items)
         of_items = of_items._replace(values=of_users.values[order])
         rater = data.user_of_each()
         users = rng.normal(0.0, SPREAD, (data.n_users, f))
@@ -151,7 +134,7 @@ class Bpmf(FactorModel):
         self._noise_precisions = np.array(alphas)
 
     def _fold_in(self, histories: Histories) -> Users:
-        """One solve a draw; all side by side, divided by their number, so that products add up."""
+        """Solve once per sample; factors are concatenated, and divided by the number of samples."""
         targets = targets_of(histories, self.mean, self.item_biases)
         draws, f = self._means.shape
         factors = np.empty((len(histories), draws * f))
@@ -171,21 +154,24 @@ def _draw_factors(
     alpha: float,
     rng: np.random.Generator,
 ) -> Doubles:
-    """Draw each row's factors given the other side's, equations 11 to 13 divided by alpha."""
+    """Sample the factors of each row given the other side: equations 11 to 13 divided by alpha."""
     precision = prior.precision / alpha
     noise = rng.standard_normal((len(targets.indptr) - 1, others.shape[1])) / np.sqrt(alpha)
     return solve_rows(targets, others, precision, shift=precision @ prior.mean, noise=noise)
 
 
 def _draw_gaussian(factors: Doubles, rng: np.random.Generator) -> Gaussian:
-    """Draw mean and precision of one side given its factors, equation 14; W_0 = I, nu_0 = f."""
+    """Sample mean and precision of one side given its factors: equation 14, W_0 = I, nu_0 = f."""
+    # Importing scipy.stats takes half a second, and listing the models imports this module.
+    from scipy.stats import wishart
+
     n, f = factors.shape
     mean = factors.mean(axis=0)
     centred = factors - mean
     pull = n * PRIOR_ROWS / (n + PRIOR_ROWS)
     scatter = np.eye(f) + centred.T @ centred + pull * np.outer(mean, mean)
     scale = np.linalg.inv(scatter)
-    drawn = stats.wishart.rvs(df=f + n, scale=(scale + scale.T) / 2, random_state=rng)
+    drawn = wishart.rvs(df=f + n, scale=(scale + scale.T) / 2, random_state=rng)
     precision = np.asarray(drawn, dtype=np.float64).reshape(f, f)
     lower = np.linalg.cholesky((n + PRIOR_ROWS) * precision)
     about = n * mean / (n + PRIOR_ROWS)
@@ -193,6 +179,6 @@ def _draw_gaussian(factors: Doubles, rng: np.random.Generator) -> Gaussian:
 
 
 def _draw_precision(errors: Doubles, rng: np.random.Generator) -> float:
-    """Draw alpha given the errors; a little is added, so that constant ratings have one."""
+    """Sample alpha given the errors; a small constant makes it finite if there are no errors."""
     total = float(errors @ errors) + 1e-6 * len(errors)
     return float(rng.gamma(len(errors) / 2, 2 / total))

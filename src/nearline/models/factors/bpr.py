@@ -1,4 +1,4 @@
-"""BPR: matrix factorisation that puts liked items before others."""
+"""BPR: matrix factorisation trained to rank liked items above others."""
 
 from typing import Any, ClassVar, Self
 
@@ -18,7 +18,7 @@ from nearline.models.dense_scores import DenseModel, rank_dense
 from nearline.models.item_weights import liked_matrix, liked_once, rows_of
 from nearline.models.settings import require, require_one_of
 
-# Rows of candidates that fold-in goes through: more than most users have steps.
+# Rows of negative candidates for fold-in; more than most users have steps.
 FOLD_IN_DRAWS = 4096
 
 
@@ -28,20 +28,20 @@ class BprConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     factors : int
-        Numbers a user and an item have.
+        Number of factors.
     epochs : int
-        Passes over all liked items.
+        Number of passes over all liked items.
     rate : float
-        Length of a step at the start; it falls evenly to nearly zero.
+        Initial learning rate, which decreases linearly to almost zero.
     l2 : float
         Penalty on factors and biases.
     negatives : str
-        Where the other item of a pair is drawn from: ``uniform`` (all items alike) or
-        ``popularity`` (by number of events).
+        Distribution of negative items: ``uniform`` or ``popularity`` (by number of events).
     hardest_of : int
-        Draw so many and take the one that scores highest (adaptive sampling); 1 is the paper's.
+        Number of negatives drawn per step, of which the one with the highest score is used (dynamic
+        negative sampling); 1 is the method of the BPR paper.
     fold_in_passes : int
-        Passes over a user's items that make the user's factors.
+        Number of passes over a user's items to compute the user's factors.
     """
 
     factors: int = 64
@@ -73,15 +73,15 @@ class Bpr(DenseModel):
     hardest of a few negatives: W. Zhang, T. Chen, J. Wang, Y. Yu, "Optimizing top-N collaborative
     filtering via dynamic negative item sampling", SIGIR 2013.
 
-    Use it for large catalogues where the order of a short list matters, or as the standard
-    baseline. EASE and SLIM are more accurate on small catalogues. It knows no order of events, and
-    its scores are no sums over a history: `explain` gives them whole.
+    Use it for large catalogues if the order of a short list matters, or as a standard baseline.
+    EASE and SLIM are more accurate on small catalogues. The order of events is not used, and scores
+    are not sums over a history, so `explain` returns a single part.
 
-    No user is kept: p_u is learned at the request from the user's liked items, by the same steps
-    with the items as they stand, so a new event counts at once. A user without known items gets
-    the items by bias: what is popular.
+    No user factors are stored: p_u is learned for each request from the user's liked items by the
+    same steps with fixed item factors, so a new event counts at once. A user without known items
+    gets the items with the largest bias, which are popular.
 
-    Fitting takes O(epochs * events * hardest_of * factors) time on one thread.
+    Training takes O(epochs * events * hardest_of * factors) time on one thread.
     """
 
     name: ClassVar[str] = "bpr"
@@ -113,7 +113,7 @@ class Bpr(DenseModel):
         Raises
         ------
         InvalidInput
-            Steps were so long that factors are no longer finite, or a weight is not finite.
+            The learning rate made the factors diverge, or a weight is not finite.
         """
         del validation
         config = self.config
@@ -134,7 +134,7 @@ class Bpr(DenseModel):
             pair_epoch(liked, order, user_of, negatives, users, items, biases, rate, config.l2)
         if not (np.isfinite(items).all() and np.isfinite(biases).all()):
             raise InvalidInput(
-                f"the factors grew beyond all bounds with rate={config.rate:g}; lower it",
+                f"the factors diverged with rate={config.rate:g}; lower it",
                 field="rate",
             )
         self._set(items, biases, self._draw(liked, data.n_items, FOLD_IN_DRAWS, rng))
@@ -148,7 +148,7 @@ class Bpr(DenseModel):
         return len(self._biases)
 
     def user_factors(self, histories: Histories) -> FloatArray:
-        """Factors of users from their liked items, float32 [n_users, factors]."""
+        """Compute the factors of users from their liked items: float32 [n_users, factors]."""
         rows = np.repeat(np.arange(len(histories)), np.diff(histories.indptr))
         kept = np.flatnonzero((liked_once(histories) > 0) & (histories.items < self.n_items))
         entries = (np.ones(len(kept), np.float32), (rows[kept], histories.items[kept]))
@@ -164,12 +164,12 @@ class Bpr(DenseModel):
         )
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Scores, float32 [n_users, n_items]."""
+        """Score all items: float32 [n_users, n_items]."""
         ones = np.ones((len(histories), 1), dtype=np.float32)
         return row_sums(self._columns, dense_rows(np.hstack((self.user_factors(histories), ones))))
 
     def similar(self, items: IntArray, k: int) -> Ranking:
-        """Top-k items by the cosine of their factors, biases left out."""
+        """Find the k items whose factors have the largest cosine; biases are not used."""
         lengths = np.linalg.norm(self._items.astype(np.float64), axis=1, keepdims=True)
         unit = (self._items / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
         columns = np.ascontiguousarray(unit.T)
@@ -184,14 +184,14 @@ class Bpr(DenseModel):
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Item factors and biases, and the negatives that fold-in takes."""
+        """Return item factors and biases, and the negatives used by fold-in."""
         return {"items": self._items, "biases": self._biases, "draws": self._draws}
 
     def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
         self._set(arrays["items"], arrays["biases"], arrays["draws"])
 
     def _draw(self, liked: Rows, n_items: int, n: int, rng: np.random.Generator) -> IntArray:
-        """Draw candidates for the other item: int32 [n, hardest_of]."""
+        """Draw negative items: int32 [n, hardest_of]."""
         shape = (n, self.config.hardest_of)
         if len(liked.items) == 0:
             return np.zeros((n, 0), dtype=np.int32)
@@ -201,5 +201,5 @@ class Bpr(DenseModel):
 
     def _set(self, items: FloatArray, biases: FloatArray, draws: IntArray) -> None:
         self._items, self._biases, self._draws = items, biases, draws
-        # One row a factor and one of biases: scores are then sums of rows.
+        # One row per factor and one for the biases: scores are sums of rows.
         self._columns = np.ascontiguousarray(np.vstack((items.T, biases[None, :])))

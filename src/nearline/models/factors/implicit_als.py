@@ -14,25 +14,35 @@ from nearline.kernels.als import improve_rows, solve_rows, squared_loss
 from nearline.kernels.edges import Rows
 from nearline.kernels.topn import Seen, by_norm, top_products
 from nearline.kernels.whitening import Factors, gram, multiply, whitening
-from nearline.models.base import Mask, Model, ModelPart, Range, Ranking, Space, check_k
+from nearline.models.base import (
+    Mask,
+    Model,
+    ModelPart,
+    Range,
+    Ranking,
+    Space,
+    check_k,
+    check_single,
+)
 from nearline.models.factors.implicit_als_config import ImplicitAlsConfig
 from nearline.models.factors.pair_weights import as_rows, item_by_user, pair_rows, row_range
 
 Doubles = NDArray[np.float64]
 
-# Users folded in at a time: their factors are the only memory beside the lists.
+# Number of users folded in at a time.
 BLOCK = 8192
-# Conjugate gradient steps of a fold-in at most; it ends where single precision does.
+# Largest number of conjugate gradient steps of a fold-in; it stops when converged.
 FOLD_IN_STEPS = 50
-# The condition number of a solve is at most one more than this; single precision has 7 digits.
+# The condition number of a solve is at most this plus one; single precision has 7 digits.
 MOST_CONFIDENCE = 1e7
 
 
 class ImplicitAls(Model):
-    """Factors whose products tell liked pairs (1) from all others (0), the sure ones first.
+    """Matrix factorisation of preferences, weighted by confidence.
 
-    With r_ui the summed weight of user and item, preference p = 1 where r > 0 and else 0, and
-    confidence c = 1 + alpha |r| (so 1 for a pair without events), it minimises over *all* pairs
+    With r_ui the sum of the event weights of user and item, the preference p = 1 if r > 0 and else
+    0, and the confidence c = 1 + alpha |r| (1 for a pair without events), it minimises over *all*
+    pairs
 
         sum_ui c_ui (p_ui - x_u . y_i)^2 + l2 (sum_u |x_u|^2 + sum_i |y_i|^2);    score = x_u . y_i
 
@@ -40,20 +50,20 @@ class ImplicitAls(Model):
     ICDM 2008, sections 4 and 5; conjugate gradients: G. Takács, I. Pilászy, D. Tikk, "Applications
     of the conjugate gradient method for implicit feedback collaborative filtering", RecSys 2011.
 
-    Use it for clicks, views and purchases of many users on catalogues of any size: it needs no
-    ratings and no negative samples, and a negative weight says "shown and refused". Do not use it
-    where the order of events matters, or for new items: they have no factor until `update`.
+    Use it for clicks, views and purchases of many users, with catalogues of any size. It needs no
+    ratings and no negative samples; a negative weight means that the user rejected the item. Do not
+    use it if the order of events matters, or for new items, which have no factors until `update`.
 
-    A sweep takes O((cg_steps + 1) interactions factors + (users + items) factors^2) time. Users
-    of the fit are folded in from their histories like all others, so a new event counts at once; a
-    user without known items gets an empty list.
+    A sweep takes O((cg_steps + 1) interactions factors + (users + items) factors^2) time. All users
+    are folded in from their histories, so a new event counts at once. A user without known items
+    gets an empty list.
 
     Attributes
     ----------
     item_factors : float32 [n_items, factors]
         y_i; zero for an item without events.
     user_factors : float32 [n_users, factors] or None
-        x_u as the last sweep left them; None after `restore`: snapshots hold no users.
+        x_u after the last sweep; None after `restore`, as snapshots contain no users.
     """
 
     name: ClassVar[str] = "implicit_als"
@@ -79,9 +89,9 @@ class ImplicitAls(Model):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Sweep `config.iterations` times from normal random item factors.
+        """Alternate `config.iterations` times from random item factors; `validation` is not used.
 
-        `validation` is not used. Memory: the interactions by item, and both factors, once each.
+        Memory: one copy of the interactions by item, and the factors of users and items.
 
         Raises
         ------
@@ -95,7 +105,7 @@ class ImplicitAls(Model):
         start = np.random.default_rng(seed).standard_normal((data.n_items, f), dtype=np.float32)
         start /= np.float32(np.sqrt(f))
         users, items = Factors(np.zeros((data.n_users, f), dtype=np.float32)), Factors(start)
-        # How BLAS cuts its work among threads changes the last bits.
+        # The number of BLAS threads would change the last bits.
         with threadpool_limits(limits=1, user_api="blas"):
             for sweep in range(self.config.iterations):
                 progress(sweep, self.config.iterations, "sweep")
@@ -108,12 +118,12 @@ class ImplicitAls(Model):
         return self
 
     def loss(self) -> float:
-        """Return what `fit` minimises, over the data fitted on and divided by the sum of c_ui.
+        """Compute the loss that `fit` minimises, on the training data, divided by the sum of c_ui.
 
         Raises
         ------
         NotTrained
-            The model was not fitted in this process.
+            The model was not trained in this process.
         """
         if self.fitted_on is None or self.user_factors is None:
             raise NotTrained("this model knows no users; fit it")
@@ -127,16 +137,16 @@ class ImplicitAls(Model):
 
     @property
     def n_items(self) -> int:
-        """Number of items."""
+        """Number of items that the model knows."""
         return len(self.item_factors)
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Scores, float32 [n_users, n_items]; 0 for users without known items."""
+        """Score all items: float32 [n_users, n_items]; 0 for users without known items."""
         scores: FloatArray = self._fold_in(histories) @ self.item_factors.T
         return scores
 
     def score(self, history: Histories, items: IntArray) -> FloatArray:
-        """Scores of some items for one history, float32 [len(items)]; 0 for unknown items."""
+        """Score some items for one history: float32 [len(items)]; 0 for unknown items."""
         known = (items >= 0) & (items < self.n_items)
         scores = np.zeros(len(items), dtype=np.float32)
         scores[known] = self.item_factors[items[known]] @ self._fold_in(history)[0]
@@ -150,7 +160,7 @@ class ImplicitAls(Model):
         exclude_seen: bool = True,
         allowed: Mask | None = None,
     ) -> Ranking:
-        """Top-k items of each history: one solve, then O(n_items factors) at most."""
+        """Recommend k items for each history: one solve, then at most O(n_items factors)."""
         check_k(k)
         items = np.full((len(histories), k), -1, dtype=np.int32)
         scores = np.zeros((len(histories), k), dtype=np.float32)
@@ -158,7 +168,7 @@ class ImplicitAls(Model):
             last = min(first + BLOCK, len(histories))
             some = row_range(histories, first, last)
             users = self._fold_in(some)
-            # Of a user without known items all scores are 0: nothing to search, or to list.
+            # All scores of a user without known items are 0, so the list is empty.
             known = np.flatnonzero(users.any(axis=1))
             if len(known) < len(users):
                 users, some = users[known], some.select(known)
@@ -168,7 +178,7 @@ class ImplicitAls(Model):
         return Ranking(items, scores)
 
     def similar(self, items: IntArray, k: int) -> Ranking:
-        """Items whose factors have the largest cosine; only those above 0."""
+        """Find the items whose factors have the largest cosine above 0."""
         check_k(k)
         norms = np.linalg.norm(self.item_factors, axis=1, keepdims=True)
         units = (self.item_factors / np.where(norms > 0, norms, 1)).astype(np.float32)
@@ -179,13 +189,13 @@ class ImplicitAls(Model):
         return Ranking(*top_products(asked, by_norm(units), k, seen=own, above=0.0))
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Parts of the score of `item`, one a liked event (Hu et al., section 5).
+        """Split the score of `item` into one part per liked event (Hu et al., section 5).
 
-        The factor of a user is linear in the preferences: with A the matrix of the user's solve, an
-        item h of the history adds ``c_uh y_item A^-1 y_h``, shared by its events as their weights.
+        The factors of a user are linear in the preferences: with A the matrix of the user's normal
+        equations, an item h of the history adds ``c_uh y_item A^-1 y_h``, which is distributed over
+        its events in proportion to their weights.
         """
-        if len(history) != 1:
-            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        check_single(history)
         if not 0 <= item < self.n_items:
             return []
         rows = self._pairs(history, self.n_items)
@@ -204,19 +214,26 @@ class ImplicitAls(Model):
         ]
 
     def update(self, items: IntArray, histories: Histories) -> None:
-        """Solve the factors of `items` anew, users held fixed; new indices make the catalogue grow.
+        """Recompute the factors of `items` with fixed users; new indices extend the catalogue.
 
         Parameters
         ----------
         items : int32 [m]
-            Indices from 0; those between the catalogue's end and the largest become empty items.
+            Indices of items. Indices that are skipped at the end of the catalogue become items
+            without events.
         histories : Histories
-            All users with an event on any of `items`, each with all that they did: their factors
-            are folded in from the items known so far. All other users count as not interested.
+            Complete histories of all users with an event on any of `items`. Their factors are
+            folded in from the items known so far. All other users count as having no event on the
+            items.
+
+        Raises
+        ------
+        InvalidInput
+            An index is negative, or a weight is not finite or too large.
 
         Notes
         -----
-        One fold-in a history, one solve an item, and O(n_items factors^2).
+        One fold-in per history, one solve per item, and O(n_items factors^2).
         """
         items = np.asarray(items, dtype=np.int32)
         if len(items) == 0:
@@ -241,7 +258,7 @@ class ImplicitAls(Model):
         self._set(factors, self._user_gram)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Item factors float32 [n_items, f] and the Gram matrix of the users' float64 [f, f]."""
+        """Return item factors, float32 [n_items, f], and the users' Gram matrix, float64 [f, f]."""
         return {"item_factors": self.item_factors, "user_gram": self._user_gram}
 
     def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
@@ -256,7 +273,7 @@ class ImplicitAls(Model):
         self._set(arrays["item_factors"], arrays["user_gram"])
 
     def _set(self, item_factors: FloatArray, user_gram: Doubles) -> None:
-        """Take the factors and prepare them: whitened for fold-ins, by norm for the search."""
+        """Set the factors; compute them whitened, for fold-ins, and sorted by norm, for search."""
         self.item_factors, self._user_gram = item_factors, user_gram
         with threadpool_limits(limits=1, user_api="blas"):
             _, self._inverse = self._whitening(gram(item_factors))
@@ -265,7 +282,7 @@ class ImplicitAls(Model):
         self._catalogue = by_norm(item_factors)
 
     def _pairs(self, histories: Histories, n_items: int) -> Rows:
-        """Weights by user and item, refused where single precision could not solve for them."""
+        """Sum the weights by user and item; raise InvalidInput if they exceed single precision."""
         rows = pair_rows(histories, n_items)
         largest = float(np.abs(rows.weights).max(initial=0.0))
         if self.config.alpha * largest > MOST_CONFIDENCE:
@@ -287,7 +304,7 @@ class ImplicitAls(Model):
             ) from None
 
     def _half_sweep(self, rows: Rows, fixed: Factors, moving: Factors) -> None:
-        """Solve the factors of one side, those of the other held fixed."""
+        """Solve for the factors of one side, with those of the other fixed."""
         lower, inverse = self._whitening(fixed.gram())
         fixed.change_basis(lower.T, inverse.T)
         moving.change_basis(inverse, lower)
@@ -299,9 +316,9 @@ class ImplicitAls(Model):
             improve_rows(rows, fixed.values, moving.values, alpha=alpha, steps=steps)
 
     def _fold_in(self, histories: Histories) -> FloatArray:
-        """Factors of users, float32 [n_users, f]: as good as single precision makes them."""
+        """Compute the factors of users, float32 [n_users, f], to single precision."""
         white = np.zeros((len(histories), self.config.factors), dtype=np.float32)
         rows = self._pairs(histories, self.n_items)
         improve_rows(rows, self._white, white, alpha=self.config.alpha, steps=FOLD_IN_STEPS)
-        # In double precision, so that a user gets the same factors alone and among others.
+        # Double precision, so that a user has the same factors alone and in a batch.
         return (white @ self._inverse).astype(np.float32)

@@ -11,18 +11,18 @@ class ImplicitAlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     Attributes
     ----------
     factors : int
-        Length of a factor, 1 to 1024.
+        Number of factors, 1 to 1024.
     regularization : float
-        Penalty l2 on squared factors; at least 1e-6, below which single precision fails.
+        L2 penalty on the factors, at least 1e-6; single precision fails below that.
     alpha : float
-        Confidence that a unit of weight adds to the 1 of every pair of user and item; above 0.
+        Confidence added per unit of weight to the base confidence of 1; above 0.
     iterations : int
-        Sweeps over users and items, at least 1.
+        Number of sweeps over users and items, at least 1.
     solver : str
-        ``"cg"``, conjugate gradients from where the last sweep ended, or ``"cholesky"``, exact
-        and O(factors^2) an interaction.
+        ``"cg"``, conjugate gradients that start from the previous sweep, or ``"cholesky"``, which
+        is exact and costs O(factors^2) per interaction.
     cg_steps : int
-        Steps of ``"cg"`` in each half-sweep, at least 1.
+        Conjugate gradient steps in each half-sweep, at least 1.
     """
 
     factors: int = 64

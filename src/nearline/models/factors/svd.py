@@ -1,24 +1,24 @@
 """Truncated singular value decomposition of the matrix of ratings."""
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 from scipy import linalg, sparse
 from scipy.sparse.linalg import svds
 from threadpoolctl import threadpool_limits
 
-from nearline.common.progress import Progress, no_progress
+from nearline.common.progress import Progress
 from nearline.data.dataset import Dataset, Histories
-from nearline.errors import InvalidInput
 from nearline.kernels.ridge import Doubles
-from nearline.models.base import ModelPart, Range, Space
+from nearline.models.base import ModelPart, Range, Space, check_single
 from nearline.models.factors.factor_model import FactorModel, Users
 from nearline.models.settings import require, require_one_of
 
 CENTRES = ("none", "global", "user", "item")
 
-# Below this many cells a dense decomposition is quicker than Lanczos iterations.
+# Up to this many cells a dense decomposition is faster than Lanczos iterations.
 DENSE_CELLS = 10_000
 
 
@@ -28,10 +28,11 @@ class SvdConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     factors : int
-        Singular values kept; never more than users or items there are.
+        Number of singular values kept; at most the number of users or items.
     centre : str
-        What is taken off each rating first, so that a missing rating, which counts as 0, means
-        "as usual": `none`, `global` (the mean), `user` or `item` (the mean of that user or item).
+        Subtracted from each rating first, so that a missing rating, which counts as 0, stands for
+        an average one: `none`, `global` (the mean), `user` or `item` (the mean of that user or
+        item).
     """
 
     factors: int = 16
@@ -43,68 +44,49 @@ class SvdConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Svd(FactorModel):
-    """The best approximation of the (centred) rating matrix by one of rank f.
+    """The best approximation of the (centred) rating matrix by a matrix of rank f.
 
         R - C = U S V^T,   r^_ui = c_ui + ((R - C)_u V) . v_i
 
     where C is the centre and missing entries of R - C are 0; the f largest singular values are
-    kept. A history is folded in by projection on V, which for the users of the fit is U S again.
+    kept. A history is folded in by projection on V; for users of the training data this gives U S.
 
     C. Eckart, G. Young, "The approximation of one matrix by another of lower rank", Psychometrika
     1(3), 1936; for lists, PureSVD in P. Cremonesi, Y. Koren, R. Turrin, "Performance of recommender
     algorithms on top-N recommendation tasks", RecSys 2010, section 3.2; folding in as in B. Sarwar
     and others, "Incremental singular value decomposition algorithms", 2002.
 
-    Use it for top-N lists from ratings without tuning (centre `none` or `user`), or where the whole
-    matrix is known. Do not use it to predict ratings of a sparse matrix: it takes missing for
-    average. Use `als` there.
+    Use it for top-N lists from ratings without tuning (centre `none` or `user`), or if the whole
+    matrix is known. Do not use it to predict ratings of a sparse matrix, as it treats missing
+    ratings as average; use `als`.
 
     Notes
     -----
-    Lanczos iterations (ARPACK) cost O(f (ratings + (users + items) f)); a matrix of up to 10,000
-    cells, and full rank, are decomposed densely. Nothing is summed by several threads.
+    Lanczos iterations (ARPACK) cost O(f (ratings + (users + items) f)). Matrices of up to 10,000
+    cells, and decompositions of full rank, are computed densely. One thread, for equal bits.
     """
 
     name: ClassVar[str] = "svd"
     config_type: ClassVar[type[Struct]] = SvdConfig
     space: ClassVar[Space] = {"factors": Range(2, 256, log=True), "centre": CENTRES}
 
-    def fit(
-        self,
-        data: Dataset,
-        *,
-        validation: Histories | None = None,
-        seed: int = 0,
-        progress: Progress = no_progress,
-    ) -> Self:
-        """Decompose; `validation` is not used, and `seed` draws the first Lanczos vector.
-
-        Raises
-        ------
-        InvalidInput
-            The data has no rating.
-        """
-        del validation
-        rated = data.rated()
-        self._learn_scale(rated)
+    def _learn(self, rated: Dataset, seed: int, progress: Progress) -> None:
         self.item_biases = self._item_means(rated)
-        self.item_factors = np.zeros((data.n_items, 1))
+        self.item_factors = np.zeros((rated.n_items, 1))
         with threadpool_limits(1, user_api="blas"):
             matrix, _ = self._centred(rated.histories)
             self.item_factors = _right_vectors(matrix, self.config.factors, seed)
         progress(1, 1, "done")
-        return self
 
     def rebuild(self, histories: Histories) -> Doubles:
-        """Rows of the approximated matrix, float64 [n_users, n_items], centre added again."""
+        """Compute rows of the approximated matrix, including the centre: float64 [n, n_items]."""
         users = self.user_factors(histories)
         rows: Doubles = users.factors @ self.item_factors.T
         return rows + users.biases[:, None] + self.item_biases + self.mean
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Parts of the score of `item`: centre, and one part a rating: ``(r_h - c_h) v_h . v``."""
-        if len(history) != 1:
-            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        """Split the score of `item` into the centre and ``(r_h - c_h) v_h . v`` per rating."""
+        check_single(history)
         if not 0 <= item < self.n_items:
             return []
         known = np.flatnonzero((history.items >= 0) & (history.items < self.n_items))
@@ -123,8 +105,8 @@ class Svd(FactorModel):
             ),
         ]
 
-    def _learn_scale(self, data: Dataset) -> None:
-        super()._learn_scale(data)
+    def _learn_scale(self, ratings: NDArray[np.floating]) -> None:
+        super()._learn_scale(ratings)
         if self.config.centre == "none":
             self.mean = 0.0
 
@@ -138,7 +120,7 @@ class Svd(FactorModel):
         return sums / np.maximum(counts, 1)
 
     def _centred(self, histories: Histories) -> tuple["sparse.csr_array", Doubles]:
-        """R - C, the newest of repeated ratings, and what each user's centre is above the mean."""
+        """Return R - C, with the newest of repeated ratings, and the bias of each user's centre."""
         n, n_items = len(histories), self.n_items
         rows = np.repeat(np.arange(n), np.diff(histories.indptr))
         key = rows * n_items + histories.items
@@ -159,11 +141,11 @@ class Svd(FactorModel):
 
 
 def _right_vectors(matrix: "sparse.csr_array", factors: int, seed: int) -> Doubles:
-    """Right singular vectors of the largest singular values, float64 [n_items, f], best first."""
+    """Compute the right singular vectors of the f largest singular values: float64 [n_items, f]."""
     most = min(matrix.shape)
     rank = min(factors, most)
     if not matrix.data.any():
-        # Everybody rates alike: no direction is better than another, and Lanczos finds none.
+        # All entries are 0: every direction is equally good, and Lanczos iterations would fail.
         return np.eye(matrix.shape[1], rank)
     if rank == most or matrix.shape[0] * matrix.shape[1] <= DENSE_CELLS:
         right: Any = linalg.svd(matrix.toarray(), full_matrices=False)[2]

@@ -1,19 +1,19 @@
-"""SVD++: biased factorisation whose users are also the items that they rated at all."""
+"""SVD++: biased factorisation that represents a user also by the set of rated items."""
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 from msgspec import Struct
 
-from nearline.common.progress import Progress, no_progress
+from nearline.common.progress import Progress
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import InvalidInput
 from nearline.kernels.svdpp import Parameters, Rates, descend, implicit_sums
-from nearline.models.base import Range, Space
-from nearline.models.factors.factor_model import Arrays, FactorModel, Users, solve_users, targets_of
+from nearline.models.base import Arrays, Range, Space
+from nearline.models.factors.factor_model import FactorModel, Users, solve_users, targets_of
 from nearline.models.settings import require
 
-# Spread of the factors that descent starts from.
+# Standard deviation of the initial factors.
 SPREAD = 0.05
 
 
@@ -23,20 +23,20 @@ class SvdppConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     Attributes
     ----------
     factors : int
-        Length of the factors.
+        Number of factors.
     epochs : int
-        Passes over the ratings.
+        Number of passes over the ratings.
     step : float
-        Length of the first steps, for ratings on a scale of some five points; divide it by the
-        square of a longer scale.
+        Initial learning rate, for ratings on a scale of about five points. For a scale that is s
+        times longer, divide it by the square of s.
     decay : float
-        What the step is multiplied by after each pass.
+        Factor by which the learning rate is multiplied after each pass.
     l2 : float
-        Penalty on the factors of users and items, a rating.
+        Penalty on the factors of users and items, per rating.
     bias_l2 : float
-        Penalty on the biases, a rating.
+        Penalty on the biases, per rating.
     implicit_l2 : float
-        Penalty on the implicit factors, a rating.
+        Penalty on the implicit factors, per rating.
     """
 
     factors: int = 40
@@ -62,17 +62,16 @@ class Svdpp(FactorModel):
 
         r^_ui = mean + b_u + b_i + y_i . (p_u + |N(u)|^-1/2 sum over j in N(u): z_j)
 
-    where N(u) is what u rated, whatever the rating: that somebody chose to rate an item says what
-    they like, too. Learned by stochastic gradient descent; the factors of items and z are kept, and
-    any user's (p_u, b_u), of the fit or not, is one ridge regression on the user's ratings given
-    them, with the penalties of the descent.
+    where N(u) are the items that u rated, whatever the rating: the choice of which items to rate is
+    informative too. The model is trained by stochastic gradient descent. Only the factors of items
+    and z are kept; (p_u, b_u) of any user is a ridge regression on the user's ratings given them,
+    with the penalties of the descent.
 
     Y. Koren, "Factorization meets the neighborhood: a multifaceted collaborative filtering model",
     KDD 2008, section 4.
 
-    Use it for ratings that people chose to give, where it beats `als` by a little. Do not use it
-    where everybody rates the same items, or ratings come in one by one from new items: an item's z
-    needs descent.
+    Use it if users choose which items to rate, where it is slightly more accurate than `als`. Do
+    not use it if all users rate the same items, or if new items must be added without training.
 
     Notes
     -----
@@ -93,52 +92,36 @@ class Svdpp(FactorModel):
         super().__init__(config)
         self._implicit = self.item_factors
 
-    def fit(
-        self,
-        data: Dataset,
-        *,
-        validation: Histories | None = None,
-        seed: int = 0,
-        progress: Progress = no_progress,
-    ) -> Self:
-        """Descend; `validation` is not used: search the declared space for settings.
-
-        Raises
-        ------
-        InvalidInput
-            The data has no rating, or the steps are so long that descent runs away.
-        """
-        del validation
-        rated = data.rated()
-        self._learn_scale(rated)
+    def _learn(self, rated: Dataset, seed: int, progress: Progress) -> None:
+        """Descend; raise InvalidInput if the learning rate makes it diverge."""
         config, rng = self.config, np.random.default_rng(seed)
-        # Ratings of a user in random order: by time, a pass would end with the newest ones.
-        targets = targets_of(rated.histories, self.mean, np.zeros(data.n_items))
+        # Shuffle the ratings of each user: in order of time, a pass would end with the newest.
+        targets = targets_of(rated.histories, self.mean, np.zeros(rated.n_items))
         shuffle = rng.random(rated.n_interactions)
         order = np.lexsort((shuffle, rated.user_of_each()))
         targets = targets._replace(columns=targets.columns[order], values=targets.values[order])
         learned = Parameters(
-            user_biases=np.zeros(data.n_users),
-            item_biases=np.zeros(data.n_items),
-            users=rng.normal(0.0, SPREAD, (data.n_users, config.factors)),
-            items=rng.normal(0.0, SPREAD, (data.n_items, config.factors)),
-            implicit=np.zeros((data.n_items, config.factors)),
+            user_biases=np.zeros(rated.n_users),
+            item_biases=np.zeros(rated.n_items),
+            users=rng.normal(0.0, SPREAD, (rated.n_users, config.factors)),
+            items=rng.normal(0.0, SPREAD, (rated.n_items, config.factors)),
+            implicit=np.zeros((rated.n_items, config.factors)),
         )
-        # Items that nobody rated keep no trace of the random start.
-        learned.items[np.bincount(targets.columns, minlength=data.n_items) == 0] = 0.0
+        # Items without ratings would keep their random initial factors.
+        learned.items[np.bincount(targets.columns, minlength=rated.n_items) == 0] = 0.0
         for epoch in range(config.epochs):
             progress(epoch, config.epochs, "epoch")
             step = config.step * config.decay**epoch
             rates = Rates(step, config.l2, config.bias_l2, config.implicit_l2)
-            descend(targets, rng.permutation(data.n_users), learned, rates)
+            descend(targets, rng.permutation(rated.n_users), learned, rates)
         if not np.isfinite(learned.items).all():
             raise InvalidInput(
-                f"descent ran away with step={config.step:g}; take a shorter one", field="step"
+                f"gradient descent diverged with step={config.step:g}; use a smaller one",
+                field="step",
             )
         self.item_factors, self.item_biases = learned.items, learned.item_biases
         self._implicit = learned.implicit
         progress(config.epochs, config.epochs, "done")
-        return self
 
     def arrays(self) -> Arrays:
         """Return the item side and the implicit factors."""

@@ -1,12 +1,11 @@
-"""The blend: a mixture of what several models say comes next, weighed by how much is known.
+"""The blend: a mixture of the scores of several models, with weights by length of the history.
 
     score(u, j) = sum over parts p:  w_p(length of history(u)) * norm_p(s_p(u, .))_j
 
-Every normaliser looks at all items, never at some candidates, so that a score does not depend on
-what it stands beside; each makes the scores of a part sum to one, so the blend is a mixture of
+Each normaliser makes the scores of a part sum to one over all items, so the blend is a mixture of
 distributions over the catalogue (a linear opinion pool: M. Stone, "The opinion pool", Annals of
-Mathematical Statistics 32(4), 1961). Weights depend on how many events are known of a user: a
-model that needs a long history has less to say about a short one.
+Mathematical Statistics 32(4), 1961), and a score does not depend on the other candidates. The
+weights depend on the number of known events of a user, because some models need long histories.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,25 +19,31 @@ from numpy.typing import NDArray
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
-from nearline.models.base import ModelPart, Space, check_weights
+from nearline.models.base import Model, ModelPart, Space, check_single, check_weights
 from nearline.models.capabilities import LearnsOnline, explain
-from nearline.models.hybrids.blend_search import Found, HeldOutUsers, StackingFold, find_weights
+from nearline.models.hybrids.blend_search import (
+    BlendWeights,
+    HeldOutUsers,
+    StackingFold,
+    find_weights,
+)
 from nearline.models.hybrids.hybrid import Hybrid, HybridPart
 from nearline.models.hybrids.normalisers import NORMALISERS, SHARE, normalised
 from nearline.models.settings import require, require_one_of
 
 
 class BlendPart(HybridPart, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model of a blend: a `HybridPart`, and how its scores are weighed.
+    """One model of a blend: a `HybridPart` with weights and a normaliser.
 
     Attributes
     ----------
     weights : tuple of float
-        Its say for each length of the history (`BlendConfig.at_least`); empty: `weight` for all.
+        Weight for each length of the history (`BlendConfig.at_least`); empty to use `weight` for
+        all.
     normaliser : str
         ``share`` (scores divided by the sum of those above 0) or ``softmax``.
     temperature : float
-        What scores are divided by before a softmax.
+        Divisor of the scores before a softmax.
     """
 
     weights: tuple[float, ...] = ()
@@ -62,13 +67,13 @@ class BlendConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     Attributes
     ----------
     parts : tuple of BlendPart
-        Models, weights and normalisers; with validation data, where the search starts.
+        Models, weights and normalisers; with validation data, the starting point of the search.
     at_least : tuple of int
-        Known events from which on each weight of `BlendPart.weights` holds, rising; the first is 0.
+        Smallest number of known events for each weight of `BlendPart.weights`, ascending from 0.
     sample : int
-        Most users, drawn at random, on whom weights are tried.
+        Largest number of users, drawn at random, on whom weights are evaluated.
     depth : int
-        Best items of each part that are looked at while weights are tried. An answer looks at all.
+        Number of items of each part that the search of weights considers. Answers consider all.
     """
 
     parts: tuple[BlendPart, ...] = (
@@ -84,7 +89,8 @@ class BlendConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         require(self, "depth", 1)
         if self.at_least[:1] != (0,) or any(np.diff(self.at_least) <= 0):
             raise InvalidInput(
-                f"at_least is {self.at_least}; it must begin with 0 and rise", field="at_least"
+                f"at_least is {self.at_least}; it must begin with 0 and be strictly increasing",
+                field="at_least",
             )
         for part in self.parts:
             if len(part.weights) not in (0, len(self.at_least)):
@@ -98,7 +104,7 @@ class BlendConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 def weight_table(config: BlendConfig) -> NDArray[np.float64]:
-    """Weights of the parts at each length, float64 [lengths, parts]; they sum to one a length."""
+    """Return the weights of the parts, float64 [lengths, parts]; each row sums to one."""
     lengths = len(config.at_least)
     table = np.array(
         [part.weights or (part.weight,) * lengths for part in config.parts], dtype=np.float64
@@ -110,22 +116,22 @@ def weight_table(config: BlendConfig) -> NDArray[np.float64]:
 
 
 class Blend(Hybrid):
-    """A mixture of normalised scores; weights and normalisers found on validation data.
+    """A mixture of normalised scores; weights and normalisers are chosen on validation data.
 
-    The search moves along one axis after the other, over the normaliser of a part and its share of
-    the whole, for as long as NDCG@10 of the validation targets rises. Then the weights are moved
-    again for each length of the history by itself; where too few users have so few events, others
-    are known by as many of their last ones.
+    A coordinate search changes the normaliser and weight of one part at a time while NDCG@10 of the
+    validation targets improves. The weights are then adjusted for each length of the history. If
+    too few users have so few events, longer histories are truncated to that length.
 
-    Events and items go to the parts: one that learns while it serves (`item_graph`) learns here.
+    New events and items are forwarded to the parts, so a part that learns online (`item_graph`)
+    continues to do so.
 
-    Use it where models see different things: the item graph follows what happened a moment ago, a
-    sequence model the order of events, popularity helps where next to nothing is known. Do not use
-    it where one model will do: an answer costs that of all parts.
+    Use it if models complement each other: the item graph reacts to the latest events, a sequence
+    model uses their order, and popularity helps if little is known. If one model is about as
+    accurate, use that model, since an answer costs as much as those of all parts together.
 
     Notes
     -----
-    An answer scores all items by every part. Beside that it costs O(n_items * parts).
+    An answer scores all items with every part and adds O(n_items * parts).
     """
 
     name: ClassVar[str] = "blend"
@@ -140,9 +146,9 @@ class Blend(Hybrid):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Fit the parts, then find weights; with fewer than 100 validation users they stay.
+        """Train the parts, then choose weights if there are at least 100 validation users.
 
-        Afterwards `config` holds what was found, that of the parts included.
+        Afterwards, `config` contains the chosen settings, including those of the parts.
         """
         super().fit(data, validation=validation, seed=seed, progress=progress)
         if validation is not None:
@@ -150,19 +156,19 @@ class Blend(Hybrid):
         return self
 
     def weigh(self, data: Dataset, validation: Histories, *, seed: int = 0) -> None:
-        """Find normalisers and weights for parts that are fitted on `data`."""
-        rows = HeldOutUsers(data.histories, validation, data.n_items)
-        self.weigh_on([StackingFold(self.parts, rows)], seed=seed)
+        """Choose normalisers and weights for parts that are trained on `data`."""
+        users = HeldOutUsers(data.histories, validation, data.n_items)
+        self.weigh_on([StackingFold(self.parts, users)], seed=seed)
 
-    def weigh_on(self, panels: Sequence[StackingFold], *, seed: int = 0) -> None:
-        """Find normalisers and weights by what parts of these kinds say of other users.
+    def weigh_on(self, folds: Sequence[StackingFold], *, seed: int = 0) -> None:
+        """Choose normalisers and weights by stacking.
 
-        With a panel for each group of users, its parts fitted on the other groups, everybody can be
-        asked about, and by parts that were not fitted on them: D. Wolpert, "Stacked
-        generalization", Neural Networks 5(2), 1992.
+        Each fold has parts of the same kinds as this blend, and users on whom these parts were not
+        trained. With one fold for each group of users, all users take part in the choice.
+        D. Wolpert, "Stacked generalization", Neural Networks 5(2), 1992.
         """
         found = find_weights(
-            panels,
+            folds,
             weight_table(self.config).mean(axis=0),
             at_least=self.config.at_least,
             sample=self.config.sample,
@@ -170,26 +176,59 @@ class Blend(Hybrid):
             seed=seed,
         )
         if found is not None:
-            self._keep(found)
+            self._set_weights(found)
+
+    def with_parts(self, parts: Sequence[Model]) -> "Blend":
+        """Return a blend with the same settings and other trained parts of the same kinds."""
+        blend = Blend(self.config)
+        blend.parts = list(parts)
+        return blend
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Mixture of the parts' normalised scores, float32 [n_users, n_items]."""
+        """Mix the normalised scores of the parts: float32 [n_users, n_items]."""
         check_weights(histories)
 
         def scores_of(place: int, rows: NDArray[np.int64]) -> FloatArray:
             some = histories if len(rows) == len(histories) else histories.select(rows)
             return self.parts[place].score_many(some)
 
-        return self._mixed(histories, scores_of)
+        return self.mix(histories, scores_of)
+
+    def mix(
+        self, histories: Histories, scores_of: Callable[[int, NDArray[np.int64]], FloatArray]
+    ) -> FloatArray:
+        """Normalise and mix scores of the parts: float32 [n_users, n_items].
+
+        Parameters
+        ----------
+        histories : Histories
+            Determine the weights, by their lengths.
+        scores_of : callable
+            Receives the position of a part and rows of `histories`; returns the scores of the part
+            for these rows, float32 [len(rows), items].
+        """
+        weights = self._weights(histories)
+        total = np.zeros((len(histories), self.n_items), dtype=np.float32)
+        for place in range(len(self.parts)):
+            rows = np.flatnonzero(weights[:, place] > 0)
+            if len(rows):
+                found = self._normalised(place, scores_of(place, rows))
+                # Parts may know different numbers of items, as not all accept new ones.
+                width = min(found.shape[1], total.shape[1])
+                found = found[:, :width] * weights[rows, place, None]
+                if len(rows) == len(histories):
+                    total[:, :width] += found
+                else:
+                    total[rows, :width] += found
+        return total
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Parts of the score of `item`; they sum to it.
+        """Split the score of `item` into parts that sum to it.
 
-        A part whose scores are divided by their sum is split as it splits its own score; of others
-        there is one amount, under the model's name.
+        The contribution of a part with the normaliser ``share`` is split like its own score; that
+        of another part is one amount with the name of the model.
         """
-        if len(history) != 1:
-            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        check_single(history)
         weights = self._weights(history)[0]
         reasons: list[ModelPart] = []
         for place, part in enumerate(self.parts):
@@ -206,7 +245,7 @@ class Blend(Hybrid):
         return reasons
 
     def observe(self, before: Histories, events: Histories) -> None:
-        """Teach new events to the parts that learn online."""
+        """Update the parts that learn online with new events."""
         for part in self._learning():
             part.observe(before, events)
 
@@ -233,38 +272,19 @@ class Blend(Hybrid):
     def _learning(self) -> list[LearnsOnline]:
         return [part for part in self.parts if isinstance(part, LearnsOnline)]
 
-    def _mixed(
-        self, histories: Histories, scores_of: Callable[[int, NDArray[np.int64]], FloatArray]
-    ) -> FloatArray:
-        """Mix what `scores_of` gives of a part (by its place) for some rows of `histories`."""
-        weights = self._weights(histories)
-        total = np.zeros((len(histories), self.n_items), dtype=np.float32)
-        for place in range(len(self.parts)):
-            rows = np.flatnonzero(weights[:, place] > 0)
-            if len(rows):
-                found = self._normalised(place, scores_of(place, rows))
-                # A part may have heard of an item since, or may never hear of it.
-                width = min(found.shape[1], total.shape[1])
-                found = found[:, :width] * weights[rows, place, None]
-                if len(rows) == len(histories):
-                    total[:, :width] += found
-                else:
-                    total[rows, :width] += found
-        return total
-
     def _normalised(self, place: int, scores: FloatArray) -> FloatArray:
         given = self.config.parts[place]
         return normalised(scores, given.normaliser, given.temperature)
 
     def _weights(self, histories: Histories) -> FloatArray:
-        """Weights of the parts for each history, float32 [n_users, parts]."""
+        """Look up the weights of the parts for each history: float32 [n_users, parts]."""
         known = np.concatenate(([0], np.cumsum(histories.items >= 0)))
         lengths = np.diff(known[histories.indptr])
         row = np.searchsorted(self.config.at_least, lengths, side="right") - 1
         return weight_table(self.config).astype(np.float32)[row]
 
-    def _keep(self, found: Found) -> None:
-        """Write down what a search found."""
+    def _set_weights(self, found: BlendWeights) -> None:
+        """Store the result of a search in the configuration."""
         parts = (
             replace(
                 part,

@@ -1,8 +1,8 @@
-"""Weights of a blend, found on validation data by a coordinate search.
+"""Search for the weights of a blend on validation data: a coordinate search.
 
-Scores of all parts for the best items of each are gathered once; trying weights is then one pass
-over some hundred candidates a user. Candidates carry their exact normalised scores, so that what
-is tried is what will serve, but for targets that are among the best of no part.
+The scores of all parts for the best items of each are computed once; evaluating weights is then one
+pass over a few hundred candidates per user. Candidates have their exact normalised scores, so the
+result is that of full ranking, except for targets that are not among the best items of any part.
 """
 
 from collections.abc import Sequence
@@ -21,21 +21,31 @@ Doubles = NDArray[np.float64]
 
 K = 10
 DISCOUNTS = 1.0 / np.log2(np.arange(2, K + 2))
-# With fewer users the best of many weights is the luckiest one.
+# With fewer users, the best of many candidates would mostly be chosen by chance.
 FEWEST_USERS = 100
 ROUNDS = 3
 BAGS = 5
-# Shares of the whole that a part is tried with; the rest keeps its proportions.
+# Candidate weights of a part; the other parts keep their proportions.
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-# Temperatures that are tried, in mean deviations of a part's scores.
+# Candidate temperatures, as multiples of the mean standard deviation of a part's scores.
 SPREADS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 BLOCK_BYTES = 1 << 26
-# Below every score, and finite so that a weight of 0 makes it 0.
+# Score of non-candidates: below every score, and finite, so that a weight of 0 gives 0.
 OUTSIDE = np.float32(-1e30)
 
 
 class HeldOutUsers(NamedTuple):
-    """Users to try weights on: what they did, what came next, and the size of the catalogue."""
+    """Users on whom weights are evaluated.
+
+    Attributes
+    ----------
+    histories : Histories
+        Known events.
+    truth : Histories
+        Held-out events, one row for each history.
+    n_items : int
+        Number of items of the catalogue.
+    """
 
     histories: Histories
     truth: Histories
@@ -43,23 +53,23 @@ class HeldOutUsers(NamedTuple):
 
 
 class StackingFold(NamedTuple):
-    """Fitted parts, and users to ask them about, whose truth they were not fitted on."""
+    """Trained parts, and users whose held-out events they were not trained on."""
 
     parts: Sequence[Model]
-    rows: HeldOutUsers
+    users: HeldOutUsers
 
 
-class Found(NamedTuple):
-    """Outcome of a search.
+class BlendWeights(NamedTuple):
+    """Result of a search.
 
     Attributes
     ----------
     weights : float64 [parts]
-        For users as they are; sum to one.
+        Weights for histories of all lengths; they sum to one.
     by_length : float64 [lengths, parts]
-        For each length of the history.
+        Weights for each length of the history.
     normalisers : list of Normaliser
-        One a part.
+        One per part.
     """
 
     weights: Doubles
@@ -68,20 +78,20 @@ class Found(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """Candidates of some users, with raw scores of P parts.
+    """Candidates of some users, with the scores of all parts.
 
     Attributes
     ----------
     scores : list of float32 [n, c]
-        Raw scores by part; beyond a row's candidates they do not count.
+        Raw scores, one array per part; only cells marked by `inside` count.
     sums : list of list of Sums
-        By part, then by normaliser.
+        Normalisation constants by part, then by normaliser.
     inside : bool [n, c]
-        Which cells hold a candidate.
+        Which cells contain a candidate.
     relevant : bool [n, c]
         Which candidates are targets.
     best : float64 [n]
-        DCG of a list with all that the row has to find.
+        DCG of an ideal list.
     """
 
     scores: list[FloatArray]
@@ -92,96 +102,99 @@ class Pool(NamedTuple):
 
 
 def find_weights(
-    panels: Sequence[StackingFold],
+    folds: Sequence[StackingFold],
     start: Doubles,
     *,
     at_least: tuple[int, ...],
     sample: int,
     depth: int,
     seed: int,
-) -> Found | None:
-    """Find normalisers and weights; None where fewer than 100 users can be asked.
+) -> BlendWeights | None:
+    """Choose normalisers and weights; None if there are fewer than 100 users with targets.
 
     Parameters
     ----------
-    panels : sequence of StackingFold
+    folds : sequence of StackingFold
         Parts of the same kinds in the same order, over the same items.
     start : float64 [parts]
-        Weights that the search begins with; sum to one.
+        Initial weights, which sum to one.
+    at_least, sample, depth
+        As in `BlendConfig`.
 
     Notes
     -----
-    Deterministic; some thousand passes over sample * depth * parts scores.
+    Deterministic; about a thousand passes over sample * depth * parts scores.
     """
     rng = np.random.default_rng(seed)
-    drawn = [_drawn(panel, sample // len(panels), rng) for panel in panels]
-    panels = [panel for panel in drawn if len(panel.rows.histories)]
-    if _size(panels) < FEWEST_USERS:
+    drawn = [_draw(fold, sample // len(folds), rng) for fold in folds]
+    folds = [fold for fold in drawn if len(fold.users.histories)]
+    if _size(folds) < FEWEST_USERS:
         return None
-    spreads = np.mean([_spreads(parts, rows) for parts, rows in panels], axis=0).tolist()
+    spreads = np.mean([_spreads(parts, users) for parts, users in folds], axis=0).tolist()
     choices = [_choices(spread) for spread in spreads]
-    asked = [(panel, panel.rows.histories) for panel in panels]
-    objective = _BlendObjective(gather_all(asked, choices, depth), choices)
+    whole = [(fold, fold.users.histories) for fold in folds]
+    objective = _BlendObjective(gather_all(whole, choices, depth), choices)
     weights, picks = _search(objective, start, [0] * len(start))
     objective.fix(picks)
     weights = _bagged(objective, weights, rng)
     chosen = [[choices[place][pick]] for place, pick in enumerate(picks)]
     by_length = []
     for first, end in zip(at_least, (*at_least[1:], None), strict=True):
-        cut = [(parts, *shortened(rows, first, end, rng)) for parts, rows in panels]
-        asked = [(StackingFold(parts, short), seen) for parts, short, seen in cut if len(seen)]
+        cut = [(parts, *shortened(users, first, end, rng)) for parts, users in folds]
+        short = [(StackingFold(parts, users), seen) for parts, users, seen in cut if len(seen)]
         found = weights
-        if _size([panel for panel, _ in asked]) >= FEWEST_USERS:
-            own = _BlendObjective(gather_all(asked, chosen, depth), chosen)
+        if _size([fold for fold, _ in short]) >= FEWEST_USERS:
+            own = _BlendObjective(gather_all(short, chosen, depth), chosen)
             found = _bagged(own, weights, rng)
         by_length.append(found)
-    return Found(weights, np.stack(by_length), [one for (one,) in chosen])
+    return BlendWeights(weights, np.stack(by_length), [one for (one,) in chosen])
 
 
-def _drawn(panel: StackingFold, sample: int, rng: np.random.Generator) -> StackingFold:
-    rows, users = users_with_targets(panel.rows)
+def _draw(fold: StackingFold, sample: int, rng: np.random.Generator) -> StackingFold:
+    """Draw at most `sample` of the users that have targets."""
+    held_out, users = users_with_targets(fold.users)
     users = np.sort(rng.permutation(users)[:sample])
-    histories, truth = rows.histories.select(users), rows.truth.select(users)
-    return StackingFold(panel.parts, HeldOutUsers(histories, truth, rows.n_items))
+    histories, truth = held_out.histories.select(users), held_out.truth.select(users)
+    return StackingFold(fold.parts, HeldOutUsers(histories, truth, held_out.n_items))
 
 
-def users_with_targets(rows: HeldOutUsers) -> tuple[HeldOutUsers, NDArray[np.int64]]:
-    """Leave what is liked and known of the truth; tell who has that to find, and a history."""
-    truth = rows.truth.take((rows.truth.items >= 0) & (rows.truth.weights > 0))
-    users = np.flatnonzero((np.diff(truth.indptr) > 0) & (np.diff(rows.histories.indptr) > 0))
-    return rows._replace(truth=truth), users
+def users_with_targets(users: HeldOutUsers) -> tuple[HeldOutUsers, NDArray[np.int64]]:
+    """Keep known positive targets; also return the users that have both history and target."""
+    truth = users.truth.take((users.truth.items >= 0) & (users.truth.weights > 0))
+    usable = np.flatnonzero((np.diff(truth.indptr) > 0) & (np.diff(users.histories.indptr) > 0))
+    return users._replace(truth=truth), usable
 
 
-def _size(panels: Sequence[StackingFold]) -> int:
-    return sum(len(panel.rows.histories) for panel in panels)
+def _size(folds: Sequence[StackingFold]) -> int:
+    return sum(len(fold.users.histories) for fold in folds)
 
 
 def shortened(
-    rows: HeldOutUsers, first: int, end: int | None, rng: np.random.Generator
+    users: HeldOutUsers, first: int, end: int | None, rng: np.random.Generator
 ) -> tuple[HeldOutUsers, Histories]:
-    """Users of whom `first` to `end` - 1 events are known, and all that they had seen.
+    """Return users with `first` to `end` - 1 known events, and their complete histories.
 
-    Users with longer histories are cut to their last events, a number drawn between the two;
-    without an `end` there is nobody to cut.
+    Longer histories are truncated to their last events, to a random length in that range. Without
+    `end`, nothing is truncated.
     """
-    sizes = np.diff(rows.histories.indptr)
+    sizes = np.diff(users.histories.indptr)
     wanted = sizes
     if end is not None:
         drawn = rng.integers(max(first, 1), end, len(sizes)) if end > 1 else np.zeros_like(sizes)
         wanted = np.where(sizes >= end, drawn, sizes)
     kept = np.flatnonzero((sizes >= first) & (wanted > 0))
-    whole = rows.histories.select(kept)
+    whole = users.histories.select(kept)
     sizes, wanted = sizes[kept], wanted[kept]
     from_end = np.repeat(whole.indptr[1:], sizes) - np.arange(len(whole.items))
     short = whole.take(from_end <= np.repeat(wanted, sizes))
-    return HeldOutUsers(short, rows.truth.select(kept), rows.n_items), whole
+    return HeldOutUsers(short, users.truth.select(kept), users.n_items), whole
 
 
 def gather_all(
-    asked: Sequence[tuple[StackingFold, Histories]], choices: list[list[Normaliser]], depth: int
+    folds: Sequence[tuple[StackingFold, Histories]], choices: list[list[Normaliser]], depth: int
 ) -> Pool:
-    """Gather candidates of all panels, each with what its users had seen."""
-    pools = [gather(*panel, seen, choices, depth) for panel, seen in asked]
+    """Gather the candidates of all folds, each given with the complete histories of its users."""
+    pools = [gather(*fold, seen, choices, depth) for fold, seen in folds]
     scores, sums, *arrays = zip(*pools, strict=True)
     return Pool(
         [np.concatenate(part) for part in zip(*scores, strict=True)],
@@ -195,22 +208,22 @@ def gather_all(
 
 def gather(
     parts: Sequence[Model],
-    rows: HeldOutUsers,
+    users: HeldOutUsers,
     seen: Histories,
     choices: list[list[Normaliser]],
     depth: int,
 ) -> Pool:
-    """Score the `depth` best items of each part, of those not in `seen`, by all parts."""
-    size = max(1, BLOCK_BYTES // (4 * max(rows.n_items, 1)))
-    width = min(depth * len(parts), rows.n_items)
-    n = len(rows.histories)
+    """Score the `depth` best items of each part that are not in `seen` with all parts."""
+    size = max(1, BLOCK_BYTES // (4 * max(users.n_items, 1)))
+    width = min(depth * len(parts), users.n_items)
+    n = len(users.histories)
     scores = [np.zeros((n, width), dtype=np.float32) for _ in parts]
     sums: list[list[list[Sums]]] = [[[] for _ in some] for some in choices]
     inside = np.zeros((n, width), dtype=np.bool_)
     relevant = np.zeros((n, width), dtype=np.bool_)
     for begin in range(0, n, size):
         block = np.arange(begin, min(begin + size, n))
-        raw = [dense(part, rows.histories.select(block), rows.n_items) for part in parts]
+        raw = [dense(part, users.histories.select(block), users.n_items) for part in parts]
         candidates = union(raw, seen.select(block), depth, width)
         inside[block] = candidates >= 0
         at = np.maximum(candidates, 0)
@@ -218,16 +231,16 @@ def gather(
             scores[place][block] = np.take_along_axis(one, at, axis=1)
             for pick, how in enumerate(choices[place]):
                 sums[place][pick].append(sums_of(one, how))
-        wanted = rows.truth.select(block)
+        wanted = users.truth.select(block)
         row = np.repeat(np.arange(len(block)), np.diff(wanted.indptr))
-        keys = np.arange(len(block))[:, None] * rows.n_items + candidates
-        relevant[block] = np.isin(keys, row * rows.n_items + wanted.items) & inside[block]
+        keys = np.arange(len(block))[:, None] * users.n_items + candidates
+        relevant[block] = np.isin(keys, row * users.n_items + wanted.items) & inside[block]
     joined = [[_joined(blocks) for blocks in part] for part in sums]
-    return Pool(scores, joined, inside, relevant, _ideal(rows.truth))
+    return Pool(scores, joined, inside, relevant, _ideal(users.truth))
 
 
 def dense(part: Model, histories: Histories, n_items: int) -> FloatArray:
-    """Scores of a part for `n_items` items; those that it does not know get its lowest."""
+    """Score `n_items` items with a part; items unknown to it get its lowest score."""
     scores = part.score_many(histories)[:, :n_items]
     missing = n_items - scores.shape[1]
     if missing == 0:
@@ -237,7 +250,7 @@ def dense(part: Model, histories: Histories, n_items: int) -> FloatArray:
 
 
 def union(raw: Sequence[FloatArray], seen: Histories, depth: int, width: int) -> IntArray:
-    """Candidates of each row, rising, -1 behind them: the best unseen items of each part [n, c]."""
+    """Join the best unseen items of each part: int32 [n, c], ascending, padded with -1."""
     n, n_items = raw[0].shape
     taken = np.zeros((n, n_items), dtype=np.bool_)
     known = (seen.items >= 0) & (seen.items < n_items)
@@ -268,20 +281,23 @@ def _joined(blocks: Sequence[Sums]) -> Sums:
     return Sums(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
 
 
-def _spreads(parts: Sequence[Model], rows: HeldOutUsers) -> list[float]:
-    """Mean deviation of each part's scores over the catalogue, of some users."""
-    some = rows.histories.select(np.arange(min(len(rows.histories), FEWEST_USERS)))
-    return [float(dense(part, some, rows.n_items).std(axis=1).mean()) for part in parts]
+def _spreads(parts: Sequence[Model], users: HeldOutUsers) -> list[float]:
+    """Estimate the mean standard deviation of each part's scores over the catalogue."""
+    some = users.histories.select(np.arange(min(len(users.histories), FEWEST_USERS)))
+    return [float(dense(part, some, users.n_items).std(axis=1).mean()) for part in parts]
 
 
 def _choices(spread: float) -> list[Normaliser]:
-    # Short numbers in a configuration are easier to read and lose nothing.
+    # Rounded numbers are easier to read in a configuration, and as good.
     temperatures = [float(f"{spread * factor:.3g}") for factor in SPREADS]
     return [Normaliser(SHARE)] + [Normaliser(SOFTMAX, t) for t in temperatures if t > 0]
 
 
 class _BlendObjective:
-    """NDCG@10 of weights over one pool; normalised scores are kept."""
+    """NDCG@10 of a mixture over one pool; normalised scores are cached.
+
+    `counted` is the weight of each user in the mean, float64 [n].
+    """
 
     def __init__(self, pool: Pool, choices: list[list[Normaliser]]) -> None:
         self.choices = choices
@@ -290,12 +306,12 @@ class _BlendObjective:
         self.counted = np.ones(len(pool.best))
 
     def fix(self, picks: list[int]) -> None:
-        """Leave one choice a part."""
+        """Fix the normaliser of each part."""
         self._kept = {(p, 0): self.normalised(p, pick) for p, pick in enumerate(picks)}
         self.choices = [[some[pick]] for some, pick in zip(self.choices, picks, strict=True)]
 
     def normalised(self, place: int, pick: int) -> FloatArray:
-        """Scores of a part, normalised; below all outside of the candidates."""
+        """Return the normalised scores of a part; non-candidates are below all of them."""
         if (place, pick) not in self._kept:
             pool = self._pool
             found = apply(pool.scores[place], pool.sums[place][pick], self.choices[place][pick])
@@ -303,11 +319,11 @@ class _BlendObjective:
         return self._kept[place, pick]
 
     def __call__(self, blend: FloatArray) -> float:
-        """Mean over the users, each counted as often as `counted` says."""
+        """Compute the mean NDCG, with users weighted by `counted`."""
         return float(self.gains(blend) @ self.counted / self.counted.sum())
 
     def gains(self, blend: FloatArray) -> Doubles:
-        """NDCG of each user."""
+        """Compute the NDCG of each user."""
         columns = top_k_rows(blend, K, above=float(OUTSIDE)).items
         found = np.take_along_axis(self._pool.relevant, np.maximum(columns, 0), axis=1)
         gains: Doubles = (found & (columns >= 0)) @ DISCOUNTS / self._pool.best
@@ -315,9 +331,10 @@ class _BlendObjective:
 
 
 def _bagged(objective: _BlendObjective, weights: Doubles, rng: np.random.Generator) -> Doubles:
-    """Mean of the weights found on samples of the users, drawn with replacement.
+    """Average the weights found on bootstrap samples of the users.
 
-    Where it is not better than the best part alone by one standard error, that part stands alone.
+    If the average is not better than the best single part by one standard error, that part gets all
+    the weight.
     """
     n, none = len(objective.counted), [0] * len(weights)
     total = np.zeros_like(weights)
@@ -335,7 +352,7 @@ def _bagged(objective: _BlendObjective, weights: Doubles, rng: np.random.Generat
 def _search(
     objective: _BlendObjective, weights: Doubles, picks: list[int]
 ) -> tuple[Doubles, list[int]]:
-    """Move one part after the other to the best of its choices and shares, while that helps."""
+    """Choose normaliser and weight of one part after the other, while NDCG improves."""
     weights, picks = weights.copy(), list(picks)
     if len(weights) == 1:
         return weights, picks

@@ -1,4 +1,4 @@
-"""What all hybrids share: parts that are other models, given by name and settings."""
+"""Common parts of all hybrids, which combine other models given by name and settings."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
@@ -7,17 +7,14 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
-from numpy.typing import NDArray
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
-from nearline.models.base import Mask, Model, Ranking, check_weights
+from nearline.models.base import Arrays, Mask, Model, Ranking, check_validation, check_weights
 from nearline.models.capabilities import AcceptsItems, SearchesText
 from nearline.models.dense_scores import DenseModel
 from nearline.models.registry import make_model, model_class
-
-Arrays = dict[str, NDArray[Any]]
 
 
 class HybridPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,12 +23,12 @@ class HybridPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     model : str
-        Its name.
+        Name of the model.
     settings : dict
-        Its settings, as JSON values; those not named are its defaults.
+        Settings of the model, as JSON values; others have their defaults.
     weight : float
-        Its say, relative to the other parts; at least 0. Where the order of parts decides instead
-        (`hybrid_cascade`, `hybrid_switching`) it is not used.
+        Weight relative to the other parts, at least 0. Not used by `hybrid_cascade` and
+        `hybrid_switching`, which depend on the order of the parts.
     """
 
     model: str
@@ -46,11 +43,11 @@ class HybridPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             )
 
 
-# The item graph without words and by words alone: parts that need no other model.
+# The item graph without text, and with text only: default parts of the hybrids.
 GRAPH_BY_EVENTS = HybridPart(
     model="item_graph", settings={"content": {"weight": 0.0}, "search": {"evaluations": 0}}
 )
-GRAPH_BY_WORDS = HybridPart(
+GRAPH_BY_TEXT = HybridPart(
     model="item_graph",
     settings={
         "transitions": {"weight": 0.0},
@@ -61,12 +58,11 @@ GRAPH_BY_WORDS = HybridPart(
 
 
 class Hybrid(DenseModel):
-    """Base of the hybrids for lists. A subclass writes `score_many`, and `_pick` where it differs.
+    """Base of the hybrids for lists; a subclass implements `score_many`.
 
-    Its configuration has a field `parts`, a tuple of `HybridPart`. Parts are fitted one after
-    the other on the same data; models of ratings are refused, since the weights of a history
-    cannot be
-    events to one part and ratings to another.
+    The configuration has a field `parts`, a tuple of `HybridPart`. Parts are trained one after the
+    other on the same data. Models of ratings are rejected, since the weights of a history cannot be
+    event weights for one part and ratings for another.
 
     Attributes
     ----------
@@ -93,15 +89,12 @@ class Hybrid(DenseModel):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Fit the parts; `validation` lets them choose their own settings.
+        """Train the parts, which may choose their own settings by `validation`.
 
-        Afterwards `config` holds the settings that they chose.
+        Afterwards, `config` contains the chosen settings.
         """
-        if validation is not None and len(validation) != data.n_users:
-            raise InvalidInput(
-                f"validation has {len(validation)} rows; give one for each of the "
-                f"{data.n_users} users of data"
-            )
+        if validation is not None:
+            check_validation(validation, data)
         check_weights(data.histories)
         for done, part in enumerate(self.parts):
             progress(done, len(self.parts), part.name)
@@ -113,7 +106,7 @@ class Hybrid(DenseModel):
 
     @property
     def n_items(self) -> int:
-        """Number of items: of the part that knows most, as not all hear of new ones."""
+        """Largest number of items known by a part, as not all parts accept new items."""
         return max(part.n_items for part in self.parts)
 
     def put_items(
@@ -122,13 +115,13 @@ class Hybrid(DenseModel):
         texts: Sequence[str],
         vectors: Mapping[str, FloatArray] | None = None,
     ) -> None:
-        """Give new items, or new text and vectors of known ones, to the parts that take them."""
+        """Forward items to the parts that accept them."""
         for part in self.parts:
             if isinstance(part, AcceptsItems):
                 part.put_items(items, texts, vectors)
 
     def search_text(self, text: str, k: int, *, allowed: Mask | None = None) -> Ranking:
-        """Items that the first part able to search text finds; none without such a part."""
+        """Search text with the first part that can; the list is empty without such a part."""
         for part in self.parts:
             if isinstance(part, SearchesText):
                 found = part.search_text(text, k, allowed=allowed)
@@ -137,7 +130,7 @@ class Hybrid(DenseModel):
         return Ranking(np.zeros((1, 0), dtype=np.int32), np.zeros((1, 0), dtype=np.float32))
 
     def arrays(self) -> Arrays:
-        """Return the arrays of all parts, each behind its place: `0/...`, `1/...`."""
+        """Return the arrays of all parts, prefixed with their positions: `0/...`, `1/...`."""
         return part_arrays(self.parts)
 
     def _load(self, arrays: Arrays) -> None:
@@ -156,7 +149,7 @@ class Hybrid(DenseModel):
 
 
 def settled(given: Sequence[HybridPart], fitted: Sequence[Model]) -> tuple[HybridPart, ...]:
-    """Parts with the settings that their fitted models have come to."""
+    """Replace the settings of parts by those of their trained models."""
     return tuple(
         replace(part, settings=msgspec.to_builtins(model.config))
         for part, model in zip(given, fitted, strict=True)
@@ -164,7 +157,7 @@ def settled(given: Sequence[HybridPart], fitted: Sequence[Model]) -> tuple[Hybri
 
 
 def part_arrays(parts: Sequence[Model]) -> Arrays:
-    """Arrays of all parts, each behind its place."""
+    """Return the arrays of all parts, prefixed with their positions."""
     return {
         f"{place}/{name}": array
         for place, part in enumerate(parts)
@@ -173,7 +166,7 @@ def part_arrays(parts: Sequence[Model]) -> Arrays:
 
 
 def restore_parts(given: Sequence[HybridPart], arrays: Arrays) -> list[Model]:
-    """Rebuild the fitted models of parts from what `part_arrays` made."""
+    """Rebuild the trained models of parts from the result of `part_arrays`."""
     parts = []
     for place, part in enumerate(given):
         prefix = f"{place}/"
@@ -184,6 +177,6 @@ def restore_parts(given: Sequence[HybridPart], arrays: Arrays) -> list[Model]:
 
 
 def widened(scores: FloatArray, n_items: int) -> FloatArray:
-    """Scores for a larger catalogue: 0 for the items that a part has not heard of."""
+    """Extend scores to a larger catalogue, with 0 for items that a part does not know."""
     missing = n_items - scores.shape[1]
     return np.pad(scores, ((0, 0), (0, missing))) if missing else scores

@@ -1,4 +1,4 @@
-"""Cascade hybrid: one model proposes, another orders what was proposed."""
+"""Cascade hybrid: one model selects candidates, another ranks them."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -8,11 +8,11 @@ from msgspec import Struct
 
 from nearline.data.dataset import FloatArray, Histories
 from nearline.errors import InvalidInput
-from nearline.models.base import Mask, ModelPart, Range, Space
+from nearline.models.base import Mask, ModelPart, Range, Space, check_single
 from nearline.models.capabilities import explain
 from nearline.models.hybrids.hybrid import (
     GRAPH_BY_EVENTS,
-    GRAPH_BY_WORDS,
+    GRAPH_BY_TEXT,
     Hybrid,
     HybridPart,
     widened,
@@ -26,12 +26,12 @@ class HybridCascadeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes
     ----------
     parts : (HybridPart, HybridPart)
-        What proposes, and what orders the proposals.
+        The model that selects candidates, and the model that ranks them.
     candidates : int
-        Items proposed; lists are never longer.
+        Number of candidates, which limits the length of lists.
     """
 
-    parts: tuple[HybridPart, HybridPart] = (GRAPH_BY_EVENTS, GRAPH_BY_WORDS)
+    parts: tuple[HybridPart, HybridPart] = (GRAPH_BY_EVENTS, GRAPH_BY_TEXT)
     candidates: int = 50
 
     def __post_init__(self) -> None:
@@ -43,22 +43,22 @@ class HybridCascadeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class HybridCascade(Hybrid):
-    """Candidates from one model, their order from another.
+    """Candidates from one model, ranked by another.
 
         C(u) = top-n of the first part;   score(u, i) = s_2(u, i) for i in C(u)
 
-    With collaborative filtering first and content second these are neighbours' choices, of which
-    those like the user's own come first.
+    For example, collaborative filtering selects candidates, and a content-based model ranks those
+    first that resemble the user's items.
 
     R. Burke, "Hybrid recommender systems: survey and experiments", UMUAI 12(4), 2002, section 3.5.
 
-    Use it where the second model orders well but would drown in a whole catalogue, or costs too
-    much for one. Do not use it where the first misses what matters: nothing brings that back.
+    Use it if the second model ranks a small selection well, but is inaccurate or too expensive for
+    the whole catalogue. Do not use it if the first model misses relevant items: they are lost.
 
     Notes
     -----
-    Scoring costs the sum of both parts. Outside the candidates every item scores 1 below the worst
-    candidate, and is never listed; candidates that the second part scores alike stand by index.
+    Scoring costs the sum of both parts. Items that are not candidates score 1 below the worst
+    candidate and are never listed. Ties are broken by the lower index.
     """
 
     name: ClassVar[str] = "hybrid_cascade"
@@ -66,7 +66,7 @@ class HybridCascade(Hybrid):
     space: ClassVar[Space] = {"candidates": Range(10, 500, log=True)}
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Scores, float32 [n_users, n_items]; candidates are drawn with seen items among them."""
+        """Score all items, float32 [n_users, n_items]; seen items may be candidates here."""
         scores = self._scorer(self.n_items, exclude_seen=False, allowed=None)(histories)
         out = np.isneginf(scores)
         worst = np.where(out, np.inf, scores).min(axis=1, initial=np.inf, keepdims=True)
@@ -74,9 +74,8 @@ class HybridCascade(Hybrid):
         return np.where(out, worst - 1.0, scores).astype(np.float32)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Parts of the score of a candidate: those of the second part; others have none."""
-        if len(history) != 1:
-            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        """Explain the score of a candidate by the second part; other items have no parts."""
+        check_single(history)
         proposed = self.parts[0].recommend_from(history, self.config.candidates, exclude_seen=False)
         return explain(self.parts[1], history, item) if item in proposed.items else []
 

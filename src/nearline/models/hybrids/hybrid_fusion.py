@@ -1,4 +1,4 @@
-"""Reciprocal-rank fusion: lists of several models combined by place alone."""
+"""Reciprocal-rank fusion: combines the lists of several models by rank only."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from nearline.data.dataset import FloatArray, Histories
 from nearline.models.base import Mask, Range, Space
-from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_WORDS, Hybrid, HybridPart
+from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, GRAPH_BY_TEXT, Hybrid, HybridPart
 from nearline.models.settings import require
 
 
@@ -18,14 +18,15 @@ class HybridFusionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_field
     Attributes
     ----------
     parts : tuple of HybridPart
-        Models whose lists are fused; `weight` is the say of each.
+        Models whose lists are fused, with their weights.
     depth : int
-        Places of each list that count.
+        Length of the lists that are fused.
     smoothing : float
-        Added to each place: more makes the first places less special. 60 in the paper.
+        Added to each rank; a larger value reduces the advantage of the first ranks. 60 in the
+        paper.
     """
 
-    parts: tuple[HybridPart, ...] = (GRAPH_BY_EVENTS, GRAPH_BY_WORDS)
+    parts: tuple[HybridPart, ...] = (GRAPH_BY_EVENTS, GRAPH_BY_TEXT)
     depth: int = 100
     smoothing: float = 60.0
 
@@ -39,19 +40,18 @@ class HybridFusion(Hybrid):
 
         score(u, i) = sum over parts p with i in their list: w_p / (smoothing + rank_p(u, i))
 
-    Ranks begin with 1, and count what may be listed: seen items take no place where they are left
-    out.
+    Ranks start at 1. Excluded items have no rank.
 
     G. Cormack, C. Clarke, S. Buettcher, "Reciprocal rank fusion outperforms Condorcet and
     individual rank learning methods", SIGIR 2009.
 
-    Use it where scores of different models cannot be compared, and there is no validation data to
-    weigh them with. Do not use it where there is: `hybrid_weighted` knows by how much one item is
-    ahead of the next.
+    Use it if the scores of the models are not comparable, and there is no validation data to choose
+    weights. With validation data use `hybrid_weighted`, which also uses the differences between
+    scores.
 
     Notes
     -----
-    Costs the lists of the parts, `depth` long.
+    A list costs a list of length `depth` from each part.
     """
 
     name: ClassVar[str] = "hybrid_fusion"
@@ -62,7 +62,7 @@ class HybridFusion(Hybrid):
     }
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Scores, float32 [n_users, n_items], seen items ranked too; 0 for what no list holds."""
+        """Score all items, seen ones included: float32 [n_users, n_items]; 0 if in no list."""
         scores = self._scorer(self.n_items, exclude_seen=False, allowed=None)(histories)
         return np.where(np.isneginf(scores), np.float32(0.0), scores)
 

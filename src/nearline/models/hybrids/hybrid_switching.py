@@ -1,4 +1,4 @@
-"""Switching hybrid: which model answers depends on how much is known of the user."""
+"""Switching hybrid: chooses a model by the length of the user's history."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from nearline.data.dataset import FloatArray, Histories
 from nearline.errors import InvalidInput
-from nearline.models.base import Mask, ModelPart, Ranking, Space, check_k
+from nearline.models.base import Mask, ModelPart, Ranking, Space, check_k, check_single
 from nearline.models.capabilities import explain
 from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, Hybrid, HybridPart, widened
 
@@ -19,9 +19,9 @@ class HybridSwitchingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Attributes
     ----------
     parts : tuple of HybridPart
-        Models, for ever longer histories.
+        Models for increasingly long histories.
     at_least : tuple of int
-        Known items of a history from which on each part answers, rising; the first is 0.
+        Smallest number of known events in a history for each part, ascending from 0.
     """
 
     parts: tuple[HybridPart, ...] = (HybridPart(model="popularity"), GRAPH_BY_EVENTS)
@@ -35,23 +35,25 @@ class HybridSwitchingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 field="at_least",
             )
         if any(np.diff(self.at_least) <= 0):
-            raise InvalidInput(f"at_least is {self.at_least}; it must rise", field="at_least")
+            raise InvalidInput(
+                f"at_least is {self.at_least}; it must be strictly increasing", field="at_least"
+            )
 
 
 class HybridSwitching(Hybrid):
-    """The model whose turn it is at the length of the history.
+    """Answer with one of several models, chosen by the length of the history.
 
         score(u, .) = s_p(u, .),   p the last part with at_least_p <= known items of u
 
     R. Burke, "Hybrid recommender systems: survey and experiments", UMUAI 12(4), 2002, section 3.2.
 
-    Use it for users who are new: what is popular or fits by content until there is enough to go
-    by. Do not use it where models are good at once and together: `hybrid_weighted`. Scores of users
-    with different parts cannot be compared.
+    Use it for new users: recommend popular or similar items until the history is long enough for
+    another model. If models should be combined for every user, use `hybrid_weighted`. Scores of
+    users with different parts are not comparable.
 
     Notes
     -----
-    Scoring costs that of the one part; an explanation is the part's own.
+    Scoring a user costs one part only; explanations are those of that part.
     """
 
     name: ClassVar[str] = "hybrid_switching"
@@ -59,7 +61,7 @@ class HybridSwitching(Hybrid):
     space: ClassVar[Space] = {}
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Scores of each user's part, float32 [n_users, n_items]."""
+        """Score all items with each user's part: float32 [n_users, n_items]."""
         scores = np.zeros((len(histories), self.n_items), dtype=np.float32)
         turns = self._turns(histories)
         for turn in np.unique(turns):
@@ -76,7 +78,7 @@ class HybridSwitching(Hybrid):
         exclude_seen: bool = True,
         allowed: Mask | None = None,
     ) -> Ranking:
-        """Ask each user's part for the list, as that part would make it."""
+        """Recommend k items for each history with the user's part."""
         check_k(k)
         items = np.full((len(histories), k), -1, dtype=np.int32)
         scores = np.zeros((len(histories), k), dtype=np.float32)
@@ -89,13 +91,12 @@ class HybridSwitching(Hybrid):
         return Ranking(items, scores)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Parts of the score, as the user's part gives them."""
-        if len(history) != 1:
-            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        """Explain a score with the user's part."""
+        check_single(history)
         return explain(self.parts[int(self._turns(history)[0])], history, item)
 
     def _turns(self, histories: Histories) -> NDArray[np.int64]:
-        """Place of each user's part: int64 [n_users]."""
+        """Return the position of each user's part: int64 [n_users]."""
         known = (histories.items >= 0) & (histories.items < self.n_items)
         before = np.concatenate(([0], np.cumsum(known)))
         lengths = np.diff(before[histories.indptr])

@@ -1,4 +1,4 @@
-"""Weighted hybrid: the average of the scores of several models."""
+"""Weighted hybrid: a weighted average of the scores of several models."""
 
 from typing import ClassVar, Self
 
@@ -11,10 +11,10 @@ from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
 from nearline.kernels.topk import top_k_rows
-from nearline.models.base import Model, ModelPart, Space
+from nearline.models.base import Model, ModelPart, Space, check_single
 from nearline.models.hybrids.hybrid import (
     GRAPH_BY_EVENTS,
-    GRAPH_BY_WORDS,
+    GRAPH_BY_TEXT,
     Hybrid,
     HybridPart,
     widened,
@@ -24,10 +24,10 @@ from nearline.models.validation import mean_ndcg
 
 NORMALISATIONS = ("minmax", "zscore", "softmax")
 K = 10
-# With fewer users the best of many weights is the luckiest one.
+# With fewer users, the best of many candidates would mostly be chosen by chance.
 FEWEST_USERS = 100
 ROUNDS = 4
-# Shares of the whole that a part is tried with; the rest keeps its proportions.
+# Candidate weights of a part; the other parts keep their proportions.
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
@@ -37,15 +37,15 @@ class HybridWeightedConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     Attributes
     ----------
     parts : tuple of HybridPart
-        Models and weights; with validation data the weights are where the search starts.
+        Models and weights; with validation data, the weights are the starting point of the search.
     normalisation : str
-        How a user's scores of one part are made comparable with those of others: `minmax` (to
-        0..1), `zscore` (mean 0, deviation 1) or `softmax` (positive, summing to 1).
+        How the scores of each user and part are normalised: `minmax` (to 0..1), `zscore` (mean 0,
+        standard deviation 1) or `softmax` (positive, summing to 1).
     sample : int
-        Most users, drawn at random, on whom weights are tried: bounds time and memory.
+        Largest number of users, drawn at random, on whom weights are evaluated.
     """
 
-    parts: tuple[HybridPart, ...] = (GRAPH_BY_EVENTS, GRAPH_BY_WORDS)
+    parts: tuple[HybridPart, ...] = (GRAPH_BY_EVENTS, GRAPH_BY_TEXT)
     normalisation: str = "minmax"
     sample: int = 1_000
 
@@ -57,23 +57,23 @@ class HybridWeightedConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class HybridWeighted(Hybrid):
-    """A weighted average of normalised scores, weights found on validation data.
+    """A weighted average of normalised scores, with weights chosen on validation data.
 
         score(u, i) = sum over parts p: w_p * norm(s_p(u, .))_i,   w >= 0, sum of w = 1
 
     R. Burke, "Hybrid recommender systems: survey and experiments", UMUAI 12(4), 2002, section 3.1;
     normalising before combining is E. Fox, J. Shaw, "Combination of multiple searches", TREC 1994.
 
-    Weights are found by moving along one axis of the simplex after the other for as long as NDCG@10
-    of the validation targets rises.
+    A coordinate search changes one weight at a time while NDCG@10 of the validation targets
+    improves.
 
-    Use it where several models are right about different users; it gains most from models that err
-    differently. Do not use it where scores mean nothing beyond their order: `hybrid_fusion`.
+    Use it if several models make different errors. If only the order of their scores is meaningful,
+    use `hybrid_fusion`.
 
     Notes
     -----
-    Scoring costs the sum of the parts; the search some hundred passes over
-    sample * n_items * parts scores, which it holds in memory at 4 bytes each.
+    Scoring costs the sum of the parts. The search takes a few hundred passes over
+    sample * n_items * parts scores, which are held in memory at 4 bytes each.
     """
 
     name: ClassVar[str] = "hybrid_weighted"
@@ -88,7 +88,7 @@ class HybridWeighted(Hybrid):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Fit the parts, then find weights; with fewer than 100 validation users they stay."""
+        """Train the parts, then choose weights if there are at least 100 validation users."""
         super().fit(data, validation=validation, seed=seed, progress=progress)
         if validation is not None:
             users = np.flatnonzero(np.diff(validation.indptr) > 0)
@@ -99,7 +99,7 @@ class HybridWeighted(Hybrid):
         return self
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Weighted average of the normalised scores, float32 [n_users, n_items]."""
+        """Average the normalised scores of the parts: float32 [n_users, n_items]."""
         weights = self._weights()
         total = np.zeros((len(histories), self.n_items), dtype=np.float32)
         for part, weight in zip(self.parts, weights, strict=True):
@@ -108,9 +108,8 @@ class HybridWeighted(Hybrid):
         return total
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Say what each part adds to the score of `item`: one amount a model, under its name."""
-        if len(history) != 1:
-            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        """Split the score of `item` into one amount for each model."""
+        check_single(history)
         if not 0 <= item < self.n_items:
             return []
         return [
@@ -159,9 +158,9 @@ class HybridWeighted(Hybrid):
 
 
 def with_share(weights: NDArray[np.float64], place: int, share: float) -> NDArray[np.float64]:
-    """Give one weight this share of the whole, others the rest in their proportions.
+    """Set one weight, and scale the others in proportion so that all sum to one.
 
-    Others that are all 0 share the rest evenly.
+    If all others are 0, they share the rest equally.
     """
     others = np.delete(weights, place)
     if others.sum() == 0:
@@ -170,7 +169,7 @@ def with_share(weights: NDArray[np.float64], place: int, share: float) -> NDArra
 
 
 def normalise(scores: FloatArray, how: str) -> FloatArray:
-    """Make the rows of scores comparable; a row of equal scores becomes zeros (softmax: equal)."""
+    """Normalise each row of scores; a row of equal scores becomes zeros (softmax: equal shares)."""
     if scores.shape[1] == 0:
         return scores
     if how == "softmax":
@@ -181,7 +180,7 @@ def normalise(scores: FloatArray, how: str) -> FloatArray:
         scale = scores.max(axis=1, keepdims=True) - offset
     else:
         offset, scale = scores.mean(axis=1, keepdims=True), scores.std(axis=1, keepdims=True)
-    # What is left of equal scores is rounding.
+    # Differences this small are rounding errors of equal scores.
     flat = scale <= 1e-6 * np.abs(offset)
     return np.where(flat, np.float32(0.0), (scores - offset) / np.where(flat, 1.0, scale)).astype(
         np.float32

@@ -1,4 +1,4 @@
-"""LambdaMART by LightGBM: trees boosted on lists, and read into flat arrays.
+"""LambdaMART with LightGBM: boosts trees on lists, and parses them into flat arrays.
 
 C. Burges, "From RankNet to LambdaRank to LambdaMART: an overview", MSR-TR-2010-82.
 """
@@ -14,22 +14,22 @@ from nearline.kernels.chunks import available_threads
 from nearline.kernels.trees import Trees, sum_trees
 from nearline.models.hybrids.blend_search import DISCOUNTS, K
 
-# Share of the lists that decides how many trees there are.
+# Fraction of the lists by which the number of trees is chosen.
 HELD_OUT = 0.2
 PATIENCE = 30
 
 
 class Candidates(NamedTuple):
-    """Candidates of one user.
+    """Candidates of one user: a training list.
 
     Attributes
     ----------
     table : float32 [n, f]
-        What the trees see of each.
+        Features of each candidate.
     relevant : bool [n]
-        Which should stand in front; one at least.
+        Which candidates are targets; at least one.
     start : float32 [n]
-        Scores that the trees are added to.
+        Initial scores, to which the trees are added.
     """
 
     table: FloatArray
@@ -47,16 +47,23 @@ def boost(
     seed: int,
     search: bool,
 ) -> tuple[str, int]:
-    """Boost trees, in LightGBM's text format; with `search`, as many as help, which may be none.
+    """Boost trees on some lists.
 
     Parameters
     ----------
+    lists : list of Candidates
+        Training lists.
     trees, leaves, rate, least : int, int, float, int
-        Trees at most, leaves of each, what each tree's values are multiplied by, and candidates
-        that a leaf holds at least.
+        Largest number of trees, leaves per tree, learning rate, and smallest number of candidates
+        in a leaf.
     search : bool
-        A fifth of the lists says how many trees there are: none where they are not ahead of the
-        order that was given by one standard error.
+        Whether to choose the number of trees on a fifth of the lists. It is 0 if the trees do not
+        improve on the initial scores by one standard error.
+
+    Returns
+    -------
+    str, int
+        The trees in LightGBM's text format, and their number.
 
     Raises
     ------
@@ -108,13 +115,13 @@ def boost(
 
 
 def _gain(scores: NDArray[np.floating[Any]], relevant: NDArray[np.bool_]) -> float:
-    """NDCG of one list."""
+    """Compute the NDCG of one list."""
     best = relevant[np.argsort(-scores, kind="stable")[:K]]
     return float(DISCOUNTS[: len(best)] @ best / DISCOUNTS[: relevant.sum()].sum())
 
 
 def parsed(text: str) -> Trees:
-    """Read the trees of LightGBM's text format: numbers alone, no missing values."""
+    """Parse trees in LightGBM's text format, with numeric features and no missing values."""
     columns: dict[str, list[NDArray[Any]]] = {name: [] for name in Trees._fields}
     nodes = leaves = 0
     for block in text.split("\nTree=")[1:]:
@@ -145,13 +152,13 @@ def parsed(text: str) -> Trees:
 
 
 def no_trees() -> Trees:
-    """Make the arrays of no tree."""
+    """Return an ensemble without trees."""
     whole, broken = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float64)
     return Trees(whole, whole, broken, whole, whole, broken)
 
 
 def lightgbm() -> Any:
-    """Import the library; raise `MissingExtra` where it is not there."""
+    """Import LightGBM; raise `MissingExtra` if it is not installed."""
     try:
         import lightgbm as library
     except ImportError:

@@ -1,52 +1,59 @@
-"""Learned ranking: the first of a blend, put in order by boosted trees (LambdaMART)."""
+"""Learned ranking: boosted trees (LambdaMART) reorder the best items of a blend."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Self
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
-from numpy.typing import NDArray
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.data.splits import leave_one_out
-from nearline.kernels.topk import top_k_rows
 from nearline.kernels.trees import Trees, sum_trees
-from nearline.models.base import Mask, ModelPart, Range, Space, check_weights
-from nearline.models.hybrids.blend import Blend, BlendConfig
-from nearline.models.hybrids.blend_search import (
-    HeldOutUsers,
-    StackingFold,
-    dense,
-    users_with_targets,
+from nearline.models.base import (
+    Arrays,
+    Mask,
+    Model,
+    ModelPart,
+    Range,
+    Ranking,
+    Space,
+    check_weights,
 )
-from nearline.models.hybrids.hybrid import Arrays
+from nearline.models.dense_scores import DenseModel
+from nearline.models.hybrids.blend import Blend, BlendConfig
+from nearline.models.hybrids.blend_search import HeldOutUsers, StackingFold, users_with_targets
 from nearline.models.hybrids.lambdamart import Candidates, boost, lightgbm, no_trees, parsed
+from nearline.models.hybrids.ranking_features import (
+    CandidateTable,
+    candidates_of,
+    item_counts,
+    no_counts,
+)
 from nearline.models.settings import require
 
-# With fewer lists to learn from, the order stays that of the blend.
+# With fewer lists to learn from, the order of the blend is kept.
 FEWEST_LISTS = 100
-# Share of the newest events that make the recent popularity.
-RECENT = 0.1
-# What the sum of all trees is cut to, either way; candidates are never behind the rest.
+# The sum of all trees is clipped to this bound; it keeps candidates ahead of other items.
 BOUND = 4.0
 BLOCK = 256
 
 
 class LearnedRankingConfig(BlendConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `LearnedRanking`, those of the blend among them.
+    """Settings of `LearnedRanking`, including those of its blend.
 
     Attributes
     ----------
     candidates : int
-        First items of the blend that the trees put in order.
+        Number of the blend's best items that the trees reorder.
     trees, leaves, rate : int, int, float
-        Trees at most, leaves of each, and what each tree's values are multiplied by.
+        Largest number of trees, leaves per tree, and learning rate.
     least : int
-        Candidates that a leaf holds at least.
+        Smallest number of candidates in a leaf.
     lists : int
-        Most users, drawn at random, whose lists are learned from.
+        Largest number of users, drawn at random, whose lists are used for training.
     """
 
     candidates: int = 100
@@ -65,37 +72,38 @@ class LearnedRankingConfig(BlendConfig, frozen=True, kw_only=True, forbid_unknow
         require(self, "rate", 0, 1, above=True)
 
 
-class LearnedRanking(Blend):
-    """A blend whose first items are put in order by trees that were boosted for NDCG.
+class LearnedRanking(DenseModel):
+    """A blend whose best items are reordered by trees that are boosted for NDCG.
 
         score(u, j) = blend(u, j) * exp(4 + sum over trees t: value of the leaf of t for x(u, j))
 
     C. Burges, "From RankNet to LambdaRank to LambdaMART: an overview", MSR-TR-2010-82; trees by
-    G. Ke et al., "LightGBM", NIPS 2017.
+    G. Ke et al., "LightGBM", NIPS 2017. `ranking_features` describes the features x(u, j).
 
-    What the trees see of an item: the scores of each part and of the blend, as a share of the row's
-    largest and in deviations above the row's mean; the item's popularity, all-time and recent, and
-    age; and the length of the history. None of it depends on the other candidates. All is as it was
-    before the target: with validation data the parts are fitted without the targets; without, they
-    are fitted twice, first without the last event of each user, which is what the trees learn from,
-    then on everything.
+    The trees learn from targets that the parts were not trained on. With validation data, these are
+    the validation targets, and a fifth of the lists decides the number of trees; there are none
+    unless they improve on the blend by at least one standard error. Without validation data, the
+    parts are first trained without the last event of each user, which the trees learn from, and
+    then on all data. Lists contain only the best items of the blend.
 
-    With validation data a fifth of the lists says how many trees there are: none where they are
-    not ahead of the blend by one standard error. A list is made of the blend's first items, and of
-    no others.
+    Trees are stored in flat arrays and evaluated by a kernel: a trained model needs no LightGBM.
 
-    Trees are kept as flat arrays and evaluated by a kernel: a fitted model needs no LightGBM.
+    Use it if there are thousands of users to learn from and the accuracy of the parts depends on
+    the item. With few users, use `blend`, which has only a few weights to learn.
 
-    Use it where there are thousands of users to learn from and parts whose worth depends on the
-    item. Do not use it where there are few: the blend has a handful of numbers to find.
+    Attributes
+    ----------
+    blend : Blend
+        Proposes the candidates. New items and online learning are forwarded to it.
 
     Notes
     -----
-    A list costs that of the blend, and O(candidates * trees * log leaves).
+    A list costs that of the blend, plus O(candidates * trees * log leaves).
     """
 
     name: ClassVar[str] = "learned_ranking"
     config_type: ClassVar[type[Struct]] = LearnedRankingConfig
+    tunes_itself: ClassVar[bool] = True
     space: ClassVar[Space] = {
         "leaves": Range(4, 63, log=True),
         "rate": Range(0.02, 0.2, log=True),
@@ -103,8 +111,21 @@ class LearnedRanking(Blend):
 
     def __init__(self, config: Struct | None = None) -> None:
         super().__init__(config)
+        own = msgspec.structs.asdict(self.config)
+        fields = BlendConfig.__struct_fields__
+        self.blend = Blend(BlendConfig(**{name: own[name] for name in fields}))
         self._trees = no_trees()
-        self._counts: FloatArray = np.zeros((0, 3), dtype=np.float32)
+        self._counts = no_counts()
+
+    @property
+    def parts(self) -> list[Model]:
+        """Models of the blend, in the order of the configuration."""
+        return self.blend.parts
+
+    @property
+    def n_items(self) -> int:
+        """Number of items that the model knows."""
+        return self.blend.n_items
 
     def fit(
         self,
@@ -114,9 +135,9 @@ class LearnedRanking(Blend):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Fit the parts and weigh them, and trees on the order of the first items.
+        """Train the blend, and then trees on the order of its best items.
 
-        With `validation` the number of trees is found by NDCG@10, and written to the settings.
+        With `validation`, the number of trees is chosen by NDCG@10 and stored in the settings.
 
         Raises
         ------
@@ -127,29 +148,95 @@ class LearnedRanking(Blend):
         lightgbm()
         if validation is None and self.config.trees:
             split = leave_one_out(data)
-            super().fit(split.train, seed=seed)
-            rows = HeldOutUsers(split.train.histories, split.test, data.n_items)
-            self._learn([StackingFold(self.parts, rows)], seed, search=False)
-        super().fit(data, validation=validation, seed=seed, progress=progress)
-        self._count()
+            self.blend.fit(split.train, seed=seed)
+            users = HeldOutUsers(split.train.histories, split.test, data.n_items)
+            self._learn([StackingFold(self.parts, users)], seed, search=False)
+        self.blend.fit(data, validation=validation, seed=seed, progress=progress)
+        if validation is not None:
+            users = HeldOutUsers(data.histories, validation, data.n_items)
+            self._learn([StackingFold(self.parts, users)], seed, search=True)
+        self._finish(data)
         return self
 
-    def weigh_on(self, panels: Sequence[StackingFold], *, seed: int = 0) -> None:
-        """Find normalisers, weights and trees by what parts of these kinds say of other users."""
-        super().weigh_on(panels, seed=seed)
-        self._learn(panels, seed, search=True)
+    def weigh_on(self, folds: Sequence[StackingFold], *, seed: int = 0) -> None:
+        """Choose normalisers, weights and trees by stacking; see `Blend.weigh_on`."""
+        self.blend.weigh_on(folds, seed=seed)
+        self._learn(folds, seed, search=True)
+        self._copy_settings()
 
     def refit(self, data: Dataset, *, seed: int = 0, progress: Progress = no_progress) -> Self:
-        """Fit the parts anew; weights and trees stay what they are."""
+        """Train new parts; keep the weights and trees."""
         model = type(self)(self.config)
-        Blend.fit(model, data, seed=seed, progress=progress)
+        model.blend.fit(data, seed=seed, progress=progress)
         model._trees = self._trees
-        model._count()
+        model._finish(data)
         return model
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Scores, float32 [n_users, n_items], as if all items were candidates."""
-        return self._ranked(histories, _nothing(histories), None, self.n_items)
+        """Score all items as candidates: float32 [n_users, n_items]."""
+        return self._ranked(histories, _no_events(histories), None, self.n_items)
+
+    def explain(self, history: Histories, item: int) -> list[ModelPart]:
+        """Split the score of `item`: the parts of the blend, scaled by the factor of the trees."""
+        reasons = self.blend.explain(history, item)
+        total = sum(part.amount for part in reasons)
+        if not total or len(self._trees.roots) == 0:
+            return reasons
+        factor = float(self.score_many(history)[0, item]) / total
+        return [part._replace(amount=part.amount * factor) for part in reasons]
+
+    def put_items(
+        self,
+        items: Sequence[int],
+        texts: Sequence[str],
+        vectors: Mapping[str, FloatArray] | None = None,
+    ) -> None:
+        """Add items to the blend, or change their text or vectors."""
+        self.blend.put_items(items, texts, vectors)
+
+    def search_text(self, text: str, k: int, *, allowed: Mask | None = None) -> Ranking:
+        """Search items by text with the blend."""
+        return self.blend.search_text(text, k, allowed=allowed)
+
+    def observe(self, before: Histories, events: Histories) -> None:
+        """Update the blend with new events."""
+        self.blend.observe(before, events)
+
+    def forget(self, histories: Histories) -> None:
+        """Remove users from the blend."""
+        self.blend.forget(histories)
+
+    def rebuild_counts(self, histories: Histories, n_items: int) -> None:
+        """Rebuild the counts of the blend."""
+        self.blend.rebuild_counts(histories, n_items)
+
+    def preallocate(self, events: int) -> None:
+        """Allocate memory in the blend."""
+        self.blend.preallocate(events)
+
+    @property
+    def pair_window(self) -> int:
+        """Window of events that the blend needs in `observe`."""
+        return self.blend.pair_window
+
+    def arrays(self) -> Arrays:
+        """Return the arrays of the blend, the trees and the counts of items."""
+        trees: Arrays = {f"trees/{name}": a for name, a in self._trees._asdict().items()}
+        return self.blend.arrays() | trees | {"counts": self._counts}
+
+    def _load(self, arrays: Arrays) -> None:
+        self.blend = Blend.restore(self.blend.config, arrays)
+        self._trees = Trees(*(arrays[f"trees/{name}"] for name in Trees._fields))
+        self._counts = arrays["counts"]
+
+    def _finish(self, data: Dataset) -> None:
+        self._copy_settings()
+        self._counts = item_counts(data.histories, self.n_items)
+        self.fitted_on = data.histories
+
+    def _copy_settings(self) -> None:
+        """Copy the settings that the blend has chosen to those of this model."""
+        self.config = replace(self.config, **msgspec.structs.asdict(self.blend.config))
 
     def _scorer(
         self, k: int, *, exclude_seen: bool, allowed: Mask | None
@@ -157,106 +244,42 @@ class LearnedRanking(Blend):
         width = max(k, self.config.candidates)
 
         def score(histories: Histories) -> FloatArray:
-            hidden = histories if exclude_seen else _nothing(histories)
+            hidden = histories if exclude_seen else _no_events(histories)
             return self._ranked(histories, hidden, allowed, width)
 
         return score
 
-    def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Parts of the score of `item`: those of the blend, times what the trees make of them."""
-        reasons = super().explain(history, item)
-        total = sum(part.amount for part in reasons)
-        if not total or len(self._trees.roots) == 0:
-            return reasons
-        factor = float(self.score_many(history)[0, item]) / total
-        return [part._replace(amount=part.amount * factor) for part in reasons]
-
-    def arrays(self) -> Arrays:
-        """Return arrays of the parts, the trees and the counts."""
-        own: Arrays = {f"trees/{name}": a for name, a in self._trees._asdict().items()}
-        return super().arrays() | own | {"counts": self._counts}
-
-    def _load(self, arrays: Arrays) -> None:
-        super()._load(arrays)
-        self._trees = Trees(*(arrays[f"trees/{name}"] for name in Trees._fields))
-        self._counts = arrays["counts"]
-
     def _ranked(
         self, histories: Histories, hidden: Histories, allowed: Mask | None, width: int
     ) -> FloatArray:
-        """Scores of the first `width` items that the blend may list; those of others are smaller.
+        """Score all items so that the first `width` eligible items of the blend come first.
 
-        What is hidden may stand anywhere.
+        Items that are hidden or not allowed may have any score.
         """
         if len(self._trees.roots) == 0:
-            return super().score_many(histories)
+            return self.blend.score_many(histories)
         check_weights(histories)
-        blend, candidates, table = self._candidates(histories, hidden, allowed, width)
-        rows, columns = np.nonzero(candidates >= 0)
-        said = np.clip(sum_trees(self._trees, table[rows, columns]), -BOUND, BOUND)
-        blend[rows, candidates[rows, columns]] *= np.exp(said + BOUND).astype(np.float32)
-        return blend
+        table = candidates_of(
+            self.blend, self._counts, histories, hidden=hidden, allowed=allowed, width=width
+        )
+        rows, columns = np.nonzero(table.items >= 0)
+        sums = np.clip(sum_trees(self._trees, table.features[rows, columns]), -BOUND, BOUND)
+        scores = table.blend
+        scores[rows, table.items[rows, columns]] *= np.exp(sums + BOUND).astype(np.float32)
+        return scores
 
-    def _candidates(
-        self, histories: Histories, hidden: Histories, allowed: Mask | None, width: int
-    ) -> tuple[FloatArray, IntArray, FloatArray]:
-        """Blended scores [n, n_items], candidates [n, c], and what trees see of each [n, c, f]."""
-        n_items = self.n_items
-        raw = [dense(part, histories, n_items) for part in self.parts]
-        blend = self._mixed(histories, lambda place, rows: raw[place][rows])
-        open_ = blend.copy()
-        known = (hidden.items >= 0) & (hidden.items < n_items)
-        row = np.repeat(np.arange(len(hidden)), np.diff(hidden.indptr))
-        open_[row[known], hidden.items[known]] = 0.0
-        if allowed is not None:
-            open_[:, len(allowed) :] = 0.0
-            open_[:, : len(allowed)][:, ~allowed[:n_items]] = 0.0
-        candidates = top_k_rows(open_, max(1, min(width, n_items)), above=0.0).items
-        return blend, candidates, self._features([*raw, blend], candidates, histories)
-
-    def _features(
-        self, scored: Sequence[FloatArray], candidates: IntArray, histories: Histories
-    ) -> FloatArray:
-        at = np.maximum(candidates, 0)
-        columns: list[NDArray[Any]] = []
-        for scores in scored:
-            own = np.take_along_axis(scores, at, axis=1)
-            top = np.abs(scores).max(axis=1, keepdims=True)
-            spread = scores.std(axis=1, keepdims=True)
-            mean = scores.mean(axis=1, keepdims=True)
-            columns += [own / np.where(top > 0, top, 1.0)]
-            columns += [(own - mean) / np.where(spread > 0, spread, 1.0)]
-        counts = self._counts
-        if len(counts) < self.n_items:  # items that came later
-            more = np.zeros((self.n_items - len(counts), 3), dtype=np.float32)
-            counts = np.concatenate((counts, more))
-        columns += [counts[at, column] for column in range(3)]
-        lengths = np.diff(histories.indptr)[:, None]
-        columns += [np.broadcast_to(lengths, at.shape)]
-        return np.stack(columns, axis=2).astype(np.float32)
-
-    def _count(self) -> None:
-        """Count the events that the parts were fitted on."""
-        fitted_on = self.parts[0].fitted_on
-        if fitted_on is not None:
-            self._counts = _counts(fitted_on, self.n_items)
-
-    def _learn(self, panels: Sequence[StackingFold], seed: int, *, search: bool) -> None:
-        """Boost trees on the candidates of some users, of whom the next events are known."""
+    def _learn(self, folds: Sequence[StackingFold], seed: int, *, search: bool) -> None:
+        """Boost trees on the candidates of users whose next events are known."""
         self._trees = no_trees()
         if self.config.trees == 0:
             return
         lists: list[Candidates] = []
-        for parts, rows in panels:
-            asked = type(self)(self.config)
-            asked.parts = list(parts)
-            asked._count()
-            most = self.config.lists // len(panels)
-            lists += asked._lists(rows, most, seed)
-        if len(panels) > 1:
-            # The first lists are held out: some of each panel.
+        for fold in folds:
+            lists += self._lists(fold, self.config.lists // len(folds), seed)
+        if len(folds) > 1:
+            # The first lists are held out by `boost`: mix the folds.
             order = np.random.default_rng(seed).permutation(len(lists))
-            lists = [lists[place] for place in order]
+            lists = [lists[index] for index in order]
         text, used = "", 0
         if len(lists) >= FEWEST_LISTS:
             text, used = boost(
@@ -272,39 +295,39 @@ class LearnedRanking(Blend):
         if search:
             self.config = replace(self.config, trees=used)
 
-    def _lists(self, rows: HeldOutUsers, most: int, seed: int) -> list[Candidates]:
-        """Candidates of users drawn at random, where they hold something to find."""
-        rows, users = users_with_targets(rows)
+    def _lists(self, fold: StackingFold, most: int, seed: int) -> list[Candidates]:
+        """Return the candidates of users drawn at random, if they contain a target."""
+        blend = self.blend.with_parts(fold.parts)
+        fitted_on = fold.parts[0].fitted_on
+        counts = no_counts() if fitted_on is None else item_counts(fitted_on, blend.n_items)
+        held_out, users = users_with_targets(fold.users)
         users = np.random.default_rng(seed).permutation(users)[:most]
         lists = []
         for first in range(0, len(users), BLOCK):
             some = users[first : first + BLOCK]
-            asked = rows.histories.select(some)
-            blend, candidates, table = self._candidates(asked, asked, None, self.config.candidates)
+            histories = held_out.histories.select(some)
+            table = candidates_of(
+                blend,
+                counts,
+                histories,
+                hidden=histories,
+                allowed=None,
+                width=self.config.candidates,
+            )
             for row, user in enumerate(some):
-                own = candidates[row][candidates[row] >= 0]
-                found = np.isin(own, rows.truth.row(user))
-                if found.any():
-                    lists.append(Candidates(table[row, : len(own)], found, np.log(blend[row, own])))
+                lists += _list_of(table, row, held_out.truth.row(user))
         return lists
 
 
-def _counts(histories: Histories, n_items: int) -> FloatArray:
-    """Logarithms of each item's events, all and recent, and its age: float32 [n_items, 3].
-
-    The age is the share of all events that came since the item's first.
-    """
-    known = histories.items >= 0
-    items, times = histories.items[known], histories.times[known]
-    every = np.bincount(items, minlength=n_items)
-    late = times >= np.quantile(times, 1 - RECENT) if len(times) else known[:0]
-    recent = np.bincount(items[late], minlength=n_items)
-    order = np.argsort(times, kind="stable")
-    place = np.full(n_items, len(order))
-    np.minimum.at(place, items[order], np.arange(len(order)))
-    age = 1.0 - place / max(len(order), 1)
-    return np.stack((np.log1p(every), np.log1p(recent), age), axis=1).astype(np.float32)
+def _list_of(table: CandidateTable, row: int, targets: IntArray) -> list[Candidates]:
+    """Return the candidates of one user as a training list, if any of them is a target."""
+    own = table.items[row][table.items[row] >= 0]
+    relevant = np.isin(own, targets)
+    if not relevant.any():
+        return []
+    return [Candidates(table.features[row, : len(own)], relevant, np.log(table.blend[row, own]))]
 
 
-def _nothing(histories: Histories) -> Histories:
+def _no_events(histories: Histories) -> Histories:
+    """Return as many empty histories."""
     return histories.take(np.zeros(len(histories.items), dtype=np.bool_))

@@ -1,7 +1,6 @@
-"""What makes the scores of different models comparable: each row becomes shares of one.
+"""Normalisers that make the scores of different models comparable: each row sums to one.
 
-All items of a row are looked at, so that what an item gets does not depend on which others are
-candidates.
+Rows are normalised over all items, so the result for an item does not depend on the candidates.
 """
 
 from typing import NamedTuple
@@ -15,21 +14,21 @@ NORMALISERS = (SHARE, SOFTMAX)
 
 
 class Normaliser(NamedTuple):
-    """A way to normalise: its name, and the temperature of a softmax."""
+    """Name of a normaliser, and the temperature of a softmax."""
 
     name: str
     temperature: float = 1.0
 
 
 class Sums(NamedTuple):
-    """What a row of scores is normalised by.
+    """Normalisation constants of n rows.
 
     Attributes
     ----------
     top : float32 [n, 1]
-        Taken off each score; 0 for shares.
+        Subtracted from each score; 0 for ``share``.
     total : float32 [n, 1]
-        What is left is divided by this.
+        Divisor.
     """
 
     top: FloatArray
@@ -37,18 +36,18 @@ class Sums(NamedTuple):
 
 
 def sums_of(scores: FloatArray, how: Normaliser) -> Sums:
-    """Look at all scores [n, items] of each row."""
+    """Compute the normalisation constants from all scores [n, items]."""
     if how.name == SOFTMAX:
         top = scores.max(axis=1, keepdims=True, initial=-np.float32(3e38))
         total = _powers(scores, top, how.temperature).sum(axis=1, keepdims=True)
         return Sums(top, total)
     total = np.maximum(scores, np.float32(0.0)).sum(axis=1, keepdims=True)
-    # A row without a score above 0 says nothing.
+    # A row without a score above 0 becomes 0.
     return Sums(np.zeros_like(total), np.where(total > 0, total, np.float32(np.inf)))
 
 
 def apply(scores: FloatArray, sums: Sums, how: Normaliser) -> FloatArray:
-    """Normalise some scores [n, any] of the rows that `sums` are of."""
+    """Normalise some of the scores, [n, any], of the rows that `sums` belongs to."""
     if how.name == SOFTMAX:
         powers = _powers(scores, sums.top, how.temperature)
         powers /= sums.total
@@ -57,10 +56,10 @@ def apply(scores: FloatArray, sums: Sums, how: Normaliser) -> FloatArray:
 
 
 def normalised(scores: FloatArray, name: str, temperature: float) -> FloatArray:
-    """Normalise rows of scores [n, items]: a new array.
+    """Normalise rows of scores [n, items] into a new array.
 
-    ``share`` divides by the sum of the scores above 0 (all become 0 where none is); ``softmax``
-    is exp(s / T) divided by its sum.
+    ``share`` divides by the sum of the scores above 0; rows without any become 0. ``softmax``
+    computes exp(s / T) divided by its sum.
     """
     how = Normaliser(name, temperature)
     return apply(scores, sums_of(scores, how), how)

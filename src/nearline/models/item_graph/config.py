@@ -1,4 +1,4 @@
-"""Settings of the item graph: one struct a relation, each with its weight and half-life."""
+"""Settings of the item graph: one struct per relation, each with a weight and a half-life."""
 
 from typing import Any, Self
 from urllib.parse import quote, unquote
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from nearline.errors import InvalidInput
 
-# Relations by name; one of vectors is called after its column.
+# Names of the relations; a relation of vectors is named after its column.
 TRANSITIONS, COENGAGEMENT, CONTENT = "transitions", "coengagement", "content"
 PROJECTED = "projected"
 VECTOR_PREFIX = "vector:"
@@ -26,24 +26,25 @@ def relation_of(key: str) -> str:
 
 
 class Transitions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Directed relation "B follows A": decays with the gap, weaker backwards.
+    """Directed relation "B follows A": decays with the gap, and is weaker backwards.
 
     Attributes
     ----------
     weight : float
-        Share in the score; every relation is scaled to the same total mass first.
+        Weight in the score; all relations are first scaled to the same total mass.
     half_life : float
-        Events after which an event of the history counts half.
+        Number of later events after which the weight of an event is halved.
     reach : int
         Largest gap, in events, between two items that count as a pair.
     gap_power : float
         A pair at gap g counts ``1 / g ** gap_power``.
     backward : float
-        What a pair counts against the direction of time, relative to forward.
+        Weight of a pair against the direction of time, relative to forward.
     source_exponent, target_exponent : float
-        Counts are divided by ``n_source ** a * n_target ** b + 1``, n the item's squared weights.
+        Exponents a and b: counts are divided by ``n_source ** a * n_target ** b + 1``, where n is
+        the sum of the squared event weights of an item.
     neighbours : int
-        Edges kept a row.
+        Number of edges kept per item.
     """
 
     weight: float = 1.0
@@ -64,13 +65,13 @@ class CoEngagement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     weight, half_life, neighbours
         As in `Transitions`.
     window : int
-        Largest gap, in events, between two items of one user that count as a pair: bounds the
-        cost of very long histories.
+        Largest gap, in events, between two items of one user that count as a pair; bounds the cost
+        of very long histories.
     shrinkage : float
-        Added to each item's squared weights, so that pairs of rare items do not win by accident.
+        Added to each item's sum of squared weights, so that pairs of rare items are not overrated.
     exponent : float
-        Counts are divided by ``((n_i + shrinkage) * (n_j + shrinkage)) ** exponent``; 0.5 is the
-        cosine, less favours popular items.
+        Counts are divided by ``((n_i + shrinkage) * (n_j + shrinkage)) ** exponent``. 0.5 gives the
+        cosine; smaller values favour popular items.
     """
 
     weight: float = 0.7
@@ -82,16 +83,16 @@ class CoEngagement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class ContentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Relation "similar text": TF-IDF cosine to a power.
+    """Relation "similar text": a power of the TF-IDF cosine.
 
     Attributes
     ----------
     weight, half_life, neighbours
         As in `Transitions`.
     power : float
-        Exponent of the cosine: above 1 favours the nearest.
+        Exponent of the cosine; values above 1 favour the nearest items.
     longest : int
-        Longest run of words that is a term.
+        Largest n of word n-grams.
     """
 
     weight: float = 1.2
@@ -107,7 +108,7 @@ class Vectors(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     weight, half_life, neighbours, power
-        As in `ContentSettings`. Cosines of dense vectors lie close together: a power spreads them.
+        As in `ContentSettings`. Cosines of dense vectors are close together; a power spreads them.
     """
 
     weight: float = 0.5
@@ -117,20 +118,21 @@ class Vectors(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Projected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Relation "content whose buyers are near": words and vectors mapped to where buyers are.
+    """Relation "similar predicted audience": content projected to collaborative factors.
 
     Attributes
     ----------
     weight, half_life, neighbours, power
         As in `Vectors`.
     factors : int
-        Size of the space that the map leads to.
+        Number of collaborative factors.
     ridge : float
-        Penalty on the map's weights.
+        Ridge penalty of the projection.
     fewest : int
-        Items with events below which nothing is mapped: too few would be learned by heart.
+        Smallest number of items with events; with fewer, the projection would overfit and is not
+        used.
     most : int
-        Items above which nothing is mapped: neighbours are found by comparing every pair.
+        Largest number of items; with more, the relation is not used, as it compares every pair.
     """
 
     weight: float = 0.9
@@ -148,14 +150,14 @@ Relation = Transitions | CoEngagement | FromContent
 
 
 class Search(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How far the search for hyper-parameters goes.
+    """Budget of the hyper-parameter search.
 
     Attributes
     ----------
     evaluations : int
-        Settings tried at most; 0 keeps the configuration as it stands.
+        Largest number of evaluated settings; 0 disables the search.
     events : int
-        Users are drawn for validation until their histories hold so many events.
+        Total number of events in the histories of the users drawn for validation.
     cutoff : int
         Length k of the lists whose NDCG@k is maximised.
     """
@@ -166,25 +168,25 @@ class Search(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `ItemGraph`; the defaults suit catalogues where what came last matters most.
+    """Settings of `ItemGraph`; the defaults suit data in which the latest events matter most.
 
     Attributes
     ----------
     transitions, coengagement, content, projected
-        One struct a relation.
+        Settings of one relation each.
     vectors : dict of str to Vectors
-        One struct a vector column, by its name; a column that is not named has the defaults.
+        Settings of the relation of each vector column; other columns have the defaults.
     counts : int
-        Pairs of an item whose counts are kept beside its edges, the largest first, so that live
-        events add to them. Counts are exact for items with no more pairs than this.
+        Number of pairs per item whose counts are stored, the largest first, for online updates.
+        Counts are exact for items with no more pairs than this.
     max_history : int
-        Only so many of a user's most recent events are scored.
+        Number of a user's most recent events that are scored.
     scales : dict of str to float
-        What the edges of each relation are multiplied by beside its weight. A relation that is not
-        named is given a mass of one an item. Written by a search, so that weights found on one log
-        mean the same on a longer one, where counts weigh more.
+        Factor of the edges of each relation, in addition to its weight; by default, edges are
+        scaled to a mean row sum of one. A search stores the scales, so that the chosen weights keep
+        their meaning on a longer log, which has larger counts.
     search : Search
-        Used by `fit` where it is given validation data.
+        Used by `fit` if it is given validation data.
     """
 
     transitions: Transitions = Transitions()
@@ -205,7 +207,7 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return settings
 
     def with_relation(self, name: str, settings: "Relation") -> Self:
-        """Return the same with other settings of one relation."""
+        """Return a copy with other settings of one relation."""
         if name.startswith(VECTOR_PREFIX):
             column = {name.removeprefix(VECTOR_PREFIX): settings}
             return replace(self, vectors=self.vectors | column)
@@ -213,7 +215,7 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @classmethod
     def from_builtins(cls, values: dict[str, Any]) -> Self:
-        """Build from nested dicts, as they stand in JSON or a manifest.
+        """Build from nested dicts, as read from JSON or a manifest.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The item graph's relations that come from words and vectors: what finds a new item's edges."""
+"""The item graph's relations of text and vectors, which connect new items."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -22,23 +22,25 @@ from nearline.models.item_graph.relations import Sources, relation_config
 
 Arrays = dict[str, NDArray[Any]]
 
-# Before the names of the projection's arrays.
+# Prefix of the names of the projection's arrays.
 MAP = f"{PROJECTED}/map/"
 
 
 class ContentRelations:
-    """An index for each relation, and the projection from the others to one of them.
+    """A nearest-neighbour index for each content relation, and the projection.
 
     Parameters
     ----------
     config : ItemGraphConfig
+        Settings of the graph.
     words : TextIndex
+        Index of the relation of texts.
     vectors : dict of str to VectorIndex
-        By relation; the projected one is among them.
+        Index of each other relation, including the projected one.
     factors : dict of str to float
-        What an edge of a relation is multiplied by, so that a new one fits the others.
+        Scale of the edges of each relation, which new edges are multiplied by.
     projection : Projection or None
-        None where nothing is projected.
+        Projection to collaborative factors; None if it is not used.
     """
 
     def __init__(
@@ -57,22 +59,32 @@ class ContentRelations:
 
     @classmethod
     def untrained(cls, config: ItemGraphConfig) -> Self:
-        """Make indices without items; nothing is projected."""
+        """Create indices without items, and no projection."""
         words = TextIndex(TfIdfConfig(longest=config.content.longest))
         factors = {CONTENT: 1.0, PROJECTED: 1.0}
         return cls(config, words, {PROJECTED: VectorIndex(1)}, factors, None)
 
     @classmethod
     def fitted(cls, sources: Sources, config: ItemGraphConfig) -> Self:
-        """Take over what `sources` made its edges from."""
+        """Create the indices and the projection from the training data."""
         words, vectors = sources.content_indices(config)
         factors = {name: sources.factors[name] for name in (CONTENT, *vectors)}
         return cls(config, words, vectors, factors, sources.projection(config))
 
     def put(self, store: GraphStore, item: int, text: str, vectors: Mapping[str, Any]) -> None:
-        """Give an item its words and vectors [d] by column, and edges where those are new.
+        """Set the text and vectors of an item, and replace its edges where these have changed.
 
-        A vector of no numbers takes the column's away.
+        Parameters
+        ----------
+        store : GraphStore
+            Receives the edges.
+        item : int
+            Index of the item.
+        text : str
+            Text of the item; "" for none.
+        vectors : dict of str to float32 [d]
+            Vectors by column. An empty vector removes that of the column; columns that are unknown
+            or have another dimension are ignored.
         """
         self._connect(store, CONTENT, item, text)
         for column, vector in vectors.items():
@@ -87,11 +99,11 @@ class ContentRelations:
     def search_text(
         self, text: str, k: int, allowed: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.int32], FloatArray]:
-        """Items whose words are nearest to a text, best first, and their cosines."""
+        """Find the items whose texts are nearest to a text, best first, and their cosines."""
         return self._words.matching(text, k, allowed)
 
     def arrays(self) -> Arrays:
-        """Everything learned, by relation."""
+        """Return all learned parameters, by relation."""
         arrays: Arrays = {}
         indices: dict[str, TextIndex | VectorIndex] = {CONTENT: self._words, **self._vectors}
         for name, index in indices.items():
@@ -104,7 +116,7 @@ class ContentRelations:
 
     @classmethod
     def restore(cls, names: list[str], config: ItemGraphConfig, arrays: Arrays) -> Self:
-        """Rebuild the relations `names`, which are not of words."""
+        """Rebuild the relation of texts and the relations `names` from `arrays`."""
         words = TextIndex.restore(
             TfIdfConfig(longest=config.content.longest), _behind(f"{CONTENT}/index/", arrays)
         )
@@ -130,7 +142,7 @@ class ContentRelations:
         store.connect(name, item, others, values)
 
     def _project(self, projection: Projection, item: int) -> FloatArray:
-        """Map an item's words and vectors, as the indices hold them."""
+        """Project the text and vectors of an item, as stored in the indices."""
         vectors = {
             name.removeprefix(VECTOR_PREFIX): index.vector(item)
             for name, index in self._vectors.items()

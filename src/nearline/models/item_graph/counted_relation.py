@@ -1,4 +1,4 @@
-"""A relation of the item graph that counts pairs, and goes on counting while it serves."""
+"""A relation of the item graph that counts pairs of events and is updated online."""
 
 import numpy as np
 
@@ -11,28 +11,28 @@ SMALLEST_TABLE = 1_024
 
 
 def no_counts(n_items: int) -> Counts:
-    """Make counts in which no pair ever stood together."""
+    """Return counts without any pair."""
     return Counts(np.zeros(n_items + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int64))
 
 
 class CountedRelation:
-    """Counts of pairs: fixed ones from training, and what changed since.
+    """Counts of pairs: fixed counts from training, and changes since then.
 
     Parameters
     ----------
     counts : Counts
-        Fixed; never written to.
+        Fixed counts, which are never written to.
     scale : float
-        What a divided count is multiplied by, so that every relation has the same mass.
+        Factor of divided counts, so that every relation has the same mass.
 
     Attributes
     ----------
     n_changed : int
-        Pairs that changed since: what `merged` will make part of the fixed counts.
+        Number of pairs that have changed since training.
     """
 
     def __init__(self, counts: Counts, scale: float) -> None:
-        # Read-only whether mapped or not: the kernels are compiled for one kind of array.
+        # Always read-only, memory-mapped or not: the kernels are compiled for one array type.
         self._counts = Counts(counts.indptr.view(), counts.items.view(), counts.units.view())
         for array in self._counts:
             array.flags.writeable = False
@@ -41,12 +41,12 @@ class CountedRelation:
         self._table = make_table(SMALLEST_TABLE)
 
     def apply(self, changes: Changes, store: GraphStore, relation: int) -> None:
-        """Add `changes` to the counts, and set the edges in `store` that they make.
+        """Add `changes` to the counts, and update the edges in `store`.
 
         Notes
         -----
-        Memory is 24 bytes a changed pair in a table of which a quarter at least is empty, and 16
-        an edge.
+        Memory: 24 bytes per changed pair, in a table of which at least a quarter is empty, and 16
+        bytes per new edge.
         """
         self.preallocate(len(changes.units))
         edges = store.edges(len(changes.units))
@@ -55,13 +55,13 @@ class CountedRelation:
         store.set_edge_count(n_added)
 
     def merged(self, n_items: int) -> Counts:
-        """Add fixed counts and changes up, over `n_items` items; O(pairs log pairs)."""
+        """Return the sum of fixed counts and changes over `n_items` items; O(pairs log pairs)."""
         if self.n_changed == 0 and len(self._counts.indptr) == n_items + 1:
             return self._counts
         return merged(self._counts, self._table, n_items)
 
     def preallocate(self, pairs: int) -> None:
-        """Make room for so many more pairs; as keys fall all over, it is soon in memory."""
+        """Allocate memory for this many more changed pairs."""
         needed = 4 * (self.n_changed + pairs) // 3
         if needed > len(self._table):
             wider = make_table(1 << needed.bit_length())
@@ -70,7 +70,7 @@ class CountedRelation:
 
 
 def edges_of(counts: Counts, divisors: Divisors, top_k: int) -> tuple[Rows, float]:
-    """Edges of the strongest pairs, and the scale that gives them a mass of one an item."""
+    """Return the edges of the strongest pairs, and the scale that makes the mean row sum one."""
     edges = strongest(
         counts, divisors.source, divisors.target, divisors.offset, top_k=max(1, top_k)
     )

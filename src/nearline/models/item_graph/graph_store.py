@@ -1,13 +1,13 @@
-"""Relations of an item graph: immutable rows from training and, beside them, edges added since.
+"""Relations of an item graph: immutable rows from training, and edges added later.
 
-The log-structured-merge idea: an added edge goes to the head of a chain of its row, in constant
-time; `rows` merges both when a snapshot is made. One thread writes; others may score meanwhile
-with the view they took, since an edge is complete before a chain leads to it, and arrays that
-outgrow their room are replaced together, never moved under a reader.
+As in a log-structured merge tree, an added edge is inserted in constant time, at the head of the
+linked list of its row; `rows` merges both when a snapshot is made. One thread writes while others
+score with the view that they took: an edge is complete before a list refers to it, and arrays that
+are too small are replaced together, never changed under a reader.
 
-The relations that come first may be *counted*: an edge of theirs holds what a pair of items counts,
-and is divided when it is read (`kernels.scoring`), so that an event changes a few counts alone.
-An edge of the others is multiplied, when it is read, by the gain of the item that it leads to.
+The first relations may be *counted*: their edges contain counts, which are divided when they are
+read (`kernels.scoring`), so an event changes only a few counts. Edges of the other relations are
+multiplied by the gain of the target item when they are read.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ ROOM = 1_024
 
 
 class Divisors(NamedTuple):
-    """What the counts of one relation are divided by: ``source[i] * target[j] + offset``.
+    """Divisors of the counts of one relation: ``source[i] * target[j] + offset``.
 
     Attributes
     ----------
@@ -47,13 +47,15 @@ class GraphStore:
     Parameters
     ----------
     relations : dict of str to Rows
-        Rows of each relation, all over the same `n_items` items (which may be read-only); items
-        rise inside the rows of a counted relation.
+        Rows of each relation over `n_items` items; may be read-only. Items ascend within the rows
+        of a counted relation.
+    n_items : int
+        Number of items.
     divisors : dict of str to Divisors
         Divisors of the counted relations, which are the first of `relations`.
     items : int32 [m] or None
-        Where the items of all relations stand one behind the other already: they are not copied,
-        and may stay in the file that they are mapped from.
+        Concatenated items of all relations, if available; they are not copied and may be
+        memory-mapped.
     """
 
     def __init__(
@@ -72,10 +74,10 @@ class GraphStore:
         ).astype(np.int64)
         if items is None:
             items = np.concatenate([rows.items for rows in relations.values()])
-        # Read-only whether mapped or not: the kernels are compiled for one kind of array.
+        # Always read-only, memory-mapped or not: the kernels are compiled for one array type.
         self._items = items.view()
         self._items.flags.writeable = False
-        # A copy: what was given may be mapped from a file, and edges change in place.
+        # A copy, since edges change in place and the rows may be memory-mapped.
         self._values = np.concatenate([rows.weights for rows in relations.values()])
         self._n_added = 0
         self._heads = np.full((len(relations), n_items), -1, dtype=np.int64)
@@ -91,11 +93,11 @@ class GraphStore:
 
     @property
     def room(self) -> int:
-        """Items that fit in without moving to larger arrays."""
+        """Number of items that fit into the allocated arrays."""
         return self._heads.shape[1]
 
     def view(self, weights: Doubles, half_lives: Doubles, max_history: int) -> Graph:
-        """Return what the scoring kernels take: the graph as it is now, with weights [R]."""
+        """Return the current graph for the scoring kernels, with weights and half-lives [R]."""
         return Graph(
             self._indptr,
             self._items,
@@ -115,24 +117,24 @@ class GraphStore:
         )
 
     def grow(self, n_items: int) -> None:
-        """Make room for items up to `n_items`; they have no edges yet."""
+        """Extend the graph to `n_items` items, without edges."""
         if n_items > self._heads.shape[1]:
             self._replace(len(self._following), n_items + n_items // 4 + ROOM)
         self.n_items = max(self.n_items, n_items)
 
     def set_divisors(self, relation: str, items: NDArray[np.integer], divisors: Divisors) -> None:
-        """Set the divisors of some items [n] of a counted relation; its offset stays."""
+        """Set the divisors of some items [n] of a counted relation, except the offset."""
         r = self.names.index(relation)
         self._sources[r, items], self._targets[r, items] = divisors.source, divisors.target
 
     def set_gains(self, items: NDArray[np.integer], gains: Doubles) -> None:
-        """Set the gains of some items [n]: what leads to them in relations that are not counted."""
+        """Set the gains of some items [n], for edges to them in relations that are not counted."""
         self._gains[items] = gains
 
     def edges(self, room: int) -> Edges:
-        """Return the arrays that a kernel may write edges to, with room for `room` more.
+        """Return the arrays that a kernel writes edges to, with capacity for `room` more.
 
-        call `set_edge_count` with the new number of edges afterwards.
+        Call `set_edge_count` with the new number of edges afterwards.
         """
         needed = self._n_added + room
         if needed > len(self._following):
@@ -149,14 +151,14 @@ class GraphStore:
         )
 
     def set_edge_count(self, n_added: int) -> None:
-        """Count the added edges anew, after a kernel wrote some."""
+        """Set the number of added edges after a kernel has written some."""
         self._n_added = n_added
 
     def connect(self, relation: str, item: int, others: Ints, values: Floats) -> None:
-        """Add the edges item -> other and other -> item, with the same value both ways."""
+        """Add the edges item -> other and other -> item, both with the same value."""
         r = self.names.index(relation)
         self.edges(2 * len(others))
-        # Backwards, since a chain is read from its newest edge: the strongest comes first.
+        # In reverse, since a list is read from its newest edge: the strongest comes first.
         for other, value in zip(others[::-1].tolist(), values[::-1].tolist(), strict=True):
             self._add(r, item, other, value)
             self._add(r, other, item, value)
@@ -166,7 +168,7 @@ class GraphStore:
 
         Notes
         -----
-        O(edges) time: a text that changes is rare beside one that is new.
+        O(edges) time. Changed texts are rare compared to new ones.
         """
         r = self.names.index(relation)
         if item < self._n_base:
@@ -184,7 +186,7 @@ class GraphStore:
             edge = self._following[edge]
 
     def rows(self, relation: str) -> Rows:
-        """Rows of one relation, added edges behind those from training, zero edges left out."""
+        """Return the rows of one relation: edges from training, then added ones, without zeros."""
         r = self.names.index(relation)
         sizes = np.zeros(self.n_items, dtype=np.int64)
         first, last = self._indptr[r, 0], self._indptr[r, -1]
@@ -222,11 +224,11 @@ class GraphStore:
         self._added_values[edge] = value
         self._following[edge] = self._heads[r, source]
         self._n_added = edge + 1
-        # Last: from here on a reader may come along.
+        # Publish the edge last: readers follow it from here on.
         self._heads[r, source] = edge
 
     def _replace(self, n_edges: int, n_items: int) -> None:
-        """Move to larger arrays, all at once: a reader's chains stay within its own arrays."""
+        """Move to larger arrays; readers keep the old ones."""
         heads = np.full((len(self.names), n_items), -1, dtype=np.int64)
         heads[:, : self._heads.shape[1]] = self._heads
         sources = np.ones((len(self._offsets), n_items))

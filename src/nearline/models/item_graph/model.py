@@ -4,13 +4,13 @@
                   weight_r * 0.5 ** (age(h) / half_life_r) * weight(h) * S_r[item(h), j]
 
 The age of an event is the number of events after it. Each relation S_r is a sparse item-to-item
-matrix with a few hundred neighbours a row; where settings are chosen, all have the same total mass
-(later fits with these settings keep the scales, not the masses). What follows from that:
-a new event changes the next answer at once, a new item is recommendable as soon as its text or
-vector is known, and an explanation is exact, since the score *is* a sum over the history.
+matrix with a few hundred neighbours per row. During a search of settings, all relations are scaled
+to the same total mass; later fits with these settings keep the scales. A new event changes the next
+answer at once, a new item can be recommended as soon as its text or vector is known, and
+explanations are exact, since the score is a sum over the history.
 
-Two relations count pairs of events. Counts are whole numbers, so `observe` and `forget` change them
-by exactly what a fit on the longer or shorter log would have counted.
+Two relations count pairs of events. Counts are integers, so after `observe` and `forget` they equal
+those of a fit on the longer or shorter log.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,17 @@ from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.pair_counts import Changes, Counts, changed_pairs
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
-from nearline.models.base import Model, ModelPart, Range, Ranking, Space, check_k, check_weights
+from nearline.models.base import (
+    Model,
+    ModelPart,
+    Range,
+    Ranking,
+    Space,
+    check_k,
+    check_single,
+    check_validation,
+    check_weights,
+)
 from nearline.models.item_graph.config import (
     CONTENT,
     PROJECTED,
@@ -54,23 +64,22 @@ from nearline.models.item_graph.search import KNOBS, choose
 
 Arrays = dict[str, NDArray[Any]]
 
-# New pairs of one relation that an event of a user with ten or so others makes, and a few more for
-# the events that come while a merge is under way.
+# Typical number of new pairs per event and relation, for users with about ten events, plus some
+# reserve for the events that arrive during a compaction.
 PAIRS_AN_EVENT = 24
 
 
 class ItemGraph(Model):
-    """Item-to-item relations, their weights found on validation data.
+    """A weighted sum of item-to-item relations, with weights chosen on validation data.
 
     Parameters
     ----------
     config : ItemGraphConfig or None
-        Settings; with validation data they are where the search of `fit` starts.
+        Settings; with validation data, the starting point of the search in `fit`.
 
     Notes
     -----
-    One thread may put items and count events while others score. Items are indices
-    0..n_items-1 throughout.
+    One thread may add items and events while others score.
     """
 
     name: ClassVar[str] = "item_graph"
@@ -78,7 +87,7 @@ class ItemGraph(Model):
     space: ClassVar[Space] = {
         f"{knob.part}.{knob.field}": Range(knob.low, knob.high, log=knob.scale)
         for knob in KNOBS
-        if knob.part != VECTOR_PREFIX  # which columns there are is known to the data alone
+        if knob.part != VECTOR_PREFIX  # the vector columns depend on the data
     }
 
     tunes_itself: ClassVar[bool] = True
@@ -94,17 +103,17 @@ class ItemGraph(Model):
 
     @classmethod
     def untrained(cls, config: ItemGraphConfig | None = None) -> Self:
-        """Make a graph without items, which `put_items` and `observe` fill."""
+        """Create a graph without items, which `put_items` and `observe` fill."""
         return cls(config)
 
     @property
     def n_items(self) -> int:
-        """Number of items."""
+        """Number of items that the model knows."""
         return self._store.n_items
 
     @property
     def relations(self) -> tuple[str, ...]:
-        """Names of the relations, in the order in which scores are added up."""
+        """Names of the relations, in the order of summation."""
         return self._store.names
 
     def fit(
@@ -115,25 +124,21 @@ class ItemGraph(Model):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Build all relations; with `validation`, look for the best settings first.
+        """Build all relations; with `validation`, search for the best settings first.
 
-        Afterwards `config` holds the settings found, with the scales of the relations that they
-        were found with. `validation` is never trained on.
+        Afterwards, `config` contains the chosen settings and the scales of the relations.
+        `validation` is never trained on.
 
         Notes
         -----
-        Building costs O(interactions * reach), a search up to ``config.search.evaluations`` times
-        that and as many passes of scoring; memory is some 8 bytes an edge.
+        Building costs O(interactions * reach). A search costs up to ``config.search.evaluations``
+        times that, and as many passes of scoring. Memory is about 8 bytes per edge.
         """
         check_weights(data.histories)
         sources = Sources(data, seed)
         found = None
         if validation is not None:
-            if len(validation) != data.n_users:
-                raise InvalidInput(
-                    f"validation has {len(validation)} rows; give one for each of the "
-                    f"{data.n_users} users of data"
-                )
+            check_validation(validation, data)
             found = choose(data, sources, validation, self.config, seed=seed, progress=progress)
             self.config = found or self.config
         relations: dict[str, Rows] = self._count_all(data.histories, data.n_items, progress)
@@ -144,7 +149,7 @@ class ItemGraph(Model):
         self._content = ContentRelations.fitted(sources, self.config)
         if found is not None:
             factors = sources.factors | {name: self._counted[name].scale for name in COUNTED}
-            # One without edges says nothing of those that a longer log would give it.
+            # A relation without edges has no meaningful scale.
             scales = {name: factors[name] for name, rows in relations.items() if rows.weights.any()}
             self.config = replace(self.config, scales=scales)
         self.fitted_on = data.histories
@@ -152,7 +157,7 @@ class ItemGraph(Model):
         return self
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Scores, float32 [n_users, n_items]; 0 where nothing connects."""
+        """Score all items: float32 [n_users, n_items]; 0 for items without an edge."""
         return score_rows(self._graph(), _rows(histories))
 
     def recommend_from(
@@ -163,7 +168,7 @@ class ItemGraph(Model):
         exclude_seen: bool = True,
         allowed: NDArray[np.bool_] | None = None,
     ) -> Ranking:
-        """Top-k items of each history; rows are short where little is connected to a history."""
+        """Recommend the k items with the highest score above zero; see `Model.recommend_from`."""
         check_k(k)
         best = recommend_rows(
             self._graph(), _rows(histories), k, exclude_seen=exclude_seen, allowed=allowed
@@ -171,25 +176,21 @@ class ItemGraph(Model):
         return Ranking(best.items, best.scores)
 
     def similar(self, items: IntArray, k: int) -> Ranking:
-        """Top-k neighbours of each item, itself left out: what one event on it would recommend."""
+        """Find the neighbours of each item: the recommendations for a history of that item."""
         events = Histories.from_rows([[int(item)] for item in items])
         return self.recommend_from(events, k)
 
     def search_text(
         self, text: str, k: int, *, allowed: NDArray[np.bool_] | None = None
     ) -> Ranking:
-        """Items whose words are nearest to a text by TF-IDF: O(postings of its terms)."""
+        """Find the items whose texts are nearest by TF-IDF: O(postings of the terms)."""
         check_k(k)
         items, cosines = self._content.search_text(text, k, allowed)
         return Ranking(items[None], cosines[None])
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Parts of the score of `item` for one history, oldest event first; they sum to it.
-
-        The `source` of a part is a position in the history, counted from the oldest event.
-        """
-        if len(history) != 1:
-            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        """Split the score of `item` by event, oldest first, and relation."""
+        check_single(history)
         parts = score_parts(self._graph(), _rows(history), item)
         return [
             ModelPart(int(event), self.relations[relation], float(parts[event, relation]))
@@ -202,22 +203,26 @@ class ItemGraph(Model):
         texts: Sequence[str],
         vectors: Mapping[str, FloatArray] | None = None,
     ) -> None:
-        """Add items, or change the text or vectors of known ones; their edges are there at once.
+        """Add items, or change the text or vectors of known ones, and update their edges.
 
         Parameters
         ----------
         items : sequence of int
-            Indices; one not below `n_items` makes the catalogue grow.
+            Indices; an index of `n_items` or more extends the catalogue.
         texts : sequence of str
-            All words of each item, "" for none.
+            Complete text of each item; "" for none.
         vectors : dict of str to float32 [len(items), d] or None
-            Vectors by column name; columns that the graph was not fitted with are ignored, and so
-            are vectors of another length than the column's. No numbers (d = 0) take the vectors
-            away.
+            Vectors by column name. Empty vectors (d = 0) remove those of the column. Columns
+            unknown to the graph and vectors of another dimension are ignored.
+
+        Raises
+        ------
+        InvalidInput
+            The numbers of items and texts differ.
 
         Notes
         -----
-        An item costs its terms' inverted lists, and one product with all vectors of a column.
+        An item costs the inverted lists of its terms, and a product with all vectors per column.
         """
         if len(items) != len(texts):
             raise InvalidInput(f"there are {len(items)} items but {len(texts)} texts")
@@ -227,19 +232,20 @@ class ItemGraph(Model):
             self._content.put(self._store, item, text, row)
 
     def observe(self, before: Histories, events: Histories) -> None:
-        """Count new events: afterwards the counts are those of a fit on the longer histories.
+        """Count new events; the counts then equal those of a fit on the longer histories.
 
-        The scale of the relations stays that of the fit.
+        The scales of the relations do not change.
 
         Notes
         -----
-        An event that is the newest of its user costs some 0.1 microseconds for each event within
-        reach; one that comes late moves those around it apart and costs that many times more.
+        An event that is the newest of its user costs about 0.1 microseconds for each event within
+        reach. A late event also changes the gaps between the events around it, and costs that for
+        each of them.
         """
         self._count(before, events, 1)
 
     def preallocate(self, events: int) -> None:
-        """Set aside what `PAIRS_AN_EVENT` new pairs need, of each relation: some 3 kB an event."""
+        """Allocate memory for `PAIRS_AN_EVENT` new pairs per event and relation: about 3 kB."""
         pairs = min(PAIRS_AN_EVENT * events, self.n_items**2)
         self._store.edges(len(self._counted) * pairs)
         for counted in self._counted.values():
@@ -251,7 +257,7 @@ class ItemGraph(Model):
         return int(max(self.config.transitions.reach, self.config.coengagement.window))
 
     def rebuild_counts(self, histories: Histories, n_items: int) -> None:
-        """Count all pairs anew; settings, scales and content stay those of the fit."""
+        """Count all pairs again; keep the settings, scales and content of the fit."""
         scales = {name: counted.scale for name, counted in self._counted.items()}
         n_items = max(n_items, self.n_items)
         self._store.grow(n_items)
@@ -262,7 +268,7 @@ class ItemGraph(Model):
         self._store = self._make_store(relations | content, n_items)
 
     def forget(self, histories: Histories) -> None:
-        """Take users' events out of the counts; `histories` is all that they did."""
+        """Subtract all events of users, `histories`, from the counts."""
         nothing = histories.take(np.zeros(len(histories.items), dtype=np.bool_))
         self._count(nothing, histories, -1)
 
@@ -286,13 +292,13 @@ class ItemGraph(Model):
             counted.apply(changes, self._store, relation)
 
     def add_item(self, text: str = "", vectors: Mapping[str, FloatArray] | None = None) -> int:
-        """Add one item with its text and vectors [d] by column name; return its index."""
+        """Add one item with a text and vectors [d] by column name; return its index."""
         item = self.n_items
         self.put_items([item], [text], {name: v[None] for name, v in (vectors or {}).items()})
         return item
 
     def arrays(self) -> Arrays:
-        """Everything learned; items put and events counted since the fit are part of it."""
+        """Return all learned parameters, including items and events added since the fit."""
         arrays: Arrays = {"n_items": np.array([self.n_items], dtype=np.int64)}
         arrays["popularity"] = self._popularity[: self.n_items].copy()
         items = []
@@ -308,7 +314,7 @@ class ItemGraph(Model):
             arrays[f"{key}/indptr"] = rows.indptr
             arrays[f"{key}/values"] = rows.weights
             items.append(rows.items)
-        # One behind the other, as a store takes them.
+        # Concatenated, as `GraphStore` takes them.
         arrays["items"] = np.concatenate(items)
         return arrays | self._content.arrays()
 
@@ -332,7 +338,7 @@ class ItemGraph(Model):
         self._content = ContentRelations.restore([PROJECTED, *vectors], self.config, arrays)
 
     def _count_all(self, histories: Histories, n_items: int, progress: Progress) -> dict[str, Rows]:
-        """Count pairs and popularity; return the edges of the counted relations."""
+        """Count pairs and popularity; return the rows of the counted relations."""
         rows = positive_rows(histories)
         self._popularity = popularity_of(rows, n_items)
         relations = {}
@@ -345,7 +351,7 @@ class ItemGraph(Model):
         return relations
 
     def _edges_of(self, name: str, counts: Counts) -> tuple[Rows, float]:
-        """Edges of a counted relation, and their scale."""
+        """Return the edges of a counted relation, and their scale."""
         popularity = self._popularity[: len(counts.indptr) - 1]
         divisors = pair_divisors(name, self.config, popularity)
         return edges_of(counts, divisors, getattr(self.config, name).neighbours)
@@ -360,7 +366,7 @@ class ItemGraph(Model):
         return store
 
     def _grow(self, n_items: int) -> None:
-        """Make room for items up to `n_items`, of which nothing is known."""
+        """Extend the graph to `n_items` items, without events or content."""
         before = len(self._popularity)
         self._store.grow(n_items)
         if self._store.room > before:

@@ -1,4 +1,4 @@
-"""From interactions, texts and vectors to the relations of an item graph.
+"""Computation of the relations of an item graph from interactions, texts and vectors.
 
 Sources: co-engagement with shrinkage as in Koren and Bell, "Advances in Collaborative Filtering"
 (Recommender Systems Handbook, 2011, section 5.1); popularity exponents as in Cooper et al., "Random
@@ -33,7 +33,7 @@ from nearline.models.item_graph.config import (
 )
 from nearline.models.item_graph.graph_store import Divisors
 
-# Relations whose edges are counts of pairs; the others come from words and vectors.
+# Relations whose edges are counts of pairs; the others are computed from texts and vectors.
 COUNTED = (TRANSITIONS, COENGAGEMENT)
 FLOOR = 1e-9
 
@@ -42,7 +42,10 @@ Units = NDArray[np.int64]
 
 
 def scaled(rows: Rows, factor: float | None) -> tuple[Rows, float]:
-    """Rows with values multiplied by `factor`, and that; by default it makes the mean row sum 1."""
+    """Multiply the values of rows by `factor`, which is returned too.
+
+    By default, the factor makes the mean row sum 1.
+    """
     if factor is None:
         total = float(rows.weights.sum(dtype=np.float64))
         factor = (len(rows.indptr) - 1) / total if total > 0 else 1.0
@@ -50,19 +53,19 @@ def scaled(rows: Rows, factor: float | None) -> tuple[Rows, float]:
 
 
 def positive_rows(histories: Histories) -> Rows:
-    """Histories with dislikes weighing nothing: they make no pairs and no popularity."""
+    """Convert histories to rows; dislikes get the weight 0, so they make no pairs."""
     weights = np.maximum(histories.weights, np.float32(0.0))
     return Rows(histories.indptr, histories.items, weights)
 
 
 def squared_weights(rows: Rows) -> Units:
-    """Square of each weight in units; an event counts at most `MOST` units, as a pair does."""
+    """Square each weight, in units; at most `MOST`, as for a pair."""
     squares = rows.weights.astype(np.float64) ** 2
     return np.minimum(squares / UNIT + 0.5, MOST).astype(np.int64)
 
 
 def popularity_of(rows: Rows, n_items: int) -> Units:
-    """Sum of the squared weights of each item, in units."""
+    """Sum the squared weights of each item, in units."""
     known = rows.items >= 0
     sums = np.zeros(n_items, dtype=np.int64)
     np.add.at(sums, rows.items[known], squared_weights(rows)[known])
@@ -71,7 +74,7 @@ def popularity_of(rows: Rows, n_items: int) -> Units:
 
 @lru_cache(maxsize=64)
 def pair_steps(settings: Transitions | CoEngagement) -> Doubles:
-    """Return what a pair counts for a relation at each gap, from -reach to reach."""
+    """Return the amount that a pair counts at each gap, from -reach to reach."""
     if isinstance(settings, CoEngagement):
         flat = np.ones(settings.window, dtype=np.float64)
         return steps_of(flat, flat)
@@ -80,13 +83,13 @@ def pair_steps(settings: Transitions | CoEngagement) -> Doubles:
 
 
 def pair_divisors(name: str, config: ItemGraphConfig, popularity: Units) -> Divisors:
-    """Return what the counts of a relation are divided by, from the popularity of the items."""
+    """Compute the divisors of the counts of a relation from the popularity of the items."""
     amounts = popularity * UNIT
     if name == COENGAGEMENT:
         shrunk = np.maximum(amounts + config.coengagement.shrinkage, FLOOR)
         divisor = shrunk**config.coengagement.exponent
         return Divisors(divisor, divisor, 0.0)
-    # An item without events makes no pair; the floor only keeps its divisor from being zero.
+    # Items without events make no pairs; the floor only avoids a divisor of zero.
     amounts = np.maximum(amounts, FLOOR)
     settings = config.transitions
     return Divisors(amounts**settings.source_exponent, amounts**settings.target_exponent, 1.0)
@@ -98,11 +101,11 @@ def count_pairs(name: str, config: ItemGraphConfig, rows: Rows, n_items: int) ->
 
 
 def newcomer_gains(relations: Sequence[str], config: ItemGraphConfig, popularity: Units) -> Doubles:
-    """Return what words and vectors that lead to items are multiplied by, from their popularity.
+    """Compute the gains of content edges to items from the popularity of the items.
 
-    No pair speaks for an item without events. What content says of it stands for that too: it is
-    multiplied by the weight of all relations over that of content, which makes up for what is
-    missing. What stands in for the missing halves with each event.
+    An item without events has no counted edges. To compensate, its content edges are multiplied by
+    the total weight of all relations divided by that of content. The excess over 1 is halved with
+    each event (of weight 1).
     """
     weights = {name: config.relation(name).weight for name in relations}
     content = sum(weight for name, weight in weights.items() if name not in COUNTED)
@@ -112,19 +115,24 @@ def newcomer_gains(relations: Sequence[str], config: ItemGraphConfig, popularity
 
 
 def powered(rows: Rows, power: float) -> Rows:
-    """Rows with every value raised to `power`."""
+    """Raise every value of rows to `power`."""
     return Rows(rows.indptr, rows.items, rows.weights ** np.float32(power))
 
 
 class Sources:
-    """What relations are made from, and a memory of the costly steps already taken.
+    """Training data of the relations, with a cache of expensive intermediate results.
 
     Parameters
     ----------
     data : Dataset
-        The interactions and items of one fit.
+        Interactions and items.
     seed : int
-        Of the projection.
+        Seed of the projection.
+
+    Attributes
+    ----------
+    factors : dict of str to float
+        Scale of each relation computed so far.
     """
 
     def __init__(self, data: Dataset, seed: int = 0) -> None:
@@ -132,7 +140,7 @@ class Sources:
         self._popularity = popularity_of(self._rows, data.n_items)
         self._texts = data.texts or [""] * data.n_items
         self._vectors = data.vectors
-        # Events of items that are known, as a sparse matrix has them.
+        # Events of known items, for a sparse matrix.
         self._known = self._rows.items >= 0
         counts = np.concatenate(([0], np.cumsum(self._known)))
         self._indptr = counts[self._rows.indptr]
@@ -145,7 +153,7 @@ class Sources:
 
     @property
     def popularity(self) -> Units:
-        """Sum of the squared weights of each item, in units."""
+        """Sum of the squared event weights of each item, in units."""
         return self._popularity
 
     @property
@@ -155,18 +163,18 @@ class Sources:
 
     @property
     def names(self) -> list[str]:
-        """Names of all relations, in the order in which scores are added up."""
+        """Names of all relations, in the order of summation."""
         vectors = [VECTOR_PREFIX + name for name in sorted(self._vectors)]
         return [TRANSITIONS, COENGAGEMENT, CONTENT, PROJECTED, *vectors]
 
     def projects(self, settings: Projected) -> bool:
-        """Whether there is enough to learn a projection from, and not too much to search."""
+        """Return whether the number of items is in the range for using a projection."""
         known = int((self._popularity > 0).sum())
         described = self.has_text or bool(self._vectors)
         return described and known >= settings.fewest and len(self._popularity) <= settings.most
 
     def edges(self, name: str, config: ItemGraphConfig) -> Rows:
-        """Scaled rows of one relation."""
+        """Compute the scaled rows of one relation."""
         rows, self.factors[name] = scaled(self._edges(name, config), config.scales.get(name))
         return rows
 
@@ -185,7 +193,7 @@ class Sources:
         return powered(self._nearest(name, settings, config), settings.power)
 
     def content_indices(self, config: ItemGraphConfig) -> tuple[TextIndex, dict[str, VectorIndex]]:
-        """Return the index of words, and those of vectors by relation."""
+        """Return the index of texts, and the indices of vectors by relation."""
         vectors = {}
         for name in self.names[len(COUNTED) + 1 :]:
             settings = relation_config(name, config)
@@ -194,7 +202,7 @@ class Sources:
         return self._text_index(config), vectors
 
     def projection(self, config: ItemGraphConfig) -> Projection | None:
-        """Return the map behind the projected relation; None where nothing is mapped."""
+        """Return the projection of the projected relation; None if it is not used."""
         settings = config.projected
         if not self.projects(settings):
             return None
@@ -243,7 +251,7 @@ class Sources:
 
 
 def _key(name: str, settings: FromContent, config: ItemGraphConfig) -> tuple[object, ...]:
-    """Name what the neighbours depend on, of all settings."""
+    """Return a cache key: the settings that the neighbours depend on."""
     if isinstance(settings, ContentSettings):
         return name, settings.neighbours, settings.longest
     if isinstance(settings, Projected):
@@ -253,7 +261,7 @@ def _key(name: str, settings: FromContent, config: ItemGraphConfig) -> tuple[obj
 
 
 def relation_config(name: str, config: ItemGraphConfig) -> FromContent:
-    """Return the settings of a relation that comes from words or vectors."""
+    """Return the settings of a relation of texts or vectors."""
     settings = config.relation(name)
     assert isinstance(settings, FromContent)  # noqa: S101 (for the type checker)
     return settings
@@ -262,7 +270,7 @@ def relation_config(name: str, config: ItemGraphConfig) -> FromContent:
 def weights_and_half_lives(
     names: tuple[str, ...], config: ItemGraphConfig
 ) -> tuple[Doubles, Doubles]:
-    """Weight and half-life of each relation, float64 [R] both."""
+    """Return the weight and the half-life of each relation, both float64 [R]."""
     parts = [config.relation(name) for name in names]
     return (
         np.array([part.weight for part in parts], dtype=np.float64),

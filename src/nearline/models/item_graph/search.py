@@ -1,8 +1,8 @@
-"""Choice of the item graph's hyper-parameters on validation data: a coordinate search.
+"""Hyper-parameter search of the item graph on validation data: a coordinate search.
 
-One setting is changed at a time, first in large steps and then in smaller ones, for as long as
-NDCG@k on the validation targets rises (Hooke and Jeeves, "Direct search", JACM 1961). Trying a
-weight or a half-life costs one pass of scoring; anything else also builds one relation anew.
+One setting is changed at a time, first in large steps and then in smaller ones, while NDCG@k on the
+validation targets improves (Hooke and Jeeves, "Direct search", JACM 1961). Evaluating a weight or a
+half-life costs one pass of scoring; any other setting also requires rebuilding one relation.
 """
 
 import math
@@ -32,15 +32,15 @@ from nearline.models.item_graph.relations import (
     weights_and_half_lives,
 )
 
-# With fewer targets the best of many settings is the luckiest one.
+# With fewer targets, the best of many settings would mostly be chosen by chance.
 FEWEST_TARGETS = 100
 ROUNDS = 4
 
 
 class Knob(NamedTuple):
-    """One setting: the relation it belongs to, its first step, and its bounds.
+    """A searched setting: its relation and field, its first step, and its bounds.
 
-    A step of a `scale` knob multiplies by ``1 + step``; of others, adds.
+    With `scale`, a step multiplies the value by ``1 + step``; otherwise, the step is added.
     """
 
     part: str
@@ -51,8 +51,8 @@ class Knob(NamedTuple):
     scale: bool = True
 
 
-# Cheap ones first: their gains are known when the costly ones are tried. Those of `VECTOR_PREFIX`
-# stand for each vector column's own.
+# Cheap settings first, so that expensive ones are evaluated near the optimum of the others. Those
+# of `VECTOR_PREFIX` apply to each vector column.
 KNOBS = (
     Knob(CONTENT, "weight", 0.6, 0.02, 20.0),
     Knob(COENGAGEMENT, "weight", 0.6, 0.02, 20.0),
@@ -86,27 +86,40 @@ def choose(
     seed: int,
     progress: Progress,
 ) -> ItemGraphConfig | None:
-    """Find settings with a high NDCG@k of `validation` given the histories of `data`.
-
-    None where there are too few targets to choose by, or no evaluations.
+    """Search for settings with a high NDCG@k on `validation`, given the histories of `data`.
 
     Parameters
     ----------
+    data : Dataset
+        Training data.
+    sources : Sources
+        Relations of the training data.
     validation : Histories
-        Row u holds targets of user u; they must not be in `data`'s interactions.
+        Targets, one row per user; they must not be part of the interactions of `data`.
+    config : ItemGraphConfig
+        Starting point and budget of the search.
+    seed : int
+        Seed of the sample of users.
+    progress : callable
+        Progress callback.
+
+    Returns
+    -------
+    ItemGraphConfig or None
+        The best settings; None if there are too few targets or the search is disabled.
 
     Notes
     -----
-    Deterministic: the work is bounded in evaluations, not in time.
+    Deterministic: the budget is a number of evaluations, not a time.
     """
-    # Relations of one mass each are where the search starts, whatever was found before.
+    # Start with relations of equal mass, independent of earlier searches.
     config = replace(config, scales={})
     objective = _Objective(data, sources, validation, config, seed)
     if objective.n_targets < FEWEST_TARGETS or config.search.evaluations < 1:
         return None
     search = _Search(objective, config, config.search.evaluations, progress)
     for start in _starts(sources.names, config):
-        search.consider(start)
+        search.evaluate(start)
     step = 1.0
     for _ in range(ROUNDS):
         for knob in _knobs_in_use(sources, config):
@@ -117,7 +130,7 @@ def choose(
 
 
 def _starts(names: list[str], config: ItemGraphConfig) -> list[ItemGraphConfig]:
-    """Return the settings given, and some for users whose older events matter much."""
+    """Return the given settings, and some with longer half-lives."""
     starts = [config]
     for half_life in (6.0, 40.0):
         start = config
@@ -142,7 +155,7 @@ def _knobs_in_use(sources: Sources, config: ItemGraphConfig) -> list[Knob]:
 
 
 class _Search:
-    """The best settings so far, and the moves that look for better ones."""
+    """State of a search: the best settings so far and the remaining budget."""
 
     def __init__(
         self,
@@ -156,8 +169,8 @@ class _Search:
         self._left = self._all = evaluations
         self._progress = progress
 
-    def consider(self, config: ItemGraphConfig) -> bool:
-        """Try settings; keep them and say so where they are better."""
+    def evaluate(self, config: ItemGraphConfig) -> bool:
+        """Evaluate settings; keep them and return True if they are better."""
         if self._left == 0:
             return False
         self._left -= 1
@@ -169,12 +182,12 @@ class _Search:
         return better
 
     def move(self, knob: Knob, step: float) -> None:
-        """Turn a knob for as long as that helps: up, or where up does not help, down."""
+        """Change a setting while NDCG improves: upwards or, if that does not help, downwards."""
         for direction in (1, -1):
             moved = False
             while True:
                 turned = _turn(self.best, knob, direction, step)
-                if turned is None or not self.consider(turned):
+                if turned is None or not self.evaluate(turned):
                     break
                 moved = True
             if moved:
@@ -184,13 +197,13 @@ class _Search:
 def _turn(
     config: ItemGraphConfig, knob: Knob, direction: int, step: float
 ) -> ItemGraphConfig | None:
-    """Turn one knob a step further; None where it is at its bound."""
+    """Change one setting by a step; return None if it is at its bound."""
     part = config.relation(knob.part)
     old = getattr(part, knob.field)
     size = knob.step * step
     new = old * (1.0 + size) ** direction if knob.scale else old + direction * size
     new = min(max(new, knob.low), knob.high)
-    # Short numbers in a configuration are easier to read and lose nothing.
+    # Rounded numbers are easier to read in a configuration, and as good.
     new = round(new) if isinstance(old, int) else float(f"{new:.4g}")
     if new == old:
         return None
@@ -198,7 +211,7 @@ def _turn(
 
 
 class _Objective:
-    """Mean NDCG@k over users drawn for validation; the scaled relations tried last are kept."""
+    """Mean NDCG@k over users drawn for validation; caches the latest rows of each relation."""
 
     def __init__(
         self,
@@ -228,18 +241,18 @@ class _Objective:
         return ndcg(rank_rows(graph, self._histories, self._targets), self._targets.indptr, self._k)
 
     def _graph(self, config: ItemGraphConfig) -> GraphStore:
-        """Gather the relations of these settings; build only those that the last ones lacked."""
+        """Return the graph for some settings; rebuild only relations that have changed."""
         relations: dict[str, Rows] = {}
         for name in self._sources.names:
             part = config.relation(name)
-            # Weight and half-life belong to the score, not to the edges.
+            # The edges do not depend on weight and half-life.
             key = replace(part, weight=0.0, half_life=0.0)
             if name not in self._kept or self._kept[name][0] != key:
                 self._kept[name] = key, self._sources.edges(name, config)
                 self._store = None
             relations[name] = self._kept[name][1]
         if self._store is None:
-            # Their edges are divided already, and are counts all the same: they have no gains.
+            # The edges are divided already; counted relations only differ by having no gains.
             once = Divisors(np.ones(self._n_items), np.ones(self._n_items), 0.0)
             self._store = GraphStore(relations, self._n_items, dict.fromkeys(COUNTED, once))
         return self._store
@@ -248,7 +261,7 @@ class _Objective:
 def _draw_users(
     histories: Histories, validation: Histories, events: int, seed: int
 ) -> NDArray[np.int64]:
-    """Users with a history and a target, in rising order, up to `events` events in all."""
+    """Draw users with history and target, up to a total of `events` events; ascending."""
     sizes = np.diff(histories.indptr)
     users = np.flatnonzero((np.diff(validation.indptr) > 0) & (sizes > 0))
     drawn = np.random.default_rng(seed).permutation(users)
@@ -257,14 +270,16 @@ def _draw_users(
 
 
 def ndcg(ranks: NDArray[np.int64], indptr: NDArray[np.int64], k: int) -> float:
-    """Mean NDCG@k over users, of targets that all count the same.
+    """Compute the mean NDCG@k over users, with binary relevance.
 
     Parameters
     ----------
     ranks : int64 [n]
-        Rank of each target in the list of its user, 0 the best.
+        Rank of each target in the list of its user; 0 is the best.
     indptr : int64 [n_users + 1]
         Targets of user u are ``ranks[indptr[u]:indptr[u + 1]]``, at least one.
+    k : int
+        Length of the lists.
     """
     discounts = 1.0 / np.log2(np.arange(2, k + 2))
     gains = np.where(ranks < k, discounts[np.minimum(ranks, k - 1)], 0.0)

@@ -13,12 +13,12 @@ from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows
 from nearline.kernels.row_sums import row_sums
-from nearline.models.base import ModelPart, Range, Space
+from nearline.models.base import ModelPart, Range, Space, check_single
 from nearline.models.dense_scores import DenseModel
 from nearline.models.item_weights import liked_matrix, liked_once
 from nearline.models.settings import require
 
-# The Gram matrix, inverted in place in double precision, and the weights in single.
+# The Gram matrix, inverted in place in double precision, and the weights in single precision.
 BYTES_A_PAIR = 8 + 4
 GRAM_ROWS = 1024
 
@@ -29,10 +29,10 @@ class EaseConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     l2 : float
-        Ridge penalty, in users: more for sparser data. Above 0.
+        Ridge penalty, in units of users; larger for sparser data. Above 0.
     max_items : int
-        Larger catalogues are refused: fitting takes 12 bytes a pair of items (20,000 items: 4.8 GB)
-        and serving 4 (1.6 GB).
+        Largest number of items. Training takes 12 bytes per pair of items (4.8 GB for 20,000 items)
+        and serving 4 bytes (1.6 GB).
     """
 
     l2: float = 200.0
@@ -44,7 +44,7 @@ class EaseConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Ease(DenseModel):
-    """The linear autoencoder that forbids an item to explain itself.
+    """A linear autoencoder in which items do not predict themselves.
 
     With X the binary user-item matrix and P = (X'X + l2 I)^-1:
 
@@ -54,12 +54,13 @@ class Ease(DenseModel):
 
     H. Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019, section 3.1.
 
-    Use it where the catalogue has up to some ten thousand items: it is among the most accurate
-    models there, has one setting, and its negative weights say what speaks against an item. Larger
-    catalogues are refused (`EaseConfig.max_items`); take `slim`. It knows no order of events.
+    Use it for catalogues of up to about ten thousand items: it is among the most accurate models
+    there and has one setting. Negative weights represent evidence against an item. For larger
+    catalogues than `EaseConfig.max_items`, use `slim`. The order of events is not used.
 
-    Only items that score above zero are listed. Fitting takes O(n_items^3) time, on one thread so
-    that every machine gives the same bits; a user O(liked items * n_items).
+    Only items with a score above zero are listed. Training takes O(n_items^3) time on one thread,
+    so that the number of cores does not change the bits; scoring a user takes O(liked items *
+    n_items).
     """
 
     name: ClassVar[str] = "ease"
@@ -79,12 +80,12 @@ class Ease(DenseModel):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Invert the Gram matrix; nothing is drawn at random, and `validation` is not used.
+        """Invert the Gram matrix; `seed` and `validation` are not used.
 
         Raises
         ------
         InvalidInput
-            The catalogue is too large, or a weight is not finite.
+            The catalogue is larger than `max_items`, or a weight is not finite.
         """
         del validation, seed
         n = data.n_items
@@ -107,14 +108,13 @@ class Ease(DenseModel):
         return len(self._weights)
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Scores, float32 [n_users, n_items]; 0 for users without known items."""
+        """Score all items: float32 [n_users, n_items]; 0 for users without known items."""
         rows = Rows(histories.indptr, histories.items, liked_once(histories))
         return row_sums(self._weights, rows)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Parts of the score of `item`, oldest event first: one entry of W a liked item."""
-        if len(history) != 1:
-            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        """Split the score of `item` into entries of W, one per liked item, oldest event first."""
+        check_single(history)
         if not 0 <= item < self.n_items:
             return []
         events = np.flatnonzero((liked_once(history) > 0) & (history.items < self.n_items))
@@ -126,7 +126,7 @@ class Ease(DenseModel):
         ]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """W, float32 [n_items, n_items]."""
+        """Return W, float32 [n_items, n_items]."""
         return {"weights": self._weights}
 
     def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
@@ -134,18 +134,22 @@ class Ease(DenseModel):
 
 
 def weights_from_gram(gram: NDArray[np.float64], l2: float) -> FloatArray:
-    """Weights of EASE from X'X, float64 [n, n], which is overwritten: float32 [n, n].
+    """Compute the weights of EASE from X'X, float64 [n, n], which is overwritten: float32 [n, n].
 
-    O(n^3) time. The matrix is positive definite for any `l2` above zero, items that nobody liked
-    included: their weights are zero.
+    O(n^3) time. Weights of items that nobody liked are zero.
+
+    Raises
+    ------
+    InvalidInput
+        The regularised matrix is not positive definite.
     """
     n = len(gram)
     if n == 0:
         return np.zeros((0, 0), dtype=np.float32)
     gram[np.diag_indices(n)] += l2
-    # One thread: how BLAS cuts the work among more changes the last bits.
+    # The number of BLAS threads would change the last bits.
     with threadpool_limits(limits=1, user_api="blas"):
-        # The transpose is the same matrix in LAPACK's order, so that it works in place.
+        # The transpose is the same matrix in LAPACK's memory order, which avoids a copy.
         factor, indefinite = linalg.lapack.dpotrf(gram.T, lower=True, overwrite_a=True)
         inverse, failed = linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)
     if indefinite or failed:
@@ -159,7 +163,7 @@ def weights_from_gram(gram: NDArray[np.float64], l2: float) -> FloatArray:
 
 
 def _gram(liked: "sparse.csr_array") -> NDArray[np.float64]:
-    """X'X, made dense some rows at a time: it is hardly sparse, and then takes less so."""
+    """Compute the dense matrix X'X, some rows at a time to bound the memory of the product."""
     n = liked.shape[1]
     gram = np.empty((n, n), dtype=np.float64)
     of_item = sparse.csr_array(liked.T)

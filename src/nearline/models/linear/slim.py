@@ -21,17 +21,18 @@ class SlimConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     l1 : float
-        Lasso penalty, in users: how many may not be explained before a weight is; makes W sparse.
+        Lasso penalty, in units of users; makes W sparse.
     l2 : float
-        Ridge penalty, in users: spreads weights over items that are alike.
+        Ridge penalty, in units of users; distributes weight over similar items.
     positive : bool
-        Forbid negative weights, as the paper does.
+        Whether to allow only non-negative weights, as in the paper.
     candidates : int
-        Items of the highest cosine that each item may be explained by; bounds the time of a fit.
+        Number of items, those with the highest cosine, that may have a weight for an item; bounds
+        the training time.
     sweeps : int
-        Passes of coordinate descent at most, for each item.
+        Largest number of passes of coordinate descent for each item.
     tolerance : float
-        Coordinate descent ends when no weight changes by as much.
+        Coordinate descent stops when no weight changes by this amount or more.
     """
 
     l1: float = 1.0
@@ -50,7 +51,7 @@ class SlimConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Slim(ItemWeights):
-    """Each item as a sparse, non-negative sum of other items.
+    """Predict each item by a sparse, non-negative combination of other items.
 
     With X the binary user-item matrix, for each item j:
 
@@ -59,14 +60,13 @@ class Slim(ItemWeights):
     and score(u, j) is the sum of W[i, j] over the items i that u liked.
 
     X. Ning, G. Karypis, "SLIM: sparse linear methods for top-N recommender systems", ICDM 2011,
-    section 4; only the items nearest by cosine may explain an item, as in their section 4.3
-    (fsSLIM).
+    section 4; only the nearest items by cosine may have a weight, as in their section 4.3 (fsSLIM).
 
-    Use it where EASE's dense matrix is too large or its answers too slow: W is sparse, about as
+    Use it if EASE's dense matrix is too large or its answers are too slow: W is sparse, about as
     accurate, and every part of an explanation is positive. Items without events have no weights.
-    It knows no order of events.
+    The order of events is not used.
 
-    Fitting takes O(n_items * candidates * events of an item) a sweep, in parallel over items.
+    Training takes O(n_items * candidates * events per item) time per sweep, in parallel over items.
     """
 
     name: ClassVar[str] = "slim"
@@ -102,7 +102,7 @@ class Slim(ItemWeights):
 
 
 def _transposed(rows: Rows) -> Rows:
-    """Turn rows of what explains an item into rows of what an item explains."""
+    """Transpose rows of regression weights: row i then has the weights of item i for others."""
     n = len(rows.indptr) - 1
     matrix = sparse.csr_array((rows.weights, rows.items, rows.indptr), shape=(n, n))
     return rows_of(matrix.T)

@@ -1,4 +1,4 @@
-"""Item-based neighbourhoods of events: people who took this also took that."""
+"""Item-based nearest neighbours of events: users who liked this item also liked that one."""
 
 from typing import ClassVar
 
@@ -14,8 +14,8 @@ from nearline.models.item_weights import ItemWeights
 from nearline.models.neighbours.set_similarity import (
     MEASURE_SPACE,
     MeasureConfig,
+    fit_measure,
     fitted_sets,
-    settle,
 )
 
 
@@ -25,24 +25,24 @@ class ItemKnnConfig(MeasureConfig, frozen=True, kw_only=True, forbid_unknown_fie
     Attributes
     ----------
     measure : str
-        "cosine", "tfidf" (cosine of TF-IDF weights: busy users say less) or "bm25" (inner product
-        of BM25 weights: popular items lose).
+        "cosine", "tfidf" (cosine of TF-IDF weights, in which active users count less) or "bm25"
+        (inner product of BM25 weights, in which popular items count less).
     neighbours : int or None
-        Neighbours kept of each item; None for all above the threshold.
+        Number of neighbours kept per item; None for all above the threshold.
     threshold : float
-        Only neighbours more similar than this are kept, at least 0.
+        Only neighbours more similar than this are kept; at least 0.
     shrinkage : float
-        With n users in common, a similarity is multiplied by ``n / (n + shrinkage)``: two items
-        that few people share are alike by accident.
+        With n common users, a similarity is multiplied by ``n / (n + shrinkage)``, since items with
+        few common users may be similar by chance.
     k1, b : float
-        BM25 only: saturation, and how much a popular item loses (0 to 1).
+        BM25 only: saturation, and strength of the normalisation by popularity (0 to 1).
     """
 
     shrinkage: float = 10.0
 
 
 class ItemKnn(ItemWeights):
-    """Items by their similarity to what the user liked.
+    """Rank items by their similarity to the items that the user liked.
 
         score(u, j) = sum over the items i that u liked:  s(i, j) for the k items j nearest to i
         s(i, j) = n_ij / (n_ij + shrinkage) * cosine of the columns i and j
@@ -56,11 +56,11 @@ class ItemKnn(ItemWeights):
     Y. Koren, "Scalable collaborative filtering with jointly derived neighborhood interpolation
     weights", ICDM 2007, section 3.
 
-    Use it where items have more events than users, lists must be explained, and a fit must take
-    seconds. EASE and SLIM, which weigh the neighbours against each other, are more accurate; the
-    item graph also knows the order of events. New items have no neighbours.
+    Use it if items have more events than users, recommendations must be explained, and training
+    must take seconds. EASE and SLIM, which weigh the neighbours against each other, are more
+    accurate; the item graph also uses the order of events. New items have no neighbours.
 
-    Fitting takes O(sum over users of (their items) squared) time, on all cores.
+    Training takes O(sum over users of (their items) squared) time, on all cores.
     """
 
     name: ClassVar[str] = "item_knn"
@@ -70,7 +70,7 @@ class ItemKnn(ItemWeights):
     def _learn(self, data: Dataset, progress: Progress) -> Rows:
         users = fitted_sets(data)
         items = transpose(users, data.n_items)
-        measure = settle(self.config, items, users)
+        measure = fit_measure(self.config, items, users)
         found = nearest_among(
             items,
             users,

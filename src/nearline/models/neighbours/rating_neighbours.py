@@ -1,10 +1,10 @@
-"""What item-based and user-based neighbourhoods of ratings share.
+"""Common parts of item-based and user-based nearest neighbours of ratings.
 
     r^_uj = offset + scale * sum of s * (r - offset') / scale' over neighbours / sum of s
 
-The neighbours are the k most similar that bear on the pair: items that u rated, or users who rated
-j. Offset and scale are the item's or the user's mean and deviation, or the baseline
-``mean + b_u + b_j``; where there is no neighbour, the baseline is the prediction.
+The neighbours of a pair are the k most similar among the items that u rated, or among the users who
+rated j. Offset and scale are the mean and standard deviation of the item or user, or the baseline
+``mean + b_u + b_j``. Without neighbours, the prediction is the baseline.
 """
 
 from abc import abstractmethod
@@ -14,29 +14,27 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from nearline.common.progress import Progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput, NotTrained
 from nearline.kernels.corated import Affinity
+from nearline.kernels.edges import Rows
 from nearline.kernels.ridge import Targets
 from nearline.kernels.sets import Sets, newest
-from nearline.models.base import Range, RatingModel, Space
-from nearline.models.dense_scores import DenseModel
-from nearline.models.factors.factor_model import check_indices
+from nearline.models.base import Arrays, Range, Ranking, Space, check_indices, check_k
+from nearline.models.rating_model import Doubles, RatingModel, predict_pairs
 from nearline.models.settings import require, require_one_of
-
-Doubles = NDArray[np.float64]
-Arrays = dict[str, NDArray[Any]]
 
 MEASURES = ("cosine", "adjusted_cosine", "pearson", "pearson_baseline")
 PREDICTIONS = ("average", "mean", "zscore", "baseline")
-# Neighbours for None: more than there are.
+# Stands for an unlimited number of neighbours.
 ALL = 2**31 - 1
-# Users predicted for at a time.
+# Number of users predicted for at a time.
 BLOCK = 128
 
 
 class NeighbourConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings that both neighbourhoods have; their own classes say what each means."""
+    """Settings of both neighbourhoods; the subclasses document them."""
 
     measure: str = "pearson_baseline"
     prediction: str = "baseline"
@@ -62,23 +60,18 @@ class Side(NamedTuple):
     means: Doubles
     deviations: Doubles
 
-    def at(self, places: NDArray[Any]) -> "Side":
-        """Return those of some users or items, repeats and all."""
-        return Side(self.means[places], self.deviations[places])
+    def at(self, indices: NDArray[Any]) -> "Side":
+        """Select the values of some users or items."""
+        return Side(self.means[indices], self.deviations[indices])
 
 
-class RatingNeighbours(DenseModel, RatingModel):
-    """Base of both neighbourhoods. A subclass writes `_learn` and `_near_means`.
+class RatingNeighbours(RatingModel):
+    """Base of both neighbourhoods.
 
-    Attributes
-    ----------
-    mean : float
-        Mean rating of the fit.
-    bounds : (float, float)
-        Least and largest rating of the fit: predictions are clipped to them.
+    A subclass implements `_learn_neighbours`, `_near_means` and `_similar_items`.
     """
 
-    # Whether neighbours are users; else they are items.
+    # Whether neighbours are users; otherwise they are items.
     by_user: ClassVar[bool]
     space: ClassVar[Space] = {
         "measure": MEASURES,
@@ -89,48 +82,45 @@ class RatingNeighbours(DenseModel, RatingModel):
 
     def __init__(self, config: Struct | None = None) -> None:
         super().__init__(config)
-        self.mean, self.bounds, self._deviation = 0.0, (0.0, 0.0), 1.0
+        self._deviation = 1.0
         self._item_biases: Doubles = np.zeros(0)
         self._items = Side(np.zeros(0), np.zeros(0))
 
     @abstractmethod
+    def _learn_neighbours(self, rated: Histories) -> None:
+        """Learn from ratings, one row per user, whose baseline is already known."""
+
+    @abstractmethod
     def _near_means(self, known: Histories, wanted: Sets) -> Doubles:
-        """Weighted means over neighbours, float64 [len(wanted.items)]; NaN without any."""
+        """Compute weighted means over neighbours: float64 [len(wanted.items)]; NaN without any."""
+
+    @abstractmethod
+    def _similar_items(self, items: IntArray, k: int) -> Ranking:
+        """Find the k nearest items of each known item."""
 
     @property
     def n_items(self) -> int:
-        """Number of items."""
+        """Number of items that the model knows."""
         return len(self._item_biases)
 
     def predict(self, users: IntArray, items: IntArray) -> FloatArray:
-        """Ratings for pairs of users and items of the fitted data, float32 [n], clipped.
-
-        Raises
-        ------
-        NotTrained
-            The model was not fitted in this process.
-        InvalidInput
-            An index is not one of the fitted data.
-        """
+        """Predict ratings of pairs of users and items of the training data; see `RatingModel`."""
         if self.fitted_on is None:
             raise NotTrained("this model knows no users; fit it, or score their histories")
-        users, items = np.asarray(users), np.asarray(items)
-        check_indices(users, len(self.fitted_on), "users")
-        check_indices(items, self.n_items, "items")
-        distinct, row = np.unique(users, return_inverse=True)
-        order = np.argsort(row, kind="stable")
-        places = np.searchsorted(row[order], np.arange(len(distinct) + 1)).astype(np.int64)
-        ratings = np.empty(len(users))
-        for first in range(0, len(distinct), BLOCK):
-            some = distinct[first : first + BLOCK]
-            bounds = places[first : first + len(some) + 1]
-            pairs = order[bounds[0] : bounds[-1]]
-            wanted = Sets(bounds - bounds[0], items[pairs].astype(np.int32))
-            ratings[pairs] = self._rate(self.fitted_on.select(some), wanted)
+        ratings = predict_pairs(
+            self.fitted_on, users, items, self._rate, n_items=self.n_items, block=BLOCK
+        )
         return np.clip(ratings, *self.bounds).astype(np.float32)
 
+    def similar(self, items: IntArray, k: int) -> Ranking:
+        """Find the k items most similar to each item by the measure of the settings."""
+        check_k(k)
+        asked = np.asarray(items, dtype=np.int32)
+        check_indices(asked, self.n_items, "items")
+        return self._similar_items(asked, k)
+
     def score_many(self, histories: Histories) -> FloatArray:
-        """Ratings that are not clipped, float32 [n_users, n_items]: clipping would make ties.
+        """Predict all ratings, float32 [n_users, n_items], not clipped: clipping creates ties.
 
         Raises
         ------
@@ -154,7 +144,7 @@ class RatingNeighbours(DenseModel, RatingModel):
         return self.config.neighbours or ALL
 
     def _known(self, histories: Histories) -> Histories:
-        """Newest rating of each known item; refuse one that is not finite."""
+        """Select the newest rating of each known item; raise InvalidInput if one is not finite."""
         inside = (histories.items >= 0) & (histories.items < self.n_items)
         known = histories.take(inside & newest(histories.indptr, histories.items))
         if not np.isfinite(known.weights).all():
@@ -162,7 +152,7 @@ class RatingNeighbours(DenseModel, RatingModel):
         return known
 
     def _rate(self, known: Histories, wanted: Sets) -> Doubles:
-        """Ratings, not clipped, of the wanted items of each history: float64, as wanted."""
+        """Predict the wanted items of each history: float64 [len(wanted.items)], not clipped."""
         means = self._near_means(known, wanted)
         rows = np.repeat(np.arange(len(known)), np.diff(wanted.indptr))
         baseline = self.mean + self._user_biases(known)[rows] + self._item_biases[wanted.items]
@@ -171,7 +161,7 @@ class RatingNeighbours(DenseModel, RatingModel):
         return np.where(np.isnan(means), baseline, offsets + scales * means)
 
     def _frame(self, own: Side, baseline: Doubles) -> tuple[Doubles, Doubles]:
-        """Offset and scale of ratings, by the kind of prediction."""
+        """Return offset and scale of ratings for the configured kind of prediction."""
         ones = np.ones(len(baseline))
         if self.config.prediction == "average":
             return np.zeros(len(baseline)), ones
@@ -180,14 +170,14 @@ class RatingNeighbours(DenseModel, RatingModel):
         return own.means, own.deviations if self.config.prediction == "zscore" else ones
 
     def _deviations(self, known: Histories) -> Targets:
-        """Distances of ratings from their offsets, in their scales: what is averaged."""
+        """Express ratings relative to their offsets and scales; predictions average these."""
         rows = _row_of_each(known)
         own = self._users(known).at(rows) if self.by_user else self._items.at(known.items)
         offsets, scales = self._frame(own, self._baseline(known))
         return Targets(known.indptr, known.items, (known.weights - offsets) / scales)
 
     def _residuals(self, known: Histories) -> Targets:
-        """Return what the measure compares: ratings, or what some mean leaves of them."""
+        """Return the values that the measure compares: ratings, centred as it requires."""
         values = known.weights.astype(np.float64)
         if self.config.measure == "pearson_baseline":
             values -= self._baseline(known)
@@ -207,33 +197,29 @@ class RatingNeighbours(DenseModel, RatingModel):
         biases = self._user_biases(known)[_row_of_each(known)]
         return self.mean + biases + self._item_biases[known.items]
 
-    def _learn_baseline(self, data: Dataset) -> Histories:
-        """Learn mean, bounds and biases from rated data, and return its histories.
-
-        Raises
-        ------
-        InvalidInput
-            The data has no rating.
-        """
-        rated = data.rated().histories
-        ratings = rated.weights.astype(np.float64)
-        if len(ratings) == 0:
-            raise InvalidInput(
-                "the data has no finite rating; fill the column 'value', or use a model of events",
-                field="value",
-            )
-        self.mean = float(ratings.mean())
-        self.bounds = (float(ratings.min()), float(ratings.max()))
+    def _learn_scale(self, ratings: NDArray[np.floating]) -> None:
+        ratings = ratings.astype(np.float64)
+        super()._learn_scale(ratings)
         self._deviation = float(ratings.std()) or 1.0
+
+    def _learn(self, rated: Dataset, seed: int, progress: Progress) -> None:
+        del seed
+        self._learn_baseline(rated.histories, rated.n_items)
+        self._learn_neighbours(rated.histories)
+        progress(1, 1, "done")
+
+    def _learn_baseline(self, rated: Histories, n_items: int) -> None:
+        """Learn biases, and the means and deviations of the items."""
+        ratings = rated.weights.astype(np.float64)
         rows, biases = _row_of_each(rated), np.zeros(len(rated))
         for _ in range(self.config.sweeps):
             left = ratings - self.mean - biases[rows]
-            self._item_biases = _shrunken_mean(rated.items, left, data.n_items, self.config.item_l2)
+            self._item_biases = _shrunken_mean(rated.items, left, n_items, self.config.item_l2)
             biases = self._user_biases(rated)
-        self._items = _side(rated.items, ratings, data.n_items, self.mean, self._deviation)
-        return rated
+        self._items = _side(rated.items, ratings, n_items, self.mean, self._deviation)
 
-    def _base_arrays(self) -> Arrays:
+    def arrays(self) -> Arrays:
+        """Return the mean, bounds and deviation of ratings, and the statistics of each item."""
         return {
             "item_biases": self._item_biases,
             "item_means": self._items.means,
@@ -241,7 +227,7 @@ class RatingNeighbours(DenseModel, RatingModel):
             "mean_bounds_deviation": np.array([self.mean, *self.bounds, self._deviation]),
         }
 
-    def _load_base(self, arrays: Arrays) -> None:
+    def _load(self, arrays: Arrays) -> None:
         self._item_biases = arrays["item_biases"]
         self._items = Side(arrays["item_means"], arrays["item_deviations"])
         mean, low, high, deviation = arrays["mean_bounds_deviation"].tolist()
@@ -253,17 +239,32 @@ def _row_of_each(histories: Histories) -> NDArray[np.int64]:
 
 
 def _shrunken_mean(keys: NDArray[Any], values: Doubles, n: int, l2: float) -> Doubles:
-    """Sum of the values of each key over (their number + l2); 0 for keys without any."""
+    """Divide the sum of the values of each key by (their number + l2); 0 for keys without any."""
     sums = np.bincount(keys, values, minlength=n)
     weights = np.bincount(keys, minlength=n) + l2
     return np.asarray(sums / np.where(weights > 0, weights, 1.0), dtype=np.float64)
 
 
 def _side(keys: NDArray[Any], ratings: Any, n: int, mean: float, deviation: float) -> Side:
-    """Mean and deviation by key; those of all ratings where there are none, or all are equal."""
+    """Compute mean and deviation by key.
+
+    A key without ratings gets the given `mean`, and one whose ratings do not vary `deviation`.
+    """
     counts = np.bincount(keys, minlength=n)
     means = np.full(n, mean)
     np.divide(np.bincount(keys, ratings, minlength=n), counts, out=means, where=counts > 0)
     squares = np.bincount(keys, (ratings - means[keys]) ** 2, minlength=n)
     spread = np.sqrt(squares / np.maximum(counts, 1))
     return Side(means, np.where(spread > 0, spread, deviation))
+
+
+def first_of_rows(rows: Rows, chosen: IntArray, k: int) -> Ranking:
+    """Return the first k entries of some rows, padded with -1."""
+    items = np.full((len(chosen), k), -1, dtype=np.int32)
+    scores = np.zeros((len(chosen), k), dtype=np.float32)
+    for at, row in enumerate(chosen):
+        first = rows.indptr[row]
+        size = min(k, int(rows.indptr[row + 1] - first))
+        items[at, :size] = rows.items[first : first + size]
+        scores[at, :size] = rows.weights[first : first + size]
+    return Ranking(items, scores)

@@ -1,4 +1,4 @@
-"""RP3beta: three steps of a random walk between users and items, popular ends held back."""
+"""RP3beta: a random walk of three steps between users and items, discounted by popularity."""
 
 from typing import ClassVar
 
@@ -23,9 +23,10 @@ class RP3BetaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     alpha : float
         Exponent of the probability of each step, 0 to 3; 1 is the plain walk.
     beta : float
-        What popular items lose: scores are divided by ``users of j ** beta``, 0 to 2.
+        Strength of the discount of popular items, 0 to 2: scores are divided by
+        ``(users of j) ** beta``.
     neighbours : int
-        Entries of W kept a row.
+        Number of entries of W kept per row.
     """
 
     alpha: float = 1.0
@@ -39,14 +40,14 @@ class RP3BetaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class RP3Beta(ItemWeights):
-    """Where a random walk user → item → user → item ends, discounted by popularity.
+    """Score items by the end of a random walk user → item → user → item.
 
     With P_iv = 1 / (users of i) and P_vj = 1 / (items of v) where v liked i and j:
 
         W[i, j] = sum over users v of  P_iv ** alpha * P_vj ** alpha / (users of j) ** beta
 
     and the score of a user sums W over the user's items. (The first step, 1 / (items of u), is
-    the same for every j, so it is left out.)
+    the same for every j and therefore omitted.)
 
     C. Cooper, S. H. Lee, T. Radzik, Y. Siantos, "Random walks in recommender systems: exact
     computation and simulations", WWW 2014 (P3alpha); F. Christoffel, B. Paudel, C. Newell,
@@ -54,9 +55,9 @@ class RP3Beta(ItemWeights):
     with random walks", RecSys 2015, and B. Paudel and others, ACM TiiS 7(1), 2017, section 4
     (RP3beta).
 
-    Use it as a baseline that is fitted in seconds and hard to beat on sparse data. EASE and SLIM
-    do better where users have many events. Users without events and items that nobody liked
-    connect to nothing.
+    Use it as a baseline that trains in seconds and is hard to beat on sparse data. EASE and SLIM
+    are better if users have many events. Users without events get no recommendations, and items
+    that nobody liked are never recommended.
     """
 
     name: ClassVar[str] = "rp3beta"
@@ -68,7 +69,7 @@ class RP3Beta(ItemWeights):
     }
 
     def _learn(self, data: Dataset, progress: Progress) -> Rows:
-        """O(sum over users of (their items) squared) time; the full product is never held."""
+        """Multiply the two steps: O(sum over users of (their items) squared) time."""
         liked = liked_matrix(data).astype(np.float64)
         of_user = np.asarray(liked.sum(axis=1), dtype=np.float64)
         of_item = np.asarray(liked.sum(axis=0), dtype=np.float64)
@@ -86,6 +87,6 @@ class RP3Beta(ItemWeights):
 
 
 def _power(counts: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
-    """Raise counts to a power; 0 stays 0, since it multiplies nothing."""
+    """Raise counts to a power; 0 stays 0."""
     powers: NDArray[np.float64] = np.where(counts > 0, np.maximum(counts, 1.0) ** exponent, 0.0)
     return powers

@@ -1,4 +1,4 @@
-"""How alike two sets are: what item-based and user-based neighbourhoods of events share."""
+"""Similarity of sets: common parts of item-based and user-based nearest neighbours of events."""
 
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ MEASURE_SPACE: Space = {
 
 
 class MeasureConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings that both neighbourhoods have; their own classes say what each means."""
+    """Settings of both neighbourhoods; the subclasses document them."""
 
     measure: str = "cosine"
     neighbours: int | None = 100
@@ -42,16 +42,18 @@ class MeasureConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Measure(NamedTuple):
-    """A measure settled on some sets of features.
+    """A similarity measure, with feature weights learned from some sets.
 
     ``s(r, t) = n / (n + shrinkage) * scale_r * scale_t * sum of weights of common features``
 
     Attributes
     ----------
+    config : MeasureConfig
+        The settings.
     weights : float64 [n_features] or None
-        Squared weight of each feature; None where all weigh 1.
+        Squared weight of each feature; None for weights of 1.
     mean_size : float
-        Mean number of features of a set.
+        Mean number of features per set.
     """
 
     config: MeasureConfig
@@ -59,7 +61,7 @@ class Measure(NamedTuple):
     mean_size: float
 
     def scales(self, sets: Sets) -> Doubles:
-        """Scale of each set, float64 [n]: 0 for those without weight. Features must be known."""
+        """Compute the scale of each set of known features: float64 [n]; 0 without weight."""
         sizes = np.diff(sets.indptr).astype(np.float64)
         if self.config.measure == "bm25":
             k1, b = self.config.k1, self.config.b
@@ -77,8 +79,8 @@ class Measure(NamedTuple):
         return scales
 
 
-def settle(config: MeasureConfig, sets: Sets, lists: Sets) -> Measure:
-    """Learn the weights of features from sets of them and the transpose.
+def fit_measure(config: MeasureConfig, sets: Sets, lists: Sets) -> Measure:
+    """Learn the weights of features from sets of features and their transpose.
 
     A feature of `df` of N sets weighs ``idf = max(0, ln(N / (1 + df)))`` (K. Spärck Jones, "A
     statistical interpretation of term specificity", J. Documentation 28(1), 1972); BM25 weighs each
@@ -94,14 +96,14 @@ def settle(config: MeasureConfig, sets: Sets, lists: Sets) -> Measure:
 
 
 def liked_sets(histories: Histories, n_items: int) -> tuple[Sets, NDArray[np.bool_]]:
-    """Make sets of the liked items of each history; say which events they are: bool [n]."""
+    """Build the set of liked items of each history, and mark their events: bool [n]."""
     kept = (liked_once(histories) > 0) & (histories.items < n_items)
     before = np.concatenate(([0], np.cumsum(kept)))
     return Sets(before[histories.indptr].astype(np.int64), histories.items[kept]), kept
 
 
 def fitted_sets(data: Dataset) -> Sets:
-    """Make sets of the liked items of each user.
+    """Build the set of liked items of each user.
 
     Raises
     ------

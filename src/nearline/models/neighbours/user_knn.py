@@ -1,4 +1,4 @@
-"""User-based neighbourhoods of events: what people like this one took."""
+"""User-based nearest neighbours of events: recommends what similar users liked."""
 
 from typing import Any, ClassVar, Self
 
@@ -9,18 +9,17 @@ from scipy import sparse
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories
-from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows
 from nearline.kernels.neighbours import make_index, nearest_rows
 from nearline.kernels.sets import Sets, transpose
-from nearline.models.base import ModelPart, Space
+from nearline.models.base import ModelPart, Space, check_single
 from nearline.models.dense_scores import DenseModel
 from nearline.models.neighbours.set_similarity import (
     MEASURE_SPACE,
     MeasureConfig,
+    fit_measure,
     fitted_sets,
     liked_sets,
-    settle,
 )
 
 
@@ -30,21 +29,21 @@ class UserKnnConfig(MeasureConfig, frozen=True, kw_only=True, forbid_unknown_fie
     Attributes
     ----------
     measure : str
-        "cosine", "tfidf" (cosine of TF-IDF weights: popular items say less) or "bm25" (inner
-        product of BM25 weights: busy users lose).
+        "cosine", "tfidf" (cosine of TF-IDF weights, in which popular items count less) or "bm25"
+        (inner product of BM25 weights, in which active users count less).
     neighbours : int or None
-        Nearest users that count; None for all above the threshold.
+        Number of nearest users that count; None for all above the threshold.
     threshold : float
-        Only users more similar than this count, at least 0.
+        Only users more similar than this count; at least 0.
     shrinkage : float
-        With n items in common, a similarity is multiplied by ``n / (n + shrinkage)``.
+        With n common items, a similarity is multiplied by ``n / (n + shrinkage)``.
     k1, b : float
-        BM25 only: saturation, and how much a busy user loses (0 to 1).
+        BM25 only: saturation, and strength of the normalisation by activity (0 to 1).
     """
 
 
 class UserKnn(DenseModel):
-    """Items that the most similar users liked.
+    """Recommend items that the most similar users liked.
 
         score(u, j) = sum over the k users v nearest to u who liked j:  s(u, v)
         s(u, v) = n_uv / (n_uv + shrinkage) * cosine of the rows u and v
@@ -57,15 +56,16 @@ class UserKnn(DenseModel):
     G. Karypis, J. Konstan, J. Riedl, "Analysis of recommendation algorithms for e-commerce",
     EC 2000, section 3.
 
-    Use it where there are fewer users than items, or tastes that no single item tells. Nothing is
-    computed beforehand: a new event changes who is near at once. Do not use it where an answer must
-    take less than a millisecond with many users, nor where a snapshot may not hold what users did:
-    that is what this model consists of. Erasing a user takes a new fit.
+    Use it if there are fewer users than items, or if single items say little about a user's taste.
+    Nothing is precomputed: a new event changes the neighbours at once. Do not use it if an answer
+    must take less than a millisecond with many users, or if a snapshot must not contain users'
+    events, as this model consists of them. Erasing a user requires a new training.
 
     Notes
     -----
-    An answer costs the events of all users who share an item, and O(n_items). A user of the fit is
-    the nearest of the own neighbours, which adds nothing to unseen items.
+    An answer costs the number of events of all users who share an item, plus O(n_items). The
+    nearest neighbour of a user of the training data is that user, which adds nothing to unseen
+    items.
     """
 
     name: ClassVar[str] = "user_knn"
@@ -85,7 +85,7 @@ class UserKnn(DenseModel):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Keep what each user liked, by user and by item; `validation` is not used.
+        """Store the liked items of each user, and their transpose; `validation` is not used.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class UserKnn(DenseModel):
         return self._n_items
 
     def neighbours(self, histories: Histories) -> Rows:
-        """Find the users of the fit nearest to each history, nearest first, with similarities."""
+        """Find the users of the training data that are most similar to each history."""
         liked, _ = liked_sets(histories, self._n_items)
         return nearest_rows(
             liked,
@@ -116,7 +116,7 @@ class UserKnn(DenseModel):
         )
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Scores, float32 [n_users, n_items]; 0 for what no neighbour liked."""
+        """Score all items: float32 [n_users, n_items]; 0 for items that no neighbour liked."""
         near = self.neighbours(histories)
         shape = (len(histories), len(self._users.indptr) - 1)
         weights = near.weights.astype(np.float64)
@@ -124,13 +124,12 @@ class UserKnn(DenseModel):
         return np.asarray((similarities @ self._liked).toarray(), dtype=np.float32)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Parts of the score of `item`, oldest event first.
+        """Split the score of `item` by event, oldest first.
 
-        The similarity of a neighbour who liked `item` is shared out among the items in common, by
-        their weights.
+        The similarity of each neighbour who liked `item` is distributed over the common items, in
+        proportion to their weights.
         """
-        if len(history) != 1:
-            raise InvalidInput(f"history has {len(history)} rows; explain takes one")
+        check_single(history)
         liked, kept = liked_sets(history, self._n_items)
         events = np.flatnonzero(kept)
         of_feature = self._measure.weights
@@ -149,7 +148,7 @@ class UserKnn(DenseModel):
         ]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the items that each user of the fit liked; ids are not among it."""
+        """Return the liked items of each user, without user IDs."""
         return {
             "indptr": self._users.indptr,
             "items": self._users.items,
@@ -162,7 +161,7 @@ class UserKnn(DenseModel):
     def _set(self, users: Sets, n_items: int) -> None:
         self._users, self._n_items = users, n_items
         lists = transpose(users, n_items)
-        self._measure = settle(self.config, users, lists)
+        self._measure = fit_measure(self.config, users, lists)
         self._index = make_index(lists, self._measure.scales(users), self._measure.weights)
         shape = (len(users.indptr) - 1, n_items)
         ones = np.ones(len(users.items), dtype=np.float32)

@@ -1,25 +1,22 @@
-"""User-based neighbourhoods of ratings: what people of the same taste gave this item."""
+"""User-based nearest neighbours of ratings: predicts from the ratings of similar users."""
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 from msgspec import Struct
 
-from nearline.common.progress import Progress, no_progress
-from nearline.data.dataset import Dataset, Histories, IntArray
+from nearline.data.dataset import Histories, IntArray
 from nearline.kernels.corated import corated_rows, mean_by_rows
 from nearline.kernels.edges import Rows
 from nearline.kernels.ridge import Targets
 from nearline.kernels.sets import Sets
-from nearline.models.base import Ranking, check_k
-from nearline.models.factors.factor_model import check_indices, transpose
-from nearline.models.neighbours.item_knn_ratings import first_of_rows
+from nearline.models.base import Arrays, Ranking
 from nearline.models.neighbours.rating_neighbours import (
-    Arrays,
-    Doubles,
     NeighbourConfig,
     RatingNeighbours,
+    first_of_rows,
 )
+from nearline.models.rating_model import Doubles, ratings_by_item
 
 
 class UserKnnRatingsConfig(NeighbourConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,32 +25,33 @@ class UserKnnRatingsConfig(NeighbourConfig, frozen=True, kw_only=True, forbid_un
     Attributes
     ----------
     measure : str
-        "cosine"; "adjusted_cosine", less each item's mean; "pearson", less the users' means over
-        the items in common; "pearson_baseline", less the baselines.
+        "cosine"; "adjusted_cosine", with ratings centred by each item's mean; "pearson", centred by
+        the users' means over the common items; "pearson_baseline", centred by the baselines.
     prediction : str
-        "average" of the neighbours' ratings; of their distances from the users' "mean"; of these
-        in standard deviations, "zscore"; of distances from the "baseline".
+        What is averaged over the neighbours: their ratings ("average"), the differences from the
+        users' means ("mean"), these in standard deviations ("zscore"), or the differences from the
+        baselines ("baseline").
     neighbours : int or None
-        Nearest users among those who rated the item; None for all above the threshold.
+        Number of nearest users among those who rated the item; None for all above the threshold.
     threshold : float
-        Only users more similar than this count, at least 0.
+        Only users more similar than this count; at least 0.
     shrinkage : float
-        With n items in common, a similarity is multiplied by ``(n - 1) / (n - 1 + shrinkage)``.
+        With n common items, a similarity is multiplied by ``(n - 1) / (n - 1 + shrinkage)``.
     item_l2, user_l2 : float
-        What the baseline adds to the number of ratings of an item or user: few say little.
+        Regularisation of the baseline: added to the number of ratings of an item or user.
     sweeps : int
-        Times that the baseline settles the biases of all items and then of all users.
+        Number of times that the baseline updates the biases of all items and then of all users.
     """
 
 
 class UserKnnRatings(RatingNeighbours):
-    """A rating from those of the most similar users who rated the item.
+    """Predict a rating from the ratings of the most similar users who rated the item.
 
         r^_uj = b_uj + sum over v in N_k(u, j): s_uv (r_vj - b_vj) / sum over them: s_uv
 
     with N_k(u, j) the k users most similar to u who rated j. s_uv is computed over the items that
-    both rated, and shrunken where they are few. With prediction "mean" and measure "pearson" it is
-    GroupLens's formula, with prediction "average" the plain weighted average.
+    both rated, and shrunk if they are few. Prediction "mean" with measure "pearson" is the formula
+    of GroupLens; prediction "average" is the plain weighted average.
 
     P. Resnick, N. Iacovou, M. Suchak, P. Bergstrom, J. Riedl, "GroupLens: an open architecture for
     collaborative filtering of netnews", CSCW 1994; z-scores and thresholds as in J. Herlocker,
@@ -61,13 +59,14 @@ class UserKnnRatings(RatingNeighbours):
     filtering", SIGIR 1999; baselines and shrinkage as in Y. Koren, "Factor in the neighbors", ACM
     TKDD 4(1), 2010, section 2.2.
 
-    Use it for ratings on a scale with fewer users than items. Nothing is computed beforehand: a new
-    rating changes who is near at once. Do not use it with very many users, nor where a snapshot may
-    not hold what users rated: that is what this model consists of. Erasing a user takes a new fit.
+    Use it for ratings on a scale with fewer users than items. Nothing is precomputed: a new rating
+    changes the neighbours at once. Do not use it with very many users, or if a snapshot must not
+    contain users' ratings, as this model consists of them. Erasing a user requires a new training.
 
     Notes
     -----
-    A user costs the ratings of all items that the user rated, and all ratings of the neighbours.
+    Predicting for a user costs the number of ratings of all items that the user rated, plus all
+    ratings of the neighbours.
     """
 
     name: ClassVar[str] = "user_knn_ratings"
@@ -78,69 +77,32 @@ class UserKnnRatings(RatingNeighbours):
         super().__init__(config)
         self._set(Histories.from_rows([]))
 
-    def fit(
-        self,
-        data: Dataset,
-        *,
-        validation: Histories | None = None,
-        seed: int = 0,
-        progress: Progress = no_progress,
-    ) -> Self:
-        """Learn baselines, and keep the ratings; `validation` is not used.
-
-        Raises
-        ------
-        InvalidInput
-            The data has no rating.
-        """
-        del validation, seed
-        rated = self._learn_baseline(data)
-        self._set(rated)
-        self.fitted_on = rated
-        progress(1, 1, "done")
-        return self
-
     def neighbours(self, histories: Histories) -> Rows:
-        """Find the users of the fit similar to each history, nearest first, with similarities."""
+        """Find the users of the training data that are similar to each history, nearest first."""
         return self._similar_users(self._known(histories))
 
-    def similar(self, items: IntArray, k: int) -> Ranking:
-        """Top-k items by the same measure, computed now over the users who rated both."""
-        check_k(k)
-        asked = np.asarray(items, dtype=np.int32)
-        check_indices(asked, self.n_items, "items")
-        columns = self._by_item
-        sizes = np.diff(columns.indptr)[asked]
-        indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-        take = np.arange(indptr[-1]) + np.repeat(columns.indptr[:-1][asked] - indptr[:-1], sizes)
-        near = corated_rows(
-            Targets(indptr, columns.columns[take], columns.values[take]),
-            self._by_user,
-            self.n_items,
-            self._affinity._replace(most=k),
-            leave_out=asked,
-        )
-        return first_of_rows(near, np.arange(len(asked), dtype=np.int32), k)
-
     def arrays(self) -> Arrays:
-        """Return the ratings by user, ids not among it, and means and biases of items."""
+        """Return the ratings by user, without IDs, and means and biases of items."""
         ratings: Arrays = {
             "indptr": self._rated.indptr,
             "items": self._rated.items,
             "ratings": self._rated.weights,
         }
-        return {**self._base_arrays(), **ratings}
+        return {**super().arrays(), **ratings}
 
     def _load(self, arrays: Arrays) -> None:
-        self._load_base(arrays)
+        super()._load(arrays)
         items = arrays["items"]
         times = np.zeros(len(items))
         self._set(Histories(arrays["indptr"], items, arrays["ratings"], times))
 
+    def _learn_neighbours(self, rated: Histories) -> None:
+        self._set(rated)
+
     def _set(self, rated: Histories) -> None:
         self._rated = rated
         self._by_user = self._residuals(rated)
-        by_item, order = transpose(rated, self.n_items)
+        by_item, order = ratings_by_item(rated, self.n_items)
         self._by_item = Targets(by_item.indptr, by_item.columns, self._by_user.values[order])
         self._given = self._deviations(rated)
 
@@ -151,3 +113,17 @@ class UserKnnRatings(RatingNeighbours):
     def _near_means(self, known: Histories, wanted: Sets) -> Doubles:
         near = self._similar_users(known)
         return mean_by_rows(near, self._given, wanted, self._k, self.n_items)
+
+    def _similar_items(self, items: IntArray, k: int) -> Ranking:
+        columns = self._by_item
+        sizes = np.diff(columns.indptr)[items]
+        indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+        take = np.arange(indptr[-1]) + np.repeat(columns.indptr[:-1][items] - indptr[:-1], sizes)
+        near = corated_rows(
+            Targets(indptr, columns.columns[take], columns.values[take]),
+            self._by_user,
+            self.n_items,
+            self._affinity._replace(most=k),
+            leave_out=items,
+        )
+        return first_of_rows(near, np.arange(len(items), dtype=np.int32), k)

@@ -1,1 +1,1 @@
-"""Neural models, most of them of sequences."""
+"""Neural models: sequence models, two towers and neural collaborative filtering."""

@@ -1,4 +1,4 @@
-"""GRU4Rec: a recurrent network over what a user did last."""
+"""GRU4Rec: a recurrent network over the latest events of a user."""
 
 from typing import Any, ClassVar
 
@@ -10,14 +10,14 @@ from nearline.models.settings import require
 
 
 class Gru4RecConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `Gru4Rec` beside those of `SequenceConfig`.
+    """Settings of `Gru4Rec` in addition to those of `SequenceConfig`.
 
     Attributes
     ----------
     hidden : int
-        Numbers of the state that is passed along.
+        Size of the hidden state.
     layers : int
-        Layers of units.
+        Number of recurrent layers.
     """
 
     hidden: int = 128
@@ -30,7 +30,7 @@ class Gru4RecConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Gru4Rec(SequenceModel):
-    """A recurrent network that tells the next event from those before it.
+    """A recurrent network that predicts the next event from the events before it.
 
     B. Hidasi, A. Karatzoglou, L. Baltrunas, D. Tikk, "Session-based recommendations with recurrent
     neural networks", ICLR 2016; with negatives shared by a batch as in B. Hidasi, A. Karatzoglou,

@@ -1,10 +1,10 @@
-"""Numbers that tell of items: their vector columns, or TF-IDF of their words in few dimensions.
+"""Item features for neural models: vector columns, or TF-IDF of the texts in few dimensions.
 
-    x = (f - mean) / spread,    f = vectors of length one side by side, or tfidf(text) V
+    x = (f - mean) / spread,    f = concatenated unit vectors, or tfidf(text) V
 
-V holds the first right singular vectors of the TF-IDF matrix of the catalogue: S. Deerwester et
-al., "Indexing by latent semantic analysis", JASIS 41, 1990. An item of which nothing is known is
-zero. What comes later is encoded the same way, with NumPy alone.
+V contains the first right singular vectors of the TF-IDF matrix of the catalogue: S. Deerwester et
+al., "Indexing by latent semantic analysis", JASIS 41, 1990. An item without vectors or text has
+features of zero. Items added later are encoded in the same way, which needs only NumPy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,22 +22,23 @@ from nearline.errors import InvalidInput
 
 Arrays = dict[str, NDArray[Any]]
 
-# A word of one item alone says nothing of others.
+# Smallest document frequency of a term: one that occurs in a single item relates it to no other.
 FEWEST_ITEMS = 2
-# Up to this many rows or columns all singular vectors are found: then few are no cheaper.
+# Up to this many rows or columns, a full decomposition is as fast as a truncated one.
 DENSE = 256
 
 
 class ItemFeatures:
-    """Encodes items as rows of numbers, with mean zero and a mean squared length of one.
+    """Encoder of item features, with mean zero and a mean squared length of one.
 
     Attributes
     ----------
     names : list of str
-        Vector columns in use; without any, words are.
+        Vector columns in use; if empty, texts are used.
     mean : float32 [f]
+        Mean of the features.
     spread : float32 [1]
-        Root of the mean squared length, the mean taken away.
+        Root mean square length of the centred features.
     """
 
     def __init__(self) -> None:
@@ -49,12 +50,16 @@ class ItemFeatures:
         self._directions: FloatArray = np.zeros((0, 0), dtype=np.float32)
 
     def fit(self, data: Dataset, width: int, seed: int) -> FloatArray | None:
-        """Learn from a catalogue; return the rows of its items, or None where nothing is known.
+        """Learn from a catalogue; return its features, float32 [n_items, f], or None without any.
 
         Parameters
         ----------
+        data : Dataset
+            Items with texts or vectors.
         width : int
-            Most dimensions that words are reduced to; 0 leaves words and vectors alone.
+            Largest number of dimensions of text features; 0 disables all item features.
+        seed : int
+            Seed of the decomposition.
 
         Raises
         ------
@@ -79,11 +84,11 @@ class ItemFeatures:
         return self._scaled(raw)
 
     def encode(self, texts: Sequence[str], vectors: Mapping[str, FloatArray]) -> FloatArray:
-        """Rows of new items, float32 [n, f]; a column that is not given counts as unknown."""
+        """Encode new items: float32 [n, f]; a missing vector column counts as zero."""
         return self._scaled(self._raw(texts, vectors))
 
     def arrays(self) -> Arrays:
-        """Everything learned. Names are UTF-8 text, each with a zero byte after it."""
+        """Return all learned parameters. Names are UTF-8, each followed by a zero byte."""
         words = self._words.arrays()
         return {
             "names": np.frombuffer("".join(f"{n}\0" for n in self.names).encode(), dtype=np.uint8),
@@ -110,7 +115,7 @@ class ItemFeatures:
     def _learn_words(self, texts: Sequence[str], width: int, seed: int) -> None:
         self._words.fit(texts)
         found = self._words.arrays()
-        # The terms that are left are numbered anew, in their order.
+        # The remaining terms are renumbered in order.
         kept = np.flatnonzero(found["frequencies"] >= FEWEST_ITEMS)
         terms = list(self._words.vocabulary)
         text = "\n".join(terms[at] for at in kept.tolist())
@@ -152,7 +157,7 @@ class ItemFeatures:
 
 
 def _directions(matrix: "sparse.csr_array", width: int, seed: int) -> FloatArray:
-    """First right singular vectors, float32 [n_terms, up to width], of the largest value first."""
+    """Compute the first right singular vectors: float32 [n_terms, at most width]."""
     smaller = min(matrix.shape)
     if smaller == 0 or matrix.nnz == 0:
         return np.zeros((matrix.shape[1], 0), dtype=np.float32)
@@ -162,5 +167,5 @@ def _directions(matrix: "sparse.csr_array", width: int, seed: int) -> FloatArray
         start = np.random.default_rng(seed).standard_normal(smaller)
         _, values, right = svds(matrix.astype(np.float64), k=width, v0=start)
         values, right = values[::-1], right[::-1]
-    telling = values > 1e-6 * values[0]
-    return np.ascontiguousarray(right[telling][:width].T, dtype=np.float32)
+    kept = values > 1e-6 * values[0]
+    return np.ascontiguousarray(right[kept][:width].T, dtype=np.float32)

@@ -1,10 +1,10 @@
 """Neural collaborative filtering: a network scores pairs of a user and an item.
 
-    p_u = sum of r_j over the items j that u took / sqrt(how many)
+    p_u = sum of r_j over the liked items j of u / sqrt(number of liked items)
 
     gmf: h . (p_u * q_i)        mlp: perceptron(p_u, q_i)        neumf: gmf + mlp
 
-Users are what they took, and no ids: the network can be asked about anybody, at once.
+Users are represented by their liked items instead of IDs, so the network can score any history.
 """
 
 from collections.abc import Callable
@@ -23,10 +23,10 @@ from nearline.models.sequence.neural_model import NeuralModel
 from nearline.models.sequence.training_config import TrainingConfig
 from nearline.models.settings import require, require_one_of
 
-# (users float32 [n, d], items float32 [m, d]) to scores float32 [n, m].
+# Maps (users float32 [n, d], items float32 [m, d]) to scores float32 [n, m].
 Score = Callable[[FloatArray, FloatArray], FloatArray]
 
-# Pairs that the network takes at a time.
+# Number of pairs scored at a time.
 PAIRS = 1 << 16
 K = 10
 
@@ -39,15 +39,15 @@ class NcfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kind : str
         ``gmf``, ``mlp`` or ``neumf``: an inner product with learned weights, a perceptron, or both.
     width : int
-        Numbers of a user and of an item in each of the two parts.
+        Size of the vectors of users and items in each of the two parts.
     hidden : tuple of int
         Units of each layer of the perceptron.
     negatives : int
-        Items drawn for each that was taken, from those that the user did not take.
+        Negatives per liked item, sampled uniformly from the user's other items.
     dropout : float
-        Share of numbers left out of a step.
+        Dropout probability.
     training : TrainingConfig
-        How it is trained.
+        Settings of the training loop.
     """
 
     kind: str = "neumf"
@@ -63,10 +63,10 @@ class NcfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         require(self, "negatives", 1)
         require(self, "dropout", 0, 1)
         if self.dropout == 1:
-            raise InvalidInput("dropout is 1; it must be below", field="dropout")
+            raise InvalidInput("dropout is 1; it must be below 1", field="dropout")
         if not self.hidden or min(self.hidden) < 1:
             raise InvalidInput(
-                f"hidden is {self.hidden}; give one layer at least, each of 1 unit or more",
+                f"hidden is {self.hidden}; give at least one layer, each with at least 1 unit",
                 field="hidden",
             )
 
@@ -75,11 +75,11 @@ class Ncf(NeuralModel):
     """Generalised matrix factorisation, a perceptron over user and item, or both.
 
     X. He, L. Liao, H. Zhang, L. Nie, X. Hu, T.-S. Chua, "Neural collaborative filtering", WWW 2017.
-    The paper's input is any vector that tells of a user (section 3.1); here it is the set of liked
-    items, scaled by one over the root of their number, and while training without the item that is
-    to be told: Y. Koren, "Factorization meets the neighborhood", KDD 2008, equation 14.
+    The input of the paper is any vector that describes a user (section 3.1). Here it is the sum of
+    the liked items divided by the square root of their number, during training without the item to
+    be predicted: Y. Koren, "Factorization meets the neighborhood", KDD 2008, equation 14.
 
-    A list costs a pass of the network for every item.
+    A list costs one evaluation of the network per item.
     """
 
     name: ClassVar[str] = "ncf"
@@ -105,16 +105,16 @@ class Ncf(NeuralModel):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Train the network and both tables of items.
+        """Train the network and both item tables.
 
-        With `validation` the number of epochs is chosen by NDCG@10 and written to the settings.
+        With `validation`, the number of epochs is chosen by NDCG@10 and stored in the settings.
 
         Raises
         ------
         MissingExtra
-            PyTorch or the packages that export its networks are not installed.
+            PyTorch or the packages for exporting its networks are not installed.
         InvalidInput
-            A weight is not finite, or the loss grew beyond all bounds.
+            A weight is not finite, or the loss diverged.
         """
         from nearline.neural.pairs import Interaction, Taken, fit_pairs
 
@@ -134,15 +134,15 @@ class Ncf(NeuralModel):
             progress=progress,
         )
         self._read, self._table = fitted.read, fitted.table
-        self._take(fitted.graph, fitted.epochs, taken.indices, data)
+        self._set_fitted(fitted.graph, fitted.epochs, taken.indices, data)
         return self
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Scores, float32 [n_users, n_items]: logarithms of the odds that the user takes it."""
+        """Score all items: float32 [n_users, n_items], log-odds that the user likes the item."""
         return self._scores(histories, self._score, self._read, self._table)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Graph, both tables of items and their popularity."""
+        """Return the graph, both item tables and the popularity of items."""
         return {
             "graph": self._bytes,
             "read": self._read,
@@ -161,7 +161,7 @@ class Ncf(NeuralModel):
         return self._graph(users=users, items=items)[0]
 
     def _scores(self, histories: Histories, *network: Any) -> FloatArray:
-        """Score users with a history by scorer and tables, in blocks; others by popularity."""
+        """Score users with liked items by the network, in blocks; others by popularity."""
         score, read, table = network
         taken = liked_sets(histories, len(table))
         sizes = np.diff(taken.indptr)
@@ -180,7 +180,7 @@ class Ncf(NeuralModel):
 
 
 def liked_sets(histories: Histories, n_items: int) -> "sparse.csr_array":
-    """Known items with a weight above zero: 1 where a user took it, float32 [n_users, n_items]."""
+    """Build the matrix of liked items, float32 [n_users, n_items]: 1 for a positive weight."""
     check_weights(histories)
     known = (histories.items >= 0) & (histories.items < n_items) & (histories.weights > 0)
     rows = np.repeat(np.arange(len(histories)), np.diff(histories.indptr))[known]

@@ -1,4 +1,4 @@
-"""What models share that train a network with PyTorch and serve it as an ONNX graph."""
+"""Common parts of models that train a network with PyTorch and serve it as an ONNX graph."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from nearline.common.inference import OnnxGraph
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
-from nearline.models.base import Ranking, check_k
+from nearline.models.base import Ranking, check_indices, check_k
 from nearline.models.dense_scores import DenseModel, rank_cosines, rank_dense
-from nearline.models.factors.factor_model import check_indices
 from nearline.models.validation import draw_users, mean_ndcg
 
 if TYPE_CHECKING:
@@ -24,9 +23,9 @@ K = 10
 
 
 class NeuralModel(DenseModel):
-    """Base of `SequenceModel` and `Ncf`; their settings have a `training`.
+    """Base of `SequenceModel` and `Ncf`, whose settings include `training`.
 
-    A user without a known liked event gets items by popularity.
+    A user without a known liked event gets popular items.
     """
 
     tunes_itself: ClassVar[bool] = True
@@ -44,22 +43,22 @@ class NeuralModel(DenseModel):
         return len(self._table)
 
     def similar(self, items: IntArray, k: int) -> Ranking:
-        """Items whose vectors have the largest cosine; only those above 0."""
+        """Find the items whose vectors have the largest cosine above 0."""
         check_k(k)
         check_indices(items, self.n_items, "items")
         return rank_cosines(self._table[: self.n_items], items, k)
 
     @abstractmethod
     def _scores(self, histories: Histories, *network: Any) -> FloatArray:
-        """Score all items by a network, which may be one that is still trained."""
+        """Score all items with a network, which may still be in training."""
 
-    def _told(self, data: Dataset) -> FloatArray | None:
-        """Features of users that the network reads beside histories; most read none."""
+    def _user_features(self, data: Dataset) -> FloatArray | None:
+        """Return the user features that the network reads; None for most networks."""
         del data
         return None
 
     def _plan(self) -> "TrainingPlan":
-        """How to train, as the settings say it."""
+        """Convert the training settings to a `TrainingPlan`."""
         from nearline.neural.training import TrainingPlan
 
         training = self.config.training
@@ -76,14 +75,14 @@ class NeuralModel(DenseModel):
     def _judge(
         self, data: Dataset, validation: Histories | None, seed: int
     ) -> Callable[..., float] | None:
-        """Make what tells NDCG@10 of a network; None where no validation target does."""
+        """Return a function that computes NDCG@10 of a network; None without validation targets."""
         if validation is None:
             return None
         users = draw_users(validation, self.config.training.validation_users, seed)
         if len(users) == 0:
             return None
         histories, truth = data.histories.select(users), validation.select(users)
-        features = self._told(data)
+        features = self._user_features(data)
         if features is not None:
             histories = replace(histories, features=features[users])
         self._popularity = np.zeros(data.n_items, dtype=np.float32)
@@ -105,8 +104,8 @@ class NeuralModel(DenseModel):
 
         return judge
 
-    def _take(self, graph: bytes, epochs: int, liked: IntArray, data: Dataset) -> None:
-        """Take over what a fit came to: the graph, its epochs, and how popular items are."""
+    def _set_fitted(self, graph: bytes, epochs: int, liked: IntArray, data: Dataset) -> None:
+        """Store the result of a fit: the graph, the number of epochs and the popularity."""
         self._popularity = np.log1p(np.bincount(liked, minlength=data.n_items)).astype(np.float32)
         self._set_graph(np.frombuffer(graph, dtype=np.uint8).copy())
         training = msgspec.structs.replace(self.config.training, epochs=epochs)

@@ -1,4 +1,4 @@
-"""NextItNet: a convolutional network over what a user did last."""
+"""NextItNet: a convolutional network over the latest events of a user."""
 
 from typing import Any, ClassVar
 
@@ -10,13 +10,12 @@ from nearline.models.sequence.sequence_model import SequenceConfig, SequenceMode
 
 
 class NextItNetConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `NextItNet` beside those of `SequenceConfig`.
+    """Settings of `NextItNet` in addition to those of `SequenceConfig`.
 
     Attributes
     ----------
     dilations : tuple of int
-        A block each: how far apart the events are that its first convolution sees; its second sees
-        twice as far.
+        One entry per block: the dilation of its first convolution; the second has twice that.
     """
 
     dilations: tuple[int, ...] = (1, 4)
@@ -25,13 +24,13 @@ class NextItNetConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_
         super().__post_init__()
         if not self.dilations or min(self.dilations) < 1:
             raise InvalidInput(
-                f"dilations are {self.dilations}; give a block at least, each of 1 or more",
+                f"dilations are {self.dilations}; give at least one, each at least 1",
                 field="dilations",
             )
 
 
 class NextItNet(SequenceModel):
-    """Dilated causal convolutions that tell the next event from those before it.
+    """Dilated causal convolutions that predict the next event from the events before it.
 
     F. Yuan, A. Karatzoglou, I. Arapakis, J. M. Jose, X. He, "A simple convolutional generative
     network for next item recommendation", WSDM 2019.

@@ -1,4 +1,4 @@
-"""SASRec: a transformer over what a user did last."""
+"""SASRec: a transformer over the latest events of a user."""
 
 from typing import Any, ClassVar
 
@@ -11,14 +11,14 @@ from nearline.models.settings import require
 
 
 class SasRecConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `SasRec` beside those of `SequenceConfig`.
+    """Settings of `SasRec` in addition to those of `SequenceConfig`.
 
     Attributes
     ----------
     blocks : int
-        Layers of attention.
+        Number of transformer blocks.
     heads : int
-        Attention heads of a block; they share the width.
+        Attention heads per block; must divide the width.
     """
 
     blocks: int = 2
@@ -30,13 +30,13 @@ class SasRecConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_fie
         require(self, "heads", 1)
         if self.width % self.heads:
             raise InvalidInput(
-                f"width={self.width} cannot be shared by heads={self.heads}; use a multiple",
+                f"width={self.width} is not a multiple of heads={self.heads}",
                 field="heads",
             )
 
 
 class SasRec(SequenceModel):
-    """A causal transformer that tells the next event from the last ones.
+    """A causal transformer that predicts the next event from the events before it.
 
     W.-C. Kang, J. McAuley, "Self-attentive sequential recommendation", ICDM 2018; with sampled
     softmax as in A. Klenitskiy, A. Vasilev, "Turning dross into gold loss: is BERT4Rec really

@@ -1,10 +1,10 @@
-"""What sequence models share: a network makes a vector of a history, items have vectors of it.
+"""Common parts of sequence models, whose network encodes a history as a vector.
 
     score(u, i) = user(e_h1, ..., e_hL) . e_i,    e_i = id_i + W x_i
 
-The network sees the vectors of a user's last L liked events. It is trained with PyTorch (the room
-`neural`) and served as an ONNX graph; vectors are looked up outside of it, so that an item that
-comes later is one more row: its features x_i (`item_features.py`) under the learned map W.
+The network reads the vectors of a user's last L liked events. It is trained with PyTorch (package
+`neural`) and served as an ONNX graph. Item vectors are looked up outside of the graph, so a new
+item only needs a new row: its features x_i (`item_features.py`) multiplied by the learned matrix W.
 """
 
 import hashlib
@@ -30,35 +30,35 @@ from nearline.models.settings import require, require_one_of
 
 Indices = NDArray[np.int64]
 
-# Histories that the network takes at a time.
+# Number of histories encoded at a time.
 BLOCK = 256
 K = 10
 FEATURES = "features/"
 
 
 class SequenceObjective(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a sequence model learns to do, and from what.
+    """Loss and negative sampling of a sequence model.
 
     Attributes
     ----------
     loss : str
         ``softmax`` (sampled, with logQ correction) or ``gbce``.
     negatives : int
-        Items drawn to stand for all others, for a whole batch; all, where they are not so many.
+        Sampled negatives per batch; all items if there are fewer than that.
     power : float
-        They are drawn by popularity to this power: 0 draws all items alike.
+        Exponent of popularity in the sampling distribution; 0 samples uniformly.
     in_batch : int
-        Items that stand for all others beside them: so many of those to be told in the batch.
+        Number of positive items of the batch used as additional negatives of its other events.
     calibration : float
-        Of gBCE: 0 is plain cross-entropy, 1 gives calibrated probabilities.
+        Parameter t of gBCE: 0 is plain cross-entropy, 1 gives calibrated probabilities.
     unit : bool
-        Scores are cosines divided by the temperature, and not plain inner products.
+        Whether scores are cosines divided by the temperature, instead of inner products.
     temperature : float
-        What scores are divided by.
+        Divisor of the scores.
     id_dropout : float
-        Share of items whose learned vector is left out of a step, where items have features.
+        Probability of dropping an item's ID embedding in a step, if items have features.
     text_width : int
-        Numbers that an item's words are reduced to, where it has no vectors; 0 uses neither.
+        Dimensions of the text features of items, used if there are no vectors; 0 uses neither.
     """
 
     loss: str = "softmax"
@@ -83,20 +83,20 @@ class SequenceObjective(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class SequenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings that all sequence models have.
+    """Settings of all sequence models.
 
     Attributes
     ----------
     width : int
-        Numbers that an item has.
+        Size of an item vector.
     longest : int
-        Events of a history that are read, the newest ones.
+        Largest number of events that are read, the newest ones of a history.
     dropout : float
-        Share of numbers left out of a step.
+        Dropout probability.
     objective : SequenceObjective
-        What is learned, and from what.
+        Loss and negative sampling.
     training : TrainingConfig
-        How it is trained.
+        Settings of the training loop.
     """
 
     width: int = 128
@@ -114,15 +114,16 @@ class SequenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Padded(NamedTuple):
-    """Known liked events, the last `longest` of each row that has any.
+    """The last `longest` known liked events of each history that has any.
 
     Attributes
     ----------
     rows : int64 [m]
-        Which histories those are.
+        Rows of the histories.
     items : int64 [m, length]
-        Oldest first; 0 behind the newest; -1 where there is no event at all.
+        Items, oldest first, padded with 0 at the end; -1 for a row without events.
     lengths : int64 [m]
+        Number of events, at least 1.
     """
 
     rows: Indices
@@ -131,16 +132,18 @@ class Padded(NamedTuple):
 
 
 class SequenceModel(NeuralModel):
-    """Base of the sequence models. A subclass has a configuration and builds its network.
+    """Base of the sequence models; a subclass implements `_network`.
 
-    Disliked events (weights of zero or below) are neither read nor learned from. A list costs one
-    pass of the network and O(n_items * width).
+    Events with a weight of zero or less are ignored. A list costs one evaluation of the network
+    plus O(n_items * width).
 
     Parameters
     ----------
+    config : Struct or None
+        Settings; None for the defaults.
     checkpoint : Path or None
-        File that `fit` writes after every epoch; where it is there already, the fit goes on from
-        it. It must be of the same data, settings and seed.
+        File that `fit` writes after every epoch. If it exists, training resumes from it; it must
+        belong to the same data, settings and seed.
     """
 
     def __init__(self, config: Struct | None = None, *, checkpoint: Path | None = None) -> None:
@@ -162,17 +165,17 @@ class SequenceModel(NeuralModel):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Train the network and the table of items.
+        """Train the network and the item table.
 
-        With `validation` the number of epochs is chosen by NDCG@10 and written to the settings.
+        With `validation`, the number of epochs is chosen by NDCG@10 and stored in the settings.
 
         Raises
         ------
         MissingExtra
-            PyTorch or the packages that export its networks are not installed.
+            PyTorch or the packages for exporting its networks are not installed.
         InvalidInput
-            A weight or vector is not finite, the loss grew beyond all bounds, or the checkpoint is
-            of another fit.
+            A weight or vector is not finite, the loss diverged, or the checkpoint belongs to
+            another training run.
         """
         from nearline.neural.sequences import Objective, Sequences, fit_sequences
 
@@ -180,12 +183,13 @@ class SequenceModel(NeuralModel):
         self._features = ItemFeatures()
         liked = _liked(data.histories, data.n_items)
         features = self._features.fit(data, wanted.pop("text_width"), seed)
-        told = self._told(data)
-        begun = liked if told is None else _begun(liked)
-        indptr, items, rows = windows(begun, config.longest)
+        users = self._user_features(data)
+        started = liked if users is None else _with_start(liked)
+        indptr, items, rows = windows(started, config.longest)
+        of_rows = None if users is None else users[rows]
         fitted = fit_sequences(
             self._network,
-            Sequences(indptr, items, data.n_items, features, None if told is None else told[rows]),
+            Sequences(indptr, items, data.n_items, features, of_rows),
             Objective(**wanted, batch=config.training.batch),
             self._plan(),
             width=config.width,
@@ -197,7 +201,7 @@ class SequenceModel(NeuralModel):
         self._table, self._projection = fitted.table, fitted.projection
         self._ids = fitted.ids
         self._n_items = data.n_items
-        self._take(fitted.graph, fitted.epochs, liked.items, data)
+        self._set_fitted(fitted.graph, fitted.epochs, liked.items, data)
         return self
 
     @property
@@ -206,11 +210,11 @@ class SequenceModel(NeuralModel):
         return self._n_items
 
     def user_vectors(self, histories: Histories) -> FloatArray:
-        """Vectors of users, float32 [n_users, width]; zero without a known liked event."""
+        """Encode users: float32 [n_users, width]; zero without a known liked event."""
         return self._vectors(histories)
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Scores, float32 [n_users, n_items]."""
+        """Score all items: float32 [n_users, n_items]."""
         return self._scores(histories, self._encode, self._table[: self.n_items])
 
     def put_items(
@@ -219,17 +223,17 @@ class SequenceModel(NeuralModel):
         texts: Sequence[str],
         vectors: Mapping[str, FloatArray] | None = None,
     ) -> None:
-        """Make the rows of new items from their features; learned ids keep their share."""
+        """Compute item vectors from new features; learned ID embeddings are kept."""
         if len(self._projection) == 0 or not len(items):
             return
-        told = self._features.encode(texts, vectors or {}) @ self._projection
+        projected = self._features.encode(texts, vectors or {}) @ self._projection
         self._grow(max(items) + 1)
-        places = np.asarray(items, dtype=np.int64)
-        rows = self._ids[places] + told
-        self._table[places] = unit(rows) if self.config.objective.unit else rows
+        indices = np.asarray(items, dtype=np.int64)
+        rows = self._ids[indices] + projected
+        self._table[indices] = unit(rows) if self.config.objective.unit else rows
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Graph, table of items and what makes the rows of new ones."""
+        """Return the graph, the item table and the parameters for new items."""
         return {
             "graph": self._bytes,
             "table": self._table[: self.n_items],
@@ -248,7 +252,7 @@ class SequenceModel(NeuralModel):
         self._set_graph(arrays["graph"])
 
     def _grow(self, n_items: int) -> None:
-        """Make room for items up to `n_items`, and own arrays that a snapshot may have mapped."""
+        """Extend the tables to `n_items`; copy them if they are memory-mapped by a snapshot."""
         if n_items > len(self._table) or not self._table.flags.writeable:
             room = max(n_items, len(self._table) * 5 // 4) - self.n_items
             self._table, self._ids, self._popularity = (
@@ -257,20 +261,20 @@ class SequenceModel(NeuralModel):
             )
         self._n_items = max(self.n_items, n_items)
 
-    def _vectors(self, histories: Histories, *told: FloatArray) -> FloatArray:
+    def _vectors(self, histories: Histories, *features: FloatArray) -> FloatArray:
         found = np.zeros((len(histories), self.config.width), dtype=np.float32)
-        padded = self._pad(histories, self.n_items, *told)
-        about = (features[padded.rows] for features in told)
-        found[padded.rows] = self._encode(padded.items, padded.lengths, *about)
+        padded = self._pad(histories, self.n_items, *features)
+        of_rows = (values[padded.rows] for values in features)
+        found[padded.rows] = self._encode(padded.items, padded.lengths, *of_rows)
         return found
 
-    def _pad(self, histories: Histories, n_items: int, *told: FloatArray) -> Padded:
-        """Cut histories to size; features of users keep those of whom any is not 0."""
+    def _pad(self, histories: Histories, n_items: int, *features: FloatArray) -> Padded:
+        """Truncate and pad histories; drop users that have neither events nor features."""
         liked = _liked(histories, n_items)
         sizes = np.diff(liked.indptr)
         known = sizes > 0
-        for features in told:
-            known |= features.any(axis=1) & (n_items > 0)
+        for values in features:
+            known |= values.any(axis=1) & (n_items > 0)
         rows = np.flatnonzero(known)
         lengths = np.minimum(sizes[rows], self.config.longest)
         steps = np.arange(lengths.max(initial=1))
@@ -281,8 +285,8 @@ class SequenceModel(NeuralModel):
         items[lengths == 0, 0] = -1
         return Padded(rows, items, np.maximum(lengths, 1))
 
-    def _encode(self, items: Indices, lengths: Indices, *told: FloatArray) -> FloatArray:
-        """Run the graph, rows of like length together."""
+    def _encode(self, items: Indices, lengths: Indices, *features: FloatArray) -> FloatArray:
+        """Run the graph on batches of rows with similar lengths."""
         found = np.zeros((len(items), self.config.width), dtype=np.float32)
         order = np.argsort(lengths, kind="stable")
         for first in range(0, len(order), BLOCK):
@@ -290,20 +294,20 @@ class SequenceModel(NeuralModel):
             events = self._table[items[some, : lengths[some].max()]]
             events[items[some, 0] < 0] = 0.0
             inputs: dict[str, NDArray[Any]] = {"events": events, "lengths": lengths[some]}
-            for features in told:
-                inputs["features"] = features[some]
+            for values in features:
+                inputs["features"] = values[some]
             if self._graph is not None:
                 found[some] = self._graph(**inputs)[0]
         return found
 
     def _scores(self, histories: Histories, *network: Any) -> FloatArray:
-        """Score users of whom anything is known by encoder and table; others by popularity."""
-        encode, table, *told = network
-        padded = self._pad(histories, len(table), *told)
-        about = (features[padded.rows] for features in told)
+        """Score users that have events or features with the network; others by popularity."""
+        encode, table, *features = network
+        padded = self._pad(histories, len(table), *features)
+        of_rows = (values[padded.rows] for values in features)
         found = np.empty((len(histories), len(table)), dtype=np.float32)
         found[:] = self._popularity[: len(table)]
-        found[padded.rows] = encode(padded.items, padded.lengths, *about) @ table.T
+        found[padded.rows] = encode(padded.items, padded.lengths, *of_rows) @ table.T
         return found
 
     def _checkpoint(
@@ -313,7 +317,7 @@ class SequenceModel(NeuralModel):
         validation: Histories | None,
         seed: int,
     ) -> tuple[Path, str] | None:
-        """Name file and key of the checkpoint: the key is a digest of all that is trained on."""
+        """Return file and key of the checkpoint; the key is a hash of data, settings and seed."""
         if self.checkpoint is None:
             return None
         digest = hashlib.sha256(msgspec.json.encode((self.name, self.config, seed)))
@@ -321,26 +325,27 @@ class SequenceModel(NeuralModel):
             if histories is not None:
                 for array in (histories.indptr, histories.items, histories.weights):
                     digest.update(array.tobytes())
-        for numbers in (features, self._told(data)):
+        for numbers in (features, self._user_features(data)):
             if numbers is not None:
                 digest.update(numbers.tobytes())
         return self.checkpoint, digest.hexdigest()
 
 
 def windows(liked: Histories, longest: int) -> tuple[Indices, Indices, Indices]:
-    """Cut histories into sequences: one event to begin with, and up to `longest` to tell.
+    """Split histories into sequences of a first event and up to `longest` events to predict.
 
-    The newest events of a history make a whole one; rows of a single event make none.
+    Splitting starts at the newest event, so only the oldest sequence of a history may be shorter.
+    A history with a single event has no sequence.
 
     Returns
     -------
     int64 [n + 1], int64 [m], int64 [n]
-        Where each sequence begins, the items, and the history that each is of.
+        Start of each sequence, the items, and the history of each sequence.
     """
     sizes = np.diff(liked.indptr)
     counts = np.where(sizes > 1, -(-(sizes - 1) // longest), 0)
     row = np.repeat(np.arange(len(sizes)), counts)
-    # Number each window of a row from its newest.
+    # Number the windows of each row from the newest.
     number = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
     ends = liked.indptr[1:][row] - number * longest
     starts = np.maximum(liked.indptr[:-1][row], ends - longest - 1)
@@ -349,8 +354,8 @@ def windows(liked: Histories, longest: int) -> tuple[Indices, Indices, Indices]:
     return indptr, liked.items[at].astype(np.int64), row
 
 
-def _begun(liked: Histories) -> Histories:
-    """Put -1 before each row, so that its first event is told as well."""
+def _with_start(liked: Histories) -> Histories:
+    """Insert -1 at the start of each row, so that its first event is predicted too."""
     first = liked.indptr[:-1]
     return Histories(
         liked.indptr + np.arange(len(liked) + 1),
@@ -361,7 +366,7 @@ def _begun(liked: Histories) -> Histories:
 
 
 def _liked(histories: Histories, n_items: int) -> Histories:
-    """Events of known items with a weight above zero."""
+    """Select the events of known items with a positive weight."""
     check_weights(histories)
     known = (histories.items >= 0) & (histories.items < n_items)
     return histories.take(known & (histories.weights > 0))

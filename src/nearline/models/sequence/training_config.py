@@ -1,4 +1,4 @@
-"""Settings that all models share which train a network."""
+"""Training settings of all models with a neural network."""
 
 from msgspec import Struct
 
@@ -6,29 +6,29 @@ from nearline.models.settings import require
 
 
 class TrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a network is trained.
+    """Settings of the training loop.
 
     Attributes
     ----------
     epochs : int
-        Passes over the data. With validation data these are the most; the settings then say how
-        many made the best NDCG@10.
+        Number of passes over the data. With validation data, the largest number; afterwards, the
+        settings contain the number with the best NDCG@10.
     patience : int
-        With validation data: epochs without a better NDCG@10 after which training ends.
+        With validation data: number of epochs without a better NDCG@10 after which training stops.
     batch : int
-        Events, or examples, of a step.
+        Events (or examples) per step.
     rate : float
-        Length of a step.
+        Learning rate.
     weight_decay : float
-        Share of a weight that a step of length one takes away.
+        Weight decay of AdamW.
     warmup : int
-        Steps over which the rate rises to its length.
+        Number of steps over which the learning rate increases linearly to `rate`.
     cosine : bool
-        Let the rate fall to zero over all epochs.
+        Whether the learning rate decreases to zero over all epochs, following a cosine.
     memory : int
-        Weights are kept as their running mean over about so many steps.
+        Approximate number of steps over which weights are averaged.
     validation_users : int
-        Most users that NDCG@10 is measured on after an epoch.
+        Largest number of users for measuring NDCG@10 after each epoch.
     """
 
     epochs: int = 40

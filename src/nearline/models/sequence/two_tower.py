@@ -1,4 +1,4 @@
-"""Two towers: one makes a vector of a user, one of an item, and a score is their cosine."""
+"""Two towers: one network encodes users, another items; a score is the cosine of both."""
 
 from dataclasses import replace
 from typing import Any, ClassVar, Self
@@ -19,14 +19,14 @@ USERS = "users/"
 
 
 class TwoTowerConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `TwoTower` beside those of `SequenceConfig`.
+    """Settings of `TwoTower` in addition to those of `SequenceConfig`.
 
     Attributes
     ----------
     hidden : int
         Units of the perceptron of the user tower.
     history_dropout : float
-        Share of histories left out of a step, where users have features.
+        Probability of dropping a whole history in a step, if users have features.
     """
 
     hidden: int = 256
@@ -42,24 +42,25 @@ class TwoTowerConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class TwoTower(SequenceModel):
-    """A tower knows users by what they liked and by features, the other items by id and features.
+    """User tower over liked items and user features; item tower over ID and item features.
 
     X. Yi, J. Yang, L. Hong, D. Z. Cheng, L. Heldt, A. Kumthekar, Z. Zhao, L. Wei, E. Chi,
     "Sampling-bias-corrected neural modeling for large corpus item recommendations", RecSys 2019:
     unit vectors, a temperature, and softmax over the items of the batch with logQ correction;
-    beside them drawn items: J. Yang et al., "Mixed negative sampling for learning two-tower neural
-    networks in recommendations", WWW 2020 companion. Features of users as in P. Covington,
-    J. Adams, E. Sargin, "Deep neural networks for YouTube recommendations", RecSys 2016, section
-    3.3.
+    additional sampled negatives as in J. Yang et al., "Mixed negative sampling for learning
+    two-tower neural networks in recommendations", WWW 2020 companion; user features as in
+    P. Covington, J. Adams, E. Sargin, "Deep neural networks for YouTube recommendations", RecSys
+    2016, section 3.3.
 
-    Where the data has `user_features`, the user tower reads them. They travel with the histories
-    (`Histories.features`): `recommend` looks up those of the users of the fit, and a caller gives
-    those of other users, as `user_encoder` makes them. Without them scores go by history alone.
+    If the training data has `user_features`, the user tower reads them. They are passed with the
+    histories (`Histories.features`): `recommend` looks up those of users of the training data; for
+    other users the caller passes the result of `user_encoder`. Without features, scores depend only
+    on the history.
 
     Attributes
     ----------
     user_encoder : UserEncoder or None
-        Makes the features of a new user; None where the data of the fit had none.
+        Encodes the features of new users; None if the training data had none.
     """
 
     name: ClassVar[str] = "two_tower"
@@ -86,41 +87,41 @@ class TwoTower(SequenceModel):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Train both towers, as all sequence models are.
+        """Train both towers; see `SequenceModel.fit`.
 
-        With features of users, first events are learned too, and so are users of a single one.
+        With user features, the model also learns from the first event of each user.
 
         Raises
         ------
         MissingExtra
-            PyTorch or the packages that export its networks are not installed.
+            PyTorch or the packages for exporting its networks are not installed.
         InvalidInput
-            A weight, vector or feature is not finite, the loss grew beyond all bounds, or the
-            checkpoint is of another fit.
+            A weight, vector or feature is not finite, the loss diverged, or the checkpoint belongs
+            to another training run.
         """
         features = data.user_features
         self._n_features = 0 if features is None else features.shape[1]
-        self._told(data)
+        self._user_features(data)
         self.user_encoder = data.user_encoder
         super().fit(data, validation=validation, seed=seed, progress=progress)
         self.fitted_on = replace(data.histories, features=features)
         return self
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Scores, float32 [n_users, n_items], by events and ``histories.features``.
+        """Score all items, float32 [n_users, n_items], by events and ``histories.features``.
 
-        A user without a known liked event gets scores by the features alone, or by popularity where
-        these are all 0 or not given.
+        A user without a known liked event is scored by the features, or by popularity if they are
+        all 0 or missing.
         """
         table = self._table[: self.n_items]
-        return self._scores(histories, self._encode, table, *self._asked(histories))
+        return self._scores(histories, self._encode, table, *self._features_of(histories))
 
     def user_vectors(self, histories: Histories) -> FloatArray:
-        """Vectors of users, float32 [n_users, width]; zero where nothing is known of one."""
-        return self._vectors(histories, *self._asked(histories))
+        """Encode users: float32 [n_users, width]; zero for users without events and features."""
+        return self._vectors(histories, *self._features_of(histories))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Graph and tables, as of all sequence models, and how features of users are made."""
+        """Return the arrays of a sequence model and the encoder of user features."""
         found = super().arrays()
         if self._n_features:
             found["n_user_features"] = np.array([self._n_features], dtype=np.int64)
@@ -147,15 +148,15 @@ class TwoTower(SequenceModel):
             history_dropout=config.history_dropout,
         )
 
-    def _told(self, data: Dataset) -> FloatArray | None:
+    def _user_features(self, data: Dataset) -> FloatArray | None:
         features = data.user_features
         if features is None or not self._n_features:
             return None
         self._check(features, data.n_users)
         return features
 
-    def _asked(self, histories: Histories) -> tuple[FloatArray, ...]:
-        """Features as the network takes them: zeros where none are given, nothing without any."""
+    def _features_of(self, histories: Histories) -> tuple[FloatArray, ...]:
+        """Return the features as network inputs: zeros if missing; none if the network has none."""
         features = histories.features
         if features is not None:
             self._check(features, len(histories))
@@ -167,7 +168,7 @@ class TwoTower(SequenceModel):
     def _check(self, features: FloatArray, n_users: int) -> None:
         if not self._n_features:
             raise InvalidInput(
-                "this model was fitted without features of users; leave them out, or fit it on "
+                "this model was fitted without user features; leave them out, or fit it on "
                 "make_dataset(..., users=...)",
                 field="features",
             )

@@ -7,14 +7,11 @@ page's site. A page that points its own name at the machine (DNS rebinding) is r
 
 import ipaddress
 import re
-from collections.abc import Awaitable, Sequence
-
-from litestar.types import HTTPScope, Receive, Send
+from collections.abc import Sequence
 
 from nearline.errors import InvalidInput
-from nearline.server.exchange import HTTPApp, exchange_of
+from nearline.server.exchange import Exchange
 from nearline.server.middleware.api_keys import OPEN_PATHS
-from nearline.server.paths import sent_path
 from nearline.server.problems import Forbidden
 
 # Host headers that were found to be allowed are remembered; a port may follow a name.
@@ -58,32 +55,29 @@ class AllowedHosts:
         Names that are allowed beside those of this machine; None allows every ``Host``.
     """
 
-    def __init__(self, app: HTTPApp, names: frozenset[str] | None) -> None:
-        self.app = app
+    def __init__(self, names: frozenset[str] | None) -> None:
         self._names = names
         self._remembered: set[bytes] = set()
 
-    def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Pass the request on if its headers are allowed; raise `Forbidden` otherwise."""
-        headers = exchange_of(scope).headers
-        host, origin = headers.get(b"host"), headers.get(b"origin")
+    def __call__(self, exchange: Exchange) -> None:
+        """Raise `Forbidden` unless the headers are allowed."""
+        host, origin = exchange.headers.get(b"host"), exchange.headers.get(b"origin")
         if host is not None and host not in self._remembered:
-            self._check_host(host, scope)
+            self._check_host(host, exchange.path)
         if origin is not None:
             self._check_origin(origin, host)
-        return self.app(scope, receive, send)
 
-    def _check_host(self, host: bytes, scope: HTTPScope) -> None:
-        if self._names is not None and sent_path(scope) not in OPEN_PATHS:
-            name = _name_of(host)
-            if not _is_local(name) and name not in self._names:
-                raise Forbidden(
-                    f"the request is for host {host.decode('latin-1')!r:.100}, for which this "
-                    "server does not answer; use 127.0.0.1, or start the server with "
-                    "--allow-host NAME"
-                )
-            if len(self._remembered) < MAX_REMEMBERED:
-                self._remembered.add(host)
+    def _check_host(self, host: bytes, path: bytes) -> None:
+        if self._names is None or path in OPEN_PATHS:
+            return
+        name = _name_of(host)
+        if not _is_local(name) and name not in self._names:
+            raise Forbidden(
+                f"the request is for host {host.decode('latin-1')!r:.100}, for which this server "
+                "does not answer; use 127.0.0.1, or start the server with --allow-host NAME"
+            )
+        if len(self._remembered) < MAX_REMEMBERED:
+            self._remembered.add(host)
 
     def _check_origin(self, origin: bytes, host: bytes | None) -> None:
         match = _ORIGIN.fullmatch(origin.decode("latin-1").lower())

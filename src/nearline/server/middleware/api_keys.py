@@ -1,13 +1,9 @@
 """Refuse requests without the API key."""
 
 import hmac
-from collections.abc import Awaitable, Mapping
-
-from litestar.types import HTTPScope, Receive, Send
 
 from nearline.errors import InvalidInput
-from nearline.server.exchange import HTTPApp, exchange_of
-from nearline.server.paths import sent_path
+from nearline.server.exchange import Exchange
 from nearline.server.problems import Unauthorized
 
 # Health checks of orchestrators need no key.
@@ -36,33 +32,22 @@ def checked_key(api_key: str | None) -> str | None:
 
 
 class ApiKeys:
-    """Checks the key of each request, except on open paths.
+    """Checks the key of each request, except on open paths."""
 
-    Parameters
-    ----------
-    api_key : str or None
-        The key that requests must carry; None accepts all requests.
-    """
+    def __init__(self, api_key: str) -> None:
+        self._api_key = api_key.encode()
 
-    def __init__(self, app: HTTPApp, api_key: str | None) -> None:
-        self.app = app
-        self._api_key = None if api_key is None else api_key.encode()
-
-    def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Pass the request on if it carries the key; raise `Unauthorized` otherwise."""
-        if self._api_key is not None and sent_path(scope) not in OPEN_PATHS:
-            _check(exchange_of(scope).headers, self._api_key)
-        return self.app(scope, receive, send)
-
-
-def _check(headers: Mapping[bytes, bytes], api_key: bytes) -> None:
-    sent = headers.get(b"x-api-key")
-    if sent is None:
-        scheme, _, credentials = headers.get(b"authorization", b"").partition(b" ")
-        sent = credentials.strip() if scheme.lower() == b"bearer" else None
-    if sent is not None and hmac.compare_digest(sent, api_key):
-        return
-    found = "no API key" if sent is None else "a wrong API key"
-    raise Unauthorized(
-        f"the request carries {found}; send 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
-    )
+    def __call__(self, exchange: Exchange) -> None:
+        """Raise `Unauthorized` if the request needs the key and doesn't carry it."""
+        if exchange.path in OPEN_PATHS:
+            return
+        sent = exchange.headers.get(b"x-api-key")
+        if sent is None:
+            scheme, _, credentials = exchange.headers.get(b"authorization", b"").partition(b" ")
+            sent = credentials.strip() if scheme.lower() == b"bearer" else None
+        if sent is not None and hmac.compare_digest(sent, self._api_key):
+            return
+        found = "no API key" if sent is None else "a wrong API key"
+        raise Unauthorized(
+            f"the request carries {found}; send 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
+        )

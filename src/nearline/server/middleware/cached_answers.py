@@ -1,60 +1,62 @@
-"""Answer from the cache; otherwise pass the request on, and cache the answer if it may be."""
+"""Answer from the cache; otherwise compute the answer, and cache it if it may be."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
-from litestar.types import HTTPScope, Message, Receive, Send
+from litestar.types import HTTPScope, Message, Send
 
-from nearline.server.cache import CachedResponse, Key
+from nearline.server.cache import Key
 from nearline.server.context import AppContext
-from nearline.server.exchange import Exchange, HTTPApp, exchange_of
-from nearline.server.paths import sent_path
+from nearline.server.exchange import UNROUTED, Exchange, HTTPApp
 
 # Template of the only route whose answers are cached.
 LISTS = "/v1/users/{user_id}/recommendations"
 
 
 class CachedAnswers:
-    """Keeps the lists of `GET` requests in `AppContext.cache`."""
+    """Keeps the lists of `GET` requests in `AppContext.cache`.
 
-    def __init__(
-        self, app: HTTPApp, context: AppContext, new_request_id: Callable[[], str]
-    ) -> None:
+    Parameters
+    ----------
+    app : callable
+        ASGI application that computes answers.
+    """
+
+    def __init__(self, app: HTTPApp, context: AppContext) -> None:
         self.app = app
         self._cache = context.cache
         self._preloader = context.preloader
         self._timer = context.timer
-        self._new_request_id = new_request_id
 
-    def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Answer from the cache if possible."""
-        if scope["method"] != "GET":
-            return self.app(scope, receive, send)
-        key = sent_path(scope), scope["query_string"]
-        cached = self._cache.get(key)
+    def find(self, exchange: Exchange, scope: HTTPScope) -> tuple[Message, Message] | None:
+        """Return head and body of the cached answer to a request; None if there is none."""
+        if exchange.method != "GET":
+            return None
+        cached = self._cache.get((exchange.path, scope["query_string"]))
         if cached is None:
-            return self._compute(key, scope, receive, send)
-        return self._send_cached(cached, scope, send)
-
-    async def _send_cached(self, cached: CachedResponse, scope: HTTPScope, send: Send) -> None:
+            return None
         headers, body, made_ahead = cached
-        scope["path_template"] = LISTS
         self._cache.hits[made_ahead] += 1
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        exchange.route = LISTS
+        return (
+            {"type": "http.response.start", "status": 200, "headers": headers},
+            {"type": "http.response.body", "body": body, "more_body": False},
+        )
 
-    async def _compute(self, key: Key, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        recording = Recording(send)
+    async def compute(self, exchange: Exchange, scope: HTTPScope) -> None:
+        """Pass a request on to `app`, and cache the answer if its handler allows it."""
+        scope.setdefault("state", {})["exchange"] = exchange
+        response = RecordedResponse(exchange.send)
         try:
-            await self.app(scope, receive, recording.send)
+            await self.app(scope, exchange.receive, response.send)
         finally:
-            self._cache.misses += scope.get("path_template") == LISTS
-        user_id = self._keep(key, exchange_of(scope), recording, made_ahead=False)
-        if user_id is not None:
-            self._preloader.asked(user_id, key)
+            exchange.route = scope.get("path_template") or UNROUTED
+            self._cache.misses += exchange.route == LISTS and exchange.method == "GET"
+        key = exchange.path, scope["query_string"]
+        self._keep(key, exchange, response, made_ahead=False)
 
-    async def make_ahead(self, key: Key) -> None:
-        """Compute the answer to a request that may come, and cache it if it may be."""
+    async def make_ahead(self, key: Key, request_id: str) -> None:
+        """Compute the answer to a request that may come, and cache it if its handler allows it."""
 
         async def receive() -> Any:
             return {"type": "http.request", "body": b"", "more_body": False}
@@ -62,15 +64,8 @@ class CachedAnswers:
         async def send(_: Message) -> None:
             return
 
-        exchange = Exchange(
-            request_id=self._new_request_id(),
-            start=self._timer(),
-            headers={},
-            timer=self._timer,
-            asgi_receive=receive,
-            asgi_send=send,
-        )
         path, query = key
+        exchange = Exchange(request_id, "GET", path, {}, self._timer(), self._timer, receive, send)
         scope: Any = {
             "type": "http",
             "method": "GET",
@@ -80,23 +75,22 @@ class CachedAnswers:
             "headers": [],
             "state": {"exchange": exchange},
         }
-        recording = Recording(send)
-        await self.app(scope, receive, recording.send)
-        self._keep(key, exchange, recording, made_ahead=True)
+        response = RecordedResponse(send)
+        await self.app(scope, receive, response.send)
+        self._keep(key, exchange, response, made_ahead=True)
 
     def _keep(
-        self, key: Key, exchange: Exchange, recording: "Recording", *, made_ahead: bool
-    ) -> str | None:
-        """Cache a response if its handler allows it; return whose list may be made ahead."""
+        self, key: Key, exchange: Exchange, response: "RecordedResponse", *, made_ahead: bool
+    ) -> None:
         policy = exchange.cache_policy
-        if policy is None or not recording.complete:
-            return None
-        cached = recording.headers, recording.body, made_ahead
-        self._cache.put(key, policy.stamp, cached)
-        return policy.user_id
+        if policy is None or not response.complete:
+            return
+        self._cache.put(key, policy.stamp, (response.headers, response.body, made_ahead))
+        if policy.user_id is not None and not made_ahead:
+            self._preloader.asked(policy.user_id, key)
 
 
-class Recording:
+class RecordedResponse:
     """Passes messages on to `send` and keeps the headers and body of the response.
 
     Attributes
@@ -104,8 +98,6 @@ class Recording:
     complete : bool
         Whether the response was sent in one piece; only such responses are cached.
     """
-
-    __slots__ = ("_send", "body", "complete", "headers")
 
     def __init__(self, send: Send) -> None:
         self._send = send

@@ -1,62 +1,89 @@
-"""Open an exchange for each request, and report it when it is complete."""
+"""The outermost middleware: the course of every exchange, from its request to its log line."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from litestar.types import HTTPScope, Receive, Send
 
-from nearline.server.exchange import CLIENT_CLOSED, UNROUTED, Exchange, HTTPApp
+from nearline.server.exchange import CLIENT_CLOSED, Exchange
+from nearline.server.middleware.cached_answers import CachedAnswers
 from nearline.server.middleware.request_ids import RequestIds
+from nearline.server.traffic import Traffic
 
-Observer = Callable[[Exchange], None]
-_KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_METHODS = {name: name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
 
 class Exchanges:
-    """The outermost middleware.
+    """Opens an exchange for each request, has it answered, and reports it to observers.
 
     Parameters
     ----------
     timer : callable
         Monotonic clock in seconds.
+    traffic : Traffic
+        Gets the time of the latest request.
     request_ids : RequestIds
+    checks : sequence of callable
+        Called with the exchange before anything is sent; raise to refuse the request.
+    cached : CachedAnswers
+        Answers from the cache, or computes the answer.
+    send_error : callable
+        Answers a request that raised an error.
     observers : sequence of callable
-        Called in order with each complete exchange, however it ended: logging, metrics, traffic.
+        Called in order with each complete exchange, however it ended.
     """
 
     def __init__(
         self,
-        app: HTTPApp,
-        timer: Callable[[], float],
-        request_ids: RequestIds,
         *,
-        observers: Sequence[Observer],
+        timer: Callable[[], float],
+        traffic: Traffic,
+        request_ids: RequestIds,
+        checks: Sequence[Callable[[Exchange], None]],
+        cached: CachedAnswers,
+        send_error: Callable[[Exception, Exchange], Awaitable[None]],
+        observers: Sequence[Callable[[Exchange], None]],
     ) -> None:
-        self.app = app
         self._timer = timer
-        self._request_ids = request_ids
-        self._observers = tuple(observers)
+        self._traffic = traffic
+        self._request_id = request_ids.of
+        self._checks = checks
+        self.cached = cached
+        self._send_error = send_error
+        self._observers = observers
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        start = self._timer()
+        start = self._traffic.last = self._timer()
         headers = dict(scope["headers"])
+        path = scope["raw_path"]
+        if b"?" in path:  # some servers leave the query on
+            path = path.partition(b"?")[0]
         exchange = Exchange(
-            request_id=self._request_ids(headers),
-            start=start,
-            headers=headers,
-            timer=self._timer,
-            asgi_receive=receive,
-            asgi_send=send,
+            self._request_id(headers),
+            _METHODS.get(scope["method"], "other"),
+            path,
+            headers,
+            start,
+            self._timer,
+            receive,
+            send,
         )
-        scope.setdefault("state", {})["exchange"] = exchange
         try:
-            await self.app(scope, exchange.receive, exchange.send)
+            for check in self._checks:
+                check(exchange)
+            answer = self.cached.find(exchange, scope)
+            if answer is None:
+                await self.cached.compute(exchange, scope)
+            else:
+                head, body = answer
+                await exchange.send(head)
+                await send(body)
+        except Exception as error:
+            await self._send_error(error, exchange)
         finally:
             if exchange.client_gone:  # a missing body is then not the server's failure
                 exchange.status = CLIENT_CLOSED
-            if scope["method"] in _KNOWN_METHODS:
-                exchange.method = scope["method"]
-            exchange.route = scope.get("path_template") or UNROUTED
             exchange.seconds = self._timer() - start
             for observe in self._observers:
                 observe(exchange)
+            exchange.failure = None  # its traceback refers to the exchange

@@ -2,9 +2,8 @@
 
 from litestar.types import HTTPScope, Receive, Send
 
-from nearline.server.exchange import HTTPApp
+from nearline.server.exchange import HTTPApp, exchange_of
 from nearline.server.middleware.api_keys import OPEN_PATHS
-from nearline.server.paths import sent_path
 from nearline.server.traffic import Traffic
 
 
@@ -24,7 +23,7 @@ class OverloadProtection:
         traffic = self._traffic
         traffic.in_flight += 1
         try:
-            if sent_path(scope) not in OPEN_PATHS:
+            if exchange_of(scope).path not in OPEN_PATHS:
                 traffic.check()
             await self.app(scope, receive, send)
         finally:

@@ -49,15 +49,11 @@ class PlainEvents:
         )
 
     async def _append(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        message: Any = await receive()
-        body = message.get("body", b"")
-        while message.get("more_body") and len(body) <= MAX_BODY_BYTES:
-            message = await receive()
-            body += message.get("body", b"")
-        if message["type"] == "http.request":
-            message = {**message, "body": body}
-            if not message.get("more_body") and await self._append_body(body, scope, send):
-                return
+        message: Any = await receive()  # the whole body: `RequestBodies` received it
+        if message["type"] == "http.request" and await self._append_body(
+            message["body"], scope, send
+        ):
+            return
         await self.app(scope, _replay(message, receive), send)
 
     async def _append_body(self, body: bytes, scope: HTTPScope, send: Send) -> bool:

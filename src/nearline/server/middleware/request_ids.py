@@ -2,10 +2,12 @@
 
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+# The last digits of new IDs, formatted once.
+_LAST_DIGITS = [f"{number:03x}" for number in range(16**3)]
 
 
 class RequestIds:
@@ -20,7 +22,7 @@ class RequestIds:
     def __init__(self, new_request_id: Callable[[], str]) -> None:
         self._new_request_id = new_request_id
 
-    def __call__(self, headers: Mapping[bytes, bytes]) -> str:
+    def of(self, headers: Mapping[bytes, bytes]) -> str:
         """Return the request ID of the headers, or a new one if it is missing or malformed."""
         sent = headers.get(b"x-request-id")
         if sent is not None and _WELL_FORMED.fullmatch(sent):
@@ -29,6 +31,13 @@ class RequestIds:
 
 
 def unique_ids() -> Callable[[], str]:
-    """Return a source of IDs: 16 random hexadecimal digits per process, then a counter of 16."""
-    prefix, numbers = secrets.token_hex(8), count()
-    return lambda: f"{prefix}{next(numbers):016x}"
+    """Return a source of IDs: 16 random hexadecimal digits, then 16 that count the requests."""
+
+    def ids() -> Iterator[str]:
+        prefix = secrets.token_hex(8)
+        for number in count():
+            first = f"{prefix}{number:013x}"
+            for last in _LAST_DIGITS:
+                yield first + last
+
+    return ids().__next__

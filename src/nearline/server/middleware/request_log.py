@@ -38,7 +38,7 @@ class RequestLog:
     def __init__(self, log: JsonLog) -> None:
         self._log = log
 
-    def __call__(self, exchange: Exchange) -> None:
+    def completed(self, exchange: Exchange) -> None:
         """Log one exchange."""
         status = exchange.status
         if exchange.failure is not None and status != CLIENT_CLOSED:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from nearline.server.context import AppContext
-from nearline.server.exchange import HTTPApp
+from nearline.server.exchange import Exchange, HTTPApp
 from nearline.server.logs import JsonLog
 from nearline.server.middleware.allowed_hosts import AllowedHosts
 from nearline.server.middleware.api_keys import ApiKeys
@@ -12,31 +12,36 @@ from nearline.server.middleware.canonical_paths import CanonicalPaths
 from nearline.server.middleware.exchanges import Exchanges
 from nearline.server.middleware.overload import OverloadProtection
 from nearline.server.middleware.plain_events import PlainEvents
-from nearline.server.middleware.problem_responses import ProblemResponses
+from nearline.server.middleware.problem_responses import send_problem
 from nearline.server.middleware.request_bodies import RequestBodies
 from nearline.server.middleware.request_ids import RequestIds
 from nearline.server.middleware.request_log import RequestLog
 
 
-def answering(api: HTTPApp, context: AppContext) -> HTTPApp:
-    """Wrap `api` in what computes a response: everything inside the cache."""
-    counted = OverloadProtection(CanonicalPaths(PlainEvents(api, context)), context.traffic)
-    return RequestBodies(counted, context.limits)
-
-
-def receiving(
-    cached: CachedAnswers,
+def middleware_stack(
+    api: HTTPApp,
     context: AppContext,
     *,
     api_key: str | None,
     allowed_hosts: frozenset[str] | None,
     log: JsonLog,
     new_request_id: Callable[[], str],
-) -> HTTPApp:
-    """Wrap `cached` in what every request passes, whether its answer is cached or not."""
+) -> Exchanges:
+    """Wrap `api` in all middlewares.
+
+    Every request: ID, host and origin, API key, cached answer; at the end metrics and a log line.
+    A request that is not cached: body, overload, canonical path, plain events, then the routes.
+    """
+    checks: list[Callable[[Exchange], None]] = [AllowedHosts(allowed_hosts)]
+    if api_key is not None:
+        checks.append(ApiKeys(api_key))
+    computing = OverloadProtection(CanonicalPaths(PlainEvents(api, context)), context.traffic)
     return Exchanges(
-        ProblemResponses(AllowedHosts(ApiKeys(cached, api_key), allowed_hosts)),
-        context.timer,
-        RequestIds(new_request_id),
-        observers=(RequestLog(log), context.metrics.completed, context.traffic.completed),
+        timer=context.timer,
+        traffic=context.traffic,
+        request_ids=RequestIds(new_request_id),
+        checks=checks,
+        cached=CachedAnswers(RequestBodies(computing, context.limits), context),
+        send_error=send_problem,
+        observers=[context.metrics.completed, RequestLog(log).completed],
     )

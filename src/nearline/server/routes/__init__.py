@@ -1,4 +1,4 @@
-"""The routes, one file for each thing they are about."""
+"""The route handlers, one module for each kind of resource."""
 
 from nearline.server.routes.events import store_events
 from nearline.server.routes.health import docs, livez, metrics, openapi, readyz

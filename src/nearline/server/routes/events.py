@@ -1,4 +1,4 @@
-"""Events: `POST /v1/events`."""
+"""Route that stores events: `POST /v1/events`."""
 
 from typing import Annotated
 
@@ -18,7 +18,7 @@ _EXAMPLES = [
         value={"user_id": "u1", "item_id": "i9", "event": "purchase", "event_id": "order-17"},
     ),
     Example(
-        summary="a list, taken whole or refused whole",
+        summary="a list, stored atomically",
         value=[
             {"user_id": "u1", "item_id": "i9", "timestamp": "2026-01-31T12:00:00Z"},
             {"user_id": "u2", "item_id": "i3", "event": "rating", "value": 4.5},
@@ -34,7 +34,7 @@ async def store_events(
         EventIn | list[EventIn], Body(description="One event or a list.", examples=_EXAMPLES)
     ],
 ) -> Appended:
-    """Store events; the answer comes once they are durable, and the next read sees them."""
+    """Store events; the response is sent once they are durable, and the next read reflects them."""
     app = app_context(request)
     size = len(data) if isinstance(data, list) else 1
     appended = await durable(lambda: queue(app, data), size)

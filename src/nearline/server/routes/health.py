@@ -1,4 +1,4 @@
-"""Whether the server lives, whether it can answer, what it counted, and how it is used."""
+"""Routes for operations: liveness, readiness, metrics and documentation."""
 
 from typing import Any
 
@@ -13,27 +13,27 @@ PROMETHEUS_TEXT = "text/plain; version=0.0.4"
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """Whether all is well, in one word or a few."""
+    """Status of the server."""
 
     status: str
 
 
 @get("/livez", tags=["operations"])
 async def livez() -> Health:
-    """Answer as soon as the process does."""
+    """Answer 200 as soon as the process accepts requests."""
     return Health(status="alive")
 
 
 @get("/readyz", tags=["operations"])
 async def readyz(request: StrictRequest) -> Response[Health]:
-    """Answer 200 once the store is open and replayed, 503 until then."""
+    """Answer 200 once the store is open and its log replayed, 503 until then."""
     state = app_context(request).host.state
     return Response(Health(status=state), status_code=200 if state == "ready" else 503)
 
 
 @get("/metrics", tags=["operations"], media_type=PROMETHEUS_TEXT)
 async def metrics(request: StrictRequest) -> bytes:
-    """Return counters and gauges in Prometheus' text format."""
+    """Return counters and gauges in the Prometheus text format."""
     return app_context(request).metrics.render()
 
 
@@ -45,5 +45,5 @@ async def openapi(request: StrictRequest) -> dict[str, Any]:
 
 @get("/docs", tags=["operations"], media_type="text/html")
 async def docs(request: StrictRequest) -> str:
-    """Return the documentation as a page."""
+    """Return the OpenAPI document as an HTML page."""
     return render_page(app_context(request).document)

@@ -1,4 +1,4 @@
-"""The catalogue, and neighbours of an item."""
+"""Routes for the catalogue and for similar items."""
 
 import asyncio
 from concurrent.futures import Future
@@ -36,16 +36,18 @@ async def similar_items(
     item_id: ItemId,
     k: Annotated[int, QueryParameter(ge=1, le=MAX_K, description="Length of the list.")] = 10,
 ) -> ScoredItems:
-    """Return the nearest neighbours of an item, best first."""
+    """Return the items most similar to an item, best first."""
     return ScoredItems(items=engine_of(request).similar(path_id(item_id, "item_id"), k))
 
 
 @post("/items", status_code=200, tags=["items"])
 async def put_items(
     request: StrictRequest,
-    data: Annotated[list[ItemIn], Body(description="Entries with their ids.", examples=_MANY)],
+    data: Annotated[
+        list[ItemIn], Body(description="Catalogue entries, each with its item_id.", examples=_MANY)
+    ],
 ) -> Appended:
-    """Store catalogue entries, all or none; each replaces the entry before it."""
+    """Store catalogue entries atomically; each replaces the previous entry of its item."""
     app = app_context(request)
     engine = app.host.engine
     at_most(len(data), app.limits.list_length, "body")
@@ -61,16 +63,16 @@ async def put_items(
 async def put_item(
     request: StrictRequest,
     item_id: ItemId,
-    data: Annotated[ItemIn, Body(description="The whole entry.", examples=_ONE)],
+    data: Annotated[ItemIn, Body(description="The complete entry.", examples=_ONE)],
 ) -> Appended:
-    """Store a catalogue entry; it replaces the one before it and is recommendable at once."""
+    """Store a catalogue entry; it replaces the previous one and can be recommended immediately."""
     engine = engine_of(request)
     now = engine.now()
     item = check_item(data.item_at(path_id(item_id, "item_id"), now), now=now)
     if data.item_id not in (None, item.item_id):
         raise InvalidInput(
-            f"item_id is {data.item_id!r:.100} in the body and another in the path; "
-            "leave it out of the body",
+            f"item_id is {data.item_id!r:.100} in the body and differs from the path; "
+            "omit it in the body",
             field="item_id",
         )
     return await durable(lambda: engine.put_items([item]), slow=engine.encodes)
@@ -89,17 +91,17 @@ async def change_item(
     item_id: ItemId,
     data: Annotated[ItemChanges, Body(description="The fields to replace.", examples=_CHANGE)],
 ) -> Appended:
-    """Replace some fields of a catalogue entry; ``available: false`` hides it at once."""
+    """Replace some fields of a catalogue entry; ``available: false`` hides it immediately."""
     engine = engine_of(request)
     item_id = path_id(item_id, "item_id")
     changes = data.changes_at(engine.now())
-    # Reads, changes and writes, waiting for the disk in between: not in the event loop.
+    # Waits for the disk, so it must not run in the event loop.
     return await asyncio.to_thread(engine.patch_item, item_id, changes)
 
 
 @delete("/items/{item_id:str}", status_code=200, tags=["items"])
 async def delete_item(request: StrictRequest, item_id: ItemId) -> Appended:
-    """Delete an item; no answer holds it from then on, until it is put back."""
+    """Delete an item; it is not recommended until it is stored again."""
     engine = engine_of(request)
     item_id = path_id(item_id, "item_id")
     return await durable(lambda: engine.delete_item(item_id))

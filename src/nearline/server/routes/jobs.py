@@ -1,4 +1,4 @@
-"""Slow work beside serving: ask for it, follow it, cancel it."""
+"""Routes for background jobs: submit, list, inspect and cancel them."""
 
 import asyncio
 from typing import Annotated
@@ -14,7 +14,7 @@ from nearline.server.context import engine_of
 from nearline.server.decoding import StrictRequest
 from nearline.server.paths import path_id
 
-JobId = Annotated[str, PathParameter(description="As the job was answered.")]
+JobId = Annotated[str, PathParameter(description="ID from the answer that submitted the job.")]
 
 _JOBS = [Example(summary="train", value={"kind": "train"})]
 
@@ -22,18 +22,20 @@ _JOBS = [Example(summary="train", value={"kind": "train"})]
 @post("/jobs", status_code=202, tags=["jobs"])
 async def submit_job(
     request: StrictRequest,
-    data: Annotated[JobIn, Body(description="What to do.", examples=_JOBS)],
+    data: Annotated[
+        JobIn, Body(description="Kind of job, and the settings of a training.", examples=_JOBS)
+    ],
 ) -> Job:
-    """Queue a training, a merge, a checkpoint or the encoding of texts; it runs beside serving."""
+    """Queue a training, a merge, a checkpoint or the encoding of texts as a background job."""
     engine = engine_of(request)
     if data.kind == "train":
-        # Checking the settings may import the model's libraries: not in the event loop.
+        # Checking the settings may import the model's libraries, so it runs in a thread.
         return await asyncio.to_thread(
             engine.train, data.seed, model=data.model, settings=data.settings
         )
     if (data.seed, data.model, data.settings) != (0, None, None):
         raise InvalidInput(
-            "seed, model and settings are for kind 'train'; leave them out", field="kind"
+            "seed, model and settings are only for kind 'train'; omit them", field="kind"
         )
     queue = {"merge": engine.merge, "checkpoint": engine.checkpoint, "embed": engine.embed}
     return queue[data.kind]()
@@ -41,17 +43,17 @@ async def submit_job(
 
 @get("/jobs", tags=["jobs"])
 async def list_jobs(request: StrictRequest) -> JobsOut:
-    """Return the jobs that wait or run and the last that are over, newest first."""
+    """Return queued, running and recently finished jobs, newest first."""
     return JobsOut(jobs=engine_of(request).jobs.list())
 
 
 @get("/jobs/{job_id:str}", tags=["jobs"])
 async def get_job(request: StrictRequest, job_id: JobId) -> Job:
-    """Return how far a job is, or how it ended."""
+    """Return the progress or the outcome of a job."""
     return engine_of(request).jobs.get(path_id(job_id, "job_id"))
 
 
 @delete("/jobs/{job_id:str}", status_code=202, tags=["jobs"])
 async def cancel_job(request: StrictRequest, job_id: JobId) -> Job:
-    """Cancel a job; one that is over stays as it is."""
+    """Cancel a job; a finished job does not change."""
     return engine_of(request).jobs.cancel(path_id(job_id, "job_id"))

@@ -1,4 +1,4 @@
-"""Lists, orders and reasons."""
+"""Routes for lists, ranking and explanations."""
 
 import asyncio
 from typing import Annotated
@@ -8,17 +8,16 @@ from litestar.openapi.spec import Example
 from litestar.params import Body, PathParameter, QueryParameter
 
 from nearline.schema import (
-    MAX_K,
     RERANKED,
     Answer,
     Explanation,
     RecommendationRequest,
     check_id,
     check_k,
+    narrowed,
 )
 from nearline.server.batches import answer_batch
 from nearline.server.bodies import (
-    MAX_DEADLINE_MS,
     BatchIn,
     BatchOut,
     PreloadIn,
@@ -26,114 +25,66 @@ from nearline.server.bodies import (
     RankIn,
     ScoredItems,
     SessionIn,
+    TimedRequest,
 )
 from nearline.server.context import app_context, engine_of
 from nearline.server.decoding import StrictRequest, at_most, convert_each
 from nearline.server.exchange import CachePolicy, exchange_of
 from nearline.server.paths import path_id
-from nearline.server.queries import context_of
+from nearline.server.queries import READER, QueryReader
 
-PartOfPath = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
+IdInPath = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
-# Tiers of lines that come from a history, and from nothing that fades.
+# Tiers of lines that depend only on a history, not on counts that decay with time.
 _LASTING = frozenset({"personal", "session", "personal" + RERANKED, "session" + RERANKED})
+_QUERY = QueryReader(TimedRequest, without=("user_id", "history"))
 _SESSION = [Example(summary="a session", value={"history": ["i3", "i9"], "k": 5})]
 _BATCH = [Example(summary="two users", value={"user_ids": ["u1", "u2"], "k": 5})]
 _PRELOAD = [Example(summary="two users", value={"user_ids": ["u1", "u2"]})]
 _RANK = [Example(summary="three items", value={"user_id": "u1", "item_ids": ["i1", "i2", "i3"]})]
 
 
-@get("/users/{user_id:str}/recommendations", tags=["recommendations"])
-async def recommend(
-    request: StrictRequest,
-    user_id: PartOfPath,
-    k: Annotated[int, QueryParameter(ge=1, le=MAX_K, description="Length of the list.")] = 10,
-    exclude_seen: Annotated[
-        bool, QueryParameter(description="Leave out items of the history.")
-    ] = True,
-    category: Annotated[
-        str | None, QueryParameter(description="Only items with this label; empty for all.")
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, QueryParameter(description="An item to leave out; may be repeated.")
-    ] = None,
-    explain: Annotated[bool, QueryParameter(description="Give reasons for each line.")] = False,
-    context: Annotated[
-        list[str] | None,
-        QueryParameter(description="NAME:VALUE, such as country:FR; may be repeated."),
-    ] = None,
-    preferences: Annotated[
-        str | None, QueryParameter(description="Words that say what the user likes.")
-    ] = None,
-    rerank: Annotated[
-        bool, QueryParameter(description="Let the language model order the first lines.")
-    ] = False,
-    deadline_ms: Annotated[
-        int | None,
-        QueryParameter(
-            ge=1, le=MAX_DEADLINE_MS, description="Time budget; what is popular where it is short."
-        ),
-    ] = None,
-) -> Answer:
+@get(
+    "/users/{user_id:str}/recommendations",
+    tags=["recommendations"],
+    opt={READER: _QUERY},
+    operation_class=_QUERY.operation(),
+)
+async def recommend(request: StrictRequest, user_id: IdInPath) -> Answer:
     """Return a list for a user, known or not; `tier` says how it was made.
 
-    It ends in `+llm` if the first lines were put in order by a language model.
+    It ends in `+llm` if a language model reordered the top of the list.
     """
-    app = app_context(request)
-    excluded = tuple(exclude or ())
-    at_most(len(excluded), app.limits.exclude_length, "exclude")
-    question = RecommendationRequest(
-        user_id=path_id(user_id, "user_id"),
-        k=k,
-        exclude_seen=exclude_seen,
-        category=category or None,
-        exclude=excluded,
-        explain=explain,
-        rerank=rerank,
-        context=context_of(context or ()),
-        preferences=preferences,
-    )
-    return await _answer(request, question, deadline_ms)
+    return await _answer(request, _QUERY.read(request, user_id=path_id(user_id, "user_id")))
 
 
 @post("/recommendations", status_code=200, tags=["recommendations"])
 async def recommend_session(
     request: StrictRequest,
-    data: Annotated[SessionIn, Body(description="A history of item ids.", examples=_SESSION)],
+    data: Annotated[
+        SessionIn, Body(description="A history, and the options of the list.", examples=_SESSION)
+    ],
 ) -> Answer:
-    """Return a list for a session without an account, from the items it holds so far.
+    """Return a list for a session, from the items of its history.
 
-    Its `tier` ends in `+llm` if the first lines were put in order by a language model.
+    Its `tier` ends in `+llm` if a language model reordered the top of the list.
     """
-    app = app_context(request)
-    at_most(len(data.history), app.limits.history_length, "history")
-    at_most(len(data.exclude), app.limits.exclude_length, "exclude")
-    question = RecommendationRequest(
-        user_id=data.user_id,
-        history=tuple(data.history),
-        k=data.k,
-        exclude_seen=data.exclude_seen,
-        category=data.category or None,
-        exclude=tuple(data.exclude),
-        explain=data.explain,
-        rerank=data.rerank,
-        context=data.context,
-        preferences=data.preferences,
-    )
-    return await _answer(request, question, data.deadline_ms)
+    return await _answer(request, data)
 
 
 @post("/recommendations:batch", status_code=200, tags=["recommendations"])
 async def recommend_batch(
     request: StrictRequest,
-    data: Annotated[BatchIn, Body(description="Users.", examples=_BATCH)],
+    data: Annotated[
+        BatchIn, Body(description="Users, and the options of the lists.", examples=_BATCH)
+    ],
 ) -> Response[BatchOut]:
-    """Return the lists of many users, each as the user's own request gives it."""
+    """Return the lists of many users, each equal to the answer of a request for that user."""
     app = app_context(request)
     check_k(data.k)
     at_most(len(data.exclude), app.limits.exclude_length, "exclude")
     at_most(len(data.user_ids), app.limits.batch_lines // data.k, "user_ids")
-    # In a thread of its own, so that reads go on; one after the other, as each takes all cores.
+    # In a thread, so that reads continue; one batch at a time, since each uses all cores.
     async with app.batches:
         body = await asyncio.to_thread(answer_batch, app.host.engine, data)
     return Response(body, media_type="application/json")
@@ -142,9 +93,9 @@ async def recommend_batch(
 @post("/preload", status_code=202, tags=["recommendations"])
 async def preload(
     request: StrictRequest,
-    data: Annotated[PreloadIn, Body(description="Users.", examples=_PRELOAD)],
+    data: Annotated[PreloadIn, Body(description="Users, most urgent first.", examples=_PRELOAD)],
 ) -> Preloading:
-    """Make the lists of these users, the first named first, as soon as the server is idle."""
+    """Compute the lists of these users in advance, in the order given, when the server is idle."""
     app = app_context(request)
     at_most(len(data.user_ids), app.limits.preload_length, "user_ids")
     user_ids = convert_each(data.user_ids, lambda user_id: check_id(user_id, "user_ids"))
@@ -155,9 +106,9 @@ async def preload(
 @post("/rank", status_code=200, tags=["recommendations"])
 async def rank(
     request: StrictRequest,
-    data: Annotated[RankIn, Body(description="A user and items.", examples=_RANK)],
+    data: Annotated[RankIn, Body(description="A user, and the items to rank.", examples=_RANK)],
 ) -> ScoredItems:
-    """Return exactly the given items, best first for the user."""
+    """Rank the given items for a user, best first."""
     app = app_context(request)
     at_most(len(data.item_ids), app.limits.rank_length, "item_ids")
     return ScoredItems(items=app.host.engine.rank(data.user_id, data.item_ids))
@@ -166,23 +117,29 @@ async def rank(
 @get("/users/{user_id:str}/explanations/{item_id:str}", tags=["recommendations"])
 async def explain(
     request: StrictRequest,
-    user_id: PartOfPath,
-    item_id: PartOfPath,
-    words: Annotated[bool, QueryParameter(description="Word the largest parts, too.")] = False,
+    user_id: IdInPath,
+    item_id: IdInPath,
+    words: Annotated[
+        bool, QueryParameter(description="Also describe the largest parts in a sentence.")
+    ] = False,
 ) -> Explanation:
-    """Return the parts of an item's score for a user; they sum to it.
+    """Explain the score of an item for a user: the parts of the score, which sum to it.
 
-    With `words`, `worded_by` says whether the sentence is of a language model or a template.
+    With `words`, `worded_by` says whether a language model or a template made the sentence.
     """
     user_id, item_id = path_id(user_id, "user_id"), path_id(item_id, "item_id")
     return await engine_of(request).draft_explanation(user_id, item_id, words=words).arrived()
 
 
-async def _answer(
-    request: StrictRequest, question: RecommendationRequest, deadline_ms: int | None
-) -> Answer:
-    """Answer in turn; say for how long the answer holds, if time alone cannot change it."""
-    app, exchange = app_context(request), exchange_of(request.scope)
+async def _answer(request: StrictRequest, timed: TimedRequest) -> Answer:
+    """Answer in turn, and set how long the answer may be cached.
+
+    An answer is cached if only a new record or another model can change it, not time alone.
+    """
+    app, exchange, deadline_ms = app_context(request), exchange_of(request.scope), timed.deadline_ms
+    at_most(len(timed.exclude), app.limits.exclude_length, "exclude")
+    at_most(len(timed.history or ()), app.limits.history_length, "history")
+    question = narrowed(timed, RecommendationRequest)
     async with app.compute_queue:
         engine = app.host.engine
         if app.compute_queue.too_late(exchange.start, deadline_ms):
@@ -191,12 +148,12 @@ async def _answer(
         stamp = engine.stamp
         left = app.compute_queue.seconds_left(exchange.start, deadline_ms)
         draft = engine.draft(question, left)
-    # A language model, where one is asked, takes its time while others have their turns.
+    # Other requests are computed while this one waits for a language model.
     answer = await draft.arrived()
     reranked = answer.tier.endswith(RERANKED)
     if question.rerank and not reranked and engine.language.model is not None:
-        return answer  # the next request asks again
-    # The lower tiers change as time passes; a session brings its history in a body.
+        return answer  # not cached: the next request asks the language model again
+    # Lines of lower tiers change with time, and bodies are no part of a cache key.
     user_id = None if question.history is not None else question.user_id
     lasting = all(line.tier in _LASTING for line in answer.items)
     if stamp is not None and user_id is not None and answer.items and lasting:

@@ -1,4 +1,4 @@
-"""Trained models: which there are, which serves, and how that is changed."""
+"""Routes for snapshots: list them, promote one, roll back."""
 
 import asyncio
 from typing import Annotated
@@ -15,8 +15,8 @@ from nearline.server.paths import path_id
 
 SnapshotId = Annotated[str, PathParameter(description="16 hexadecimal digits.")]
 
-# A part of a path holds an id or a word, not both: the verb behind the id is cut off here, and put
-# back in the OpenAPI document.
+# Litestar cannot route ``{id}:promote``: the handler strips the verb from the path segment, and the
+# OpenAPI document shows it again.
 PROMOTE = ":promote"
 
 
@@ -29,7 +29,7 @@ async def list_snapshots(request: StrictRequest) -> VersionsOut:
 
 @post("/snapshots/{snapshot_id:str}", status_code=200, tags=["snapshots"])
 async def promote_snapshot(request: StrictRequest, snapshot_id: SnapshotId) -> Version:
-    """Let a snapshot serve, whatever it was found to be worth; no request is dropped."""
+    """Promote a snapshot, whatever its metrics, without dropping requests."""
     versions = engine_of(request).versions
     if not snapshot_id.endswith(PROMOTE):
         raise NotFoundException
@@ -39,5 +39,5 @@ async def promote_snapshot(request: StrictRequest, snapshot_id: SnapshotId) -> V
 
 @post("/snapshots:rollback", status_code=200, tags=["snapshots"])
 async def roll_back(request: StrictRequest) -> Version:
-    """Return to the snapshot that was promoted before; no request is dropped."""
+    """Promote the previously promoted snapshot again, without dropping requests."""
     return await asyncio.to_thread(engine_of(request).versions.rollback)

@@ -1,4 +1,4 @@
-"""Users: what is known of one, and forgetting it."""
+"""Routes for users: their history, and its erasure."""
 
 from typing import Annotated
 
@@ -16,13 +16,13 @@ UserId = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 byt
 
 @get("/users/{user_id:str}", tags=["users"])
 async def get_user(request: StrictRequest, user_id: UserId) -> UserSummary:
-    """Return the user's history as it is used, most recent event first."""
+    """Return the history that recommendations for the user are based on, most recent first."""
     return engine_of(request).user(path_id(user_id, "user_id"))
 
 
 @delete("/users/{user_id:str}", status_code=200, tags=["users"])
 async def forget_user(request: StrictRequest, user_id: UserId) -> Forgotten:
-    """Erase every event of the user; an unknown user has none, which is no error."""
+    """Erase all events of a user; for an unknown user the count is 0."""
     app = app_context(request)
     engine = app.host.engine
     user_id = path_id(user_id, "user_id")

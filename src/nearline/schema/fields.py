@@ -1,0 +1,166 @@
+"""The fields of a request as data, from which query parameters and options are derived."""
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+import msgspec
+from msgspec import Struct, inspect
+
+from nearline.errors import InvalidInput
+
+
+class Shape(Enum):
+    """How the value of a field is written in a query string or on a command line."""
+
+    FLAG = "flag"
+    INTEGER = "integer"
+    NUMBER = "number"
+    TEXT = "text"
+    LIST = "list"
+    MAPPING = "mapping"
+
+
+class RequestField(Struct, frozen=True, kw_only=True):
+    """One field of a request.
+
+    Attributes
+    ----------
+    name : str
+        Name of the field, of the query parameter and, with hyphens, of the option.
+    shape : Shape
+        Form of its values. A list or a mapping takes several texts, other fields take one.
+    required : bool
+        Whether the field has no default.
+    default : object
+        Value of a field that is not given.
+    description : str
+        One sentence for users.
+    minimum, maximum : float or None
+        Bounds of a number, inclusive.
+    example : object
+        A valid value; None where the description needs none.
+    opposite : str
+        For a flag that is on by default: name of the option that turns it off.
+    """
+
+    name: str
+    shape: Shape
+    required: bool
+    default: Any
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+    example: Any = None
+    opposite: str = ""
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the field takes several texts."""
+        return self.shape in (Shape.LIST, Shape.MAPPING)
+
+    @property
+    def allowed(self) -> str:
+        """Describe the texts that a flag or a number accepts."""
+        if self.shape is Shape.FLAG:
+            return "true or false"
+        kind = "a whole number" if self.shape is Shape.INTEGER else "a number"
+        if self.minimum is None or self.maximum is None:
+            return kind
+        return f"{kind} from {self.minimum:,} to {self.maximum:,}"
+
+    def value_of(self, texts: Sequence[str], separator: str) -> object:
+        """Return the value that `texts` stand for; a flag or a number is not converted yet.
+
+        Parameters
+        ----------
+        separator : str
+            Character between the name and the value of an entry of a mapping.
+
+        Raises
+        ------
+        InvalidInput
+            A text is not an entry of a mapping, or two entries have the same name.
+        """
+        if self.shape is Shape.LIST:
+            return tuple(texts)
+        if self.shape is Shape.MAPPING:
+            return self._mapping(texts, separator)
+        return texts[0]
+
+    def entry_form(self, separator: str) -> str:
+        """Describe an entry of a mapping, such as ``NAME=VALUE, such as country=FR``."""
+        form = f"NAME{separator}VALUE"
+        if not isinstance(self.example, Mapping):
+            return form
+        name, value = next(iter(self.example.items()))
+        return f"{form}, such as {name}{separator}{value}"
+
+    def _mapping(self, texts: Sequence[str], separator: str) -> dict[str, str]:
+        entries: dict[str, str] = {}
+        for text in texts:
+            name, found, value = text.partition(separator)
+            if not (name and found):
+                raise InvalidInput(
+                    f"{self.name} is {text!r:.100}; it must be {self.entry_form(separator)}",
+                    field=self.name,
+                )
+            if name in entries:
+                raise InvalidInput(
+                    f"{self.name} names {name!r:.100} more than once; give each name one value",
+                    field=self.name,
+                )
+            entries[name] = value
+        return entries
+
+
+_SHAPES: tuple[tuple[type[inspect.Type], Shape], ...] = (
+    (inspect.BoolType, Shape.FLAG),
+    (inspect.IntType, Shape.INTEGER),
+    (inspect.FloatType, Shape.NUMBER),
+    (inspect.StrType, Shape.TEXT),
+    (inspect.VarTupleType, Shape.LIST),
+    (inspect.DictType, Shape.MAPPING),
+)
+
+
+def request_fields(kind: type[Struct], *, without: Sequence[str] = ()) -> list[RequestField]:
+    """Return the fields of the struct `kind` in order, except those named in `without`.
+
+    Descriptions, bounds and examples come from `msgspec.Meta`.
+
+    Raises
+    ------
+    TypeError
+        A field has a type that no `Shape` fits.
+    """
+    info: Any = inspect.type_info(kind)
+    return [_request_field(field) for field in info.fields if field.name not in without]
+
+
+def _request_field(field: inspect.Field) -> RequestField:
+    kind, schema, extra = field.type, dict[str, Any](), dict[str, Any]()
+    # Annotated[X | None, Meta(...)] or Annotated[X, Meta(...)] | None: msgspec takes bounds only
+    # in the second form.
+    while isinstance(kind, inspect.Metadata | inspect.UnionType):
+        if isinstance(kind, inspect.Metadata):
+            schema |= kind.extra_json_schema or {}
+            extra |= kind.extra or {}
+            kind = kind.type
+        else:
+            kind = next(one for one in kind.types if not isinstance(one, inspect.NoneType))
+    bounds = schema.get("extra", {})
+    shape = next((shape for fits, shape in _SHAPES if isinstance(kind, fits)), None)
+    if shape is None:
+        raise TypeError(f"{field.name} has type {kind}; a request cannot hold it")
+    return RequestField(
+        name=field.name,
+        shape=shape,
+        required=field.required,
+        default=None if field.default is msgspec.NODEFAULT else field.default,
+        description=schema.get("description", ""),
+        minimum=bounds.get("minimum", getattr(kind, "ge", None)),
+        maximum=bounds.get("maximum", getattr(kind, "le", None)),
+        example=next(iter(schema.get("examples", ())), None),
+        opposite=extra.get("opposite", ""),
+    )
