@@ -277,6 +277,21 @@ def test_prune_keeps_the_newest_intact_snapshots(store: SnapshotStore) -> None:
     assert current_id(store) == ids[2]
 
 
+def test_prune_waits_while_another_snapshot_is_being_written(store: SnapshotStore) -> None:
+    (first,) = promoted(store, 5)
+    temporary = store.folder / ".writing-other"
+    with store.writing():
+        with store.writing():
+            temporary.mkdir()
+            unpromoted = write(store, 6)
+            assert store.prune(1) == []
+        assert store.has(unpromoted)
+        assert temporary.exists()
+    assert not store.has(unpromoted)
+    assert not temporary.exists()
+    assert store.has(first)
+
+
 def test_pruned_snapshots_stay_readable_while_mapped(store: SnapshotStore) -> None:
     first, _ = promoted(store, 5, 6)
     serving = store.load(first)

@@ -7,7 +7,13 @@ from tests.state.naive_state import CONFIG, Log, folded, logs, view_of
 
 from nearline.errors import Damaged
 from nearline.schema import Event, Item, ItemDeleted
-from nearline.state import State, StateConfig, load_checkpoint, save_checkpoint
+from nearline.state import (
+    State,
+    StateConfig,
+    load_checkpoint,
+    remove_unfinished,
+    save_checkpoint,
+)
 from nearline.state.checkpoint import DIGEST_BYTES
 
 LOG: Log = [
@@ -111,6 +117,14 @@ def test_a_partial_file_is_ignored_and_removed(path: Path) -> None:
     assert load(path) is not None
     saved(path)
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_left_can_be_removed(path: Path) -> None:
+    good = saved(path)
+    path.with_name(".state.checkpoint.tmp").write_bytes(good[:40])
+    remove_unfinished(path)
+    assert list(path.parent.iterdir()) == [path]
+    remove_unfinished(path)
 
 
 def test_a_failed_save_keeps_the_old_checkpoint(path: Path) -> None:

@@ -1,6 +1,8 @@
 """The command that serves a store over HTTP."""
 
 import gc
+import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,6 +111,10 @@ def run_server(
         else:
             click.echo(f"{line}  (API: /docs, stop with Ctrl-C)")
 
-    server.serve(
+    finished = server.serve(
         open_engine, host, port, api_key=api_key, allow_hosts=allow_hosts, announce=announce
     )
+    if not finished:  # a thread is still opening the store, and cannot be interrupted
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)

@@ -29,7 +29,7 @@ from nearline.models.base import Model
 from nearline.models.capabilities import LearnsOnline
 from nearline.models.registry import make_model
 from nearline.snapshots import Snapshot, SnapshotStore
-from nearline.state import State, load_checkpoint, save_checkpoint
+from nearline.state import State, load_checkpoint, remove_unfinished, save_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -129,6 +129,7 @@ def open_folder(
         snapshot = loading.result()
         state = _open_state(folder, config, log, snapshot.item_ids if snapshot else [])
         checkpoint = folder / CHECKPOINT
+        remove_unfinished(checkpoint)
         parts = Deployment(log, state, _untrained(config), snapshot, snapshots, texts)
 
         def on_erased() -> None:

@@ -11,6 +11,7 @@ from nearline.jobs import worker
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
 from nearline.jobs.scheduler import NEVER
 from nearline.log import url_of
+from nearline.state import remove_unfinished
 
 # Checkpoints must not follow each other without a pause, however fast events arrive.
 LEAST_SECONDS = 20.0
@@ -64,7 +65,10 @@ class Checkpoints:
             config=self._current.config.state,
             item_ids=parts.state.items.table(),
         )
-        offset = worker.checkpoint(request, task).offset
+        try:
+            offset = worker.checkpoint(request, task).offset
+        finally:
+            remove_unfinished(path)
         # After an erasure the file is stale, and it may contain the erased user's events.
         if parts.log.erasures != erasures:
             path.unlink(missing_ok=True)

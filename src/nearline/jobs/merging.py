@@ -75,8 +75,11 @@ class Merging:
             spec=spec,
             serving=old.id,
         )
-        new_id = worker.merge(request, task).snapshot_id
-        now = current.swap(lambda now: store.replace_promoted(now, old.id, new_id, current.config))
+        with parts.snapshots.writing():
+            new_id = worker.merge(request, task).snapshot_id
+            now = current.swap(
+                lambda now: store.replace_promoted(now, old.id, new_id, current.config)
+            )
         parts.snapshots.prune(current.config.keep_snapshots)
         if now.model_id != new_id:
             return Outcome(

@@ -116,11 +116,15 @@ class Training:
     def _train_apart(
         self, snapshots: SnapshotStore, request: worker.ToTrain, task: Task
     ) -> Outcome:
-        trained = worker.train(request, task)
-        task.progress(1, 1, "promote")
+        config = self._current.config
+        with snapshots.writing():
+            trained = worker.train(request, task)
+            task.progress(1, 1, "promote")
+            if trained.verdict.promote:
+                self._current.swap(
+                    lambda now: store.promote_stored(now, trained.snapshot_id, config)
+                )
         if trained.verdict.promote:
-            config = self._current.config
-            self._current.swap(lambda now: store.promote_stored(now, trained.snapshot_id, config))
             snapshots.prune(config.keep_snapshots)
         return _outcome(trained.snapshot_id, trained.verdict, trained.metrics)
 

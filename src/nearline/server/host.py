@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Thread
 
 from nearline.deployment.stamp import Stamp
 from nearline.engine import Recommender
@@ -24,6 +25,8 @@ class EngineHost:
     ----------
     failure : Exception or None
         Why the engine could not be opened.
+    abandoned : bool
+        Whether `abandon` was called before the engine was open.
     on_failure : callable
         Called in the event loop if the engine could not be opened.
     on_open : callable
@@ -36,6 +39,7 @@ class EngineHost:
         self._engine: Recommender | None = None
         self._opening: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self.abandoned = False
         self.failure: Exception | None = None
         self.on_failure: Callable[[], None] = lambda: None
         self.on_open: Callable[[], None] = lambda: None
@@ -68,6 +72,17 @@ class EngineHost:
         """Start opening the engine; return immediately."""
         self._opening = asyncio.create_task(self._open())
 
+    @property
+    def opening(self) -> bool:
+        """Whether the engine is still being opened."""
+        return self._opening is not None and not self._opening.done()
+
+    def abandon(self) -> None:
+        """Stop waiting for an engine that is still being opened; its thread closes it."""
+        if self._opening is not None:
+            self.abandoned = True
+            self._opening.cancel()
+
     async def close(self) -> None:
         """Wait until the engine is open, then close it. Idempotent."""
         if self._closing is None:
@@ -75,7 +90,7 @@ class EngineHost:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        if self._opening is not None:
+        if self._opening is not None and not self.abandoned:
             await self._opening
         engine, self._engine = self._engine, None
         if engine is not None:
@@ -92,13 +107,31 @@ class EngineHost:
 
     async def _open(self) -> None:
         try:
-            self._engine = await asyncio.to_thread(self._open_warm)
+            self._engine = await self._in_daemon_thread()
         except Exception as error:
             self.failure = error
             self._log.failure("store could not be opened", error)
             self.on_failure()
         else:
             self._log.write("info", "store open", offset=self._engine.offset)
+
+    def _in_daemon_thread(self) -> "asyncio.Future[Recommender]":
+        """Open the engine in a thread that does not keep the process alive."""
+        loop = asyncio.get_running_loop()
+        opened: Future[Recommender] = Future()
+
+        def work() -> None:
+            try:
+                engine = self._open_warm()
+            except BaseException as error:
+                opened.set_exception(error)
+                return
+            if self.abandoned:
+                engine.close()
+            opened.set_result(engine)
+
+        Thread(target=work, name="nearline-open", daemon=True).start()
+        return asyncio.wrap_future(opened, loop=loop)
 
 
 def _load_kernels() -> None:
@@ -109,3 +142,5 @@ def _load_kernels() -> None:
         scratch.observe("u", "a")
         scratch.observe("u", "b")
         scratch.recommend("u", explain=True)
+        scratch.similar("a")
+        scratch.forget("u").result()

@@ -44,7 +44,7 @@ def serve(
     allow_hosts: Sequence[str] = (),
     announce: Callable[[str], None] = print_at_once,
     drain_seconds: float = 30.0,
-) -> None:
+) -> bool:
     """Serve until SIGTERM or SIGINT; then finish requests in flight, close the store and return.
 
     The garbage collector is disabled until the store is open, since objects created until then are
@@ -64,6 +64,12 @@ def serve(
         Called with a message that contains the address, once the server listens on it.
     drain_seconds : float
         How long to wait for requests in flight at shutdown.
+
+    Returns
+    -------
+    bool
+        False if the signal arrived while the store was still being opened. A thread may then still
+        be opening it; nothing was acknowledged, so the process can exit at any time.
 
     Raises
     ------
@@ -88,6 +94,7 @@ def serve(
         gc.enable()
     if app.host.failure is not None:
         raise app.host.failure
+    return not app.host.abandoned
 
 
 def check_address(host: str, port: int, api_key: str | None) -> str:
@@ -181,6 +188,9 @@ async def _serve(
     try:
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         ended_by_itself = serving.done()
+        if app.host.opening:
+            app.host.abandon()
+            app.log.write("info", "stopped while the store was being opened")
         server.stop()  # type: ignore[no-untyped-call]
         _, in_flight = await asyncio.wait({serving}, timeout=drain_seconds)
         if in_flight:

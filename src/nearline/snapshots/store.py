@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from nearline.errors import Damaged, DataNotFound, InvalidInput, NotTrained
 from nearline.snapshots import item_ids as ids
@@ -75,6 +76,9 @@ class SnapshotStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.problems: list[str] = []
+        self._lock = Lock()
+        self._writers = 0
+        self._deferred: int | None = None
 
     def write(
         self, manifest: Manifest, arrays: Mapping[str, Array], item_ids: Sequence[str]
@@ -216,10 +220,35 @@ class SnapshotStore:
         """Remove all but the `keep` newest intact promoted snapshots; return the removed IDs.
 
         Snapshots that were never promoted and temporary folders of crashed writes are removed
-        too. If no promoted snapshot is intact, nothing is removed.
+        too. If no promoted snapshot is intact, nothing is removed. While a snapshot is being
+        written (see `writing`), the removal is postponed.
         """
         if keep < 1:
             raise InvalidInput(f"keep is {keep}; it must be at least 1", field="keep")
+        with self._lock:
+            if self._writers:
+                self._deferred = keep
+                return []
+            return self._prune(keep)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Protect a snapshot of another process from `prune` until it is written and promoted.
+
+        Meanwhile `prune` removes nothing; the last one to leave catches up on it.
+        """
+        with self._lock:
+            self._writers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._writers -= 1
+                if not self._writers and self._deferred is not None:
+                    keep, self._deferred = self._deferred, None
+                    self._prune(keep)
+
+    def _prune(self, keep: int) -> list[str]:
         kept: set[str] = set()
         for _, snapshot in self._sound():
             kept.add(snapshot.manifest.id)

@@ -2,6 +2,7 @@
 
 from nearline.state.catalogue import Catalogue
 from nearline.state.checkpoint import load as load_checkpoint
+from nearline.state.checkpoint import remove_unfinished
 from nearline.state.checkpoint import save as save_checkpoint
 from nearline.state.config import STANDARD_WEIGHTS, StateConfig
 from nearline.state.counters import Counters, Top
@@ -24,5 +25,6 @@ __all__ = [
     "Vocabulary",
     "best",
     "load_checkpoint",
+    "remove_unfinished",
     "save_checkpoint",
 ]

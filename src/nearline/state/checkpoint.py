@@ -75,7 +75,7 @@ def save(state: State, path: Path, erasures: int) -> int:
         sections=[(name, array.dtype.str, len(array)) for name, array in sections.items()],
     )
     # A fixed name: a file left by a crash is overwritten by the next save.
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = _temporary(path)
     try:
         with temporary.open("wb") as file:
             for part in _parts(header, sections):
@@ -88,6 +88,14 @@ def save(state: State, path: Path, erasures: int) -> int:
         raise
     _sync_folder(path.parent)
     return copy.offset
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what a process left that was killed while it wrote the checkpoint at `path`.
+
+    Such a file may contain events of a user who is erased later.
+    """
+    _temporary(path).unlink(missing_ok=True)
 
 
 def load(path: Path, config: StateConfig, erasures: int, end: int) -> State | None:
@@ -115,6 +123,10 @@ def load(path: Path, config: StateConfig, erasures: int, end: int) -> State | No
     if reason:
         raise _refused(path, reason)
     return _restore(config, header.offset, sections)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
 
 
 def _sections(copy: StateCopy) -> Sections:
