@@ -119,6 +119,7 @@ class EngineHost:
         """Open the engine in a thread that does not keep the process alive."""
         loop = asyncio.get_running_loop()
         opened: Future[Recommender] = Future()
+        opened.set_running_or_notify_cancel()  # a cancelled waiter must not cancel it
 
         def work() -> None:
             try:
