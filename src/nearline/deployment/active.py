@@ -33,6 +33,8 @@ class ActiveDeployment:
         Encodes the texts of items.
     training : Lock
         Held by whoever trains.
+    lags : bool
+        Whether the model is behind the state: from the start of an import until it has learned it.
     """
 
     def __init__(self, path: Path | None, config: Config, clock: Callable[[], float]) -> None:
@@ -53,6 +55,7 @@ class ActiveDeployment:
             raise
         self._swapping, self._counting = Lock(), Lock()
         self._imports = 0
+        self.lags = False
         self._closed = self._behind = self._warned = False
 
     @property
@@ -76,7 +79,9 @@ class ActiveDeployment:
             self.deployment = make(old)
             if self.deployment is not old:
                 store.retire(old)
-                self._behind = False
+                with self._counting:
+                    self._behind = False
+                    self.lags = self._imports > 0
             return self.deployment
 
     @contextmanager
@@ -85,6 +90,7 @@ class ActiveDeployment:
         parts = self.open()
         with self._counting:
             self._imports += 1
+            self.lags = True
         try:
             if parts.live is not None:
                 parts.live.pause()
@@ -93,16 +99,6 @@ class ActiveDeployment:
             with self._counting:
                 self._behind = True
                 self._imports -= 1
-
-    @property
-    def stamp(self) -> Stamp | None:
-        """Stamp of the answers; None from the start of an import until the model has learned it."""
-        parts = self.deployment
-        offset, erasures = parts.state.reflected
-        # Checked last: an import that begins in between must not give its offsets to a stamp.
-        if self._imports or self._behind:
-            return None
-        return Stamp(parts.stamp_model, offset, erasures)
 
     def serving(self) -> store.Deployment:
         """Return the parts; their model knows the whole log, but for an import under way."""
@@ -168,7 +164,13 @@ class EngineStatus:
 
         None while the model lags behind the log: answers are then not to be kept.
         """
-        return self._current.stamp
+        current = self._current
+        parts = current.deployment
+        reflected = parts.state.reflected
+        # Checked last: an import that begins in between must not give its offsets to a stamp.
+        if current.lags:
+            return None
+        return Stamp(parts.stamp_model, reflected.offset, reflected.erasures)
 
     @property
     def n_users(self) -> int:
