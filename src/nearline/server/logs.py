@@ -12,8 +12,8 @@ import msgspec
 
 # Lines that may wait for a slow stream.
 MAX_WAITING = 20_000
-# Pause of the thread after each write, so that lines under load are written in batches.
-PAUSE_SECONDS = 0.01
+# Pause of the thread after each write: under load each wake-up costs more than its lines do.
+PAUSE_SECONDS = 0.05
 # How long `stop` waits for a stream that blocks.
 STOP_SECONDS = 2.0
 
