@@ -154,7 +154,7 @@ def test_new_fields_are_options_of_the_command_line(found: Any) -> None:
     recommend, export = found["help"]["recommend"], found["help"]["export"]
     for text in (recommend, export):
         assert "--flavour TEXT" in text
-        assert "Taste of the list. Example: 'mint'." in text
+        assert "Taste of the list. For example 'mint'." in text
         assert "--shades TEXT" in text
     assert "--surprise INTEGER RANGE" in recommend
     assert "--surprise" not in export

@@ -17,8 +17,10 @@ from nearline.models.factors.bpmf import Bpmf, BpmfConfig
 from nearline.models.factors.implicit_als import ImplicitAls
 from nearline.models.factors.implicit_als_config import ImplicitAlsConfig
 from nearline.models.factors.svdpp import Svdpp, SvdppConfig
+from nearline.models.hybrids.blend import Blend, BlendConfig, BlendPart
 from nearline.models.hybrids.hybrid import HybridPart
 from nearline.models.hybrids.hybrid_ratings import HybridRatings, HybridRatingsConfig
+from nearline.models.hybrids.learned_ranking import LearnedRanking, LearnedRankingConfig
 from nearline.models.linear.ease import Ease, EaseConfig
 from nearline.models.registry import discover
 from nearline.models.sequence.gru4rec import Gru4Rec, Gru4RecConfig
@@ -35,7 +37,13 @@ MODELS = discover()
 
 # Networks and chains run for minutes to hours in practice; here a few small steps are enough.
 BRIEF = TrainingConfig(epochs=12, batch=256, rate=0.01, warmup=0)
+PARTS = (
+    BlendPart(model="item_graph", settings={"search": {"evaluations": 3}}),
+    BlendPart(model="implicit_als", settings={"factors": 8}, weight=0.3),
+)
 QUICK: dict[type[Model], Any] = {
+    Blend: BlendConfig(parts=PARTS),
+    LearnedRanking: LearnedRankingConfig(parts=PARTS, trees=20),
     Bpmf: BpmfConfig(factors=4, burn_in=5, draws=15),
     HybridRatings: HybridRatingsConfig(
         parts=(

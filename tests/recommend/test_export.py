@@ -200,7 +200,7 @@ def test_a_killed_process_loses_one_part_at_most(store: Path, tmp_path: Path, at
 
 def test_where_no_export_may_go(rec: nl.Recommender, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InvalidInput, match="is a file; an export is a folder"):
+    with pytest.raises(InvalidInput, match="is a file; give a folder"):
         rec.export(tmp_path / "file")
     with pytest.raises(InvalidInput, match="not empty and contains no export"):
         rec.export(tmp_path)

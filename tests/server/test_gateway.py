@@ -235,3 +235,22 @@ def test_apps_have_separate_metrics(client: Client) -> None:
     client.get("/livez")
     with TestClient(create_app(Recommender)) as other:
         assert 'route="/livez"' not in other.get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "timing"),
+    [
+        (0.0, "app;dur=0.000"),
+        (0.0000621, "app;dur=0.062"),
+        (0.00099999, "app;dur=0.999"),
+        (0.001, "app;dur=1.000"),
+        (12.3456789, "app;dur=12345.678"),
+    ],
+)
+def test_server_timing_has_milliseconds_truncated_to_the_microsecond(
+    seconds: float, timing: str
+) -> None:
+    ticks = iter([0.0, seconds])
+    app = create_app(Recommender, Limits(preload_per_second=0), timer=lambda: next(ticks, seconds))
+    with TestClient(app) as client:
+        assert client.get("/livez").headers["server-timing"] == timing

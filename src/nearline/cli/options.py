@@ -142,7 +142,7 @@ def llm_config(url: str | None, model: str | None) -> "LlmConfig | None":
     if not url and not model:
         return None
     if not url or not model:
-        raise click.UsageError("--llm-url and --llm-model must be given together")
+        raise click.UsageError("give both --llm-url and --llm-model, or neither")
     return LlmConfig(base_url=url, model=model)
 
 

@@ -60,9 +60,9 @@ def request_option(field: RequestField) -> Callable[[C], C]:
 def _help_of(field: RequestField) -> str:
     text = field.description
     if isinstance(field.example, str):
-        text += f" Example: '{field.example}'."
+        text += f" For example '{field.example}'."
     elif field.shape is Shape.MAPPING and field.example:
-        text += " Example: " + SEPARATOR.join(map(str, next(iter(field.example.items())))) + "."
+        text += " For example " + SEPARATOR.join(map(str, next(iter(field.example.items())))) + "."
     return text + " Can be given several times." if field.is_repeatable else text
 
 

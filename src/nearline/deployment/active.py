@@ -38,6 +38,8 @@ class ActiveDeployment:
         Returns seconds since the store was opened; never decreases, even if the clock is set back.
     changed : Event
         Set by each commit and erasure of the log, and when foreground work ends.
+    lags : bool
+        Whether the model is behind the state: from the start of an import until it has learned it.
     """
 
     def __init__(self, path: Path | None, config: Config, clock: Callable[[], float]) -> None:
@@ -57,8 +59,9 @@ class ActiveDeployment:
         except BaseException:
             self._close_texts()
             raise
-        self._swapping, self._counting = Lock(), Lock()
+        self._swapping = Lock()
         self._imports = 0
+        self.lags = False
         self._closed = self._behind = self._warned = False
 
     @property
@@ -82,7 +85,9 @@ class ActiveDeployment:
             self.deployment = make(old)
             if self.deployment is not old:
                 store.retire(old)
-                self._behind = False
+                with self._counting:
+                    self._behind = False
+                    self.lags = self._imports > 0
             return self.deployment
 
     @contextmanager
@@ -91,6 +96,7 @@ class ActiveDeployment:
         parts = self.open()
         with self._counting:
             self._imports += 1
+            self.lags = True
         try:
             if parts.live is not None:
                 parts.live.pause()
@@ -99,16 +105,6 @@ class ActiveDeployment:
             with self._counting:
                 self._behind = True
                 self._imports -= 1
-
-    @property
-    def stamp(self) -> Stamp | None:
-        """Stamp of the answers; None from the start of an import until the model has learned it."""
-        parts = self.deployment
-        offset, erasures = parts.state.reflected
-        # Checked last: an import that begins in between must not give its offsets to a stamp.
-        if self._imports or self._behind:
-            return None
-        return Stamp(parts.stamp_model, offset, erasures)
 
     @contextmanager
     def foreground(self) -> Iterator[None]:
@@ -191,7 +187,13 @@ class EngineStatus:
 
         None while the model lags behind the log: answers are then not to be kept.
         """
-        return self._current.stamp
+        current = self._current
+        parts = current.deployment
+        reflected = parts.state.reflected
+        # Checked last: an import that begins in between must not give its offsets to a stamp.
+        if current.lags:
+            return None
+        return Stamp(parts.stamp_model, reflected.offset, reflected.erasures)
 
     @property
     def n_users(self) -> int:

@@ -166,8 +166,8 @@ class SQLiteLog:
         """Set the one listener; call it before the first append.
 
         `on_commit` first gets the stored records from offset `start` on, in this thread, in blocks
-        of 10,000; then each commit. If it raises for a stored record, that error is
-        raised here and no listener is set.
+        of 10,000; then each commit. If it raises for a stored record, that error is raised here and
+        no listener is set.
         """
         for block in in_blocks(self.read(start)):
             on_commit(block)

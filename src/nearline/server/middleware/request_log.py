@@ -19,7 +19,7 @@ class RequestLine(Struct, gc=False):
         Template of the path.
     status : int
     ms : float
-        Duration in milliseconds, to the microsecond.
+        Duration in milliseconds, truncated to the microsecond.
     """
 
     ts: str
@@ -41,8 +41,9 @@ class RequestLog:
     def completed(self, exchange: Exchange) -> None:
         """Log one exchange."""
         status = exchange.status
-        if exchange.failure is not None and status != CLIENT_CLOSED:
-            self._log.failure("request failed", exchange.failure, request_id=exchange.request_id)
+        failure = exchange.failure
+        if failure is not None and status != CLIENT_CLOSED:
+            self._log.failure("request failed", failure, request_id=exchange.request_id)
         self._log.add(
             RequestLine(
                 self._log.timestamp(),
@@ -52,6 +53,6 @@ class RequestLog:
                 exchange.method,
                 exchange.route,
                 status,
-                int(exchange.seconds * 1e6 + 0.5) / 1e3,
+                int(exchange.seconds * 1e6) / 1e3,
             )
         )
