@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 
-from tests.server.test_run import free_port
+from tests.server.serving import free_port
 
 from nearline.engine import Recommender
 from nearline.server import serve

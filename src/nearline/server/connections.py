@@ -55,7 +55,7 @@ class ConnectionLimits:
 
 
 @dataclass(frozen=True)
-class Connection:
+class OpenConnection:
     """An established connection, as the kernel describes it."""
 
     socket: socket.socket
@@ -94,7 +94,7 @@ class ConnectionGuard:
     def sweep(self) -> int:
         """Shut down what is beyond the limits now; return the number of connections shut down."""
         closed = 0
-        by_address: defaultdict[str, list[Connection]] = defaultdict(list)
+        by_address: defaultdict[str, list[OpenConnection]] = defaultdict(list)
         known: set[int] = set()
         try:
             for inode, connection in established(self._port):
@@ -114,11 +114,11 @@ class ConnectionGuard:
                     connection.socket.close()
         return closed
 
-    def _beyond(self, connections: list[Connection]) -> list[Connection]:
+    def _beyond(self, connections: list[OpenConnection]) -> list[OpenConnection]:
         """Return the connections of one address to shut down: the idle ones and the excess."""
         limits = self._limits
-        idle: list[Connection] = []
-        rest: list[Connection] = []
+        idle: list[OpenConnection] = []
+        rest: list[OpenConnection] = []
         for connection in connections:
             silent = connection.received < PREFACE_BYTES
             quiet = min(connection.since_received, connection.since_sent)
@@ -143,10 +143,10 @@ class ConnectionGuard:
                 self.sweep()
 
 
-def established(port: int) -> Iterator[tuple[int, Connection]]:
+def established(port: int) -> Iterator[tuple[int, OpenConnection]]:
     """Yield the established connections to a local port of this process, with their inodes.
 
-    Each `Connection` holds a duplicate of the socket, which the caller must close. A descriptor
+    Each `OpenConnection` holds a duplicate of the socket, which the caller must close. A descriptor
     may be closed and reused at any moment; everything is therefore read from the duplicate.
     """
     seen: set[str] = set()
@@ -170,7 +170,7 @@ def established(port: int) -> Iterator[tuple[int, Connection]]:
             yield int(link[len("socket:[") : -1]), connection
 
 
-def _describe(found: socket.socket, port: int) -> Connection | None:
+def _describe(found: socket.socket, port: int) -> OpenConnection | None:
     if found.family not in (socket.AF_INET, socket.AF_INET6):
         return None
     if found.type != socket.SOCK_STREAM or found.getsockname()[1] != port:
@@ -182,7 +182,7 @@ def _describe(found: socket.socket, port: int) -> Connection | None:
     (since_received,) = struct.unpack_from("=I", info, LAST_RECEIVED)
     (received,) = struct.unpack_from("=Q", info, BYTES_RECEIVED)
     address = network(found.getpeername()[0])
-    return Connection(found, address, received, since_received / 1_000, since_sent / 1_000)
+    return OpenConnection(found, address, received, since_received / 1_000, since_sent / 1_000)
 
 
 def network(address: str) -> str:
