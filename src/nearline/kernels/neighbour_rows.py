@@ -125,27 +125,6 @@ def _similarity(common: int, total: float, scale: float, shrinkage: float) -> fl
 
 
 @njit(nogil=True, cache=True)
-def _offer(
-    row: int,
-    rank: int,
-    index: Index,
-    scratch: RowScratch,
-    scale: float,
-    limits: RowLimits,
-    lists: RowLists,
-    size: int,
-) -> int:
-    """Add one target with common features to the heap of a row; return the heap's new size."""
-    common = scratch.counts[rank]
-    total = scratch.sums[rank] if len(index.weights) > 0 else np.float64(common)
-    value = _similarity(common, total, scale * index.scales[rank], limits.shrinkage)
-    label = index.labels[rank]
-    if value > limits.threshold and (limits.diagonal or label != row):
-        size = offer(lists.scores, lists.items, size, value, label)
-    return size
-
-
-@njit(nogil=True, cache=True)
 def _select_met(
     rows: Sets,
     row: int,
@@ -157,19 +136,25 @@ def _select_met(
 ) -> int:
     """Select among the targets in the lists of a row; clear the scratch; return the heap size."""
     size = 0
-    targets, counts = index.lists, scratch.counts
+    weighted = len(index.weights) > 0
+    targets, counts, sums = index.lists, scratch.counts, scratch.sums
     for entry in range(rows.indptr[row], rows.indptr[row + 1]):
         feature = rows.items[entry]
         if feature < 0 or feature >= len(targets.indptr) - 1:
             continue
         for place in range(targets.indptr[feature], targets.indptr[feature + 1]):
             rank = targets.items[place]
-            if counts[rank] == 0:
+            common = counts[rank]
+            if common == 0:
                 continue
-            size = _offer(row, rank, index, scratch, scale, limits, lists, size)
+            total = sums[rank] if weighted else np.float64(common)
             counts[rank] = 0
-            if len(index.weights):
-                scratch.sums[rank] = 0.0
+            if weighted:
+                sums[rank] = 0.0
+            label = index.labels[rank]
+            value = _similarity(common, total, scale * index.scales[rank], limits.shrinkage)
+            if value > limits.threshold and (limits.diagonal or label != row):
+                size = offer(lists.scores, lists.items, size, value, label)
     return size
 
 
@@ -208,8 +193,14 @@ def _select_blocks(
             poor = _none_above(bound, counts, scratch.scales, start, end)
         if not poor:
             for rank in range(start, end):
-                if counts[rank]:
-                    size = _offer(row, rank, index, scratch, scale, limits, lists, size)
+                common = counts[rank]
+                if common == 0:
+                    continue
+                total = sums[rank] if weighted else np.float64(common)
+                value = _similarity(common, total, scale * index.scales[rank], limits.shrinkage)
+                label = index.labels[rank]
+                if value > limits.threshold and (limits.diagonal or label != row):
+                    size = offer(lists.scores, lists.items, size, value, label)
         counts[start:end] = 0
         if weighted:
             sums[start:end] = 0.0
