@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from nearline.kernels.sets import Sets
-from nearline.kernels.topk import RowLists, finish_row, finished_lists, offer, start_lists
+from nearline.kernels.topk import finish_row, finished_lists, offer, start_lists
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
@@ -125,27 +125,6 @@ def _similarity(common: int, total: float, scale: float, shrinkage: float) -> fl
 
 
 @njit(nogil=True, cache=True)
-def _offer(
-    row: int,
-    rank: int,
-    index: Index,
-    scratch: RowScratch,
-    scale: float,
-    limits: RowLimits,
-    lists: RowLists,
-    size: int,
-) -> int:
-    """Add one target with common features to the heap of a row; return the heap's new size."""
-    common = scratch.counts[rank]
-    total = scratch.sums[rank] if len(index.weights) > 0 else np.float64(common)
-    value = _similarity(common, total, scale * index.scales[rank], limits.shrinkage)
-    label = index.labels[rank]
-    if value > limits.threshold and (limits.diagonal or label != row):
-        size = offer(lists.scores, lists.items, size, value, label)
-    return size
-
-
-@njit(nogil=True, cache=True)
 def _select_met(
     rows: Sets,
     row: int,
@@ -153,23 +132,30 @@ def _select_met(
     scratch: RowScratch,
     scale: float,
     limits: RowLimits,
-    lists: RowLists,
+    heap_scores: Doubles,
+    heap_items: Ints,
 ) -> int:
     """Select among the targets in the lists of a row; clear the scratch; return the heap size."""
     size = 0
-    targets, counts = index.lists, scratch.counts
+    weighted = len(index.weights) > 0
+    targets, counts, sums = index.lists, scratch.counts, scratch.sums
     for entry in range(rows.indptr[row], rows.indptr[row + 1]):
         feature = rows.items[entry]
         if feature < 0 or feature >= len(targets.indptr) - 1:
             continue
         for place in range(targets.indptr[feature], targets.indptr[feature + 1]):
             rank = targets.items[place]
-            if counts[rank] == 0:
+            common = counts[rank]
+            if common == 0:
                 continue
-            size = _offer(row, rank, index, scratch, scale, limits, lists, size)
+            total = sums[rank] if weighted else np.float64(common)
             counts[rank] = 0
-            if len(index.weights):
-                scratch.sums[rank] = 0.0
+            if weighted:
+                sums[rank] = 0.0
+            label = index.labels[rank]
+            value = _similarity(common, total, scale * index.scales[rank], limits.shrinkage)
+            if value > limits.threshold and (limits.diagonal or label != row):
+                size = offer(heap_scores, heap_items, size, value, label)
     return size
 
 
@@ -190,7 +176,8 @@ def _select_blocks(
     scratch: RowScratch,
     scale: float,
     limits: RowLimits,
-    lists: RowLists,
+    heap_scores: Doubles,
+    heap_items: Ints,
 ) -> int:
     """Select among all targets and clear the scratch; return the heap size."""
     size = 0
@@ -200,7 +187,7 @@ def _select_blocks(
     # Start with rare targets: they are the nearest to rare rows, and most rows are rare.
     for start in range((n_targets - 1) // BLOCK * BLOCK, -1, -BLOCK):
         end = min(start + BLOCK, n_targets)
-        worst = lists.scores[0] if size == len(lists.scores) else limits.threshold
+        worst = heap_scores[0] if size == len(heap_scores) else limits.threshold
         bound = np.float32(worst * SLACK / scale) if scale > 0.0 else np.float32(0.0)
         if weighted:
             poor = _none_above(bound, sums, scratch.scales, start, end)
@@ -208,8 +195,14 @@ def _select_blocks(
             poor = _none_above(bound, counts, scratch.scales, start, end)
         if not poor:
             for rank in range(start, end):
-                if counts[rank]:
-                    size = _offer(row, rank, index, scratch, scale, limits, lists, size)
+                common = counts[rank]
+                if common == 0:
+                    continue
+                total = sums[rank] if weighted else np.float64(common)
+                value = _similarity(common, total, scale * index.scales[rank], limits.shrinkage)
+                label = index.labels[rank]
+                if value > limits.threshold and (limits.diagonal or label != row):
+                    size = offer(heap_scores, heap_items, size, value, label)
         counts[start:end] = 0
         if weighted:
             sums[start:end] = 0.0
@@ -230,13 +223,16 @@ def nearest(
 ) -> tuple[Longs, Ints, Floats]:
     """Find the neighbours of rows ``order[first:last]``: sizes, targets and similarities."""
     lists = start_lists(last - first, limits.top_k)
+    heap_scores, heap_items = lists.scores, lists.items
     filled = 0
     for position in range(first, last):
         row = order[position]
         met = _add_up(rows, row, index, head, scratch)
         if met < SPARSE * len(index.labels):
-            size = _select_met(rows, row, index, scratch, scales[row], limits, lists)
+            size = _select_met(
+                rows, row, index, scratch, scales[row], limits, heap_scores, heap_items
+            )
         else:
-            size = _select_blocks(row, index, scratch, scales[row], limits, lists)
+            size = _select_blocks(row, index, scratch, scales[row], limits, heap_scores, heap_items)
         filled = finish_row(lists, position - first, size, filled)
     return finished_lists(lists, filled)
