@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from litestar.testing import TestClient
+from tests.engine.shop import catalogue, clock, shop
 from tests.server.serving import wait_until_ready
-from tests.test_engine import catalogue, clock, shop
 from tests.tiny_bert import naive_vector, random_weights, tokens, write_bert
 
 import nearline as nl

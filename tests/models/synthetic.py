@@ -39,3 +39,14 @@ def ratings(items: np.ndarray, group: np.ndarray, user: int) -> np.ndarray:
 def recall(items: np.ndarray, targets: Histories) -> float:
     """Share of users whose one target is in their list."""
     return float((items == targets.items[:, None]).any(axis=1).mean())
+
+
+def dataset(rows: list[list[int]], n_items: int, texts: list[str] | None = None) -> Dataset:
+    histories = Histories.from_rows(rows)
+    return Dataset(
+        user_ids=[str(u) for u in range(len(rows))],
+        item_ids=[str(i) for i in range(n_items)],
+        histories=histories,
+        values=np.full(len(histories.items), np.nan, dtype=np.float32),
+        texts=texts,
+    )

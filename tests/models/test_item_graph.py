@@ -1,7 +1,5 @@
 """The item graph by hand: scores, reasons, new items, and the search for settings."""
 
-import dataclasses
-import os
 from dataclasses import replace
 
 import msgspec
@@ -10,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import naive
-from tests.models.synthetic import N_ITEMS, recall, shop
+from tests.models.synthetic import N_ITEMS, dataset, recall, shop
 
 from nearline.common.progress import no_progress
-from nearline.data.dataset import Dataset, Histories
+from nearline.data.dataset import Histories
 from nearline.errors import Damaged, InvalidInput
 from nearline.models.item_graph.config import (
     CoEngagement,
@@ -30,19 +28,6 @@ from nearline.models.item_graph.search import _Objective, choose, ndcg
 from nearline.models.validation import mean_ndcg
 
 DATA, TARGETS = shop()
-# NEARLINE_EXAMPLES=1000 draws as many logs; the suite draws fewer.
-EXAMPLES = int(os.environ.get("NEARLINE_EXAMPLES", "300"))
-
-
-def dataset(rows: list[list[int]], n_items: int, texts: list[str] | None = None) -> Dataset:
-    histories = Histories.from_rows(rows)
-    return Dataset(
-        user_ids=[str(u) for u in range(len(rows))],
-        item_ids=[str(i) for i in range(n_items)],
-        histories=histories,
-        values=np.full(len(histories.items), np.nan, dtype=np.float32),
-        texts=texts,
-    )
 
 
 def only_transitions() -> ItemGraphConfig:
@@ -345,87 +330,3 @@ def test_invalid_input_is_rejected() -> None:
     del arrays["content/values"]
     with pytest.raises(Damaged, match="content/values"):
         ItemGraph.restore(model.config, arrays)
-
-
-# (user, item, time, weight) in order of arrival.
-LOGS = st.lists(
-    st.tuples(
-        st.integers(0, 2),
-        st.integers(0, 5),
-        st.integers(0, 6),
-        st.sampled_from([-1.0, 0.5, 1.0, 3.0]),
-    ),
-    max_size=25,
-)
-Log = list[tuple[int, int, int, float]]
-LEARNED = ("popularity", "transitions/", "coengagement/")
-
-
-def arrived(log: Log, *, by_time: bool) -> Histories:
-    """Histories of users 0-2, in order of time or of arrival."""
-    rows = [[event for event in log if event[0] == user] for user in range(3)]
-    if by_time:
-        rows = [sorted(row, key=lambda event: event[2]) for row in rows]
-    events = [event for row in rows for event in row]
-    return Histories(
-        np.cumsum([0] + [len(row) for row in rows]).astype(np.int64),
-        np.array([event[1] for event in events], dtype=np.int32),
-        np.array([event[3] for event in events], dtype=np.float32),
-        np.array([event[2] for event in events], dtype=np.float64),
-    )
-
-
-def learned(model: ItemGraph) -> dict[str, bytes]:
-    """Everything that events teach, bit by bit; the scale stays that of the fit."""
-    return {
-        name: array.tobytes()
-        for name, array in model.arrays().items()
-        if name.startswith(LEARNED) and not name.endswith("/scale")
-    }
-
-
-def fitted_on(log: Log) -> ItemGraph:
-    data = dataset([[0]], 6)
-    return ItemGraph().fit(dataclasses.replace(data, histories=arrived(log, by_time=True)))
-
-
-@settings(deadline=None, max_examples=EXAMPLES)
-@given(LOGS, st.integers(0, 25), st.integers(1, 5))
-def test_online_counts_equal_a_fit_on_the_whole_log(log: Log, cut: int, size: int) -> None:
-    model = fitted_on(log[:cut])
-    for start in range(cut, len(log), size):
-        before = arrived(log[:start], by_time=True)
-        model.observe(before, arrived(log[start : start + size], by_time=False))
-    assert learned(model) == learned(fitted_on(log))
-    # Rows are shorter than what is kept, so the lists are right too, but for the fit's scale.
-    whole, everything = fitted_on(log), Histories.from_rows([[item] for item in range(6)])
-    for name, relation in model._counted.items():
-        relation.scale = whole._counted[name].scale
-    assert np.array_equal(model.score_many(everything), whole.score_many(everything))
-
-
-@settings(deadline=None, max_examples=EXAMPLES)
-@given(LOGS, st.integers(0, 25), st.integers(0, 2))
-def test_forgetting_a_user_restores_the_counts(log: Log, cut: int, user: int) -> None:
-    model = fitted_on(log[:cut])
-    model.observe(arrived(log[:cut], by_time=True), arrived(log[cut:], by_time=False))
-    model.forget(arrived([event for event in log if event[0] == user], by_time=True))
-    assert learned(model) == learned(fitted_on([event for event in log if event[0] != user]))
-
-
-def test_a_restored_graph_counts_new_events() -> None:
-    log = [(user % 3, user % 5, user, 1.0) for user in range(40)]
-    model = fitted_on(log[:20])
-    again = ItemGraph.restore(model.config, model.arrays())
-    for graph in (model, again):
-        graph.observe(arrived(log[:20], by_time=True), arrived(log[20:], by_time=False))
-    assert learned(model) == learned(again) == learned(fitted_on(log))
-    everything = Histories.from_rows([[item] for item in range(6)])
-    assert np.array_equal(model.score_many(everything), again.score_many(everything))
-
-
-def test_an_untrained_graph_learns_from_events() -> None:
-    model = ItemGraph.untrained()
-    nobody = Histories.from_rows([[]])
-    model.observe(nobody, Histories.from_rows([[7, 9]]))
-    assert model.recommend_from(Histories.from_rows([[7]]), 3).items.tolist() == [[9, -1, -1]]
