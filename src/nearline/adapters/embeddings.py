@@ -127,7 +127,21 @@ class EmbeddingsEndpoint(Encoder):
         self._client.close()
 
     def _batch(self, texts: Sequence[str], report: Callable[[], None]) -> Floats:
-        """Encode one batch with retries; `report` is called before each try and may raise."""
+        """Encode one batch of texts; requests are retried after temporary failures.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            Texts of the batch; each is truncated to `TEXT_CHARACTERS`.
+        report : callable
+            Called before each attempt. An exception that it raises ends the encoding.
+
+        Raises
+        ------
+        EncoderFailed
+            The endpoint refused the request or returned an invalid response, or no attempt
+            succeeded in time.
+        """
         until, pause = self._timer() + BATCH_SECONDS, FIRST_PAUSE
         # Some endpoints reject empty texts.
         given = [text[:TEXT_CHARACTERS] or " " for text in texts]

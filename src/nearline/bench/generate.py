@@ -114,7 +114,16 @@ def load_request(plan: Plan, port: int, kind: str, **more: object) -> dict[str, 
 
 
 def ask(plan: Plan, port: int, kind: str, **more: object) -> dict[str, Any]:
-    """Generate load of one kind and wait for the results; failures are in ``errors``."""
+    """Run one kind of load in a subprocess and return its results as `load.py` prints them.
+
+    A failed request does not raise. Each record of the results counts the failed requests by reason
+    in its ``errors``.
+
+    Raises
+    ------
+    BenchFailed
+        The load generator itself failed.
+    """
     given = json.dumps(load_request(plan, port, kind, **more))
     answer: dict[str, Any] = json.loads(run_command(python("nearline.bench.load"), given))
     return answer

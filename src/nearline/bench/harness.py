@@ -164,8 +164,8 @@ class Server:
 def own_memory(pid: int) -> float:
     """Return the resident memory of a process in MB (10^6 bytes), without mapped files.
 
-    Pages of memory-mapped snapshots belong to the system's page cache and are reclaimed when
-    memory is short. On systems that do not report them separately, they are counted.
+    Mapped files, such as snapshots, are not counted, because the operating system can reclaim their
+    pages when memory is short. On systems without ``/proc``, they are included.
     """
     statm = Path(f"/proc/{pid}/statm")
     if statm.exists():

@@ -23,7 +23,11 @@ Lists = dict[str, list[str]]
 
 
 def run(plan: Plan) -> ScenarioReport:
-    """Switch between two snapshots under load, and verify that each list is of the named model."""
+    """Switch between two snapshots under load, and check every response.
+
+    A list is correct if it equals the list that the model named in the response computes without
+    load.
+    """
     shop = store(plan, "promotion")
     with Server.of(shop) as server:
         snapshot_ids(server, 1)  # fail early if the route is missing

@@ -1,10 +1,10 @@
 """The command group, its error handling and exit codes.
 
 Exit codes: 0 for success, 1 for failure with a message on standard error, 2 for wrong usage, 130
-for an interrupt.
+after an interrupt (Ctrl-C).
 
-Modules of this package import heavy libraries inside functions, so that ``nearline --help`` and
-usage errors respond quickly.
+Modules of this package import libraries that load slowly inside functions, so that
+``nearline --help`` and messages about wrong usage appear quickly.
 """
 
 from typing import Any

@@ -23,7 +23,7 @@ def check_picture(path: Path) -> None:
     Raises
     ------
     InvalidInput
-        `path` has another suffix than .png or .svg, or its folder does not exist.
+        The suffix of `path` is neither .png nor .svg, or its folder does not exist.
     MissingExtra
         matplotlib is not installed.
     """

@@ -115,7 +115,10 @@ class OnlineLearner:
                 self.model.forget(what)
 
     def pause(self) -> None:
-        """Stop learning from events; another model will catch up with them later."""
+        """Stop learning from events permanently; changes of items are still applied.
+
+        The caller replaces the model later by one that has caught up with the log.
+        """
         self._learner = None
 
     def leave(self) -> None:

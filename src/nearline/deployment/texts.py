@@ -17,9 +17,15 @@ VECTORS = "vectors.db"
 
 
 def open_texts(config: Config, vectors: Path | None) -> TextVectors | None:
-    """Open the configured encoder and the cache of its vectors; None without an encoder.
+    """Open the configured encoder and its cache of vectors; return None if none is configured.
 
-    Without the file `vectors`, the user's cache is used, which recommenders in memory share.
+    Parameters
+    ----------
+    config : Config
+        Configuration, of which `encoder` is used.
+    vectors : Path or None
+        Cache file. None uses a file in the cache folder of the user, which all recommenders in
+        memory share.
     """
     if config.encoder is None:
         return None

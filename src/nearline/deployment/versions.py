@@ -10,22 +10,28 @@ from nearline.snapshots import Manifest, SnapshotStore
 
 
 class Version(Struct, frozen=True, kw_only=True):
-    """One snapshot.
+    """Description of a snapshot.
 
     Attributes
     ----------
-    id, model : str
-        ID, and name of its model.
-    serving, promoted : bool
-        Whether it is active; whether it was promoted and not rolled back.
+    id : str
+        Snapshot ID.
+    model : str
+        Name of the model.
+    serving : bool
+        Whether the snapshot is active.
+    promoted : bool
+        Whether the snapshot was promoted and not rolled back since.
     written : float or None
-        Time of writing in Unix seconds; None in memory.
+        Time at which the snapshot was written, in Unix seconds; None for a recommender in memory.
     data_until : float or None
         Time of the newest training event in Unix seconds.
-    offset, items : int
-        Number of log records and of items in training.
-    metrics : dict
-        Metrics measured at training.
+    offset : int
+        Log offset of the training: every record before it was used.
+    items : int
+        Number of items at the training.
+    metrics : dict of str to float
+        Metrics measured at the training, by name.
     """
 
     id: str

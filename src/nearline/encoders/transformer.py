@@ -33,20 +33,21 @@ Ids = list[list[int]]
 
 
 class Transformer(Encoder):
-    """Text encoder from model files, which are loaded on first use; thread-safe.
+    """Text encoder that runs a transformer from local files, loaded on first use; thread-safe.
 
     Parameters
     ----------
     name : str
-        Name that the encoder is opened by.
+        Name under which the encoder was opened.
     files : ModelFiles
         Files of the model.
     threads : int or None
-        Threads per run; None uses one per core.
+        Number of threads for computing one batch; None uses one per available core.
 
     Notes
     -----
-    Texts are batched by similar length, up to `BATCH_TOKENS` tokens, to minimise padding.
+    Texts of similar length are encoded together, in batches of up to `BATCH_TOKENS` tokens, to
+    minimise padding.
     """
 
     def __init__(self, name: str, files: ModelFiles, *, threads: int | None = None) -> None:

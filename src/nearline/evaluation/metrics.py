@@ -169,11 +169,28 @@ def gini(shown: NDArray[np.int64]) -> float:
 
 
 def novelty(items: IntArray, counts: NDArray[np.integer]) -> Values:
-    """Compute the mean self-information of each list in bits: [n], NaN for an empty list.
+    """Compute the mean self-information in bits of the items of each list.
 
-    The self-information of an item is -log2 p, where p is its share of the training interactions
-    (`counts` [n_items] divided by their sum). An item without interactions counts as one with a
-    single interaction, so that its self-information is finite.
+    The self-information of an item is -log2 p, where p is its share of the training interactions.
+    An item without interactions is treated like one with a single interaction, so that its
+    self-information is finite.
+
+    Parameters
+    ----------
+    items : int [n, k]
+        Lists; -1 marks an empty position.
+    counts : int [n_items]
+        Number of training interactions of each item.
+
+    Returns
+    -------
+    float64 [n]
+        Mean of each list; NaN for an empty list.
+
+    Raises
+    ------
+    InvalidInput
+        All counts are 0.
     """
     total = counts.sum()
     if total <= 0:

@@ -1,8 +1,9 @@
-"""Sparse item-to-item relations: built row by row, each row cut to its strongest neighbours.
+"""Sparse item-to-item relations, of which each row keeps only the strongest neighbours.
 
 Each row is computed on its own in a dense array with one number per item, so rows can be computed
-in parallel and in any order with bit-identical results. Pairs are counted in whole units (`units`):
-integer sums do not depend on the order of the events and can be undone exactly.
+in parallel and in any order with bit-identical results. The weight of a pair of events is rounded
+to an integer number of units (`units`), because integer sums do not depend on the order of the
+events, and a pair can be subtracted exactly.
 """
 
 from collections.abc import Sequence

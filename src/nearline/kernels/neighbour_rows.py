@@ -95,7 +95,13 @@ class RowScratch(NamedTuple):
 
 @njit(nogil=True, cache=True)
 def _add_up(rows: Sets, row: int, index: Index, head: Head, scratch: RowScratch) -> int:
-    """Count the features that a row shares with each target; return the number of list entries."""
+    """Count the features that a row shares with each target.
+
+    The counts are written to ``scratch.counts``. If features have weights, the sums of the weights
+    of the shared features are written to ``scratch.sums``. Both must be zero before the call.
+
+    Returns the total length of the inverted lists of the features of the row.
+    """
     lists, counts, sums = index.lists, scratch.counts, scratch.sums
     known = len(head.ranks) > 0 and head.ranks[row] < len(head.counts)
     if known:

@@ -216,9 +216,10 @@ class Tables:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Commit the statements of the block durably, or roll back.
+        """Run a ``with`` block in one transaction: commit it durably, or roll back on an exception.
 
-        Statements release the interpreter lock; apsw's own transactions hold it during the commit.
+        The transaction is started and committed by SQL statements, which release the interpreter
+        lock (GIL). The context manager of an apsw connection would hold it during the commit.
         """
         with self._explained(), self._guard:
             self._db.execute("BEGIN IMMEDIATE")

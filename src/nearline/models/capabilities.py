@@ -54,7 +54,13 @@ class LearnsOnline(AcceptsItems, Protocol):
         ...
 
     def forget(self, histories: Histories) -> None:
-        """Undo what was learned from users; `histories` contains all of their events."""
+        """Remove everything that was learned from the events of some users.
+
+        Parameters
+        ----------
+        histories : Histories
+            All events of these users, one row each.
+        """
         ...
 
     def rebuild_counts(self, histories: Histories, n_items: int) -> None:

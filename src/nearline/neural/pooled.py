@@ -1,4 +1,4 @@
-"""A user tower: pooled events of the history, followed by a perceptron."""
+"""User tower of a two-tower model: a pooled sum of event vectors, refined by a perceptron."""
 
 import torch
 from torch import Tensor, nn
@@ -47,8 +47,14 @@ class Pooled(nn.Module):
     def forward(self, events: Tensor, lengths: Tensor, features: Tensor | None = None) -> Tensor:
         """Encode each prefix of the histories: float32 [n, length, width].
 
-        Parameters are those of `TransformerNetwork.forward`. A cumulative sum never includes later
-        events, so `lengths` is not used. `features`, float32 [n, features], describe the users.
+        Parameters
+        ----------
+        events : float32 [n, length, width]
+            Event vectors, oldest first; positions after the newest event are padding.
+        lengths : int64 [n]
+            Number of events of each row. Not used: a cumulative sum never includes later positions.
+        features : float32 [n, features] or None
+            User features.
         """
         del lengths
         if self.drop_history is None or features is None:

@@ -64,11 +64,12 @@ class TrainingResult(NamedTuple):
     Attributes
     ----------
     epochs : int
-        Epoch of the selected weights.
+        Number of epochs after which the selected weights were reached: those of the epoch with the
+        best validation value, or of the last epoch without validation.
     losses : list of float
-        Mean training loss of every epoch.
+        Mean training loss of each epoch.
     values : list of float
-        Validation value after every epoch; empty without validation.
+        Validation value after each epoch, higher is better; empty without validation.
     """
 
     epochs: int

@@ -48,14 +48,29 @@ def orders_given(
     allowed: NDArray[np.bool_],
     trending_from: float,
 ) -> Orders | None:
-    """Return up to `n` allowed items in both orders; None if no value of the context is known.
+    """Return the top trending and the top popular items given a context.
 
     Takes time proportional to the number of items that have events with one of the values.
 
     Parameters
     ----------
+    context : Context
+        Names and values that describe the request.
+    n : int
+        Maximum number of items in each of the two orders.
+    state : State
+        Counts of events and of context values.
+    now : float
+        Time in Unix seconds to which counts of trending items decay.
+    allowed : bool [n_allowed]
+        Whether each item may be returned; items from index n_allowed on may not.
     trending_from : float
-        Decayed count from which an item is trending.
+        Smallest decayed count of a trending item.
+
+    Returns
+    -------
+    Orders or None
+        None if no value of the context is counted.
     """
     counters = state.counters
     with state.lock:

@@ -101,9 +101,16 @@ class Engines:
         self._learned = stop
 
     def retrain(self, now: float) -> None:
-        """Train on all appended events and deploy the model to the policies that are retrained.
+        """Train a model on all events appended so far, and deploy it.
 
-        The first call deploys the model to all policies.
+        The first call deploys the model to all policies, later calls only to those with
+        `retrained`. The separate state of the nightly policy is updated with the same events.
+
+        Parameters
+        ----------
+        now : float
+            Time of the retraining in Unix seconds. The nightly policy computes its lists as of this
+            time until the next retraining.
         """
         data = self._stream.dataset(self._learned)
         trained = ItemGraph(self._settings).fit(data)

@@ -17,7 +17,10 @@ Out = TypeVar("Out")
 
 
 class StrictRequest(Request[Any, Any, Any]):
-    """A request whose body is decoded to the type that its handler declares, in one strict pass."""
+    """Request whose JSON body is decoded and validated against the type that its handler declares.
+
+    Values are not converted: the text "1", for example, is not accepted as a number.
+    """
 
     @cached_property
     def query(self) -> dict[str, list[str]]:

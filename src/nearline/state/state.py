@@ -218,7 +218,7 @@ class State:
         self.reflected = Reflected(self.offset, self.reflected.erasures + 1)
 
     def history(self, user_id: str) -> UserHistory | None:
-        """Return one user's events, oldest first, a copy; None if the user is unknown."""
+        """Return a copy of a user's history, oldest event first; None if the user is unknown."""
         with self.lock:
             user = self.users.get(user_id)
             return None if user is None else self._histories.row(user)

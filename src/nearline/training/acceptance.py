@@ -54,10 +54,23 @@ def train_and_judge(
     progress: Progress,
     journal: Path | None = None,
 ) -> tuple[Snapshot, Verdict]:
-    """Train as `train` does, and compare the result with the active snapshot.
+    """Train as `train` does, and decide whether the result may replace the active snapshot.
 
-    Errors are those of `train`. This takes one fit more than `train`, or two if the settings of the
-    active snapshot must be fitted again.
+    A comparison needs one fit more than `train`, or two if a model with the settings of the active
+    snapshot must be fitted for it. Without an active snapshot, with `trial_users` 0, or with fewer
+    than `FEWEST_USERS` test users, nothing is compared and the verdict is to promote.
+
+    Parameters
+    ----------
+    serving : Snapshot or None
+        Active snapshot. The other parameters, and the errors raised, are those of `train`.
+
+    Returns
+    -------
+    snapshot : Snapshot
+        Result, trained on all events, including those held out for the comparison.
+    verdict : Verdict
+        Whether to promote the result, and why.
     """
     data = with_language(read(log, spec), texts, progress)
     if serving is None or not spec.config.trial_users:

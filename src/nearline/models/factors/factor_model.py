@@ -87,7 +87,10 @@ class FactorModel(RatingModel):
         return scores.astype(np.float32)
 
     def similar(self, items: IntArray, k: int) -> Ranking:
-        """Find the items whose factors have the largest cosine above 0."""
+        """Find the k items most similar to each given item, by the cosine of their factors.
+
+        An item is not among its own neighbours, and only cosines above 0 are returned.
+        """
         check_k(k)
         check_indices(items, self.n_items, "items")
         return rank_cosines(self.item_factors, items, k)

@@ -1,6 +1,8 @@
-"""Normalisers that make the scores of different models comparable: each row sums to one.
+"""Normalisers that make the scores of different models comparable.
 
-Rows are normalised over all items, so the result for an item does not depend on the candidates.
+A row contains the scores of all items for one user. ``share`` scales it so that the scores above 0
+sum to one. ``softmax`` converts it to positive numbers that sum to one. The sums are over all
+items, so the result for an item does not depend on which candidates are scored with it.
 """
 
 from typing import NamedTuple

@@ -251,7 +251,7 @@ class Sources:
 
 
 def _key(name: str, settings: FromContent, config: ItemGraphConfig) -> tuple[object, ...]:
-    """Return a cache key: the settings that the neighbours depend on."""
+    """Return the cache key of a relation's neighbours: its name and the settings they depend on."""
     if isinstance(settings, ContentSettings):
         return name, settings.neighbours, settings.longest
     if isinstance(settings, Projected):

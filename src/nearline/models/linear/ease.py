@@ -163,7 +163,10 @@ def weights_from_gram(gram: NDArray[np.float64], l2: float) -> FloatArray:
 
 
 def _gram(liked: "sparse.csr_array") -> NDArray[np.float64]:
-    """Compute the dense matrix X'X, some rows at a time to bound the memory of the product."""
+    """Compute X'X, where X is `liked` [n_users, n_items], as a dense float64 [n_items, n_items].
+
+    It is computed in blocks of `GRAM_ROWS` rows, to bound the memory of the sparse products.
+    """
     n = liked.shape[1]
     gram = np.empty((n, n), dtype=np.float64)
     of_item = sparse.csr_array(liked.T)

@@ -123,9 +123,10 @@ async def explain(
         bool, QueryParameter(description="Also describe the largest parts in a sentence.")
     ] = False,
 ) -> Explanation:
-    """Explain the score of an item for a user: the parts of the score, which sum to it.
+    """Explain the score of an item for a user by its parts, which sum to the score.
 
-    With `words`, `worded_by` says whether a language model or a template made the sentence.
+    With `words=true`, the answer also contains `words`, a sentence about the largest parts, and
+    `worded_by`: `llm` if a language model wrote the sentence, `template` otherwise.
     """
     user_id, item_id = path_id(user_id, "user_id"), path_id(item_id, "item_id")
     return await engine_of(request).draft_explanation(user_id, item_id, words=words).arrived()
