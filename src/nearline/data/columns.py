@@ -22,6 +22,10 @@ _ALIASES = {
 }
 # Floats hold every whole number up to here; beyond it an id may have lost digits.
 _LAST_EXACT = 2.0**53
+# How databases and other programs write that an id is missing.
+MISSING_IDS = ("", "NULL", "null", "\\N", "nan", "NaN", "None", "N/A", "<NA>")
+# In other columns these mean the same.
+MISSING = (*MISSING_IDS, "n/a", "NA", "-", "\u2013", "\u2014", "Unknown", "unknown")
 _UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
 
@@ -62,6 +66,12 @@ def name_columns(
     return {field: name for field, name in named.items() if name in found}
 
 
+def without_missing(column: Any, spellings: Collection[str] = MISSING) -> Any:
+    """Return a text column with null where a cell is one of `spellings`."""
+    given = pc.invert(pc.is_in(column, value_set=pa.array(spellings, pa.string())))
+    return pc.if_else(given, column, pa.scalar(None, pa.string()))
+
+
 def to_ids(column: Any, name: str) -> Any:
     """Text of each id (null where missing): whole numbers in their decimal form.
 
@@ -97,7 +107,8 @@ def to_seconds(column: Any, name: str) -> Any:
     """Unix seconds of each time as float64: null where missing, NaN where it is no time.
 
     Takes datetimes and dates (without a zone: UTC), Unix seconds, and text with either RFC 3339
-    or Unix seconds.
+    (also with ``UTC`` at the end, or an hour of one digit) or Unix seconds. A column of which
+    every number is a date written as yyyymmdd (from 1990 to 2099) is read as dates.
     """
     kind = column.type
     if pa.types.is_timestamp(kind):
@@ -106,12 +117,27 @@ def to_seconds(column: Any, name: str) -> Any:
     if pa.types.is_date(kind):
         return to_seconds(column.cast(pa.timestamp("ms")), name)
     if pa.types.is_string(kind):
+        column = without_missing(column)
         for zone in ("UTC", None):
             try:
                 return to_seconds(column.cast(pa.timestamp("us", zone)), name)
             except pa.ArrowInvalid:
                 continue  # not all of it is like that: try the next, slower reading
-    return _to_numbers(column, name, _parse_moment, "a datetime, Unix seconds or RFC 3339 text")
+    allowed = "a datetime, Unix seconds or RFC 3339 text"
+    return _whole_dates(_to_numbers(column, name, _parse_moment, allowed))
+
+
+def _whole_dates(numbers: Any) -> Any:
+    """Read the numbers as yyyymmdd if all of them are such dates; else return them as they are."""
+    bounds = pc.min_max(numbers).as_py()
+    if bounds["min"] is None or not 19_900_101 <= bounds["min"] <= bounds["max"] <= 20_991_231:
+        return numbers
+    try:
+        texts = numbers.cast(pa.int64()).cast(pa.string())
+        dates = pc.strptime(texts, format="%Y%m%d", unit="s")
+    except pa.ArrowInvalid:
+        return numbers
+    return dates.cast(pa.int64()).cast(pa.float64())
 
 
 def to_numbers(column: Any, name: str) -> Any:
@@ -135,7 +161,7 @@ def _to_numbers(column: Any, name: str, parse: Callable[[str], float], allowed: 
 
 
 def _parse_text(column: Any, name: str, parse: Callable[[str], float], allowed: str) -> Any:
-    column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+    column = without_missing(column)
     with suppress(pa.ArrowInvalid):
         return column.cast(pa.float64())
     # Not all of it is plain numbers: each distinct text is parsed by itself.
@@ -159,7 +185,9 @@ def _parse_moment(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        moment = datetime.fromisoformat(text.strip())
+        text = re.sub(r"\s*UTC$", "+00:00", text.strip())
+        text = re.sub(r"^(\d{4}-\d\d-\d\d[ T])(\d:)", r"\g<1>0\2", text)
+        moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 

@@ -7,7 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nearline.data.columns import name_columns, to_ids, to_numbers, to_seconds
+from nearline.data.columns import (
+    MISSING_IDS,
+    name_columns,
+    to_ids,
+    to_numbers,
+    to_seconds,
+    without_missing,
+)
 from nearline.data.sources import Source, read_table
 from nearline.errors import InvalidInput
 
@@ -81,7 +88,10 @@ def read_interactions(source: Source, columns: Mapping[str, str] | None = None) 
 
     table = read_table(source, pick=pick)
     rows = table.num_rows
-    result: dict[str, Any] = {field: to_ids(table[named[field]], field) for field in REQUIRED}
+    result: dict[str, Any] = {
+        field: without_missing(to_ids(table[named[field]], field), MISSING_IDS)
+        for field in REQUIRED
+    }
     if "timestamp" in named:
         result["timestamp"] = to_seconds(table[named["timestamp"]], "timestamp")
     else:

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nearline.data.columns import name_columns, to_ids, to_seconds
+from nearline.data.columns import name_columns, to_ids, to_seconds, without_missing
 from nearline.data.report import CleaningReport, Dropped
 from nearline.data.sources import Source, read_table
 from nearline.errors import InvalidInput
@@ -159,6 +159,7 @@ def _reader(column: Any, name: str, field: str | None) -> tuple[Any, _Put]:
 def _reader_by_content(column: Any, name: str) -> tuple[Any, _Put]:
     kind = column.type
     if pa.types.is_string(kind):
+        column = without_missing(column)
         try:
             return column.cast(pa.float64()), partial(_put_attribute, name)
         except pa.ArrowInvalid:

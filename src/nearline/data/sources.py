@@ -17,8 +17,10 @@ from nearline.errors import DataNotFound, InvalidInput
 Source = Any
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
-_TEXT = (*_SEPARATORS, ".jsonl", ".ndjson")
-_ALLOWED = ".csv, .tsv, .jsonl, .ndjson (each also with .gz) and .parquet"
+_TEXT = (*_SEPARATORS, ".jsonl", ".ndjson", ".json")
+_ALLOWED = (
+    ".csv, .tsv, .jsonl, .ndjson, .json with one object a line (each also with .gz) and .parquet"
+)
 
 
 def read_table(
@@ -142,6 +144,11 @@ def _encoding_help(path: Path, encoding: str, error: Exception) -> str:
 
 
 def _read_csv(path: Path, separator: str, encoding: str) -> pa.Table:
+    if len(separator) != 1:
+        raise InvalidInput(
+            f"separator is {separator!r}; it must be one character. Replace it in the file first",
+            field="separator",
+        )
     # Quoted descriptions may hold line breaks.
     parse = csv.ParseOptions(delimiter=separator, newlines_in_values=True)
     read = csv.ReadOptions(encoding=encoding)

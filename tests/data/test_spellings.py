@@ -1,0 +1,62 @@
+"""How missing values and times are written in real files."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from nearline.data import read_interactions, read_items, read_table
+from nearline.data.columns import MISSING, MISSING_IDS, to_seconds
+from nearline.errors import InvalidInput
+
+
+@pytest.mark.parametrize("text", MISSING_IDS)
+def test_a_missing_id_is_null(text: str) -> None:
+    table = pa.table({"user_id": [text, "ann"], "item_id": ["a", "b"]})
+    assert read_interactions(table)["user_id"].to_pylist() == [None, "ann"]
+
+
+@pytest.mark.parametrize("text", MISSING)
+def test_a_missing_number_leaves_the_column_numbers(text: str) -> None:
+    items, _ = read_items(pa.table({"item_id": ["a", "b"], "price": ["2.5", text]}), now=1e9)
+    assert [item.attributes for item in items] == [{"price": 2.5}, {}]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("20210131", datetime(2021, 1, 31)),
+        ("19900101", datetime(1990, 1, 1)),
+        ("20991231", datetime(2099, 12, 31)),
+        ("20200229", datetime(2020, 2, 29)),
+        ("2019-10-01 00:00:00 UTC", datetime(2019, 10, 1)),
+        ("2021-01-02 8:05", datetime(2021, 1, 2, 8, 5)),
+        ("2021-01-02T8:05:09", datetime(2021, 1, 2, 8, 5, 9)),
+        ("2021-01-02 08:05 UTC", datetime(2021, 1, 2, 8, 5)),
+        ("1569888000", datetime(2019, 10, 1)),
+    ],
+)
+def test_times_are_read(text: str, expected: datetime) -> None:
+    seconds = to_seconds(pa.chunked_array([[text]]), "timestamp").to_pylist()
+    assert seconds == [expected.replace(tzinfo=UTC).timestamp()]
+
+
+def test_numbers_that_are_not_all_dates_stay_seconds() -> None:
+    assert to_seconds(pa.chunked_array([[20210131, 20211399]]), "timestamp").to_pylist() == [
+        20210131.0,
+        20211399.0,
+    ]
+
+
+def test_a_long_separator_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text("user_id::item_id\n1::10\n")
+    with pytest.raises(InvalidInput, match="one character"):
+        read_table(path, separator="::")
+
+
+def test_json_lines_may_be_called_json(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_text('{"user_id": "a"}\n{"user_id": "b"}\n')
+    assert read_table(path).column_names == ["user_id"]
