@@ -60,3 +60,27 @@ def test_json_lines_may_be_called_json(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     path.write_text('{"user_id": "a"}\n{"user_id": "b"}\n')
     assert read_table(path).column_names == ["user_id"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("['Drama', 'War']", ["Drama", "War"]),
+        ('["Drama", "War"]', ["Drama", "War"]),
+        (" ['Drama'] ", ["Drama"]),
+        ("[]", []),
+        ("Drama|War", ["Drama", "War"]),
+        ("Drama", ["Drama"]),
+        ("[Drama", ["[Drama"]),
+        ("[1, 2]", ["[1, 2]"]),
+    ],
+)
+def test_labels_of_one_cell(text: str, expected: list[str]) -> None:
+    items, _ = read_items(pa.table({"item_id": ["a"], "genres": [text]}), now=1e9)
+    assert items[0].categories == expected
+
+
+def test_a_column_without_a_name_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "goods.csv"
+    path.write_text(",item_id,title\n0,a,Tea\n")
+    assert read_table(path).to_pylist() == [{"item_id": "a", "title": "Tea"}]

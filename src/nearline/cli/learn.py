@@ -8,11 +8,13 @@ import click
 from nearline.cli.options import (
     column_option,
     encoder_option,
+    encoding_option,
     example,
     items_option,
     json_option,
     open_store,
     seed_option,
+    separator_option,
     set_option,
     store_option,
 )
@@ -33,12 +35,16 @@ if TYPE_CHECKING:
 @store_option
 @items_option
 @column_option
+@separator_option
+@encoding_option
 @json_option
 def import_(
     file: Path | None,
     store: Path,
     items_file: Path | None,
     columns: dict[str, str] | None,
+    separator: str | None,
+    encoding: str,
     as_json: bool,
 ) -> None:
     """Add interactions and a catalogue to a store.
@@ -49,17 +55,21 @@ def import_(
     item_id and, where known, timestamp, event, value. Rows that cannot be are dropped and
     reported. Importing the same rows again stores nothing twice.
     """
-    from nearline.data import read_interactions
+    from nearline.data import read_interactions, read_table
     from nearline.engine import Recommender
 
     if file is None and items_file is None:
         raise click.UsageError("Nothing to import: name a FILE of interactions, --items, or both.")
     # Read before the store is made: a wrong name leaves nothing behind.
-    table = None if file is None else read_interactions(file, columns)
+    table, items = (
+        None if path is None else read_table(path, separator=separator, encoding=encoding)
+        for path in (file, items_file)
+    )
+    table = None if table is None else read_interactions(table, columns)
     with Recommender(store) as engine, progress_bars() as progress:
         before = engine.offset
-        report = engine.add(table, items_file, progress=progress)
-        after, users, items = engine.offset, engine.n_users, engine.n_items
+        report = engine.add(table, items, progress=progress)
+        after, users, n_items = engine.offset, engine.n_users, engine.n_items
     if as_json:
         write_json(
             {
@@ -68,7 +78,7 @@ def import_(
                 "records_stored": after - before,
                 "offset": after,
                 "users": users,
-                "items": items,
+                "items": n_items,
             }
         )
         return
@@ -76,7 +86,7 @@ def import_(
         _show(report)
     click.echo(
         f"{after - before:,} records stored; {printable(str(store))} holds {users:,} users and "
-        f"{items:,} items.\nNext: nearline train --store {printable(str(store))}"
+        f"{n_items:,} items.\nNext: nearline train --store {printable(str(store))}"
     )
 
 

@@ -74,6 +74,12 @@ column_option = click.option(
     help="Name of a column that is not called user_id, item_id, timestamp, event or value. "
     "Can be given several times.",
 )
+separator_option = click.option(
+    "--separator", metavar="CHAR", help="Character between the fields of CSV files."
+)
+encoding_option = click.option(
+    "--encoding", default="utf-8", show_default=True, help="Encoding of CSV and TSV files."
+)
 
 
 picture_option = click.option(

@@ -1,6 +1,7 @@
 """Tables in and out: files and frames of any library become one Arrow table, and back."""
 
 import difflib
+import logging
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -15,6 +16,8 @@ from nearline.errors import DataNotFound, InvalidInput
 
 # Whatever `read_table` takes: a path, or a frame of a library that narwhals knows.
 Source = Any
+
+_log = logging.getLogger(__name__)
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _TEXT = (*_SEPARATORS, ".jsonl", ".ndjson", ".json")
@@ -64,6 +67,9 @@ def read_table(
         names, column = frame.columns, partial(_column, frame)
     if not all(isinstance(name, str) for name in names):
         raise InvalidInput(f"the column names {names} are not all text; give every column a name")
+    if "" in names:  # pandas writes its index so
+        _log.warning("a column that has no name is left out")
+        names = [name for name in names if name]
     if len(set(names)) < len(names):
         raise InvalidInput(f"two columns have the same name: {names}; rename one of them")
     return pa.table({name: _plain(column(name)) for name in (pick(names) if pick else names)})
