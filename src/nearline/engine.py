@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from nearline import ingest
 from nearline.common.progress import Progress, no_progress
-from nearline.config import Config, configured
+from nearline.config import Config, configured, with_weights_of
 from nearline.data import CleaningReport, read_interactions, to_frame
 from nearline.deployment import store
 from nearline.deployment.active import ActiveDeployment, EngineStatus
@@ -92,6 +92,7 @@ class Recommender(EngineStatus):
     ) -> None:
         config = configured(config or Config(), preset, encoder)
         self.path = Path(path) if path is not None else None
+        config = with_weights_of(self.path, config)
         self._clock = clock
         self._like: object = None
         self.language = Language(config.llm, clock)
@@ -115,6 +116,7 @@ class Recommender(EngineStatus):
         *,
         columns: Columns | None = None,
         progress: Progress = no_progress,
+        **options: Any,
     ) -> Self:
         """Import what is given, train on the whole log, and serve the result.
 
@@ -134,6 +136,8 @@ class Recommender(EngineStatus):
             interaction of each user plays that part and is trained on afterwards.
         columns : mapping or None
             Canonical name to the name it has in `interactions` and `validation`.
+        **options
+            How these are read: the fields of `nearline.data.options.ReadOptions`.
 
         Raises
         ------
@@ -141,7 +145,9 @@ class Recommender(EngineStatus):
             Nothing to train on is left after cleaning; what served before goes on serving.
         """
         ingest.warn_users_ignored(users)
-        self._training.fit(interactions, items, validation, columns, seed=seed, progress=progress)
+        self._training.fit(
+            interactions, items, validation, columns, seed=seed, progress=progress, **options
+        )
         if interactions is not None:
             self._like = interactions
         return self
@@ -188,12 +194,16 @@ class Recommender(EngineStatus):
         *,
         columns: Columns | None = None,
         progress: Progress = no_progress,
+        **options: Any,
     ) -> CleaningReport | None:
-        """Import interactions and items into the log without training; report what was dropped."""
+        """Import interactions and items into the log without training; report what became of them.
+
+        `options`: how `interactions` is read, the fields of `nearline.data.options.ReadOptions`.
+        """
         if interactions is not None:
             self._like = interactions
         return import_tables(
-            self._current, self._current.open(), interactions, items, columns, progress
+            self._current, self._current.open(), interactions, items, columns, progress, **options
         )
 
     # Answers

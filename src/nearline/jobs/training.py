@@ -47,11 +47,12 @@ class Training:
         *,
         seed: int,
         progress: Progress,
+        **options: Any,
     ) -> None:
         """Import, train on the whole log and promote; see `Recommender.fit`."""
         current = self._current
         current.open()
-        chosen = None if validation is None else read_interactions(validation, columns)
+        chosen = None if validation is None else read_interactions(validation, columns, **options)
         with current.training:
             old = parts = current.open()
             if current.path is None and interactions is not None:
@@ -59,7 +60,7 @@ class Training:
                 # The model trained below will know all of it; this one need not hear of it.
                 store.retire(parts)
             try:
-                import_tables(current, parts, interactions, items, columns, progress)
+                import_tables(current, parts, interactions, items, columns, progress, **options)
                 snapshot = train(
                     parts.log,
                     self._order(parts, current.config, seed),
@@ -219,6 +220,7 @@ def import_tables(
     items: object,
     columns: Columns | None,
     progress: Progress,
+    **options: Any,
 ) -> CleaningReport | None:
     """Import items, then interactions, into the log of `parts`; report what was dropped."""
     now = current.clock()
@@ -229,7 +231,14 @@ def import_tables(
     cleaning = current.config.cleaning
     with current.importing() if parts is current.deployment else nullcontext():
         return ingest.import_interactions(
-            parts.log, interactions, columns, now=now, cleaning=cleaning, progress=progress
+            parts.log,
+            parts.state,
+            interactions,
+            columns,
+            now=now,
+            cleaning=cleaning,
+            progress=progress,
+            **options,
         )
 
 

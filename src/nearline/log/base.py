@@ -70,6 +70,10 @@ class Log(Readable, Protocol):
         """Queue `records` as one unit (all or none); the future resolves once it is durable."""
         ...
 
+    def known(self, event_ids: Sequence[str]) -> list[bool]:
+        """Whether each of `event_ids` is that of a stored event."""
+        ...
+
     def tail(self, offset: int = 0) -> Iterator[tuple[int, Record]]:
         """Yield (offset, record) from `offset` on, and go on as records are committed.
 

@@ -9,7 +9,7 @@ from typing import Self
 from nearline.errors import Closed, InvalidInput
 from nearline.log.base import Appendable, Appended, OnCommit, OnErase
 from nearline.log.block_codec import encode_block
-from nearline.log.codec import decode, encode
+from nearline.log.codec import decode, encode, event_key
 from nearline.log.lock import StoreLock
 from nearline.log.tables import Tables
 from nearline.log.writer import AppendJob, BlockJob, EraseJob, Writer, user_events
@@ -161,6 +161,13 @@ class SQLiteLog:
         """
         self._check_open()
         return user_events(self._tables, user_id)
+
+    def known(self, event_ids: Sequence[str]) -> list[bool]:
+        """Whether each of `event_ids` is that of a stored event; an erased one is not."""
+        self._check_open()
+        keys = [event_key(event_id) for event_id in event_ids]
+        stored = self._tables.known(keys)
+        return [key in stored for key in keys]
 
     def listen(self, on_commit: OnCommit, on_erase: OnErase) -> None:
         """Name the one listener; call it before the first append."""

@@ -23,6 +23,7 @@ from nearline.state.catalogue import CatalogueCopy, Vectors
 from nearline.state.config import STANDARD_WEIGHTS, StateConfig
 from nearline.state.contexts import ContextsCopy, Pair
 from nearline.state.counters import CountersCopy
+from nearline.state.kinds import STANDARD_KINDS
 from nearline.state.state import State, StateCopy
 
 # The digit is the format's version.
@@ -216,7 +217,8 @@ def _refused(path: Path, reason: str) -> Damaged:
 
 
 def _config_digest(config: StateConfig) -> str:
-    settings = msgspec.msgpack.encode((config, STANDARD_WEIGHTS), order="sorted")
+    tables = (config, STANDARD_WEIGHTS, STANDARD_KINDS)
+    settings = msgspec.msgpack.encode(tables, order="sorted")
     return hashlib.blake2b(settings, digest_size=DIGEST_BYTES).hexdigest()
 
 

@@ -6,21 +6,8 @@ from msgspec import Struct
 
 from nearline.errors import InvalidInput
 from nearline.schema import DAY
+from nearline.state.kinds import STANDARD_WEIGHTS, folded, standard_kind
 
-STANDARD_WEIGHTS = {
-    "view": 1.0,
-    "click": 1.0,
-    "open": 1.0,
-    "play": 1.0,
-    "save": 2.0,
-    "share": 2.0,
-    "like": 2.0,
-    "cart": 2.0,
-    "purchase": 3.0,
-    "skip": -0.5,
-    "dislike": -1.0,
-    "hide": -1.0,
-}
 MAX_HISTORY_LENGTH = 100_000
 MAX_WEIGHT = 1e6
 MIN_HALF_LIFE = 1.0
@@ -34,7 +21,9 @@ class StateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     history_length : int
         Most events kept per user, 1 to 100,000; the oldest go first.
     event_weights : dict of str to float
-        Weights by kind of event, laid over `STANDARD_WEIGHTS`. A negative weight says that the
+        Weights by kind of event, laid over `STANDARD_WEIGHTS`. Case, spaces, hyphens and
+        underscores make no difference, and common names of a standard kind stand for it
+        (`Add to cart` for `cart`), unless they have a weight here themselves. A negative weight says that the
         user does not want the item: such an event is history, but no popularity.
     default_event_weight : float
         Weight of a kind that is in neither table.
@@ -64,11 +53,27 @@ class StateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             )
 
     def weight(self, event: str) -> float:
-        """Weight of one event of kind `event`."""
-        weight = self.event_weights.get(event)
-        if weight is None:
-            weight = STANDARD_WEIGHTS.get(event, self.default_event_weight)
-        return weight
+        """Weight of one event of kind `event`, also where it is written in another way."""
+        weight = self._given(event)
+        return self.default_event_weight if weight is None else weight
+
+    def knows(self, event: str) -> bool:
+        """Whether kind `event` has a weight of its own."""
+        return self._given(event) is not None
+
+    def _given(self, event: str) -> float | None:
+        given = self.event_weights
+        if given:
+            if event in given:
+                return given[event]
+            same = folded(event)
+            for name, weight in given.items():
+                if folded(name) == same:
+                    return weight
+        standard = standard_kind(event)
+        if standard is None:
+            return None
+        return given.get(standard, STANDARD_WEIGHTS[standard])
 
 
 def _check_weight(weight: float, field: str) -> None:

@@ -207,6 +207,12 @@ class State:
         with self.lock:
             return self._histories.rows(self.users.indices_of(user_ids))
 
+    def latest(self) -> float | None:
+        """Time of the latest event of all histories; None where there is none. O(events)."""
+        with self.lock:
+            rows = self._histories.rows(np.arange(self.users.slots))
+        return float(rows.times.max()) if len(rows.times) else None
+
     def user_ids(self) -> list[str]:
         """Ids of all users with a history, a copy."""
         with self.lock:
