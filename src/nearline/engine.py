@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from nearline import ingest
 from nearline.common.progress import Progress, no_progress
-from nearline.config import Config, configured, with_weights_of
+from nearline.config import Config, configured
 from nearline.data import CleaningReport, read_interactions, to_frame
 from nearline.deployment import store
 from nearline.deployment.active import ActiveDeployment, EngineStatus
@@ -92,7 +92,6 @@ class Recommender(EngineStatus):
     ) -> None:
         config = configured(config or Config(), preset, encoder)
         self.path = Path(path) if path is not None else None
-        config = with_weights_of(self.path, config)
         self._clock = clock
         self._like: object = None
         self.language = Language(config.llm, clock)
@@ -124,20 +123,16 @@ class Recommender(EngineStatus):
         ----------
         interactions : frame, path or None
             `user_id`, `item_id`, optional `timestamp`, `event`, `value`. In memory the recommender
-            starts over with it; in a folder it is added to the log, rows that are there already
-            left out. None: train on what the log holds.
+            starts over with it; in a folder new rows are added. None: train on the log.
         items : frame, path or None
             `item_id` and any text, category, number or vector columns.
         users : None
-            Nothing that serves reads attributes of users yet: a warning says so. `TwoTower` does,
-            on ``make_dataset(..., users=...)``.
+            Nothing that serves reads attributes of users yet: a warning says so.
         validation : frame, path or None
-            Interactions that choose the settings and are never trained on. None: the last
-            interaction of each user plays that part and is trained on afterwards.
+            Interactions that choose the settings. None: the last one of each user does.
         columns : mapping or None
-            Canonical name to the name it has in `interactions` and `validation`.
-        **options
-            How these are read: the fields of `nearline.data.options.ReadOptions`.
+            Canonical name to the name it has in `interactions` and `validation`; `options` say how
+            these are read: the fields of `nearline.data.options.ReadOptions`.
 
         Raises
         ------
@@ -145,9 +140,8 @@ class Recommender(EngineStatus):
             Nothing to train on is left after cleaning; what served before goes on serving.
         """
         ingest.warn_users_ignored(users)
-        self._training.fit(
-            interactions, items, validation, columns, seed=seed, progress=progress, **options
-        )
+        given = (interactions, items, validation, columns)
+        self._training.fit(*given, seed=seed, progress=progress, **options)
         if interactions is not None:
             self._like = interactions
         return self
@@ -196,15 +190,11 @@ class Recommender(EngineStatus):
         progress: Progress = no_progress,
         **options: Any,
     ) -> CleaningReport | None:
-        """Import interactions and items into the log without training; report what became of them.
-
-        `options`: how `interactions` is read, the fields of `nearline.data.options.ReadOptions`.
-        """
+        """Import interactions and items without training, and report; `options` as for `fit`."""
         if interactions is not None:
             self._like = interactions
-        return import_tables(
-            self._current, self._current.open(), interactions, items, columns, progress, **options
-        )
+        given = (interactions, items, columns, progress)
+        return import_tables(self._current, self._current.open(), *given, **options)
 
     # Answers
 

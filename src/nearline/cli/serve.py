@@ -17,6 +17,7 @@ from nearline.cli.options import (
     store_option,
 )
 from nearline.cli.output import write_json
+from nearline.cli.reading import weighed, weights_option
 
 if TYPE_CHECKING:
     from nearline.engine import Recommender
@@ -44,6 +45,7 @@ port_option = click.option(
     "machine can read command lines.",
 )
 @encoder_option
+@weights_option
 @llm_url_option
 @llm_model_option
 @json_option
@@ -53,6 +55,7 @@ def serve(
     host: str,
     api_key: str | None,
     encoder: str | None,
+    weights: dict[str, float],
     llm_url: str | None,
     llm_model: str | None,
     as_json: bool,
@@ -68,7 +71,12 @@ def serve(
         from nearline.config import Config
         from nearline.engine import Recommender
 
-        config = Config(reserve=True, encoder=encoder, llm=llm_config(llm_url, llm_model))
+        config = Config(
+            state=weighed(weights),
+            reserve=True,
+            encoder=encoder,
+            llm=llm_config(llm_url, llm_model),
+        )
         run_server(
             lambda: Recommender(store, config=config),
             host=host,

@@ -9,8 +9,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from nearline.data.clock import FIRST_CLOCK_TIME
-from nearline.data.interactions import DEFAULT_EVENT
 from nearline.data.notes import notes_of
+from nearline.data.options import DEFAULT_EVENT
 from nearline.data.report import CleaningReport, Sieve
 from nearline.errors import InvalidInput
 from nearline.schema import DAY, MAX_ID_BYTES
@@ -105,7 +105,7 @@ def _drop_bad_ids(sieve: Sieve) -> None:
 
 
 def _leave_out_bad_fields(sieve: Sieve) -> None:
-    """A fault in a field that is not needed costs the field, not the row."""
+    """Leave out optional fields that cannot be, and keep their rows."""
     for field in ("event", "event_id", "session_id"):
         if field in sieve.table.column_names:
             instead = DEFAULT_EVENT if field == "event" else None

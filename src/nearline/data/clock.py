@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -76,9 +76,9 @@ def _calendar(form: str) -> Callable[[Floats], Floats]:
         distinct, places = np.unique(numbers[whole].astype(np.int64), return_inverse=True)
         texts = pa.array(distinct).cast(pa.string())
         dates = pc.strptime(texts, format=form, unit="s", error_is_null=True)
-        seconds[whole] = dates.cast(pa.int64()).cast(pa.float64()).to_numpy(zero_copy_only=False)[
-            places
-        ]
+        seconds[whole] = (
+            dates.cast(pa.int64()).cast(pa.float64()).to_numpy(zero_copy_only=False)[places]
+        )
         return seconds
 
     return read

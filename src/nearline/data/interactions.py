@@ -22,7 +22,6 @@ from nearline.data.options import ReadOptions, read_options
 from nearline.data.sources import REQUIRED, Source, read_source, read_table
 from nearline.errors import InvalidInput
 
-DEFAULT_EVENT = "view"
 OPTIONAL = ("timestamp", "event", "value", "event_id", "session_id")
 
 
@@ -75,7 +74,7 @@ def read_interactions(
           them floats; where they are lists, each entry has a row of its own;
         - ``timestamp`` (float64): Unix seconds; a datetime without a zone is UTC. Without this
           column the row number takes its place: row order is time order;
-        - ``event`` (string): ``view`` where not given;
+        - ``event`` (string): that of `options` where not given, ``view`` by default;
         - ``value`` (float64): null where not given;
         - ``event_id``, ``session_id`` (string): only where the source has them.
 
@@ -129,11 +128,13 @@ def _fields(given: Mapping[str, Any], notes: SourceNotes, options: ReadOptions) 
         if field in given:
             result[field] = to_ids(given[field], field)
             if pa.types.is_string(given[field].type):
-                result[field] = without_missing(result[field], missing_ids)
+                # An id that is empty is named as that in the report.
+                spellings = missing_ids[field in REQUIRED :]
+                result[field] = without_missing(result[field], spellings)
     result["event"] = (
-        pc.fill_null(result["event"], DEFAULT_EVENT)
+        pc.fill_null(result["event"], options.event)
         if "event" in given
-        else pa.repeat(DEFAULT_EVENT, rows)
+        else pa.repeat(options.event, rows)
     )
     if "timestamp" in given:
         result["timestamp"], notes.times = read_times(

@@ -85,7 +85,7 @@ def parse_moments(texts: Iterable[str], form: str) -> dict[str, float]:
     found = {}
     for text in texts:
         try:
-            found[text] = _unix(datetime.strptime(text.strip(), form))  # noqa: DTZ007
+            found[text] = _unix(datetime.strptime(text.strip(), form))
         except ValueError:
             continue
     return found
@@ -113,7 +113,7 @@ def _numeric(text: str) -> _Parts | float | None:
     if len(one) == _FOUR_DIGITS:
         parts = _Parts(int(two), int(three), int(one), rest, _zone(zone), mark)
         return _seconds(parts, day_first=False)
-    if len(one) > 2:  # noqa: PLR2004
+    if len(one) > 2:
         return None
     year = int(three)
     if len(three) < _FOUR_DIGITS:
@@ -169,7 +169,7 @@ def _with_names(texts: Iterable[str]) -> dict[str, float]:
         plain = " ".join(text.split())
         for form in forms:
             try:
-                moment = datetime.strptime(plain, form)  # noqa: DTZ007
+                moment = datetime.strptime(plain, form)
             except ValueError:
                 continue
             found[text] = _unix(moment)

@@ -115,4 +115,3 @@ def notes_of(table: pa.Table) -> SourceNotes:
     """Return what was noted about a table; empty notes where there are none."""
     found = (table.schema.metadata or {}).get(_KEY)
     return SourceNotes() if found is None else _DECODER.decode(found)
-

@@ -7,6 +7,8 @@ from msgspec import Struct
 
 from nearline.errors import InvalidInput
 
+DEFAULT_EVENT = "view"
+
 
 class ReadOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     r"""How to read a file or frame.
@@ -28,6 +30,8 @@ class ReadOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Whether 1/2/2020 is in February (True) or in January; None: the column decides.
     missing : list of str
         Texts that mean that a value is missing, besides the usual ones.
+    event : str
+        Kind of the events where the source names none.
     """
 
     separator: str | None = None
@@ -36,6 +40,7 @@ class ReadOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     time_format: str | None = None
     day_first: bool | None = None
     missing: list[str] = []
+    event: str = DEFAULT_EVENT
 
 
 def read_options(**given: Any) -> ReadOptions:

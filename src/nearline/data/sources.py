@@ -26,9 +26,7 @@ _log = logging.getLogger(__name__)
 
 REQUIRED = ("user_id", "item_id")
 _TEXT = (*SEPARATORS, ".jsonl", ".ndjson", ".json")
-_ALLOWED = (
-    ".csv, .tsv, .txt, .dat, .data, .jsonl, .ndjson, .json (each also with .gz) and .parquet"
-)
+_ALLOWED = ".csv, .tsv, .txt, .dat, .data, .jsonl, .ndjson, .json (each also with .gz) and .parquet"
 
 
 def read_table(

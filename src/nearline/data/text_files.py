@@ -132,7 +132,7 @@ def _settings(separator: str, options: ReadOptions) -> tuple[csv.ReadOptions, cs
 
 
 def _named(table: pa.Table, options: ReadOptions) -> pa.Table:
-    """Number the columns from 1 where the file has no header."""
+    """Call the columns 1, 2 and so on where the file has no header."""
     if options.header:
         return table
     return table.rename_columns([str(number + 1) for number in range(table.num_columns)])

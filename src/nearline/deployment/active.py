@@ -8,7 +8,7 @@ from threading import Lock
 
 from msgspec.structs import replace
 
-from nearline.config import Config
+from nearline.config import Config, with_weights_of
 from nearline.deployment import store
 from nearline.deployment.texts import VECTORS, open_texts
 from nearline.errors import Closed
@@ -36,6 +36,7 @@ class ActiveDeployment:
 
     def __init__(self, path: Path | None, config: Config, clock: Callable[[], float]) -> None:
         self.path, self.clock = path, clock
+        config = with_weights_of(path, config)
         self.training = Lock()
         self.texts = open_texts(config, self.vectors)
         if self.texts is not None:

@@ -4,6 +4,8 @@ shop/log.db            the log: the only part that cannot be made anew
 shop/state.checkpoint  the state at some offset; replayed from the log where it is missing
 shop/snapshots/        trained models, and which of them serves
 shop/vectors.db        vectors of texts that were encoded: made anew where it is missing
+shop/imports.json      summaries of the last imports
+shop/nearline.toml     weights of kinds of events, where a person wrote one
 shop/search.journal    trials of searches over hyper-parameters
 """
 
@@ -21,7 +23,7 @@ from nearline.deployment.restore import restore
 from nearline.deployment.texts import texts_for
 from nearline.encoders import TextVectors
 from nearline.errors import Damaged, InvalidInput, NotTrained, UnknownSnapshot
-from nearline.ingest import follow
+from nearline.ingest import follow, forget_examples
 from nearline.log import MEMORY, Log, open_log, url_of
 from nearline.models.base import Model
 from nearline.models.capabilities import LearnsOnline
@@ -107,9 +109,13 @@ def open_folder(folder: Path, config: Config, texts: TextVectors | None) -> Depl
         checkpoint = folder / CHECKPOINT
         parts = Deployment(log, state, _untrained(config), snapshot, snapshots, texts)
 
-        def replay() -> None:
+        def erase_traces() -> None:
             # An erased user's bytes must not live on in a file.
-            follow(log, state, on_erased=lambda: checkpoint.unlink(missing_ok=True))
+            checkpoint.unlink(missing_ok=True)
+            forget_examples(folder)
+
+        def replay() -> None:
+            follow(log, state, on_erased=erase_traces)
 
         if _learns_with_the_state(parts):
             parts = _serving_or_untrained(parts, config)

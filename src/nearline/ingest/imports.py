@@ -54,9 +54,7 @@ def import_interactions(
     **options
         Of `read_interactions`.
     """
-    table, report = clean(
-        read_interactions(source, columns, **options), now=now, config=cleaning
-    )
+    table, report = clean(read_interactions(source, columns, **options), now=now, config=cleaning)
     report = summarise(table, report, state.config)
     rows = table.num_rows
     if notes_of(table).undated:

@@ -230,7 +230,7 @@ def import_tables(
         return None
     cleaning = current.config.cleaning
     with current.importing() if parts is current.deployment else nullcontext():
-        return ingest.import_interactions(
+        report = ingest.import_interactions(
             parts.log,
             parts.state,
             interactions,
@@ -240,6 +240,10 @@ def import_tables(
             progress=progress,
             **options,
         )
+    if current.path is not None:
+        summary = {"time": now, "text": str(report), "interactions": report.as_dict()}
+        ingest.keep_summary(current.path, summary)
+    return report
 
 
 def _outcome(snapshot_id: str, verdict: Verdict, metrics: dict[str, float]) -> Outcome:

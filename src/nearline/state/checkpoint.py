@@ -20,10 +20,10 @@ from nearline.errors import Damaged
 from nearline.schema import Item
 from nearline.schema.histories import Histories
 from nearline.state.catalogue import CatalogueCopy, Vectors
-from nearline.state.config import STANDARD_WEIGHTS, StateConfig
+from nearline.state.config import StateConfig
 from nearline.state.contexts import ContextsCopy, Pair
 from nearline.state.counters import CountersCopy
-from nearline.state.kinds import STANDARD_KINDS
+from nearline.state.kinds import STANDARD_KINDS, STANDARD_WEIGHTS
 from nearline.state.state import State, StateCopy
 
 # The digit is the format's version.

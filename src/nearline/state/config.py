@@ -23,8 +23,8 @@ class StateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     event_weights : dict of str to float
         Weights by kind of event, laid over `STANDARD_WEIGHTS`. Case, spaces, hyphens and
         underscores make no difference, and common names of a standard kind stand for it
-        (`Add to cart` for `cart`), unless they have a weight here themselves. A negative weight says that the
-        user does not want the item: such an event is history, but no popularity.
+        (`Add to cart` for `cart`), unless they have a weight here themselves. A negative weight
+        says that the user does not want the item: such an event is history, but no popularity.
     default_event_weight : float
         Weight of a kind that is in neither table.
     trending_half_life : float
