@@ -6,7 +6,7 @@ from typing import NamedTuple
 from nearline.data.notes import LineNumbers
 from nearline.data.report import Dropped
 
-_QUOTED = re.compile(rb'"(?:[^"]|"")*"')
+_QUOTED = re.compile(rb'"(?:[^"]|"")*+"')
 # A quotation mark that is not closed within so much text opens nothing.
 _MOST_LINES = 1_000
 _MOST_BYTES = 1 << 16
@@ -46,7 +46,9 @@ class _Scan(NamedTuple):
     is_odd: bool = False  # text follows a closing mark
 
 
-def repair(lines: list[bytes], first_line: int, separator: bytes, width: int) -> Repaired:
+def repair(
+    lines: list[bytes], first_line: int, separator: bytes, width: int, header: bytes = b""
+) -> Repaired:
     """Take each record that has `width` fields, and drop the lines that have not.
 
     A quotation mark that opens a field and is closed on a later line joins those lines only where
@@ -60,9 +62,11 @@ def repair(lines: list[bytes], first_line: int, separator: bytes, width: int) ->
         Without their line ends and without the header.
     first_line : int
         Number of the first of them in the file.
+    header : bytes
+        The line before them; it tells whether fields are quoted.
     """
     lines = [_line_end(line) for line in lines]
-    quotes = any(_scan(line, separator).quoted for line in lines if b'"' in line)
+    quotes = any(_scan(line, separator).quoted for line in (header, *lines) if b'"' in line)
     kept: list[bytes] = []
     numbers: list[int] = []
     literal: list[int] = []

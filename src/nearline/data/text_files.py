@@ -99,7 +99,7 @@ def _read_slowly(
     probe = pa.BufferReader(header + b"\n" + (header if options.header else b""))
     names = csv.open_csv(probe, read_options=read, parse_options=parse).schema.names
     start = first + options.header
-    fixed = repair(lines[start:], start + 1, mark, len(names))
+    fixed = repair(lines[start:], start + 1, mark, len(names), header if options.header else b"")
     wrong = sum(each.rows for each in fixed.dropped)
     if wrong > fixed.rows:
         raise InvalidInput(
