@@ -1,5 +1,6 @@
 """Numbers and texts that are times, as files hold them."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -50,7 +51,7 @@ def test_one_number(number: float, expected: float, how: str, as_text: bool) -> 
 Moments = st.datetimes(datetime(1990, 1, 2), datetime(2026, 1, 1)).map(
     lambda moment: moment.replace(microsecond=0, tzinfo=UTC)
 )
-FORMS = {
+FORMS: dict[str, Callable[[datetime], Any]] = {
     "s": lambda moment: int(moment.timestamp()),
     "ms": lambda moment: int(moment.timestamp()) * 1_000,
     "us": lambda moment: int(moment.timestamp()) * 1_000_000,

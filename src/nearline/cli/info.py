@@ -17,6 +17,7 @@ def info(store: Path, as_json: bool) -> None:
 
     Works while a server has the store open.
     """
+    from nearline.data import CleaningReport
     from nearline.deployment.store import LOG
     from nearline.deployment.versions import versions_of_folder
     from nearline.ingest import kept_summaries
@@ -42,4 +43,6 @@ def info(store: Path, as_json: bool) -> None:
     for summary in imports:
         when = datetime.fromtimestamp(summary["time"], UTC).strftime("%Y-%m-%d %H:%M:%S")
         click.echo(f"\n{when} UTC")
-        click.echo(printable(summary["text"], keep="\n"))
+        if summary.get("interactions"):
+            report = CleaningReport.from_dict(summary["interactions"])
+            click.echo(printable(str(report), keep="\n"))

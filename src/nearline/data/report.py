@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +21,10 @@ class Dropped:
     reason: str
     rows: int
     example: str
+
+    def __str__(self) -> str:
+        example = f" ({self.example})" if self.example else ""
+        return f"{self.rows:>12,}  {self.reason}{example}"
 
 
 @dataclass(frozen=True)
@@ -124,16 +129,21 @@ class CleaningReport:
         """Plain values, for JSON."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "CleaningReport":
+        """Rebuild from what `as_dict` gave."""
+        return msgspec.convert(values, cls)
+
     def __str__(self) -> str:
         lines = [
             f"{self.rows_in:,} rows read, {self.rows_kept:,} kept, {self.rows_dropped:,} dropped"
         ]
         if self.imputed:
             lines.append(f"{self.imputed:,} missing values filled in")
-        lines += [f"{d.rows:>12,}  {d.reason} ({d.example})" for d in self.dropped]
+        lines += map(str, self.dropped)
         if self.fields:
             lines.append("left out of rows that were kept:")
-            lines += [f"{d.rows:>12,}  {d.reason} ({d.example})" for d in self.fields]
+            lines += map(str, self.fields)
         return "\n".join((*lines, *self.summary()))
 
     def summary(self) -> list[str]:

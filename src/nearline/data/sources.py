@@ -67,7 +67,7 @@ def read_table(
     """
     table = read_source(source, read_options(**options), pick)
     for entry in notes_of(table).dropped:
-        _log.warning("%s: %s lines are left out: %s", source, f"{entry.rows:,}", entry)
+        _log.warning("%s: left out: %s", source, str(entry).strip())
     return table
 
 

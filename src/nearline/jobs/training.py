@@ -241,8 +241,7 @@ def import_tables(
             **options,
         )
     if current.path is not None:
-        summary = {"time": now, "text": str(report), "interactions": report.as_dict()}
-        ingest.keep_summary(current.path, summary)
+        ingest.keep_summary(current.path, {"time": now, "interactions": report.as_dict()})
     return report
 
 

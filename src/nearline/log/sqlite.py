@@ -166,7 +166,7 @@ class SQLiteLog:
         """Whether each of `event_ids` is that of a stored event; an erased one is not."""
         self._check_open()
         keys = [event_key(event_id) for event_id in event_ids]
-        stored = self._tables.known(keys)
+        stored = self._tables.known(keys) if keys else set()
         return [key in stored for key in keys]
 
     def listen(self, on_commit: OnCommit, on_erase: OnErase) -> None:

@@ -30,6 +30,17 @@ class LogContract(LogRecordTests):
     keep records after it is closed.
     """
 
+    # Known keys
+
+    def test_known_ids_are_those_of_stored_events(self, log: Log) -> None:
+        """Also those of blocks; those of erased events are not."""
+        append(log, event("a", event_id="e"), event("b"))
+        log.append(block(event("c", event_id="f"), event("d"))).result(WAIT)
+        assert log.known(["x", "f", "e", "f"]) == [False, True, True, True]
+        erase(log, "a")
+        assert log.known(["e", "f"]) == [False, True]
+        assert log.known([]) == []
+
     # The listener
 
     def test_the_listener_is_notified_before_the_future(self, log: Log) -> None:
