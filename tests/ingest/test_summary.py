@@ -52,7 +52,7 @@ def test_the_report_holds_everything(path: Path) -> None:
     assert "timestamp='soon'" in report.dropped[2].example
     (fault,) = report.fields
     assert fault.example == "line 3: value='cheap'"
-    assert (report.users, report.items, report.known) == (2, 2, 0)
+    assert (report.n_users, report.n_items, report.known) == (2, 2, 0)
     assert str(report.times) == (
         "2021-01-31 00:00:00 to 2021-02-02 00:00:00 UTC, read as dates as yyyymmdd"
     )

@@ -67,6 +67,8 @@ def _digests(table: pa.Table, *, undated: bool = False) -> Any:
         _number_texts(column) if pa.types.is_floating(column.type) else column
         for column in (table[name].combine_chunks() for name in _FIELDS)
     ]
+    if notes_of(table).key_event:  # the kind before ratings were looked at
+        columns[_FIELDS.index("event")] = pa.repeat(notes_of(table).key_event, table.num_rows)
     if undated:
         columns[_FIELDS.index("timestamp")] = pa.repeat("", table.num_rows)
     # Ids hold no NUL, so the fields cannot run into each other.

@@ -19,9 +19,11 @@ from nearline.data.columns import (
 from nearline.data.json_files import explode
 from nearline.data.notes import SourceNotes, notes_of, with_notes
 from nearline.data.options import ReadOptions, read_options
+from nearline.data.ratings import LOW_RATING, is_rating, low_ratings
 from nearline.data.sources import REQUIRED, Source, read_source, read_table
 from nearline.errors import InvalidInput
 
+NOT_USED = "not used"
 OPTIONAL = ("timestamp", "event", "value", "event_id", "session_id")
 
 
@@ -74,7 +76,9 @@ def read_interactions(
           them floats; where they are lists, each entry has a row of its own;
         - ``timestamp`` (float64): Unix seconds; a datetime without a zone is UTC. Without this
           column the row number takes its place: row order is time order;
-        - ``event`` (string): that of `options` where not given, ``view`` by default;
+        - ``event`` (string): that of `options` where not given, ``view`` by default; without
+          this column, ``low_rating`` where the column of values holds ratings (by its name) and
+          the value is below the middle of their scale;
         - ``value`` (float64): null where not given;
         - ``event_id``, ``session_id`` (string): only where the source has them.
 
@@ -92,16 +96,30 @@ def read_interactions(
 
     def pick(found: Sequence[str]) -> Collection[str]:
         named.update(name_columns(found, columns, required=REQUIRED, optional=OPTIONAL))
+        unused.extend(name for name in found if name not in named.values())
         return list(dict.fromkeys(named.values()))
 
+    unused: list[str] = []
     chosen = read_options(**options)
     table = read_source(source, chosen, pick)
     notes = notes_of(table)
     table = _one_row_each(table, named["item_id"], notes)
-    notes.columns = {name: field for field, name in named.items()}
+    notes.columns |= {name: field for field, name in named.items()}
     notes.canonical, notes.rows = True, table.num_rows
+    notes.columns |= dict.fromkeys(unused, NOT_USED)
     result = _fields({field: table[name] for field, name in named.items()}, notes, chosen)
+    if "value" in named and "event" not in named and is_rating(named["value"]):
+        _mark_low_ratings(result, notes, chosen.event)
     return with_notes(pa.table(result), notes)
+
+
+def _mark_low_ratings(result: dict[str, Any], notes: SourceNotes, event: str) -> None:
+    """Make events of another kind of the ratings below the middle of their scale."""
+    rated = low_ratings(result["value"])
+    if rated is not None and rated.remark:
+        result["event"] = pc.if_else(rated.low, LOW_RATING, event)
+        notes.key_event = event
+        notes.remarks.append(rated.remark)
 
 
 def _one_row_each(table: pa.Table, item: str, notes: SourceNotes) -> pa.Table:

@@ -60,6 +60,8 @@ class SourceNotes(Struct, kw_only=True):
         How the times were read; "" where the source has none.
     undated : bool
         The source has no times: row numbers stand in their place.
+    key_event : str
+        Kind of event in the keys of rows whose kind was made of their rating; "" where none was.
     canonical : bool
         The table is in the form of `read_interactions`.
     rows : int
@@ -76,6 +78,7 @@ class SourceNotes(Struct, kw_only=True):
     times: str = ""
     undated: bool = False
     canonical: bool = False
+    key_event: str = ""
     rows: int = 0
     columns: dict[str, str] = {}
     remarks: list[str] = []

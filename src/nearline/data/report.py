@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 _SHOWN = 80
+_LONGEST = 1_000
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class CleaningReport:
     times : TimesRead or None
     kinds : tuple of KindOfEvent
         Most frequent first.
-    users, items : int
+    n_users, n_items : int
         Distinct ids among the rows that were kept.
     columns : dict
         Column of the source to the field that it became.
@@ -115,8 +116,8 @@ class CleaningReport:
     known: int = 0
     times: TimesRead | None = None
     kinds: tuple[KindOfEvent, ...] = ()
-    users: int = 0
-    items: int = 0
+    n_users: int = 0
+    n_items: int = 0
     columns: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
@@ -149,14 +150,14 @@ class CleaningReport:
     def summary(self) -> list[str]:
         """Lines about what was kept; none for a report of `clean` alone."""
         lines = []
-        if self.users:
-            lines.append(f"users: {self.users:,}, items: {self.items:,}")
+        if self.n_users:
+            lines.append(f"users: {self.n_users:,}, items: {self.n_items:,}")
         if self.known:
             lines.append(f"{_rows(self.known)} known already, not stored again")
         if self.times is not None:
             lines.append(f"times: {self.times}")
         if self.kinds:
-            lines.append("kinds of events: " + ", ".join(map(_kind_text, self.kinds)))
+            lines.append(_cut("kinds of events: " + ", ".join(map(_kind_text, self.kinds))))
         if any(not kind.known for kind in self.kinds):
             lines.append(
                 "kinds marked with ? are unknown and weigh as much as a view; give them weights "
@@ -164,8 +165,12 @@ class CleaningReport:
             )
         if any(name != became for name, became in self.columns.items()):
             pairs = (f"{name} is {became}" for name, became in self.columns.items())
-            lines.append("columns: " + ", ".join(pairs))
+            lines.append(_cut("columns: " + ", ".join(pairs)))
         return lines + list(self.remarks)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
 def _rows(count: int) -> str:

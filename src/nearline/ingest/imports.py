@@ -89,8 +89,8 @@ def summarise(table: pa.Table, report: CleaningReport, config: StateConfig) -> C
         report,
         times=TimesRead(bounds["min"], bounds["max"], notes.times),
         kinds=kinds,
-        users=pc.count_distinct(table["user_id"]).as_py(),
-        items=pc.count_distinct(table["item_id"]).as_py(),
+        n_users=pc.count_distinct(table["user_id"]).as_py(),
+        n_items=pc.count_distinct(table["item_id"]).as_py(),
         columns=notes.columns,
         remarks=tuple(notes.remarks),
     )

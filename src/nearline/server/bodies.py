@@ -8,16 +8,35 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from nearline.deployment.versions import Version
 from nearline.errors import InvalidInput
 from nearline.jobs.queue import Job
-from nearline.schema import Event, Item, ScoredItem, parse_time
+from nearline.schema import DAY, Event, Item, ScoredItem, parse_time
 from nearline.schema.records import AttributeValue, Scalar
 
 Timestamp = str | float | None
+FIRST_TIME = 631_152_000.0  # 1990-01-01
 # Longer than any caller waits.
 MAX_DEADLINE_MS = 60_000
 
 
+def _time(value: Timestamp, now: float) -> float:
+    """Return Unix seconds; a number that is probably no Unix time in seconds is refused.
+
+    An older time can be sent as text.
+    """
+    if isinstance(value, int | float) and not FIRST_TIME <= value <= now + DAY:
+        raise InvalidInput(
+            f"timestamp is {value:.15g}; a number must be Unix seconds from 1990 to one day ahead "
+            "of now. Milliseconds are divided by 1000; a date such as 20260131, a year, or a time "
+            "before 1990 is sent as text: 2026-01-31T12:00:00Z",
+            field="timestamp",
+        )
+    return parse_time(value, now=now)
+
+
 class EventIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """Something a user did with an item; `timestamp` is RFC 3339 or Unix seconds, default now."""
+    """Something a user did with an item; `timestamp` is RFC 3339 or Unix seconds, default now.
+
+    A number lies between 1990 and one day ahead of now.
+    """
 
     user_id: str
     item_id: str
@@ -34,7 +53,7 @@ class EventIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=
         return Event(
             user_id=self.user_id,
             item_id=self.item_id,
-            timestamp=parse_time(self.timestamp, now=now),
+            timestamp=_time(self.timestamp, now),
             event=self.event,
             event_id=self.event_id,
             value=self.value,
@@ -64,7 +83,7 @@ class ItemIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             )
         return Item(
             item_id=item_id,
-            timestamp=parse_time(self.timestamp, now=now),
+            timestamp=_time(self.timestamp, now),
             text=self.text,
             title=self.title,
             categories=self.categories,
@@ -93,7 +112,7 @@ class ItemChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             if value is not UNSET
         }
         if "timestamp" in sent:
-            sent["timestamp"] = parse_time(sent["timestamp"], now=now)
+            sent["timestamp"] = _time(sent["timestamp"], now)
         return sent
 
 
