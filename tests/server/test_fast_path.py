@@ -12,7 +12,7 @@ from tests.server.serving import wait_until_ready
 from nearline.engine import Recommender
 from nearline.server import Gateway, create_app, fast_path
 
-EVENT = {"user_id": "u1", "item_id": "i1", "timestamp": 5}
+EVENT = {"user_id": "u1", "item_id": "i1", "timestamp": 1_600_000_005}
 # The same to the standard, but not to the quick way.
 SLOWLY = "application/json; charset=utf-8"
 BODIES: list[bytes] = [
@@ -38,7 +38,7 @@ BODIES: list[bytes] = [
 def apps() -> list[Gateway]:
     return [
         create_app(
-            lambda: Recommender(clock=lambda: 1e6), log_stream=io.StringIO(), new_request_id=str
+            lambda: Recommender(clock=lambda: 1.7e9), log_stream=io.StringIO(), new_request_id=str
         )
         for _ in range(2)
     ]

@@ -17,11 +17,8 @@ FIRST_TIME = 631_152_000.0  # 1990-01-01
 MAX_DEADLINE_MS = 60_000
 
 
-def _time(value: Timestamp, now: float) -> float:
-    """Return Unix seconds; a number that is probably no Unix time in seconds is refused.
-
-    An older time can be sent as text.
-    """
+def _time_of_event(value: Timestamp, now: float) -> float:
+    """Return Unix seconds; refuse a number that is probably no Unix time in seconds."""
     if isinstance(value, int | float) and not FIRST_TIME <= value <= now + DAY:
         raise InvalidInput(
             f"timestamp is {value:.15g}; a number must be Unix seconds from 1990 to one day ahead "
@@ -53,7 +50,7 @@ class EventIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=
         return Event(
             user_id=self.user_id,
             item_id=self.item_id,
-            timestamp=_time(self.timestamp, now),
+            timestamp=_time_of_event(self.timestamp, now),
             event=self.event,
             event_id=self.event_id,
             value=self.value,
@@ -83,7 +80,7 @@ class ItemIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             )
         return Item(
             item_id=item_id,
-            timestamp=_time(self.timestamp, now),
+            timestamp=parse_time(self.timestamp, now=now),
             text=self.text,
             title=self.title,
             categories=self.categories,
@@ -112,7 +109,7 @@ class ItemChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             if value is not UNSET
         }
         if "timestamp" in sent:
-            sent["timestamp"] = _time(sent["timestamp"], now)
+            sent["timestamp"] = parse_time(sent["timestamp"], now=now)
         return sent
 
 
