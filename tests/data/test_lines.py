@@ -148,6 +148,9 @@ def test_line_numbers_jump_where_lines_are_left_out() -> None:
         ("a.dat", "user_id\titem_id\nann\ttea\n"),
         ("a.dat", "user_id::item_id\nann::tea: black\n"),
         ("a.tsv", "user_id;item_id\nann;tea\n"),
+        ("a.csv", "sep=;\nuser_id;item_id\nann;tea\n"),
+        ("a.csv", "user_id, item_id\nann, tea\n"),
+        ("a.csv", "user_id,item_id,\nann,tea,\nben,mug,\n"),
         ("a.csv", '"user_id";"item_id"\n"ann";"tea, and; more"\n'),
     ],
 )
@@ -156,6 +159,7 @@ def test_the_separator_is_found(tmp_path: Path, name: str, text: str) -> None:
     path.write_text(text)
     assert read_table(path).column_names == ["user_id", "item_id"]
     assert users_of(path)[0] == "ann"
+    assert read_interactions(path)["item_id"].to_pylist()[0][:3] == "tea"
 
 
 @pytest.mark.parametrize(
@@ -192,6 +196,12 @@ def test_a_missing_header_is_refused_with_the_options(tmp_path: Path, first: str
         read_interactions(path)
     columns = {"user_id": "1", "item_id": "2"}
     assert read_interactions(path, columns, header=False).num_rows == 2
+
+
+def test_a_separator_behind_each_row_is_no_column(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("user_id,item_id\nann,tea,\nben,mug,\n")
+    assert read_table(path).to_pydict() == {"user_id": ["ann", "ben"], "item_id": ["tea", "mug"]}
 
 
 def test_wrong_options_are_named() -> None:

@@ -29,6 +29,7 @@ def seconds(cells: Any, **options: Any) -> list[float]:
     [
         (20210131, JANUARY, "yyyymmdd"),
         (20210131100300, JANUARY + 36_180, "yyyymmddhhmmss"),
+        (202101311003, JANUARY + 36_180, "yyyymmddhhmm"),
         (202101, JANUARY - 30 * 86_400, "yyyymm"),
         (2014, datetime(2014, 1, 1, tzinfo=UTC).timestamp(), "years"),
         (44227, JANUARY, "spreadsheet"),
@@ -96,6 +97,9 @@ def test_dates_as_numbers(days: list[date]) -> None:
         [1e10, 2e10],
         ["1600000000", "1600000000000"],
         [9e18, 1.6e9],
+        [210131, 210201],
+        [991231],
+        [1e11, 2e12],
     ],
 )
 def test_numbers_of_several_kinds_are_refused_with_the_option(cells: list[Any]) -> None:
@@ -122,6 +126,7 @@ def test_open_dates_are_refused_with_the_option(texts: list[str]) -> None:
         (["1/12/2010 8:26", "31/12/2010 8:26"], {}, datetime(2010, 12, 1, 8, 26)),
         (["1.2.2021 8:05"], {}, datetime(2021, 2, 1, 8, 5)),
         (["2021/02/01 08:05 PM"], {}, datetime(2021, 2, 1, 20, 5)),
+        (["2021-02"], {}, datetime(2021, 2, 1)),
         (["09 13, 2009"], {}, datetime(2009, 9, 13)),
         (["01|02|2021"], {"time_format": "%d|%m|%Y"}, datetime(2021, 2, 1)),
         (["2021"], {"time_format": "%Y"}, datetime(2021, 1, 1)),

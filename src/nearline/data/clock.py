@@ -18,8 +18,11 @@ FIRST_CLOCK_TIME = 1e8
 # Share of the numbers of a column that must be plausible in the same reading.
 _MOST = 0.9
 _MOST_WRONG = 0.5
+# Dates as yymmdd, from 2010 on and of the last century.
+_FIRST_SHORT, _LAST_SHORT, _CENTURY = 100_101, 991_231, 700_000
 _SERIAL_EPOCH = 25_569.0  # 1970-01-01 in days of a spreadsheet
-_LAST_YEAR = 2100
+# Parts of a second are counted from 1990 on: earlier ones may be dates.
+_FIRST_PARTS = 6.3e8
 POSITION = "position"
 
 
@@ -84,6 +87,15 @@ def _calendar(form: str) -> Callable[[Floats], Floats]:
     return read
 
 
+def _are_short_dates(numbers: Floats) -> bool:
+    """Whether all numbers could be dates as yymmdd; positions next to each other are not."""
+    short = (numbers >= _FIRST_SHORT) & (numbers <= _LAST_SHORT) & (numbers == np.floor(numbers))
+    if not short.all():
+        return False
+    dates = _calendar("%Y%m%d")(np.where(numbers < _CENTURY, 20_000_000, 19_000_000) + numbers)
+    return bool(np.isfinite(dates).all())
+
+
 def _years(numbers: Floats) -> Floats:
     return _calendar("%Y%m%d")(numbers * 10_000 + 101)
 
@@ -103,10 +115,17 @@ def clocks() -> tuple[Clock, ...]:
     last = 4.2e9  # in 2103
     return (
         Clock("s", "Unix seconds", FIRST_CLOCK_TIME, last, _scaled(1.0)),
-        Clock("ms", "Unix milliseconds", 1e11, last * 1e3, _scaled(1e3)),
-        Clock("us", "Unix microseconds", 1e14, last * 1e6, _scaled(1e6)),
-        Clock("ns", "Unix nanoseconds", 1e17, last * 1e9, _scaled(1e9)),
+        Clock("ms", "Unix milliseconds", _FIRST_PARTS * 1e3, last * 1e3, _scaled(1e3)),
+        Clock("us", "Unix microseconds", _FIRST_PARTS * 1e6, last * 1e6, _scaled(1e6)),
+        Clock("ns", "Unix nanoseconds", _FIRST_PARTS * 1e9, last * 1e9, _scaled(1e9)),
         Clock("yyyymmdd", "dates as yyyymmdd", 19_900_101, 20_991_231, _calendar("%Y%m%d")),
+        Clock(
+            "yyyymmddhhmm",
+            "times as yyyymmddhhmm",
+            199_001_010_000,
+            209_912_312_359,
+            _calendar("%Y%m%d%H%M"),
+        ),
         Clock(
             "yyyymmddhhmmss",
             "times as yyyymmddhhmmss",
@@ -158,13 +177,13 @@ def read_clock(numbers: Floats, field: str, name: str | None = None) -> tuple[Fl
     best = max(shares, key=lambda each: shares[each])
     if shares[best] >= _MOST:
         return found[best].read(numbers), found[best].what
-    if given.max() < FIRST_CLOCK_TIME:
+    if given.max() < FIRST_CLOCK_TIME and not _are_short_dates(given):
         return numbers, "positions"
     plausible = [f"{found[each].what} ({each!r})" for each, share in shares.items() if share > 0]
     some = f": some could be {', others '.join(plausible)}" if plausible else ""
     raise InvalidInput(
         f"{field} holds numbers from {given.min():.15g} to {given.max():.15g}, which are no times "
         f"of one kind{some}; say how they are written with time_format=... (--time-format), one "
-        f"of {', '.join(NAMES)}",
+        f"of {', '.join(NAMES)}, or a pattern such as '%y%m%d'",
         field=field,
     )

@@ -94,6 +94,7 @@ def parse_moments(texts: Iterable[str], form: str) -> dict[str, float]:
 def _iso(text: str) -> float | None:
     text = re.sub(r"\s*(?:UTC|GMT)$", "+00:00", text.strip())
     text = re.sub(r"^(\d{4}-\d\d-\d\d[ T])(\d:)", r"\g<1>0\2", text)
+    text = re.sub(r"^(\d{4}-\d\d)$", r"\1-01", text)
     try:
         return _unix(datetime.fromisoformat(text))
     except ValueError:

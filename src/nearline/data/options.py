@@ -24,8 +24,9 @@ class ReadOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         "1", "2" and so on.
     time_format : str or None
         How times are written: "s", "ms", "us", "ns" (since 1970), "yyyymmdd", "yyyymm",
-        "yyyymmddhhmmss", "year", "serial" (a spreadsheet's days), "position" (order alone), or a
-        format as `datetime.strptime` takes it. None: the column as a whole decides.
+        "yyyymmddhhmm", "yyyymmddhhmmss", "year", "serial" (a spreadsheet's days), "position"
+        (order alone), or a format as `datetime.strptime` takes it. None: the column as a whole
+        decides.
     day_first : bool or None
         Whether 1/2/2020 is in February (True) or in January; None: the column decides.
     missing : list of str

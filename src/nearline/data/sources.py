@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 
 import narwhals as nw
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import parquet
 
 from nearline.data.columns import looks_like_data, no_header_help
@@ -145,9 +146,22 @@ def _read_file(path: Path, options: ReadOptions) -> tuple[pa.Table, SourceNotes]
             f"{path} cannot be read as {kind[1:]}: {error}. It may be half-written or hold "
             "something else than its name says; repair it or write it again"
         ) from error
+    if kind in SEPARATORS:
+        table = _without_padding(table, notes)
     if table.num_rows == 0:
         raise InvalidInput(f"{path} has a header and no rows; at least one row is needed")
     return flatten(table), notes
+
+
+def _without_padding(table: pa.Table, notes: SourceNotes) -> pa.Table:
+    """Take off the spaces in front of all names and cells where a separator is ", "."""
+    names = table.column_names
+    if all(name == name.strip() for name in names):
+        return table
+    if any(name[:1] == " " for name in names):
+        notes.remarks.append("spaces in front of names and values are taken off")
+        table = pa.table([pc.utf8_ltrim_whitespace(each) for each in table.columns], names=names)
+    return table.rename_columns([name.strip() for name in names])
 
 
 def _kind(path: Path) -> str:

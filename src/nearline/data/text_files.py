@@ -49,8 +49,12 @@ def read_text_table(path: Path, kind: str, options: ReadOptions) -> tuple[pa.Tab
     sample = _read(path, _SAMPLE)
     encoding = _encoding(sample, options.encoding)
     head = _lines_of(sample.decode(encoding, errors="replace").removeprefix("\ufeff"), sample)
-    separator = options.separator or _separator(head, SEPARATORS[kind], path)
-    if encoding == "utf-8" and len(separator) == 1:
+    marked = bool(head) and _names_separator(head[0].encode())
+    if marked:
+        separator = options.separator or head[0].strip()[-1]
+    else:
+        separator = options.separator or _separator(head, SEPARATORS[kind], path)
+    if not marked and encoding == "utf-8" and len(separator) == 1:
         found = _read_fast(path, separator, options)
         if found is not None:
             return found
@@ -92,9 +96,14 @@ def _read_slowly(
     lines = text.encode().replace(b"\r\n", b"\n").split(b"\n")
     if len(lines) == 1:
         lines = lines[0].split(b"\r")
-    first = next((at for at, line in enumerate(lines) if line), 0)
+    first = next((at for at, line in enumerate(lines) if line and not _names_separator(line)), 0)
     mark = separator.encode()
     header = lines[first]
+    rows = [line for line in lines[first + 1 :] if line]
+    if options.header and rows and not header.endswith(mark):
+        columns = header.count(mark) + 1
+        if all(row.endswith(mark) and row.count(mark) == columns for row in rows):
+            header += mark  # a separator stands behind each row
     read, parse = _settings(separator, options)
     probe = pa.BufferReader(header + b"\n" + (header if options.header else b""))
     names = csv.open_csv(probe, read_options=read, parse_options=parse).schema.names
@@ -106,13 +115,15 @@ def _read_slowly(
             f"{path}: Expected {len(names)} columns as in line {first + 1}, but "
             f"{fixed.dropped[0].reason} ({fixed.dropped[0].example}), and most lines are like "
             f"that. If {separator!r} is not what separates the fields, pass separator=... "
-            "(--separator); if the file has no header, pass header=False (--no-header)"
+            "(--separator); if the file has no header, pass header=False (--no-header); if other "
+            "lines stand before the header or a column has no name, correct the file"
         )
     notes = SourceNotes(lines=fixed.lines, dropped=fixed.dropped)
     if fixed.literal:
         shown = ", ".join(map(str, fixed.literal[:_MOST_SHOWN]))
+        plural = "s" if len(fixed.literal) > 1 else ""
         notes.remarks.append(
-            f"quotation marks taken as text in {len(fixed.literal):,} lines (line {shown})"
+            f"quotation marks taken as text in {len(fixed.literal):,} line{plural} (line {shown})"
         )
     as_text = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
     whole = (header + b"\n" if options.header else b"") + fixed.data
@@ -143,6 +154,11 @@ def _chunks(path: Path) -> Iterator[bytes]:
     with pa.input_stream(str(path), compression="detect") as stream:
         while chunk := stream.read(_CHUNK):
             yield chunk
+
+
+def _names_separator(line: bytes) -> bool:
+    """Whether a spreadsheet wrote this line to say what separates the fields."""
+    return re.fullmatch(rb"\s*sep=.\s*", line, re.IGNORECASE) is not None
 
 
 def _read(path: Path, size: int | None = None) -> bytes:
