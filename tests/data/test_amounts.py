@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nearline.data import clean, read_interactions
 from nearline.data.amounts import read_amounts
+from nearline.errors import InvalidInput
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,29 @@ def test_the_others_tell_the_decimal_mark() -> None:
 def test_every_amount_with_cents(cents: int, sign: str) -> None:
     text = sign + f"{cents / 100:,.2f}"
     assert read_amounts([text])[text] == cents / 100
+
+
+def test_json_and_frames_may_mix_numbers_and_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        '{"user_id": "a", "item_id": "x", "value": 1}\n'
+        '{"user_id": "b", "item_id": "y", "value": "$2.50"}\n'
+        '{"user_id": "c", "item_id": "z", "value": true}\n'
+    )
+    frame = pd.DataFrame(
+        {"user_id": ["a", "b", "c"], "item_id": ["x", "y", "z"], "value": [1, "$2.50", "dear"]}
+    )
+    for source in (path, frame):
+        kept, report = clean(read_interactions(source), now=1e9)
+        assert kept["value"].to_pylist() == [1.0, 2.5, None]
+        assert [fault.rows for fault in report.fields] == [1]
+
+
+def test_ids_that_mix_numbers_and_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"user_id": 1, "item_id": "x"}\n{"user_id": "1", "item_id": "y"}\n')
+    with pytest.raises(InvalidInput, match="'user_id' mixes types"):
+        read_interactions(path)
 
 
 def test_a_bad_value_costs_the_value(tmp_path: Path) -> None:

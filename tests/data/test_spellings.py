@@ -18,6 +18,28 @@ def test_a_missing_id_is_dropped(text: str) -> None:
     assert f"user_id={text!r}" in report.dropped[0].example
 
 
+@pytest.mark.parametrize("text", [" ", "\t", "NULL ", " nan", "—  "])
+def test_spaces_around_make_no_difference(text: str) -> None:
+    table = pa.table({"user_id": [text, " ann "], "item_id": ["a", "b"]})
+    kept, _ = clean(read_interactions(table), now=1e9)
+    assert kept["user_id"].to_pylist() == [" ann "]
+
+
+@pytest.mark.parametrize(
+    "text", ["NA", "0", "unknown user", "Nunan", "N", "?", "no", "Null Island"]
+)
+def test_what_may_be_an_id_stays(text: str) -> None:
+    table = pa.table({"user_id": [text], "item_id": ["a"]})
+    assert read_interactions(table)["user_id"].to_pylist() == [text]
+
+
+def test_spellings_can_be_added() -> None:
+    table = pa.table({"user_id": ["?", "ann"], "item_id": ["a", "b"], "value": ["1", "?"]})
+    kept, report = clean(read_interactions(table, missing=["?"]), now=1e9)
+    assert kept.select(["user_id", "value"]).to_pylist() == [{"user_id": "ann", "value": None}]
+    assert report.fields == ()
+
+
 @pytest.mark.parametrize("text", MISSING)
 def test_a_missing_number_leaves_the_column_numbers(text: str) -> None:
     items, _ = read_items(pa.table({"item_id": ["a", "b"], "price": ["2.5", text]}), now=1e9)

@@ -289,6 +289,9 @@ def _missing_help(missing: Collection[str], found: Collection[str]) -> str:
 
 def _guess(field: str, found: Collection[str]) -> str | None:
     simple = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in found}
+    for name in found:  # a field inside an object goes by its own name too
+        last = name.rpartition(".")[2].lower()
+        simple.setdefault(re.sub(r"[^a-z0-9]", "", last), name)
     for alias in (field.replace("_", ""), *_ALIASES.get(field, ())):
         if alias in simple:
             return simple[alias]

@@ -99,9 +99,13 @@ def read_interactions(
         unused.extend(name for name in found if name not in named.values())
         return list(dict.fromkeys(named.values()))
 
+    def may_mix() -> set[str | None]:
+        """Columns in which a number beside text is no other id."""
+        return {named.get("value"), named.get("timestamp")}
+
     unused: list[str] = []
     chosen = read_options(**options)
-    table = read_source(source, chosen, pick)
+    table = read_source(source, chosen, pick, lambda name: name in may_mix())
     notes = notes_of(table)
     table = _one_row_each(table, named["item_id"], notes)
     notes.columns |= {name: field for field, name in named.items()}

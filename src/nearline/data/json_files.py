@@ -1,6 +1,7 @@
 """JSON lines and JSON lists, and the columns inside objects."""
 
 import json as standard_json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ _SHOWN = 120
 _EXAMPLES = 3
 # Objects are taken apart to this depth.
 _DEPTH = 5
+_MIXED = re.compile(r"Column\(/([^/)]+)\) changed from \w+ to \w+")
 _NOT_JSON = "line is not a JSON object"
 
 
@@ -30,13 +32,30 @@ def read_json_table(path: Path) -> tuple[pa.Table, SourceNotes]:
     try:
         return _read(str(path)), SourceNotes(lines=LineNumbers([(0, 1)]))
     except pa.ArrowInvalid as error:
-        found = _whole_lines(path)
-        if found is None:
-            raise
-        data, notes = found
+        data, notes = _whole_lines(path)
         if not data:
             raise pa.ArrowInvalid(f"no line is a JSON object; {error}") from error
-        return _read(data), notes
+    while True:
+        try:
+            return _read(data), notes
+        except pa.ArrowInvalid as error:
+            mixed = _MIXED.search(str(error))
+            if mixed is None or mixed[1] in notes.mixed:
+                raise
+            notes.mixed[mixed[1]] = str(error)
+            data = _as_text(data, mixed[1])
+
+
+def _as_text(data: bytes, column: str) -> bytes:
+    """Make text of the numbers in a column that also holds text."""
+    lines = []
+    for line in data.split(b"\n"):
+        entry = msgspec.json.decode(line)
+        value = entry.get(column)
+        if value is not None and not isinstance(value, str):
+            entry[column] = msgspec.json.encode(value).decode()
+        lines.append(msgspec.json.encode(entry))
+    return b"\n".join(lines)
 
 
 def _read(source: str | bytes) -> pa.Table:
@@ -81,8 +100,8 @@ def _read_list(path: Path) -> tuple[pa.Table, SourceNotes]:
     return _read(b"\n".join(map(msgspec.json.encode, good))), notes
 
 
-def _whole_lines(path: Path) -> tuple[bytes, SourceNotes] | None:
-    """Keep the lines that are JSON objects; None where all of them are."""
+def _whole_lines(path: Path) -> tuple[bytes, SourceNotes]:
+    """Keep the lines that are JSON objects, and note the others."""
     with pa.input_stream(str(path), compression="detect") as stream:
         lines = stream.read().removeprefix(b"\xef\xbb\xbf").split(b"\n")
     kept, numbers, bad = [], [], []
@@ -101,8 +120,6 @@ def _whole_lines(path: Path) -> tuple[bytes, SourceNotes] | None:
             numbers.append(number)
         else:
             bad.append((number, line))
-    if not bad and not any(b"NaN" in line or b"Infinity" in line for line in lines):
-        return None
     notes = SourceNotes(lines=LineNumbers.of_lines(numbers))
     if bad:
         shown = "; ".join(

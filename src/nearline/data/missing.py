@@ -18,8 +18,14 @@ MISSING = (*MISSING_IDS, "NA", "na")
 
 
 def without_missing(column: Any, spellings: Collection[str] = MISSING) -> Any:
-    """Return a text column with null where a cell is one of `spellings`."""
-    absent = pc.is_in(column, value_set=pa.array(spellings, pa.string()))
+    """Return a text column with null where a cell is blank or, but for spaces, a spelling.
+
+    An empty cell is no blank: it is null only where "" is among `spellings`.
+    """
+    trimmed = pc.utf8_trim_whitespace(column)
+    absent = pc.is_in(trimmed, value_set=pa.array(spellings, pa.string()))
+    blank = pc.and_(pc.equal(trimmed, ""), pc.not_equal(column, ""))
+    absent = pc.fill_null(pc.or_(absent, blank), False)
     if not pc.any(absent).as_py():
         return column
     return pc.if_else(absent, pa.scalar(None, pa.string()), column)

@@ -66,6 +66,8 @@ class SourceNotes(Struct, kw_only=True):
         The table is in the form of `read_interactions`.
     rows : int
         Rows of the table that `lines` and `raw` are about.
+    mixed : dict
+        Column of a JSON file that holds numbers beside text, all of it read as text, to the error.
     columns : dict
         Column of the source to the field that it became.
     remarks : list of str
@@ -80,6 +82,7 @@ class SourceNotes(Struct, kw_only=True):
     canonical: bool = False
     key_event: str = ""
     rows: int = 0
+    mixed: dict[str, str] = {}
     columns: dict[str, str] = {}
     remarks: list[str] = []
 

@@ -76,8 +76,12 @@ def read_source(
     source: Source,
     options: ReadOptions,
     pick: Callable[[Sequence[str]], Collection[str]] | None = None,
+    may_mix: Callable[[str], bool] = lambda _: False,
 ) -> pa.Table:
-    """Read a source as `read_table` does; what was found stands in the table's notes."""
+    """Read a source as `read_table` does; what was found stands in the table's notes.
+
+    Where a column mixes numbers and text it is read as text if `may_mix` of its name is true.
+    """
     notes = SourceNotes()
     if isinstance(source, str | os.PathLike):
         table, notes = _read_file(Path(source), options)
@@ -95,7 +99,18 @@ def read_source(
         notes.remarks.append("a column without a name is left out")
         names = [name for name in names if name]
     chosen = pick(names) if pick else names
-    return with_notes(pa.table({name: _plain(column(name)) for name in chosen}), notes)
+    columns = {}
+    for name in chosen:
+        if name in notes.mixed and not may_mix(name):
+            raise InvalidInput(f"column {name!r} mixes types: {notes.mixed[name]}", field=name)
+        try:
+            columns[name] = _plain(column(name))
+        except InvalidInput:
+            if not may_mix(name):
+                raise
+            texts = [None if cell is None else str(cell) for cell in frame[name].to_list()]
+            columns[name] = pa.array(texts, pa.string())
+    return with_notes(pa.table(columns), notes)
 
 
 def _check_names(names: Sequence[Any], options: ReadOptions) -> None:
