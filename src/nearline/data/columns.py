@@ -167,6 +167,9 @@ def read_times(
             with suppress(pa.ArrowInvalid):
                 moments = column.cast(pa.timestamp("us", zone))
                 return read_times(moments, name)[0], "ISO 8601"
+        with suppress(pa.ArrowInvalid):  # many rows, so not one by one
+            bare = pc.replace_substring_regex(column, " *(UTC|GMT)$", "")
+            return read_times(bare.cast(pa.timestamp("us")), name)[0], "ISO 8601"
     with suppress(pa.ArrowInvalid):
         return _clock(column.cast(pa.float64()), name, time_format)
     how: list[str] = []
