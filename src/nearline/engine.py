@@ -212,17 +212,11 @@ class Recommender(EngineStatus):
         return list(self.answer(request).items)
 
     def answer(self, request: RecommendationRequest, *, late: bool = False) -> Answer:
-        """Answer a request in full: the list, its id, tier, model and offset.
-
-        With `late`, the list is made without the model and the language model, by the same rules.
-        """
+        """Answer in full; `late`: without the model and the language model, by the same rules."""
         return answer(request, self._view(), late=True) if late else self.draft(request).result()
 
     def draft(self, request: RecommendationRequest, within: float | None = None) -> Draft[Answer]:
-        """Answer as far as no language model is needed; the draft waits for one, if it is asked.
-
-        `within`: seconds that are left, where those are fewer than the configured ones.
-        """
+        """Answer as far as no language model is needed; `within` seconds, where few are left."""
         if request.rerank:
             return self.language.draft_answer(request, self._view(), within)
         return Draft(answer(request, self._view()))
@@ -238,8 +232,6 @@ class Recommender(EngineStatus):
         **options: Any,
     ) -> Any:
         """Recommend to many users: a frame of `user_id`, `item_id`, `score`, `rank` (from 1).
-
-        Memory beside the frame is bounded, however many users there are.
 
         Parameters
         ----------
@@ -358,6 +350,12 @@ class Recommender(EngineStatus):
     def forget(self, user_id: str) -> Future[int]:
         """Erase a user's events from log, state and answers; the future gives their number."""
         erased = self._current.open().log.erase(check_id(user_id, "user_id"))
+        erased.add_done_callback(self.language.forget)
+        return erased
+
+    def delete_event(self, event_id: str) -> Future[int]:
+        """Erase the event with this id from log, state and answers; the future gives 1, or 0."""
+        erased = self._current.open().log.erase_event(event_id)
         erased.add_done_callback(self.language.forget)
         return erased
 

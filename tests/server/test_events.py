@@ -123,3 +123,13 @@ def test_a_body_of_another_kind_is_refused(client: Client) -> None:
     assert client.post("/v1/events", json=EVENT, headers=charset).status_code == 200
     empty = client.post("/v1/events")
     assert (empty.status_code, empty.json()["field"]) == (400, "body")
+
+
+def test_one_event_is_deleted(client: Client) -> None:
+    for item in ("i1", "i2"):
+        client.post("/v1/events", json={**EVENT, "item_id": item, "event_id": f"order/{item}"})
+    assert history(client, "u1") == ["i2", "i1"]
+    answer = client.delete("/v1/events/order%2Fi1")
+    assert (answer.status_code, answer.json()) == (200, {"deleted": 1, "offset": 2})
+    assert history(client, "u1") == ["i2"]
+    assert client.delete("/v1/events/order%2Fi1").json() == {"deleted": 0, "offset": 2}

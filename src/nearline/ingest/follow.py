@@ -19,7 +19,8 @@ def follow(log: Log, state: State, on_erased: Callable[[], None] = lambda: None)
     """
 
     def forget(user_id: str, events: Sequence[tuple[int, Event]]) -> None:
-        state.forget(user_id, events)
+        # What is left where single events were erased.
+        state.forget(user_id, events, log.events_of(user_id))
         on_erased()
 
     replay(log, state)

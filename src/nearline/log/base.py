@@ -89,6 +89,10 @@ class Log(Readable, Protocol):
         """Turn every event of `user_id` into an empty tombstone; the future gives their number."""
         ...
 
+    def erase_event(self, event_id: str) -> Future[int]:
+        """Turn the event with this id into an empty tombstone; the future gives 1, or 0."""
+        ...
+
     def listen(self, on_commit: OnCommit, on_erase: OnErase) -> None:
         """Name the one listener; call it before the first append."""
         ...

@@ -104,6 +104,36 @@ class SQLiteLog:
         self._writer.submit(job)
         return job.future
 
+    def erase_event(self, event_id: str) -> "Future[int]":
+        """Turn the event with this id into an empty tombstone; the future gives 1, or 0.
+
+        As `erase`, but for one event. It reads the log up to that event.
+
+        Raises
+        ------
+        Closed
+            If the log was closed, or stopped because its listener failed.
+        Overloaded
+            If the queue is full and this is the thread of a running event loop.
+        """
+        check_id(event_id, "event_id")
+        self.append([]).result()  # whatever was queued before is stored now
+        user_id = self._user_of(event_id) if self.known([event_id])[0] else None
+        if user_id is None:
+            nothing: Future[int] = Future()
+            nothing.set_result(0)
+            return nothing
+        job = EraseJob(user_id, event_id)
+        self._writer.submit(job)
+        return job.future
+
+    def _user_of(self, event_id: str) -> str | None:
+        """Find the user of an event."""
+        for _, record in self.read():
+            if isinstance(record, Event) and record.event_id == event_id:
+                return record.user_id
+        return None
+
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
         """Yield (offset, record) for offsets in [start, stop), in order; `Erased` included.
 

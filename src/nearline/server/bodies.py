@@ -209,6 +209,13 @@ class VersionsOut(Struct, frozen=True, kw_only=True):
     snapshots: list[Version]
 
 
+class DeletedEvent(Struct, frozen=True):
+    """How many events were deleted: 1, or 0 where no event has the id; and the end of the log."""
+
+    deleted: int
+    offset: int
+
+
 class Forgotten(Struct, frozen=True, kw_only=True):
     """How many events of the user were erased."""
 

@@ -162,14 +162,21 @@ class State:
                     follower.add_events(added)
             self.version += 1
 
-    def forget(self, user_id: str, events: Iterable[tuple[int, Event]]) -> None:
-        """Undo all that a user did, as if `events` had been `Erased` from the start.
+    def forget(
+        self,
+        user_id: str,
+        events: Iterable[tuple[int, Event]],
+        kept: Iterable[tuple[int, Event]] = (),
+    ) -> None:
+        """Undo what a user did, as if `events` had been `Erased` from the start.
 
         Parameters
         ----------
         events : iterable of (offset, Event)
-            Every event of the user in the log. Those from `offset` on were never folded in and
+            Events of the user that were erased. Those from `offset` on were never folded in and
             are passed over.
+        kept : iterable of (offset, Event)
+            Every other event of the user in the log.
 
         Notes
         -----
@@ -179,7 +186,9 @@ class State:
         """
         with self.lock:
             followers = self.followers
+            left = [(offset, event) for offset, event in kept if offset < self.offset]
             folded = [event for offset, event in events if offset < self.offset]
+            folded += [event for _, event in left]
             columns = _columns(
                 [
                     (0, self.items[event.item_id], self.config.weight(event.event), event.timestamp)
@@ -191,9 +200,12 @@ class State:
             self.contexts.subtract(columns.items, columns.weights, contexts)
             if user_id in self.users:
                 self._histories.remove(self.users.remove(user_id))
+            added = self._fold(left)[1] if left else None
         _, history = _by_user(columns, by_time=True)
         for follower in followers:
             follower.forget(history)
+            if added is not None:
+                follower.add_events(added)
         self.version += 1
 
     def history(self, user_id: str) -> UserHistory | None:
@@ -267,7 +279,7 @@ class State:
         self.counters.add(items, weights, times)
         self.contexts.add(items, weights, contexts)
         self.catalogue.grow(known)
-        self.offset = batch[-1][0] + 1
+        self.offset = max(self.offset, batch[-1][0] + 1)
         return changed, added
 
     def _record_columns(
