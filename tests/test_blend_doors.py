@@ -48,9 +48,9 @@ def test_a_blend_serves_and_learns_through_every_door(tmp_path: Path) -> None:
             assert rec.recommend(USER)[0].tier in ("popular", "trending")
             assert rec.rank(USER, [stranger[0][0]])[0].score == stranger[0][1]
             for at, item in enumerate(("tea-2", "shoe-5")):
-                event = {"user_id": USER, "item_id": item, "timestamp": 5000.0 + at}
+                event = {"user_id": USER, "item_id": item, "timestamp": 1.6e9 + at}
                 http.post("/v1/events", json=event).raise_for_status()
-                rec.observe(USER, item, timestamp=5000.0 + at)
+                rec.observe(USER, item, timestamp=1.6e9 + at)
             known = same()
             assert rec.recommend(USER)[0].tier == "personal"
             assert known[0][0] == "shoe-6"
@@ -62,8 +62,8 @@ def test_a_blend_serves_and_learns_through_every_door(tmp_path: Path) -> None:
             assert "shoe-new" in [item for item, _ in same()]
             # The count of a pair changes at once, without a training.
             for user in range(30):
-                rec.observe(f"fan{user}", "shoe-5", timestamp=6000.0)
-                rec.observe(f"fan{user}", "tea-9", timestamp=6001.0)
+                rec.observe(f"fan{user}", "shoe-5", timestamp=1.6e9 + 1000)
+                rec.observe(f"fan{user}", "tea-9", timestamp=1.6e9 + 1001)
             assert dict(told(rec))["tea-9"] > dict(known).get("tea-9", 0.0)
     finally:
         assert stop_server(server) == 0

@@ -21,7 +21,7 @@ Lines = list[tuple[str, float]]
 def interactions() -> pa.Table:
     """Twenty people walk through ten shoes, twenty through ten teas, from different starts."""
     rows = [
-        (f"{kind}-{person}", f"{kind}-{(person + step) % 10}", 1000.0 * person + step)
+        (f"{kind}-{person}", f"{kind}-{(person + step) % 10}", 1.5e9 + 1000.0 * person + step)
         for kind in ("shoe", "tea")
         for person in range(20)
         for step in range(6)
@@ -185,11 +185,11 @@ def test_three_doors_tell_one_story(doors: list[Door]) -> None:
     stranger = same([door.recommend() for door in doors])
     assert len(stranger) == 8
     for door in doors:
-        door.event("tea-2", 5000.0)
+        door.event("tea-2", 1.6e9)
     tea = same([door.recommend() for door in doors])
     assert tea[0][0] == "tea-3"
     for door in doors:
-        door.event("shoe-5", 6000.0)
+        door.event("shoe-5", 1.6e9 + 1000)
     both = same([door.recommend() for door in doors])
     assert both[0][0] == "shoe-6"
     for door in doors:

@@ -1,8 +1,11 @@
 """Settings of the engine, and presets."""
 
+import tomllib
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -81,6 +84,37 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             There is no such model, or it has no such setting.
         """
         return make_model(self.model, self.settings)
+
+
+SETTINGS_FILE = "nearline.toml"
+
+
+class _File(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the file of settings in a store's folder may hold."""
+
+    weights: dict[str, float] = {}
+
+
+def with_weights_of(folder: Path | None, config: Config) -> Config:
+    """Return `config` with the weights that stand in ``nearline.toml``; its own come first.
+
+    Raises
+    ------
+    InvalidInput
+        The file is not valid TOML, or holds something else than numbers under ``[weights]``.
+    """
+    path = None if folder is None else folder / SETTINGS_FILE
+    if path is None or not path.is_file():
+        return config
+    try:
+        found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise InvalidInput(
+            f"{path} is not valid: {error}; it may hold a table [weights] with a number for each "
+            "kind of event"
+        ) from error
+    weights = {**found.weights, **config.state.event_weights}
+    return replace(config, state=replace(config.state, event_weights=weights))
 
 
 # Model of the preset "best", and its parts. Popularity helps users with very short histories.

@@ -119,6 +119,7 @@ class Recommender(EngineStatus):
         *,
         columns: Columns | None = None,
         progress: Progress = no_progress,
+        **options: Any,
     ) -> Self:
         """Import the given data, train on the whole log, and activate the model.
 
@@ -126,18 +127,18 @@ class Recommender(EngineStatus):
         ----------
         interactions : frame, path or None
             `user_id`, `item_id`, optional `timestamp`, `event`, `value`. In memory they replace all
-            earlier data; in a folder they are appended to the log, except rows that it already
-            contains. None: train on the current log.
+            earlier data; in a folder new rows are appended to the log. None: train on the log.
         items : frame, path or None
             `item_id` and any text, category, number or vector columns.
         users : None
-            Ignored with a warning: the serving models do not use attributes of users. `TwoTower`
-            does, by ``make_dataset(..., users=...)``.
+            Ignored with a warning: the serving models do not use attributes of users.
         validation : frame, path or None
             Interactions for choosing the settings, which are never trained on. None: the last
             interaction of each user, which is trained on afterwards.
         columns : mapping or None
             Maps canonical column names to those in `interactions` and `validation`.
+        **options
+            How these are read: the fields of `nearline.data.options.ReadOptions`.
 
         Raises
         ------
@@ -145,7 +146,8 @@ class Recommender(EngineStatus):
             No data is left after cleaning; the active model stays active.
         """
         ingest.warn_users_ignored(users)
-        self._training.fit(interactions, items, validation, columns, seed=seed, progress=progress)
+        given = (interactions, items, validation, columns)
+        self._training.fit(*given, seed=seed, progress=progress, **options)
         if interactions is not None:
             self._like = interactions
         return self
@@ -192,13 +194,13 @@ class Recommender(EngineStatus):
         *,
         columns: Columns | None = None,
         progress: Progress = no_progress,
+        **options: Any,
     ) -> CleaningReport | None:
-        """Import interactions and items without training; return a report of dropped rows."""
+        """Import interactions and items without training, and report; `options` as for `fit`."""
         if interactions is not None:
             self._like = interactions
-        return import_tables(
-            self._current, self._current.open(), interactions, items, columns, progress
-        )
+        given = (interactions, items, columns, progress)
+        return import_tables(self._current, self._current.open(), *given, **options)
 
     # Answers
 
@@ -222,10 +224,7 @@ class Recommender(EngineStatus):
         return answer(request, self._view(), late=True) if late else self.draft(request).result()
 
     def draft(self, request: RecommendationRequest, within: float | None = None) -> Draft[Answer]:
-        """Answer a request without waiting for the language model, which the draft can wait for.
-
-        `within`: time limit in seconds, if it is shorter than the configured one.
-        """
+        """Answer without waiting for the language model, for up to `within` seconds if given."""
         if request.rerank:
             return self.language.draft_answer(request, self._view(), within)
         return Draft(answer(request, self._view()))
@@ -241,8 +240,6 @@ class Recommender(EngineStatus):
         **options: Any,
     ) -> Any:
         """Recommend to many users: a frame of `user_id`, `item_id`, `score`, `rank` (from 1).
-
-        Beside the frame, memory is bounded for any number of users.
 
         Parameters
         ----------
@@ -361,6 +358,12 @@ class Recommender(EngineStatus):
     def forget(self, user_id: str) -> Future[int]:
         """Erase the events of a user everywhere; the future resolves to their number."""
         erased = self._current.open().log.erase(check_id(user_id, "user_id"))
+        erased.add_done_callback(self.language.forget)
+        return erased
+
+    def delete_event(self, event_id: str) -> Future[int]:
+        """Erase the event with this id from log, state and answers; the future gives 1, or 0."""
+        erased = self._current.open().log.erase_event(event_id)
         erased.add_done_callback(self.language.forget)
         return erased
 

@@ -53,16 +53,12 @@ def test_good_rows_stay_as_they_are() -> None:
         ({"item_id": ""}, "item_id is empty"),
         ({"user_id": "é" * 257}, "user_id has more than 512 bytes"),
         ({"item_id": "a\0b"}, "item_id holds a NUL character"),
-        ({"event": "x" * 513}, "event has more than 512 bytes"),
         ({"timestamp": None}, "timestamp is missing"),
         ({"timestamp": math.nan}, "timestamp is no time"),
         ({"timestamp": math.inf}, "timestamp is no time"),
         ({"timestamp": -1.0}, "timestamp is before 1970"),
         ({"timestamp": NOW + 86_401}, "timestamp is more than a day ahead of now"),
         ({"timestamp": PAST * 1000}, "timestamp looks like milliseconds"),
-        ({"value": math.nan}, "value is not a finite number"),
-        ({"value": -math.inf}, "value is not a finite number"),
-        ({"value": 2e15}, "value is larger than 1e+15"),
     ],
 )
 def test_each_reason(row: dict[str, Any], reason: str) -> None:
@@ -79,12 +75,33 @@ def test_a_day_ahead_is_still_possible() -> None:
     assert kept.num_rows == 2
 
 
-def test_bad_event_and_session_ids() -> None:
-    table = table_of({}, {"item_id": "j"})
-    table = table.append_column("event_id", pa.array(["x" * 513, None]))
-    table = table.append_column("session_id", pa.array(["s", "\0"]))
-    with pytest.raises(InvalidInput, match="event_id has more than 512 bytes"):
-        clean(table, now=NOW)
+@pytest.mark.parametrize(
+    ("field", "value", "reason", "kept"),
+    [
+        ("value", math.nan, "value is not a finite number", None),
+        ("value", -math.inf, "value is not a finite number", None),
+        ("value", 2e15, "value is larger than 1e+15", None),
+        ("event", "x" * 513, "event has more than 512 bytes", "view"),
+        ("event", "a\0", "event holds a NUL character", "view"),
+        ("event_id", "x" * 513, "event_id has more than 512 bytes", None),
+        ("session_id", "x" * 513, "session_id has more than 512 bytes", None),
+        ("session_id", "\0", "session_id holds a NUL character", None),
+    ],
+)
+def test_a_fault_in_an_optional_field_costs_the_field(
+    field: str, value: Any, reason: str, kept: Any
+) -> None:
+    table = table_of({}, {"item_id": "j"}, {"item_id": "k"})
+    cells = pa.array([None, value, None] if field != "event" else ["view", value, "view"])
+    at = table.schema.get_field_index(field)
+    table = table.append_column(field, cells) if at < 0 else table.set_column(at, field, cells)
+    found, report = clean(table, now=NOW)
+    assert found["item_id"].to_pylist() == ["i", "j", "k"]
+    assert found[field].to_pylist()[1] == kept
+    assert report.rows_dropped == 0
+    (fault,) = report.fields
+    assert (fault.reason, fault.rows) == (reason, 1)
+    assert fault.example.startswith(f"row 1: {field}=")
 
 
 def test_duplicates_keep_the_first() -> None:

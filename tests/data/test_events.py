@@ -86,7 +86,7 @@ def test_keys_are_those_of_older_stores() -> None:
     """A file that was imported before is not imported again."""
     names = ("user_id", "item_id", "timestamp", "event", "value")
     rows = [dict(zip(names, row, strict=True)) for row, _ in OLD_KEYS]
-    table = read_interactions(pa.Table.from_pylist(rows))
+    table = read_interactions(pa.Table.from_pylist(rows), time_format="position")
     assert event_ids(table).to_pylist() == [key for _, key in OLD_KEYS]
 
 

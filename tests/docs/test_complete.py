@@ -26,7 +26,7 @@ from nearline.models.registry import discover
 from nearline.schema import Event, Item
 from nearline.server import Limits, create_app
 from nearline.server.problems import problem_for
-from nearline.state.config import STANDARD_WEIGHTS
+from nearline.state import STANDARD_WEIGHTS
 
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"

@@ -25,15 +25,19 @@ def test_one_event(client: Client) -> None:
 
 def test_a_list_with_every_kind_of_time(client: Client) -> None:
     events = [
-        {**EVENT, "item_id": "old", "timestamp": 1},
-        {**EVENT, "item_id": "mid", "timestamp": 86_400.5, "value": 4.5},
-        {**EVENT, "item_id": "new", "timestamp": "1970-02-01T00:00:00+01:00", "session_id": "s"},
+        {**EVENT, "item_id": "old", "timestamp": "1970-01-01T00:00:01Z"},
+        {**EVENT, "item_id": "mid", "timestamp": 631_152_000.5, "value": 4.5},
+        {**EVENT, "item_id": "new", "timestamp": "1990-02-01T00:00:00+01:00", "session_id": "s"},
         {**EVENT, "item_id": "now", "context": {"page": "home", "rank": 3, "ok": True}},
     ]
     assert client.post("/v1/events", json=events).json()["accepted"] == 4
     lines = client.get("/v1/users/u1").json()["history"]
     assert [line["item_id"] for line in lines] == ["now", "new", "mid", "old"]
-    assert [line["timestamp"] for line in lines[1:]] == [31 * 86_400 - 3_600, 86_400.5, 1.0]
+    assert [line["timestamp"] for line in lines[1:]] == [
+        633_826_800.0,
+        631_152_000.5,
+        1.0,
+    ]
 
 
 def test_the_same_event_id_counts_once(client: Client) -> None:
@@ -57,9 +61,14 @@ def test_an_empty_list_stores_nothing(client: Client) -> None:
         ({"event": ""}, "event"),
         ({"event_id": ""}, "event_id"),
         ({"value": 1e16}, "value"),
-        ({"timestamp": -1}, "timestamp"),
         ({"timestamp": "1969-12-31T23:59:59Z"}, "timestamp"),
         ({"timestamp": 1e12}, "timestamp"),
+        ({"timestamp": 20_210_131}, "timestamp"),
+        ({"timestamp": 2021}, "timestamp"),
+        ({"timestamp": 44_227.5}, "timestamp"),
+        ({"timestamp": 631_151_999}, "timestamp"),
+        ({"timestamp": 0}, "timestamp"),
+        ({"timestamp": -1}, "timestamp"),
         ({"timestamp": "2999-01-01T00:00:00Z"}, "timestamp"),
         ({"timestamp": "tomorrow"}, "timestamp"),
         ({"context": {"": 1}}, "context"),
@@ -114,3 +123,13 @@ def test_a_body_of_another_kind_is_refused(client: Client) -> None:
     assert client.post("/v1/events", json=EVENT, headers=charset).status_code == 200
     empty = client.post("/v1/events")
     assert (empty.status_code, empty.json()["field"]) == (400, "body")
+
+
+def test_one_event_is_deleted(client: Client) -> None:
+    for item in ("i1", "i2"):
+        client.post("/v1/events", json={**EVENT, "item_id": item, "event_id": f"order/{item}"})
+    assert history(client, "u1") == ["i2", "i1"]
+    answer = client.delete("/v1/events/order%2Fi1")
+    assert (answer.status_code, answer.json()) == (200, {"deleted": 1, "offset": 2})
+    assert history(client, "u1") == ["i2"]
+    assert client.delete("/v1/events/order%2Fi1").json() == {"deleted": 0, "offset": 2}

@@ -14,7 +14,7 @@ from nearline.engine import Recommender
 from nearline.server import Gateway, create_app
 from nearline.server.middleware.plain_events import PATH
 
-EVENT = {"user_id": "u1", "item_id": "i1", "timestamp": 5}
+EVENT = {"user_id": "u1", "item_id": "i1", "timestamp": 1_600_000_005}
 # Equivalent to application/json, but not accepted as plain.
 WITH_CHARSET = "application/json; charset=utf-8"
 BODIES: list[bytes] = [
@@ -40,7 +40,7 @@ BODIES: list[bytes] = [
 def apps() -> list[Gateway]:
     return [
         create_app(
-            lambda: Recommender(clock=lambda: 1e6), log_stream=io.StringIO(), new_request_id=str
+            lambda: Recommender(clock=lambda: 1.7e9), log_stream=io.StringIO(), new_request_id=str
         )
         for _ in range(2)
     ]

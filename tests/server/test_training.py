@@ -47,7 +47,7 @@ def test_trained_promoted_refused_and_rolled_back_while_serving(
         {
             "user_id": f"p{person}",
             "item_id": f"{'red' if person % 2 else 'blue'}-{(person // 2 + step) % 6}",
-            "timestamp": 100.0 * step + person,
+            "timestamp": 1.6e9 + 100.0 * step + person,
         }
         for person in range(40)
         for step in range(5)

@@ -18,6 +18,7 @@ from nearline.cli.demo import demo
 from nearline.cli.doctor import doctor
 from nearline.cli.evaluate import evaluate
 from nearline.cli.export import export
+from nearline.cli.info import info
 from nearline.cli.learn import import_, train
 from nearline.cli.models import models
 from nearline.cli.options import example
@@ -69,7 +70,7 @@ def main() -> None:
 
 for _command in (
     *(demo, import_, models, train, evaluate, compare, replay),
-    *(snapshots, promote, rollback),
+    *(info, snapshots, promote, rollback),
     *(recommend, similar, explain, export, serve, bench, doctor),
 ):
     main.add_command(_command)

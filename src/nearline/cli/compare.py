@@ -19,6 +19,7 @@ from nearline.cli.options import (
     seed_option,
 )
 from nearline.cli.output import progress_bars, write_json, write_table
+from nearline.cli.reading import reading_options
 from nearline.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, given: str | None) 
 @click.argument("data")
 @items_option
 @column_option
+@reading_options
 @click.option(
     "--models",
     "names",
@@ -106,6 +108,7 @@ def compare(
     data: str,
     items_file: Path | None,
     columns: dict[str, str] | None,
+    reading: dict[str, Any],
     picture: Path | None,
     encoder: str | None,
     as_json: bool,
@@ -131,7 +134,9 @@ def compare(
     if not question["ratings"]:
         question["split"] = question["split"] or "leave-one-out"
     with progress_bars() as progress:
-        subject = load_subject(data, items_file, columns, now=time.time(), progress=progress)
+        subject = load_subject(
+            data, items_file, columns, reading=reading, now=time.time(), progress=progress
+        )
         texts = open_texts(Config(encoder=encoder), None)
         with closing(texts) if texts else nullcontext():
             dataset = with_language(SubjectTables(subject).data, texts, progress)

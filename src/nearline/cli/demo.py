@@ -5,13 +5,14 @@ import shlex
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
 
 from nearline.cli.options import column_option, example, items_option, json_option, seed_option
 from nearline.cli.output import progress_bars, write_json
+from nearline.cli.reading import reading_options
 from nearline.cli.serve import port_option, run_server
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 )
 @items_option
 @column_option
+@reading_options
 @seed_option
 @json_option
 def demo(
@@ -44,6 +46,7 @@ def demo(
     dataset: str,
     items_file: Path | None,
     columns: dict[str, str] | None,
+    reading: dict[str, Any],
     seed: int,
     as_json: bool,
 ) -> None:
@@ -59,7 +62,9 @@ def demo(
     if not stop:
         server.check_address("127.0.0.1", port, None)  # fail before the work
     with progress_bars() as progress:
-        subject = load_subject(dataset, items_file, columns, now=time.time(), progress=progress)
+        subject = load_subject(
+            dataset, items_file, columns, reading=reading, now=time.time(), progress=progress
+        )
         shown = showcase.make(subject, seed=seed, progress=progress)
     if as_json:
         write_json(showcase.as_dict(shown))

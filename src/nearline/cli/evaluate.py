@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,6 +16,7 @@ from nearline.cli.options import (
     seed_option,
 )
 from nearline.cli.output import progress_bars, write_json, write_table
+from nearline.cli.reading import reading_options
 
 SPLITS = (
     "leave-one-out",
@@ -36,6 +38,7 @@ SPLITS = (
 @click.argument("data")
 @items_option
 @column_option
+@reading_options
 @click.option(
     "--split",
     type=click.Choice(SPLITS),
@@ -66,6 +69,7 @@ def evaluate(
     data: str,
     items_file: Path | None,
     columns: dict[str, str] | None,
+    reading: dict[str, Any],
     split: str,
     fraction: float,
     protocol: str,
@@ -94,7 +98,9 @@ def evaluate(
 
     strict = protocol == "strict"
     with progress_bars() as progress:
-        subject = load_subject(data, items_file, columns, now=time.time(), progress=progress)
+        subject = load_subject(
+            data, items_file, columns, reading=reading, now=time.time(), progress=progress
+        )
         tables = SubjectTables(subject)
         parts, question = divide(tables.data, split, fraction=fraction, seed=seed, strict=strict)
         names = [GRAPH_AND_TEXT if subject.has_text else GRAPH]

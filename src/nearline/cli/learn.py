@@ -17,6 +17,7 @@ from nearline.cli.options import (
     store_option,
 )
 from nearline.cli.output import printable, progress_bars, write_json, write_table
+from nearline.cli.reading import reading_options, weighed, weights_option
 
 if TYPE_CHECKING:
     from nearline.data import CleaningReport
@@ -27,39 +28,50 @@ if TYPE_CHECKING:
     epilog=example(
         "nearline import --store shop/ events.csv --items items.csv --column timestamp=date",
         "nearline import --store shop/ --items items.csv",
+        "nearline import --store shop/ u.data --no-header --column user_id=1 --column item_id=2",
+        "nearline import --store shop/ old.csv --encoding latin-1 --day-first --weights refund=-2",
     ),
 )
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @store_option
 @items_option
 @column_option
+@reading_options
+@weights_option
 @json_option
 def import_(
     file: Path | None,
     store: Path,
     items_file: Path | None,
     columns: dict[str, str] | None,
+    reading: dict[str, Any],
+    weights: dict[str, float],
     as_json: bool,
 ) -> None:
     """Add interactions and a catalogue to a store.
 
     The store is made where there is none.
 
-    FILE is .csv, .tsv, .jsonl, .ndjson (each also with .gz) or .parquet with columns user_id,
-    item_id and, where known, timestamp, event, value. Rows that cannot be are dropped and
-    reported. Importing the same rows again stores nothing twice.
+    FILE is .csv, .tsv, .txt, .dat, .data, .jsonl, .ndjson, .json (each also with .gz) or .parquet
+    with columns user_id, item_id and, where known, timestamp, event, value. A field inside an
+    object is called OBJECT.FIELD. Rows that cannot be are dropped and reported. Importing the same
+    rows again stores nothing twice. `nearline info` shows the summary again.
     """
-    from nearline.data import read_interactions
+    from nearline.config import Config
+    from nearline.data import read_interactions, read_table
     from nearline.engine import Recommender
 
     if file is None and items_file is None:
         raise click.UsageError("Nothing to import: name a FILE of interactions, --items, or both.")
     # Read before the store is made: a wrong name leaves nothing behind.
-    table = None if file is None else read_interactions(file, columns)
-    with Recommender(store) as engine, progress_bars() as progress:
+    table = None if file is None else read_interactions(file, columns, **reading)
+    file_options = {name: reading[name] for name in ("separator", "encoding") if name in reading}
+    items = None if items_file is None else read_table(items_file, **file_options)
+    config = Config(state=weighed(weights))
+    with Recommender(store, config=config) as engine, progress_bars() as progress:
         before = engine.offset
-        report = engine.add(table, items_file, progress=progress)
-        after, users, items = engine.offset, engine.n_users, engine.n_items
+        report = engine.add(table, items, progress=progress)
+        after, users, n_items = engine.offset, engine.n_users, engine.n_items
     if as_json:
         write_json(
             {
@@ -68,15 +80,16 @@ def import_(
                 "records_stored": after - before,
                 "offset": after,
                 "users": users,
-                "items": items,
+                "items": n_items,
             }
         )
         return
     if report is not None:
         _show(report)
+        click.echo("".join(f"{printable(line)}\n" for line in report.summary()), nl=False)
     click.echo(
         f"{after - before:,} records stored; {printable(str(store))} holds {users:,} users and "
-        f"{items:,} items.\nNext: nearline train --store {printable(str(store))}"
+        f"{n_items:,} items.\nNext: nearline train --store {printable(str(store))}"
     )
 
 
@@ -97,6 +110,7 @@ def import_(
 )
 @set_option
 @encoder_option
+@weights_option
 @click.option(
     "--search",
     type=click.IntRange(min=0),
@@ -113,6 +127,7 @@ def train(
     model: str,
     settings: dict[str, Any],
     encoder: str | None,
+    weights: dict[str, float],
     search: int,
     seed: int,
     as_json: bool,
@@ -124,7 +139,9 @@ def train(
     """
     from nearline.config import Config
 
-    config = Config(model=model, settings=settings, search=search, encoder=encoder)
+    config = Config(
+        state=weighed(weights), model=model, settings=settings, search=search, encoder=encoder
+    )
     config.new_model()  # a wrong name is told before the store is opened
     call = 'POST /v1/jobs {"kind": "train"}'
     with open_store(store, config, call=call) as engine, progress_bars() as progress:
@@ -149,9 +166,13 @@ def train(
 
 
 def _show(report: "CleaningReport") -> None:
+    """Write how many rows were read, and tables of what was dropped and left out."""
     click.echo(
         f"{report.rows_in:,} rows read, {report.rows_kept:,} kept, {report.rows_dropped:,} dropped."
     )
     if report.dropped:
         rows = [[f"{drop.rows:,}", drop.reason, drop.example] for drop in report.dropped]
         write_table([["rows", "dropped because", "for example"], *rows], numbers=[0])
+    if report.fields:
+        rows = [[f"{drop.rows:,}", drop.reason, drop.example] for drop in report.fields]
+        write_table([["rows", "left out because", "for example"], *rows], numbers=[0])

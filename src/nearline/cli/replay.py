@@ -17,6 +17,7 @@ from nearline.cli.options import (
     seed_option,
 )
 from nearline.cli.output import progress_bars, write_document, write_json, write_table
+from nearline.cli.reading import reading_options
 
 if TYPE_CHECKING:
     from nearline.cli.study import Subject
@@ -37,6 +38,7 @@ ORDER_ONLY = ("amazon-beauty", "amazon-sports", "amazon-toys")
 @click.argument("data")
 @items_option
 @column_option
+@reading_options
 @click.option(
     "--warm-up",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -82,6 +84,7 @@ def replay(
     data: str,
     items_file: Path | None,
     columns: dict[str, str] | None,
+    reading: dict[str, Any],
     picture: Path | None,
     out: Path | None,
     as_json: bool,
@@ -103,7 +106,9 @@ def replay(
     if question["spread"] is None and data in ORDER_ONLY:
         question["spread"] = SPREAD_DAYS
     with progress_bars() as progress:
-        subject = load_subject(data, items_file, columns, now=time.time(), progress=progress)
+        subject = load_subject(
+            data, items_file, columns, reading=reading, now=time.time(), progress=progress
+        )
         settings, found = _replay(subject, progress=progress, **question)
     title = f"{subject.name}: {subject.interactions.num_rows:,} events in order of time"
     if picture is not None:

@@ -19,6 +19,7 @@ from nearline.cli.options import (
     store_option,
 )
 from nearline.cli.output import write_json
+from nearline.cli.reading import weighed, weights_option
 
 if TYPE_CHECKING:
     from nearline.engine import Recommender
@@ -54,6 +55,7 @@ port_option = click.option(
     "given several times.",
 )
 @encoder_option
+@weights_option
 @llm_url_option
 @llm_model_option
 @json_option
@@ -64,6 +66,7 @@ def serve(
     api_key: str | None,
     allow_hosts: tuple[str, ...],
     encoder: str | None,
+    weights: dict[str, float],
     llm_url: str | None,
     llm_model: str | None,
     as_json: bool,
@@ -80,7 +83,12 @@ def serve(
         from nearline.config import Config
         from nearline.engine import Recommender
 
-        config = Config(reserve=True, encoder=encoder, llm=llm_config(llm_url, llm_model))
+        config = Config(
+            state=weighed(weights),
+            reserve=True,
+            encoder=encoder,
+            llm=llm_config(llm_url, llm_model),
+        )
         run_server(
             lambda: Recommender(store, config=config),
             host=host,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -157,16 +158,20 @@ def load_subject(
     items_file: Path | None,
     columns: Mapping[str, str] | None,
     *,
+    reading: Mapping[str, Any] | None = None,
     now: float,
     progress: Progress,
 ) -> Subject:
-    """Load a public data set by name, or read interactions and a catalogue from files."""
+    """Load a public data set by its name, or read interactions and a catalogue from files.
+
+    `reading`: how the interactions are read, the fields of `nearline.data.options.ReadOptions`.
+    """
     if items_file is None and columns is None and not Path(name).suffix:
         notify = partial(click.echo, err=True)
         found = load_dataset(name, progress=progress, notify=notify)
         table, items = found.interactions, found.items
     else:
-        table = read_interactions(name, columns)
+        table = read_interactions(name, columns, **(reading or {}))
         items = read_items(items_file, now=now)[0] if items_file else []
     table, _ = clean(table, now=now)
     return Subject(name, table, items)

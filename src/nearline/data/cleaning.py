@@ -8,18 +8,23 @@ import pyarrow.compute as pc
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from nearline.data.clock import FIRST_CLOCK_TIME
+from nearline.data.notes import notes_of
+from nearline.data.options import DEFAULT_EVENT
 from nearline.data.report import CleaningReport, Sieve
 from nearline.errors import InvalidInput
 from nearline.schema import DAY, MAX_ID_BYTES
 
 # 1e11 seconds lie in the year 5138; 1e11 milliseconds in 1973.
 FIRST_MILLISECONDS = 1e11
-# Smaller times are positions or row numbers, and a day of them means nothing.
-FIRST_CLOCK_TIME = 1e8
 MAX_VALUE = 1e15
 # Odd, with bits all over: a product with it spreads each bit upwards.
 _MIXER = np.uint64(0x9E3779B97F4A7C15)
 _COLUMNS = ("user_id", "item_id", "timestamp", "event", "value")
+_TOO_LONG = f"has more than {MAX_ID_BYTES} bytes"
+_HAS_NUL = "holds a NUL character"
+# Times in which every event of a year or month stands on its first day.
+_COARSE = ("years", "months as yyyymm")
 
 
 class CleaningConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,7 +50,7 @@ _DEFAULT = CleaningConfig()
 def clean(
     table: pa.Table, *, now: float, config: CleaningConfig = _DEFAULT
 ) -> tuple[pa.Table, CleaningReport]:
-    """Drop rows that cannot be, and say which and why.
+    """Drop rows that cannot be and values that cannot be read, and say which and why.
 
     Parameters
     ----------
@@ -70,22 +75,21 @@ def clean(
         raise InvalidInput(
             f"the table lacks {', '.join(missing)}; clean takes what read_interactions gives"
         )
-    sieve = Sieve(table, [name for name in table.column_names if name != "event_id"])
+    notes = notes_of(table).for_rows(table.num_rows)
+    shown = [name for name in table.column_names if name != "event_id"]
+    sieve = Sieve(table, shown, notes.place, notes.raw)
     _drop_bad_ids(sieve)
     _drop_bad_times(sieve, now)
-    value = sieve.table["value"]
-    # A null (no value given) is no fault, and a null answer drops nothing.
-    sieve.drop(pc.invert(pc.is_finite(value)), "value is not a finite number")
-    sieve.drop(
-        pc.greater(pc.abs(sieve.table["value"]), MAX_VALUE), f"value is larger than {MAX_VALUE:.0e}"
-    )
+    _leave_out_bad_fields(sieve)
     sieve.drop(_duplicates(sieve.table), "duplicate of an earlier row")
     limit = config.max_events_per_user_per_day
-    sieve.drop(_bots(sieve.table, limit), f"user has more than {limit:,} events on one day (a bot)")
+    if notes.times not in _COARSE:
+        bots = _bots(sieve.table, limit)
+        sieve.drop(bots, f"user has more than {limit:,} events on one day (a bot)")
     kept, imputed = sieve.table, 0
     if config.impute_value is not None:
         kept, imputed = _impute(kept, config.impute_value)
-    report = sieve.report(imputed=imputed)
+    report = sieve.report(imputed=imputed, lines=notes.dropped)
     if kept.num_rows == 0:
         raise InvalidInput(f"no usable interaction is left: {report}")
     return kept, report
@@ -95,14 +99,32 @@ def _drop_bad_ids(sieve: Sieve) -> None:
     for field in ("user_id", "item_id"):
         sieve.drop(pc.is_null(sieve.table[field]), f"{field} is missing")
         sieve.drop(pc.equal(sieve.table[field], ""), f"{field} is empty")
-    for field in ("user_id", "item_id", "event", "event_id", "session_id"):
+    for field in ("user_id", "item_id"):
+        sieve.drop(_too_long(sieve, field), f"{field} {_TOO_LONG}")
+        sieve.drop(_has_nul(sieve, field), f"{field} {_HAS_NUL}")
+
+
+def _leave_out_bad_fields(sieve: Sieve) -> None:
+    """Leave out optional fields that cannot be, and keep their rows."""
+    for field in ("event", "event_id", "session_id"):
         if field in sieve.table.column_names:
-            size = pc.binary_length(sieve.table[field])
-            sieve.drop(
-                pc.greater(size, MAX_ID_BYTES), f"{field} has more than {MAX_ID_BYTES} bytes"
-            )
-            nul = pc.match_substring(sieve.table[field], "\0")
-            sieve.drop(nul, f"{field} holds a NUL character")
+            instead = DEFAULT_EVENT if field == "event" else None
+            too_long, has_nul = _too_long(sieve, field), _has_nul(sieve, field)
+            sieve.leave_out(field, too_long, f"{field} {_TOO_LONG}", instead)
+            sieve.leave_out(field, has_nul, f"{field} {_HAS_NUL}", instead)
+    value = sieve.table["value"]
+    # A null (no value given) is no fault, and a null answer leaves nothing out.
+    sieve.leave_out("value", pc.invert(pc.is_finite(value)), "value is not a finite number")
+    large = pc.greater(pc.abs(sieve.table["value"]), MAX_VALUE)
+    sieve.leave_out("value", large, f"value is larger than {MAX_VALUE:.0e}")
+
+
+def _too_long(sieve: Sieve, field: str) -> Any:
+    return pc.greater(pc.binary_length(sieve.table[field]), MAX_ID_BYTES)
+
+
+def _has_nul(sieve: Sieve, field: str) -> Any:
+    return pc.match_substring(sieve.table[field], "\0")
 
 
 def _drop_bad_times(sieve: Sieve, now: float) -> None:

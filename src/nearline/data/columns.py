@@ -4,13 +4,28 @@ import difflib
 import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nearline.data.amounts import read_amounts
+from nearline.data.clock import NAMES, read_clock
+from nearline.data.missing import MISSING, MISSING_IDS, without_missing
+from nearline.data.moments import parse_moments, read_moments
 from nearline.errors import InvalidInput
+
+__all__ = [
+    "MISSING",
+    "MISSING_IDS",
+    "name_columns",
+    "read_times",
+    "to_ids",
+    "to_numbers",
+    "to_seconds",
+    "without_missing",
+]
 
 # Names seen in other tables, to guess what a column is: only for the wording of an error.
 _ALIASES = {
@@ -22,6 +37,10 @@ _ALIASES = {
 }
 # Floats hold every whole number up to here; beyond it an id may have lost digits.
 _LAST_EXACT = 2.0**53
+_ADVICE = {
+    "timestamp": "it must be a date, Unix seconds or ISO 8601 text; for another form pass "
+    "time_format='%d.%m.%Y %H:%M' (--time-format)"
+}
 _UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
 
@@ -94,35 +113,119 @@ def to_ids(column: Any, name: str) -> Any:
 
 
 def to_seconds(column: Any, name: str) -> Any:
-    """Unix seconds of each time as float64: null where missing, NaN where it is no time.
+    """Unix seconds of each time as float64: null where missing, NaN where it is no time."""
+    return read_times(column, name)[0]
 
-    Takes datetimes and dates (without a zone: UTC), Unix seconds, and text with either RFC 3339
-    or Unix seconds.
+
+def read_times(
+    column: Any,
+    name: str,
+    *,
+    time_format: str | None = None,
+    day_first: bool | None = None,
+    missing: Collection[str] = MISSING,
+) -> tuple[Any, str]:
+    """Read a column of times: Unix seconds as float64, and how they were read.
+
+    Null where missing, NaN where it is no time. Takes datetimes and dates (without a zone: UTC),
+    numbers (see `read_clock`), and text with numbers or dates (see `read_moments`).
+
+    Parameters
+    ----------
+    time_format : str or None
+        A name of `nearline.data.clock.NAMES`, or a format as `datetime.strptime` takes it. None:
+        the column as a whole decides.
+    day_first : bool or None
+        Whether 1/2/2020 is in February; None: the column decides.
+
+    Raises
+    ------
+    InvalidInput
+        The column is of an impossible type, nothing in it can be read, or several readings are
+        plausible.
     """
     kind = column.type
     if pa.types.is_timestamp(kind):
         ticks = column.cast(pa.int64()).cast(pa.float64(), safe=False)
-        return pc.divide(ticks, _UNITS[kind.unit])
+        return pc.divide(ticks, _UNITS[kind.unit]), "datetimes"
     if pa.types.is_date(kind):
-        return to_seconds(column.cast(pa.timestamp("ms")), name)
-    if pa.types.is_string(kind):
+        return read_times(column.cast(pa.timestamp("ms")), name)[0], "dates"
+    if time_format is not None and time_format not in NAMES and "%" not in time_format:
+        raise InvalidInput(
+            f"time_format is {time_format!r}; allowed are {', '.join(NAMES)}, or a format such as "
+            "'%d.%m.%Y %H:%M'",
+            field="time_format",
+        )
+    if not pa.types.is_string(kind):
+        numbers = _plain_numbers(column, name, "a datetime, a number or text")
+        return _clock(numbers, name, time_format)
+    column = without_missing(column, missing)
+    if time_format is not None and "%" in time_format:
+        return _read_texts(column, name, lambda texts: parse_moments(texts, time_format)), "text"
+    if time_format is None:
         for zone in ("UTC", None):
-            try:
-                return to_seconds(column.cast(pa.timestamp("us", zone)), name)
-            except pa.ArrowInvalid:
-                continue  # not all of it is like that: try the next, slower reading
-    return _to_numbers(column, name, _parse_moment, "a datetime, Unix seconds or RFC 3339 text")
+            with suppress(pa.ArrowInvalid):
+                moments = column.cast(pa.timestamp("us", zone))
+                return read_times(moments, name)[0], "ISO 8601"
+        with suppress(pa.ArrowInvalid):  # many rows, so not one by one
+            bare = pc.replace_substring_regex(column, " *(UTC|GMT)$", "")
+            return read_times(bare.cast(pa.timestamp("us")), name)[0], "ISO 8601"
+    with suppress(pa.ArrowInvalid):
+        return _clock(column.cast(pa.float64()), name, time_format)
+    how: list[str] = []
+
+    def read(texts: list[str]) -> dict[str, float]:
+        return _read_mixed(texts, name, time_format, day_first, how)
+
+    return _read_texts(column, name, read), " and ".join(how)
 
 
-def to_numbers(column: Any, name: str) -> Any:
-    """Each value as float64: null where missing, NaN where it is no number."""
-    return _to_numbers(column, name, float, "a number")
+def _clock(numbers: Any, name: str, time_format: str | None) -> tuple[Any, str]:
+    if numbers.null_count == len(numbers):
+        return numbers, ""
+    values = pc.fill_null(numbers, float("nan")).to_numpy()
+    seconds, how = read_clock(values, name, time_format)
+    return pa.array(seconds, mask=numbers.is_null().to_numpy(zero_copy_only=False)), how
 
 
-def _to_numbers(column: Any, name: str, parse: Callable[[str], float], allowed: str) -> Any:
+def _read_mixed(
+    texts: list[str], name: str, time_format: str | None, day_first: bool | None, how: list[str]
+) -> dict[str, float]:
+    """Read texts of which some are numbers and some are dates."""
+    numbers: dict[str, float] = {}
+    others = []
+    for text in texts:
+        try:
+            numbers[text] = float(text)
+        except ValueError:
+            others.append(text)
+    found: dict[str, float] = {}
+    if numbers:
+        seconds, what = read_clock(np.array(list(numbers.values())), name, time_format)
+        found |= dict(zip(numbers, seconds.tolist(), strict=True))
+        how.append(what)
+    if time_format is None:
+        moments, what = read_moments(others, name, day_first)
+        found |= moments
+        how += [what] if what else []
+    return found
+
+
+def to_numbers(column: Any, name: str, missing: Collection[str] = MISSING) -> Any:
+    """Each value as float64: null where missing, NaN where it is no number.
+
+    Text may carry a currency and thousands separators; see `read_amounts`.
+    """
+    if not pa.types.is_string(column.type):
+        return _plain_numbers(column, name, "a number")
+    column = without_missing(column, missing)
+    with suppress(pa.ArrowInvalid):
+        return column.cast(pa.float64())
+    return _read_texts(column, name, read_amounts)
+
+
+def _plain_numbers(column: Any, name: str, allowed: str) -> Any:
     kind = column.type
-    if pa.types.is_string(kind):
-        return _parse_text(column, name, parse, allowed)
     if (
         pa.types.is_integer(kind)
         or pa.types.is_floating(kind)
@@ -134,57 +237,73 @@ def _to_numbers(column: Any, name: str, parse: Callable[[str], float], allowed: 
     raise InvalidInput(f"{name} is of type {kind}; it must be {allowed}", field=name)
 
 
-def _parse_text(column: Any, name: str, parse: Callable[[str], float], allowed: str) -> Any:
-    column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
-    with suppress(pa.ArrowInvalid):
-        return column.cast(pa.float64())
-    # Not all of it is plain numbers: each distinct text is parsed by itself.
-    codes = column.combine_chunks().dictionary_encode()
-    numbers = []
-    for text in codes.dictionary.to_pylist():
-        try:
-            numbers.append(parse(text))
-        except (ValueError, OverflowError):
-            numbers.append(float("nan"))
-    if all(number != number for number in numbers):
+def _read_texts(column: Any, name: str, read: Callable[[list[str]], dict[str, float]]) -> Any:
+    """Read each distinct text of a column; NaN where `read` leaves one out."""
+    codes = pa.chunked_array(column).combine_chunks().dictionary_encode()
+    texts = codes.dictionary.to_pylist()
+    found = read([text for text in texts if text is not None])
+    if texts and not found:
         raise InvalidInput(
-            f"no {name} can be read, the first is {codes.dictionary[0].as_py()!r:.60}; "
-            f"it must be {allowed}",
+            f"no {name} can be read, the first is {texts[0]!r:.60}; "
+            + _ADVICE.get(name, "it must be a number"),
             field=name,
         )
-    return pa.array(numbers, pa.float64()).take(codes.indices)
+    numbers = pa.array([found.get(text, float("nan")) for text in texts], pa.float64())
+    return numbers.take(codes.indices)
 
 
-def _parse_moment(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        moment = datetime.fromisoformat(text.strip())
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+def looks_like_data(names: Collection[str]) -> bool:
+    """Whether what stands in the place of column names is a row: it holds numbers or dates."""
+    return any(re.fullmatch(r"\s*[+-]?\d[\d.,:/\- T]*\s*", name) for name in names)
+
+
+def no_header_help(fields: Collection[str]) -> str:
+    """Say how a file without a header is read."""
+    mapped = {field: str(place) for place, field in enumerate(fields, 1)}
+    options = " ".join(f"--column {field}={place}" for field, place in mapped.items())
+    return (
+        f"Pass header=False and, with columns numbered from 1, columns={mapped} "
+        f"(--no-header {options})"
+    )
 
 
 def _missing_help(missing: Collection[str], found: Collection[str]) -> str:
+    if looks_like_data(found):
+        numbered = all(name.isdigit() for name in found) and len(found) == len(set(found))
+        if not (numbered and sorted(map(int, found)) == list(range(1, len(found) + 1))):
+            return (
+                f"{_listed(missing)} not found: the first line {_listed(found)} looks like data, "
+                f"so the file has no header. {no_header_help(missing)}"
+            )
     guesses = {field: guess for field in missing if (guess := _guess(field, found))}
     example = guesses or dict.fromkeys(missing, "your column")
+    options = " ".join(f"--column {field}={_shell(name)}" for field, name in example.items())
     hint = ""
     if len(found) == 1 and (mark := re.search(r"[;|\t]", next(iter(found)))):
         hint = (
-            f". The header looks separated by {mark.group()!r}: use read_table(path, "
-            f"separator={mark.group()!r}) and pass the table"
+            f". The header looks separated by {mark.group()!r}: pass "
+            f"separator={mark.group()!r} (--separator {mark.group()!r})"
         )
     return (
         f"{_listed(missing)} not found among the columns {_listed(found)}; rename, or map names "
-        f"with columns={example!r}{hint}"
+        f"with columns={example!r} ({options}){hint}"
     )
 
 
 def _guess(field: str, found: Collection[str]) -> str | None:
     simple = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in found}
+    for name in found:  # a field inside an object goes by its own name too
+        last = name.rpartition(".")[2].lower()
+        simple.setdefault(re.sub(r"[^a-z0-9]", "", last), name)
     for alias in (field.replace("_", ""), *_ALIASES.get(field, ())):
         if alias in simple:
             return simple[alias]
     near = difflib.get_close_matches(field.replace("_", ""), list(simple), n=1, cutoff=0.7)
     return simple[near[0]] if near else None
+
+
+def _shell(name: str) -> str:
+    return name if re.fullmatch(r"[\w.\-]+", name) else f'"{name}"'
 
 
 def _listed(names: Collection[str]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nearline.data.notes import notes_of
 from nearline.schema import EventBlock
 
 _KEY_BYTES = 16
@@ -18,14 +19,19 @@ BLOCK = 100_000
 _LAST_PLAIN = 1e16
 
 
-def event_ids(table: pa.Table) -> pa.Array:
+def event_ids(table: pa.Table, *, row_numbers: bool = False) -> pa.Array:
     """Key of each row: its `event_id`, or else a digest of what it says.
 
     The digest covers user, item, time, kind and value; the second of two equal rows gets "-1"
     behind it, the third "-2". So the same file gives the same keys each time it is read, and a
     log that drops known keys stores it once.
+
+    Where the source has no times the digest leaves out the time, so that a row keeps its key when
+    the source grows before it; with `row_numbers` it covers the number of the row instead, as
+    versions before 0.2 did.
     """
-    keys = _number_equal(_digests(table))
+    undated = notes_of(table).undated and not row_numbers
+    keys = _number_equal(_digests(table, undated=undated))
     if "event_id" in table.column_names:
         return pc.coalesce(table["event_id"].combine_chunks(), keys)
     return keys
@@ -40,9 +46,11 @@ def to_events(
     ----------
     distinct : bool
         No two rows are equal, as `clean` leaves a table without `event_id`: then keys are made
-        block by block, while the caller stores the blocks before.
+        block by block, while the caller stores the blocks before. Rows of a source without times
+        may be equal whatever is said here.
     """
     table = table.combine_chunks()
+    distinct = distinct and not notes_of(table).undated
     keys = None if distinct else event_ids(table)
     for start in range(0, table.num_rows, size):
         rows = table.slice(start, size)
@@ -53,12 +61,16 @@ def to_events(
         yield EventBlock(pa.record_batch(columns))
 
 
-def _digests(table: pa.Table) -> Any:
+def _digests(table: pa.Table, *, undated: bool = False) -> Any:
     """32 hexadecimal digits a row."""
     columns = [
         _number_texts(column) if pa.types.is_floating(column.type) else column
         for column in (table[name].combine_chunks() for name in _FIELDS)
     ]
+    if notes_of(table).key_event:  # the kind before ratings were looked at
+        columns[_FIELDS.index("event")] = pa.repeat(notes_of(table).key_event, table.num_rows)
+    if undated:
+        columns[_FIELDS.index("timestamp")] = pa.repeat("", table.num_rows)
     # Ids hold no NUL, so the fields cannot run into each other.
     texts = pc.binary_join_element_wise(*columns, "\0").cast(pa.binary())
     digests = [blake2b(text, digest_size=_KEY_BYTES).digest() for text in texts.to_pylist()]

@@ -7,12 +7,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nearline.data.columns import name_columns, to_ids, to_numbers, to_seconds
-from nearline.data.sources import Source, read_table
+from nearline.data.columns import (
+    MISSING,
+    MISSING_IDS,
+    name_columns,
+    read_times,
+    to_ids,
+    to_numbers,
+    without_missing,
+)
+from nearline.data.json_files import explode
+from nearline.data.notes import SourceNotes, notes_of, with_notes
+from nearline.data.options import ReadOptions, read_options
+from nearline.data.ratings import LOW_RATING, is_rating, low_ratings
+from nearline.data.sources import REQUIRED, Source, read_source, read_table
 from nearline.errors import InvalidInput
 
-DEFAULT_EVENT = "view"
-REQUIRED = ("user_id", "item_id")
+NOT_USED = "not used"
 OPTIONAL = ("timestamp", "event", "value", "event_id", "session_id")
 
 
@@ -39,7 +50,9 @@ def read_user_ids(source: Source, columns: Mapping[str, str] | None = None) -> l
     return ids
 
 
-def read_interactions(source: Source, columns: Mapping[str, str] | None = None) -> pa.Table:
+def read_interactions(
+    source: Source, columns: Mapping[str, str] | None = None, **options: Any
+) -> pa.Table:
     """Read who did what and when.
 
     Nothing is dropped here: what cannot be (a time that is no time) comes as NaN, what is missing
@@ -48,9 +61,11 @@ def read_interactions(source: Source, columns: Mapping[str, str] | None = None) 
     Parameters
     ----------
     source : path or frame
-        As for `read_table`.
+        As for `read_table`. A table that this function made is returned as it is.
     columns : mapping, optional
         Field to column, where a column has another name: ``{"timestamp": "position"}``.
+    **options
+        The fields of `nearline.data.options.ReadOptions`.
 
     Returns
     -------
@@ -58,10 +73,12 @@ def read_interactions(source: Source, columns: Mapping[str, str] | None = None) 
         Rows in the order of the source, with these columns:
 
         - ``user_id``, ``item_id`` (string): whole numbers in decimal form, also where pandas made
-          them floats;
+          them floats; where they are lists, each entry has a row of its own;
         - ``timestamp`` (float64): Unix seconds; a datetime without a zone is UTC. Without this
           column the row number takes its place: row order is time order;
-        - ``event`` (string): ``view`` where not given;
+        - ``event`` (string): that of `options` where not given, ``view`` by default; without
+          this column, ``low_rating`` where the column of values holds ratings (by its name) and
+          the value is below the middle of their scale;
         - ``value`` (float64): null where not given;
         - ``event_id``, ``session_id`` (string): only where the source has them.
 
@@ -69,34 +86,95 @@ def read_interactions(source: Source, columns: Mapping[str, str] | None = None) 
     ------
     InvalidInput
         A column is missing, is of an impossible type, or mixes 1 and "1"; nothing in the column
-        of times or values can be read.
+        of times or values can be read, or the times can be read in several ways.
     DataNotFound
         There is no such file.
     """
+    if isinstance(source, pa.Table) and notes_of(source).canonical and not columns:
+        return source
     named: dict[str, str] = {}
 
     def pick(found: Sequence[str]) -> Collection[str]:
         named.update(name_columns(found, columns, required=REQUIRED, optional=OPTIONAL))
-        return named.values()
+        unused.extend(name for name in found if name not in named.values())
+        return list(dict.fromkeys(named.values()))
 
-    table = read_table(source, pick=pick)
-    rows = table.num_rows
-    result: dict[str, Any] = {field: to_ids(table[named[field]], field) for field in REQUIRED}
-    if "timestamp" in named:
-        result["timestamp"] = to_seconds(table[named["timestamp"]], "timestamp")
+    def may_mix() -> set[str | None]:
+        """Columns in which a number beside text is no other id."""
+        return {named.get("value"), named.get("timestamp")}
+
+    unused: list[str] = []
+    chosen = read_options(**options)
+    table = read_source(source, chosen, pick, lambda name: name in may_mix())
+    notes = notes_of(table)
+    table = _one_row_each(table, named["item_id"], notes)
+    notes.columns |= {name: field for field, name in named.items()}
+    notes.canonical, notes.rows = True, table.num_rows
+    notes.columns |= dict.fromkeys(unused, NOT_USED)
+    result = _fields({field: table[name] for field, name in named.items()}, notes, chosen)
+    if "value" in named and "event" not in named and is_rating(named["value"]):
+        _mark_low_ratings(result, notes, chosen.event)
+    return with_notes(pa.table(result), notes)
+
+
+def _mark_low_ratings(result: dict[str, Any], notes: SourceNotes, event: str) -> None:
+    """Make events of another kind of the ratings below the middle of their scale."""
+    rated = low_ratings(result["value"])
+    if rated is not None and rated.remark:
+        result["event"] = pc.if_else(rated.low, LOW_RATING, event)
+        notes.key_event = event
+        notes.remarks.append(rated.remark)
+
+
+def _one_row_each(table: pa.Table, item: str, notes: SourceNotes) -> pa.Table:
+    """Give each entry of a list of items a row of its own, and so with lists of that length."""
+    if not pa.types.is_list(table[item].type):
+        return table
+    sizes = pc.list_value_length(table[item])
+    lists = [
+        name
+        for name in table.column_names
+        if pa.types.is_list(table[name].type) and pc.list_value_length(table[name]).equals(sizes)
+    ]
+    notes.lines = None
+    notes.remarks.append(f"each entry of {', '.join(lists)} is a row of its own")
+    return explode(table, lists)
+
+
+def _fields(given: Mapping[str, Any], notes: SourceNotes, options: ReadOptions) -> dict[str, Any]:
+    """Bring each field to its type, and note the cells that cannot be read."""
+    rows = notes.rows
+    missing_ids, missing = (*MISSING_IDS, *options.missing), (*MISSING, *options.missing)
+    result: dict[str, Any] = {}
+    for field in ("user_id", "item_id", "event", "event_id", "session_id"):
+        if field in given:
+            result[field] = to_ids(given[field], field)
+            if pa.types.is_string(given[field].type):
+                # An id that is empty is named as that in the report.
+                spellings = missing_ids[field in REQUIRED :]
+                result[field] = without_missing(result[field], spellings)
+    result["event"] = (
+        pc.fill_null(result["event"], options.event)
+        if "event" in given
+        else pa.repeat(options.event, rows)
+    )
+    if "timestamp" in given:
+        result["timestamp"], notes.times = read_times(
+            given["timestamp"],
+            "timestamp",
+            time_format=options.time_format,
+            day_first=options.day_first,
+            missing=missing,
+        )
     else:
+        notes.undated = True
         result["timestamp"] = pa.array(np.arange(rows, dtype=np.float64))
-    if "event" in named:
-        kinds = pc.fill_null(to_ids(table[named["event"]], "event"), "")
-        result["event"] = pc.if_else(pc.equal(kinds, ""), DEFAULT_EVENT, kinds)
-    else:
-        result["event"] = pa.repeat(DEFAULT_EVENT, rows)
-    if "value" in named:
-        result["value"] = to_numbers(table[named["value"]], "value")
+    if "value" in given:
+        result["value"] = to_numbers(given["value"], "value", missing)
     else:
         result["value"] = pa.nulls(rows, pa.float64())
-    for field in ("event_id", "session_id"):
-        if field in named:
-            ids = to_ids(table[named[field]], field)
-            result[field] = pc.if_else(pc.equal(ids, ""), pa.scalar(None, pa.string()), ids)
-    return pa.table(result)
+    for field in ("user_id", "item_id", "timestamp", "value"):
+        if field in given:
+            notes.keep_raw(field, given[field], result[field])
+    order = ("user_id", "item_id", "timestamp", "event", "value", "event_id", "session_id")
+    return {field: result[field] for field in order if field in result}

@@ -1,5 +1,6 @@
 """Catalogues: tables with text, category, number and vector columns to items."""
 
+import ast
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nearline.data.columns import name_columns, to_ids, to_seconds
+from nearline.data.columns import name_columns, to_ids, to_seconds, without_missing
 from nearline.data.report import CleaningReport, Dropped
 from nearline.data.sources import Source, read_table
 from nearline.errors import InvalidInput
@@ -159,6 +160,7 @@ def _reader(column: Any, name: str, field: str | None) -> tuple[Any, _Put]:
 def _reader_by_content(column: Any, name: str) -> tuple[Any, _Put]:
     kind = column.type
     if pa.types.is_string(kind):
+        column = without_missing(column)
         try:
             return column.cast(pa.float64()), partial(_put_attribute, name)
         except pa.ArrowInvalid:
@@ -198,12 +200,24 @@ def _put_text(filled: dict[str, Any], value: str) -> None:
 
 
 def _put_labels(filled: dict[str, Any], value: str | list[Any]) -> None:
-    labels = value.split("|") if isinstance(value, str) else value
+    labels = _split_labels(value) if isinstance(value, str) else value
     kept = filled.setdefault("categories", [])
     for label in labels:
         text = "" if label is None else str(label).strip()
         if text and text not in kept:
             kept.append(text)
+
+
+def _split_labels(text: str) -> list[Any]:
+    """Read a cell that holds a list as Python or JSON writes it, else split it at each bar."""
+    if text.lstrip().startswith("["):
+        try:
+            found = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            found = None
+        if isinstance(found, list) and all(isinstance(label, str) for label in found):
+            return found
+    return text.split("|")
 
 
 def _put_attribute(name: str, filled: dict[str, Any], value: Any) -> None:

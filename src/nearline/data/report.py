@@ -1,14 +1,18 @@
 """What was dropped from a table, how often and why."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 _SHOWN = 80
+_LONGEST = 1_000
 
 
 @dataclass(frozen=True)
@@ -19,25 +23,103 @@ class Dropped:
     rows: int
     example: str
 
+    def __str__(self) -> str:
+        example = f" ({self.example})" if self.example else ""
+        return f"{self.rows:>12,}  {self.reason}{example}"
+
+
+@dataclass(frozen=True)
+class KindOfEvent:
+    """One kind of event among the rows that were kept.
+
+    Attributes
+    ----------
+    event : str
+    rows : int
+    weight : float
+        What one event of this kind weighs.
+    known : bool
+        False where the kind has no weight of its own, so that it has that of an unknown kind.
+    """
+
+    event: str
+    rows: int
+    weight: float
+    known: bool
+
+
+@dataclass(frozen=True)
+class TimesRead:
+    """The times among the rows that were kept.
+
+    Attributes
+    ----------
+    first, last : float
+        Unix seconds, or positions.
+    how : str
+        How they were read; "" where the source has none.
+    """
+
+    first: float
+    last: float
+    how: str
+
+    @property
+    def are_clock_times(self) -> bool:
+        """Whether they are times and not positions or row numbers."""
+        return bool(self.how) and self.how != "positions"
+
+    def __str__(self) -> str:
+        if not self.how:
+            return "none in the source; the order of its rows is the order of time"
+        if not self.are_clock_times:
+            return f"{self.first:.15g} to {self.last:.15g}, read as {self.how}: order alone"
+        first, last = (
+            datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S")
+            for time in (self.first, self.last)
+        )
+        return f"{first} to {last} UTC, read as {self.how}"
+
 
 @dataclass(frozen=True)
 class CleaningReport:
-    """Account of a cleaning: ``rows_in == rows_kept + rows_dropped``.
+    """Account of an import: ``rows_in == rows_kept + rows_dropped``.
 
     Attributes
     ----------
     rows_in, rows_kept : int
-        Rows before and after.
+        Rows before and after; lines of a text file that are no rows count as rows.
     dropped : tuple of Dropped
         In the order in which the rules were applied; a row counts for the first rule it breaks.
     imputed : int
         Rows whose missing value was filled in.
+    fields : tuple of Dropped
+        Values that were left out of rows that were kept.
+    known : int
+        Rows that were kept and are not stored again: the store has them.
+    times : TimesRead or None
+    kinds : tuple of KindOfEvent
+        Most frequent first.
+    n_users, n_items : int
+        Distinct ids among the rows that were kept.
+    columns : dict
+        Column of the source to the field that it became.
+    remarks : tuple of str
+        What else was found.
     """
 
     rows_in: int
     rows_kept: int
     dropped: tuple[Dropped, ...] = ()
     imputed: int = 0
+    fields: tuple[Dropped, ...] = ()
+    known: int = 0
+    times: TimesRead | None = None
+    kinds: tuple[KindOfEvent, ...] = ()
+    n_users: int = 0
+    n_items: int = 0
+    columns: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @property
     def rows_dropped(self) -> int:
@@ -46,14 +128,12 @@ class CleaningReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {
-            "rows_in": self.rows_in,
-            "rows_kept": self.rows_kept,
-            "imputed": self.imputed,
-            "dropped": [
-                {"reason": d.reason, "rows": d.rows, "example": d.example} for d in self.dropped
-            ],
-        }
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "CleaningReport":
+        """Rebuild from what `as_dict` gave."""
+        return msgspec.convert(values, cls)
 
     def __str__(self) -> str:
         lines = [
@@ -61,8 +141,45 @@ class CleaningReport:
         ]
         if self.imputed:
             lines.append(f"{self.imputed:,} missing values filled in")
-        lines += [f"{d.rows:>12,}  {d.reason} ({d.example})" for d in self.dropped]
-        return "\n".join(lines)
+        lines += map(str, self.dropped)
+        if self.fields:
+            lines.append("left out of rows that were kept:")
+            lines += map(str, self.fields)
+        return "\n".join((*lines, *self.summary()))
+
+    def summary(self) -> list[str]:
+        """Lines about what was kept; none for a report of `clean` alone."""
+        lines = []
+        if self.n_users:
+            lines.append(f"users: {self.n_users:,}, items: {self.n_items:,}")
+        if self.known:
+            lines.append(f"{_rows(self.known)} known already, not stored again")
+        if self.times is not None:
+            lines.append(f"times: {self.times}")
+        if self.kinds:
+            lines.append(_cut("kinds of events: " + ", ".join(map(_kind_text, self.kinds))))
+        if any(not kind.known for kind in self.kinds):
+            lines.append(
+                "kinds marked with ? are unknown and weigh as much as a view; give them weights "
+                "with --weights KIND=NUMBER or in nearline.toml"
+            )
+        if any(name != became for name, became in self.columns.items()):
+            pairs = (f"{name} is {became}" for name, became in self.columns.items())
+            lines.append(_cut("columns: " + ", ".join(pairs)))
+        return lines + list(self.remarks)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row" + ("s" if count != 1 else "")
+
+
+def _kind_text(kind: KindOfEvent) -> str:
+    mark = "" if kind.known else "?"
+    return f"{_short(kind.event)[1:-1]}{mark} {kind.rows:,} (weight {kind.weight:g})"
 
 
 class Sieve:
@@ -74,34 +191,72 @@ class Sieve:
         Columns are combined into one chunk each.
     shown : sequence of str
         Columns that an example shows.
+    place : callable
+        Names the place of a row in its source, from its number.
+    raw : mapping
+        Field to row number to text: what an example shows instead of a value that was not read.
     """
 
-    def __init__(self, table: pa.Table, shown: Sequence[str]) -> None:
+    def __init__(
+        self,
+        table: pa.Table,
+        shown: Sequence[str],
+        place: Callable[[int], str] = "row {}".format,
+        raw: Mapping[str, Mapping[int, str]] | None = None,
+    ) -> None:
         self.table = table.combine_chunks()
         self._numbers = np.arange(table.num_rows)
         self._shown = shown
+        self._place = place
+        self._raw = raw or {}
         self._dropped: list[Dropped] = []
+        self._left_out: list[Dropped] = []
 
     def drop(self, bad: Any, reason: str) -> None:
         """Drop the rows where `bad` (booleans, one a row; null means no) is true."""
-        if not isinstance(bad, np.ndarray):
-            bad = pc.fill_null(bad, False).to_numpy(zero_copy_only=False)
+        bad = _mask(bad)
         count = int(np.count_nonzero(bad))
         if count == 0:
             return
-        first = int(np.argmax(bad))
-        row = self.table.select(list(self._shown)).slice(first, 1).to_pylist()[0]
-        values = ", ".join(f"{name}={_short(value)}" for name, value in row.items())
-        self._dropped.append(Dropped(reason, count, f"row {self._numbers[first]}: {values}"))
+        self._dropped.append(Dropped(reason, count, self._example(bad, self._shown)))
         keep = ~bad
         self.table = self.table.filter(pa.array(keep))
         self._numbers = self._numbers[keep]
 
-    def report(self, *, imputed: int = 0) -> CleaningReport:
-        """Account so far."""
+    def leave_out(self, field: str, bad: Any, reason: str, instead: str | None = None) -> None:
+        """Replace the value of `field` where `bad` is true, and keep the rows."""
+        bad = _mask(bad)
+        count = int(np.count_nonzero(bad))
+        if count == 0:
+            return
+        self._left_out.append(Dropped(reason, count, self._example(bad, [field])))
+        at = self.table.schema.get_field_index(field)
+        kind = self.table.schema.field(at).type
+        cells = pc.if_else(pa.array(bad), pa.scalar(instead, kind), self.table[field])
+        self.table = self.table.set_column(at, field, cells).combine_chunks()
+
+    def report(self, *, imputed: int = 0, lines: Sequence[Dropped] = ()) -> CleaningReport:
+        """Account so far; `lines` are those that never became rows."""
         kept = self.table.num_rows
-        rows_in = kept + sum(entry.rows for entry in self._dropped)
-        return CleaningReport(rows_in, kept, tuple(self._dropped), imputed)
+        dropped = (*lines, *self._dropped)
+        rows_in = kept + sum(entry.rows for entry in dropped)
+        return CleaningReport(rows_in, kept, dropped, imputed, tuple(self._left_out))
+
+    def _example(self, bad: NDArray[np.bool_], shown: Sequence[str]) -> str:
+        first = int(np.argmax(bad))
+        number = int(self._numbers[first])
+        row = self.table.select(list(shown)).slice(first, 1).to_pylist()[0]
+        for name in row:
+            row[name] = self._raw.get(name, {}).get(number, row[name])
+        values = ", ".join(f"{name}={_short(value)}" for name, value in row.items())
+        return f"{self._place(number)}: {values}"
+
+
+def _mask(bad: Any) -> NDArray[np.bool_]:
+    if isinstance(bad, np.ndarray):
+        return bad
+    mask: NDArray[np.bool_] = pc.fill_null(bad, False).to_numpy(zero_copy_only=False)
+    return mask
 
 
 def _short(value: object) -> str:

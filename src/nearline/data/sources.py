@@ -1,6 +1,7 @@
 """Tables in and out: files and frames of any library become one Arrow table, and back."""
 
 import difflib
+import logging
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -9,42 +10,53 @@ from typing import Any, Literal, cast
 
 import narwhals as nw
 import pyarrow as pa
-from pyarrow import csv, json, parquet
+import pyarrow.compute as pc
+from pyarrow import parquet
 
+from nearline.data.columns import looks_like_data, no_header_help
+from nearline.data.json_files import flatten, read_json_table
+from nearline.data.notes import SourceNotes, notes_of, with_notes
+from nearline.data.options import ReadOptions, read_options
+from nearline.data.text_files import SEPARATORS, read_text_table
 from nearline.errors import DataNotFound, InvalidInput
 
 # Whatever `read_table` takes: a path, or a frame of a library that narwhals knows.
 Source = Any
 
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
-_TEXT = (*_SEPARATORS, ".jsonl", ".ndjson")
-_ALLOWED = ".csv, .tsv, .jsonl, .ndjson (each also with .gz) and .parquet"
+_log = logging.getLogger(__name__)
+
+REQUIRED = ("user_id", "item_id")
+_TEXT = (*SEPARATORS, ".jsonl", ".ndjson", ".json")
+_ALLOWED = ".csv, .tsv, .txt, .dat, .data, .jsonl, .ndjson, .json (each also with .gz) and .parquet"
 
 
 def read_table(
     source: Source,
     *,
     pick: Callable[[Sequence[str]], Collection[str]] | None = None,
-    separator: str | None = None,
-    encoding: str = "utf-8",
+    **options: Any,
 ) -> pa.Table:
     """Read a file, or convert a frame, to an Arrow table.
 
     CSV and TSV carry no types, so each of their columns comes as text ("" where empty): a guess
     would turn the id "007" into 7. Other sources keep their types; dictionary (categorical)
-    columns are decoded, and text is plain `string`.
+    columns are decoded, and text is plain `string`. A field inside an object becomes a column
+    called ``object.field``; of a list of objects, a column of lists.
+
+    Lines of a text file that are no rows are left out and named in the report of `clean` (for a
+    table that is used by itself, in a warning).
 
     Parameters
     ----------
     source : path or frame
-        ``.csv``, ``.tsv``, ``.jsonl``, ``.ndjson`` (each also with ``.gz``) or ``.parquet``; or
-        a pandas, polars, Arrow or any other frame that narwhals takes.
+        ``.csv``, ``.tsv``, ``.txt``, ``.dat``, ``.data``, ``.jsonl``, ``.ndjson``, ``.json`` (each
+        also with ``.gz``) or ``.parquet``; or a pandas, polars, Arrow or any other frame that
+        narwhals takes.
     pick : callable, optional
         Gets the names of all columns and gives those to convert; all by default.
-    separator : str, optional
-        One character between the fields of a CSV file; by default that of its extension.
-    encoding : str
-        Encoding of a CSV or TSV file.
+    **options
+        The fields of `nearline.data.options.ReadOptions` that concern files: `separator`,
+        `encoding`, `header`.
 
     Raises
     ------
@@ -54,17 +66,65 @@ def read_table(
         The file is empty, damaged, in another encoding or of an unknown kind, or a column of
         the frame mixes types (1 beside "1").
     """
+    table = read_source(source, read_options(**options), pick)
+    for entry in notes_of(table).dropped:
+        _log.warning("%s: left out: %s", source, str(entry).strip())
+    return table
+
+
+def read_source(
+    source: Source,
+    options: ReadOptions,
+    pick: Callable[[Sequence[str]], Collection[str]] | None = None,
+    may_mix: Callable[[str], bool] = lambda _: False,
+) -> pa.Table:
+    """Read a source as `read_table` does; what was found stands in the table's notes.
+
+    Where a column mixes numbers and text it is read as text if `may_mix` of its name is true.
+    """
+    notes = SourceNotes()
     if isinstance(source, str | os.PathLike):
-        table = _read_file(Path(source), separator, encoding)
+        table, notes = _read_file(Path(source), options)
+        names, column = table.column_names, table.column
+    elif isinstance(source, pa.Table):
+        notes = notes_of(source)
+        _check_names(source.column_names, options)
+        table = flatten(source)
         names, column = table.column_names, table.column
     else:
         frame = _eager(source)
         names, column = frame.columns, partial(_column, frame)
+    _check_names(names, options)
+    if "" in names:  # pandas writes its index so
+        notes.remarks.append("a column without a name is left out")
+        names = [name for name in names if name]
+    chosen = pick(names) if pick else names
+    columns = {}
+    for name in chosen:
+        if name in notes.mixed and not may_mix(name):
+            raise InvalidInput(f"column {name!r} mixes types: {notes.mixed[name]}", field=name)
+        try:
+            columns[name] = _plain(column(name))
+        except InvalidInput:
+            if not may_mix(name):
+                raise
+            texts = [None if cell is None else str(cell) for cell in frame[name].to_list()]
+            columns[name] = pa.array(texts, pa.string())
+    return with_notes(pa.table(columns), notes)
+
+
+def _check_names(names: Sequence[Any], options: ReadOptions) -> None:
+    """Raise `InvalidInput` unless all columns have names of their own."""
     if not all(isinstance(name, str) for name in names):
         raise InvalidInput(f"the column names {names} are not all text; give every column a name")
-    if len(set(names)) < len(names):
-        raise InvalidInput(f"two columns have the same name: {names}; rename one of them")
-    return pa.table({name: _plain(column(name)) for name in (pick(names) if pick else names)})
+    if len(set(names)) == len(names):
+        return
+    if options.header and looks_like_data(names):
+        raise InvalidInput(
+            f"the first line {names} looks like data: the file has no header. "
+            f"{no_header_help(REQUIRED)}"
+        )
+    raise InvalidInput(f"two columns have the same name: {names}; rename one of them")
 
 
 def to_frame(columns: Mapping[str, Any], like: object = None) -> Any:
@@ -82,28 +142,41 @@ def to_frame(columns: Mapping[str, Any], like: object = None) -> Any:
     return nw.from_dict(dict(columns), backend=backend).to_native()
 
 
-def _read_file(path: Path, separator: str | None, encoding: str) -> pa.Table:
+def _read_file(path: Path, options: ReadOptions) -> tuple[pa.Table, SourceNotes]:
     _check_file(path)
     kind = _kind(path)
     try:
-        if kind in _SEPARATORS:
-            table = _read_csv(path, separator or _SEPARATORS[kind], encoding)
+        if kind in SEPARATORS:
+            table, notes = read_text_table(path, kind, options)
         elif kind == ".parquet":
-            table = parquet.ParquetFile(path).read()
+            table, notes = parquet.ParquetFile(path).read(), SourceNotes()
         else:
-            table = _read_json(path)
-    except (UnicodeDecodeError, LookupError) as error:
-        raise InvalidInput(_encoding_help(path, encoding, error)) from error
+            table, notes = read_json_table(path)
+    except (UnicodeError, LookupError) as error:
+        raise InvalidInput(_encoding_help(path, options.encoding, error)) from error
     except (pa.ArrowException, OSError) as error:
         if "UTF8" in str(error):
-            raise InvalidInput(_encoding_help(path, encoding, error)) from error
+            raise InvalidInput(_encoding_help(path, options.encoding, error)) from error
         raise InvalidInput(
             f"{path} cannot be read as {kind[1:]}: {error}. It may be half-written or hold "
             "something else than its name says; repair it or write it again"
         ) from error
+    if kind in SEPARATORS:
+        table = _without_padding(table, notes)
     if table.num_rows == 0:
         raise InvalidInput(f"{path} has a header and no rows; at least one row is needed")
-    return table
+    return flatten(table), notes
+
+
+def _without_padding(table: pa.Table, notes: SourceNotes) -> pa.Table:
+    """Take off the spaces in front of all names and cells where a separator is ", "."""
+    names = table.column_names
+    if all(name == name.strip() for name in names):
+        return table
+    if any(name[:1] == " " for name in names):
+        notes.remarks.append("spaces in front of names and values are taken off")
+        table = pa.table([pc.utf8_ltrim_whitespace(each) for each in table.columns], names=names)
+    return table.rename_columns([name.strip() for name in names])
 
 
 def _kind(path: Path) -> str:
@@ -136,31 +209,10 @@ def _check_file(path: Path) -> None:
 
 def _encoding_help(path: Path, encoding: str, error: Exception) -> str:
     return (
-        f"{path} is not valid {encoding} ({error}); save it as UTF-8, or read it with "
-        "read_table(path, encoding=...) and pass the table"
+        f"{path} is not valid {encoding} ({error}); pass the encoding that it has with "
+        "encoding='latin-1' (--encoding latin-1; also common are cp1252, cp1251, gb18030 and "
+        "shift-jis), or save it as UTF-8"
     )
-
-
-def _read_csv(path: Path, separator: str, encoding: str) -> pa.Table:
-    # Quoted descriptions may hold line breaks.
-    parse = csv.ParseOptions(delimiter=separator, newlines_in_values=True)
-    read = csv.ReadOptions(encoding=encoding)
-    with csv.open_csv(path, read_options=read, parse_options=parse) as head:
-        names = head.schema.names
-    as_text = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
-    return csv.read_csv(path, read, parse, as_text)
-
-
-def _read_json(path: Path) -> pa.Table:
-    parse = json.ParseOptions(newlines_in_values=False)
-    table = json.read_json(path, parse_options=parse)
-    # The reader turns text that looks like a date into a time; an id must stay what it was.
-    dates = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
-    if not dates:
-        return table
-    as_text = pa.schema([(name, pa.string()) for name in dates])
-    parse = json.ParseOptions(newlines_in_values=False, explicit_schema=as_text)
-    return json.read_json(path, parse_options=parse)
 
 
 def _eager(source: object) -> nw.DataFrame[Any]:

@@ -9,7 +9,7 @@ from threading import Event, Lock
 from msgspec.structs import replace
 
 from nearline.common.elapsed import Elapsed
-from nearline.config import Config
+from nearline.config import Config, with_weights_of
 from nearline.deployment import store
 from nearline.deployment.stamp import Stamp
 from nearline.deployment.texts import VECTORS, open_texts
@@ -44,6 +44,7 @@ class ActiveDeployment:
 
     def __init__(self, path: Path | None, config: Config, clock: Callable[[], float]) -> None:
         self.path, self.clock = path, clock
+        config = with_weights_of(path, config)
         self.training, self.elapsed, self.changed = Lock(), Elapsed(clock), Event()
         self._foreground, self._counting = 0, Lock()
         self.texts = open_texts(config, self.vectors)

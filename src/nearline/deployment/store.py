@@ -4,6 +4,8 @@ shop/log.db            the log, the only part that cannot be rebuilt
 shop/state.checkpoint  the state at some offset; replayed from the log if it is missing
 shop/snapshots/        trained models, and which of them is active
 shop/vectors.db        vectors of encoded texts; encoded again if it is missing
+shop/imports.json      summaries of the last imports
+shop/nearline.toml     weights of kinds of events, if a user wrote this file
 shop/search.journal    trials of hyper-parameter searches
 """
 
@@ -23,7 +25,7 @@ from nearline.deployment.restore import restore
 from nearline.deployment.texts import texts_for
 from nearline.encoders import TextVectors
 from nearline.errors import Damaged, DataNotFound, InvalidInput, NotTrained, UnknownSnapshot
-from nearline.ingest import follow
+from nearline.ingest import follow, forget_examples
 from nearline.log import MEMORY, Log, open_log, url_of
 from nearline.models.base import Model
 from nearline.models.capabilities import LearnsOnline
@@ -133,8 +135,9 @@ def open_folder(
         parts = Deployment(log, state, _untrained(config), snapshot, snapshots, texts)
 
         def on_erased() -> None:
-            # The checkpoint may contain events of the erased user.
+            # These files may contain events of the erased user.
             checkpoint.unlink(missing_ok=True)
+            forget_examples(folder)
 
         if _learns_with_the_state(parts):
             parts = _serving_or_untrained(parts, config)

@@ -2,14 +2,18 @@
 
 from nearline.ingest.follow import follow, replay
 from nearline.ingest.imports import import_interactions, import_items, warn_users_ignored
+from nearline.ingest.record import forget_examples, keep_summary, kept_summaries
 from nearline.ingest.writes import append_events, delete_item, patch_item, patched, put_items
 
 __all__ = [
     "append_events",
     "delete_item",
     "follow",
+    "forget_examples",
     "import_interactions",
     "import_items",
+    "keep_summary",
+    "kept_summaries",
     "patch_item",
     "patched",
     "put_items",

@@ -38,7 +38,8 @@ def follow(
         on_change()
 
     def forget(user_id: str, events: Sequence[tuple[int, Event]]) -> None:
-        state.forget(user_id, events)
+        # What is left where single events were erased.
+        state.forget(user_id, events, log.events_of(user_id))
         on_erased()
         on_change()
 

@@ -4,6 +4,10 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from nearline.common.progress import Progress
 from nearline.data import (
@@ -14,9 +18,13 @@ from nearline.data import (
     read_items,
     to_events,
 )
+from nearline.data.notes import notes_of
+from nearline.data.report import KindOfEvent, TimesRead
 from nearline.encoders import TextVectors
 from nearline.errors import NearlineError
+from nearline.ingest.undated import new_rows, with_times
 from nearline.log import Appended, Log
+from nearline.state import State, StateConfig
 
 logger = logging.getLogger(__name__)
 
@@ -25,31 +33,67 @@ ITEM_BLOCK = 5_000
 
 def import_interactions(
     log: Log,
+    state: State,
     source: object,
     columns: Mapping[str, str] | None,
     *,
     now: float,
     cleaning: CleaningConfig,
     progress: Progress,
+    **options: object,
 ) -> CleaningReport:
-    """Append a whole table of interactions, in blocks, and report what cleaning dropped.
+    """Append a whole table of interactions, in blocks, and report what became of it.
 
     Every row without an `event_id` gets one made from its content, so importing the same rows again
     stores nothing twice.
+
+    Parameters
+    ----------
+    state : State
+        State that follows the log; it has the weights of events.
+    **options
+        Options of `read_interactions`.
     """
-    table, report = clean(read_interactions(source, columns), now=now, config=cleaning)
+    table, report = clean(read_interactions(source, columns, **options), now=now, config=cleaning)
+    report = summarise(table, report, state.config)
+    rows = table.num_rows
+    if notes_of(table).undated:
+        table = with_times(new_rows(log, table), state.latest(), now)
+    known = rows - table.num_rows
     # One block is prepared while another is written.
     waiting: deque[tuple[int, Future[Appended]]] = deque()
     done = 0
     for block in to_events(table, distinct="event_id" not in table.column_names):
         waiting.append((len(block), log.append(block)))
         if len(waiting) > 1:
-            done += _settle(waiting)
+            done, known = _settle(waiting, done, known)
             progress(done, table.num_rows, "events")
     while waiting:
-        done += _settle(waiting)
+        done, known = _settle(waiting, done, known)
         progress(done, table.num_rows, "events")
-    return report
+    return replace(report, known=known)
+
+
+def summarise(table: pa.Table, report: CleaningReport, config: StateConfig) -> CleaningReport:
+    """Add to the report of a cleaning what was kept: times, kinds of events, users, items."""
+    notes = notes_of(table)
+    counts = pc.value_counts(table["event"]).to_pylist()
+    counts.sort(key=lambda entry: (-entry["counts"], entry["values"]))
+    kinds = tuple(
+        KindOfEvent(kind, entry["counts"], config.weight(kind), config.knows(kind))
+        for entry in counts
+        for kind in [entry["values"]]
+    )
+    bounds = pc.min_max(table["timestamp"]).as_py()
+    return replace(
+        report,
+        times=TimesRead(bounds["min"], bounds["max"], notes.times),
+        kinds=kinds,
+        n_users=pc.count_distinct(table["user_id"]).as_py(),
+        n_items=pc.count_distinct(table["item_id"]).as_py(),
+        columns=notes.columns,
+        remarks=tuple(notes.remarks),
+    )
 
 
 def import_items(
@@ -83,8 +127,9 @@ def warn_users_ignored(users: object) -> None:
         )
 
 
-def _settle(waiting: "deque[tuple[int, Future[Appended]]]") -> int:
-    """Wait for the first of several appends; return the number of its records."""
+def _settle(
+    waiting: "deque[tuple[int, Future[Appended]]]", done: int, known: int
+) -> tuple[int, int]:
+    """Wait for the first of several appends; add its records, and those that were known."""
     size, future = waiting.popleft()
-    future.result()
-    return size
+    return done + size, known + future.result().duplicates

@@ -41,11 +41,12 @@ class Training:
         *,
         seed: int,
         progress: Progress,
+        **options: Any,
     ) -> None:
         """Import, train on the whole log and promote; see `Recommender.fit`."""
         current = self._current
         current.open()
-        chosen = None if validation is None else read_interactions(validation, columns)
+        chosen = None if validation is None else read_interactions(validation, columns, **options)
         with current.training, current.foreground():
             old = parts = current.open()
             if current.path is None and interactions is not None:
@@ -53,7 +54,7 @@ class Training:
                 # The model trained below learns everything at once, so this one can stop learning.
                 store.retire(parts)
             try:
-                import_tables(current, parts, interactions, items, columns, progress)
+                import_tables(current, parts, interactions, items, columns, progress, **options)
                 snapshot = train(
                     parts.log,
                     training_spec(current, parts, current.config, seed),
@@ -154,6 +155,7 @@ def import_tables(
     items: object,
     columns: Columns | None,
     progress: Progress,
+    **options: Any,
 ) -> CleaningReport | None:
     """Import items, then interactions, into the log of `parts`; report what was dropped."""
     now = current.clock()
@@ -164,9 +166,19 @@ def import_tables(
             return None
         cleaning = current.config.cleaning
         with current.importing() if parts is current.deployment else nullcontext():
-            return ingest.import_interactions(
-                parts.log, interactions, columns, now=now, cleaning=cleaning, progress=progress
+            report = ingest.import_interactions(
+                parts.log,
+                parts.state,
+                interactions,
+                columns,
+                now=now,
+                cleaning=cleaning,
+                progress=progress,
+                **options,
             )
+    if current.path is not None:
+        ingest.keep_summary(current.path, {"time": now, "interactions": report.as_dict()})
+    return report
 
 
 def _outcome(snapshot_id: str, verdict: Verdict, metrics: dict[str, float]) -> Outcome:

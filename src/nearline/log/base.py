@@ -75,6 +75,10 @@ class Log(Readable, Protocol):
         """Queue `records`, to be stored atomically; the future resolves once they are durable."""
         ...
 
+    def known(self, event_ids: Sequence[str]) -> list[bool]:
+        """Whether each of `event_ids` is that of a stored event."""
+        ...
+
     def tail(self, offset: int = 0) -> Iterator[tuple[int, Record]]:
         """Yield (offset, record) from `offset` on, including records committed later.
 
@@ -88,6 +92,10 @@ class Log(Readable, Protocol):
 
     def erase(self, user_id: str) -> Future[int]:
         """Replace every event of a user by an empty tombstone; the future returns their number."""
+        ...
+
+    def erase_event(self, event_id: str) -> Future[int]:
+        """Replace the event with this ID by an empty tombstone; the future returns 1, or 0."""
         ...
 
     def listen(self, on_commit: OnCommit, on_erase: OnErase, start: int = 0) -> None:

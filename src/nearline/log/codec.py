@@ -40,6 +40,11 @@ def user_key(user_id: str) -> int:
     return int.from_bytes(blake2b(user_id.encode(), digest_size=8).digest(), signed=True)
 
 
+def event_key(event_id: str) -> bytes:
+    """Hash an event id to 128 bits."""
+    return blake2b(event_id.encode(), digest_size=KEY_BYTES).digest()
+
+
 def encode(record: Appendable, position: int = 0) -> Coded:
     """Encode one record; `position` is its place in the list, for the error `InvalidInput`."""
     kind = type(record)
@@ -63,8 +68,7 @@ def keys_of(record: Record) -> tuple[int | None, bytes | None]:
     if not isinstance(record, Event):
         return None, None
     event_id = record.event_id
-    key = None if event_id is None else blake2b(event_id.encode(), digest_size=KEY_BYTES).digest()
-    return user_key(record.user_id), key
+    return user_key(record.user_id), None if event_id is None else event_key(event_id)
 
 
 def decode(offset: int, payload: bytes) -> Record:

@@ -9,7 +9,7 @@ from typing import Self
 from nearline.errors import Closed, InvalidInput
 from nearline.log.base import Appendable, Appended, OnCommit, OnErase, in_blocks
 from nearline.log.block_codec import encode_block
-from nearline.log.codec import decode, encode
+from nearline.log.codec import decode, encode, event_key
 from nearline.log.lock import StoreLock
 from nearline.log.tables import Tables
 from nearline.log.writer import AppendJob, BlockJob, EraseJob, Writer, user_events
@@ -104,6 +104,36 @@ class SQLiteLog:
         self._writer.submit(job)
         return job.future
 
+    def erase_event(self, event_id: str) -> "Future[int]":
+        """Turn the event with this id into an empty tombstone; the future gives 1, or 0.
+
+        As `erase`, but for one event. It reads the log up to that event.
+
+        Raises
+        ------
+        Closed
+            If the log was closed, or stopped because its listener failed.
+        Overloaded
+            If the queue is full and this is the thread of a running event loop.
+        """
+        check_id(event_id, "event_id")
+        self.append([]).result()  # whatever was queued before is stored now
+        user_id = self._user_of(event_id) if self.known([event_id])[0] else None
+        if user_id is None:
+            nothing: Future[int] = Future()
+            nothing.set_result(0)
+            return nothing
+        job = EraseJob(user_id, event_id)
+        self._writer.submit(job)
+        return job.future
+
+    def _user_of(self, event_id: str) -> str | None:
+        """Find the user of an event."""
+        for _, record in self.read():
+            if isinstance(record, Event) and record.event_id == event_id:
+                return record.user_id
+        return None
+
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
         """Yield (offset, record) for offsets in [start, stop), in order; `Erased` included.
 
@@ -161,6 +191,13 @@ class SQLiteLog:
         """
         self._check_open()
         return user_events(self._tables, user_id)
+
+    def known(self, event_ids: Sequence[str]) -> list[bool]:
+        """Return for each of `event_ids` whether such an event is stored and not erased."""
+        self._check_open()
+        keys = [event_key(event_id) for event_id in event_ids]
+        stored = self._tables.known(keys) if keys else set()
+        return [key in stored for key in keys]
 
     def listen(self, on_commit: OnCommit, on_erase: OnErase, start: int = 0) -> None:
         """Set the one listener; call it before the first append.

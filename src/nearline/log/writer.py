@@ -53,9 +53,10 @@ class BlockJob:
 
 @dataclass(frozen=True)
 class EraseJob:
-    """A user to erase."""
+    """A user to erase, or one event of a user."""
 
     user_id: str
+    event_id: str | None = None
     future: "Future[int]" = field(default_factory=Future)
     size: int = 1
     joins: bool = False
@@ -235,7 +236,7 @@ class Writer:
 
     def _erase(self, job: EraseJob) -> None:
         try:
-            events = self._bury(job.user_id)
+            events = self._bury(job)
         except Exception as error:
             job.future.set_exception(error)
             return
@@ -259,11 +260,13 @@ class Writer:
         else:
             job.future.set_result(len(events))
 
-    def _bury(self, user_id: str) -> list[tuple[int, Event]]:
-        """Erase the rows of a user and return the erased events."""
-        events = user_events(self._tables, user_id)
+    def _bury(self, job: EraseJob) -> list[tuple[int, Event]]:
+        """Erase the rows that a job names and return the erased events."""
+        events = user_events(self._tables, job.user_id)
+        if job.event_id is not None:
+            events = [(at, event) for at, event in events if event.event_id == job.event_id]
         if events:
-            key = user_key(user_id)
+            key = user_key(job.user_id)
             self._tables.bury([Buried(at, key, keys_of(event)[1]) for at, event in events])
         return events
 

@@ -9,6 +9,7 @@ from nearline.deployment.versions import Version
 from nearline.errors import InvalidInput
 from nearline.jobs.queue import Job
 from nearline.schema import (
+    DAY,
     Event,
     Item,
     ListOptions,
@@ -19,11 +20,27 @@ from nearline.schema import (
 from nearline.schema.records import AttributeValue, Scalar
 
 Timestamp = str | float | None
+FIRST_TIME = 631_152_000.0  # 1990-01-01
 MAX_DEADLINE_MS = 60_000
 
 
+def _time_of_event(value: Timestamp, now: float) -> float:
+    """Return Unix seconds; refuse a number that is probably no Unix time in seconds."""
+    if isinstance(value, int | float) and not FIRST_TIME <= value <= now + DAY:
+        raise InvalidInput(
+            f"timestamp is {value:.15g}; a number must be Unix seconds from 1990 to one day ahead "
+            "of now. Milliseconds are divided by 1000; a date such as 20260131, a year, or a time "
+            "before 1990 is sent as text: 2026-01-31T12:00:00Z",
+            field="timestamp",
+        )
+    return parse_time(value, now=now)
+
+
 class EventIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """An event; `timestamp` is RFC 3339 or Unix seconds, by default the current time."""
+    """An event; `timestamp` is RFC 3339 or Unix seconds, by default the current time.
+
+    A number must lie between 1990 and one day after the current time.
+    """
 
     user_id: str
     item_id: str
@@ -40,7 +57,7 @@ class EventIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=
         return Event(
             user_id=self.user_id,
             item_id=self.item_id,
-            timestamp=parse_time(self.timestamp, now=now),
+            timestamp=_time_of_event(self.timestamp, now),
             event=self.event,
             event_id=self.event_id,
             value=self.value,
@@ -198,6 +215,13 @@ class VersionsOut(Struct, frozen=True, kw_only=True):
     """Snapshots, oldest first."""
 
     snapshots: list[Version]
+
+
+class DeletedEvent(Struct, frozen=True):
+    """How many events were deleted: 1, or 0 where no event has the id; and the end of the log."""
+
+    deleted: int
+    offset: int
 
 
 class Forgotten(Struct, frozen=True, kw_only=True):

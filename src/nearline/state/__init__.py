@@ -4,9 +4,10 @@ from nearline.state.catalogue import Catalogue
 from nearline.state.checkpoint import load as load_checkpoint
 from nearline.state.checkpoint import remove_unfinished
 from nearline.state.checkpoint import save as save_checkpoint
-from nearline.state.config import STANDARD_WEIGHTS, StateConfig
+from nearline.state.config import StateConfig
 from nearline.state.counters import Counters, Top
 from nearline.state.histories import UserHistory
+from nearline.state.kinds import STANDARD_WEIGHTS
 from nearline.state.leaders import best
 from nearline.state.state import Added, Follower, Reflected, State
 from nearline.state.vocabulary import Vocabulary

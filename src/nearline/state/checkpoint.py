@@ -20,9 +20,10 @@ from nearline.errors import Damaged
 from nearline.schema import Item
 from nearline.schema.histories import Histories
 from nearline.state.catalogue import CatalogueCopy, Vectors
-from nearline.state.config import STANDARD_WEIGHTS, StateConfig
+from nearline.state.config import StateConfig
 from nearline.state.contexts import ContextsCopy, Pair
 from nearline.state.counters import CountersCopy
+from nearline.state.kinds import STANDARD_KINDS, STANDARD_WEIGHTS
 from nearline.state.state import State, StateCopy
 
 HISTORY_ARRAYS = ("indptr", "items", "weights", "times")
@@ -234,7 +235,8 @@ def _refused(path: Path, reason: str) -> Damaged:
 
 
 def _config_digest(config: StateConfig) -> str:
-    settings = msgspec.msgpack.encode((config, STANDARD_WEIGHTS), order="sorted")
+    tables = (config, STANDARD_WEIGHTS, STANDARD_KINDS)
+    settings = msgspec.msgpack.encode(tables, order="sorted")
     return hashlib.blake2b(settings, digest_size=DIGEST_BYTES).hexdigest()
 
 

@@ -6,21 +6,8 @@ from msgspec import Struct
 
 from nearline.errors import InvalidInput
 from nearline.schema import DAY
+from nearline.state.kinds import STANDARD_WEIGHTS, folded, standard_kind
 
-STANDARD_WEIGHTS = {
-    "view": 1.0,
-    "click": 1.0,
-    "open": 1.0,
-    "play": 1.0,
-    "save": 2.0,
-    "share": 2.0,
-    "like": 2.0,
-    "cart": 2.0,
-    "purchase": 3.0,
-    "skip": -0.5,
-    "dislike": -1.0,
-    "hide": -1.0,
-}
 MAX_HISTORY_LENGTH = 100_000
 MAX_WEIGHT = 1e6
 MIN_HALF_LIFE = 1.0
@@ -34,8 +21,10 @@ class StateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     history_length : int
         Maximum number of events kept per user, 1 to 100,000; the oldest are dropped first.
     event_weights : dict of str to float
-        Weights by kind of event, overriding `STANDARD_WEIGHTS`. A negative weight means that the
-        user does not want the item: the event is part of the history but does not count towards
+        Weights by kind of event, overriding `STANDARD_WEIGHTS`. Case, spaces, hyphens and
+        underscores are ignored, and common names of a standard kind mean that kind (`Add to cart`
+        is `cart`), unless they have a weight here themselves. A negative weight means that the user
+        does not want the item: the event is part of the history but does not count towards
         popularity.
     default_event_weight : float
         Weight of kinds that are in neither table.
@@ -65,11 +54,27 @@ class StateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             )
 
     def weight(self, event: str) -> float:
-        """Return the weight of an event of kind `event`."""
-        weight = self.event_weights.get(event)
-        if weight is None:
-            weight = STANDARD_WEIGHTS.get(event, self.default_event_weight)
-        return weight
+        """Return the weight of an event of kind `event`, however its name is written."""
+        weight = self._given(event)
+        return self.default_event_weight if weight is None else weight
+
+    def knows(self, event: str) -> bool:
+        """Return whether kind `event` has a weight of its own."""
+        return self._given(event) is not None
+
+    def _given(self, event: str) -> float | None:
+        given = self.event_weights
+        if given:
+            if event in given:
+                return given[event]
+            same = folded(event)
+            for name, weight in given.items():
+                if folded(name) == same:
+                    return weight
+        standard = standard_kind(event)
+        if standard is None:
+            return None
+        return given.get(standard, STANDARD_WEIGHTS[standard])
 
 
 def _check_weight(weight: float, field: str) -> None:

@@ -135,6 +135,8 @@ class Contexts:
                 if len(self._rows) >= MAX_VALUES:
                     self._evict()
                 row = self._add_pair(pair, offsets[event])
+            elif offsets[event] < row.since:
+                continue  # counted again after an erasure, though not counted before it
             row.counts[item] = row.counts.get(item, 0) + 1
             row.events += 1
             row.priority = row.events + self._age

@@ -182,14 +182,21 @@ class State:
                     follower.add_events(added)
             self.reflected = Reflected(self.offset, self.reflected.erasures)
 
-    def forget(self, user_id: str, events: Iterable[tuple[int, Event]]) -> None:
-        """Remove a user's events, as if they had been `Erased` from the start.
+    def forget(
+        self,
+        user_id: str,
+        events: Iterable[tuple[int, Event]],
+        kept: Iterable[tuple[int, Event]] = (),
+    ) -> None:
+        """Remove events of a user, as if they had been `Erased` from the start.
 
         Parameters
         ----------
         events : iterable of (offset, Event)
-            Every event of the user in the log. Those from `offset` on are not in the state yet and
+            Events of the user that were erased. Those from `offset` on are not in the state yet and
             are skipped.
+        kept : iterable of (offset, Event)
+            Every other event of the user in the log.
 
         Notes
         -----
@@ -199,7 +206,8 @@ class State:
         """
         with self.lock:
             followers = self.followers
-            before = [(offset, event) for offset, event in events if offset < self.offset]
+            left = [(offset, event) for offset, event in kept if offset < self.offset]
+            before = [(offset, event) for offset, event in events if offset < self.offset] + left
             offsets, folded = [offset for offset, _ in before], [event for _, event in before]
             columns = _columns(
                 [
@@ -212,9 +220,12 @@ class State:
             self.contexts.subtract(columns.items, columns.weights, contexts, offsets)
             if user_id in self.users:
                 self._histories.remove(self.users.remove(user_id))
+            added = self._fold(left)[1] if left else None
         _, history = _by_user(columns, by_time=True)
         for follower in followers:
             follower.forget(history)
+            if added is not None:
+                follower.add_events(added)
         self.reflected = Reflected(self.offset, self.reflected.erasures + 1)
 
     def history(self, user_id: str) -> UserHistory | None:
@@ -227,6 +238,12 @@ class State:
         """Return the events of several users, one row each, a copy; empty for an unknown user."""
         with self.lock:
             return self._histories.rows(self.users.indices_of(user_ids))
+
+    def latest(self) -> float | None:
+        """Time of the latest event of all histories; None where there is none. O(events)."""
+        with self.lock:
+            rows = self._histories.rows(np.arange(self.users.slots))
+        return float(rows.times.max()) if len(rows.times) else None
 
     def user_ids(self) -> list[str]:
         """Return the IDs of all users with a history, a copy."""
@@ -285,7 +302,7 @@ class State:
         self.counters.add(items, weights, times)
         self.contexts.add(items, weights, contexts, offsets)
         self.catalogue.grow(known)
-        self.offset = batch[-1][0] + 1
+        self.offset = max(self.offset, batch[-1][0] + 1)
         return changed, added
 
     def _record_columns(

@@ -31,6 +31,30 @@ class LogContract(LogRecordTests, LogCopyTests):
     ``durable = False`` if the log does not keep records after it is closed.
     """
 
+    # Known keys
+
+    def test_known_ids_are_those_of_stored_events(self, log: Log) -> None:
+        """Also those of blocks; those of erased events are not."""
+        append(log, event("a", event_id="e"), event("b"))
+        log.append(block(event("c", event_id="f"), event("d"))).result(WAIT)
+        assert log.known(["x", "f", "e", "f"]) == [False, True, True, True]
+        erase(log, "a")
+        assert log.known(["e", "f"]) == [False, True]
+        assert log.known([]) == []
+
+    def test_one_event_is_erased(self, log: Log) -> None:
+        """Others of the user stay; its id may be stored again; an unknown id erases nothing."""
+        listener = Listener()
+        log.listen(listener.on_commit, listener.on_erase)
+        append(log, event("a", event_id="e"), event("a", event_id="f"), event("b"))
+        assert log.erase_event("e").result(WAIT) == 1
+        assert log.erase_event("e").result(WAIT) == 0
+        assert log.erase_event("x").result(WAIT) == 0
+        assert [type(record) for _, record in log.read()] == [Erased, Event, Event]
+        assert log.events_of("a") == [(1, event("a", event_id="f"))]
+        assert log.erasures == 1
+        assert append(log, event("a", event_id="e")).accepted == 1
+
     # The listener
 
     def test_the_listener_is_notified_before_the_future(self, log: Log) -> None:

@@ -1,6 +1,6 @@
 """The route handlers, one module for each kind of resource."""
 
-from nearline.server.routes.events import store_events
+from nearline.server.routes.events import delete_event, store_events
 from nearline.server.routes.health import docs, livez, metrics, openapi, readyz
 from nearline.server.routes.items import (
     change_item,
@@ -25,6 +25,7 @@ from nearline.server.routes.users import forget_user, get_user
 OPERATIONS = [livez, readyz, metrics, openapi, docs]
 V1 = [
     store_events,
+    delete_event,
     recommend,
     recommend_session,
     recommend_batch,

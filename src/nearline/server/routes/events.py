@@ -2,15 +2,18 @@
 
 from typing import Annotated
 
-from litestar import post
+from litestar import delete, post
 from litestar.openapi.spec import Example
-from litestar.params import Body
+from litestar.params import Body, PathParameter
 
 from nearline.log import Appended
-from nearline.server.bodies import EventIn
+from nearline.server.bodies import DeletedEvent, EventIn
 from nearline.server.context import app_context, durable
 from nearline.server.decoding import StrictRequest
 from nearline.server.event_writes import queue, stored
+from nearline.server.paths import path_id
+
+EventId = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
 _EXAMPLES = [
     Example(
@@ -40,3 +43,14 @@ async def store_events(
     appended = await durable(lambda: queue(app, data), size)
     stored(app, data, appended)
     return appended
+
+
+@delete("/events/{event_id:str}", status_code=200, tags=["events"])
+async def delete_event(request: StrictRequest, event_id: EventId) -> DeletedEvent:
+    """Delete one event; an id that no event has is no error."""
+    app = app_context(request)
+    engine = app.host.engine
+    event_id = path_id(event_id, "event_id")
+    deleted = await durable(lambda: engine.delete_event(event_id), slow=True)
+    app.cache.drop_stale()
+    return DeletedEvent(deleted=deleted, offset=engine.offset)

@@ -1,0 +1,48 @@
+"""The command that shows what is in a store and what its imports did."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from nearline.cli.options import check_store, example, json_option, store_option
+from nearline.cli.output import printable, write_json
+
+
+@click.command(epilog=example("nearline info --store shop/", "nearline info --store shop/ --json"))
+@store_option
+@json_option
+def info(store: Path, as_json: bool) -> None:
+    """Show what a store holds, and the summary of each import.
+
+    Works while a server has the store open.
+    """
+    from nearline.data import CleaningReport
+    from nearline.deployment.store import LOG
+    from nearline.deployment.versions import versions_of_folder
+    from nearline.ingest import kept_summaries
+    from nearline.log import open_log, url_of
+
+    check_store(store)
+    with open_log(url_of(store / LOG), read_only=True) as log:
+        records, erasures = log.end, log.erasures
+    serving = next((found.id for found in versions_of_folder(store) if found.serving), None)
+    imports = kept_summaries(store)
+    if as_json:
+        write_json(
+            {
+                "store": str(store),
+                "records": records,
+                "erasures": erasures,
+                "model": serving,
+                "imports": imports,
+            }
+        )
+        return
+    click.echo(f"{records:,} records, {erasures:,} erasures; model: {serving or 'untrained'}")
+    for summary in imports:
+        when = datetime.fromtimestamp(summary["time"], UTC).strftime("%Y-%m-%d %H:%M:%S")
+        click.echo(f"\n{when} UTC")
+        if summary.get("interactions"):
+            report = CleaningReport.from_dict(summary["interactions"])
+            click.echo(printable(str(report), keep="\n"))

@@ -1,0 +1,73 @@
+"""Numbers as people and shops write them: currencies, thousands and decimal marks."""
+
+import re
+from collections.abc import Iterable
+
+_SIGN = r"[$\u20ac\u00a3\u00a5\u20b9\u20bd\u20a9\u20ba\u0e3f]"
+_CURRENCY = re.compile(
+    rf"^(?:[A-Z]{{0,2}}{_SIGN}|[A-Z]{{3}}(?=[\s\d])|[Kk]r\.?|z\u0142|Fr\.)\s*"
+    rf"|\s*(?:{_SIGN}|(?<=[\s\d])[A-Z]{{3}}|[Kk]r\.?|z\u0142|Fr\.|,-)$"
+)
+# Between thousands: spaces of every width, and apostrophes.
+_GAPS = re.compile(r"(?<=\d)[ '\u2019\u00a0\u2009\u202f](?=\d{3}(?!\d))")
+
+
+def read_amounts(texts: Iterable[str]) -> dict[str, float]:
+    """Return the number that each text stands for; texts that are none are left out.
+
+    Currency signs and codes, and spaces or apostrophes between thousands, are taken off. Which of
+    point and comma is the decimal mark is decided for all texts together: a text with both of
+    them, with three groups, or with other than three digits behind its only mark tells. Where a
+    single comma could be either (``1,234``) and no other text tells, the text is left out.
+    """
+    bare = {text: _bare(text) for text in texts}
+    marks = {mark for text in bare.values() if (mark := _decimal_mark(text))}
+    mark = marks.pop() if len(marks) == 1 else ""
+    numbers = {}
+    for text, digits in bare.items():
+        number = _number(digits, _decimal_mark(digits) or mark)
+        if number is not None:
+            numbers[text] = number
+    return numbers
+
+
+def _bare(text: str) -> str:
+    """Take off white space, the currency and what stands between thousands."""
+    text = text.strip()
+    sign = ""
+    if text[:1] in ("-", "+", "\u2212"):
+        sign, text = ("" if text[0] == "+" else "-"), text[1:].lstrip()
+    elif text.startswith("(") and text.endswith(")"):  # as accountants write what is negative
+        sign, text = "-", text[1:-1]
+    text = _CURRENCY.sub("", text.strip()).strip()
+    if text[:1] == "-" and not sign:  # $-5
+        sign, text = "-", text[1:]
+    return sign + _GAPS.sub("", text)
+
+
+def _decimal_mark(text: str) -> str:
+    """Return the decimal mark if `text` alone tells it, else ""."""
+    point, comma = text.count("."), text.count(",")
+    if point and comma:
+        return max(".", ",", key=text.rfind)
+    if point > 1 or comma > 1:
+        return "," if point > 1 else "."
+    for mark, count in ((".", point), (",", comma)):
+        if count and not re.fullmatch(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", text):
+            return mark
+    return ""
+
+
+def _number(text: str, mark: str) -> float | None:
+    if "," in text or (mark == "," and "." in text):
+        if not mark:
+            return None
+        group = "." if mark == "," else ","
+        whole, _, _ = text.partition(mark)
+        if group in whole and not re.fullmatch(rf"[+-]?\d{{1,3}}(?:\{group}\d{{3}})+", whole):
+            return None
+        text = text.replace(group, "").replace(mark, ".")
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,50 @@
+"""The summaries of the last imports, kept in a store's folder."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+IMPORTS = "imports.json"
+_KEPT = 20
+_EXAMPLE = "example"
+
+
+def keep_summary(folder: Path, summary: dict[str, Any]) -> None:
+    """Add the summary of an import; the oldest beyond twenty goes."""
+    _write(folder / IMPORTS, [*kept_summaries(folder), summary][-_KEPT:])
+
+
+def kept_summaries(folder: Path) -> list[dict[str, Any]]:
+    """Return the summaries of the last imports, oldest first."""
+    try:
+        found = msgspec.json.decode((folder / IMPORTS).read_bytes())
+    except (FileNotFoundError, msgspec.DecodeError):
+        return []
+    return found if isinstance(found, list) else []
+
+
+def forget_examples(folder: Path) -> None:
+    """Take the examples of rows out of all summaries: one may name a user who is erased."""
+    found = kept_summaries(folder)
+    if found:
+        _write(folder / IMPORTS, [_without_examples(summary) for summary in found])
+
+
+def _without_examples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: "" if name == _EXAMPLE else _without_examples(each)
+            for name, each in value.items()
+        }
+    return [_without_examples(each) for each in value] if isinstance(value, list) else value
+
+
+def _write(path: Path, summaries: list[dict[str, Any]]) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(msgspec.json.encode(summaries))
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,100 @@
+"""One event is deleted: what is left is what never-seen would have given."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nearline as nl
+from nearline.schema import Erased
+
+NOW = 1_700_000_000.0
+Events = st.lists(
+    st.tuples(
+        st.sampled_from("ab"), st.sampled_from("xyz"), st.sampled_from(["view", "like", "dislike"])
+    ),
+    min_size=1,
+    max_size=10,
+)
+
+
+def filled(rec: nl.Recommender, events: list[tuple[int, tuple[str, str, str]]]) -> None:
+    for number, (user, item, kind) in events:
+        rec.observe(user, item, kind, timestamp=NOW + number, event_id=f"e{number}")
+
+
+def counts(rec: nl.Recommender) -> dict[str, Any]:
+    """All-time and trending counts of the items that have any."""
+    state = rec._current.deployment.state
+    items = np.arange(len(state.items), dtype=np.int32)
+    popular, trending = state.counters.of(items, NOW)
+    names = state.items.table()
+    return {
+        names[item]: (popular[item], pytest.approx(trending[item], abs=1e-9))
+        for item in items
+        if popular[item]
+    }
+
+
+def histories(rec: nl.Recommender) -> dict[str, list[tuple[str, float, float]]]:
+    users = rec._current.deployment.state.user_ids()
+    return {
+        user: [(past.item_id, past.weight, past.timestamp) for past in rec.user(user).history]
+        for user in users
+    }
+
+
+@given(events=Events, which=st.integers(0, 9))
+@settings(max_examples=40, deadline=None)
+def test_counts_and_histories_are_those_of_never_seen(
+    events: list[tuple[str, str, str]], which: int
+) -> None:
+    gone = which % len(events)
+    numbered = list(enumerate(events))
+    with nl.Recommender(clock=lambda: NOW) as rec, nl.Recommender(clock=lambda: NOW) as other:
+        filled(rec, numbered)
+        assert rec.delete_event(f"e{gone}").result() == 1
+        filled(other, numbered[:gone] + numbered[gone + 1 :])
+        assert histories(rec) == histories(other)
+        assert counts(rec) == counts(other)
+        assert rec.delete_event(f"e{gone}").result() == 0
+
+
+def test_a_store_forgets_it_too(tmp_path: Path) -> None:
+    with nl.Recommender(tmp_path, clock=lambda: NOW) as rec:
+        filled(
+            rec, list(enumerate([("a", "x", "like"), ("a", "secret", "view"), ("b", "y", "view")]))
+        )
+        assert rec.delete_event("e1").result() == 1
+        assert rec.offset == 3
+    with nl.Recommender(tmp_path, clock=lambda: NOW) as rec:
+        assert [past.item_id for past in rec.user("a").history] == ["x"]
+        records = [record for _, record in rec._current.deployment.log.read()]
+        assert isinstance(records[1], Erased)
+        rec.observe("a", "z", event_id="e1", timestamp=NOW)
+        assert rec.user("a").history[0].item_id == "z"
+    assert b"secret" not in (tmp_path / "log.db").read_bytes()
+
+
+def test_the_last_event_of_a_user_takes_the_user(tmp_path: Path) -> None:
+    with nl.Recommender(clock=lambda: NOW) as rec:
+        filled(rec, [(0, ("a", "x", "view"))])
+        assert rec.delete_event("e0").result() == 1
+        with pytest.raises(nl.errors.UnknownUser):
+            rec.user("a")
+
+
+def test_the_model_learns_as_if_it_had_never_been() -> None:
+    """The item graph counts pairs: those of the deleted event go, the others stay."""
+    walk = [("a", "x", "view"), ("a", "y", "view"), ("b", "x", "view"), ("b", "z", "view")]
+    with nl.Recommender(clock=lambda: NOW) as rec, nl.Recommender(clock=lambda: NOW) as other:
+        filled(rec, list(enumerate(walk)))
+        rec.delete_event("e3").result()
+        filled(other, list(enumerate(walk[:3])))
+        found = {line.item_id: line.score for line in rec.similar("x", 5)}
+        expected = {line.item_id: line.score for line in other.similar("x", 5) if line.score > 0}
+        assert expected.keys() == {"y"}
+        assert {item: score for item, score in found.items() if score > 0} == expected

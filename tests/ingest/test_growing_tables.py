@@ -1,0 +1,142 @@
+"""Tables without times: known rows are stored once, and later tables are later."""
+
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nearline as nl
+from nearline.data import event_ids, read_interactions, to_events
+from nearline.schema import Event
+
+NOW = 1_700_000_000.0
+Row = tuple[str, str]
+Rows = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xyz")), min_size=1, max_size=10)
+
+
+def table_of(rows: list[Row]) -> pa.Table:
+    users, items = zip(*rows, strict=True)
+    return pa.table({"user_id": users, "item_id": items})
+
+
+def stored(rec: nl.Recommender) -> list[Row]:
+    log = rec._current.deployment.log
+    return [(e.user_id, e.item_id) for _, e in log.read() if isinstance(e, Event)]
+
+
+def in_order(rec: nl.Recommender, user_id: str) -> list[str]:
+    """Items of a user, oldest first."""
+    return [past.item_id for past in reversed(rec.user(user_id).history)]
+
+
+@given(
+    rows=Rows,
+    grown=st.lists(st.tuples(st.integers(0, 20), Rows.map(lambda rows: rows[0])), max_size=6),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_table_that_grew_anywhere_is_stored_once(
+    rows: list[Row], grown: list[tuple[int, Row]]
+) -> None:
+    longer = list(rows)
+    for place, row in grown:
+        longer.insert(place, row)
+    with nl.Recommender(clock=lambda: NOW) as rec:
+        first = rec.add(table_of(rows))
+        second = rec.add(table_of(longer))
+        assert first is not None
+        assert second is not None
+        assert (first.known, second.known) == (0, len(rows))
+        assert Counter(stored(rec)) == Counter(longer)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "added"),
+    [
+        ("ax bx", "ay ax bx", 1),
+        ("ax bx", "ax bx ay", 1),
+        ("ax bx", "ax ay bx", 1),
+        ("ax ax", "ax ax ax", 1),
+        ("ax bx", "bx ax", 0),
+        ("ax bx", "ax", 0),
+        ("ax", "bx", 1),
+        ("ax ax bx", "bx ax by ax ax", 2),
+    ],
+)
+def test_members(old: str, new: str, added: int) -> None:
+    with nl.Recommender(clock=lambda: NOW) as rec:
+        rec.add(table_of([(row[0], row[1]) for row in old.split()]))
+        before = rec.offset
+        rec.add(table_of([(row[0], row[1]) for row in new.split()]))
+        assert rec.offset - before == added
+
+
+@given(tables=st.lists(Rows, min_size=1, max_size=4))
+@settings(max_examples=40, deadline=None)
+def test_later_tables_are_later(tables: list[list[Row]]) -> None:
+    """The history of each user is the new rows in the order in which they came."""
+    counts: Counter[Row] = Counter()
+    expected: dict[str, list[str]] = {}
+    with nl.Recommender(clock=lambda: NOW) as rec:
+        for rows in tables:
+            rec.add(table_of(rows))
+            now: Counter[Row] = Counter()
+            for row in rows:
+                now[row] += 1
+                if now[row] > counts[row]:
+                    counts[row] = now[row]
+                    expected.setdefault(row[0], []).append(row[1])
+        for user, items in expected.items():
+            assert in_order(rec, user) == items
+            times = [past.timestamp for past in rec.user(user).history]
+            assert times == sorted(set(times), reverse=True)
+
+
+def test_behind_clock_times_the_rows_come_later_but_not_in_the_future() -> None:
+    with nl.Recommender(clock=lambda: NOW) as rec:
+        rec.add(
+            pa.table({"user_id": ["a", "a"], "item_id": ["x", "y"], "timestamp": [NOW - 9, NOW]})
+        )
+        rec.add(table_of([("a", f"z{n}") for n in range(300)]))
+        assert in_order(rec, "a")[:3] == ["x", "y", "z0"]
+        newest = rec.user("a").history[0]
+        assert newest.item_id == "z299"
+        assert NOW < newest.timestamp <= NOW + 86_400
+
+
+def test_what_earlier_versions_imported_is_known() -> None:
+    """They made keys of the row number instead of the time."""
+    rows = [("a", "x"), ("a", "x"), ("b", "y")]
+    table = read_interactions(table_of(rows))
+    keyed = table.append_column("event_id", event_ids(table, row_numbers=True))
+    with nl.Recommender(clock=lambda: NOW) as rec:
+        for block in to_events(keyed):
+            rec._current.deployment.log.append(block).result()
+        assert rec.offset == 3
+        report = rec.add(table_of([*rows, ("b", "z")]))
+        assert report is not None
+        assert report.known == 3
+        assert rec.offset == 4
+
+
+def test_a_key_of_ones_own_stands(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("user_id,item_id,event_id\na,x,one\na,x,two\na,x,\n")
+    with nl.Recommender(clock=lambda: NOW) as rec:
+        rec.add(path)
+        rec.add(path)
+        found = [record for _, record in rec._current.deployment.log.read()]
+    ids = [record.event_id for record in found if isinstance(record, Event)]
+    assert ids[:2] == ["one", "two"]
+    assert len(ids) == 3
+
+
+def test_tables_with_times_are_as_before() -> None:
+    table = pa.table({"user_id": ["a"], "item_id": ["x"], "timestamp": [NOW]})
+    with nl.Recommender(clock=lambda: NOW) as rec:
+        first, second = rec.add(table), rec.add(table)
+        assert first is not None
+        assert second is not None
+        assert (first.known, second.known, rec.offset) == (0, 1, 1)
