@@ -67,6 +67,14 @@ column_option = click.option(
     help="Column to read as user_id, item_id, timestamp, event or value if its name differs. "
     "Can be given several times.",
 )
+separator_option = click.option(
+    "--separator",
+    metavar="TEXT",
+    help="Text between the fields of a text file: one or more characters, such as ::.",
+)
+encoding_option = click.option(
+    "--encoding", default="utf-8", show_default=True, help="Encoding of text files."
+)
 picture_option = click.option(
     "--picture",
     type=click.Path(path_type=Path, dir_okay=False),
