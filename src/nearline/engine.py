@@ -133,7 +133,7 @@ class Recommender(EngineStatus):
             Interactions that choose the settings and are never trained on. None: the last
             interaction of each user plays that part and is trained on afterwards.
         columns : mapping or None
-            Canonical name to the name it has in `interactions` and `validation`.
+            Field to the column that holds it, in `interactions`, `validation` and `items`.
 
         Raises
         ------

@@ -1,5 +1,7 @@
 """Commands that put data into a store and train on it."""
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ from nearline.cli.options import (
     encoder_option,
     encoding_option,
     example,
+    item_column_option,
     items_option,
     json_option,
     open_store,
@@ -23,6 +26,8 @@ from nearline.cli.output import printable, progress_bars, write_json, write_tabl
 if TYPE_CHECKING:
     from nearline.data import CleaningReport
 
+NEWLINE = "\n"
+
 
 @click.command(
     "import",
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
 @store_option
 @items_option
 @column_option
+@item_column_option
 @separator_option
 @encoding_option
 @json_option
@@ -43,6 +49,7 @@ def import_(
     store: Path,
     items_file: Path | None,
     columns: dict[str, str] | None,
+    item_columns: dict[str, str] | None,
     separator: str | None,
     encoding: str,
     as_json: bool,
@@ -55,7 +62,7 @@ def import_(
     item_id and, where known, timestamp, event, value. Rows that cannot be are dropped and
     reported. Importing the same rows again stores nothing twice.
     """
-    from nearline.data import read_interactions, read_table
+    from nearline.data import read_interactions, read_items, read_table, without_item_fields
     from nearline.engine import Recommender
 
     if file is None and items_file is None:
@@ -65,16 +72,25 @@ def import_(
         None if path is None else read_table(path, separator=separator, encoding=encoding)
         for path in (file, items_file)
     )
+    report = items_report = None
+    if items is not None:
+        own, shared = (columns, None) if table is None else (None, columns)
+        own = (own or {}) | (item_columns or {})
+        items, items_report = read_items(items, own, shared=shared, now=time.time())
+        columns = without_item_fields(columns)
     table = None if table is None else read_interactions(table, columns)
     with Recommender(store) as engine, progress_bars() as progress:
         before = engine.offset
-        report = engine.add(table, items, progress=progress)
+        added = engine.add(table, items, progress=progress)
+        report, match = added if table is not None else None, engine.catalogue_match
         after, users, n_items = engine.offset, engine.n_users, engine.n_items
     if as_json:
         write_json(
             {
                 "store": str(store),
-                "report": report.as_dict() if report else None,
+                "report": replace(report, items=None).as_dict() if report else None,
+                "items_report": items_report.as_dict() if items_report else None,
+                "catalogue_match": match.as_dict(),
                 "records_stored": after - before,
                 "offset": after,
                 "users": users,
@@ -84,6 +100,10 @@ def import_(
         return
     if report is not None:
         _show(report)
+    if items_report is not None:
+        click.echo(f"Catalogue: {printable(str(items_report), keep=NEWLINE)}")
+    if str(match):
+        click.echo(printable(str(match), keep=NEWLINE))
     click.echo(
         f"{after - before:,} records stored; {printable(str(store))} holds {users:,} users and "
         f"{n_items:,} items.\nNext: nearline train --store {printable(str(store))}"

@@ -71,8 +71,16 @@ column_option = click.option(
     multiple=True,
     callback=_pairs,
     metavar="FIELD=COLUMN",
-    help="Name of a column that is not called user_id, item_id, timestamp, event or value. "
-    "Can be given several times.",
+    help="Name of a column that is not called user_id, item_id, timestamp, event or value (of "
+    "a catalogue: item_id, title, text, categories, available). Can be given several times.",
+)
+item_column_option = click.option(
+    "--item-column",
+    "item_columns",
+    multiple=True,
+    callback=_pairs,
+    metavar="FIELD=COLUMN",
+    help="The same for the catalogue alone, where it differs from the interactions.",
 )
 separator_option = click.option(
     "--separator", metavar="CHAR", help="Character between the fields of CSV files."

@@ -31,6 +31,7 @@ from nearline.data import (
     stratified_split,
     time_split,
     user_time_split,
+    without_item_fields,
 )
 from nearline.engine import Recommender
 from nearline.evaluation import Report, evaluate
@@ -166,8 +167,9 @@ def load_subject(
         found = load_dataset(name, progress=progress, notify=notify)
         table, items = found.interactions, found.items
     else:
-        table = read_interactions(name, columns)
-        items = read_items(items_file, now=now)[0] if items_file else []
+        own = without_item_fields(columns) if items_file else columns
+        table = read_interactions(name, own)
+        items = read_items(items_file, shared=columns, now=now)[0] if items_file else []
     table, _ = clean(table, now=now)
     return Subject(name, table, items)
 

@@ -32,12 +32,15 @@ class CleaningReport:
         In the order in which the rules were applied; a row counts for the first rule it breaks.
     imputed : int
         Rows whose missing value was filled in.
+    items : CleaningReport or None
+        Of interactions that came with a catalogue: the account of the catalogue.
     """
 
     rows_in: int
     rows_kept: int
     dropped: tuple[Dropped, ...] = ()
     imputed: int = 0
+    items: "CleaningReport | None" = None
 
     @property
     def rows_dropped(self) -> int:
@@ -46,7 +49,7 @@ class CleaningReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {
+        values = {
             "rows_in": self.rows_in,
             "rows_kept": self.rows_kept,
             "imputed": self.imputed,
@@ -54,6 +57,7 @@ class CleaningReport:
                 {"reason": d.reason, "rows": d.rows, "example": d.example} for d in self.dropped
             ],
         }
+        return values if self.items is None else values | {"items": self.items.as_dict()}
 
     def __str__(self) -> str:
         lines = [

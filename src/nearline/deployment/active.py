@@ -13,6 +13,7 @@ from nearline.deployment import store
 from nearline.deployment.texts import VECTORS, open_texts
 from nearline.errors import Closed
 from nearline.schema import Item
+from nearline.state import CatalogueMatch, match_catalogue
 
 logger = logging.getLogger(__name__)
 
@@ -161,6 +162,11 @@ class EngineStatus:
     def n_items(self) -> int:
         """Items known from events or the catalogue."""
         return len(self._current.deployment.state.items)
+
+    @property
+    def catalogue_match(self) -> CatalogueMatch:
+        """How the items of events and those of the catalogue match."""
+        return match_catalogue(self._current.deployment.state)
 
     @property
     def encodes(self) -> bool:

@@ -9,6 +9,7 @@ from nearline.common.progress import Progress
 from nearline.data import (
     CleaningConfig,
     CleaningReport,
+    ItemsReport,
     clean,
     read_interactions,
     read_items,
@@ -53,14 +54,21 @@ def import_interactions(
 
 
 def import_items(
-    log: Log, source: object, *, now: float, texts: TextVectors | None, progress: Progress
-) -> CleaningReport:
+    log: Log,
+    source: object,
+    columns: Mapping[str, str] | None = None,
+    *,
+    shared: Mapping[str, str] | None = None,
+    now: float,
+    texts: TextVectors | None,
+    progress: Progress,
+) -> ItemsReport:
     """Append a whole table of catalogue entries, in blocks, and report what was dropped.
 
     Their texts are encoded first, so that the model that serves finds the vectors; where that
-    fails they go in without.
+    fails they go in without. `columns` and `shared` as for `read_items`.
     """
-    items, report = read_items(source, now=now)
+    items, report = read_items(source, columns, shared=shared, now=now)
     if texts is not None:
         try:
             texts.encode([item.content for item in items], progress)

@@ -1,5 +1,6 @@
 """Training as the engine does it: in the foreground by `fit`, in the background as a job."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from typing import Any
@@ -10,7 +11,7 @@ from nearline import ingest
 from nearline.common.memory import give_back
 from nearline.common.progress import Progress
 from nearline.config import Config
-from nearline.data import CleaningReport, read_interactions
+from nearline.data import CleaningReport, read_interactions, without_item_fields
 from nearline.deployment import store
 from nearline.deployment.active import ActiveDeployment
 from nearline.errors import InvalidInput, Overloaded
@@ -51,7 +52,8 @@ class Training:
         """Import, train on the whole log and promote; see `Recommender.fit`."""
         current = self._current
         current.open()
-        chosen = None if validation is None else read_interactions(validation, columns)
+        own = columns if items is None else without_item_fields(columns)
+        chosen = None if validation is None else read_interactions(validation, own)
         with current.training:
             old = parts = current.open()
             if current.path is None and interactions is not None:
@@ -220,17 +222,35 @@ def import_tables(
     columns: Columns | None,
     progress: Progress,
 ) -> CleaningReport | None:
-    """Import items, then interactions, into the log of `parts`; report what was dropped."""
-    now = current.clock()
-    if items is not None:
-        ingest.import_items(parts.log, items, now=now, texts=current.texts, progress=progress)
-    if interactions is None:
-        return None
-    cleaning = current.config.cleaning
+    """Import items, then interactions, into the log of `parts`; report what was dropped.
+
+    `columns` maps the interactions, and the items where it fits them; without interactions it must
+    fit the items.
+    """
+    now, entries = current.clock(), None
     with current.importing() if parts is current.deployment else nullcontext():
-        return ingest.import_interactions(
-            parts.log, interactions, columns, now=now, cleaning=cleaning, progress=progress
+        if items is not None:
+            own, shared = (columns, None) if interactions is None else (None, columns)
+            entries = ingest.import_items(
+                parts.log,
+                items,
+                own,
+                shared=shared,
+                now=now,
+                texts=current.texts,
+                progress=progress,
+            )
+        if interactions is None:
+            return entries
+        report = ingest.import_interactions(
+            parts.log,
+            interactions,
+            columns if items is None else without_item_fields(columns),
+            now=now,
+            cleaning=current.config.cleaning,
+            progress=progress,
         )
+    return dataclasses.replace(report, items=entries)
 
 
 def _outcome(snapshot_id: str, verdict: Verdict, metrics: dict[str, float]) -> Outcome:

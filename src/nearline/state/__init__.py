@@ -7,6 +7,7 @@ from nearline.state.config import STANDARD_WEIGHTS, StateConfig
 from nearline.state.counters import Counters, Top
 from nearline.state.histories import UserHistory
 from nearline.state.leaders import best
+from nearline.state.matches import CatalogueMatch, match_catalogue
 from nearline.state.state import Added, Follower, State
 from nearline.state.vocabulary import Vocabulary
 
@@ -14,6 +15,7 @@ __all__ = [
     "STANDARD_WEIGHTS",
     "Added",
     "Catalogue",
+    "CatalogueMatch",
     "Counters",
     "Follower",
     "State",
@@ -23,5 +25,6 @@ __all__ = [
     "Vocabulary",
     "best",
     "load_checkpoint",
+    "match_catalogue",
     "save_checkpoint",
 ]
