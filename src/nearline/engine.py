@@ -332,8 +332,7 @@ class Recommender(EngineStatus):
 
     def put_items(self, items: Sequence[Item]) -> Future[Appended]:
         """Queue catalogue entries atomically; with an encoder, their texts are encoded first."""
-        self._current.encode(items)
-        return ingest.put_items(self._to_write().log, items, now=self._clock())
+        return self._current.put_items(self._to_write().log, items)
 
     def patch_item(self, item_id: str, changes: Mapping[str, object]) -> Appended:
         """Change some fields of a catalogue entry; when this returns it is durable."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -12,6 +13,8 @@ from nearline.config import Config
 from nearline.deployment import store
 from nearline.deployment.texts import VECTORS, open_texts
 from nearline.errors import Closed
+from nearline.ingest import put_items as append_items
+from nearline.log import Appended, Log
 from nearline.schema import Item
 from nearline.state import CatalogueMatch, match_catalogue
 
@@ -78,9 +81,15 @@ class ActiveDeployment:
                 self._behind = False
             return self.deployment
 
+    def put_items(self, log: Log, items: Sequence[Item]) -> "Future[Appended]":
+        """Encode and append entries; the future resolves once the model has learned them, too."""
+        self.encode(items)
+        stored, live = append_items(log, items, now=self.clock()), self.deployment.live
+        return stored if live is None else live.after_learning(stored)
+
     @contextmanager
     def importing(self) -> Iterator[None]:
-        """Teach the model no events meanwhile: it learns all of them at once, when it is asked."""
+        """Teach the model nothing meanwhile: it learns all at once, when it is asked."""
         parts = self.open()
         if parts.live is not None:
             parts.live.pause()

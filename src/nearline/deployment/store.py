@@ -215,6 +215,8 @@ def close(parts: Deployment, folder: Path | None) -> None:
             save_checkpoint(parts.state, folder / CHECKPOINT, erasures=parts.log.erasures)
     finally:
         parts.log.close()
+        if parts.live is not None:
+            parts.live.settle()
 
 
 def _untrained(config: Config) -> Model:

@@ -2,8 +2,9 @@
 
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 
 from nearline.common.progress import Progress
 from nearline.data import (
@@ -21,7 +22,8 @@ from nearline.log import Appended, Log
 
 logger = logging.getLogger(__name__)
 
-ITEM_BLOCK = 5_000
+# An event waits at most for one block.
+ITEM_BLOCK = 500
 
 
 def import_interactions(
@@ -61,12 +63,14 @@ def import_items(
     shared: Mapping[str, str] | None = None,
     now: float,
     texts: TextVectors | None,
+    pausing: Callable[[int], AbstractContextManager[None]],
     progress: Progress,
 ) -> ItemsReport:
     """Append a whole table of catalogue entries, in blocks, and report what was dropped.
 
     Their texts are encoded first, so that the model that serves finds the vectors; where that
-    fails they go in without. `columns` and `shared` as for `read_items`.
+    fails they go in without. `columns` and `shared` as for `read_items`; `pausing` is entered with
+    the number of entries while they are written.
     """
     items, report = read_items(source, columns, shared=shared, now=now)
     if texts is not None:
@@ -75,9 +79,10 @@ def import_items(
         except NearlineError as error:
             texts.missed += len(items)
             logger.warning("the catalogue goes in without language vectors: %s", error)
-    for start in range(0, len(items), ITEM_BLOCK):
-        log.append(items[start : start + ITEM_BLOCK]).result()
-        progress(min(start + ITEM_BLOCK, len(items)), len(items), "items")
+    with pausing(len(items)):
+        for start in range(0, len(items), ITEM_BLOCK):
+            log.append(items[start : start + ITEM_BLOCK]).result()
+            progress(min(start + ITEM_BLOCK, len(items)), len(items), "items")
     return report
 
 

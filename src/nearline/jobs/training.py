@@ -1,8 +1,8 @@
 """Training as the engine does it: in the foreground by `fit`, in the background as a job."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 from msgspec.structs import replace
@@ -27,6 +27,8 @@ Columns = Mapping[str, str]
 
 KIND, MERGE = "train", "merge"
 POLL_SECONDS = 0.2
+# A model learns so many entries as they come, and more of them at once when it is asked.
+MANY_ITEMS = 1_000
 # However fast events come, merges must not take all the time there is.
 MERGE_SECONDS = 30.0
 
@@ -227,21 +229,27 @@ def import_tables(
     `columns` maps the interactions, and the items where it fits them; without interactions it must
     fit the items.
     """
-    now, entries = current.clock(), None
-    with current.importing() if parts is current.deployment else nullcontext():
-        if items is not None:
-            own, shared = (columns, None) if interactions is None else (None, columns)
-            entries = ingest.import_items(
-                parts.log,
-                items,
-                own,
-                shared=shared,
-                now=now,
-                texts=current.texts,
-                progress=progress,
-            )
-        if interactions is None:
-            return entries
+    now, entries, serves = current.clock(), None, parts is current.deployment
+
+    def pausing(n_items: int) -> AbstractContextManager[None]:
+        many = n_items > MANY_ITEMS or interactions is not None
+        return current.importing() if serves and many else _learning(parts)
+
+    if items is not None:
+        own, shared = (columns, None) if interactions is None else (None, columns)
+        entries = ingest.import_items(
+            parts.log,
+            items,
+            own,
+            shared=shared,
+            now=now,
+            texts=current.texts,
+            pausing=pausing,
+            progress=progress,
+        )
+    if interactions is None:
+        return entries
+    with current.importing() if serves else nullcontext():
         report = ingest.import_interactions(
             parts.log,
             interactions,
@@ -251,6 +259,14 @@ def import_tables(
             progress=progress,
         )
     return dataclasses.replace(report, items=entries)
+
+
+@contextmanager
+def _learning(parts: store.Deployment) -> Iterator[None]:
+    """Let the model learn meanwhile; wait until it has."""
+    yield
+    if parts.live is not None:
+        parts.live.settle()
 
 
 def _outcome(snapshot_id: str, verdict: Verdict, metrics: dict[str, float]) -> Outcome:

@@ -47,8 +47,8 @@ class Added(NamedTuple):
 class Follower(Protocol):
     """Hears of every change in the order of the log, once the state shows it, outside its lock."""
 
-    def put_item(self, index: int, item: Item | None) -> None:
-        """Hear of an entry; None where it was deleted, or an event was the first to name it."""
+    def put_items(self, changed: Sequence[tuple[int, Item | None]]) -> None:
+        """Hear of entries by index; None if one was deleted, or an event named it first."""
         ...
 
     def add_events(self, added: Added) -> None:
@@ -156,8 +156,8 @@ class State:
                 followers = self.followers
                 changed, added = self._fold(batch[start : start + RECORDS_PER_HOLD])
             for follower in followers:
-                for index, item in changed:
-                    follower.put_item(index, item)
+                if changed:
+                    follower.put_items(changed)
                 if added is not None:
                     follower.add_events(added)
             self.version += 1
