@@ -38,6 +38,7 @@ from nearline.schema import (
     new_event,
     new_item,
 )
+from nearline.schema.arguments import as_list
 
 
 class Recommender(EngineStatus):
@@ -293,7 +294,7 @@ class Recommender(EngineStatus):
 
     def rank(self, user_id: str, item_ids: Sequence[str]) -> list[ScoredItem]:
         """Exactly the given items, best first for this user."""
-        return lookups.rank(user_id, list(item_ids), self._view())
+        return lookups.rank(user_id, as_list(item_ids, "item_ids", "item ids"), self._view())
 
     def explain(self, user_id: str, item_id: str, *, words: bool = False) -> Explanation:
         """Return what made the score: the parts sum to it; with `words`, in a sentence as well."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nearline.errors import InvalidInput
+from nearline.schema.arguments import mapping
 
 # Names seen in other tables, to guess what a column is: only for the wording of an error.
 _ALIASES = {
@@ -43,7 +44,7 @@ def name_columns(
     InvalidInput
         `columns` names a field or a column that does not exist, or a required field is missing.
     """
-    columns = dict(columns or {})
+    columns = mapping(columns or {}, "columns", "{'user_id': 'customer'}")
     fields = [*required, *optional]
     for field, name in columns.items():
         if field not in fields:

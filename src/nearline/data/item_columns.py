@@ -18,6 +18,7 @@ from nearline.data.columns import (
 )
 from nearline.data.labels import NAMES, labels_in, separator_of, with_column
 from nearline.errors import InvalidInput
+from nearline.schema.arguments import mapping
 
 REQUIRED = ("item_id",)
 # Fields that interactions do not have.
@@ -70,13 +71,14 @@ def item_fields(
     `columns` must fit the catalogue. Of `shared`, which belongs to interactions as well, the
     ``item_id`` counts only if the catalogue has that column.
     """
-    mapping = {
+    example = "{'item_id': 'sku'}"
+    given = {
         field: name
-        for field, name in (shared or {}).items()
+        for field, name in mapping(shared or {}, "columns", example).items()
         if field in OF_ITEMS_ALONE or (field == "item_id" and name in found)
     }
-    mapping |= columns or {}
-    named = name_columns(found, mapping, required=REQUIRED, optional=OPTIONAL)
+    given |= mapping(columns or {}, "columns", example)
+    named = name_columns(found, given, required=REQUIRED, optional=OPTIONAL)
     fields = {column: field for field, column in named.items()}
     for name in found:
         field = _USUAL.get(name.lower())
@@ -88,7 +90,8 @@ def item_fields(
 
 def without_item_fields(columns: Mapping[str, str] | None) -> dict[str, str]:
     """Return a mapping that both tables share without the fields that only items have."""
-    return {field: name for field, name in (columns or {}).items() if field not in OF_ITEMS_ALONE}
+    given = mapping(columns or {}, "columns", "{'item_id': 'sku'}")
+    return {field: name for field, name in given.items() if field not in OF_ITEMS_ALONE}
 
 
 def reader_of(column: Any, name: str, field: str | None, note: Note) -> Reader:

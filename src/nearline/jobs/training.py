@@ -19,6 +19,7 @@ from nearline.jobs import worker
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
 from nearline.log import url_of
 from nearline.models.capabilities import LearnsOnline
+from nearline.schema.arguments import mapping, plain, text, whole_number
 from nearline.snapshots import SnapshotStore
 from nearline.training.acceptance import Verdict, train_and_judge
 from nearline.training.train import TrainingSpec, check_serves, train
@@ -52,7 +53,7 @@ class Training:
         progress: Progress,
     ) -> None:
         """Import, train on the whole log and promote; see `Recommender.fit`."""
-        current = self._current
+        current, seed = self._current, whole_number(seed, "seed")
         current.open()
         own = columns if items is None else without_item_fields(columns)
         chosen = None if validation is None else read_interactions(validation, own)
@@ -81,11 +82,12 @@ class Training:
     def submit(self, seed: int, model: str | None, settings: Mapping[str, Any] | None) -> Job:
         """Queue a training in the background; see `Recommender.train`."""
         self._current.open()
-        config = self._current.config
+        config, seed = self._current.config, whole_number(seed, "seed")
         if model is not None:
-            config = replace(config, model=model, settings={})
+            config = replace(config, model=text(model, "model"), settings={})
         if settings is not None:
-            config = replace(config, settings=dict(settings))
+            given = mapping(settings, "settings", "{'factors': 64}")
+            config = replace(config, settings=plain(given))
         check_serves(config.new_model())  # a wrong name is told at once
         return self._submit(KIND, lambda task: self._train(task, config, seed))
 
