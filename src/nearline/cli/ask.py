@@ -9,6 +9,7 @@ import click
 from nearline.cli.options import (
     context_option,
     example,
+    include_seen_option,
     json_option,
     k_option,
     llm_config,
@@ -30,7 +31,11 @@ if TYPE_CHECKING:
 @click.argument("user")
 @store_option
 @k_option
-@click.option("--category", help="Only items with this label.")
+@include_seen_option
+@click.option(
+    "--category",
+    help="Only items with this label, in any case, with or without its column: Acme, brand=acme.",
+)
 @click.option("--explain", is_flag=True, help="Say why, line by line.")
 @context_option
 @click.option("--preferences", metavar="WORDS", help="What the user likes, such as 'green tea'.")
@@ -44,6 +49,7 @@ def recommend(
     llm_url: str | None,
     llm_model: str | None,
     as_json: bool,
+    include_seen: bool,
     **asked: Any,
 ) -> None:
     """List the best items for USER, known or not.
@@ -54,7 +60,7 @@ def recommend(
     """
     from nearline.schema import RecommendationRequest
 
-    request = RecommendationRequest(user_id=user, **asked)
+    request = RecommendationRequest(user_id=user, exclude_seen=not include_seen, **asked)
     config = _config(llm_url, llm_model) if request.rerank else None
     with open_store(store, config) as engine:
         answer = engine.answer(request)

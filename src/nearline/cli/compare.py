@@ -12,10 +12,12 @@ from nearline.cli.options import (
     column_option,
     encoder_option,
     example,
+    include_seen_option,
     items_option,
     json_option,
     k_option,
     picture_option,
+    repeats,
     seed_option,
 )
 from nearline.cli.output import progress_bars, write_json, write_table
@@ -98,6 +100,7 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, given: str | None) 
     help="Settings to try for each model, on a part of the training data.",
 )
 @encoder_option
+@include_seen_option
 @k_option
 @picture_option
 @seed_option
@@ -115,7 +118,7 @@ def compare(
 
     DATA is a file of interactions or the name of a data set, as for `nearline evaluate`. Every
     model learns from the same part and answers for the same users; every item is ranked, and items
-    of the history are masked.
+    of the history are masked unless --include-seen is given.
     """
     from nearline.cli.study import SubjectTables, load_subject
     from nearline.common.pictures import check_picture
@@ -190,6 +193,7 @@ def _compare(
     split: str | None,
     fraction: float,
     search: int,
+    include_seen: bool,
     k: int,
     seed: int,
     progress: "Progress",
@@ -227,7 +231,7 @@ def _compare(
     }
     models = [make_model(name, {}) for name in names or discover()]
     if not ratings:
-        return compare_models(models, carve(data), k=k, **options)
+        return compare_models(models, carve(data), k=k, exclude_seen=not include_seen, **options)
     if folded:
         return compare_ratings(
             models, random_folds(data, FOLDS, np.random.default_rng(seed)), **options
@@ -236,7 +240,15 @@ def _compare(
 
 
 def _compare_large(
-    data: "Dataset", *, users: int, search: int, k: int, seed: int, progress: "Progress", **_: Any
+    data: "Dataset",
+    *,
+    users: int,
+    search: int,
+    include_seen: bool,
+    k: int,
+    seed: int,
+    progress: "Progress",
+    **_: Any,
 ) -> "Comparison":
     from nearline.config import BEST, BEST_MODEL
     from nearline.data import leave_one_out
@@ -251,6 +263,7 @@ def _compare_large(
         split,
         k=k,
         also=cold_scenarios(split),
+        exclude_seen=not include_seen,
         tune=tuner(leave_one_out, trials=search, seed=seed, own=True),
         seed=seed,
         progress=progress,
@@ -269,6 +282,8 @@ def _write(found: "Comparison | RatingComparison") -> None:
         tables = list(rating_rows(found))
         counted = f"{found.entries[0].n_ratings:,} ratings predicted"
     click.echo(f"{counted}; [95 % bootstrap interval]; the best first.\n")
+    if isinstance(found, Comparison) and (report := found.entries[0].report).n_unreachable:
+        click.echo(f"{repeats(report.n_unreachable, report.n_relevant)}\n")
     for rows in tables:
         write_table(rows, numbers=range(1, len(rows[0])))
         click.echo()

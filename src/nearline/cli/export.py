@@ -4,7 +4,14 @@ from pathlib import Path
 
 import click
 
-from nearline.cli.options import example, json_option, k_option, open_store, store_option
+from nearline.cli.options import (
+    example,
+    include_seen_option,
+    json_option,
+    k_option,
+    open_store,
+    store_option,
+)
 from nearline.cli.output import printable, progress_bars, write_json
 
 
@@ -24,15 +31,20 @@ from nearline.cli.output import printable, progress_bars, write_json
     metavar="FILE",
     help="Table with the column user_id: whose lists to write; everyone's where left out.",
 )
+@include_seen_option
 @json_option
-def export(folder: Path, store: Path, k: int, users_file: Path | None, as_json: bool) -> None:
+def export(
+    folder: Path, store: Path, k: int, users_file: Path | None, include_seen: bool, as_json: bool
+) -> None:
     """Write the lists of many users to FOLDER as Parquet files.
 
     Columns are user_id, item_id, score and rank. An export that was cut off goes on where it
     stopped when the same command is given again; after a training or new events it starts over.
     """
     with open_store(store) as engine, progress_bars() as progress:
-        done = engine.export(folder, k, users_file, progress=progress)
+        done = engine.export(
+            folder, k, users_file, exclude_seen=not include_seen, progress=progress
+        )
     if as_json:
         write_json(done)
         return

@@ -174,6 +174,13 @@ def train(
         )
         return
     click.echo(f"Model {model_id} serves: {users:,} users, {items:,} items, {offset:,} records.")
+    unreachable = metrics.pop("validation_unreachable", 0.0)
+    if unreachable:
+        click.echo(
+            f"{unreachable:.0%} of what is held out was in the history of its user already: lists "
+            "without seen items cannot hold it, and it counts as missed (see `recommend "
+            "--include-seen`)."
+        )
     rows = [[name.removeprefix("validation_"), f"{value:.4f}"] for name, value in metrics.items()]
     write_table([["on the validation part", "mean"], *rows], numbers=[1])
 

@@ -55,6 +55,11 @@ k_option = click.option(
     show_default=True,
     help="Length of the list.",
 )
+include_seen_option = click.option(
+    "--include-seen",
+    is_flag=True,
+    help="Keep items that the user had, for things that are taken again and again.",
+)
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all chance."
 )
@@ -187,6 +192,23 @@ def llm_config(url: str | None, model: str | None) -> "LlmConfig | None":
     if not url or not model:
         raise click.UsageError("--llm-url and --llm-model belong together: give both")
     return LlmConfig(base_url=url, model=model)
+
+
+def count(number: int, what: str) -> str:
+    """Write a number and its noun, in the plural unless it is one: 1 user, 2 users."""
+    if number == 1:
+        return f"1 {what}"
+    return f"{number:,} {what[:-1] + 'ies' if what.endswith('y') else what + 's'}"
+
+
+def repeats(n_unreachable: int, n_relevant: int) -> str:
+    """Say how much of what is held out was in the histories already."""
+    return (
+        f"{n_unreachable:,} of {count(n_relevant, 'held-out item')} "
+        f"{'was' if n_relevant == 1 else 'were'} in the history of the user already: lists without "
+        "seen items cannot hold them, and they count as missed. With --include-seen they can be "
+        "listed again."
+    )
 
 
 @contextmanager

@@ -224,6 +224,7 @@ def measure(
     k: int,
     seed: int,
     progress: Progress,
+    exclude_seen: bool = True,
 ) -> dict[str, Report]:
     """Ask what is most popular, and each engine, the same question."""
     models: dict[str, Model | EngineModel] = {POPULARITY: Popularity().fit(parts.fit), **engines}
@@ -235,6 +236,7 @@ def measure(
             question.truth,
             k=k,
             popularity=counts,
+            exclude_seen=exclude_seen,
             rng=np.random.default_rng(seed),
             progress=partial(_tell, progress, name),
         )
