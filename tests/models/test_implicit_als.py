@@ -307,6 +307,4 @@ def test_events_against_items_leave_everything_finite(
 def test_a_catalogue_that_is_only_disliked_scores_nothing() -> None:
     histories = weighted([[0, 1], [1, 2], [2]], [-1.0, -1.0, -1.0, -0.5, -1.0])
     model = ImplicitAls(ImplicitAlsConfig(factors=4, iterations=30)).fit(dataset(histories, 3))
-    assert model.score_many(histories).tolist() == pytest.approx(
-        np.zeros((3, 3)).tolist(), abs=1e-6
-    )
+    assert np.abs(model.score_many(histories)).max() < 1e-6

@@ -95,7 +95,14 @@ def open_folder(folder: Path, config: Config, texts: TextVectors | None) -> Depl
     """
     if folder.exists() and not folder.is_dir():
         raise InvalidInput(f"{folder} is a file; a store is a folder: name another path")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(
+            f"the store {folder} cannot be made ({error.strerror}); name a folder that you can "
+            "write to",
+            field="store",
+        ) from error
     snapshots = SnapshotStore(folder / SNAPSHOTS)
     # Every byte of a snapshot is checked: meanwhile the log reads the keys of its last records.
     with ThreadPoolExecutor(1) as pool:

@@ -1,6 +1,7 @@
 """Training as the engine does it: in the foreground by `fit`, in the background as a job."""
 
 import dataclasses
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from nearline import ingest
+from nearline.common.compiler_cache import is_empty
 from nearline.common.memory import give_back
 from nearline.common.progress import Progress
 from nearline.config import Config
@@ -25,6 +27,8 @@ from nearline.training.acceptance import Verdict, train_and_judge
 from nearline.training.train import TrainingSpec, check_serves, train
 
 Columns = Mapping[str, str]
+
+logger = logging.getLogger(__name__)
 
 KIND, MERGE = "train", "merge"
 POLL_SECONDS = 0.2
@@ -55,6 +59,11 @@ class Training:
         """Import, train on the whole log and promote; see `Recommender.fit`."""
         current, seed = self._current, whole_number(seed, "seed")
         current.open()
+        if is_empty():
+            logger.warning(
+                "the first training on this machine compiles for about half a minute; what it "
+                "compiles is kept for the next one"
+            )
         own = columns if items is None else without_item_fields(columns)
         chosen = None if validation is None else read_interactions(validation, own)
         with current.training:

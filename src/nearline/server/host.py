@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from nearline.engine import Recommender
+from nearline.errors import NearlineError
 from nearline.server.logs import JsonLog
 from nearline.server.problems import NotReady
 
@@ -94,7 +95,10 @@ class EngineHost:
             self._engine = await asyncio.to_thread(self._open_warm)
         except Exception as error:
             self.failure = error
-            self._log.failure("store could not be opened", error)
+            if isinstance(error, NearlineError):
+                self._log.write("error", "store could not be opened", reason=str(error))
+            else:
+                self._log.failure("store could not be opened", error)
             self.on_failure()
         else:
             self._log.write("info", "store open", offset=self._engine.offset)
