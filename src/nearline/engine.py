@@ -40,6 +40,7 @@ from nearline.schema import (
     new_event,
     new_item,
 )
+from nearline.schema.arguments import as_list
 
 
 class Recommender(EngineStatus):
@@ -136,7 +137,7 @@ class Recommender(EngineStatus):
             Interactions for choosing the settings, which are never trained on. None: the last
             interaction of each user, which is trained on afterwards.
         columns : mapping or None
-            Maps canonical column names to those in `interactions` and `validation`.
+            Maps canonical column names to those in `interactions`, `validation` and `items`.
         **options
             How these are read: the fields of `nearline.data.options.ReadOptions`.
 
@@ -293,7 +294,7 @@ class Recommender(EngineStatus):
 
     def rank(self, user_id: str, item_ids: Sequence[str]) -> list[ScoredItem]:
         """Rank the given items for a user, best first."""
-        return lookups.rank(user_id, list(item_ids), self._view())
+        return lookups.rank(user_id, as_list(item_ids, "item_ids", "item IDs"), self._view())
 
     def explain(self, user_id: str, item_id: str, *, words: bool = False) -> Explanation:
         """Return the parts of a score, which sum to it; with `words`, also as a sentence."""
@@ -332,8 +333,7 @@ class Recommender(EngineStatus):
 
     def put_items(self, items: Sequence[Item]) -> Future[Appended]:
         """Queue catalogue entries atomically; an encoder, if any, encodes their texts first."""
-        self._current.encode(items)
-        return ingest.put_items(self._current.open().log, items, now=self._clock())
+        return self._current.put_items(self._current.open().log, items)
 
     def patch_item(self, item_id: str, changes: Mapping[str, object]) -> Appended:
         """Change some fields of a catalogue entry durably."""

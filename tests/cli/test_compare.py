@@ -42,6 +42,7 @@ def test_the_same_as_json(events: Path) -> None:
     found = run_json("compare", events, *FAST, *options)
     assert found.keys() == {
         *("data", "large", "users", "ratings", "split", "fraction", "search", "k", "seed"),
+        "include_seen",
         *("metric", "models", "left_out"),
     }
     assert (found["metric"], found["split"], found["k"]) == ("ndcg@3", "stratified", 3)

@@ -1,11 +1,16 @@
 import json
 import os
+import re
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
 from tests.cli.running import run, run_json
 
 from nearline.cli import doctor
+from nearline.cli.doctor import PACKAGES
+from nearline.cli.options import count
+from nearline.common.compiler_cache import cache_folders, is_empty
 from nearline.engine import Recommender
 
 
@@ -78,3 +83,39 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     found = check("compiler cache")
     assert found["status"] == "warning"
     assert "NUMBA_CACHE_DIR" in found["next_step"]
+
+
+def test_only_packages_that_every_install_has_are_asked_for() -> None:
+    needed = [line for line in requires("nearline") or [] if "extra ==" not in line]
+    names = {re.split(r"[^A-Za-z0-9-]", line)[0] for line in needed}
+    assert set(PACKAGES) - {"nearline"} <= names
+
+
+def test_one_record_is_no_records(tmp_path: Path) -> None:
+    with Recommender(tmp_path / "store") as engine:
+        engine.observe("u", "i")
+    assert "1 record, 1 user, 1 item" in check("store", "--store", tmp_path / "store")["found"]
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [
+        (0, "user", "0 users"),
+        (1, "user", "1 user"),
+        (2, "item", "2 items"),
+        (1, "entry", "1 entry"),
+        (2, "entry", "2 entries"),
+        (1_000, "interaction", "1,000 interactions"),
+    ],
+)
+def test_numbers_and_nouns(number: int, noun: str, text: str) -> None:
+    assert count(number, noun) == text
+
+
+def test_whether_kernels_were_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    assert cache_folders() == [tmp_path]
+    assert is_empty()
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "kernel.nbi").touch()
+    assert not is_empty()

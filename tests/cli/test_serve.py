@@ -1,10 +1,13 @@
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 
 import httpx
 import pytest
 from tests.cli.running import WAIT, run, started
 from tests.server.serving import free_port, wait_until_ready
+
+from nearline import Recommender
 
 
 def test_serve_until_a_signal_comes(tmp_path: Path) -> None:
@@ -36,3 +39,17 @@ def test_open_to_others_needs_a_key(tmp_path: Path, host: str) -> None:
     result = run("serve", "--store", tmp_path / "store", "--host", host)
     assert result.exit_code == 1
     assert "API key" in result.stderr
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_store_that_cannot_be_served_is_named_without_a_traceback(
+    tmp_path: Path, held: bool
+) -> None:
+    """Another process has it open, or its folder cannot be made."""
+    folder = tmp_path / "shop" if held else Path("/proc/no-such-folder/shop")
+    serve = ("serve", "--store", folder, "--port", str(free_port()))
+    with Recommender(folder) if held else nullcontext(), started(*serve) as process:
+        _, err = process.communicate(timeout=WAIT)
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    assert ("is open in process" if held else "cannot be made") in err.splitlines()[-1]

@@ -108,7 +108,9 @@ def test_other_text_is_labels_where_it_repeats_and_words_where_not() -> None:
         note=["very nice", "very old", "very nice", "odd"],
         text=["lamp", "pot", "pan", ""],
     )
-    assert [item.categories for item in items] == [["Acme"], ["Acme"], ["Best"], ["Best"]]
+    assert [item.categories for item in items] == [
+        *(["brand=Acme"], ["brand=Acme"], ["brand=Best"], ["brand=Best"])
+    ]
     assert [item.text for item in items] == [
         *("very nice lamp", "very old pot", "very nice pan", "odd")
     ]
@@ -140,35 +142,132 @@ def test_bad_rows_are_reported() -> None:
         }
     )
     items, report = read_items(table, now=NOW)
-    assert items == [Item(item_id="a", timestamp=NOW, text="new", vectors={"look": [1.0]})]
+    assert items == [
+        Item(item_id="a", timestamp=NOW, text="new", vectors={"look": [1.0]}),
+        Item(item_id="c", timestamp=NOW, vectors={"look": [1.0]}),
+    ]
     assert report.rows_in == 5
     assert [(entry.reason, entry.rows) for entry in report.dropped] == [
-        ("item_id was refused", 2),
+        ("item_id is missing", 1),
+        ("item_id was refused", 1),
         ("item_id repeats; the last row holds", 1),
-        ("text was refused", 1),
     ]
-    assert report.dropped[0].example.startswith("row 1: item_id is NoneType")
+    assert report.dropped[0].example == "row 1: item_id=None, text='x', vectors={'look': [1.0]}"
+    assert [(cell.reason, cell.rows) for cell in report.cells] == [
+        ("text was refused; the item stays", 1)
+    ]
 
 
-def test_a_vector_with_gaps_is_refused() -> None:
+def test_a_vector_with_gaps_is_dropped_and_its_item_stays() -> None:
     items, report = read_items(
         pa.table({"item_id": ["a", "b"], "look": [[1.0, None], [1.0, 2.0]]}), now=NOW
     )
-    assert [item.item_id for item in items] == ["b"]
-    assert report.dropped[0].reason == "vectors.look was refused"
+    assert [item.vectors for item in items] == [{}, {"look": [1.0, 2.0]}]
+    assert report.cells[0].reason == "vectors.look was refused; the item stays"
 
 
 @pytest.mark.parametrize(
     ("cells", "says"),
     [
         ({"item_id": ["", ""]}, "no usable item is left: 2 rows read"),
-        ({"item_id": ["a"], "timestamp": ["soon"]}, "no timestamp can be read"),
-        ({"item_id": ["a"], "available": ["perhaps"]}, "cannot be the available of items"),
-        ({"item_id": ["a"], "title": [["x"]]}, "cannot be the title of items"),
-        ({"item_id": ["a"], "odd": pa.array([[("x", 1)]], pa.map_("string", "int8"))}, "'odd' is"),
+        ({"item_id": [["a"]]}, "item_id is of type list"),
         ({"ItemId": ["a"]}, r"columns=\{'item_id': 'ItemId'\}"),
     ],
 )
 def test_bad_catalogues(cells: dict[str, Any], says: str) -> None:
     with pytest.raises(InvalidInput, match=says):
         read_items(pa.table(cells), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "why"),
+    [
+        ("timestamp", ["soon", "later"], "no timestamp can be read"),
+        ("available", ["perhaps", "perhaps"], "cannot be the available of items"),
+        ("title", [["x"], ["y"]], "cannot be the title of items"),
+        ("text", [{"x": 1}, {"x": 2}], "cannot be the text of items"),
+        ("categories", [1.5, 2.5], "1.5"),
+        ("odd", [{"x": 1}, {"x": 2}], "'odd' is of type struct"),
+        ("raw", [b"x", b"y"], "'raw' is of type binary"),
+        ("links", pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int64())), "of type map"),
+        ("nested", [[[1.0]], [[2.0]]], "'nested' is of type list"),
+    ],
+)
+def test_a_column_that_cannot_be_read_is_left_out_and_named(
+    name: str, cells: Any, why: str
+) -> None:
+    items, report = read_items(pa.table({"item_id": ["a", "b"], name: cells}), now=NOW)
+    assert items == [Item(item_id="a", timestamp=NOW), Item(item_id="b", timestamp=NOW)]
+    assert list(report.left_out) == [name]
+    assert why in report.left_out[name]
+    assert report.columns == {"item_id": "item_id", name: "left out"}
+    assert f"column {name!r} left out: " in str(report)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("title", "x" * 100_001, "title was refused; the item stays"),
+        ("text", "x" * 100_001, "text was refused; the item stays"),
+        ("timestamp", 4e12, "timestamp was refused; the item stays"),
+        ("timestamp", -1.0, "timestamp was refused; the item stays"),
+        ("price", math.inf, "attributes.price was refused; the item stays"),
+        ("price", 1e30, "attributes.price was refused; the item stays"),
+        ("sizes", ["s"] * 1_001, "attributes.sizes was refused; the item stays"),
+        ("look", [math.nan, 1.0], "vectors.look was refused; the item stays"),
+        ("genres", ["g" * 600], "categories was refused; the item stays"),
+    ],
+)
+def test_a_cell_that_cannot_be_read_costs_no_row(field: str, value: Any, reason: str) -> None:
+    items, report = read_items(pa.table({"item_id": ["a"], field: [value]}), now=NOW)
+    assert items == [Item(item_id="a", timestamp=NOW)]
+    assert (report.rows_kept, report.rows_dropped) == (1, 0)
+    assert [(cell.reason, cell.rows) for cell in report.cells] == [(reason, 1)]
+    assert report.cells[0].example.startswith("row 0: ")
+
+
+def test_one_long_label_does_not_cost_the_others() -> None:
+    assert read(genres=[["Drama", "g" * 600, "War"]])[0].categories == ["Drama", "War"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["$12.50", "$1,299.00"], [12.5, 1299.0]),
+        (["12.50 EUR", "3 EUR"], [12.5, 3.0]),
+        (["\u20ac7", "\u20ac8"], [7.0, 8.0]),
+        (["40%", "5 %"], [40.0, 5.0]),
+        (["-1,000", "+2"], [-1000.0, 2.0]),
+        (["1", "2", "3", "free"], [1.0, 2.0, 3.0, None]),
+        (["1", "N/A", "3", "4"], [1.0, None, 3.0, 4.0]),
+        (["1e3", ".5"], [1000.0, 0.5]),
+    ],
+)
+def test_numbers_in_text(cells: list[str], expected: list[float | None]) -> None:
+    items = read(price=cells)
+    assert [item.attributes.get("price") for item in items] == expected
+
+
+@pytest.mark.parametrize("cells", [["S", "M"], ["38", "XL"], ["1,5", "2,5"], ["1-2", "3-4"]])
+def test_text_that_is_no_number_stays_text(cells: list[str]) -> None:
+    assert [item.text for item in read(size=cells)] == cells
+
+
+def test_items_that_are_read_already_are_taken() -> None:
+    given = [Item(item_id="a", timestamp=NOW, title="Lamp"), Item(item_id="b", timestamp=NOW)]
+    items, report = read_items(given, now=NOW)
+    assert items == given
+    assert report.rows_kept == 2
+    with pytest.raises(InvalidInput, match="entry 1 of items is str"):
+        read_items([given[0], "b"], now=NOW)
+
+
+def test_the_mapping_of_interactions_serves_the_catalogue_where_it_fits() -> None:
+    shared = {"user_id": "who", "item_id": "what", "timestamp": "when", "title": "head"}
+    table = pa.table({"what": ["a"], "head": ["Lamp"], "when": [4e12]})
+    items, _ = read_items(table, shared=shared, now=NOW)
+    assert items == [
+        Item(item_id="a", timestamp=NOW, title="Lamp", attributes={"when": 4e12}),
+    ]
+    items, _ = read_items(pa.table({"item_id": ["a"]}), shared={"item_id": "what"}, now=NOW)
+    assert items == [Item(item_id="a", timestamp=NOW)]

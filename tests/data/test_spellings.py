@@ -87,7 +87,7 @@ def test_json_lines_may_be_called_json(tmp_path: Path) -> None:
         ("Drama|War", ["Drama", "War"]),
         ("Drama", ["Drama"]),
         ("[Drama", ["[Drama"]),
-        ("[1, 2]", ["[1, 2]"]),
+        ("[1, 2]", ["1", "2"]),
     ],
 )
 def test_labels_of_one_cell(text: str, expected: list[str]) -> None:

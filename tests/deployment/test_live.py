@@ -1,10 +1,12 @@
 """Online learning gives exactly the counts of a recount of the whole log."""
 
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,6 +83,57 @@ def test_online_counts_equal_a_recount_of_the_log(steps: list[Any]) -> None:
         for step in steps:
             act(rec, step)
         assert counted(inspect(rec).model) == expected(rec)
+
+
+@settings(deadline=None, max_examples=60)
+@given(STEPS)
+def test_the_same_holds_while_entries_are_learned_in_a_second_thread(steps: list[Any]) -> None:
+    with pytest.MonkeyPatch.context() as patch, nl.Recommender(config=CONFIG) as rec:
+        patch.setattr("nearline.deployment.online_learner.ITEMS_AT_ONCE", 0)
+        for step in steps:
+            act(rec, step)
+        live = inspect(rec).live
+        assert live is not None
+        live.settle()
+        assert counted(inspect(rec).model) == expected(rec)
+
+
+def test_an_event_does_not_wait_for_entries_and_whoever_put_them_does() -> None:
+    """The learner is held up, as very many entries would: the event is stored, the put is not."""
+    going = threading.Event()
+    with nl.Recommender() as rec:
+        live = inspect(rec).live
+        assert live is not None
+        learn = live._learn
+
+        def held_up(waiting: Any) -> None:
+            assert going.wait(60)
+            learn(waiting)
+
+        live._learn = held_up  # type: ignore[method-assign]
+        items = [nl.Item(item_id=f"i{n}", timestamp=1.0, text=f"pair{n // 2}") for n in range(200)]
+        stored = rec.put_items(items)
+        rec.observe("u", "i7")  # returns
+        assert [event.item_id for event in rec.user("u").history] == ["i7"]
+        assert not stored.done()
+        going.set()
+        assert stored.result(60).accepted == 200
+        # All of it is known now: the words of the put, and the event after it.
+        assert [line.item_id for line in rec.similar("i7", 1)] == ["i6"]
+        live.settle()
+        assert counted(inspect(rec).model) == expected(rec)
+
+
+def test_a_catalogue_imported_at_once_is_learned_by_the_first_answer() -> None:
+    n = 1_500
+    table = pa.table({"item_id": [f"i{at}" for at in range(n)],
+                      "title": [f"pair{at // 2} shop" for at in range(n)]})  # fmt: skip
+    with nl.Recommender() as rec:
+        rec.add(items=table)
+        assert [line.item_id for line in rec.similar("i7", 1)] == ["i6"]
+        rec.add(items=table.slice(0, 100))
+        rec.put_item("late", title="pair3")
+        assert {line.item_id for line in rec.similar("late", 2)} == {"i6", "i7"}
 
 
 @settings(deadline=None, max_examples=30)

@@ -27,7 +27,7 @@ def vectors() -> Floats:
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every index of these tests counts as one of very many vectors."""
-    monkeypatch.setattr(module, "EXACT", 100)
+    monkeypatch.setattr(module, "COMPARED", 100)
 
 
 def exact(vectors: Floats, k: int) -> list[list[int]]:

@@ -172,3 +172,43 @@ def test_table() -> None:
     assert plain[header.index("coverage@2")] == "0.7500"
     assert (plain[-1], rich[-1]) == ("-", "1.0000")
     assert table({}) == [["model", "users"]]
+
+
+@pytest.mark.parametrize(
+    ("histories", "truth", "n_relevant", "n_seen"),
+    [
+        ([[0], [1]], [[1], [0]], 2, 0),
+        ([[0], [1]], [[0], [1]], 2, 2),
+        ([[0], [1]], [[0], [0]], 2, 1),
+        ([[0, 0], [1]], [[0, 0, 2], []], 2, 1),
+        ([[], []], [[0], [1]], 2, 0),
+        ([[1], [0]], [[], [0, 1, 2]], 3, 1),
+        ([[3], [3]], [[3], [2]], 2, 1),
+        ([[0, 1, 2, 3], []], [[0, 1, 2, 3], [3]], 5, 4),
+    ],
+)
+def test_what_stands_in_the_history_is_counted(
+    histories: list[list[int]], truth: list[list[int]], n_relevant: int, n_seen: int
+) -> None:
+    known, held_out = Histories.from_rows(histories), Histories.from_rows(truth)
+    options = {"k": 2, "popularity": COUNTS}
+    masked = evaluate(MostPopular(), known, held_out, rng=generator(), **options)  # type: ignore[arg-type]
+    assert (masked.n_relevant, masked.n_seen, masked.n_unreachable) == (n_relevant, n_seen, n_seen)
+    assert masked.as_dict()["n_unreachable"] == n_seen
+    shown = evaluate(
+        MostPopular(),
+        known,
+        held_out,
+        rng=generator(),
+        exclude_seen=False,
+        **options,  # type: ignore[arg-type]
+    )
+    assert (shown.n_relevant, shown.n_seen, shown.n_unreachable) == (n_relevant, n_seen, 0)
+
+
+def test_a_dislike_of_a_seen_item_is_not_relevant() -> None:
+    known = Histories.from_rows([[0]])
+    truth = Histories.from_rows([[0, 1]])
+    truth.weights[0] = -1.0
+    got = evaluate(MostPopular(), known, truth, k=2, popularity=COUNTS, rng=generator())
+    assert (got.n_relevant, got.n_seen) == (1, 0)

@@ -280,3 +280,31 @@ def test_users_without_known_items_are_ignored() -> None:
         assert np.array_equal(found.items[row], one.items[0])
         assert np.array_equal(found.scores[row], one.scores[0])
         assert not np.isin(found.items[row], rows[row]).any()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 5), st.sampled_from([1.0, 3.0, -1.0, -0.5])), max_size=6),
+        min_size=1,
+        max_size=6,
+    ),
+    st.sampled_from([0.001, 0.1, 10.0]),
+)
+def test_events_against_items_leave_everything_finite(
+    rows: list[list[tuple[int, float]]], regularization: float
+) -> None:
+    """Users and items that nobody likes shrink to 0 over the sweeps, and stay numbers."""
+    histories = weighted(
+        [[item for item, _ in row] for row in rows], [weight for row in rows for _, weight in row]
+    )
+    config = ImplicitAlsConfig(factors=4, iterations=30, regularization=regularization)
+    model = ImplicitAls(config).fit(dataset(histories, 6))
+    assert np.isfinite(model.item_factors).all()
+    assert np.isfinite(model.score_many(histories)).all()
+
+
+def test_a_catalogue_that_is_only_disliked_scores_nothing() -> None:
+    histories = weighted([[0, 1], [1, 2], [2]], [-1.0, -1.0, -1.0, -0.5, -1.0])
+    model = ImplicitAls(ImplicitAlsConfig(factors=4, iterations=30)).fit(dataset(histories, 3))
+    assert np.abs(model.score_many(histories)).max() < 1e-6

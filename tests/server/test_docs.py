@@ -88,3 +88,13 @@ def test_the_examples_of_the_document_are_accepted(client: Client) -> None:
                     assert answer.status_code in (200, 202), answer.text
                     tried += 1
     assert tried == 10
+
+
+def test_the_first_page_links_the_others(client: Client) -> None:
+    page = client.get("/")
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    links = re.findall(r'href="([^"]+)"', page.text)
+    assert links == ["docs", "openapi.json", "readyz", "livez", "metrics"]
+    assert {client.get(f"/{link}").status_code for link in links} == {200}
+    assert "Its store: ready." in page.text

@@ -38,7 +38,7 @@ def test_malformed_request_id_is_replaced(client: Client, sent: str) -> None:
 
 
 def test_unknown_routes_and_methods(client: Client) -> None:
-    for path in ("/", "/v1", "/v1/nothing", "/schema", "/favicon.ico"):
+    for path in ("/v1", "/v1/nothing", "/schema", "/favicon.ico"):
         missing = client.get(path)
         assert (missing.status_code, missing.json()["status"]) == (404, 404)
         assert missing.headers["content-type"] == "application/problem+json"

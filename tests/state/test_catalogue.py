@@ -77,3 +77,39 @@ def test_entries_are_sorted_by_index(catalogue: Catalogue) -> None:
     catalogue.put(2, entry("c", vectors={"v": [1.0]}))
     catalogue.put(0, entry("a"))
     assert catalogue.entries() == [(0, entry("a")), (2, entry("c"))]
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("brand=Acme", [0]),
+        ("Acme", [0, 1]),
+        ("acme", [0, 1]),
+        (" ACME ", [0, 1]),
+        ("BRAND=acme", [0]),
+        ("vegan=yes", [2]),
+        ("yes", [2, 3]),
+        ("stra\u00dfe", [3]),
+        ("STRASSE", [3]),
+        ("brand", []),
+        ("", []),
+    ],
+)
+def test_a_category_is_found_as_people_type_it(
+    catalogue: Catalogue, typed: str, found: list[int]
+) -> None:
+    catalogue.put(0, entry("a", categories=["brand=Acme", "Acme"]))
+    catalogue.put(1, entry("b", categories=["acme"]))
+    catalogue.put(2, entry("c", categories=["vegan=yes", "alcohol=no"]))
+    catalogue.put(3, entry("d", categories=["vegan=no", "alcohol=yes", "Stra\u00dfe"]))
+    assert catalogue.members(typed).tolist() == found
+    assert np.flatnonzero(catalogue.available_in(typed)).tolist() == found
+    catalogue.put(3, entry("d"))
+    assert catalogue.members(typed).tolist() == [index for index in found if index < 3]
+
+
+def test_labels_are_listed_as_they_are_written(catalogue: Catalogue) -> None:
+    catalogue.put(0, entry("a", categories=["brand=Acme", "acme"]))
+    catalogue.put(1, entry("b", categories=["brand=Acme"]))
+    catalogue.put(0, entry("a"))
+    assert catalogue.categories() == ["brand=Acme"]

@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -123,8 +124,9 @@ class Listener:
         self.events: list[Added] = []
         self.forgotten: list[list[int]] = []
 
-    def put_item(self, index: int, item: Item | None) -> None:
-        self.items.append((index, item, bool(self.state.catalogue.available()[index])))
+    def put_items(self, changed: Sequence[tuple[int, Item | None]]) -> None:
+        available = self.state.catalogue.available()
+        self.items += [(index, item, bool(available[index])) for index, item in changed]
 
     def add_events(self, added: Added) -> None:
         self.events.append(added)

@@ -26,6 +26,7 @@ from nearline.cli.output import printable
 from nearline.cli.replay import replay
 from nearline.cli.serve import serve
 from nearline.cli.snapshots import promote, rollback, snapshots
+from nearline.cli.wording import for_command_line
 from nearline.errors import NearlineError
 
 INTERRUPTED = 130
@@ -39,7 +40,8 @@ class CommandGroup(click.Group):
         try:
             return super().invoke(ctx)
         except NearlineError as error:
-            raise click.ClickException(printable(str(error), keep="\n")) from error
+            message = for_command_line(str(error))
+            raise click.ClickException(printable(message, keep="\n")) from error
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
         except BrokenPipeError:

@@ -12,10 +12,12 @@ from nearline.cli.options import (
     column_option,
     encoder_option,
     example,
+    include_seen_option,
     items_option,
     json_option,
     k_option,
     picture_option,
+    repeats,
     seed_option,
 )
 from nearline.cli.output import progress_bars, write_json, write_table
@@ -100,6 +102,7 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, given: str | None) 
     help="Number of settings to try for each model, on a part of the training data.",
 )
 @encoder_option
+@include_seen_option
 @k_option
 @picture_option
 @seed_option
@@ -118,7 +121,7 @@ def compare(
 
     DATA is a file of interactions or the name of a data set, as for `nearline evaluate`. All models
     are trained on the same part and tested on the same users. All items are ranked, except items
-    of the user's history.
+    of the user's history, unless --include-seen is given.
     """
     from nearline.cli.study import SubjectTables, load_subject
     from nearline.common.pictures import check_picture
@@ -195,6 +198,7 @@ def _compare(
     split: str | None,
     fraction: float,
     search: int,
+    include_seen: bool,
     k: int,
     seed: int,
     progress: "Progress",
@@ -232,7 +236,7 @@ def _compare(
     }
     models = [make_model(name, {}) for name in names or discover()]
     if not ratings:
-        return compare_models(models, carve(data), k=k, **options)
+        return compare_models(models, carve(data), k=k, exclude_seen=not include_seen, **options)
     if folded:
         return compare_ratings(
             models, random_folds(data, FOLDS, np.random.default_rng(seed)), **options
@@ -241,7 +245,15 @@ def _compare(
 
 
 def _compare_large(
-    data: "Dataset", *, users: int, search: int, k: int, seed: int, progress: "Progress", **_: Any
+    data: "Dataset",
+    *,
+    users: int,
+    search: int,
+    include_seen: bool,
+    k: int,
+    seed: int,
+    progress: "Progress",
+    **_: Any,
 ) -> "Comparison":
     from nearline.config import BEST, BEST_MODEL
     from nearline.data import leave_one_out
@@ -256,6 +268,7 @@ def _compare_large(
         split,
         k=k,
         also=cold_scenarios(split),
+        exclude_seen=not include_seen,
         tune=tuner(leave_one_out, trials=search, seed=seed, own=True),
         seed=seed,
         progress=progress,
@@ -274,6 +287,8 @@ def _write(found: "Comparison | RatingComparison") -> None:
         tables = list(rating_rows(found))
         counted = f"{found.entries[0].n_ratings:,} ratings predicted"
     click.echo(f"{counted}; [95 % bootstrap interval]; the best first.\n")
+    if isinstance(found, Comparison) and (report := found.entries[0].report).n_unreachable:
+        click.echo(f"{repeats(report.n_unreachable, report.n_relevant)}\n")
     for rows in tables:
         write_table(rows, numbers=range(1, len(rows[0])))
         click.echo()

@@ -11,11 +11,12 @@ from typing import Literal, NamedTuple
 
 import click
 
-from nearline.cli.options import example, json_option, open_store
+from nearline.cli.options import count, example, json_option, open_store
 from nearline.cli.output import write_json, write_table
+from nearline.common.compiler_cache import cache_folders
 from nearline.errors import NearlineError, StoreInUse
 
-PACKAGES = ("nearline", "numpy", "scipy", "numba", "pyarrow", "scikit-learn", "litestar", "granian")
+PACKAGES = ("nearline", "numpy", "scipy", "numba", "pyarrow", "litestar", "granian")
 # Older ones can corrupt a write-ahead log when two connections checkpoint it at once.
 SAFE_SQLITE = (3, 51, 3)
 LITTLE_DISK = 1 << 30
@@ -99,12 +100,7 @@ def _sqlite() -> Check:
 
 def _compiler_cache() -> Check:
     """Find out whether compiled kernels can be kept, in the order in which numba looks."""
-    import nearline
-
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
-    package = Path(nearline.__path__[0]) / "kernels"
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folders = [Path(chosen)] if chosen else [package, home / "numba"]
+    folders = cache_folders()
     for folder in folders:
         if _writable(folder):
             return Check("compiler cache", "ok", str(folder))
@@ -129,8 +125,8 @@ def _store(folder: Path) -> Check:
     try:
         with open_store(folder) as engine:
             found = (
-                f"{folder}: {engine.offset:,} records, {engine.n_users:,} users, "
-                f"{engine.n_items:,} items, model {engine.model_id}"
+                f"{folder}: {count(engine.offset, 'record')}, {count(engine.n_users, 'user')}, "
+                f"{count(engine.n_items, 'item')}, model {engine.model_id}"
             )
             trained = bool(engine.metrics)
     except StoreInUse as error:

@@ -8,11 +8,14 @@ import click
 
 from nearline.cli.options import (
     column_option,
+    count,
     encoder_option,
     example,
+    include_seen_option,
     items_option,
     json_option,
     k_option,
+    repeats,
     seed_option,
 )
 from nearline.cli.output import progress_bars, write_json, write_table
@@ -62,6 +65,7 @@ SPLITS = (
     "the settings, then train on all that is not held out.",
 )
 @encoder_option
+@include_seen_option
 @k_option
 @seed_option
 @json_option
@@ -74,6 +78,7 @@ def evaluate(
     fraction: float,
     protocol: str,
     encoder: str | None,
+    include_seen: bool,
     k: int,
     seed: int,
     as_json: bool,
@@ -82,7 +87,7 @@ def evaluate(
 
     DATA is a file of interactions or the name of a data set: movielens-100k, amazon-beauty,
     amazon-sports, amazon-toys, online-retail, synthetic. Every item is ranked for every user, and
-    items of the history are masked.
+    items of the history are masked unless --include-seen is given.
     """
     from nearline.cli.study import (
         GRAPH,
@@ -107,7 +112,15 @@ def evaluate(
         if encoder is not None:
             names.append(GRAPH_AND_LANGUAGE)
         engines = fit_engines(names, tables, parts, seed=seed, encoder=encoder, progress=progress)
-        reports = measure(engines, parts, question, k=k, seed=seed, progress=progress)
+        reports = measure(
+            engines,
+            parts,
+            question,
+            k=k,
+            seed=seed,
+            progress=progress,
+            exclude_seen=not include_seen,
+        )
     if as_json:
         write_json(
             {
@@ -120,10 +133,13 @@ def evaluate(
             }
         )
         return
-    found, n_users = tables.data, next(iter(reports.values())).n_users
+    found, first = tables.data, next(iter(reports.values()))
     click.echo(
-        f"{subject.name}: {found.n_interactions:,} interactions, {found.n_users:,} users, "
-        f"{found.n_items:,} items.\nSplit {split}, protocol {protocol}, {n_users:,} users "
+        f"{subject.name}: {count(found.n_interactions, 'interaction')}, "
+        f"{count(found.n_users, 'user')}, {count(found.n_items, 'item')}.\n"
+        f"Split {split}, protocol {protocol}, {count(first.n_users, 'user')} "
         "with something held out; 95 % bootstrap intervals."
     )
+    if first.n_unreachable:
+        click.echo(repeats(first.n_unreachable, first.n_relevant))
     write_table(metric_rows(reports, digits=4), numbers=range(1, 1 + len(reports)))

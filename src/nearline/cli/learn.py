@@ -1,5 +1,7 @@
 """Commands that put data into a store and train on it."""
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +11,7 @@ from nearline.cli.options import (
     column_option,
     encoder_option,
     example,
+    item_column_option,
     items_option,
     json_option,
     open_store,
@@ -21,6 +24,8 @@ from nearline.cli.reading import reading_options, weighed, weights_option
 
 if TYPE_CHECKING:
     from nearline.data import CleaningReport
+
+NEWLINE = "\n"
 
 
 @click.command(
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
 @store_option
 @items_option
 @column_option
+@item_column_option
 @reading_options
 @weights_option
 @json_option
@@ -44,6 +50,7 @@ def import_(
     store: Path,
     items_file: Path | None,
     columns: dict[str, str] | None,
+    item_columns: dict[str, str] | None,
     reading: dict[str, Any],
     weights: dict[str, float],
     as_json: bool,
@@ -58,25 +65,36 @@ def import_(
     rows again stores nothing twice. `nearline info` shows the summary again.
     """
     from nearline.config import Config
-    from nearline.data import read_interactions, read_table
+    from nearline.data import read_interactions, read_items, read_table, without_item_fields
     from nearline.engine import Recommender
 
     if file is None and items_file is None:
         raise click.UsageError("Nothing to import: name a FILE of interactions, --items, or both.")
     # Read before the store is made: a wrong name leaves nothing behind.
+    items = report = items_report = None
+    if items_file is not None:
+        file_options = {
+            name: reading[name] for name in ("separator", "encoding", "header") if name in reading
+        }
+        items = read_table(items_file, **file_options)
+        own, shared = (columns, None) if file is None else (None, columns)
+        own = (own or {}) | (item_columns or {})
+        items, items_report = read_items(items, own, shared=shared, now=time.time())
+        columns = without_item_fields(columns)
     table = None if file is None else read_interactions(file, columns, **reading)
-    file_options = {name: reading[name] for name in ("separator", "encoding") if name in reading}
-    items = None if items_file is None else read_table(items_file, **file_options)
     config = Config(state=weighed(weights))
     with Recommender(store, config=config) as engine, progress_bars() as progress:
         before = engine.offset
-        report = engine.add(table, items, progress=progress)
+        added = engine.add(table, items, progress=progress)
+        report, match = added if table is not None else None, engine.catalogue_match
         after, users, n_items = engine.offset, engine.n_users, engine.n_items
     if as_json:
         write_json(
             {
                 "store": str(store),
-                "report": report.as_dict() if report else None,
+                "report": replace(report, items=None).as_dict() if report else None,
+                "items_report": items_report.as_dict() if items_report else None,
+                "catalogue_match": match.as_dict(),
                 "records_stored": after - before,
                 "offset": after,
                 "users": users,
@@ -87,6 +105,10 @@ def import_(
     if report is not None:
         _show(report)
         click.echo("".join(f"{printable(line)}\n" for line in report.summary()), nl=False)
+    if items_report is not None:
+        click.echo(f"Catalogue: {printable(str(items_report), keep=NEWLINE)}")
+    if str(match):
+        click.echo(printable(str(match), keep=NEWLINE))
     click.echo(
         f"{after - before:,} records stored; {printable(str(store))} holds {users:,} users and "
         f"{n_items:,} items.\nNext: nearline train --store {printable(str(store))}"
@@ -161,6 +183,13 @@ def train(
         )
         return
     click.echo(f"Model {model_id} serves: {users:,} users, {items:,} items, {offset:,} records.")
+    unreachable = metrics.pop("validation_unreachable", 0.0)
+    if unreachable:
+        click.echo(
+            f"{unreachable:.0%} of what is held out was in the history of its user already: lists "
+            "without seen items cannot hold it, and it counts as missed (see `recommend "
+            "--include-seen`)."
+        )
     rows = [[name.removeprefix("validation_"), f"{value:.4f}"] for name, value in metrics.items()]
     write_table([["on the validation part", "mean"], *rows], numbers=[1])
 

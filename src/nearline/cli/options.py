@@ -48,6 +48,11 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document to standard output."
 )
 k_option = request_option(next(f for f in request_fields(ListOptions) if f.name == "k"))
+include_seen_option = click.option(
+    "--include-seen",
+    is_flag=True,
+    help="Keep items of the user's history, for items that users interact with repeatedly.",
+)
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed."
 )
@@ -64,8 +69,16 @@ column_option = click.option(
     multiple=True,
     callback=_pairs,
     metavar="FIELD=COLUMN",
-    help="Column to read as user_id, item_id, timestamp, event or value if its name differs. "
-    "Can be given several times.",
+    help="Column to read as user_id, item_id, timestamp, event or value (in a catalogue: item_id, "
+    "title, text, categories or available) if its name differs. Can be given several times.",
+)
+item_column_option = click.option(
+    "--item-column",
+    "item_columns",
+    multiple=True,
+    callback=_pairs,
+    metavar="FIELD=COLUMN",
+    help="The same for the catalogue only, if its columns differ from those of the interactions.",
 )
 separator_option = click.option(
     "--separator",
@@ -152,6 +165,23 @@ def llm_config(url: str | None, model: str | None) -> "LlmConfig | None":
     if not url or not model:
         raise click.UsageError("give both --llm-url and --llm-model, or neither")
     return LlmConfig(base_url=url, model=model)
+
+
+def count(number: int, what: str) -> str:
+    """Write a number and its noun, in the plural unless it is one: 1 user, 2 users."""
+    if number == 1:
+        return f"1 {what}"
+    return f"{number:,} {what[:-1] + 'ies' if what.endswith('y') else what + 's'}"
+
+
+def repeats(n_unreachable: int, n_relevant: int) -> str:
+    """Say how much of what is held out was in the histories already."""
+    return (
+        f"{n_unreachable:,} of {count(n_relevant, 'held-out item')} "
+        f"{'was' if n_relevant == 1 else 'were'} in the history of the user already: lists without "
+        "seen items cannot hold them, and they count as missed. With --include-seen they can be "
+        "listed again."
+    )
 
 
 @contextmanager

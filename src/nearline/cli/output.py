@@ -72,6 +72,8 @@ def progress_bars() -> "Iterator[Progress]":
 
         def progress(done: int, total: int, what: str) -> None:
             if what not in tasks:
+                for task in bars.tasks:  # the step before is over, however far it counted
+                    bars.update(task.id, completed=task.total or 1, total=task.total or 1)
                 tasks[what] = bars.add_task(what)
             bars.update(tasks[what], completed=done, total=total or None)
 

@@ -32,6 +32,7 @@ from nearline.data import (
     stratified_split,
     time_split,
     user_time_split,
+    without_item_fields,
 )
 from nearline.engine import Recommender
 from nearline.evaluation import Report, evaluate
@@ -171,8 +172,9 @@ def load_subject(
         found = load_dataset(name, progress=progress, notify=notify)
         table, items = found.interactions, found.items
     else:
-        table = read_interactions(name, columns, **(reading or {}))
-        items = read_items(items_file, now=now)[0] if items_file else []
+        own = without_item_fields(columns) if items_file else columns
+        table = read_interactions(name, own, **(reading or {}))
+        items = read_items(items_file, shared=columns, now=now)[0] if items_file else []
     table, _ = clean(table, now=now)
     return Subject(name, table, items)
 
@@ -227,6 +229,7 @@ def measure(
     k: int,
     seed: int,
     progress: Progress,
+    exclude_seen: bool = True,
 ) -> dict[str, Report]:
     """Evaluate the popularity baseline and each engine on the same held-out data."""
     models: dict[str, Model | EngineModel] = {POPULARITY: Popularity().fit(parts.fit), **engines}
@@ -238,6 +241,7 @@ def measure(
             question.truth,
             k=k,
             popularity=counts,
+            exclude_seen=exclude_seen,
             rng=np.random.default_rng(seed),
             progress=partial(_report_progress, progress, name),
         )

@@ -6,7 +6,8 @@ from nearline.data.dataset import LANGUAGE, Dataset, FloatArray, Histories, IntA
 from nearline.data.events import event_ids, to_events
 from nearline.data.from_log import dataset_from_log
 from nearline.data.interactions import read_interactions, read_user_ids
-from nearline.data.items import read_items
+from nearline.data.item_columns import without_item_fields
+from nearline.data.items import ItemsReport, read_items
 from nearline.data.public import PublicDataset, load_dataset, synthetic_shop
 from nearline.data.public.base import cache_folder
 from nearline.data.report import CleaningReport
@@ -33,6 +34,7 @@ __all__ = [
     "FloatArray",
     "Histories",
     "IntArray",
+    "ItemsReport",
     "PublicDataset",
     "Split",
     "UserEncoder",
@@ -62,4 +64,5 @@ __all__ = [
     "to_events",
     "to_frame",
     "user_time_split",
+    "without_item_fields",
 ]

@@ -15,6 +15,7 @@ from nearline.data.clock import NAMES, read_clock
 from nearline.data.missing import MISSING, MISSING_IDS, without_missing
 from nearline.data.moments import parse_moments, read_moments
 from nearline.errors import InvalidInput
+from nearline.schema.arguments import mapping
 
 __all__ = [
     "MISSING",
@@ -58,7 +59,7 @@ def name_columns(
     InvalidInput
         `columns` names a field or a column that does not exist, or a required field is missing.
     """
-    columns = dict(columns or {})
+    columns = mapping(columns or {}, "columns", "{'user_id': 'customer'}")
     fields = [*required, *optional]
     for field, name in columns.items():
         if field not in fields:

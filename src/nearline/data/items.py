@@ -1,59 +1,82 @@
 """Catalogues: tables with text, category, number and vector columns to items."""
 
-import ast
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
+import msgspec
 
-from nearline.data.columns import name_columns, to_ids, to_seconds, without_missing
+from nearline.data.item_columns import item_fields, reader_of
 from nearline.data.report import CleaningReport, Dropped
 from nearline.data.sources import Source, read_table
 from nearline.errors import InvalidInput
 from nearline.schema import Item, check_item
+from nearline.schema.rules import MAX_LABEL_BYTES, MAX_LABELS
 
-REQUIRED = ("item_id",)
-OPTIONAL = ("title", "text", "categories", "timestamp", "available")
-# What columns of these names hold, whatever their case.
-_USUAL = {
-    "name": "title",
-    "title": "title",
-    "text": "text",
-    "description": "text",
-    "categories": "categories",
-    "category": "categories",
-    "genre": "categories",
-    "genres": "categories",
-    "tags": "categories",
-}
 _REPEATED = "item_id repeats; the last row holds"
-# Puts the value of one column (never null) into the fields of an item.
-_Put = Callable[[dict[str, Any], Any], None]
+
+
+@dataclass(frozen=True)
+class ItemsReport(CleaningReport):
+    """Account of reading a catalogue.
+
+    Attributes
+    ----------
+    cells : tuple of Dropped
+        Cells that could not be read; their items are kept without them.
+    columns : dict of str to str
+        What became of each column: a field, ``labels``, ``attribute``, ``vector``, ``left out``.
+    left_out : dict of str to str
+        Columns that could not be read, and why.
+    """
+
+    cells: tuple[Dropped, ...] = ()
+    columns: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        cells = [{"reason": d.reason, "rows": d.rows, "example": d.example} for d in self.cells]
+        more = {"cells": cells, "columns": self.columns, "left_out": self.left_out}
+        return super().as_dict() | more
+
+    def __str__(self) -> str:
+        lines = [f"{cell.rows:>12,}  {cell.reason} ({cell.example})" for cell in self.cells]
+        lines += [f"column {name!r} left out: {why}" for name, why in self.left_out.items()]
+        return "\n".join((super().__str__(), *lines))
 
 
 def read_items(
-    source: Source, columns: Mapping[str, str] | None = None, *, now: float
-) -> tuple[list[Item], CleaningReport]:
+    source: Source,
+    columns: Mapping[str, str] | None = None,
+    *,
+    shared: Mapping[str, str] | None = None,
+    now: float,
+) -> tuple[list[Item], ItemsReport]:
     """Read a catalogue.
 
     What a column becomes follows from its name or else from what it holds:
 
     - ``item_id``: the id (whole numbers in decimal form); ``title`` or ``name``: the title;
       ``text`` or ``description``: the text; ``timestamp``: time of the entry; ``available``.
-    - ``categories``, ``category``, ``genre``, ``genres``, ``tags``: labels, a list or text
-      separated by ``|``.
-    - numbers, times, true and false, and text of which every value is a number: an attribute.
+    - ``categories``, ``category``, ``genre``, ``genres``, ``tags``: labels, as lists, as lists
+      written in text, or with ``|``, ``;`` or ``,`` between them.
+    - numbers, times, true and false, and text that holds numbers: an attribute.
     - lists of numbers: a vector (one of zeros counts as missing); lists of text: an attribute.
-    - other text: labels if at most half of the values are distinct, else part of the text.
+    - other text: labels that keep the name of their column (``brand=Acme``) if values or the
+      parts of lists recur, else part of the text.
+
+    A cell or column that cannot be read is dropped by itself; a row only for its id.
 
     Parameters
     ----------
-    source : path or frame
-        As for `read_table`.
+    source : path, frame or sequence of Item
+        As for `read_table`; items are checked and returned.
     columns : mapping, optional
         Field to column, for ``item_id`` and the named fields above.
+    shared : mapping, optional
+        The mapping of interactions that come with the catalogue: its ``item_id`` counts if the
+        catalogue has that column, and so do all fields that only items have.
     now : float
         Unix seconds: the time of entries without a ``timestamp``.
 
@@ -61,54 +84,76 @@ def read_items(
     -------
     items : list of Item
         In the order of the source; of several rows for one item the last.
-    report : CleaningReport
-        Rows that no item could be made of, and why.
+    report : ItemsReport
+        Rows, cells and columns that were dropped, and why.
 
     Raises
     ------
     InvalidInput
-        ``item_id`` is missing, a column is of a type that cannot be read, or no row is good.
+        ``item_id`` is missing or cannot be read, or no row is good.
     """
-    fields: dict[str, str] = {}
+    cells, left_out, becomes = _Refused(), {}, {}
+    if _are_items(source):
+        rows: Iterable[dict[str, Any]] = (msgspec.structs.asdict(item) for item in source)
+        n_rows = len(source)
+    else:
+        fields: dict[str, str] = {}
 
-    def pick(found: Sequence[str]) -> Collection[str]:
-        fields.update(_fields(found, columns))
-        return found
+        def pick(found: Sequence[str]) -> Collection[str]:
+            fields.update(item_fields(found, columns, shared))
+            return found
 
-    table = read_table(source, pick=pick)
-    readers = [_reader(table[name], name, fields.get(name)) for name in table.column_names]
-    puts = [put for _, put in readers]
-    rows = zip(*(cells.to_pylist() for cells, _ in readers), strict=True)
-    items: dict[str, Item] = {}
-    refused = _Refused()
-    for number, row in enumerate(rows):
-        filled: dict[str, Any] = {"item_id": None, "timestamp": now}
-        for put, value in zip(puts, row, strict=True):
-            if value is not None:
-                put(filled, value)
-        try:
-            item = check_item(Item(**filled), now=now)
-        except InvalidInput as error:
-            refused.add(f"{error.field} was refused", f"row {number}: {error.message}")
-            continue
-        if item.item_id in items:
-            refused.add(_REPEATED, f"row {number}: item_id={item.item_id!r:.80}")
-        items[item.item_id] = item
-    report = CleaningReport(table.num_rows, len(items), refused.entries())
+        table, readers = read_table(source, pick=pick), []
+        for name in table.column_names:
+            try:
+                reader = reader_of(table[name], name, fields.get(name), cells.add)
+            except InvalidInput as error:
+                if fields.get(name) == "item_id":
+                    raise
+                becomes[name], left_out[name] = "left out", error.message
+                continue
+            becomes[name] = reader.becomes
+            readers.append(reader)
+        values = zip(*(reader.cells.to_pylist() for reader in readers), strict=True)
+        puts = [reader.put for reader in readers]
+        rows, n_rows = (_filled(puts, row, now) for row in values), table.num_rows
+    items, dropped = _collect(rows, cells, now)
+    report = ItemsReport(
+        n_rows,
+        len(items),
+        dropped.entries(),
+        cells=cells.entries(),
+        columns=becomes,
+        left_out=left_out,
+    )
     if not items:
         raise InvalidInput(f"no usable item is left: {report}")
-    return list(items.values()), report
+    return items, report
+
+
+def _are_items(source: Source) -> bool:
+    """Whether `source` is a list of items; one that holds something else beside them is refused."""
+    if not (isinstance(source, list | tuple) and source and isinstance(source[0], Item)):
+        return False
+    for position, entry in enumerate(source):
+        if not isinstance(entry, Item):
+            raise InvalidInput(
+                f"entry {position} of items is {type(entry).__name__}; give a table, or a list "
+                "of nearline.Item alone",
+                field="items",
+            )
+    return True
 
 
 class _Refused:
-    """Counts of refused rows by reason, with the first message of each."""
+    """Counts of what was refused, by reason, with the first example of each."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
         self._examples: dict[str, str] = {}
 
-    def add(self, reason: str, example: str) -> None:
-        self._counts[reason] = self._counts.get(reason, 0) + 1
+    def add(self, reason: str, count: int, example: str) -> None:
+        self._counts[reason] = self._counts.get(reason, 0) + count
         self._examples.setdefault(reason, example)
 
     def entries(self) -> tuple[Dropped, ...]:
@@ -117,115 +162,66 @@ class _Refused:
         )
 
 
-def _fields(found: Sequence[str], columns: Mapping[str, str] | None) -> dict[str, str]:
-    """Column to field, for the columns that have one by mapping or by name."""
-    named = name_columns(found, columns, required=REQUIRED, optional=OPTIONAL)
-    fields = {column: field for field, column in named.items()}
-    for name in found:
-        field = _USUAL.get(name.lower())
-        # Texts and labels add up; of titles there is one.
-        if field and name not in fields and not (field == "title" in fields.values()):
-            fields[name] = field
-    return fields
+def _filled(puts: Sequence[Any], row: tuple[Any, ...], now: float) -> dict[str, Any]:
+    filled: dict[str, Any] = {"item_id": None, "timestamp": now}
+    for put, value in zip(puts, row, strict=True):
+        if value is not None:
+            put(filled, value)
+    return filled
 
 
-def _reader(column: Any, name: str, field: str | None) -> tuple[Any, _Put]:
-    """Give the cells of a column (null where missing) and what puts one into an item."""
-    if pa.types.is_string(column.type):
-        column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
-    try:
-        match field:
-            case "item_id":
-                return to_ids(column, field), partial(_put, field)
-            case "timestamp":
-                return to_seconds(column, field), partial(_put, field)
-            case "title":
-                return column.cast(pa.string()), partial(_put, field)
-            case "text":
-                return column.cast(pa.string()), _put_text
-            case "available":
-                return column.cast(pa.bool_()), partial(_put, field)
-            case "categories":
-                return (column if _is_list(column.type) else to_ids(column, field)), _put_labels
-            case _:
-                return _reader_by_content(column, name)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InvalidInput(
-            f"column {name!r} of type {column.type} cannot be the {field} of items ({error}); "
-            "convert it, or give it another name",
-            field=name,
-        ) from error
+def _collect(
+    rows: Iterable[dict[str, Any]], cells: _Refused, now: float
+) -> tuple[list[Item], _Refused]:
+    """Make an item of each row's fields; count the cells and rows that are refused."""
+    items: dict[str, Item] = {}
+    dropped = _Refused()
+    for number, filled in enumerate(rows):
+        item = _item_of(filled, number, cells, dropped, now)
+        if item is None:
+            continue
+        if item.item_id in items:
+            dropped.add(_REPEATED, 1, f"row {number}: item_id={item.item_id!r:.80}")
+        items[item.item_id] = item
+    return list(items.values()), dropped
 
 
-def _reader_by_content(column: Any, name: str) -> tuple[Any, _Put]:
-    kind = column.type
-    if pa.types.is_string(kind):
-        column = without_missing(column)
+def _item_of(
+    filled: dict[str, Any], number: int, cells: _Refused, dropped: _Refused, now: float
+) -> Item | None:
+    """Make an item, leaving out values that break a rule; None if that is its id."""
+    while True:
         try:
-            return column.cast(pa.float64()), partial(_put_attribute, name)
-        except pa.ArrowInvalid:
-            distinct, given = pc.count_distinct(column).as_py(), len(column) - column.null_count
-            return column, _put_labels if 2 * distinct <= given else _put_text
-    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind):
-        return column, partial(_put_attribute, name)
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return column.cast(pa.float64()), partial(_put_attribute, name)
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return to_seconds(column, name), partial(_put_attribute, name)
-    if _is_list(kind) and (
-        pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type)
-    ):
-        return column, partial(_put_vector, name)
-    if _is_list(kind) and kind.value_type in (pa.string(), pa.large_string()):
-        return column, partial(_put_attribute, name)
-    raise InvalidInput(
-        f"column {name!r} is of type {kind}; text, numbers, times and lists of text or numbers "
-        "can be read. Leave it out or convert it",
-        field=name,
-    )
+            return check_item(Item(**filled), now=now)
+        except InvalidInput as error:
+            name, _, part = (error.field or "").partition(".")
+            if name == "item_id" or filled.get(name) == now:
+                missing = name == "item_id" and not filled[name]
+                reason = "item_id is missing" if missing else f"{name} was refused"
+                dropped.add(reason, 1, f"row {number}: {_shown(filled)}")
+                return None
+            raw = filled[name] if not part else filled[name][part]
+            reason = f"{error.field} was refused; the item stays"
+            cells.add(reason, 1, f"row {number}: {raw!r:.80}: {error.message}")
+            filled = _without(filled, name, part, now)
 
 
-def _is_list(kind: Any) -> bool:
-    return bool(
-        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    )
+def _without(filled: dict[str, Any], name: str, part: str, now: float) -> dict[str, Any]:
+    """Return the fields of an item without one, or without one entry of it."""
+    if part:
+        return {**filled, name: {key: v for key, v in filled[name].items() if key != part}}
+    if name == "categories":
+        labels = [label for label in filled[name] if 1 <= len(label.encode()) <= MAX_LABEL_BYTES]
+        if len(labels) < len(filled[name]) or len(labels) > MAX_LABELS:
+            return {**filled, name: labels[:MAX_LABELS]}
+    rest = {key: value for key, value in filled.items() if key != name}
+    return {**rest, "timestamp": now} if name == "timestamp" else rest
 
 
-def _put(field: str, filled: dict[str, Any], value: Any) -> None:
-    filled[field] = value
-
-
-def _put_text(filled: dict[str, Any], value: str) -> None:
-    filled["text"] = f"{filled['text']} {value}" if "text" in filled else value
-
-
-def _put_labels(filled: dict[str, Any], value: str | list[Any]) -> None:
-    labels = _split_labels(value) if isinstance(value, str) else value
-    kept = filled.setdefault("categories", [])
-    for label in labels:
-        text = "" if label is None else str(label).strip()
-        if text and text not in kept:
-            kept.append(text)
-
-
-def _split_labels(text: str) -> list[Any]:
-    """Read a cell that holds a list as Python or JSON writes it, else split it at each bar."""
-    if text.lstrip().startswith("["):
-        try:
-            found = ast.literal_eval(text.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            found = None
-        if isinstance(found, list) and all(isinstance(label, str) for label in found):
-            return found
-    return text.split("|")
-
-
-def _put_attribute(name: str, filled: dict[str, Any], value: Any) -> None:
-    if value == value:  # NaN, which other libraries use for "missing", is not
-        filled.setdefault("attributes", {})[name] = value
-
-
-def _put_vector(name: str, filled: dict[str, Any], value: list[float]) -> None:
-    vector = [float("nan") if entry is None else float(entry) for entry in value]
-    if any(vector):
-        filled.setdefault("vectors", {})[name] = vector
+def _shown(filled: dict[str, Any]) -> str:
+    """Show the first fields of a row."""
+    fields = {"item_id": filled["item_id"]} | {
+        name: value for name, value in filled.items() if name not in ("item_id", "timestamp")
+    }
+    attributes = fields.pop("attributes", {})
+    return ", ".join(f"{name}={value!r:.40}" for name, value in (fields | attributes).items())[:160]

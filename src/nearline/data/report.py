@@ -106,6 +106,8 @@ class CleaningReport:
         Column of the source to the field that it became.
     remarks : tuple of str
         What else was found.
+    items : CleaningReport or None
+        Of interactions that came with a catalogue: the account of the catalogue.
     """
 
     rows_in: int
@@ -120,6 +122,7 @@ class CleaningReport:
     n_items: int = 0
     columns: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    items: "CleaningReport | None" = None
 
     @property
     def rows_dropped(self) -> int:
@@ -128,11 +131,14 @@ class CleaningReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self)
+        values = asdict(self)
+        if self.items is None:
+            del values["items"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "CleaningReport":
-        """Rebuild from what `as_dict` gave."""
+        """Rebuild a report from the result of `as_dict`."""
         return msgspec.convert(values, cls)
 
     def __str__(self) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Lock
@@ -14,7 +15,10 @@ from nearline.deployment import store
 from nearline.deployment.stamp import Stamp
 from nearline.deployment.texts import VECTORS, open_texts
 from nearline.errors import Closed
+from nearline.ingest import put_items as append_items
+from nearline.log import Appended, Log
 from nearline.schema import Item
+from nearline.state import CatalogueMatch, match_catalogue
 
 logger = logging.getLogger(__name__)
 
@@ -91,9 +95,15 @@ class ActiveDeployment:
                     self.lags = self._imports > 0
             return self.deployment
 
+    def put_items(self, log: Log, items: Sequence[Item]) -> "Future[Appended]":
+        """Encode and append entries; the future resolves once the model has learned them, too."""
+        self.encode(items)
+        stored, live = append_items(log, items, now=self.clock()), self.deployment.live
+        return stored if live is None else live.after_learning(stored)
+
     @contextmanager
     def importing(self) -> Iterator[None]:
-        """Pause online learning; the model learns all events at once before the next answer."""
+        """Pause online learning; the model learns everything at once before the next answer."""
         parts = self.open()
         with self._counting:
             self._imports += 1
@@ -205,6 +215,11 @@ class EngineStatus:
     def n_items(self) -> int:
         """Number of items known from events or the catalogue."""
         return len(self._current.deployment.state.items)
+
+    @property
+    def catalogue_match(self) -> CatalogueMatch:
+        """How the items of events and those of the catalogue match."""
+        return match_catalogue(self._current.deployment.state)
 
     @property
     def encodes(self) -> bool:

@@ -4,29 +4,44 @@ Each commit is passed to `Model.observe`, `forget` and `put_items`. Changes that
 model still catches up (`catch_up.catch_up`) are queued and applied afterwards, in order.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event as Signal
-from threading import Lock
+from threading import Lock, Thread
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from nearline.data import LANGUAGE, Histories
 from nearline.encoders import TextVectors
-from nearline.log import Log
+from nearline.log import Appended, Log
 from nearline.models.base import Model
 from nearline.models.capabilities import AcceptsItems, LearnsOnline
 from nearline.schema import Item
 from nearline.state import Added, State
+
+logger = logging.getLogger(__name__)
 
 # Events per call of the model: amortises the cost of a call, and bounds the memory of the changes.
 EVENTS_AT_ONCE = 20_000
 # Interval at which the background thread checks whether enough events are queued.
 POLL_SECONDS = 0.002
 
-# One queued change: an item, new events, or a user's history to unlearn.
-Waiting = tuple[int, Item | None] | Added | Histories
+# Entries of one commit that are learned while it waits; more are learned in a second thread.
+ITEMS_AT_ONCE = 64
+
+
+class Acknowledgement(NamedTuple):
+    """A future to resolve, with its result, once everything queued before it is learned."""
+
+    future: "Future[Appended]"
+    result: Appended
+
+
+# One queued change: an item, new events, a user's history to unlearn; or an acknowledgement.
+Waiting = tuple[int, Item | None] | Added | Histories | Acknowledgement
 
 
 class OnlineLearner:
@@ -49,14 +64,29 @@ class OnlineLearner:
         self._texts = texts
         self._log, self._state = log, state
         self._learner = model if online and isinstance(model, LearnsOnline) else None
+        self._takes_items = isinstance(model, AcceptsItems)
+        self._paused = False
         self._lock = Lock()
+        self._drain: Thread | None = None
         # Changes queued until catching up is complete, in order; None once it is.
         self._waiting: list[Waiting] | None = []
 
-    def put_item(self, index: int, item: Item | None) -> None:
-        """Update the text and vectors of an item in the model; None removes them."""
-        if not self._waits((index, item)):
-            put_item(self.model, index, item, self._texts)
+    def put_items(self, changed: Sequence[tuple[int, Item | None]]) -> None:
+        """Update the texts and vectors of items in the model; None removes them.
+
+        Many entries are learned in a second thread, so that events do not wait behind them; what
+        comes meanwhile is queued.
+        """
+        if self._paused:
+            last = max(index for index, _ in changed)
+            if last >= self.model.n_items:
+                self._put(last, None)
+            return
+        if sum(item is not None for _, item in changed) > ITEMS_AT_ONCE:
+            self._learn_beside()
+        if not self._waits(*changed):
+            for index, item in changed:
+                self._put(index, item)
 
     def add_events(self, added: Added) -> None:
         """Teach the model new events."""
@@ -64,16 +94,38 @@ class OnlineLearner:
             self._observe(self._learner, added)
 
     def forget(self, history: Histories) -> None:
-        """Remove a user's events from the model."""
+        """Remove a user's events from the model, once it has learned what is queued."""
+        self.settle()
         if self._learner and not self._waits(history):
             self._learner.forget(history)
+
+    def settle(self) -> None:
+        """Wait for the second thread, if it is learning."""
+        drain = self._drain
+        if drain is not None:
+            drain.join()
+
+    def after_learning(self, stored: "Future[Appended]") -> "Future[Appended]":
+        """Return a future that resolves like `stored`, once the model has learned the entries."""
+        learned: Future[Appended] = Future()
+        learned.set_running_or_notify_cancel()
+
+        def then(done: "Future[Appended]") -> None:
+            error = done.exception()
+            if error is not None:
+                learned.set_exception(error)
+            elif not self._waits(Acknowledgement(learned, done.result())):
+                learned.set_result(done.result())
+
+        stored.add_done_callback(then)
+        return learned
 
     def learn_past(self, items: Sequence[tuple[int, Item | None]], past: Added) -> None:
         """Learn the records since the fit, then queued changes; later changes apply at once."""
         if self._texts is not None:
             self._texts.prepare([item.content for _, item in items if item])
         for index, item in items:
-            put_item(self.model, index, item, self._texts)
+            self._put(index, item)
         if self._learner and past.user_ids:
             self._observe(self._learner, past, trusted=False)
         while waiting := self._next():
@@ -103,10 +155,30 @@ class OnlineLearner:
                 ended.set()
             learning.result()
 
+    def _learn_beside(self) -> None:
+        """Queue changes from now on and learn them in a second thread until none are left."""
+        with self._lock:
+            if self._waiting is None:
+                self._waiting = []
+                self._drain = Thread(target=self._learn_queued, name="nearline-learn")
+                self._drain.start()
+
+    def _learn_queued(self) -> None:
+        while waiting := self._next():
+            try:
+                self._learn(waiting)
+            except Exception as error:
+                logger.exception("the model could not learn entries of the catalogue; train again")
+                for what in waiting:
+                    if isinstance(what, Acknowledgement) and not what.future.done():
+                        what.future.set_exception(error)
+
     def _learn(self, waiting: list[Waiting]) -> None:
         for what in _together(waiting):
-            if isinstance(what, tuple) and not isinstance(what, Added):
-                put_item(self.model, *what, self._texts)
+            if isinstance(what, Acknowledgement):
+                what.future.set_result(what.result)
+            elif isinstance(what, tuple) and not isinstance(what, Added):
+                self._put(*what)
             elif not isinstance(self.model, LearnsOnline):
                 continue
             elif isinstance(what, Added):
@@ -115,11 +187,12 @@ class OnlineLearner:
                 self.model.forget(what)
 
     def pause(self) -> None:
-        """Stop learning from events permanently; changes of items are still applied.
+        """Stop learning permanently; only the number of items still grows.
 
         The caller replaces the model later by one that has caught up with the log.
         """
-        self._learner = None
+        self.settle()
+        self._learner, self._paused = None, True
 
     def leave(self) -> None:
         """Stop following the state."""
@@ -145,12 +218,17 @@ class OnlineLearner:
             self._waiting = []
             return waiting
 
-    def _waits(self, what: Waiting) -> bool:
+    def _waits(self, *what: Waiting) -> bool:
+        """Queue changes if earlier ones are queued; return whether they were."""
         with self._lock:
             if self._waiting is None:
                 return False
-            self._waiting.append(what)
+            self._waiting.extend(what)
             return True
+
+    def _put(self, index: int, item: Item | None) -> None:
+        if self._takes_items:
+            put_item(self.model, index, item, self._texts)
 
     def _observe(self, learner: LearnsOnline, added: Added, *, trusted: bool = True) -> None:
         before = self._completed(learner, added, trusted=trusted)
@@ -249,7 +327,7 @@ def _stacked(parts: Sequence[Histories]) -> Histories:
 
 
 def put_item(model: Model, index: int, item: Item | None, texts: TextVectors | None) -> None:
-    """Update the text and vectors of an item in a model; None removes them.
+    """Update the text and vectors of an item in a model that accepts items; None removes them.
 
     The text vector is looked up and never computed here, because the log's writer waits.
     """
@@ -261,5 +339,4 @@ def put_item(model: Model, index: int, item: Item | None, texts: TextVectors | N
     else:
         # An item whose text was removed, or is not encoded yet, must lose its old edges.
         rows.setdefault(LANGUAGE, np.zeros((1, 0), dtype=np.float32))
-    if isinstance(model, AcceptsItems):
-        model.put_items([index], [item.content if item else ""], rows)
+    cast("AcceptsItems", model).put_items([index], [item.content if item else ""], rows)

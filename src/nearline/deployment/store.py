@@ -121,7 +121,14 @@ def open_folder(
     """
     if folder.exists() and not folder.is_dir():
         raise InvalidInput(f"{folder} is a file; a store is a folder: name another path")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(
+            f"the store {folder} cannot be made ({error.strerror}); name a folder that you can "
+            "write to",
+            field="store",
+        ) from error
     snapshots = SnapshotStore(folder / SNAPSHOTS)
     # While the checksums of the snapshot are verified, the log reads the keys of its last records.
     with ThreadPoolExecutor(1) as pool:
@@ -253,6 +260,8 @@ def close(parts: Deployment, folder: Path | None) -> None:
             save_checkpoint(parts.state, folder / CHECKPOINT, erasures=parts.log.erasures)
     finally:
         parts.log.close()
+        if parts.live is not None:
+            parts.live.settle()
 
 
 def _untrained(config: Config) -> Model:

@@ -12,10 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.encoders.base import unit
+from nearline.encoders.later_vectors import LaterVectors
 from nearline.encoders.neighbour_graph import NeighbourGraph
 from nearline.encoders.tfidf import TfIdf, TfIdfConfig, Vector
 from nearline.kernels.edges import Rows, occurrences, pack, product_edges
 from nearline.kernels.quantised import cosines, quantise
+from nearline.kernels.text_search import (
+    EXACT,
+    EXACT_TOGETHER,
+    SearchScratch,
+    longest_search,
+    make_scratch,
+    nearest,
+    nearest_rows,
+)
 from nearline.kernels.topk import top_k_rows
 
 Ints = NDArray[np.int32]
@@ -25,7 +35,7 @@ Arrays = dict[str, NDArray[Any]]
 # Bytes of scores held in memory at a time while all dense neighbours are computed.
 BLOCK_BYTES = 1 << 26
 # Largest number of dense vectors that are searched exhaustively; see `benchmarks.vector_index`.
-EXACT = 50_000
+COMPARED = 50_000
 # Vectors added after the graph was built are searched exhaustively; beyond this it is rebuilt.
 LATER = 10_000
 
@@ -33,15 +43,14 @@ LATER = 10_000
 class TextIndex:
     """Nearest-neighbour index over TF-IDF vectors of item texts.
 
-    Vectors of `fit` are stored in sparse arrays. Vectors set later with `put` are stored in
-    dictionaries and override them.
+    Vectors of `fit` are stored in sparse arrays. Vectors set later with `put` are stored beside
+    them and override them. Neighbours are exact unless very many items share the terms of one:
+    see `nearline.kernels.text_search`.
     """
 
     def __init__(self, config: TfIdfConfig | None = None) -> None:
         self.encoder = TfIdf(config)
         self._digests = np.zeros(0, dtype=np.int64)
-        self._changed: dict[int, Vector] = {}
-        self._later: dict[int, dict[int, float]] = {}
         self._set_base(pack([]), 0)
 
     def fit(self, texts: list[str], k: int) -> Rows:
@@ -49,7 +58,9 @@ class TextIndex:
         vectors = self.encoder.fit(texts)
         self._digests = np.array([_digest(text) for text in texts], dtype=np.int64)
         self._set_base(vectors, len(self.encoder.vocabulary))
-        return product_edges(vectors, self._postings, len(texts), top_k=k)
+        if longest_search(vectors, self._postings) <= EXACT_TOGETHER:
+            return product_edges(vectors, self._postings, len(texts), top_k=k)
+        return nearest_rows(self._vectors, self._postings, self._later.arrays, min(k, len(texts)))
 
     @property
     def vectors(self) -> Rows:
@@ -65,19 +76,16 @@ class TextIndex:
         if self._digests[item] == digest:
             return False
         self._digests[item] = digest
-        old_columns, _ = self.vector(item)
-        for column in old_columns.tolist():
-            self._later.get(column, {}).pop(item, None)
-        self.encoder.remove(old_columns)
-        columns, values = self._changed[item] = self.encoder.add(text)
-        for column, value in zip(columns.tolist(), values.tolist(), strict=True):
-            self._later.setdefault(column, {})[item] = value
+        self.encoder.remove(self.vector(item)[0])
+        columns, values = self.encoder.add(text)
+        self._later.set(item, columns, values, len(self.encoder.vocabulary))
         return True
 
     def vector(self, item: int) -> Vector:
         """Return the columns and values of an item's vector; empty without text."""
-        if item in self._changed:
-            return self._changed[item]
+        changed = self._later.get(item)
+        if changed is not None:
+            return changed
         base = self._vectors
         if item >= len(base.indptr) - 1:
             return np.zeros(0, np.int32), np.zeros(0, np.float32)
@@ -85,10 +93,12 @@ class TextIndex:
         return base.items[row], base.weights[row]
 
     def nearest(self, item: int, k: int) -> tuple[Ints, Floats]:
-        """Return the `k` items nearest to an item and their cosines, best first."""
-        items, found = self._cosines(self.vector(item))
-        others = items != item
-        return _first(items[others], found[others], k)
+        """Return the `k` items nearest to an item and their cosines, best first.
+
+        One thread at a time may call this or `put`.
+        """
+        scratch = self._later.scratch()
+        return self._search(self.vector(item), item, None, k, EXACT, scratch)
 
     def matching(
         self, text: str, k: int, allowed: NDArray[np.bool_] | None = None
@@ -96,45 +106,45 @@ class TextIndex:
         """Return the `k` items nearest to a text and their cosines, best first.
 
         If `allowed` (bool [n_items]) is given, only items where it is true are returned. Terms
-        outside the vocabulary are ignored.
+        outside the vocabulary are ignored. The search is exact, and another thread may call `put`
+        meanwhile.
         """
-        items, found = self._cosines(self.encoder.encode(text))
-        if allowed is not None:
-            inside = items < len(allowed)
-            items, found = items[inside], found[inside]
-            items, found = items[allowed[items]], found[allowed[items]]
-        return _first(items, found, k)
+        scratch = make_scratch(len(self._later.arrays.starts))
+        return self._search(self.encoder.encode(text), -1, allowed, k, 1 << 62, scratch)
 
-    def _cosines(self, vector: Vector) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return items that share a term with a vector, ascending, and their cosines.
-
-        Another thread may call `put` concurrently, so mutable mappings are copied before iteration.
-        """
-        found_items, found_values = [np.zeros(0, np.int64)], [np.zeros(0)]
+    def _search(
+        self,
+        vector: Vector,
+        item: int,
+        allowed: NDArray[np.bool_] | None,
+        k: int,
+        exact: int,
+        scratch: SearchScratch,
+    ) -> tuple[Ints, Floats]:
         columns, values = vector
-        postings = self._postings
-        for column, value in zip(columns.tolist(), values.tolist(), strict=True):
-            if column < len(postings.indptr) - 1:
-                row = slice(postings.indptr[column], postings.indptr[column + 1])
-                found_items.append(postings.items[row].astype(np.int64))
-                found_values.append(value * postings.weights[row].astype(np.float64))
-            later = list(self._later.get(column, {}).items())
-            # Negative keys distinguish new vectors of changed items from their old ones.
-            found_items.append(np.array([-1 - other for other, _ in later], dtype=np.int64))
-            found_values.append(value * np.array([own for _, own in later], dtype=np.float64))
-        keys, inverse = np.unique(np.concatenate(found_items), return_inverse=True)
-        sums = np.bincount(inverse, np.concatenate(found_values), minlength=len(keys))
-        found = sums.astype(np.float64)
-        keep = ~np.isin(keys, np.array(list(self._changed), dtype=np.int64)) & (found > 0)
-        keys, found = keys[keep], found[keep]
-        return np.where(keys < 0, -1 - keys, keys), found
+        frequencies = self.encoder.frequencies
+        items, found = nearest(
+            self._vectors,
+            self._postings,
+            self._later.arrays,
+            np.array(columns),
+            np.array(values),
+            np.array([frequencies[column] for column in columns.tolist()], dtype=np.int64),
+            item,
+            np.zeros(0, dtype=np.bool_) if allowed is None else np.array(allowed),
+            allowed is not None,
+            k,
+            exact,
+            scratch,
+        )
+        return items, found.astype(np.float32)
 
     def arrays(self) -> Arrays:
         """Return the state of the index as arrays; vectors set with `put` are merged."""
-        n_items = max(len(self._vectors.indptr) - 1, max(self._changed, default=-1) + 1)
-        rows = [self.vector(item) for item in range(n_items)] if self._changed else []
+        n_items = max(len(self._vectors.indptr) - 1, self._later.n_items)
         merged = self._vectors
-        if rows:
+        if self._later.n_items:
+            rows = [self.vector(item) for item in range(n_items)]
             sizes = np.array([len(columns) for columns, _ in rows], dtype=np.int64)
             columns = np.concatenate([columns for columns, _ in rows])
             merged = pack([(sizes, columns, np.concatenate([values for _, values in rows]))])
@@ -160,11 +170,13 @@ class TextIndex:
 
     def _set_base(self, vectors: Rows, n_columns: int) -> None:
         places = occurrences(vectors, n_columns)
-        self._vectors = vectors
-        self._postings = Rows(
-            places.indptr, places.row_of_entry[places.entries], vectors.weights[places.entries]
+        self._vectors = _read_only(vectors)
+        self._postings = _read_only(
+            Rows(
+                places.indptr, places.row_of_entry[places.entries], vectors.weights[places.entries]
+            )
         )
-        self._changed, self._later = {}, {}
+        self._later = LaterVectors(len(vectors.indptr) - 1, n_columns)
 
 
 class VectorIndex:
@@ -175,7 +187,7 @@ class VectorIndex:
     (`benchmarks.vector_index` measures the loss). A row of zeros marks an item without a vector,
     which is never a neighbour.
 
-    Up to `EXACT` vectors are searched exhaustively. Beyond that, if usearch is installed, an
+    Up to `COMPARED` vectors are searched exhaustively. Beyond that, if usearch is installed, an
     approximate neighbour graph over the fitted vectors selects candidates, whose cosines are
     exact; vectors added later are searched exhaustively.
     """
@@ -295,7 +307,7 @@ class VectorIndex:
 
     def _linked(self) -> NeighbourGraph | None:
         """Build the graph of all vectors; None if they are few or usearch is not installed."""
-        if self._n_items <= EXACT:
+        if self._n_items <= COMPARED:
             return None
         given = np.flatnonzero(self._scales[: self._n_items])
         return NeighbourGraph.of(self._codes, given)
@@ -305,10 +317,12 @@ class VectorIndex:
 Best = tuple[NDArray[np.int64], Ints, Floats]
 
 
-def _first(items: NDArray[np.int64], found: NDArray[np.float64], k: int) -> tuple[Ints, Floats]:
-    """Return the `k` items with the largest cosines; ties are in order of index."""
-    order = np.lexsort((items, -found))[:k]
-    return items[order].astype(np.int32), found[order].astype(np.float32)
+def _read_only(rows: Rows) -> Rows:
+    """Return read-only views: mapped from a file or not, kernels see one kind of array."""
+    views: list[Any] = [array.view() for array in rows]
+    for view in views:
+        view.flags.writeable = False
+    return Rows(*views)
 
 
 def _compared(units: Floats, rows: NDArray[np.int64], k: int) -> Best:

@@ -14,7 +14,7 @@ next fit updates them.
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,12 +41,13 @@ class TfIdfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     longest: int = 2
 
 
-def terms(text: str, longest: int) -> Iterator[str]:
-    """Yield word n-grams up to n = `longest`, in lower case, of words with at least two letters."""
-    words = _WORD.findall(text.lower())
-    for length in range(1, longest + 1):
-        for start in range(len(words) - length + 1):
-            yield " ".join(words[start : start + length])
+def terms(text: str, longest: int) -> list[str]:
+    """Return word n-grams up to n = `longest`, in lower case, of words with two letters or more."""
+    words: list[str] = _WORD.findall(text.lower())
+    found = words.copy()
+    for length in range(2, longest + 1):
+        found += map(" ".join, zip(*(words[start:] for start in range(length)), strict=False))
+    return found
 
 
 class TfIdf:
@@ -132,19 +133,20 @@ class TfIdf:
             )
         return encoder
 
-    def _learn(self, text: str) -> Counter[int]:
-        vocabulary = self.vocabulary
-        counts = Counter(
-            vocabulary.setdefault(term, len(vocabulary))
-            for term in terms(text, self.config.longest)
-        )
-        self.frequencies.extend([0] * (len(vocabulary) - len(self.frequencies)))
-        for column in counts:
-            self.frequencies[column] += 1
+    def _learn(self, text: str) -> dict[int, int]:
+        vocabulary, frequencies = self.vocabulary, self.frequencies
+        counts = {}
+        for term, count in Counter(terms(text, self.config.longest)).items():
+            column = vocabulary.get(term)
+            if column is None:
+                column = vocabulary[term] = len(vocabulary)
+                frequencies.append(0)
+            frequencies[column] += 1
+            counts[column] = count
         self.n_texts += len(counts) > 0
         return counts
 
-    def _vector(self, counts: Counter[int]) -> Vector:
+    def _vector(self, counts: Mapping[int, int]) -> Vector:
         scale = 1 + self.n_texts
         weights = [
             (1.0 + math.log(count)) * (1.0 + math.log(scale / (1 + self.frequencies[column])))

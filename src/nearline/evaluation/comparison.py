@@ -133,6 +133,7 @@ def compare_models(
     also: Mapping[str, Scenario] | None = None,
     tune: Tune | None = None,
     required: Collection[str] = (),
+    exclude_seen: bool = True,
     seed: int = 0,
     wall: Clock = time.perf_counter,
     cpu: Clock = time.process_time,
@@ -154,6 +155,8 @@ def compare_models(
         None keeps the given settings.
     required : collection of str
         Names of models whose failure is an error; other models are left out if they fail.
+    exclude_seen : bool
+        Whether items of the history are masked.
     wall, cpu : callable
         Clocks, in seconds.
     progress : callable
@@ -170,7 +173,8 @@ def compare_models(
     ]
 
     def enter(one: Contestant) -> Entry:
-        return _entry(one, split, k, also or {}, fitter, partial(_report, progress, one.name))
+        tell = partial(_report, progress, one.name)
+        return _entry(one, split, k, also or {}, fitter, tell, exclude_seen=exclude_seen)
 
     def difference(entry: Entry, best: Entry) -> Difference:
         return compare(entry.report, best.report, np.random.default_rng(seed))[metric]
@@ -193,6 +197,8 @@ def _entry(
     also: Mapping[str, Scenario],
     fitter: Fitter,
     progress: Progress,
+    *,
+    exclude_seen: bool,
 ) -> Entry:
     """Fit one model and measure its accuracy and cost."""
     data = data_for(one.model, split.train)
@@ -200,7 +206,7 @@ def _entry(
         data = replace(data, vectors={}, encoder="")
     fitted = fitter.fit(one.model, data, progress)
     model, wall, seed = fitted.model, fitter.wall, fitter.seed
-    batch = _Timed(model, k, wall)
+    batch = _Timed(model, k, wall, exclude_seen=exclude_seen)
     popularity = np.bincount(split.train.histories.items, minlength=data.n_items)
 
     def judged(recommend: Recommend, scenario: Scenario) -> Report:
@@ -210,6 +216,7 @@ def _entry(
             scenario.test,
             k=k,
             popularity=popularity,
+            exclude_seen=exclude_seen,
             rng=np.random.default_rng(seed),
             progress=progress,
         )
@@ -226,7 +233,7 @@ def _entry(
         answers=time_answers(model, data.histories.select(sample), k, wall=wall),
         batch_s=batch.seconds / report.n_users,
         also={
-            name: judged(partial(model.recommend_from, k=k), scenario)
+            name: judged(partial(model.recommend_from, k=k, exclude_seen=exclude_seen), scenario)
             for name, scenario in also.items()
         },
     )
@@ -235,13 +242,13 @@ def _entry(
 class _Timed:
     """Rank items with a model and accumulate the time it takes."""
 
-    def __init__(self, model: Model, k: int, wall: Clock) -> None:
-        self._model, self._k, self._wall = model, k, wall
+    def __init__(self, model: Model, k: int, wall: Clock, *, exclude_seen: bool) -> None:
+        self._model, self._k, self._wall, self._masks = model, k, wall, exclude_seen
         self.seconds = 0.0
 
     def __call__(self, histories: Histories) -> Ranking:
         start = self._wall()
-        lists = self._model.recommend_from(histories, self._k)
+        lists = self._model.recommend_from(histories, self._k, exclude_seen=self._masks)
         self.seconds += self._wall() - start
         return lists
 

@@ -78,6 +78,17 @@ def relevant_counts(truth: Histories) -> NDArray[np.int64]:
     return np.bincount(distinct, minlength=len(truth)) + unknown
 
 
+def reached_already(truth: Histories, histories: Histories) -> int:
+    """Count the relevant items of all rows that stand in the same row of `histories`."""
+    relevant = _positive(truth)
+    width = int(max(relevant.items.max(initial=0), histories.items.max(initial=0))) + 1
+    keys, known = (
+        np.unique(_row_of_each(rows)[rows.items >= 0] * width + rows.items[rows.items >= 0])
+        for rows in (relevant, histories)
+    )
+    return int(np.isin(keys, known).sum())
+
+
 def contained(items: IntArray, rows: Histories) -> NDArray[np.bool_]:
     """Return whether each entry of ``items[u]`` occurs in row u, with any weight: bool [n, k]."""
     width = int(max(items.max(initial=0), rows.items.max(initial=0))) + 1

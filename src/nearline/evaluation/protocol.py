@@ -35,6 +35,7 @@ from nearline.evaluation.metrics import (
     gini,
     judge,
     novelty,
+    reached_already,
     relevant_counts,
 )
 from nearline.models.base import Ranking
@@ -75,6 +76,11 @@ class Report:
         Rows of the histories that were evaluated.
     per_user : dict of str to float64 [n_users]
         Per-user values of the accuracy metrics, for paired comparisons.
+    n_relevant : int
+        Relevant items of all these users.
+    n_seen : int
+        Of these, the items that stand in the history of their user. Where seen items are masked,
+        no list can hold them: they count as missed.
     """
 
     k: int
@@ -85,6 +91,13 @@ class Report:
     intervals: dict[str, Interval]
     users: NDArray[np.int64] = field(repr=False, compare=False)
     per_user: dict[str, Values] = field(repr=False, compare=False)
+    n_relevant: int = 0
+    n_seen: int = 0
+
+    @property
+    def n_unreachable(self) -> int:
+        """Relevant items that no list can hold, since they are masked."""
+        return self.n_seen if self.exclude_seen else 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return all fields except per-user values, as JSON-serialisable types."""
@@ -93,6 +106,8 @@ class Report:
             "n_users": self.n_users,
             "n_skipped": self.n_skipped,
             "exclude_seen": self.exclude_seen,
+            "n_relevant": self.n_relevant,
+            "n_unreachable": self.n_unreachable,
             "means": dict(self.means),
             "intervals": {name: list(bounds) for name, bounds in self.intervals.items()},
         }
@@ -167,6 +182,8 @@ def evaluate(
         intervals=mean_intervals(per_user, rng),
         users=users,
         per_user=per_user,
+        n_relevant=int(relevant_counts(truth).sum()),
+        n_seen=reached_already(truth, histories),
     )
 
 

@@ -2,8 +2,9 @@
 
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from nearline.common.progress import Progress
 from nearline.data import (
     CleaningConfig,
     CleaningReport,
+    ItemsReport,
     clean,
     read_interactions,
     read_items,
@@ -28,7 +30,8 @@ from nearline.state import State, StateConfig
 
 logger = logging.getLogger(__name__)
 
-ITEM_BLOCK = 5_000
+# An event waits at most for one block.
+ITEM_BLOCK = 500
 
 
 def import_interactions(
@@ -97,23 +100,33 @@ def summarise(table: pa.Table, report: CleaningReport, config: StateConfig) -> C
 
 
 def import_items(
-    log: Log, source: object, *, now: float, texts: TextVectors | None, progress: Progress
-) -> CleaningReport:
+    log: Log,
+    source: object,
+    columns: Mapping[str, str] | None = None,
+    *,
+    shared: Mapping[str, str] | None = None,
+    now: float,
+    texts: TextVectors | None,
+    pausing: Callable[[int], AbstractContextManager[None]],
+    progress: Progress,
+) -> ItemsReport:
     """Append a whole table of catalogue entries, in blocks, and report what was dropped.
 
     With an encoder, the texts are encoded first, so that the active model finds their vectors. If
-    that fails, the entries are stored without vectors.
+    that fails, the entries are stored without vectors. `columns` and `shared` are those of
+    `read_items`; `pausing` is entered with the number of entries while they are written.
     """
-    items, report = read_items(source, now=now)
+    items, report = read_items(source, columns, shared=shared, now=now)
     if texts is not None:
         try:
             texts.encode([item.content for item in items], progress)
         except NearlineError as error:
             texts.missed += len(items)
             logger.warning("the catalogue is stored without language vectors: %s", error)
-    for start in range(0, len(items), ITEM_BLOCK):
-        log.append(items[start : start + ITEM_BLOCK]).result()
-        progress(min(start + ITEM_BLOCK, len(items)), len(items), "items")
+    with pausing(len(items)):
+        for start in range(0, len(items), ITEM_BLOCK):
+            log.append(items[start : start + ITEM_BLOCK]).result()
+            progress(min(start + ITEM_BLOCK, len(items)), len(items), "items")
     return report
 
 

@@ -14,6 +14,7 @@ import msgspec
 from nearline.errors import InvalidInput, UnknownItem
 from nearline.log import Appended, Log
 from nearline.schema import Event, Item, ItemDeleted, ItemPatched, check_event, check_id, check_item
+from nearline.schema.arguments import as_list, mapping, plain
 from nearline.state import State
 
 T = TypeVar("T", Event, Item)
@@ -58,9 +59,10 @@ def patched(state: State, item_id: str, changes: Mapping[str, object], *, now: f
 
 
 def _patch(item_id: str, changes: Mapping[str, object], now: float) -> ItemPatched:
-    if changes.get("item_id", item_id) != item_id:
+    given = mapping(changes, "changes", "{'available': False}")
+    if given.get("item_id", item_id) != item_id:
         raise InvalidInput("the ID of an item cannot be changed", field="item_id")
-    fields = {"timestamp": now, **changes, "item_id": item_id}
+    fields = {"timestamp": now, **plain(given), "item_id": item_id}
     try:
         return msgspec.convert(fields, ItemPatched)
     except msgspec.ValidationError as error:
@@ -76,7 +78,15 @@ def delete_item(log: Log, state: State, item_id: str, *, now: float) -> Future[A
 
 def _checked(values: Sequence[T], check: Callable[..., T], now: float) -> list[T]:
     checked = []
-    for position, value in enumerate(values):
+    kind = Event if check is check_event else Item
+    for position, value in enumerate(
+        as_list(values, kind.__name__.lower() + "s", f"nearline.{kind.__name__}")
+    ):
+        if not isinstance(value, kind):
+            raise InvalidInput(
+                f"entry {position} is {type(value).__name__}; give nearline.{kind.__name__}",
+                position=position,
+            )
         try:
             checked.append(check(value, now=now))
         except InvalidInput as error:

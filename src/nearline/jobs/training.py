@@ -1,28 +1,36 @@
 """Train in the foreground (`fit`) or as a job in the background, and promote the result."""
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+import dataclasses
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from msgspec.structs import replace
 
 from nearline import ingest
+from nearline.common.compiler_cache import is_empty
 from nearline.common.progress import Progress
 from nearline.config import Config
-from nearline.data import CleaningReport, read_interactions
+from nearline.data import CleaningReport, read_interactions, without_item_fields
 from nearline.deployment import store
 from nearline.deployment.active import ActiveDeployment
 from nearline.jobs import worker
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
 from nearline.log import url_of
+from nearline.schema.arguments import mapping, plain, text, whole_number
 from nearline.snapshots import SnapshotStore
 from nearline.training.acceptance import Verdict, train_and_judge
 from nearline.training.train import TrainingSpec, check_serves, train
 
 Columns = Mapping[str, str]
 
+logger = logging.getLogger(__name__)
+
 KIND = "train"
 POLL_SECONDS = 0.2
+# Larger imports of items pause online learning: the model learns them all at once afterwards.
+MANY_ITEMS = 1_000
 
 
 class Training:
@@ -44,9 +52,15 @@ class Training:
         **options: Any,
     ) -> None:
         """Import, train on the whole log and promote; see `Recommender.fit`."""
-        current = self._current
+        current, seed = self._current, whole_number(seed, "seed")
         current.open()
-        chosen = None if validation is None else read_interactions(validation, columns, **options)
+        if is_empty():
+            logger.warning(
+                "the first training on this machine compiles for about half a minute; the result "
+                "is kept for later trainings"
+            )
+        own = columns if items is None else without_item_fields(columns)
+        chosen = None if validation is None else read_interactions(validation, own, **options)
         with current.training, current.foreground():
             old = parts = current.open()
             if current.path is None and interactions is not None:
@@ -72,11 +86,12 @@ class Training:
     def submit(self, seed: int, model: str | None, settings: Mapping[str, Any] | None) -> Job:
         """Queue a training; see `Recommender.train`."""
         self._current.open()
-        config = self._current.config
+        config, seed = self._current.config, whole_number(seed, "seed")
         if model is not None:
-            config = replace(config, model=model, settings={})
+            config = replace(config, model=text(model, "model"), settings={})
         if settings is not None:
-            config = replace(config, settings=dict(settings))
+            given = mapping(settings, "settings", "{'factors': 64}")
+            config = replace(config, settings=plain(given))
         check_serves(config.new_model())  # a wrong name is refused at once
         return self._jobs.submit(KIND, lambda task: self._train(task, config, seed))
 
@@ -157,28 +172,60 @@ def import_tables(
     progress: Progress,
     **options: Any,
 ) -> CleaningReport | None:
-    """Import items, then interactions, into the log of `parts`; report what was dropped."""
-    now = current.clock()
+    """Import items, then interactions, into the log of `parts`; report what was dropped.
+
+    `columns` maps the interactions, and the items as far as it fits them; without interactions it
+    must fit the items.
+    """
+    now, entries, active = current.clock(), None, parts is current.deployment
+
+    def pausing(n_items: int) -> AbstractContextManager[None]:
+        many = n_items > MANY_ITEMS or interactions is not None
+        return current.importing() if active and many else _learning(parts)
+
     with current.foreground():
         if items is not None:
-            ingest.import_items(parts.log, items, now=now, texts=current.texts, progress=progress)
+            own, shared = (columns, None) if interactions is None else (None, columns)
+            entries = ingest.import_items(
+                parts.log,
+                items,
+                own,
+                shared=shared,
+                now=now,
+                texts=current.texts,
+                pausing=pausing,
+                progress=progress,
+            )
         if interactions is None:
-            return None
-        cleaning = current.config.cleaning
-        with current.importing() if parts is current.deployment else nullcontext():
+            _keep_summary(current, now, entries)
+            return entries
+        with current.importing() if active else nullcontext():
             report = ingest.import_interactions(
                 parts.log,
                 parts.state,
                 interactions,
-                columns,
+                columns if items is None else without_item_fields(columns),
                 now=now,
-                cleaning=cleaning,
+                cleaning=current.config.cleaning,
                 progress=progress,
                 **options,
             )
-    if current.path is not None:
-        ingest.keep_summary(current.path, {"time": now, "interactions": report.as_dict()})
+    report = dataclasses.replace(report, items=entries)
+    _keep_summary(current, now, report)
     return report
+
+
+def _keep_summary(current: ActiveDeployment, now: float, report: CleaningReport | None) -> None:
+    if current.path is not None and report is not None:
+        ingest.keep_summary(current.path, {"time": now, "interactions": report.as_dict()})
+
+
+@contextmanager
+def _learning(parts: store.Deployment) -> Iterator[None]:
+    """Let the model learn meanwhile; wait until it has learned everything."""
+    yield
+    if parts.live is not None:
+        parts.live.settle()
 
 
 def _outcome(snapshot_id: str, verdict: Verdict, metrics: dict[str, float]) -> Outcome:

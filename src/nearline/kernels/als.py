@@ -23,6 +23,8 @@ TILE = 16
 BUFFER = 1 << 21
 # Squared ratio of residuals below which single precision allows no better solution.
 CONVERGED = 1e-14
+# A squared residual that no score shows.
+NOTHING = np.float32(1e-30)
 
 
 @njit(nogil=True, fastmath=True, cache=True)
@@ -141,7 +143,8 @@ def _improve_rows(
         direction[:] = residual
         size = start = _dot(residual, residual)
         for _ in range(steps):
-            if size <= CONVERGED * start:
+            # A row without a liked item shrinks to 0, and there its products underflow.
+            if size <= max(CONVERGED * start, NOTHING):
                 break
             image[:] = direction
             _pass(columns, weights, fixed, buffer, alpha, direction, False, image)

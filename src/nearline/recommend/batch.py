@@ -14,6 +14,7 @@ from nearline.data import Histories, Weight, histories_for
 from nearline.recommend.lists import Lists, View
 from nearline.recommend.pipeline import make_query, run
 from nearline.schema import ListOptions, check_id, check_options
+from nearline.schema.arguments import as_list
 from nearline.state import State
 
 # Users in a block: enough to keep all cores busy, few enough to bound the memory.
@@ -51,7 +52,7 @@ def recommend_many(
     state = view.state
     if users is None:
         users = state.user_ids() if given is None else given["user_id"].unique().to_pylist()
-    user_ids = [check_id(user, "users") for user in users]
+    user_ids = [check_id(user, "users") for user in as_list(users, "users", "user ids")]
     if given is None:
         histories = partial(_known_histories, user_ids, state)
     else:

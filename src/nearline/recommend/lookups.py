@@ -26,7 +26,7 @@ MAX_LIST = 10_000
 def similar(item_id: str, k: int, view: View) -> list[ScoredItem]:
     """Return the available items most similar to an item according to the model, best first."""
     index = _known_item(item_id, view.state)
-    check_k(k)
+    k = check_k(k)
     if index >= view.model.n_items:
         return []
     available = view.state.catalogue.available()

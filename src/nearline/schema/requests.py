@@ -4,11 +4,13 @@ Query parameters, request bodies, their OpenAPI documentation and the options of
 are derived from these structs.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta, Struct
 
 from nearline.errors import InvalidInput
+from nearline.schema.arguments import as_list, flag, plain
 from nearline.schema.fields import Shape, request_fields
 from nearline.schema.records import Scalar
 from nearline.schema.rules import (
@@ -122,7 +124,7 @@ def make_options(kind: type[O], **fields: Any) -> O:
     TypeError
         A name is not a field of `kind`.
     InvalidInput
-        A string was given instead of a list of item IDs.
+        A value has another type than its field.
     """
     unknown = sorted(fields.keys() - set(kind.__struct_fields__))
     if unknown:
@@ -130,13 +132,30 @@ def make_options(kind: type[O], **fields: Any) -> O:
             f"{', '.join(unknown)}: there is no such option; allowed are "
             f"{', '.join(sorted(kind.__struct_fields__))}"
         )
-    for name in _LISTS:
-        given = fields.get(name)
-        if isinstance(given, str):
-            raise InvalidInput(f"{name} is a string; it must be a list of item IDs", field=name)
-        if given is not None:
-            fields[name] = tuple(given)
+    for name, given in fields.items():
+        if given is not None or name not in _MAY_BE_NONE:
+            fields[name] = _CONVERSIONS.get(name, _as_it_is)(given, name)
     return kind(**fields)
+
+
+def _as_it_is(value: object, _: str) -> object:
+    return plain(value)
+
+
+def _ids(value: object, field: str) -> tuple[str, ...]:
+    return tuple(as_list(value, field, "item ids"))
+
+
+_MAY_BE_NONE = ("category", "context", "preferences", "user_id", "history")
+# How a keyword argument of a Python call becomes a field; others are checked by `check_options`.
+_CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
+    "k": check_k,
+    "exclude": _ids,
+    "history": _ids,
+    "exclude_seen": flag,
+    "explain": flag,
+    "rerank": flag,
+}
 
 
 def narrowed(options: ListOptions, kind: type[O]) -> O:

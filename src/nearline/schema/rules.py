@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from nearline.errors import InvalidInput
+from nearline.schema.arguments import plain, whole_number
 from nearline.schema.records import Event, Item, Scalar
 
 DAY = 86_400.0
@@ -28,7 +29,7 @@ MAX_FUTURE = DAY
 def make_record(kind: type[Struct], **fields: object) -> Any:
     """Create a record; raise `InvalidInput` for a field of wrong type or an unknown field."""
     try:
-        return msgspec.convert({"type": kind.__struct_config__.tag} | fields, kind)
+        return msgspec.convert({"type": kind.__struct_config__.tag} | plain(fields), kind)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"{kind.__name__}: {error}") from None
 
@@ -89,6 +90,7 @@ def parse_time(value: object, field: str = "timestamp", *, now: float) -> float:
 
     A time without a UTC offset is interpreted as UTC.
     """
+    value = plain(value)
     if value is None:
         return float(now)
     if isinstance(value, str):
@@ -118,11 +120,7 @@ def parse_time(value: object, field: str = "timestamp", *, now: float) -> float:
 
 def check_k(k: object, field: str = "k") -> int:
     """Return `k` if it is a whole number from 1 to 1000."""
-    if isinstance(k, bool) or not isinstance(k, int):
-        raise InvalidInput(f"{field} is {k!r:.50}; it must be a whole number", field=field)
-    if not 1 <= k <= MAX_K:
-        raise InvalidInput(f"{field} is {str(k)[:50]}; it must be 1 to {MAX_K}", field=field)
-    return k
+    return whole_number(k, field, least=1, most=MAX_K)
 
 
 def check_text(value: str, field: str, limit: int = MAX_TEXT_CHARS) -> str:

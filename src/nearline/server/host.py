@@ -7,6 +7,7 @@ from threading import Thread
 
 from nearline.deployment.stamp import Stamp
 from nearline.engine import Recommender
+from nearline.errors import NearlineError
 from nearline.server.logs import JsonLog
 from nearline.server.problems import NotReady
 
@@ -110,7 +111,10 @@ class EngineHost:
             self._engine = await self._in_daemon_thread()
         except Exception as error:
             self.failure = error
-            self._log.failure("store could not be opened", error)
+            if isinstance(error, NearlineError):
+                self._log.write("error", "store could not be opened", reason=str(error))
+            else:
+                self._log.failure("store could not be opened", error)
             self.on_failure()
         else:
             self._log.write("info", "store open", offset=self._engine.offset)

@@ -34,6 +34,28 @@ def render_page(document: dict[str, Any]) -> str:
     )
 
 
+def render_index(version: str, state: str) -> str:
+    """Return the first page of a server in some `state`: links to all others."""
+    links = {
+        "docs": "How to use the API",
+        "openapi.json": "The same for programs",
+        "readyz": "Whether the store is open",
+        "livez": "Whether the server runs",
+        "metrics": "Counters and gauges",
+    }
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html lang="en"><head><meta charset="utf-8">',
+            f"<title>Nearline</title><style>{_STYLE}</style></head><body>",
+            f"<h1>Nearline {escape(version)}</h1>",
+            f"<p>This server answers with recommendations. Its store: {escape(state)}.</p><ul>",
+            *(f'<li><a href="{path}">{path}</a>: {text}</li>' for path, text in links.items()),
+            "</ul></body></html>",
+        ]
+    )
+
+
 def _operations(paths: dict[str, Any]) -> Iterator[str]:
     for path, item in paths.items():
         for method in _METHODS:

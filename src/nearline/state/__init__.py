@@ -9,6 +9,7 @@ from nearline.state.counters import Counters, Top
 from nearline.state.histories import UserHistory
 from nearline.state.kinds import STANDARD_WEIGHTS
 from nearline.state.leaders import best
+from nearline.state.matches import CatalogueMatch, match_catalogue
 from nearline.state.state import Added, Follower, Reflected, State
 from nearline.state.vocabulary import Vocabulary
 
@@ -16,6 +17,7 @@ __all__ = [
     "STANDARD_WEIGHTS",
     "Added",
     "Catalogue",
+    "CatalogueMatch",
     "Counters",
     "Follower",
     "Reflected",
@@ -26,6 +28,7 @@ __all__ = [
     "Vocabulary",
     "best",
     "load_checkpoint",
+    "match_catalogue",
     "remove_unfinished",
     "save_checkpoint",
 ]

@@ -1,6 +1,7 @@
 """The catalogue: the current entry of each item."""
 
 import threading
+from collections import Counter
 from typing import NamedTuple, Self
 
 import msgspec
@@ -52,7 +53,9 @@ class Catalogue:
         self._entries: dict[int, Item] = {}
         self._vectors: dict[int, Vectors] = {}
         self._available = np.ones(0, dtype=np.bool_)
+        # Items by what a person may type for a label of theirs; labels by number of items.
         self._members: dict[str, set[int]] = {}
+        self._labels: Counter[str] = Counter()
         self._sorted: dict[str, NDArray[np.int32]] = {}
         self._masks: dict[str, NDArray[np.bool_]] = {}
 
@@ -135,10 +138,15 @@ class Catalogue:
     def categories(self) -> list[str]:
         """Return the categories of all entries, sorted."""
         with self._lock:
-            return sorted(self._members)
+            return sorted(self._labels)
 
     def members(self, category: str) -> NDArray[np.int32]:
-        """Return the items of a category, available or not: ascending indices, read-only."""
+        """Return the items of a category, available or not: ascending indices, read-only.
+
+        A category is a label in any case, with or without the column in front of it: ``Acme``,
+        ``acme`` and ``brand=acme`` all match ``brand=Acme``.
+        """
+        category = _folded(category)
         with self._lock:
             members = self._sorted.get(category)
             if members is None:
@@ -154,6 +162,7 @@ class Catalogue:
 
         The masks of recently requested categories are cached until the catalogue changes.
         """
+        category = _folded(category)
         with self._lock:
             mask = self._masks.get(category)
             if mask is None:
@@ -171,19 +180,37 @@ class Catalogue:
         return CatalogueCopy(self._entries.copy(), self._vectors.copy(), available)
 
     def _join(self, index: int, item: Item) -> None:
-        for category in item.categories:
-            self._members.setdefault(category, set()).add(index)
-            self._sorted.pop(category, None)
+        self._labels.update(set(item.categories))
+        for name in _names(item):
+            self._members.setdefault(name, set()).add(index)
+            self._sorted.pop(name, None)
 
     def _leave(self, index: int) -> None:
         item = self._entries.pop(index, None)
         self._vectors.pop(index, None)
-        for category in set(item.categories) if item is not None else ():
-            members = self._members[category]
+        if item is None:
+            return
+        for label in set(item.categories):
+            self._labels[label] -= 1
+            if not self._labels[label]:
+                del self._labels[label]
+        for name in _names(item):
+            members = self._members[name]
             members.remove(index)
             if not members:
-                del self._members[category]
-            self._sorted.pop(category, None)
+                del self._members[name]
+            self._sorted.pop(name, None)
+
+
+def _names(item: Item) -> set[str]:
+    """Everything that a category may be called which `item` is in."""
+    names = {_folded(label) for label in item.categories}
+    return names | {label for name in names if (label := name.partition("=")[2])}
+
+
+def _folded(label: str) -> str:
+    """Return a label without what differs when people type it: case and spaces around it."""
+    return label.strip().casefold()
 
 
 def _read_only(array: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -50,8 +50,8 @@ class Follower(Protocol):
     Methods are called after the state reflects the change, and without its lock.
     """
 
-    def put_item(self, index: int, item: Item | None) -> None:
-        """Handle a new entry; None if it was deleted, or if the item is new and has none."""
+    def put_items(self, changed: Sequence[tuple[int, Item | None]]) -> None:
+        """Handle new entries by index; None if one was deleted, or if the item has no entry."""
         ...
 
     def add_events(self, added: Added) -> None:
@@ -176,8 +176,8 @@ class State:
                 followers = self.followers
                 changed, added = self._fold(batch[start : start + RECORDS_PER_HOLD])
             for follower in followers:
-                for index, item in changed:
-                    follower.put_item(index, item)
+                if changed:
+                    follower.put_items(changed)
                 if added is not None:
                     follower.add_events(added)
             self.reflected = Reflected(self.offset, self.reflected.erasures)

@@ -55,6 +55,10 @@ class TrainingSpec(Struct, frozen=True, kw_only=True):
     vectors: str | None = None
 
 
+# Share of what was held out that lists without seen items cannot hold; left out where it is 0.
+UNREACHABLE = "validation_unreachable"
+
+
 def train(
     log: Readable,
     spec: TrainingSpec,
@@ -189,4 +193,7 @@ def _metrics(model: Model, seen: Dataset, truth: Histories, seed: int) -> dict[s
     report = evaluate(
         model, seen.histories, truth, k=10, popularity=counts, rng=np.random.default_rng(seed)
     )
-    return {f"validation_{name}": value for name, value in report.means.items()}
+    metrics = {f"validation_{name}": value for name, value in report.means.items()}
+    if report.n_unreachable:
+        metrics[UNREACHABLE] = report.n_unreachable / report.n_relevant
+    return metrics

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from nearline.kernels.counted_edges import Edges
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.scoring import Graph
+from nearline.kernels.symmetric_edges import connect, disconnect_added, incoming
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -80,6 +81,8 @@ class GraphStore:
         # A copy, since edges change in place and the rows may be memory-mapped.
         self._values = np.concatenate([rows.weights for rows in relations.values()])
         self._n_added = 0
+        # Where each item stands in the rows from training, by relation.
+        self._incoming: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self._heads = np.full((len(relations), n_items), -1, dtype=np.int64)
         self._following = np.zeros(0, dtype=np.int64)
         self._added_items = np.zeros(0, dtype=np.int32)
@@ -156,34 +159,26 @@ class GraphStore:
 
     def connect(self, relation: str, item: int, others: Ints, values: Floats) -> None:
         """Add the edges item -> other and other -> item, both with the same value."""
-        r = self.names.index(relation)
-        self.edges(2 * len(others))
-        # In reverse, since a list is read from its newest edge: the strongest comes first.
-        for other, value in zip(others[::-1].tolist(), values[::-1].tolist(), strict=True):
-            self._add(r, item, other, value)
-            self._add(r, other, item, value)
+        edges = self.edges(2 * len(others))
+        self._n_added = connect(edges, self.names.index(relation), item, others, values)
 
     def disconnect(self, relation: str, item: int) -> None:
         """Set every edge from and to `item` to zero.
 
         Notes
         -----
-        O(edges) time. Changed texts are rare compared to new ones.
+        O(edges of the item and its neighbours) time, plus one pass over all edges from training
+        when the first item of those changes.
         """
         r = self.names.index(relation)
         if item < self._n_base:
             first, last = self._indptr[r, 0], self._indptr[r, -1]
+            if r not in self._incoming:
+                self._incoming[r] = incoming(self._items[first:last], self._n_base)
+            indptr, places = self._incoming[r]
             self._values[self._indptr[r, item] : self._indptr[r, item + 1]] = 0.0
-            self._values[first:last][self._items[first:last] == item] = 0.0
-        edge = self._heads[r, item]
-        while edge >= 0:
-            self._added_values[edge] = 0.0
-            back = self._heads[r, self._added_items[edge]]
-            while back >= 0:
-                if self._added_items[back] == item:
-                    self._added_values[back] = 0.0
-                back = self._following[back]
-            edge = self._following[edge]
+            self._values[first:last][places[indptr[item] : indptr[item + 1]]] = 0.0
+        disconnect_added(self.edges(0), r, item)
 
     def rows(self, relation: str) -> Rows:
         """Return the rows of one relation: edges from training, then added ones, without zeros."""
@@ -217,15 +212,6 @@ class GraphStore:
             items = np.concatenate((items, self._added_items[chain]))
             values = np.concatenate((values, self._added_values[chain]))
         return items[values != 0.0], values[values != 0.0]
-
-    def _add(self, r: int, source: int, target: int, value: float) -> None:
-        edge = self._n_added
-        self._added_items[edge] = target
-        self._added_values[edge] = value
-        self._following[edge] = self._heads[r, source]
-        self._n_added = edge + 1
-        # Publish the edge last: readers follow it from here on.
-        self._heads[r, source] = edge
 
     def _replace(self, n_edges: int, n_items: int) -> None:
         """Move to larger arrays; readers keep the old ones."""

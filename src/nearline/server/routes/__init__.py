@@ -1,7 +1,7 @@
 """The route handlers, one module for each kind of resource."""
 
 from nearline.server.routes.events import delete_event, store_events
-from nearline.server.routes.health import docs, livez, metrics, openapi, readyz
+from nearline.server.routes.health import docs, index, livez, metrics, openapi, readyz
 from nearline.server.routes.items import (
     change_item,
     delete_item,
@@ -22,7 +22,7 @@ from nearline.server.routes.recommendations import (
 from nearline.server.routes.snapshots import list_snapshots, promote_snapshot, roll_back
 from nearline.server.routes.users import forget_user, get_user
 
-OPERATIONS = [livez, readyz, metrics, openapi, docs]
+OPERATIONS = [index, livez, readyz, metrics, openapi, docs]
 V1 = [
     store_events,
     delete_event,

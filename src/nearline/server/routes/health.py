@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from nearline.server.context import app_context
 from nearline.server.decoding import StrictRequest
-from nearline.server.page import render_page
+from nearline.server.page import render_index, render_page
 
 PROMETHEUS_TEXT = "text/plain; version=0.0.4"
 
@@ -16,6 +16,13 @@ class Health(Struct, frozen=True, kw_only=True):
     """Status of the server."""
 
     status: str
+
+
+@get("/", media_type="text/html", include_in_schema=False)
+async def index(request: StrictRequest) -> str:
+    """Return a page that links the others."""
+    app = app_context(request)
+    return render_index(app.document["info"]["version"], app.host.state)
 
 
 @get("/livez", tags=["operations"])

@@ -1,0 +1,48 @@
+"""Messages of the Python package in the words of the command line.
+
+Errors advise what to write in Python: ``columns={"item_id": "sku"}``. Whoever typed a command needs
+the option that does the same.
+"""
+
+import ast
+import re
+
+# Keyword arguments that are options of the same name.
+_SAME = ("encoding", "separator", "time_format", "encoder", "validation")
+_COLUMNS = re.compile(r"columns=(\{[^{}]*\})")
+_READ_FIRST = re.compile(
+    r"(?:read it with |use )?read_table\(path, (\w+)=([^()]+)\) and pass the (?:table|frame)"
+)
+_ARGUMENT = re.compile(rf"\b({'|'.join(_SAME)})=('[^']*'|\"[^\"]*\"|\.\.\.)")
+_SENTENCES = {
+    "exclude_seen=False": "--include-seen",
+    ", or load it yourself and pass the frame": "",
+    "The field stands on the left, your column on the right": "Write FIELD=COLUMN",
+}
+
+
+def for_command_line(message: str) -> str:
+    """Return an error message with options in place of Python arguments."""
+    message = _COLUMNS.sub(_column_options, message)
+    message = _READ_FIRST.sub(lambda found: f"use {_option(*found.groups())}", message)
+    for python, cli in _SENTENCES.items():
+        message = message.replace(python, cli)
+    return _ARGUMENT.sub(lambda found: _option(*found.groups()), message)
+
+
+def _column_options(found: re.Match[str]) -> str:
+    try:
+        columns = ast.literal_eval(found.group(1))
+        return " ".join(f"--column {_word(f'{field}={name}')}" for field, name in columns.items())
+    except (ValueError, SyntaxError, AttributeError):
+        return "--column FIELD=COLUMN"
+
+
+def _option(name: str, value: str) -> str:
+    text = value.strip("'\"")
+    return f"--{name.replace('_', '-')} {'NAME' if text == '...' else _word(text)}"
+
+
+def _word(text: str) -> str:
+    """Quote what a shell would take apart."""
+    return text if re.fullmatch(r"[\w=./:+-]+", text) else "'" + text.replace("'", "'\\''") + "'"

@@ -1,0 +1,101 @@
+"""Labels of items: how a cell of a catalogue becomes a list of labels."""
+
+import ast
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from nearline.data.columns import MISSING
+
+# Characters between the labels of one text, tried in this order; one serves a whole column.
+_SEPARATORS = ("|", ";", ",")
+# A path of categories, as shops write it: "Clothing > Shirts".
+_PATH = re.compile(r"\s+(?:>|\u203a|\u00bb)\s+")
+# Keys under which an object in a list keeps its label.
+_KEYS = ("name", "label", "title", "value", "term", "tag", "text", "slug")
+NAMES = frozenset(_KEYS)
+_MISSING = frozenset(MISSING)
+
+
+def separator_of(cells: Iterable[str | None], *, named: bool) -> str | None:
+    """Return the character between the labels of a text column, None where a cell is one label.
+
+    Parameters
+    ----------
+    cells : iterable of str or None
+    named : bool
+        Whether the name of the column says that it holds labels. Elsewhere a semicolon or comma
+        separates labels only if the parts recur: at most half of them are distinct.
+    """
+    texts = [cell for cell in cells if cell and _parsed(cell) is None]
+    for separator in _SEPARATORS:
+        if not any(separator in text for text in texts):
+            continue
+        if named or separator == "|":
+            return separator
+        parts = Counter(part for text in texts for part in split(text, separator))
+        cut = {text for text in texts if separator in text}
+        if 2 * len(parts) <= parts.total() and len(parts) <= len(cut) + 1:
+            return separator
+    return None
+
+
+def split(text: str, separator: str | None) -> list[str]:
+    """Divide a text at each separator, and paths of categories into their steps."""
+    parts = [text] if separator is None else text.split(separator)
+    return [step.strip() for part in parts for step in _PATH.split(part) if step.strip()]
+
+
+def labels_in(value: object, separator: str | None) -> list[str]:
+    """Return the labels of one cell, each once, in order.
+
+    Parameters
+    ----------
+    value : object
+        Text with labels between separators; text that holds a list or object as JSON or Python
+        writes it; a list, nested or of objects that have a name.
+    separator : str or None
+        As `separator_of` found it for the column.
+    """
+    if isinstance(value, str):
+        parsed = _parsed(value)
+        found = split(value, separator) if parsed is None else _flattened(parsed)
+    else:
+        found = _flattened(value)
+    return list(dict.fromkeys(label for label in found if label not in _MISSING))
+
+
+def with_column(column: str, labels: Iterable[str]) -> list[str]:
+    """Prefix labels with their column: ``vegan=yes``."""
+    return [f"{column}={label}" for label in labels]
+
+
+def _parsed(text: str) -> Any:
+    """Read a list or object that a text holds; None where it holds none."""
+    text = text.strip()
+    if not (text.startswith(("[", "{")) and text.endswith(("]", "}"))):
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        return found if isinstance(found, list | dict) else None
+    return None
+
+
+def _flattened(value: Any) -> Iterator[str]:
+    """Yield the labels in a value of any shape, outer ones first."""
+    if isinstance(value, dict):
+        named = [value[name] for name in _KEYS if value.get(name) is not None]
+        texts = [entry for entry in value.values() if isinstance(entry, str)]
+        yield from _flattened((named or texts)[:1])
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from _flattened(entry)
+    elif value is not None:
+        text = str(value).strip()
+        if text:
+            yield text

@@ -1,0 +1,330 @@
+"""Nearest neighbours among sparse vectors, by inverted lists that grow while they are searched.
+
+Base vectors and their inverted lists are immutable (`Rows`). Vectors that were set later stand in
+`Later`, their entries threaded in one chain a column, newest first; they override base vectors.
+
+A search that would read more entries of inverted lists than it may reads the shortest lists first
+and stops after `BUDGET` entries: terms that very many items share say little. The items found so
+far are then compared in full.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from nearline.kernels.chunks import map_chunks
+from nearline.kernels.edges import Rows, pack
+from nearline.kernels.topk import best_first, offer
+
+Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+# Entries of inverted lists up to which a search is exact: for one new vector, whose lists are
+# chains, and for one of many that are indexed together.
+EXACT = 8_192
+EXACT_TOGETHER = 50_000
+# Entries that a search reads where the lists are longer.
+BUDGET = 512
+# Slots of the table of shared terms, a power of two, and the terms that it takes.
+SLOTS = 4_096
+SHARED_TERMS = 1_024
+
+
+class Later(NamedTuple):
+    """Vectors that were set after the base ones.
+
+    Attributes
+    ----------
+    starts : int64 [n_items]
+        First entry of an item's vector; -1 where the base vector holds.
+    sizes : int32 [n_items]
+        Entries of the vector. Entries outside of it are of vectors that were replaced.
+    columns, values, owners : int32, float32, int32 [capacity]
+        Entries: column, value and item.
+    following : int64 [capacity]
+        The entry before in the chain of its column; -1 at its end.
+    heads : int64 [n_columns]
+        Newest entry of each column; -1 without one.
+    """
+
+    starts: Longs
+    sizes: Ints
+    columns: Ints
+    values: Floats
+    owners: Ints
+    following: Longs
+    heads: Longs
+
+
+class SearchScratch(NamedTuple):
+    """Memory of a search, all zero (`table`: -1) between searches: arrays over items, and slots."""
+
+    totals: Doubles
+    marked: Bools
+    touched: Ints
+    table: Ints
+
+
+def make_scratch(n_items: int) -> SearchScratch:
+    """Make the memory that a search over items below `n_items` needs."""
+    return SearchScratch(
+        np.zeros(n_items, dtype=np.float64),
+        np.zeros(n_items, dtype=np.bool_),
+        np.empty(n_items, dtype=np.int32),
+        np.full(SLOTS, -1, dtype=np.int32),
+    )
+
+
+@njit(nogil=True, cache=True)
+def add_vector(later: Later, n_entries: int, item: int, columns: Ints, values: Floats) -> None:
+    """Set the vector of an item; its entries go behind the first `n_entries`, where there is room.
+
+    Another thread may search meanwhile: an entry is complete before a chain leads to it.
+    """
+    for at in range(len(columns)):
+        entry = n_entries + at
+        later.columns[entry] = columns[at]
+        later.values[entry] = values[at]
+        later.owners[entry] = item
+        later.following[entry] = later.heads[columns[at]]
+    later.sizes[item] = len(columns)
+    later.starts[item] = n_entries
+    for at in range(len(columns)):
+        later.heads[columns[at]] = n_entries + at
+
+
+@njit(nogil=True, cache=True)
+def _slot(table: Ints, columns: Ints, column: int) -> int:
+    """Slot of a column in the table of shared terms, or the empty one where it belongs."""
+    slot = column & (SLOTS - 1)
+    while table[slot] >= 0 and columns[table[slot]] != column:
+        slot = (slot + 1) & (SLOTS - 1)
+    return slot
+
+
+@njit(nogil=True, cache=True)
+def _read_lists(
+    postings: Rows,
+    later: Later,
+    column: int,
+    weight: float,
+    room: int,
+    count: int,
+    scratch: SearchScratch,
+) -> int:
+    """Add one term to the totals of at most `room` items that have it; count the items touched.
+
+    A weight of 0 marks the items alone.
+    """
+    totals, marked, touched, _ = scratch
+    entry = later.heads[column] if column < len(later.heads) else np.int64(-1)
+    while entry >= 0 and room > 0:
+        j = later.owners[entry]
+        start = later.starts[j]
+        if start <= entry < start + later.sizes[j] and j < len(totals):
+            if not marked[j]:
+                marked[j] = True
+                touched[count] = j
+                count += 1
+            totals[j] += weight * later.values[entry]
+            room -= 1
+        entry = later.following[entry]
+    if column >= len(postings.indptr) - 1:
+        return count
+    for at in range(postings.indptr[column], postings.indptr[column + 1]):
+        if room <= 0:
+            break
+        j = postings.items[at]
+        if later.starts[j] >= 0:
+            continue
+        if not marked[j]:
+            marked[j] = True
+            touched[count] = j
+            count += 1
+        totals[j] += weight * postings.weights[at]
+        room -= 1
+    return count
+
+
+@njit(nogil=True, cache=True)
+def _complete(
+    rows: Rows,
+    later: Later,
+    columns: Ints,
+    values: Floats,
+    shared: Longs,
+    count: int,
+    scratch: SearchScratch,
+) -> None:
+    """Add the `shared` terms to the totals of the items found, from their own vectors."""
+    totals, _, touched, table = scratch
+    for t in shared[:SHARED_TERMS]:
+        table[_slot(table, columns, columns[t])] = t
+    for at in range(count):
+        j = touched[at]
+        start = later.starts[j]
+        if start >= 0:
+            own_columns = later.columns[start : start + later.sizes[j]]
+            own_values = later.values[start : start + later.sizes[j]]
+        else:
+            own_columns = rows.items[rows.indptr[j] : rows.indptr[j + 1]]
+            own_values = rows.weights[rows.indptr[j] : rows.indptr[j + 1]]
+        for entry in range(len(own_columns)):
+            t = table[_slot(table, columns, own_columns[entry])]
+            if t >= 0:
+                totals[j] += np.float64(values[t]) * own_values[entry]
+    table[:] = -1
+
+
+@njit(nogil=True, cache=True)
+def _gather(
+    rows: Rows,
+    postings: Rows,
+    later: Later,
+    columns: Ints,
+    values: Floats,
+    frequencies: Longs,
+    k: int,
+    exact: int,
+    scratch: SearchScratch,
+) -> int:
+    """Sum the products of a vector with those of other items in the scratch; count the items."""
+    count = 0
+    if frequencies.sum() <= exact:
+        for t in range(len(columns)):
+            most = len(scratch.totals)
+            count = _read_lists(
+                postings, later, columns[t], np.float64(values[t]), most, count, scratch
+            )
+        return count
+    order = np.argsort(frequencies, kind="mergesort")
+    left = BUDGET
+    for place in range(len(order)):
+        t = order[place]
+        size = int(frequencies[t])
+        if size <= left:
+            count = _read_lists(
+                postings, later, columns[t], np.float64(values[t]), size, count, scratch
+            )
+            left -= size
+            continue
+        if count < k:  # whoever shares the term that tells most of those left
+            room = max(left, k)
+            count = _read_lists(postings, later, columns[t], 0.0, room, count, scratch)
+        _complete(rows, later, columns, values, order[place:], count, scratch)
+        break
+    return count
+
+
+@njit(nogil=True, cache=True)
+def nearest(
+    rows: Rows,
+    postings: Rows,
+    later: Later,
+    columns: Ints,
+    values: Floats,
+    frequencies: Longs,
+    item: int,
+    allowed: Bools,
+    filtered: bool,
+    k: int,
+    exact: int,
+    scratch: SearchScratch,
+) -> tuple[Ints, Doubles]:
+    """Return the `k` items with the largest products with a vector, and these, largest first.
+
+    Parameters
+    ----------
+    rows, postings : Rows
+        Base vectors of the items, and the items of each column.
+    columns, values : [n]
+        The vector.
+    frequencies : int64 [n]
+        Items that have each of its terms.
+    item : int
+        Left out; -1 for none.
+    allowed : bool [m]
+        Where `filtered`, only items below m that are true are returned.
+    exact : int
+        Entries of inverted lists up to which the search is exact.
+    """
+    totals, marked, touched, _ = scratch
+    count = _gather(rows, postings, later, columns, values, frequencies, k, exact, scratch)
+    heap_values = np.empty(k, dtype=np.float64)
+    heap_items = np.empty(k, dtype=np.int32)
+    size = 0
+    for at in range(count):
+        j = touched[at]
+        if totals[j] > 0.0 and j != item and (not filtered or (j < len(allowed) and allowed[j])):
+            size = offer(heap_values, heap_items, size, totals[j], j)
+        totals[j] = 0.0
+        marked[j] = False
+    best_first(heap_values, heap_items, size)
+    return heap_items[:size].copy(), heap_values[:size].copy()
+
+
+@njit(nogil=True, cache=True)
+def _nearest_rows(
+    rows: Rows,
+    postings: Rows,
+    later: Later,
+    frequencies: Longs,
+    k: int,
+    first: int,
+    last: int,
+    scratch: SearchScratch,
+) -> tuple[Longs, Ints, Floats]:
+    sizes = np.zeros(last - first, dtype=np.int64)
+    items = np.empty((last - first) * k, dtype=np.int32)
+    values = np.empty((last - first) * k, dtype=np.float32)
+    filled = 0
+    for row in range(first, last):
+        own = slice(rows.indptr[row], rows.indptr[row + 1])
+        columns = rows.items[own].copy()
+        found, cosines = nearest(
+            rows,
+            postings,
+            later,
+            columns,
+            rows.weights[own].copy(),
+            frequencies[columns],
+            row,
+            scratch.marked,
+            False,
+            k,
+            EXACT_TOGETHER,
+            scratch,
+        )
+        size = len(found)
+        items[filled : filled + size] = found
+        values[filled : filled + size] = cosines
+        sizes[row - first] = size
+        filled += size
+    return sizes, items[:filled].copy(), values[:filled].copy()
+
+
+def nearest_rows(rows: Rows, postings: Rows, later: Later, k: int) -> Rows:
+    """Return the `k` nearest base vectors of each base vector; none may be set later."""
+    n_items = len(rows.indptr) - 1
+    frequencies = np.diff(postings.indptr)
+    return pack(
+        map_chunks(
+            lambda first, last: _nearest_rows(
+                rows, postings, later, frequencies, k, first, last, make_scratch(n_items)
+            ),
+            n_items,
+        )
+    )
+
+
+def longest_search(rows: Rows, postings: Rows) -> int:
+    """Entries of inverted lists that the longest search of a base vector would read."""
+    if not len(rows.items):
+        return 0
+    read = np.concatenate(([0], np.cumsum(np.diff(postings.indptr)[rows.items])))
+    return int((read[rows.indptr[1:]] - read[rows.indptr[:-1]]).max())

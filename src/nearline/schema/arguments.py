@@ -1,0 +1,85 @@
+"""Arguments of Python calls in the types that the engine works with.
+
+Callers pass what their libraries give: NumPy numbers, pandas columns, Arrow arrays. Each function
+returns the plain Python value, or raises `InvalidInput` with the value that was found and what is
+allowed.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from nearline.errors import InvalidInput
+
+
+def plain(value: object) -> Any:
+    """Return `value` with NumPy scalars and arrays inside it turned into Python ones."""
+    if isinstance(value, np.datetime64):
+        return value.astype("datetime64[us]").item()
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {plain(name): plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return value
+
+
+def whole_number(value: object, field: str, *, least: int = 0, most: int | None = None) -> int:
+    """Return `value` as an int if it is a whole number in these bounds, of Python or NumPy."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InvalidInput(f"{field} is {_shown(value)}; it must be a whole number", field=field)
+    if value < least or (most is not None and value > most):
+        bounds = f"at least {least}" if most is None else f"{least} to {most}"
+        raise InvalidInput(f"{field} is {str(value)[:50]}; it must be {bounds}", field=field)
+    return int(value)
+
+
+def flag(value: object, field: str) -> bool:
+    """Return `value` as a bool if it is true or false, of Python or NumPy."""
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidInput(f"{field} is {_shown(value)}; it must be True or False", field=field)
+    return bool(value)
+
+
+def text(value: object, field: str) -> str:
+    """Return `value` if it is a text."""
+    if not isinstance(value, str):
+        raise InvalidInput(f"{field} is {_shown(value)}; it must be a text", field=field)
+    return str(value)
+
+
+def as_list(value: object, field: str, of: str = "ids") -> list[Any]:
+    """Return the entries of a list, a tuple, a generator or a column of any library.
+
+    A text is refused, since its characters would pass for entries, and so is a whole table.
+    """
+    what = f"it must be a list of {of}"
+    if isinstance(value, str | bytes):
+        raise InvalidInput(f"{field} is a text; {what}: [{_shown(value)}]", field=field)
+    if isinstance(value, Mapping) or hasattr(value, "columns"):
+        raise InvalidInput(
+            f"{field} is a {type(value).__name__}; {what}, such as one column of it", field=field
+        )
+    for name in ("to_pylist", "tolist", "to_list"):  # Arrow; NumPy and pandas; polars
+        convert = getattr(value, name, None)
+        if convert is not None:
+            value = convert()
+            break
+    if not isinstance(value, Iterable):
+        raise InvalidInput(f"{field} is {_shown(value)}; {what}", field=field)
+    return [plain(entry) for entry in value]
+
+
+def mapping(value: object, field: str, example: str) -> dict[Any, Any]:
+    """Return a mapping as a dict; `example` shows what one looks like."""
+    if not isinstance(value, Mapping):
+        raise InvalidInput(
+            f"{field} is {_shown(value)}; it must be a mapping, such as {example}", field=field
+        )
+    return dict(value)
+
+
+def _shown(value: object) -> str:
+    return f"{value!r:.50}"
