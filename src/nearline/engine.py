@@ -137,9 +137,8 @@ class Recommender(EngineStatus):
             Interactions for choosing the settings, which are never trained on. None: the last
             interaction of each user, which is trained on afterwards.
         columns : mapping or None
-            Maps canonical column names to those in `interactions`, `validation` and `items`.
-        **options
-            How these are read: the fields of `nearline.data.options.ReadOptions`.
+            Maps canonical column names to those in the tables; `options` are the fields of
+            `nearline.data.options.ReadOptions`.
 
         Raises
         ------
@@ -200,8 +199,8 @@ class Recommender(EngineStatus):
         """Import interactions and items without training, and report; `options` as for `fit`."""
         if interactions is not None:
             self._like = interactions
-        given = (interactions, items, columns, progress)
-        return import_tables(self._current, self._current.open(), *given, **options)
+        given = (self._current.open(), interactions, items, columns, progress)
+        return import_tables(self._current, *given, **options)
 
     # Answers
 
@@ -225,7 +224,7 @@ class Recommender(EngineStatus):
         return answer(request, self._view(), late=True) if late else self.draft(request).result()
 
     def draft(self, request: RecommendationRequest, within: float | None = None) -> Draft[Answer]:
-        """Answer without waiting for the language model, for up to `within` seconds if given."""
+        """Answer without waiting for the language model; `within`: its time limit in seconds."""
         if request.rerank:
             return self.language.draft_answer(request, self._view(), within)
         return Draft(answer(request, self._view()))
@@ -362,7 +361,7 @@ class Recommender(EngineStatus):
         return erased
 
     def delete_event(self, event_id: str) -> Future[int]:
-        """Erase the event with this id from log, state and answers; the future gives 1, or 0."""
+        """Erase the event with an ID everywhere; the future resolves to 1, or to 0 if unknown."""
         erased = self._current.open().log.erase_event(event_id)
         erased.add_done_callback(self.language.forget)
         return erased

@@ -1,6 +1,7 @@
 """The stamp: equal in every process with the same log and model, different after every change."""
 
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pytest
 import nearline as nl
 from nearline.deployment.online_learner import OnlineLearner
 from nearline.deployment.stamp import Stamp
+from nearline.testing.inspector import inspect
 
 
 def visits(*rows: tuple[str, str]) -> pa.Table:
@@ -105,7 +107,7 @@ def test_stamp_changes_only_after_the_model_has_learned(monkeypatch: pytest.Monk
 
             monkeypatch.setattr(OnlineLearner, name, watched)
 
-        for name in ("put_item", "add_events", "forget"):
+        for name in ("put_items", "add_events", "forget"):
             watch(name)
         rec.observe("x", "a")
         after = rec.stamp
@@ -134,3 +136,25 @@ def test_logs_in_memory_share_no_stamp() -> None:
         assert len({empty, first, second, rec.stamp}) == 4
     with nl.Recommender() as other:
         assert other.stamp != empty
+
+
+def test_no_stamp_while_a_catalogue_is_being_learned(tmp_path: Path) -> None:
+    learning, gate = Event(), Event()
+    with nl.Recommender(tmp_path / "shop") as rec:
+        rec.fit(SHOP)
+        model: Any = inspect(rec).model
+        put_items = model.put_items
+
+        def put_slowly(*arguments: Any) -> None:
+            learning.set()
+            assert gate.wait(30)
+            put_items(*arguments)
+
+        model.put_items = put_slowly
+        entries = [nl.Item(item_id=f"new{n}", timestamp=1e9, text="tea") for n in range(100)]
+        stored = rec.put_items(entries)
+        assert learning.wait(30)
+        assert rec.stamp is None
+        gate.set()
+        stored.result(30)
+        assert rec.stamp == Stamp(rec.model_id, 105, 0)

@@ -76,7 +76,7 @@ def import_(
         file_options = {
             name: reading[name] for name in ("separator", "encoding", "header") if name in reading
         }
-        items = read_table(items_file, **file_options)
+        items = read_table(items_file, flat=False, **file_options)
         own, shared = (columns, None) if file is None else (None, columns)
         own = (own or {}) | (item_columns or {})
         items, items_report = read_items(items, own, shared=shared, now=time.time())

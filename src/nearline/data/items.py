@@ -103,7 +103,8 @@ def read_items(
             fields.update(item_fields(found, columns, shared))
             return found
 
-        table, readers = read_table(source, pick=pick), []
+        # Objects and lists of objects may hold labels.
+        table, readers = read_table(source, pick=pick, flat=False), []
         for name in table.column_names:
             try:
                 reader = reader_of(table[name], name, fields.get(name), cells.add)

@@ -34,6 +34,7 @@ def read_table(
     source: Source,
     *,
     pick: Callable[[Sequence[str]], Collection[str]] | None = None,
+    flat: bool = True,
     **options: Any,
 ) -> pa.Table:
     """Read a file, or convert a frame, to an Arrow table.
@@ -54,6 +55,8 @@ def read_table(
         narwhals takes.
     pick : callable, optional
         Gets the names of all columns and gives those to convert; all by default.
+    flat : bool
+        Whether fields inside objects become columns of their own.
     **options
         The fields of `nearline.data.options.ReadOptions` that concern files: `separator`,
         `encoding`, `header`.
@@ -66,7 +69,7 @@ def read_table(
         The file is empty, damaged, in another encoding or of an unknown kind, or a column of
         the frame mixes types (1 beside "1").
     """
-    table = read_source(source, read_options(**options), pick)
+    table = read_source(source, read_options(**options), pick, flat=flat)
     for entry in notes_of(table).dropped:
         _log.warning("%s: left out: %s", source, str(entry).strip())
     return table
@@ -77,6 +80,8 @@ def read_source(
     options: ReadOptions,
     pick: Callable[[Sequence[str]], Collection[str]] | None = None,
     may_mix: Callable[[str], bool] = lambda _: False,
+    *,
+    flat: bool = True,
 ) -> pa.Table:
     """Read a source as `read_table` does; what was found stands in the table's notes.
 
@@ -85,11 +90,12 @@ def read_source(
     notes = SourceNotes()
     if isinstance(source, str | os.PathLike):
         table, notes = _read_file(Path(source), options)
+        table = flatten(table) if flat else table
         names, column = table.column_names, table.column
     elif isinstance(source, pa.Table):
         notes = notes_of(source)
         _check_names(source.column_names, options)
-        table = flatten(source)
+        table = flatten(source) if flat else source
         names, column = table.column_names, table.column
     else:
         frame = _eager(source)
@@ -165,7 +171,7 @@ def _read_file(path: Path, options: ReadOptions) -> tuple[pa.Table, SourceNotes]
         table = _without_padding(table, notes)
     if table.num_rows == 0:
         raise InvalidInput(f"{path} has a header and no rows; at least one row is needed")
-    return flatten(table), notes
+    return table, notes
 
 
 def _without_padding(table: pa.Table, notes: SourceNotes) -> pa.Table:

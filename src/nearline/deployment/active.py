@@ -202,7 +202,7 @@ class EngineStatus:
         parts = current.deployment
         reflected = parts.state.reflected
         # Checked last: an import that begins in between must not give its offsets to a stamp.
-        if current.lags:
+        if current.lags or (parts.live is not None and parts.live.lags):
             return None
         return Stamp(parts.stamp_model, reflected.offset, reflected.erasures)
 

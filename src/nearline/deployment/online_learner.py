@@ -71,6 +71,11 @@ class OnlineLearner:
         # Changes queued until catching up is complete, in order; None once it is.
         self._waiting: list[Waiting] | None = []
 
+    @property
+    def lags(self) -> bool:
+        """Whether changes are queued that the model has not learned yet."""
+        return self._waiting is not None
+
     def put_items(self, changed: Sequence[tuple[int, Item | None]]) -> None:
         """Update the texts and vectors of items in the model; None removes them.
 
