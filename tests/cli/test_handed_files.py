@@ -122,7 +122,8 @@ def test_21_a_file_without_a_header(tmp_path: Path, text: str) -> None:
     refused = run("import", "--store", tmp_path / "s", path)
     assert "the file has no header" in refused.stderr
     options = ("--no-header", "--column", "user_id=1", "--column", "item_id=2")
-    assert " ".join(options) in refused.stderr
+    assert "--no-header" in refused.stderr
+    assert "--column user_id=1 --column item_id=2" in refused.stderr
     found = run_json("import", "--store", tmp_path / "s", path, *options)
     assert found["records_stored"] == text.count("\n")
 

@@ -71,7 +71,7 @@ def test_one_bad_line_is_dropped_and_named(tmp_path: Path, bad: str, reason: str
 def test_a_file_of_ragged_lines_is_refused_with_the_options(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("user_id,item_id\n1,2,3\n1,2,3\n")
-    with pytest.raises(InvalidInput, match=r"line has 3 fields.*--separator.*--no-header"):
+    with pytest.raises(InvalidInput, match=r"line has 3 fields.*separator=.*header=False"):
         read_table(path)
 
 
@@ -178,7 +178,7 @@ def test_encodings(tmp_path: Path, encoding: str) -> None:
 def test_another_encoding_is_refused_with_the_option(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes("user_id;item_id\nzoë;Café, black\n".encode("latin-1"))
-    with pytest.raises(InvalidInput, match="--encoding latin-1"):
+    with pytest.raises(InvalidInput, match="encoding='latin-1'"):
         read_interactions(path)
     assert users_of_latin(path) == ["zoë"]
 
@@ -192,7 +192,7 @@ def users_of_latin(path: Path) -> list[str]:
 def test_a_missing_header_is_refused_with_the_options(tmp_path: Path, first: str) -> None:
     path = tmp_path / "a.csv"
     path.write_text(f"{first}\n1,3,4.0,964981247\n")
-    with pytest.raises(InvalidInput, match=r"header.*--no-header --column user_id=1"):
+    with pytest.raises(InvalidInput, match=r"header=False.*'user_id': '1'"):
         read_interactions(path)
     columns = {"user_id": "1", "item_id": "2"}
     assert read_interactions(path, columns, header=False).num_rows == 2

@@ -49,8 +49,10 @@ def recommend(
     +llm if the language model moved the line.
     """
     request = RecommendationRequest(user_id=user, **fields)
-    config = _config(llm_url, llm_model) if request.rerank else None
-    with open_store(store, config) as engine:
+    config = _config(llm_url, llm_model)
+    if request.rerank and config.llm is None:
+        raise click.UsageError("--rerank needs a language model: give --llm-url and --llm-model")
+    with open_store(store, config if request.rerank else None) as engine:
         answer = engine.answer(request)
         rows = list_rows(engine, answer.items, with_reasons=request.explain)
     if as_json:

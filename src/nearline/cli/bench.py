@@ -8,6 +8,7 @@ import click
 
 from nearline.cli.options import example, json_option, out_option, picture_option, seed_option
 from nearline.cli.output import progress_bars, write_document, write_json, write_table
+from nearline.cli.ranges import FloatRange, IntRange
 
 if TYPE_CHECKING:
     from nearline.bench.plan import Figure, Plan, ScenarioReport
@@ -29,35 +30,35 @@ QUICK = {"users": 300, "items": 200, "seconds": 1.0, "connections": 4, "rate": 1
 )
 @click.argument("scenario", type=click.Choice(NAMES), metavar="SCENARIO")
 @click.option(
-    "--users", type=click.IntRange(10), default=100_000, show_default=True, help="Number of users."
+    "--users", type=IntRange(10), default=100_000, show_default=True, help="Number of users."
 )
 @click.option(
-    "--items", type=click.IntRange(100), default=100_000, show_default=True, help="Number of items."
+    "--items", type=IntRange(100), default=100_000, show_default=True, help="Number of items."
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(0.5),
+    type=FloatRange(0.5),
     default=10.0,
     show_default=True,
     help="Duration of one measurement.",
 )
 @click.option(
     "--connections",
-    type=click.IntRange(1, 512),
+    type=IntRange(1, 512),
     default=32,
     show_default=True,
     help="Number of connections of the load generator.",
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(1),
+    type=FloatRange(1),
     default=1_000.0,
     show_default=True,
     help="Requests per second of scenarios with a fixed rate.",
 )
 @click.option(
     "--repeats",
-    type=click.IntRange(1),
+    type=IntRange(1),
     default=3,
     show_default=True,
     help="Number of measurements; medians are reported.",

@@ -21,6 +21,7 @@ from nearline.cli.options import (
     seed_option,
 )
 from nearline.cli.output import progress_bars, write_json, write_table
+from nearline.cli.ranges import FloatRange, IntRange
 from nearline.cli.reading import reading_options
 from nearline.errors import InvalidInput
 
@@ -74,7 +75,7 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, given: str | None) 
 )
 @click.option(
     "--users",
-    type=click.IntRange(min=1),
+    type=IntRange(min=1),
     default=5_000,
     show_default=True,
     metavar="N",
@@ -88,14 +89,14 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, given: str | None) 
 )
 @click.option(
     "--fraction",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=FloatRange(0, 1, min_open=True, max_open=True),
     default=0.2,
     show_default=True,
     help="Share of the data that is held out; not used by leave-one-out and folds.",
 )
 @click.option(
     "--search",
-    type=click.IntRange(min=0),
+    type=IntRange(min=0),
     default=0,
     show_default=True,
     metavar="N",

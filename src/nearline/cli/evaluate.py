@@ -19,6 +19,7 @@ from nearline.cli.options import (
     seed_option,
 )
 from nearline.cli.output import progress_bars, write_json, write_table
+from nearline.cli.ranges import FloatRange
 from nearline.cli.reading import reading_options
 
 SPLITS = (
@@ -51,7 +52,7 @@ SPLITS = (
 )
 @click.option(
     "--fraction",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=FloatRange(0, 1, min_open=True, max_open=True),
     default=0.2,
     show_default=True,
     help="Share that is held out; leave-one-out needs none.",

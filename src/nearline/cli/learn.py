@@ -20,6 +20,7 @@ from nearline.cli.options import (
     store_option,
 )
 from nearline.cli.output import printable, progress_bars, write_json, write_table
+from nearline.cli.ranges import IntRange
 from nearline.cli.reading import reading_options, weighed, weights_option
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def import_(
 @weights_option
 @click.option(
     "--search",
-    type=click.IntRange(min=0),
+    type=IntRange(min=0),
     default=0,
     show_default=True,
     metavar="N",

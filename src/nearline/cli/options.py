@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nearline.cli.ranges import IntRange
 from nearline.cli.request_options import request_option
 from nearline.errors import DataNotFound, StoreInUse
 from nearline.schema import ListOptions, request_fields
@@ -54,7 +55,7 @@ include_seen_option = click.option(
     help="Keep items of the user's history, for items that users interact with repeatedly.",
 )
 seed_option = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed."
+    "--seed", type=IntRange(min=0), default=0, show_default=True, help="Random seed."
 )
 items_option = click.option(
     "--items",
@@ -164,7 +165,9 @@ def llm_config(url: str | None, model: str | None) -> "LlmConfig | None":
         return None
     if not url or not model:
         raise click.UsageError("give both --llm-url and --llm-model, or neither")
-    return LlmConfig(base_url=url, model=model)
+    config = LlmConfig(base_url=url, model=model)
+    config.check()
+    return config
 
 
 def count(number: int, what: str) -> str:

@@ -17,6 +17,7 @@ from nearline.cli.options import (
     seed_option,
 )
 from nearline.cli.output import progress_bars, write_document, write_json, write_table
+from nearline.cli.ranges import FloatRange, IntRange
 from nearline.cli.reading import reading_options
 
 if TYPE_CHECKING:
@@ -41,14 +42,14 @@ ORDER_ONLY = ("amazon-beauty", "amazon-sports", "amazon-toys")
 @reading_options
 @click.option(
     "--warm-up",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=FloatRange(0, 1, min_open=True, max_open=True),
     default=0.5,
     show_default=True,
     help="Share of the oldest events, for choosing the settings and for the first training.",
 )
 @click.option(
     "--day",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FloatRange(min=0, min_open=True),
     default=86_400.0,
     show_default=True,
     metavar="SECONDS",
@@ -56,7 +57,7 @@ ORDER_ONLY = ("amazon-beauty", "amazon-sports", "amazon-toys")
 )
 @click.option(
     "--sample",
-    type=click.IntRange(min=0),
+    type=IntRange(min=0),
     default=20_000,
     show_default=True,
     metavar="N",
@@ -64,13 +65,13 @@ ORDER_ONLY = ("amazon-beauty", "amazon-sports", "amazon-toys")
 )
 @click.option(
     "--speed",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FloatRange(min=0, min_open=True),
     metavar="N",
     help="Speed relative to real time. Default: as fast as possible.",
 )
 @click.option(
     "--spread",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FloatRange(min=0, min_open=True),
     metavar="DAYS",
     help="For data whose times only order the events of each user: spread them over so many days. "
     f"Default for the Amazon data sets: {SPREAD_DAYS:g}.",

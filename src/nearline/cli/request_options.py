@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import click
 from msgspec import Struct
 
+from nearline.cli.ranges import FloatRange, IntRange
 from nearline.errors import InvalidInput
 from nearline.schema import RequestField, Shape, request_fields
 
@@ -69,9 +70,9 @@ def _help_of(field: RequestField) -> str:
 def _type_of(field: RequestField) -> Any:
     bounds: Any = (field.minimum, field.maximum)
     if field.shape is Shape.INTEGER:
-        return click.IntRange(*bounds)
+        return IntRange(*bounds)
     if field.shape is Shape.NUMBER:
-        return click.FloatRange(*bounds)
+        return FloatRange(*bounds)
     return click.STRING
 
 

@@ -19,13 +19,14 @@ from nearline.cli.options import (
     store_option,
 )
 from nearline.cli.output import write_json
+from nearline.cli.ranges import IntRange
 from nearline.cli.reading import weighed, weights_option
 
 if TYPE_CHECKING:
     from nearline.engine import Recommender
 
 port_option = click.option(
-    "--port", type=click.IntRange(1, 65_535), default=8080, show_default=True, help="TCP port."
+    "--port", type=IntRange(1, 65_535), default=8080, show_default=True, help="TCP port."
 )
 
 

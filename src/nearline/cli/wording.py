@@ -15,6 +15,9 @@ _READ_FIRST = re.compile(
 )
 _ARGUMENT = re.compile(rf"\b({'|'.join(_SAME)})=('[^']*'|\"[^\"]*\"|\.\.\.)")
 _SENTENCES = {
+    "header=False": "--no-header",
+    "day_first=True or day_first=False": "--day-first or --month-first",
+    "list the snapshots": "`nearline snapshots --store DIR` lists the snapshots",
     "exclude_seen=False": "--include-seen",
     ", or load it yourself and pass the frame": "",
     "The field stands on the left, your column on the right": "Write FIELD=COLUMN",

@@ -183,7 +183,7 @@ def read_clock(numbers: Floats, field: str, name: str | None = None) -> tuple[Fl
     some = f": some could be {', others '.join(plausible)}" if plausible else ""
     raise InvalidInput(
         f"{field} holds numbers from {given.min():.15g} to {given.max():.15g}, which are no times "
-        f"of one kind{some}; say how they are written with time_format=... (--time-format), one "
+        f"of one kind{some}; say how they are written with time_format=..., one "
         f"of {', '.join(NAMES)}, or a pattern such as '%y%m%d'",
         field=field,
     )

@@ -40,7 +40,7 @@ _ALIASES = {
 _LAST_EXACT = 2.0**53
 _ADVICE = {
     "timestamp": "it must be a date, Unix seconds or ISO 8601 text; for another form pass "
-    "time_format='%d.%m.%Y %H:%M' (--time-format)"
+    "time_format='%d.%m.%Y %H:%M'"
 }
 _UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
@@ -261,11 +261,7 @@ def looks_like_data(names: Collection[str]) -> bool:
 def no_header_help(fields: Collection[str]) -> str:
     """Say how a file without a header is read."""
     mapped = {field: str(place) for place, field in enumerate(fields, 1)}
-    options = " ".join(f"--column {field}={place}" for field, place in mapped.items())
-    return (
-        f"Pass header=False and, with columns numbered from 1, columns={mapped} "
-        f"(--no-header {options})"
-    )
+    return f"Pass header=False and, with columns numbered from 1, columns={mapped}"
 
 
 def _missing_help(missing: Collection[str], found: Collection[str]) -> str:
@@ -278,16 +274,12 @@ def _missing_help(missing: Collection[str], found: Collection[str]) -> str:
             )
     guesses = {field: guess for field in missing if (guess := _guess(field, found))}
     example = guesses or dict.fromkeys(missing, "your column")
-    options = " ".join(f"--column {field}={_shell(name)}" for field, name in example.items())
     hint = ""
-    if len(found) == 1 and (mark := re.search(r"[;|\t]", next(iter(found)))):
-        hint = (
-            f". The header looks separated by {mark.group()!r}: pass "
-            f"separator={mark.group()!r} (--separator {mark.group()!r})"
-        )
+    if len(found) == 1 and (mark := re.search(r"[;|\t,]", next(iter(found)))):
+        hint = f". The header looks separated by {mark.group()!r}: pass separator={mark.group()!r}"
     return (
         f"{_listed(missing)} not found among the columns {_listed(found)}; rename, or map names "
-        f"with columns={example!r} ({options}){hint}"
+        f"with columns={example!r}{hint}"
     )
 
 
@@ -301,10 +293,6 @@ def _guess(field: str, found: Collection[str]) -> str | None:
             return simple[alias]
     near = difflib.get_close_matches(field.replace("_", ""), list(simple), n=1, cutoff=0.7)
     return simple[near[0]] if near else None
-
-
-def _shell(name: str) -> str:
-    return name if re.fullmatch(r"[\w.\-]+", name) else f'"{name}"'
 
 
 def _listed(names: Collection[str]) -> str:

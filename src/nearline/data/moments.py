@@ -157,8 +157,7 @@ def _day_comes_first(dates: dict[str, _Parts], field: str) -> bool:
     )
     raise InvalidInput(
         f"{field} holds dates such as {text!r:.40}, in which day or month may come first: {why}. "
-        "Pass day_first=True or day_first=False (--day-first or --month-first), or time_format "
-        "(--time-format '%m/%d/%Y %H:%M')",
+        "Pass day_first=True or day_first=False, or time_format='%m/%d/%Y %H:%M'",
         field=field,
     )
 

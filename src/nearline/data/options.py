@@ -53,6 +53,8 @@ def read_options(**given: Any) -> ReadOptions:
         There is no such option, or it is of another type.
     """
     given = {name: list(value) if name == "missing" else value for name, value in given.items()}
+    if isinstance(given.get("separator"), str):
+        given["separator"] = given["separator"].replace("\\t", "\t")  # as typed in a shell
     try:
         return msgspec.convert(given, ReadOptions)
     except msgspec.ValidationError as error:

@@ -150,7 +150,7 @@ def to_frame(columns: Mapping[str, Any], like: object = None) -> Any:
 
 def _read_file(path: Path, options: ReadOptions) -> tuple[pa.Table, SourceNotes]:
     _check_file(path)
-    kind = _kind(path)
+    kind = _kind(path, options)
     try:
         if kind in SEPARATORS:
             table, notes = read_text_table(path, kind, options)
@@ -185,16 +185,21 @@ def _without_padding(table: pa.Table, notes: SourceNotes) -> pa.Table:
     return table.rename_columns([name.strip() for name in names])
 
 
-def _kind(path: Path) -> str:
-    """Extension that says how to read the file, with ``.gz`` taken off where text is packed."""
+def _kind(path: Path, options: ReadOptions) -> str:
+    """Return the extension that determines how a file is read, without ``.gz`` for packed text.
+
+    A file with another extension is a text file if its separator is given.
+    """
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packed = suffixes[-1:] == [".gz"]
     kind = (suffixes[:-1] if packed else suffixes)[-1:]
     readable = _TEXT if packed else (*_TEXT, ".parquet")
+    if (not kind or kind[0] not in readable) and options.separator is not None:
+        return ".txt"
     if not kind or kind[0] not in readable:
         raise InvalidInput(
-            f"{path.name} has no extension that can be read; known are {_ALLOWED}. Convert it, "
-            "or load it yourself and pass the frame"
+            f"{path.name} has no extension that can be read; known are {_ALLOWED}. If it is a text "
+            "file, pass separator=...; otherwise convert it, or load it yourself and pass the frame"
         )
     return kind[0]
 
@@ -216,8 +221,8 @@ def _check_file(path: Path) -> None:
 def _encoding_help(path: Path, encoding: str, error: Exception) -> str:
     return (
         f"{path} is not valid {encoding} ({error}); pass the encoding that it has with "
-        "encoding='latin-1' (--encoding latin-1; also common are cp1252, cp1251, gb18030 and "
-        "shift-jis), or save it as UTF-8"
+        "encoding='latin-1' (also common are cp1252, cp1251, gb18030 and shift-jis), or save it "
+        "as UTF-8"
     )
 
 

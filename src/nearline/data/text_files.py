@@ -114,8 +114,8 @@ def _read_slowly(
         raise InvalidInput(
             f"{path}: Expected {len(names)} columns as in line {first + 1}, but "
             f"{fixed.dropped[0].reason} ({fixed.dropped[0].example}), and most lines are like "
-            f"that. If {separator!r} is not what separates the fields, pass separator=... "
-            "(--separator); if the file has no header, pass header=False (--no-header); if other "
+            f"that. If {separator!r} is not what separates the fields, pass separator=...; "
+            "if the file has no header, pass header=False; if other "
             "lines stand before the header or a column has no name, correct the file"
         )
     notes = SourceNotes(lines=fixed.lines, dropped=fixed.dropped)
@@ -217,7 +217,7 @@ def _separator(lines: list[str], usual: str | None, path: Path) -> str:
     if len(agreeing) > 1 and usual is None and "\t" not in agreeing and "::" not in agreeing:
         raise InvalidInput(
             f"{path}: any of {', '.join(map(repr, agreeing))} could separate the fields; pass the "
-            "one that does with separator=... (--separator)",
+            "one that does with separator=...",
             field="separator",
         )
     return found

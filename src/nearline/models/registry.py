@@ -1,6 +1,7 @@
 """Registry of the model classes in this package, which are found automatically."""
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
@@ -80,10 +81,21 @@ def convert_settings(kind: type[Model], settings: Mapping[str, Any]) -> msgspec.
     except msgspec.ValidationError as error:
         known = ", ".join(f"{name}={value!r}" for name, value in settings_of(kind).items())
         raise InvalidInput(
-            f"settings of {kind.name}: {error}. Its settings and their defaults are: "
-            f"{known or 'none'}",
+            f"settings of {kind.name}: {error}{_shown(settings, str(error))}. Its settings and "
+            f"their defaults are: {known or 'none'}",
             field="settings",
         ) from None
+
+
+def _shown(settings: Mapping[str, Any], error: str) -> str:
+    """Return the value of the invalid setting, which msgspec names by its place only."""
+    place = re.search(r"`\$\.([\w.]+)`", error)
+    value: Any = settings
+    for name in place.group(1).split(".") if place else ():
+        if not isinstance(value, Mapping) or name not in value:
+            return ""
+        value = value[name]
+    return f" (it is {value!r:.50})" if place else ""
 
 
 def _over(default: msgspec.Struct, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -177,7 +177,12 @@ def _user_ids(users: object, view: View) -> list[str]:
     ):
         found = list(users)
     else:
-        found = read_user_ids(users)
+        try:
+            found = read_user_ids(users)
+        except InvalidInput as error:
+            if not isinstance(users, str | Path):
+                raise
+            raise InvalidInput(f"{users}: {error.message}", field=error.field) from error
     found = list(dict.fromkeys(check_id(user, "users") for user in found))
     if not found:
         raise InvalidInput(
