@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.models.synthetic import recall, shop
-from tests.models.test_item_graph import dataset
+from tests.models.synthetic import dataset, recall, shop
 
 from nearline.data.dataset import Dataset, Histories
 from nearline.errors import Damaged, InvalidInput

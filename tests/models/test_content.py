@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
-from tests.models.test_item_graph import dataset
+from tests.models.synthetic import dataset
 from tests.naive_linear import interest_scores
 
 from nearline.data.dataset import Dataset, Histories

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.models.synthetic import shop
-from tests.models.test_item_graph import dataset
+from tests.models.synthetic import dataset, shop
 from tests.naive_linear import ease_weights, liked, walk_weights
 
 from nearline.data.dataset import Histories

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.models.test_item_graph import dataset
+from tests.models.synthetic import dataset
 
 from nearline.data.dataset import Histories
 from nearline.errors import Damaged
