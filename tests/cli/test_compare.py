@@ -64,7 +64,7 @@ def test_by_default_every_model_is_compared_or_left_out_with_a_reason(
     assert {entry["model"] for entry in found["models"]} == {"item_graph", "ease", "popularity"}
     assert found["left_out"].keys() == {"svd", "content"}
     assert "needs ratings" in found["left_out"]["svd"]
-    assert "words" in found["left_out"]["content"]
+    assert "no item has text" in found["left_out"]["content"]
     assert "left out" in run("compare", events).stdout
     named = run("compare", events, "--models", "popularity,svd")
     assert named.exit_code == 1

@@ -23,13 +23,13 @@ def test_a_table_limits_the_users(shop: Path, tmp_path: Path) -> None:
     (tmp_path / "some.csv").write_text("user_id\nu3\nu1\n")
     options = ["-k", "1", "--users", str(tmp_path / "some.csv")]
     text = run("export", "--store", shop, tmp_path / "lists", *options).stdout
-    assert "2 lines for 2 users in 1 part files in" in text
+    assert "2 lines for 2 users in 1 part file in" in text
     assert "offset 68." in text
     lists = ds.dataset(tmp_path / "lists").to_table().to_pylist()
     assert {row["user_id"] for row in lists} == {"u1", "u3"}
     # Lists of another length replace these.
     text = run("export", "--store", shop, tmp_path / "lists", *options[2:], "-k", "2").stdout
-    assert "started over" in text
+    assert "of another state or with other options: replaced" in text
     assert "4 lines for 2 users" in text
 
 
@@ -39,5 +39,5 @@ def test_a_resumed_export_says_so(
     done = Exported("lists", "m", 68, users=20, rows=40, parts=3, resumed=2, started_over=False)
     monkeypatch.setattr(Recommender, "export", lambda *_, **__: done)
     text = run("export", "--store", shop, tmp_path / "lists").stdout
-    assert "Went on behind 2 part files that were there." in text
+    assert "Resumed: 2 part files already complete." in text
     assert run_json("export", "--store", shop, tmp_path) == msgspec.to_builtins(done)

@@ -41,7 +41,7 @@ def test_while_a_server_holds_the_store_its_calls_are_named(tmp_path: Path, even
         ]:
             result = run(*command, "--store", store)
             assert result.exit_code == 1
-            assert result.stderr.strip().endswith(f"A server does this by: {call}")
+            assert result.stderr.strip().endswith(f"If a server has it open, send {call}")
 
 
 def test_what_fails(tmp_path: Path, events: Path) -> None:
