@@ -31,17 +31,7 @@ TRIES = 500
 
 
 class LoadResponse(NamedTuple):
-    """Response of the server.
-
-    Attributes
-    ----------
-    status : int
-        HTTP status code.
-    body : bytes
-        Body.
-    server_ms : float
-        Server time in milliseconds, from the header Server-Timing; negative without one.
-    """
+    """Status and body of a response, and its server time in ms; negative if not reported."""
 
     status: int
     body: bytes
@@ -134,15 +124,7 @@ class Record:
         self.errors: dict[str, int] = {}
 
     def take(self, since: int, answer: LoadResponse) -> None:
-        """Record a response.
-
-        Parameters
-        ----------
-        since : int
-            Start of the request, on the clock of `time.perf_counter_ns`.
-        answer : LoadResponse
-            Response; another status than 200 counts as a failure.
-        """
+        """Record the latency since `since` (perf_counter_ns); other statuses than 200 are failures."""
         if answer.status != OK:
             self.fail(f"status {answer.status}: {answer.body[:120].decode(errors='replace')}")
             return

@@ -85,18 +85,10 @@ class Graph(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Working memory of a thread; `totals`, `marked` and `seen` are zero between calls.
+    """Working memory of a thread, of which `totals`, `marked` and `seen` are zero between calls.
 
-    Attributes
-    ----------
-    totals : float64 [capacity]
-        Score of each item.
-    touched : int32 [capacity]
-        Items with a score, at the beginning of the array.
-    marked : bool [capacity]
-        Whether an item is in `touched`.
-    seen : bool [capacity]
-        Whether an item is in the history.
+    `totals` are the scores of items. `touched` lists items with a score, which are `marked`. Items
+    of the history are `seen`.
     """
 
     totals: Doubles
@@ -256,10 +248,7 @@ def recommend_rows(
     exclude_seen : bool
         Whether to exclude the items of a history from its list.
     allowed : bool [n_items] or None
-        Only items for which this is true are returned; items past its end are not. None allows
-        all items.
-    threads : int or None
-        Number of threads; None for one per core.
+            Only items for which this is true are returned; items past its end are not. None: all.
 
     Returns
     -------
@@ -268,8 +257,7 @@ def recommend_rows(
 
     Notes
     -----
-    The time for a history is proportional to the number of edges of its items, and does not depend
-    on the size of the catalogue.
+    The time for a history is proportional to the number of edges of its items.
     """
     check_k(k)
     n = len(rows.indptr) - 1
@@ -353,9 +341,7 @@ def rank_rows(graph: Graph, rows: Rows, targets: Rows, *, threads: int | None = 
     Parameters
     ----------
     targets : Rows
-        Row u contains the targets of history u; weights are not used.
-    threads : int or None
-        Number of threads; None for one per core.
+            Row u contains the targets of history u; weights are not used.
 
     Returns
     -------
