@@ -124,7 +124,7 @@ class Record:
         self.errors: dict[str, int] = {}
 
     def take(self, since: int, answer: LoadResponse) -> None:
-        """Record the latency since `since` (perf_counter_ns); other statuses than 200 are failures."""
+        """Record the latency since `since` (perf_counter_ns), or a failure if not status 200."""
         if answer.status != OK:
             self.fail(f"status {answer.status}: {answer.body[:120].decode(errors='replace')}")
             return

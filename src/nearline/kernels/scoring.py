@@ -254,10 +254,6 @@ def recommend_rows(
     -------
     Best
         Lists [n, k], padded with -1; of items with equal scores, the lower index is first.
-
-    Notes
-    -----
-    The time for a history is proportional to the number of edges of its items.
     """
     check_k(k)
     n = len(rows.indptr) - 1

@@ -162,13 +162,7 @@ def _draw(fold: StackingFold, sample: int, rng: np.random.Generator) -> Stacking
 
 
 def users_with_targets(users: HeldOutUsers) -> tuple[HeldOutUsers, NDArray[np.int64]]:
-    """Remove targets that are unknown or not positive.
-
-    Returns
-    -------
-    HeldOutUsers, int64 [m]
-        The users with the remaining targets, and the rows of those with both history and target.
-    """
+    """Remove unknown and negative targets; also return the rows with both history and target."""
     truth = users.truth.take((users.truth.items >= 0) & (users.truth.weights > 0))
     usable = np.flatnonzero((np.diff(truth.indptr) > 0) & (np.diff(users.histories.indptr) > 0))
     return users._replace(truth=truth), usable
@@ -202,11 +196,7 @@ def shortened(
 def gather_all(
     folds: Sequence[tuple[StackingFold, Histories]], choices: list[list[Normaliser]], depth: int
 ) -> Pool:
-    """Collect the candidates of several folds in one pool.
-
-    Each fold is given with the complete histories of its users; the other parameters are those of
-    `gather`.
-    """
+    """Collect the candidates of several folds, given with complete histories of their users."""
     pools = [gather(*fold, seen, choices, depth) for fold, seen in folds]
     scores, sums, *arrays = zip(*pools, strict=True)
     return Pool(
@@ -226,20 +216,10 @@ def gather(
     choices: list[list[Normaliser]],
     depth: int,
 ) -> Pool:
-    """Collect candidates and score them with all parts.
+    """Collect the `depth` best items of each part as candidates, and score them with all parts.
 
-    Parameters
-    ----------
-    parts : sequence of Model
-        Trained parts.
-    users : HeldOutUsers
-        Users, with the histories by which items are scored.
-    seen : Histories
-        Complete histories of the users, whose items are not candidates.
-    choices : list of list of Normaliser
-        Normalisers of each part for which normalisation constants are computed.
-    depth : int
-        Number of best items of each part that are candidates.
+    Items of `seen`, the complete histories of the users, are no candidates. `choices` are the
+    normalisers of each part.
     """
     size = max(1, BLOCK_BYTES // (4 * max(users.n_items, 1)))
     width = min(depth * len(parts), users.n_items)
@@ -277,21 +257,9 @@ def dense(part: Model, histories: Histories, n_items: int) -> FloatArray:
 
 
 def union(raw: Sequence[FloatArray], seen: Histories, depth: int, width: int) -> IntArray:
-    """Return the union of the best items of each part for each of n users.
+    """Return the union of the `depth` best unseen items of each part: int32 [n, width].
 
-    Parameters
-    ----------
-    raw : sequence of float32 [n, n_items]
-        Scores of each part.
-    seen : Histories
-        Items that are left out.
-    depth, width : int
-        Number of items of each part, and number of columns of the result.
-
-    Returns
-    -------
-    int32 [n, width]
-        Items, ascending, padded with -1.
+    `raw` contains the scores of each part, float32 [n, n_items]. Items ascend, padded with -1.
     """
     n, n_items = raw[0].shape
     taken = np.zeros((n, n_items), dtype=np.bool_)

@@ -234,11 +234,11 @@ class GraphStore:
         self._added_values[edge] = value
         self._following[edge] = self._heads[r, source]
         self._n_added = edge + 1
-        # Publish the edge last: readers follow it from here on.
+        # The edge is linked last, since readers can follow it from then on.
         self._heads[r, source] = edge
 
     def _replace(self, n_edges: int, n_items: int) -> None:
-        """Move to larger arrays; readers keep the old ones."""
+        """Copy all data to larger arrays; views that were taken before keep the old arrays."""
         heads = np.full((len(self.names), n_items), -1, dtype=np.int64)
         heads[:, : self._heads.shape[1]] = self._heads
         sources = np.ones((len(self._offsets), n_items))
