@@ -116,7 +116,7 @@ class UserKnn(DenseModel):
         )
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Return the scores of all items: float32 [n_users, n_items], 0 if no neighbour likes it."""
+        """Return the scores of all items: float32 [n_users, n_items], 0 without a neighbour."""
         near = self.neighbours(histories)
         shape = (len(histories), len(self._users.indptr) - 1)
         weights = near.weights.astype(np.float64)

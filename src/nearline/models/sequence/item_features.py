@@ -4,8 +4,8 @@
 
 f are the features of an item before normalisation, and V contains the first right singular vectors
 of the TF-IDF matrix of the catalogue (S. Deerwester et al., "Indexing by latent semantic analysis",
-JASIS 41, 1990). An item without vectors or text has features of zero. Items that are added later are
-encoded in the same way, which needs only NumPy.
+JASIS 41, 1990). An item without vectors or text has features of zero. Items that are added later
+are encoded in the same way, which needs only NumPy.
 """
 
 from collections.abc import Mapping, Sequence

@@ -2,10 +2,10 @@
 
     score(u, i) = user(e_h1, ..., e_hL) . e_i,    e_i = id_i + W x_i
 
-The network `user` encodes the vectors e of the items h_1 to h_L of a user's last L liked events. The
-vector of an item is the sum of an ID embedding and its features x_i (see `item_features`), multiplied
-by a learned matrix W. The network is trained with PyTorch (package `neural`) and served as an ONNX
-graph. Vectors of items are not part of the graph, so that a new item needs only a new row.
+The network `user` encodes the vectors e of the items h_1 to h_L of a user's last L liked events.
+The vector of an item is the sum of an ID embedding and its features x_i (see `item_features`),
+multiplied by a learned matrix W. The network is trained with PyTorch (package `neural`) and served
+as an ONNX graph. Vectors of items are not part of the graph, so a new item needs only a new row.
 """
 
 import hashlib
@@ -337,8 +337,8 @@ class SequenceModel(NeuralModel):
 def windows(liked: Histories, longest: int) -> tuple[Indices, Indices, Indices]:
     """Split histories into training sequences: an event, and up to `longest` events to predict.
 
-    Histories are split from the newest event on, so that only the oldest sequence of a history can be
-    shorter. A history with a single event has no sequence.
+    Histories are split from the newest event on, so that only the oldest sequence of a history can
+    be shorter. A history with a single event has no sequence.
 
     Returns
     -------
