@@ -248,7 +248,7 @@ def recommend_rows(
     exclude_seen : bool
         Whether to exclude the items of a history from its list.
     allowed : bool [n_items] or None
-            Only items for which this is true are returned; items past its end are not. None: all.
+        Only items for which this is true are returned; items past its end are not. None: all.
 
     Returns
     -------
@@ -337,7 +337,7 @@ def rank_rows(graph: Graph, rows: Rows, targets: Rows, *, threads: int | None = 
     Parameters
     ----------
     targets : Rows
-            Row u contains the targets of history u; weights are not used.
+        Row u contains the targets of history u; weights are not used.
 
     Returns
     -------

@@ -23,8 +23,8 @@ ENTRY_BYTES = 300
 class AnswerCache:
     """Cache of responses with the same stamp; to be used only from the event loop.
 
-    A cache that is full, by number or by bytes, is emptied: frequent requests soon fill it again, and
-    look-ups need not maintain an order of entries.
+    A cache that is full, by number or by bytes, is emptied: frequent requests soon fill it again,
+    and look-ups need not maintain an order of entries.
 
     Attributes
     ----------

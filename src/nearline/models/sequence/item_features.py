@@ -62,15 +62,15 @@ class ItemFeatures:
         seed : int
             Seed of the decomposition.
 
-        Raises
-        ------
-        InvalidInput
-            A vector is not finite.
-
         Returns
         -------
         float32 [n_items, f] or None
             Features of each item.
+
+        Raises
+        ------
+        InvalidInput
+            A vector is not finite.
         """
         if width == 0 or data.n_items == 0:
             return None
