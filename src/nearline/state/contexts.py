@@ -84,6 +84,11 @@ class Contexts:
     compared as text: ``7`` and ``"7"`` are equal. Other numbers are not counted. Methods that read
     acquire the lock and can be called by any thread.
 
+    Parameters
+    ----------
+    lock : RLock
+        The lock of the state.
+
     Notes
     -----
     Up to 1,000 pairs of field and value are counted. A new pair beyond that evicts the one with
@@ -96,11 +101,6 @@ class Contexts:
     Subtracting a user's events is exact: an event is subtracted only from pairs that counted it.
 
     A pair takes about 100 bytes per item that occurred with it.
-
-    Parameters
-    ----------
-    lock : RLock
-        The lock of the state.
     """
 
     def __init__(self, lock: "threading.RLock") -> None:

@@ -57,18 +57,18 @@ class Counters:
     Each event with a positive weight counts as one; dislikes are not counted. Methods that read
     acquire the lock and can be called by any thread.
 
-    Notes
-    -----
-    If a clock was wrong, events can lie in the future. They are counted in the totals. An item with
-    such an event is not trending until the time of the event, or until the event is erased; other
-    items are not affected.
-
     Parameters
     ----------
     half_life : float
         Seconds after which the weight of an event in trending counts is halved.
     lock : RLock
         The lock of the state.
+
+    Notes
+    -----
+    If a clock was wrong, events can lie in the future. They are counted in the totals. An item with
+    such an event is not trending until the time of the event, or until the event is erased; other
+    items are not affected.
     """
 
     def __init__(self, half_life: float, lock: "threading.RLock") -> None:

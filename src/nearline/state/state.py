@@ -98,6 +98,11 @@ class State:
     writes (`apply`, `forget`); any thread may read. Each read is consistent; the caller must hold
     `lock` during several reads that must be consistent with each other.
 
+    Parameters
+    ----------
+    item_ids : sequence of str
+        Items that get the first indices, in the order of a model's items.
+
     Attributes
     ----------
     config : StateConfig
@@ -116,11 +121,6 @@ class State:
         followers are notified, `offset` is larger. `ingest.follow` sets the number of erasures.
     followers : tuple of Follower
         Objects that `apply` and `forget` notify. The lock must be held to replace the tuple.
-
-    Parameters
-    ----------
-    item_ids : sequence of str
-        Items that get the first indices, in the order of a model's items.
     """
 
     def __init__(self, config: StateConfig | None = None, *, item_ids: Sequence[str] = ()) -> None:
