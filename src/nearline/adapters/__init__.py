@@ -1,1 +1,1 @@
-"""Adapters to external services and optional packages."""
+"""Clients of external services, and encoders from optional packages."""

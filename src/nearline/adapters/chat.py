@@ -1,6 +1,6 @@
-"""Minimal client of OpenAI-compatible chat completions.
+"""Minimal client of chat endpoints that are compatible with OpenAI's.
 
-Sends ``POST {base_url}/chat/completions`` and streams the response, up to `MAX_ANSWER_BYTES`.
+It sends ``POST {base_url}/chat/completions`` and reads at most `MAX_ANSWER_BYTES` of the response.
 vLLM, llama.cpp, Ollama and many hosted services support this protocol. See
 https://platform.openai.com/docs/api-reference/chat.
 """
@@ -19,21 +19,30 @@ MAX_CONNECTIONS = 16
 
 
 class Completion(NamedTuple):
-    """Text of a completion and tokens of prompt and completion; 0 tokens if not reported."""
+    """Answer of a language model.
+
+    Attributes
+    ----------
+    text : str
+        Text of the answer.
+    tokens : int
+        Number of tokens of prompt and answer; 0 if the endpoint does not report it.
+    """
 
     text: str
     tokens: int
 
 
 class ChatFailed(Exception):
-    """The endpoint did not return a valid completion.
+    """Error of a request to a chat endpoint that returned no valid completion.
 
     Parameters
     ----------
     reason : str
-        ``refused``, ``unreachable``, ``too_large`` or ``junk``.
+        ``refused`` (the status is not 200), ``unreachable``, ``too_large`` or ``junk`` (the
+        response does not follow the protocol).
     retry_after : float
-        Seconds of the ``Retry-After`` header; 0 without one.
+        Seconds in the header Retry-After; 0 without one.
     """
 
     def __init__(self, reason: str, retry_after: float = 0.0):
@@ -60,14 +69,17 @@ class _ChatResponse(Struct):
 
 
 class Chat:
-    """Client of one endpoint, for use from a single event loop. Callers must set a timeout.
+    """Client of one chat endpoint, to be used from a single event loop.
+
+    It has no timeout of its own; callers must set one.
 
     Parameters
     ----------
     config : LlmConfig
-        Validated settings.
+        Settings that `LlmConfig.check` has validated.
     key : str or None
-        Bearer token, sent only to this address: redirects are not followed.
+        Bearer token, or None for no authorisation. It is sent only to the configured address,
+        since redirects are not followed.
     """
 
     def __init__(self, config: LlmConfig, key: str | None):
@@ -102,7 +114,7 @@ class Chat:
         return _completion(bytes(body))
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close all connections."""
         await self._client.aclose()
 
     def _body(self, prompt: Prompt) -> bytes:

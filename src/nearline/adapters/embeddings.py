@@ -1,8 +1,8 @@
-"""Text encoder that calls an OpenAI-compatible embeddings endpoint.
+"""Text encoder that calls an embeddings endpoint compatible with OpenAI's.
 
-Sends ``POST {base_url}/embeddings`` with a list of texts and streams the response, up to
-`MAX_ANSWER_BYTES`. vLLM, llama.cpp, Ollama, Text Embeddings Inference and many hosted services
-support this protocol. See https://platform.openai.com/docs/api-reference/embeddings.
+It sends ``POST {base_url}/embeddings`` with a list of texts and reads at most `MAX_ANSWER_BYTES` of
+the response. vLLM, llama.cpp, Ollama, Text Embeddings Inference and many hosted services support
+this protocol. See https://platform.openai.com/docs/api-reference/embeddings.
 """
 
 import logging
@@ -26,11 +26,11 @@ from nearline.errors import EncoderFailed, InvalidInput
 logger = logging.getLogger(__name__)
 
 KEY = "NEARLINE_EMBEDDINGS_KEY"
-# Texts per request, and characters per text: most models read at most 8,192 tokens.
+# Number of texts in a request, and of characters in a text: most models read up to 8,192 tokens.
 BATCH_TEXTS, TEXT_CHARACTERS = 64, 8_000
 # Enough for 64 vectors of 4,096 numbers with 30 characters each.
 MAX_ANSWER_BYTES = 1 << 24
-# Seconds for one request, and for a batch including retries.
+# Maximum seconds of a request, and of a batch including retries.
 REQUEST_SECONDS, BATCH_SECONDS = 30.0, 120.0
 TRIES, FIRST_PAUSE, LONGEST_PAUSE = 5, 0.5, 30.0
 _RETRIED = (408, 409, 429, 500, 502, 503, 504)
@@ -46,7 +46,7 @@ class _EmbeddingsResponse(Struct):
 
 
 class _Retry(Exception):
-    """A transient failure; retry after `pause` seconds."""
+    """Temporary failure of a request, which may be repeated after `pause` seconds."""
 
     def __init__(self, reason: str, pause: float = 0.0):
         super().__init__(reason)
@@ -54,13 +54,13 @@ class _Retry(Exception):
 
 
 class EmbeddingsEndpoint(Encoder):
-    """Encoder behind an embeddings endpoint; thread-safe.
+    """Encoder that calls an embeddings endpoint; thread-safe.
 
     Parameters
     ----------
     name : str
-        ``BASE_URL#MODEL``, such as ``https://api.openai.com/v1#text-embedding-3-small``. The key
-        is read from ``$NEARLINE_EMBEDDINGS_KEY``, sent only to this address and never logged.
+        ``BASE_URL#MODEL``, such as ``https://api.openai.com/v1#text-embedding-3-small``. The API
+        key is read from ``$NEARLINE_EMBEDDINGS_KEY``, sent only to this address and never logged.
     sleep, timer : callable
         Function that sleeps for some seconds, and a monotonic clock in seconds.
 
@@ -100,11 +100,14 @@ class EmbeddingsEndpoint(Encoder):
 
     @property
     def fingerprint(self) -> str:
-        """Return a hash of the name."""
+        """Hash of the name."""
         return blake2b(self.name.encode(), digest_size=16).hexdigest()
 
     def encode(self, texts: Sequence[str], progress: Progress = no_progress) -> Floats:
-        """Encode texts in batches: float32 [n, d]. Failed batches are retried with backoff.
+        """Encode n texts as unit vectors, float32 [n, d], in batches.
+
+        A batch is retried with growing pauses after a temporary failure. The parameters are those
+        of `Encoder.encode`.
 
         Raises
         ------
@@ -123,11 +126,11 @@ class EmbeddingsEndpoint(Encoder):
         return np.concatenate(parts) if parts else np.zeros((0, 0), dtype=np.float32)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close all connections."""
         self._client.close()
 
     def _batch(self, texts: Sequence[str], report: Callable[[], None]) -> Floats:
-        """Encode one batch of texts; requests are retried after temporary failures.
+        """Encode one batch of n texts, float32 [n, d]; retry after temporary failures.
 
         Parameters
         ----------

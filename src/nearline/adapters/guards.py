@@ -1,25 +1,28 @@
-"""Circuit breaker and token budget for calls to an external service.
+"""Circuit breaker and token budget, which limit calls to an external service.
 
-Callers pass the current time (Unix seconds) to each method. Neither class is thread-safe.
+The parameter `now` of the methods is the current time in Unix seconds. The classes are not
+thread-safe.
 """
 
-# Upper bound of the pause that a service can request with Retry-After.
+# Maximum pause that a service can request with the header Retry-After.
 MAX_PAUSE_SECONDS = 3_600.0
 MINUTE, DAY = 60, 86_400
 BREAKER_STATES = ("closed", "half_open", "open")
 
 
 class Breaker:
-    """Circuit breaker: rejects calls for a while after consecutive failures, then tries one call.
+    """Circuit breaker, which rejects calls for some time after consecutive failures.
+
+    After the pause, it admits one call. If that succeeds, it admits all calls again.
 
     M. Nygard, "Release It!" (2007), section 5.2.
 
     Parameters
     ----------
     failures : int
-        Consecutive failures after which the breaker opens.
+        Number of consecutive failures after which the breaker opens.
     pause_seconds : float
-        Seconds that it stays open.
+        Seconds for which it stays open, if the service does not request more.
     """
 
     def __init__(self, failures: int, pause_seconds: float):
@@ -29,16 +32,19 @@ class Breaker:
         self._trying = False
 
     def state(self, now: float) -> str:
-        """Return ``closed`` (all calls pass), ``open`` (none) or ``half_open`` (one trial call)."""
+        """Return whether calls are admitted.
+
+        The result is ``closed`` (all calls), ``open`` (no call) or ``half_open`` (one trial call).
+        """
         if self._until == 0.0:
             return "closed"
         # The lower bound closes the breaker if the clock was set back.
         return "open" if self._opened <= now < self._until else "half_open"
 
     def admits(self, now: float) -> bool:
-        """Return whether a call may pass.
+        """Return whether a call is admitted.
 
-        The caller must then call `succeeded`, `failed` or `gave_up`.
+        If it is, `succeeded`, `failed` or `gave_up` must be called when it ends.
         """
         state = self.state(now)
         if state == "half_open" and not self._trying:
@@ -51,7 +57,15 @@ class Breaker:
         self._failures, self._until, self._trying = 0, 0.0, False
 
     def failed(self, now: float, retry_after: float = 0.0) -> bool:
-        """Record a failure; a positive `retry_after` (seconds) opens the breaker immediately.
+        """Record a failure.
+
+        Parameters
+        ----------
+        now : float
+            Current time in Unix seconds.
+        retry_after : float
+            Seconds that the service requests without calls; a positive number opens the breaker
+            regardless of the number of failures.
 
         Returns
         -------
@@ -67,17 +81,17 @@ class Breaker:
         return opens
 
     def gave_up(self) -> None:
-        """Record a call that was cancelled before its result was known."""
+        """Record that a call was cancelled before its result was known."""
         self._trying = False
 
 
 class TokenBudget:
-    """Limits on the tokens spent per minute and per UTC day.
+    """Budget of tokens per minute and per day (UTC).
 
     Parameters
     ----------
     per_minute, per_day : int
-        Maximum number of tokens.
+        Maximum number of tokens in each period.
     """
 
     def __init__(self, per_minute: int, per_day: int):
@@ -86,7 +100,7 @@ class TokenBudget:
         self._spent = dict.fromkeys(self._limits, 0)
 
     def take(self, tokens: int, now: float) -> bool:
-        """Spend tokens if both limits allow it; return whether they were spent."""
+        """Spend tokens if neither limit is exceeded; return whether they were spent."""
         for length in self._limits:
             window = int(now // length)
             if window != self._window[length]:
@@ -97,6 +111,9 @@ class TokenBudget:
         return True
 
     def correct(self, tokens: int) -> None:
-        """Correct the spent tokens by a difference once the real cost of a call is known."""
+        """Add a difference, possibly negative, to the spent tokens.
+
+        It is called when the actual number of tokens of a call is known.
+        """
         for length in self._spent:
             self._spent[length] = max(self._spent[length] + tokens, 0)

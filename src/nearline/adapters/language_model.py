@@ -1,8 +1,8 @@
-"""Client of a language model with a timeout, a token budget, a circuit breaker and a cache.
+"""Client of a language model with timeout, token budget, circuit breaker and cache.
 
-Calls run on an event loop in a background thread and return a future. Its result is None if there
-is no usable answer: timeout, error, invalid response, exhausted budget or open circuit breaker.
-Prompts and answers are never logged.
+Calls run on an event loop in a background thread and return a future. The result of the future is
+None if there is no usable answer: after a timeout, an error or an invalid response, and while the
+budget is exhausted or the circuit breaker is open. Prompts and answers are never logged.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ OUTCOMES = (
     *("answered", "cached", "late", "refused", "unreachable", "too_large", "junk"),
     *("left_alone", "over_budget"),
 )
-# Fewer than the bytes of an average token, so that costs are over-estimated.
+# Tokens have more bytes than this on average, so that the estimated cost is an upper bound.
 BYTES_PER_TOKEN = 3
 CLOSE_SECONDS = 2.0
 _NOTHING = object()
@@ -36,23 +36,23 @@ logger = logging.getLogger(__name__)
 
 
 class LanguageModel:
-    """Query a chat endpoint within limits of time and tokens.
+    """Client of a chat endpoint that limits time and tokens; thread-safe.
 
     Parameters
     ----------
     config : LlmConfig
-        Settings of the endpoint and limits.
+        Address of the endpoint, and limits.
     clock : callable
-        Returns the time in Unix seconds, for the token budget and the circuit breaker.
+        Clock in Unix seconds for the token budget and the circuit breaker.
 
     Attributes
     ----------
     outcomes : dict of str to int
-        Number of calls by outcome (`OUTCOMES`).
+        Number of calls by outcome, one of `OUTCOMES`.
     tokens : int
-        Tokens spent, estimated if the endpoint does not report them.
+        Number of tokens spent; estimated if the endpoint does not report it.
     seconds : float
-        Total time of calls to the endpoint.
+        Total duration of calls to the endpoint.
 
     Raises
     ------
@@ -89,16 +89,19 @@ class LanguageModel:
     def ask(
         self, prompt: Prompt, read: Callable[[str], T | None], within: float | None = None
     ) -> "Future[T | None]":
-        """Send a prompt; return a future of the parsed answer, or of None. It never raises.
+        """Send a prompt and return a future of the parsed answer.
+
+        The result of the future is None if there is no usable answer; it never raises.
 
         Parameters
         ----------
         prompt : Prompt
             Prompt to send.
         read : callable
-            Parses the text of the answer; returns None if it is not usable.
+            Parses the text of the answer; returns None if the text is not usable.
         within : float or None
-            Timeout in seconds, if shorter than the configured one.
+            Timeout in seconds; None, or a value above `LlmConfig.timeout_seconds`, uses that
+            setting.
         """
         most = self.config.timeout_seconds
         seconds = most if within is None else min(within, most)
@@ -111,11 +114,14 @@ class LanguageModel:
             return self._submit(self._ask(prompt, read, seconds, counts=seconds == most))
 
     def forget(self) -> None:
-        """Clear the cache: cached answers may be based on events of an erased user."""
+        """Clear the cache, since cached answers may be based on events of an erased user."""
         self._cache.clear()
 
     def close(self) -> None:
-        """Cancel pending calls (their futures result in None) and stop the thread; idempotent."""
+        """Cancel pending calls, whose futures then have the result None, and stop the thread.
+
+        The method is idempotent.
+        """
         with self._lock:
             self._closed, loop = True, self._loop
             self._loop = None
@@ -219,6 +225,6 @@ class LanguageModel:
 
 
 def _estimate(prompt: Prompt) -> int:
-    """Estimate an upper bound of the tokens of a call."""
+    """Return an upper estimate of the number of tokens of prompt and answer."""
     size = len(prompt.system.encode()) + len(prompt.data.encode())
     return math.ceil(size / BYTES_PER_TOKEN) + prompt.max_tokens

@@ -1,4 +1,4 @@
-"""Settings of a chat endpoint, its API key, and the prompt type."""
+"""Settings and API key of a chat endpoint, and the class of prompts."""
 
 import os
 from ipaddress import ip_address
@@ -16,7 +16,17 @@ _RESERVED = ("messages", "model", "n", "stream")
 
 
 class Prompt(NamedTuple):
-    """A prompt: system message, user message, and the maximum number of tokens of the answer."""
+    """Prompt of a language model.
+
+    Attributes
+    ----------
+    system : str
+        System message, with the instructions.
+    data : str
+        User message, with the data.
+    max_tokens : int
+        Maximum number of tokens of the answer.
+    """
 
     system: str
     data: str
@@ -24,32 +34,32 @@ class Prompt(NamedTuple):
 
 
 class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of a language model behind an OpenAI-compatible chat endpoint, without the key.
+    """Settings of a chat endpoint that is compatible with OpenAI's.
 
     Attributes
     ----------
     base_url : str
-        Address of the API; ``/chat/completions`` is added.
+        Address of the API, to which ``/chat/completions`` is added.
     model : str
-        Model name of the endpoint.
+        Name of the model at the endpoint.
     key_env : str
-        Environment variable with the API key; no key is sent if it is not set.
+        Name of the environment variable with the API key. If it is not set, no key is sent.
     key_file : str or None
-        File with the API key; overrides `key_env`.
+        Path of a file with the API key, which takes precedence over `key_env`.
     candidates : int
-        Number of top items of a list to rerank, 2 to 100.
+        Number of first items of a list that are reranked, from 2 to 100.
     timeout_seconds : float
         Maximum time that a recommendation request waits for the model, in seconds.
     tokens_per_minute, tokens_per_day : int
-        Limits on prompt and completion tokens; the model is not called beyond them.
+        Limits on the tokens of prompts and answers, beyond which the model is not called.
     failures : int
-        Consecutive failures after which calls are paused (circuit breaker).
+        Number of consecutive failures after which calls are paused (circuit breaker).
     pause_seconds : float
-        Length of the pause in seconds; then a single trial call is made.
+        Length of the pause in seconds, after which a single call is tried.
     cache_entries : int
-        Size of the least-recently-used cache of answers; 0 disables it.
+        Number of answers in the least-recently-used cache; 0 disables it.
     options : dict
-        Additional fields of the request body; None removes a default field.
+        Additional fields of the request body; the value None removes a default field.
     """
 
     base_url: str
@@ -85,7 +95,7 @@ class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise _bad(f"options.{name}", self.options[name], "the request sets it; remove it")
 
     def read_key(self) -> str | None:
-        """Return the API key, None if the variable is not set.
+        """Return the API key; None if the environment variable is not set.
 
         Raises
         ------
@@ -113,7 +123,7 @@ class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def sends_in_the_clear(base_url: str) -> bool:
-    """Return whether requests to this address are unencrypted: plain HTTP, not to loopback."""
+    """Return whether requests to an address are unencrypted and leave this machine."""
     parts = urlsplit(base_url)
     if parts.scheme == "https" or parts.hostname == "localhost":
         return False

@@ -1,4 +1,4 @@
-"""Text encoder based on the sentence-transformers library, for models without an ONNX file."""
+"""Text encoder that uses the library sentence-transformers, for models without an ONNX file."""
 
 import os
 from collections.abc import Sequence
@@ -18,7 +18,9 @@ BATCH_TEXTS = 256
 
 
 class SentenceTransformersEncoder(Encoder):
-    """Encoder for any model that sentence-transformers can load; uses a GPU if available.
+    """Encoder for models that the library sentence-transformers can load.
+
+    It uses a GPU if there is one.
 
     Parameters
     ----------
@@ -44,7 +46,7 @@ class SentenceTransformersEncoder(Encoder):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return a hash of the name and, for a folder, of its files."""
+        """Hash of the name and, if the model is a folder, of its files."""
         digest = blake2b(self.name.encode(), digest_size=16)
         folder = Path(self._model_name)
         for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
@@ -53,7 +55,13 @@ class SentenceTransformersEncoder(Encoder):
         return digest.hexdigest()
 
     def encode(self, texts: Sequence[str], progress: Progress = no_progress) -> Floats:
-        """Encode texts, float32 [n, d]."""
+        """Encode n texts as unit vectors: float32 [n, d], as described in `Encoder.encode`.
+
+        Raises
+        ------
+        DataNotFound
+            The library cannot load the model.
+        """
         model, parts = self._model, []
         for first in range(0, len(texts), BATCH_TEXTS):
             progress(first, len(texts), "encode texts")

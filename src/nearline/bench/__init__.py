@@ -1,1 +1,1 @@
-"""Benchmarks of a real server process (`nearline bench`)."""
+"""Benchmarks of a server in a process of its own, run by ``nearline bench``."""

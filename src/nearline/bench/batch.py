@@ -8,13 +8,16 @@ from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store
 
 ROUTE = "/v1/recommendations:batch"
-# Users per batch call over HTTP, and the maximum number of users that are requested one by one.
+# Number of users in a batch call over HTTP, and maximum number of users requested one by one.
 TOGETHER, ONE_BY_ONE = 1_000, 2_000
 LONGEST_SECONDS = 120.0
 
 
 def run(plan: Plan) -> ScenarioReport:
-    """Measure users per second of both ways, also over HTTP if the server has a batch route."""
+    """Measure users per second with one call for all users and with one call per user.
+
+    Both are measured in process and, if the server has a batch route, over HTTP.
+    """
     from nearline.engine import Recommender
 
     shop = store(plan, "batch")
@@ -50,7 +53,7 @@ def run(plan: Plan) -> ScenarioReport:
 def _over_http(plan: Plan, server: Server, users: list[str]) -> list[Figure]:
     if server.ask("POST", ROUTE, {"user_ids": users[:1]})[0] != OK:
         return []
-    # Another length in each repeat, so that no list is cached.
+    # The length of the lists differs between repeats, so that no list is in the server's cache.
     lengths = iter(range(10, 11 + plan.repeats))
 
     def measure() -> list[Figure]:

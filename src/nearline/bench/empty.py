@@ -1,4 +1,4 @@
-"""Baseline server: a constant response on the same HTTP server with the same settings.
+"""Baseline server, which sends a constant response from the same HTTP server software.
 
 ``python -m nearline.bench.empty PORT BYTES``
 """
@@ -12,7 +12,7 @@ from nearline.server.run import granian_server
 
 
 def constant_app(size: int) -> Any:
-    """Create an ASGI application that returns `size` bytes of JSON for every request."""
+    """Create an ASGI application that answers every request with a JSON string of `size` bytes."""
     body = b'"' + b"x" * max(0, size - 2) + b'"'
     head = {
         "type": "http.response.start",
@@ -33,7 +33,7 @@ def constant_app(size: int) -> Any:
 
 
 async def serve(port: int, size: int) -> None:
-    """Serve until SIGTERM."""
+    """Serve `constant_app` on a loopback port until the process receives SIGTERM."""
     server = granian_server(constant_app(size), "127.0.0.1", port)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
     await server.serve()

@@ -1,4 +1,4 @@
-"""Scenario: reads right after an event of the same user, which no cache can answer."""
+"""Scenario: reads just after an event of the same user, which cannot come from the cache."""
 
 from nearline.bench.generate import ask, no_failure
 from nearline.bench.harness import Server
@@ -10,7 +10,7 @@ LARGER = 10
 
 
 def run(plan: Plan) -> ScenarioReport:
-    """Measure the server time of fresh reads with the plan's items and with ten times as many.
+    """Measure the server time of fresh reads, with the plan's items and with ten times as many.
 
     There is a single connection, so that requests do not queue.
     """

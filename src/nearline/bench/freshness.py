@@ -9,9 +9,9 @@ P50_MS, P99_MS = 2.0, 8.0
 
 
 def run(plan: Plan) -> ScenarioReport:
-    """Measure the client time from sending an event to receiving the changed list.
+    """Measure the time from sending an event to receiving the changed list, at the client.
 
-    The event is on the first item of the user's list, which must then disappear from the list.
+    Each event is with the first item of the user's list, which must then be absent from the list.
     """
     with Server.of(store(plan, "freshness")) as server:
         names = iter(range(plan.repeats + 1))

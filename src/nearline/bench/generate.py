@@ -1,4 +1,4 @@
-"""Load generation with `wrk`, if it is installed, and with the generator of `load.py`."""
+"""Load generation with the tool ``wrk``, if it is installed, or with `nearline.bench.load`."""
 
 import json
 import re
@@ -39,7 +39,17 @@ READ = "/v1/users/USER/recommendations?k=10"
 
 @dataclass(frozen=True, kw_only=True)
 class Reads:
-    """Result of a closed loop of reads: requests per second, latencies in ms, failures."""
+    """Result of a closed loop of reads.
+
+    Attributes
+    ----------
+    rate : float
+        Requests per second.
+    p50, p99 : float
+        Median and 99th percentile of the latency in milliseconds.
+    errors : int
+        Number of failed requests.
+    """
 
     rate: float
     p50: float
@@ -48,7 +58,7 @@ class Reads:
 
 
 def generator() -> str:
-    """Describe the generator of closed loops, for the notes of a report."""
+    """Describe the load generator of closed loops in a sentence for the notes of a report."""
     if shutil.which("wrk"):
         return "load: wrk, one thread, on the same machine"
     return (
@@ -58,12 +68,12 @@ def generator() -> str:
 
 
 def reads(plan: Plan, port: int, path: str = READ) -> Reads:
-    """Read lists of random users in a closed loop over the plan's connections.
+    """Request lists of random users in a closed loop and measure rate and latency.
 
     Parameters
     ----------
     plan : Plan
-        Sizes and duration.
+        Number of users, duration and number of connections.
     port : int
         Port of the server.
     path : str
@@ -100,7 +110,19 @@ def _wrk(plan: Plan, port: int, path: str) -> Reads:
 
 
 def load_request(plan: Plan, port: int, kind: str, **more: object) -> dict[str, object]:
-    """Build the request document that `load.py` reads."""
+    """Build the request document of `nearline.bench.load`.
+
+    Parameters
+    ----------
+    plan : Plan
+        Sizes, duration, connections and seed.
+    port : int
+        Port of the server.
+    kind : str
+        Kind of load, a key of `load.KINDS`.
+    **more : object
+        Other fields of the document, which override those of the plan.
+    """
     return {
         "kind": kind,
         "port": port,
@@ -114,10 +136,10 @@ def load_request(plan: Plan, port: int, kind: str, **more: object) -> dict[str, 
 
 
 def ask(plan: Plan, port: int, kind: str, **more: object) -> dict[str, Any]:
-    """Run one kind of load in a subprocess and return its results as `load.py` prints them.
+    """Run one kind of load in a subprocess and return its result.
 
-    A failed request does not raise. Each record of the results counts the failed requests by reason
-    in its ``errors``.
+    The parameters are those of `load_request`, and the result is that of `load.drive`. Failed
+    requests are counted by reason in the ``errors`` of each record and do not raise.
 
     Raises
     ------
@@ -130,7 +152,10 @@ def ask(plan: Plan, port: int, kind: str, **more: object) -> dict[str, Any]:
 
 
 class Load:
-    """Load in a background process: ``with Load(...) as load``."""
+    """Load that runs in a background process within a ``with`` block.
+
+    The parameters are those of `load_request`. The process is killed at the end of the block.
+    """
 
     def __init__(self, plan: Plan, port: int, kind: str, **more: object) -> None:
         self._given = json.dumps(load_request(plan, port, kind, **more))
@@ -161,18 +186,24 @@ class Load:
         return self._process.poll() is None
 
     def wait(self, seconds: float) -> None:
-        """Wait for some seconds or until the load ends."""
+        """Wait for some seconds, or until the load ends."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return
 
     def stop(self) -> None:
-        """End the load early; `answer` returns the results until then."""
+        """End the load early; `answer` then returns the results up to that time."""
         self._process.terminate()
 
     def answer(self) -> dict[str, Any]:
-        """Wait for the end of the load and return the results."""
+        """Wait for the end of the load and return its result, as `load.drive` does.
+
+        Raises
+        ------
+        BenchFailed
+            The load generator failed.
+        """
         out, err = self._process.communicate()
         if self._process.returncode != 0:
             raise BenchFailed(f"the load generator failed: {err[-500:]}")
@@ -181,7 +212,7 @@ class Load:
 
 
 def failures(answer: dict[str, Any]) -> dict[str, int]:
-    """Count the failures of all records by reason."""
+    """Count the failed requests of all records of a result, by reason."""
     found: dict[str, int] = {}
     for record in answer["records"].values():
         for why, count in record["errors"].items():
@@ -190,7 +221,13 @@ def failures(answer: dict[str, Any]) -> dict[str, int]:
 
 
 def no_failure(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the records of a result; raise `BenchFailed` if any request failed."""
+    """Return the records of a result by name.
+
+    Raises
+    ------
+    BenchFailed
+        A request failed.
+    """
     found = failures(answer)
     if found:
         raise BenchFailed(f"requests failed: {found}")

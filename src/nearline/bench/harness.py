@@ -1,4 +1,4 @@
-"""Server processes for benchmarks: start, request, measure memory, kill."""
+"""Server processes of benchmarks: start, requests, memory and kill."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from typing import Any, Self
 from nearline.errors import NearlineError
 
 READY_SECONDS = 120.0
-# Long enough not to disturb the server, since a request costs it half a millisecond.
+# Interval of readiness requests. Each takes the server half a millisecond, so they do not delay it.
 POLL_SECONDS = 0.01
 OK = 200
 # Environment variables that a child process needs to find Python, packages and scratch folders;
@@ -23,16 +23,16 @@ KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV",
 
 
 class BenchFailed(NearlineError, RuntimeError):
-    """A server or load generator failed; the message contains the end of its output."""
+    """Error of a benchmark: a server or load generator failed; see the message for its output."""
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment of a child process: the variables in `KEPT`."""
+    """Return the environment variables of child processes: those in `KEPT`."""
     return {name: os.environ[name] for name in KEPT if name in os.environ}
 
 
 def free_port() -> int:
-    """Return a free port."""
+    """Return the number of a TCP port that is free on the loopback interface."""
     with socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -44,9 +44,9 @@ def python(module: str, *arguments: str | Path) -> list[str]:
 
 
 class Server:
-    """A server process on a loopback port, ready at the start of the ``with`` block.
+    """Server process on a loopback port, which runs within a ``with`` block.
 
-    The process is killed at the end of the block.
+    The server is ready at the start of the block, and killed at its end.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Server:
     output : Path
         File for the output of the process.
     ready : str
-        Path that returns status 200 when the server is ready.
+        URL path that returns status 200 when the server is ready.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Server:
 
     @classmethod
     def of(cls, store: Path) -> Self:
-        """Return a server of a store, started with ``nearline serve``."""
+        """Return a server of the store in a folder, to be started with ``nearline serve``."""
         output = store.with_suffix(".txt")
 
         def command(port: int) -> list[str]:
@@ -91,7 +91,13 @@ class Server:
         self.kill()
 
     def start(self) -> None:
-        """Start the process and wait until it is ready."""
+        """Start the process and wait until it is ready.
+
+        Raises
+        ------
+        BenchFailed
+            The process ended, or was not ready within `READY_SECONDS`.
+        """
         self.port = free_port()
         begin = time.perf_counter()
         with self._output.open("wb") as sink:
@@ -126,7 +132,17 @@ class Server:
             return False
 
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """Send one request; return its status and decoded body."""
+        """Send a request on a new connection; return the status and the body.
+
+        A JSON response is decoded; other bodies are returned as bytes.
+
+        Parameters
+        ----------
+        method, path : str
+            HTTP method and URL path.
+        body : object
+            Value to send as JSON; None sends no body.
+        """
         connection = HTTPConnection("127.0.0.1", self.port, timeout=READY_SECONDS)
         try:
             data = None if body is None else json.dumps(body)
@@ -140,7 +156,13 @@ class Server:
         return answer.status, json.loads(text) if kind.endswith("json") else text
 
     def get(self, path: str) -> Any:
-        """Return the decoded body of a path; raise `BenchFailed` unless the status is 200."""
+        """Return the body of ``GET path``, as described in `ask`.
+
+        Raises
+        ------
+        BenchFailed
+            The status is not 200.
+        """
         status, body = self.ask("GET", path)
         if status != OK:
             raise BenchFailed(f"GET {path} gave {status}: {body}")
@@ -148,21 +170,21 @@ class Server:
 
     @property
     def memory(self) -> float:
-        """Private memory of the process in MB, see `own_memory`."""
+        """Resident memory of the process without mapped files, in MB; see `own_memory`."""
         return own_memory(self._process.pid)
 
     def kill(self) -> None:
-        """Kill the process at once, as a crash does."""
+        """Kill the process without a chance to clean up, to simulate a crash."""
         self._process.kill()
         self._process.wait()
 
     def tail(self) -> str:
-        """Return the last lines that the process printed."""
+        """Return the last five lines of the output of the process."""
         return "\n".join(self._output.read_text(errors="replace").splitlines()[-5:])
 
 
 def own_memory(pid: int) -> float:
-    """Return the resident memory of a process in MB (10^6 bytes), without mapped files.
+    """Return the resident memory of a process, without mapped files, in MB (10^6 bytes).
 
     Mapped files, such as snapshots, are not counted, because the operating system can reclaim their
     pages when memory is short. On systems without ``/proc``, they are included.
@@ -176,7 +198,20 @@ def own_memory(pid: int) -> float:
 
 
 def run_command(command: Sequence[str], given: str = "") -> str:
-    """Run a command in the clean environment; return its standard output."""
+    """Run a command and return its standard output.
+
+    Parameters
+    ----------
+    command : sequence of str
+        Command line. It is run with the variables of `clean_environment`.
+    given : str
+        Standard input of the command.
+
+    Raises
+    ------
+    BenchFailed
+        The exit code is not 0.
+    """
     done = subprocess.run(  # noqa: S603 - a command of ours
         list(command),
         input=given,

@@ -13,14 +13,15 @@ SHARE, P99_MS, TIMES = 0.6, 3.0, 6.0
 
 
 def run(plan: Plan, peers: Mapping[str, Server] | None = None) -> ScenarioReport:
-    """Measure requests per second and p99 of the server and of an empty server.
+    """Measure requests per second and latencies of the server and of an empty server.
 
     Parameters
     ----------
     plan : Plan
-        Sizes and duration.
+        Sizes, duration and repeats.
     peers : mapping or None
-        Running servers of other software with the same paths, by name; measured in alternation.
+        Running servers of other software with the same URL paths, by name. They are measured in
+        alternation with the server.
     """
     shop = store(plan, "hot-read")
     with Server.of(shop) as server:
@@ -59,13 +60,13 @@ def _beside(name: str, mine: Reads, peer: Reads) -> list[Figure]:
 
 
 def warm_up(plan: Plan, port: int) -> int:
-    """Read the list of every user once, within a time limit; return the number of lists read."""
+    """Read the list of each user once, for at most `WARM_SECONDS`; return the number of lists."""
     given = {"count": plan.users, "seconds": WARM_SECONDS}
     return int(no_failure(ask(plan, port, "walk", **given))["read"]["count"])
 
 
 def answer_bytes(server: Server) -> int:
-    """Return the size of the body of one list, in bytes."""
+    """Return the size in bytes of a response with one list."""
     import msgspec
 
     body = server.get(READ.replace("USER", "u0"))
@@ -73,7 +74,7 @@ def answer_bytes(server: Server) -> int:
 
 
 def empty_server(plan: Plan, size: int) -> Server:
-    """Return a server that answers every request with `size` bytes."""
+    """Return a server that answers each request with `size` bytes, to be started with ``with``."""
 
     def command(port: int) -> list[str]:
         return python("nearline.bench.empty", str(port), str(size))

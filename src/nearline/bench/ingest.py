@@ -1,4 +1,4 @@
-"""Scenario: durable ingestion of events as lists, as single events and from a file."""
+"""Scenario: durable storage of events from lists, from single events and from a file."""
 
 import time
 from pathlib import Path
@@ -13,14 +13,14 @@ from nearline.bench.plan import Figure, Plan, ScenarioReport, figure, repeated
 from nearline.bench.shop import store, write_events
 
 LIST = 100
-# Concurrent clients that wait for their own acknowledgement, which exercises group commit.
+# Concurrent clients that each wait for an acknowledgement, so that the server groups commits.
 SINGLE_CONNECTIONS = 64
 LISTS_RATE, SINGLE_RATE, IMPORT_RATE = 25_000.0, 4_000.0, 200_000.0
 LIMIT_SECONDS = 2.0
 
 
 def run(plan: Plan) -> ScenarioReport:
-    """Measure events per second over HTTP, of ``nearline import`` and of plain SQLite."""
+    """Measure the events per second that HTTP, ``nearline import`` and plain SQLite store."""
     path = plan.folder / "import.parquet"
     write_events(path, plan)
     with Server.of(store(plan, "ingest")) as server:
@@ -69,7 +69,7 @@ def _import(plan: Plan, path: Path) -> Figure:
 
 
 def bare_sqlite(plan: Plan, size: int) -> float:
-    """Measure the events per second that apsw alone commits in transactions of `size` events."""
+    """Return the events per second that SQLite alone commits in transactions of `size` events."""
     path = plan.folder / f"limit-{time.perf_counter_ns()}.db"
     db = apsw.Connection(str(path))
     db.pragma("journal_mode", "wal")

@@ -1,13 +1,14 @@
-"""Load generator: a separate process that sends requests and measures latencies.
+"""Load generator that sends requests from a process of its own and measures latencies.
 
 ``python -m nearline.bench.load`` reads one JSON request from standard input and writes one JSON
 result. It uses only the standard library, so that it starts fast and uses few resources. A request
 contains the kind of load (a key of `KINDS`), port, seconds or count, connections and the
 parameters of that kind.
 
-With a ``rate`` the loop is open: request n is due at ``n / rate`` seconds regardless of earlier
-requests, and its latency counts from then. Otherwise the loop is closed: each connection sends the
-next request when it has received a response.
+With a ``rate`` (requests per second), the loop is open: request n is due ``n / rate`` seconds after
+the start, whether or not earlier requests are finished, and its latency is measured from that time.
+Without it, the loop is closed: each connection sends a request when it has received the response to
+the previous one.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ TRIES = 500
 
 
 class LoadResponse(NamedTuple):
-    """Status, body, and server time in ms (negative if the server does not report it)."""
+    """Status and body of a response, and its server time in ms; negative if not reported."""
 
     status: int
     body: bytes
@@ -38,7 +39,7 @@ class LoadResponse(NamedTuple):
 
 
 class Connection(asyncio.Protocol):
-    """A keep-alive connection with one request at a time."""
+    """Persistent HTTP connection that sends one request at a time."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport
@@ -47,16 +48,16 @@ class Connection(asyncio.Protocol):
         self._needed = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Store the transport."""
+        """Store the transport; called by asyncio when the connection is open."""
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail the pending request."""
+        """Fail the pending request; called by asyncio when the connection is closed."""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(exc or ConnectionResetError("the server hung up"))
 
     def data_received(self, data: bytes) -> None:
-        """Buffer bytes; resolve the pending request when the response is complete."""
+        """Collect bytes, and resolve the pending request when its response is complete."""
         received = self._received
         received += data
         if len(received) < self._needed:
@@ -83,7 +84,7 @@ class Connection(asyncio.Protocol):
             waiting.set_result(answer)
 
     async def ask(self, method: str, path: str, body: bytes = b"") -> LoadResponse:
-        """Send a request and wait for the response."""
+        """Send a request and wait for the response; a body must be JSON."""
         self._waiting = asyncio.get_running_loop().create_future()
         head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\n"
         if body:
@@ -92,11 +93,11 @@ class Connection(asyncio.Protocol):
         return await self._waiting
 
     async def read(self, user: str, k: int) -> LoadResponse:
-        """Request the recommendations of a user."""
+        """Request `k` recommendations for a user."""
         return await self.ask("GET", f"/v1/users/{user}/recommendations?k={k}")
 
     async def send(self, events: list[dict[str, Any]] | dict[str, Any]) -> LoadResponse:
-        """Post events."""
+        """Send one event or a list of events."""
         return await self.ask("POST", "/v1/events", json.dumps(events).encode())
 
     def close(self) -> None:
@@ -105,7 +106,17 @@ class Connection(asyncio.Protocol):
 
 
 class Record:
-    """Latencies, server times and failures of one kind of request."""
+    """Measurements of one kind of request.
+
+    Attributes
+    ----------
+    latencies : array of int
+        Latency of each successful request in nanoseconds.
+    server : array of float
+        Server time of each response that reports it, in milliseconds.
+    errors : dict of str to int
+        Number of failed requests by reason.
+    """
 
     def __init__(self) -> None:
         self.latencies = array("q")
@@ -113,7 +124,7 @@ class Record:
         self.errors: dict[str, int] = {}
 
     def take(self, since: int, answer: LoadResponse) -> None:
-        """Record the latency since `since` (perf_counter_ns), or count a failure."""
+        """Record the latency since `since` (perf_counter_ns), or a failure if not status 200."""
         if answer.status != OK:
             self.fail(f"status {answer.status}: {answer.body[:120].decode(errors='replace')}")
             return
@@ -122,12 +133,18 @@ class Record:
             self.server.append(answer.server_ms)
 
     def fail(self, why: str) -> None:
-        """Count a failure."""
+        """Count a failed request, with its reason."""
         self.errors[why] = self.errors.get(why, 0) + 1
 
 
 class Run:
-    """State of one run: request, random generator, request numbers and records."""
+    """State of a run: its request document, random generator, request numbers and records.
+
+    Parameters
+    ----------
+    question : dict
+        Request document of the load generator.
+    """
 
     def __init__(self, question: LoadRequest) -> None:
         self.question = question
@@ -135,19 +152,19 @@ class Run:
         self.numbers = itertools.count()
         self.records: dict[str, Record] = {}
         self.k = question.get("k", 10)
-        # Distinguishes event IDs from those of earlier runs on the same server.
+        # Prefix of event IDs, which must differ from those of other runs on the same server.
         self.name = question.get("name", "run")
 
     def record(self, name: str) -> Record:
-        """Return the record called `name`."""
+        """Return the record with a name; create it on the first call."""
         return self.records.setdefault(name, Record())
 
     def user(self) -> str:
-        """Return a random user ID."""
+        """Return the ID of a random user of the synthetic shop."""
         return f"u{self.rng.randrange(self.question['users'])}"
 
     def event(self, number: int) -> dict[str, Any]:
-        """Return an event of a random user on a random item."""
+        """Return event `number` of the run, of a random user with a random item."""
         item = f"i{self.rng.randrange(self.question['items'])}"
         return {"user_id": self.user(), "item_id": item, "event_id": f"{self.name}-{number}"}
 
@@ -161,19 +178,19 @@ async def read(run: Run, connection: Connection, _number: int, since: int) -> No
 
 
 async def fetch(run: Run, connection: Connection, _number: int, since: int) -> None:
-    """Request the path of the run; ``USER`` in it is replaced by a random user."""
+    """Request the URL path of the run, in which ``USER`` is replaced by a random user."""
     path = run.question["path"].replace("USER", run.user())
     run.record("read").take(since, await connection.ask("GET", path))
 
 
 async def walk(run: Run, connection: Connection, number: int, since: int) -> None:
-    """Read the lists of all users in order."""
+    """Read the list of user `number`; after the last user, continue with the first."""
     user = f"u{number % run.question['users']}"
     run.record("read").take(since, await connection.read(user, run.k))
 
 
 async def pair(run: Run, connection: Connection, number: int, since: int) -> None:
-    """Send an event, wait until it is acknowledged, and read that user's list."""
+    """Send an event, wait until it is acknowledged, and read the list of its user."""
     event = run.event(number)
     run.record("event").take(since, await connection.send(event))
     since = time.perf_counter_ns()
@@ -181,7 +198,7 @@ async def pair(run: Run, connection: Connection, number: int, since: int) -> Non
 
 
 async def mix(run: Run, connection: Connection, number: int, since: int) -> None:
-    """Read a list with probability `read_share` (default 0.9), else send an event."""
+    """Read a list with the probability ``read_share`` (0.9 by default); otherwise send an event."""
     if run.rng.random() < run.question.get("read_share", 0.9):
         await read(run, connection, number, since)
     else:
@@ -189,7 +206,7 @@ async def mix(run: Run, connection: Connection, number: int, since: int) -> None
 
 
 async def lists(run: Run, connection: Connection, number: int, since: int) -> None:
-    """Send a list of events."""
+    """Send a list of ``size`` events."""
     size = run.question["size"]
     events = [run.event(number * size + place) for place in range(size)]
     since = time.perf_counter_ns()
@@ -202,7 +219,7 @@ async def single(run: Run, connection: Connection, number: int, since: int) -> N
 
 
 async def change(run: Run, connection: Connection, number: int, _since: int) -> None:
-    """Send an event on the first item of a list, and read until the list has changed."""
+    """Send an event with the first item of a user's list, and read until the item is absent."""
     user, record = run.user(), run.record("change")
     before = await connection.read(user, run.k)
     shown = json.loads(before.body)["items"] if before.status == OK else []
@@ -225,7 +242,7 @@ async def change(run: Run, connection: Connection, number: int, _since: int) -> 
 
 
 async def introduce(run: Run, connection: Connection, number: int, _since: int) -> None:
-    """Add an item with the text of a user's last item, and read until it is recommended."""
+    """Add an item with the text of a user's last item, and read until the item is recommended."""
     record = run.record("new item")
     user = run.user()
     seen = await connection.ask("GET", f"/v1/users/{user}")
@@ -245,14 +262,14 @@ async def introduce(run: Run, connection: Connection, number: int, _since: int) 
         after = await connection.read(user, run.k)
         if any(line["item_id"] == name for line in json.loads(after.body)["items"]):
             record.take(since, after)
-            # Deleted, so that it does not compete with later items of the same text.
+            # The item is deleted so that it does not compete with later items of the same text.
             await connection.ask("DELETE", f"/v1/items/{name}")
             return
     record.fail("the new item was not recommended")
 
 
 async def checked(run: Run, connection: Connection, _number: int, since: int) -> None:
-    """Read the list of a known user, and compare it with the list of the model that it names."""
+    """Read the list of a user, and compare it with the expected list of the model it names."""
     known = run.question["lists"]
     user = run.rng.choice(run.question["known_users"])
     answer = await connection.read(user, run.k)
@@ -282,7 +299,14 @@ KINDS: dict[str, Work] = {
 
 
 async def drive(question: LoadRequest) -> dict[str, Any]:
-    """Generate the requested load; return the percentiles of each record."""
+    """Generate the load that a request document describes.
+
+    Returns
+    -------
+    dict
+        ``seconds``, the duration; ``records``, a `summary` of each record by name; and ``ms``,
+        percentiles of the latencies of all requests.
+    """
     run, work = Run(question), KINDS[question["kind"]]
     loop = asyncio.get_running_loop()
     connections = []
@@ -326,7 +350,7 @@ async def drive(question: LoadRequest) -> dict[str, Any]:
 
 
 def summary(record: Record) -> dict[str, Any]:
-    """Summarise a record: count, failures, and percentiles in milliseconds."""
+    """Return count, failures and percentiles of a record; times are in milliseconds."""
     return {
         "count": len(record.latencies),
         "errors": record.errors,
@@ -336,7 +360,10 @@ def summary(record: Record) -> dict[str, Any]:
 
 
 def percentiles(values: list[float]) -> dict[str, float]:
-    """Compute p50, p99, p99.9, maximum and mean; empty without values. Sorts `values` in place."""
+    """Compute the percentiles 50, 99 and 99.9, the maximum and the mean of some values.
+
+    The result is empty if there are no values. The list is sorted in place.
+    """
     if not values:
         return {}
     values.sort()
@@ -355,7 +382,7 @@ def percentiles(values: list[float]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Read one request from standard input and write its results to standard output."""
+    """Read one request document from standard input and write its result to standard output."""
     question = json.load(sys.stdin)
     gc.disable()  # garbage collection of the client would count as latency of the server
     # `select` has a resolution of a microsecond, `epoll` of a millisecond.

@@ -1,4 +1,4 @@
-"""Scenario: nine reads per event at a fixed rate, with the memory of the server over time."""
+"""Scenario: nine reads per event at a fixed rate, with the server's memory over time."""
 
 import time
 
@@ -18,7 +18,7 @@ Points = list[tuple[float, float]]
 
 
 def run(plan: Plan) -> ScenarioReport:
-    """Measure p99 of latencies from the due times, failures, and the growth of memory."""
+    """Measure latencies from the due times of requests, failures, and the growth of memory."""
     curves: dict[str, Points] = {}
     with Server.of(store(plan, "mixed")) as server:
         names = iter(range(plan.repeats + 1))
@@ -53,7 +53,13 @@ def run(plan: Plan) -> ScenarioReport:
 
 
 def sample(server: Server, load: Load) -> Points:
-    """Sample the memory of the server about once per second during the load: (seconds, MB)."""
+    """Measure the memory of the server about once per second while the load runs.
+
+    Returns
+    -------
+    list of (float, float)
+        Seconds since the start, and memory in MB.
+    """
     begin, samples = time.perf_counter(), []
     while True:
         samples.append((time.perf_counter() - begin, server.memory))
@@ -63,7 +69,11 @@ def sample(server: Server, load: Load) -> Points:
 
 
 def slope(samples: Points) -> float:
-    """Return the slope, in MB per minute, of a least-squares line after the warm-up."""
+    """Return the growth of memory in MB per minute, without the warm-up.
+
+    It is the slope of a least-squares line through samples of (seconds, MB); 0 for fewer than two
+    samples.
+    """
     warm = samples[int(WARM_SHARE * len(samples)) :]
     if len(warm) < 2:
         return 0.0

@@ -1,4 +1,4 @@
-"""Scenario: time from adding an item with text to a list that contains it."""
+"""Scenario: time from adding an item with text to receiving a list that contains it."""
 
 from nearline.bench.generate import ask, no_failure
 from nearline.bench.harness import Server
@@ -11,7 +11,7 @@ K = 100
 
 
 def run(plan: Plan) -> ScenarioReport:
-    """Measure the client time from sending the PUT to receiving a list with the new item."""
+    """Measure the time from sending a new item to receiving a list with it, at the client."""
     with Server.of(store(plan, "new-item", texts=True)) as server:
         names = iter(range(plan.repeats + 1))
 

@@ -1,4 +1,4 @@
-"""Plot the curves of a scenario report."""
+"""Plot of the curves in the report of a scenario."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ COLOURS = (BLUE, VERMILION, GREEN, PURPLE, GREY)
 
 
 def draw(report: ScenarioReport, path: Path, title: str) -> None:
-    """Draw all curves of a report to a .png or .svg file.
+    """Plot all curves of a report and save the plot as a .png or .svg file.
 
     Raises
     ------

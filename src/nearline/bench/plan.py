@@ -17,17 +17,17 @@ class Plan:
     Attributes
     ----------
     folder : Path
-        Scratch folder: stores are created here once per size and copied for each server.
+        Scratch folder, in which a store is created once per size and copied for each server.
     users, items, history : int
-        Size of the synthetic shop; `history` is the mean number of events per user.
+        Number of users and items of the synthetic shop, and mean number of events per user.
     seconds : float
-        Duration of one measurement.
+        Duration of one measurement in seconds.
     connections : int
         Number of connections of the load generator.
     rate : float
         Requests per second of scenarios with a fixed rate.
     repeats : int
-        Number of measurements; figures are medians.
+        Number of measurements, of which figures are medians.
     seed : int
         Seed of all random choices.
     progress : callable
@@ -46,17 +46,17 @@ class Plan:
     progress: Progress = no_progress
 
     def sized(self, **sizes: int) -> "Plan":
-        """Return a copy of the plan with other sizes."""
+        """Return a copy of the plan with other values of the given fields."""
         return replace(self, **sizes)  # type: ignore[arg-type]
 
     def settings(self) -> dict[str, object]:
-        """Return the parameters that the figures depend on, by name."""
+        """Return the parameters that affect the figures, by name."""
         names = ("users", "items", "history", "seconds", "connections", "rate", "repeats", "seed")
         return {name: getattr(self, name) for name in names}
 
 
 class Figure(Struct, frozen=True, kw_only=True):
-    """A measured figure and its target.
+    """Result of a measurement, with its target if there is one.
 
     Attributes
     ----------
@@ -65,9 +65,9 @@ class Figure(Struct, frozen=True, kw_only=True):
     value, low, high : float
         Median, minimum and maximum over the repeats.
     target : float or None
-        Target on two cores at the default sizes; None without one.
+        Target for two CPU cores and the default sizes; None if there is none.
     at_most : bool
-        Whether `target` is an upper bound.
+        Whether `target` is an upper bound; otherwise, it is a lower bound.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Figure(Struct, frozen=True, kw_only=True):
 
     @property
     def met(self) -> bool | None:
-        """Whether the median meets the target; None without one."""
+        """Whether the median meets the target; None if there is none."""
         if self.target is None:
             return None
         return self.value <= self.target if self.at_most else self.value >= self.target
@@ -94,7 +94,17 @@ def figure(
     at_most: float | None = None,
     at_least: float | None = None,
 ) -> Figure:
-    """Create the figure of one measurement, with an optional upper or lower target."""
+    """Create the figure of one measurement.
+
+    Parameters
+    ----------
+    name, unit : str
+        Name and unit of the figure.
+    value : float
+        Measured value.
+    at_most, at_least : float or None
+        Target as an upper or as a lower bound; at most one of them.
+    """
     return Figure(
         name=name,
         unit=unit,
@@ -113,11 +123,11 @@ class ScenarioReport:
     Attributes
     ----------
     figures : list of Figure
-        Measured figures.
+        Measured figures, in the order of the report.
     notes : list of str
         Conditions of the measurement, such as the load generator.
     curves : dict of str to list of (float, float)
-        Points of each curve, if the scenario has a plot.
+        Points (x, y) of each curve by its label, if the scenario has a plot.
     axes : (str, str)
         Labels of the x and y axis.
     """
@@ -150,7 +160,22 @@ class ScenarioReport:
 
 
 def repeated(plan: Plan, what: str, measure: Callable[[], Sequence[Figure]]) -> list[Figure]:
-    """Repeat a measurement as often as the plan says; return medians, minima and maxima."""
+    """Repeat a measurement and summarise its figures.
+
+    Parameters
+    ----------
+    plan : Plan
+        Number of repeats, and progress callback.
+    what : str
+        Name of the measurement for the progress callback.
+    measure : callable
+        Performs the measurement once and returns its figures, each time in the same order.
+
+    Returns
+    -------
+    list of Figure
+        Median, minimum and maximum of each figure.
+    """
     rounds = []
     for number in range(plan.repeats):
         plan.progress(number, plan.repeats, what)

@@ -1,4 +1,4 @@
-"""Scenario: promotions and rollbacks under load, without failed or inconsistent responses."""
+"""Scenario: promotions and rollbacks under load, which must not cause wrong responses."""
 
 import time
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from nearline.bench.shop import store
 
 SNAPSHOTS = "/v1/snapshots"
 RATE, SWITCHES = 5_000.0, 100
-# Share of the target rate that must be reached.
+# Fraction of the target rate that must be reached.
 KEPT = 0.95
-# Users whose lists are known under both models.
+# Number of users whose lists under both models are known.
 KNOWN = 200
 OTHER_MODEL = "popularity"
 
@@ -23,10 +23,10 @@ Lists = dict[str, list[str]]
 
 
 def run(plan: Plan) -> ScenarioReport:
-    """Switch between two snapshots under load, and check every response.
+    """Switch between two snapshots under load, and check all responses.
 
-    A list is correct if it equals the list that the model named in the response computes without
-    load.
+    A list is correct if it is equal to the list that the model named in the response returns when
+    there is no load.
     """
     shop = store(plan, "promotion")
     with Server.of(shop) as server:
@@ -65,12 +65,12 @@ def run(plan: Plan) -> ScenarioReport:
 
 
 def snapshot_ids(server: Server, expected: int) -> list[str]:
-    """Return the IDs of the snapshots in the store, `expected` of them.
+    """Return the IDs of the snapshots in a server's store, in the order of the server.
 
     Raises
     ------
     BenchFailed
-        The server has no such route, or the number of snapshots differs.
+        The server has no such route, or the number of snapshots is not `expected`.
     """
     status, body = server.ask("GET", SNAPSHOTS)
     if status != OK:
@@ -86,7 +86,7 @@ def snapshot_ids(server: Server, expected: int) -> list[str]:
 
 
 def _train_another(shop: Path) -> None:
-    """Train a different model and add its snapshot to the store."""
+    """Train another model on the events of a store, and promote its snapshot."""
     from nearline.config import Config
     from nearline.engine import Recommender
 
@@ -95,7 +95,7 @@ def _train_another(shop: Path) -> None:
 
 
 def _lists(server: Server, users: list[str]) -> dict[str, Lists]:
-    """Return the lists of some users, keyed by the ID of the model that produced them."""
+    """Return the lists of some users: item IDs by the ID of the active model and by user."""
     found: dict[str, Lists] = {}
     for user in users:
         body = server.get(f"/v1/users/{user}/recommendations?k=10")
@@ -104,10 +104,14 @@ def _lists(server: Server, users: list[str]) -> dict[str, Lists]:
 
 
 def _switch(plan: Plan, server: Server, load: Load, ids: list[str]) -> tuple[int, float]:
-    """Promote both snapshots and roll back in turn, evenly spread over the load.
+    """Promote both snapshots and roll back in turn, at equal intervals during the load.
 
-    A switch that takes longer than its interval delays the following ones. Returns the number of
-    switches and the seconds of the slowest one.
+    A switch that takes longer than the interval delays the following ones.
+
+    Returns
+    -------
+    int, float
+        Number of switches, and seconds of the slowest one.
     """
     steps = _steps(ids)
     started, share = time.perf_counter(), plan.seconds / (SWITCHES + 1)
@@ -125,7 +129,7 @@ def _switch(plan: Plan, server: Server, load: Load, ids: list[str]) -> tuple[int
 
 def _steps(ids: list[str]) -> Iterator[str]:
     first, second = (f"{SNAPSHOTS}/{snapshot_id}:promote" for snapshot_id in ids)
-    # A rollback leads from the second to the first, which was promoted before it.
+    # The rollback changes from the second snapshot to the first, which was promoted before it.
     return cycle([first, second, f"{SNAPSHOTS}:rollback"])
 
 

@@ -21,7 +21,15 @@ class _Size:
 
 
 def run(plan: Plan, axes: Sequence[str] = AXES) -> ScenarioReport:
-    """Measure fresh reads and memory at a tenth of the plan's size, then with each axis x10."""
+    """Measure fresh reads and memory with a base size and with ten times as much of one axis.
+
+    Parameters
+    ----------
+    plan : Plan
+        Parameters; the base has a tenth of its users and items.
+    axes : sequence of str
+        Sizes to multiply by ten, one at a time: ``users``, ``items`` or ``history``.
+    """
     base = plan.sized(users=max(1, plan.users // LARGER), items=max(1, plan.items // LARGER))
     small = _measure(base, "base")
     figures, curves = list(small.figures), {}

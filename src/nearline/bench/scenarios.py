@@ -1,4 +1,4 @@
-"""Registry of the scenarios by name."""
+"""Registry of benchmark scenarios by name."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,8 +1,8 @@
-"""Synthetic shop of any size, written to Parquet in blocks, and trained stores of it.
+"""Synthetic shop of any size, as Parquet files and as trained stores.
 
-Items are grouped in clusters of 100, with Zipf-distributed popularity within a cluster. A user
-interacts with three clusters, so that co-occurrence is frequent within clusters and rare across
-them. Items without any event get one, so that the catalogue has the requested size.
+Items are grouped in clusters of 100, and their popularity in a cluster is Zipf-distributed. Each
+user has events in three clusters, so that the same users often interact with items of the same
+cluster. Items without an event are given one, so that the catalogue has the requested size.
 """
 
 import shutil
@@ -19,7 +19,7 @@ CLUSTER = 100
 HOMES = 3
 EXPONENT = 0.8
 BLOCK_USERS = 10_000
-# Early enough that no event is in the future.
+# Unix time of the first event: early enough that no event is in the future.
 START = 1_735_689_600.0
 STEP = 60.0
 WORDS = 2_000
@@ -37,7 +37,8 @@ def write_events(path: Path, plan: Plan) -> int:
 
     Notes
     -----
-    Memory is bounded by a block of users and one byte per item.
+    Events are written in blocks of `BLOCK_USERS` users. Apart from a block, memory holds one byte
+    per item.
     """
     rng = np.random.default_rng(plan.seed)
     seen = np.zeros(plan.items, dtype=np.bool_)
@@ -57,7 +58,10 @@ def write_events(path: Path, plan: Plan) -> int:
 
 
 def write_items(path: Path, plan: Plan) -> None:
-    """Write a catalogue with a title and a text per item, made of cluster and random words."""
+    """Write the catalogue of the plan's shop to a Parquet file.
+
+    The title and the text of an item consist of a word for its cluster and random words.
+    """
     rng = np.random.default_rng(plan.seed + 1)
     names, titles, texts = [], [], []
     for item in range(plan.items):
@@ -70,10 +74,19 @@ def write_items(path: Path, plan: Plan) -> None:
 
 
 def store(plan: Plan, name: str, *, texts: bool = False) -> Path:
-    """Return the path of a fresh copy of a trained store of the plan's shop, with its checkpoint.
+    """Return the folder of a new copy of the trained store of the plan's shop.
 
-    The store is created on the first call and copied on each. Settings are not searched, since
-    they do not affect the response time.
+    The store, with its checkpoint, is created on the first call for a size. Model settings are
+    not searched, since they do not affect response times.
+
+    Parameters
+    ----------
+    plan : Plan
+        Size of the shop, seed and scratch folder.
+    name : str
+        Name of the copy in the scratch folder; an existing folder is replaced.
+    texts : bool
+        Whether items have titles and texts.
     """
     size = f"{plan.users}-{plan.items}-{plan.history}-{plan.seed}{'-texts' if texts else ''}"
     made = plan.folder / f"shop-{size}"
@@ -114,7 +127,11 @@ SCHEMA = pa.schema(
 
 
 def _draw(rng: np.random.Generator, lengths: NDArray[np.int64], items: int) -> NDArray[np.int64]:
-    """Sample the item of each event, given the number of events of each user."""
+    """Sample the items of all events, concatenated by user: int64 [sum of lengths].
+
+    `lengths`, int64 [users], is the number of events of each user, and `items` the number of
+    items in the shop.
+    """
     clusters = -(-items // CLUSTER)
     homes = rng.integers(clusters, size=(len(lengths), HOMES))
     user = np.repeat(np.arange(len(lengths)), lengths)

@@ -1,4 +1,4 @@
-"""Scenario: start-up time from the checkpoint, after ``kill -9``, and from the log alone."""
+"""Scenario: start-up time with a checkpoint, after a crash, and without a checkpoint."""
 
 import shutil
 import time
@@ -10,12 +10,12 @@ from nearline.bench.shop import store
 
 READY_S = 2.0
 LIST = 100
-# File of a store that is optional for a start.
+# File of a store without which it can be started too, from the log alone.
 CHECKPOINT = "state.checkpoint"
 
 
 def run(plan: Plan) -> ScenarioReport:
-    """Measure the seconds from starting the process to the first status 200 of ``/readyz``."""
+    """Measure the seconds from starting the process to its first response that it is ready."""
     counts: list[int] = []
 
     def measure() -> list[Figure]:

@@ -1,4 +1,4 @@
-"""Scenario: reads at a fixed rate with and without a full training run in the server."""
+"""Scenario: reads at a fixed rate, with and without a training run in the server."""
 
 import time
 from dataclasses import replace
@@ -13,7 +13,7 @@ JOBS = "/v1/jobs"
 RATIO = 2.0
 ACCEPTED = (200, 201, 202)
 UNFINISHED = ("queued", "waiting", "running", "started")
-# Maximum and minimum seconds of the load, which ends with the training.
+# Maximum and minimum seconds of the load, which otherwise ends with the training.
 LONGEST_SECONDS, LEAST_SECONDS = 900.0, 2.0
 # Duration of the measurement without training, as a multiple of the plan's seconds.
 QUIET = 3
@@ -21,7 +21,7 @@ POLL_SECONDS = 0.2
 
 
 def run(plan: Plan) -> ScenarioReport:
-    """Measure the p99 of reads with and without training, and the time of the training."""
+    """Measure the 99th percentile of latencies with and without training, and the training time."""
     with Server.of(store(plan, "training-load")) as server:
         if server.ask("GET", JOBS)[0] != OK:
             raise BenchFailed(

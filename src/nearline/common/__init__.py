@@ -1,1 +1,1 @@
-"""Utilities for every layer: progress, memory, pictures, ONNX inference."""
+"""Utilities for every layer: clocks, progress callbacks, memory, plots and ONNX inference."""

@@ -1,20 +1,20 @@
-"""Elapsed time, measured with a clock that may be set."""
+"""Elapsed time, measured with a clock that may be adjusted while it runs."""
 
 from collections.abc import Callable
 from threading import Lock
 
 
 class Elapsed:
-    """Seconds since construction according to a clock that may jump; thread-safe.
+    """Stopwatch that never runs backwards, on a clock that may jump; thread-safe.
 
-    The sum of the steps that the clock made forwards. A step backwards counts as zero, so the
-    result never decreases and goes on from there at once: a clock that was wrong for a moment
-    delays nothing.
+    Calling the object returns the seconds since construction: the sum of all forward steps of
+    the clock between two calls. A step backwards counts as zero, so the result never decreases,
+    and it grows again with the next forward step.
 
     Parameters
     ----------
     clock : callable
-        Returns Unix seconds.
+        Clock without arguments that returns Unix seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -24,7 +24,7 @@ class Elapsed:
         self._seconds = 0.0
 
     def __call__(self) -> float:
-        """Return the elapsed seconds."""
+        """Return the seconds that have elapsed since construction."""
         with self._lock:
             now = self._clock()
             self._seconds += max(0.0, now - self._last)

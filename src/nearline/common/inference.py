@@ -1,4 +1,4 @@
-"""Inference with ONNX Runtime."""
+"""Inference with ONNX Runtime on the CPU."""
 
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,15 @@ _ELEMENTS = {"tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(bool)
 
 
 class OnnxGraph:
-    """A loaded ONNX graph; thread-safe.
+    """ONNX graph that is loaded for inference on the CPU; thread-safe.
 
     Parameters
     ----------
     source : bytes or Path
-        Serialised graph, or the path of its file.
+        The serialised graph, or the path of its file.
     threads : int
-        Threads per run. Idle threads sleep instead of spinning, which leaves cores to others.
+        Number of threads of one run. Idle threads sleep, so that other processes can use the
+        cores.
 
     Attributes
     ----------
@@ -61,6 +62,17 @@ class OnnxGraph:
         self.outputs: list[str] = [one.name for one in self._session.get_outputs()]
 
     def __call__(self, **inputs: NDArray[Any]) -> list[NDArray[Any]]:
-        """Run the graph on named inputs; return the outputs in the order of `outputs`."""
+        """Run the graph and return its outputs.
+
+        Parameters
+        ----------
+        **inputs : array
+            One array for each name in `inputs`, of the element type in `input_types`.
+
+        Returns
+        -------
+        list of array
+            The outputs, in the order of the attribute `outputs`.
+        """
         found = self._session.run(self.outputs, inputs)
         return [np.asarray(array) for array in found]

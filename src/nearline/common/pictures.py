@@ -38,7 +38,18 @@ def check_picture(path: Path) -> None:
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Create an empty figure, sizes in inches; raise `MissingExtra` without matplotlib."""
+    """Create an empty matplotlib figure.
+
+    Parameters
+    ----------
+    width, height : float
+        Size of the figure in inches.
+
+    Raises
+    ------
+    MissingExtra
+        matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -47,7 +58,11 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def save_picture(figure: "Figure", path: Path, title: str) -> None:
-    """Save a figure with a title; equal figures give equal bytes, since no date is written."""
+    """Add a title to a figure and save it in the format that the suffix of `path` names.
+
+    The title is wrapped to the width of the figure. The file contains no date, so equal figures
+    give equal bytes.
+    """
     lines = fill(title, int(CHARACTERS_PER_INCH * figure.get_figwidth()))
     figure.suptitle(lines, x=0.01, ha="left", fontsize="medium")
     dated = {"Date": None} if path.suffix.lower() == ".svg" else None

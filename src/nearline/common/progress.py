@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-# Called with (completed steps, total steps, name of the current step).
+# A callback with the arguments (completed steps, total steps, name of the current step).
 Progress = Callable[[int, int, str], None]
 
 
 def no_progress(_done: int, _total: int, _what: str) -> None:
-    """No-op progress callback."""
+    """Ignore the progress of an operation; default of parameters of type `Progress`."""

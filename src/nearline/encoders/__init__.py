@@ -1,4 +1,4 @@
-"""Text encoders, sparse and dense, and indexes of nearest neighbours."""
+"""Encoders that turn texts into sparse or dense vectors, and nearest-neighbour indexes."""
 
 from nearline.encoders.base import Encoder
 from nearline.encoders.cache import VectorCache

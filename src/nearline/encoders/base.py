@@ -1,4 +1,4 @@
-"""Interface of text encoders."""
+"""Abstract base class of text encoders."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ Floats = NDArray[np.float32]
 
 
 class Encoder(ABC):
-    """Encode texts as vectors whose cosine measures similarity of meaning.
+    """Abstract base class of encoders: the cosine of two text vectors measures similar meaning.
 
-    Other media (images, sound) are encoded outside Nearline and given as vector columns of items.
+    Images and sound are encoded outside Nearline and stored as vectors of catalogue entries.
 
     Attributes
     ----------
     name : str
-        Name that `Config.encoder` opens the encoder by, in any process.
+        Value of the setting `Config.encoder` with which any process can open the same encoder.
     fingerprint : str
-        Identifies the model: vectors with different fingerprints must not be compared.
+        Hash that identifies the model. Vectors of different models must not be compared.
     """
 
     name: str
@@ -29,21 +29,32 @@ class Encoder(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Return a hash of everything that the vectors depend on."""
+        """Hash of everything that the vectors depend on."""
 
     @abstractmethod
     def encode(self, texts: Sequence[str], progress: Progress = no_progress) -> Floats:
-        """Encode texts as unit vectors: float32 [n, d].
+        """Encode n texts as unit vectors of dimension d.
 
-        The vector of a text does not depend on the other texts, except for rounding. An exception
-        raised by `progress` aborts the call.
+        The vector of a text does not depend on the other texts, except for rounding.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            Texts to encode.
+        progress : callable
+            Progress callback. An exception that it raises ends the encoding and is passed on.
+
+        Returns
+        -------
+        float32 [n, d]
+            The vectors, in the order of the texts.
         """
 
     def close(self) -> None:  # noqa: B027 (most encoders hold no resources)
-        """Release resources; the encoder must not be used afterwards."""
+        """Release the resources of the encoder, which must not be used afterwards."""
 
 
 def unit(vectors: Floats) -> Floats:
-    """Scale rows to unit length; rows of zeros are unchanged."""
+    """Scale the rows of `vectors`, float32 [n, d], to unit length; leave zero rows unchanged."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)

@@ -26,10 +26,11 @@ HIDDEN = "last_hidden_state"
 
 
 def bert_graph(folder: Path) -> bytes:
-    """Build the graph from ``config.json`` and ``model.safetensors`` of a folder.
+    """Build a serialised ONNX graph from ``config.json`` and ``model.safetensors`` of a folder.
 
-    The inputs are ``input_ids`` and ``attention_mask``, int32 [n, length]; the output is
-    ``last_hidden_state``, float32 [n, length, hidden].
+    For n texts of at most `length` tokens, the inputs are ``input_ids`` and ``attention_mask``,
+    int32 [n, length]. The output ``last_hidden_state``, float32 [n, length, hidden], has one
+    vector per token.
 
     Raises
     ------
@@ -65,7 +66,25 @@ def bert_graph(folder: Path) -> bytes:
 
 
 def build_bert(weights: Tensors, config: Mapping[str, Any]) -> bytes:
-    """Build the graph from weights by their published names; raise `KeyError` if one is missing."""
+    """Build the ONNX graph of a BERT network.
+
+    Parameters
+    ----------
+    weights : dict of str to float32 array
+        Weights by the names of the published models, without the prefix ``bert.``.
+    config : mapping
+        Content of the model's ``config.json``.
+
+    Returns
+    -------
+    bytes
+        The serialised graph, as described in `bert_graph`.
+
+    Raises
+    ------
+    KeyError
+        A weight is missing.
+    """
     epsilon = float(config.get("layer_norm_eps", 1e-12))
     heads = int(config["num_attention_heads"])
     normal = "embeddings.LayerNorm"

@@ -1,7 +1,7 @@
-"""Persistent cache of text vectors, so that no text is encoded twice.
+"""Persistent cache of text vectors, so that no text is encoded more than once.
 
-The cache is a SQLite table: many processes can read while one writes, and a killed process leaves
-no partial row. Rows lost in a power failure are encoded again.
+The cache is a SQLite table: several processes can read while one writes, and a process that is
+killed leaves no partial row. Vectors that are lost in a power failure are computed again.
 """
 
 import logging
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS vectors (
 
 
 class VectorCache:
-    """Cache of vectors by model and text; thread-safe.
+    """Cache of text vectors, with model and text as the key; thread-safe.
 
     Parameters
     ----------
@@ -51,7 +51,20 @@ class VectorCache:
             self._connection = _open(":memory:")
 
     def get(self, model: str, texts: Sequence[str]) -> dict[str, Floats]:
-        """Return the cached vectors, float32 [d], by text."""
+        """Return the cached vectors of texts.
+
+        Parameters
+        ----------
+        model : str
+            Fingerprint of the encoder.
+        texts : sequence of str
+            Texts to look up.
+
+        Returns
+        -------
+        dict of str to float32 [d]
+            Vectors by text; texts that are not cached are missing.
+        """
         found: dict[str, Floats] = {}
         key = model.encode()
         with self._lock:
@@ -65,7 +78,17 @@ class VectorCache:
         return found
 
     def add(self, model: str, texts: Sequence[str], vectors: Floats) -> None:
-        """Add the vectors of texts; existing entries are not changed."""
+        """Add the vectors of texts; existing entries are not changed.
+
+        Parameters
+        ----------
+        model : str
+            Fingerprint of the encoder.
+        texts : sequence of str
+            The n texts.
+        vectors : float32 [n, d]
+            Vector of each text.
+        """
         key, rows = model.encode(), vectors.astype("<f4", copy=False)
         with self._lock, self._connection:
             self._connection.cursor().executemany(
@@ -77,7 +100,7 @@ class VectorCache:
             )
 
     def close(self) -> None:
-        """Close the file; idempotent."""
+        """Close the database connection; idempotent."""
         with self._lock:
             self._connection.close()
 

@@ -1,4 +1,4 @@
-"""Location of language models: folders, installed packages, the cache of the hub."""
+"""Search for language models in folders, installed packages and the Hugging Face hub's cache."""
 
 import logging
 import os
@@ -35,7 +35,7 @@ SETTINGS = ("sentence_bert_config.json", "1_Pooling/config.json")
 
 
 class ModelFiles(NamedTuple):
-    """Files of a model.
+    """Paths of the files of a language model.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class ModelFiles(NamedTuple):
 
 
 def open_encoder(name: str) -> Encoder:
-    """Open an encoder by name.
+    """Return the encoder with a given name.
 
     Parameters
     ----------
@@ -94,7 +94,13 @@ def open_encoder(name: str) -> Encoder:
 
 
 def find_first() -> str:
-    """Return the name of the model that "auto" selects; raise `MissingExtra` without one."""
+    """Return the name of the model that "auto" selects.
+
+    Raises
+    ------
+    MissingExtra
+        No model was found.
+    """
     chosen = os.environ.get(VARIABLE)
     if chosen and chosen != AUTO:
         return chosen
@@ -139,7 +145,7 @@ def _packaged(package: str) -> ModelFiles:
 
 
 def _folder_of(package: str) -> Path | None:
-    """Return the folder of the model in an installed package, without importing the package."""
+    """Return the model's folder in an installed package, which is not imported, or None."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         return None

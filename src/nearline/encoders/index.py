@@ -1,4 +1,4 @@
-"""Nearest-neighbour indexes by cosine, with incremental updates of single items.
+"""Nearest-neighbour indexes by cosine similarity, in which single items can be updated.
 
 `TextIndex` holds sparse TF-IDF vectors in inverted lists. `VectorIndex` holds dense vectors; it
 compares all of them, or uses an approximate neighbour graph for large catalogues.
@@ -32,7 +32,7 @@ Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 Arrays = dict[str, NDArray[Any]]
 
-# Bytes of scores held in memory at a time while all dense neighbours are computed.
+# Bytes of memory for cosines while the neighbours of all dense vectors are computed.
 BLOCK_BYTES = 1 << 26
 # Largest number of dense vectors that are searched exhaustively; see `benchmarks.vector_index`.
 COMPARED = 50_000
@@ -41,7 +41,7 @@ LATER = 10_000
 
 
 class TextIndex:
-    """Nearest-neighbour index over TF-IDF vectors of item texts.
+    """Nearest-neighbour index of item texts, by the cosine of their TF-IDF vectors.
 
     Vectors of `fit` are stored in sparse arrays. Vectors set later with `put` are stored beside
     them and override them. Neighbours are exact unless very many items share the terms of one:
@@ -54,7 +54,20 @@ class TextIndex:
         self._set_base(pack([]), 0)
 
     def fit(self, texts: list[str], k: int) -> Rows:
-        """Index all texts; return the `k` nearest items of each with their cosines."""
+        """Index the texts of all items.
+
+        Parameters
+        ----------
+        texts : list of str
+            Text of each item; an empty text has no neighbours.
+        k : int
+            Maximum number of neighbours of an item.
+
+        Returns
+        -------
+        Rows
+            The `k` nearest items of each item, with their cosines.
+        """
         vectors = self.encoder.fit(texts)
         self._digests = np.array([_digest(text) for text in texts], dtype=np.int64)
         self._set_base(vectors, len(self.encoder.vocabulary))
@@ -64,11 +77,11 @@ class TextIndex:
 
     @property
     def vectors(self) -> Rows:
-        """Vectors of the last `fit`, one row each."""
+        """TF-IDF vectors from the last `fit`, one sparse row per item."""
         return self._vectors
 
     def put(self, item: int, text: str) -> bool:
-        """Set the text of one item; return whether it changed."""
+        """Set the text of an item; return whether it differs from the previous text."""
         if item >= len(self._digests):
             missing = max(item + 1, 2 * len(self._digests)) - len(self._digests)
             self._digests = np.append(self._digests, np.zeros(missing, dtype=np.int64))
@@ -103,7 +116,7 @@ class TextIndex:
     def matching(
         self, text: str, k: int, allowed: NDArray[np.bool_] | None = None
     ) -> tuple[Ints, Floats]:
-        """Return the `k` items nearest to a text and their cosines, best first.
+        """Return the `k` items nearest to a text, int32, and their cosines, best first.
 
         If `allowed` (bool [n_items]) is given, only items where it is true are returned. Terms
         outside the vocabulary are ignored. The search is exact, and another thread may call `put`
@@ -160,7 +173,7 @@ class TextIndex:
 
     @classmethod
     def restore(cls, config: TfIdfConfig, arrays: Arrays) -> "TextIndex":
-        """Rebuild from `arrays`, which may be read-only."""
+        """Create an index from the result of the method `arrays`, which may be read-only."""
         index = cls(config)
         index.encoder = TfIdf.restore(config, arrays)
         index._digests = np.array(arrays["digests"])
@@ -180,16 +193,21 @@ class TextIndex:
 
 
 class VectorIndex:
-    """Nearest-neighbour index over dense item vectors, quantised to eight bits per value.
+    """Nearest-neighbour index of dense item vectors, quantised to eight bits per value.
 
-    Quantisation takes a quarter of the memory of single precision. `fit` computes neighbours from
-    the original vectors; neighbours of items added later use quantised vectors
+    Quantised vectors take a quarter of the memory of single precision. `fit` computes neighbours
+    from the original vectors; neighbours of items added later are based on quantised vectors
     (`benchmarks.vector_index` measures the loss). A row of zeros marks an item without a vector,
     which is never a neighbour.
 
     Up to `COMPARED` vectors are searched exhaustively. Beyond that, if usearch is installed, an
     approximate neighbour graph over the fitted vectors selects candidates, whose cosines are
-    exact; vectors added later are searched exhaustively.
+    computed from the vectors; vectors added later are searched exhaustively.
+
+    Parameters
+    ----------
+    width : int
+        Dimension of the vectors.
     """
 
     def __init__(self, width: int) -> None:
@@ -205,12 +223,24 @@ class VectorIndex:
         return int(self._codes.shape[1])
 
     def fit(self, vectors: Floats, k: int) -> Rows:
-        """Index all vectors; return the `k` nearest items of each with their cosines.
+        """Index the vectors of all items.
+
+        Parameters
+        ----------
+        vectors : float32 [n, width]
+            Vector of each item.
+        k : int
+            Maximum number of neighbours of an item.
+
+        Returns
+        -------
+        Rows
+            The `k` nearest items of each item, with their cosines.
 
         Notes
         -----
-        Time complexity is O(n * n * width), in blocks of at most 64 MiB of scores; with a neighbour
-        graph O(n log n), about 0.3 ms per vector.
+        Exhaustive search takes O(n * n * width) time, in blocks of at most 64 MiB of cosines. With
+        a neighbour graph, the time is O(n log n), about 0.3 ms per vector.
         """
         units = unit(vectors)
         self._codes, self._scales = quantise(units)
@@ -232,7 +262,7 @@ class VectorIndex:
         )
 
     def put(self, item: int, vector: Floats) -> bool:
-        """Set the vector of one item; return whether it changed."""
+        """Set an item's vector, float32 [width]; return whether the quantised vector changed."""
         missing = max(item + 1, 2 * len(self._codes)) - len(self._codes)
         if item >= len(self._codes):
             self._codes = np.pad(self._codes, ((0, missing), (0, 0)))
@@ -249,13 +279,13 @@ class VectorIndex:
         return True
 
     def vector(self, item: int) -> Floats:
-        """Return the dequantised vector of an item, float32 [width]; zeros without one."""
+        """Return the dequantised vector of an item: float32 [width], zeros if it has none."""
         if item >= self._n_items:
             return np.zeros(self.width, dtype=np.float32)
         return np.asarray(self._codes[item] * self._scales[item], dtype=np.float32)
 
     def nearest(self, item: int, k: int) -> tuple[Ints, Floats]:
-        """Return the `k` items nearest to an item and their cosines, best first.
+        """Return the `k` items nearest to an item, int32, and their cosines, best first.
 
         Notes
         -----
@@ -281,7 +311,10 @@ class VectorIndex:
         return items[best.items[0][kept]].astype(np.int32), best.scores[0][kept]
 
     def arrays(self) -> Arrays:
-        """Return the state of the index as arrays; rebuild the graph if many vectors are newer."""
+        """Return the state of the index as arrays by name.
+
+        The graph is rebuilt if more than `LATER` vectors were set after it was built.
+        """
         n = self._n_items
         arrays: Arrays = {"codes": self._codes[:n], "scales": self._scales[:n]}
         graph, later = self._graph, sorted(self._later)
@@ -293,7 +326,10 @@ class VectorIndex:
 
     @classmethod
     def restore(cls, arrays: Arrays) -> "VectorIndex":
-        """Restore an index from `arrays`, which may be read-only, also those of older versions."""
+        """Create an index from the result of the method `arrays`, which may be read-only.
+
+        Arrays that older versions saved are accepted.
+        """
         if "vectors" in arrays:
             codes, scales = quantise(np.asarray(arrays["vectors"]))
         else:
@@ -313,7 +349,8 @@ class VectorIndex:
         return NeighbourGraph.of(self._codes, given)
 
 
-# Neighbours of some rows: number per row, then items and cosines, concatenated over rows.
+# Neighbours of some rows: the number of neighbours of each row, then the items and the cosines of
+# all rows, concatenated.
 Best = tuple[NDArray[np.int64], Ints, Floats]
 
 
@@ -326,7 +363,7 @@ def _read_only(rows: Rows) -> Rows:
 
 
 def _compared(units: Floats, rows: NDArray[np.int64], k: int) -> Best:
-    """Compute the neighbours of some rows by comparison with all vectors."""
+    """Compute the `k` neighbours of consecutive rows by comparing them with all vectors."""
     found = units[rows] @ units.T
     found[rows - rows[0], rows] = -np.inf
     best = top_k_rows(found, k, above=0.0)
@@ -341,7 +378,7 @@ def _looked_up(
     rows: NDArray[np.int64],
     k: int,
 ) -> Best:
-    """Compute the neighbours of some rows among the candidates of the graph."""
+    """Compute the `k` neighbours of some rows among the candidates that the graph returns."""
     # More candidates than needed, since the graph uses quantised vectors.
     items = graph.near(codes[rows], k + k // 4 + 1)
     found = np.einsum("ijd,id->ij", units[items], units[rows])

@@ -21,9 +21,10 @@ LINKS, CANDIDATES_BUILDING, CANDIDATES = 32, 128, 256
 
 
 class NeighbourGraph:
-    """Immutable HNSW graph over 8-bit vectors.
+    """Immutable HNSW graph of 8-bit vectors.
 
-    It is built in one thread, so equal vectors give an equal graph.
+    It is built in one thread, so that equal vectors result in equal graphs. Instances are created
+    with `of` and `restore`.
     """
 
     def __init__(self, index: Any, stored: NDArray[np.uint8] | None = None) -> None:
@@ -33,7 +34,19 @@ class NeighbourGraph:
 
     @classmethod
     def of(cls, codes: NDArray[np.int8], items: NDArray[np.integer]) -> Self | None:
-        """Build the graph of the rows `items` of `codes` [n, width]; None without usearch.
+        """Build the graph of some rows of a matrix.
+
+        Parameters
+        ----------
+        codes : int8 [n, width]
+            Quantised vectors.
+        items : int [m]
+            Rows to insert into the graph.
+
+        Returns
+        -------
+        NeighbourGraph or None
+            The graph; None if usearch is not installed.
 
         Notes
         -----
@@ -55,7 +68,7 @@ class NeighbourGraph:
 
     @classmethod
     def restore(cls, stored: NDArray[np.uint8]) -> Self | None:
-        """Restore a graph from the result of `array`, without a copy; None without usearch."""
+        """Create a graph from the result of `array`, without a copy; None without usearch."""
         usearch = _usearch()
         if usearch is None:
             return None
@@ -63,11 +76,24 @@ class NeighbourGraph:
         return cls(index, stored)
 
     def array(self) -> NDArray[np.uint8]:
-        """Serialise the graph and its vectors: uint8 [n bytes]."""
+        """Return the graph and its vectors as bytes: uint8 [number of bytes]."""
         return np.frombuffer(self._index.save(), dtype=np.uint8)
 
     def near(self, queries: NDArray[np.int8], k: int) -> NDArray[np.int64]:
-        """Return up to `k` items near each of n vectors: int64 [n, k], padded with -1."""
+        """Return approximate nearest neighbours.
+
+        Parameters
+        ----------
+        queries : int8 [n, width]
+            Quantised vectors.
+        k : int
+            Maximum number of items for each query.
+
+        Returns
+        -------
+        int64 [n, k]
+            Items near each query, nearest first, padded with -1.
+        """
         found = self._index.search(queries, k, threads=1)
         keys = np.asarray(found.keys).astype(np.int64).reshape(len(queries), -1)
         counts = np.asarray(getattr(found, "counts", [keys.shape[1]])).reshape(-1, 1)
@@ -78,7 +104,7 @@ class NeighbourGraph:
 
 @cache
 def _usearch() -> Any:
-    """Return the usearch module; None, with a warning on the first call, if not installed."""
+    """Return the usearch module; if it is not installed, warn on the first call, return None."""
     try:
         # ONNX Runtime crashes if it is imported after usearch.
         import_module("onnxruntime")

@@ -1,4 +1,4 @@
-"""Minimal ONNX writer without the `onnx` package, which is not a default dependency.
+"""Writer of ONNX files that does not need the package `onnx`, an optional dependency.
 
 It writes the fields that a graph of named tensors and nodes needs (github.com/onnx/onnx,
 onnx/onnx.proto, whose field numbers are used below) in the wire format of Protocol Buffers.
@@ -24,7 +24,7 @@ Field = tuple[int, int | float | str | bytes]
 
 
 class Node(NamedTuple):
-    """A node of the graph.
+    """Node of an ONNX graph: one operator with its inputs and outputs.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Node(NamedTuple):
     outputs : sequence of str
         Names of the output tensors.
     attributes : dict
-        Attributes: integers and floats.
+        Attributes of the operator by name.
     """
 
     operator: str
@@ -50,16 +50,17 @@ def model_bytes(
     inputs: Mapping[str, tuple[str, Sequence[str | int]]],
     outputs: Mapping[str, tuple[str, Sequence[str | int]]],
 ) -> bytes:
-    """Serialise a model.
+    """Serialise an ONNX model.
 
     Parameters
     ----------
     nodes : sequence of Node
         Nodes in topological order.
     tensors : dict of str to array
-        Constants by name: float32, int32 or int64.
+        Constant tensors by name, with dtype float32, int32 or int64.
     inputs, outputs : dict of str to (dtype, shape)
-        NumPy name of the dtype, and shape; a string in the shape is a dynamic axis.
+        NumPy name of the dtype, and shape, by the name of the input or output. A string in a
+        shape names an axis of variable length.
     """
     domains = {"": OPERATORS} | ({FUSED: 1} if any(":" in node.operator for node in nodes) else {})
     graph = _message(

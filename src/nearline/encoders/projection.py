@@ -38,7 +38,10 @@ TINY = 1e-12
 
 
 class Projection:
-    """The map W: a row per known term and vector dimension, a column per factor.
+    """Linear map W from item content to factors.
+
+    W has one row for each term of the vocabulary and for each dimension of the items' dense
+    vectors, and one column per factor. Instances are created with `fit` and `restore`.
 
     Attributes
     ----------
@@ -63,7 +66,7 @@ class Projection:
         ridge: float,
         seed: int = 0,
     ) -> Self:
-        """Fit the map.
+        """Fit the map to the interactions of users with items.
 
         Parameters
         ----------
@@ -74,7 +77,7 @@ class Projection:
         vectors : dict of str to float32 [n_items, d]
             Dense vectors of the items; rows are scaled to unit length.
         interactions : sparse [n_users, n_items]
-            Non-negative weights of events.
+            Weight of each user-item pair; non-negative.
         factors : int
             Number of factors, reduced to the number of users or items if there are fewer.
         ridge : float
@@ -84,8 +87,8 @@ class Projection:
 
         Notes
         -----
-        Time complexity is O((interactions + terms + items * d) * factors) per step, with some
-        dozens of steps.
+        With z interactions and t non-zero TF-IDF weights, the time complexity is
+        O((z + t + n_items * d) * factors) for each of about 35 iterations.
         """
         n_items = interactions.shape[1]
         words = sparse.csr_array(
@@ -107,7 +110,20 @@ class Projection:
         return int(self._words.shape[1])
 
     def project_all(self, texts: Rows, vectors: Mapping[str, Floats]) -> Floats:
-        """Project all items to unit vectors: float32 [n_items, factors]; zeros without content."""
+        """Project the content of all items to unit vectors.
+
+        Parameters
+        ----------
+        texts : Rows
+            TF-IDF vector of each item.
+        vectors : dict of str to float32 [n_items, d]
+            The dense vectors that the map was fitted on.
+
+        Returns
+        -------
+        float32 [n_items, factors]
+            The projected vectors; zeros for an item without content.
+        """
         words = sparse.csr_array(
             (texts.weights, texts.items, texts.indptr),
             shape=(len(texts.indptr) - 1, len(self._words)),
@@ -118,14 +134,20 @@ class Projection:
         return unit(found)
 
     def project(self, text: Vector, vectors: Mapping[str, Floats]) -> Floats:
-        """Project one item to a unit vector: float32 [factors].
+        """Project the content of one item to a unit vector.
 
         Parameters
         ----------
         text : tuple
-            Columns and values of its TF-IDF vector; terms that are newer than the fit are ignored.
+            Columns and values of its TF-IDF vector. Terms that were added to the vocabulary after
+            the fit are ignored.
         vectors : dict of str to float32 [d]
-            Vectors by name; a missing vector counts as zeros.
+            Dense vectors of the item by name; a missing vector counts as zeros.
+
+        Returns
+        -------
+        float32 [factors]
+            The projected vector; zeros for an item without content.
         """
         columns, values = text
         known = columns < len(self._words)
@@ -136,13 +158,13 @@ class Projection:
         return np.asarray(unit(found[None])[0], dtype=np.float32)
 
     def arrays(self) -> Arrays:
-        """Return the map as arrays."""
+        """Return the map as arrays by name."""
         dense = {f"dense/{quote(name, safe='')}": weights for name, weights in self._dense.items()}
         return {"words": self._words} | dense
 
     @classmethod
     def restore(cls, arrays: Arrays) -> Self:
-        """Restore a map from `arrays`, which may be read-only."""
+        """Create a map from the result of the method `arrays`, which may be read-only."""
         prefix = "dense/"
         dense = {
             unquote(name.removeprefix(prefix)): array
@@ -155,7 +177,11 @@ class Projection:
 def _places(
     interactions: "sparse.csr_array", popularity: NDArray[Any], factors: int, seed: int
 ) -> Floats:
-    """Compute item factors: right singular vectors times singular values."""
+    """Compute item factors, float32 [n_items, factors]: right singular vectors times values.
+
+    Interactions are first divided by the square roots of the users' activity and the items'
+    popularity.
+    """
     activity = np.asarray(interactions.sum(axis=1)).ravel()
     users = sparse.diags_array(1.0 / np.sqrt(np.maximum(activity, 1.0)))
     items = sparse.diags_array(1.0 / np.sqrt(np.maximum(popularity, 1.0) + SHRINKAGE))
@@ -171,7 +197,24 @@ def _places(
 
 
 def _ridge(features: list[Any], targets: Floats, confidence: Floats, ridge: float) -> list[Floats]:
-    """Solve the ridge regression by conjugate gradients: [d, factors] per block of features."""
+    """Solve the ridge regression by conjugate gradients.
+
+    Parameters
+    ----------
+    features : list of array [n_items, d]
+        Blocks of the content matrix X, dense or sparse.
+    targets : float32 [n_items, factors]
+        Rows v_i.
+    confidence : float32 [n_items]
+        Weights c_i.
+    ridge : float
+        Weight of the penalty.
+
+    Returns
+    -------
+    list of float32 [d, factors]
+        Rows of W for each block.
+    """
 
     def gather(rows: Floats) -> list[Floats]:
         return [np.asarray(block.T @ rows) for block in features]
@@ -199,6 +242,6 @@ def _ridge(features: list[Any], targets: Floats, confidence: Floats, ridge: floa
 
 
 def _squares(left: list[Floats], right: list[Floats]) -> Floats:
-    """Compute the inner product of two lists of blocks, separately per factor."""
+    """Compute the inner product of two lists of blocks for each factor: float32 [factors]."""
     sums = [np.einsum("df,df->f", a, b) for a, b in zip(left, right, strict=True)]
     return np.asarray(np.sum(sums, axis=0), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Encoder with a cache, as used by training and serving."""
+"""Text encoder with a cache, as used in training and serving."""
 
 import logging
 import time
@@ -14,32 +14,34 @@ from nearline.encoders.cache import VectorCache
 
 logger = logging.getLogger(__name__)
 
-# Texts encoded between two writes to the cache: the most that a killed process loses.
+# Number of texts that are encoded between two writes to the cache. A process that is killed loses
+# at most this many vectors.
 BLOCK_TEXTS = 2_048
-# Seconds that a write of items waits for vectors: for the first text, and for each further one.
+# Seconds that a write of catalogue entries waits for vectors: for the first text, and for each
+# further text.
 PATIENCE, PATIENCE_EACH = 2.0, 0.05
-# Seconds without another attempt after a failure.
+# Seconds after a failure during which the encoder is not called.
 REST = 30.0
 
 
 class TextVectors:
-    """Encode texts through a cache; thread-safe.
+    """Encoder of texts that looks up vectors in a cache first; thread-safe.
 
     Parameters
     ----------
     encoder : Encoder
-        Encoder of texts that are not in the cache.
+        Encoder for texts that are not in the cache.
     cache : VectorCache
         Cache of vectors; `close` closes it too.
     patience : float
-        Seconds that `prepare` waits for a single text.
+        Seconds that `prepare` waits for the vector of a single text.
     timer : callable
         Monotonic clock in seconds.
 
     Attributes
     ----------
     missed : int
-        Number of texts that `prepare` gave up on.
+        Number of texts that `prepare` could not encode in time.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class TextVectors:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="nearline-encode")
 
     def encode(self, texts: Sequence[str], progress: Progress = no_progress) -> Floats:
-        """Return the vectors of texts: float32 [n, d]; zeros for an empty text.
+        """Return the vectors of n texts: float32 [n, d], with zeros for an empty text.
 
         Notes
         -----
@@ -73,14 +75,14 @@ class TextVectors:
         return vectors
 
     def known(self, text: str) -> Floats | None:
-        """Return the cached vector of a text, float32 [d]; None if it is not cached."""
+        """Return the cached vector of a text, float32 [d], or None if it is not cached."""
         return self._cache.get(self.encoder.fingerprint, [text]).get(text) if text else None
 
     def prepare(self, texts: Sequence[str]) -> None:
-        """Encode texts so that `known` finds them; give up if the encoder fails or is slow.
+        """Add the vectors of texts to the cache, if the encoder computes them in time.
 
-        After a failure the encoder is not called for `REST` seconds. A slow encoder continues in
-        the background.
+        If the encoder fails or takes too long, a warning is logged, and it is not called again for
+        `REST` seconds. An encoder that takes too long continues in the background.
         """
         missing = self.missing(texts)
         if not missing:
@@ -105,13 +107,13 @@ class TextVectors:
             )
 
     def close(self) -> None:
-        """Wait for running work, then close the encoder and the cache; idempotent."""
+        """Wait until running work is finished, then close encoder and cache; idempotent."""
         self._pool.shutdown(cancel_futures=True)
         self.encoder.close()
         self._cache.close()
 
     def missing(self, texts: Sequence[str]) -> list[str]:
-        """Return the distinct texts that are not in the cache."""
+        """Return the distinct non-empty texts that are not in the cache."""
         wanted = list(dict.fromkeys(text for text in texts if text))
         known = self._cache.get(self.encoder.fingerprint, wanted)
         return [text for text in wanted if text not in known]
@@ -133,5 +135,5 @@ class TextVectors:
 
 
 def _part(progress: Progress, first: int, total: int) -> Progress:
-    """Return a callback that reports the progress of a block as part of the total."""
+    """Return a callback that reports progress within a block of texts as progress of the whole."""
     return lambda done, _, what: progress(first + done, total, what)

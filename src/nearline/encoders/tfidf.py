@@ -4,11 +4,14 @@ The weights are those of scikit-learn's `TfidfVectorizer` with word n-grams, sub
 frequency and smooth inverse document frequency (Salton and Buckley, "Term-weighting approaches in
 automatic text retrieval", 1988):
 
-    weight(t, d) = (1 + ln tf(t, d)) * (1 + ln((1 + n) / (1 + df(t)))), scaled to unit length
+    weight(t, d) = (1 + ln tf(t, d)) * (1 + ln((1 + n) / (1 + df(t))))
 
-Unlike there, texts added later extend the vocabulary, so that two new items that share a new word
-are neighbours. Earlier vectors keep the document frequencies at the time of their creation; the
-next fit updates them.
+tf(t, d) is the number of occurrences of term t in text d, n the number of texts, and df(t) the
+number of texts that contain t. The weights of a text are scaled to unit length.
+
+In contrast to scikit-learn, texts added later extend the vocabulary, so that two new items that
+share a new word are neighbours. Earlier vectors keep the document frequencies at the time of their
+creation; the next fit updates them.
 """
 
 import math
@@ -30,12 +33,12 @@ _WORD = re.compile(r"\w\w+")
 
 
 class TfIdfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of the text encoder.
+    """Settings of the TF-IDF encoder.
 
     Attributes
     ----------
     longest : int
-        Maximum n of word n-grams: 2 uses single words and pairs.
+        Maximum length of word n-grams: with 2, terms are single words and pairs of words.
     """
 
     longest: int = 2
@@ -51,16 +54,16 @@ def terms(text: str, longest: int) -> list[str]:
 
 
 class TfIdf:
-    """TF-IDF encoder: text to sparse unit vectors.
+    """Encoder that turns texts into sparse TF-IDF vectors of unit length.
 
     Attributes
     ----------
     vocabulary : dict of str to int
-        Column of each term.
+        Column of each term in the vectors.
     frequencies : list of int
-        Document frequency of each term.
+        Document frequency of each term, by column.
     n_texts : int
-        Number of texts learned, without texts that have no term.
+        Number of texts with at least one term that were learned.
     """
 
     def __init__(self, config: TfIdfConfig | None = None) -> None:
@@ -70,11 +73,16 @@ class TfIdf:
         self.n_texts = 0
 
     def fit(self, texts: Sequence[str]) -> Rows:
-        """Learn all texts; return their vectors, one row per text.
+        """Learn the vocabulary and document frequencies of texts, and encode them.
+
+        Returns
+        -------
+        Rows
+            Sparse vectors, one row per text.
 
         Notes
         -----
-        Time complexity is O(total number of words).
+        The time complexity is O(total number of words).
         """
         counted = [self._learn(text) for text in texts]
         vectors = [self._vector(counts) for counts in counted]
@@ -86,17 +94,23 @@ class TfIdf:
         )
 
     def add(self, text: str) -> Vector:
-        """Learn a text, including new terms; return the columns and values of its vector."""
+        """Learn a text, including new terms; return the columns and values of its vector.
+
+        A text that replaces another must be preceded by `remove` of the other one's columns.
+        """
         return self._vector(self._learn(text))
 
     def remove(self, columns: NDArray[np.int32]) -> None:
-        """Undo the counts of `add` or `fit` for a text with these terms."""
+        """Subtract a text with these columns from the document frequencies."""
         for column in columns.tolist():
             self.frequencies[column] -= 1
         self.n_texts -= len(columns) > 0
 
     def encode(self, text: str) -> Vector:
-        """Return the columns and values of a text's vector, without learning it."""
+        """Return the columns and values of a text's vector without learning the text.
+
+        Terms that are not in the vocabulary are ignored.
+        """
         counts = Counter(
             self.vocabulary[term]
             for term in terms(text, self.config.longest)
@@ -105,7 +119,10 @@ class TfIdf:
         return self._vector(counts)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the state as arrays. Terms are UTF-8, one per line: no term contains a newline."""
+        """Return the state of the encoder as arrays by name.
+
+        Terms are stored as UTF-8 text with one term per line; no term contains a newline.
+        """
         return {
             "terms": np.frombuffer("\n".join(self.vocabulary).encode(), dtype=np.uint8),
             "frequencies": np.array(self.frequencies, dtype=np.int64),
@@ -114,7 +131,7 @@ class TfIdf:
 
     @classmethod
     def restore(cls, config: TfIdfConfig, arrays: dict[str, NDArray[Any]]) -> "TfIdf":
-        """Restore an encoder from `arrays`.
+        """Create an encoder from the result of the method `arrays`.
 
         Raises
         ------

@@ -1,7 +1,8 @@
-"""Local language models as text encoders: a tokenizer and a network in ONNX Runtime.
+"""Text encoders that run local language models: a tokenizer and a network in ONNX Runtime.
 
-The vector of a text is the mean of its token vectors, or that of the first token if the model's
-settings say so, scaled to unit length (N. Reimers and I. Gurevych, "Sentence-BERT", EMNLP 2019).
+The vector of a text is the mean of its token vectors or, if the model's settings request it, the
+vector of the first token. It is scaled to unit length (N. Reimers and I. Gurevych, "Sentence-BERT",
+EMNLP 2019).
 """
 
 import json
@@ -25,7 +26,7 @@ from nearline.kernels.chunks import available_threads
 
 # Tokens per batch, padding included: enough to use all cores, with a few MB of memory.
 BATCH_TOKENS = 2_048
-# Texts tokenised at a time.
+# Number of texts that are tokenised at a time.
 BLOCK_TEXTS = 8_192
 LONGEST = 256
 
@@ -58,7 +59,7 @@ class Transformer(Encoder):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return a hash of the contents of the files."""
+        """Hash of the contents of the model's files."""
         digest = blake2b(digest_size=16)
         config = self._files.network.parent / "config.json"
         graph = [] if self._files.network.suffix == ".onnx" else [config]
@@ -69,7 +70,15 @@ class Transformer(Encoder):
         return digest.hexdigest()
 
     def encode(self, texts: Sequence[str], progress: Progress = no_progress) -> Floats:
-        """Encode texts: float32 [n, d]. An empty text is encoded from its special tokens."""
+        """Encode n texts as unit vectors: float32 [n, d], as described in `Encoder.encode`.
+
+        An empty text is encoded from the special tokens that the tokenizer adds.
+
+        Raises
+        ------
+        Damaged
+            A file of the model cannot be loaded.
+        """
         graph, tokenizer = self._open()
         found: list[Floats] = []
         for first in range(0, len(texts), BLOCK_TEXTS):
@@ -150,7 +159,7 @@ class Transformer(Encoder):
 
 
 def _batches(ids: Ids) -> list[NDArray[np.int64]]:
-    """Group rows into batches of texts with similar lengths."""
+    """Group texts of similar length into batches of up to `BATCH_TOKENS` tokens with padding."""
     lengths = np.array([len(row) for row in ids])
     order = np.argsort(lengths, kind="stable")
     batches, first = [], 0

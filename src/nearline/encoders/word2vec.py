@@ -1,8 +1,9 @@
-"""Word2Vec vectors of short texts, computed by gensim (the extra `word2vec`).
+"""Word2Vec vectors of short texts, computed by gensim, which the extra `word2vec` installs.
 
 T. Mikolov, K. Chen, G. Corrado, J. Dean, "Efficient estimation of word representations in vector
 space", 2013. The vector of a text is the mean of its word vectors, weighted by inverse document
-frequency 1 + ln((1 + n) / (1 + df)).
+frequency 1 + ln((1 + n) / (1 + df)), where n is the number of texts and df the number of texts that
+contain the word.
 """
 
 from collections import Counter
@@ -26,15 +27,15 @@ class Word2VecConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     size : int
         Dimension of the vectors.
     window : int
-        Number of context words before and after a word.
+        Maximum distance in words between a word and its context words, on each side.
     min_count : int
-        Minimum number of occurrences; rarer words are ignored.
+        Minimum number of occurrences of a word; rarer words are ignored.
     epochs : int
-        Passes over all texts.
+        Number of passes over all texts.
     skip_gram : bool
         True for skip-gram, which is better for few texts; False for continuous bag of words.
     negative : int
-        Negative samples per positive word.
+        Number of random negative words for each context word.
     """
 
     size: int = 64
@@ -46,7 +47,7 @@ class Word2VecConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def word2vec_texts(texts: Sequence[str], config: Word2VecConfig, seed: int) -> NDArray[np.float32]:
-    """Train on `texts` and return a vector for each text: float32 [n, size].
+    """Train word vectors on n texts and return a vector of each text: float32 [n, size].
 
     A text without a known word has a vector of zeros. Training uses one thread and hashes words by
     CRC-32, so that the same texts and seed give bit-identical vectors in every process.
@@ -58,7 +59,7 @@ def word2vec_texts(texts: Sequence[str], config: Word2VecConfig, seed: int) -> N
 
     Notes
     -----
-    Time complexity is O(words * window * negative * size * epochs).
+    The time complexity is O(number of words * window * negative * size * epochs).
     """
     sentences = [list(terms(text, 1)) for text in texts]
     frequencies = Counter(word for words in sentences for word in set(words))
@@ -77,7 +78,7 @@ def word2vec_texts(texts: Sequence[str], config: Word2VecConfig, seed: int) -> N
 
 
 def _train(sentences: list[list[str]], config: Word2VecConfig, seed: int) -> Any:
-    """Train word vectors; return gensim's `KeyedVectors`."""
+    """Train word vectors on texts that are split into words; return gensim's `KeyedVectors`."""
     try:
         from gensim.models import Word2Vec
     except ImportError:

@@ -1,4 +1,4 @@
-"""Evaluation of recommenders: metrics, confidence intervals and full-ranking evaluation."""
+"""Evaluation of recommenders: metrics, confidence intervals, full ranking and comparisons."""
 
 from nearline.evaluation.bootstrap import (
     Difference,

@@ -1,7 +1,7 @@
 """Percentile bootstrap confidence intervals of means over users.
 
-All metrics share the same resampled users, so a thousand resamples of six metrics cost a single
-matrix product: counts of each user in each resample times the per-user values.
+All metrics share the same resampled users. The means of all resamples are therefore one matrix
+product: how often each user occurs in each resample, times the values of each user.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from nearline.errors import InvalidInput
 
 LEVEL = 0.95
 RESAMPLES = 1000
-# Counts (float64) held in memory at a time: 32 MiB.
+# Number of counts (float64) in memory at a time: 32 MiB.
 BLOCK_ENTRIES = 4 * 1024 * 1024
 
 
@@ -26,7 +26,7 @@ class Interval(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Mean of the paired difference first - second, with its confidence interval.
+    """Mean of paired differences, with the bounds of its confidence interval.
 
     The difference is significant when both bounds have the same sign.
     """
@@ -48,7 +48,7 @@ def mean_intervals(
     Parameters
     ----------
     values : mapping of str to float64 [n]
-        Metric name to one finite value per user; all arrays have the same length, at least 1.
+        One finite value per user for each metric. All arrays have the same length, at least 1.
     rng : Generator
         Source of randomness; the same state gives the same intervals.
     level : float
@@ -59,7 +59,7 @@ def mean_intervals(
     Raises
     ------
     InvalidInput
-        If there is no user, lengths differ, a value is not finite or an option is out of range.
+        There is no user, lengths differ, a value is not finite or an option is out of range.
 
     Notes
     -----
@@ -78,11 +78,19 @@ def paired_differences(
     level: float = LEVEL,
     resamples: int = RESAMPLES,
 ) -> dict[str, Difference]:
-    """Compute paired differences first - second of the metrics that both systems share.
+    """Compute paired differences, first minus second, of the metrics that two systems share.
 
-    Both mappings hold the same users in the same order. Differences are resampled per user, which
-    removes the variance between easy and hard users: the interval is much narrower than those of
-    the two systems separately. Other parameters and errors are those of `mean_intervals`.
+    Differences are resampled per user, which removes the variance between easy and hard users: the
+    interval is much narrower than those of the two systems separately.
+
+    Parameters
+    ----------
+    first, second : mapping of str to float64 [n]
+        Values of each metric for the same users in the same order.
+
+    Notes
+    -----
+    The other parameters and the errors are those of `mean_intervals`.
     """
     shared = [name for name in first if name in second]
     for name in shared:
@@ -107,10 +115,28 @@ def resampled_means(
     resamples: int,
     block_entries: int = BLOCK_ENTRIES,
 ) -> NDArray[np.float64]:
-    """Compute column means of rows resampled with replacement: float64 [resamples, m].
+    """Compute the column means of bootstrap samples of rows.
 
-    Resamples are processed in blocks of `block_entries` counts to bound memory; the block size
-    does not affect the result.
+    Parameters
+    ----------
+    columns : float64 [n, m]
+        One row per user and one column per metric.
+    rng : Generator
+        Source of randomness.
+    resamples : int
+        Number of bootstrap samples; each draws n rows with replacement.
+    block_entries : int
+        Number of counts in memory at a time. It does not affect the result.
+
+    Returns
+    -------
+    float64 [resamples, m]
+        Column means of each sample.
+
+    Raises
+    ------
+    InvalidInput
+        `resamples` is less than 1.
     """
     if resamples < 1:
         raise InvalidInput(f"resamples is {resamples}; it must be at least 1", field="resamples")

@@ -1,8 +1,8 @@
 """Comparison of ranking models on one split: accuracy and cost.
 
-Every model is fitted on the same training part, ranks all items for the same users and is
-evaluated by the same protocol; the test part is used once. An optional search of settings uses a
-validation part of the training data.
+All models are fitted on the same training part and rank all items for the same users. The test part
+is used only for the final measurement; an optional search of settings uses a validation part of the
+training data.
 """
 
 import time
@@ -72,7 +72,7 @@ class Entry:
     settings : dict
         Settings of the fit, after the search if there was one.
     report : Report
-        Accuracy with intervals, coverage, novelty.
+        Accuracy with confidence intervals, coverage, exposure and novelty.
     tuning_s : float
         Wall-clock seconds of the search; 0 without one.
     fit : Cost
@@ -118,7 +118,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Compared models, the best first, and the reason of each that was left out, by name."""
+    """Result of a comparison of ranking models.
+
+    Attributes
+    ----------
+    metric : str
+        Name of the metric by which the models are sorted, such as ``ndcg@10``.
+    entries : list of Entry
+        Results of the models, the best first.
+    left_out : dict of str to str
+        Names of models that could not be compared, each with the reason.
+    """
 
     metric: str
     entries: list[Entry]
@@ -139,7 +149,7 @@ def compare_models(
     cpu: Clock = time.process_time,
     progress: Progress = no_progress,
 ) -> Comparison:
-    """Tune, fit and measure each model on the same split.
+    """Tune, fit and evaluate models on the same split, and sort them by NDCG.
 
     Parameters
     ----------
@@ -147,9 +157,9 @@ def compare_models(
         Unfitted models; their settings are the starting point of a search. A `Model` appears
         under its own name.
     split : Split
-        Training and test part; histories of users are those of `train`.
+        Training and test part. The training part contains the histories of the users.
     also : mapping of str to Scenario or None
-        Additional evaluations of each fitted model, by name.
+        Additional scenarios in which each fitted model is evaluated, by name.
     tune : callable or None
         Searches settings of a model on the training part (`nearline.training.search.tuner`);
         None keeps the given settings.
@@ -160,7 +170,7 @@ def compare_models(
     wall, cpu : callable
         Clocks, in seconds.
     progress : callable
-        Progress callback; it receives the name of the model as its label.
+        Progress callback. Its third argument is the name of the model.
 
     Raises
     ------
@@ -200,7 +210,7 @@ def _entry(
     *,
     exclude_seen: bool,
 ) -> Entry:
-    """Fit one model and measure its accuracy and cost."""
+    """Fit one model and measure its accuracy and cost; see `compare_models`."""
     data = data_for(one.model, split.train)
     if not one.vectors:
         data = replace(data, vectors={}, encoder="")
@@ -240,7 +250,7 @@ def _entry(
 
 
 class _Timed:
-    """Rank items with a model and accumulate the time it takes."""
+    """Callable that ranks items with a model and adds up the seconds in the attribute `seconds`."""
 
     def __init__(self, model: Model, k: int, wall: Clock, *, exclude_seen: bool) -> None:
         self._model, self._k, self._wall, self._masks = model, k, wall, exclude_seen
@@ -254,5 +264,5 @@ class _Timed:
 
 
 def _report(progress: Progress, name: str, done: int, total: int, _what: str) -> None:
-    """Report progress under the name of the model instead of the current step."""
+    """Report progress with the name of the model instead of that of the current step."""
     progress(done, total, name)

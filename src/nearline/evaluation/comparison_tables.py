@@ -1,4 +1,4 @@
-"""Format comparisons as tables: rows of text, the first of which is the header."""
+"""Comparisons as text tables: lists of rows, the first of which is the header."""
 
 from nearline.evaluation.comparison import Comparison
 from nearline.evaluation.cost import Cost
@@ -8,7 +8,7 @@ Rows = list[list[str]]
 
 
 def list_rows(found: Comparison) -> tuple[Rows, Rows]:
-    """Format the accuracy and the cost of ranking models as two tables."""
+    """Return two tables of a comparison of ranking models: accuracy and cost."""
     k = found.entries[0].report.k
     metrics = [f"{name}@{k}" for name in ("recall", "precision", "mrr", "coverage", "novelty")]
     accuracy = [["model", found.metric, "behind the best", *metrics]]
@@ -40,7 +40,10 @@ def list_rows(found: Comparison) -> tuple[Rows, Rows]:
 
 
 def also_rows(found: Comparison) -> list[Rows]:
-    """Format the accuracy in the additional scenarios as one table; no table without scenarios."""
+    """Return a list with one table of the accuracy in each additional scenario.
+
+    The list is empty if there are no additional scenarios.
+    """
     names = list(found.entries[0].also)
     if not names:
         return []
@@ -59,7 +62,7 @@ def also_rows(found: Comparison) -> list[Rows]:
 
 
 def rating_rows(found: RatingComparison) -> tuple[Rows, Rows]:
-    """Format the accuracy and the cost of rating models as two tables."""
+    """Return two tables of a comparison of rating models: accuracy and cost."""
     accuracy = [["model", "rmse", "behind the best", "mae"]]
     cost = [["model", "tuning s", "fit s", "cpu s", "fit peak MB", "model MB", "ns per rating"]]
     for entry in found.entries:
@@ -74,11 +77,11 @@ def rating_rows(found: RatingComparison) -> tuple[Rows, Rows]:
 
 
 def _cost_cells(tuning_s: float, fit: Cost) -> list[str]:
-    """Format seconds of tuning, wall-clock and CPU seconds of the fit, and its peak MB."""
+    """Return cells with the seconds of tuning, and wall-clock and CPU seconds and MB of the fit."""
     peak = "-" if fit.peak_bytes is None else f"{fit.peak_bytes / 1e6:,.1f}"
     return [f"{tuning_s:.1f}", f"{fit.wall_s:.3f}", f"{fit.cpu_s:.3f}", peak]
 
 
 def _interval_text(mean: float, low: float, high: float) -> str:
-    """Format a mean with its interval: ``0.0518 [0.0497, 0.0540]``."""
+    """Format a mean with its interval, such as ``0.0518 [0.0497, 0.0540]``."""
     return f"{mean:.4f} [{low:.4f}, {high:.4f}]"

@@ -1,7 +1,7 @@
-"""Cost of a model: time and memory of its fit, and its response time.
+"""Cost of a model: time and memory of its fit, and its response times.
 
-Clocks are passed in; memory is the resident memory of this process, as the operating system
-reports it.
+Clocks are parameters, so that tests can replace them. Memory is the resident memory of this
+process, as reported by the operating system.
 """
 
 import gc
@@ -23,17 +23,24 @@ from nearline.models.base import Model
 T = TypeVar("T")
 Clock = Callable[[], float]
 
-# Users whose single responses are timed: enough for a 99th percentile.
+# Number of users whose single responses are timed: enough for a 99th percentile.
 SINGLE_ANSWERS = 300
 WARM_UP_USERS = 200
 
 
 class Cost(NamedTuple):
-    """Wall-clock seconds, CPU seconds over all cores, and peak memory in bytes.
+    """Time and memory of an operation.
 
-    `peak_bytes` is the rise of resident memory above its value at the start, None if the system
-    does not report it. Memory that was freed but not returned to the system, and is used again,
-    is not counted.
+    Attributes
+    ----------
+    wall_s : float
+        Wall-clock time in seconds.
+    cpu_s : float
+        CPU time in seconds, summed over all cores.
+    peak_bytes : int or None
+        Largest increase of resident memory over its value at the start, in bytes; None if the
+        system does not report it. Memory that the process already held but did not use is not
+        counted.
     """
 
     wall_s: float
@@ -49,8 +56,8 @@ class AnswerTimes(NamedTuple):
 
 
 def measured(work: Callable[[], T], *, wall: Clock, cpu: Clock) -> tuple[T, Cost]:
-    """Call `work`; return its result and its cost."""
-    # Freed memory is returned to the system first; reusing it would not count otherwise.
+    """Call `work`; return its result and its cost, with the clocks `wall` and `cpu` in seconds."""
+    # Freed memory is returned to the system first, since its reuse would not be counted.
     gc.collect()
     give_back()
     peak = _Peak()
@@ -65,7 +72,19 @@ def array_bytes(model: Model) -> int:
 
 
 def time_answers(model: Model, histories: Histories, k: int, *, wall: Clock) -> AnswerTimes:
-    """Time `recommend_from` for one history at a time, after a warm-up call."""
+    """Measure response times: rank `k` items for one history at a time, after a warm-up call.
+
+    Parameters
+    ----------
+    model : Model
+        Fitted model.
+    histories : Histories
+        Histories of the users, at least one.
+    k : int
+        Length of the lists.
+    wall : callable
+        Clock in seconds.
+    """
     rows = [histories.select(np.array([row])) for row in range(len(histories))]
     model.recommend_from(rows[0], k)
     seconds = []
@@ -78,9 +97,10 @@ def time_answers(model: Model, histories: Histories, k: int, *, wall: Clock) -> 
 
 
 def warm_up(model: Model, data: Dataset) -> None:
-    """Fit a copy of `model` on a few users, so that compilation of kernels is not timed.
+    """Fit a copy of `model` on a few users, so that the timed fit does not compile functions.
 
-    If the fit fails, the error is ignored: the timed fit raises it if it is a real problem.
+    An error of this fit is ignored: if it is not due to the small data, the timed fit raises it
+    too.
     """
     with suppress(NearlineError):
         some = _first_users(data, WARM_UP_USERS)
@@ -106,20 +126,24 @@ def _first_users(data: Dataset, n_users: int) -> Dataset:
 
 
 class _Peak:
-    """Track the peak resident memory of this process."""
+    """Measurement of the peak resident memory of this process, from construction on."""
 
     def __init__(self) -> None:
         self._resets = _reset_peak()
         self._start = _status("VmRSS") if self._resets else _highest()
 
     def growth(self) -> int | None:
-        """Return bytes above the start, or above the previous peak if it cannot be reset."""
+        """Return the increase of the peak in bytes; None if the system does not report it.
+
+        It is relative to the memory at construction or, if the system cannot reset the peak, to
+        the previous peak.
+        """
         end = _status("VmHWM") if self._resets else _highest()
         return None if self._start is None or end is None else max(0, end - self._start)
 
 
 def _reset_peak() -> bool:
-    """Reset the kernel's peak of resident memory (Linux); return whether that was possible."""
+    """Reset the peak of resident memory that Linux reports; return whether that was possible."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -133,7 +157,7 @@ def _status(field: str) -> int | None:
 
 
 def _highest() -> int | None:
-    """Return the peak resident memory since the process started, None if it is not reported."""
+    """Return the peak resident memory of this process in bytes; None if it is not reported."""
     try:
         import resource
     except ImportError:  # Windows

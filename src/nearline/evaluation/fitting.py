@@ -1,4 +1,4 @@
-"""Tune, fit and time models in the same way for every comparison."""
+"""Tuning, fitting and timing of models, common to all comparisons."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from nearline.evaluation.bootstrap import Difference
 from nearline.evaluation.cost import Clock, Cost, measured, warm_up
 from nearline.models.base import Model
 
-# Searches settings of a model on the training part; returns a model to `refit`.
+# Searches settings of a model on the training part; returns an unfitted model with these settings.
 Tune = Callable[[Model, Dataset], Model]
 
 
@@ -34,7 +34,7 @@ class Compared(Protocol):
 
     @property
     def behind(self) -> Difference | None:
-        """Difference between this model and the best one, None for the best."""
+        """Difference between this model and the best one; None for the best."""
         ...
 
 
@@ -65,16 +65,16 @@ class FittedModel(NamedTuple):
 
 @dataclass(frozen=True)
 class Fitter:
-    """Tunes and fits models with one seed, and measures the cost.
+    """Tuning and fitting of models with the same seed, with measurement of the cost.
 
     Attributes
     ----------
     tune : callable or None
-        Searches settings of a model on the training part; None keeps the given settings.
+        Searches settings of a model on the training part; None disables the search.
     seed : int
         Seed of every fit.
     wall, cpu : callable
-        Clocks, in seconds.
+        Clocks of wall-clock and CPU time, in seconds.
     """
 
     tune: Tune | None
@@ -83,7 +83,7 @@ class Fitter:
     cpu: Clock
 
     def fit(self, model: Model, data: Dataset, progress: Progress) -> FittedModel:
-        """Tune `model` on `data` if a search is configured, then fit it and measure the cost."""
+        """Search the settings of `model` if `tune` is set, then fit it and measure the cost."""
         tuning_s = 0.0
         if self.tune is not None:
             start = self.wall()
@@ -99,7 +99,9 @@ class Fitter:
 
 
 def data_for(model: Model, data: Dataset) -> Dataset:
-    """Return `data` in the form that `model` needs: with ratings for a rating model.
+    """Return `data` in the form that `model` needs.
+
+    For a model that needs ratings, they become the weights of the interactions.
 
     Raises
     ------
@@ -131,26 +133,26 @@ def rank_models(
     Parameters
     ----------
     models : sequence
-        Models by name.
+        Models to evaluate.
     evaluate : callable
-        Returns the result of one model.
+        Evaluates one model and returns its result.
     required : collection of str
         Names of models whose failure is an error; other models are left out if they fail.
     loss : callable
-        Returns the value of a result by which the results are sorted.
+        Returns the number by which results are sorted; the smallest is the best.
     difference : callable
         Returns the difference between a result and the best one.
 
     Returns
     -------
     list, dict of str to str
-        The results, where `behind` is set for all but the best, and the reason of each model that
-        was left out, by name.
+        The results, best first, with the field `behind` set for all but the best; and the names of
+        models that were left out, each with the reason.
 
     Raises
     ------
     InvalidInput, MissingExtra
-        A model of `required` failed, or all did.
+        A required model failed, or all models did.
     """
     entries, left_out = [], {}
     for model in models:

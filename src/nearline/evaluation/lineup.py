@@ -1,4 +1,4 @@
-"""Models of the large comparison, and its additional scenarios: cold users and rare items."""
+"""Models of the comparison of all model types, and its scenarios of cold users and rare items."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,10 +11,11 @@ from nearline.evaluation.comparison import Contestant, Scenario
 from nearline.models.base import Model
 from nearline.models.registry import make_model
 
-# Early stopping evaluates a sample of users: all of them would take longer than training itself.
+# Early stopping evaluates a sample of users, since evaluating all would take longer than training.
 SAMPLED_VALIDATION: dict[str, Any] = {"training": {"validation_users": 2_000}}
 
-# Name in the results, model, settings, whether the model may use vectors of a language model.
+# Name in the results, name of the model, its settings, and whether it may use the vectors of a
+# language model.
 LINEUP: tuple[tuple[str, str, dict[str, Any], bool], ...] = (
     ("popularity", "popularity", {}, False),
     ("user kNN", "user_knn", {}, False),
@@ -32,12 +33,12 @@ LINEUP: tuple[tuple[str, str, dict[str, Any], bool], ...] = (
 )
 BLEND = "full blend"
 COLD_USERS, COLD_ITEMS = "cold users", "cold items"
-# Known events of a cold user, and the maximum number of training events of a rare item.
+# Number of known events of a cold user, and maximum number of training events of a rare item.
 KNOWN, RARE = 3, 3
 
 
 def contestants(blend: Model) -> list[Contestant]:
-    """Return an unfitted model of every kind, and the blend."""
+    """Return an unfitted model of each type in `LINEUP`, followed by `blend`."""
     singles = [
         Contestant(name, make_model(model, settings), vectors)
         for name, model, settings, vectors in LINEUP
@@ -46,9 +47,9 @@ def contestants(blend: Model) -> list[Contestant]:
 
 
 def sample_test_users(split: Split, most: int, seed: int) -> Split:
-    """Limit the test part to `most` random users; the training part keeps all users.
+    """Return the split with a test part of `most` random users and an unchanged training part.
 
-    If no interaction has a rating, each counts as a rating of 1, so that SVD can be compared.
+    If no interaction has a rating, all ratings are set to 1, since the model SVD needs ratings.
     """
     users = np.flatnonzero(np.diff(split.test.indptr))
     drawn = np.zeros(len(split.test), dtype=np.bool_)
@@ -58,11 +59,11 @@ def sample_test_users(split: Split, most: int, seed: int) -> Split:
 
 
 def cold_scenarios(split: Split) -> dict[str, Scenario]:
-    """Return the scenarios of cold users and of rare items.
+    """Return the scenarios of cold users and rare items by name.
 
-    A cold user has a history of only the last three events; earlier items may be recommended
-    again, as for a new user. A rare item has at most three training events. A scenario without
-    a held-out item is omitted.
+    For cold users, all histories are reduced to their last three events; items of earlier events
+    may be recommended. For rare items, only held-out items with at most three training events
+    count. A scenario without a held-out item is left out.
     """
     data = split.train
     sizes = np.diff(data.histories.indptr)

@@ -1,7 +1,8 @@
 """Metrics of ranked lists: accuracy per user, coverage, novelty and diversity.
 
-Lists are rows of `Ranking.items` (int32 [n, k], best first, padded with -1); relevance is binary.
-Accuracy metrics follow trec_eval and are returned per user; the caller averages them.
+Lists are the rows of `Ranking.items`: int32 [n, k], best item first, padded with -1. Relevance is
+binary. Accuracy metrics are defined as in trec_eval. They are returned per user, as float64 [m] for
+the m users who have a relevant item.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,21 +19,21 @@ from nearline.models.base import check_k
 Values = NDArray[np.float64]
 Features = NDArray[np.floating] | sparse.csr_array
 
-# Lists processed at a time: bounds the memory of `diversity`.
+# Number of lists that `diversity` processes at a time; limits its memory.
 DIVERSITY_BLOCK = 128
 
 
 class Hits(NamedTuple):
-    """Relevance of each position of the lists, for the m users who have a relevant item.
+    """Relevance of each position in the lists of the m users who have a relevant item.
 
     Attributes
     ----------
     users : int64 [m]
-        Rows of the lists that were judged, ascending; the other rows have no relevant item.
+        Rows of these users among all lists, ascending.
     found : bool [m, k]
         Whether the item at this position is relevant.
     n_relevant : int64 [m]
-        Number of relevant items of each user, in the list or not; at least 1.
+        Number of relevant items of each user, whether or not they are in the list; at least 1.
     """
 
     users: NDArray[np.int64]
@@ -41,16 +42,27 @@ class Hits(NamedTuple):
 
 
 def judge(items: IntArray, truth: Histories, k: int) -> Hits:
-    """Judge the first `k` positions of the lists against `truth`: O((n k + t) log t).
+    """Determine which of the first `k` positions of the lists are relevant.
 
-    An item of the truth is relevant if its weight is positive; repeats count once. An item
-    outside the vocabulary (-1) is relevant but can never be found, so it lowers recall. Lists
-    shorter than `k` are padded with misses.
+    Parameters
+    ----------
+    items : int [n, l]
+        Lists of the users, padded with -1.
+    truth : Histories
+        Held-out events, one row per list. An item is relevant if it has an event of positive
+        weight; repeated items count once. An item outside the vocabulary (-1) is relevant but
+        cannot be found, so it reduces recall.
+    k : int
+        Number of positions. Shorter lists are padded with positions that are not relevant.
 
     Raises
     ------
     InvalidInput
-        If `k` is below 1, row counts differ, or a list contains an item twice.
+        `k` is out of range, the numbers of rows differ, or a list contains an item twice.
+
+    Notes
+    -----
+    With t held-out events, the time complexity is O((n k + t) log t).
     """
     check_k(k)
     if len(items) != len(truth):
@@ -68,7 +80,11 @@ def judge(items: IntArray, truth: Histories, k: int) -> Hits:
 
 
 def relevant_counts(truth: Histories) -> NDArray[np.int64]:
-    """Count distinct items of positive weight per row, each unknown item separately: int64 [n]."""
+    """Count the relevant items of each row: int64 [n].
+
+    These are the distinct items with positive weight. Each event with an unknown item (-1) counts
+    as a separate item.
+    """
     relevant = _positive(truth)
     rows, items = _row_of_each(relevant), relevant.items
     known = items >= 0
@@ -90,7 +106,15 @@ def reached_already(truth: Histories, histories: Histories) -> int:
 
 
 def contained(items: IntArray, rows: Histories) -> NDArray[np.bool_]:
-    """Return whether each entry of ``items[u]`` occurs in row u, with any weight: bool [n, k]."""
+    """Return whether each item of a list occurs in the history of the same row: bool [n, k].
+
+    Parameters
+    ----------
+    items : int [n, k]
+        Lists, padded with -1.
+    rows : Histories
+        One history per list; events of any weight count.
+    """
     width = int(max(items.max(initial=0), rows.items.max(initial=0))) + 1
     keys = np.arange(len(items), dtype=np.int64)[:, None] * width + items
     known = rows.items >= 0
@@ -100,7 +124,11 @@ def contained(items: IntArray, rows: Histories) -> NDArray[np.bool_]:
 
 
 def ndcg(hits: Hits) -> Values:
-    """Compute NDCG: gain 1, discount 1 / log2(rank + 1), divided by the ideal DCG@k: [m]."""
+    """Compute the normalised discounted cumulative gain (NDCG@k) of each user: float64 [m].
+
+    A relevant item at rank r (from 1) contributes 1 / log2(r + 1). The sum is divided by the
+    largest possible sum in k positions.
+    """
     k = hits.found.shape[1]
     discount = 1.0 / np.log2(np.arange(2, k + 2))
     ideal = np.cumsum(discount)[np.minimum(hits.n_relevant, k) - 1]
@@ -109,22 +137,26 @@ def ndcg(hits: Hits) -> Values:
 
 
 def recall(hits: Hits) -> Values:
-    """Compute the fraction of relevant items that are in the list: [m]."""
+    """Compute the fraction of each user's relevant items that are in the list: float64 [m]."""
     shares: Values = hits.found.sum(axis=1) / hits.n_relevant
     return shares
 
 
 def precision(hits: Hits) -> Values:
-    """Compute the fraction of the k positions that are relevant, also in shorter lists: [m]."""
+    """Compute the fraction of the k positions that are relevant: float64 [m].
+
+    The divisor is k even if a list is shorter.
+    """
     shares: Values = hits.found.mean(axis=1)
     return shares
 
 
 def average_precision(hits: Hits) -> Values:
-    """Compute average precision: precision at each hit, summed, over all relevant items: [m].
+    """Compute the average precision (AP@k) of each user: float64 [m].
 
-    This is AP@k of trec_eval (``map_cut``): the divisor is the number of relevant items rather
-    than its minimum with k, so a user with more than k relevant items cannot reach 1.
+    It is the sum of the precisions at the ranks of the relevant items in the list, divided by the
+    number of relevant items, as in trec_eval (``map_cut``). A user with more than k relevant items
+    cannot reach 1.
     """
     k = hits.found.shape[1]
     precisions = np.cumsum(hits.found, axis=1) / np.arange(1, k + 1)
@@ -133,14 +165,14 @@ def average_precision(hits: Hits) -> Values:
 
 
 def reciprocal_rank(hits: Hits) -> Values:
-    """Compute 1 / rank of the first relevant item, 0 without one: [m]."""
+    """Compute 1 / rank of the first relevant item in each list, 0 without one: float64 [m]."""
     first = hits.found.argmax(axis=1)
     ranks: Values = hits.found.any(axis=1) / (first + 1.0)
     return ranks
 
 
 def hit_rate(hits: Hits) -> Values:
-    """Return 1 for each list with a relevant item, else 0: [m]."""
+    """Return 1 for each list that contains a relevant item, 0 for others: float64 [m]."""
     found: Values = np.asarray(hits.found.any(axis=1), dtype=np.float64)
     return found
 
@@ -156,20 +188,28 @@ ACCURACY: Mapping[str, Callable[[Hits], Values]] = {
 
 
 def exposure(items: IntArray, n_items: int) -> NDArray[np.int64]:
-    """Count the lists that contain each item: int64 [n_items]."""
+    """Count the lists that contain each item: int64 [n_items].
+
+    Parameters
+    ----------
+    items : int [n, k]
+        Lists, padded with -1.
+    n_items : int
+        Size of the catalogue.
+    """
     return np.bincount(items[items >= 0], minlength=n_items)
 
 
 def coverage(shown: NDArray[np.int64]) -> float:
-    """Compute the fraction of the catalogue in any list; `shown` is the result of `exposure`."""
+    """Return the fraction of the catalogue that is in any list, given the result of `exposure`."""
     return float(np.mean(shown > 0))
 
 
 def gini(shown: NDArray[np.int64]) -> float:
-    """Compute the Gini coefficient of exposure over the whole catalogue.
+    """Compute the Gini coefficient of the exposure of all items, given the result of `exposure`.
 
-    It is 0 if every item is shown equally often (or nothing is shown), and close to 1 if a single
-    item takes all the exposure.
+    It is 0 if all items are in equally many lists (or all lists are empty), and close to 1 if all
+    lists consist of the same few items.
     """
     total = shown.sum()
     if total == 0:
@@ -215,20 +255,25 @@ def novelty(items: IntArray, counts: NDArray[np.integer]) -> Values:
 
 
 def diversity(items: IntArray, features: Features) -> Values:
-    """Compute the mean of 1 - cosine over all pairs of each list: [n], NaN below two items.
+    """Compute the mean of 1 - cosine over all pairs of items in each list.
 
     Parameters
     ----------
     items : int32 [n, k]
         Lists, padded with -1.
     features : float [n_items, d], dense or CSR
-        Item vectors: content features, embeddings, or the transposed user-item matrix. A row of
-        zeros has cosine 0 with every other row.
+        Item vectors, such as content features, embeddings or columns of the user-item matrix. A
+        row of zeros has cosine 0 with every other row.
+
+    Returns
+    -------
+    float64 [n]
+        Mean of each list; NaN for a list with fewer than two items.
 
     Notes
     -----
-    The cosines of all pairs of a list sum to (|sum of unit vectors|² - sum of |unit vector|²) / 2,
-    so a list costs O(k d) instead of O(k² d).
+    The cosines of all pairs in a list sum to (|sum of unit vectors|² - sum of |unit vector|²) / 2.
+    With d features, a list therefore takes O(k d) time instead of O(k² d).
     """
     unit = _unit_rows(features)
     own = _squared_lengths(unit)
@@ -248,7 +293,7 @@ def diversity(items: IntArray, features: Features) -> Values:
 
 
 def _unit_rows(features: Features) -> Features:
-    """Scale rows to unit length, in float64; rows of zeros are unchanged."""
+    """Scale rows to unit length in float64; leave rows of zeros unchanged."""
     lengths = np.sqrt(_squared_lengths(features))
     scale = 1.0 / np.where(lengths == 0, 1.0, lengths)
     if isinstance(features, np.ndarray):
@@ -263,7 +308,7 @@ def _squared_lengths(rows: Features) -> Values:
 
 
 def _ratio(numerator: NDArray[np.floating], divisor: NDArray[np.integer]) -> Values:
-    """Divide element-wise; the result is NaN where the divisor is 0."""
+    """Divide two arrays element by element; the quotient is NaN if the divisor is 0."""
     result: Values = np.full(len(numerator), np.nan)
     np.divide(numerator, divisor, out=result, where=divisor != 0)
     return result
@@ -274,7 +319,7 @@ def _row_of_each(rows: Histories) -> NDArray[np.int64]:
 
 
 def _positive(rows: Histories) -> Histories:
-    """Keep entries of positive weight: a disliked item is not relevant."""
+    """Return the events with positive weight, since a disliked item is not relevant."""
     keep = rows.weights > 0
     before = np.concatenate(([0], np.cumsum(keep)))
     indptr = before[rows.indptr].astype(np.int64)

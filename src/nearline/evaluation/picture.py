@@ -1,4 +1,4 @@
-"""Draw a comparison: accuracy with confidence intervals, and response time."""
+"""Plots of comparisons: accuracy with confidence intervals, and response or fit times."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +12,18 @@ if TYPE_CHECKING:
 
 
 class _Line(NamedTuple):
-    """One model of the picture: mean and interval, typical time and time of a slow case."""
+    """One model of the plot.
+
+    Attributes
+    ----------
+    name : str
+        Label of the model.
+    mean, low, high : float
+        Accuracy, and bounds of its interval.
+    seconds, slow : float
+        Ends of the line of times: median and 99th percentile of the response time in
+        milliseconds, or twice the fit time in seconds.
+    """
 
     name: str
     mean: float
@@ -23,7 +34,7 @@ class _Line(NamedTuple):
 
 
 def draw(found: Comparison | RatingComparison, path: Path, title: str) -> None:
-    """Draw the models, the best on top, to a .png or .svg file.
+    """Plot a comparison, with the best model on top, and save it as a .png or .svg file.
 
     Raises
     ------
@@ -61,7 +72,7 @@ def draw(found: Comparison | RatingComparison, path: Path, title: str) -> None:
 
 
 def _draw_accuracy(axes: "Axes", lines: list[_Line], metric: str, *, from_zero: bool) -> None:
-    """Draw bars that start at zero, or points if the axis does not start at zero."""
+    """Draw the accuracy as bars, or as points if the axis does not start at zero."""
     places = range(len(lines))
     means = [line.mean for line in lines]
     errors = [

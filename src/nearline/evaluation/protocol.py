@@ -1,7 +1,7 @@
-"""Full-ranking evaluation: every item is ranked for every user, and seen items are masked.
+"""Full-ranking evaluation: all items are ranked for each user, except items of the history.
 
-There is no sampling of negatives: metrics computed on a hundred sampled items are a poor estimate
-of metrics over the full catalogue (W. Krichene, S. Rendle, "On sampled metrics for item
+Items are not ranked against a sample of negatives, since such metrics are a poor estimate of
+metrics over the full catalogue (W. Krichene, S. Rendle, "On sampled metrics for item
 recommendation", KDD 2020).
 """
 
@@ -48,7 +48,7 @@ class RanksItems(Protocol):
     """Protocol of objects that rank items for histories, such as `Model`."""
 
     def recommend_from(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
-        """Return the top-k items for each history."""
+        """Return the `k` best items for each history; by default, without items of the history."""
         ...
 
 
@@ -61,17 +61,17 @@ class Report:
     k : int
         Length of the lists.
     n_users : int
-        Users with at least one relevant item; means are taken over these users.
+        Number of users with at least one relevant item, over whom the means are taken.
     n_skipped : int
-        Users without a relevant item; they are excluded.
+        Number of users without a relevant item, who are left out.
     exclude_seen : bool
-        Whether items of the history were masked.
+        Whether items of the history were kept out of the lists.
     means : dict of str to float
-        ``ndcg@10``, ``recall@10``, ``precision@10``, ``map@10``, ``mrr@10``, ``hit_rate@10``, then
-        ``coverage@10``, ``gini@10``, ``novelty@10`` and, if features were given,
-        ``diversity@10``. A metric that is undefined for every list is missing.
+        For k = 10: the accuracy metrics ``ndcg@10``, ``recall@10``, ``precision@10``, ``map@10``,
+        ``mrr@10`` and ``hit_rate@10``, then ``coverage@10``, ``gini@10``, ``novelty@10`` and, if
+        features were given, ``diversity@10``. A metric that is undefined for all lists is missing.
     intervals : dict of str to Interval
-        95 % bootstrap intervals of the first six.
+        95 % bootstrap intervals of the accuracy metrics.
     users : int64 [n_users]
         Rows of the histories that were evaluated.
     per_user : dict of str to float64 [n_users]
@@ -126,13 +126,13 @@ def evaluate(
     block: int = 1024,
     progress: Progress = no_progress,
 ) -> Report:
-    """Recommend to every user with a truth, and measure.
+    """Rank all items for each user who has a held-out item, and compute the metrics.
 
     Parameters
     ----------
     model : RanksItems or callable
-        A model, or a callable that returns a `Ranking` over all items for histories; a callable
-        must respect `exclude_seen` too.
+        A model, or a function from histories to the `Ranking` of the best items. A function must
+        itself leave out items of the histories if `exclude_seen` is set.
     histories, truth : Histories
         Known interactions and held-out interactions: one row per user, in the same order.
     k : int
@@ -141,16 +141,21 @@ def evaluate(
         Number of training interactions of each item; its length is the size of the catalogue.
     features : float [n_items, d], dense or CSR, or None
         Item vectors used to measure the diversity of lists.
+    exclude_seen : bool
+        Whether lists must not contain items of the history.
     rng : Generator
         Source of randomness of the bootstrap; the same state gives the same intervals.
     block : int
-        Number of users ranked per call.
+        Number of users for whom items are ranked in one call of the model.
+    progress : callable
+        Progress callback, called after each block.
 
     Raises
     ------
     InvalidInput
-        If no user has a held-out item, row counts differ, or a list is invalid: it contains an
-        item twice, an item outside the catalogue, or a seen item although seen items are masked.
+        No user has a held-out item, the numbers of rows differ, or a list is invalid: it contains
+        an item twice, an item outside the catalogue, or an item of the history although
+        `exclude_seen` is set.
     """
     if len(histories) != len(truth):
         raise InvalidInput(
@@ -195,9 +200,28 @@ def compare(
     level: float = LEVEL,
     resamples: int = RESAMPLES,
 ) -> dict[str, Difference]:
-    """Compute paired differences first - second of the accuracy metrics.
+    """Compute paired differences, first minus second, of the accuracy metrics of two reports.
 
-    Both reports must cover the same users with the same `k`.
+    Parameters
+    ----------
+    first, second : Report
+        Reports of the same users with the same k.
+    rng : Generator
+        Source of randomness of the bootstrap.
+    level : float
+        Confidence level, between 0 and 1.
+    resamples : int
+        Number of bootstrap samples.
+
+    Returns
+    -------
+    dict of str to Difference
+        Mean difference with its interval, by metric.
+
+    Raises
+    ------
+    InvalidInput
+        The reports differ in users or k.
     """
     if first.k != second.k or not np.array_equal(first.users, second.users):
         raise InvalidInput(
@@ -210,10 +234,10 @@ def compare(
 
 
 def table(reports: Mapping[str, Report]) -> list[list[str]]:
-    """Format reports as rows of text: model, users, then every metric of any report.
+    """Format reports by name as a table with the columns model, users and all metrics.
 
-    The first row is the header. A metric with an interval reads ``0.0518 [0.0497, 0.0540]``; a
-    missing metric reads ``-``.
+    The first row is the header. A cell with an interval has the form ``0.0518 [0.0497, 0.0540]``;
+    the cell of a missing metric is ``-``.
     """
     metrics = list(dict.fromkeys(name for report in reports.values() for name in report.means))
     rows = [["model", "users", *metrics]]
@@ -246,7 +270,7 @@ def _users_with_held_out_items(truth: Histories) -> NDArray[np.int64]:
 def _recommend_in_blocks(
     recommend: Recommend, histories: Histories, k: int, block: int, progress: Progress
 ) -> IntArray:
-    """Rank items for all histories, truncated or padded to k: int32 [n, k]."""
+    """Rank items for all histories: int32 [n, k], padded with -1."""
     n = len(histories)
     lists = np.full((n, k), -1, dtype=np.int32)
     for start in range(0, n, block):
@@ -284,7 +308,7 @@ def _check_lists(
 def _list_means(
     lists: IntArray, k: int, popularity: NDArray[np.integer], features: Features | None
 ) -> dict[str, float]:
-    """Compute metrics that depend on the lists alone; undefined ones are omitted."""
+    """Compute the metrics that do not depend on held-out items; leave out undefined ones."""
     shown = exposure(lists, len(popularity))
     means = {f"coverage@{k}": coverage(shown), f"gini@{k}": gini(shown)}
     defined_by_some = {"novelty": novelty(lists, popularity)}

@@ -1,4 +1,4 @@
-"""Comparison of rating models: error of predicted ratings, and cost."""
+"""Comparison of rating models: error of the predicted ratings, and cost."""
 
 import time
 from collections.abc import Collection, Iterable, Sequence
@@ -36,15 +36,16 @@ class RatingEntry:
     rmse, mae : float
         Root mean squared error and mean absolute error over all predicted ratings.
     intervals : dict of str to Interval
-        95 % bootstrap intervals of both; users are resampled together with all their ratings.
+        95 % bootstrap intervals of ``rmse`` and ``mae``; users are resampled with all their
+        ratings.
     tuning_s : float
         Wall-clock seconds of all searches.
     fit : Cost
-        Mean time of a fit, and the highest peak of memory.
+        Mean times of the fits, and the largest peak of memory.
     array_bytes : int
-        Size of the fitted arrays of the last split.
+        Size of the arrays of the model that was fitted on the last split.
     predict_s : float
-        Seconds per predicted rating.
+        Wall-clock seconds per predicted rating.
     behind : Difference or None
         RMSE of this model minus that of the best, over the same users; None for the best.
     """
@@ -79,7 +80,17 @@ class RatingEntry:
 
 @dataclass(frozen=True)
 class RatingComparison:
-    """Compared rating models, the best first, and the reason of each that was left out."""
+    """Result of a comparison of rating models.
+
+    Attributes
+    ----------
+    metric : str
+        Name of the metric by which the models are sorted: ``rmse``.
+    entries : list of RatingEntry
+        Results of the models, the best first.
+    left_out : dict of str to str
+        Names of models that could not be compared, each with the reason.
+    """
 
     metric: str
     entries: list[RatingEntry]
@@ -97,18 +108,18 @@ def compare_ratings(
     cpu: Clock = time.process_time,
     progress: Progress = no_progress,
 ) -> RatingComparison:
-    """Tune, fit and measure each model on every split; errors of all test parts are pooled.
+    """Tune, fit and evaluate rating models on one or more splits, and sort them by RMSE.
 
     Parameters
     ----------
     splits : iterable of Split
-        One split, or the folds of a cross-validation (`nearline.data.random_folds`), of rated
-        data: the weights of the test part are ratings.
+        One split, or the folds of a cross-validation (`nearline.data.random_folds`), of data with
+        ratings, which are the weights of the test part. The errors of all test parts are pooled.
 
     Notes
     -----
-    Other parameters and errors are those of `compare_models`. Settings are searched on each split
-    separately, since the test part of one is in the training part of another.
+    The other parameters and the errors are those of `compare_models`. Settings are searched
+    separately for each split, since the test part of one is in the training part of another.
     """
     splits = list(splits)
     truth = [split.test for split in splits]
@@ -143,7 +154,7 @@ def compare_ratings(
 
 
 class _RatingRun:
-    """Fits one model on every split and accumulates its cost."""
+    """Fits of one model on several splits, with their total cost."""
 
     def __init__(self, fitter: Fitter) -> None:
         self._fitter = fitter
@@ -153,7 +164,10 @@ class _RatingRun:
         self._bytes = 0
 
     def predict(self, model: Model, split: Split, progress: Progress) -> Doubles:
-        """Fit on the training part of a split and predict its test part: float64 [n]."""
+        """Fit `model` on the training part of a split; return predictions of the test part.
+
+        The result is float64 [n], one value for each of the n ratings of the test part.
+        """
         if not isinstance(model, PredictsRatings):
             raise InvalidInput(f"{model.name} predicts no ratings", field="models")
         fitted = self._fitter.fit(model, data_for(model, split.train), progress)
@@ -168,7 +182,17 @@ class _RatingRun:
         return predicted.astype(np.float64)
 
     def entry(self, name: str, errors: Doubles, users: NDArray[np.int64]) -> RatingEntry:
-        """Summarise errors and cost over all splits."""
+        """Summarise the errors and the cost of all splits.
+
+        Parameters
+        ----------
+        name : str
+            Name of the model.
+        errors : float64 [n]
+            Predicted minus true rating, for all splits.
+        users : int64 [n]
+            User of each rating.
+        """
         sums = _sums(errors, users)
         rng = np.random.default_rng(self._fitter.seed)
         means = resampled_means(sums, rng, resamples=RESAMPLES)
@@ -195,14 +219,14 @@ class _RatingRun:
 
 
 def _sums(errors: Doubles, users: NDArray[np.int64]) -> Doubles:
-    """Sum squared errors, absolute errors and counts per user with ratings: float64 [n, 3]."""
+    """Sum squared errors, absolute errors and numbers of ratings per user: float64 [users, 3]."""
     _, rows = np.unique(users, return_inverse=True)
     columns = (errors**2, np.abs(errors), np.ones(len(errors)))
     return np.column_stack([np.bincount(rows, column) for column in columns])
 
 
 def _difference(errors: Doubles, best: Doubles, users: NDArray[np.int64], seed: int) -> Difference:
-    """Compute the paired difference of RMSE between a model and the best one."""
+    """Compute the difference of RMSE between a model and the best one, paired over users."""
     both = np.column_stack([_sums(errors, users), _sums(best, users)])
     means = resampled_means(both, np.random.default_rng(seed), resamples=RESAMPLES)
     drawn = np.sqrt(means[:, 0] / means[:, 2]) - np.sqrt(means[:, 3] / means[:, 5])
@@ -219,6 +243,6 @@ def _interval(draws: Doubles) -> Interval:
 def _report(
     progress: Progress, name: str, number: int, splits: int, done: int, total: int, _what: str
 ) -> None:
-    """Report the progress of one fit as a share of all splits, in hundredths."""
+    """Report the progress of fit `number` of `splits` as progress of all, in steps of 1 %."""
     share = done / total if total else 0.0
     progress(int(100 * (number + share)), 100 * splits, name)

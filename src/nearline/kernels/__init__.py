@@ -1,1 +1,1 @@
-"""Numba kernels: arrays in, arrays out; nothing about users, files or time."""
+"""Numerical functions on arrays, compiled by Numba, without access to files, clocks or the log."""

@@ -1,11 +1,13 @@
-"""Implicit-feedback least squares: one small system for each row of a ragged matrix.
+"""Least squares for implicit feedback: one small linear system for each row of a sparse matrix.
 
-In whitened coordinates (see `nearline.kernels.whitening`) the system of row u is
+For row u of a matrix r (a user), the solution z is the whitened vector of factors of u, and w_i is
+the whitened vector of column i (an item); see `nearline.kernels.whitening`. The system is
 
     (I + sum_i e_i w_i w_i^T) z = sum_i b_i w_i,    e_i = alpha |r_ui|,  b_i = 1 + e_i if r_ui > 0
 
-and b_i = 0 otherwise. Each conjugate gradient step (Takács, Pilászy, Tikk, RecSys 2011) needs one
-pass over the rows w_i; they are gathered once into a buffer that fits into the caches.
+and b_i = 0 otherwise, with the sums over the entries i of row u and the confidence `alpha`. Each
+conjugate gradient step (Takács, Pilászy, Tikk, RecSys 2011) needs one pass over the vectors w_i,
+which are first copied into a buffer that fits into the processor's caches.
 """
 
 import numpy as np
@@ -17,11 +19,12 @@ from nearline.kernels.edges import Rows
 
 Floats = NDArray[np.float32]
 
-# Number of rows multiplied before their products are added up: they stay in the level-1 cache.
+# Number of rows that are multiplied before their products are added up, so that they stay in the
+# level-1 cache.
 TILE = 16
-# Floats of gathered rows per thread: 8 MiB, of which short rows touch only the beginning.
+# Number of floats in the buffer of a thread: 8 MiB, of which short rows use only the beginning.
 BUFFER = 1 << 21
-# Squared ratio of residuals below which single precision allows no better solution.
+# Ratio of squared residuals below which single precision allows no better solution.
 CONVERGED = 1e-14
 # A squared residual that no score shows.
 NOTHING = np.float32(1e-30)
@@ -29,7 +32,7 @@ NOTHING = np.float32(1e-30)
 
 @njit(nogil=True, fastmath=True, cache=True)
 def _project(rows: Floats, first: int, last: int, vector: Floats, products: Floats) -> None:
-    """``products[i] = rows[first + i] . vector``."""
+    """Set ``products[i]`` to the inner product of ``rows[first + i]`` and `vector`."""
     for i in range(first, last):
         total = np.float32(0.0)
         for j in range(rows.shape[1]):
@@ -39,7 +42,7 @@ def _project(rows: Floats, first: int, last: int, vector: Floats, products: Floa
 
 @njit(nogil=True, fastmath=True, cache=True)
 def _accumulate(rows: Floats, first: int, last: int, amounts: Floats, out: Floats) -> None:
-    """``out += sum over i of amounts[i] * rows[first + i]``, eight rows at a time."""
+    """Add the sum of ``amounts[i] * rows[first + i]`` over i to `out`, eight rows at a time."""
     f = rows.shape[1]
     at = first
     while at + 8 <= last:
@@ -83,10 +86,11 @@ def _pass(
     residual: bool,
     out: Floats,
 ) -> None:
-    """Add a weighted sum of the rows w_i of a system to `out`.
+    """Add a weighted sum of the vectors w_i of a system to `out`, float32 [f].
 
-    The sum is ``sum_i (b_i - e_i w_i . vector) w_i`` if `residual`, and otherwise
-    ``sum_i (e_i w_i . vector) w_i``. `buffer` holds all rows if they fit.
+    The sum is ``sum_i (b_i - e_i w_i . vector) w_i`` if `residual` is true, and
+    ``sum_i (e_i w_i . vector) w_i`` otherwise. If the vectors fit into `buffer`, they must already
+    be there.
     """
     n, kept = len(columns), len(columns) <= len(buffer)
     amounts = np.empty(TILE, dtype=np.float32)
@@ -159,7 +163,7 @@ def _improve_rows(
 
 @njit(nogil=True, fastmath=True, cache=True)
 def _factorize(matrix: Floats) -> None:
-    """Compute the Cholesky factor in place, in the lower triangle; the upper one is not used."""
+    """Replace the lower triangle of a matrix by its Cholesky factor; the rest is not used."""
     for i in range(len(matrix)):
         for j in range(i + 1):
             rest = matrix[i, j] - _dot(matrix[i, :j], matrix[j, :j])
@@ -168,7 +172,7 @@ def _factorize(matrix: Floats) -> None:
 
 @njit(nogil=True, fastmath=True, cache=True)
 def _substitute(lower: Floats, z: Floats) -> None:
-    """Solve ``L L^T z = b`` in place, b in `z`."""
+    """Solve ``L L^T z = b``, where L is `lower`; `z` contains b and is overwritten."""
     for i in range(len(z)):
         z[i] = (z[i] - _dot(lower[i, :i], z[:i])) / lower[i, i]
     for i in range(len(z) - 1, -1, -1):
@@ -234,7 +238,7 @@ def _are_distinct(rows: Rows, n: int, first: int, last: int) -> bool:
 
 
 def are_distinct(rows: Rows, n: int, *, threads: int | None = None) -> bool:
-    """Return whether all columns are in ``range(n)`` and no row has the same column twice."""
+    """Return whether all columns of `rows` are in ``range(n)`` and distinct within each row."""
     parts = map_chunks(
         lambda first, last: _are_distinct(rows, n, first, last),
         len(rows.indptr) - 1,
@@ -253,26 +257,31 @@ def improve_rows(
     buffer: int = BUFFER,
     threads: int | None = None,
 ) -> None:
-    """Improve the solution of each row by conjugate gradient steps, starting from `out`.
+    """Improve the solution of each row in place by conjugate gradient steps.
 
     Parameters
     ----------
     rows : Rows
-        Columns (row numbers of `fixed`, each at most once per row) and weights r of each system.
+        Entries of the n systems: columns, which are row numbers of `fixed` and occur at most once
+        in a row, and weights r.
     fixed : float32 [m, f]
-        Whitened factors of the other side.
+        Whitened factors of the columns.
     out : float32 [n, f]
-        Whitened solutions: starting points, overwritten. Rows without entries become 0.
+        Whitened solutions. They contain the starting points and are overwritten; rows without
+        entries become 0.
     alpha : float
-        Confidence added per unit of weight; every pair has a confidence of at least 1.
+        Increase of the confidence per unit of weight; pairs without an entry have confidence 1.
     steps : int
-        Largest number of steps; a row stops early once single precision allows no improvement.
+        Maximum number of steps. A row needs fewer if single precision allows no improvement.
     buffer : int
-        Floats of gathered rows per thread; longer rows are gathered again in each pass.
+        Number of floats in the buffer of a thread. If the factors of a row do not fit, they are
+        copied again in each pass.
+    threads : int or None
+        Number of threads; None for one per core.
 
     Notes
     -----
-    O((steps + 1) nnz f) time.
+    With nnz entries, the time complexity is O((steps + 1) nnz f).
     """
     map_chunks(
         lambda first, last: _improve_rows(rows, fixed, alpha, steps, buffer, first, last, out),
@@ -284,9 +293,10 @@ def improve_rows(
 def solve_rows(
     rows: Rows, fixed: Floats, out: Floats, *, alpha: float, threads: int | None = None
 ) -> None:
-    """Solve each row exactly by a Cholesky decomposition; arguments as in `improve_rows`.
+    """Solve each row exactly by a Cholesky decomposition; the result is written to `out`.
 
-    O(nnz f^2 + n f^3) time, f^2 floats of working memory per thread.
+    The parameters are those of `improve_rows`. With nnz entries, the time complexity is
+    O(nnz f^2 + n f^3); each thread needs memory for f^2 floats.
     """
     map_chunks(
         lambda first, last: _solve_rows(rows, fixed, alpha, first, last, out),
@@ -298,10 +308,23 @@ def solve_rows(
 def squared_loss(
     rows: Rows, factors: Floats, fixed: Floats, *, alpha: float, threads: int | None = None
 ) -> float:
-    """Sum the confidence-weighted squared errors of the entries, minus their squared scores.
+    """Compute the sum of (1 + e_i) (p_i - s_i)^2 - s_i^2 over all entries.
 
-    Adding the squared scores of *all* pairs, the inner product of both Gram matrices, gives the
-    squared error of the whole matrix. `factors` and `fixed` must be in the same coordinates.
+    Here, s_i is the score of an entry (the inner product of its factors), e_i is alpha times its
+    absolute weight, and p_i is 1 for a positive weight and 0 otherwise. Added to the squared scores
+    of all pairs, which is the inner product of both Gram matrices, it is the squared error of the
+    whole matrix.
+
+    Parameters
+    ----------
+    rows : Rows
+        Entries of the matrix, as in `improve_rows`.
+    factors, fixed : float32 [n, f], [m, f]
+        Factors of the rows and of the columns, in the same coordinates.
+    alpha : float
+        Increase of the confidence per unit of weight.
+    threads : int or None
+        Number of threads; None for one per core.
     """
     parts = map_chunks(
         lambda first, last: _loss_rows(rows, factors, fixed, alpha, first, last),

@@ -1,4 +1,4 @@
-"""Run kernels that release the GIL over chunks of rows, in a few threads."""
+"""Multithreading of kernels: functions that release the GIL run on chunks of rows."""
 
 import os
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Largest number of chunks: enough to balance uneven rows, few enough to keep setup costs low.
+# Maximum number of chunks: enough to balance uneven rows, but few enough for a low overhead.
 MOST_CHUNKS = 64
 
 
@@ -24,17 +24,19 @@ def available_threads() -> int:
 def map_chunks(
     work: Callable[[int, int], T], n_rows: int, *, least: int = 256, threads: int | None = None
 ) -> list[T]:
-    """Call ``work(first, last)`` for half-open ranges that cover ``range(n_rows)``.
+    """Call ``work(first, last)`` in several threads for ranges that cover all rows.
 
-    The ranges depend only on `n_rows` and `least`, not on `threads`, so results are the same on
-    every machine.
+    A range consists of the rows from `first` to ``last - 1``. Ranges depend on `n_rows` and
+    `least`, but not on `threads`, so that results are the same on every machine.
 
     Parameters
     ----------
     work : callable
-        Must not write anything that another range reads.
+        Processes one range. It must not write data that another range reads.
+    n_rows : int
+        Number of rows.
     least : int
-        Smallest number of rows in a range, except the last.
+        Minimum number of rows in a range, except the last.
     threads : int or None
         Number of threads; None for one per core. A single range runs in the calling thread.
 

@@ -1,12 +1,12 @@
-"""Nearest neighbours of rows of ratings, by the columns that two rows both rated; predictions.
+"""Nearest neighbours of rows of ratings, and predictions from them.
 
-For a row x and a target y, with sums over the n columns that both rated:
+The similarity of a row x and a target y (another row) is based on the n columns that both rated:
 
     s(x, y) = (n - 1) / (n - 1 + shrinkage) * sum x y / sqrt(sum x^2 * sum y^2)
 
-which is the cosine or, with x and y centred by their means over those columns, Pearson's
-correlation. The factor, 1 without shrinkage, is that of Y. Koren, "Factor in the neighbors", ACM
-TKDD 4(1), 2010.
+with sums over these columns. It is the cosine or, if x and y are centred by their means over these
+columns, Pearson's correlation. The first factor, which is 1 without shrinkage, is that of Y. Koren,
+"Factor in the neighbors", ACM TKDD 4(1), 2010.
 """
 
 from typing import NamedTuple
@@ -26,25 +26,25 @@ Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
-# Sums kept for a pair: the number of columns, x, y, squares of x, squares of y, products.
+# Number of sums for each pair: of columns, x, y, squares of x, squares of y, and products.
 N_SUMS = 6
 # A variance below this fraction of the mean square is a rounding error.
 FLAT = 1e-12
 
 
 class Affinity(NamedTuple):
-    """How similarity is measured, and which neighbours are kept.
+    """Settings of a neighbour search: similarity measure and limits on neighbours.
 
     Attributes
     ----------
     centred : bool
         True for Pearson's correlation, False for the cosine.
     shrinkage : float
-        A similarity over ``shrinkage + 1`` common columns is halved; at least 0.
+        Number of common columns, minus 1, for which a similarity is halved; at least 0.
     threshold : float
-        Only similarities greater than this are kept; at least 0.
+        Only neighbours with a similarity above this are kept; at least 0.
     most : int
-        Largest number of neighbours kept per row.
+        Maximum number of neighbours of a row.
     """
 
     centred: bool
@@ -64,7 +64,7 @@ def _similarity(sums: Doubles, centred: bool, shrinkage: float) -> float:
     if square_x <= FLAT * xx or square_y <= FLAT * yy:
         return 0.0
     trust = (n - 1.0) / (n - 1.0 + shrinkage) if shrinkage > 0.0 else 1.0
-    # Round to the precision in which similarities are stored, so that ties remain ties.
+    # Rounded to the precision in which similarities are stored: equal stored values are ties.
     return np.float64(np.float32(trust * across / np.sqrt(square_x * square_y)))
 
 
@@ -79,9 +79,10 @@ def _nearest(
     first: int,
     last: int,
 ) -> tuple[Longs, Ints, Floats]:
-    """Find the neighbours of rows ``order[first:last]``.
+    """Find the neighbours of the rows ``order[first:last]``.
 
-    `sums`, float64 [n_targets, 6], is zero before and after.
+    `sums`, float64 [n_targets, 6], is working memory that is zero before and after the call. The
+    result is the number of neighbours of each row, and targets and similarities of all of them.
     """
     lists_out = start_lists(last - first, affinity.most)
     touched = np.empty(len(sums), dtype=np.int32)
@@ -128,13 +129,18 @@ def corated_rows(
     Parameters
     ----------
     rows : Targets
-        Ratings, or residuals of ratings, by column; a row has each column at most once.
+        Columns and ratings, or residuals of ratings, of n rows; a row has each column at most
+        once.
     lists : Targets
-        For each column, the targets that rated it and their ratings.
+        For each column, the targets that rated it, and their ratings.
     n_targets : int
         Number of targets.
+    affinity : Affinity
+        Similarity measure and limits.
     leave_out : int32 [n] or None
-        For each row, a target that is not a neighbour, such as the row itself; -1 for none.
+        For each row, a target that cannot be a neighbour, such as the row itself; -1 for none.
+    threads : int or None
+        Number of threads; None for one per core.
 
     Returns
     -------
@@ -143,8 +149,8 @@ def corated_rows(
 
     Notes
     -----
-    A row costs the total length of its columns' lists. Working memory: 52 bytes per target and
-    thread.
+    The time for a row is proportional to the total length of the lists of its columns. Each thread
+    needs 52 bytes per target.
     """
     n = len(rows.indptr) - 1
     order = dealt(n)
@@ -192,9 +198,10 @@ def _mean_by_rows(
 def mean_by_rows(
     near: Rows, values: Targets, wanted: Sets, k: int, n_items: int, *, threads: int | None = None
 ) -> Doubles:
-    """Average the ratings of an item by the k nearest neighbours who rated it.
+    """Predict ratings as means over the ratings of neighbouring rows.
 
-    The average is weighted by similarity.
+    The prediction of an item for a row is the mean of the ratings of the item by the k nearest
+    neighbours of the row who rated it, weighted by similarity.
 
     Parameters
     ----------
@@ -203,16 +210,23 @@ def mean_by_rows(
     values : Targets
         Ratings of each neighbour; columns are items.
     wanted : Sets
-        Items to predict, by row.
+        Items to predict for each row.
+    k : int
+        Maximum number of neighbours in a mean.
+    n_items : int
+        Number of items.
+    threads : int or None
+        Number of threads; None for one per core.
 
     Returns
     -------
     float64 [len(wanted.items)]
-        NaN where no neighbour rated the item.
+        Predictions; NaN if no neighbour rated the item.
 
     Notes
     -----
-    A row costs the number of its neighbours' ratings, however few items are wanted.
+    The time for a row is proportional to the number of ratings of its neighbours, even if few items
+    are predicted.
     """
     out = np.empty(len(wanted.items))
     map_chunks(
@@ -253,9 +267,10 @@ def _mean_by_columns(
 def mean_by_columns(
     near: Rows, values: Targets, wanted: Sets, k: int, *, threads: int | None = None
 ) -> Doubles:
-    """Average the ratings that a row has for the k nearest neighbours of an item.
+    """Predict ratings as means over the ratings of neighbouring items.
 
-    The average is weighted by similarity.
+    The prediction of an item for a row is the mean of the row's ratings of the k nearest
+    neighbours of the item, among those that it rated, weighted by similarity.
 
     Parameters
     ----------
@@ -264,16 +279,20 @@ def mean_by_columns(
     values : Targets
         Ratings of each row; columns are items.
     wanted : Sets
-        Items to predict, by row.
+        Items to predict for each row.
+    k : int
+        Maximum number of neighbours in a mean.
+    threads : int or None
+        Number of threads; None for one per core.
 
     Returns
     -------
     float64 [len(wanted.items)]
-        NaN where the row rated no neighbour of the item.
+        Predictions; NaN if the row rated no neighbour of the item.
 
     Notes
     -----
-    An item costs at most the number of its neighbours.
+    The time for an item is proportional to the number of its neighbours.
     """
     out = np.empty(len(wanted.items))
     map_chunks(

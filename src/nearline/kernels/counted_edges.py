@@ -1,8 +1,8 @@
-"""Online counts of pairs: a hash table of differences in addition to fixed counts.
+"""Online counts of pairs of items: a hash table with differences to the counts from training.
 
-The fixed counts come from training and are never written to (they may be memory-mapped). For each
-pair that changed since, the table holds the difference to its fixed count and the position of its
-edge. It uses open addressing with linear probing (Knuth, TAOCP 3, section 6.4).
+The counts from training are fixed, since they may be memory-mapped. For each pair that changed
+later, the table contains the difference to the fixed count and the position of its edge. It uses
+open addressing with linear probing (Knuth, TAOCP 3, section 6.4).
 """
 
 from typing import NamedTuple
@@ -18,10 +18,11 @@ Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
-# Columns of a table. The key 0 marks an empty row: no item makes a pair with itself.
+# Columns of a table. The key 0 marks an empty row, since items do not form pairs with themselves.
 KEY, UNITS, PLACE = 0, 1, 2
 EMPTY = 0
-# Position of a pair's edge: not yet known, or among the fixed edges; n > 0 is added edge n - 1.
+# Position of the edge of a pair: not yet known, or among the fixed edges. A number n > 0 stands for
+# the added edge n - 1.
 UNKNOWN, FIXED = 0, -1
 # Number of pairs whose memory is prefetched before they are counted.
 AHEAD = 64
@@ -32,7 +33,7 @@ Table = NDArray[np.int64]
 
 
 class Edges(NamedTuple):
-    """The arrays of `scoring.Graph` that edges are written to, and the number of added edges."""
+    """Arrays of a `scoring.Graph` to which edges are written, and the number of added edges."""
 
     indptr: Longs
     items: Ints
@@ -45,13 +46,13 @@ class Edges(NamedTuple):
 
 
 def make_table(capacity: int) -> Table:
-    """Allocate an empty table of `capacity` rows, a power of two."""
+    """Create an empty table of `capacity` rows, which must be a power of two."""
     return np.zeros((capacity, 3), dtype=np.int64)
 
 
 @njit(nogil=True, cache=True)
 def _home(table: Table, key: int) -> int:
-    """Return the row at which the search for a key begins."""
+    """Return the row of a table at which the search for a key begins."""
     # Multiplicative hashing of both halves of 31 bits: the products fit into 63 bits.
     mixed = ((key >> 32) * 0x9E3779B1 ^ (key & 0xFFFFFFFF) * 0x85EBCA6B) >> 15
     return mixed & (len(table) - 1)
@@ -59,7 +60,7 @@ def _home(table: Table, key: int) -> int:
 
 @njit(nogil=True, cache=True)
 def _slot(table: Table, key: int) -> int:
-    """Return the row of a key, or the empty row at which to insert it."""
+    """Return the row that contains a key or, if there is none, the row at which to insert it."""
     slot = _home(table, key)
     while table[slot, KEY] not in (EMPTY, key):
         slot = (slot + 1) & (len(table) - 1)
@@ -68,7 +69,7 @@ def _slot(table: Table, key: int) -> int:
 
 @njit(nogil=True, cache=True)
 def rehash(table: Table, wider: Table) -> None:
-    """Insert every entry of `table` into the larger empty table `wider`."""
+    """Copy all entries of `table` to the empty and larger table `wider`."""
     for old in range(len(table)):
         if table[old, KEY] != EMPTY:
             wider[_slot(wider, table[old, KEY])] = table[old]
@@ -76,7 +77,7 @@ def rehash(table: Table, wider: Table) -> None:
 
 @njit(nogil=True, cache=True)
 def _find(items: Ints, first: int, last: int, wanted: int) -> int:
-    """Return the first position in the ascending ``items[first:last]`` not below `wanted`."""
+    """Return the first position in `items`, sorted from `first` to `last`, not below `wanted`."""
     while first < last:
         middle = (first + last) // 2
         if items[middle] < wanted:
@@ -88,7 +89,7 @@ def _find(items: Ints, first: int, last: int, wanted: int) -> int:
 
 @njit(nogil=True, cache=True)
 def _place(items: Ints, indptr: Longs, source: int, target: int) -> int:
-    """Return the position of a pair in the fixed rows, or -1."""
+    """Return the position of a pair in sorted rows, or -1 if they do not contain it."""
     if source >= len(indptr) - 1:
         return -1
     last = int(indptr[source + 1])
@@ -106,9 +107,10 @@ def _touch(
     first: int,
     sink: Longs,
 ) -> None:
-    """Prefetch the memory of some pairs by independent reads, whose latencies overlap.
+    """Load the memory of the next `AHEAD` pairs into the cache by independent reads.
 
-    The values are added to `sink` only to keep the compiler from removing the reads.
+    The latencies of independent reads overlap. The values are added to `sink` only so that the
+    compiler does not remove the reads.
     """
     read = 0
     for at in range(first, min(first + AHEAD, len(changes.units))):
@@ -126,25 +128,31 @@ def _touch(
 def apply_changes(
     changes: Changes, counts: Counts, table: Table, edges: Edges, relation: int
 ) -> tuple[int, int]:
-    """Add `changes` to the table and set the edges of the pairs to their new counts.
+    """Add changes to the counts in a table, and set the edges of the pairs to the new counts.
 
     Parameters
     ----------
+    changes : Changes
+        Pairs with the units to add.
+    counts : Counts
+        Fixed counts.
     table : Table
-        Must have an empty row for each change.
+        Differences to the fixed counts; it must have an empty row for each change.
     edges : Edges
-        Must have capacity for one new edge per change; items ascend in the fixed rows of
-        `relation`.
+        Edges to set, with capacity for one new edge per change. Items must ascend in the fixed
+        rows of the relation.
+    relation : int
+        Index of the relation to which the edges belong.
 
     Returns
     -------
     tuple of int, int
-        Number of new pairs in the table, and of all added edges.
+        Number of new pairs in the table, and total number of added edges.
 
     Notes
     -----
-    A pair costs one lookup in the table and, the first time, two binary searches. A count below
-    zero, which can occur if the fixed counts were truncated, gives an edge of zero.
+    A change takes one lookup in the table and, for a new pair, two binary searches. A negative
+    count, which can occur if the fixed counts were truncated, results in an edge of zero.
     """
     n_pairs, n_added = 0, edges.n_added
     sink = np.zeros(1, dtype=np.int64)
@@ -166,7 +174,7 @@ def apply_changes(
             edges.added_values[place - 1] = amount
             continue
         if counted >= 0:
-            # Edges are the strongest pairs of a row. If none was cut, positions correspond.
+            # Edges are the strongest pairs of a row. If all pairs are edges, positions are equal.
             rows, first = edges.indptr[relation], counts.indptr[source]
             if rows[source + 1] - rows[source] == counts.indptr[source + 1] - first:
                 fixed = rows[source] + counted - first
@@ -180,7 +188,7 @@ def apply_changes(
             edges.added_items[n_added] = target
             edges.added_values[n_added] = amount
             edges.following[n_added] = edges.heads[relation, source]
-            # Publish the edge last: readers follow it from here on.
+            # The edge is linked last, since readers can follow it from then on.
             edges.heads[relation, source] = n_added
             n_added += 1
             table[slot, PLACE] = n_added
@@ -188,7 +196,10 @@ def apply_changes(
 
 
 def merged(counts: Counts, table: Table, n_items: int) -> Counts:
-    """Sum fixed counts and differences over `n_items` items; pairs that count zero are dropped."""
+    """Return the sums of fixed counts and differences over `n_items` items.
+
+    Pairs whose sum is not positive are left out.
+    """
     sizes = np.diff(counts.indptr)
     sources = np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
     used = table[:, KEY] != EMPTY

@@ -1,11 +1,13 @@
-"""Counts and forward-decayed sums over items (Cormode et al., "Forward decay", ICDE 2009).
+"""Event counts and exponentially decayed sums of items.
 
-An event at time t weighs 2**(t / half_life - landmark), where the landmark belongs to its item;
-the weight at a later time differs from that by a factor, so nothing is updated as time passes.
-A landmark is a whole number of half-lives: moving it multiplies a sum by a power of two, which is
-exact. Each item has a landmark of its own, so an event with a wrong time affects its item alone.
-Sums are pairs of doubles (high + low, Knuth's two-sum), so that subtracting an event leaves what
-the other events alone would have given, even if it was by far the largest.
+The sums use forward decay (Cormode et al., "Forward decay", ICDE 2009): an event at time t has the
+weight 2**(t / half_life - landmark), relative to a landmark of its item. The weights of all events
+at a later time differ from these by a common factor, so that no sum changes as time passes. A
+landmark is a whole number of half-lives, so that a change of it multiplies a sum by a power of two,
+which is exact. Each item has its own landmark, so that an event with a wrong time affects only its
+item.
+A sum is stored as two doubles, high + low (Knuth's two-sum). If an event is subtracted, the result
+is the sum of the other events, even if the event was by far the largest.
 """
 
 import math
@@ -14,9 +16,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-# Distance from the landmark, in half-lives, at which it moves: 2**512 allows any number of events.
+# Half-lives between an event and the landmark at which the landmark is moved. The largest weight,
+# 2**512, leaves room for any number of events.
 REACH = 512
-# Below 2**-1100 a double is zero.
+# Powers of two with this exponent are zero in double precision.
 VANISHED = -1100
 
 
@@ -31,16 +34,20 @@ def count(
     low: NDArray[np.float64],
     landmark: NDArray[np.int64],
 ) -> None:
-    """Add (`sign` 1) or subtract (`sign` -1) events; O(n).
+    """Add events to the counts and sums of their items, or subtract them, in place.
 
     Parameters
     ----------
     items, times : [n]
-        Item index and time of each event; `half_life` has the unit of `times`.
-    totals, high, low : [n_items]
-        Number of events and decayed sum of each item; changed in place.
+        Item index and time of each event.
+    sign : int
+        1 to add, -1 to subtract.
+    half_life : float
+        Time in which a weight is halved, in the unit of `times`.
+    totals, high, low : int64, float64, float64 [n_items]
+        Number of events of each item, and its decayed sum in two parts.
     landmark : int64 [n_items]
-        Time of each item, in half-lives, at which an event weighs 1; changed in place.
+        Time at which an event of an item has weight 1, in half-lives.
     """
     for event in range(len(items)):
         item = items[event]
@@ -75,10 +82,20 @@ def magnitudes(
     landmark: NDArray[np.int64],
     out: NDArray[np.float64],
 ) -> None:
-    """Write log2 of the sums of `items`, as of time 0, to their places in `out` [n_items].
+    """Set ``out[item]`` to the binary logarithm of the decayed sum of each of some items.
 
-    An item without events gets minus infinity. Sums that differ by less than one part in 10**12
-    may get the same magnitude.
+    The sums are relative to time 0, so that magnitudes of different items can be compared. An item
+    without events has minus infinity. Magnitudes of sums that differ by less than a factor of
+    1 + 10**-12 may be equal.
+
+    Parameters
+    ----------
+    items : int32 [n]
+        Items to compute.
+    high, landmark : float64, int64 [n_items]
+        Sums and landmarks, as in `count`.
+    out : float64 [n_items]
+        Magnitudes; other items are not changed.
     """
     for row in range(len(items)):
         item = items[row]

@@ -1,9 +1,9 @@
-"""Sparse item-to-item relations, of which each row keeps only the strongest neighbours.
+"""Sparse relations between items, in which each row contains only the strongest neighbours.
 
-Each row is computed on its own in a dense array with one number per item, so rows can be computed
-in parallel and in any order with bit-identical results. The weight of a pair of events is rounded
-to an integer number of units (`units`), because integer sums do not depend on the order of the
-events, and a pair can be subtracted exactly.
+Each row is computed separately in a dense array with one number per item, so that rows can be
+computed in parallel and in any order with bit-identical results. The weight of a pair of events is
+rounded to an integer number of units, because integer sums do not depend on the order of the
+events, and pairs can be subtracted exactly.
 """
 
 from collections.abc import Sequence
@@ -22,22 +22,26 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 
-# Two adjacent events of weight 1 count 2**30 units. A pair counts at most `MOST`, so a 64-bit sum
-# has room for 2**18 of the heaviest pairs.
+# Value of a unit: a pair of events with weight 1 has 2**30 units. A pair has at most `MOST` units,
+# so that a 64-bit sum has room for 2**18 of the largest pairs.
 UNIT = 2.0**-30
 MOST = 2**45
 
 
 class Rows(NamedTuple):
-    """A ragged array: row r is ``items[indptr[r]:indptr[r + 1]]``, with one weight per entry.
+    """Ragged array of items with weights, such as histories, a sparse matrix or neighbour lists.
 
-    The same type holds histories (oldest event first), sparse matrices and neighbour lists.
+    Row r has the entries from ``indptr[r]`` to ``indptr[r + 1] - 1``. In a history, they are sorted
+    from the oldest event to the newest.
 
     Attributes
     ----------
     indptr : int64 [n + 1]
+        Start of each row.
     items : int32 [m]
+        Item, or column, of each entry.
     weights : float32 [m]
+        Weight of each entry.
     """
 
     indptr: Longs
@@ -46,7 +50,17 @@ class Rows(NamedTuple):
 
 
 class Occurrences(NamedTuple):
-    """Positions of each item: the entries of item i are ``entries[indptr[i]:indptr[i + 1]]``."""
+    """Positions of each item in `Rows` with m entries.
+
+    Attributes
+    ----------
+    indptr : int64 [n_items + 1]
+        Item i has the positions ``entries[indptr[i]:indptr[i + 1]]``.
+    entries : int64 [at most m]
+        Positions of entries, ascending for each item.
+    row_of_entry : int32 [m]
+        Row of each entry.
+    """
 
     indptr: Longs
     entries: Longs
@@ -54,7 +68,10 @@ class Occurrences(NamedTuple):
 
 
 def pack(parts: Sequence[tuple[Longs, Ints, Floats]]) -> Rows:
-    """Concatenate blocks of rows, each given as (row sizes, items, weights)."""
+    """Concatenate blocks of rows.
+
+    Each block is given by the sizes of its rows, and the items and weights of all rows.
+    """
     sizes = np.concatenate([part[0] for part in parts] or [np.zeros(0, np.int64)])
     indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
     items = np.concatenate([part[1] for part in parts] or [np.zeros(0, np.int32)])
@@ -63,7 +80,7 @@ def pack(parts: Sequence[tuple[Longs, Ints, Floats]]) -> Rows:
 
 
 def occurrences(rows: Rows, n_items: int) -> Occurrences:
-    """Find the entries of each item in `rows`, in ascending order; entries of -1 are ignored."""
+    """Find the positions of each item in `rows`; entries of -1 are ignored."""
     sizes = np.diff(rows.indptr)
     row_of_entry = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
     entries = np.argsort(rows.items, kind="stable").astype(np.int64)
@@ -75,7 +92,7 @@ def occurrences(rows: Rows, n_items: int) -> Occurrences:
 
 @njit(nogil=True, cache=True)
 def units(amount: float) -> int:
-    """Round an amount to whole units, clipped to 0 and `MOST`."""
+    """Convert an amount to units, rounded to an integer from 0 to `MOST`."""
     if not amount > 0.0:
         return 0
     return int(min(amount / UNIT + 0.5, MOST))
@@ -83,7 +100,15 @@ def units(amount: float) -> int:
 
 @njit(nogil=True, cache=True)
 def pair_units(step: float, weight: float, other: float) -> int:
-    """Return the units that two events count; `step` is the value of the kernel at their gap."""
+    """Return the units of a pair of events: the product of three factors.
+
+    Parameters
+    ----------
+    step : float
+        Value of the kernel at the gap between the events.
+    weight, other : float
+        Weights of the events.
+    """
     return units(step * (np.float64(weight) * np.float64(other)))
 
 
@@ -91,10 +116,26 @@ def pair_units(step: float, weight: float, other: float) -> int:
 def gather(
     item: int, rows: Rows, places: Occurrences, steps: Doubles, totals: Longs, touched: Ints
 ) -> int:
-    """Add up the units of every pair of `item` in `totals`; return the number of other items.
+    """Add up the units of all pairs of `item` with other items.
 
-    `steps` holds the kernel for gaps -reach..reach. `totals` must be zero; the caller resets the
-    entries listed in `touched`.
+    Parameters
+    ----------
+    item : int
+        The item.
+    rows, places : Rows, Occurrences
+        Histories, and the positions of each item in them.
+    steps : float64 [2 * reach + 1]
+        Kernel for gaps from -reach to reach.
+    totals : int64 [n_items]
+        Sum for each other item. It must be zero before the call; the caller must reset the items
+        in `touched`.
+    touched : int32 [n_items]
+        The other items, at the beginning of the array.
+
+    Returns
+    -------
+    int
+        Number of other items.
     """
     reach = len(steps) // 2
     count = 0
@@ -131,7 +172,7 @@ def _pair_rows(
     first: int,
     last: int,
 ) -> tuple[Longs, Ints, Floats]:
-    """Compute rows [first, last) of `pair_edges`."""
+    """Compute the rows from `first` to ``last - 1`` of `pair_edges`."""
     totals = np.zeros(len(target), dtype=np.int64)
     touched = np.empty(len(target), dtype=np.int32)
     lists = start_lists(last - first, top_k)
@@ -149,7 +190,23 @@ def _pair_rows(
 
 
 def steps_of(forward: Doubles, backward: Doubles) -> Doubles:
-    """Join the kernels forward and backward in time, gap 1 first, into one for -reach..reach."""
+    """Concatenate the halves of a kernel for gaps from -reach to reach.
+
+    Parameters
+    ----------
+    forward, backward : float64 [reach]
+        Values for positive and for negative gaps; the first is that of gap 1 or -1.
+
+    Returns
+    -------
+    float64 [2 * reach + 1]
+        The kernel; gap 0 has value 0.
+
+    Raises
+    ------
+    ValueError
+        The lengths differ.
+    """
     if len(forward) != len(backward):
         raise ValueError(
             f"forward has {len(forward)} gaps, backward {len(backward)}; give one reach"
@@ -167,33 +224,43 @@ def pair_edges(
     top_k: int,
     threads: int | None = None,
 ) -> Rows:
-    """Weigh every pair of items that occur near each other in a row, and normalise.
+    """Compute normalised weights of all pairs of items that occur near each other in a row.
 
-    Edge i -> j holds ``sum(weight_i * weight_j * kernel(gap)) / (source[i] * target[j] + offset)``
-    over all positions of i and j in the same row, where the gap is the position of j minus that of
-    i. The sum is over whole units of 2**-30, at most 32,768 per pair of events. Pairs with a weight
-    that is not positive (a dislike) and pairs of an item with itself are ignored.
+    The weight of the edge from i to j is
+    ``sum(weight_i * weight_j * kernel(gap)) / (source[i] * target[j] + offset)``, with the sum over
+    all positions of i and j in the same row; the gap is the position of j minus that of i. Terms of
+    the sum are rounded to multiples of 2**-30, and are at most 32,768. Pairs with a weight that is
+    not positive (a dislike) and pairs of an item with itself are ignored.
 
     Parameters
     ----------
     rows : Rows
-        Histories, oldest event first. Items are -1..n_items-1; an unknown item, -1, makes no pair
-        but keeps its position.
+        Histories, oldest event first. Items are less than n_items; an unknown item, -1, has no
+        pairs but a position.
     steps : float64 [2 * reach + 1]
-        The kernel for gaps -reach..reach, at least 0 (see `steps_of`).
+        Kernel for gaps from -reach to reach, at least 0 (see `steps_of`).
     source, target : float64 [n_items]
-        Divisors, at least 0; ``source[i] * target[j] + offset`` must be positive for pairs.
+        Factors of the divisor, at least 0.
+    offset : float
+        Summand of the divisor, which must be positive for all pairs.
     top_k : int
-        Neighbours kept per row.
+        Maximum number of neighbours of an item.
+    threads : int or None
+        Number of threads; None for one per core.
 
     Returns
     -------
     Rows
-        n_items rows, strongest neighbour first (ties: lower index first).
+        One row per item, strongest neighbour first; for equal weights, the lower index first.
+
+    Raises
+    ------
+    ValueError
+        Lengths differ, `top_k` is less than 1, or an index is out of bounds.
 
     Notes
     -----
-    O(entries * reach) time; working memory of 12 bytes per item and thread.
+    The time complexity is O(entries * reach). Each thread needs 12 bytes per item.
     """
     if len(source) != len(target):
         raise ValueError(f"source has {len(source)} items, target {len(target)}")
@@ -254,7 +321,7 @@ def product_edges(
     diagonal: bool = False,
     threads: int | None = None,
 ) -> Rows:
-    """Multiply two sparse matrices, keeping the `top_k` largest positive entries of each row.
+    """Multiply two sparse matrices and keep the largest positive entries of each row.
 
     Parameters
     ----------
@@ -263,18 +330,25 @@ def product_edges(
     n_columns : int
         Number of columns of `right`.
     top_k : int
-        Entries kept per row.
+        Maximum number of entries of a row.
     diagonal : bool
-        False excludes entries (i, i), which are similarities of an item with itself.
+        Whether to include entries (i, i), which are similarities of an item with itself.
+    threads : int or None
+        Number of threads; None for one per core.
 
     Returns
     -------
     Rows
-        n rows, largest first (ties: lower index first).
+        n rows, largest entry first; for equal entries, the lower index first.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not match, or `top_k` is less than 1.
 
     Notes
     -----
-    The full product is never stored; working memory is 13 bytes per column and thread.
+    The full product is not stored. Each thread needs 13 bytes per column.
     """
     check_items(left, len(right.indptr) - 1)
     check_items(right, n_columns)
@@ -290,7 +364,13 @@ def product_edges(
 
 
 def check_items(rows: Rows, n_items: int) -> None:
-    """Raise ValueError for indices that would make a kernel access memory outside its arrays."""
+    """Check that a kernel accesses no memory outside its arrays.
+
+    Raises
+    ------
+    ValueError
+        An item is not below `n_items`, or the lengths of the arrays of `rows` do not match.
+    """
     if len(rows.items) and int(rows.items.max()) >= n_items:
         raise ValueError(f"item index {int(rows.items.max())} is not below {n_items}")
     if len(rows.items) != len(rows.weights) or int(rows.indptr[-1]) != len(rows.items):

@@ -1,6 +1,7 @@
-"""Elastic net regression of each column of a sparse 0/1 matrix on some of the other columns.
+"""Elastic net regression of each column of a sparse 0/1 matrix on other columns.
 
-For column j of X [m, n] and its candidate columns C, coordinate descent minimises
+For column x_j of a matrix X and the columns X_C that are candidates for it, coordinate descent
+finds the weights w that minimise
 
     0.5 * |x_j - X_C w|^2 + l1 * |w|_1 + 0.5 * l2 * |w|^2        (optionally with w >= 0)
 
@@ -21,7 +22,7 @@ Doubles = NDArray[np.float64]
 
 @njit(nogil=True, cache=True)
 def _shrink(value: float, l1: float, positive: bool) -> float:
-    """Apply the soft threshold: the minimiser along one coordinate, before scaling."""
+    """Return `value` moved towards 0 by `l1`, but not beyond; if `positive`, at least 0."""
     if value > l1:
         return value - l1
     if value < -l1 and not positive:
@@ -38,7 +39,11 @@ def _sweep(
     penalties: tuple[float, float, bool],
     all_of_them: bool,
 ) -> float:
-    """Update the weight of each candidate once; return the largest change of a weight."""
+    """Update the weight of each candidate once; return the largest change of a weight.
+
+    `penalties` contains l1, l2 and positive. Weights of zero are skipped unless `all_of_them` is
+    set.
+    """
     l1, l2, positive = penalties
     largest = 0.0
     for at in range(len(candidates)):
@@ -123,19 +128,21 @@ def elastic_net_columns(
     Parameters
     ----------
     columns : Rows
-        X by columns: row j lists the rows of X in which column j is 1, each once.
+        Columns of X: row j lists the rows of X in which column j is 1, each once.
     candidates : Rows
-        Row j lists the columns that may explain column j; j is not among them.
+        Row j lists the columns on which column j is regressed; j must not be among them.
     n_rows : int
-        Number of rows of X, m.
+        Number of rows of X.
     l1, l2 : float
         Penalties, at least 0.
     positive : bool
-        Whether to allow only weights of at least 0.
+        Whether weights must be at least 0.
     sweeps : int
-        Largest number of sweeps over the candidates.
+        Maximum number of sweeps over the candidates.
     tolerance : float
-        Stop when no weight changes by this amount or more in a full sweep.
+        The descent ends when no weight changes by this amount or more in a full sweep.
+    threads : int or None
+        Number of threads; None for one per core.
 
     Returns
     -------
@@ -149,7 +156,8 @@ def elastic_net_columns(
 
     Notes
     -----
-    A full sweep costs the entries of the candidates' columns; 8 * n_rows bytes per thread.
+    The time of a sweep is proportional to the number of entries in the candidates' columns. Each
+    thread needs 8 * n_rows bytes.
     """
     if len(columns.indptr) != len(candidates.indptr):
         raise ValueError(

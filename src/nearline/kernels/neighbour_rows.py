@@ -1,8 +1,9 @@
-"""Nearest neighbours of one row after the other: the inner loop of `neighbours`.
+"""Nearest neighbours of one set after the other: the inner loop of `neighbours`.
 
-The targets of each feature of a row are added up in a dense array (Gustavson's product). Targets
-are renumbered by descending frequency, so most additions hit a few cache lines. Blocks of the array
-without a good enough candidate are skipped by comparisons that the compiler vectorises.
+A row is a set of features, and its neighbours are sets called targets. For each feature of a row,
+the targets that contain it are counted in a dense array (Gustavson's product). Targets are
+renumbered by descending frequency, so that most additions are to a few cache lines. Blocks of the
+array without a candidate are skipped by comparisons that the compiler vectorises.
 """
 
 from typing import Any, NamedTuple
@@ -19,21 +20,22 @@ Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
-# Number of targets whose sums are compared with the worst neighbour so far at a time.
+# Number of targets that are compared with the worst neighbour so far at a time.
 BLOCK = 64
-# If the lists of a row have fewer entries than this fraction of the targets, only they are visited.
+# If the lists of a row have fewer entries than this fraction of the number of targets, only the
+# targets in the lists are visited.
 SPARSE = 1 / 8
 # Tolerance of the comparison in single precision, so that it never skips a candidate.
 SLACK = 1.0 - 1e-5
 
 
 class Index(NamedTuple):
-    """Inverted lists from features to targets, as `nearest_rows` takes them.
+    """Inverted lists from features to targets; created by `neighbours.make_index`.
 
     Attributes
     ----------
     lists : Sets
-        Targets of each feature, as ranks: the most frequent target has rank 0.
+        Targets that contain each feature, by rank; the target with most features has rank 0.
     labels : int32 [n_targets]
         Target of each rank.
     weights : float64 [n_features]
@@ -49,16 +51,16 @@ class Index(NamedTuple):
 
 
 class Head(NamedTuple):
-    """Precomputed overlaps of the h most frequent targets, for rows that are the targets.
+    """Precomputed overlaps of the h most frequent targets, if rows and targets are the same sets.
 
     Attributes
     ----------
     counts : int32 [h, h]
-        Number of common features, by rank.
+        Number of common features of two targets, by rank.
     tails : int64 [n_features]
-        Position in each list after the last of those targets.
+        Position in each list after the last of the h targets.
     ranks : int64 [n_targets]
-        Rank of each target. All arrays are empty if nothing is precomputed.
+        Rank of each target. All arrays are empty if there are no precomputed overlaps.
     """
 
     counts: Ints
@@ -67,7 +69,10 @@ class Head(NamedTuple):
 
 
 class RowLimits(NamedTuple):
-    """Which neighbours of a row are kept; see `nearest_rows` for the fields."""
+    """Limits on the neighbours of a row, as described in `neighbours.nearest_rows`.
+
+    `diagonal` is whether a target with the number of the row can be its neighbour.
+    """
 
     shrinkage: float
     threshold: float
@@ -76,14 +81,14 @@ class RowLimits(NamedTuple):
 
 
 class RowScratch(NamedTuple):
-    """Working memory of one call; counts and sums are zero between rows.
+    """Working memory of one thread; counts and sums are zero between rows.
 
     Attributes
     ----------
     counts : int32 [n_targets]
-        Number of features in common with the current row.
+        Number of common features of each target, by rank, and the current row.
     sums : float64 [n_targets]
-        Sum of their weights; empty if all weights are 1.
+        Sum of the weights of these features; empty if all weights are 1.
     scales : float32 [n_targets]
         Scales of the index in single precision, for vector instructions.
     """
@@ -126,7 +131,19 @@ def _add_up(rows: Sets, row: int, index: Index, head: Head, scratch: RowScratch)
 
 @njit(nogil=True, cache=True)
 def _similarity(common: int, total: float, scale: float, shrinkage: float) -> float:
-    """Compute a similarity, rounded to the precision in which it is stored: ties remain ties."""
+    """Compute a similarity in the precision in which it is stored, so that equal values are ties.
+
+    Parameters
+    ----------
+    common : int
+        Number of common features.
+    total : float
+        Sum of their weights.
+    scale : float
+        Product of the scales of both sets.
+    shrinkage : float
+        Number of common features for which the similarity is halved.
+    """
     return np.float64(np.float32(common / (common + shrinkage) * (total * scale)))
 
 
@@ -141,7 +158,10 @@ def _select_met(
     heap_scores: Doubles,
     heap_items: Ints,
 ) -> int:
-    """Select among the targets in the lists of a row; clear the scratch; return the heap size."""
+    """Select neighbours among the targets in the lists of a row; return their number.
+
+    The neighbours are put into the heap, and the working memory is set to zero.
+    """
     size = 0
     weighted = len(index.weights) > 0
     targets, counts, sums = index.lists, scratch.counts, scratch.sums
@@ -185,12 +205,15 @@ def _select_blocks(
     heap_scores: Doubles,
     heap_items: Ints,
 ) -> int:
-    """Select among all targets and clear the scratch; return the heap size."""
+    """Select neighbours among all targets; return their number.
+
+    The neighbours are put into the heap, and the working memory is set to zero.
+    """
     size = 0
     weighted = len(index.weights) > 0
     counts, sums = scratch.counts, scratch.sums
     n_targets = len(index.labels)
-    # Start with rare targets: they are the nearest to rare rows, and most rows are rare.
+    # The search begins with small targets: they are nearest to small rows, and most rows are small.
     for start in range((n_targets - 1) // BLOCK * BLOCK, -1, -BLOCK):
         end = min(start + BLOCK, n_targets)
         worst = heap_scores[0] if size == len(heap_scores) else limits.threshold
@@ -227,7 +250,13 @@ def nearest(
     first: int,
     last: int,
 ) -> tuple[Longs, Ints, Floats]:
-    """Find the neighbours of rows ``order[first:last]``: sizes, targets and similarities."""
+    """Find the neighbours of the rows ``order[first:last]``.
+
+    Returns
+    -------
+    int64 [last - first], int32 [m], float32 [m]
+        Number of neighbours of each row, and targets and similarities of all neighbours.
+    """
     lists = start_lists(last - first, limits.top_k)
     heap_scores, heap_items = lists.scores, lists.items
     filled = 0

@@ -1,9 +1,10 @@
-"""Exact nearest neighbours between sets.
+"""Exact nearest neighbours of sets of features.
 
     s(r, t) = n / (n + shrinkage) * scale_r * scale_t * sum of weight_f over common features f
 
-with n common features. The cosine of binary rows has weights of 1 and scales of ``1 / sqrt(size)``;
-weighting features (TF-IDF) or rows (BM25) changes only these two vectors.
+is the similarity of the sets r and t, which have n features in common. For the cosine, all weights
+are 1 and the scale of a set is ``1 / sqrt(size)``. Other measures, such as with TF-IDF or BM25
+weights, differ only in the weights and scales.
 """
 
 import numpy as np
@@ -22,23 +23,28 @@ Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
-# Largest number of targets whose common features are counted with bitmaps: 64 MiB of counts.
+# Maximum number of targets whose common features are counted with bitmaps: 64 MiB of counts.
 MOST_DENSE = 4096
 
 NO_HEAD = Head(np.zeros((0, 0), np.int32), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 def make_index(lists: Sets, scales: Doubles, weights: Doubles | None = None) -> Index:
-    """Renumber the targets of inverted lists by descending frequency.
+    """Create the index of a neighbour search, with targets numbered by descending frequency.
 
     Parameters
     ----------
     lists : Sets
-        Targets of each feature.
+        Targets that contain each feature.
     scales : float64 [n_targets]
         Scale of each target, at least 0.
     weights : float64 [n_features] or None
         Weight of each feature, at least 0; None for weights of 1.
+
+    Raises
+    ------
+    ValueError
+        A target is not below n_targets.
     """
     n_targets = len(scales)
     counts = np.bincount(lists.items, minlength=n_targets)
@@ -53,7 +59,7 @@ def make_index(lists: Sets, scales: Doubles, weights: Doubles | None = None) -> 
 
 @njit(nogil=True, cache=True)
 def _split(lists: Sets, h: int) -> Longs:
-    """Move ranks below `h` to the front of each list; return the start of the others."""
+    """Move the ranks below `h` to the front of each list; return where the other ranks start."""
     tails = np.empty(len(lists.indptr) - 1, dtype=np.int64)
     for row in range(len(tails)):
         front, back = lists.indptr[row], lists.indptr[row + 1] - 1
@@ -68,7 +74,7 @@ def _split(lists: Sets, h: int) -> Longs:
 
 
 def _make_head(members: Sets, index: Index, threads: int | None) -> Head:
-    """Count the common features of the most frequent targets with bitmaps."""
+    """Count the common features of the most frequent targets with bitmaps, if that is faster."""
     n_features = len(index.lists.indptr) - 1
     sizes = np.diff(members.indptr)[index.labels]
     h = min(int(np.count_nonzero(sizes > DENSE * n_features)), MOST_DENSE)
@@ -123,20 +129,25 @@ def nearest_rows(
     shrinkage: float = 0.0,
     threads: int | None = None,
 ) -> Rows:
-    """Find the nearest targets of each row.
+    """Find the nearest targets of each of n rows.
 
     Parameters
     ----------
     rows : Sets
-        Features of each row; features unknown to the index (-1, or past its end) are ignored.
+        Features of each row. Features that the index does not contain (-1, or past its end) are
+        ignored.
     scales : float64 [n]
         Scale of each row, at least 0.
+    index : Index
+        Targets, as created by `make_index`.
     top_k : int or None
-        Largest number of targets kept per row; None for all above the threshold.
+        Maximum number of targets of a row; None for no maximum.
     threshold : float
-        Only similarities greater than this are kept; at least 0.
+        Only targets with a similarity above this are kept; at least 0.
     shrinkage : float
-        A similarity with this many common features is halved; at least 0.
+        Number of common features for which a similarity is halved; at least 0.
+    threads : int or None
+        Number of threads; None for one per core.
 
     Returns
     -------
@@ -145,8 +156,8 @@ def nearest_rows(
 
     Notes
     -----
-    A row costs the total length of its features' lists or the number of targets, whichever is
-    larger.
+    The time for a row is proportional to the total length of the lists of its features, or to the
+    number of targets if that is larger.
     """
     limits = _limits(len(index.labels), top_k, threshold, shrinkage, True)
     return _nearest_rows(rows, scales, index, NO_HEAD, limits, threads)
@@ -163,19 +174,20 @@ def nearest_among(
     shrinkage: float = 0.0,
     threads: int | None = None,
 ) -> Rows:
-    """Find the nearest other sets of each set.
+    """Find the nearest sets of each set, except itself.
 
     Parameters
     ----------
     members, lists : Sets
-        Features of each set, and the transpose: sets of each feature.
+        Features of each set, and the transpose: the sets that contain each feature.
     scales, weights : float64 [n], float64 [n_features] or None
-        As in `make_index`; other arguments as in `nearest_rows`.
+        Scales of the sets and weights of the features, as in `make_index`. The other parameters
+        and the result are those of `nearest_rows`.
 
     Notes
     -----
-    O(sum over features of (its sets) squared) time. Without weights, the common features of large
-    sets are counted faster, by `overlaps`.
+    The time is proportional to the sum over features of the squared number of sets that contain the
+    feature. Without weights, the common features of large sets are counted faster, by `overlaps`.
     """
     limits = _limits(len(scales), top_k, threshold, shrinkage, False)
     index = make_index(lists, scales, weights)

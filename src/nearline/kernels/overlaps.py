@@ -1,8 +1,9 @@
 """Sizes of the intersections of large sets, computed with bitmaps.
 
-Two random sets of n out of m members share about n * n / m: counting them one by one takes that
-many additions, while an AND of two bitmaps takes m / 64 words, eight per instruction. Bitmaps are
-faster if a word contains more than about one bit.
+Two random sets of n out of m possible members have about n * n / m members in common. Counting them
+one by one takes as many additions; the intersection of two bitmaps takes m / 64 operations on
+64-bit words, several of which one instruction performs. Bitmaps are faster if a word contains more
+than about one member.
 """
 
 import numpy as np
@@ -15,9 +16,10 @@ from nearline.kernels.sets import Sets
 Ints = NDArray[np.int32]
 Words = NDArray[np.uint64]
 
-# Density from which a set is stored as a bitmap: one bit per word.
+# Minimum density of a set that is stored as a bitmap: one bit per word.
 DENSE = 1 / 64
-# Number of bitmaps compared with each other while they are in the level-2 cache.
+# Number of bitmaps that are compared with each other at a time, so that they stay in the level-2
+# cache.
 TILE = 32
 
 _BITS_1, _BITS_2 = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333)
@@ -27,7 +29,7 @@ _1, _2, _4, _56 = np.uint64(1), np.uint64(2), np.uint64(4), np.uint64(56)
 
 @njit(nogil=True, cache=True)
 def _ones(word: np.uint64) -> np.uint64:
-    """Count the ones of a word; compilers recognise this form as a single instruction."""
+    """Count the ones of a word, in a form that compilers translate to a single instruction."""
     word = word - ((word >> _1) & _BITS_1)
     word = (word & _BITS_2) + ((word >> _2) & _BITS_2)
     word = (word + (word >> _4)) & _BITS_4
@@ -44,7 +46,7 @@ def _set_bits(sets: Sets, chosen: Ints, bits: Words) -> None:
 
 @njit(nogil=True, cache=True)
 def _overlap_tiles(bits: Words, first: int, last: int, out: Ints) -> None:
-    """Fill the rows of tiles [first, last): each pair once, and its mirror image."""
+    """Compute the rows of the tiles from `first` to ``last - 1``, and the symmetric columns."""
     n, n_words = bits.shape
     for tile in range(first, last):
         for start in range(0, (tile + 1) * TILE, TILE):
@@ -63,9 +65,13 @@ def overlaps(sets: Sets, chosen: Ints, n_items: int, *, threads: int | None = No
     Parameters
     ----------
     sets : Sets
-        Sets with members 0..n_items-1.
+        Sets with members from 0 to n_items - 1.
     chosen : int32 [h]
-        Rows of `sets` to compare.
+        Numbers of the h sets to compare.
+    n_items : int
+        Number of possible members.
+    threads : int or None
+        Number of threads; None for one per core.
 
     Returns
     -------
@@ -74,7 +80,7 @@ def overlaps(sets: Sets, chosen: Ints, n_items: int, *, threads: int | None = No
 
     Notes
     -----
-    O(h^2 n_items / 64) operations; h * n_items / 8 bytes of bitmaps.
+    The number of operations is O(h^2 n_items / 64), and bitmaps take h * n_items / 8 bytes.
     """
     bits = np.zeros((len(chosen), -(-n_items // 64)), dtype=np.uint64)
     _set_bits(sets, chosen, bits)

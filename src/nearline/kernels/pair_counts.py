@@ -1,7 +1,7 @@
-"""Counts of pairs of items in whole units: all of them, the strongest, and changes by new events.
+"""Counts of pairs of items, in integer units, and their changes when there are new events.
 
-These are the counts behind `edges.pair_edges`. Integers can be added in any order and subtracted
-exactly, so counting event by event gives the same bits as counting a whole log.
+`edges.pair_edges` is based on the same counts. Since integers can be added in any order and
+subtracted exactly, counting event by event and counting a whole log have the same result.
 """
 
 from typing import Any, NamedTuple
@@ -31,15 +31,16 @@ Bools = NDArray[np.bool_]
 
 
 class Counts(NamedTuple):
-    """Counts of pairs: those of item i with others are ``units[indptr[i]:indptr[i + 1]]``.
+    """Counts of pairs of items.
 
     Attributes
     ----------
     indptr : int64 [n_items + 1]
+        Item i has the entries from ``indptr[i]`` to ``indptr[i + 1] - 1``.
     items : int32 [m]
-        The other items, ascending within a row.
+        Other item of each pair, ascending within a row.
     units : int64 [m]
-        Positive.
+        Count of each pair in units of `edges.UNIT`; positive.
     """
 
     indptr: Longs
@@ -48,7 +49,15 @@ class Counts(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """Units to add to the counts of pairs: int32, int32, int64 [n]; pairs may be repeated."""
+    """Changes of counts; a pair may occur several times.
+
+    Attributes
+    ----------
+    sources, targets : int32 [n]
+        Items of each pair.
+    units : int64 [n]
+        Units to add to the count of the pair; may be negative.
+    """
 
     sources: Ints
     targets: Ints
@@ -106,21 +115,26 @@ def _count_rows(
 def pair_counts(
     rows: Rows, steps: Doubles, n_items: int, *, most: int, threads: int | None = None
 ) -> Counts:
-    """Count every pair of items that occur near each other in a row.
+    """Count all pairs of items that occur near each other in a row.
 
     Parameters
     ----------
     rows : Rows
-        Histories, oldest event first. Items are -1..n_items-1; an unknown item, -1, makes no pair
-        but keeps its position.
+        Histories, oldest event first. Items are less than n_items; an unknown item, -1, has no
+        pairs but a position.
     steps : float64 [2 * reach + 1]
-        Amount that a pair counts at gaps -reach..reach (`edges.steps_of`).
+        Amount of a pair at gaps from -reach to reach (see `edges.steps_of`).
+    n_items : int
+        Number of items.
     most : int
-        Largest number of pairs kept per row, by count (ties: lower index).
+        Maximum number of pairs of an item. Those with the largest counts are kept; for equal
+        counts, those with the lower index.
+    threads : int or None
+        Number of threads; None for one per core.
 
     Notes
     -----
-    O(entries * reach) time; 12 bytes of memory per pair.
+    The time complexity is O(entries * reach). The result takes 12 bytes per pair.
     """
     check_items(rows, n_items)
     most = max(1, min(most, n_items))
@@ -182,17 +196,21 @@ def _strongest_rows(
 def strongest(
     counts: Counts, source: Doubles, target: Doubles, offset: float, *, top_k: int
 ) -> Rows:
-    """Keep the `top_k` pairs of each row with the largest ``count / (source * target + offset)``.
+    """Return the pairs of each item with the largest ``count / (source * target + offset)``.
 
     Parameters
     ----------
     source, target : float64 [n_items]
-        Divisors, at least 0, as in `edges.pair_edges`.
+        Factors of the divisor, at least 0, as in `edges.pair_edges`.
+    offset : float
+        Summand of the divisor.
+    top_k : int
+        Maximum number of pairs of an item.
 
     Returns
     -------
     Rows
-        Items ascending; weights are the counts, not divided.
+        One row per item, sorted by item. Weights are counts, not quotients.
     """
     check_k(top_k, "top_k")
     return pack(
@@ -207,9 +225,14 @@ def strongest(
 def _merge(
     old: Rows, old_times: Doubles, new: Rows, new_times: Doubles, row: int
 ) -> tuple[Ints, Floats, Longs]:
-    """Merge the events of one user by time; also return the number of new events before each.
+    """Merge the old and new events of one user in the order of time.
 
-    Events with equal times are sorted by arrival: old ones first, then new ones.
+    Events with equal times are in the order of arrival: old events, then new ones.
+
+    Returns
+    -------
+    int32 [n], float32 [n], int64 [n + 1]
+        Items and weights of all events, and the number of new events before each position.
     """
     a, a_end = old.indptr[row], old.indptr[row + 1]
     b, b_end = new.indptr[row], new.indptr[row + 1]
@@ -244,23 +267,23 @@ def _emit(
 def changed_pairs(
     old: Rows, old_times: Doubles, new: Rows, new_times: Doubles, steps: Doubles
 ) -> Changes:
-    """Compute the changes of the counts when users add events to their histories.
+    """Compute the changes of counts when new events are added to histories.
 
     Parameters
     ----------
     old, old_times : Rows, float64 [n]
-        Earlier events, one row per user, in order of time: all, or at least those within reach of
-        the earliest new event.
+        Earlier events with their times, one row per user, in order of time. They must include at
+        least those within reach of the earliest new event.
     new, new_times : Rows, float64 [m]
-        New events of the same users, in order of arrival. Events with a weight that is not positive
-        make no pair but keep their position.
+        New events of the same users with their times, in order of arrival. Events with a weight
+        that is not positive have no pairs but a position.
     steps : float64 [2 * reach + 1]
-        As in `pair_counts`.
+        Amounts of pairs, as in `pair_counts`.
 
     Notes
     -----
-    An event that is the newest of its user costs O(reach). A late event increases the gaps between
-    the events around it and costs O(reach * events after it).
+    An event that is the newest of its user takes O(reach) time. A late event increases the gaps
+    between other events and takes O(reach * events after it) time.
     """
     reach = len(steps) // 2
     sources, targets = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int32)

@@ -1,12 +1,12 @@
-"""Stochastic gradient descent on pairs of a liked and another item (BPR).
+"""Bayesian personalised ranking (BPR): gradient descent on pairs of a liked and another item.
 
-For a user u who liked i and not j, with x = p_u . (q_i - q_j) + b_i - b_j, one step descends the
-gradient of
+For a user u with factors p_u who liked item i but not item j, with factors q and biases b, let
+x = p_u . (q_i - q_j) + b_i - b_j. A step follows the negative gradient of
 
     -ln(sigmoid(x)) + 0.5 * l2 * (|p_u|^2 + |q_i|^2 + |q_j|^2 + b_i^2 + b_j^2)
 
-Random numbers are drawn by the caller, and the steps are taken in sequence, so equal input gives
-bit-identical output.
+The caller draws all random numbers, and the steps are taken one after the other, so that equal
+inputs have bit-identical results.
 """
 
 import math
@@ -31,7 +31,7 @@ def _margin(user: Floats, items: Floats, biases: Floats, item: int) -> float:
 
 @njit(nogil=True, cache=True)
 def _holds(liked: Rows, row: int, item: int) -> bool:
-    """Return whether a row, sorted by item, contains an item."""
+    """Return whether a row of `liked`, which is sorted by item, contains an item."""
     first, last = liked.indptr[row], liked.indptr[row + 1]
     while first < last:
         middle = (first + last) // 2
@@ -46,7 +46,10 @@ def _holds(liked: Rows, row: int, item: int) -> bool:
 def _hardest(
     liked: Rows, row: int, user: Floats, items: Floats, biases: Floats, negatives: Ints
 ) -> int:
-    """Return the candidate with the highest score that the user did not like; -1 if all were."""
+    """Return the item with the highest score among candidates that the user did not like.
+
+    Return -1 if the user liked all of them.
+    """
     best, best_score = -1, -np.inf
     for at in range(len(negatives)):
         item = negatives[at]
@@ -62,7 +65,7 @@ def _hardest(
 
 @njit(nogil=True, cache=True)
 def _slope(user: Floats, items: Floats, biases: Floats, liked: int, other: int) -> float:
-    """Return the derivative of ln(sigmoid(x)) at x, the lead of a liked item over another."""
+    """Return the derivative of ln(sigmoid(x)), where x is the difference of two items' scores."""
     margin = _margin(user, items, biases, liked) - _margin(user, items, biases, other)
     return 1.0 / (1.0 + math.exp(min(margin, 80.0)))
 
@@ -79,27 +82,27 @@ def pair_epoch(
     rate: float,
     l2: float,
 ) -> None:
-    """Take one step for each entry of `order`, changing `users`, `items` and `biases` in place.
+    """Take one gradient step for each entry of `order`; factors and biases are changed in place.
 
     Parameters
     ----------
     liked : Rows
-        Liked items of each user, each once, sorted by index.
+        Liked items of each user, each once, sorted by item.
     order : int64 [s]
-        Entries of `liked` to visit.
-    row_of_entry : int32
+        Entries of `liked` for which steps are taken.
+    row_of_entry : int32 [entries of liked]
         User of each entry of `liked`.
     negatives : int32 [s, m]
-        Candidates for the other item of each step: the one with the highest score that the user
-        did not like is taken.
+        Candidates for the other item of each step. The candidate with the highest score among
+        those that the user did not like is used.
     users, items, biases : float32 [n_users, d], [n_items, d], [n_items]
         Factors and item biases.
     rate, l2 : float
-        Learning rate and penalty.
+        Learning rate, and weight of the penalty.
 
     Notes
     -----
-    O(s * m * d) time.
+    The time complexity is O(s * m * d).
     """
     for step in range(len(order)):
         liked_item = liked.items[order[step]]
@@ -141,7 +144,7 @@ def _fold_in(
             if other < 0:
                 continue
             slope = _slope(user, items, biases, liked_item, other)
-            # Steps decrease, so that the last pairs do not dominate.
+            # The learning rate decreases, so that the last pairs do not dominate.
             length = rate * (1.0 - step / steps)
             for at in range(len(user)):
                 gradient = slope * (items[liked_item, at] - items[other, at]) - l2 * user[at]
@@ -159,21 +162,32 @@ def fold_in_pairs(
     l2: float,
     threads: int | None = None,
 ) -> Floats:
-    """Learn the factors of users from their liked items, with fixed item factors: float32 [n, d].
+    """Learn the factors of users from their liked items, with fixed item factors.
 
     Parameters
     ----------
     liked : Rows
-        Known items, each once, sorted by index.
+        Liked items of n users, each once, sorted by item.
     negatives : int32 [s, m]
-        Candidates for the other item; step t of every user takes row ``t % s``.
+        Candidates for the other item. Step t of each user uses row ``t % s``.
+    items, biases : float32 [n_items, d], [n_items]
+        Factors and biases of the items.
     passes : int
-        Number of visits to each liked item.
+        Number of steps for each liked item.
+    rate, l2 : float
+        Initial learning rate, and weight of the penalty.
+    threads : int or None
+        Number of threads; None for one per core.
+
+    Returns
+    -------
+    float32 [n, d]
+        Factors of the users.
 
     Notes
     -----
-    O(passes * items of the user * m * d) time per user. Every user starts from zero and takes the
-    same candidates, so a history has the same factors alone and in a batch.
+    The time for a user is O(passes * liked items * m * d). All users start from zero and use the
+    same candidates, so that the factors of a user do not depend on the other users.
     """
     out = np.zeros((len(liked.indptr) - 1, items.shape[1]), dtype=np.float32)
     map_chunks(

@@ -1,6 +1,6 @@
-"""Cosines of one vector with many, quantised to eight bits per number.
+"""Quantisation of vectors to eight bits per number, and cosines of quantised vectors.
 
-Sums are integers, so a cosine does not depend on the order of summation.
+Inner products are sums of integers, so that a cosine does not depend on the order of summation.
 """
 
 import numpy as np
@@ -16,13 +16,14 @@ def quantise(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np
     Parameters
     ----------
     vectors : float32 [n, width]
+        The vectors.
 
     Returns
     -------
     codes : int8 [n, width]
         The vectors scaled to a largest absolute value of 127, and rounded.
     scales : float32 [n]
-        One over the Euclidean length of the codes; 0 for a zero vector.
+        Reciprocal of the Euclidean length of each row of codes; 0 for a zero vector.
     """
     largest = np.abs(vectors).max(axis=1, initial=0.0).astype(np.float64)
     stretch = np.divide(LARGEST, largest, out=np.zeros_like(largest), where=largest > 0)
@@ -38,7 +39,15 @@ def cosines(
     query: NDArray[np.int8],
     scale: float,
 ) -> NDArray[np.float32]:
-    """Compute the cosine of `query` and each row of `codes`: float32 [n]; O(n * width)."""
+    """Compute the cosine of a vector with each of n vectors: float32 [n].
+
+    Parameters
+    ----------
+    codes, scales : int8 [n, width], float32 [n]
+        Quantised vectors, as returned by `quantise`.
+    query, scale : int8 [width], float
+        Quantised vector that is compared with the others.
+    """
     out = np.empty(len(codes), dtype=np.float32)
     _cosines(codes, scales, query, scale, out)
     return out

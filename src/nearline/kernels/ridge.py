@@ -1,12 +1,13 @@
-"""Many small ridge regressions: one closed-form solution for each row of a ragged matrix.
+"""Ridge regressions: one closed-form solution for each row of a sparse matrix.
 
-For row u with targets t and the factors G of its columns, the normal equations are
+For row u with targets t and the matrix G of the factors of its columns, the normal equations are
 
     (s_u * Lambda + G^T G) x = h + G^T t
 
-whose solution is the posterior mean of x under the prior precision ``s_u * Lambda``. Adding ``L^-T
-z``, with L the Cholesky factor of the left side and z standard normal, gives a sample of that
-posterior. Alternating least squares needs the mean, Gibbs sampling the sample.
+whose solution is the posterior mean of x for the prior precision ``s_u * Lambda`` and the shift h.
+If L is the Cholesky factor of the matrix on the left and z is standard normal, the sum of the
+solution and ``L^-T z`` is a sample from the posterior. Alternating least squares uses the mean,
+Gibbs sampling uses samples.
 """
 
 from typing import NamedTuple
@@ -20,19 +21,22 @@ from nearline.kernels.chunks import map_chunks
 
 Doubles = NDArray[np.float64]
 
-# Rows of factors gathered at a time: they fit into the level-2 cache at a few hundred factors.
+# Number of rows of factors that are copied at a time; a few hundred factors fit into the level-2
+# cache.
 PANEL = 128
 
 
 class Targets(NamedTuple):
-    """Ragged matrix of regression targets: row u has ``columns[indptr[u]:indptr[u + 1]]``.
+    """Sparse matrix of regression targets.
 
     Attributes
     ----------
     indptr : int64 [n + 1]
+        Row u has the entries from ``indptr[u]`` to ``indptr[u + 1] - 1``.
     columns : int32 [nnz]
-        Row numbers of the factors.
+        Column of each entry: a row number of the factors.
     values : float64 [nnz]
+        Target of each entry.
     """
 
     indptr: NDArray[np.int64]
@@ -42,7 +46,7 @@ class Targets(NamedTuple):
 
 @njit(nogil=True, cache=True)
 def _substitute(lower: Doubles, x: Doubles, noise: Doubles) -> None:
-    """Solve ``L L^T x = b`` in place, with b in `x`, and add ``L^-T noise``."""
+    """Replace b in `x` by the solution of ``L L^T x = b``, plus ``L^-T noise``; L is `lower`."""
     f = len(x)
     for row in range(f):
         for column in range(row):
@@ -94,34 +98,36 @@ def solve_rows(
     noise: Doubles | None = None,
     threads: int | None = None,
 ) -> Doubles:
-    """Solve the normal equations of every row: float64 [n, f].
+    """Solve the normal equations of each row: float64 [n, f].
 
     Parameters
     ----------
     targets : Targets
-        n rows; a row without entries depends only on `precision` and `shift`.
+        Targets of n rows. The solution of a row without entries depends only on the other
+        parameters.
     factors : float64 [m, f]
         One row for each column of `targets`.
     precision : float64 [f, f]
-        Lambda, symmetric and positive definite.
+        Matrix Lambda, symmetric and positive definite.
     scales : float64 [n] or None
-        Factor s_u of Lambda in each row, above 0; None for 1.
+        Factor s_u of Lambda for each row, above 0; None for 1.
     shift : float64 [f] or None
-        h, added to every right-hand side; None for 0.
+        Vector h, which is added to the right side of each row; None for 0.
     noise : float64 [n, f] or None
-        z; None for the posterior mean.
+        Vector z for each row; None for posterior means.
+    threads : int or None
+        Number of threads; None for one per core. It does not affect the result.
 
     Raises
     ------
     ValueError
         `precision` has the wrong shape.
     LinAlgError
-        The left side of some row is not positive definite.
+        The matrix on the left side of a row is not positive definite.
 
     Notes
     -----
-    O(nnz f^2 + n f^3) time, and PANEL * f numbers of working memory per thread. The result does
-    not depend on `threads`.
+    The time complexity is O(nnz f^2 + n f^3). Each thread needs memory for `PANEL` * f numbers.
     """
     n, f = len(targets.indptr) - 1, factors.shape[1]
     if precision.shape != (f, f):
@@ -131,7 +137,7 @@ def solve_rows(
     # Kernels take no optional arrays: a single row of zeros is used for all rows.
     noise = np.zeros((1, f)) if noise is None else noise
     out = np.empty((n, f))
-    # Additional BLAS threads would compete for the same cores.
+    # Threads of BLAS would compete for the same cores.
     with threadpool_limits(1, user_api="blas"):
         map_chunks(
             lambda first, last: _solve(

@@ -1,9 +1,9 @@
-"""Weighted sums of rows of a dense matrix: scores of models with dense weights or factors.
+"""Weighted sums of rows of a dense matrix, as in the scores of linear models.
 
     out[r, j] = sum over entries e of row r, in their order: weight(e) * matrix[index(e), j]
 
-Each column is summed in double precision and in the order of the entries, so a row has the same
-bits alone and in a batch, with any number of threads.
+Columns are summed in double precision in the order of the entries, so that the result of a row does
+not depend on other rows or on the number of threads.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from nearline.kernels.edges import Rows
 
 Floats = NDArray[np.float32]
 
-# Number of columns summed at a time: the sums of a block stay in the level-1 cache.
+# Number of columns that are summed at a time, so that the sums stay in the level-1 cache.
 BLOCK = 2048
 
 
@@ -39,18 +39,22 @@ def _row_sums(matrix: Floats, rows: Rows, first: int, last: int, out: Floats) ->
 
 
 def row_sums(matrix: Floats, rows: Rows, *, threads: int | None = None) -> Floats:
-    """Sum weighted rows of `matrix`.
+    """Compute weighted sums of the rows of a matrix.
 
     Parameters
     ----------
     matrix : float32 [m, n]
-        C-contiguous.
+        Matrix in C order.
     rows : Rows
-        Indices and weights of the rows to sum; indices outside of the matrix are ignored.
+        For each sum, indices and weights of rows of the matrix. Indices outside of the matrix are
+        ignored.
+    threads : int or None
+        Number of threads; None for one per core.
 
     Returns
     -------
-    float32 [len(rows), n]
+    float32 [number of rows, n]
+        One sum for each row of `rows`.
 
     Raises
     ------
@@ -59,7 +63,7 @@ def row_sums(matrix: Floats, rows: Rows, *, threads: int | None = None) -> Float
 
     Notes
     -----
-    O(entries * n) time.
+    The time complexity is O(entries * n).
     """
     if matrix.ndim != 2:
         raise ValueError(f"matrix has {matrix.ndim} dimensions; pass a matrix [m, n]")
@@ -74,7 +78,7 @@ def row_sums(matrix: Floats, rows: Rows, *, threads: int | None = None) -> Float
 
 
 def dense_rows(vectors: Floats) -> Rows:
-    """View float32 vectors [m, d] as `Rows` over d columns, as `row_sums` takes them."""
+    """Convert dense vectors, float32 [m, d], to `Rows` with d columns, for `row_sums`."""
     m, d = vectors.shape
     return Rows(
         np.arange(m + 1, dtype=np.int64) * d,

@@ -1,19 +1,21 @@
-"""Scores of an item graph: a decayed sum over a history of rows of several sparse relations.
+"""Scores of an item graph: sums over the events of a history and the relations of the graph.
 
     score(j) = sum over events e of a history, most recent first, sum over relations r:
                weights[r] * ratios[r] ** age(e) * weight(e) * S_r[item(e), j]
 
-Entries of *counted* relations are divided when they are read, so that an event changes only counts:
+S_r is the sparse matrix of relation r. Its weight and the ratio by which it decays with age are
+settings; weight(e) is the event weight. Entries of relations that are *counted* are divided when
+they are read, so that an event changes only counts:
 
     S_r[i, j] = value of the edge / (sources[r, i] * targets[r, j] + offsets[r])
 
-Entries of other relations are multiplied by the gain of the target item, which may change too:
+Entries of other relations are multiplied by a gain of the target item, which can change:
 
     S_r[i, j] = value of the edge * gains[j]
 
-The age of an event is the number of known events after it. Where ``ratios[r] ** age`` is below
-`FAINTEST`, the event adds nothing to that relation, so long histories are cheap. Sums are computed
-in double precision and in the order written above, so the parts of a score add up to it exactly.
+The age of an event is the number of known events after it. If ``ratios[r] ** age`` is below
+`FAINTEST`, the event is ignored in relation r, so that long histories take little time. Sums are
+computed in double precision in the order above, so that the parts of a score add up to it exactly.
 """
 
 import threading
@@ -34,35 +36,35 @@ Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
-# Relative to the newest event, contributions below this vanish in single precision.
+# Contributions below this, relative to the newest event, are too small for single precision.
 FAINTEST = 2.0**-20
 
 
 class Graph(NamedTuple):
-    """R relations over n items: immutable rows, and linked lists of edges added later.
+    """Graph of R relations: immutable rows of edges, and linked lists of edges added later.
 
     Attributes
     ----------
     indptr : int64 [R, n_base + 1]
-        Row i of relation r is entries ``indptr[r, i]`` to ``indptr[r, i + 1]``.
+        Item i has the edges from ``indptr[r, i]`` to ``indptr[r, i + 1] - 1`` of relation r.
     items, values : int32, float32 [m]
-        Neighbours and edge values of all relations.
+        Target item and value of each edge, of all relations.
     heads : int64 [R, capacity]
-        First added edge of a row, -1 for none.
+        First added edge of each item; -1 for none.
     following : int64 [a]
-        Next added edge of the same row, -1 for none.
+        Next added edge of the same item; -1 for none.
     added_items, added_values : int32, float32 [a]
-        Neighbours and values of added edges.
+        Target item and value of each added edge.
     weights, ratios : float64 [R]
         Weight of each relation, and the factor by which it decays with each event into the past.
     sources, targets, offsets : float64 [C, capacity], float64 [C, capacity], float64 [C]
-        Divisors of the counted relations, which are the first C of the R.
+        Divisors of the counted relations, which are the first C relations.
     gains : float64 [capacity]
-        Gain of each target item, for entries of the other relations.
+        Gain of each target item, for the other relations.
     n_items : int
-        Number of items; edges to larger indices are ignored.
+        Number of items; edges to higher indices are ignored.
     max_history : int
-        Number of the most recent known events that are read.
+        Number of most recent known events that are used.
     """
 
     indptr: Longs
@@ -83,7 +85,11 @@ class Graph(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Dense working memory of one thread; `totals`, `marked` and `seen` are zero between calls."""
+    """Working memory of a thread, of which `totals`, `marked` and `seen` are zero between calls.
+
+    `totals` are the scores of items. `touched` lists items with a score, which are `marked`. Items
+    of the history are `seen`.
+    """
 
     totals: Doubles
     touched: Ints
@@ -102,7 +108,7 @@ _local = _Local()
 
 
 def _scratch(n_items: int) -> Scratch:
-    """Return the working memory of this thread; it is reallocated when the graph outgrows it."""
+    """Return the working memory of this thread, for at least `n_items` items."""
     scratch = _local.scratch
     if scratch is None or len(scratch.totals) < n_items:
         size = n_items + n_items // 4
@@ -134,7 +140,7 @@ def _factor(graph: Graph, relation: int, age: int) -> float:
 
 @njit(nogil=True, cache=True)
 def _entry(graph: Graph, relation: int, item: int, neighbour: int, value: float) -> float:
-    """Compute the entry of a relation from the value of its edge."""
+    """Compute the entry S_r[item, neighbour] of a relation from the value of its edge."""
     if relation >= len(graph.offsets):
         return float(value * graph.gains[neighbour])
     divisor = graph.sources[relation, item] * graph.targets[relation, neighbour]
@@ -143,7 +149,7 @@ def _entry(graph: Graph, relation: int, item: int, neighbour: int, value: float)
 
 @njit(nogil=True, cache=True)
 def _accumulate(graph: Graph, rows: Rows, row: int, scratch: Scratch) -> int:
-    """Add up the scores of one history in the scratch; return the number of scored items."""
+    """Compute the scores of a history in the working memory; return the number of items."""
     count = 0
     age = 0
     for event in range(rows.indptr[row + 1] - 1, rows.indptr[row] - 1, -1):
@@ -231,25 +237,23 @@ def recommend_rows(
     allowed: Bools | None = None,
     threads: int | None = None,
 ) -> Best:
-    """Recommend the k items with the highest score above zero for each history.
+    """Return the items with the highest scores above zero for each of n histories.
 
     Parameters
     ----------
     rows : Rows
-        Histories, oldest event first; items unknown to the graph are ignored.
+        Histories, oldest event first. Items that the graph does not contain are ignored.
+    k : int
+        Length of the lists.
     exclude_seen : bool
         Whether to exclude the items of a history from its list.
     allowed : bool [n_items] or None
-        Only items with True are listed; items past its end are not.
+        Only items for which this is true are returned; items past its end are not. None: all.
 
     Returns
     -------
     Best
-        Lists [n, k], padded with -1; ties are broken by the lower index.
-
-    Notes
-    -----
-    A history costs the number of edges of its items, independent of the number of items.
+        Lists [n, k], padded with -1; of items with equal scores, the lower index is first.
     """
     check_k(k)
     n = len(rows.indptr) - 1
@@ -281,7 +285,7 @@ def _score_rows(
 
 
 def score_rows(graph: Graph, rows: Rows, *, threads: int | None = None) -> Floats:
-    """Score all items for each history: float32 [n, n_items]."""
+    """Compute the scores of all items for each of n histories: float32 [n, n_items]."""
     out = np.zeros((len(rows.indptr) - 1, graph.n_items), dtype=np.float32)
     map_chunks(
         lambda first, last: _score_rows(graph, rows, _scratch(graph.n_items), first, last, out),
@@ -325,19 +329,25 @@ def _rank_rows(
 
 
 def rank_rows(graph: Graph, rows: Rows, targets: Rows, *, threads: int | None = None) -> Longs:
-    """Compute the rank (0 is best) of each target item in the list made by `recommend_rows`.
+    """Compute the rank of each target item in the list that `recommend_rows` returns.
 
-    Seen items are excluded from the list. A target that is seen, unknown or has no score above zero
-    gets the rank ``n_items``.
+    Items of the history are excluded from the list. The rank of its first item is 0. A target that
+    is in the history, unknown, or without a score above zero has the rank ``n_items``.
 
     Parameters
     ----------
     targets : Rows
-        Row u holds the targets of history u; weights are not used.
+        Row u contains the targets of history u; weights are not used.
 
     Returns
     -------
     int64 [len(targets.items)]
+        Rank of each target.
+
+    Raises
+    ------
+    ValueError
+        The numbers of rows differ.
     """
     if len(targets.indptr) != len(rows.indptr):
         raise ValueError(
@@ -356,12 +366,12 @@ def rank_rows(graph: Graph, rows: Rows, targets: Rows, *, threads: int | None = 
 
 @njit(nogil=True, cache=True)
 def score_parts(graph: Graph, rows: Rows, target: int) -> Doubles:
-    """Split the score of `target` for the first history by event and relation.
+    """Compute the parts of the score of `target` for the first history, by event and relation.
 
     Returns
     -------
     float64 [events, R]
-        In the order of ``rows.items``; all parts sum to the score.
+        Parts in the order of ``rows.items``; their sum is the score.
     """
     first, last = rows.indptr[0], rows.indptr[1]
     parts = np.zeros((last - first, len(graph.weights)), dtype=np.float64)

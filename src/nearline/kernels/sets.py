@@ -1,4 +1,4 @@
-"""Sets of indices as ragged arrays, and their transpose."""
+"""Sets of indices as ragged arrays, and operations on ragged arrays."""
 
 from typing import Any, NamedTuple
 
@@ -15,13 +15,14 @@ Bools = NDArray[np.bool_]
 
 
 class Sets(NamedTuple):
-    """Ragged array of sets: set r is ``items[indptr[r]:indptr[r + 1]]``, in any order.
+    """Ragged array of sets of indices.
 
     Attributes
     ----------
     indptr : int64 [n + 1]
+        Set r has the members ``items[indptr[r]:indptr[r + 1]]``, in any order.
     items : int32 or uint16 [m]
-        Members, each at most once per set.
+        Members of all sets, each at most once per set.
     """
 
     indptr: Longs
@@ -39,7 +40,14 @@ def _transpose(sets: Sets, indptr: Longs, out: Ints) -> None:
 
 
 def transpose(sets: Sets, n_columns: int) -> Sets:
-    """Find the sets that contain each member, in ascending order: O(entries).
+    """Return the transpose: for each possible member, the sets that contain it, ascending.
+
+    Parameters
+    ----------
+    sets : Sets
+        The sets.
+    n_columns : int
+        Number of possible members.
 
     Raises
     ------
@@ -66,9 +74,16 @@ def _newest(indptr: Longs, items: Ints, last_row: Longs, out: Bools) -> None:
 
 
 def newest(indptr: Longs, items: Ints) -> Bools:
-    """Mark the last entry of each index in each row: bool [entries]; False for negative indices.
+    """Return which entries are the last of their item in their row: bool [m].
 
-    O(entries + largest index) time; 8 bytes of memory per index.
+    Parameters
+    ----------
+    indptr, items : int64 [n + 1], int32 [m]
+        Ragged array of items, as in `Rows`. For a negative item, the result is False.
+
+    Notes
+    -----
+    The function needs 8 bytes per item up to the largest.
     """
     out = np.zeros(len(items), dtype=np.bool_)
     _newest(indptr, items, np.full(int(items.max(initial=-1)) + 1, -1, dtype=np.int64), out)
@@ -76,13 +91,16 @@ def newest(indptr: Longs, items: Ints) -> Bools:
 
 
 def dealt(n: int) -> Longs:
-    """Order the numbers 0..n-1 so that low numbers are spread evenly over all chunks."""
+    """Return the numbers from 0 to n - 1 in an order that balances the chunks of `map_chunks`.
+
+    Low numbers, which often belong to long rows, are distributed evenly over all chunks.
+    """
     hands = [np.arange(hand, n, MOST_CHUNKS, dtype=np.int64) for hand in range(MOST_CHUNKS)]
     return np.concatenate(hands)
 
 
 def undealt(rows: Rows, order: Longs) -> Rows:
-    """Move row p of `rows` to position ``order[p]``."""
+    """Return `rows` in the original order, if row p is at position ``order[p]`` of that order."""
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
     sizes = np.diff(rows.indptr)[place]

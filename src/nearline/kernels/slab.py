@@ -1,21 +1,23 @@
-"""A slab allocator for rows of events that are sorted by time and bounded in length.
+"""Slab allocator for rows of events, which are sorted by time and limited in length.
 
-A row occupies one *region* of the pool, which consists of three flat arrays. Regions come in size
-classes, each twice as large as the one before. A row that outgrows its region moves to the next
-class, and the old region is added to the free list of its class. The free list is stored in the
-regions themselves: ``pool_times[start]`` of a free region is the start of the next one (exact up to
-2**53).
+Events are stored in a pool of three arrays, in which each row occupies a *region*. Regions have
+sizes from a few classes, each twice as large as the one before. A row that does not fit into its
+region is moved to a region of the next class, and the old region is added to the free list of its
+class. Free lists are stored in the regions: ``pool_times[start]`` of a free region is the start of
+the next one, which is exact up to 2**53.
 
-Shared arguments
-----------------
+Common parameters
+-----------------
 pool_items, pool_weights, pool_times : int32, float32, float64 [capacity]
     Events of all rows.
 regions : int64 [n_rows, 3]
     Start, size and class of each row; all zero for a row without a region.
 heads : int64 [n_classes + 1]
-    First free region of each class (-1: none), then the end of the used part of the pool.
+    First free region of each class, or -1; the last entry is the end of the used part of the
+    pool.
 classes : int64 [n_classes]
-    Capacities, ascending from 0 (no region); the last is the largest number of events in a row.
+    Capacity of a region of each class, ascending. Class 0, with capacity 0, is that of rows
+    without a region; the last capacity is the maximum length of a row.
 """
 
 import numpy as np
@@ -43,25 +45,27 @@ def append(
     heads: Longs,
     classes: Longs,
 ) -> int:
-    """Insert events one after the other; stop if the pool is full.
+    """Insert events into their rows, one after the other, until the pool is full.
 
-    An event is inserted after the events of its row that are not later, so a row is sorted by time,
-    and events with equal times by arrival. A full row drops its oldest event.
+    An event is inserted after all events of its row that are not later, so that rows are sorted by
+    time, and events with equal times by arrival. If a row has its maximum length, its oldest event
+    is removed.
 
     Parameters
     ----------
     rows, items, weights, times : [n]
-        The events, in order of arrival.
+        Row, item, weight and time of each event, in order of arrival.
 
     Returns
     -------
     int
-        Number of inserted events. If it is smaller than n, enlarge the pool and call again with the
-        rest.
+        Number of inserted events. If it is less than n, the caller must enlarge the pool and call
+        the function again with the other events.
 
     Notes
     -----
-    An event costs amortised O(1) if it is the newest and its row is not full, otherwise O(row).
+    An event takes amortised O(1) time if it is the newest of a row that is not full, and otherwise
+    time proportional to the length of the row.
     """
     bound = classes[-1]
     for event in range(len(rows)):
@@ -88,7 +92,7 @@ def release(
     regions: Longs,
     heads: Longs,
 ) -> None:
-    """Overwrite a row with zeros and add its region, if any, to the free list of its class."""
+    """Overwrite a row with zeros, and add its region to the free list of its class."""
     start, size, grade = regions[row]
     if grade > 0:
         pool_items[start : start + size] = 0
@@ -109,7 +113,7 @@ def _widen(
     heads: Longs,
     classes: Longs,
 ) -> bool:
-    """Move a row to a region of the next class; return False if the pool is full."""
+    """Move a row to a region of the next class; return whether the pool had room for it."""
     old, size, grade = regions[row, START], regions[row, SIZE], regions[row, CLASS] + 1
     start = heads[grade]
     if start >= 0:
@@ -140,7 +144,10 @@ def _make_place(
     regions: Longs,
     bound: int,
 ) -> int:
-    """Shift events to insert one at `time`; return its position, -1 if it is too old to keep."""
+    """Make room for an event at `time` by moving other events of its row.
+
+    Return the position of the event in the pool, or -1 if the row is full and has no older event.
+    """
     start, size = regions[row, START], regions[row, SIZE]
     place: int = start + size
     while place > start and pool_times[place - 1] > time:

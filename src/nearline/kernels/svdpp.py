@@ -1,7 +1,7 @@
-"""SVD++: one pass of stochastic gradient descent, and the sums of implicit factors.
+"""SVD++: one pass of stochastic gradient descent, and sums of implicit factors.
 
-The descent is sequential: each step reads what the one before has written, so with several threads
-the result would depend on their timing.
+The descent runs in a single thread: each step depends on the one before, so that with several
+threads, the result would depend on their timing.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,18 @@ from nearline.kernels.ridge import Doubles, Targets
 
 
 class Parameters(NamedTuple):
-    """Learned parameters, float64: biases [n], factors [n, f]; `descend` changes them in place."""
+    """Parameters of the model, which `descend` changes in place.
+
+    Attributes
+    ----------
+    user_biases, item_biases : float64 [n_users], float64 [n_items]
+        Biases.
+    users, items : float64 [n_users, f], float64 [n_items, f]
+        Factors.
+    implicit : float64 [n_items, f]
+        Implicit factors of items, whose sum over the items of a user is added to the user's
+        factors.
+    """
 
     user_biases: Doubles
     item_biases: Doubles
@@ -24,7 +35,7 @@ class Parameters(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """Learning rate, and penalties of factors, biases and implicit factors."""
+    """Learning rate (`step`), and L2 penalties of factors, biases and implicit factors."""
 
     step: float
     l2: float
@@ -36,7 +47,20 @@ class Rates(NamedTuple):
 def implicit_sums(
     indptr: NDArray[np.int64], columns: NDArray[np.int32], implicit: Doubles
 ) -> Doubles:
-    """Sum the implicit factors of each row's n columns, divided by sqrt(n): float64 [n_rows, f]."""
+    """Sum the implicit factors of the columns of each row, divided by the root of their number.
+
+    Parameters
+    ----------
+    indptr, columns : int64 [n + 1], int32 [m]
+        Ragged array of columns, as in `Targets`.
+    implicit : float64 [n_columns, f]
+        Implicit factors.
+
+    Returns
+    -------
+    float64 [n, f]
+        Sums; zeros for a row without columns.
+    """
     n, f = len(indptr) - 1, implicit.shape[1]
     sums = np.zeros((n, f))
     for row in range(n):
@@ -50,19 +74,19 @@ def implicit_sums(
 
 @njit(nogil=True, cache=True)
 def descend(targets: Targets, order: NDArray[np.int64], learned: Parameters, rates: Rates) -> None:
-    """Take one gradient step for each rating, user by user in the given order.
+    """Take one gradient step for each rating, one user after the other.
 
-    The implicit factors take one step per user, with the summed errors. A pass thus costs
-    O(ratings f); a step per rating would cost O(f * sum of squared history lengths).
+    The implicit factors are changed once per user, by the sum of the errors. Thus a pass takes
+    O(ratings * f) time; a step for each rating would take O(f * sum of squared row lengths).
 
     Parameters
     ----------
     targets : Targets
-        Ratings minus their mean, one row per user.
+        Ratings of each user, minus their mean.
     order : int64 [n]
-        Order in which the users are visited.
+        Users in the order of the steps.
     learned : Parameters
-        Changed in place.
+        Parameters, which are changed in place.
     rates : Rates
         Learning rate and penalties.
     """

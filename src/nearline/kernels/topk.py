@@ -1,8 +1,8 @@
-"""Top-k selection with one rule for ties: a higher score first, then the lower index.
+"""Selection of the k best candidates, sorted by descending score and then by ascending index.
 
-The k best candidates so far form a binary heap whose root is the *worst* of them, so most
-candidates are rejected by one comparison. Selecting from n candidates, m of which enter the heap,
-costs O(n + m log k).
+The k best candidates so far form a binary heap whose root is the *worst* of them, so that most
+candidates are rejected by one comparison. The selection from n candidates, m of which enter the
+heap, takes O(n + m log k) time.
 """
 
 from typing import NamedTuple
@@ -20,14 +20,22 @@ Doubles = NDArray[np.float64]
 
 
 class Best(NamedTuple):
-    """Top-k lists: int32 items and float32 scores, both [n, k]; short rows end with -1 and 0."""
+    """Lists of the k best items for each of n rows.
+
+    Attributes
+    ----------
+    items : int32 [n, k]
+        Items, best first; shorter lists are padded with -1.
+    scores : float32 [n, k]
+        Scores; shorter lists are padded with 0.
+    """
 
     items: Ints
     scores: Floats
 
 
 class RowLists(NamedTuple):
-    """Working memory for the top-k lists of n rows that are processed one after the other.
+    """Working memory for the lists of n rows, which are processed one after the other.
 
     Attributes
     ----------
@@ -36,7 +44,7 @@ class RowLists(NamedTuple):
     sizes : int64 [n]
         Length of the list of each row.
     kept_items, kept_scores : int32, float32 [n * k]
-        Lists of the finished rows, without gaps.
+        Lists of the finished rows, concatenated.
     """
 
     scores: Doubles
@@ -47,7 +55,7 @@ class RowLists(NamedTuple):
 
 
 def check_k(k: int, name: str = "k") -> None:
-    """Raise ValueError if the length of a list, the argument `name`, is below 1."""
+    """Raise ValueError if the parameter `name`, the length of a list, is less than 1."""
     if k < 1:
         raise ValueError(f"{name} is {k}; it must be at least 1")
 
@@ -59,7 +67,7 @@ def _worse(score: float, item: int, other_score: float, other_item: int) -> bool
 
 @njit(nogil=True, cache=True)
 def _sink(scores: Doubles, items: Ints, size: int) -> None:
-    """Move the root of a heap of `size` entries down to its place."""
+    """Restore the order of a heap of `size` entries whose root has changed."""
     at = 0
     score, item = scores[0], items[0]
     while True:
@@ -78,7 +86,22 @@ def _sink(scores: Doubles, items: Ints, size: int) -> None:
 
 @njit(nogil=True, cache=True)
 def offer(scores: Doubles, items: Ints, size: int, score: float, item: int) -> int:
-    """Add a candidate to a heap of at most ``len(scores)`` entries; return the heap's new size."""
+    """Add a candidate to a heap, if it is better than the worst entry or the heap is not full.
+
+    Parameters
+    ----------
+    scores, items : float64 [k], int32 [k]
+        Heap, which is changed in place.
+    size : int
+        Number of entries in the heap.
+    score, item : float, int
+        The candidate.
+
+    Returns
+    -------
+    int
+        New number of entries.
+    """
     if size == len(scores):
         if size == 0 or not _worse(scores[0], items[0], score, item):
             return size
@@ -98,7 +121,7 @@ def offer(scores: Doubles, items: Ints, size: int, score: float, item: int) -> i
 
 @njit(nogil=True, cache=True)
 def best_first(scores: Doubles, items: Ints, size: int) -> None:
-    """Sort a heap of `size` entries in place, best first."""
+    """Sort a heap of `size` entries in place, best entry first."""
     for last in range(size - 1, 0, -1):
         scores[0], scores[last] = scores[last], scores[0]
         items[0], items[last] = items[last], items[0]
@@ -109,7 +132,7 @@ def best_first(scores: Doubles, items: Ints, size: int) -> None:
 def write_best(
     scores: Doubles, items: Ints, size: int, out_items: Ints, out_scores: Floats
 ) -> None:
-    """Sort a heap of `size` entries and copy them to the start of the output arrays."""
+    """Sort a heap of `size` entries and copy them to the beginning of the output arrays."""
     best_first(scores, items, size)
     for rank in range(size):
         out_items[rank] = items[rank]
@@ -118,7 +141,7 @@ def write_best(
 
 @njit(nogil=True, cache=True)
 def start_lists(n: int, k: int) -> RowLists:
-    """Allocate memory for the top-k lists of `n` rows."""
+    """Allocate working memory for the lists of `n` rows, of at most `k` items each."""
     return RowLists(
         np.empty(k, dtype=np.float64),
         np.empty(k, dtype=np.int32),
@@ -130,9 +153,10 @@ def start_lists(n: int, k: int) -> RowLists:
 
 @njit(nogil=True, cache=True)
 def finish_row(lists: RowLists, row: int, size: int, filled: int) -> int:
-    """Store the heap, of `size` entries, as the list of `row`; return the new number of entries.
+    """Store the current heap as the list of a row; return the new number of stored entries.
 
-    `filled` is the number of entries that earlier rows have stored.
+    `size` is the number of entries in the heap, and `filled` the number of entries that were stored
+    for earlier rows.
     """
     write_best(
         lists.scores, lists.items, size, lists.kept_items[filled:], lists.kept_scores[filled:]
@@ -143,7 +167,7 @@ def finish_row(lists: RowLists, row: int, size: int, filled: int) -> int:
 
 @njit(nogil=True, cache=True)
 def finished_lists(lists: RowLists, filled: int) -> tuple[Longs, Ints, Floats]:
-    """Return row sizes, items and scores of all rows, as `edges.pack` takes them."""
+    """Return the sizes of all rows, and their items and scores, as a block for `edges.pack`."""
     return lists.sizes, lists.kept_items[:filled].copy(), lists.kept_scores[:filled].copy()
 
 
@@ -171,11 +195,13 @@ def top_k_rows(
     Parameters
     ----------
     scores : float32 [n, m]
-        NaN is never selected.
+        Matrix; NaN is never selected.
     k : int
-        Length of the lists, at least 1; rows with fewer entries are padded with -1.
+        Length of the lists, at least 1; shorter lists are padded with -1.
     above : float
-        Only scores greater than this are selected; -inf marks an entry as masked.
+        Only scores above this are selected. By default, these are all except -inf and NaN.
+    threads : int or None
+        Number of threads; None for one per core.
 
     Raises
     ------

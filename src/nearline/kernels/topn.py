@@ -1,9 +1,10 @@
-"""Batch top-k by inner product: blocks of queries are multiplied with tiles of items.
+"""Items with the largest inner products for many queries.
 
-The scores of a block stay in the level-2 cache from the matrix product until its k best are
-selected, so memory does not grow with queries times items. Items are sorted by descending norm:
-once ``|q| |y|`` is below the k-th best product, no later item can be listed (the length-based bound
-of Teflioudi, Gemulla, Mykytiuk, SIGMOD 2015), and the block is done.
+Blocks of queries are multiplied with tiles of items, and the scores stay in the level-2 cache until
+the k best of them are selected, so that memory does not grow with queries times items. Items are
+sorted by descending norm: when the product of the norms of query and item is below the k-th best
+inner product, the search ends, since no later item can be better (C. Teflioudi, R. Gemulla,
+O. Mykytiuk, SIGMOD 2015).
 """
 
 from typing import NamedTuple
@@ -21,25 +22,27 @@ Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
-# Queries and items of one product: 512 KiB of scores.
+# Number of queries and items in one matrix product: 512 KiB of scores.
 QUERIES, TILE = 128, 1024
-# Number of scores tested together: most groups contain no candidate.
+# Number of scores that are tested together, since most groups contain no candidate.
 GROUP = 64
 # Products in single precision may exceed the product of the norms by this fraction.
 SLACK = 1e-4
 
 
 class FactorTable(NamedTuple):
-    """Factors of items sorted by descending norm, made by `by_norm`.
+    """Factors of items in the order of descending norm; created by `by_norm`.
 
     Attributes
     ----------
     rows : float32 [m, f]
+        Factors.
     items : int32 [m]
-        Index of the item of each row.
+        Item of each row.
     norms : float64 [m]
+        Euclidean norm of each row.
     places : int32 [n_items]
-        Row of each item; -1 for items that are not in the table.
+        Row of each item; -1 for an item that is not in the table.
     """
 
     rows: Floats
@@ -49,9 +52,14 @@ class FactorTable(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """Items to exclude: those of query q are ``items[indptr[q]:indptr[q + 1]]``.
+    """Items to exclude for each of n queries.
 
-    `indptr` is int64 [n + 1], `items` int32 [m]; repeated and unknown items are allowed.
+    Attributes
+    ----------
+    indptr : int64 [n + 1]
+        Query q has the items ``items[indptr[q]:indptr[q + 1]]``.
+    items : int32 [m]
+        Items; they may be repeated or unknown.
     """
 
     indptr: Longs
@@ -59,7 +67,15 @@ class Seen(NamedTuple):
 
 
 class _Heaps(NamedTuple):
-    """Best candidates so far of each query of a block: [queries, k], [queries, k], [queries]."""
+    """Heap of the best candidates so far for each query of a block.
+
+    Attributes
+    ----------
+    scores, items : float64, int32 [queries, k]
+        Entries of the heaps.
+    sizes : int64 [queries]
+        Number of entries of each heap.
+    """
 
     scores: Doubles
     items: Ints
@@ -67,7 +83,7 @@ class _Heaps(NamedTuple):
 
 
 def by_norm(items: Floats) -> FactorTable:
-    """Sort the factors of items, float32 [m, f], for searching; O(m (f + log m))."""
+    """Sort the factors of m items, float32 [m, f], by descending norm, for `top_products`."""
     norms = np.sqrt(np.einsum("nf,nf->n", items, items, dtype=np.float64))
     order = np.argsort(-norms, kind="stable").astype(np.int32)
     return _catalogue(items[order], order, norms[order], len(items))
@@ -75,7 +91,11 @@ def by_norm(items: Floats) -> FactorTable:
 
 @njit(nogil=True, cache=True)
 def _mask(scores: Floats, first: int, places: Ints, seen: Seen, query: int) -> None:
-    """Set the scores of seen items to -inf; rows are queries from `query`, columns from `first`."""
+    """Set the scores of excluded items to -inf.
+
+    Rows of `scores` are queries, beginning with `query`; columns are rows of the table, beginning
+    with `first`.
+    """
     for row in range(len(scores)):
         for at in range(seen.indptr[query + row], seen.indptr[query + row + 1]):
             item = seen.items[at]
@@ -96,7 +116,7 @@ def _any_reaches(scores: Floats, bound: float) -> bool:
 
 @njit(nogil=True, cache=True)
 def _select(scores: Floats, items: Ints, least: float, heaps: _Heaps) -> None:
-    """Offer a tile of scores of at least `least`, one column each of `items`, to the heaps."""
+    """Add the scores of a tile that are at least `least` to the heaps; columns are `items`."""
     k = heaps.scores.shape[1]
     for row in range(len(scores)):
         kept_scores, kept_items, size = heaps.scores[row], heaps.items[row], heaps.sizes[row]
@@ -115,7 +135,7 @@ def _select(scores: Floats, items: Ints, least: float, heaps: _Heaps) -> None:
 
 @njit(nogil=True, cache=True)
 def _all_done(heaps: _Heaps, largest: Doubles, least: float) -> bool:
-    """Return whether products of at most `largest` [queries] can no longer be listed."""
+    """Return whether no query can have a product of at most `largest`, [queries], in its list."""
     k = heaps.scores.shape[1]
     for row in range(len(largest)):
         bound = heaps.scores[row, 0] if heaps.sizes[row] == k else least
@@ -128,7 +148,11 @@ def _all_done(heaps: _Heaps, largest: Doubles, least: float) -> bool:
 def _write(
     queries: Floats, catalogue: FactorTable, heaps: _Heaps, out_items: Ints, out_scores: Floats
 ) -> None:
-    """Write the lists, with products in double precision that no block shape changes."""
+    """Write the lists of a block.
+
+    Products are computed again in double precision, so that they do not depend on the shape of the
+    block.
+    """
     k = heaps.scores.shape[1]
     scores, items = np.empty(k), np.empty(k, dtype=np.int32)
     for row in range(len(out_items)):
@@ -138,7 +162,7 @@ def _write(
             place, total = catalogue.places[item], 0.0
             for j in range(queries.shape[1]):
                 total += np.float64(queries[row, j]) * np.float64(catalogue.rows[place, j])
-            # Round before comparing: scores that are stored as equal must be ties.
+            # Rounded before the comparison, since scores that are stored as equal must be ties.
             size = offer(scores, items, size, np.float64(np.float32(total)), item)
         write_best(scores, items, size, out_items[row], out_scores[row])
 
@@ -153,23 +177,35 @@ def top_products(
     above: float = -np.inf,
     threads: int | None = None,
 ) -> Best:
-    """Find the items with the largest inner product with each query; ties by lower index.
+    """Find the items with the largest inner products for each query.
 
     Parameters
     ----------
     queries : float32 [n, f]
+        Query vectors.
+    catalogue : FactorTable
+        Factors of the items.
     k : int
         Length of the lists, at least 1; shorter lists are padded with -1.
     seen : Seen or None
-        Items to exclude, by query.
+        Items to exclude for each query.
     allowed : bool [any length] or None
-        Only items with True are listed; items past its end are not.
+        Only items for which this is true are returned; items past its end are not. None allows
+        all items.
     above : float
-        Only products greater than this are listed.
+        Only products above this are returned.
+    threads : int or None
+        Number of threads; None for one per core.
+
+    Returns
+    -------
+    Best
+        Lists [n, k]; of items with equal products, the lower index is first.
 
     Notes
     -----
-    At most O(n m f) time; working memory of 512 KiB and the lists of 128 queries per thread.
+    The time complexity is O(n m f) for m items. Each thread needs 512 KiB and memory for the lists
+    of 128 queries.
     """
     check_k(k)
     n = len(queries)

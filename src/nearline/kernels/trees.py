@@ -1,4 +1,4 @@
-"""Evaluation of ensembles of regression trees that are stored in flat arrays."""
+"""Evaluation of ensembles of regression trees, which are stored in arrays."""
 
 from typing import NamedTuple
 
@@ -12,18 +12,18 @@ Floats = NDArray[np.float32]
 
 
 class Trees(NamedTuple):
-    """Nodes and leaves of several trees.
+    """Ensemble of t regression trees with m nodes in total.
 
     Attributes
     ----------
     roots : int32 [t]
-        Root node of each tree; ``~leaf`` for a tree with a single leaf.
+        Root node of each tree; for a tree that consists of one leaf, ``~leaf`` (-1 - leaf).
     features : int32 [m]
-        Feature tested by each node.
+        Feature that each node compares with its threshold.
     thresholds : float64 [m]
-        Values up to the threshold go left.
+        Threshold of each node: for values up to the threshold, the left child is next.
     left, right : int32 [m]
-        Child node, or ``~leaf``.
+        Children of each node: a node, or ``~leaf`` for a leaf.
     values : float64 [leaves]
         Value of each leaf.
     """
@@ -52,18 +52,18 @@ def _sum_trees(
 
 
 def sum_trees(trees: Trees, table: Floats) -> NDArray[np.float64]:
-    """Sum the values of all trees for each row of `table`: float64 [n].
+    """Sum the values of all trees for each of n rows of features: float64 [n].
 
     Parameters
     ----------
     trees : Trees
         The ensemble.
     table : float32 [n, features]
-        Features without NaN.
+        Features of each row; NaN is not allowed.
 
     Notes
     -----
-    O(trees * depth) time per row.
+    The time for a row is O(trees * depth).
     """
     out = np.zeros(len(table))
     table = np.ascontiguousarray(table, dtype=np.float32)

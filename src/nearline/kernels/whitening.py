@@ -1,15 +1,18 @@
-"""Factors in coordinates in which the dense part of implicit ALS is the identity.
+"""Whitening of factors: coordinates in which the dense part of implicit ALS is the identity.
 
-A half-step of implicit ALS solves, for each row u with the fixed factors y_i of the other side,
+For each row u, a half-step of implicit ALS (alternating least squares) solves the system
 
     (Y^T Y + l2 I + sum_i e_i y_i y_i^T) x = sum_i b_i y_i
 
-With the Cholesky factor ``L L^T = Y^T Y + l2 I``, z = L^T x and w_i = L^-1 y_i, this becomes
+where Y is the matrix of the fixed factors y_i of all columns, and e_i and b_i depend on the entries
+of row u (see `nearline.kernels.als`). With the Cholesky factor ``L L^T = Y^T Y + l2 I``, z = L^T x
+and w_i = L^-1 y_i, it becomes
 
     (I + sum_i e_i w_i w_i^T) z = sum_i b_i w_i
 
-One matrix preconditions all rows, and no multiplication by a dense matrix remains. The sum of
-w_i w_i^T over all i is at most I, so the condition number is at most 1 + max e_i.
+Thus one matrix preconditions the systems of all rows, which need no multiplication by a dense
+matrix. The sum of w_i w_i^T over all i is at most I, so the condition number is at most
+1 + max e_i.
 """
 
 import numpy as np
@@ -22,19 +25,24 @@ from nearline.kernels.chunks import map_chunks
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
-# Rows per BLAS call: a few MB at hundreds of factors, independent of the number of threads.
+# Number of rows in a call of BLAS: a few MB for hundreds of factors.
 BLOCK = 4096
 
 
 class Factors:
-    """Row vectors in a basis that can be changed: the true rows are ``values @ basis``.
+    """Matrix of row vectors in a basis that can be changed: the true rows are ``values @ basis``.
 
-    Changing the basis rewrites `values` in place, so training needs no second copy.
+    A change of basis overwrites `values`, so that training needs no second copy.
 
     Parameters
     ----------
     values : float32 [n, f]
-        The true rows; the array is not copied, and changed in place.
+        The true rows. The array is not copied, and is changed in place.
+
+    Attributes
+    ----------
+    basis : float64 [f, f]
+        Current basis; at first, the identity.
     """
 
     def __init__(self, values: Floats) -> None:
@@ -42,23 +50,27 @@ class Factors:
         self.basis: Doubles = np.eye(values.shape[1])
 
     def gram(self) -> Doubles:
-        """Compute the Gram matrix of the true rows, float64 [f, f]; O(n f^2)."""
+        """Compute the Gram matrix of the true rows: float64 [f, f]."""
         inner: Doubles = self.basis.T @ gram(self.values) @ self.basis
         return inner
 
     def change_basis(self, basis: Doubles, inverse: Doubles) -> None:
-        """Express the same true rows in another basis; O(n f^2)."""
+        """Express the true rows in another basis, float64 [f, f], whose inverse is `inverse`."""
         multiply(self.values, (self.basis @ inverse).astype(np.float32), self.values)
         self.basis = basis
 
     def true_values(self) -> Floats:
-        """Change to the standard basis and return the true rows."""
+        """Change to the standard basis and return the true rows, float32 [n, f]."""
         self.change_basis(np.eye(len(self.basis)), np.eye(len(self.basis)))
         return self.values
 
 
 def gram(rows: Floats) -> Doubles:
-    """Compute ``rows^T rows``, float64 [f, f]: float32 products of blocks, summed in float64."""
+    """Compute the Gram matrix ``rows.T @ rows``: float64 [f, f].
+
+    Products of blocks of rows, float32 [n, f], are computed in single precision and added up in
+    double precision.
+    """
     f = rows.shape[1]
     with threadpool_limits(limits=1, user_api="blas"):
         parts = map_chunks(lambda first, last: _gram(rows[first:last]), len(rows), least=BLOCK)
@@ -67,7 +79,7 @@ def gram(rows: Floats) -> Doubles:
 
 
 def multiply(rows: Floats, matrix: Floats, out: Floats) -> None:
-    """Compute ``out = rows @ matrix`` for a square matrix [f, f]; `out` may be `rows`."""
+    """Write ``rows @ matrix`` to `out`, which may be `rows` itself; `matrix` is float32 [f, f]."""
 
     def block(first: int, last: int) -> None:
         for at in range(first, last, BLOCK):
@@ -79,7 +91,19 @@ def multiply(rows: Floats, matrix: Floats, out: Floats) -> None:
 
 
 def whitening(inner: Doubles, l2: float) -> tuple[Doubles, Doubles]:
-    """Return L and its inverse, lower triangular float64 [f, f], with ``L L^T = inner + l2 I``.
+    """Compute the Cholesky factor L of ``inner + l2 I``, and its inverse.
+
+    Parameters
+    ----------
+    inner : float64 [f, f]
+        Gram matrix of the factors.
+    l2 : float
+        Weight of the penalty.
+
+    Returns
+    -------
+    float64 [f, f], float64 [f, f]
+        L and its inverse; both are lower triangular.
 
     Raises
     ------

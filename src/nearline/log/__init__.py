@@ -1,4 +1,4 @@
-"""The log: all events and catalogue changes, durable and in order."""
+"""The log: the durable sequence of all events and catalogue changes."""
 
 from nearline.log.base import (
     Appendable,

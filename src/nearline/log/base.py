@@ -1,4 +1,4 @@
-"""The log port: the interface of every log. `nearline.testing.log_contract` is its test suite."""
+"""Interfaces of logs. `nearline.testing.log_contract` contains tests that each log must pass."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -11,22 +11,23 @@ from msgspec import Struct
 from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record
 
 Appendable = Event | Item | ItemPatched | ItemDeleted
-# Called after a commit is durable and before its futures are resolved, in the order of the offsets
-# and by one thread at a time: when an append is acknowledged, the state already contains it.
+# Called after a commit is durable and before its futures are resolved, in the order of offsets and
+# by one thread at a time, so that the state contains an append when it is acknowledged.
 OnCommit = Callable[[Sequence[tuple[int, Record]]], None]
 # Called with the user and the erased events before the erasure is acknowledged.
 OnErase = Callable[[str, Sequence[tuple[int, Event]]], None]
 
 
 class Appended(Struct, frozen=True):
-    """Result of one append.
+    """Result of an append.
 
     Attributes
     ----------
     accepted, duplicates : int
-        Number of records stored, and of events not stored because their `event_id` was known.
+        Number of records that were stored, and of events that were not, since their `event_id` was
+        already in the log.
     offset : int
-        End of the log after this append: all its records have smaller offsets.
+        End of the log after the append: all its records have smaller offsets.
     """
 
     accepted: int
@@ -34,15 +35,15 @@ class Appended(Struct, frozen=True):
     offset: int
 
 
-# Records per block of a replay: enough to amortise a call, little enough memory.
+# Number of records in a block of a replay: enough to amortise a call, with little memory.
 REPLAY_BLOCK = 10_000
 
 
 class Readable(Protocol):
-    """The reading side of a log, which is all that training needs."""
+    """Protocol of logs that can be read, as training requires."""
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
-        """Yield (offset, record) for offsets in [start, stop), in order; `Erased` included."""
+        """Yield (offset, record), `Erased` included, for offsets from `start` to ``stop - 1``."""
         ...
 
     @property
@@ -52,11 +53,14 @@ class Readable(Protocol):
 
 
 class ReadOnlyLog(Readable, Protocol):
-    """A view of a log, up to where it ended when it was opened; another process may be writing."""
+    """Protocol of read-only views of a log, which end where the log ended when it was opened.
+
+    Another process may write to the log.
+    """
 
     @property
     def erasures(self) -> int:
-        """Number of erasures when it was opened."""
+        """Number of erasures when the log was opened."""
         ...
 
     def close(self) -> None:
@@ -69,10 +73,13 @@ class ReadOnlyLog(Readable, Protocol):
 
 
 class Log(Readable, Protocol):
-    """Append-only, durable, one writer; offsets rise strictly from 0 and are never reused."""
+    """Protocol of append-only, durable logs with one writer.
+
+    Offsets begin at 0, increase by 1 with each record, and are not used again.
+    """
 
     def append(self, records: Sequence[Appendable]) -> Future[Appended]:
-        """Queue `records`, to be stored atomically; the future resolves once they are durable."""
+        """Queue records to be stored atomically; the future is resolved when they are durable."""
         ...
 
     def known(self, event_ids: Sequence[str]) -> list[bool]:
@@ -82,7 +89,7 @@ class Log(Readable, Protocol):
     def tail(self, offset: int = 0) -> Iterator[tuple[int, Record]]:
         """Yield (offset, record) from `offset` on, including records committed later.
 
-        The iterator waits for the next commit and raises `Closed` once the log is closed.
+        The iterator waits for the next commit. It raises `Closed` when the log is closed.
         """
         ...
 
@@ -91,7 +98,7 @@ class Log(Readable, Protocol):
         ...
 
     def erase(self, user_id: str) -> Future[int]:
-        """Replace every event of a user by an empty tombstone; the future returns their number."""
+        """Replace all events of a user by tombstones; the future returns the number of events."""
         ...
 
     def erase_event(self, event_id: str) -> Future[int]:
@@ -99,29 +106,29 @@ class Log(Readable, Protocol):
         ...
 
     def listen(self, on_commit: OnCommit, on_erase: OnErase, start: int = 0) -> None:
-        """Set the one listener; call it before the first append.
+        """Set the only listener of the log; it must be called before the first append.
 
-        `on_commit` first gets the stored records from offset `start` on, in this thread; then each
-        commit. Every record from `start` on arrives once, in the order of the offsets.
+        `on_commit` is first called in this thread with the stored records from offset `start` on,
+        and then with each commit. It receives each record once, in the order of offsets.
         """
         ...
 
     def copy_to(self, path: Path) -> None:
-        """Write a consistent copy of the log to a new file, which `open_log` opens."""
+        """Write a consistent copy of the log to a new file, which `open_log` can open."""
         ...
 
     @property
     def erasures(self) -> int:
-        """Number of erasures so far: data derived before the last one is stale."""
+        """Number of erasures; data that was derived from the log before the last one is invalid."""
         ...
 
     def close(self) -> None:
-        """Write what is queued, then release the files; idempotent."""
+        """Store all queued records, then release the files; idempotent."""
         ...
 
 
 def in_blocks(records: Iterable[tuple[int, Record]]) -> Iterator[list[tuple[int, Record]]]:
-    """Yield records in lists of `REPLAY_BLOCK`; the last may be shorter."""
+    """Yield records in lists of `REPLAY_BLOCK` records; the last list may be shorter."""
     rest = iter(records)
     while block := list(islice(rest, REPLAY_BLOCK)):
         yield block

@@ -1,4 +1,4 @@
-"""Encode blocks of events column by column, to the same bytes as `codec.encode`."""
+"""Encoding of blocks of events, column by column, to the same bytes as `codec.encode`."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -18,20 +18,21 @@ _FLOAT = b"\xcb"
 
 
 class CodedBlock(NamedTuple):
-    """Events as the log stores them, without their offsets.
+    """Encoded block of n events, without offsets.
 
     Attributes
     ----------
     payloads : bytes
-        MessagePack of all events.
+        MessagePack of all events, concatenated.
     spans : int64 [n]
-        Position of each event in `payloads`: start in the upper 32 bits, length in the lower.
+        Position of each event in `payloads`: its start in the upper 32 bits, its length in the
+        lower 32 bits.
     user_keys : int64 [n_users]
-        64-bit hashes of user IDs.
+        64-bit hash of each user ID.
     users : int64 [n]
         Position of each event's user in `user_keys`.
     event_keys : uint8 [n, 16]
-        128-bit hashes of event IDs; zeros for an event without one.
+        128-bit hash of each event ID; zeros for an event without ID.
     keyed : bool [n]
         Whether the event has an ID.
     """
@@ -44,7 +45,7 @@ class CodedBlock(NamedTuple):
     keyed: NDArray[np.bool_]
 
     def take(self, rows: NDArray[np.int64]) -> Self:
-        """Return the events at some positions."""
+        """Return the events at the positions `rows`, int64 [m]."""
         return self._replace(
             spans=self.spans[rows],
             users=self.users[rows],
@@ -54,7 +55,7 @@ class CodedBlock(NamedTuple):
 
 
 def encode_block(block: EventBlock) -> CodedBlock:
-    """Encode a block, in about two microseconds per event."""
+    """Encode a block of events; this takes about two microseconds per event."""
     columns = block.columns
     users = columns["user_id"].dictionary_encode()
     payloads = _payloads(columns, users)
@@ -102,7 +103,7 @@ def _payloads(columns: pa.RecordBatch, users: Any) -> Any:
 
 
 def _chosen(name: str, column: Any) -> Any:
-    """Encode a field with few distinct values; each distinct value is encoded once."""
+    """Encode a text field from a dictionary array, with each distinct value encoded once."""
     return _texts(name, column.dictionary).take(column.indices)
 
 

@@ -1,4 +1,4 @@
-"""Encode records as rows of the log, and decode them."""
+"""Encoding of records as rows of the log, and their decoding."""
 
 from hashlib import blake2b
 
@@ -18,16 +18,16 @@ _DECODER: msgspec.msgpack.Decoder[Appendable] = msgspec.msgpack.Decoder(Appendab
 
 
 class Coded(Struct, frozen=True, gc=False):
-    """A record as the log stores it, without its offset.
+    """Encoded record, without its offset.
 
     Attributes
     ----------
     payload : bytes
-        MessagePack, tagged with the kind of record; never begins with a zero byte.
+        MessagePack, tagged with the kind of record; it never begins with a zero byte.
     user_key : int or None
-        64-bit hash of an event's user ID.
+        64-bit hash of the user ID of an event.
     event_key : bytes or None
-        128-bit hash of an event's ID. Events with equal hashes count as duplicates.
+        128-bit hash of the ID of an event. Events with equal hashes are duplicates.
     """
 
     payload: bytes
@@ -36,7 +36,7 @@ class Coded(Struct, frozen=True, gc=False):
 
 
 def user_key(user_id: str) -> int:
-    """Hash a user ID to a signed 64-bit integer; collisions are rare but possible."""
+    """Return the hash of a user ID, a signed 64-bit integer; collisions are rare but possible."""
     return int.from_bytes(blake2b(user_id.encode(), digest_size=8).digest(), signed=True)
 
 
@@ -46,7 +46,20 @@ def event_key(event_id: str) -> bytes:
 
 
 def encode(record: Appendable, position: int = 0) -> Coded:
-    """Encode one record; `position` is its place in the list, for the error `InvalidInput`."""
+    """Encode a record.
+
+    Parameters
+    ----------
+    record : Event, Item, ItemPatched or ItemDeleted
+        Record to encode.
+    position : int
+        Position of the record in its list, for error messages.
+
+    Raises
+    ------
+    InvalidInput
+        The record is of another type, or a field has a wrong type.
+    """
     kind = type(record)
     if kind not in _KINDS:
         known = ", ".join(one.__name__ for one in _KINDS)
@@ -64,7 +77,7 @@ def encode(record: Appendable, position: int = 0) -> Coded:
 
 
 def keys_of(record: Record) -> tuple[int | None, bytes | None]:
-    """Return the hashes of an event's user ID and event ID; None for those a record lacks."""
+    """Return the hashes of the user ID and event ID of a record; None if it has none."""
     if not isinstance(record, Event):
         return None, None
     event_id = record.event_id
@@ -72,7 +85,13 @@ def keys_of(record: Record) -> tuple[int | None, bytes | None]:
 
 
 def decode(offset: int, payload: bytes) -> Record:
-    """Decode a payload; a leading zero byte means `Erased`; raise `Damaged` if it is invalid."""
+    """Decode the payload at an offset; a leading zero byte stands for `Erased`.
+
+    Raises
+    ------
+    Damaged
+        The payload is not a valid record.
+    """
     if payload and not payload[0]:
         return _ERASED
     try:

@@ -1,4 +1,4 @@
-"""Indices of the log: offsets by user, and known event IDs.
+"""Indexes of the log: the offsets of each user's events, and the known event IDs.
 
 Keys are hashes, so they are spread over the pages of a table at random. Inserting the keys of each
 commit would write about one page per event, a hundred times the size of the event itself. New keys
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from nearline.log.block_codec import CodedBlock
 from nearline.log.codec import KEY_BYTES, Coded, decode, keys_of
 
-# The range of hashes is divided into this many parts, which are moved in turn, one part per so many
-# new records. On average the keys of 16,384 records are in memory; when a round of all parts is
-# complete, every key that was there when the round began has been moved.
+# The range of hashes is divided into this number of parts, which are moved in turn: one part after
+# each `RECORDS_A_PART` new records. On average, the keys of 16,384 records are in memory. After a
+# round of all parts, all keys that existed at its beginning have been moved.
 PARTS = 32
 RECORDS_A_PART = 1_024
 
@@ -79,7 +79,7 @@ Pair = tuple[int, bytes]  # offset, payload
 
 
 class Buried(NamedTuple):
-    """The keys of an event to erase."""
+    """Keys of an event to erase."""
 
     offset: int
     user_key: int
@@ -87,7 +87,10 @@ class Buried(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Next part to move, records since the last move, and the log's end when the round began."""
+    """Progress of moving keys: next part, records since the last move, and end of the log then.
+
+    `begun` is the end of the log at the beginning of the current round of all parts.
+    """
 
     part: int
     waiting: int
@@ -95,7 +98,7 @@ class Progress(NamedTuple):
 
 
 class KeyIndex:
-    """Key tables of one log; every method that writes must be called inside a transaction.
+    """Indexes of one log; methods that write must be called in a transaction.
 
     Parameters
     ----------
@@ -107,7 +110,8 @@ class KeyIndex:
     Attributes
     ----------
     progress : Progress
-        Assign the result of `add` or `add_block` to it once the transaction is committed.
+        Progress of moving keys. The caller must assign the result of `add` or `add_block` to it
+        when the transaction is committed.
 
     Raises
     ------
@@ -126,7 +130,7 @@ class KeyIndex:
         self.progress = Progress(part=0, waiting=0, begun=end)
 
     def known(self, event_keys: Sequence[bytes]) -> set[bytes]:
-        """Return those of `event_keys` that are stored."""
+        """Return the subset of `event_keys` that is stored."""
         found = self._db.execute(_KNOWN, (apsw.carray(tuple(event_keys)),))
         return {cast("bytes", key) for (key,) in found}
 
@@ -139,11 +143,11 @@ class KeyIndex:
         return np.array(found.fetchall(), dtype=np.int64).ravel() // KEY_BYTES
 
     def under(self, user_key: int) -> list[Pair]:
-        """Return (offset, payload) of every row with this key, in order."""
+        """Return (offset, payload) of each row with a user key, in order."""
         return cast("list[Pair]", self._db.execute(_OF_USER, (user_key,)).fetchall())
 
     def add(self, start: int, rows: Sequence[Coded]) -> Progress:
-        """Add the keys of records from offset `start` on, and move the parts that are due."""
+        """Add the keys of records with offsets from `start` on; move parts that are due."""
         self._add_recent(start, rows)
         part, waiting, begun = self.progress
         waiting += len(rows)
@@ -157,7 +161,7 @@ class KeyIndex:
         return Progress(part, waiting, begun)
 
     def add_block(self, start: int, block: CodedBlock) -> Progress:
-        """Add the keys of a block from offset `start` on, and move all keys in memory."""
+        """Add the keys of a block with offsets from `start` on; move all keys to the file."""
         end = start + len(block.spans)
         rows = np.sort(block.users << 32 | np.arange(end - start))
         values = (apsw.carray(block.user_keys), start, apsw.carray(rows))
@@ -205,11 +209,11 @@ class KeyIndex:
             self._db.execute(statement.format(table="event_ids", key="event_key"), event_ids)
 
     def _set_indexed(self, offset: int) -> None:
-        """Store that all keys of records before `offset` are in the file."""
+        """Store `offset`, before which the keys of all records are in the file."""
         self._db.execute(_SET_INDEXED, (offset,))
 
     def _read_again(self, offset: int) -> None:
-        """Add the keys of the records from `offset` on, not all of which are in the file."""
+        """Add the keys of the records from `offset` on, some of which may be in the file."""
         stored = self._db.execute(_UNINDEXED, (offset,)).fetchall()
         if stored:
             records = (decode(offset, payload) for offset, payload in cast("list[Pair]", stored))
@@ -217,7 +221,7 @@ class KeyIndex:
 
 
 def _by_key(block: CodedBlock) -> tuple[NDArray[np.int64], bytes]:
-    """Return where each key starts in the bytes of all keys, sorted by key, and those bytes.
+    """Return the start of each key in the bytes of all keys, sorted by key, and these bytes.
 
     In this order, keys on the same page of the table are written together.
     """

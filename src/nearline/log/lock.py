@@ -1,4 +1,4 @@
-"""A lock file that lets one process at a time open a store."""
+"""Lock file with which only one process at a time can open a store."""
 
 import os
 from pathlib import Path
@@ -9,22 +9,22 @@ from nearline.errors import DataNotFound, StoreInUse
 
 
 class StoreLock:
-    """Holds `path` for this process from construction until `release`.
+    """Exclusive lock of a path, from construction until `release`.
 
-    The operating system releases the lock when the process ends, however it ends.
+    The operating system releases the lock when the process ends, even after a crash.
 
     Parameters
     ----------
     path : Path
-        File to protect. ``<path>.lock`` is locked; ``<path>.pid`` contains the holder's process ID,
-        for error messages.
+        File to protect. ``<path>.lock`` is locked, and ``<path>.pid`` contains the ID of the
+        process that holds the lock, for error messages.
 
     Raises
     ------
     StoreInUse
-        If this or another process holds the lock.
+        This or another process holds the lock.
     DataNotFound
-        If the folder of `path` does not exist.
+        The folder of `path` does not exist.
     """
 
     def __init__(self, path: Path) -> None:

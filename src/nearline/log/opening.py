@@ -1,4 +1,4 @@
-"""Open a log by its URL."""
+"""Opening of logs by URL."""
 
 from pathlib import Path
 from typing import Literal, overload
@@ -29,8 +29,8 @@ def open_log(url: str, *, read_only: bool = False) -> Log | ReadOnlyLog:
     url : str
         ``sqlite:///absolute/path``, ``sqlite::memory:``, or a plain path.
     read_only : bool
-        Open an existing log for reading only. Another process may have it open: no lock is taken
-        and nothing is written.
+        Whether to open an existing log only for reading. No lock is taken and nothing is written,
+        so another process may have it open.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def open_log(url: str, *, read_only: bool = False) -> Log | ReadOnlyLog:
     DataNotFound
         There is no log at `url` to read, or its folder does not exist.
     Damaged, StoreInUse
-        As for the log itself.
+        As in `SQLiteLog`.
     """
     if url == MEMORY:
         if read_only:

@@ -1,4 +1,4 @@
-"""A bounded queue of work from which one thread takes groups."""
+"""Bounded queue of work, from which one thread takes groups of jobs."""
 
 import asyncio
 from collections import deque
@@ -10,7 +10,7 @@ from nearline.errors import Closed, Overloaded
 
 
 class QueuedWork(Protocol):
-    """A unit of work for the writer."""
+    """Protocol of jobs for the writer."""
 
     @property
     def future(self) -> Future[Any]:
@@ -22,22 +22,22 @@ class QueuedWork(Protocol):
 
     @property
     def joins(self) -> bool:
-        """Whether it may share a group with its neighbours in the queue."""
+        """Whether the job may be in a group with its neighbours in the queue."""
 
 
 J = TypeVar("J", bound=QueuedWork)
 
 
 class JobQueue(Generic[J]):
-    """A first-in, first-out queue; `put` waits while it is full, or raises in an event loop.
+    """First-in, first-out queue of jobs with a limit on the number of records.
 
     Parameters
     ----------
     capacity : int
-        Number of queued records from which on `put` waits. A job of any size is accepted as soon
-        as there is room for one record, so large jobs wait no longer than small ones.
+        Number of queued records at which the queue is full. If it is not full, a job of any size
+        is accepted, so that large jobs wait no longer than small ones.
     group_size : int
-        A group gets no further jobs once it has this many records.
+        Number of records at which a group is complete.
     """
 
     def __init__(self, *, capacity: int, group_size: int) -> None:
@@ -49,10 +49,14 @@ class JobQueue(Generic[J]):
         self._changed = Condition()
 
     def put(self, job: J) -> None:
-        """Append `job`; wait while the queue is full; raise `Closed` if it is closed.
+        """Append a job; wait while the queue is full.
 
-        In the thread of a running event loop, which must not be blocked, a full queue raises
-        `Overloaded` instead.
+        Raises
+        ------
+        Closed
+            The queue is closed.
+        Overloaded
+            The queue is full and this is the thread of a running event loop, which must not wait.
         """
         with self._changed:
             if self._queued >= self._capacity and not self._closed and _in_event_loop():
@@ -68,9 +72,9 @@ class JobQueue(Generic[J]):
             self._changed.notify_all()
 
     def take(self) -> list[J]:
-        """Wait for jobs and return the next group; empty once the queue is closed and drained.
+        """Wait for jobs and return the next group; it is empty if the queue is closed and empty.
 
-        The futures are marked as running. Jobs whose future was cancelled are dropped.
+        The futures are marked as running. Jobs with a cancelled future are left out.
         """
         group: list[J] = []
         with self._changed:
@@ -88,7 +92,7 @@ class JobQueue(Generic[J]):
         return bool(self._jobs)
 
     def close(self) -> None:
-        """Refuse further jobs; queued ones can still be taken."""
+        """Reject further jobs; queued ones can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

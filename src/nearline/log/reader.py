@@ -11,16 +11,16 @@ from nearline.schema import Record
 
 
 class LogReader:
-    """A log file, read up to where it ended when it was opened.
+    """Read-only view of a log file, which ends where the log ended when it was opened.
 
-    No lock is taken and nothing is written. The writer continues, and neither waits for the other.
+    No lock is taken and nothing is written. Reader and writer do not wait for each other.
 
     Raises
     ------
     DataNotFound
         There is no such file.
     Damaged, InvalidInput, StorageFailed
-        As for the log itself.
+        As in `SQLiteLog`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +40,7 @@ class LogReader:
         return self._erasures
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
-        """Yield (offset, record) for offsets in [start, stop), in order; `Erased` included."""
+        """Yield (offset, record), `Erased` included, for offsets from `start` to ``stop - 1``."""
         for block in self._tables.blocks(start, self.end if stop is None else min(stop, self.end)):
             for offset, payload in block:
                 yield offset, decode(offset, payload)

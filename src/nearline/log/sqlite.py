@@ -1,4 +1,4 @@
-"""The log in a SQLite file or in memory, with one writer thread and group commit."""
+"""Log in a SQLite file or in memory, with one writer thread and group commit."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -17,34 +17,34 @@ from nearline.schema import Event, EventBlock, Record, check_id
 
 
 class SQLiteLog:
-    """A `Log` in a SQLite file (write-ahead log, ``synchronous=FULL``).
+    """Implementation of `Log` in a SQLite file (write-ahead log, ``synchronous=FULL``).
 
-    Queued appends are committed in groups of up to 10,000 records, or of one larger append. Up to
-    100,000 records are queued; beyond that, `append` and `erase` wait, or raise `Overloaded` if
-    called in the thread of a running event loop. An event is a duplicate if its `event_id` is
-    stored or occurs earlier in the same commit.
+    Queued appends are committed in groups of up to 10,000 records, or of one larger append. If
+    100,000 records are queued, `append` and `erase` wait, or raise `Overloaded` in the thread of a
+    running event loop. An event is a duplicate if its `event_id` is stored or occurs earlier in
+    the same commit.
 
-    If a listener raises, the state is behind the log. The futures of that commit get the error, and
-    those of a commit made meanwhile get `Closed`, although their records are durable. From then on
-    `append` and `erase` raise `Closed` while `read` still works; opening the store again replays
-    the records that the listener missed. Listeners and callbacks of futures run in the log's
-    threads, one at a time, and must not wait for this log.
+    If a listener raises an error, the state lacks records of the log. The futures of that commit
+    raise the error, and those of a commit made at the same time raise `Closed`, although their
+    records are durable. Afterwards, `append` and `erase` raise `Closed`, but `read` works; when the
+    store is opened again, the records are replayed. Listeners and callbacks of futures run in
+    threads of the log, one at a time, and must not wait for this log.
 
     Parameters
     ----------
     path : Path or None
-        File to open or create, in an existing folder; None keeps everything in memory.
+        File to open or create, in an existing folder; None for a log in memory.
 
     Raises
     ------
     StoreInUse
-        If the file is open in this or another process.
+        The file is open in this or another process.
     Damaged
-        If the file is not a log, or is damaged.
+        The file is not a log, or is damaged.
     DataNotFound
-        If the folder does not exist.
+        The folder does not exist.
     InvalidInput
-        If a newer version of this package wrote the file.
+        A newer version of this package wrote the file.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -60,22 +60,22 @@ class SQLiteLog:
         self._closing = Lock()
 
     def append(self, records: Sequence[Appendable]) -> "Future[Appended]":
-        """Queue `records`, to be stored atomically; the future resolves once they are durable.
+        """Queue records to be stored atomically; the future is resolved when they are durable.
 
-        An `EventBlock` is stored like the same events in a list, about ten times as fast; it gets a
-        commit of its own, and the listener gets a `StoredBlock`.
+        An `EventBlock` is stored like a list of the same events, but about ten times as fast. It is
+        committed separately, and the listener receives a `StoredBlock`.
 
-        Waits while the queue is full. The future fails with `StorageFailed` if the disk refuses the
-        write; then none of `records` are stored, and the log can still be used.
+        The method waits while the queue is full. If the disk rejects the write, the future raises
+        `StorageFailed`; then none of the records is stored, and the log can still be used.
 
         Raises
         ------
         InvalidInput
-            If an entry is not a record or cannot be encoded; `position` is its index.
+            An entry is not a record or cannot be encoded; `position` is its index.
         Closed
-            If the log was closed, or stopped because its listener failed.
+            The log was closed, or stopped because its listener failed.
         Overloaded
-            If the queue is full and this is the thread of a running event loop.
+            The queue is full and this is the thread of a running event loop.
         """
         if isinstance(records, EventBlock):
             block = BlockJob(records, encode_block(records))
@@ -87,11 +87,12 @@ class SQLiteLog:
         return job.future
 
     def erase(self, user_id: str) -> "Future[int]":
-        """Replace every event of a user by an empty tombstone; the future returns their number.
+        """Replace all events of a user by tombstones; the future returns the number of events.
 
-        Once it resolves, no file of the log contains their bytes. The cost is a look-up, a write
-        per event and a checkpoint of the write-ahead log. An erased `event_id` can be stored again.
-        The future fails with `StorageFailed` if the disk refuses the write; call it again then.
+        When the future is resolved, no file of the log contains the bytes of the events. An erasure
+        takes a look-up, a write per event and a checkpoint of the write-ahead log. The `event_id`
+        of an erased event can be stored again. If the disk rejects the write, the future raises
+        `StorageFailed`, and the user must be erased again.
 
         Raises
         ------
@@ -135,19 +136,19 @@ class SQLiteLog:
         return None
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
-        """Yield (offset, record) for offsets in [start, stop), in order; `Erased` included.
+        """Yield (offset, record), `Erased` included, for offsets from `start` to ``stop - 1``.
 
-        Without `stop`, it ends where the log ended when `read` was called. At most 1,000 records
-        are in memory at a time, and appends continue meanwhile.
+        If `stop` is None, it is the end of the log at the time of the call. At most 1,000 records
+        are in memory at a time. Records can be appended during the iteration.
 
         Raises
         ------
         InvalidInput
-            If `start` is negative.
+            `start` is negative.
         Damaged
-            While iterating: if a record is missing or cannot be decoded; contains its offset.
+            During iteration: a record is missing or cannot be decoded; the message has its offset.
         Closed
-            If the log was closed, also while iterating.
+            The log was closed, also during iteration.
         """
         if start < 0:
             raise InvalidInput(f"start is {start}; offsets begin at 0", field="start")
@@ -163,9 +164,9 @@ class SQLiteLog:
         Raises
         ------
         InvalidInput
-            If `offset` is negative.
+            `offset` is negative.
         Closed
-            While iterating: once the log is closed.
+            During iteration: the log was closed.
         """
         if offset < 0:
             raise InvalidInput(f"offset is {offset}; offsets begin at 0", field="offset")
@@ -187,7 +188,8 @@ class SQLiteLog:
     def events_of(self, user_id: str) -> list[tuple[int, Event]]:
         """Return all events of a user with their offsets, in order; empty for an unknown user.
 
-        The cost depends on the user's events, not on the length of the log. A listener may call it.
+        The time depends on the number of the user's events, not on the length of the log. A
+        listener may call this method.
         """
         self._check_open()
         return user_events(self._tables, user_id)
@@ -200,20 +202,27 @@ class SQLiteLog:
         return [key in stored for key in keys]
 
     def listen(self, on_commit: OnCommit, on_erase: OnErase, start: int = 0) -> None:
-        """Set the one listener; call it before the first append.
+        """Set the only listener of the log; it must be called before the first append.
 
-        `on_commit` first gets the stored records from offset `start` on, in this thread, in blocks
-        of 10,000; then each commit. If it raises for a stored record, that error is raised here and
-        no listener is set.
+        `on_commit` is first called in this thread with the stored records from offset `start` on,
+        in blocks of 10,000, and then with each commit. If it raises an error for a stored record,
+        this method raises it and sets no listener.
         """
         for block in in_blocks(self.read(start)):
             on_commit(block)
         self._writer.listen(on_commit, on_erase)
 
     def copy_to(self, path: Path) -> None:
-        """Write a consistent copy of the log to a new file, which `open_log` opens.
+        """Write a consistent copy of the log to a new file, which `open_log` can open.
 
-        Appends continue meanwhile if the log is in a file; if it is in memory, they wait.
+        During the copy, appends to a log in a file continue, and those to a log in memory wait.
+
+        Raises
+        ------
+        InvalidInput
+            The file exists.
+        DataNotFound
+            The folder of the file does not exist.
         """
         self._check_open()
         self._tables.copy_to(path)
@@ -225,11 +234,11 @@ class SQLiteLog:
 
     @property
     def erasures(self) -> int:
-        """Number of erasures that found events: data derived before the last one is stale."""
+        """Number of erasures of at least one event; earlier derived data is invalid."""
         return self._tables.erasures
 
     def close(self) -> None:
-        """Write what is queued, then release the files; idempotent."""
+        """Store all queued records, then release the files; idempotent."""
         with self._closing:
             if self._closed:
                 return

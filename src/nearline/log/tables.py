@@ -1,4 +1,4 @@
-"""Rows of the log in SQLite; `key_index.py` has the indices."""
+"""Rows of the log in SQLite. The indexes are in `key_index`."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -16,7 +16,7 @@ from nearline.log.codec import Coded
 from nearline.log.key_index import SCHEMA, Buried, KeyIndex, Pair
 from nearline.log.lock import check_folder
 
-# In format 1 every key is in the file.
+# In format 1, all keys are in the file.
 VERSION = 2
 READ_BLOCK = 1_000
 BUSY_MS = 5_000
@@ -56,18 +56,18 @@ _COUNT_ERASURE = "UPDATE meta SET value = value + 1 WHERE name = 'erasures'"
 class Tables:
     """Tables of a log in a file, or in memory if `path` is None.
 
-    One thread writes; any thread may read. Each read of a file uses a connection of its own, so
-    readers and the writer never wait for each other. A log in memory has only one connection;
-    `_guard` keeps readers out of unfinished transactions.
+    One thread writes; any thread may read. Each read of a file uses its own connection, so that
+    readers and the writer do not wait for each other. A log in memory has only one connection, and
+    `_guard` prevents reads during transactions.
 
     Raises
     ------
     Damaged
-        If the file is not a log, or is damaged.
+        The file is not a log, or is damaged.
     InvalidInput
-        If a newer version of this package wrote it.
+        A newer version of this package wrote the file.
     StorageFailed
-        If the disk or SQLite refuses a write; nothing of the failed call is stored.
+        The disk or SQLite rejects a write; nothing of the failed call is stored.
     """
 
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
@@ -83,12 +83,12 @@ class Tables:
                 raise
 
     def known(self, event_keys: Sequence[bytes]) -> set[bytes]:
-        """Return those of `event_keys` that are stored."""
+        """Return the subset of `event_keys` that is stored."""
         with self._explained(), self._guard:
             return self._index.known(event_keys)
 
     def insert(self, rows: Sequence[Coded]) -> None:
-        """Append all `rows` (at least one) durably, or none."""
+        """Append at least one row, durably and atomically."""
         with self._transaction():
             payloads = apsw.carray(tuple(row.payload for row in rows))
             self._db.execute(_ADD, (self.end, payloads))
@@ -102,7 +102,7 @@ class Tables:
             return self._index.known_in(block)
 
     def insert_block(self, block: CodedBlock) -> None:
-        """Append a block (at least one event, all of them new) durably, or nothing."""
+        """Append a block of at least one event, durably and atomically; all events must be new."""
         with self._transaction():
             spans = apsw.carray(block.spans)
             self._db.execute(_ADD_SPANS, (self.end, block.payloads, spans))
@@ -111,12 +111,12 @@ class Tables:
         self.end += len(block.spans)
 
     def under(self, user_key: int) -> list[Pair]:
-        """Return (offset, payload) of every row with this key, in order."""
+        """Return (offset, payload) of each row with a user key, in order."""
         with self._explained(), self._guard:
             return self._index.under(user_key)
 
     def bury(self, events: Sequence[Buried]) -> None:
-        """Overwrite the payloads of `events` with zeros, remove their keys, count one erasure."""
+        """Overwrite the payloads of events with zeros, remove their keys, and count an erasure."""
         with self._transaction():
             self._db.executemany(_BURY, [(event.offset,) for event in events])
             self._index.bury(events)
@@ -132,10 +132,15 @@ class Tables:
                 raise apsw.BusyError("a reader held the write-ahead file for too long")
 
     def blocks(self, start: int, stop: int) -> Iterator[list[Pair]]:
-        """Yield lists of (offset, payload) that cover [start, stop).
+        """Yield lists of (offset, payload) for the offsets from `start` to ``stop - 1``.
 
-        Each list is a read transaction of its own, so that a slow reader does not keep the
-        write-ahead file from being emptied. Raises `Damaged` if an offset is missing.
+        Each list is read in a separate transaction, so that the write-ahead file can be emptied
+        even if a reader is slow.
+
+        Raises
+        ------
+        Damaged
+            An offset is missing.
         """
         with self._explained():
             db = self._db if self._path is None else _connect(self._path, read_only=True)
@@ -216,7 +221,7 @@ class Tables:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Run a ``with`` block in one transaction: commit it durably, or roll back on an exception.
+        """Return a context that is one transaction, which an exception rolls back.
 
         The transaction is started and committed by SQL statements, which release the interpreter
         lock (GIL). The context manager of an apsw connection would hold it during the commit.
@@ -233,7 +238,7 @@ class Tables:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Translate exceptions of SQLite to those of this package."""
+        """Return a context in which exceptions of SQLite become those of this package."""
         try:
             yield
         except apsw.ConnectionClosedError as error:

@@ -1,4 +1,4 @@
-"""The writer thread: takes jobs from a queue, commits them in groups, and resolves futures."""
+"""Writer thread of the log, which commits groups of queued jobs and resolves their futures."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,7 +23,7 @@ QUEUED_RECORDS = 100_000
 
 @dataclass(frozen=True)
 class AppendJob:
-    """Records to store atomically, and their encoded forms."""
+    """Job that stores records atomically; `coded` contains their encoded forms."""
 
     records: Sequence[Appendable]
     coded: Sequence[Coded]
@@ -32,13 +32,13 @@ class AppendJob:
 
     @property
     def size(self) -> int:
-        """Number of records, at least 1: an empty list takes a place in the queue too."""
+        """Number of records, at least 1, since an empty list is also a job in the queue."""
         return len(self.records) or 1
 
 
 @dataclass(frozen=True)
 class BlockJob:
-    """A block of events to store atomically, and its encoded form."""
+    """Job that stores a block of events atomically; `coded` is its encoded form."""
 
     block: EventBlock
     coded: CodedBlock
@@ -66,7 +66,7 @@ WriteJob = AppendJob | BlockJob | EraseJob
 
 
 class Writer:
-    """Writes to `tables` in a thread of its own, from construction until `stop`."""
+    """Writer of the tables of a log, which runs in a thread from construction until `stop`."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -83,18 +83,18 @@ class Writer:
         self._thread.start()
 
     def listen(self, on_commit: OnCommit, on_erase: OnErase) -> None:
-        """Set the one listener."""
+        """Set the only listener."""
         self._on_commit = on_commit
         self._on_erase = on_erase
 
     def submit(self, job: WriteJob) -> None:
-        """Queue `job`; wait while the queue is full; raise `Closed` if the writer has stopped."""
+        """Queue a job; wait while the queue is full; raise `Closed` if the writer has stopped."""
         if self._failure is not None:
             raise self._refusal() from self._failure
         self._queue.put(job)
 
     def stop(self) -> None:
-        """Write what is queued and end the thread; idempotent."""
+        """Execute all queued jobs and end the thread; idempotent."""
         self._queue.close()
         self._thread.join()
         with self.committed:
@@ -179,7 +179,7 @@ class Writer:
     def _commit(
         self, group: Sequence[AppendJob]
     ) -> tuple[list[tuple[int, Appendable]], list[Appended]]:
-        """Store the new records of a group; return them with offsets, and a result for each job."""
+        """Store the new records of a group; return them with offsets, and a result per job."""
         keys = [code.event_key for job in group for code in job.coded if code.event_key is not None]
         known = self._tables.known(keys) if keys else set()
         end = self._tables.end
@@ -208,7 +208,7 @@ class Writer:
         return stored, answers
 
     def _commit_block(self, job: BlockJob) -> tuple[StoredBlock, Appended]:
-        """Store the new events of a block; return them with their offset, and the result."""
+        """Store the new events of a block; return them with offsets, and the result of the job."""
         block, coded, start = job.block, job.coded, self._tables.end
         fresh = self._fresh(coded)
         if len(fresh) < len(block):
@@ -221,7 +221,7 @@ class Writer:
         return StoredBlock(start, block), answer
 
     def _fresh(self, coded: CodedBlock) -> NDArray[np.int64]:
-        """Return the positions of events that are not duplicates, ascending."""
+        """Return the positions of events that are not duplicates, ascending: int64 [n]."""
         fresh = np.ones(len(coded.keyed), dtype=np.bool_)
         fresh[self._tables.known_in(coded)] = False
         keyed = np.flatnonzero(coded.keyed)
@@ -278,7 +278,7 @@ class Writer:
 
 
 def user_events(tables: Tables, user_id: str) -> list[tuple[int, Event]]:
-    """Return (offset, event) for every event of a user, in order."""
+    """Return (offset, event) of all events of a user, in order."""
     events: list[tuple[int, Event]] = []
     for offset, payload in tables.under(user_key(user_id)):
         event = decode(offset, payload)

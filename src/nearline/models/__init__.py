@@ -1,4 +1,4 @@
-"""Recommendation algorithms behind one interface (`base.Model`).
+"""Recommendation algorithms with a common interface (`base.Model`).
 
 Model classes can be imported from here, as in ``from nearline.models import ItemGraph``; a class is
 loaded on first access.
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """Return a model class by its class name."""
+    """Return a model class by its name, such as ``ItemGraph``."""
     # A class name starts with a capital; other names are submodules or special attributes.
     if name[:1].isupper():
         from nearline.models.registry import class_named

@@ -1,4 +1,4 @@
-"""The interface of every model; `capabilities` has what only some models can do."""
+"""Interface of all models. Methods that only some models have are in `capabilities`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,19 +14,19 @@ from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import Damaged, InvalidInput, NotTrained
 
 Mask = NDArray[np.bool_]
-# Named arrays, as a snapshot stores them.
+# Arrays of a snapshot by name.
 Arrays = dict[str, NDArray[Any]]
 
 
 class Ranking(NamedTuple):
-    """Top-k lists.
+    """Lists of the k best items for n users.
 
     Attributes
     ----------
     items : int32 [n, k]
-        Item indices, best first; -1 where a row has fewer than k items.
+        Item indices, best first; shorter lists are padded with -1.
     scores : float32 [n, k]
-        Scores of the items; 0 where the item is -1.
+        Scores of the items; 0 for padding.
     """
 
     items: IntArray
@@ -39,9 +39,9 @@ class ModelPart(NamedTuple):
     Attributes
     ----------
     source : int
-        Position of an event in the history; -1 for a term that belongs to no event.
+        Position of an event in the history; -1 for a term that does not belong to an event.
     relation : str
-        Name of the relation or model that the term comes from.
+        Name of the relation or model that contributes the term.
     amount : float
         Value of the term.
     """
@@ -52,14 +52,14 @@ class ModelPart(NamedTuple):
 
 
 class Range(NamedTuple):
-    """Search range of a numeric setting; integers only if both bounds are integers.
+    """Search range of a numeric setting; if both bounds are integers, it contains only integers.
 
     Attributes
     ----------
     low, high : float
-        Bounds, both included.
+        Bounds, which belong to the range.
     log : bool
-        Whether to search uniformly on a logarithmic scale.
+        Whether the search is uniform on a logarithmic scale.
     """
 
     low: float
@@ -72,38 +72,38 @@ Space = Mapping[str, Range | tuple[Any, ...]]
 
 
 class Model(ABC):
-    """A recommender over dense indices of users and items: arrays in, arrays out.
+    """Abstract base class of models, which rank items for histories of users.
 
-    A subclass defines `name` and `config_type` (a frozen msgspec Struct that rejects unknown
-    fields), lives in a module of `nearline.models`, where `discover` finds it, and sets `fitted_on`
-    in `fit`.
+    Users and items are numbered from 0. A subclass is defined in a module of `nearline.models`,
+    where `discover` finds it. It defines `name` and `config_type` (a frozen msgspec Struct that
+    rejects unknown fields), and its method `fit` sets `fitted_on`.
 
     Attributes
     ----------
     space : dict
-        Settings that a hyper-parameter search may vary, and their ranges.
+        Settings that a hyper-parameter search may change, with their ranges.
     config : Struct
-        Settings; after a fit with validation data, the chosen ones.
+        Settings of the model; after a fit with validation data, the settings that were chosen.
     fitted_on : Histories or None
         Histories of the users of the last `fit`. None after `restore`, as snapshots contain no
         users.
 
     Notes
     -----
-    Every model that reads the weights of histories raises InvalidInput for weights that are not
-    finite, both in `fit` and when it scores.
+    Models that use the weights of histories raise InvalidInput for weights that are not finite, in
+    `fit` and in scoring.
     """
 
     name: ClassVar[str]
     config_type: ClassVar[type[Struct]]
-    # True for models of ratings: weights of histories are ratings to them (`Dataset.rated`).
+    # Whether the weights of histories must be ratings (see `Dataset.rated`).
     needs_ratings: ClassVar[bool] = False
-    # True for models whose `fit` chooses settings if it is given validation data.
+    # Whether `fit` chooses settings if there is validation data.
     tunes_itself: ClassVar[bool] = False
     space: ClassVar[Space] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Let msgspec inspect the settings now: first use from two threads would crash it."""
+        """Prepare msgspec for the settings, since their first use in two threads would crash it."""
         super().__init_subclass__(**options)
         if "config_type" in vars(cls):
             msgspec.json.Decoder(cls.config_type)
@@ -128,8 +128,8 @@ class Model(ABC):
         data : Dataset
             Training data.
         validation : Histories or None
-            Held-out events, one row per user of `data`. They are used to choose hyper-parameters
-            and never trained on; None keeps the configuration.
+            Held-out events, one row per user of `data`, by which settings are chosen. The model is
+            never trained on them. None keeps the settings.
         seed : int
             Seed of all random numbers.
         progress : callable
@@ -138,11 +138,11 @@ class Model(ABC):
         Returns
         -------
         Model
-            The model itself.
+            This model.
         """
 
     def refit(self, data: Dataset, *, seed: int = 0, progress: Progress = no_progress) -> Self:
-        """Train a new model with the settings of this one."""
+        """Train a new model with the settings of this one, and return it."""
         return type(self)(self.config).fit(data, seed=seed, progress=progress)
 
     def recommend(
@@ -154,17 +154,17 @@ class Model(ABC):
         exclude_seen: bool = True,
         allowed: Mask | None = None,
     ) -> Ranking:
-        """Recommend k items to users of the training data.
+        """Return the `k` best items for users of the training data.
 
         Parameters
         ----------
         users : int32 [n]
-            Indices of users.
+            Indices of the users.
         k : int
             Length of the lists.
         histories : Histories or None
-            One row for each of `users`, to use instead of the histories in the training data. With
-            it, `users` may be any indices.
+            Histories to use instead of those in the training data, one row for each of `users`,
+            which can then be any indices.
         exclude_seen, allowed
             As in `recommend_from`.
 
@@ -181,20 +181,20 @@ class Model(ABC):
 
     @property
     def n_items(self) -> int:
-        """Number of items that the model knows: indices 0 to n_items - 1."""
+        """Number of items that the model can score; their indices are below it."""
         return int(self.score_many(Histories.from_rows([[]])).shape[1])
 
     def score(self, history: Histories, items: IntArray) -> FloatArray:
-        """Score some items for one history: float32 [len(items)]; 0 for unknown items."""
+        """Return the scores of m items for one history: float32 [m], 0 for unknown items."""
         scores = self.score_many(history)[0]
         known = (items >= 0) & (items < len(scores))
         return np.where(known, scores[np.where(known, items, 0)], np.float32(0.0))
 
     @abstractmethod
     def score_many(self, histories: Histories) -> FloatArray:
-        """Score all items for each history: float32 [n_users, n_items].
+        """Return the scores of all items for each history: float32 [n_users, n_items].
 
-        Intended for tests, evaluation and small catalogues.
+        The method is intended for tests, evaluation and small catalogues.
         """
 
     @abstractmethod
@@ -206,7 +206,7 @@ class Model(ABC):
         exclude_seen: bool = True,
         allowed: Mask | None = None,
     ) -> Ranking:
-        """Recommend k items for each history.
+        """Return the `k` best items for each history.
 
         Parameters
         ----------
@@ -217,20 +217,22 @@ class Model(ABC):
         exclude_seen : bool
             Whether to exclude the items of a history from its list.
         allowed : bool [n_items] or None
-            Only items with True are listed; None allows all.
+            Only items for which this is true are returned; None allows all.
         """
 
     @abstractmethod
     def similar(self, items: IntArray, k: int) -> Ranking:
-        """Find the k nearest neighbours of each item, not including the item itself."""
+        """Return the `k` most similar items for each of some items, without the item itself."""
 
     @abstractmethod
     def arrays(self) -> Arrays:
-        """Return all learned parameters, for a snapshot."""
+        """Return all learned parameters as arrays by name, for a snapshot."""
 
     @classmethod
     def restore(cls, config: Struct, arrays: Arrays) -> Self:
-        """Rebuild a trained model from its `arrays`, which may be memory-mapped and read-only.
+        """Create a trained model from its settings and the result of the method `arrays`.
+
+        The arrays may be memory-mapped and read-only.
 
         Raises
         ------
@@ -246,17 +248,17 @@ class Model(ABC):
 
     @abstractmethod
     def _load(self, arrays: Arrays) -> None:
-        """Set the parameters from `arrays`; raise KeyError if one is missing."""
+        """Set the learned parameters from `arrays`; raise KeyError if an array is missing."""
 
 
 def check_k(k: int) -> None:
-    """Raise InvalidInput if the length of a list is below 1."""
+    """Raise InvalidInput if `k`, the length of a list, is less than 1."""
     if k < 1:
         raise InvalidInput(f"k is {k}; it must be at least 1", field="k")
 
 
 def check_single(history: Histories) -> None:
-    """Raise InvalidInput unless there is exactly one history to explain."""
+    """Raise InvalidInput unless `history` has exactly one row."""
     if len(history) != 1:
         raise InvalidInput(f"history has {len(history)} rows; explain takes one")
 

@@ -1,6 +1,7 @@
-"""Optional capabilities of models: protocols that a caller checks with `isinstance`.
+"""Optional capabilities of models, as protocols that callers check with `isinstance`.
 
-`Model` defines what every model can do. A model has a capability if it has its methods.
+`Model` defines the methods of all models. A model has a capability if it has the methods of the
+protocol.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from nearline.models.base import Mask, Model, ModelPart, Ranking
 
 @runtime_checkable
 class AcceptsItems(Protocol):
-    """Accepts new items, and new text or vectors of known ones, without training."""
+    """Protocol of models to which items, texts and vectors can be added without training."""
 
     def put_items(
         self,
@@ -23,33 +24,33 @@ class AcceptsItems(Protocol):
         texts: Sequence[str],
         vectors: Mapping[str, FloatArray] | None = None,
     ) -> None:
-        """Add items, or change the text or vectors of known ones.
+        """Add items, or change the texts or vectors of items that the model knows.
 
         Parameters
         ----------
         items : sequence of int
-            Indices; an index of `n_items` or more extends the catalogue.
+            Indices of the items; an index of `n_items` or more extends the catalogue.
         texts : sequence of str
             Text of each item; "" for none.
         vectors : dict of str to float32 [len(items), d] or None
-            Vectors by column name.
+            Vectors of the items by column name.
         """
         ...
 
 
 @runtime_checkable
 class LearnsOnline(AcceptsItems, Protocol):
-    """Learns from events while it serves."""
+    """Protocol of models that are updated with new events without training."""
 
     def observe(self, before: Histories, events: Histories) -> None:
-        """Learn from new events.
+        """Update the model with new events of some users.
 
         Parameters
         ----------
         before : Histories
             All events of these users before the new ones, one row each.
         events : Histories
-            Their new events, in order of arrival.
+            New events of the same users, in order of arrival.
         """
         ...
 
@@ -64,52 +65,52 @@ class LearnsOnline(AcceptsItems, Protocol):
         ...
 
     def rebuild_counts(self, histories: Histories, n_items: int) -> None:
-        """Replace everything learned from events by counts of `histories`; keep the settings."""
+        """Replace all counts of events by those of `histories`; the settings are kept."""
         ...
 
     def preallocate(self, events: int) -> None:
-        """Allocate the memory for this many more events in advance."""
+        """Allocate memory for `events` more events in advance."""
         ...
 
     @property
     def pair_window(self) -> int:
-        """Number of events around a new one that `observe` needs."""
+        """Number of earlier events around a new event that `observe` needs."""
         ...
 
 
 @runtime_checkable
 class SearchesText(Protocol):
-    """Finds items by their text."""
+    """Protocol of models that can search items by their texts."""
 
     def search_text(self, text: str, k: int, *, allowed: Mask | None = None) -> Ranking:
-        """Find the items whose text is most similar to `text`.
+        """Return the items whose texts are most similar to `text`.
 
-        Returns one row of at most k items with scores above 0 and up to 1. `allowed` is as in
-        `Model.recommend_from`.
+        The result has one row of at most `k` items, with scores above 0 and up to 1. `allowed` is
+        described in `Model.recommend_from`.
         """
         ...
 
 
 @runtime_checkable
 class PredictsRatings(Protocol):
-    """Predicts the rating that a user would give an item."""
+    """Protocol of models that predict the rating of an item by a user."""
 
     def predict(self, users: IntArray, items: IntArray) -> FloatArray:
-        """Predict ratings of pairs of users and items of the training data: float32 [n]."""
+        """Predict the ratings of n pairs of users and items of the training data: float32 [n]."""
         ...
 
 
 @runtime_checkable
 class Explains(Protocol):
-    """Splits a score into parts."""
+    """Protocol of models that can split a score into parts."""
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Split the score of `item` for one history into parts that sum to it."""
+        """Return parts of the score of `item` for one history, whose sum is the score."""
         ...
 
 
 def predict(model: Model, users: IntArray, items: IntArray) -> FloatArray:
-    """Predict ratings with a model that has the capability `PredictsRatings`.
+    """Predict the ratings of n pairs of users and items of the training data: float32 [n].
 
     Raises
     ------
@@ -122,7 +123,11 @@ def predict(model: Model, users: IntArray, items: IntArray) -> FloatArray:
 
 
 def explain(model: Model, history: Histories, item: int) -> list[ModelPart]:
-    """Explain a score with `Explains`, or by a single part that is named after the model."""
+    """Return parts of the score of `item` for one history.
+
+    If the model is not `Explains`, the score is one part with the name of the model. The result is
+    empty if the score is 0.
+    """
     if isinstance(model, Explains):
         return model.explain(history, item)
     score = float(model.score(history, np.array([item], dtype=np.int32))[0])

@@ -1,4 +1,4 @@
-"""Top-k lists of models that score every item: score a block of users, mask, select the k best."""
+"""Lists of models that score all items: score a block of users, mask items, select the best."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,16 +10,16 @@ from nearline.data.dataset import FloatArray, Histories, IntArray
 from nearline.kernels.topk import top_k_rows
 from nearline.models.base import Mask, Model, Ranking, check_k
 
-# Bytes of scores held in memory at a time.
+# Bytes of scores in memory at a time.
 BLOCK_BYTES = 1 << 26
-# Number of items compared with all others at a time.
+# Number of items that are compared with all others at a time.
 BLOCK = 256
 
 
 class DenseModel(Model):
-    """Base of models whose lists are selected from the scores of all items."""
+    """Abstract base class of models whose lists are selected from the scores of all items."""
 
-    # Only items with a score greater than this are listed.
+    # Only items with a score above this are recommended.
     _floor: float = -np.inf
 
     def recommend_from(
@@ -30,7 +30,7 @@ class DenseModel(Model):
         exclude_seen: bool = True,
         allowed: Mask | None = None,
     ) -> Ranking:
-        """Recommend k items for each history by scoring all items; see `Model.recommend_from`."""
+        """Return the `k` best items for each history; see `Model.recommend_from`."""
         return rank_dense(
             self._scorer(k, exclude_seen=exclude_seen, allowed=allowed),
             histories,
@@ -42,13 +42,17 @@ class DenseModel(Model):
         )
 
     def similar(self, items: IntArray, k: int) -> Ranking:
-        """Find the neighbours of each item: the recommendations for a history of that item."""
+        """Return similar items: the recommendations for a history that consists of the item."""
         return self.recommend_from(Histories.from_rows([[int(item)] for item in items]), k)
 
     def _scorer(
         self, k: int, *, exclude_seen: bool, allowed: Mask | None
     ) -> Callable[[Histories], FloatArray]:
-        """Return a function that scores all items for lists of `k`; -inf is never listed."""
+        """Return a function that scores all items for histories, as `score_many` does.
+
+        A subclass may use the parameters of `recommend_from` to score only items that can be
+        recommended; the others must have the score -inf.
+        """
         del k, exclude_seen, allowed
         return self.score_many
 
@@ -63,7 +67,7 @@ def rank_dense(
     allowed: Mask | None,
     above: float = -np.inf,
 ) -> Ranking:
-    """Select the top-k items by dense scores, computing at most 64 MiB of scores at a time.
+    """Return the `k` items with the highest scores for each history.
 
     Parameters
     ----------
@@ -74,15 +78,16 @@ def rank_dense(
     k : int
         Length of the lists, at least 1.
     n_items : int
-        Number of scored items.
+        Number of items that `score_many` scores.
     exclude_seen, allowed
         As in `Model.recommend_from`.
     above : float
-        Only scores greater than this are listed.
+        Only items with a score above this are returned.
 
     Notes
     -----
-    O(n_items + k log k) time per user in addition to scoring. Ties are broken by the lower index.
+    Of items with equal scores, the lower index is first. The time for a user, in addition to
+    scoring, is O(n_items + k log k). At most 64 MiB of scores are in memory at a time.
     """
     check_k(k)
     items = np.full((len(histories), k), -1, dtype=np.int32)
@@ -103,16 +108,25 @@ def rank_dense(
             known = (block.items >= 0) & (block.items < n_items)
             rows = np.repeat(np.arange(len(block)), np.diff(block.indptr))
             found[rows[known], block.items[known]] = -np.inf
-        # Masked scores, -inf, are never greater than the bound.
+        # Masked scores, which are -inf, are never above the bound.
         best = top_k_rows(found, k, above=above)
         items[first:last], scores[first:last] = best.items, best.scores
     return Ranking(items, scores)
 
 
 def rank_cosines(table: NDArray[np.floating[Any]], items: IntArray, k: int) -> Ranking:
-    """Find the rows of `table` with the largest cosine to each of `items`, not including itself.
+    """Return the rows of a matrix with the largest cosine to some of its rows.
 
-    Only cosines above 0 are listed, so rows of zeros have no neighbours and are no neighbours.
+    Only cosines above 0 are returned, so that zero rows have no neighbours and are not neighbours.
+
+    Parameters
+    ----------
+    table : float [n_items, d]
+        Vectors of the items.
+    items : int [n]
+        Rows whose neighbours are returned; a row is not its own neighbour.
+    k : int
+        Maximum number of neighbours.
     """
     norms = np.linalg.norm(table, axis=1, keepdims=True)
     units = table / np.where(norms > 0, norms, 1)

@@ -1,8 +1,8 @@
-"""Models whose scores are sums of item-to-item weights over the liked items of a history.
+"""Models whose scores are sums of weights between items over the liked items of a history.
 
     score(u, j) = sum over the items i that u liked, each once:  W[i, j]
 
-EASE, SLIM and RP3beta differ only in how W is learned. `ItemWeights` stores W in sparse rows and
+The models differ in how the weights W are learned. `ItemWeights` stores W as a sparse matrix and
 scores it as an item graph with one relation and no decay.
 """
 
@@ -29,14 +29,14 @@ from nearline.models.base import (
     check_weights,
 )
 
-# Longer than any history: all events count.
+# Longer than any history, so that all events are used.
 NO_LIMIT = 2**31 - 1
 
 
 def liked_once(histories: Histories) -> FloatArray:
-    """Set weight 1 for the newest event of each liked item, 0 for all other events: float32 [n].
+    """Return 1 for the newest event of each liked item, and 0 for other events: float32 [n].
 
-    An item is liked if its newest event has a positive weight. O(n) time.
+    An item is liked if its newest event has a positive weight.
 
     Raises
     ------
@@ -50,12 +50,12 @@ def liked_once(histories: Histories) -> FloatArray:
 
 
 def liked_matrix(data: Dataset) -> "sparse.csr_array":
-    """Build the user-item matrix, float32 [n_users, n_items]: 1 if the user liked the item.
+    """Return the matrix of liked items: float32 [n_users, n_items], CSR, with 1 for a liked item.
 
     Raises
     ------
     InvalidInput
-        An event's weight is not finite.
+        The weight of an event is not finite.
     """
     kept = np.flatnonzero(liked_once(data.histories))
     users, items = data.user_of_each()[kept], data.histories.items[kept]
@@ -64,7 +64,7 @@ def liked_matrix(data: Dataset) -> "sparse.csr_array":
 
 
 def rows_of(matrix: Any) -> Rows:
-    """Convert a SciPy matrix to rows with ascending columns; a CSR matrix is not copied."""
+    """Convert a sparse matrix to `Rows` with ascending columns."""
     matrix = sparse.csr_array(matrix)
     matrix.sort_indices()
     return Rows(
@@ -75,10 +75,11 @@ def rows_of(matrix: Any) -> Rows:
 
 
 class ItemWeights(Model):
-    """Base of models with sparse item-to-item weights W; a subclass implements `_learn`.
+    """Abstract base class of models with sparse weights W between items.
 
-    Only items with a score above zero are listed, so a user without known items gets an empty list.
-    A new event counts in the next answer; W changes only in `fit`.
+    A subclass implements `_learn`. Only items with a score above zero are recommended, so that the
+    list of a user without known items is empty. A new event takes effect in the next answer, but W
+    changes only in `fit`.
     """
 
     def __init__(self, config: Struct | None = None) -> None:
@@ -87,10 +88,10 @@ class ItemWeights(Model):
 
     @abstractmethod
     def _learn(self, data: Dataset, progress: Progress) -> Rows:
-        """Return W: row i contains the weights of item i for other items; n_items rows."""
+        """Learn W; return n_items rows, where row i contains the weights of item i for others."""
 
     def _weigh(self, histories: Histories) -> FloatArray:
-        """Return the weight of each event in the sum, float32 [n]: each liked item counts once."""
+        """Return the weight of each event in the sum: float32 [n], 1 for each liked item."""
         return liked_once(histories)
 
     def fit(
@@ -109,11 +110,11 @@ class ItemWeights(Model):
 
     @property
     def n_items(self) -> int:
-        """Number of items that the model knows."""
+        """Number of items that the model can score."""
         return self._graph.n_items
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Score all items: float32 [n_users, n_items]; 0 for items without a weight."""
+        """Return the scores of all items: float32 [n_users, n_items], 0 without a weight."""
         return score_rows(self._graph, self._rows(histories))
 
     def recommend_from(
@@ -124,9 +125,9 @@ class ItemWeights(Model):
         exclude_seen: bool = True,
         allowed: Mask | None = None,
     ) -> Ranking:
-        """Recommend the k items with the highest score above zero; see `Model.recommend_from`.
+        """Return the `k` items with the highest scores above zero; see `Model.recommend_from`.
 
-        A user costs the entries of W in the rows of the history.
+        The time for a user is proportional to the entries of W in the rows of the history.
         """
         check_k(k)
         best = recommend_rows(
@@ -135,11 +136,11 @@ class ItemWeights(Model):
         return Ranking(best.items, best.scores)
 
     def similar(self, items: IntArray, k: int) -> Ranking:
-        """Find the k largest weights in the row of each item."""
+        """Return the items with the `k` largest weights in the row of each item."""
         return self.recommend_from(Histories.from_rows([[int(item)] for item in items]), k)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Split the score of `item` into entries of W, one per liked item, oldest event first."""
+        """Return the entry of W for each liked item, oldest event first, as a part of the score."""
         check_single(history)
         parts = score_parts(self._graph, self._rows(history), item)[:, 0]
         return [
@@ -147,7 +148,7 @@ class ItemWeights(Model):
         ]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return W in sparse rows: 8 bytes per entry."""
+        """Return W as a sparse matrix, with 8 bytes per entry."""
         return {
             "indptr": self._weights.indptr,
             "items": self._weights.items,

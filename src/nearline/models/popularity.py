@@ -1,6 +1,6 @@
-"""Baselines that recommend popular items: all-time counts, and counts that decay.
+"""Baselines that recommend popular items, by counts over all time and by counts that decay.
 
-All users get the same list, without the items in their own histories.
+The lists of all users are equal, except that items of their own histories are left out.
 """
 
 from abc import abstractmethod
@@ -35,7 +35,10 @@ class TrendingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class _Counting(Model):
-    """Base of models with one score per item for all users; items with score 0 are not listed."""
+    """Abstract base class of models in which an item has the same score for all users.
+
+    Items with score 0 are not recommended.
+    """
 
     def __init__(self, config: Struct | None = None) -> None:
         super().__init__(config)
@@ -53,12 +56,12 @@ class _Counting(Model):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Sum the events of each item, except dislikes; O(interactions) time.
+        """Sum the events of each item, except dislikes; `seed` and `validation` are not used.
 
         Raises
         ------
         InvalidInput
-            An event's weight is not finite.
+            The weight of an event is not finite.
         """
         del validation, seed
         check_weights(data.histories)
@@ -74,7 +77,7 @@ class _Counting(Model):
         return self
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Score all items: float32 [n_users, n_items], with identical rows."""
+        """Return the scores of all items: float32 [n_users, n_items], with equal rows."""
         return np.tile(self._scores.astype(np.float32), (len(histories), 1))
 
     def recommend_from(
@@ -85,7 +88,7 @@ class _Counting(Model):
         exclude_seen: bool = True,
         allowed: NDArray[np.bool_] | None = None,
     ) -> Ranking:
-        """Recommend the k most popular items; O(k + length of the history) time per user."""
+        """Return the `k` most popular items for each history; see `Model.recommend_from`."""
         check_k(k)
         order = self._order
         if allowed is not None:
@@ -104,11 +107,11 @@ class _Counting(Model):
         return Ranking(items, scores)
 
     def similar(self, items: IntArray, k: int) -> Ranking:
-        """Return the k most popular items except the item itself: counts define no neighbours."""
+        """Return the `k` most popular items except the item itself: there is no similarity."""
         return self.recommend_from(Histories.from_rows([[int(item)] for item in items]), k)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the scores, float64 [n_items]."""
+        """Return the scores of the items: float64 [n_items]."""
         return {"scores": self._scores}
 
     def _load(self, arrays: dict[str, NDArray[Any]]) -> None:

@@ -20,7 +20,7 @@ Doubles = NDArray[np.float64]
 
 
 class RatingModel(DenseModel):
-    """Base of models of ratings; the weights of histories are ratings.
+    """Abstract base class of models of ratings, for which the weights of histories are ratings.
 
     A subclass implements `_learn` and `predict`.
 
@@ -68,33 +68,33 @@ class RatingModel(DenseModel):
 
     @abstractmethod
     def predict(self, users: IntArray, items: IntArray) -> FloatArray:
-        """Predict the ratings of pairs of a user and an item of the training data.
+        """Predict the ratings of n pairs of a user and an item of the training data.
 
         Parameters
         ----------
         users, items : int32 [n]
-            Indices of the training data.
+            Indices of users and items in the training data.
 
         Returns
         -------
         float32 [n]
-            Predictions, clipped to `bounds`. A user or item without ratings is predicted from what
-            is known of the other, or by the mean.
+            Predictions, clipped to `bounds`. For a user or item without ratings, a prediction is
+            based on the ratings of the other, or on the mean of all ratings.
 
         Raises
         ------
         NotTrained
             The model was not trained in this process, so it knows no users.
         InvalidInput
-            An index is not part of the training data.
+            An index is not in the training data.
         """
 
     @abstractmethod
     def _learn(self, rated: Dataset, seed: int, progress: Progress) -> None:
-        """Learn from rated data, whose mean and bounds are already set."""
+        """Learn from data with ratings; `mean` and `bounds` are already set."""
 
     def _learn_scale(self, ratings: NDArray[np.floating]) -> None:
-        """Set mean and bounds of the ratings."""
+        """Set `mean` and `bounds` from the ratings."""
         self.mean = float(ratings.mean(dtype=np.float64))
         self.bounds = (float(ratings.min()), float(ratings.max()))
 
@@ -108,18 +108,21 @@ def predict_pairs(
     n_items: int,
     block: int,
 ) -> Doubles:
-    """Predict ratings for pairs of users and items, some users at a time: float64 [n].
+    """Predict the ratings of n pairs of users and items, in blocks of users: float64 [n].
 
     Parameters
     ----------
     histories : Histories
         Ratings of all users.
     users, items : int32 [n]
-        Pairs in any order.
+        Pairs, in any order.
     rate : callable
-        Receives histories and, for each, the wanted items; returns the ratings of those, float64.
+        Returns the ratings of the wanted items, float64 [wanted], given histories and the set of
+        wanted items for each.
+    n_items : int
+        Number of items.
     block : int
-        Number of users that `rate` receives at a time.
+        Number of users in a call of `rate`.
 
     Raises
     ------
@@ -143,14 +146,14 @@ def predict_pairs(
 
 
 def ratings_by_item(histories: Histories, n_items: int) -> tuple[Targets, NDArray[np.int64]]:
-    """Transpose ratings to one row per item, with users as columns.
+    """Return the transpose of ratings: one row per item, with users as columns.
 
     Returns
     -------
     Targets
         Ratings by item.
     int64 [n_ratings]
-        Position of each of them in `histories`.
+        Position of each of these ratings in `histories`.
     """
     order = np.argsort(histories.items, kind="stable")
     counts = np.bincount(histories.items, minlength=n_items)

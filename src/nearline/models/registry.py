@@ -1,4 +1,4 @@
-"""Registry of the model classes in this package, which are found automatically."""
+"""Registry of model classes, which are found by a search of the modules of this package."""
 
 import inspect
 import re
@@ -27,14 +27,14 @@ def discover() -> dict[str, type[Model]]:
 
 
 def model_class(name: str) -> type[Model]:
-    """Find a model class by its name.
+    """Return the model class with a name, such as ``item_graph``.
 
     Raises
     ------
     InvalidInput
         There is no such model; the message lists all names.
     """
-    # Search modules of that name first, to avoid importing the others.
+    # Modules with that name are searched first, to avoid importing the others.
     for module in _modules():
         if name in module.split(".")[2:]:
             for kind in _classes(module):
@@ -49,8 +49,8 @@ def model_class(name: str) -> type[Model]:
 
 
 def class_named(name: str) -> type[Model] | None:
-    """Find a model class by its class name, such as ``ItemGraph``; None if there is none."""
-    # Search modules of that name first, to avoid importing the others.
+    """Return the model class with a class name, such as ``ItemGraph``; None if there is none."""
+    # Modules with that name are searched first, to avoid importing the others.
     modules = sorted(_modules(), key=lambda m: name.lower() not in m.replace("_", "").split("."))
     for module in modules:
         for kind in _classes(module):
@@ -60,7 +60,7 @@ def class_named(name: str) -> type[Model] | None:
 
 
 def make_model(name: str, settings: Mapping[str, Any]) -> Model:
-    """Create an untrained model from its name and its settings as JSON values.
+    """Create an untrained model from its name and settings, which are JSON values.
 
     Raises
     ------
@@ -72,9 +72,14 @@ def make_model(name: str, settings: Mapping[str, Any]) -> Model:
 
 
 def convert_settings(kind: type[Model], settings: Mapping[str, Any]) -> msgspec.Struct:
-    """Convert JSON values to the configuration of a model class.
+    """Convert settings from JSON values to the class `config_type` of a model class.
 
-    Missing values have the defaults of the model, in nested settings too.
+    Settings that are not given have the defaults of the model, also in nested structs.
+
+    Raises
+    ------
+    InvalidInput
+        A setting is unknown or invalid; the message lists all settings.
     """
     try:
         return msgspec.convert(_over(kind.config_type(), settings), kind.config_type)
@@ -99,7 +104,7 @@ def _shown(settings: Mapping[str, Any], error: str) -> str:
 
 
 def _over(default: msgspec.Struct, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete partial nested settings with the defaults of their structs."""
+    """Return settings in which partial nested structs are completed by their defaults."""
     found = dict(settings)
     for name, value in settings.items():
         own = getattr(default, name, None)
@@ -109,7 +114,7 @@ def _over(default: msgspec.Struct, settings: Mapping[str, Any]) -> dict[str, Any
 
 
 def settings_of(kind: type[Model]) -> dict[str, Any]:
-    """Return the default of every setting of a model class, a JSON value, by dotted name."""
+    """Return the default of each setting of a model class, as a JSON value, by dotted name."""
     return dict(_flat(kind.config_type(), ""))
 
 

@@ -1,4 +1,4 @@
-"""Validation of settings, for `__post_init__` of configurations."""
+"""Validation of settings, for use in the method `__post_init__` of their classes."""
 
 import math
 from typing import Any
@@ -11,12 +11,23 @@ from nearline.errors import InvalidInput
 def require(
     config: Struct, field: str, low: float, high: float = math.inf, *, above: bool = False
 ) -> None:
-    """Check that a number is finite and at least `low` (greater with `above`) and at most `high`.
+    """Check that the value of a setting is finite and in a range.
+
+    Parameters
+    ----------
+    config : Struct
+        Settings.
+    field : str
+        Name of the setting.
+    low, high : float
+        Bounds of the range.
+    above : bool
+        Whether the value must be greater than `low`; otherwise, it may be equal.
 
     Raises
     ------
     InvalidInput
-        It is not; the message contains the class, the field, its value and the bounds.
+        The value is not in the range; the message contains the class, the setting and the bounds.
     """
     value: Any = getattr(config, field)
     inside = math.isfinite(value) and value <= high and (value > low if above else value >= low)
@@ -29,7 +40,7 @@ def require(
 
 
 def require_one_of(config: Struct, field: str, allowed: tuple[str, ...]) -> None:
-    """Raise InvalidInput if the value of a field is not one of `allowed`."""
+    """Raise InvalidInput if the value of the setting `field` is not one of `allowed`."""
     value = getattr(config, field)
     if value not in allowed:
         raise InvalidInput(

@@ -1,4 +1,4 @@
-"""NDCG on validation data, for models that choose their own settings."""
+"""NDCG on validation data, for models that choose their settings."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from nearline.data.dataset import Histories, IntArray
 
 
 def draw_users(validation: Histories, most: int, seed: int) -> NDArray[np.int64]:
-    """Draw up to `most` users with a known positive target; return them in ascending order."""
+    """Return up to `most` random users with a known positive target, ascending: int64 [n]."""
     counted = (validation.weights > 0) & (validation.items >= 0)
     rows = np.repeat(np.arange(len(validation)), np.diff(validation.indptr))[counted]
     users = np.unique(rows)
@@ -15,7 +15,17 @@ def draw_users(validation: Histories, most: int, seed: int) -> NDArray[np.int64]
 
 
 def mean_ndcg(items: IntArray, truth: Histories) -> float:
-    """Compute the mean NDCG of lists [n, k]: binary gains, discount 1 / log2(rank + 1)."""
+    """Compute the mean NDCG of lists over users with a known positive target.
+
+    Relevance is binary, and the discount is 1 / log2(rank + 1).
+
+    Parameters
+    ----------
+    items : int32 [n, k]
+        Lists, padded with -1.
+    truth : Histories
+        Targets, one row per list.
+    """
     k = items.shape[1]
     discounts = 1.0 / np.log2(np.arange(2, k + 2))
     best = np.concatenate(([0.0], np.cumsum(discounts)))

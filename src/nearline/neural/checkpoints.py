@@ -1,4 +1,4 @@
-"""Training checkpoints: one safetensors file, with metadata as JSON in its header."""
+"""Checkpoints of training runs: a safetensors file each, with metadata as JSON in its header."""
 
 import os
 from collections.abc import Mapping
@@ -14,18 +14,18 @@ from nearline.errors import Damaged, InvalidInput
 
 
 class Checkpoint(NamedTuple):
-    """Everything that is needed to resume a training run.
+    """State of a training run from which it can be resumed.
 
     Attributes
     ----------
     key : str
-        Identifies the data and settings of the run.
+        Identifier of the data and settings of the run.
     numbers : dict of str to int
-        Counters of completed epochs and steps.
+        Counters: completed epochs, best epoch and completed steps.
     losses, values : list of float
         Training loss and validation value of each completed epoch.
     tensors : dict of str to Tensor
-        Current weights, best weights, optimiser moments and generator state.
+        Current, averaged and best weights, optimiser moments and generator state.
     """
 
     key: str
@@ -43,7 +43,7 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Replace the checkpoint file atomically: readers see either the old or the new one."""
+    """Write a checkpoint file; an existing file is replaced atomically."""
     header = _Header(checkpoint.key, checkpoint.numbers, checkpoint.losses, checkpoint.values)
     tensors = {name: tensor.cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     part = path.with_name(path.name + ".part")
@@ -54,12 +54,19 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(path: Path, key: str) -> Checkpoint:
-    """Read the checkpoint of the training run `key`.
+    """Read a checkpoint file.
+
+    Parameters
+    ----------
+    path : Path
+        Checkpoint file.
+    key : str
+        Identifier that the checkpoint must have.
 
     Raises
     ------
     InvalidInput
-        The checkpoint belongs to another training run.
+        The checkpoint has another key: it belongs to other data or settings.
     Damaged
         The file cannot be read.
     """

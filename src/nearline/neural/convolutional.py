@@ -1,4 +1,4 @@
-"""A convolutional network over the events of a history."""
+"""Convolutional network that encodes histories."""
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -9,7 +9,18 @@ KERNEL = 3
 
 
 class Residual(nn.Module):
-    """Residual block of two causal convolutions; the second has twice the dilation."""
+    """Residual block of two causal convolutions.
+
+    Parameters
+    ----------
+    width : int
+        Number of channels.
+    dilation : int
+        Distance between the positions that the first convolution reads; the second convolution
+        has twice this dilation.
+    dropout : float
+        Dropout probability.
+    """
 
     def __init__(self, width: int, dilation: int, dropout: float) -> None:
         super().__init__()
@@ -21,7 +32,7 @@ class Residual(nn.Module):
         self.drop = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the block to float32 [n, length, width]."""
+        """Apply the block to n sequences: float32 [n, length, width] to the same shape."""
         out = x
         for at, (norm, convolution) in enumerate(zip(self.norms, self.convolutions, strict=True)):
             seen = (KERNEL - 1) * self.dilation * (at + 1)
@@ -54,10 +65,10 @@ class Convolutional(nn.Module):
         self.blocks = nn.ModuleList(Residual(width, step, dropout) for step in dilations)
 
     def forward(self, events: Tensor, lengths: Tensor) -> Tensor:
-        """Encode each prefix of the histories: float32 [n, length, width].
+        """Encode each prefix of n histories: float32 [n, length, width].
 
-        Parameters are those of `TransformerNetwork.forward`. The convolutions are causal, so
-        `lengths` is not used.
+        The parameters are those of `TransformerNetwork.forward`. Because the convolutions are
+        causal, `lengths` is not used.
         """
         del lengths
         x = self.drop(self.before(events))

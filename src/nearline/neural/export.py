@@ -1,4 +1,4 @@
-"""Export of networks as ONNX graphs, which the default installation can run."""
+"""Export of networks as ONNX graphs, which run without PyTorch."""
 
 import logging
 import warnings
@@ -29,16 +29,16 @@ def export(
         Network in eval mode, on the CPU. Its `repr` must include everything that the forward pass
         depends on, except parameters and buffers.
     inputs : dict of str to Tensor
-        Example inputs by argument name of `forward`, in order.
+        Example inputs by the names of the parameters of `forward`, in order.
     axes : dict of str to dict of int to str
-        Names of the dynamic axes of each input.
+        For each input, the axes of variable length: axis number to name.
     outputs : list of str
         Names of the outputs.
 
     Returns
     -------
     bytes
-        The graph with the weights of `network`.
+        The serialised graph with the weights of `network`; equal networks give equal bytes.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     key = repr((type(network), repr(network), shapes, list(inputs), axes, outputs))

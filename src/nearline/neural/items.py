@@ -1,4 +1,4 @@
-"""Item representations of the networks: ID embeddings and projected item features."""
+"""Item vectors of the networks, from ID embeddings and item features."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from nearline.neural.layers import Dropout
 
 
 class ItemTable(nn.Module):
-    """Item vectors: an embedding of the ID plus a linear projection of the item's features.
+    """Table of item vectors: an embedding of the ID plus a linear projection of item features.
 
     During training, whole ID embeddings are dropped at random so that the projection learns to
     represent items by features alone, as it must for items added after training.
@@ -16,11 +16,11 @@ class ItemTable(nn.Module):
     Parameters
     ----------
     n_items, width : int
-        Number of items and size of their vectors.
+        Number of items, and length of their vectors.
     features : float32 [n_items, f] or None
-        Features of each item.
+        Feature vector of each item; None for ID embeddings only.
     id_dropout : float
-        Probability of dropping an ID embedding.
+        Probability of dropping an ID embedding; without features, none is dropped.
     unit : bool
         Whether to scale vectors to unit length.
     """
@@ -40,7 +40,7 @@ class ItemTable(nn.Module):
         )
 
     def forward(self, items: Tensor) -> Tensor:
-        """Return the vectors of items: float32 [n, width]."""
+        """Return the vectors of items, int64 [...] to float32 [..., width]."""
         vectors: Tensor = self.drop(self.ids(items))
         if self.project is not None and self.features is not None:
             vectors = vectors + self.project(self.features[items])

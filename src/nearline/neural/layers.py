@@ -1,4 +1,4 @@
-"""Building blocks of all networks: dropout and initialisation with an explicit generator."""
+"""Dropout and initialisation of networks with an explicit random generator."""
 
 import math
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Dropout(nn.Module):
-    """Dropout that draws from its own generator, for reproducible training.
+    """Dropout layer with its own random generator, for reproducible training.
 
     `nn.Dropout` uses the process-wide generator; this layer uses `generator`, which
     `training.train` sets.
@@ -19,8 +19,8 @@ class Dropout(nn.Module):
     share : float
         Dropout probability in [0, 1), rounded to a multiple of 1/256.
     whole_rows : bool
-        Drop whole rows (along the last axis) without rescaling the others. This suits a summand
-        that the network must learn to do without.
+        Whether to drop whole vectors along the last axis, without rescaling the others, instead
+        of single values. This is used for summands that may be missing at serving time.
     """
 
     def __init__(self, share: float, *, whole_rows: bool = False) -> None:
@@ -29,7 +29,7 @@ class Dropout(nn.Module):
         self.generator: torch.Generator | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply dropout; the identity outside training."""
+        """Apply dropout to a tensor of any shape; outside training, return it unchanged."""
         if not self.training or self.share == 0:
             return x
         # One random byte per element, drawn as int64: drawing floats takes a quarter of a step.
@@ -43,7 +43,10 @@ class Dropout(nn.Module):
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """Initialise all parameters: Glorot-uniform matrices, small embeddings, biases 0, scales 1.
+    """Initialise all parameters of a network in place.
+
+    Matrices are drawn from the Glorot uniform distribution, and embeddings of length d from the
+    normal distribution with standard deviation 1 / sqrt(d). Biases are 0 and scales are 1.
 
     Networks are built on the ``meta`` device and initialised here, so that the process-wide
     generator is not used. X. Glorot, Y. Bengio, "Understanding the difficulty of training deep

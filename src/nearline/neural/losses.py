@@ -1,6 +1,7 @@
-"""Losses with sampled negatives that all rows of a batch share.
+"""Loss functions with sampled negatives, which all rows of a batch share.
 
-Rows are user vectors, float32 [n, d]; the score of an item is the inner product with its vector.
+Each row of a batch consists of a user vector of length d and one positive item. The score of an
+item is the inner product of its vector with the user vector.
 """
 
 import math
@@ -27,8 +28,8 @@ def sampled_scores(
     Returns
     -------
     Tensor, Tensor
-        Scores of the positive items, float32 [n], and of the negatives, float32 [n, s]; -inf where
-        a sampled item is the positive one.
+        Scores of the positive items, float32 [n], and of the negatives, float32 [n, s]. The score
+        of a sampled item that is the positive item of the row is -inf.
     """
     others = (users @ drawn.T).float()
     others = others.masked_fill(targets[:, None] == items, -math.inf)
@@ -36,24 +37,25 @@ def sampled_scores(
 
 
 def sampled_softmax(right: Tensor, others: Tensor, log_expected: Tensor | None = None) -> Tensor:
-    """Compute the softmax loss over the positive item and sampled negatives.
+    """Compute the mean softmax loss over the positive item and the sampled negatives.
 
-        -ln( e^s / (e^s + sum_j e^(s_j - log_expected_j)) )
+        -ln( e^p / (e^p + sum_j e^(q_j - log_expected_j)) )
 
-    With `log_expected`, the logarithm of the expected number of draws of each negative, the sum is
-    an unbiased estimate of the sum over the whole catalogue (logQ correction): Y. Bengio, J.-S.
-    Senecal, "Adaptive importance sampling to accelerate training of a neural probabilistic language
-    model", IEEE Transactions on Neural Networks 19, 2008; X. Yi et al., "Sampling-bias-corrected
-    neural modeling for large corpus item recommendations", RecSys 2019, section 3.
+    p is the score of the positive item and q_j that of the j-th sampled negative. With
+    `log_expected`, the sum is an unbiased estimate of the sum over the whole catalogue (logQ
+    correction): Y. Bengio, J.-S. Senecal, "Adaptive importance sampling to accelerate training of a
+    neural probabilistic language model", IEEE Transactions on Neural Networks 19, 2008; X. Yi et
+    al., "Sampling-bias-corrected neural modeling for large corpus item recommendations", RecSys
+    2019, section 3.
 
     Parameters
     ----------
     right : float32 [n]
         Scores of the positive items.
     others : float32 [n, s]
-        Scores of the sampled negatives, -inf where one is to be ignored.
+        Scores of the sampled negatives; a score of -inf is ignored.
     log_expected : float32 [s] or None
-        Logarithm of the expected number of draws; None disables the correction.
+        Logarithm of the expected number of draws of each negative; None disables the correction.
     """
     if log_expected is not None:
         others = others - log_expected
@@ -63,23 +65,25 @@ def sampled_softmax(right: Tensor, others: Tensor, log_expected: Tensor | None =
 def gbce(right: Tensor, others: Tensor, n_items: int, calibration: float) -> Tensor:
     """Compute the generalised binary cross-entropy (gBCE), which corrects for negative sampling.
 
-        -beta ln sigmoid(s) - sum_j ln(1 - sigmoid(s_j)),    divided by 1 + s
+        (-beta ln sigmoid(p) - sum_j ln(1 - sigmoid(q_j))) / (1 + s)
 
         beta = alpha (t (1 - 1/alpha) + 1/alpha),    alpha = s / (n_items - 1)
 
-    A. Petrov, C. Macdonald, "gSASRec: reducing overconfidence in sequential recommendation trained
-    with negative sampling", RecSys 2023, section 5.
+    p is the score of the positive item, q_j that of the j-th of s sampled negatives, and t is the
+    parameter `calibration`. The result is the mean over the batch. A. Petrov, C. Macdonald,
+    "gSASRec: reducing overconfidence in sequential recommendation trained with negative sampling",
+    RecSys 2023, section 5.
 
     Parameters
     ----------
     right : float32 [n]
         Scores of the positive items.
     others : float32 [n, s]
-        Scores of the sampled negatives, -inf where one is to be ignored.
+        Scores of the sampled negatives; a score of -inf is ignored.
     n_items : int
         Size of the catalogue.
     calibration : float
-        Parameter t: 0 is plain cross-entropy, 1 makes predicted probabilities calibrated.
+        Parameter t: 0 is plain cross-entropy; 1 results in calibrated probabilities.
     """
     alpha = min(1.0, others.shape[1] / max(n_items - 1, 1))
     beta = alpha * (calibration * (1.0 - 1.0 / alpha) + 1.0 / alpha)

@@ -18,7 +18,8 @@ from nearline.neural.training import TrainingPlan, TrainingTask, device, train
 Floats = NDArray[np.float32]
 # (users [n, d], items [m, d]) to scores [n, m], all float32.
 Score = Callable[[Floats, Floats], Floats]
-# Returns the validation value of a scorer, given the tables of items as read and as scored.
+# Returns the validation value of a scoring function, given the input and output vectors of all
+# items as in `FittedPairs`.
 Judge = Callable[[Score, Floats, Floats], float]
 
 # Number of values in a batch below which a second thread slows training down.
@@ -26,14 +27,14 @@ SMALL = 2**21
 
 
 class Taken(NamedTuple):
-    """Distinct positive items of each user in ascending order (CSR layout).
+    """Distinct positive items of each user in ascending order, as in the rows of a CSR matrix.
 
     Attributes
     ----------
     indptr : int64 [n_users + 1]
-        Start of each user's items.
+        User u has the items ``items[indptr[u]:indptr[u + 1]]``.
     items : int64 [n]
-        Item indices.
+        Item indices of all users, concatenated.
     n_items : int
         Size of the catalogue.
     """
@@ -49,11 +50,13 @@ class FittedPairs(NamedTuple):
     Attributes
     ----------
     graph : bytes
-        ONNX graph: `users` float32 [n, d] and `items` float32 [m, d] to `scores` float32 [n, m].
+        Serialised ONNX graph with the inputs ``users``, float32 [n, d], and ``items``, float32
+        [m, d], and the output ``scores``, float32 [n, m].
     read : float32 [n_items, d]
-        Input vectors of items: a user vector is made of those of the items in the history.
+        Input vectors of items: a user vector is the sum of the input vectors of the items in the
+        history, divided by the square root of their number.
     table : float32 [n_items, d]
-        Output vectors of items, which are scored.
+        Output vectors of items: the graph's input ``items``.
     epochs : int
         Number of epochs that the weights were trained for.
     """
@@ -65,12 +68,13 @@ class FittedPairs(NamedTuple):
 
 
 class Interaction(nn.Module):
-    """Score pairs by a weighted inner product (GMF), a perceptron (MLP) or their sum (NeuMF).
+    """Network that scores pairs by an inner product (GMF), a perceptron (MLP) or the sum of both.
 
     X. He et al., "Neural collaborative filtering", WWW 2017, equations 9, 10 and 12, without the
-    final sigmoid, which does not change the ranking. The sum is equivalent to the single output
-    layer of equation 12. Each part has its own embedding: the first and the last `width` values
-    of a vector.
+    final sigmoid, which does not change the ranking. GMF is the generalised matrix factorisation
+    of the paper, an inner product with a learned weight for each factor. The sum, NeuMF, is
+    equivalent to the single output layer of equation 12. In NeuMF, each part has its own
+    embedding: GMF uses the first `width` values of a vector, the perceptron the last.
 
     Parameters
     ----------
@@ -99,11 +103,24 @@ class Interaction(nn.Module):
         self.deep = kind != "gmf"
 
     def extra_repr(self) -> str:
-        """Describe attributes that the submodules do not show."""
+        """Return the attributes that `repr` must show, since `export` identifies networks by it."""
         return f"width={self.width}, deep={self.deep}"
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """Score every user with every item: [..., n, d] and [..., m, d] to [..., n, m]."""
+        """Score every user with every item.
+
+        Parameters
+        ----------
+        users : float32 [..., n, d]
+            User vectors.
+        items : float32 [..., m, d]
+            Output vectors of items.
+
+        Returns
+        -------
+        Tensor
+            Scores, float32 [..., n, m].
+        """
         users = self.drop(users)
         parts = []
         if self.product is not None:
@@ -121,14 +138,15 @@ class Interaction(nn.Module):
 
 
 class PairTables(nn.Module):
-    """A pair network with its two embedding tables of items.
+    """Pair network with its two embedding tables of items.
 
     Attributes
     ----------
     read, table : nn.Embedding
         Input and output vectors of items, as in `FittedPairs`.
     pairs : nn.Module
-        ``pairs(users [..., n, width], items [..., m, width])`` gives scores [..., n, m].
+        Network that maps ``users``, [..., n, width], and ``items``, [..., m, width], to scores,
+        [..., n, m].
     """
 
     def __init__(self, pairs: nn.Module, n_items: int, width: int) -> None:
@@ -138,7 +156,10 @@ class PairTables(nn.Module):
 
 
 class PairClassification(TrainingTask):
-    """Training task: classify positive and sampled items given the user's other positive items."""
+    """Training task: tell positive from sampled items, given the user's other positive items.
+
+    The parameters are those of `fit_pairs`; `network` contains the network and both tables.
+    """
 
     def __init__(
         self, network: PairTables, taken: Taken, *, negatives: int, batch: int, judge: Judge | None
@@ -161,12 +182,12 @@ class PairClassification(TrainingTask):
         return 1 if self._small else super().threads()
 
     def batches(self, generator: torch.Generator) -> Sequence[Tensor]:
-        """Split users in random order into equal batches of about `batch` positive items."""
+        """Return batches of users in random order, with about `batch` positive items each."""
         order = torch.randperm(len(self._users), generator=generator, device=self._where)
         return torch.tensor_split(self._users[order], self._batches)
 
     def loss(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """Compute the mean binary cross-entropy over positive items of the batch and negatives."""
+        """Compute the mean binary cross-entropy over positive and sampled items of the batch."""
         sizes = self._sizes[batch]
         row = torch.repeat_interleave(torch.arange(len(batch), device=self._where), sizes)
         within = torch.arange(len(row), device=self._where) - (sizes.cumsum(0) - sizes)[row]
@@ -183,7 +204,18 @@ class PairClassification(TrainingTask):
         return gbce(scores[:, 0], others, self._n_items, 0.0)
 
     def _without(self, items: Tensor, row: Tensor, sizes: Tensor) -> Tensor:
-        """Return the user vector for each item, built from all other positive items of the user."""
+        """Return a user vector for each of m positive items: float32 [m, d].
+
+        It is computed from the user's other positive items, so that the item does not predict
+        itself.
+
+        Parameters
+        ----------
+        items, row : int64 [m]
+            Positive items, and the user of each as a position in the batch.
+        sizes : int64 [n]
+            Number of positive items of each user in the batch.
+        """
         read = self.network.read(items)
         sums = torch.zeros((len(sizes), read.shape[1]), device=self._where)
         sums = sums.index_add(0, row, read)
@@ -191,7 +223,7 @@ class PairClassification(TrainingTask):
         return found
 
     def validate(self) -> float | None:
-        """Return NDCG@10 as computed by `judge`, None without validation data."""
+        """Return the validation value that `judge` computes; None without validation data."""
         if self._judge is None:
             return None
         return self._judge(self._score, *_tables(self.network))
@@ -214,13 +246,13 @@ def fit_pairs(
     judge: Judge | None,
     progress: Progress,
 ) -> FittedPairs:
-    """Train a pair network and both of its item tables.
+    """Train a pair network and its two tables of item vectors.
 
     Parameters
     ----------
     interaction : callable
-        Builds the network: ``network(users [..., n, width], items [..., m, width])`` returns
-        scores [..., n, m].
+        Builds the network, which maps ``users``, [..., n, width], and ``items``, [..., m, width],
+        to scores, [..., n, m].
     taken : Taken
         Positive items of each user.
     plan : TrainingPlan

@@ -1,4 +1,4 @@
-"""User tower of a two-tower model: a pooled sum of event vectors, refined by a perceptron."""
+"""User network of a two-tower model: the sum of event vectors plus the output of a perceptron."""
 
 import torch
 from torch import Tensor, nn
@@ -7,21 +7,23 @@ from nearline.neural.layers import Dropout
 
 
 class Pooled(nn.Module):
-    """Sum the event vectors of a history and add the output of a perceptron (residual).
+    """User tower: the scaled sum of a history's event vectors, plus the output of a perceptron.
 
-    P. Covington, J. Adams, E. Sargin, "Deep neural networks for YouTube recommendations", RecSys
-    2016, section 3.2; the sum is divided by the square root of the number of events: Y. Koren,
-    "Factorization meets the neighborhood", KDD 2008, equation 14.
+    The sum is divided by the square root of the number of events, and the perceptron reads the
+    result. P. Covington, J. Adams, E. Sargin, "Deep neural networks for YouTube recommendations",
+    RecSys 2016, section 3.2; Y. Koren, "Factorization meets the neighborhood", KDD 2008, equation
+    14.
 
-    If user features are given, the perceptron reads them together with the pooled events, and an
-    event vector of zeros means no event, so a history may be empty. During training, whole
-    histories are dropped at random so that features alone suffice for cold users: M. Volkovs,
-    G. Yu, T. Poutanen, "DropoutNet: addressing cold start in recommender systems", NIPS 2017.
+    With user features, the perceptron reads the features too, and an event vector of zeros means
+    that there is no event, so that a history may be empty. In training, whole histories are
+    dropped at random, so that the network learns to encode new users from their features alone:
+    M. Volkovs, G. Yu, T. Poutanen, "DropoutNet: addressing cold start in recommender systems",
+    NIPS 2017.
 
     Parameters
     ----------
     width, hidden : int
-        Embedding size of an event, and units of the perceptron.
+        Length of an event vector, and number of hidden units of the perceptron.
     dropout : float
         Dropout probability before each layer of the perceptron.
     features : int
@@ -45,16 +47,22 @@ class Pooled(nn.Module):
         self.inner, self.outer = nn.Linear(width + features, hidden), nn.Linear(hidden, width)
 
     def forward(self, events: Tensor, lengths: Tensor, features: Tensor | None = None) -> Tensor:
-        """Encode each prefix of the histories: float32 [n, length, width].
+        """Encode each prefix of n histories.
 
         Parameters
         ----------
         events : float32 [n, length, width]
             Event vectors, oldest first; positions after the newest event are padding.
         lengths : int64 [n]
-            Number of events of each row. Not used: a cumulative sum never includes later positions.
+            Number of events of each history. It is not used, because a cumulative sum does not
+            depend on later positions.
         features : float32 [n, features] or None
-            User features.
+            Features of the users.
+
+        Returns
+        -------
+        Tensor
+            User vectors, float32 [n, length, width]: position j encodes the events up to j.
         """
         del lengths
         if self.drop_history is None or features is None:

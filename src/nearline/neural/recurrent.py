@@ -1,4 +1,4 @@
-"""A recurrent network over the events of a history."""
+"""Recurrent network that encodes histories."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ OPSET = 14
 
 
 class Recurrent(nn.Module):
-    """GRU4Rec encoder: gated recurrent units over the events.
+    """GRU4Rec encoder: layers of gated recurrent units (GRU) that read the events in order.
 
     B. Hidasi, A. Karatzoglou, L. Baltrunas, D. Tikk, "Session-based recommendations with recurrent
     neural networks", ICLR 2016, section 3; the units are those of K. Cho et al., "Learning phrase
@@ -21,7 +21,7 @@ class Recurrent(nn.Module):
     Parameters
     ----------
     width, hidden, layers : int
-        Embedding size of an event, size of the hidden state, and number of layers.
+        Length of an event vector, size of the hidden state, and number of layers.
     dropout : float
         Dropout probability, applied before and after the recurrent layers.
     """
@@ -36,10 +36,10 @@ class Recurrent(nn.Module):
         self.outputs = nn.Linear(hidden, width)
 
     def forward(self, events: Tensor, lengths: Tensor) -> Tensor:
-        """Encode each prefix of the histories: float32 [n, length, width].
+        """Encode each prefix of n histories: float32 [n, length, width].
 
-        Parameters are those of `TransformerNetwork.forward`. The recurrent state never depends on
-        later events, so `lengths` is not used.
+        The parameters are those of `TransformerNetwork.forward`. Because the recurrent state does
+        not depend on later events, `lengths` is not used.
         """
         del lengths
         states = self.drop(self.before(events))
@@ -53,10 +53,22 @@ class Recurrent(nn.Module):
 
 
 def _exported(units: Any, states: Tensor) -> Tensor:
-    """Apply a GRU layer as ONNX's own operator, for export.
+    """Apply a GRU layer through the ONNX operator GRU, for export.
 
-    PyTorch would export the layer as a graph that only accepts the example's sequence length.
-    ONNX orders the gates differently: update, reset, new.
+    PyTorch's own export accepts only sequences with the length of the example. The gates are
+    in the order of the ONNX operator: update, reset, new.
+
+    Parameters
+    ----------
+    units : nn.GRU
+        The layer.
+    states : Tensor
+        Input of the layer, float32 [n, length, input size].
+
+    Returns
+    -------
+    Tensor
+        Hidden states, float32 [n, length, hidden size].
     """
     hidden = int(units.hidden_size)
 

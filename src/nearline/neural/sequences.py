@@ -1,4 +1,4 @@
-"""Training of sequence networks: predict every event of a history from the events before it."""
+"""Training of sequence networks, which predict each event of a history from earlier events."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ Floats = NDArray[np.float32]
 # Maps item indices [n, length], lengths [n] and, if the network uses them, user features [n, f]
 # to user vectors, float32 [n, width].
 Encode = Callable[..., Floats]
-# Returns the validation value of an encoder, given the item vectors, float32 [n_items, width].
+# Returns the validation value of an encoding function and item vectors, float32 [n_items, width].
 Judge = Callable[[Encode, Floats], float]
 
 
@@ -30,21 +30,21 @@ SMALL = 2**16
 
 
 class Sequences(NamedTuple):
-    """Training sequences: item indices of n users, oldest first, at least two events each.
+    """Training sequences: the events of n users, oldest first, at least two events each.
 
     Attributes
     ----------
     indptr : int64 [n + 1]
-        Start of each sequence.
+        Sequence i consists of the items ``items[indptr[i]:indptr[i + 1]]``.
     items : int64 [indptr[-1]]
-        Item indices. With user features, -1 marks the empty history before the first event; its
-        vector is zero.
+        Item indices. With user features, each sequence begins with -1, which stands for the empty
+        history before the first event and has a vector of zeros.
     n_items : int
         Size of the catalogue.
     features : float32 [n_items, f] or None
-        Item features.
+        Feature vector of each item.
     users : float32 [n, f] or None
-        User features of each sequence, if the network uses them.
+        Feature vector of the user of each sequence, if the network uses them.
     """
 
     indptr: NDArray[np.int64]
@@ -55,28 +55,29 @@ class Sequences(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """Loss and sampling of negatives.
+    """Loss function and the way in which negatives are sampled.
 
     Attributes
     ----------
     loss : str
         ``softmax`` or ``gbce``.
     negatives : int
-        Sampled negatives per batch; all items if the catalogue has no more than that.
+        Number of sampled negatives per batch. All items are used if there are at most so many.
     power : float
-        Exponent of popularity in the sampling distribution.
+        Exponent of the items' event counts in the sampling distribution: 0 samples uniformly, 1
+        proportionally to popularity.
     calibration : float
-        Calibration parameter t of gBCE.
+        Parameter t of the loss ``gbce``, see `losses.gbce`.
     unit : bool
         Whether scores are cosines divided by `temperature` instead of inner products.
     temperature : float
-        Divisor of the scores.
+        Number by which scores are divided.
     id_dropout : float
         Probability of dropping an item's ID embedding.
     batch : int
         Approximate number of events per batch.
     in_batch : int
-        Number of positive items of the batch used as additional negatives of its other events.
+        Number of positive items of the batch that are used as additional negatives.
     """
 
     loss: str
@@ -96,14 +97,15 @@ class FittedSequences(NamedTuple):
     Attributes
     ----------
     graph : bytes
-        ONNX graph: `events` float32 [n, length, width], `lengths` int64 [n] and, if the network
-        uses them, user `features` float32 [n, f], to `users` float32 [n, width].
+        Serialised ONNX graph with the inputs ``events``, float32 [n, length, width], ``lengths``,
+        int64 [n], and, if the network uses them, user features ``features``, float32 [n, f]. The
+        output ``users`` contains user vectors, float32 [n, width].
     table : float32 [n_items, width]
-        Item vectors: scores are inner products with `users`.
+        Item vectors. A score is the inner product of a user vector and an item vector.
     ids : float32 [n_items, width]
-        ID embeddings: item vectors without projected features.
+        ID embeddings of the items: item vectors without the part from item features.
     projection : float32 [f, width]
-        Projection of item features to item vectors.
+        Matrix that maps item features to item vectors; empty without item features.
     epochs : int
         Number of epochs that the weights were trained for.
     """
@@ -116,22 +118,45 @@ class FittedSequences(NamedTuple):
 
 
 class NewestPosition(nn.Module):
-    """Encoder as used for serving: returns the vector after the newest event of each row."""
+    """Encoder for serving: returns one vector for each history, at its newest event.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        Encoder that returns a vector for each position.
+    unit : bool
+        Whether to scale the vectors to unit length.
+    temperature : float
+        Number by which the vectors are divided.
+    """
 
     def __init__(self, encoder: nn.Module, *, unit: bool, temperature: float) -> None:
         super().__init__()
         self.encoder, self.unit, self.temperature = encoder, unit, temperature
 
     def extra_repr(self) -> str:
-        """Describe attributes that the submodules do not show."""
+        """Return the attributes that `repr` must show, since `export` identifies networks by it."""
         return f"unit={self.unit}, temperature={self.temperature}"
 
     def scale(self, vectors: Tensor) -> Tensor:
-        """Convert encoder outputs to user vectors: optional unit length, then temperature."""
+        """Convert outputs of the encoder, [..., width], to user vectors of the same shape.
+
+        They are scaled to unit length if `unit` is set, and divided by the temperature.
+        """
         return (functional.normalize(vectors, dim=-1) if self.unit else vectors) / self.temperature
 
     def forward(self, events: Tensor, lengths: Tensor, features: Tensor | None = None) -> Tensor:
-        """Return user vectors, float32 [n, width]; parameters are those of the encoder."""
+        """Return a user vector for each of n histories: float32 [n, width].
+
+        Parameters
+        ----------
+        events : float32 [n, length, width]
+            Event vectors, oldest first; positions after the newest event are padding.
+        lengths : int64 [n]
+            Number of events of each history, at least 1.
+        features : float32 [n, f] or None
+            Features of the users, if the encoder uses them.
+        """
         optional = () if features is None else (features,)
         vectors = self.encoder(events, lengths, *optional)
         at = (lengths - 1)[:, None, None].expand(-1, 1, vectors.shape[2])
@@ -139,7 +164,21 @@ class NewestPosition(nn.Module):
 
 
 class NextEvent(TrainingTask):
-    """Training task: predict every event of a sequence from the events before it."""
+    """Training task: predict each event of a sequence from the events before it.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        Network that encodes each prefix of a sequence.
+    table : ItemTable
+        Item vectors.
+    data : Sequences
+        Training sequences.
+    objective : Objective
+        Loss function and sampling of negatives.
+    judge : callable or None
+        Returns the validation value; None disables validation.
+    """
 
     def __init__(
         self,
@@ -175,7 +214,7 @@ class NextEvent(TrainingTask):
         return 1 if small else super().threads()
 
     def batches(self, generator: torch.Generator) -> Sequence[Tensor]:
-        """Group sequences of similar length, about `batch` events each, in random order."""
+        """Return batches of about `batch` events, each of sequences of similar length, shuffled."""
         order = torch.randperm(len(self._starts), generator=generator, device=self._where)
         order = order[torch.argsort(self._lengths[order], stable=True)]
         sizes = self._lengths[order]
@@ -186,7 +225,7 @@ class NextEvent(TrainingTask):
         return [cut[at] for at in shuffled.tolist()]
 
     def loss(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """Compute the mean loss over all events of the batch except the first of each sequence."""
+        """Compute the mean loss over all events of a batch except the first of each sequence."""
         lengths = self._lengths[batch]
         steps = torch.arange(int(lengths.max()), device=self._where)
         valid = steps < lengths[:, None]
@@ -215,9 +254,10 @@ class NextEvent(TrainingTask):
         return sampled_softmax(scores, other_scores, log_expected)
 
     def _negatives(self, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return the negatives of a batch and the logarithm of their expected number of draws.
+        """Return the negatives of a batch, int64 [s], and the logarithms of their expected draws.
 
-        An item may be sampled and occur in the batch; both expectations are then added.
+        The expected number of draws of an item is the sum of its expectations as a sampled negative
+        and as a positive item of the batch.
         """
         drawn, expected = self._draw(generator), self._expected
         if self._objective.in_batch:
@@ -228,7 +268,7 @@ class NextEvent(TrainingTask):
         return drawn, expected[drawn].log().float()
 
     def _draw(self, generator: torch.Generator) -> Tensor:
-        """Sample negatives; return all items if the catalogue has no more than `negatives`."""
+        """Return sampled items, int64 [negatives]; all items if there are at most so many."""
         n = self._objective.negatives
         if n >= self._n_items:
             return torch.arange(self._n_items, device=self._where)
@@ -236,7 +276,7 @@ class NextEvent(TrainingTask):
         return torch.searchsorted(self._cumulated, draws).clamp(max=self._n_items - 1)
 
     def validate(self) -> float | None:
-        """Return NDCG@10 as computed by `judge`, None without validation data."""
+        """Return the validation value that `judge` computes; None without validation data."""
         if self._judge is None:
             return None
         return self._judge(self._encode, self.table.all().float().cpu().numpy())
@@ -268,14 +308,14 @@ def fit_sequences(
     progress: Progress,
     checkpoint: tuple[Path, str] | None = None,
 ) -> FittedSequences:
-    """Train a sequence encoder and the item table.
+    """Train a sequence encoder and the table of item vectors.
 
     Parameters
     ----------
     encoder : callable
-        Builds the network: ``network(events [n, length, width], lengths [n])`` returns float32
-        [n, length, width], where no position depends on later ones. User features [n, f], if
-        there are any, are passed as a third argument.
+        Builds the network, which maps events, float32 [n, length, width], and lengths, int64 [n],
+        to vectors, float32 [n, length, width], where no position depends on later ones. User
+        features, float32 [n, f], are a third argument if `data` has them.
     data : Sequences
         Training sequences.
     objective : Objective
@@ -291,7 +331,7 @@ def fit_sequences(
     progress : callable
         Progress callback.
     checkpoint : (Path, str) or None
-        Checkpoint file and key, see `training.train`.
+        Checkpoint file and key, as in `training.train`; None disables checkpoints.
     """
     where = device()
     draws = torch.Generator().manual_seed(seed)

@@ -1,10 +1,11 @@
-"""Training loop of every network: minibatches, AdamW, early stopping, checkpoints.
+"""Training loop of all networks: minibatches, AdamW, early stopping and checkpoints.
 
 I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019 (AdamW); L. Prechelt,
-"Early stopping - but when?", Neural Networks: Tricks of the Trade, LNCS 1524, 1998 (stop after
-`patience` epochs without a better value, keep the best weights); B. Polyak, A. Juditsky,
-"Acceleration of stochastic approximation by averaging", SIAM Journal on Control and Optimization
-30, 1992 (the mean of the weights along the way is better than the last; here a running one).
+"Early stopping - but when?", Neural Networks: Tricks of the Trade, LNCS 1524, 1998 (training stops
+after `patience` epochs without a better validation value, and the best weights are kept);
+B. Polyak, A. Juditsky, "Acceleration of stochastic approximation by averaging", SIAM Journal on
+Control and Optimization 30, 1992 (a running mean of the weights is more accurate than the last
+weights).
 """
 
 import math
@@ -38,7 +39,7 @@ class TrainingPlan(NamedTuple):
     weight_decay : float
         Weight decay of AdamW; biases and normalisation scales are not decayed.
     warmup : int
-        Steps of linear learning-rate warm-up.
+        Number of first steps over which the learning rate rises linearly.
     cosine : bool
         Whether the learning rate follows a cosine schedule down to zero over all epochs.
     memory : int
@@ -64,8 +65,8 @@ class TrainingResult(NamedTuple):
     Attributes
     ----------
     epochs : int
-        Number of epochs after which the selected weights were reached: those of the epoch with the
-        best validation value, or of the last epoch without validation.
+        Epoch of the selected weights: the one with the best validation value, or the last one
+        without validation.
     losses : list of float
         Mean training loss of each epoch.
     values : list of float
@@ -78,7 +79,7 @@ class TrainingResult(NamedTuple):
 
 
 class TrainingTask(ABC):
-    """A network with its training data, loss and validation.
+    """Abstract base class of a network with its training data, loss and validation.
 
     Attributes
     ----------
@@ -94,24 +95,29 @@ class TrainingTask(ABC):
 
     @abstractmethod
     def loss(self, batch: Any, generator: torch.Generator) -> Tensor:
-        """Compute the mean loss of a batch, a scalar tensor."""
+        """Compute the mean loss of a batch: a scalar tensor with gradients.
+
+        All random numbers must be drawn from `generator`, for reproducible training.
+        """
 
     def threads(self) -> int:
-        """Return the number of threads to use; steps below a millisecond are fastest with one."""
+        """Return the number of threads for training; tasks with very short steps override it."""
         return available_threads()
 
     def validate(self) -> float | None:
-        """Return the validation value, higher is better; None without validation data."""
+        """Return a validation value that is higher for better networks; None without validation."""
         return None
 
 
 def device() -> torch.device:
-    """Return the device to train on: a GPU if PyTorch can use one, else the CPU."""
+    """Return the device to train on: a GPU if PyTorch can use one, the CPU otherwise."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def half_precision(where: torch.device) -> bool:
-    """Return whether the device multiplies matrices faster in bfloat16; weights stay in float32.
+    """Return whether matrix products are faster in bfloat16 than in float32 on a device.
+
+    Weights are stored as float32 in both cases.
 
     P. Micikevicius et al., "Mixed precision training", ICLR 2018.
     """
@@ -123,7 +129,7 @@ def half_precision(where: torch.device) -> bool:
 
 @contextmanager
 def own_threads(threads: int) -> Iterator[None]:
-    """Set PyTorch's number of threads within a ``with`` block, and restore it afterwards."""
+    """Return a context in which PyTorch uses `threads` threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -141,14 +147,14 @@ def train(
     checkpoint: Path | None = None,
     key: str = "",
 ) -> TrainingResult:
-    """Train the network of `task` and load the weights of its best epoch.
+    """Train the network of `task`; afterwards, the network has the weights of its best epoch.
 
     Parameters
     ----------
     task : TrainingTask
-        Network, data and loss.
+        Network, training data, loss and validation.
     plan : TrainingPlan
-        Hyperparameters.
+        Hyperparameters of the training loop.
     seed : int
         Seed of batch order, sampling and dropout.
     progress : callable
@@ -157,7 +163,7 @@ def train(
         File written after every epoch. If it exists, training resumes from it; the result is
         bit-identical to that of an uninterrupted run (same machine and number of threads).
     key : str
-        Identifies data and settings; a checkpoint with another key is rejected.
+        Identifier of data and settings; a checkpoint with another key is rejected.
 
     Raises
     ------
@@ -187,7 +193,7 @@ def train(
 
 
 class _TrainingRun:
-    """State of a training run: network, optimiser, averaged and best weights."""
+    """State of a training run: network, optimiser, averaged weights and best weights."""
 
     def __init__(
         self, task: TrainingTask, plan: TrainingPlan, generator: torch.Generator, progress: Progress
@@ -203,7 +209,7 @@ class _TrainingRun:
         self.best = _copy(task.network)
 
     def over(self) -> bool:
-        """Return whether training has reached its last epoch or exhausted its patience."""
+        """Return whether training is finished, by the number of epochs or by early stopping."""
         waited = self.done - self.best_epoch if self.values else 0
         return self.done >= self._plan.epochs or waited >= self._plan.patience
 
@@ -242,18 +248,24 @@ class _TrainingRun:
         return loss.detach()
 
     def _cast(self) -> torch.autocast:
-        """Return an autocast context: bfloat16 matrix products where they are faster."""
+        """Return a context in which matrix products use bfloat16 if that is faster."""
         return torch.autocast(self._generator.device.type, torch.bfloat16, enabled=self._half)
 
     def _average(self) -> None:
-        """Update the running mean of the weights; a plain mean at first, then exponential."""
+        """Update the running mean of the weights.
+
+        It is the arithmetic mean for the first `memory` steps, then an exponential moving average.
+        """
         share = 1.0 / min(self._step, self._plan.memory)
         with torch.no_grad():
             for name, weights in self._task.network.state_dict().items():
                 self._mean[name].lerp_(weights, share)
 
     def _judge(self) -> None:
-        """Validate the averaged weights, keep them if they are best, and restore the current."""
+        """Validate the averaged weights and store them if they are the best so far.
+
+        The network has its current weights again afterwards.
+        """
         network = self._task.network
         weights = _copy(network)
         network.load_state_dict(self._mean)
@@ -273,7 +285,7 @@ class _TrainingRun:
         return f"epoch {self.done + 1}{metrics}"
 
     def checkpoint(self, key: str) -> Checkpoint:
-        """Return a checkpoint from which training can resume."""
+        """Return a checkpoint from which training can be resumed."""
         tensors = {f"weights/{n}": t for n, t in self._task.network.state_dict().items()}
         tensors |= {f"mean/{n}": t for n, t in self._mean.items()}
         tensors |= {f"best/{n}": t for n, t in self.best.items()}
@@ -285,7 +297,7 @@ class _TrainingRun:
         return Checkpoint(key, numbers, self.losses, self.values, tensors)
 
     def restore(self, found: Checkpoint) -> None:
-        """Restore the state of a checkpoint."""
+        """Replace the state of this run with that of a checkpoint."""
         parts: dict[str, dict[str, Tensor]] = {"weights": {}, "mean": {}, "best": {}}
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in found.tensors.items():
@@ -307,7 +319,7 @@ class _TrainingRun:
 
 
 def _groups(network: nn.Module, plan: TrainingPlan) -> list[dict[str, Any]]:
-    """Group parameters for weight decay: matrices decay; biases and scales (1-d) do not."""
+    """Return parameter groups for the optimiser: only matrices have weight decay."""
     parameters = list(network.parameters())
     return [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": plan.weight_decay},
@@ -316,7 +328,10 @@ def _groups(network: nn.Module, plan: TrainingPlan) -> list[dict[str, Any]]:
 
 
 def _rate(plan: TrainingPlan, step: int, batches: int) -> float:
-    """Return the learning rate of a step: linear warm-up, then constant or cosine decay."""
+    """Return the learning rate of a step: a linear warm-up, times a constant or cosine schedule.
+
+    `batches` is the number of steps in an epoch.
+    """
     rise = min(1.0, (step + 1) / plan.warmup) if plan.warmup else 1.0
     if not plan.cosine:
         return plan.rate * rise

@@ -1,4 +1,4 @@
-"""A causal transformer over the events of a history."""
+"""Causal transformer network that encodes histories."""
 
 import math
 
@@ -10,7 +10,15 @@ from nearline.neural.layers import Dropout
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block: self-attention and a feed-forward layer with residuals."""
+    """Pre-norm transformer block: self-attention and a feed-forward layer with residuals.
+
+    Parameters
+    ----------
+    width, heads : int
+        Length of an event vector and number of attention heads.
+    dropout : float
+        Dropout probability.
+    """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -21,14 +29,24 @@ class Block(nn.Module):
         self.drop = Dropout(dropout)
 
     def extra_repr(self) -> str:
-        """Describe attributes that the submodules do not show."""
+        """Return the attributes that `repr` must show, since `export` identifies networks by it."""
         return f"heads={self.heads}"
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """Apply the block to float32 [n, length, width].
+        """Apply the block to n sequences.
 
-        `hidden`, float32 [length, length], is the mask added to the attention scores: -inf where
-        a position must not attend.
+        Parameters
+        ----------
+        x : float32 [n, length, width]
+            Input vectors.
+        hidden : float32 [length, length]
+            Mask that is added to the attention scores: -inf if the position of the row must not
+            attend to the position of the column, 0 otherwise.
+
+        Returns
+        -------
+        Tensor
+            Output vectors, float32 [n, length, width].
         """
         n, length, width = x.shape
         parts = self.inputs(self.before_attention(x))
@@ -43,10 +61,10 @@ class Block(nn.Module):
 
 
 class TransformerNetwork(nn.Module):
-    """SASRec encoder: position j attends to events up to j and predicts the next one.
+    """SASRec encoder: position j attends to the events up to j and predicts event j + 1.
 
     Positions are counted from the newest event, so that positional embeddings of recent events
-    are shared by histories of any length.
+    are the same in histories of any length.
 
     W.-C. Kang, J. McAuley, "Self-attentive sequential recommendation", ICDM 2018, section III; the
     norm before each layer as in R. Xiong et al., "On layer normalization in the transformer
@@ -55,7 +73,8 @@ class TransformerNetwork(nn.Module):
     Parameters
     ----------
     width, heads, blocks, longest : int
-        Embedding size, attention heads, number of blocks and maximum number of positions.
+        Length of an event vector, number of attention heads, number of blocks, and maximum length
+        of a history.
     dropout : float
         Dropout probability.
     """
@@ -70,14 +89,19 @@ class TransformerNetwork(nn.Module):
         self.last = nn.LayerNorm(width)
 
     def forward(self, events: Tensor, lengths: Tensor) -> Tensor:
-        """Encode each prefix of the histories: float32 [n, length, width].
+        """Encode each prefix of n histories.
 
         Parameters
         ----------
         events : float32 [n, length, width]
             Event vectors, oldest first; positions after the newest event are padding.
         lengths : int64 [n]
-            Number of events of each row, at least 1.
+            Number of events of each history, at least 1.
+
+        Returns
+        -------
+        Tensor
+            Vectors, float32 [n, length, width]: position j encodes the events up to j.
         """
         steps = torch.arange(events.shape[1], device=events.device)
         age = (lengths[:, None] - 1 - steps).clamp(min=0)

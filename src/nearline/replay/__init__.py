@@ -1,4 +1,4 @@
-"""Prequential evaluation: replay a data set in order of time, recommend, then learn each event."""
+"""Prequential evaluation: replay events in order of time; predict each event, then learn it."""
 
 from nearline.replay.policies import POLICIES, ReplayPolicy
 from nearline.replay.prequential import ReplayOutcome, choose_settings, replay

@@ -1,4 +1,4 @@
-"""Draw a replay: accuracy over time, and overall accuracy with confidence intervals."""
+"""Plot of a replay: accuracy over time, and overall accuracy with confidence intervals."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from nearline.schema import DAY
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# The colour shows what is updated during the day; dotted lines are models trained only once.
+# Colours distinguish what a policy updates during the day; models trained only once are dotted.
 _COLOURS = {(True, True): BLUE, (True, False): VERMILION, (False, False): GREY}
 _STYLES = {
     policy.name: (_COLOURS[policy.follows, policy.learns], "-" if policy.retrained else ":")
@@ -20,7 +20,7 @@ _STYLES = {
 
 
 def draw(found: ReplayReport, path: Path, title: str) -> None:
-    """Draw a replay to a .png or .svg file.
+    """Plot a replay and save it as a .png or .svg file.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Learning policies that a replay compares: when the model, histories and counters are updated.
 
-All policies read one log. Policies that follow events share one state, since their histories and
-counters are equal; the nightly batch has its own state, as of the last retraining.
+All policies read the same log. Policies that update histories after each event share one state,
+since it is equal for all of them. The nightly policy has its own state, as of the last retraining.
 """
 
 from collections import defaultdict
@@ -21,12 +21,12 @@ from nearline.schema import RecommendationRequest
 from nearline.state import State, StateConfig
 from nearline.state.config import MAX_HISTORY_LENGTH
 
-# Records per append: bounds the memory of a long warm-up.
+# Number of events that are appended at a time; limits the memory of a long warm-up.
 BLOCK = 10_000
 
 
 class ReplayPolicy(NamedTuple):
-    """A learning policy: what is updated, and when.
+    """Learning policy: which parts of a recommender are updated, and when.
 
     Attributes
     ----------
@@ -57,7 +57,9 @@ POLICIES = (
 
 
 class Engines:
-    """One log, and the model and state of each policy at the current point of the stream.
+    """A log, and a model and state for each policy, at the current point of a stream.
+
+    It is a context manager that closes the log.
 
     Parameters
     ----------
@@ -92,7 +94,10 @@ class Engines:
         self._log.close()
 
     def learn(self, stop: int) -> None:
-        """Append the events before `stop`; on return every policy has processed them."""
+        """Append the events before position `stop` of the stream to the log.
+
+        When the method returns, all policies have processed them.
+        """
         for first in range(self._learned, stop, BLOCK):
             block = range(first, min(first + BLOCK, stop))
             self._log.append(self._stream.records(block.start, block.stop)).result()
@@ -101,10 +106,10 @@ class Engines:
         self._learned = stop
 
     def retrain(self, now: float) -> None:
-        """Train a model on all events appended so far, and deploy it.
+        """Train a model on all events so far and make it the active model of the policies.
 
-        The first call deploys the model to all policies, later calls only to those with
-        `retrained`. The separate state of the nightly policy is updated with the same events.
+        The first call does this for all policies, later calls only for those with `retrained`. The
+        state of the nightly policy is updated with the same events.
 
         Parameters
         ----------
@@ -133,7 +138,10 @@ class Engines:
         return tuple(self._today.get(user_id, ()))
 
     def lists(self, user_id: str, k: int, now: float) -> list[list[str]]:
-        """Return the top-k items for a user at time `now`, one list per policy."""
+        """Return the IDs of the `k` best items for a user, one list per policy.
+
+        `now` is the current time in Unix seconds.
+        """
         return [self._list(policy, user_id, k, now) for policy in self._arms]
 
     def _list(self, policy: ReplayPolicy, user_id: str, k: int, now: float) -> list[str]:

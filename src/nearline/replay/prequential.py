@@ -1,4 +1,4 @@
-"""Prequential (test-then-train) evaluation of the learning policies on a stream.
+"""Prequential (test-then-train) evaluation of learning policies on a stream of events.
 
 J. Gama, R. Sebastião, P. P. Rodrigues, "On evaluating stream learning algorithms", Machine
 Learning 90, 2013; for recommenders J. Vinagre, A. M. Jorge, J. Gama, "Evaluation of recommender
@@ -23,13 +23,13 @@ from nearline.replay.policies import POLICIES, Engines, ReplayPolicy
 from nearline.replay.stream import Stream
 from nearline.schema import DAY
 
-# Waits until the clock of the stream has reached a time (Unix seconds).
+# Waits until the replay may reach a time of the stream (Unix seconds).
 Pace = Callable[[float], None]
 
 
 @dataclass(frozen=True)
 class ReplayOutcome:
-    """Rank of the item of each evaluated event in the lists made right before the event.
+    """Ranks of the items of m evaluated events in the lists computed just before each event.
 
     Attributes
     ----------
@@ -40,19 +40,19 @@ class ReplayOutcome:
     positions : int64 [m]
         Positions of the evaluated events in the stream, ascending.
     users : int64 [m]
-        Index of the user of each evaluated event.
+        Index of the user of each evaluated event, from 0.
     times : float64 [m]
         Time of each evaluated event, in Unix seconds.
     ranks : int64 [m, policies]
-        Rank in the list, starting at 1; 0 if the item is not in the list.
+        Rank of the item in each policy's list, from 1; 0 if it is not in the list.
     known : bool [m]
         Whether the user had an event before the last retraining.
     first : bool [m]
         Whether the event is the user's first since the last retraining.
     n_candidates, n_learned : int
-        Number of events that qualify for evaluation, and of events that were replayed.
+        Number of events that could be evaluated, and number of events that were replayed.
     retrainings : int
-        Retrainings after the initial training, up to the last evaluated event.
+        Number of retrainings after the initial training, up to the last evaluated event.
     """
 
     policies: tuple[str, ...]
@@ -76,7 +76,26 @@ def choose_settings(
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> ItemGraphConfig:
-    """Search settings on the first `stop` events; the last event of each user is held out."""
+    """Search settings of the item graph on the first events of a stream.
+
+    Parameters
+    ----------
+    stream : Stream
+        Events in order of time.
+    stop : int
+        Number of events to use. The last event of each user is held out for validation.
+    settings : ItemGraphConfig or None
+        Initial settings; None uses the defaults.
+    seed : int
+        Seed of the fit.
+    progress : callable
+        Progress callback.
+
+    Returns
+    -------
+    ItemGraphConfig
+        The settings that were chosen.
+    """
     split = leave_one_out(stream.dataset(stop))
     model = ItemGraph(settings)
     model.fit(split.train, validation=split.test, seed=seed, progress=progress)
@@ -97,10 +116,11 @@ def replay(
     pace: Pace | None = None,
     progress: Progress = no_progress,
 ) -> ReplayOutcome:
-    """Train on the first `start` events, then replay the others in order of time.
+    """Train on the first events of a stream, then replay the others in order of time.
 
-    Events between two evaluated ones are appended in one batch, since only their order affects
-    learning.
+    For each evaluated event, every policy first recommends `k` items to the user; then the event
+    is learned. Events between two evaluated ones are appended in one batch, since only their order
+    affects learning.
 
     Parameters
     ----------
@@ -122,7 +142,8 @@ def replay(
     rng : Generator
         Source of randomness of the sample.
     pace : callable or None
-        Waits for the time of an event; None replays as fast as possible.
+        Called with the time of an event before its lists are computed; waits until then. None
+        replays as fast as possible.
     progress : callable
         Progress callback.
 
@@ -172,7 +193,7 @@ def replay(
 def _draw(
     stream: Stream, start: int, sample: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], int]:
-    """Sample the positions to evaluate, ascending; return them and the number of candidates."""
+    """Return the positions of the events to evaluate, ascending, and the number of candidates."""
     candidates = start + np.flatnonzero(stream.new[start:])
     if len(candidates) == 0:
         raise InvalidInput(
@@ -192,9 +213,25 @@ def real_time(
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[float], object],
 ) -> Pace:
-    """Return a callable that paces a stream from `begin` (Unix seconds) at `speed` times real time.
+    """Return a function that makes a replay run at a multiple of real time.
 
-    It only waits: a replay that is late continues as fast as the engine allows.
+    A replay that is late is not delayed: it continues as fast as possible.
+
+    Parameters
+    ----------
+    begin : float
+        Time of the stream in Unix seconds at which the replay begins.
+    speed : float
+        Seconds of the stream per second of real time.
+    clock : callable
+        Monotonic clock in seconds.
+    wait : callable
+        Waits for a number of seconds.
+
+    Raises
+    ------
+    InvalidInput
+        `speed` is not positive and finite.
     """
     if not 0.0 < speed < math.inf:
         raise InvalidInput(f"speed is {speed}; it must be above 0", field="speed")

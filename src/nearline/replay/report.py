@@ -1,4 +1,4 @@
-"""Summary of a replay: means with intervals, differences, and accuracy over time."""
+"""Summary of a replay: means with intervals, differences of policies, and accuracy over time."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,23 +15,23 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ReplayReport:
-    """Accuracy of each policy of a replay: metrics `ndcg` and `hit_rate` at the replay's k.
+    """Accuracy of each policy in a replay, by the metrics ``ndcg`` and ``hit_rate`` at its k.
 
     Attributes
     ----------
     outcome : ReplayOutcome
         Ranks of the evaluated events.
     means : dict of str to dict of str to float
-        Mean over events, by metric and policy.
+        Mean over all evaluated events, by metric and policy.
     intervals : dict of str to dict of str to Interval
         95 % bootstrap intervals of the means; users are resampled with all their events.
     differences : dict of str to dict of str to Difference
-        Paired differences between the first policy and each other one.
+        Paired differences, the first policy minus each of the others.
     groups : list of dict
-        Mean NDCG for users known and unknown at the last retraining, each for their first event
-        since the retraining and for later events.
+        Mean NDCG of four groups of events: of users who had events before the last retraining
+        and of new users, each for the first event since the retraining and for later events.
     windows : list of dict
-        Mean NDCG in consecutive windows with equal numbers of events.
+        Mean NDCG in consecutive periods with equal numbers of evaluated events.
     """
 
     outcome: ReplayOutcome
@@ -66,9 +66,10 @@ class ReplayReport:
 
 
 def gains(outcome: ReplayOutcome) -> dict[str, Values]:
-    """Compute each metric per event and policy: dict of str to float64 [m, policies].
+    """Compute the metrics of each event and policy: dict of str to float64 [m, policies].
 
-    Exactly one item is relevant, so NDCG is ``1 / log2(rank + 1)``, or 0 if it is not in the list.
+    Only the item of the event is relevant, so NDCG is 1 / log2(rank + 1), or 0 if it is not in the
+    list.
     """
     found = outcome.ranks > 0
     ndcg = np.where(found, 1.0 / np.log2(np.maximum(outcome.ranks, 1) + 1.0), 0.0)
@@ -82,12 +83,23 @@ def summarise(
     windows: int = WINDOWS,
     resamples: int = RESAMPLES,
 ) -> ReplayReport:
-    """Summarise a replay with cluster bootstrap intervals; `rng` draws the users.
+    """Summarise a replay, with bootstrap intervals over users.
+
+    Parameters
+    ----------
+    outcome : ReplayOutcome
+        Ranks of the evaluated events.
+    rng : Generator
+        Source of randomness of the bootstrap.
+    windows : int
+        Number of periods for the accuracy over time.
+    resamples : int
+        Number of bootstrap samples.
 
     Notes
     -----
-    Events of a user are correlated, so users are resampled with all their events. The mean of a
-    resample is the sum of its gains divided by its number of events.
+    Events of a user are correlated, so users are resampled with all their events (cluster
+    bootstrap). The mean of a sample is the sum over its events divided by their number.
     """
     values = gains(outcome)
     n_policies = len(outcome.policies)

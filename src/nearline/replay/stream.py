@@ -1,4 +1,4 @@
-"""Interactions and a catalogue as a stream of log records in order of time."""
+"""Stream of log records in order of time, from a table of interactions and a catalogue."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +13,9 @@ from nearline.schema import DAY, Event, Item
 
 @dataclass(frozen=True)
 class Stream:
-    """Events in order of time; events with equal times keep the order of their table.
+    """Sequence of n events in order of time, with the catalogue entries of their items.
+
+    Events with equal times are in the order of the table from which the stream was made.
 
     Attributes
     ----------
@@ -22,10 +24,11 @@ class Stream:
     events : list of Event
         The same events as log records.
     entries : list of Item or None
-        Catalogue entry to append before each event: set at the first event of an item, else None.
+        Catalogue entry that is appended before each event: that of the item if the event is its
+        first, None otherwise.
     new : bool [n]
-        Whether the event has a positive weight and is the first of its user on its item. Only
-        such events are evaluated, since a recommendation could have led to them.
+        Whether the event has a positive weight and is the first of its user with its item. Only
+        such events are evaluated, since items of the history are not recommended.
     weight : callable
         Maps the kind of an event to its weight.
     """
@@ -40,7 +43,10 @@ class Stream:
         return len(self.events)
 
     def records(self, first: int, stop: int) -> list[Event | Item]:
-        """Return the log records of events `first` to ``stop - 1``, entries before their event."""
+        """Return the log records of events `first` to ``stop - 1``.
+
+        Each catalogue entry precedes the event to which it belongs.
+        """
         records: list[Event | Item] = []
         for at in range(first, stop):
             entry = self.entries[at]
@@ -50,13 +56,30 @@ class Stream:
         return records
 
     def dataset(self, stop: int) -> Dataset:
-        """Return the first `stop` events as a `Dataset`, with items in the order of a `State`."""
+        """Return the first `stop` events as training data.
+
+        Items have the same indices as in a `State` that applied the same records.
+        """
         known = [entry for entry in self.entries[:stop] if entry is not None]
         return make_dataset(self.table.slice(0, stop), known, self.weight)
 
 
 def make_stream(table: pa.Table, items: Iterable[Item], weight: Weight) -> Stream:
-    """Sort a cleaned table by time and join it with the catalogue, in O(n log n)."""
+    """Create a stream from a table and a catalogue.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Events in canonical form, in any order.
+    items : iterable of Item
+        Catalogue entries.
+    weight : callable
+        Maps the kind of an event to its weight.
+
+    Notes
+    -----
+    The time complexity is O(n log n) for n events.
+    """
     times = table["timestamp"].to_numpy()
     table = table.take(pa.array(np.argsort(times, kind="stable")))
     events = [event for block in to_events(table) for event in block]
@@ -73,11 +96,11 @@ def make_stream(table: pa.Table, items: Iterable[Item], weight: Weight) -> Strea
 
 
 def spread(table: pa.Table, days: float, rng: np.random.Generator) -> pa.Table:
-    """Assign times to events whose timestamps only define an order within each user.
+    """Replace the times of events whose timestamps only define an order for each user.
 
-    The j-th of the n events of a user (from 0) is placed at ``(j + u) / n`` of the stream, where u
-    is drawn uniformly per user. Each user is thus equally active throughout the stream, and events
-    of different users are not synchronised.
+    The j-th (from 0) of the n events of a user is placed at the fraction (j + u) / n of the
+    stream, where u is drawn for each user from the uniform distribution on [0, 1). Thus each user
+    is equally active throughout the stream, and events of different users are not synchronised.
 
     Parameters
     ----------
@@ -86,7 +109,12 @@ def spread(table: pa.Table, days: float, rng: np.random.Generator) -> pa.Table:
     days : float
         Length of the stream in days.
     rng : Generator
-        Draws u, in the order in which users appear in `table`.
+        Source of randomness of u, in the order in which users appear in `table`.
+
+    Returns
+    -------
+    pyarrow.Table
+        The table with times in seconds from 0 to the length of the stream.
     """
     users = _codes(table["user_id"])
     order = np.lexsort((table["timestamp"].to_numpy(), users))
@@ -100,14 +128,14 @@ def spread(table: pa.Table, days: float, rng: np.random.Generator) -> pa.Table:
 
 
 def _codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Encode values as integers, in order of first appearance: int64 [n]."""
+    """Replace values by numbers in the order of first occurrence: int64 [n], from 0."""
     indices = column.combine_chunks().dictionary_encode().indices
     codes: NDArray[np.int64] = indices.to_numpy().astype(np.int64)
     return codes
 
 
 def _first(codes: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return whether each value occurs for the first time: bool [n]."""
+    """Return for each value whether it occurs for the first time: bool [n]."""
     first = np.zeros(len(codes), dtype=np.bool_)
     first[np.unique(codes, return_index=True)[1]] = True
     return first

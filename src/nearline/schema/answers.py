@@ -1,26 +1,27 @@
-"""Answers of the engine."""
+"""Answers of the engine: lists, explanations and user summaries."""
 
 from msgspec import Struct
 
-# Suffix of the tier of a line that a language model placed.
+# Suffix of the tier of a line whose position a language model chose.
 RERANKED = "+llm"
 
 
 class ScoredItem(Struct, frozen=True):
-    """An item and its score. Higher is better; scores are comparable within one answer only."""
+    """An item and its score. Higher scores are better; compare them only within one answer."""
 
     item_id: str
     score: float
 
 
 class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line of a list.
+    """One line of a list of recommendations.
 
     Attributes
     ----------
     tier : str
-        Stage that produced the line: ``personal``, ``session``, ``stated``, ``context``,
-        ``trending`` or ``popular``; with the suffix ``+llm`` if a language model placed it.
+        Tier that produced the line: ``personal``, ``session``, ``stated``, ``context``,
+        ``trending`` or ``popular``; with the suffix ``+llm`` if a language model chose the
+        position of the line.
     reasons : tuple of Part
         Largest parts of the score; empty unless the request has ``explain=True``.
     """
@@ -32,17 +33,17 @@ class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Part(Struct, frozen=True, kw_only=True):
-    """One part of a score.
+    """One term of the sum that makes up a score.
 
     Attributes
     ----------
     source : str
-        ID of the item in the history that the part comes from; empty if it comes from none.
+        ID of the item of the history that contributes the term; empty if no single item does.
     relation : str
-        Relation to the source, such as ``transitions``, ``coengagement``, ``content`` or
-        ``vector:NAME``; the tier of a line that does not come from a history.
+        Relation between the source and the item, such as ``transitions``, ``coengagement``,
+        ``content`` or ``vector:NAME``. For a line that is not based on a history: its tier.
     amount : float
-        Contribution to the score.
+        Value of the term.
     """
 
     source: str
@@ -51,14 +52,14 @@ class Part(Struct, frozen=True, kw_only=True):
 
 
 class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Explanation of a score: `parts`, largest first, sum to `score` with a tolerance of 1e-6.
+    """Explanation of the score of one item for one user.
 
     Attributes
     ----------
     words : str
-        The largest parts in a sentence; empty unless asked for with ``words=True``.
+        A sentence that describes the largest parts; empty unless requested with ``words=True``.
     worded_by : str
-        ``llm``, or ``template`` if no language model answered in time.
+        Author of `words`: ``llm``, or ``template`` if no language model answered in time.
     """
 
     user_id: str
@@ -71,7 +72,7 @@ class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PastEvent(Struct, frozen=True, kw_only=True):
-    """One event of a history: the item, the weight of the event, and its time in Unix seconds."""
+    """One event of a history: its item, its event weight and its time in Unix seconds."""
 
     item_id: str
     weight: float
@@ -79,14 +80,14 @@ class PastEvent(Struct, frozen=True, kw_only=True):
 
 
 class UserSummary(Struct, frozen=True, kw_only=True):
-    """The history that recommendations for a user are based on, most recent event first."""
+    """A user and the history that recommendations are based on, most recent event first."""
 
     user_id: str
     history: tuple[PastEvent, ...]
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """A list for one user.
+    """A list of recommendations for one user or session.
 
     Attributes
     ----------

@@ -20,12 +20,12 @@ COLUMNS = pa.schema(
     }
 )
 _REQUIRED = ("user_id", "item_id", "timestamp", "event")
-# Rows converted to events at a time while iterating: bounds the memory of an iteration.
+# Number of rows that an iteration converts to events at a time; limits its memory.
 _ROWS = 1_000
 
 
 class EventBlock(Sequence[Event]):
-    """Immutable sequence of events backed by Arrow columns; events are created on access.
+    """Immutable sequence of events in Arrow columns; `Event` objects are created on access.
 
     Parameters
     ----------
@@ -65,19 +65,27 @@ class EventBlock(Sequence[Event]):
                 yield Event(**row)
 
     def take(self, rows: Any) -> Self:
-        """Return the block of some rows; `rows` is int64 [n], ascending."""
+        """Return a block of the rows at the positions `rows`, int64 [n] in ascending order."""
         return self._like(self.columns.take(pa.array(rows)))
 
     @classmethod
     def _like(cls, columns: pa.RecordBatch) -> Self:
-        """Create a block of columns that are already validated."""
+        """Create a block from columns that are already validated."""
         block = cls.__new__(cls)
         block.columns = columns
         return block
 
 
 class StoredBlock(Sequence[tuple[int, Event]]):
-    """Pairs of log offset and event for a stored block; offsets are consecutive from `start`."""
+    """Sequence of (offset, event) pairs for a block of events in the log.
+
+    Parameters
+    ----------
+    start : int
+        Log offset of the first event; the other events have consecutive offsets.
+    events : EventBlock
+        Events of the block.
+    """
 
     def __init__(self, start: int, events: EventBlock) -> None:
         self.start = start

@@ -1,4 +1,4 @@
-"""The fields of a request as data, from which query parameters and options are derived."""
+"""Descriptions of request fields; query parameters and CLI options are derived from them."""
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -11,7 +11,7 @@ from nearline.errors import InvalidInput
 
 
 class Shape(Enum):
-    """How the value of a field is written in a query string or on a command line."""
+    """Form of a field's value in a query string or on a command line."""
 
     FLAG = "flag"
     INTEGER = "integer"
@@ -22,24 +22,24 @@ class Shape(Enum):
 
 
 class RequestField(Struct, frozen=True, kw_only=True):
-    """One field of a request.
+    """Description of one field of a request.
 
     Attributes
     ----------
     name : str
-        Name of the field, of the query parameter and, with hyphens, of the option.
+        Name of the field and of its query parameter; with hyphens, name of its CLI option.
     shape : Shape
-        Form of its values. A list or a mapping takes several texts, other fields take one.
+        Form of the value. A list or a mapping can be given several times, other fields once.
     required : bool
         Whether the field has no default.
     default : object
-        Value of a field that is not given.
+        Value that is used if the request does not contain the field.
     description : str
-        One sentence for users.
+        One sentence of documentation for users.
     minimum, maximum : float or None
         Bounds of a number, inclusive.
     example : object
-        A valid value; None where the description needs none.
+        A valid value; None if the documentation shows no example.
     opposite : str
         For a flag that is on by default: name of the option that turns it off.
     """
@@ -56,12 +56,12 @@ class RequestField(Struct, frozen=True, kw_only=True):
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether the field takes several texts."""
+        """Whether the field can be given several times."""
         return self.shape in (Shape.LIST, Shape.MAPPING)
 
     @property
     def allowed(self) -> str:
-        """Describe the texts that a flag or a number accepts."""
+        """Valid values of a flag or a number, in words for an error message."""
         if self.shape is Shape.FLAG:
             return "true or false"
         kind = "a whole number" if self.shape is Shape.INTEGER else "a number"
@@ -70,17 +70,22 @@ class RequestField(Struct, frozen=True, kw_only=True):
         return f"{kind} from {self.minimum:,} to {self.maximum:,}"
 
     def value_of(self, texts: Sequence[str], separator: str) -> object:
-        """Return the value that `texts` stand for; a flag or a number is not converted yet.
+        """Return the value of the field from its occurrences in a query string or command line.
+
+        A list becomes a tuple and a mapping becomes a dict. A flag, a number or a text is returned
+        as the first string, without conversion.
 
         Parameters
         ----------
+        texts : sequence of str
+            The field's strings, at least one.
         separator : str
-            Character between the name and the value of an entry of a mapping.
+            Character between the name and the value of a mapping's entry.
 
         Raises
         ------
         InvalidInput
-            A text is not an entry of a mapping, or two entries have the same name.
+            The field is a mapping, and a string has no name or no separator or repeats a name.
         """
         if self.shape is Shape.LIST:
             return tuple(texts)
@@ -89,7 +94,7 @@ class RequestField(Struct, frozen=True, kw_only=True):
         return texts[0]
 
     def entry_form(self, separator: str) -> str:
-        """Describe an entry of a mapping, such as ``NAME=VALUE, such as country=FR``."""
+        """Describe the form of a mapping's entry, such as ``NAME=VALUE, such as country=FR``."""
         form = f"NAME{separator}VALUE"
         if not isinstance(self.example, Mapping):
             return form
@@ -125,14 +130,21 @@ _SHAPES: tuple[tuple[type[inspect.Type], Shape], ...] = (
 
 
 def request_fields(kind: type[Struct], *, without: Sequence[str] = ()) -> list[RequestField]:
-    """Return the fields of the struct `kind` in order, except those named in `without`.
+    """Return descriptions of the fields of the struct `kind`, in the order of definition.
 
-    Descriptions, bounds and examples come from `msgspec.Meta`.
+    Descriptions, bounds and examples are taken from the `msgspec.Meta` annotations.
+
+    Parameters
+    ----------
+    kind : type
+        Class of the request.
+    without : sequence of str
+        Names of fields to leave out.
 
     Raises
     ------
     TypeError
-        A field has a type that no `Shape` fits.
+        A field has a type for which there is no `Shape`.
     """
     info: Any = inspect.type_info(kind)
     return [_request_field(field) for field in info.fields if field.name not in without]

@@ -1,4 +1,4 @@
-"""The events of several users as arrays: what models are fitted on, asked with and taught."""
+"""Events of several users as arrays: the input of training, scoring and online learning."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,20 +10,22 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Histories:
-    """Events of several users, one row of a ragged array each, oldest first (CSR layout).
+    """Events of several users as a ragged array: one row per user, oldest event first.
+
+    All rows are concatenated, and `indptr` marks where each row begins, as in a CSR matrix.
 
     Attributes
     ----------
     indptr : int64 [n_users + 1]
         Row u is ``items[indptr[u]:indptr[u + 1]]``.
     items : int32 [n]
-        Item indices; -1 where the item is unknown to the vocabulary.
+        Item indices; -1 for an item that is not in the vocabulary.
     weights : float32 [n]
-        Weight of each event: 1 by default, negative for a dislike.
+        Event weights: 1 by default, negative for a dislike.
     times : float64 [n]
-        Unix seconds, or any number that orders a row.
+        Times in Unix seconds, or any numbers that increase along a row.
     features : float32 [n_users, f] or None
-        Features of the users, which models that read none ignore.
+        Feature vectors of the users, f values each. Models without user features ignore them.
     """
 
     indptr: NDArray[np.int64]
@@ -36,11 +38,11 @@ class Histories:
         return len(self.indptr) - 1
 
     def row(self, user: int) -> NDArray[np.int32]:
-        """Items of one user, oldest first (a view)."""
+        """Return the items of row `user`, oldest first, as a view: int32 [length of the row]."""
         return self.items[self.indptr[user] : self.indptr[user + 1]]
 
     def select(self, rows: NDArray[np.integer]) -> "Histories":
-        """Rows in the order given, copied."""
+        """Return a copy with the given rows, in the given order; `rows` is int [m]."""
         sizes = np.diff(self.indptr)[rows]
         indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
         take = np.arange(indptr[-1]) + np.repeat(self.indptr[:-1][rows] - indptr[:-1], sizes)
@@ -48,7 +50,7 @@ class Histories:
         return Histories(indptr, self.items[take], self.weights[take], self.times[take], features)
 
     def take(self, keep: NDArray[np.bool_]) -> "Histories":
-        """Keep the events where `keep` [n] is true; rows stay."""
+        """Return a copy with the events where `keep`, bool [n], is true; empty rows are kept."""
         before = np.concatenate(([0], np.cumsum(keep))).astype(np.int64)
         return Histories(
             before[self.indptr],
@@ -60,7 +62,10 @@ class Histories:
 
     @classmethod
     def from_rows(cls, rows: Sequence[Sequence[int]]) -> Self:
-        """Build from item lists (oldest first), all weights 1; times are positions."""
+        """Create histories from one list of item indices per user, oldest first.
+
+        All weights are 1, and the time of an event is its position in the row.
+        """
         indptr = np.concatenate(([0], np.cumsum([len(row) for row in rows]))).astype(np.int64)
         items = np.array([item for row in rows for item in row], dtype=np.int32)
         times = np.array([t for row in rows for t in range(len(row))], dtype=np.float64)
@@ -75,7 +80,17 @@ class Histories:
         weights: NDArray[np.float32],
         times: NDArray[np.float64],
     ) -> Self:
-        """Group events [n] by the row in `users`, from 0 to n_users - 1; their order stays."""
+        """Group a table of n events by user; the events of a user keep their order.
+
+        Parameters
+        ----------
+        users : int64 [n]
+            Row of each event, from 0 to `n_users` - 1.
+        n_users : int
+            Number of rows; users without events get empty rows.
+        items, weights, times : array [n]
+            Columns of the events, as in the attributes of `Histories`.
+        """
         order = np.argsort(users, kind="stable")
         sizes = np.bincount(users, minlength=n_users)
         indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)

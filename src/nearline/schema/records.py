@@ -1,4 +1,4 @@
-"""Log records: events, catalogue changes, and tombstones of erased events."""
+"""Log records: events, catalogue changes, and placeholders of erased events."""
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -26,14 +26,14 @@ class Event(
     timestamp : float
         Time of the event, in Unix seconds.
     event : str
-        Kind of event (``view``, ``purchase``, ``dislike``...); its weight is a setting.
+        Kind of event, such as ``view``, ``purchase`` or ``dislike``. A setting gives the event
+        weight of each kind.
     event_id : str or None
-        Idempotency key of the caller: a second event with the same key is a duplicate and is not
-        stored.
+        Idempotency key that the sender chooses: a second event with the same key is not stored.
     value : float or None
         A finite number: a rating, an amount or a duration.
     session_id : str or None
-        Session of the user.
+        ID of the session in which the event occurred.
     recommendation_id : str or None
         ID of the list of recommendations that led to the event.
     context : dict or None
@@ -63,13 +63,13 @@ class Item(
     timestamp : float
         Time of the change, in Unix seconds.
     text, title : str
-        Text that content similarity is computed from.
+        Texts from which content similarity is computed.
     categories : list of str
-        Labels that requests can filter by.
+        Categories of the item; a request can be restricted to one of them.
     attributes : dict
-        Names to strings, numbers or lists.
+        Maps names to strings, numbers, booleans or lists of these.
     vectors : dict
-        Names to lists of finite numbers; not all zero.
+        Maps names to vectors: lists of finite numbers that are not all zero.
     available : bool
         False excludes the item from all recommendations immediately.
     """
@@ -85,7 +85,7 @@ class Item(
 
     @property
     def content(self) -> str:
-        """Title, text and categories in one string, for content similarity."""
+        """Title, text and categories, joined by spaces: the text for content similarity."""
         parts = (self.title, self.text, " ".join(self.categories))
         return " ".join(part for part in parts if part)
 
@@ -100,17 +100,17 @@ class ItemPatched(
 ):
     """A change of some fields of a catalogue entry; fields that are unset keep their values.
 
-    It applies to the entry as it stands at the record's offset. Where there is no entry at that
-    offset, the record has no effect. A record without any change keeps the entry and its
-    timestamp, and makes models read the item's text vector again.
+    The change is applied to the entry at the record's offset; if there is no entry, the record
+    has no effect. A record that sets no field leaves the entry and its timestamp unchanged, and
+    causes models to read the text vector of the item again.
 
     Attributes
     ----------
     item_id : str
     timestamp : float
-        Unix seconds of the change.
+        Time of the change, in Unix seconds.
     text, title, categories, attributes, vectors, available
-        As for `Item`: each one that is set replaces the whole field.
+        Fields of `Item`. A field that is set replaces the previous value completely.
     """
 
     item_id: str
@@ -133,7 +133,7 @@ class ItemPatched(
         }
 
     def applied_to(self, item: Item) -> Item:
-        """Return `item` with the changes of this record."""
+        """Return a copy of `item` with the changes of this record; `item` itself if none is set."""
         changes = self.changes
         if not changes:
             return item
@@ -148,7 +148,7 @@ class ItemDeleted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
 
 class Erased(Struct, frozen=True, forbid_unknown_fields=True, tag="erased"):
-    """Tombstone of an event at this offset whose user was erased."""
+    """Placeholder at the offset of an event that was removed by the erasure of its user."""
 
 
 CatalogueRecord = Item | ItemPatched | ItemDeleted

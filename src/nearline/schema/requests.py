@@ -1,7 +1,7 @@
-"""Requests for lists: the only place where a field of a request is written.
+"""Requests for lists of recommendations: the single definition of all request fields.
 
-Query parameters, request bodies, their OpenAPI documentation and the options of the command line
-are derived from these structs.
+Query parameters, request bodies, their OpenAPI documentation and the CLI options are derived from
+these structs.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ O = TypeVar("O", bound="ListOptions")  # noqa: E741 (a type variable)
 
 
 class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The options of every list, for one user or for many.
+    """Options that requests for one user and for many users have in common.
 
     Attributes
     ----------
@@ -38,8 +38,8 @@ class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     exclude : tuple of str
         IDs of items to leave out.
     context : dict or None
-        Context of the request, such as device, country or hour, in the form that events have.
-        Places without a personal recommendation are filled with what is popular in this context.
+        Context of the request, such as device, country or hour, with the names that events use.
+        Items that are popular in this context follow the personal recommendations.
     preferences : str or None
         Text that describes what the user likes. Items with similar text follow the personal
         recommendations.
@@ -49,7 +49,7 @@ class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         int,
         Meta(
             description="Length of the list.",
-            # Where Litestar looks for bounds that `check_k` enforces, not msgspec.
+            # Bounds for Litestar's OpenAPI document. `check_k` enforces them, not msgspec.
             extra_json_schema={"extra": {"minimum": 1, "maximum": MAX_K}},
         ),
     ] = 10
@@ -110,14 +110,16 @@ class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unkno
     ] = False
 
 
-# Found when the module is imported: msgspec must not inspect one struct in two threads at once.
+# Computed on import, because msgspec must not inspect a struct in two threads concurrently.
 _LISTS = [
     field.name for field in request_fields(RecommendationRequest) if field.shape is Shape.LIST
 ]
 
 
 def make_options(kind: type[O], **fields: Any) -> O:
-    """Create a request of class `kind` from keyword arguments; any iterable of IDs becomes a tuple.
+    """Create a request of class `kind` from keyword arguments.
+
+    Fields that are lists of IDs accept any iterable except a string; it is converted to a tuple.
 
     Raises
     ------
@@ -159,12 +161,18 @@ _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
 
 
 def narrowed(options: ListOptions, kind: type[O]) -> O:
-    """Return `options` as an instance of `kind`, without the fields that `kind` does not have."""
+    """Convert `options` to the class `kind`, which has a subset of the fields of its class."""
     return kind(**{name: getattr(options, name) for name in kind.__struct_fields__})
 
 
 def check_options(options: ListOptions) -> None:
-    """Raise `InvalidInput` unless length, category, context and preferences are within bounds."""
+    """Check the fields k, category, context and preferences of a request.
+
+    Raises
+    ------
+    InvalidInput
+        A field is invalid; the error names it.
+    """
     check_k(options.k)
     if options.category is not None:
         _check_category(options.category)

@@ -22,12 +22,19 @@ MAX_VECTOR_LENGTH = 16_384
 MAX_CONTEXT_FIELDS = 64
 MAX_PREFERENCES_CHARS = 1_000
 MAX_ABSOLUTE_NUMBER = 1e15
-# Tolerance for fast client clocks; a day exceeds any time zone error.
+# Seconds that a time may lie in the future, since clocks of clients may be fast. One day is more
+# than the error from any wrong time zone.
 MAX_FUTURE = DAY
 
 
 def make_record(kind: type[Struct], **fields: object) -> Any:
-    """Create a record; raise `InvalidInput` for a field of wrong type or an unknown field."""
+    """Create a log record of class `kind` from its fields.
+
+    Raises
+    ------
+    InvalidInput
+        A field is unknown, missing or of another type.
+    """
     try:
         return msgspec.convert({"type": kind.__struct_config__.tag} | plain(fields), kind)
     except msgspec.ValidationError as error:
@@ -35,7 +42,20 @@ def make_record(kind: type[Struct], **fields: object) -> Any:
 
 
 def check_id(value: object, field: str) -> str:
-    """Return `value` if it is a valid ID: 1 to 512 bytes of UTF-8 without NUL."""
+    """Return `value` if it is a valid ID: 1 to 512 bytes of UTF-8 without a NUL character.
+
+    Parameters
+    ----------
+    value : object
+        Value to check.
+    field : str
+        Name of the field for the error message.
+
+    Raises
+    ------
+    InvalidInput
+        The value is not a valid ID.
+    """
     if not isinstance(value, str):
         raise InvalidInput(f"{field} is {type(value).__name__}; it must be a string", field=field)
     if not value:
@@ -57,7 +77,13 @@ def check_id(value: object, field: str) -> str:
 
 
 def check_number(value: object, field: str) -> float:
-    """Return `value` as a float if it is a finite number of absolute value at most 1e15."""
+    """Convert a finite number of absolute value at most 1e15 to a float.
+
+    Raises
+    ------
+    InvalidInput
+        The value is not such a number; `field` is its name in the message.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidInput(f"{field} is {value!r:.50}; it must be a number", field=field)
     # Compared before conversion, since a huge int would overflow a float.
@@ -69,7 +95,13 @@ def check_number(value: object, field: str) -> float:
 
 
 def check_time(seconds: float, field: str, *, now: float) -> float:
-    """Return `seconds` if it lies between 1970 and one day after `now` (Unix seconds)."""
+    """Return `seconds` as a float if it is a Unix time from 1970 to one day after `now`.
+
+    Raises
+    ------
+    InvalidInput
+        The time is not finite or not in this range; `field` is its name in the message.
+    """
     if not math.isfinite(seconds):
         raise InvalidInput(f"{field} is {seconds}; it must be finite Unix seconds", field=field)
     if seconds < 0:
@@ -86,9 +118,22 @@ def check_time(seconds: float, field: str, *, now: float) -> float:
 
 
 def parse_time(value: object, field: str = "timestamp", *, now: float) -> float:
-    """Convert Unix seconds, RFC 3339 text, a datetime or None (means `now`) to Unix seconds.
+    """Convert a time to Unix seconds.
 
-    A time without a UTC offset is interpreted as UTC.
+    Parameters
+    ----------
+    value : float, str, datetime or None
+        Unix seconds, RFC 3339 text or a datetime; None means `now`. A time without a UTC offset
+        is interpreted as UTC.
+    field : str
+        Name of the field for the error message.
+    now : float
+        Current time in Unix seconds.
+
+    Raises
+    ------
+    InvalidInput
+        The value is not a time, or is not between 1970 and one day after `now`.
     """
     value = plain(value)
     if value is None:
@@ -124,7 +169,13 @@ def check_k(k: object, field: str = "k") -> int:
 
 
 def check_text(value: str, field: str, limit: int = MAX_TEXT_CHARS) -> str:
-    """Return `value` if it is valid Unicode of at most `limit` characters."""
+    """Return `value` if it is valid Unicode of at most `limit` characters.
+
+    Raises
+    ------
+    InvalidInput
+        The text is too long or contains a lone surrogate.
+    """
     if len(value) > limit:
         raise InvalidInput(
             f"{field} has {len(value):,} characters; at most {limit:,} are allowed", field=field
@@ -139,19 +190,43 @@ def check_text(value: str, field: str, limit: int = MAX_TEXT_CHARS) -> str:
 
 
 def new_event(fields: Mapping[str, object], timestamp: object, *, now: float) -> Event:
-    """Create a valid event; `timestamp` has any form that `parse_time` accepts."""
+    """Create and validate an event.
+
+    Parameters
+    ----------
+    fields : mapping
+        Fields of `Event`, except the timestamp.
+    timestamp : object
+        Time in any form that `parse_time` accepts.
+    now : float
+        Current time in Unix seconds.
+
+    Raises
+    ------
+    InvalidInput
+        A field is invalid; the error names it.
+    """
     when = parse_time(timestamp, now=now)
     return check_event(make_record(Event, **fields, timestamp=when), now=now)
 
 
 def new_item(fields: Mapping[str, object], timestamp: object, *, now: float) -> Item:
-    """Create a valid catalogue entry; `timestamp` has any form that `parse_time` accepts."""
+    """Create and validate a catalogue entry from the fields of `Item`.
+
+    The other parameters and the errors are those of `new_event`.
+    """
     when = parse_time(timestamp, now=now)
     return check_item(make_record(Item, **fields, timestamp=when), now=now)
 
 
 def check_event(event: Event, *, now: float) -> Event:
-    """Return `event` if every field is valid; raise `InvalidInput` naming the field."""
+    """Return `event` if every field is valid.
+
+    Raises
+    ------
+    InvalidInput
+        A field is invalid; the error names it. `now` is the current time in Unix seconds.
+    """
     check_id(event.user_id, "user_id")
     check_id(event.item_id, "item_id")
     check_id(event.event, "event")
@@ -168,7 +243,13 @@ def check_event(event: Event, *, now: float) -> Event:
 
 
 def check_item(item: Item, *, now: float) -> Item:
-    """Return `item` if every field keeps the rules; raise `InvalidInput` naming the field."""
+    """Return `item` if every field is valid.
+
+    Raises
+    ------
+    InvalidInput
+        A field is invalid; the error names it. `now` is the current time in Unix seconds.
+    """
     check_id(item.item_id, "item_id")
     check_time(item.timestamp, "timestamp", now=now)
     check_text(item.text, "text")

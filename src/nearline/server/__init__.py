@@ -1,4 +1,4 @@
-"""HTTP: routes of the API, and the process that serves them."""
+"""The HTTP server: routes of the API, and the process that serves them."""
 
 from nearline.server.app import create_app
 from nearline.server.gateway import Gateway

@@ -1,4 +1,4 @@
-"""Compose the server: routes, error handling, the engine's lifespan and the middlewares."""
+"""Composition of the server: routes, error handling, lifespan of the engine and middlewares."""
 
 import asyncio
 import sys
@@ -49,25 +49,25 @@ def create_app(
     Parameters
     ----------
     open_engine : callable
-        Opens the store; called once, in a thread.
+        Opens the store and returns the engine; called once, in a thread.
     limits : Limits or None
-        Limits of single requests and of the server; None for the defaults.
+        Limits on single requests and on the server; None for the defaults.
     api_key : str or None
         Key that requests must carry; None accepts all requests.
     allowed_hosts : frozenset of str or None
-        Host names, beside those of this machine, that requests may be for; None for all names.
+        Host names that are accepted, in addition to those of this machine; None accepts all.
     clock, timer : callable
-        Unix time in seconds, for log lines; monotonic clock in seconds, for durations.
+        Clock in Unix seconds for log lines, and monotonic clock in seconds for durations.
     new_request_id : callable or None
-        Returns an ID for a request that has none; None for 16 random digits of this app followed by
-        a counter.
+        Returns an ID for a request that has none; None uses 16 random digits, which are the same
+        for all requests of this application, followed by a counter.
     log_stream : TextIO or None
         Stream of log lines; None for standard error.
 
     Raises
     ------
     InvalidInput
-        If `api_key` cannot be sent in a header.
+        `api_key` cannot be sent in a header.
     """
     api_key = checked_key(api_key)
     log = JsonLog(log_stream or sys.stderr, clock)

@@ -1,4 +1,4 @@
-"""The response to a batch request."""
+"""Responses to batch requests."""
 
 from itertools import groupby
 from operator import itemgetter
@@ -14,10 +14,10 @@ from nearline.server.decoding import convert_each
 
 
 def answer_batch(engine: Recommender, question: BatchIn) -> Any:
-    """Compute the lists of many users and return them as the JSON of a `BatchOut`.
+    """Compute the lists of many users; return a `BatchOut`, encoded as JSON.
 
-    Blocks until all lists are computed: call it in a thread. A user who occurs twice in the request
-    occurs twice in the answer.
+    The function returns when all lists are computed, so it must be called in a thread. A user who
+    occurs twice in the request occurs twice in the answer.
     """
     convert_each(question.user_ids, lambda user_id: check_id(user_id, "user_ids"))
     users = list(dict.fromkeys(question.user_ids))

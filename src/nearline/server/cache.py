@@ -1,39 +1,40 @@
-"""Cache of encoded responses, each valid as long as the engine's stamp is the same.
+"""Cache of encoded responses, which are valid until the stamp of the engine changes.
 
-The stamp changes with every record, erasure and promotion. A response is stored under the stamp
-that was read before it was computed. When the stamp changes, all responses are dropped at once, so
-nothing has to be invalidated one by one.
+The stamp changes with each record, erasure and promotion. A response is stored with the stamp that
+was read before it was computed. When the stamp changes, all responses are removed, so that single
+responses need not be invalidated.
 """
 
 from nearline.deployment.stamp import Stamp
 from nearline.server.host import EngineHost
 from nearline.server.limits import Limits
 
-# Path and query of a request as they were sent.
+# Path and query of a request, as they were sent.
 Key = tuple[bytes, bytes]
 Headers = tuple[tuple[bytes, bytes], ...]
-# Headers of the API's response, its body, and whether it was computed before any request. A plain
-# tuple of atomic values, so that the garbage collector doesn't track it.
+# Headers of a response, its body, and whether it was computed before any request. A tuple of atomic
+# values, so that the garbage collector does not track it.
 CachedResponse = tuple[Headers, bytes, bool]
 
-# Overhead of an entry in Python, beside the bytes of its key and its body.
+# Memory of an entry in bytes, in addition to its key and body.
 ENTRY_BYTES = 300
 
 
 class AnswerCache:
-    """Responses of one stamp in one dictionary; used only from the event loop.
+    """Cache of responses with the same stamp; to be used only from the event loop.
 
-    A cache that is full, by number or by bytes, is emptied: frequent requests refill it soon, and a
-    look-up has no order to maintain.
+    A cache that is full, by number or by bytes, is emptied: frequent requests soon fill it again,
+    and look-ups need not maintain an order of entries.
 
     Attributes
     ----------
     hits : list of int
-        Responses sent from the cache: those first computed for a request, and those made ahead.
+        Number of responses sent from the cache that were first computed for a request, and of those
+        that were computed before any request.
     misses : int
-        Lists that were requested and not cached.
+        Number of requested lists that were not in the cache.
     made_ahead : int
-        Responses that were cached before any request.
+        Number of responses that were cached before any request.
     """
 
     def __init__(self, host: EngineHost, limits: Limits):
@@ -50,23 +51,33 @@ class AnswerCache:
 
     @property
     def stamp(self) -> Stamp | None:
-        """Current stamp of the engine; None while nothing may be cached."""
+        """Current stamp of the engine; None if nothing may be cached."""
         return self._host.stamp
 
     def get(self, key: Key) -> CachedResponse | None:
-        """Return the response to `key` if it is still valid; O(1)."""
+        """Return the response to a request if it is cached and valid, or None."""
         if self._stamp != self._host.stamp:
             self.drop_stale()
             return None
         return self._answers.get(key)
 
     def drop_stale(self) -> None:
-        """Drop responses that are no longer valid; they may contain data of an erased user."""
+        """Remove responses that are no longer valid, which may contain data of an erased user."""
         if self._answers and self._stamp != self._host.stamp:
             self._empty()
 
     def put(self, key: Key, stamp: Stamp, response: CachedResponse) -> None:
-        """Store a response; `stamp` is the engine's, read before the response was computed."""
+        """Store a response, if it is valid and not too large.
+
+        Parameters
+        ----------
+        key : (bytes, bytes)
+            Path and query of the request.
+        stamp : Stamp
+            Stamp of the engine, read before the response was computed.
+        response : CachedResponse
+            Response to store.
+        """
         if stamp != self._stamp:
             if stamp != self._host.stamp:
                 return  # the data changed while the response was computed

@@ -1,10 +1,11 @@
-"""Closes connections that hold a place without using it, so that others are always served.
+"""Closing of connections that are open but not used, so that the server can accept others.
 
 The HTTP server times out a request line and headers that arrive slowly, but not a connection that
-never sends a byte, a peer that never reads its answers, or one address that opens thousands of
-connections. This module looks at the sockets of the process from outside the HTTP server, through
-the kernel's own counters (``TCP_INFO``, see tcp(7)), and shuts down those beyond the limits. The
-HTTP server then sees an ordinary end of the connection. It needs Linux; elsewhere it does nothing.
+never sends a byte, a client that never reads its answers, or an address that opens thousands of
+connections. This module examines the sockets of the process, outside the HTTP server, by the
+counters of the kernel (``TCP_INFO``, see tcp(7)), and shuts down those beyond the limits. For the
+HTTP server, the client has then closed the connection. On systems other than Linux, it does
+nothing.
 """
 
 import ipaddress
@@ -22,30 +23,30 @@ from threading import Event, Thread
 SUPPORTED = sys.platform == "linux"
 DESCRIPTORS = Path("/proc/self/fd")
 SWEEP_SECONDS = 1.0
-# An HTTP/2 client opens with a preface of 24 bytes; with fewer, no request has begun.
+# An HTTP/2 client first sends a preface of 24 bytes; with fewer bytes, no request has begun.
 PREFACE_BYTES = 24
 # Offsets in `struct tcp_info` of <linux/tcp.h>.
 INFO_BYTES = 232
 STATE, LAST_SENT, LAST_RECEIVED, BYTES_RECEIVED = 0, 44, 52, 128
 ESTABLISHED = 1
-# The part of an IPv6 address that names a network; hosts choose the rest as they like.
+# Number of bits of an IPv6 address that identify a network; hosts can choose the other bits.
 IPV6_NETWORK = 64
 
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """Bounds on the connections of a server.
+    """Limits on the connections of a server.
 
     Attributes
     ----------
     silent_seconds : float
-        How long a connection may last before it sends the first bytes of a request.
+        Maximum seconds from the opening of a connection to the first bytes of a request.
     idle_seconds : float
-        How long a connection may last without a byte in either direction.
+        Maximum seconds without a byte in either direction.
     unread_seconds : float
-        How long sent data may wait for a peer that does not read it.
+        Maximum seconds for which sent data may wait for a client that does not read it.
     per_address : int
-        Connections that one IPv4 address or one IPv6 network of 64 bits may hold.
+        Maximum number of connections of an IPv4 address or an IPv6 network of 64 bits.
     """
 
     silent_seconds: float = 10.0
@@ -56,7 +57,19 @@ class ConnectionLimits:
 
 @dataclass(frozen=True)
 class OpenConnection:
-    """An established connection, as the kernel describes it."""
+    """Established connection, with counters of the kernel.
+
+    Attributes
+    ----------
+    socket : socket
+        Duplicate of the socket, which must be closed.
+    address : str
+        Result of `network` for the address of the client.
+    received : int
+        Number of received bytes.
+    since_received, since_sent : float
+        Seconds since data was last received and sent.
+    """
 
     socket: socket.socket
     address: str
@@ -66,13 +79,14 @@ class OpenConnection:
 
 
 class ConnectionGuard:
-    """Shuts down the connections to a local port that are beyond the limits.
+    """Thread that shuts down the connections to a local port that are beyond the limits.
 
     Parameters
     ----------
     port : int
         Local port of the server in this process.
     limits : ConnectionLimits
+        Limits on connections.
     """
 
     def __init__(self, port: int, limits: ConnectionLimits) -> None:
@@ -83,16 +97,16 @@ class ConnectionGuard:
         self._known: set[int] = set()
 
     def start(self) -> None:
-        """Sweep once a second until `stop`."""
+        """Start the thread, which calls `sweep` once per second until `stop`."""
         if SUPPORTED:
             self._thread.start()
 
     def stop(self) -> None:
-        """End the sweeps; idempotent."""
+        """End the thread; idempotent."""
         self._stopping.set()
 
     def sweep(self) -> int:
-        """Shut down what is beyond the limits now; return the number of connections shut down."""
+        """Shut down the connections beyond the limits; return their number."""
         closed = 0
         by_address: defaultdict[str, list[OpenConnection]] = defaultdict(list)
         known: set[int] = set()
@@ -138,7 +152,7 @@ class ConnectionGuard:
 
     def _run(self) -> None:
         while not self._stopping.wait(SWEEP_SECONDS):
-            # Descriptors may run out for a moment; the next sweep tries again.
+            # If there are no free descriptors, the next sweep tries again.
             with suppress(OSError):
                 self.sweep()
 
@@ -146,14 +160,14 @@ class ConnectionGuard:
 def established(port: int) -> Iterator[tuple[int, OpenConnection]]:
     """Yield the established connections to a local port of this process, with their inodes.
 
-    Each `OpenConnection` holds a duplicate of the socket, which the caller must close. A descriptor
-    may be closed and reused at any moment; everything is therefore read from the duplicate.
+    Each `OpenConnection` contains a duplicate of the socket, which the caller must close. Since a
+    descriptor can be closed and used again at any time, all data is read from the duplicate.
     """
     seen: set[str] = set()
     for entry in list(DESCRIPTORS.iterdir()):
         try:
             link = str(entry.readlink())
-            # A duplicate may have taken the number of a descriptor that is still to come.
+            # A duplicate may have the number of a later entry.
             if not link.startswith("socket:[") or link in seen:
                 continue
             seen.add(link)
@@ -186,7 +200,7 @@ def _describe(found: socket.socket, port: int) -> OpenConnection | None:
 
 
 def network(address: str) -> str:
-    """Return the address that limits apply to: an IPv4 address, or the network of an IPv6 one."""
+    """Return the address to which limits apply: an IPv4 address, or an IPv6 network."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     if parsed.version == 4:
         return str(parsed)

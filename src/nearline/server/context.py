@@ -1,4 +1,4 @@
-"""Objects shared by all handlers of an app, and how a handler waits for a write."""
+"""Objects that the handlers of an application share, and the wait for durable writes."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,17 +18,18 @@ from nearline.server.traffic import ComputeQueue, Traffic
 
 T = TypeVar("T")
 
-# Longer lists are validated in a thread, so that reads are answered meanwhile.
+# Maximum number of records that are validated in the event loop. Longer lists are validated in a
+# thread, so that reads are answered at the same time.
 CHECKED_AT_ONCE = 100
 
 
 class AppContext(Struct, frozen=True, kw_only=True):
-    """Everything that the middlewares and handlers of one app share.
+    """Objects that the middlewares and handlers of an application share.
 
     Attributes
     ----------
     batches : asyncio.Lock
-        Held while a batch is computed.
+        Lock that is held while a batch is computed.
     timer : callable
         Monotonic clock in seconds.
     """
@@ -46,7 +47,7 @@ class AppContext(Struct, frozen=True, kw_only=True):
 
 
 def app_context(request: Request[Any, Any, Any]) -> AppContext:
-    """Return the context of the app that handles `request`."""
+    """Return the context of the application that handles a request."""
     context: AppContext = request.app.state["context"]
     return context
 
@@ -57,21 +58,26 @@ def engine_of(request: Request[Any, Any, Any]) -> Recommender:
 
 
 async def durable(write: Callable[[], Future[T]], size: int = 1, *, slow: bool = False) -> T:
-    """Call `write`, which validates and queues records, and wait until they are durable.
+    """Call a function that validates and queues records, and wait until they are durable.
 
     Parameters
     ----------
     write : callable
-        Returns the future of the log's writer.
+        Validates and queues the records; returns a future of the log.
     size : int
         Number of records.
     slow : bool
-        Whether `write` takes long before it queues: it then runs in a thread.
+        Whether `write` takes long, so that it must be called in a thread.
+
+    Returns
+    -------
+    object
+        Result of the future.
 
     Notes
     -----
-    A handler is cancelled when its client disconnects. The future is shielded from that, because
-    the log's writer has to resolve it.
+    A handler is cancelled when its client disconnects. The future is not cancelled, since the log
+    must resolve it.
     """
     apart = slow or size > CHECKED_AT_ONCE
     future = await asyncio.to_thread(write) if apart else write()

@@ -17,18 +17,26 @@ Out = TypeVar("Out")
 
 
 class StrictRequest(Request[Any, Any, Any]):
-    """Request whose JSON body is decoded and validated against the type that its handler declares.
+    """Request with a JSON body that is validated against the type that its handler declares.
 
-    Values are not converted: the text "1", for example, is not accepted as a number.
+    Values are not converted: the string "1", for example, is not a valid number.
     """
 
     @cached_property
     def query(self) -> dict[str, list[str]]:
-        """Return the values of each query parameter, in the order sent."""
+        """Values of each query parameter, in the order of the request."""
         return self.query_params.dict() if self.scope["query_string"] else {}
 
     async def json(self) -> Any:
-        """Return the decoded body; raise `InvalidInput` that names the invalid field."""
+        """Return the decoded body.
+
+        Raises
+        ------
+        InvalidInput
+            The body is invalid; the error names the field and the position in a list.
+        HTTPException
+            The content type or encoding is not supported (status 415).
+        """
         # A body without a type could be sent by a web page of another site.
         content_type = self.headers.get("content-type", "")
         if content_type.partition(";")[0].strip().lower() != "application/json":
@@ -41,7 +49,13 @@ class StrictRequest(Request[Any, Any, Any]):
 
 
 def decode_body(body: bytes, body_type: Any) -> Any:
-    """Decode JSON to `body_type`; `InvalidInput` names the field and the position of an error."""
+    """Decode JSON to a type.
+
+    Raises
+    ------
+    InvalidInput
+        The body is invalid; the error names the field and the position in a list.
+    """
     try:
         return msgspec.json.decode(body, type=body_type)
     except msgspec.ValidationError as error:
@@ -64,7 +78,13 @@ def at_most(count: int, limit: int, field: str) -> None:
 
 
 def convert_each(values: Sequence[In], convert: Callable[[In], Out]) -> list[Out]:
-    """Convert each value; `InvalidInput.position` is the index of the first invalid one."""
+    """Convert each value of a list.
+
+    Raises
+    ------
+    InvalidInput
+        A value is invalid; `position` is the index of the first invalid one.
+    """
     converted = []
     for position, value in enumerate(values):
         try:
@@ -87,7 +107,7 @@ _NAMED = re.compile(r"Object (?:missing required|contains unknown) field `(?P<na
 
 
 def _translated(message: str) -> InvalidInput:
-    """Convert msgspec's ``message - at `$[3].user_id``` to an error with field and position."""
+    """Convert a message such as ``... - at `$[3].user_id``` to an error with field and position."""
     match = _PLACE.fullmatch(message)
     what, place = (match["what"], match["place"]) if match else (message, "")
     indices, names = [], []

@@ -53,9 +53,9 @@ _ERRORS = (
 
 
 def openapi_document(handlers: Sequence[ControllerRouterHandler]) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of the given routes, with the errors of the gateway."""
-    # A separate app: with a schema of its own, Litestar would also serve its documentation pages,
-    # which answer unknown paths in HTML.
+    """Return the OpenAPI 3.1 document of routes, including the errors of the middlewares."""
+    # In a separate application, since Litestar would also serve its own documentation pages, which
+    # answer unknown paths in HTML.
     described = Litestar(
         handlers,
         request_class=StrictRequest,

@@ -1,4 +1,4 @@
-"""Append events to the log: shared by the route of events and the middleware for plain events."""
+"""Storage of events, common to the route of events and the middleware for plain events."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -9,15 +9,21 @@ from nearline.server.bodies import EventIn
 from nearline.server.context import AppContext
 from nearline.server.decoding import at_most, convert_each
 
-# Users of a long list who are expected to return: a list this long is probably an import, and only
-# its last users may still be active.
+# Maximum number of users of a list whose requests are expected. A longer list is probably an
+# import, of which only the last users may still be active.
 EXPECTED = 100
 
 Events = EventIn | list[EventIn]
 
 
 def queue(context: AppContext, data: Events) -> "Future[Appended]":
-    """Validate events and append them to the log."""
+    """Validate events and queue them in the log; return the future of the append.
+
+    Raises
+    ------
+    InvalidInput
+        An event is invalid, or the list is too long.
+    """
     engine = context.host.engine
     now = engine.now()
     if isinstance(data, list):
@@ -28,7 +34,7 @@ def queue(context: AppContext, data: Events) -> "Future[Appended]":
 
 
 def stored(context: AppContext, data: Events, appended: Appended) -> None:
-    """Count durable events, and let lists of their users be made ahead."""
+    """Count durable events, and schedule the computation of their users' lists in advance."""
     context.metrics.appended(appended)
     latest: Sequence[EventIn] = data[-EXPECTED:] if isinstance(data, list) else [data]
     context.preloader.expect(one.user_id for one in latest)

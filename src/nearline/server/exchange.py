@@ -1,4 +1,4 @@
-"""State of one HTTP request, shared by the middlewares and the handlers."""
+"""State of an HTTP request, which the middlewares and handlers share."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
@@ -8,25 +8,25 @@ from msgspec import Struct
 
 from nearline.deployment.stamp import Stamp
 
-# An ASGI application for HTTP alone.
+# ASGI application that handles only HTTP requests.
 HTTPApp = Callable[[HTTPScope, Receive, Send], Awaitable[None]]
-# Status that nginx logs when a client closes the connection before the response.
+# Status that nginx, too, logs if a client closes the connection before the response.
 CLIENT_CLOSED = 499
 UNROUTED = "unrouted"
-# `Server-Timing` of durations below a millisecond, by microseconds. Formatting a float takes longer
-# than any other step of a cached answer.
+# Values of the header Server-Timing for durations below a millisecond, by microseconds, since
+# formatting a float takes longer than any other step of a cached answer.
 _SHORT_TIMINGS = [b"app;dur=0.%03d" % microseconds for microseconds in range(1_000)]
 
 
 class CachePolicy(NamedTuple):
-    """Marks a response as valid while the engine's stamp is the same.
+    """Condition of a response that may be cached: it is valid until the engine's stamp changes.
 
     Attributes
     ----------
     stamp : Stamp
-        Read before the response was computed.
+        Stamp of the engine, read before the response was computed.
     user_id : str or None
-        User whose list may be made ahead from now on; None if it may not.
+        User whose list may be computed before it is requested again; None if it may not.
     """
 
     stamp: Stamp
@@ -34,34 +34,34 @@ class CachePolicy(NamedTuple):
 
 
 class Exchange(Struct, gc=False):
-    """A request and what is known of its response.
+    """State of a request and its response.
 
     Attributes
     ----------
     request_id, method : str
-        ID of the request; its method, "other" if it is unknown.
+        ID of the request, and its method, or "other" for an unknown one.
     path : bytes
         Path as it was sent, without the query.
     headers : dict of bytes to bytes
         Headers of the request.
     start : float
-        Time when the request arrived, in seconds of `timer`.
+        Arrival of the request, on the clock `timer`.
     timer : callable
         Monotonic clock in seconds.
     asgi_receive, asgi_send : callable
-        The server's own channels, which `receive` and `send` wrap.
+        ASGI functions of the server, which `receive` and `send` wrap.
     status : int
         Status of the response; 499 until a response starts.
     route : str
-        Template of the path, which contains no IDs; set by the time the exchange is complete.
+        Template of the path, which contains no IDs; it is set when the exchange is complete.
     seconds : float
-        Duration; set when the exchange is complete.
+        Duration in seconds; it is set when the exchange is complete.
     client_gone : bool
         Whether the client has disconnected.
     failure : Exception or None
-        Unexpected error, which is logged with its traceback.
+        Unexpected error, which is logged with its traceback; None if there was none.
     cache_policy : CachePolicy or None
-        Set by a handler whose response may be cached.
+        Condition that a handler sets if its response may be cached.
     """
 
     request_id: str
@@ -80,7 +80,7 @@ class Exchange(Struct, gc=False):
     cache_policy: CachePolicy | None = None
 
     def send(self, message: Message) -> Awaitable[None]:
-        """Send a message; the head of a response gets the request ID and the time so far."""
+        """Send an ASGI message; the headers of a response get its request ID and duration."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             microseconds = int((self.timer() - self.start) * 1e6)
@@ -96,7 +96,7 @@ class Exchange(Struct, gc=False):
         return self.asgi_send(message)
 
     async def receive(self) -> Any:
-        """Receive a message and note a disconnect."""
+        """Receive an ASGI message; set `client_gone` if the client has disconnected."""
         message = await self.asgi_receive()
         if message["type"] == "http.disconnect":
             self.client_gone = True

@@ -1,4 +1,4 @@
-"""The ASGI application: the routes behind the middlewares."""
+"""The ASGI application, which consists of the middlewares and the routes."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -15,18 +15,19 @@ from nearline.server.middleware.stack import middleware_stack
 class Gateway:
     """The HTTP API as an ASGI application.
 
-    Requires a server that passes the undecoded path (`raw_path`), such as granian or uvicorn.
+    It requires a server that passes the path without decoding it (``raw_path``), such as granian or
+    uvicorn.
 
     Parameters
     ----------
     api : Litestar
-        Application with the routes; its handlers find paths as `paths.canonical_path` encodes them.
+        Application with the routes, for paths as encoded by `paths.canonical_path`.
     context : AppContext
-        Shared by middlewares and handlers.
+        Objects that middlewares and handlers share.
     api_key : str or None
         Key that requests must carry; None accepts all requests.
     allowed_hosts : frozenset of str or None
-        Host names, beside those of this machine, that requests may be for; None for all names.
+        Host names that are accepted, in addition to those of this machine; None accepts all.
     new_request_id : callable
         Returns an ID for a request that has none.
     """
@@ -56,11 +57,11 @@ class Gateway:
         )
 
     def __call__(self, scope: Any, receive: Receive, send: Send) -> Awaitable[None]:
-        """Handle one ASGI connection: a request, or the lifespan."""
+        """Handle an ASGI connection: a request, or the lifespan."""
         if scope["type"] == "http":
             return self._http(scope, receive, send)
         return self.api(scope, receive, send)
 
     async def make_ahead(self, key: Key) -> None:
-        """Compute the answer to a request that may come, and cache it if it may be."""
+        """Compute the answer to an expected request, and cache it if possible."""
         await self._http.cached.make_ahead(key, self._new_request_id())

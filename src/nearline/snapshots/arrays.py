@@ -47,16 +47,16 @@ LENGTH_BYTES = 8
 
 
 class ArraySpec(Struct, frozen=True, forbid_unknown_fields=True):
-    """Dtype, shape and hash that an array must have when it is read back.
+    """Dtype, shape and hash of a stored array, by which it is verified when it is read.
 
     Attributes
     ----------
     dtype : str
-        NumPy name; bytes are little-endian and in C order.
+        NumPy name of the dtype. The stored bytes are little-endian and in C order.
     shape : tuple of int
-        At most 8 dimensions.
+        Length of each dimension; at most 8 dimensions.
     sha256 : str
-        Hex digest of the bytes.
+        Hexadecimal SHA-256 of the stored bytes.
     """
 
     dtype: Annotated[str, Meta(pattern=rf"^({'|'.join(TAGS)})\Z")]
@@ -104,17 +104,24 @@ def canonical(name: str, array: Array) -> Array:
 
 
 def describe(array: Array) -> ArraySpec:
-    """Return the spec of a canonical array."""
+    """Return dtype, shape and SHA-256 of an array in canonical form (see `canonical`)."""
     return ArraySpec(array.dtype.name, array.shape, _digest(array))
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write canonical arrays to a new file; equal arrays give equal bytes."""
+    """Write arrays in canonical form to a new safetensors file; equal arrays give equal bytes."""
     save_file(dict(arrays), path)
 
 
 def map_arrays(path: Path, specs: Mapping[str, ArraySpec]) -> dict[str, Array]:
-    """Memory-map the arrays of a file, read-only, after verifying all its bytes.
+    """Verify all bytes of a file and memory-map its arrays, read-only.
+
+    Parameters
+    ----------
+    path : Path
+        A file that `write_arrays` wrote.
+    specs : dict of str to ArraySpec
+        Expected arrays by name, without omissions.
 
     Raises
     ------

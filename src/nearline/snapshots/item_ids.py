@@ -1,4 +1,4 @@
-"""Item IDs as two arrays: concatenated UTF-8 bytes, and the start of each ID."""
+"""Item IDs as two arrays: the concatenated UTF-8 bytes, and the position where each ID starts."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,13 @@ BYTES, STARTS = f"{PREFIX}bytes", f"{PREFIX}starts"
 
 
 def pack(item_ids: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Encode IDs as arrays: bytes, uint8 [total bytes], and starts, int64 [n + 1].
+    """Encode n item IDs as two arrays.
+
+    Returns
+    -------
+    dict of str to array
+        ``item_ids.bytes``, uint8 [total bytes], and ``item_ids.starts``, int64 [n + 1]: ID i is
+        the UTF-8 text in the bytes from ``starts[i]`` to ``starts[i + 1]``.
 
     Raises
     ------
@@ -40,12 +46,12 @@ def pack(item_ids: Sequence[str]) -> dict[str, NDArray[Any]]:
 
 
 def unpack(arrays: dict[str, NDArray[Any]], n_items: int) -> list[str]:
-    """Decode the arrays of `pack` to `n_items` IDs.
+    """Decode the arrays of `pack` to a list of `n_items` IDs.
 
     Raises
     ------
     Damaged
-        The arrays do not contain that many distinct IDs.
+        The arrays do not contain `n_items` distinct IDs.
     """
     blob, starts = arrays[BYTES], arrays[STARTS]
     if (

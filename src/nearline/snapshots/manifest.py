@@ -34,7 +34,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     model : str
         Name of the model class.
     config : dict
-        Settings of the model as JSON values.
+        Settings of the model, with JSON values.
     offset : int
         Log offset of training: every record before it was used.
     erasures : int
@@ -43,7 +43,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     data_until : float or None
         Time of the newest training event, in Unix seconds.
     seed : int
-        Seed of the fit.
+        Seed of the random numbers in training.
     metrics : dict of str to float
         Evaluation metrics; finite.
     n_items : int
@@ -87,15 +87,17 @@ def build(
     data_until: float | None,
     encoder: str = "",
 ) -> Manifest:
-    """Build the manifest of a fitted model, in O(total bytes of the arrays).
+    """Build the manifest of a fitted model.
 
-    The arguments are the fields of `Manifest`; `config` may hold any JSON values (tuples become
-    lists).
+    The parameters are described in `Manifest`, except `arrays`, the model's arrays by name, and
+    `item_ids`, the ID of each item by index. Tuples in `config` become lists. The running time
+    is proportional to the bytes of the arrays, which are hashed.
 
     Raises
     ------
     InvalidInput
-        Something is not finite, not JSON or of a dtype that is not stored; the message names it.
+        A number is not finite, a setting is not JSON, or an array cannot be stored; the message
+        names the value.
     """
     stored = stored_arrays(arrays, item_ids)
     manifest = Manifest(
@@ -120,7 +122,20 @@ def build(
 
 
 def stored_arrays(arrays: Mapping[str, Array], item_ids: Sequence[str]) -> dict[str, Array]:
-    """Return all arrays of a snapshot file by name, item IDs included, in canonical form."""
+    """Return the arrays of a snapshot file by name, in canonical form.
+
+    Parameters
+    ----------
+    arrays : dict of str to array
+        Arrays of the model.
+    item_ids : sequence of str
+        ID of each item by index; it is stored as two more arrays.
+
+    Raises
+    ------
+    InvalidInput
+        An array or an ID cannot be stored, or a name starts with ``item_ids.``.
+    """
     for name in arrays:
         if name.startswith(PREFIX):
             raise InvalidInput(
@@ -133,7 +148,7 @@ def stored_arrays(arrays: Mapping[str, Array], item_ids: Sequence[str]) -> dict[
 
 
 def encode(manifest: Manifest) -> bytes:
-    """Encode a manifest as canonical JSON: sorted keys, no whitespace."""
+    """Encode a manifest as canonical JSON: keys are sorted, and there is no whitespace."""
     return msgspec.json.encode(manifest, order="sorted")
 
 
@@ -161,7 +176,7 @@ def decode(data: bytes, where: object) -> Manifest:
 
 
 def id_of(manifest: Manifest) -> str:
-    """Compute the ID of a manifest from all its other fields."""
+    """Compute the ID of a manifest: the first 16 hex digits of the SHA-256 of all other fields."""
     content = msgspec.to_builtins(manifest)
     del content["id"]
     return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()[:16]

@@ -39,7 +39,7 @@ TEMPORARY = ".writing-"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A loaded snapshot.
+    """A snapshot that was loaded from disk and verified.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Snapshot:
     arrays : dict of str to array
         Arrays of the model, memory-mapped and read-only.
     item_ids : list of str
-        IDs by item index, ``manifest.n_items`` of them.
+        ID of each item by index: ``manifest.n_items`` IDs.
     """
 
     manifest: Manifest
@@ -56,7 +56,7 @@ class Snapshot:
 
 
 class SnapshotStore:
-    """Store of snapshots in a folder, which the first write creates.
+    """Folder of snapshots. The first write creates it.
 
     There may be one writer at a time, which holds the lock of the store's log, and any number of
     readers.
@@ -83,9 +83,18 @@ class SnapshotStore:
     def write(
         self, manifest: Manifest, arrays: Mapping[str, Array], item_ids: Sequence[str]
     ) -> None:
-        """Write the snapshot of a manifest made by `build`; no-op if it exists and is intact.
+        """Write a snapshot; do nothing if it exists and is intact.
 
-        The snapshot is durable on return. It must be promoted before it serves.
+        The snapshot is durable when the method returns. It answers requests only after `promote`.
+
+        Parameters
+        ----------
+        manifest : Manifest
+            Result of `manifest.build` for the same arrays and IDs.
+        arrays : dict of str to array
+            Arrays of the model.
+        item_ids : sequence of str
+            ID of each item by index.
 
         Raises
         ------
@@ -118,7 +127,7 @@ class SnapshotStore:
             _sync(self.folder)
 
     def load(self, snapshot_id: str) -> Snapshot:
-        """Memory-map a snapshot after verifying all its bytes.
+        """Verify all bytes of a snapshot and memory-map its arrays.
 
         Raises
         ------
@@ -155,9 +164,10 @@ class SnapshotStore:
             return 0.0
 
     def promote(self, snapshot_id: str) -> Snapshot:
-        """Load a snapshot and make it the current one; errors are those of `load`.
+        """Load a snapshot and append it to the promotion history, which makes it the current one.
 
-        Promoting the current snapshot again does not change the history.
+        Promoting the current snapshot again does not change the history. The errors are those of
+        `load`.
         """
         snapshot = self.load(snapshot_id)
         history = self.promoted()
@@ -172,7 +182,7 @@ class SnapshotStore:
         return snapshot
 
     def current(self) -> Snapshot | None:
-        """Load the newest intact promoted snapshot, None without one.
+        """Load the newest intact promoted snapshot; return None if there is none.
 
         Damaged snapshots are skipped with a warning and reported in `problems`.
         """
@@ -180,7 +190,7 @@ class SnapshotStore:
         return snapshot
 
     def rollback(self) -> Snapshot:
-        """Return to the intact snapshot that was promoted before the current one, and load it.
+        """Load the intact snapshot that was promoted before the current one, and make it current.
 
         Raises
         ------
@@ -199,7 +209,7 @@ class SnapshotStore:
         )
 
     def promoted(self) -> list[str]:
-        """Return promoted IDs, oldest first, without those that a rollback undid."""
+        """Return the IDs of promoted snapshots, oldest first, without those a rollback removed."""
         try:
             lines = (self.folder / PROMOTED).read_text("ascii", errors="replace").split("\n")
         except FileNotFoundError:
@@ -207,7 +217,10 @@ class SnapshotStore:
         return [line for line in lines if re.search(ID_PATTERN, line)]
 
     def manifests(self) -> list[Manifest]:
-        """Return the manifests of all snapshots, sorted by offset; arrays are not verified."""
+        """Return the manifests of all snapshots, sorted by offset and ID.
+
+        Arrays are not verified. A damaged manifest is left out with a warning.
+        """
         found = []
         for snapshot_id in self._stored_ids():
             try:
@@ -220,8 +233,13 @@ class SnapshotStore:
         """Remove all but the `keep` newest intact promoted snapshots; return the removed IDs.
 
         Snapshots that were never promoted and temporary folders of crashed writes are removed
-        too. If no promoted snapshot is intact, nothing is removed. While a snapshot is being
-        written (see `writing`), the removal is postponed.
+        too. If no promoted snapshot is intact, nothing is removed. Within the context of `writing`,
+        the removal is postponed until the end of the context, and the result is empty.
+
+        Raises
+        ------
+        InvalidInput
+            `keep` is less than 1.
         """
         if keep < 1:
             raise InvalidInput(f"keep is {keep}; it must be at least 1", field="keep")
@@ -233,9 +251,10 @@ class SnapshotStore:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Protect a snapshot of another process from `prune` until it is written and promoted.
+        """Return a context in which `prune` removes nothing.
 
-        Meanwhile `prune` removes nothing; the last one to leave catches up on it.
+        It protects a snapshot that another process writes, until the snapshot is promoted. A
+        removal that was postponed is done when the last of several such contexts ends.
         """
         with self._lock:
             self._writers += 1
@@ -256,7 +275,7 @@ class SnapshotStore:
                 break
         if not kept:
             return []
-        # The history first: it must never refer to a removed snapshot.
+        # The history is written first, because it must never refer to a removed snapshot.
         self._write_promoted([entry for entry in self.promoted() if entry in kept])
         removed = [entry for entry in self._stored_ids() if entry not in kept]
         with self._temporary() as temporary:
@@ -324,7 +343,7 @@ class SnapshotStore:
         return self.folder / snapshot_id
 
     def _write_promoted(self, history: Sequence[str]) -> None:
-        # A fixed name: a file left by a crash is overwritten by the next promotion.
+        # The name is fixed, so that the next promotion overwrites a file left by a crash.
         fresh = self.folder / f".{PROMOTED}.tmp"
         fresh.write_text("".join(f"{entry}\n" for entry in history), "ascii")
         _sync(fresh)
@@ -333,7 +352,7 @@ class SnapshotStore:
 
     @contextmanager
     def _temporary(self) -> Iterator[Path]:
-        """Create a temporary folder inside `folder`; it is removed with its content on exit."""
+        """Return a context with a temporary folder inside `folder`, which is removed on exit."""
         with tempfile.TemporaryDirectory(
             prefix=TEMPORARY, dir=self.folder, ignore_cleanup_errors=True
         ) as name:
@@ -341,7 +360,7 @@ class SnapshotStore:
 
 
 def _sync(path: Path) -> None:
-    """Flush a file, or the entries of a folder, to disk."""
+    """Flush a file, or the directory entries of a folder, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

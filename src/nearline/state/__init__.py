@@ -1,4 +1,4 @@
-"""The state in memory: histories, counters and catalogue, folded from the log."""
+"""The state in memory: histories, counters and catalogue, which result from the log's records."""
 
 from nearline.state.catalogue import Catalogue
 from nearline.state.checkpoint import load as load_checkpoint

@@ -1,4 +1,4 @@
-"""Growing arrays."""
+"""Arrays that grow."""
 
 from typing import TypeVar
 
@@ -10,9 +10,9 @@ SHORTEST = 16
 
 
 def grown(array: NDArray[Scalar], rows: int, fill: float = 0) -> NDArray[Scalar]:
-    """Return `array` if it has `rows` rows, else a copy at least twice as long, padded with `fill`.
+    """Return `array` if it has at least `rows` rows, otherwise a longer copy padded with `fill`.
 
-    Because the length doubles, the amortised cost per row is constant.
+    The copy is at least twice as long, so that the amortised time per row is constant.
     """
     if rows <= len(array):
         return array

@@ -1,4 +1,4 @@
-"""Index blocks of events column by column: the same result as event by event, but faster."""
+"""Conversion of blocks of events to indices, column by column, which is faster than by event."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,14 +11,18 @@ from nearline.state.vocabulary import Vocabulary
 
 
 class Columns(NamedTuple):
-    """Indexed events, in order of arrival.
+    """Events with indices instead of IDs, in order of arrival.
 
     Attributes
     ----------
     users : int64 [n]
+        Index of each user.
     items : int32 [n]
+        Index of each item.
     weights : float32 [n]
+        Event weights.
     times : float64 [n]
+        Times in Unix seconds.
     """
 
     users: NDArray[np.int64]
@@ -33,7 +37,17 @@ def block_columns(
     items: Vocabulary,
     weight: Callable[[str], float],
 ) -> Columns:
-    """Index a block; new IDs are added to the vocabularies in order of appearance."""
+    """Convert the IDs of a block of events to indices.
+
+    Parameters
+    ----------
+    block : StoredBlock
+        Events.
+    users, items : Vocabulary
+        Vocabularies, to which new IDs are added in the order of occurrence.
+    weight : callable
+        Maps the kind of an event to its weight.
+    """
     columns = block.events.columns
     return Columns(
         _mapped(columns["user_id"], users.add, np.int64),
@@ -44,7 +58,7 @@ def block_columns(
 
 
 def _mapped(column: Any, value: Callable[[str], float], dtype: Any) -> Any:
-    """Map a text column; `value` is called once per distinct text, in order of appearance."""
+    """Map a text column; `value` is called once per distinct text, in the order of occurrence."""
     codes = column.dictionary_encode()
     values = [value(text) for text in codes.dictionary.to_pylist()]
     return np.array(values, dtype=dtype)[codes.indices.to_numpy()]

@@ -12,7 +12,7 @@ from nearline.schema import Item, ItemPatched
 from nearline.state.arrays import grown
 
 Vectors = dict[str, NDArray[np.float64]]
-# Cached masks of categories, one byte per item each.
+# Number of cached masks of categories, each of which takes one byte per item.
 MASKS_KEPT = 16
 
 
@@ -26,6 +26,7 @@ class CatalogueCopy(NamedTuple):
     vectors : dict of int to dict of str to float64 [d]
         Vectors by item index and name.
     available : bool [n_items]
+        Whether each item is available.
     """
 
     entries: dict[int, Item]
@@ -34,11 +35,11 @@ class CatalogueCopy(NamedTuple):
 
 
 class Catalogue:
-    """Entries by item index, availability, and the items of each category.
+    """Current entries of items, their availability, and the items of each category.
 
-    An item without an entry (known from events only) is available until it is deleted. A deleted
-    item has no entry and remains unavailable, even if new events arrive, until it gets an entry
-    again. Reads take the lock, so any thread may read.
+    An item without an entry, which is known only from events, is available until it is deleted. A
+    deleted item has no entry and remains unavailable, even if there are new events, until an entry
+    is stored again. Methods that read acquire the lock and can be called by any thread.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ class Catalogue:
 
     @classmethod
     def from_copy(cls, lock: "threading.RLock", parts: CatalogueCopy) -> Self:
-        """Rebuild from a copy; its parts are kept and modified."""
+        """Create a catalogue from a copy, whose parts are used and modified."""
         catalogue = cls(lock)
         catalogue._size = len(parts.available)
         catalogue._entries, catalogue._vectors, catalogue._available = parts
@@ -74,14 +75,14 @@ class Catalogue:
         return len(self._entries)
 
     def grow(self, slots: int) -> None:
-        """Make room for item indices below `slots`; new items are available."""
+        """Extend the catalogue to the item indices below `slots`; new items are available."""
         if slots > self._size:
             self._available = grown(self._available, slots, fill=True)
             self._size = slots
             self._masks.clear()
 
     def put(self, index: int, item: Item) -> None:
-        """Store an entry, replacing the previous one; call `grow` first."""
+        """Store an entry, which replaces the previous one; `grow` must be called before."""
         self._leave(index)
         if item.vectors:
             self._vectors[index] = {
@@ -103,13 +104,13 @@ class Catalogue:
         return item
 
     def delete(self, index: int) -> None:
-        """Remove the entry, if any, and make the item unavailable; call `grow` first."""
+        """Remove the entry and make the item unavailable; `grow` must be called before."""
         self._leave(index)
         self._available[index] = False
         self._masks.clear()
 
     def get(self, index: int) -> Item | None:
-        """Return the entry of an item, or None."""
+        """Return the entry of an item, or None if it has none."""
         with self._lock:
             item = self._entries.get(index)
             vectors = self._vectors.get(index)
@@ -130,7 +131,7 @@ class Catalogue:
     def available(self) -> NDArray[np.bool_]:
         """Return whether each item is available: bool [n_items], read-only.
 
-        A view, not a copy: it changes with the catalogue, but does not grow with new items.
+        The array is a view, which changes with the catalogue but does not include new items.
         """
         with self._lock:
             return _read_only(self._available[: self._size])
@@ -175,7 +176,7 @@ class Catalogue:
             return _read_only(mask)
 
     def copy(self) -> CatalogueCopy:
-        """Copy the tables; entries are immutable and shared. The caller holds the lock."""
+        """Return a copy of the tables; the caller must hold the lock."""
         available = self._available[: self._size].copy()
         return CatalogueCopy(self._entries.copy(), self._vectors.copy(), available)
 

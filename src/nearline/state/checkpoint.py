@@ -1,8 +1,8 @@
-"""Checkpoints: the state in one file, so that a restart replays only the rest of the log.
+"""Checkpoints: the state in a file, so that a start replays only the rest of the log.
 
-Layout: `MAGIC`, length of the header (8 bytes, little-endian), header (MessagePack), the sections
-one after the other, BLAKE2b-256 of all bytes before it. A checkpoint is a cache of the log: if it
-is damaged or does not match, it is rejected and the whole log is replayed instead.
+A file consists of `MAGIC`, the length of the header (8 bytes, little-endian), the header
+(MessagePack), the sections and the BLAKE2b-256 of all bytes before it. If a checkpoint is damaged
+or does not belong to the log, it is rejected and the whole log is replayed.
 """
 
 import hashlib
@@ -41,12 +41,13 @@ class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     offset : int
-        Every log record before it is included.
+        Offset in the log; all records before it are included.
     erasures : int
         Number of erasures in the log.
     config : str
         Digest of the state's configuration.
-    sections : list of (name, dtype, length)
+    sections : list of (str, str, int)
+        Name, dtype and length of the array in each section.
     """
 
     offset: int
@@ -56,16 +57,16 @@ class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def save(state: State, path: Path, erasures: int) -> int:
-    """Write `state` to `path`, replacing any file there; return the offset of the checkpoint.
+    """Write a checkpoint, which replaces an existing file, and return its offset.
 
-    The write is atomic, and durable on return. The lock of the state is held only while memory is
-    copied.
+    The write is atomic, and durable when the function returns. The lock of the state is held only
+    while memory is copied.
 
     Parameters
     ----------
     erasures : int
-        Number of erasures that `state` already reflects, read before this call. If another one
-        happens meanwhile, `load` rejects the file, so that an erased user never returns.
+        Number of erasures that `state` includes, read before this call. If there is another
+        erasure during the call, `load` rejects the file, so that it restores no erased user.
     """
     copy = state.copy()
     sections = _sections(copy)
@@ -75,7 +76,7 @@ def save(state: State, path: Path, erasures: int) -> int:
         config=_config_digest(state.config),
         sections=[(name, array.dtype.str, len(array)) for name, array in sections.items()],
     )
-    # A fixed name: a file left by a crash is overwritten by the next save.
+    # The name is fixed, so that the next save overwrites a file left by a crash.
     temporary = _temporary(path)
     try:
         with temporary.open("wb") as file:
@@ -92,7 +93,7 @@ def save(state: State, path: Path, erasures: int) -> int:
 
 
 def remove_unfinished(path: Path) -> None:
-    """Remove what a process left that was killed while it wrote the checkpoint at `path`.
+    """Remove the incomplete file of a process that was killed while it wrote a checkpoint.
 
     Such a file may contain events of a user who is erased later.
     """
@@ -100,20 +101,20 @@ def remove_unfinished(path: Path) -> None:
 
 
 def load(path: Path, config: StateConfig, erasures: int, end: int) -> State | None:
-    """Read the checkpoint at `path`; return None if there is no such file.
+    """Read a checkpoint and return the state; None if there is no such file.
 
     Parameters
     ----------
     config : StateConfig
-        Configuration of the state; it must be equal to that of the checkpoint.
+        Settings of the state, which must be equal to those of the checkpoint.
     erasures, end : int
         Number of erasures and end of the log.
 
     Raises
     ------
     Damaged
-        The file is damaged, or of another format, configuration or log; the message says which.
-        Replay the whole log instead.
+        The file is damaged, or has another format, other settings or another log; the message
+        contains the reason. The whole log must then be replayed.
     """
     try:
         data = memoryview(path.read_bytes())
@@ -218,7 +219,7 @@ def _read(data: memoryview, path: Path) -> tuple[Header, Sections]:
 
 
 def _misfit(header: Header, config: StateConfig, erasures: int, end: int) -> str:
-    """Return why an intact checkpoint must not be used, or ""."""
+    """Return the reason why an intact checkpoint must not be used, or ""."""
     if header.config != _config_digest(config):
         return "it was made with another configuration of the state"
     if header.erasures != erasures:

@@ -1,4 +1,4 @@
-"""Settings of the state: length of histories, event weights, decay of trending counts."""
+"""Settings of the state: length of histories, event weights and decay of trending counts."""
 
 import math
 
@@ -19,7 +19,7 @@ class StateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     Attributes
     ----------
     history_length : int
-        Maximum number of events kept per user, 1 to 100,000; the oldest are dropped first.
+        Maximum number of events of a user, from 1 to 100,000; the oldest are removed first.
     event_weights : dict of str to float
         Weights by kind of event, overriding `STANDARD_WEIGHTS`. Case, spaces, hyphens and
         underscores are ignored, and common names of a standard kind mean that kind (`Add to cart`
@@ -27,9 +27,9 @@ class StateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         does not want the item: the event is part of the history but does not count towards
         popularity.
     default_event_weight : float
-        Weight of kinds that are in neither table.
+        Weight of kinds of events that are in neither table.
     trending_half_life : float
-        Seconds after which an event counts half as much in trending counts; at least 1.
+        Seconds after which the weight of an event in trending counts is halved; at least 1.
     """
 
     history_length: int = 500

@@ -1,4 +1,4 @@
-"""Counts of items by context, such as country, device or hour."""
+"""Event counts of items in each context, such as a country, device or hour."""
 
 import heapq
 import threading
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from nearline.schema import Scalar
 
-# Pairs of field and value. Values that differ with every event, such as request IDs, are evicted.
+# Maximum number of pairs of field and value. Values that occur only once, such as request IDs, are
+# evicted.
 MAX_VALUES = 1_000
 
 Context = Mapping[str, Scalar]
@@ -34,11 +35,12 @@ class ItemCounts(NamedTuple):
 
 
 class ContextsCopy(NamedTuple):
-    """All counts of `Contexts` at one moment; pairs in the order in which they were added.
+    """Consistent copy of all counts of `Contexts`, with pairs in the order of their addition.
 
     Attributes
     ----------
-    pairs : list of (field, value)
+    pairs : list of (str, str)
+        Field and value of each pair.
     since : int64 [n_pairs]
         Offset of the first event that is counted for each pair.
     priorities : int64 [n_pairs, 2]
@@ -46,9 +48,11 @@ class ContextsCopy(NamedTuple):
     age : int
         Priority of the last pair that was evicted.
     indptr : int64 [n_pairs + 1]
-        Where the counts of each pair begin.
+        Position at which the counts of each pair begin.
     items : int32 [n]
+        Items of all pairs, concatenated.
     counts : int64 [n]
+        Number of events of each of these items.
     """
 
     pairs: list[Pair]
@@ -61,7 +65,7 @@ class ContextsCopy(NamedTuple):
 
 
 class _Row:
-    """Counts of one pair by item, and what decides whether it stays."""
+    """Counts of one pair by item, and the numbers that determine its eviction."""
 
     __slots__ = ("counts", "events", "number", "priority", "since")
 
@@ -74,10 +78,16 @@ class _Row:
 
 
 class Contexts:
-    """Number of events by context value and item, of the events that `Counters` counts.
+    """Number of events of each item for each value of a context field.
 
-    Strings, integers and booleans are values, compared as text: ``7`` and ``"7"`` are the same.
-    Other numbers are not counted. Reads take the lock and may come from any thread.
+    Events with a positive weight are counted. Values are strings, integers and booleans, which are
+    compared as text: ``7`` and ``"7"`` are equal. Other numbers are not counted. Methods that read
+    acquire the lock and can be called by any thread.
+
+    Parameters
+    ----------
+    lock : RLock
+        The lock of the state.
 
     Notes
     -----
@@ -85,17 +95,12 @@ class Contexts:
     the lowest priority, the oldest first among equals: LFU with dynamic aging (Arlitt et al.,
     "Evaluating content management techniques for web proxy caches", 1999). The priority of a pair
     is its number of events plus the priority of the last evicted pair at the time of its latest
-    event, so neither many values that occur once nor values of long ago keep out what is current.
-    An evicted pair that returns is counted again from that event on.
+    event, so that current values are kept even if there are many values that occur once, or values
+    that were frequent long ago. If an evicted pair occurs again, it is counted from that event on.
 
     Subtracting a user's events is exact: an event is subtracted only from pairs that counted it.
 
     A pair takes about 100 bytes per item that occurred with it.
-
-    Parameters
-    ----------
-    lock : RLock
-        The lock of the state.
     """
 
     def __init__(self, lock: "threading.RLock") -> None:
@@ -108,7 +113,7 @@ class Contexts:
 
     @classmethod
     def from_copy(cls, lock: "threading.RLock", copied: ContextsCopy) -> Self:
-        """Rebuild from what `copy` returned."""
+        """Create counts from the result of `copy`."""
         contexts = cls(lock)
         contexts._age = copied.age
         ends = copied.indptr.tolist()
@@ -128,7 +133,17 @@ class Contexts:
         contexts: Sequence[Context | None],
         offsets: Sequence[int],
     ) -> None:
-        """Count events at log offsets; those without context or positive weight do not count."""
+        """Count n events, except those without context or positive weight.
+
+        Parameters
+        ----------
+        items, weights : int32 [n], float32 [n]
+            Item and weight of each event.
+        contexts : sequence of dict or None
+            Context of each event.
+        offsets : sequence of int
+            Offset of each event in the log.
+        """
         for event, item, pair in _wanted(items, weights, contexts):
             row = self._rows.get(pair)
             if row is None:
@@ -148,7 +163,7 @@ class Contexts:
         contexts: Sequence[Context | None],
         offsets: Sequence[int],
     ) -> None:
-        """Subtract events that were added, in any order."""
+        """Subtract events that were added before, in any order; see `add`."""
         for event, item, pair in _wanted(items, weights, contexts):
             row = self._rows.get(pair)
             if row is None or offsets[event] < row.since:
@@ -169,7 +184,7 @@ class Contexts:
         return row
 
     def _evict(self) -> None:
-        """Remove the pair with the lowest priority; amortised O(log n)."""
+        """Remove the pair with the lowest priority, in amortised O(log n) time."""
         while True:
             priority, number, pair = heapq.heappop(self._queue)
             row = self._rows.get(pair)
@@ -187,13 +202,13 @@ class Contexts:
         heapq.heapify(self._queue)
 
     def counts(self, context: Context) -> list[ItemCounts]:
-        """Return the counts of each known value of a context, in order of the field names."""
+        """Return the counts of each known value of a context, sorted by field name."""
         with self._lock:
             found = (self._rows.get(pair) for pair in _pairs(context))
             return [_arrays(row.counts) for row in found if row is not None]
 
     def copy(self) -> ContextsCopy:
-        """Copy the counts, for a caller who holds the lock."""
+        """Return a copy of the counts; the caller must hold the lock."""
         rows = list(self._rows.values())
         arrays = [_arrays(row.counts) for row in rows]
         sizes = [0, *(len(counts.items) for counts in arrays)]
@@ -213,7 +228,7 @@ def _wanted(
     weights: NDArray[np.float32],
     contexts: Sequence[Context | None],
 ) -> Iterator[tuple[int, int, Pair]]:
-    """Yield position of the event, item and pair of each value that counts."""
+    """Yield the position of the event, the item and the pair of each value to count."""
     for event, context in enumerate(contexts):
         if context and weights[event] > 0:
             item = int(items[event])
@@ -222,7 +237,7 @@ def _wanted(
 
 
 def _pairs(context: Context) -> Iterator[Pair]:
-    """Yield the pairs of a context to count, in order of the field names."""
+    """Yield the pairs of a context to count, sorted by field name."""
     for field in sorted(context):
         value = context[field]
         if isinstance(value, bool):

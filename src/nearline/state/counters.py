@@ -1,4 +1,4 @@
-"""Popularity and trending counts of items."""
+"""Counts of popular and trending items."""
 
 import threading
 from typing import NamedTuple, Self
@@ -11,19 +11,19 @@ from nearline.schema.rules import MAX_FUTURE
 from nearline.state.arrays import grown
 from nearline.state.leaders import Leaders
 
-# Every power of two beyond this is zero or infinite, even times the largest or smallest sum.
+# Exponent beyond which a power of two is zero or infinite, even times the largest or smallest sum.
 MAX_POWER = 5_000
-# Rounding of a magnitude, generously.
+# Upper bound of the rounding error of a magnitude.
 ROUNDING = 1e-6
 
 
 class Top(NamedTuple):
-    """The best items by some score.
+    """Items with the highest scores.
 
     Attributes
     ----------
     items : int32 [n]
-        Item indices, best first; equal scores in order of index.
+        Item indices, best first; equal scores are sorted by index.
     scores : float64 [n]
         Score of each item.
     """
@@ -33,15 +33,16 @@ class Top(NamedTuple):
 
 
 class CountersCopy(NamedTuple):
-    """A consistent copy of the arrays of `Counters`.
+    """Consistent copy of the arrays of `Counters`; see `kernels.decay.count`.
 
     Attributes
     ----------
     totals : int64 [n_items]
+        Number of events of each item.
     high, low : float64 [n_items]
-        Decayed sums, as pairs of doubles.
+        Decayed sum of each item, as the sum of two numbers.
     landmark : int64 [n_items]
-        Time, in half-lives, at which an event of the item weighs 1.
+        Time, in half-lives, at which an event of the item has weight 1.
     """
 
     totals: NDArray[np.int64]
@@ -51,23 +52,23 @@ class CountersCopy(NamedTuple):
 
 
 class Counters:
-    """Popularity of items: exact totals, and sums that decay with the age of the events.
+    """Popularity of items: exact numbers of events, and sums that decay with the age of events.
 
-    Each event with a positive weight counts as one; dislikes do not count. Reads take the lock, so
-    any thread may read.
-
-    Notes
-    -----
-    A clock that was wrong for a moment leaves events that lie in the future. They count in the
-    totals. An item that has one is left out of what is trending until its time has come, or the
-    event is erased; other items are not affected.
+    Each event with a positive weight counts as one; dislikes are not counted. Methods that read
+    acquire the lock and can be called by any thread.
 
     Parameters
     ----------
     half_life : float
-        Seconds after which an event counts half as much in trending counts.
+        Seconds after which the weight of an event in trending counts is halved.
     lock : RLock
         The lock of the state.
+
+    Notes
+    -----
+    If a clock was wrong, events can lie in the future. They are counted in the totals. An item with
+    such an event is not trending until the time of the event, or until the event is erased; other
+    items are not affected.
     """
 
     def __init__(self, half_life: float, lock: "threading.RLock") -> None:
@@ -86,7 +87,7 @@ class Counters:
 
     @classmethod
     def from_copy(cls, half_life: float, lock: "threading.RLock", arrays: CountersCopy) -> Self:
-        """Rebuild from a copy; `arrays` are kept and modified."""
+        """Create counters from a copy, whose arrays are used and modified."""
         counters = cls(half_life, lock)
         counters._size = len(arrays.totals)
         counters._arrays = arrays
@@ -97,7 +98,7 @@ class Counters:
         return counters
 
     def grow(self, slots: int) -> None:
-        """Make room for item indices below `slots`."""
+        """Extend the counters to the item indices below `slots`."""
         totals, high, low, landmark = self._arrays
         self._size = slots
         self._arrays = CountersCopy(
@@ -111,7 +112,7 @@ class Counters:
         weights: NDArray[np.float32],
         times: NDArray[np.float64],
     ) -> None:
-        """Count events; call `grow` for their items first."""
+        """Count events; `grow` must be called for their items before."""
         self._count(items, weights, times, 1)
 
     def subtract(
@@ -124,7 +125,7 @@ class Counters:
         self._count(items, weights, times, -1)
 
     def totals(self) -> NDArray[np.int64]:
-        """Return the number of events of each item: int64 [n_items], a copy."""
+        """Return a copy of the number of events of each item: int64 [n_items]."""
         with self._lock:
             return self._arrays.totals[: self._size].copy()
 
@@ -134,12 +135,12 @@ class Counters:
         return self._events
 
     def popular(self, n: int, allowed: NDArray[np.bool_] | None = None) -> Top:
-        """Return the `n` items with the most events; items without events come last.
+        """Return the `n` items with the most events; items without events are last.
 
         Parameters
         ----------
         allowed : bool [n_items], optional
-            Items to choose from.
+            Whether an item may be returned; None allows all.
         """
         with self._lock:
             totals = self._arrays.totals[: self._size]
@@ -149,25 +150,26 @@ class Counters:
     def trending(self, n: int, now: float, allowed: NDArray[np.bool_] | None = None) -> Top:
         """Return the `n` items with the largest decayed sum at `now` (Unix seconds).
 
-        The score of an item is the sum over its events of ``0.5 ** (age / half_life)``; `now`
-        scales all scores alike and does not change the order. `allowed` is as in `popular`.
+        The score of an item is the sum over its events of ``0.5 ** (age / half_life)``. All scores
+        are proportional to a function of `now`, which does not affect their order. `allowed` is
+        described in `popular`.
         """
         with self._lock:
             items = self._latest(n, now, allowed)
             scores = self._decayed(items, now)
-        # Magnitudes are rounded: the exact scores settle what is nearly equal.
+        # Magnitudes are rounded, so items with nearly equal ones are sorted by exact scores.
         order = np.lexsort((items, -scores))
         return Top(items[order], scores[order])
 
     def _latest(self, n: int, now: float, allowed: NDArray[np.bool_] | None) -> NDArray[np.int32]:
-        """Return the `n` items of the largest magnitude, without those that have future events."""
+        """Return the `n` items of the largest magnitude, without items with future events."""
         magnitudes = self._magnitudes[: self._size]
         horizon = (now + MAX_FUTURE) / self._half_life
         ahead = 0
         while True:
             items = self._trending.first(magnitudes, n + ahead, allowed)
             totals = np.maximum(self._arrays.totals[items], 1)
-            # Events up to the horizon add up to at most this.
+            # This is the largest possible sum of events up to the horizon.
             possible = magnitudes[items] <= horizon + np.log2(totals) + ROUNDING
             found = int(len(items) - possible.sum())
             if found == ahead or len(items) < n + ahead:
@@ -182,7 +184,7 @@ class Counters:
             return self._arrays.totals[items].astype(np.float64), self._decayed(items, now)
 
     def copy(self) -> CountersCopy:
-        """Copy the arrays; the caller holds the lock."""
+        """Return a copy of the arrays; the caller must hold the lock."""
         totals, high, low, landmark = self._arrays
         size = self._size
         return CountersCopy(

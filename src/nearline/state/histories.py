@@ -10,12 +10,12 @@ from nearline.schema.histories import Histories
 from nearline.state.arrays import grown, resized
 
 SMALLEST_REGION = 4
-# The pool is the largest part of the memory, so it grows by less than doubling.
+# The pool is the largest part of the memory, so its size is not doubled.
 POOL_GROWTH = 1.5
 
 
 class UserHistory(NamedTuple):
-    """One user's events, oldest first.
+    """Copy of the events of one user, oldest first.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class UserHistory(NamedTuple):
     weights : float32 [n]
         Weight of each event; negative for a dislike.
     times : float64 [n]
-        Unix seconds, ascending.
+        Times in Unix seconds, ascending.
     """
 
     items: NDArray[np.int32]
@@ -33,10 +33,15 @@ class UserHistory(NamedTuple):
 
 
 class HistoryStore:
-    """Bounded histories by user index, each ordered by time and then by arrival.
+    """Histories of users with a maximum length, sorted by time and then by arrival.
 
-    An event takes 16 bytes and a user 24 bytes more. A region for more than four events is at least
-    half full.
+    An event takes 16 bytes, and a user 24 bytes in addition. A region for more than four events is
+    at least half full.
+
+    Parameters
+    ----------
+    bound : int
+        Maximum number of events of a user.
     """
 
     def __init__(self, bound: int) -> None:
@@ -50,7 +55,7 @@ class HistoryStore:
 
     @classmethod
     def from_rows(cls, bound: int, rows: Histories) -> Self:
-        """Rebuild from rows of at most `bound` events; row u is user u."""
+        """Create histories from rows of at most `bound` events; row u is that of user u."""
         histories = cls(bound)
         sizes = np.diff(rows.indptr)
         grades = np.searchsorted(histories._classes, sizes)
@@ -75,9 +80,9 @@ class HistoryStore:
         times: NDArray[np.float64],
         slots: int,
     ) -> None:
-        """Add events in order of arrival; user indices are below `slots`.
+        """Add events in order of arrival; user indices must be below `slots`.
 
-        If a user has more events than the bound, the oldest are dropped.
+        If a user has more events than the bound, the oldest are removed.
         """
         self._regions = grown(self._regions, slots)
         done = 0
@@ -99,7 +104,7 @@ class HistoryStore:
                 self._resize(max(needed, int(POOL_GROWTH * len(self._items))))
 
     def row(self, user: int) -> UserHistory:
-        """Return one user's events, a copy."""
+        """Return a copy of the events of one user."""
         start, size, _ = self._regions[user].tolist()
         end = start + size
         return UserHistory(
@@ -109,18 +114,18 @@ class HistoryStore:
         )
 
     def rows(self, users: NDArray[np.integer]) -> Histories:
-        """Return the events of several users, a copy; a row is empty for -1 and for new users."""
+        """Return a copy of the events of several users; rows of unknown users (-1) are empty."""
         known = (users >= 0) & (users < len(self._regions))
         chosen = np.zeros((len(users), 3), dtype=np.int64)
         chosen[known] = self._regions[users[known]]
         return _gather(chosen, self._items, self._weights, self._times)
 
     def remove(self, user: int) -> None:
-        """Overwrite a user's events and free their region."""
+        """Overwrite the events of a user and release their region."""
         slab.release(user, self._items, self._weights, self._times, self._regions, self._heads)
 
     def copy(self, slots: int) -> "HistoryStoreCopy":
-        """Copy the used memory as it is, which is fast; the caller holds the lock."""
+        """Return a copy of the memory as it is, which is fast; the caller must hold the lock."""
         end = int(self._heads[-1])
         return HistoryStoreCopy(
             self._regions[:slots].copy(),
@@ -136,7 +141,7 @@ class HistoryStore:
 
 
 class HistoryStoreCopy(NamedTuple):
-    """A consistent copy of the memory of `HistoryStore`, including free regions."""
+    """Consistent copy of the memory of a `HistoryStore`, including free regions."""
 
     regions: NDArray[np.int64]
     items: NDArray[np.int32]
@@ -144,7 +149,7 @@ class HistoryStoreCopy(NamedTuple):
     times: NDArray[np.float64]
 
     def rows(self) -> Histories:
-        """Return the events of every user index, without gaps."""
+        """Return the events of all users, one row for each index."""
         return _gather(*self)
 
 

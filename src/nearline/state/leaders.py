@@ -1,4 +1,4 @@
-"""Incrementally maintained top items of scores that mostly increase."""
+"""Top items of scores that mostly increase, updated incrementally."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,16 +6,16 @@ from numpy.typing import NDArray
 Scores = NDArray[np.int64] | NDArray[np.float64]
 Ints = NDArray[np.int32]
 
-# Minimum and maximum number of items kept: more than the longest list, few enough to sort quickly.
+# Minimum and maximum number of stored items: more than the longest list, few enough to sort fast.
 FEWEST, MOST = 1_024, 8_192
 
 
 class Leaders:
-    """Items with the largest scores, best first; equal scores in order of index.
+    """Items with the largest scores, best first; equal scores are sorted by index.
 
-    All items whose score is at least some floor are kept. An item whose score rises to the floor is
-    added, at a cost that does not depend on the size of the catalogue. If a score decreases, `drop`
-    must be called.
+    All items with a score of at least some floor are stored. An item whose score increases to the
+    floor is added, in time that does not depend on the size of the catalogue. If a score decreases,
+    `drop` must be called.
     """
 
     def __init__(self) -> None:
@@ -24,11 +24,19 @@ class Leaders:
         self._kept: Ints | None = None
 
     def drop(self) -> None:
-        """Forget the kept items; the next call of `first` searches all scores."""
+        """Discard the stored items; the next call of `first` then searches all scores."""
         self._members = self._kept = None
 
     def raised(self, items: Ints, scores: Scores) -> None:
-        """Update after the scores of `items` increased; `scores` [n_items] are the new scores."""
+        """Update the stored items after an increase of some scores.
+
+        Parameters
+        ----------
+        items : int32 [n]
+            Items whose scores have increased.
+        scores : int64 or float64 [n_items]
+            New scores of all items.
+        """
         if self._members is None:
             return
         for item in set(items.tolist()) - self._members:
@@ -41,7 +49,7 @@ class Leaders:
     def first(self, scores: Scores, n: int, allowed: NDArray[np.bool_] | None = None) -> Ints:
         """Return up to `n` allowed items; items beyond the end of `allowed` are not allowed.
 
-        O(kept items) if enough of the kept items are allowed, else O(n_items).
+        The time is O(stored items) if enough of these are allowed, and O(n_items) otherwise.
         """
         if self._members is None:
             self._find(scores)
@@ -53,7 +61,7 @@ class Leaders:
         return _best_of(np.arange(len(scores), dtype=np.int32), scores, n, allowed)
 
     def _find(self, scores: Scores) -> None:
-        """Choose the floor so that between `FEWEST` and `MOST` items are kept, if possible."""
+        """Choose the floor so that from `FEWEST` to `MOST` items are stored, if possible."""
         fewest = min(FEWEST, len(scores))
         floor = np.partition(scores, len(scores) - fewest)[len(scores) - fewest] if fewest else 0
         kept = np.flatnonzero(scores >= floor)
@@ -71,7 +79,7 @@ def _best_of(items: Ints, scores: Scores, n: int, allowed: NDArray[np.bool_] | N
 
 
 def best(scores: Scores, n: int) -> Ints:
-    """Return the positions of the `n` largest scores, best first; ties in order of position."""
+    """Return the positions of the `n` largest scores, best first; ties are sorted by position."""
     if n < len(scores):
         threshold = np.partition(scores, len(scores) - n)[len(scores) - n] if n else np.inf
         above = np.flatnonzero(scores > threshold)

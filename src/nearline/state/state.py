@@ -1,4 +1,4 @@
-"""The state: a fold of the log."""
+"""The state in memory, which is the result of applying the log's records in order (a fold)."""
 
 import threading
 from collections.abc import Iterable, Sequence
@@ -19,23 +19,24 @@ from nearline.state.vocabulary import Vocabulary
 
 Users = NDArray[np.int64]
 
-# Records folded while the lock is held: a reader waits for a few milliseconds at most.
+# Number of records that are applied while the lock is held, so that readers wait for at most a few
+# milliseconds.
 RECORDS_PER_HOLD = 1_000
 
 
 class Added(NamedTuple):
-    """Events that were folded together.
+    """Events that were applied to the state together.
 
     Attributes
     ----------
     offset : int
         Offset of the first record of the batch.
     user_ids : list of str
-        Users of the events; one row each in `before` and `events`.
+        Users of the events, with one row each in `before` and `events`.
     before : Histories
-        Their earlier events, as far as the state keeps them.
+        Earlier events of these users that are in the state.
     events : Histories
-        Their new events, in order of arrival.
+        New events of these users, in order of arrival.
     """
 
     offset: int
@@ -45,9 +46,9 @@ class Added(NamedTuple):
 
 
 class Follower(Protocol):
-    """Receiver of every change in the order of the log.
+    """Protocol of objects that receive all changes of a state, in the order of the log.
 
-    Methods are called after the state reflects the change, and without its lock.
+    Methods are called after the state includes the change, without its lock.
     """
 
     def put_items(self, changed: Sequence[tuple[int, Item | None]]) -> None:
@@ -55,23 +56,23 @@ class Follower(Protocol):
         ...
 
     def add_events(self, added: Added) -> None:
-        """Handle new events; `put_item` was called for their new items before."""
+        """Process new events; `put_item` was called for their new items before."""
         ...
 
     def forget(self, history: Histories) -> None:
-        """Handle an erasure; `history` (one row) has every event of the user in the state."""
+        """Process an erasure; `history` has one row, with all events of the user in the log."""
         ...
 
 
 class Reflected(NamedTuple):
-    """How much of the log is reflected by a state and by its followers.
+    """Part of the log that is included in a state and in its followers.
 
     Attributes
     ----------
     offset : int
-        Every record before it is reflected.
+        Offset in the log; all records before it are included.
     erasures : int
-        Number of erasures that are reflected.
+        Number of erasures that are included.
     """
 
     offset: int
@@ -79,7 +80,7 @@ class Reflected(NamedTuple):
 
 
 class StateCopy(NamedTuple):
-    """A consistent copy of a state at one offset."""
+    """Consistent copy of a state at one offset; the fields are those of `State`."""
 
     offset: int
     users: list[str]
@@ -94,8 +95,13 @@ class State:
     """Histories, counters and catalogue after the log up to `offset`.
 
     The state depends only on the records and their order, not on how they were batched. One thread
-    writes (`apply`, `forget`); any thread may read. Each read is consistent; hold `lock` around
-    several reads that must be consistent with each other.
+    writes (`apply`, `forget`); any thread may read. Each read is consistent; the caller must hold
+    `lock` during several reads that must be consistent with each other.
+
+    Parameters
+    ----------
+    item_ids : sequence of str
+        Items that get the first indices, in the order of a model's items.
 
     Attributes
     ----------
@@ -103,23 +109,18 @@ class State:
     lock : RLock
         Guards all attributes below.
     offset : int
-        Every log record before it is included.
+        Offset in the log; all records before it are included.
     users, items : Vocabulary
-        IDs and indices. An erased user's index is reused; an item keeps its index forever.
+        IDs and indices. The index of an erased user is used again; that of an item never changes.
     catalogue : Catalogue
     counters : Counters
     contexts : Contexts
     reflected : Reflected
-        Set after each change, once all followers have applied it: what was derived from the state
-        and from its followers stays valid as long as this value is the same. `offset` is ahead of
-        it while followers are notified. `ingest.follow` sets the number of erasures.
+        Part of the log that the state and all followers include, set after each change. Data that
+        was derived from the state and its followers is valid until this value changes. While
+        followers are notified, `offset` is larger. `ingest.follow` sets the number of erasures.
     followers : tuple of Follower
-        Called inside `apply` and `forget`. Replace the tuple while holding the lock.
-
-    Parameters
-    ----------
-    item_ids : sequence of str
-        Items that get the first indices, in the order of a model's items.
+        Objects that `apply` and `forget` notify. The lock must be held to replace the tuple.
     """
 
     def __init__(self, config: StateConfig | None = None, *, item_ids: Sequence[str] = ()) -> None:
@@ -150,7 +151,7 @@ class State:
         contexts: ContextsCopy,
         catalogue: CatalogueCopy,
     ) -> Self:
-        """Rebuild from the parts of a `StateCopy`; arrays are kept and modified."""
+        """Create a state from the parts of a `StateCopy`, whose arrays are used and modified."""
         state = cls(config)
         state.offset = offset
         state.reflected = Reflected(offset, 0)
@@ -163,12 +164,12 @@ class State:
         return state
 
     def apply(self, batch: Sequence[tuple[int, Record]]) -> None:
-        """Fold (offset, record) pairs into the state.
+        """Apply records, given as pairs (offset, record), to the state and notify the followers.
 
         Raises
         ------
         ValueError
-            Offsets are not ascending, or begin before `offset`; nothing was folded.
+            Offsets are not ascending, or begin before `offset`; no record was applied.
         """
         self._check_offsets(batch)
         for start in range(0, len(batch), RECORDS_PER_HOLD):
@@ -235,7 +236,7 @@ class State:
             return None if user is None else self._histories.row(user)
 
     def histories_of(self, user_ids: Iterable[str]) -> Histories:
-        """Return the events of several users, one row each, a copy; empty for an unknown user."""
+        """Return a copy of the events of several users, one row each; empty for unknown users."""
         with self.lock:
             return self._histories.rows(self.users.indices_of(user_ids))
 
@@ -246,12 +247,12 @@ class State:
         return float(rows.times.max()) if len(rows.times) else None
 
     def user_ids(self) -> list[str]:
-        """Return the IDs of all users with a history, a copy."""
+        """Return the IDs of all users with a history."""
         with self.lock:
             return [user_id for user_id in self.users.table() if user_id]
 
     def copy(self) -> StateCopy:
-        """Return a consistent copy; the lock is held while memory is copied."""
+        """Return a consistent copy of the state; the lock is held while memory is copied."""
         with self.lock:
             return StateCopy(
                 self.offset,
@@ -277,7 +278,7 @@ class State:
     def _fold(
         self, batch: Sequence[tuple[int, Record]]
     ) -> tuple[list[tuple[int, Item | None]], Added | None]:
-        """Fold a batch; return the changes for followers: items in order, and events."""
+        """Apply a batch of records; return the changes for followers: entries and events."""
         known = self.items.slots
         changed: list[tuple[int, Item | None]]
         contexts: list[Context | None] = []

@@ -1,4 +1,4 @@
-"""Mapping between IDs and dense indices."""
+"""Mapping between IDs and indices from 0."""
 
 from collections.abc import Iterable
 from typing import Self
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 
 class Vocabulary:
-    """A two-way mapping between IDs and indices.
+    """Two-way mapping between IDs and indices.
 
-    Indices are assigned in order of first appearance; the index of a removed ID is reused for the
-    next new one. One thread writes; single look-ups are atomic and need no lock.
+    Indices are assigned in the order in which IDs are added; the index of a removed ID is assigned
+    to the next new ID. One thread writes; single look-ups are atomic and need no lock.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Vocabulary:
 
     @classmethod
     def from_table(cls, table: Iterable[str]) -> Self:
-        """Rebuild from the result of `table`."""
+        """Create a vocabulary from the result of the method `table`."""
         vocabulary = cls()
         vocabulary._ids = list(table)
         vocabulary._indices = {name: index for index, name in enumerate(vocabulary._ids) if name}
@@ -45,15 +45,15 @@ class Vocabulary:
         return len(self._ids)
 
     def get(self, name: str) -> int | None:
-        """Return the index of an ID, or None."""
+        """Return the index of an ID, or None if it is unknown."""
         return self._indices.get(name)
 
     def id_of(self, index: int) -> str:
-        """Return the ID at an index; "" if it was removed."""
+        """Return the ID with an index; "" if it was removed."""
         return self._ids[index]
 
     def ids_of(self, indices: NDArray[np.integer]) -> list[str]:
-        """Return the IDs at `indices`."""
+        """Return the IDs with some indices."""
         ids = self._ids
         return [ids[index] for index in indices.tolist()]
 
@@ -63,7 +63,7 @@ class Vocabulary:
         return np.fromiter((get(name, -1) for name in names), dtype=np.int32)
 
     def table(self) -> list[str]:
-        """Return the ID of each index, a copy; "" where it was removed."""
+        """Return a copy of the list of IDs by index; "" for an ID that was removed."""
         return self._ids.copy()
 
     def add(self, name: str) -> int:

@@ -1,4 +1,4 @@
-"""A fake chat endpoint on the loopback interface, with scripted replies and failures.
+"""Fake chat endpoint on the loopback interface, with scripted replies and failures.
 
 >>> from nearline.testing.chat_endpoint import ChatEndpoint, Reply
 >>> with ChatEndpoint(lambda request: Reply("[2, 1]")) as endpoint:
@@ -17,7 +17,17 @@ FILLER = b" " * 65_536
 
 
 class Asked(NamedTuple):
-    """A received request: path, headers (names in lower case), body."""
+    """Request that the endpoint received.
+
+    Attributes
+    ----------
+    path : str
+        Path of the URL.
+    headers : mapping
+        Headers, with names in lower case.
+    body : str
+        Body of the request.
+    """
 
     path: str
     headers: Mapping[str, str]
@@ -25,31 +35,31 @@ class Asked(NamedTuple):
 
     @property
     def data(self) -> Any:
-        """JSON document in the content of the last chat message."""
+        """Value of the JSON document in the last chat message."""
         return json.loads(json.loads(self.body)["messages"][-1]["content"])
 
 
 class Reply(NamedTuple):
-    """A scripted reply.
+    """Scripted reply of the endpoint.
 
     Attributes
     ----------
     text : str
         Text of the completion.
     status : int
-        HTTP status.
+        HTTP status code.
     headers : mapping
         Headers that override the default ones.
     tokens : int or None
-        `usage.total_tokens`; None omits it.
+        Value of ``usage.total_tokens``; None omits the field ``usage``.
     body : bytes or None
-        Raw body that replaces the well-formed one.
+        Body that replaces the well-formed one.
     filler : int
         Number of spaces sent after the body.
     missing : int
-        Number of bytes that content-length announces but that are never sent.
+        Number of bytes by which the header content-length exceeds the body that is sent.
     after : threading.Event or None
-        Event that must be set before the reply is sent.
+        Event for which the endpoint waits, up to 60 seconds, before it sends the reply.
     """
 
     text: str = ""
@@ -62,7 +72,7 @@ class Reply(NamedTuple):
     after: Event | None = None
 
     def encoded(self) -> bytes:
-        """Return the body in bytes, without filler."""
+        """Return the body as bytes, without filler."""
         if self.body is not None:
             return self.body
         message = {"role": "assistant", "content": self.text}
@@ -77,24 +87,24 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), OSError):  # else the client went away
+        if not isinstance(sys.exception(), OSError):  # raised if the client disconnected
             super().handle_error(request, client_address)
 
 
 class ChatEndpoint:
-    """Serve `POST /v1/chat/completions` on loopback in background threads.
+    """Context manager that serves chat completions on loopback in background threads.
 
     Parameters
     ----------
     answer : callable
-        Returns the reply to a request; the attribute may be replaced at any time.
+        Returns the reply to a request. The attribute `answer` may be replaced at any time.
 
     Attributes
     ----------
     asked : list of Asked
-        Received requests.
+        Received requests, oldest first.
     sent : int
-        Number of body bytes sent.
+        Number of bytes of bodies that were sent.
     """
 
     def __init__(self, answer: Callable[[Asked], Reply]):
@@ -107,7 +117,7 @@ class ChatEndpoint:
 
     @property
     def url(self) -> str:
-        """Base URL of the endpoint, for `LlmConfig.base_url`."""
+        """Base URL of the endpoint, a value for `LlmConfig.base_url`."""
         return f"http://127.0.0.1:{self._server.server_port}/v1"
 
     def take(self, asked: Asked) -> Reply:
@@ -117,7 +127,7 @@ class ChatEndpoint:
         return self.answer(asked)
 
     def count(self, size: int) -> None:
-        """Add to `sent`."""
+        """Add `size` bytes to `sent`."""
         with self._lock:
             self.sent += size
 
@@ -143,7 +153,7 @@ def _handler(endpoint: ChatEndpoint) -> type[BaseHTTPRequestHandler]:
                 reply.after.wait(60.0)
             try:
                 self._send(reply)
-            except OSError:  # the client went away
+            except OSError:  # the client disconnected
                 self.close_connection = True
 
         def _send(self, reply: Reply) -> None:

@@ -5,8 +5,8 @@ from nearline.engine import Recommender
 
 
 def inspect(recommender: Recommender) -> Deployment:
-    """Return the log, state, model and snapshot that serve now.
+    """Return the log, state, model and snapshot with which a recommender answers at present.
 
-    A later promotion, or `fit`, replaces them: call this again afterwards.
+    They are replaced by the next promotion or `fit`; call this function again afterwards.
     """
     return recommender._current.deployment

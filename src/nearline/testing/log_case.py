@@ -1,4 +1,4 @@
-"""Fixtures and helpers of the log contract tests."""
+"""Fixtures and helper functions of the contract tests of logs."""
 # ruff: noqa: S101
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,34 +14,49 @@ from nearline.log.opening import open_log
 from nearline.schema import Event, EventBlock, Record
 from nearline.schema.blocks import COLUMNS
 
-WAIT = 30.0  # seconds until a test that hangs fails
+WAIT = 30.0  # seconds after which a test that waits fails
 
 MakeLog = Callable[[], Log]
 
 
 def event(user: str, item: str = "i", event_id: str | None = None) -> Event:
-    """Create an event with the given IDs and default fields."""
+    """Create an event with the given IDs at time 1.0; other fields have their defaults."""
     return Event(user_id=user, item_id=item, timestamp=1.0, event_id=event_id)
 
 
 def block(*events: Event) -> EventBlock:
-    """Create a block of events without `recommendation_id` and `context`."""
+    """Create a block from events that have neither `recommendation_id` nor `context`."""
     rows = [msgspec.structs.asdict(event) for event in events]
     return EventBlock(pa.RecordBatch.from_pylist(rows, schema=COLUMNS))
 
 
 def append(log: Log, *records: Appendable) -> Appended:
-    """Append records and wait for the acknowledgement."""
+    """Append records, wait for the acknowledgement and return it."""
     return log.append(records).result(WAIT)
 
 
 def erase(log: Log, user_id: str) -> int:
-    """Erase a user and wait for the acknowledgement."""
+    """Erase a user, wait for the acknowledgement and return the number of erased events."""
     return log.erase(user_id).result(WAIT)
 
 
 class Listener:
-    """Record all notifications; if a gate is given, wait for it inside `on_commit`."""
+    """Listener of a log that records all notifications.
+
+    Parameters
+    ----------
+    gate : threading.Event or None
+        Event for which `on_commit` waits before it returns.
+
+    Attributes
+    ----------
+    commits : list of list of (offset, Record)
+        Records of each commit.
+    erased : list of (user_id, list of (offset, Event))
+        Events of each erasure.
+    entered : threading.Event
+        Set when `on_commit` was called.
+    """
 
     def __init__(self, gate: Signal | None = None) -> None:
         self.commits: list[list[tuple[int, Record]]] = []
@@ -50,7 +65,7 @@ class Listener:
         self._gate = gate
 
     def on_commit(self, records: Sequence[tuple[int, Record]]) -> None:
-        """Record a commit."""
+        """Record a commit, and wait for the gate if there is one."""
         self.commits.append(list(records))
         self.entered.set()
         if self._gate:
@@ -67,36 +82,36 @@ class Listener:
 
 
 class LogCase:
-    """Base class that opens, closes and reopens the log under test.
+    """Base class of contract tests, with fixtures that open, close and reopen the tested log.
 
     Attributes
     ----------
     durable : bool
-        Whether a reopened log contains the records from before it was closed.
+        Whether a log that is reopened contains the records from before it was closed.
     """
 
     durable: ClassVar[bool] = True
 
     @pytest.fixture
     def url(self) -> str:
-        """Return the URL of the log of this test."""
+        """Return the URL of the log of a test; subclasses must override this fixture."""
         raise NotImplementedError("a subclass of LogContract must override url")
 
     @pytest.fixture
     def make_log(self, url: str) -> MakeLog:
-        """Return a function that opens the log of this test, the same log on each call."""
+        """Return a function that opens the log of a test: on each call, the same log."""
         return lambda: open_log(url)
 
     @pytest.fixture
     def log(self, make_log: MakeLog) -> Iterator[Log]:
-        """Open the log, and close it after the test."""
+        """Return the open log of a test, which is closed after the test."""
         log = make_log()
         yield log
         log.close()
 
     @pytest.fixture
     def reopen(self, make_log: MakeLog) -> Iterator[Callable[[Log], Log]]:
-        """Return a function that closes and reopens a log; skip if the log is not durable."""
+        """Return a function that closes and reopens a log; skip the test if it is not durable."""
         if not self.durable:
             pytest.skip("this log is not durable")
         opened: list[Log] = []

@@ -70,7 +70,7 @@ class LogContract(LogRecordTests, LogCopyTests):
         assert future.result(WAIT).offset == 1
 
     def test_the_listener_gets_the_stored_records(self, log: Log) -> None:
-        """Duplicates are left out; an empty commit does not notify the listener."""
+        """A commit contains no duplicates, and an empty commit does not notify the listener."""
         listener = Listener()
         log.listen(listener.on_commit, listener.on_erase)
         append(log, event("a", event_id="e"), event("b", event_id="e"), event("c"))
@@ -99,7 +99,7 @@ class LogContract(LogRecordTests, LogCopyTests):
         assert listener.erased == [("a", [(0, event("a", "i1")), (2, event("a", "i2"))])]
 
     def test_a_listener_first_gets_the_stored_records(self, log: Log) -> None:
-        """From `start` on, in this thread; then each commit, so that nothing arrives twice."""
+        """`listen` reports stored records from `start` on, then each commit, without repetition."""
         append(log, event("a"), event("b"), event("c"))
         erase(log, "b")
         listener = Listener()
@@ -110,14 +110,14 @@ class LogContract(LogRecordTests, LogCopyTests):
         assert listener.erased == []
 
     def test_by_default_a_listener_gets_the_whole_log(self, log: Log) -> None:
-        """As `read` and `tail` begin at offset 0."""
+        """The default of `start` is offset 0, as in `read` and `tail`."""
         append(log, event("a"), event("b"))
         listener = Listener()
         log.listen(listener.on_commit, listener.on_erase)
         assert listener.seen == [(0, event("a")), (1, event("b"))]
 
     def test_a_listener_that_fails_on_a_stored_record_is_not_set(self, log: Log) -> None:
-        """The caller gets its error, and the log goes on."""
+        """The error is raised in the caller, and the log remains usable."""
 
         def fail(_records: Sequence[tuple[int, Record]]) -> None:
             raise ZeroDivisionError
@@ -128,7 +128,7 @@ class LogContract(LogRecordTests, LogCopyTests):
         assert append(log, event("b")).offset == 2
 
     def test_a_listener_that_fails_stops_the_log(self, log: Log) -> None:
-        """Committed records stay; nothing more is written, since the state would be behind."""
+        """Committed records are kept; later writes fail, since the state lacks the records."""
 
         def fail(_records: Sequence[tuple[int, Record]]) -> None:
             raise ZeroDivisionError("broken")
@@ -161,7 +161,7 @@ class LogContract(LogRecordTests, LogCopyTests):
         assert list(log.read()) == [(0, event("a"))]
 
     def test_a_listener_that_fails_to_erase_stops_the_log(self, log: Log) -> None:
-        """The log has erased the user; it closes because the state has not."""
+        """The log is closed, since it has erased the user but the state has not."""
 
         def fail(_user_id: str, _events: Sequence[tuple[int, Event]]) -> None:
             raise ZeroDivisionError
@@ -177,7 +177,7 @@ class LogContract(LogRecordTests, LogCopyTests):
     # Following
 
     def test_tail_goes_on_as_records_are_committed(self, log: Log) -> None:
-        """From an offset on, in order, without a gap; it raises once the log is closed."""
+        """`tail` yields all records from an offset on; it raises when the log is closed."""
         append(log, event("a"), event("b"))
         with ThreadPoolExecutor(1) as pool:
             tail = log.tail(1)
@@ -200,7 +200,7 @@ class LogContract(LogRecordTests, LogCopyTests):
     # Several threads
 
     def test_eight_writers_and_one_order(self, log: Log) -> None:
-        """The listener sees each offset once, in order; each writer's lists stay together."""
+        """The listener receives each offset once, in order; lists of records are contiguous."""
         listener = Listener()
         log.listen(listener.on_commit, listener.on_erase)
 
@@ -225,7 +225,7 @@ class LogContract(LogRecordTests, LogCopyTests):
         assert listener.seen == list(log.read())
 
     def test_reading_while_writing(self, log: Log) -> None:
-        """A reader that resumes where it stopped sees every record once, in complete lists."""
+        """A reader that resumes at its last offset reads each record once, in complete lists."""
         futures = [log.append([event(f"u{n}"), event(f"v{n}")]) for n in range(400)]
         seen: list[tuple[int, Record]] = []
         while len(seen) < 800:
@@ -236,7 +236,7 @@ class LogContract(LogRecordTests, LogCopyTests):
         assert seen == list(log.read())
 
     def test_a_cancelled_append_is_not_stored(self, log: Log) -> None:
-        """Cancelling works until the writer takes the job."""
+        """An append can be cancelled until the writer starts it."""
         gate = Signal()
         listener = Listener(gate)
         log.listen(listener.on_commit, listener.on_erase)
@@ -250,14 +250,14 @@ class LogContract(LogRecordTests, LogCopyTests):
     # Closing and opening again
 
     def test_closing_finishes_what_is_queued(self, log: Log) -> None:
-        """Every future resolves, and closing is idempotent."""
+        """All futures have results after closing, and closing is idempotent."""
         futures = [log.append([event(f"u{n}")]) for n in range(100)]
         log.close()
         log.close()
         assert [future.result(0).offset for future in futures] == list(range(1, 101))
 
     def test_a_closed_log_refuses(self, log: Log) -> None:
-        """A read in progress raises `Closed` instead of ending early."""
+        """All operations raise `Closed`, including a read that is in progress."""
         append(log, *(event(f"u{n}") for n in range(1_500)))
         reading = log.read()
         next(reading)
@@ -272,7 +272,7 @@ class LogContract(LogRecordTests, LogCopyTests):
             log.read()
 
     def test_opened_again_it_goes_on(self, log: Log, reopen: Callable[[Log], Log]) -> None:
-        """Records, tombstones, known event ids, the end and the erasures are all kept."""
+        """A reopened log has the same records, tombstones, event IDs, end and erasure count."""
         append(log, event("a", event_id="e1"), event("b", event_id="e2"), event("b"))
         erase(log, "b")
         log = reopen(log)
@@ -290,7 +290,7 @@ class LogContract(LogRecordTests, LogCopyTests):
     def test_opened_again_after_its_listener_failed(
         self, log: Log, reopen: Callable[[Log], Log]
     ) -> None:
-        """The commit that the listener missed can be replayed."""
+        """A reopened log contains the commit that the listener did not process."""
 
         def fail(_records: Sequence[tuple[int, Record]]) -> None:
             raise ZeroDivisionError

@@ -19,7 +19,7 @@ class LogCopyTests(LogCase):
     # Copies
 
     def test_a_copy_contains_everything_up_to_now(self, log: Log, tmp_path: Path) -> None:
-        """Records, tombstones, known event IDs, the end and the erasures; later records are not."""
+        """A copy has the records, tombstones, event IDs, end and erasure count of its time."""
         path = tmp_path / "copy.db"
         item = Item(item_id="i", timestamp=2.0, title="Tea")
         append(log, event("a", event_id="e1"), item, event("b", event_id="e2"), event("c"))
@@ -44,7 +44,7 @@ class LogCopyTests(LogCase):
         assert list(log.read(4)) == [(4, event("d"))]
 
     def test_a_copy_is_made_while_records_are_appended(self, log: Log, tmp_path: Path) -> None:
-        """It is a prefix of the log that ends between two commits."""
+        """The copy is a prefix of the log that ends between two commits."""
         path = tmp_path / "copy.db"
         futures = [log.append([event(f"u{n}"), event(f"v{n}")]) for n in range(200)]
         futures[20].result(WAIT)
@@ -59,7 +59,7 @@ class LogCopyTests(LogCase):
             copy.close()
 
     def test_a_copy_replaces_nothing(self, log: Log, tmp_path: Path) -> None:
-        """The target must not exist, and its folder must."""
+        """A copy fails if the target exists or its folder does not exist."""
         path = tmp_path / "copy.db"
         path.write_text("mine")
         with pytest.raises(InvalidInput, match=r"copy\.db exists"):
@@ -82,7 +82,7 @@ class LogCopyTests(LogCase):
             assert list(reader.read()) == [(0, event("a"))]
 
     def test_a_reader_sees_the_log_as_it_was_when_it_was_opened(self, log: Log, url: str) -> None:
-        """It neither waits for the writer nor blocks it."""
+        """A reader neither waits for the writer nor blocks it, and does not see later records."""
         if not self.durable:
             pytest.skip("this log is not durable")
         append(log, event("a"), event("b"), event("c"))
@@ -95,7 +95,7 @@ class LogCopyTests(LogCase):
             assert erase(log, "c") == 1
 
     def test_a_log_that_is_not_durable_has_no_readers(self, log: Log, url: str) -> None:
-        """Another process could not read it."""
+        """Opening such a log read-only fails, since another process could not read it."""
         if self.durable:
             pytest.skip("this log is durable")
         append(log, event("a"))
@@ -103,7 +103,7 @@ class LogCopyTests(LogCase):
             open_log(url, read_only=True)
 
     def test_reading_creates_no_log(self, url: str) -> None:
-        """Where there is no log, opening it read-only fails and leaves nothing behind."""
+        """Opening a log that does not exist read-only fails and creates no file."""
         if not self.durable:
             pytest.skip("this log is not durable")
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""Contract tests of log records: append, read, duplicates, tombstones."""
+"""Contract tests of log records: appending, reading, duplicates and tombstones."""
 # ruff: noqa: S101
 
 from threading import Event as Signal
@@ -46,7 +46,7 @@ class LogRecordTests(LogCase):
         assert log.append(block(event("d", event_id="e1"))).result(WAIT).accepted == 1
 
     def test_a_new_log_is_empty(self, log: Log) -> None:
-        """Offsets begin at 0."""
+        """A new log has no records, no erasures, and its end is offset 0."""
         assert (log.end, log.erasures, list(log.read())) == (0, 0, [])
 
     def test_offsets_rise_from_zero(self, log: Log) -> None:
@@ -57,7 +57,7 @@ class LogRecordTests(LogCase):
         assert list(log.read()) == [(0, event("a")), (1, event("b")), (2, event("c"))]
 
     def test_events_and_catalogue_come_back_as_they_went_in(self, log: Log) -> None:
-        """Every kind and every field, interleaved as appended."""
+        """Records of all kinds are read in the order of appending, with all their fields."""
         records: list[Appendable] = [
             Event(
                 user_id="ü" * 256,
@@ -120,7 +120,7 @@ class LogRecordTests(LogCase):
         assert list(log.read(9_999)) == []
 
     def test_a_negative_start_is_refused(self, log: Log) -> None:
-        """There is nothing before offset 0."""
+        """Reading from a negative offset raises `InvalidInput`."""
         with pytest.raises(InvalidInput, match="-1"):
             log.read(-1)
 
@@ -195,14 +195,14 @@ class LogRecordTests(LogCase):
         assert (log.end, log.erasures) == (4, 1)
 
     def test_offsets_are_not_reused_after_erasing_the_last(self, log: Log) -> None:
-        """The tombstone occupies the offset."""
+        """The tombstone keeps the offset of the event."""
         append(log, event("a"), event("b"))
         erase(log, "b")
         assert append(log, event("c")).offset == 3
         assert list(log.read()) == [(0, event("a")), (1, Erased()), (2, event("c"))]
 
     def test_erasing_an_unknown_user_changes_nothing(self, log: Log) -> None:
-        """The count of erasures is unchanged, so derived data stays valid."""
+        """The number of erasures is unchanged, so snapshots and checkpoints remain valid."""
         append(log, event("a"))
         assert erase(log, "nobody") == 0
         assert erase(log, "a") == 1
@@ -210,13 +210,13 @@ class LogRecordTests(LogCase):
         assert log.erasures == 1
 
     def test_an_erased_event_id_is_free_again(self, log: Log) -> None:
-        """The ID of an erased event can be used again."""
+        """A new event can have the ID of an erased event."""
         append(log, event("a", event_id="e"))
         erase(log, "a")
         assert append(log, event("a", event_id="e")).accepted == 1
 
     def test_erasing_reaches_what_is_queued_before_it(self, log: Log) -> None:
-        """Queued operations are executed in order."""
+        """Queued operations are executed in order: an erasure removes only earlier events."""
         before = [log.append([event("a"), event("b")]) for _ in range(5)]
         erased = log.erase("a")
         after = log.append([event("a")])

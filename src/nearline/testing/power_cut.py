@@ -1,8 +1,8 @@
-"""Simulated power failure for SQLite databases: an apsw file system that loses unsynced writes.
+"""Simulation of power failures for SQLite: a file system for apsw that loses unsynced writes.
 
-``kill -9`` cannot show whether a commit was synced, since the system's page cache survives the
-process. This file system records every write with the previous content until the file is synced.
-After the simulated failure, unsynced writes are undone, or applied in part and out of order, as on
+Killing a process does not show whether a commit was synced, since the page cache of the operating
+system survives. This file system records every write with the previous content until the file is
+synced. After the simulated failure, unsynced writes are undone, or some of them are kept, as on
 real disks.
 """
 
@@ -24,9 +24,18 @@ FILES = ("", "-wal", "-journal")
 
 @dataclass(frozen=True)
 class _Write:
-    """An unsynced write: offset, previous content, new content, and previous size of the file.
+    """Unsynced write to a file.
 
-    `new` is None if the file was truncated at `offset`.
+    Attributes
+    ----------
+    offset : int
+        Position in the file.
+    old : bytes
+        Previous content.
+    new : bytes or None
+        New content; None if the file was truncated at `offset`.
+    size : int
+        Previous size of the file.
     """
 
     offset: int
@@ -36,17 +45,17 @@ class _Write:
 
 
 class LossyDisk(apsw.VFS):
-    """Default file system of apsw within a ``with`` block, with a simulated power failure.
+    """Context in which SQLite uses a file system with a simulated power failure.
 
-    After `allowed` writes and syncs every operation fails. `cut` then writes the surviving
-    content. Creating a file counts as durable immediately.
+    After `allowed` writes, truncations, syncs and deletions, all of them fail. `cut` then copies
+    the content that survives. The creation of a file is durable immediately.
 
     Parameters
     ----------
     allowed : int
-        Number of writes and syncs before the failure.
+        Number of operations before the failure.
     rng : random.Random
-        Decides which unsynced writes survive.
+        Source of randomness that decides which unsynced writes survive.
     """
 
     def __init__(self, allowed: int, rng: random.Random) -> None:
@@ -76,12 +85,12 @@ class LossyDisk(apsw.VFS):
         return self._allowed <= 0
 
     def xOpen(self, name: Any, flags: Any) -> "_LossyFile":  # noqa: N802 (the name SQLite gives it)
-        """Open a file."""
+        """Open a file; called by SQLite."""
         path = name if isinstance(name, str) or name is None else name.filename()
         return _LossyFile(self, path, name, flags)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
-        """Remove a file."""
+        """Delete a file; called by SQLite."""
         self.spend()
         with self._lock:
             self._pending.pop(filename, None)
@@ -105,11 +114,11 @@ class LossyDisk(apsw.VFS):
             self._pending.pop(path, None)
 
     def cut(self, path: Path, target: Path) -> None:
-        """Write the content of the database `path` that survives the failure to `target`.
+        """Copy the content of the database `path` that survives the failure to `target`.
 
-        The result is a copy, since connections of this process may hold the files open. Unsynced
-        writes are undone; with probability 2/3, each of them survives with probability 1/2. The
-        shared-memory file is not on disk and is not copied.
+        The original files are not changed, since connections of this process may have them open.
+        With probability 1/3, all unsynced writes are undone; otherwise each of them survives with
+        probability 1/2. The shared-memory file is not copied, since it is not on disk.
         """
         for ending in FILES:
             left = Path(f"{path}{ending}")
@@ -133,7 +142,7 @@ class LossyDisk(apsw.VFS):
 
 
 class _LossyFile(apsw.VFSFile):
-    """A file of a `LossyDisk`."""
+    """Open file of a `LossyDisk`."""
 
     def __init__(self, disk: LossyDisk, path: str | None, name: Any, flags: Any) -> None:
         super().__init__(BASE, name, flags)
@@ -141,7 +150,7 @@ class _LossyFile(apsw.VFSFile):
         self._path = path
 
     def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802
-        """Write data and record the previous content."""
+        """Write data and record the previous content; called by SQLite."""
         self._disk.spend()
         if self._path is not None:
             size = self.xFileSize()
@@ -154,7 +163,7 @@ class _LossyFile(apsw.VFSFile):
         super().xWrite(data, offset)
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
-        """Truncate the file and record the removed content."""
+        """Truncate the file and record the removed content; called by SQLite."""
         self._disk.spend()
         size = self.xFileSize()
         if self._path is not None and newsize < size:
@@ -163,7 +172,7 @@ class _LossyFile(apsw.VFSFile):
         super().xTruncate(newsize)
 
     def xSync(self, flags: int) -> None:  # noqa: N802
-        """Sync the file and discard its recorded writes."""
+        """Sync the file and discard its recorded writes; called by SQLite."""
         self._disk.spend()
         super().xSync(flags)
         if self._path is not None:

@@ -24,12 +24,12 @@ class ContentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     half_life : float
         Number of later events after which the weight of an event is halved.
     threshold : float
-        Only items with a cosine above this are listed, -1 to 1.
+        Only items with a cosine above this, from -1 to 1, are recommended.
     words, labels, vectors : float
-        Relative weight of each block of features in the cosine of two items: TF-IDF of the texts,
-        categories, and vector columns (numeric attributes). 0 disables a block.
+        Relative weight of each block of features in the cosine of two items: the TF-IDF vectors of
+        the texts, the categories, and the vector columns. 0 disables a block.
     longest : int
-        Largest n of word n-grams.
+        Maximum length of word n-grams.
     """
 
     half_life: float = 10.0
@@ -78,7 +78,7 @@ class Content(InterestModel):
     }
 
     def _encode(self, data: Dataset, seed: int) -> Vectors:
-        """Concatenate the blocks of features that `data` has.
+        """Compute item vectors, CSR [n_items, d], from the features that `data` has.
 
         Raises
         ------
@@ -108,7 +108,7 @@ class Content(InterestModel):
         return unit_rows(sparse.hstack(scaled, format="csr"))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the vectors of the items in sparse rows."""
+        """Return the vectors of the items as a sparse matrix."""
         vectors = self._vectors
         if isinstance(vectors, np.ndarray):
             vectors = sparse.csr_array(vectors)
@@ -126,7 +126,10 @@ class Content(InterestModel):
 
 
 def _labels(categories: list[list[str]]) -> "sparse.csr_array":
-    """Weight the categories of items by 1 + ln((1 + n items) / (1 + items of the category))."""
+    """Return the weights of the categories of n items: CSR [n, categories].
+
+    A category of m items has the weight 1 + ln((1 + n) / (1 + m)).
+    """
     number: dict[str, int] = {}
     rows, columns = [], []
     for item, labels in enumerate(categories):
@@ -140,7 +143,13 @@ def _labels(categories: list[list[str]]) -> "sparse.csr_array":
 
 
 def _columns(vectors: Mapping[str, NDArray[np.float32]]) -> list["sparse.csr_array"]:
-    """Convert vector columns to matrices, in alphabetical order."""
+    """Convert vector columns to CSR matrices, in the order of their names.
+
+    Raises
+    ------
+    InvalidInput
+        A value is not finite.
+    """
     for name, values in vectors.items():
         wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
         if len(wrong):

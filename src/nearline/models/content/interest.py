@@ -3,8 +3,9 @@
     u = sum over the user's events, most recent first: 0.5 ** (age / half_life) * weight * f_item
     score(u, i) = cosine(u, f_i) = u . f_i / (|u| |f_i|)
 
-The age of an event is the number of known events after it. Vectors of items have unit length. An
-item without features has a zero vector: it is never listed and adds nothing to a user's interest.
+where f_i is the vector of item i, of unit length, and the age of an event is the number of known
+events after it. An item without features has a zero vector: it is never recommended and does not
+change a user's interest.
 """
 
 from abc import abstractmethod
@@ -24,12 +25,12 @@ from nearline.kernels.row_sums import dense_rows, row_sums
 from nearline.models.base import ModelPart, check_single, check_weights
 from nearline.models.dense_scores import DenseModel
 
-# float32 [n_items, d], dense or CSR; rows have unit length or are zero.
+# float32 [n_items, d], dense or CSR; each row has unit length or is zero.
 Vectors = NDArray[np.float32] | sparse.csr_array
 
 
 class Events(NamedTuple):
-    """Known events of some histories: position, row, item and decayed weight of each."""
+    """Events with known items: position in the histories, row, item and decayed weight of each."""
 
     positions: NDArray[np.int64]
     rows: NDArray[np.int64]
@@ -38,7 +39,7 @@ class Events(NamedTuple):
 
 
 class InterestModel(DenseModel):
-    """Base of the content-based models.
+    """Abstract base class of the content-based models.
 
     A subclass implements `_encode`; its settings include `half_life` and `threshold`.
     """
@@ -60,7 +61,7 @@ class InterestModel(DenseModel):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Compute the vectors of the items; interactions and `validation` are not used."""
+        """Compute the vectors of the items. Interactions and `validation` are not used."""
         del validation
         check_weights(data.histories)
         self._set_vectors(self._encode(data, seed))
@@ -70,16 +71,16 @@ class InterestModel(DenseModel):
 
     @property
     def n_items(self) -> int:
-        """Number of items that the model knows."""
+        """Number of items that the model can score."""
         return int(self._vectors.shape[0])
 
     @property
     def vectors(self) -> Vectors:
-        """Vectors of the items, float32 [n_items, d], with unit length or zero."""
+        """Vectors of the items, float32 [n_items, d]; each has unit length or is zero."""
         return self._vectors
 
     def interest(self, histories: Histories) -> Vectors:
-        """Compute interest vectors of users: float32 [n_users, d], with unit length or zero.
+        """Compute interest vectors of users, float32 [n_users, d]; each has unit length or is zero.
 
         The result is dense or CSR, like the vectors of the items.
         """
@@ -90,7 +91,7 @@ class InterestModel(DenseModel):
         return unit_rows(pick @ self._vectors[distinct].astype(np.float64))
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Compute all cosines: float32 [n_users, n_items]; 0 if a vector is zero."""
+        """Return the cosines of users and items: float32 [n_users, n_items]; 0 for zero vectors."""
         interest = self.interest(histories)
         if isinstance(interest, np.ndarray):
             return row_sums(self._columns, dense_rows(interest))
@@ -98,7 +99,7 @@ class InterestModel(DenseModel):
         return cosines.astype(np.float32)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Split the cosine by event, oldest first: decayed weight times similarity of the items."""
+        """Return a part of the cosine for each event: decayed weight times similarity to `item`."""
         check_single(history)
         if not 0 <= item < self.n_items:
             return []
@@ -115,7 +116,7 @@ class InterestModel(DenseModel):
         ]
 
     def _events(self, histories: Histories) -> Events:
-        """Select known events; weights are halved for every `half_life` later events."""
+        """Return the events with known items; weights are halved every `half_life` later events."""
         check_weights(histories)
         rows = np.repeat(np.arange(len(histories), dtype=np.int64), np.diff(histories.indptr))
         known = (histories.items >= 0) & (histories.items < self.n_items)
@@ -129,7 +130,7 @@ class InterestModel(DenseModel):
 
     def _set_vectors(self, vectors: Vectors) -> None:
         self._vectors = vectors
-        # One row per dimension: scores are sums of rows, without a copy per request.
+        # A row per dimension: scores are sums of rows, so that requests copy no vectors.
         self._columns: Any = (
             np.ascontiguousarray(vectors.T)
             if isinstance(vectors, np.ndarray)
@@ -138,7 +139,7 @@ class InterestModel(DenseModel):
 
 
 def unit_rows(vectors: Any) -> Vectors:
-    """Scale rows to unit length, float32; rows of zeros are unchanged."""
+    """Scale the rows of a dense or sparse matrix to unit length; leave zero rows unchanged."""
     if isinstance(vectors, np.ndarray):
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
@@ -165,7 +166,7 @@ def texts_of(data: Dataset, name: str) -> Sequence[str]:
 
 
 def csr(rows: Rows, width: int) -> "sparse.csr_array":
-    """View rows as a matrix with `width` columns."""
+    """Return a sparse matrix with `width` columns that shares the arrays of `rows`."""
     shape = (len(rows.indptr) - 1, width)
     return sparse.csr_array((rows.weights, rows.items, rows.indptr), shape=shape)
 

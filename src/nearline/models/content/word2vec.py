@@ -21,7 +21,7 @@ class Word2VecContentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fi
     half_life : float
         Number of later events after which the weight of an event is halved.
     threshold : float
-        Only items with a cosine above this are listed, -1 to 1.
+        Only items with a cosine above this, from -1 to 1, are recommended.
     centred : bool
         Whether to subtract the mean vector of all items, which does not distinguish them.
     encoder : Word2VecConfig

@@ -33,14 +33,14 @@ class AlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     factors : int
         Number of factors.
     sweeps : int
-        Number of sweeps, each of which solves for all users and then for all items.
+        Number of sweeps, each of which solves for the factors of all users and then of all items.
     l2 : float
         Penalty on the factors. Above 0.
     bias_l2 : float
         Penalty on the biases. Above 0.
     weighting : float
-        Both penalties are multiplied by the number of ratings of the user or item to this power: 1
-        is the weighted-lambda regularisation of Zhou et al., 0 the plain penalty.
+        Power w: both penalties are multiplied by the number of ratings of the user or item to this
+        power. 1 is the weighted-lambda regularisation of Zhou et al., 0 the plain penalty.
     """
 
     factors: int = 32
@@ -100,12 +100,14 @@ class Als(FactorModel):
         progress(self.config.sweeps, self.config.sweeps, "done")
 
     def add_item(self, users: IntArray, ratings: FloatArray) -> int:
-        """Fold in a new item from its ratings by users of the training data; return its index.
+        """Add an item that users of the training data have rated, and return its index.
 
         Parameters
         ----------
         users : int32 [n]
+            Users who rated the item.
         ratings : float32 [n]
+            Their ratings.
 
         Raises
         ------
@@ -131,7 +133,7 @@ class Als(FactorModel):
         return self.n_items - 1
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Split the score of `item` into the mean, the bias of the item, and a part per rating.
+        """Return parts of the score of `item`: the mean, the bias of the item, one for each rating.
 
         The user's factors are linear in the ratings (as shown for implicit feedback by Hu, Koren,
         Volinsky, ICDM 2008, section 5): with A the matrix of the user's normal equations, rating h
@@ -169,7 +171,7 @@ class Als(FactorModel):
         return self._solve(ratings._replace(values=values), raters.factors)
 
     def _solve(self, targets: Targets, factors: Doubles) -> Users:
-        """Solve for one side, given the factors of the other."""
+        """Compute the factors and biases of one side from the factors of the other."""
         # The solution of a row without ratings is zero for any penalty above 0.
         sizes = np.maximum(np.diff(targets.indptr), 1).astype(np.float64)
         return solve_users(

@@ -16,7 +16,7 @@ from nearline.models.settings import require
 
 # Standard deviation of the initial factors.
 SPREAD = 0.1
-# Weight, in rows, of the prior with mean 0 (beta_0 of the paper).
+# Weight of the prior with mean 0, as a number of rows (beta_0 of the paper).
 PRIOR_ROWS = 2.0
 
 
@@ -26,11 +26,11 @@ class BpmfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     factors : int
-        Number of factors; more than needed cost time but do not overfit.
+        Number of factors; a large number takes time but does not overfit.
     burn_in : int
         Number of initial samples that are discarded.
     draws : int
-        Number of samples that are kept and averaged over: the model is this many factorisations.
+        Number of samples that are kept, over which predictions are averaged.
     """
 
     factors: int = 12
@@ -44,7 +44,15 @@ class BpmfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Gaussian(NamedTuple):
-    """Distribution of the factors of one side: mean float64 [f] and precision float64 [f, f]."""
+    """Normal distribution of the factors of users or items.
+
+    Attributes
+    ----------
+    mean : float64 [f]
+        Mean.
+    precision : float64 [f, f]
+        Precision matrix, the inverse of the covariance.
+    """
 
     mean: Doubles
     precision: Doubles
@@ -89,7 +97,7 @@ class Bpmf(FactorModel):
 
     def _learn(self, rated: Dataset, seed: int, progress: Progress) -> None:
         self.item_biases = np.zeros(rated.n_items)
-        # BLAS threads would make the last bits depend on their number.
+        # With several threads of BLAS, the last bits would depend on their number.
         with threadpool_limits(1, user_api="blas"):
             self._run(rated, np.random.default_rng(seed), progress)
 
@@ -134,7 +142,11 @@ class Bpmf(FactorModel):
         self._noise_precisions = np.array(alphas)
 
     def _fold_in(self, histories: Histories) -> Users:
-        """Solve once per sample; factors are concatenated, and divided by the number of samples."""
+        """Compute the factors of users for each sample.
+
+        The factors of all samples are concatenated and divided by the number of samples, so that
+        their inner product with those of an item is a mean.
+        """
         targets = targets_of(histories, self.mean, self.item_biases)
         draws, f = self._means.shape
         factors = np.empty((len(histories), draws * f))
@@ -154,14 +166,33 @@ def _draw_factors(
     alpha: float,
     rng: np.random.Generator,
 ) -> Doubles:
-    """Sample the factors of each row given the other side: equations 11 to 13 divided by alpha."""
+    """Sample the factors of each row, given the factors of the columns: equations 11 to 13.
+
+    Parameters
+    ----------
+    targets : Targets
+        Ratings of n rows.
+    others : float64 [m, f]
+        Factors of the columns.
+    prior : Gaussian
+        Distribution of the factors of the rows.
+    alpha : float
+        Precision of the ratings, by which the equations are divided.
+    rng : Generator
+        Source of randomness.
+
+    Returns
+    -------
+    float64 [n, f]
+        Sampled factors.
+    """
     precision = prior.precision / alpha
     noise = rng.standard_normal((len(targets.indptr) - 1, others.shape[1])) / np.sqrt(alpha)
     return solve_rows(targets, others, precision, shift=precision @ prior.mean, noise=noise)
 
 
 def _draw_gaussian(factors: Doubles, rng: np.random.Generator) -> Gaussian:
-    """Sample mean and precision of one side given its factors: equation 14, W_0 = I, nu_0 = f."""
+    """Sample the distribution of factors [n, f]: equation 14 with W_0 = I and nu_0 = f."""
     # Importing scipy.stats takes half a second, and listing the models imports this module.
     from scipy.stats import wishart
 
@@ -179,6 +210,6 @@ def _draw_gaussian(factors: Doubles, rng: np.random.Generator) -> Gaussian:
 
 
 def _draw_precision(errors: Doubles, rng: np.random.Generator) -> float:
-    """Sample alpha given the errors; a small constant makes it finite if there are no errors."""
+    """Sample alpha, given the errors of the predictions; it is finite even if all are 0."""
     total = float(errors @ errors) + 1e-6 * len(errors)
     return float(rng.gamma(len(errors) / 2, 2 / total))

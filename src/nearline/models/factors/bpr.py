@@ -1,4 +1,4 @@
-"""BPR: matrix factorisation trained to rank liked items above others."""
+"""BPR: matrix factorisation that is trained to rank liked items above others."""
 
 from typing import Any, ClassVar, Self
 
@@ -18,7 +18,7 @@ from nearline.models.dense_scores import DenseModel, rank_dense
 from nearline.models.item_weights import liked_matrix, liked_once, rows_of
 from nearline.models.settings import require, require_one_of
 
-# Rows of negative candidates for fold-in; more than most users have steps.
+# Number of rows of negative candidates for fold-in, more than the steps of most users.
 FOLD_IN_DRAWS = 4096
 
 
@@ -36,10 +36,10 @@ class BprConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     l2 : float
         Penalty on factors and biases.
     negatives : str
-        Distribution of negative items: ``uniform`` or ``popularity`` (by number of events).
+        Distribution of negative items: ``uniform``, or ``popularity`` for the numbers of events.
     hardest_of : int
-        Number of negatives drawn per step, of which the one with the highest score is used (dynamic
-        negative sampling); 1 is the method of the BPR paper.
+        Number of negatives drawn in each step, of which the one with the highest score is used
+        (dynamic negative sampling); 1 is the method of the BPR paper.
     fold_in_passes : int
         Number of passes over a user's items to compute the user's factors.
     """
@@ -144,7 +144,7 @@ class Bpr(DenseModel):
 
     @property
     def n_items(self) -> int:
-        """Number of items that the model knows."""
+        """Number of items that the model can score."""
         return len(self._biases)
 
     def user_factors(self, histories: Histories) -> FloatArray:
@@ -164,12 +164,12 @@ class Bpr(DenseModel):
         )
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Score all items: float32 [n_users, n_items]."""
+        """Return the scores of all items for each history: float32 [n_users, n_items]."""
         ones = np.ones((len(histories), 1), dtype=np.float32)
         return row_sums(self._columns, dense_rows(np.hstack((self.user_factors(histories), ones))))
 
     def similar(self, items: IntArray, k: int) -> Ranking:
-        """Find the k items whose factors have the largest cosine; biases are not used."""
+        """Return the `k` items whose factors have the largest cosine; biases are not used."""
         lengths = np.linalg.norm(self._items.astype(np.float64), axis=1, keepdims=True)
         unit = (self._items / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
         columns = np.ascontiguousarray(unit.T)
@@ -191,7 +191,7 @@ class Bpr(DenseModel):
         self._set(arrays["items"], arrays["biases"], arrays["draws"])
 
     def _draw(self, liked: Rows, n_items: int, n: int, rng: np.random.Generator) -> IntArray:
-        """Draw negative items: int32 [n, hardest_of]."""
+        """Draw candidates for the negative items of n steps: int32 [n, hardest_of]."""
         shape = (n, self.config.hardest_of)
         if len(liked.items) == 0:
             return np.zeros((n, 0), dtype=np.int32)
@@ -201,5 +201,5 @@ class Bpr(DenseModel):
 
     def _set(self, items: FloatArray, biases: FloatArray, draws: IntArray) -> None:
         self._items, self._biases, self._draws = items, biases, draws
-        # One row per factor and one for the biases: scores are sums of rows.
+        # A row per factor and one for the biases: scores are sums of rows.
         self._columns = np.ascontiguousarray(np.vstack((items.T, biases[None, :])))

@@ -1,10 +1,13 @@
-"""Common parts of the factorisations of ratings: a baseline plus one inner product.
+"""Common parts of the factorisations of ratings.
+
+The predicted rating of item i by user u is
 
     r^_ui = mean + b_u + b_i + x_u . y_i
 
-An algorithm learns the item side (b_i, y_i) and defines the fold-in that computes (x_u, b_u) from a
-history. No factors of users are stored: users of the training data are folded in from their ratings
-like all others, so a new rating counts at once and a snapshot contains no personal data.
+An algorithm learns the factors y_i and biases b_i of items, and defines the fold-in that computes
+(x_u, b_u) from a history. No factors of users are stored: users of the training data are folded in
+from their ratings like all others, so that new ratings take effect immediately, and snapshots
+contain no personal data.
 """
 
 from abc import abstractmethod
@@ -21,26 +24,28 @@ from nearline.models.base import Arrays, Ranking, check_indices, check_k
 from nearline.models.dense_scores import rank_cosines
 from nearline.models.rating_model import Doubles, RatingModel, predict_pairs
 
-# Number of users folded in at a time.
+# Number of users that are folded in at a time.
 BLOCK = 512
 
 
 class Users(NamedTuple):
-    """Folded-in users: factors float64 [n, f] and biases float64 [n]."""
+    """Factors, float64 [n, f], and biases, float64 [n], of users or items."""
 
     factors: Doubles
     biases: Doubles
 
 
 class FactorModel(RatingModel):
-    """Base of the factorisations. A subclass implements `_learn` and `_fold_in`.
+    """Abstract base class of the factorisations of ratings.
+
+    A subclass implements `_learn` and `_fold_in`.
 
     Attributes
     ----------
     item_factors : float64 [n_items, f]
-        y_i; zero for an item without ratings.
+        Factors y_i; zero for an item without ratings.
     item_biases : float64 [n_items]
-        b_i.
+        Biases b_i.
     """
 
     def __init__(self, config: Struct | None = None) -> None:
@@ -50,11 +55,11 @@ class FactorModel(RatingModel):
 
     @abstractmethod
     def _fold_in(self, histories: Histories) -> Users:
-        """Compute factors and biases from histories of known items, including repeated ones."""
+        """Compute factors and biases of users from histories of known items, which may repeat."""
 
     @property
     def n_items(self) -> int:
-        """Number of items that the model knows."""
+        """Number of items that the model can score."""
         return len(self.item_factors)
 
     def user_factors(self, histories: Histories) -> Users:
@@ -71,7 +76,10 @@ class FactorModel(RatingModel):
         return self._fold_in(histories.take(known))
 
     def predict(self, users: IntArray, items: IntArray) -> FloatArray:
-        """Predict ratings of pairs of users and items of the training data; see `RatingModel`."""
+        """Predict ratings of n pairs of users and items of the training data: float32 [n].
+
+        Predictions are clipped to the range of the ratings in the training data.
+        """
         if self.fitted_on is None:
             raise NotTrained("this model knows no users; fit it, or score their histories")
         ratings = predict_pairs(
@@ -80,7 +88,10 @@ class FactorModel(RatingModel):
         return np.clip(ratings, *self.bounds).astype(np.float32)
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Predict all ratings, float32 [n_users, n_items], not clipped: clipping creates ties."""
+        """Predict the ratings of all items for each history: float32 [n_users, n_items].
+
+        They are not clipped to the range of ratings, since clipping would create ties.
+        """
         users = self.user_factors(histories)
         scores = users.factors @ self.item_factors.T
         scores += users.biases[:, None] + (self.item_biases + self.mean)
@@ -96,7 +107,7 @@ class FactorModel(RatingModel):
         return rank_cosines(self.item_factors, items, k)
 
     def arrays(self) -> Arrays:
-        """Return the item side, the mean and the bounds."""
+        """Return the factors and biases of items, the mean and the bounds of ratings."""
         return {
             "item_factors": self.item_factors,
             "item_biases": self.item_biases,
@@ -109,7 +120,7 @@ class FactorModel(RatingModel):
         self.mean, self.bounds = mean, (low, high)
 
     def _rate(self, histories: Histories, wanted: Sets) -> Doubles:
-        """Predict the wanted items of each history: float64, not clipped."""
+        """Predict ratings of some items for each history: float64 [len(wanted.items)]."""
         users = self.user_factors(histories)
         rows = np.repeat(np.arange(len(histories)), np.diff(wanted.indptr))
         inner = np.einsum("nf,nf->n", users.factors[rows], self.item_factors[wanted.items])
@@ -118,24 +129,35 @@ class FactorModel(RatingModel):
 
 
 def with_ones(factors: Doubles) -> Doubles:
-    """Append a factor that is 1: its coefficient is a bias."""
+    """Append a column of ones to factors [n, f], whose coefficient is a bias: [n, f + 1]."""
     return np.column_stack((factors, np.ones(len(factors))))
 
 
 def penalties(factors: int, l2: float, bias_l2: float) -> Doubles:
-    """Return the diagonal penalty matrix of the factors and, last, the bias."""
+    """Return the diagonal penalty matrix of the factors and the bias, which is last."""
     return np.diag(np.append(np.full(factors, l2), bias_l2))
 
 
 def solve_users(
     targets: Targets, factors: Doubles, *, l2: float, bias_l2: float, scales: Doubles
 ) -> Users:
-    """Solve for the factors and bias of each row, given the factors of the other side.
+    """Compute the factors and bias of each row by ridge regression.
+
+    Parameters
+    ----------
+    targets : Targets
+        Ratings of each row, minus the mean and the biases of the columns.
+    factors : float64 [m, f]
+        Factors of the columns.
+    l2, bias_l2 : float
+        Penalties on the factors and on the bias.
+    scales : float64 [n]
+        Factor of both penalties for each row.
 
     Raises
     ------
     InvalidInput
-        The penalties are so small that some row has no unique solution.
+        The penalties are so small that a row has no unique solution.
     """
     precision = penalties(factors.shape[1], l2, bias_l2)
     try:
@@ -149,6 +171,6 @@ def solve_users(
 
 
 def targets_of(histories: Histories, mean: float, biases: Doubles) -> Targets:
-    """Subtract the mean and the item biases from the ratings of each user."""
+    """Return the ratings of each user, minus the mean and the biases of the items."""
     values = histories.weights.astype(np.float64) - mean - biases[histories.items]
     return Targets(histories.indptr, histories.items, values)

@@ -29,11 +29,12 @@ from nearline.models.factors.pair_weights import as_rows, item_by_user, pair_row
 
 Doubles = NDArray[np.float64]
 
-# Number of users folded in at a time.
+# Number of users that are folded in at a time.
 BLOCK = 8192
-# Largest number of conjugate gradient steps of a fold-in; it stops when converged.
+# Maximum number of conjugate gradient steps of a fold-in, which ends when it has converged.
 FOLD_IN_STEPS = 50
-# The condition number of a solve is at most this plus one; single precision has 7 digits.
+# Maximum confidence. The condition number of a system is at most this plus one, and single
+# precision has 7 digits.
 MOST_CONFIDENCE = 1e7
 
 
@@ -61,9 +62,9 @@ class ImplicitAls(Model):
     Attributes
     ----------
     item_factors : float32 [n_items, factors]
-        y_i; zero for an item without events.
+        Factors y_i; zero for an item without events.
     user_factors : float32 [n_users, factors] or None
-        x_u after the last sweep; None after `restore`, as snapshots contain no users.
+        Factors x_u after the last sweep; None after `restore`, since snapshots contain no users.
     """
 
     name: ClassVar[str] = "implicit_als"
@@ -89,9 +90,9 @@ class ImplicitAls(Model):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Alternate `config.iterations` times from random item factors; `validation` is not used.
+        """Learn the factors by alternating least squares; `validation` is not used.
 
-        Memory: one copy of the interactions by item, and the factors of users and items.
+        Training needs memory for a copy of the interactions and the factors of users and items.
 
         Raises
         ------
@@ -105,7 +106,7 @@ class ImplicitAls(Model):
         start = np.random.default_rng(seed).standard_normal((data.n_items, f), dtype=np.float32)
         start /= np.float32(np.sqrt(f))
         users, items = Factors(np.zeros((data.n_users, f), dtype=np.float32)), Factors(start)
-        # The number of BLAS threads would change the last bits.
+        # With several threads of BLAS, the last bits would depend on their number.
         with threadpool_limits(limits=1, user_api="blas"):
             for sweep in range(self.config.iterations):
                 progress(sweep, self.config.iterations, "sweep")
@@ -118,7 +119,7 @@ class ImplicitAls(Model):
         return self
 
     def loss(self) -> float:
-        """Compute the loss that `fit` minimises, on the training data, divided by the sum of c_ui.
+        """Return the loss that `fit` minimises on the training data, divided by the sum of c_ui.
 
         Raises
         ------
@@ -137,16 +138,16 @@ class ImplicitAls(Model):
 
     @property
     def n_items(self) -> int:
-        """Number of items that the model knows."""
+        """Number of items that the model can score."""
         return len(self.item_factors)
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Score all items: float32 [n_users, n_items]; 0 for users without known items."""
+        """Return the scores of all items: float32 [n_users, n_items], 0 without known events."""
         scores: FloatArray = self._fold_in(histories) @ self.item_factors.T
         return scores
 
     def score(self, history: Histories, items: IntArray) -> FloatArray:
-        """Score some items for one history: float32 [len(items)]; 0 for unknown items."""
+        """Return the scores of m items for one history: float32 [m], 0 for unknown items."""
         known = (items >= 0) & (items < self.n_items)
         scores = np.zeros(len(items), dtype=np.float32)
         scores[known] = self.item_factors[items[known]] @ self._fold_in(history)[0]
@@ -160,7 +161,10 @@ class ImplicitAls(Model):
         exclude_seen: bool = True,
         allowed: Mask | None = None,
     ) -> Ranking:
-        """Recommend k items for each history: one solve, then at most O(n_items factors)."""
+        """Return the `k` best items for each history; see `Model.recommend_from`.
+
+        A user takes one fold-in, and then at most O(n_items factors) time.
+        """
         check_k(k)
         items = np.full((len(histories), k), -1, dtype=np.int32)
         scores = np.zeros((len(histories), k), dtype=np.float32)
@@ -178,7 +182,7 @@ class ImplicitAls(Model):
         return Ranking(items, scores)
 
     def similar(self, items: IntArray, k: int) -> Ranking:
-        """Find the items whose factors have the largest cosine above 0."""
+        """Return the `k` items whose factors have the largest cosine; only cosines above 0."""
         check_k(k)
         norms = np.linalg.norm(self.item_factors, axis=1, keepdims=True)
         units = (self.item_factors / np.where(norms > 0, norms, 1)).astype(np.float32)
@@ -189,7 +193,7 @@ class ImplicitAls(Model):
         return Ranking(*top_products(asked, by_norm(units), k, seen=own, above=0.0))
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Split the score of `item` into one part per liked event (Hu et al., section 5).
+        """Return a part of the score of `item` for each liked event (Hu et al., section 5).
 
         The factors of a user are linear in the preferences: with A the matrix of the user's normal
         equations, an item h of the history adds ``c_uh y_item A^-1 y_h``, which is distributed over
@@ -214,17 +218,17 @@ class ImplicitAls(Model):
         ]
 
     def update(self, items: IntArray, histories: Histories) -> None:
-        """Recompute the factors of `items` with fixed users; new indices extend the catalogue.
+        """Compute the factors of some items again, with fixed factors of users.
 
         Parameters
         ----------
         items : int32 [m]
-            Indices of items. Indices that are skipped at the end of the catalogue become items
-            without events.
+            Indices of the items. New indices extend the catalogue; indices that are skipped become
+            items without events.
         histories : Histories
-            Complete histories of all users with an event on any of `items`. Their factors are
-            folded in from the items known so far. All other users count as having no event on the
-            items.
+            Complete histories of all users with an event of any of the items. Their factors are
+            folded in from the items that the model knew before. All other users are treated as if
+            they had no such event.
 
         Raises
         ------
@@ -233,7 +237,8 @@ class ImplicitAls(Model):
 
         Notes
         -----
-        One fold-in per history, one solve per item, and O(n_items factors^2).
+        The time is that of a fold-in for each history and a solve for each item, plus
+        O(n_items factors^2).
         """
         items = np.asarray(items, dtype=np.int32)
         if len(items) == 0:
@@ -273,7 +278,7 @@ class ImplicitAls(Model):
         self._set(arrays["item_factors"], arrays["user_gram"])
 
     def _set(self, item_factors: FloatArray, user_gram: Doubles) -> None:
-        """Set the factors; compute them whitened, for fold-ins, and sorted by norm, for search."""
+        """Set the factors, and compute the whitened and the sorted factors from them."""
         self.item_factors, self._user_gram = item_factors, user_gram
         with threadpool_limits(limits=1, user_api="blas"):
             _, self._inverse = self._whitening(gram(item_factors))
@@ -282,7 +287,7 @@ class ImplicitAls(Model):
         self._catalogue = by_norm(item_factors)
 
     def _pairs(self, histories: Histories, n_items: int) -> Rows:
-        """Sum the weights by user and item; raise InvalidInput if they exceed single precision."""
+        """Sum the weights of each user and item; raise InvalidInput if they are too large."""
         rows = pair_rows(histories, n_items)
         largest = float(np.abs(rows.weights).max(initial=0.0))
         if self.config.alpha * largest > MOST_CONFIDENCE:
@@ -304,7 +309,7 @@ class ImplicitAls(Model):
             ) from None
 
     def _half_sweep(self, rows: Rows, fixed: Factors, moving: Factors) -> None:
-        """Solve for the factors of one side, with those of the other fixed."""
+        """Compute the factors `moving` of the rows, with fixed factors of the columns."""
         lower, inverse = self._whitening(fixed.gram())
         fixed.change_basis(lower.T, inverse.T)
         moving.change_basis(inverse, lower)
@@ -316,7 +321,7 @@ class ImplicitAls(Model):
             improve_rows(rows, fixed.values, moving.values, alpha=alpha, steps=steps)
 
     def _fold_in(self, histories: Histories) -> FloatArray:
-        """Compute the factors of users, float32 [n_users, f], to single precision."""
+        """Compute the factors of users from their histories: float32 [n_users, f]."""
         white = np.zeros((len(histories), self.config.factors), dtype=np.float32)
         rows = self._pairs(histories, self.n_items)
         improve_rows(rows, self._white, white, alpha=self.config.alpha, steps=FOLD_IN_STEPS)

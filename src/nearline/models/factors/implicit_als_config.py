@@ -13,16 +13,16 @@ class ImplicitAlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     factors : int
         Number of factors, 1 to 1024.
     regularization : float
-        L2 penalty on the factors, at least 1e-6; single precision fails below that.
+        L2 penalty on the factors, at least 1e-6; below that, single precision is not sufficient.
     alpha : float
-        Confidence added per unit of weight to the base confidence of 1; above 0.
+        Increase of the confidence, which is at least 1, per unit of weight; above 0.
     iterations : int
         Number of sweeps over users and items, at least 1.
     solver : str
         ``"cg"``, conjugate gradients that start from the previous sweep, or ``"cholesky"``, which
-        is exact and costs O(factors^2) per interaction.
+        is exact and takes O(factors^2) time per interaction.
     cg_steps : int
-        Conjugate gradient steps in each half-sweep, at least 1.
+        Number of conjugate gradient steps in each half-sweep, at least 1.
     """
 
     factors: int = 64

@@ -1,4 +1,4 @@
-"""Histories as a weighted user-item matrix, by user or by item."""
+"""Conversion of histories to a matrix of users and items with weights."""
 
 import numpy as np
 from scipy import sparse
@@ -10,9 +10,9 @@ from nearline.models.base import check_weights
 
 
 def pair_rows(histories: Histories, n_items: int) -> Rows:
-    """Sum the weights of each user and known item.
+    """Return the sum of the weights of each user and known item, one row per user.
 
-    Histories without repeated or unknown items are not copied.
+    The arrays of histories without repeated or unknown items are not copied.
 
     Raises
     ------
@@ -31,13 +31,13 @@ def pair_rows(histories: Histories, n_items: int) -> Rows:
 
 
 def item_by_user(rows: Rows, n_items: int) -> "sparse.csr_array":
-    """Transpose rows of users to a matrix [n_items, n_users]."""
+    """Return the transpose of a matrix whose rows are users: CSR [n_items, n_users]."""
     shape = (len(rows.indptr) - 1, n_items)
     return sparse.csr_array((rows.weights, rows.items, rows.indptr), shape=shape).T.tocsr()
 
 
 def as_rows(matrix: "sparse.csr_array") -> Rows:
-    """View a matrix as rows; entries are copied only if their dtype differs."""
+    """Convert a CSR matrix to `Rows`; its entries are copied only if the dtypes differ."""
     return Rows(
         matrix.indptr.astype(np.int64),
         matrix.indices.astype(np.int32, copy=False),
@@ -46,7 +46,7 @@ def as_rows(matrix: "sparse.csr_array") -> Rows:
 
 
 def row_range(histories: Histories, first: int, last: int) -> Histories:
-    """Return rows [first, last) without copying the events."""
+    """Return the rows from `first` to ``last - 1`` without copying the events."""
     indptr = histories.indptr[first : last + 1]
     part = slice(int(indptr[0]), int(indptr[-1]))
     return Histories(

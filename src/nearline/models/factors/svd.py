@@ -18,7 +18,7 @@ from nearline.models.settings import require, require_one_of
 
 CENTRES = ("none", "global", "user", "item")
 
-# Up to this many cells a dense decomposition is faster than Lanczos iterations.
+# Number of matrix entries up to which a dense decomposition is faster than Lanczos iterations.
 DENSE_CELLS = 10_000
 
 
@@ -28,11 +28,11 @@ class SvdConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     factors : int
-        Number of singular values kept; at most the number of users or items.
+        Number of singular values; it is reduced to the number of users or items if there are fewer.
     centre : str
-        Subtracted from each rating first, so that a missing rating, which counts as 0, stands for
-        an average one: `none`, `global` (the mean), `user` or `item` (the mean of that user or
-        item).
+        Number that is first subtracted from each rating, so that a missing rating, which counts as
+        0, is like an average one: ``none``, ``global`` (the mean), or ``user`` or ``item`` (the
+        mean of that user or item).
     """
 
     factors: int = 16
@@ -79,13 +79,16 @@ class Svd(FactorModel):
         progress(1, 1, "done")
 
     def rebuild(self, histories: Histories) -> Doubles:
-        """Compute rows of the approximated matrix, including the centre: float64 [n, n_items]."""
+        """Return rows of the approximated rating matrix for n histories: float64 [n, n_items]."""
         users = self.user_factors(histories)
         rows: Doubles = users.factors @ self.item_factors.T
         return rows + users.biases[:, None] + self.item_biases + self.mean
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Split the score of `item` into the centre and ``(r_h - c_h) v_h . v`` per rating."""
+        """Return parts of the score of `item`: the centre, and ``(r_h - c_h) v_h . v_item``.
+
+        The latter is the part of each rating r_h, of an item with centre c_h and vector v_h.
+        """
         check_single(history)
         if not 0 <= item < self.n_items:
             return []
@@ -120,7 +123,10 @@ class Svd(FactorModel):
         return sums / np.maximum(counts, 1)
 
     def _centred(self, histories: Histories) -> tuple["sparse.csr_array", Doubles]:
-        """Return R - C, with the newest of repeated ratings, and the bias of each user's centre."""
+        """Return the matrix R - C, and the bias of each user that is part of C.
+
+        Of several ratings of an item by a user, the newest is used.
+        """
         n, n_items = len(histories), self.n_items
         rows = np.repeat(np.arange(n), np.diff(histories.indptr))
         key = rows * n_items + histories.items
@@ -141,7 +147,7 @@ class Svd(FactorModel):
 
 
 def _right_vectors(matrix: "sparse.csr_array", factors: int, seed: int) -> Doubles:
-    """Compute the right singular vectors of the f largest singular values: float64 [n_items, f]."""
+    """Return the right singular vectors of the largest singular values: float64 [n_items, f]."""
     most = min(matrix.shape)
     rank = min(factors, most)
     if not matrix.data.any():

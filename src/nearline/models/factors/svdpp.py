@@ -27,8 +27,8 @@ class SvdppConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     epochs : int
         Number of passes over the ratings.
     step : float
-        Initial learning rate, for ratings on a scale of about five points. For a scale that is s
-        times longer, divide it by the square of s.
+        Initial learning rate; the default is for ratings on a scale of about five points. For a
+        scale that is s times longer, divide it by the square of s.
     decay : float
         Factor by which the learning rate is multiplied after each pass.
     l2 : float
@@ -93,9 +93,9 @@ class Svdpp(FactorModel):
         self._implicit = self.item_factors
 
     def _learn(self, rated: Dataset, seed: int, progress: Progress) -> None:
-        """Descend; raise InvalidInput if the learning rate makes it diverge."""
+        """Learn all parameters; raise InvalidInput if the learning rate makes them diverge."""
         config, rng = self.config, np.random.default_rng(seed)
-        # Shuffle the ratings of each user: in order of time, a pass would end with the newest.
+        # Ratings of a user are shuffled; otherwise, each pass would end with the newest ones.
         targets = targets_of(rated.histories, self.mean, np.zeros(rated.n_items))
         shuffle = rng.random(rated.n_interactions)
         order = np.lexsort((shuffle, rated.user_of_each()))
@@ -107,7 +107,7 @@ class Svdpp(FactorModel):
             items=rng.normal(0.0, SPREAD, (rated.n_items, config.factors)),
             implicit=np.zeros((rated.n_items, config.factors)),
         )
-        # Items without ratings would keep their random initial factors.
+        # Otherwise, items without ratings would keep their random initial factors.
         learned.items[np.bincount(targets.columns, minlength=rated.n_items) == 0] = 0.0
         for epoch in range(config.epochs):
             progress(epoch, config.epochs, "epoch")
@@ -124,7 +124,7 @@ class Svdpp(FactorModel):
         progress(config.epochs, config.epochs, "done")
 
     def arrays(self) -> Arrays:
-        """Return the item side and the implicit factors."""
+        """Return the parameters of `FactorModel` and the implicit factors."""
         return {**super().arrays(), "implicit": self._implicit}
 
     def _load(self, arrays: Arrays) -> None:

@@ -38,12 +38,12 @@ class BlendPart(HybridPart, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Attributes
     ----------
     weights : tuple of float
-        Weight for each length of the history (`BlendConfig.at_least`); empty to use `weight` for
-        all.
+        Weight for each range of history lengths (`BlendConfig.at_least`); if empty, `weight` is
+        used for all.
     normaliser : str
-        ``share`` (scores divided by the sum of those above 0) or ``softmax``.
+        ``share``, which divides scores by the sum of the positive ones, or ``softmax``.
     temperature : float
-        Divisor of the scores before a softmax.
+        Number by which scores are divided before a softmax.
     """
 
     weights: tuple[float, ...] = ()
@@ -67,13 +67,13 @@ class BlendConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     Attributes
     ----------
     parts : tuple of BlendPart
-        Models, weights and normalisers; with validation data, the starting point of the search.
+        Models, weights and normalisers; with validation data, the search begins with them.
     at_least : tuple of int
-        Smallest number of known events for each weight of `BlendPart.weights`, ascending from 0.
+        Minimum number of known events for each weight in `BlendPart.weights`, ascending from 0.
     sample : int
-        Largest number of users, drawn at random, on whom weights are evaluated.
+        Maximum number of users, drawn at random, for whom weights are evaluated.
     depth : int
-        Number of items of each part that the search of weights considers. Answers consider all.
+        Number of items of each part that the search for weights considers. Answers consider all.
     """
 
     parts: tuple[BlendPart, ...] = (
@@ -104,7 +104,13 @@ class BlendConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 def weight_table(config: BlendConfig) -> NDArray[np.float64]:
-    """Return the weights of the parts, float64 [lengths, parts]; each row sums to one."""
+    """Return the weights of the parts for each range of history lengths.
+
+    Returns
+    -------
+    float64 [lengths, parts]
+        Weights; each row sums to one.
+    """
     lengths = len(config.at_least)
     table = np.array(
         [part.weights or (part.weight,) * lengths for part in config.parts], dtype=np.float64
@@ -156,15 +162,26 @@ class Blend(Hybrid):
         return self
 
     def weigh(self, data: Dataset, validation: Histories, *, seed: int = 0) -> None:
-        """Choose normalisers and weights for parts that are trained on `data`."""
+        """Choose normalisers and weights on validation data.
+
+        Parameters
+        ----------
+        data : Dataset
+            Data on which the parts were trained.
+        validation : Histories
+            Held-out events, one row per user of `data`.
+        seed : int
+            Seed of all random numbers.
+        """
         users = HeldOutUsers(data.histories, validation, data.n_items)
         self.weigh_on([StackingFold(self.parts, users)], seed=seed)
 
     def weigh_on(self, folds: Sequence[StackingFold], *, seed: int = 0) -> None:
         """Choose normalisers and weights by stacking.
 
-        Each fold has parts of the same kinds as this blend, and users on whom these parts were not
-        trained. With one fold for each group of users, all users take part in the choice.
+        Each fold consists of trained parts, of the same kinds as those of this blend, and users
+        whose held-out events the parts were not trained on. With one fold for each group of users,
+        the choice is based on all users.
         D. Wolpert, "Stacked generalization", Neural Networks 5(2), 1992.
         """
         found = find_weights(
@@ -185,7 +202,7 @@ class Blend(Hybrid):
         return blend
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Mix the normalised scores of the parts: float32 [n_users, n_items]."""
+        """Return the scores of all items for each history: float32 [n_users, n_items]."""
         check_weights(histories)
 
         def scores_of(place: int, rows: NDArray[np.int64]) -> FloatArray:
@@ -202,10 +219,10 @@ class Blend(Hybrid):
         Parameters
         ----------
         histories : Histories
-            Determine the weights, by their lengths.
+            Histories whose lengths determine the weights.
         scores_of : callable
-            Receives the position of a part and rows of `histories`; returns the scores of the part
-            for these rows, float32 [len(rows), items].
+            Returns the scores of a part, float32 [len(rows), items], given the position of the part
+            and the rows of `histories` to score.
         """
         weights = self._weights(histories)
         total = np.zeros((len(histories), self.n_items), dtype=np.float32)
@@ -223,10 +240,10 @@ class Blend(Hybrid):
         return total
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Split the score of `item` into parts that sum to it.
+        """Return parts of the score of `item`, whose sum is the score.
 
-        The contribution of a part with the normaliser ``share`` is split like its own score; that
-        of another part is one amount with the name of the model.
+        The contribution of a model with the normaliser ``share`` is split as the model splits its
+        own score. That of another model is one part with the name of the model.
         """
         check_single(history)
         weights = self._weights(history)[0]
@@ -250,23 +267,23 @@ class Blend(Hybrid):
             part.observe(before, events)
 
     def forget(self, histories: Histories) -> None:
-        """Remove users from the parts that learn online."""
+        """Remove the events of users from the parts that learn online."""
         for part in self._learning():
             part.forget(histories)
 
     def rebuild_counts(self, histories: Histories, n_items: int) -> None:
-        """Rebuild the counts of the parts that learn online."""
+        """Compute the counts of the parts that learn online again."""
         for part in self._learning():
             part.rebuild_counts(histories, n_items)
 
     def preallocate(self, events: int) -> None:
-        """Allocate memory in the parts that learn online."""
+        """Allocate memory for events in the parts that learn online."""
         for part in self._learning():
             part.preallocate(events)
 
     @property
     def pair_window(self) -> int:
-        """Largest window of the parts that learn online; 0 without any."""
+        """Largest window of the parts that learn online; 0 if there are none."""
         return max((part.pair_window for part in self._learning()), default=0)
 
     def _learning(self) -> list[LearnsOnline]:
@@ -277,14 +294,14 @@ class Blend(Hybrid):
         return normalised(scores, given.normaliser, given.temperature)
 
     def _weights(self, histories: Histories) -> FloatArray:
-        """Look up the weights of the parts for each history: float32 [n_users, parts]."""
+        """Return the weights of the parts for each history: float32 [n_users, parts]."""
         known = np.concatenate(([0], np.cumsum(histories.items >= 0)))
         lengths = np.diff(known[histories.indptr])
         row = np.searchsorted(self.config.at_least, lengths, side="right") - 1
         return weight_table(self.config).astype(np.float32)[row]
 
     def _set_weights(self, found: BlendWeights) -> None:
-        """Store the result of a search in the configuration."""
+        """Store the result of a search in the settings."""
         parts = (
             replace(
                 part,

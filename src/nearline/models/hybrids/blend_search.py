@@ -1,8 +1,9 @@
-"""Search for the weights of a blend on validation data: a coordinate search.
+"""Coordinate search for the weights of a blend on validation data.
 
-The scores of all parts for the best items of each are computed once; evaluating weights is then one
-pass over a few hundred candidates per user. Candidates have their exact normalised scores, so the
-result is that of full ranking, except for targets that are not among the best items of any part.
+Candidates are the best items of each part. Their scores from all parts are computed once, so that
+weights are evaluated by one pass over a few hundred candidates per user. Candidates have their
+exact normalised scores, so the result is that of full ranking, except for targets that are not
+among the best items of any part.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ Doubles = NDArray[np.float64]
 
 K = 10
 DISCOUNTS = 1.0 / np.log2(np.arange(2, K + 2))
-# With fewer users, the best of many candidates would mostly be chosen by chance.
+# Minimum number of users; with fewer, the choice would mostly depend on chance.
 FEWEST_USERS = 100
 ROUNDS = 3
 BAGS = 5
@@ -30,21 +31,21 @@ SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.
 # Candidate temperatures, as multiples of the mean standard deviation of a part's scores.
 SPREADS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 BLOCK_BYTES = 1 << 26
-# Score of non-candidates: below every score, and finite, so that a weight of 0 gives 0.
+# Score of padding: below all scores, and finite, so that its product with a weight of 0 is 0.
 OUTSIDE = np.float32(-1e30)
 
 
 class HeldOutUsers(NamedTuple):
-    """Users on whom weights are evaluated.
+    """Users for whom weights are evaluated.
 
     Attributes
     ----------
     histories : Histories
-        Known events.
+        Known events of the users.
     truth : Histories
         Held-out events, one row for each history.
     n_items : int
-        Number of items of the catalogue.
+        Number of items in the catalogue.
     """
 
     histories: Histories
@@ -53,23 +54,23 @@ class HeldOutUsers(NamedTuple):
 
 
 class StackingFold(NamedTuple):
-    """Trained parts, and users whose held-out events they were not trained on."""
+    """Trained models of a blend, and users whose held-out events they were not trained on."""
 
     parts: Sequence[Model]
     users: HeldOutUsers
 
 
 class BlendWeights(NamedTuple):
-    """Result of a search.
+    """Result of a search for weights.
 
     Attributes
     ----------
     weights : float64 [parts]
         Weights for histories of all lengths; they sum to one.
     by_length : float64 [lengths, parts]
-        Weights for each length of the history.
+        Weights for each range of history lengths; rows sum to one.
     normalisers : list of Normaliser
-        One per part.
+        Normaliser of each part.
     """
 
     weights: Doubles
@@ -78,20 +79,20 @@ class BlendWeights(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """Candidates of some users, with the scores of all parts.
+    """Candidates of n users, up to c for each, with the scores of all parts.
 
     Attributes
     ----------
     scores : list of float32 [n, c]
-        Raw scores, one array per part; only cells marked by `inside` count.
+        Scores before normalisation, one array per part; the other cells are padding.
     sums : list of list of Sums
-        Normalisation constants by part, then by normaliser.
+        Normalisation constants of each part and normaliser.
     inside : bool [n, c]
         Which cells contain a candidate.
     relevant : bool [n, c]
         Which candidates are targets.
     best : float64 [n]
-        DCG of an ideal list.
+        Discounted cumulative gain of the ideal list of each user.
     """
 
     scores: list[FloatArray]
@@ -110,12 +111,13 @@ def find_weights(
     depth: int,
     seed: int,
 ) -> BlendWeights | None:
-    """Choose normalisers and weights; None if there are fewer than 100 users with targets.
+    """Choose normalisers and weights.
 
     Parameters
     ----------
     folds : sequence of StackingFold
-        Parts of the same kinds in the same order, over the same items.
+        Trained parts and held-out users. All folds have parts of the same kinds in the same order,
+        and the same items.
     start : float64 [parts]
         Initial weights, which sum to one.
     at_least, sample, depth
@@ -123,7 +125,8 @@ def find_weights(
 
     Notes
     -----
-    Deterministic; about a thousand passes over sample * depth * parts scores.
+    The result is None if there are fewer than 100 users with targets; equal seeds give equal
+    results. The search takes about a thousand passes over sample * depth * parts scores.
     """
     rng = np.random.default_rng(seed)
     drawn = [_draw(fold, sample // len(folds), rng) for fold in folds]
@@ -151,7 +154,7 @@ def find_weights(
 
 
 def _draw(fold: StackingFold, sample: int, rng: np.random.Generator) -> StackingFold:
-    """Draw at most `sample` of the users that have targets."""
+    """Return the fold with at most `sample` random users, all of whom have targets."""
     held_out, users = users_with_targets(fold.users)
     users = np.sort(rng.permutation(users)[:sample])
     histories, truth = held_out.histories.select(users), held_out.truth.select(users)
@@ -159,7 +162,7 @@ def _draw(fold: StackingFold, sample: int, rng: np.random.Generator) -> Stacking
 
 
 def users_with_targets(users: HeldOutUsers) -> tuple[HeldOutUsers, NDArray[np.int64]]:
-    """Keep known positive targets; also return the users that have both history and target."""
+    """Remove unknown and negative targets; also return the rows with both history and target."""
     truth = users.truth.take((users.truth.items >= 0) & (users.truth.weights > 0))
     usable = np.flatnonzero((np.diff(truth.indptr) > 0) & (np.diff(users.histories.indptr) > 0))
     return users._replace(truth=truth), usable
@@ -174,8 +177,8 @@ def shortened(
 ) -> tuple[HeldOutUsers, Histories]:
     """Return users with `first` to `end` - 1 known events, and their complete histories.
 
-    Longer histories are truncated to their last events, to a random length in that range. Without
-    `end`, nothing is truncated.
+    Longer histories are truncated to a random number of last events in this range. If `end` is
+    None, histories are not truncated.
     """
     sizes = np.diff(users.histories.indptr)
     wanted = sizes
@@ -193,7 +196,7 @@ def shortened(
 def gather_all(
     folds: Sequence[tuple[StackingFold, Histories]], choices: list[list[Normaliser]], depth: int
 ) -> Pool:
-    """Gather the candidates of all folds, each given with the complete histories of its users."""
+    """Collect the candidates of several folds, given with complete histories of their users."""
     pools = [gather(*fold, seen, choices, depth) for fold, seen in folds]
     scores, sums, *arrays = zip(*pools, strict=True)
     return Pool(
@@ -213,7 +216,11 @@ def gather(
     choices: list[list[Normaliser]],
     depth: int,
 ) -> Pool:
-    """Score the `depth` best items of each part that are not in `seen` with all parts."""
+    """Collect the `depth` best items of each part as candidates, and score them with all parts.
+
+    Items of `seen`, the complete histories of the users, are no candidates. `choices` are the
+    normalisers of each part.
+    """
     size = max(1, BLOCK_BYTES // (4 * max(users.n_items, 1)))
     width = min(depth * len(parts), users.n_items)
     n = len(users.histories)
@@ -240,7 +247,7 @@ def gather(
 
 
 def dense(part: Model, histories: Histories, n_items: int) -> FloatArray:
-    """Score `n_items` items with a part; items unknown to it get its lowest score."""
+    """Return scores of `n_items` items; those that `part` does not know have its lowest score."""
     scores = part.score_many(histories)[:, :n_items]
     missing = n_items - scores.shape[1]
     if missing == 0:
@@ -250,7 +257,10 @@ def dense(part: Model, histories: Histories, n_items: int) -> FloatArray:
 
 
 def union(raw: Sequence[FloatArray], seen: Histories, depth: int, width: int) -> IntArray:
-    """Join the best unseen items of each part: int32 [n, c], ascending, padded with -1."""
+    """Return the union of the `depth` best unseen items of each part: int32 [n, width].
+
+    `raw` contains the scores of each part, float32 [n, n_items]. Items ascend, padded with -1.
+    """
     n, n_items = raw[0].shape
     taken = np.zeros((n, n_items), dtype=np.bool_)
     known = (seen.items >= 0) & (seen.items < n_items)
@@ -282,21 +292,22 @@ def _joined(blocks: Sequence[Sums]) -> Sums:
 
 
 def _spreads(parts: Sequence[Model], users: HeldOutUsers) -> list[float]:
-    """Estimate the mean standard deviation of each part's scores over the catalogue."""
+    """Estimate the standard deviation of each part's scores over the catalogue, for a user."""
     some = users.histories.select(np.arange(min(len(users.histories), FEWEST_USERS)))
     return [float(dense(part, some, users.n_items).std(axis=1).mean()) for part in parts]
 
 
 def _choices(spread: float) -> list[Normaliser]:
-    # Rounded numbers are easier to read in a configuration, and as good.
+    # Rounded, since short numbers are easier to read in the settings.
     temperatures = [float(f"{spread * factor:.3g}") for factor in SPREADS]
     return [Normaliser(SHARE)] + [Normaliser(SOFTMAX, t) for t in temperatures if t > 0]
 
 
 class _BlendObjective:
-    """NDCG@10 of a mixture over one pool; normalised scores are cached.
+    """Objective of the search: mean NDCG@10 of mixed scores over the users of a pool.
 
-    `counted` is the weight of each user in the mean, float64 [n].
+    Normalised scores are cached. The attribute `counted`, float64 [n], contains the weight of each
+    user in the mean.
     """
 
     def __init__(self, pool: Pool, choices: list[list[Normaliser]]) -> None:
@@ -306,12 +317,12 @@ class _BlendObjective:
         self.counted = np.ones(len(pool.best))
 
     def fix(self, picks: list[int]) -> None:
-        """Fix the normaliser of each part."""
+        """Set the only normaliser of each part to the one at position `picks[part]`."""
         self._kept = {(p, 0): self.normalised(p, pick) for p, pick in enumerate(picks)}
         self.choices = [[some[pick]] for some, pick in zip(self.choices, picks, strict=True)]
 
     def normalised(self, place: int, pick: int) -> FloatArray:
-        """Return the normalised scores of a part; non-candidates are below all of them."""
+        """Return the scores of part `place` by its normaliser `pick`: float32 [n, c]."""
         if (place, pick) not in self._kept:
             pool = self._pool
             found = apply(pool.scores[place], pool.sums[place][pick], self.choices[place][pick])
@@ -319,11 +330,11 @@ class _BlendObjective:
         return self._kept[place, pick]
 
     def __call__(self, blend: FloatArray) -> float:
-        """Compute the mean NDCG, with users weighted by `counted`."""
+        """Return the mean NDCG of mixed scores, float32 [n, c], weighted by `counted`."""
         return float(self.gains(blend) @ self.counted / self.counted.sum())
 
     def gains(self, blend: FloatArray) -> Doubles:
-        """Compute the NDCG of each user."""
+        """Return the NDCG of each user for mixed scores, float32 [n, c]: float64 [n]."""
         columns = top_k_rows(blend, K, above=float(OUTSIDE)).items
         found = np.take_along_axis(self._pool.relevant, np.maximum(columns, 0), axis=1)
         gains: Doubles = (found & (columns >= 0)) @ DISCOUNTS / self._pool.best
@@ -331,10 +342,10 @@ class _BlendObjective:
 
 
 def _bagged(objective: _BlendObjective, weights: Doubles, rng: np.random.Generator) -> Doubles:
-    """Average the weights found on bootstrap samples of the users.
+    """Return the mean of the weights that are found on bootstrap samples of the users.
 
-    If the average is not better than the best single part by one standard error, that part gets all
-    the weight.
+    If they are not better than the best single part by at least one standard error, that part has
+    weight 1.
     """
     n, none = len(objective.counted), [0] * len(weights)
     total = np.zeros_like(weights)
@@ -352,7 +363,10 @@ def _bagged(objective: _BlendObjective, weights: Doubles, rng: np.random.Generat
 def _search(
     objective: _BlendObjective, weights: Doubles, picks: list[int]
 ) -> tuple[Doubles, list[int]]:
-    """Choose normaliser and weight of one part after the other, while NDCG improves."""
+    """Change the normaliser and weight of one part after the other, while NDCG improves.
+
+    `picks` are the positions of the parts' normalisers. Weights and positions are returned.
+    """
     weights, picks = weights.copy(), list(picks)
     if len(weights) == 1:
         return weights, picks

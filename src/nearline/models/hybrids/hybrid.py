@@ -1,4 +1,4 @@
-"""Common parts of all hybrids, which combine other models given by name and settings."""
+"""Common parts of hybrids, which combine several other models."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
@@ -25,7 +25,7 @@ class HybridPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model : str
         Name of the model.
     settings : dict
-        Settings of the model, as JSON values; others have their defaults.
+        Settings of the model, as JSON values; settings that are not given have their defaults.
     weight : float
         Weight relative to the other parts, at least 0. Not used by `hybrid_cascade` and
         `hybrid_switching`, which depend on the order of the parts.
@@ -43,7 +43,7 @@ class HybridPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             )
 
 
-# The item graph without text, and with text only: default parts of the hybrids.
+# Default parts of the hybrids: the item graph without texts, and with texts only.
 GRAPH_BY_EVENTS = HybridPart(
     model="item_graph", settings={"content": {"weight": 0.0}, "search": {"evaluations": 0}}
 )
@@ -58,16 +58,16 @@ GRAPH_BY_TEXT = HybridPart(
 
 
 class Hybrid(DenseModel):
-    """Base of the hybrids for lists; a subclass implements `score_many`.
+    """Abstract base class of hybrids that rank items; a subclass implements `score_many`.
 
-    The configuration has a field `parts`, a tuple of `HybridPart`. Parts are trained one after the
-    other on the same data. Models of ratings are rejected, since the weights of a history cannot be
-    event weights for one part and ratings for another.
+    The settings have a field `parts`, a tuple of `HybridPart`. The parts are trained one after the
+    other on the same data. Models that need ratings are rejected, since the weights of a history
+    cannot be event weights for one part and ratings for another.
 
     Attributes
     ----------
     parts : list of Model
-        The models, in the order of the configuration.
+        Models, in the order of the settings.
     """
 
     tunes_itself: ClassVar[bool] = True
@@ -89,7 +89,7 @@ class Hybrid(DenseModel):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Train the parts, which may choose their own settings by `validation`.
+        """Train the parts, each of which may choose its settings on validation data.
 
         Afterwards, `config` contains the chosen settings.
         """
@@ -106,7 +106,7 @@ class Hybrid(DenseModel):
 
     @property
     def n_items(self) -> int:
-        """Largest number of items known by a part, as not all parts accept new items."""
+        """Largest number of items of a part; numbers differ if not all parts accept new items."""
         return max(part.n_items for part in self.parts)
 
     def put_items(
@@ -115,13 +115,13 @@ class Hybrid(DenseModel):
         texts: Sequence[str],
         vectors: Mapping[str, FloatArray] | None = None,
     ) -> None:
-        """Forward items to the parts that accept them."""
+        """Add or change items in the parts that accept them; see `AcceptsItems`."""
         for part in self.parts:
             if isinstance(part, AcceptsItems):
                 part.put_items(items, texts, vectors)
 
     def search_text(self, text: str, k: int, *, allowed: Mask | None = None) -> Ranking:
-        """Search text with the first part that can; the list is empty without such a part."""
+        """Search texts with the first part that finds items; see `SearchesText`."""
         for part in self.parts:
             if isinstance(part, SearchesText):
                 found = part.search_text(text, k, allowed=allowed)
@@ -130,7 +130,7 @@ class Hybrid(DenseModel):
         return Ranking(np.zeros((1, 0), dtype=np.int32), np.zeros((1, 0), dtype=np.float32))
 
     def arrays(self) -> Arrays:
-        """Return the arrays of all parts, prefixed with their positions: `0/...`, `1/...`."""
+        """Return the arrays of all parts; names begin with the position, such as ``0/``."""
         return part_arrays(self.parts)
 
     def _load(self, arrays: Arrays) -> None:
@@ -149,7 +149,7 @@ class Hybrid(DenseModel):
 
 
 def settled(given: Sequence[HybridPart], fitted: Sequence[Model]) -> tuple[HybridPart, ...]:
-    """Replace the settings of parts by those of their trained models."""
+    """Return `given` with the settings of the trained models."""
     return tuple(
         replace(part, settings=msgspec.to_builtins(model.config))
         for part, model in zip(given, fitted, strict=True)
@@ -157,7 +157,7 @@ def settled(given: Sequence[HybridPart], fitted: Sequence[Model]) -> tuple[Hybri
 
 
 def part_arrays(parts: Sequence[Model]) -> Arrays:
-    """Return the arrays of all parts, prefixed with their positions."""
+    """Return the arrays of all models; names begin with the position of the model (``0/``)."""
     return {
         f"{place}/{name}": array
         for place, part in enumerate(parts)
@@ -166,7 +166,7 @@ def part_arrays(parts: Sequence[Model]) -> Arrays:
 
 
 def restore_parts(given: Sequence[HybridPart], arrays: Arrays) -> list[Model]:
-    """Rebuild the trained models of parts from the result of `part_arrays`."""
+    """Create the trained models of parts from the result of `part_arrays`."""
     parts = []
     for place, part in enumerate(given):
         prefix = f"{place}/"
@@ -177,6 +177,6 @@ def restore_parts(given: Sequence[HybridPart], arrays: Arrays) -> list[Model]:
 
 
 def widened(scores: FloatArray, n_items: int) -> FloatArray:
-    """Extend scores to a larger catalogue, with 0 for items that a part does not know."""
+    """Extend scores [n, m] to `n_items` columns, with 0 for items that a part does not know."""
     missing = n_items - scores.shape[1]
     return np.pad(scores, ((0, 0), (0, missing))) if missing else scores

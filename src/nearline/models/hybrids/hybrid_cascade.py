@@ -66,7 +66,10 @@ class HybridCascade(Hybrid):
     space: ClassVar[Space] = {"candidates": Range(10, 500, log=True)}
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Score all items, float32 [n_users, n_items]; seen items may be candidates here."""
+        """Return the scores of all items for each history: float32 [n_users, n_items].
+
+        Items of the history can be candidates here.
+        """
         scores = self._scorer(self.n_items, exclude_seen=False, allowed=None)(histories)
         out = np.isneginf(scores)
         worst = np.where(out, np.inf, scores).min(axis=1, initial=np.inf, keepdims=True)
@@ -74,7 +77,7 @@ class HybridCascade(Hybrid):
         return np.where(out, worst - 1.0, scores).astype(np.float32)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Explain the score of a candidate by the second part; other items have no parts."""
+        """Return parts of the score of a candidate by the second model; none for other items."""
         check_single(history)
         proposed = self.parts[0].recommend_from(history, self.config.candidates, exclude_seen=False)
         return explain(self.parts[1], history, item) if item in proposed.items else []

@@ -22,8 +22,8 @@ class HybridFusionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_field
     depth : int
         Length of the lists that are fused.
     smoothing : float
-        Added to each rank; a larger value reduces the advantage of the first ranks. 60 in the
-        paper.
+        Number that is added to each rank, 60 in the paper. A larger number reduces the advantage of
+        the first ranks.
     """
 
     parts: tuple[HybridPart, ...] = (GRAPH_BY_EVENTS, GRAPH_BY_TEXT)
@@ -62,7 +62,10 @@ class HybridFusion(Hybrid):
     }
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Score all items, seen ones included: float32 [n_users, n_items]; 0 if in no list."""
+        """Return the scores of all items: float32 [n_users, n_items], 0 for items in no list.
+
+        Items of the history are not excluded.
+        """
         scores = self._scorer(self.n_items, exclude_seen=False, allowed=None)(histories)
         return np.where(np.isneginf(scores), np.float32(0.0), scores)
 

@@ -24,10 +24,10 @@ class HybridRatingsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes
     ----------
     parts : tuple of HybridPart
-        Rating models; their weights are replaced by the learned ones, unless `folds` is 0.
+        Rating models. Learned weights replace theirs, unless `folds` is 0.
     folds : int
-        Number of cross-validation folds for learning the weights. Each model is trained that many
-        times, and once more on all ratings. 0 keeps the given weights.
+        Number of cross-validation folds by which weights are learned. Each model is trained once
+        for each fold, and once on all ratings. 0 keeps the given weights.
     """
 
     parts: tuple[HybridPart, ...] = (
@@ -78,29 +78,29 @@ class HybridRatings(RatingModel):
         self.parts = self._make_parts()
 
     def predict(self, users: IntArray, items: IntArray) -> FloatArray:
-        """Combine the clipped predictions of the parts; see `RatingModel`."""
+        """Predict the ratings of n pairs from the clipped predictions of the parts: float32 [n]."""
         predictions = np.stack([predict(part, users, items) for part in self.parts], axis=1)
         blend = self.mean + (predictions - self.mean) @ self._weights()
         return np.clip(blend, *self.bounds).astype(np.float32)
 
     @property
     def n_items(self) -> int:
-        """Number of items that the model knows."""
+        """Number of items that the model can score."""
         return self.parts[0].n_items
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Combine the scores of the parts, float32 [n_users, n_items]: ratings, not clipped."""
+        """Return predicted ratings of all items, float32 [n_users, n_items], not clipped."""
         total: Any = np.float32(self.mean * (1 - self._weights().sum()))
         for part, weight in zip(self.parts, self._weights(), strict=True):
             total = total + np.float32(weight) * part.score_many(histories)
         return np.asarray(total, dtype=np.float32)
 
     def similar(self, items: IntArray, k: int) -> Ranking:
-        """Find neighbours with the part of the largest weight; cosines are not combined."""
+        """Return similar items by the part with the largest weight."""
         return self.parts[int(np.argmax(self._weights()))].similar(items, k)
 
     def arrays(self) -> Arrays:
-        """Return the arrays of all parts, the mean and the bounds."""
+        """Return the arrays of all parts, the mean and the bounds of ratings."""
         return {
             **part_arrays(self.parts),
             "mean_and_bounds": np.array([self.mean, *self.bounds]),
@@ -154,7 +154,7 @@ class HybridRatings(RatingModel):
 
 
 def _rating_models(parts: Iterable[Model]) -> list[Model]:
-    """Return the parts; raise InvalidInput if one does not predict ratings."""
+    """Return the models as a list; raise InvalidInput if one does not predict ratings."""
     found = list(parts)
     for part in found:
         if not isinstance(part, PredictsRatings):

@@ -21,7 +21,7 @@ class HybridSwitchingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fi
     parts : tuple of HybridPart
         Models for increasingly long histories.
     at_least : tuple of int
-        Smallest number of known events in a history for each part, ascending from 0.
+        Minimum number of known events in a history for each part, ascending from 0.
     """
 
     parts: tuple[HybridPart, ...] = (HybridPart(model="popularity"), GRAPH_BY_EVENTS)
@@ -61,7 +61,7 @@ class HybridSwitching(Hybrid):
     space: ClassVar[Space] = {}
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Score all items with each user's part: float32 [n_users, n_items]."""
+        """Return the scores of all items by each user's part: float32 [n_users, n_items]."""
         scores = np.zeros((len(histories), self.n_items), dtype=np.float32)
         turns = self._turns(histories)
         for turn in np.unique(turns):
@@ -78,7 +78,7 @@ class HybridSwitching(Hybrid):
         exclude_seen: bool = True,
         allowed: Mask | None = None,
     ) -> Ranking:
-        """Recommend k items for each history with the user's part."""
+        """Return the `k` best items for each history by the user's part."""
         check_k(k)
         items = np.full((len(histories), k), -1, dtype=np.int32)
         scores = np.zeros((len(histories), k), dtype=np.float32)
@@ -91,7 +91,7 @@ class HybridSwitching(Hybrid):
         return Ranking(items, scores)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Explain a score with the user's part."""
+        """Return parts of the score of `item` by the user's part."""
         check_single(history)
         return explain(self.parts[int(self._turns(history)[0])], history, item)
 

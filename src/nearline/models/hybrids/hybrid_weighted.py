@@ -24,7 +24,7 @@ from nearline.models.validation import mean_ndcg
 
 NORMALISATIONS = ("minmax", "zscore", "softmax")
 K = 10
-# With fewer users, the best of many candidates would mostly be chosen by chance.
+# Minimum number of users; with fewer, the choice would mostly depend on chance.
 FEWEST_USERS = 100
 ROUNDS = 4
 # Candidate weights of a part; the other parts keep their proportions.
@@ -37,12 +37,12 @@ class HybridWeightedConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     Attributes
     ----------
     parts : tuple of HybridPart
-        Models and weights; with validation data, the weights are the starting point of the search.
+        Models and weights; with validation data, the search begins with these weights.
     normalisation : str
-        How the scores of each user and part are normalised: `minmax` (to 0..1), `zscore` (mean 0,
-        standard deviation 1) or `softmax` (positive, summing to 1).
+        Normalisation of the scores of a part for a user: ``minmax`` (from 0 to 1), ``zscore`` (mean
+        0, standard deviation 1) or ``softmax`` (positive numbers that sum to 1).
     sample : int
-        Largest number of users, drawn at random, on whom weights are evaluated.
+        Maximum number of users, drawn at random, for whom weights are evaluated.
     """
 
     parts: tuple[HybridPart, ...] = (GRAPH_BY_EVENTS, GRAPH_BY_TEXT)
@@ -99,7 +99,7 @@ class HybridWeighted(Hybrid):
         return self
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Average the normalised scores of the parts: float32 [n_users, n_items]."""
+        """Return the scores of all items for each history: float32 [n_users, n_items]."""
         weights = self._weights()
         total = np.zeros((len(histories), self.n_items), dtype=np.float32)
         for part, weight in zip(self.parts, weights, strict=True):
@@ -108,7 +108,7 @@ class HybridWeighted(Hybrid):
         return total
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Split the score of `item` into one amount for each model."""
+        """Return a part of the score of `item` for each model."""
         check_single(history)
         if not 0 <= item < self.n_items:
             return []
@@ -158,7 +158,7 @@ class HybridWeighted(Hybrid):
 
 
 def with_share(weights: NDArray[np.float64], place: int, share: float) -> NDArray[np.float64]:
-    """Set one weight, and scale the others in proportion so that all sum to one.
+    """Return weights in which one is `share`, and the others are scaled so that all sum to one.
 
     If all others are 0, they share the rest equally.
     """
@@ -169,7 +169,11 @@ def with_share(weights: NDArray[np.float64], place: int, share: float) -> NDArra
 
 
 def normalise(scores: FloatArray, how: str) -> FloatArray:
-    """Normalise each row of scores; a row of equal scores becomes zeros (softmax: equal shares)."""
+    """Normalise each row of scores, float32 [n, items].
+
+    The parameter `how` is described in `HybridWeightedConfig.normalisation`. A row of equal scores
+    becomes zeros, or equal shares for ``softmax``.
+    """
     if scores.shape[1] == 0:
         return scores
     if how == "softmax":

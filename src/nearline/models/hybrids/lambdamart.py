@@ -1,4 +1,4 @@
-"""LambdaMART with LightGBM: boosts trees on lists, and parses them into flat arrays.
+"""LambdaMART: training of tree ensembles with LightGBM, and conversion of the trees to arrays.
 
 C. Burges, "From RankNet to LambdaRank to LambdaMART: an overview", MSR-TR-2010-82.
 """
@@ -14,13 +14,13 @@ from nearline.kernels.chunks import available_threads
 from nearline.kernels.trees import Trees, sum_trees
 from nearline.models.hybrids.blend_search import DISCOUNTS, K
 
-# Fraction of the lists by which the number of trees is chosen.
+# Fraction of the lists on which the number of trees is chosen.
 HELD_OUT = 0.2
 PATIENCE = 30
 
 
 class Candidates(NamedTuple):
-    """Candidates of one user: a training list.
+    """Training list: the n candidates of one user.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Candidates(NamedTuple):
     relevant : bool [n]
         Which candidates are targets; at least one.
     start : float32 [n]
-        Initial scores, to which the trees are added.
+        Initial scores, to which the values of the trees are added.
     """
 
     table: FloatArray
@@ -47,18 +47,20 @@ def boost(
     seed: int,
     search: bool,
 ) -> tuple[str, int]:
-    """Boost trees on some lists.
+    """Train an ensemble of trees on lists by gradient boosting.
 
     Parameters
     ----------
     lists : list of Candidates
         Training lists.
     trees, leaves, rate, least : int, int, float, int
-        Largest number of trees, leaves per tree, learning rate, and smallest number of candidates
-        in a leaf.
+        Maximum number of trees, number of leaves of a tree, learning rate, and minimum number of
+        candidates in a leaf.
+    seed : int
+        Seed of all random numbers.
     search : bool
         Whether to choose the number of trees on a fifth of the lists. It is 0 if the trees do not
-        improve on the initial scores by one standard error.
+        improve on the initial scores by at least one standard error.
 
     Returns
     -------
@@ -115,13 +117,13 @@ def boost(
 
 
 def _gain(scores: NDArray[np.floating[Any]], relevant: NDArray[np.bool_]) -> float:
-    """Compute the NDCG of one list."""
+    """Return the NDCG@10 of one list."""
     best = relevant[np.argsort(-scores, kind="stable")[:K]]
     return float(DISCOUNTS[: len(best)] @ best / DISCOUNTS[: relevant.sum()].sum())
 
 
 def parsed(text: str) -> Trees:
-    """Parse trees in LightGBM's text format, with numeric features and no missing values."""
+    """Parse trees in LightGBM's text format; features must be numeric, without missing values."""
     columns: dict[str, list[NDArray[Any]]] = {name: [] for name in Trees._fields}
     nodes = leaves = 0
     for block in text.split("\nTree=")[1:]:
@@ -158,7 +160,7 @@ def no_trees() -> Trees:
 
 
 def lightgbm() -> Any:
-    """Import LightGBM; raise `MissingExtra` if it is not installed."""
+    """Return the module lightgbm; raise `MissingExtra` if it is not installed."""
     try:
         import lightgbm as library
     except ImportError:

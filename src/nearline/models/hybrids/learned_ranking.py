@@ -34,9 +34,9 @@ from nearline.models.hybrids.ranking_features import (
 )
 from nearline.models.settings import require
 
-# With fewer lists to learn from, the order of the blend is kept.
+# Minimum number of training lists; with fewer, the order of the blend is kept.
 FEWEST_LISTS = 100
-# The sum of all trees is clipped to this bound; it keeps candidates ahead of other items.
+# Bound to which the sum of all trees is clipped, so that candidates remain before other items.
 BOUND = 4.0
 BLOCK = 256
 
@@ -47,13 +47,13 @@ class LearnedRankingConfig(BlendConfig, frozen=True, kw_only=True, forbid_unknow
     Attributes
     ----------
     candidates : int
-        Number of the blend's best items that the trees reorder.
+        Number of best items of the blend that the trees reorder.
     trees, leaves, rate : int, int, float
-        Largest number of trees, leaves per tree, and learning rate.
+        Maximum number of trees, number of leaves of a tree, and learning rate.
     least : int
-        Smallest number of candidates in a leaf.
+        Minimum number of candidates in a leaf.
     lists : int
-        Largest number of users, drawn at random, whose lists are used for training.
+        Maximum number of users, drawn at random, whose lists are used in training.
     """
 
     candidates: int = 100
@@ -94,7 +94,7 @@ class LearnedRanking(DenseModel):
     Attributes
     ----------
     blend : Blend
-        Proposes the candidates. New items and online learning are forwarded to it.
+        Model that selects candidates. It also receives new items and events.
 
     Notes
     -----
@@ -119,12 +119,12 @@ class LearnedRanking(DenseModel):
 
     @property
     def parts(self) -> list[Model]:
-        """Models of the blend, in the order of the configuration."""
+        """Models of the blend, in the order of the settings."""
         return self.blend.parts
 
     @property
     def n_items(self) -> int:
-        """Number of items that the model knows."""
+        """Number of items that the model can score."""
         return self.blend.n_items
 
     def fit(
@@ -135,7 +135,7 @@ class LearnedRanking(DenseModel):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Train the blend, and then trees on the order of its best items.
+        """Train the blend, and then trees that reorder its best items.
 
         With `validation`, the number of trees is chosen by NDCG@10 and stored in the settings.
 
@@ -165,7 +165,7 @@ class LearnedRanking(DenseModel):
         self._copy_settings()
 
     def refit(self, data: Dataset, *, seed: int = 0, progress: Progress = no_progress) -> Self:
-        """Train new parts; keep the weights and trees."""
+        """Return a model with newly trained parts and the weights and trees of this one."""
         model = type(self)(self.config)
         model.blend.fit(data, seed=seed, progress=progress)
         model._trees = self._trees
@@ -173,11 +173,11 @@ class LearnedRanking(DenseModel):
         return model
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Score all items as candidates: float32 [n_users, n_items]."""
+        """Return the scores of all items, each as a candidate: float32 [n_users, n_items]."""
         return self._ranked(histories, _no_events(histories), None, self.n_items)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Split the score of `item`: the parts of the blend, scaled by the factor of the trees."""
+        """Return parts of the score of `item`: those of the blend, times the trees' factor."""
         reasons = self.blend.explain(history, item)
         total = sum(part.amount for part in reasons)
         if not total or len(self._trees.roots) == 0:
@@ -191,7 +191,7 @@ class LearnedRanking(DenseModel):
         texts: Sequence[str],
         vectors: Mapping[str, FloatArray] | None = None,
     ) -> None:
-        """Add items to the blend, or change their text or vectors."""
+        """Add items to the blend, or change their texts or vectors."""
         self.blend.put_items(items, texts, vectors)
 
     def search_text(self, text: str, k: int, *, allowed: Mask | None = None) -> Ranking:
@@ -203,20 +203,20 @@ class LearnedRanking(DenseModel):
         self.blend.observe(before, events)
 
     def forget(self, histories: Histories) -> None:
-        """Remove users from the blend."""
+        """Remove the events of users from the blend."""
         self.blend.forget(histories)
 
     def rebuild_counts(self, histories: Histories, n_items: int) -> None:
-        """Rebuild the counts of the blend."""
+        """Compute the counts of the blend again."""
         self.blend.rebuild_counts(histories, n_items)
 
     def preallocate(self, events: int) -> None:
-        """Allocate memory in the blend."""
+        """Allocate memory for events in the blend."""
         self.blend.preallocate(events)
 
     @property
     def pair_window(self) -> int:
-        """Window of events that the blend needs in `observe`."""
+        """Number of earlier events around a new event that `observe` needs."""
         return self.blend.pair_window
 
     def arrays(self) -> Arrays:
@@ -235,7 +235,7 @@ class LearnedRanking(DenseModel):
         self.fitted_on = data.histories
 
     def _copy_settings(self) -> None:
-        """Copy the settings that the blend has chosen to those of this model."""
+        """Copy the settings that the blend has chosen to the settings of this model."""
         self.config = replace(self.config, **msgspec.structs.asdict(self.blend.config))
 
     def _scorer(
@@ -252,9 +252,9 @@ class LearnedRanking(DenseModel):
     def _ranked(
         self, histories: Histories, hidden: Histories, allowed: Mask | None, width: int
     ) -> FloatArray:
-        """Score all items so that the first `width` eligible items of the blend come first.
+        """Return scores of all items in which the `width` best items of the blend are first.
 
-        Items that are hidden or not allowed may have any score.
+        Items in `hidden` and items that are not allowed are no candidates and may have any score.
         """
         if len(self._trees.roots) == 0:
             return self.blend.score_many(histories)
@@ -269,7 +269,7 @@ class LearnedRanking(DenseModel):
         return scores
 
     def _learn(self, folds: Sequence[StackingFold], seed: int, *, search: bool) -> None:
-        """Boost trees on the candidates of users whose next events are known."""
+        """Train the trees on the candidates of users whose held-out events are known."""
         self._trees = no_trees()
         if self.config.trees == 0:
             return
@@ -277,7 +277,7 @@ class LearnedRanking(DenseModel):
         for fold in folds:
             lists += self._lists(fold, self.config.lists // len(folds), seed)
         if len(folds) > 1:
-            # The first lists are held out by `boost`: mix the folds.
+            # The folds are mixed, since `boost` holds out the first lists.
             order = np.random.default_rng(seed).permutation(len(lists))
             lists = [lists[index] for index in order]
         text, used = "", 0
@@ -296,7 +296,7 @@ class LearnedRanking(DenseModel):
             self.config = replace(self.config, trees=used)
 
     def _lists(self, fold: StackingFold, most: int, seed: int) -> list[Candidates]:
-        """Return the candidates of users drawn at random, if they contain a target."""
+        """Return the training lists of at most `most` random users that contain a target."""
         blend = self.blend.with_parts(fold.parts)
         fitted_on = fold.parts[0].fitted_on
         counts = no_counts() if fitted_on is None else item_counts(fitted_on, blend.n_items)
@@ -320,7 +320,7 @@ class LearnedRanking(DenseModel):
 
 
 def _list_of(table: CandidateTable, row: int, targets: IntArray) -> list[Candidates]:
-    """Return the candidates of one user as a training list, if any of them is a target."""
+    """Return a list with the training list of one user; it is empty without a target."""
     own = table.items[row][table.items[row] >= 0]
     relevant = np.isin(own, targets)
     if not relevant.any():
@@ -329,5 +329,5 @@ def _list_of(table: CandidateTable, row: int, targets: IntArray) -> list[Candida
 
 
 def _no_events(histories: Histories) -> Histories:
-    """Return as many empty histories."""
+    """Return empty histories of the same number of users."""
     return histories.take(np.zeros(len(histories.items), dtype=np.bool_))

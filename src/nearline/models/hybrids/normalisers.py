@@ -1,8 +1,8 @@
 """Normalisers that make the scores of different models comparable.
 
-A row contains the scores of all items for one user. ``share`` scales it so that the scores above 0
+A row contains the scores of all items for one user. ``share`` scales it so that its positive scores
 sum to one. ``softmax`` converts it to positive numbers that sum to one. The sums are over all
-items, so the result for an item does not depend on which candidates are scored with it.
+items, so that the result for an item does not depend on which other items are candidates.
 """
 
 from typing import NamedTuple
@@ -28,9 +28,9 @@ class Sums(NamedTuple):
     Attributes
     ----------
     top : float32 [n, 1]
-        Subtracted from each score; 0 for ``share``.
+        Number that is subtracted from the scores of a row; 0 for ``share``.
     total : float32 [n, 1]
-        Divisor.
+        Number by which they are then divided.
     """
 
     top: FloatArray
@@ -38,7 +38,7 @@ class Sums(NamedTuple):
 
 
 def sums_of(scores: FloatArray, how: Normaliser) -> Sums:
-    """Compute the normalisation constants from all scores [n, items]."""
+    """Compute the normalisation constants of n rows from all their scores, float32 [n, items]."""
     if how.name == SOFTMAX:
         top = scores.max(axis=1, keepdims=True, initial=-np.float32(3e38))
         total = _powers(scores, top, how.temperature).sum(axis=1, keepdims=True)
@@ -49,7 +49,7 @@ def sums_of(scores: FloatArray, how: Normaliser) -> Sums:
 
 
 def apply(scores: FloatArray, sums: Sums, how: Normaliser) -> FloatArray:
-    """Normalise some of the scores, [n, any], of the rows that `sums` belongs to."""
+    """Normalise scores of some items, float32 [n, any], with the constants of their rows."""
     if how.name == SOFTMAX:
         powers = _powers(scores, sums.top, how.temperature)
         powers /= sums.total
@@ -58,10 +58,10 @@ def apply(scores: FloatArray, sums: Sums, how: Normaliser) -> FloatArray:
 
 
 def normalised(scores: FloatArray, name: str, temperature: float) -> FloatArray:
-    """Normalise rows of scores [n, items] into a new array.
+    """Return normalised rows of scores: float32 [n, items].
 
-    ``share`` divides by the sum of the scores above 0; rows without any become 0. ``softmax``
-    computes exp(s / T) divided by its sum.
+    ``share`` divides scores by the sum of the positive ones; a row without any becomes 0.
+    ``softmax`` divides exp(score / temperature) by its sum over the row.
     """
     how = Normaliser(name, temperature)
     return apply(scores, sums_of(scores, how), how)

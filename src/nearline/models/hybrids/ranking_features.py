@@ -1,8 +1,8 @@
-"""Candidates of a learned ranking, and the features that its trees read.
+"""Candidates of a learned ranking, and the features by which its trees score them.
 
-The features of an item are: its score from each part and from the blend, each both relative to the
-largest score of the row and as a z-score; its all-time and recent popularity and its age; and the
-length of the history. No feature depends on the other candidates.
+The features of an item are: its scores from each part and from the blend, both relative to the
+largest score of the user and as z-scores; its popularity over all time and recently; its age; and
+the length of the user's history. No feature depends on the other candidates.
 """
 
 from collections.abc import Sequence
@@ -17,19 +17,19 @@ from nearline.models.base import Mask
 from nearline.models.hybrids.blend import Blend
 from nearline.models.hybrids.blend_search import dense
 
-# Fraction of the newest events that count for the recent popularity.
+# Fraction of all events, the newest ones, on which the recent popularity is based.
 RECENT = 0.1
 
 
 class CandidateTable(NamedTuple):
-    """Candidates of some users.
+    """Candidates of n users.
 
     Attributes
     ----------
     blend : float32 [n, n_items]
         Scores of the blend for all items.
     items : int32 [n, c]
-        Candidates, best first; short rows are padded with -1.
+        Candidates, best first, padded with -1.
     features : float32 [n, c, f]
         Features of each candidate.
     """
@@ -40,9 +40,10 @@ class CandidateTable(NamedTuple):
 
 
 def item_counts(histories: Histories, n_items: int) -> FloatArray:
-    """Compute log1p of all events and of recent events, and the age, of each item: [n_items, 3].
+    """Compute the popularity and age of each item: float32 [n_items, 3].
 
-    The age is the fraction of all events that came after the first event of the item.
+    The columns are ln(1 + number of events), ln(1 + number of recent events), and the fraction of
+    all events that are not before the first event of the item.
     """
     known = histories.items >= 0
     items, times = histories.items[known], histories.times[known]
@@ -57,7 +58,7 @@ def item_counts(histories: Histories, n_items: int) -> FloatArray:
 
 
 def no_counts() -> FloatArray:
-    """Return the counts of an empty catalogue: float32 [0, 3]."""
+    """Return the result of `item_counts` for an empty catalogue: float32 [0, 3]."""
     return np.zeros((0, 3), dtype=np.float32)
 
 
@@ -77,13 +78,15 @@ def candidates_of(
     blend : Blend
         Fitted blend.
     counts : float32 [any, 3]
-        Result of `item_counts`; later items count 0.
+        Result of `item_counts`; later items have zeros.
+    histories : Histories
+        Histories of the users.
     hidden : Histories
-        Items that are not candidates, one row for each of `histories`.
+        Items that are not candidates, one row for each history.
     allowed : bool [n_items] or None
-        Only items with True are candidates.
+        Only items for which this is true are candidates; None allows all.
     width : int
-        Number of candidates per history.
+        Maximum number of candidates of a user.
     """
     n_items = blend.n_items
     raw = [dense(part, histories, n_items) for part in blend.parts]

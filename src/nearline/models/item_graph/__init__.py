@@ -1,4 +1,4 @@
-"""The item graph: relations between items, which are updated online."""
+"""The item graph: a model of relations between items that learns online."""
 
 from nearline.models.item_graph.config import ItemGraphConfig
 from nearline.models.item_graph.model import ItemGraph

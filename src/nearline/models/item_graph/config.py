@@ -1,4 +1,4 @@
-"""Settings of the item graph: one struct per relation, each with a weight and a half-life."""
+"""Settings of the item graph: one class for each kind of relation."""
 
 from typing import Any, Self
 from urllib.parse import quote, unquote
@@ -16,35 +16,36 @@ VECTOR_PREFIX = "vector:"
 
 
 def array_key(relation: str) -> str:
-    """Return the prefix of a relation's arrays in a snapshot: names may hold any characters."""
+    """Return the prefix of the names of a relation's arrays, in which its name is escaped."""
     return quote(relation, safe=":")
 
 
 def relation_of(key: str) -> str:
-    """Return the relation whose `array_key` is `key`."""
+    """Return the name of the relation whose `array_key` is `key`."""
     return unquote(key)
 
 
 class Transitions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Directed relation "B follows A": decays with the gap, and is weaker backwards.
+    """Settings of the directed relation "item B follows item A" in histories.
 
     Attributes
     ----------
     weight : float
-        Weight in the score; all relations are first scaled to the same total mass.
+        Weight of the relation in the score, after all relations are scaled to the same sum of
+        edges.
     half_life : float
         Number of later events after which the weight of an event is halved.
     reach : int
-        Largest gap, in events, between two items that count as a pair.
+        Maximum gap, in events, between two items that form a pair.
     gap_power : float
-        A pair at gap g counts ``1 / g ** gap_power``.
+        Exponent by which pairs decay: a pair at gap g counts as ``1 / g ** gap_power``.
     backward : float
-        Weight of a pair against the direction of time, relative to forward.
+        Weight of a pair against the order of time, relative to a pair in this order.
     source_exponent, target_exponent : float
         Exponents a and b: counts are divided by ``n_source ** a * n_target ** b + 1``, where n is
         the sum of the squared event weights of an item.
     neighbours : int
-        Number of edges kept per item.
+        Maximum number of edges of an item.
     """
 
     weight: float = 1.0
@@ -58,19 +59,20 @@ class Transitions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class CoEngagement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Symmetric relation "the same users": a cosine with shrinkage.
+    """Settings of the symmetric relation "used by the same users", a cosine with shrinkage.
 
     Attributes
     ----------
     weight, half_life, neighbours
         As in `Transitions`.
     window : int
-        Largest gap, in events, between two items of one user that count as a pair; bounds the cost
-        of very long histories.
+        Maximum gap, in events, between two items of a user that form a pair; it limits the time for
+        very long histories.
     shrinkage : float
-        Added to each item's sum of squared weights, so that pairs of rare items are not overrated.
+        Number that is added to each item's sum of squared event weights n, so that pairs of rare
+        items are not overrated.
     exponent : float
-        Counts are divided by ``((n_i + shrinkage) * (n_j + shrinkage)) ** exponent``. 0.5 gives the
+        Counts are divided by ``((n_i + shrinkage) * (n_j + shrinkage)) ** exponent``. 0.5 is the
         cosine; smaller values favour popular items.
     """
 
@@ -83,7 +85,7 @@ class CoEngagement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class ContentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Relation "similar text": a power of the TF-IDF cosine.
+    """Settings of the relation "similar text", a power of the cosine of TF-IDF vectors.
 
     Attributes
     ----------
@@ -92,7 +94,7 @@ class ContentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     power : float
         Exponent of the cosine; values above 1 favour the nearest items.
     longest : int
-        Largest n of word n-grams.
+        Maximum length of word n-grams.
     """
 
     weight: float = 1.2
@@ -103,12 +105,13 @@ class ContentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Vectors(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Relation "similar vectors", one for each vector column of the items.
+    """Settings of the relation "similar vectors"; there is one for each vector column.
 
     Attributes
     ----------
     weight, half_life, neighbours, power
-        As in `ContentSettings`. Cosines of dense vectors are close together; a power spreads them.
+        As in `ContentSettings`. The cosines of dense vectors are close to each other; a power
+        increases their differences.
     """
 
     weight: float = 0.5
@@ -118,7 +121,7 @@ class Vectors(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Projected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Relation "similar predicted audience": content projected to collaborative factors.
+    """Settings of the relation "similar predicted users": content projected to factors of users.
 
     Attributes
     ----------
@@ -129,10 +132,10 @@ class Projected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ridge : float
         Ridge penalty of the projection.
     fewest : int
-        Smallest number of items with events; with fewer, the projection would overfit and is not
+        Minimum number of items with events; with fewer, the projection would overfit and is not
         used.
     most : int
-        Largest number of items; with more, the relation is not used, as it compares every pair.
+        Maximum number of items; with more, the relation is not used, since it compares all pairs.
     """
 
     weight: float = 0.9
@@ -155,9 +158,9 @@ class Search(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     evaluations : int
-        Largest number of evaluated settings; 0 disables the search.
+        Maximum number of settings that are evaluated; 0 disables the search.
     events : int
-        Total number of events in the histories of the users drawn for validation.
+        Maximum total number of events in the histories of the validation users.
     cutoff : int
         Length k of the lists whose NDCG@k is maximised.
     """
@@ -173,20 +176,21 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Attributes
     ----------
     transitions, coengagement, content, projected
-        Settings of one relation each.
+        Settings of each relation.
     vectors : dict of str to Vectors
-        Settings of the relation of each vector column; other columns have the defaults.
+        Settings of the relation of each vector column; columns that are not given have the
+        defaults.
     counts : int
-        Number of pairs per item whose counts are stored, the largest first, for online updates.
-        Counts are exact for items with no more pairs than this.
+        Maximum number of pairs of an item whose counts are stored for online updates; the largest
+        counts are kept. For items with at most so many pairs, online updates are exact.
     max_history : int
-        Number of a user's most recent events that are scored.
+        Number of a user's most recent events that the score is based on.
     scales : dict of str to float
         Factor of the edges of each relation, in addition to its weight; by default, edges are
-        scaled to a mean row sum of one. A search stores the scales, so that the chosen weights keep
-        their meaning on a longer log, which has larger counts.
+        scaled so that the mean of their sums per item is one. A search stores the scales, so that
+        the weights that it chose remain valid for a longer log, which has larger counts.
     search : Search
-        Used by `fit` if it is given validation data.
+        Budget of the search by `fit` if there is validation data.
     """
 
     transitions: Transitions = Transitions()
@@ -200,7 +204,7 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     search: Search = Search()
 
     def relation(self, name: str) -> "Relation":
-        """Return the settings of a relation."""
+        """Return the settings of a relation by its name."""
         if name.startswith(VECTOR_PREFIX):
             return self.vectors.get(name.removeprefix(VECTOR_PREFIX), Vectors())
         settings: Relation = getattr(self, name)
@@ -215,7 +219,7 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @classmethod
     def from_builtins(cls, values: dict[str, Any]) -> Self:
-        """Build from nested dicts, as read from JSON or a manifest.
+        """Create settings from nested dicts, as read from JSON or a manifest.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The item graph's relations of text and vectors, which connect new items."""
+"""Relations of the item graph that are based on texts and vectors, which connect new items."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -27,7 +27,7 @@ MAP = f"{PROJECTED}/map/"
 
 
 class ContentRelations:
-    """A nearest-neighbour index for each content relation, and the projection.
+    """Nearest-neighbour indexes of the relations of texts and vectors, and the projection.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ class ContentRelations:
     vectors : dict of str to VectorIndex
         Index of each other relation, including the projected one.
     factors : dict of str to float
-        Scale of the edges of each relation, which new edges are multiplied by.
+        Scale of each relation, by which new edges are multiplied.
     projection : Projection or None
-        Projection to collaborative factors; None if it is not used.
+        Projection of content to collaborative factors; None if it is not used.
     """
 
     def __init__(
@@ -59,31 +59,31 @@ class ContentRelations:
 
     @classmethod
     def untrained(cls, config: ItemGraphConfig) -> Self:
-        """Create indices without items, and no projection."""
+        """Create empty indexes, without a projection."""
         words = TextIndex(TfIdfConfig(longest=config.content.longest))
         factors = {CONTENT: 1.0, PROJECTED: 1.0}
         return cls(config, words, {PROJECTED: VectorIndex(1)}, factors, None)
 
     @classmethod
     def fitted(cls, sources: Sources, config: ItemGraphConfig) -> Self:
-        """Create the indices and the projection from the training data."""
+        """Create the indexes and the projection from the training data."""
         words, vectors = sources.content_indices(config)
         factors = {name: sources.factors[name] for name in (CONTENT, *vectors)}
         return cls(config, words, vectors, factors, sources.projection(config))
 
     def put(self, store: GraphStore, item: int, text: str, vectors: Mapping[str, Any]) -> None:
-        """Set the text and vectors of an item, and replace its edges where these have changed.
+        """Set the text and vectors of an item, and replace its edges of relations that changed.
 
         Parameters
         ----------
         store : GraphStore
-            Receives the edges.
+            Store to which edges are written.
         item : int
             Index of the item.
         text : str
             Text of the item; "" for none.
         vectors : dict of str to float32 [d]
-            Vectors by column. An empty vector removes that of the column; columns that are unknown
+            Vectors by column. An empty vector removes that of the column. Columns that are unknown
             or have another dimension are ignored.
         """
         self._connect(store, CONTENT, item, text)
@@ -99,11 +99,11 @@ class ContentRelations:
     def search_text(
         self, text: str, k: int, allowed: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.int32], FloatArray]:
-        """Find the items whose texts are nearest to a text, best first, and their cosines."""
+        """Return the items whose texts are nearest to a text, best first, and their cosines."""
         return self._words.matching(text, k, allowed)
 
     def arrays(self) -> Arrays:
-        """Return all learned parameters, by relation."""
+        """Return all learned parameters as arrays; names begin with the relation."""
         arrays: Arrays = {}
         indices: dict[str, TextIndex | VectorIndex] = {CONTENT: self._words, **self._vectors}
         for name, index in indices.items():
@@ -116,7 +116,7 @@ class ContentRelations:
 
     @classmethod
     def restore(cls, names: list[str], config: ItemGraphConfig, arrays: Arrays) -> Self:
-        """Rebuild the relation of texts and the relations `names` from `arrays`."""
+        """Create the relation of texts and the relations `names` from the result of `arrays`."""
         words = TextIndex.restore(
             TfIdfConfig(longest=config.content.longest), _behind(f"{CONTENT}/index/", arrays)
         )
@@ -142,7 +142,7 @@ class ContentRelations:
         store.connect(name, item, others, values)
 
     def _project(self, projection: Projection, item: int) -> FloatArray:
-        """Project the text and vectors of an item, as stored in the indices."""
+        """Project the text and vectors of an item that are stored in the indexes."""
         vectors = {
             name.removeprefix(VECTOR_PREFIX): index.vector(item)
             for name, index in self._vectors.items()

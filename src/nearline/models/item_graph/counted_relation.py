@@ -1,4 +1,4 @@
-"""A relation of the item graph that counts pairs of events and is updated online."""
+"""Relations of the item graph that count pairs of events and are updated online."""
 
 import numpy as np
 
@@ -11,19 +11,19 @@ SMALLEST_TABLE = 1_024
 
 
 def no_counts(n_items: int) -> Counts:
-    """Return counts without any pair."""
+    """Return counts of `n_items` items without any pair."""
     return Counts(np.zeros(n_items + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int64))
 
 
 class CountedRelation:
-    """Counts of pairs: fixed counts from training, and changes since then.
+    """Counts of pairs of items: fixed counts from training, and later changes.
 
     Parameters
     ----------
     counts : Counts
-        Fixed counts, which are never written to.
+        Fixed counts, which are not changed.
     scale : float
-        Factor of divided counts, so that every relation has the same mass.
+        Factor of the divided counts, so that all relations have the same sum of edges.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class CountedRelation:
     """
 
     def __init__(self, counts: Counts, scale: float) -> None:
-        # Always read-only, memory-mapped or not: the kernels are compiled for one array type.
+        # Always read-only, memory-mapped or not, so that kernels are compiled for one array type.
         self._counts = Counts(counts.indptr.view(), counts.items.view(), counts.units.view())
         for array in self._counts:
             array.flags.writeable = False
@@ -41,12 +41,12 @@ class CountedRelation:
         self._table = make_table(SMALLEST_TABLE)
 
     def apply(self, changes: Changes, store: GraphStore, relation: int) -> None:
-        """Add `changes` to the counts, and update the edges in `store`.
+        """Add changes to the counts, and set the edges of the relation in `store`.
 
         Notes
         -----
-        Memory: 24 bytes per changed pair, in a table of which at least a quarter is empty, and 16
-        bytes per new edge.
+        A changed pair takes 24 bytes in a table of which at least a quarter is empty, and a new
+        edge takes 16 bytes.
         """
         self.preallocate(len(changes.units))
         edges = store.edges(len(changes.units))
@@ -55,13 +55,13 @@ class CountedRelation:
         store.set_edge_count(n_added)
 
     def merged(self, n_items: int) -> Counts:
-        """Return the sum of fixed counts and changes over `n_items` items; O(pairs log pairs)."""
+        """Return the sums of fixed counts and changes over `n_items` items."""
         if self.n_changed == 0 and len(self._counts.indptr) == n_items + 1:
             return self._counts
         return merged(self._counts, self._table, n_items)
 
     def preallocate(self, pairs: int) -> None:
-        """Allocate memory for this many more changed pairs."""
+        """Allocate memory for `pairs` more changed pairs."""
         needed = 4 * (self.n_changed + pairs) // 3
         if needed > len(self._table):
             wider = make_table(1 << needed.bit_length())
@@ -70,7 +70,23 @@ class CountedRelation:
 
 
 def edges_of(counts: Counts, divisors: Divisors, top_k: int) -> tuple[Rows, float]:
-    """Return the edges of the strongest pairs, and the scale that makes the mean row sum one."""
+    """Return the edges of a counted relation, and its scale.
+
+    Parameters
+    ----------
+    counts : Counts
+        Counts of pairs.
+    divisors : Divisors
+        Divisors of the counts.
+    top_k : int
+        Maximum number of edges of an item.
+
+    Returns
+    -------
+    Rows, float
+        Counts of the pairs with the largest quotients, and the factor by which the mean over items
+        of the sum of their quotients is one.
+    """
     edges = strongest(
         counts, divisors.source, divisors.target, divisors.offset, top_k=max(1, top_k)
     )

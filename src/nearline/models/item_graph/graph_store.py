@@ -1,13 +1,13 @@
-"""Relations of an item graph: immutable rows from training, and edges added later.
+"""Edges of the relations of an item graph: immutable rows from training, and later edges.
 
-As in a log-structured merge tree, an added edge is inserted in constant time, at the head of the
-linked list of its row; `rows` merges both when a snapshot is made. One thread writes while others
-score with the view that they took: an edge is complete before a list refers to it, and arrays that
-are too small are replaced together, never changed under a reader.
+A later edge is inserted at the head of the linked list of its item, in constant time; `rows` merges
+rows and lists for a snapshot. One thread can write while others score with a `view`: an edge is
+complete before a list refers to it, and arrays that are too small are replaced, all at the same
+time, by larger ones.
 
 The first relations may be *counted*: their edges contain counts, which are divided when they are
-read (`kernels.scoring`), so an event changes only a few counts. Edges of the other relations are
-multiplied by the gain of the target item when they are read.
+read (see `kernels.scoring`), so that an event changes only a few edges. Edges of the other
+relations are multiplied by the gain of the target item when they are read.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,9 @@ class Divisors(NamedTuple):
     Attributes
     ----------
     source, target : float64 [n]
+        Factors for the source and the target of an edge.
     offset : float
+        Summand.
     """
 
     source: Doubles
@@ -43,13 +45,13 @@ class Divisors(NamedTuple):
 
 
 class GraphStore:
-    """Edges of several relations between items 0..n_items-1.
+    """Edges of several relations between `n_items` items.
 
     Parameters
     ----------
     relations : dict of str to Rows
-        Rows of each relation over `n_items` items; may be read-only. Items ascend within the rows
-        of a counted relation.
+        Edges of each relation, one row per item; may be read-only. Items must ascend in the rows of
+        a counted relation.
     n_items : int
         Number of items.
     divisors : dict of str to Divisors
@@ -75,7 +77,7 @@ class GraphStore:
         ).astype(np.int64)
         if items is None:
             items = np.concatenate([rows.items for rows in relations.values()])
-        # Always read-only, memory-mapped or not: the kernels are compiled for one array type.
+        # Always read-only, memory-mapped or not, so that kernels are compiled for one array type.
         self._items = items.view()
         self._items.flags.writeable = False
         # A copy, since edges change in place and the rows may be memory-mapped.
@@ -100,7 +102,15 @@ class GraphStore:
         return self._heads.shape[1]
 
     def view(self, weights: Doubles, half_lives: Doubles, max_history: int) -> Graph:
-        """Return the current graph for the scoring kernels, with weights and half-lives [R]."""
+        """Return the current graph for the scoring kernels.
+
+        Parameters
+        ----------
+        weights, half_lives : float64 [R]
+            Weight of each relation, and number of events after which it is halved.
+        max_history : int
+            Number of most recent events that are used.
+        """
         return Graph(
             self._indptr,
             self._items,
@@ -120,24 +130,24 @@ class GraphStore:
         )
 
     def grow(self, n_items: int) -> None:
-        """Extend the graph to `n_items` items, without edges."""
+        """Extend the graph to `n_items` items; the new ones have no edges."""
         if n_items > self._heads.shape[1]:
             self._replace(len(self._following), n_items + n_items // 4 + ROOM)
         self.n_items = max(self.n_items, n_items)
 
     def set_divisors(self, relation: str, items: NDArray[np.integer], divisors: Divisors) -> None:
-        """Set the divisors of some items [n] of a counted relation, except the offset."""
+        """Set the divisors of some items, int [n], in a counted relation, except the offset."""
         r = self.names.index(relation)
         self._sources[r, items], self._targets[r, items] = divisors.source, divisors.target
 
     def set_gains(self, items: NDArray[np.integer], gains: Doubles) -> None:
-        """Set the gains of some items [n], for edges to them in relations that are not counted."""
+        """Set the gains, float64 [n], of edges to some items in relations that are not counted."""
         self._gains[items] = gains
 
     def edges(self, room: int) -> Edges:
-        """Return the arrays that a kernel writes edges to, with capacity for `room` more.
+        """Return the arrays to which a kernel writes edges, with capacity for `room` more.
 
-        Call `set_edge_count` with the new number of edges afterwards.
+        Afterwards, `set_edge_count` must be called with the new number of edges.
         """
         needed = self._n_added + room
         if needed > len(self._following):
@@ -154,7 +164,7 @@ class GraphStore:
         )
 
     def set_edge_count(self, n_added: int) -> None:
-        """Set the number of added edges after a kernel has written some."""
+        """Set the number of added edges after a kernel has written edges."""
         self._n_added = n_added
 
     def connect(self, relation: str, item: int, others: Ints, values: Floats) -> None:
@@ -163,7 +173,7 @@ class GraphStore:
         self._n_added = connect(edges, self.names.index(relation), item, others, values)
 
     def disconnect(self, relation: str, item: int) -> None:
-        """Set every edge from and to `item` to zero.
+        """Set all edges from and to an item in one relation to zero.
 
         Notes
         -----
@@ -214,7 +224,7 @@ class GraphStore:
         return items[values != 0.0], values[values != 0.0]
 
     def _replace(self, n_edges: int, n_items: int) -> None:
-        """Move to larger arrays; readers keep the old ones."""
+        """Copy all data to larger arrays; views that were taken before keep the old arrays."""
         heads = np.full((len(self.names), n_items), -1, dtype=np.int64)
         heads[:, : self._heads.shape[1]] = self._heads
         sources = np.ones((len(self._offsets), n_items))

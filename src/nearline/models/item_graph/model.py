@@ -3,11 +3,11 @@
     score(u, j) = sum over events h in history(u), sum over relations r:
                   weight_r * 0.5 ** (age(h) / half_life_r) * weight(h) * S_r[item(h), j]
 
-The age of an event is the number of events after it. Each relation S_r is a sparse item-to-item
-matrix with a few hundred neighbours per row. During a search of settings, all relations are scaled
-to the same total mass; later fits with these settings keep the scales. A new event changes the next
-answer at once, a new item can be recommended as soon as its text or vector is known, and
-explanations are exact, since the score is a sum over the history.
+The age of an event is the number of events after it. Each relation S_r is a sparse matrix of items,
+with a few hundred neighbours per row. During a search for settings, all relations are scaled to the
+same sum of edges; later fits with these settings keep the scales. A new event takes effect in the
+next answer, a new item can be recommended as soon as its text or vector is known, and explanations
+are exact, since the score is a sum over the history.
 
 Two relations count pairs of events. Counts are integers, so after `observe` and `forget` they equal
 those of a fit on the longer or shorter log.
@@ -64,8 +64,8 @@ from nearline.models.item_graph.search import KNOBS, choose
 
 Arrays = dict[str, NDArray[Any]]
 
-# Typical number of new pairs per event and relation, for users with about ten events, plus some
-# reserve for the events that arrive during a compaction.
+# Typical number of new pairs of an event in a relation, for users with about ten events, with a
+# reserve for events that arrive during a compaction.
 PAIRS_AN_EVENT = 24
 
 
@@ -75,7 +75,7 @@ class ItemGraph(Model):
     Parameters
     ----------
     config : ItemGraphConfig or None
-        Settings; with validation data, the starting point of the search in `fit`.
+        Settings; with validation data, the search in `fit` begins with them.
 
     Notes
     -----
@@ -103,12 +103,12 @@ class ItemGraph(Model):
 
     @classmethod
     def untrained(cls, config: ItemGraphConfig | None = None) -> Self:
-        """Create a graph without items, which `put_items` and `observe` fill."""
+        """Create a graph without items, to which `put_items` and `observe` can add data."""
         return cls(config)
 
     @property
     def n_items(self) -> int:
-        """Number of items that the model knows."""
+        """Number of items that the model can score."""
         return self._store.n_items
 
     @property
@@ -124,15 +124,15 @@ class ItemGraph(Model):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Build all relations; with `validation`, search for the best settings first.
+        """Compute all relations; with `validation`, first search for the best settings.
 
         Afterwards, `config` contains the chosen settings and the scales of the relations.
         `validation` is never trained on.
 
         Notes
         -----
-        Building costs O(interactions * reach). A search costs up to ``config.search.evaluations``
-        times that, and as many passes of scoring. Memory is about 8 bytes per edge.
+        Computing the relations takes O(interactions * reach) time. A search takes this time, and a
+        pass of scoring, up to ``config.search.evaluations`` times. An edge takes about 8 bytes.
         """
         check_weights(data.histories)
         sources = Sources(data, seed)
@@ -157,7 +157,7 @@ class ItemGraph(Model):
         return self
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Score all items: float32 [n_users, n_items]; 0 for items without an edge."""
+        """Return the scores of all items: float32 [n_users, n_items], 0 for items without edges."""
         return score_rows(self._graph(), _rows(histories))
 
     def recommend_from(
@@ -168,7 +168,7 @@ class ItemGraph(Model):
         exclude_seen: bool = True,
         allowed: NDArray[np.bool_] | None = None,
     ) -> Ranking:
-        """Recommend the k items with the highest score above zero; see `Model.recommend_from`."""
+        """Return the `k` items with the highest scores above zero; see `Model.recommend_from`."""
         check_k(k)
         best = recommend_rows(
             self._graph(), _rows(histories), k, exclude_seen=exclude_seen, allowed=allowed
@@ -176,20 +176,20 @@ class ItemGraph(Model):
         return Ranking(best.items, best.scores)
 
     def similar(self, items: IntArray, k: int) -> Ranking:
-        """Find the neighbours of each item: the recommendations for a history of that item."""
+        """Return similar items: the recommendations for a history that consists of the item."""
         events = Histories.from_rows([[int(item)] for item in items])
         return self.recommend_from(events, k)
 
     def search_text(
         self, text: str, k: int, *, allowed: NDArray[np.bool_] | None = None
     ) -> Ranking:
-        """Find the items whose texts are nearest by TF-IDF: O(postings of the terms)."""
+        """Return the items whose texts have the largest TF-IDF cosine with `text`."""
         check_k(k)
         items, cosines = self._content.search_text(text, k, allowed)
         return Ranking(items[None], cosines[None])
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Split the score of `item` by event, oldest first, and relation."""
+        """Return a part of the score of `item` for each event, oldest first, and relation."""
         check_single(history)
         parts = score_parts(self._graph(), _rows(history), item)
         return [
@@ -203,17 +203,17 @@ class ItemGraph(Model):
         texts: Sequence[str],
         vectors: Mapping[str, FloatArray] | None = None,
     ) -> None:
-        """Add items, or change the text or vectors of known ones, and update their edges.
+        """Add items, or change the texts or vectors of known items, and update their edges.
 
         Parameters
         ----------
         items : sequence of int
-            Indices; an index of `n_items` or more extends the catalogue.
+            Indices of the items; an index of `n_items` or more extends the catalogue.
         texts : sequence of str
             Complete text of each item; "" for none.
         vectors : dict of str to float32 [len(items), d] or None
-            Vectors by column name. Empty vectors (d = 0) remove those of the column. Columns
-            unknown to the graph and vectors of another dimension are ignored.
+            Vectors by column name. Empty vectors (d = 0) remove those of the column. Unknown
+            columns and vectors of another dimension are ignored.
 
         Raises
         ------
@@ -222,7 +222,8 @@ class ItemGraph(Model):
 
         Notes
         -----
-        An item costs the inverted lists of its terms, and a product with all vectors per column.
+        The time for an item is that of a pass over the inverted lists of its terms, and of a
+        product with all vectors of each column.
         """
         if len(items) != len(texts):
             raise InvalidInput(f"there are {len(items)} items but {len(texts)} texts")
@@ -232,20 +233,22 @@ class ItemGraph(Model):
             self._content.put(self._store, item, text, row)
 
     def observe(self, before: Histories, events: Histories) -> None:
-        """Count new events; the counts then equal those of a fit on the longer histories.
+        """Count the pairs of new events.
+
+        The counts are then equal to those of a fit on the longer histories.
 
         The scales of the relations do not change.
 
         Notes
         -----
-        An event that is the newest of its user costs about 0.1 microseconds for each event within
-        reach. A late event also changes the gaps between the events around it, and costs that for
-        each of them.
+        An event that is the newest of its user takes about 0.1 microseconds for each event within
+        reach. A late event also changes the gaps between the events around it, and takes this time
+        for each of them.
         """
         self._count(before, events, 1)
 
     def preallocate(self, events: int) -> None:
-        """Allocate memory for `PAIRS_AN_EVENT` new pairs per event and relation: about 3 kB."""
+        """Allocate memory for the new pairs of events in advance, about 3 kB per event."""
         pairs = min(PAIRS_AN_EVENT * events, self.n_items**2)
         self._store.edges(len(self._counted) * pairs)
         for counted in self._counted.values():
@@ -253,11 +256,11 @@ class ItemGraph(Model):
 
     @property
     def pair_window(self) -> int:
-        """Largest gap at which two events count as a pair."""
+        """Maximum gap between two events that form a pair."""
         return int(max(self.config.transitions.reach, self.config.coengagement.window))
 
     def rebuild_counts(self, histories: Histories, n_items: int) -> None:
-        """Count all pairs again; keep the settings, scales and content of the fit."""
+        """Count all pairs again; the settings, scales and content relations are kept."""
         scales = {name: counted.scale for name, counted in self._counted.items()}
         n_items = max(n_items, self.n_items)
         self._store.grow(n_items)
@@ -268,7 +271,7 @@ class ItemGraph(Model):
         self._store = self._make_store(relations | content, n_items)
 
     def forget(self, histories: Histories) -> None:
-        """Subtract all events of users, `histories`, from the counts."""
+        """Subtract the pairs of `histories`, all events of some users, from the counts."""
         nothing = histories.take(np.zeros(len(histories.items), dtype=np.bool_))
         self._count(nothing, histories, -1)
 
@@ -292,13 +295,13 @@ class ItemGraph(Model):
             counted.apply(changes, self._store, relation)
 
     def add_item(self, text: str = "", vectors: Mapping[str, FloatArray] | None = None) -> int:
-        """Add one item with a text and vectors [d] by column name; return its index."""
+        """Add an item with a text and vectors, float32 [d] by column; return its index."""
         item = self.n_items
         self.put_items([item], [text], {name: v[None] for name, v in (vectors or {}).items()})
         return item
 
     def arrays(self) -> Arrays:
-        """Return all learned parameters, including items and events added since the fit."""
+        """Return all learned parameters, including items and events added after the fit."""
         arrays: Arrays = {"n_items": np.array([self.n_items], dtype=np.int64)}
         arrays["popularity"] = self._popularity[: self.n_items].copy()
         items = []
@@ -338,7 +341,7 @@ class ItemGraph(Model):
         self._content = ContentRelations.restore([PROJECTED, *vectors], self.config, arrays)
 
     def _count_all(self, histories: Histories, n_items: int, progress: Progress) -> dict[str, Rows]:
-        """Count pairs and popularity; return the rows of the counted relations."""
+        """Compute popularity and counts of pairs; return the edges of the counted relations."""
         rows = positive_rows(histories)
         self._popularity = popularity_of(rows, n_items)
         relations = {}
@@ -351,7 +354,7 @@ class ItemGraph(Model):
         return relations
 
     def _edges_of(self, name: str, counts: Counts) -> tuple[Rows, float]:
-        """Return the edges of a counted relation, and their scale."""
+        """Return the edges of a counted relation, and the scale of the relation."""
         popularity = self._popularity[: len(counts.indptr) - 1]
         divisors = pair_divisors(name, self.config, popularity)
         return edges_of(counts, divisors, getattr(self.config, name).neighbours)

@@ -1,8 +1,8 @@
-"""Computation of the relations of an item graph from interactions, texts and vectors.
+"""Relations of an item graph, computed from interactions, texts and vectors.
 
-Sources: co-engagement with shrinkage as in Koren and Bell, "Advances in Collaborative Filtering"
-(Recommender Systems Handbook, 2011, section 5.1); popularity exponents as in Cooper et al., "Random
-walks in recommender systems" (WWW 2014).
+Co-engagement with shrinkage is described in Koren and Bell, "Advances in Collaborative Filtering"
+(Recommender Systems Handbook, 2011, section 5.1), and exponents of the popularity in Cooper et al.,
+"Random walks in recommender systems" (WWW 2014).
 """
 
 from collections.abc import Sequence
@@ -42,9 +42,9 @@ Units = NDArray[np.int64]
 
 
 def scaled(rows: Rows, factor: float | None) -> tuple[Rows, float]:
-    """Multiply the values of rows by `factor`, which is returned too.
+    """Multiply the weights of rows by a factor; return the rows and the factor.
 
-    By default, the factor makes the mean row sum 1.
+    If `factor` is None, the factor is chosen so that the mean of the row sums is 1.
     """
     if factor is None:
         total = float(rows.weights.sum(dtype=np.float64))
@@ -53,19 +53,19 @@ def scaled(rows: Rows, factor: float | None) -> tuple[Rows, float]:
 
 
 def positive_rows(histories: Histories) -> Rows:
-    """Convert histories to rows; dislikes get the weight 0, so they make no pairs."""
+    """Convert histories to rows; dislikes have the weight 0, so that they form no pairs."""
     weights = np.maximum(histories.weights, np.float32(0.0))
     return Rows(histories.indptr, histories.items, weights)
 
 
 def squared_weights(rows: Rows) -> Units:
-    """Square each weight, in units; at most `MOST`, as for a pair."""
+    """Return the square of each weight in units, at most `MOST`: int64 [entries]."""
     squares = rows.weights.astype(np.float64) ** 2
     return np.minimum(squares / UNIT + 0.5, MOST).astype(np.int64)
 
 
 def popularity_of(rows: Rows, n_items: int) -> Units:
-    """Sum the squared weights of each item, in units."""
+    """Return the sum of the squared weights of each item in units: int64 [n_items]."""
     known = rows.items >= 0
     sums = np.zeros(n_items, dtype=np.int64)
     np.add.at(sums, rows.items[known], squared_weights(rows)[known])
@@ -74,7 +74,7 @@ def popularity_of(rows: Rows, n_items: int) -> Units:
 
 @lru_cache(maxsize=64)
 def pair_steps(settings: Transitions | CoEngagement) -> Doubles:
-    """Return the amount that a pair counts at each gap, from -reach to reach."""
+    """Return the amount of a pair at each gap from -reach to reach: float64 [2 * reach + 1]."""
     if isinstance(settings, CoEngagement):
         flat = np.ones(settings.window, dtype=np.float64)
         return steps_of(flat, flat)
@@ -83,7 +83,7 @@ def pair_steps(settings: Transitions | CoEngagement) -> Doubles:
 
 
 def pair_divisors(name: str, config: ItemGraphConfig, popularity: Units) -> Divisors:
-    """Compute the divisors of the counts of a relation from the popularity of the items."""
+    """Compute the divisors of a counted relation from the popularity of items, int64 [n]."""
     amounts = popularity * UNIT
     if name == COENGAGEMENT:
         shrunk = np.maximum(amounts + config.coengagement.shrinkage, FLOOR)
@@ -96,16 +96,30 @@ def pair_divisors(name: str, config: ItemGraphConfig, popularity: Units) -> Divi
 
 
 def count_pairs(name: str, config: ItemGraphConfig, rows: Rows, n_items: int) -> Counts:
-    """Count the pairs behind a counted relation."""
+    """Count the pairs of a counted relation in histories."""
     return pair_counts(rows, pair_steps(getattr(config, name)), n_items, most=config.counts)
 
 
 def newcomer_gains(relations: Sequence[str], config: ItemGraphConfig, popularity: Units) -> Doubles:
-    """Compute the gains of content edges to items from the popularity of the items.
+    """Compute the gains of content edges from the popularity of their target items.
 
-    An item without events has no counted edges. To compensate, its content edges are multiplied by
-    the total weight of all relations divided by that of content. The excess over 1 is halved with
-    each event (of weight 1).
+    An item without events has no edges in counted relations. To compensate for this, its content
+    edges are multiplied by the total weight of all relations divided by that of the content
+    relations. The excess of this gain over 1 is halved with each event of weight 1.
+
+    Parameters
+    ----------
+    relations : sequence of str
+        Names of all relations.
+    config : ItemGraphConfig
+        Settings, with the weights of the relations.
+    popularity : int64 [n]
+        Sum of the squared event weights of each item, in units.
+
+    Returns
+    -------
+    float64 [n]
+        Gain of each item.
     """
     weights = {name: config.relation(name).weight for name in relations}
     content = sum(weight for name, weight in weights.items() if name not in COUNTED)
@@ -115,7 +129,7 @@ def newcomer_gains(relations: Sequence[str], config: ItemGraphConfig, popularity
 
 
 def powered(rows: Rows, power: float) -> Rows:
-    """Raise every value of rows to `power`."""
+    """Return rows with all weights raised to `power`."""
     return Rows(rows.indptr, rows.items, rows.weights ** np.float32(power))
 
 
@@ -132,7 +146,7 @@ class Sources:
     Attributes
     ----------
     factors : dict of str to float
-        Scale of each relation computed so far.
+        Scales of the relations that were computed so far.
     """
 
     def __init__(self, data: Dataset, seed: int = 0) -> None:
@@ -153,7 +167,7 @@ class Sources:
 
     @property
     def popularity(self) -> Units:
-        """Sum of the squared event weights of each item, in units."""
+        """Sum of the squared event weights of each item, in units: int64 [n_items]."""
         return self._popularity
 
     @property
@@ -168,13 +182,13 @@ class Sources:
         return [TRANSITIONS, COENGAGEMENT, CONTENT, PROJECTED, *vectors]
 
     def projects(self, settings: Projected) -> bool:
-        """Return whether the number of items is in the range for using a projection."""
+        """Return whether there are items and features for a projection, within its limits."""
         known = int((self._popularity > 0).sum())
         described = self.has_text or bool(self._vectors)
         return described and known >= settings.fewest and len(self._popularity) <= settings.most
 
     def edges(self, name: str, config: ItemGraphConfig) -> Rows:
-        """Compute the scaled rows of one relation."""
+        """Return the scaled edges of one relation."""
         rows, self.factors[name] = scaled(self._edges(name, config), config.scales.get(name))
         return rows
 
@@ -193,7 +207,7 @@ class Sources:
         return powered(self._nearest(name, settings, config), settings.power)
 
     def content_indices(self, config: ItemGraphConfig) -> tuple[TextIndex, dict[str, VectorIndex]]:
-        """Return the index of texts, and the indices of vectors by relation."""
+        """Return the index of texts, and the index of vectors of each other content relation."""
         vectors = {}
         for name in self.names[len(COUNTED) + 1 :]:
             settings = relation_config(name, config)
@@ -202,7 +216,7 @@ class Sources:
         return self._text_index(config), vectors
 
     def projection(self, config: ItemGraphConfig) -> Projection | None:
-        """Return the projection of the projected relation; None if it is not used."""
+        """Return the projection of content to factors; None if it is not used."""
         settings = config.projected
         if not self.projects(settings):
             return None
@@ -251,7 +265,10 @@ class Sources:
 
 
 def _key(name: str, settings: FromContent, config: ItemGraphConfig) -> tuple[object, ...]:
-    """Return the cache key of a relation's neighbours: its name and the settings they depend on."""
+    """Return the key by which the neighbours of a relation are cached.
+
+    It consists of the name and all settings that affect the neighbours.
+    """
     if isinstance(settings, ContentSettings):
         return name, settings.neighbours, settings.longest
     if isinstance(settings, Projected):
@@ -261,7 +278,7 @@ def _key(name: str, settings: FromContent, config: ItemGraphConfig) -> tuple[obj
 
 
 def relation_config(name: str, config: ItemGraphConfig) -> FromContent:
-    """Return the settings of a relation of texts or vectors."""
+    """Return the settings of a content relation by its name."""
     settings = config.relation(name)
     assert isinstance(settings, FromContent)  # noqa: S101 (for the type checker)
     return settings
@@ -270,7 +287,7 @@ def relation_config(name: str, config: ItemGraphConfig) -> FromContent:
 def weights_and_half_lives(
     names: tuple[str, ...], config: ItemGraphConfig
 ) -> tuple[Doubles, Doubles]:
-    """Return the weight and the half-life of each relation, both float64 [R]."""
+    """Return the weights and the half-lives of R relations: float64 [R], float64 [R]."""
     parts = [config.relation(name) for name in names]
     return (
         np.array([part.weight for part in parts], dtype=np.float64),

@@ -1,8 +1,9 @@
-"""Hyper-parameter search of the item graph on validation data: a coordinate search.
+"""Coordinate search for settings of the item graph on validation data.
 
 One setting is changed at a time, first in large steps and then in smaller ones, while NDCG@k on the
-validation targets improves (Hooke and Jeeves, "Direct search", JACM 1961). Evaluating a weight or a
-half-life costs one pass of scoring; any other setting also requires rebuilding one relation.
+validation targets improves (Hooke and Jeeves, "Direct search", JACM 1961). The evaluation of a
+weight or half-life takes one pass of scoring; for other settings, one relation is also computed
+again.
 """
 
 import math
@@ -32,13 +33,13 @@ from nearline.models.item_graph.relations import (
     weights_and_half_lives,
 )
 
-# With fewer targets, the best of many settings would mostly be chosen by chance.
+# Minimum number of targets; with fewer, the choice would mostly depend on chance.
 FEWEST_TARGETS = 100
 ROUNDS = 4
 
 
 class Knob(NamedTuple):
-    """A searched setting: its relation and field, its first step, and its bounds.
+    """Setting that is searched: its relation and field, its first step, and its bounds.
 
     With `scale`, a step multiplies the value by ``1 + step``; otherwise, the step is added.
     """
@@ -51,8 +52,8 @@ class Knob(NamedTuple):
     scale: bool = True
 
 
-# Cheap settings first, so that expensive ones are evaluated near the optimum of the others. Those
-# of `VECTOR_PREFIX` apply to each vector column.
+# Settings that are fast to evaluate are first, so that slow ones are evaluated near the optimum of
+# the others. Those of `VECTOR_PREFIX` apply to each vector column.
 KNOBS = (
     Knob(CONTENT, "weight", 0.6, 0.02, 20.0),
     Knob(COENGAGEMENT, "weight", 0.6, 0.02, 20.0),
@@ -86,7 +87,7 @@ def choose(
     seed: int,
     progress: Progress,
 ) -> ItemGraphConfig | None:
-    """Search for settings with a high NDCG@k on `validation`, given the histories of `data`.
+    """Search for settings with a high NDCG@k on validation targets.
 
     Parameters
     ----------
@@ -97,7 +98,7 @@ def choose(
     validation : Histories
         Targets, one row per user; they must not be part of the interactions of `data`.
     config : ItemGraphConfig
-        Starting point and budget of the search.
+        Settings with which the search begins, and its budget.
     seed : int
         Seed of the sample of users.
     progress : callable
@@ -110,9 +111,9 @@ def choose(
 
     Notes
     -----
-    Deterministic: the budget is a number of evaluations, not a time.
+    Equal inputs give equal results, since the budget is a number of evaluations, not a time.
     """
-    # Start with relations of equal mass, independent of earlier searches.
+    # Relations have equal sums of edges at first, regardless of earlier searches.
     config = replace(config, scales={})
     objective = _Objective(data, sources, validation, config, seed)
     if objective.n_targets < FEWEST_TARGETS or config.search.evaluations < 1:
@@ -130,7 +131,7 @@ def choose(
 
 
 def _starts(names: list[str], config: ItemGraphConfig) -> list[ItemGraphConfig]:
-    """Return the given settings, and some with longer half-lives."""
+    """Return the given settings, and two copies with longer half-lives."""
     starts = [config]
     for half_life in (6.0, 40.0):
         start = config
@@ -155,7 +156,7 @@ def _knobs_in_use(sources: Sources, config: ItemGraphConfig) -> list[Knob]:
 
 
 class _Search:
-    """State of a search: the best settings so far and the remaining budget."""
+    """State of a search: the best settings so far, and the remaining budget."""
 
     def __init__(
         self,
@@ -170,7 +171,7 @@ class _Search:
         self._progress = progress
 
     def evaluate(self, config: ItemGraphConfig) -> bool:
-        """Evaluate settings; keep them and return True if they are better."""
+        """Evaluate settings; if they are the best so far, store them and return True."""
         if self._left == 0:
             return False
         self._left -= 1
@@ -182,7 +183,7 @@ class _Search:
         return better
 
     def move(self, knob: Knob, step: float) -> None:
-        """Change a setting while NDCG improves: upwards or, if that does not help, downwards."""
+        """Increase a setting while NDCG improves or, if it does not, decrease it."""
         for direction in (1, -1):
             moved = False
             while True:
@@ -197,13 +198,13 @@ class _Search:
 def _turn(
     config: ItemGraphConfig, knob: Knob, direction: int, step: float
 ) -> ItemGraphConfig | None:
-    """Change one setting by a step; return None if it is at its bound."""
+    """Return settings in which one is changed by a step; None if it is at its bound."""
     part = config.relation(knob.part)
     old = getattr(part, knob.field)
     size = knob.step * step
     new = old * (1.0 + size) ** direction if knob.scale else old + direction * size
     new = min(max(new, knob.low), knob.high)
-    # Rounded numbers are easier to read in a configuration, and as good.
+    # Rounded, since short numbers are easier to read in the settings.
     new = round(new) if isinstance(old, int) else float(f"{new:.4g}")
     if new == old:
         return None
@@ -211,7 +212,7 @@ def _turn(
 
 
 class _Objective:
-    """Mean NDCG@k over users drawn for validation; caches the latest rows of each relation."""
+    """Objective of the search: mean NDCG@k over validation users; caches the relations."""
 
     def __init__(
         self,
@@ -241,7 +242,7 @@ class _Objective:
         return ndcg(rank_rows(graph, self._histories, self._targets), self._targets.indptr, self._k)
 
     def _graph(self, config: ItemGraphConfig) -> GraphStore:
-        """Return the graph for some settings; rebuild only relations that have changed."""
+        """Return the graph for given settings; compute only the relations that changed."""
         relations: dict[str, Rows] = {}
         for name in self._sources.names:
             part = config.relation(name)
@@ -252,7 +253,7 @@ class _Objective:
                 self._store = None
             relations[name] = self._kept[name][1]
         if self._store is None:
-            # The edges are divided already; counted relations only differ by having no gains.
+            # The edges are already divided; counted relations differ only in having no gains.
             once = Divisors(np.ones(self._n_items), np.ones(self._n_items), 0.0)
             self._store = GraphStore(relations, self._n_items, dict.fromkeys(COUNTED, once))
         return self._store
@@ -261,7 +262,10 @@ class _Objective:
 def _draw_users(
     histories: Histories, validation: Histories, events: int, seed: int
 ) -> NDArray[np.int64]:
-    """Draw users with history and target, up to a total of `events` events; ascending."""
+    """Return random users with history and target, ascending: int64 [n].
+
+    Their histories have at most `events` events in total.
+    """
     sizes = np.diff(histories.indptr)
     users = np.flatnonzero((np.diff(validation.indptr) > 0) & (sizes > 0))
     drawn = np.random.default_rng(seed).permutation(users)
@@ -270,14 +274,14 @@ def _draw_users(
 
 
 def ndcg(ranks: NDArray[np.int64], indptr: NDArray[np.int64], k: int) -> float:
-    """Compute the mean NDCG@k over users, with binary relevance.
+    """Return the mean NDCG@k over users, with binary relevance.
 
     Parameters
     ----------
     ranks : int64 [n]
-        Rank of each target in the list of its user; 0 is the best.
+        Rank of each target in the list of its user, from 0.
     indptr : int64 [n_users + 1]
-        Targets of user u are ``ranks[indptr[u]:indptr[u + 1]]``, at least one.
+        User u has the targets ``ranks[indptr[u]:indptr[u + 1]]``, at least one.
     k : int
         Length of the lists.
     """

@@ -1,1 +1,1 @@
-"""Linear models with one weight matrix between items."""
+"""Linear models, which learn one matrix of weights between items."""

@@ -1,4 +1,4 @@
-"""EASE: item-to-item weights by ridge regression in closed form."""
+"""EASE: weights between items, learned by ridge regression in closed form."""
 
 from typing import Any, ClassVar, Self
 
@@ -18,7 +18,8 @@ from nearline.models.dense_scores import DenseModel
 from nearline.models.item_weights import liked_matrix, liked_once
 from nearline.models.settings import require
 
-# The Gram matrix, inverted in place in double precision, and the weights in single precision.
+# Bytes per pair of items: the Gram matrix, which is inverted in place, in double precision, and the
+# weights in single precision.
 BYTES_A_PAIR = 8 + 4
 GRAM_ROWS = 1024
 
@@ -29,10 +30,10 @@ class EaseConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     l2 : float
-        Ridge penalty, in units of users; larger for sparser data. Above 0.
+        Ridge penalty, as a number of users; above 0. Sparse data requires a larger penalty.
     max_items : int
-        Largest number of items. Training takes 12 bytes per pair of items (4.8 GB for 20,000 items)
-        and serving 4 bytes (1.6 GB).
+        Maximum number of items. Training takes 12 bytes per pair of items (4.8 GB for 20,000
+        items), and serving 4 bytes (1.6 GB).
     """
 
     l2: float = 200.0
@@ -80,7 +81,7 @@ class Ease(DenseModel):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Invert the Gram matrix; `seed` and `validation` are not used.
+        """Compute the weights by inverting the Gram matrix; `seed` and `validation` are not used.
 
         Raises
         ------
@@ -104,16 +105,16 @@ class Ease(DenseModel):
 
     @property
     def n_items(self) -> int:
-        """Number of items that the model knows."""
+        """Number of items that the model can score."""
         return len(self._weights)
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Score all items: float32 [n_users, n_items]; 0 for users without known items."""
+        """Return the scores of all items: float32 [n_users, n_items], 0 without known items."""
         rows = Rows(histories.indptr, histories.items, liked_once(histories))
         return row_sums(self._weights, rows)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Split the score of `item` into entries of W, one per liked item, oldest event first."""
+        """Return the entry of W for each liked item, oldest event first, as a part of the score."""
         check_single(history)
         if not 0 <= item < self.n_items:
             return []
@@ -126,7 +127,7 @@ class Ease(DenseModel):
         ]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return W, float32 [n_items, n_items]."""
+        """Return the weights W: float32 [n_items, n_items]."""
         return {"weights": self._weights}
 
     def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
@@ -134,9 +135,14 @@ class Ease(DenseModel):
 
 
 def weights_from_gram(gram: NDArray[np.float64], l2: float) -> FloatArray:
-    """Compute the weights of EASE from X'X, float64 [n, n], which is overwritten: float32 [n, n].
+    """Compute the weights of EASE: float32 [n, n], zero for items that nobody liked.
 
-    O(n^3) time. Weights of items that nobody liked are zero.
+    Parameters
+    ----------
+    gram : float64 [n, n]
+        Gram matrix X'X, which is overwritten.
+    l2 : float
+        Ridge penalty.
 
     Raises
     ------
@@ -147,7 +153,7 @@ def weights_from_gram(gram: NDArray[np.float64], l2: float) -> FloatArray:
     if n == 0:
         return np.zeros((0, 0), dtype=np.float32)
     gram[np.diag_indices(n)] += l2
-    # The number of BLAS threads would change the last bits.
+    # With several threads of BLAS, the last bits would depend on their number.
     with threadpool_limits(limits=1, user_api="blas"):
         # The transpose is the same matrix in LAPACK's memory order, which avoids a copy.
         factor, indefinite = linalg.lapack.dpotrf(gram.T, lower=True, overwrite_a=True)
@@ -163,9 +169,9 @@ def weights_from_gram(gram: NDArray[np.float64], l2: float) -> FloatArray:
 
 
 def _gram(liked: "sparse.csr_array") -> NDArray[np.float64]:
-    """Compute X'X, where X is `liked` [n_users, n_items], as a dense float64 [n_items, n_items].
+    """Compute the Gram matrix of `liked`, CSR [n_users, n_items]: float64 [n_items, n_items].
 
-    It is computed in blocks of `GRAM_ROWS` rows, to bound the memory of the sparse products.
+    It is computed in blocks of `GRAM_ROWS` rows, which limits the memory of the sparse products.
     """
     n = liked.shape[1]
     gram = np.empty((n, n), dtype=np.float64)

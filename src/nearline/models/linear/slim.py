@@ -1,4 +1,4 @@
-"""SLIM: sparse item-to-item weights by an elastic net for each item."""
+"""SLIM: sparse weights between items, learned by an elastic net for each item."""
 
 from typing import ClassVar
 
@@ -21,16 +21,16 @@ class SlimConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     l1 : float
-        Lasso penalty, in units of users; makes W sparse.
+        L1 penalty, as a number of users; it makes W sparse.
     l2 : float
-        Ridge penalty, in units of users; distributes weight over similar items.
+        L2 penalty, as a number of users; it distributes weight over similar items.
     positive : bool
-        Whether to allow only non-negative weights, as in the paper.
+        Whether weights must be at least 0, as in the paper.
     candidates : int
-        Number of items, those with the highest cosine, that may have a weight for an item; bounds
+        Number of items that may have a weight for an item: those with the highest cosine. It limits
         the training time.
     sweeps : int
-        Largest number of passes of coordinate descent for each item.
+        Maximum number of passes of coordinate descent for each item.
     tolerance : float
         Coordinate descent stops when no weight changes by this amount or more.
     """
@@ -102,7 +102,7 @@ class Slim(ItemWeights):
 
 
 def _transposed(rows: Rows) -> Rows:
-    """Transpose rows of regression weights: row i then has the weights of item i for others."""
+    """Return the transpose of regression weights: row i has the weights of item i for others."""
     n = len(rows.indptr) - 1
     matrix = sparse.csr_array((rows.weights, rows.items, rows.indptr), shape=(n, n))
     return rows_of(matrix.T)

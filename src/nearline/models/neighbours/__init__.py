@@ -1,1 +1,1 @@
-"""Neighbourhood models of users and of items."""
+"""Nearest-neighbour models of users and of items."""

@@ -1,4 +1,4 @@
-"""Item-based nearest neighbours of events: users who liked this item also liked that one."""
+"""Item-based nearest neighbours of events: items that the same users liked are similar."""
 
 from typing import ClassVar
 
@@ -28,14 +28,14 @@ class ItemKnnConfig(MeasureConfig, frozen=True, kw_only=True, forbid_unknown_fie
         "cosine", "tfidf" (cosine of TF-IDF weights, in which active users count less) or "bm25"
         (inner product of BM25 weights, in which popular items count less).
     neighbours : int or None
-        Number of neighbours kept per item; None for all above the threshold.
+        Maximum number of neighbours of an item; None for all above the threshold.
     threshold : float
-        Only neighbours more similar than this are kept; at least 0.
+        Only items with a similarity above this are neighbours; at least 0.
     shrinkage : float
         With n common users, a similarity is multiplied by ``n / (n + shrinkage)``, since items with
         few common users may be similar by chance.
     k1, b : float
-        BM25 only: saturation, and strength of the normalisation by popularity (0 to 1).
+        Parameters of BM25: saturation, and strength of the normalisation by popularity (0 to 1).
     """
 
     shrinkage: float = 10.0

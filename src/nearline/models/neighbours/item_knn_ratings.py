@@ -1,4 +1,4 @@
-"""Item-based nearest neighbours of ratings: predicts from a user's ratings of similar items."""
+"""Item-based nearest neighbours of ratings: predictions from a user's ratings of similar items."""
 
 from typing import ClassVar
 
@@ -29,21 +29,23 @@ class ItemKnnRatingsConfig(NeighbourConfig, frozen=True, kw_only=True, forbid_un
         "cosine"; "adjusted_cosine", with ratings centred by each user's mean; "pearson", centred by
         the items' means over the common users; "pearson_baseline", centred by the baselines.
     prediction : str
-        What is averaged over the neighbours: the user's ratings ("average"), their differences from
-        the items' means ("mean"), these in standard deviations ("zscore"), or their differences
-        from the baselines ("baseline").
+        Values that are averaged over the neighbours: the user's ratings ("average"), their
+        differences from the items' means ("mean"), these in standard deviations ("zscore"), or
+        their differences from the baselines ("baseline").
     neighbours : int or None
-        Number of nearest items among those that the user rated; None for all above the threshold.
+        Maximum number of neighbours, which are items that the user rated; None for all above the
+        threshold.
     threshold : float
-        Only items more similar than this count; at least 0.
+        Only items with a similarity above this are neighbours; at least 0.
     shrinkage : float
         With n common users, a similarity is multiplied by ``(n - 1) / (n - 1 + shrinkage)``.
     item_l2, user_l2 : float
-        Regularisation of the baseline: added to the number of ratings of an item or user.
+        Regularisation of the baseline, which is added to the number of ratings of an item or user.
     sweeps : int
         Number of times that the baseline updates the biases of all items and then of all users.
     kept : int
-        Number of neighbours stored per item. A prediction uses those of them that the user rated.
+        Number of neighbours that are stored for an item. A prediction uses those that the user
+        rated.
     """
 
     kept: int = 2_000
@@ -87,7 +89,7 @@ class ItemKnnRatings(RatingNeighbours):
         self._near = pack([])
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Split the score of `item` into the offset and a part for each neighbour used."""
+        """Return parts of the score of `item`: the offset, and one for each neighbour."""
         check_single(history)
         if not 0 <= item < self.n_items:
             return []
@@ -110,7 +112,7 @@ class ItemKnnRatings(RatingNeighbours):
         return [part for part in parts if part.amount]
 
     def arrays(self) -> Arrays:
-        """Return similarities, and means and biases of items; no users."""
+        """Return similarities, means and biases of items; the arrays contain no data of users."""
         near: Arrays = {
             "indptr": self._near.indptr,
             "items": self._near.items,

@@ -1,10 +1,13 @@
 """Common parts of item-based and user-based nearest neighbours of ratings.
 
+The predicted rating of item j by user u is
+
     r^_uj = offset + scale * sum of s * (r - offset') / scale' over neighbours / sum of s
 
-The neighbours of a pair are the k most similar among the items that u rated, or among the users who
-rated j. Offset and scale are the mean and standard deviation of the item or user, or the baseline
-``mean + b_u + b_j``. Without neighbours, the prediction is the baseline.
+where s is the similarity of a neighbour and r its rating. The neighbours are the k most similar
+among the items that u rated, or among the users who rated j. Offset and scale are the mean and
+standard deviation of the item or user, or the baseline ``mean + b_u + b_j`` and 1. Without
+neighbours, the prediction is the baseline.
 """
 
 from abc import abstractmethod
@@ -27,14 +30,14 @@ from nearline.models.settings import require, require_one_of
 
 MEASURES = ("cosine", "adjusted_cosine", "pearson", "pearson_baseline")
 PREDICTIONS = ("average", "mean", "zscore", "baseline")
-# Stands for an unlimited number of neighbours.
+# Maximum number of neighbours if the settings have none.
 ALL = 2**31 - 1
-# Number of users predicted for at a time.
+# Number of users whose ratings are predicted at a time.
 BLOCK = 128
 
 
 class NeighbourConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of both neighbourhoods; the subclasses document them."""
+    """Settings of both nearest-neighbour models, which are described in the subclasses."""
 
     measure: str = "pearson_baseline"
     prediction: str = "baseline"
@@ -55,18 +58,18 @@ class NeighbourConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Side(NamedTuple):
-    """Means and standard deviations of the ratings of each user or item, float64 [n]."""
+    """Means and standard deviations of the ratings of n users or items: float64 [n] each."""
 
     means: Doubles
     deviations: Doubles
 
     def at(self, indices: NDArray[Any]) -> "Side":
-        """Select the values of some users or items."""
+        """Return the values of some users or items."""
         return Side(self.means[indices], self.deviations[indices])
 
 
 class RatingNeighbours(RatingModel):
-    """Base of both neighbourhoods.
+    """Abstract base class of both nearest-neighbour models of ratings.
 
     A subclass implements `_learn_neighbours`, `_near_means` and `_similar_items`.
     """
@@ -88,23 +91,26 @@ class RatingNeighbours(RatingModel):
 
     @abstractmethod
     def _learn_neighbours(self, rated: Histories) -> None:
-        """Learn from ratings, one row per user, whose baseline is already known."""
+        """Learn the neighbours from ratings, one row per user; the baseline is already known."""
 
     @abstractmethod
     def _near_means(self, known: Histories, wanted: Sets) -> Doubles:
-        """Compute weighted means over neighbours: float64 [len(wanted.items)]; NaN without any."""
+        """Return means over neighbours of each wanted pair: float64 [pairs], NaN without any."""
 
     @abstractmethod
     def _similar_items(self, items: IntArray, k: int) -> Ranking:
-        """Find the k nearest items of each known item."""
+        """Return the `k` most similar items of each of some known items."""
 
     @property
     def n_items(self) -> int:
-        """Number of items that the model knows."""
+        """Number of items that the model can score."""
         return len(self._item_biases)
 
     def predict(self, users: IntArray, items: IntArray) -> FloatArray:
-        """Predict ratings of pairs of users and items of the training data; see `RatingModel`."""
+        """Predict ratings of n pairs of users and items of the training data: float32 [n].
+
+        Predictions are clipped to the range of the ratings in the training data.
+        """
         if self.fitted_on is None:
             raise NotTrained("this model knows no users; fit it, or score their histories")
         ratings = predict_pairs(
@@ -113,14 +119,16 @@ class RatingNeighbours(RatingModel):
         return np.clip(ratings, *self.bounds).astype(np.float32)
 
     def similar(self, items: IntArray, k: int) -> Ranking:
-        """Find the k items most similar to each item by the measure of the settings."""
+        """Return the `k` most similar items of each item, by the measure of the settings."""
         check_k(k)
         asked = np.asarray(items, dtype=np.int32)
         check_indices(asked, self.n_items, "items")
         return self._similar_items(asked, k)
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Predict all ratings, float32 [n_users, n_items], not clipped: clipping creates ties.
+        """Predict the ratings of all items for each history: float32 [n_users, n_items].
+
+        They are not clipped to the range of ratings, since clipping would create ties.
 
         Raises
         ------
@@ -144,7 +152,7 @@ class RatingNeighbours(RatingModel):
         return self.config.neighbours or ALL
 
     def _known(self, histories: Histories) -> Histories:
-        """Select the newest rating of each known item; raise InvalidInput if one is not finite."""
+        """Return the newest rating of each known item; raise InvalidInput if one is not finite."""
         inside = (histories.items >= 0) & (histories.items < self.n_items)
         known = histories.take(inside & newest(histories.indptr, histories.items))
         if not np.isfinite(known.weights).all():
@@ -152,7 +160,7 @@ class RatingNeighbours(RatingModel):
         return known
 
     def _rate(self, known: Histories, wanted: Sets) -> Doubles:
-        """Predict the wanted items of each history: float64 [len(wanted.items)], not clipped."""
+        """Predict ratings of the wanted items of each history: float64 [len(wanted.items)]."""
         means = self._near_means(known, wanted)
         rows = np.repeat(np.arange(len(known)), np.diff(wanted.indptr))
         baseline = self.mean + self._user_biases(known)[rows] + self._item_biases[wanted.items]
@@ -161,7 +169,7 @@ class RatingNeighbours(RatingModel):
         return np.where(np.isnan(means), baseline, offsets + scales * means)
 
     def _frame(self, own: Side, baseline: Doubles) -> tuple[Doubles, Doubles]:
-        """Return offset and scale of ratings for the configured kind of prediction."""
+        """Return offsets and scales of n ratings for the setting `prediction`: float64 [n] each."""
         ones = np.ones(len(baseline))
         if self.config.prediction == "average":
             return np.zeros(len(baseline)), ones
@@ -170,14 +178,14 @@ class RatingNeighbours(RatingModel):
         return own.means, own.deviations if self.config.prediction == "zscore" else ones
 
     def _deviations(self, known: Histories) -> Targets:
-        """Express ratings relative to their offsets and scales; predictions average these."""
+        """Return ratings relative to their offsets and scales, over which predictions average."""
         rows = _row_of_each(known)
         own = self._users(known).at(rows) if self.by_user else self._items.at(known.items)
         offsets, scales = self._frame(own, self._baseline(known))
         return Targets(known.indptr, known.items, (known.weights - offsets) / scales)
 
     def _residuals(self, known: Histories) -> Targets:
-        """Return the values that the measure compares: ratings, centred as it requires."""
+        """Return the values that the similarity compares: ratings, centred for the measure."""
         values = known.weights.astype(np.float64)
         if self.config.measure == "pearson_baseline":
             values -= self._baseline(known)
@@ -209,7 +217,7 @@ class RatingNeighbours(RatingModel):
         progress(1, 1, "done")
 
     def _learn_baseline(self, rated: Histories, n_items: int) -> None:
-        """Learn biases, and the means and deviations of the items."""
+        """Learn the biases, means and standard deviations of the items."""
         ratings = rated.weights.astype(np.float64)
         rows, biases = _row_of_each(rated), np.zeros(len(rated))
         for _ in range(self.config.sweeps):
@@ -239,16 +247,19 @@ def _row_of_each(histories: Histories) -> NDArray[np.int64]:
 
 
 def _shrunken_mean(keys: NDArray[Any], values: Doubles, n: int, l2: float) -> Doubles:
-    """Divide the sum of the values of each key by (their number + l2); 0 for keys without any."""
+    """Return the sum of the values of each of n keys, divided by their number plus `l2`.
+
+    The result is 0 for a key without values.
+    """
     sums = np.bincount(keys, values, minlength=n)
     weights = np.bincount(keys, minlength=n) + l2
     return np.asarray(sums / np.where(weights > 0, weights, 1.0), dtype=np.float64)
 
 
 def _side(keys: NDArray[Any], ratings: Any, n: int, mean: float, deviation: float) -> Side:
-    """Compute mean and deviation by key.
+    """Compute the mean and standard deviation of the ratings of each of n keys.
 
-    A key without ratings gets the given `mean`, and one whose ratings do not vary `deviation`.
+    The defaults are `mean` for a key without ratings, and `deviation` for equal ratings.
     """
     counts = np.bincount(keys, minlength=n)
     means = np.full(n, mean)
@@ -259,7 +270,7 @@ def _side(keys: NDArray[Any], ratings: Any, n: int, mean: float, deviation: floa
 
 
 def first_of_rows(rows: Rows, chosen: IntArray, k: int) -> Ranking:
-    """Return the first k entries of some rows, padded with -1."""
+    """Return the first `k` entries of some rows as a ranking."""
     items = np.full((len(chosen), k), -1, dtype=np.int32)
     scores = np.zeros((len(chosen), k), dtype=np.float32)
     for at, row in enumerate(chosen):

@@ -26,7 +26,7 @@ class RP3BetaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Strength of the discount of popular items, 0 to 2: scores are divided by
         ``(users of j) ** beta``.
     neighbours : int
-        Number of entries of W kept per row.
+        Maximum number of entries of W in a row.
     """
 
     alpha: float = 1.0
@@ -69,7 +69,7 @@ class RP3Beta(ItemWeights):
     }
 
     def _learn(self, data: Dataset, progress: Progress) -> Rows:
-        """Multiply the two steps: O(sum over users of (their items) squared) time."""
+        """Compute W, in time proportional to the sum of the squared numbers of users' items."""
         liked = liked_matrix(data).astype(np.float64)
         of_user = np.asarray(liked.sum(axis=1), dtype=np.float64)
         of_item = np.asarray(liked.sum(axis=0), dtype=np.float64)
@@ -87,6 +87,6 @@ class RP3Beta(ItemWeights):
 
 
 def _power(counts: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
-    """Raise counts to a power; 0 stays 0."""
+    """Return counts raised to a power, and 0 for a count of 0."""
     powers: NDArray[np.float64] = np.where(counts > 0, np.maximum(counts, 1.0) ** exponent, 0.0)
     return powers

@@ -23,7 +23,7 @@ MEASURE_SPACE: Space = {
 
 
 class MeasureConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of both neighbourhoods; the subclasses document them."""
+    """Settings of both nearest-neighbour models, which are described in the subclasses."""
 
     measure: str = "cosine"
     neighbours: int | None = 100
@@ -42,18 +42,19 @@ class MeasureConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Measure(NamedTuple):
-    """A similarity measure, with feature weights learned from some sets.
+    """Similarity measure of sets of features, with learned weights of the features.
 
-    ``s(r, t) = n / (n + shrinkage) * scale_r * scale_t * sum of weights of common features``
+    For sets r and t with n features in common,
+    ``s(r, t) = n / (n + shrinkage) * scale_r * scale_t * sum of weights of common features``.
 
     Attributes
     ----------
     config : MeasureConfig
-        The settings.
+        Settings, which include the name of the measure.
     weights : float64 [n_features] or None
         Squared weight of each feature; None for weights of 1.
     mean_size : float
-        Mean number of features per set.
+        Mean number of features of a set.
     """
 
     config: MeasureConfig
@@ -61,7 +62,7 @@ class Measure(NamedTuple):
     mean_size: float
 
     def scales(self, sets: Sets) -> Doubles:
-        """Compute the scale of each set of known features: float64 [n]; 0 without weight."""
+        """Compute the scale of each of n sets: float64 [n], 0 if all its features have weight 0."""
         sizes = np.diff(sets.indptr).astype(np.float64)
         if self.config.measure == "bm25":
             k1, b = self.config.k1, self.config.b
@@ -80,12 +81,20 @@ class Measure(NamedTuple):
 
 
 def fit_measure(config: MeasureConfig, sets: Sets, lists: Sets) -> Measure:
-    """Learn the weights of features from sets of features and their transpose.
+    """Compute the weights of features for a measure.
 
-    A feature of `df` of N sets weighs ``idf = max(0, ln(N / (1 + df)))`` (K. Spärck Jones, "A
-    statistical interpretation of term specificity", J. Documentation 28(1), 1972); BM25 weighs each
-    entry of a set of m features ``idf * (k1 + 1) / (k1 (1 - b + b m / mean m) + 1)`` (S. Robertson,
-    H. Zaragoza, "The probabilistic relevance framework: BM25 and beyond", 2009).
+    A feature that df of N sets contain has the weight ``idf = max(0, ln(N / (1 + df)))`` (K. Spärck
+    Jones, "A statistical interpretation of term specificity", J. Documentation 28(1), 1972). In
+    BM25, a feature of a set of m features has the weight
+    ``idf * (k1 + 1) / (k1 (1 - b + b m / mean m) + 1)`` (S. Robertson, H. Zaragoza, "The
+    probabilistic relevance framework: BM25 and beyond", 2009).
+
+    Parameters
+    ----------
+    config : MeasureConfig
+        Settings, which include the name of the measure.
+    sets, lists : Sets
+        Features of each set, and the transpose: the sets that contain each feature.
     """
     n = len(sets.indptr) - 1
     mean_size = len(sets.items) / n if n else 0.0
@@ -96,18 +105,18 @@ def fit_measure(config: MeasureConfig, sets: Sets, lists: Sets) -> Measure:
 
 
 def liked_sets(histories: Histories, n_items: int) -> tuple[Sets, NDArray[np.bool_]]:
-    """Build the set of liked items of each history, and mark their events: bool [n]."""
+    """Return the set of liked items of each history, and whether each event is one: bool [n]."""
     kept = (liked_once(histories) > 0) & (histories.items < n_items)
     before = np.concatenate(([0], np.cumsum(kept)))
     return Sets(before[histories.indptr].astype(np.int64), histories.items[kept]), kept
 
 
 def fitted_sets(data: Dataset) -> Sets:
-    """Build the set of liked items of each user.
+    """Return the set of liked items of each user.
 
     Raises
     ------
     InvalidInput
-        An event's weight is not finite.
+        The weight of an event is not finite.
     """
     return liked_sets(data.histories, data.n_items)[0]

@@ -1,4 +1,4 @@
-"""User-based nearest neighbours of events: recommends what similar users liked."""
+"""User-based nearest neighbours of events: recommendations of items that similar users liked."""
 
 from typing import Any, ClassVar, Self
 
@@ -32,13 +32,13 @@ class UserKnnConfig(MeasureConfig, frozen=True, kw_only=True, forbid_unknown_fie
         "cosine", "tfidf" (cosine of TF-IDF weights, in which popular items count less) or "bm25"
         (inner product of BM25 weights, in which active users count less).
     neighbours : int or None
-        Number of nearest users that count; None for all above the threshold.
+        Maximum number of neighbours; None for all above the threshold.
     threshold : float
-        Only users more similar than this count; at least 0.
+        Only users with a similarity above this are neighbours; at least 0.
     shrinkage : float
         With n common items, a similarity is multiplied by ``n / (n + shrinkage)``.
     k1, b : float
-        BM25 only: saturation, and strength of the normalisation by activity (0 to 1).
+        Parameters of BM25: saturation, and strength of the normalisation by activity (0 to 1).
     """
 
 
@@ -100,11 +100,11 @@ class UserKnn(DenseModel):
 
     @property
     def n_items(self) -> int:
-        """Number of items that the model knows."""
+        """Number of items that the model can score."""
         return self._n_items
 
     def neighbours(self, histories: Histories) -> Rows:
-        """Find the users of the training data that are most similar to each history."""
+        """Return the most similar users of the training data for each history, nearest first."""
         liked, _ = liked_sets(histories, self._n_items)
         return nearest_rows(
             liked,
@@ -116,7 +116,7 @@ class UserKnn(DenseModel):
         )
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Score all items: float32 [n_users, n_items]; 0 for items that no neighbour liked."""
+        """Return the scores of all items: float32 [n_users, n_items], 0 without a neighbour."""
         near = self.neighbours(histories)
         shape = (len(histories), len(self._users.indptr) - 1)
         weights = near.weights.astype(np.float64)
@@ -124,7 +124,7 @@ class UserKnn(DenseModel):
         return np.asarray((similarities @ self._liked).toarray(), dtype=np.float32)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Split the score of `item` by event, oldest first.
+        """Return a part of the score of `item` for each event, oldest first.
 
         The similarity of each neighbour who liked `item` is distributed over the common items, in
         proportion to their weights.

@@ -1,4 +1,4 @@
-"""User-based nearest neighbours of ratings: predicts from the ratings of similar users."""
+"""User-based nearest neighbours of ratings: predictions from the ratings of similar users."""
 
 from typing import ClassVar
 
@@ -28,17 +28,18 @@ class UserKnnRatingsConfig(NeighbourConfig, frozen=True, kw_only=True, forbid_un
         "cosine"; "adjusted_cosine", with ratings centred by each item's mean; "pearson", centred by
         the users' means over the common items; "pearson_baseline", centred by the baselines.
     prediction : str
-        What is averaged over the neighbours: their ratings ("average"), the differences from the
-        users' means ("mean"), these in standard deviations ("zscore"), or the differences from the
-        baselines ("baseline").
+        Values that are averaged over the neighbours: their ratings ("average"), the differences
+        from the users' means ("mean"), these in standard deviations ("zscore"), or the differences
+        from the baselines ("baseline").
     neighbours : int or None
-        Number of nearest users among those who rated the item; None for all above the threshold.
+        Maximum number of neighbours, who are users who rated the item; None for all above the
+        threshold.
     threshold : float
-        Only users more similar than this count; at least 0.
+        Only users with a similarity above this are neighbours; at least 0.
     shrinkage : float
         With n common items, a similarity is multiplied by ``(n - 1) / (n - 1 + shrinkage)``.
     item_l2, user_l2 : float
-        Regularisation of the baseline: added to the number of ratings of an item or user.
+        Regularisation of the baseline, which is added to the number of ratings of an item or user.
     sweeps : int
         Number of times that the baseline updates the biases of all items and then of all users.
     """
@@ -78,11 +79,11 @@ class UserKnnRatings(RatingNeighbours):
         self._set(Histories.from_rows([]))
 
     def neighbours(self, histories: Histories) -> Rows:
-        """Find the users of the training data that are similar to each history, nearest first."""
+        """Return the similar users of the training data for each history, nearest first."""
         return self._similar_users(self._known(histories))
 
     def arrays(self) -> Arrays:
-        """Return the ratings by user, without IDs, and means and biases of items."""
+        """Return the ratings of each user, without user IDs, and means and biases of items."""
         ratings: Arrays = {
             "indptr": self._rated.indptr,
             "items": self._rated.items,

@@ -1,10 +1,11 @@
-"""Item features for neural models: vector columns, or TF-IDF of the texts in few dimensions.
+"""Item features of neural models: vector columns, or the texts in few dimensions.
 
     x = (f - mean) / spread,    f = concatenated unit vectors, or tfidf(text) V
 
-V contains the first right singular vectors of the TF-IDF matrix of the catalogue: S. Deerwester et
-al., "Indexing by latent semantic analysis", JASIS 41, 1990. An item without vectors or text has
-features of zero. Items added later are encoded in the same way, which needs only NumPy.
+f are the features of an item before normalisation, and V contains the first right singular vectors
+of the TF-IDF matrix of the catalogue (S. Deerwester et al., "Indexing by latent semantic analysis",
+JASIS 41, 1990). An item without vectors or text has features of zero. Items that are added later
+are encoded in the same way, which needs only NumPy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,19 +23,19 @@ from nearline.errors import InvalidInput
 
 Arrays = dict[str, NDArray[Any]]
 
-# Smallest document frequency of a term: one that occurs in a single item relates it to no other.
+# Minimum number of items with a term; a term of a single item relates it to no other.
 FEWEST_ITEMS = 2
-# Up to this many rows or columns, a full decomposition is as fast as a truncated one.
+# Number of rows or columns up to which a full decomposition is as fast as a truncated one.
 DENSE = 256
 
 
 class ItemFeatures:
-    """Encoder of item features, with mean zero and a mean squared length of one.
+    """Encoder of item features. Features of the catalogue have mean 0 and mean squared length 1.
 
     Attributes
     ----------
     names : list of str
-        Vector columns in use; if empty, texts are used.
+        Vector columns that are used; if empty, texts are used.
     mean : float32 [f]
         Mean of the features.
     spread : float32 [1]
@@ -50,16 +51,21 @@ class ItemFeatures:
         self._directions: FloatArray = np.zeros((0, 0), dtype=np.float32)
 
     def fit(self, data: Dataset, width: int, seed: int) -> FloatArray | None:
-        """Learn from a catalogue; return its features, float32 [n_items, f], or None without any.
+        """Learn from a catalogue and return its features, or None if there are none.
 
         Parameters
         ----------
         data : Dataset
             Items with texts or vectors.
         width : int
-            Largest number of dimensions of text features; 0 disables all item features.
+            Maximum number of dimensions of text features; 0 disables all item features.
         seed : int
             Seed of the decomposition.
+
+        Returns
+        -------
+        float32 [n_items, f] or None
+            Features of each item.
 
         Raises
         ------
@@ -84,11 +90,14 @@ class ItemFeatures:
         return self._scaled(raw)
 
     def encode(self, texts: Sequence[str], vectors: Mapping[str, FloatArray]) -> FloatArray:
-        """Encode new items: float32 [n, f]; a missing vector column counts as zero."""
+        """Return the features of n items: float32 [n, f]; a missing vector column is zero."""
         return self._scaled(self._raw(texts, vectors))
 
     def arrays(self) -> Arrays:
-        """Return all learned parameters. Names are UTF-8, each followed by a zero byte."""
+        """Return all learned parameters as arrays by name.
+
+        The names of vector columns are stored as UTF-8, each followed by a zero byte.
+        """
         words = self._words.arrays()
         return {
             "names": np.frombuffer("".join(f"{n}\0" for n in self.names).encode(), dtype=np.uint8),
@@ -101,7 +110,7 @@ class ItemFeatures:
 
     @classmethod
     def restore(cls, arrays: Arrays) -> "ItemFeatures":
-        """Rebuild from `arrays`."""
+        """Create an encoder from the result of the method `arrays`."""
         features = cls()
         features.names = arrays["names"].tobytes().decode().split("\0")[:-1]
         features._sizes = [int(size) for size in arrays["sizes"]]
@@ -115,7 +124,7 @@ class ItemFeatures:
     def _learn_words(self, texts: Sequence[str], width: int, seed: int) -> None:
         self._words.fit(texts)
         found = self._words.arrays()
-        # The remaining terms are renumbered in order.
+        # The remaining terms are renumbered in the same order.
         kept = np.flatnonzero(found["frequencies"] >= FEWEST_ITEMS)
         terms = list(self._words.vocabulary)
         text = "\n".join(terms[at] for at in kept.tolist())
@@ -157,7 +166,7 @@ class ItemFeatures:
 
 
 def _directions(matrix: "sparse.csr_array", width: int, seed: int) -> FloatArray:
-    """Compute the first right singular vectors: float32 [n_terms, at most width]."""
+    """Return the first `width` right singular vectors of a matrix: float32 [n_terms, width]."""
     smaller = min(matrix.shape)
     if smaller == 0 or matrix.nnz == 0:
         return np.zeros((matrix.shape[1], 0), dtype=np.float32)

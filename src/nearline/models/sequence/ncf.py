@@ -1,10 +1,11 @@
-"""Neural collaborative filtering: a network scores pairs of a user and an item.
+"""Neural collaborative filtering: a network that scores pairs of a user and an item.
 
     p_u = sum of r_j over the liked items j of u / sqrt(number of liked items)
 
     gmf: h . (p_u * q_i)        mlp: perceptron(p_u, q_i)        neumf: gmf + mlp
 
-Users are represented by their liked items instead of IDs, so the network can score any history.
+p_u is the vector of user u, and r_j and q_i are the input and output vectors of items. Users are
+represented by their liked items instead of IDs, so that the network can score any history.
 """
 
 from collections.abc import Callable
@@ -23,10 +24,10 @@ from nearline.models.sequence.neural_model import NeuralModel
 from nearline.models.sequence.training_config import TrainingConfig
 from nearline.models.settings import require, require_one_of
 
-# Maps (users float32 [n, d], items float32 [m, d]) to scores float32 [n, m].
+# Maps vectors of users, float32 [n, d], and of items, float32 [m, d], to scores, float32 [n, m].
 Score = Callable[[FloatArray, FloatArray], FloatArray]
 
-# Number of pairs scored at a time.
+# Number of pairs that are scored at a time.
 PAIRS = 1 << 16
 K = 10
 
@@ -43,7 +44,7 @@ class NcfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     hidden : tuple of int
         Units of each layer of the perceptron.
     negatives : int
-        Negatives per liked item, sampled uniformly from the user's other items.
+        Number of negatives per liked item, sampled uniformly from items that the user did not like.
     dropout : float
         Dropout probability.
     training : TrainingConfig
@@ -105,7 +106,7 @@ class Ncf(NeuralModel):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Train the network and both item tables.
+        """Train the network and its input and output vectors of items.
 
         With `validation`, the number of epochs is chosen by NDCG@10 and stored in the settings.
 
@@ -138,11 +139,11 @@ class Ncf(NeuralModel):
         return self
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Score all items: float32 [n_users, n_items], log-odds that the user likes the item."""
+        """Return the log-odds that users like items: float32 [n_users, n_items]."""
         return self._scores(histories, self._score, self._read, self._table)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the graph, both item tables and the popularity of items."""
+        """Return the graph, the vectors of items and the popularity of items."""
         return {
             "graph": self._bytes,
             "read": self._read,
@@ -161,7 +162,7 @@ class Ncf(NeuralModel):
         return self._graph(users=users, items=items)[0]
 
     def _scores(self, histories: Histories, *network: Any) -> FloatArray:
-        """Score users with liked items by the network, in blocks; others by popularity."""
+        """Return scores by the network or, for users without liked items, by popularity."""
         score, read, table = network
         taken = liked_sets(histories, len(table))
         sizes = np.diff(taken.indptr)
@@ -180,7 +181,7 @@ class Ncf(NeuralModel):
 
 
 def liked_sets(histories: Histories, n_items: int) -> "sparse.csr_array":
-    """Build the matrix of liked items, float32 [n_users, n_items]: 1 for a positive weight."""
+    """Return the matrix of liked items: CSR [n_users, n_items], with 1 for a positive weight."""
     check_weights(histories)
     known = (histories.items >= 0) & (histories.items < n_items) & (histories.weights > 0)
     rows = np.repeat(np.arange(len(histories)), np.diff(histories.indptr))[known]

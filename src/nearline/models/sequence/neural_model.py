@@ -23,9 +23,9 @@ K = 10
 
 
 class NeuralModel(DenseModel):
-    """Base of `SequenceModel` and `Ncf`, whose settings include `training`.
+    """Abstract base class of neural models, whose settings include `training`.
 
-    A user without a known liked event gets popular items.
+    Popular items are recommended to a user without a known liked event.
     """
 
     tunes_itself: ClassVar[bool] = True
@@ -39,26 +39,26 @@ class NeuralModel(DenseModel):
 
     @property
     def n_items(self) -> int:
-        """Number of items that the model knows."""
+        """Number of items that the model can score."""
         return len(self._table)
 
     def similar(self, items: IntArray, k: int) -> Ranking:
-        """Find the items whose vectors have the largest cosine above 0."""
+        """Return the `k` items whose vectors have the largest cosine; only cosines above 0."""
         check_k(k)
         check_indices(items, self.n_items, "items")
         return rank_cosines(self._table[: self.n_items], items, k)
 
     @abstractmethod
     def _scores(self, histories: Histories, *network: Any) -> FloatArray:
-        """Score all items with a network, which may still be in training."""
+        """Return the scores of all items by a network, which may still be in training."""
 
     def _user_features(self, data: Dataset) -> FloatArray | None:
-        """Return the user features that the network reads; None for most networks."""
+        """Return the user features that the network uses; None for most networks."""
         del data
         return None
 
     def _plan(self) -> "TrainingPlan":
-        """Convert the training settings to a `TrainingPlan`."""
+        """Return the training settings as a `TrainingPlan`."""
         from nearline.neural.training import TrainingPlan
 
         training = self.config.training
@@ -75,7 +75,7 @@ class NeuralModel(DenseModel):
     def _judge(
         self, data: Dataset, validation: Histories | None, seed: int
     ) -> Callable[..., float] | None:
-        """Return a function that computes NDCG@10 of a network; None without validation targets."""
+        """Return a function that computes the NDCG@10 of a network; None without targets."""
         if validation is None:
             return None
         users = draw_users(validation, self.config.training.validation_users, seed)

@@ -15,7 +15,7 @@ class NextItNetConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_
     Attributes
     ----------
     dilations : tuple of int
-        One entry per block: the dilation of its first convolution; the second has twice that.
+        Dilation of the first convolution of each block; the second has twice this dilation.
     """
 
     dilations: tuple[int, ...] = (1, 4)

@@ -2,9 +2,10 @@
 
     score(u, i) = user(e_h1, ..., e_hL) . e_i,    e_i = id_i + W x_i
 
-The network reads the vectors of a user's last L liked events. It is trained with PyTorch (package
-`neural`) and served as an ONNX graph. Item vectors are looked up outside of the graph, so a new
-item only needs a new row: its features x_i (`item_features.py`) multiplied by the learned matrix W.
+The network `user` encodes the vectors e of the items h_1 to h_L of a user's last L liked events.
+The vector of an item is the sum of an ID embedding and its features x_i (see `item_features`),
+multiplied by a learned matrix W. The network is trained with PyTorch (package `neural`) and served
+as an ONNX graph. Vectors of items are not part of the graph, so a new item needs only a new row.
 """
 
 import hashlib
@@ -30,7 +31,7 @@ from nearline.models.settings import require, require_one_of
 
 Indices = NDArray[np.int64]
 
-# Number of histories encoded at a time.
+# Number of histories that are encoded at a time.
 BLOCK = 256
 K = 10
 FEATURES = "features/"
@@ -44,21 +45,23 @@ class SequenceObjective(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     loss : str
         ``softmax`` (sampled, with logQ correction) or ``gbce``.
     negatives : int
-        Sampled negatives per batch; all items if there are fewer than that.
+        Number of sampled negatives per batch. All items are used if there are at most so many.
     power : float
-        Exponent of popularity in the sampling distribution; 0 samples uniformly.
+        Exponent of the items' event counts in the sampling distribution; 0 samples uniformly.
     in_batch : int
-        Number of positive items of the batch used as additional negatives of its other events.
+        Number of positive items of the batch that are used as additional negatives.
     calibration : float
-        Parameter t of gBCE: 0 is plain cross-entropy, 1 gives calibrated probabilities.
+        Parameter t of the loss ``gbce``: 0 is plain cross-entropy; 1 results in calibrated
+        probabilities.
     unit : bool
         Whether scores are cosines divided by the temperature, instead of inner products.
     temperature : float
-        Divisor of the scores.
+        Number by which scores are divided.
     id_dropout : float
         Probability of dropping an item's ID embedding in a step, if items have features.
     text_width : int
-        Dimensions of the text features of items, used if there are no vectors; 0 uses neither.
+        Number of dimensions of text features, which are used for items without vector columns; 0
+        disables all item features.
     """
 
     loss: str = "softmax"
@@ -90,7 +93,7 @@ class SequenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     width : int
         Size of an item vector.
     longest : int
-        Largest number of events that are read, the newest ones of a history.
+        Maximum number of events of a history that are used: the newest ones.
     dropout : float
         Dropout probability.
     objective : SequenceObjective
@@ -114,16 +117,16 @@ class SequenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Padded(NamedTuple):
-    """The last `longest` known liked events of each history that has any.
+    """Last `longest` known liked events of m histories, as a matrix.
 
     Attributes
     ----------
     rows : int64 [m]
-        Rows of the histories.
+        Row of each of these histories among all.
     items : int64 [m, length]
         Items, oldest first, padded with 0 at the end; -1 for a row without events.
     lengths : int64 [m]
-        Number of events, at least 1.
+        Number of events, at least 1: a row without events has the single entry -1.
     """
 
     rows: Indices
@@ -132,10 +135,10 @@ class Padded(NamedTuple):
 
 
 class SequenceModel(NeuralModel):
-    """Base of the sequence models; a subclass implements `_network`.
+    """Abstract base class of sequence models; a subclass implements `_network`.
 
-    Events with a weight of zero or less are ignored. A list costs one evaluation of the network
-    plus O(n_items * width).
+    Events with a weight of zero or less are ignored. A list takes one evaluation of the network and
+    O(n_items * width) time.
 
     Parameters
     ----------
@@ -155,7 +158,7 @@ class SequenceModel(NeuralModel):
 
     @abstractmethod
     def _network(self) -> Any:
-        """Build the network (`nearline.neural`), not yet initialised."""
+        """Return the network, a module of `nearline.neural` that is not yet initialised."""
 
     def fit(
         self,
@@ -165,7 +168,7 @@ class SequenceModel(NeuralModel):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Train the network and the item table.
+        """Train the network and the vectors of items.
 
         With `validation`, the number of epochs is chosen by NDCG@10 and stored in the settings.
 
@@ -206,15 +209,15 @@ class SequenceModel(NeuralModel):
 
     @property
     def n_items(self) -> int:
-        """Number of items that the model knows."""
+        """Number of items that the model can score."""
         return self._n_items
 
     def user_vectors(self, histories: Histories) -> FloatArray:
-        """Encode users: float32 [n_users, width]; zero without a known liked event."""
+        """Return vectors of users: float32 [n_users, width], zero without a known liked event."""
         return self._vectors(histories)
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Score all items: float32 [n_users, n_items]."""
+        """Return the scores of all items for each history: float32 [n_users, n_items]."""
         return self._scores(histories, self._encode, self._table[: self.n_items])
 
     def put_items(
@@ -223,7 +226,7 @@ class SequenceModel(NeuralModel):
         texts: Sequence[str],
         vectors: Mapping[str, FloatArray] | None = None,
     ) -> None:
-        """Compute item vectors from new features; learned ID embeddings are kept."""
+        """Compute the vectors of items from new texts or vectors; ID embeddings are kept."""
         if len(self._projection) == 0 or not len(items):
             return
         projected = self._features.encode(texts, vectors or {}) @ self._projection
@@ -233,7 +236,7 @@ class SequenceModel(NeuralModel):
         self._table[indices] = unit(rows) if self.config.objective.unit else rows
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the graph, the item table and the parameters for new items."""
+        """Return the graph, the vectors of items and the parameters for new items."""
         return {
             "graph": self._bytes,
             "table": self._table[: self.n_items],
@@ -252,7 +255,7 @@ class SequenceModel(NeuralModel):
         self._set_graph(arrays["graph"])
 
     def _grow(self, n_items: int) -> None:
-        """Extend the tables to `n_items`; copy them if they are memory-mapped by a snapshot."""
+        """Extend the tables to `n_items` rows; copy them if they are read-only."""
         if n_items > len(self._table) or not self._table.flags.writeable:
             room = max(n_items, len(self._table) * 5 // 4) - self.n_items
             self._table, self._ids, self._popularity = (
@@ -269,7 +272,7 @@ class SequenceModel(NeuralModel):
         return found
 
     def _pad(self, histories: Histories, n_items: int, *features: FloatArray) -> Padded:
-        """Truncate and pad histories; drop users that have neither events nor features."""
+        """Truncate and pad histories; leave out users with neither events nor features."""
         liked = _liked(histories, n_items)
         sizes = np.diff(liked.indptr)
         known = sizes > 0
@@ -286,7 +289,7 @@ class SequenceModel(NeuralModel):
         return Padded(rows, items, np.maximum(lengths, 1))
 
     def _encode(self, items: Indices, lengths: Indices, *features: FloatArray) -> FloatArray:
-        """Run the graph on batches of rows with similar lengths."""
+        """Return vectors of padded histories, computed in batches of similar lengths."""
         found = np.zeros((len(items), self.config.width), dtype=np.float32)
         order = np.argsort(lengths, kind="stable")
         for first in range(0, len(order), BLOCK):
@@ -301,7 +304,7 @@ class SequenceModel(NeuralModel):
         return found
 
     def _scores(self, histories: Histories, *network: Any) -> FloatArray:
-        """Score users that have events or features with the network; others by popularity."""
+        """Return scores by the network or, without events and features, by popularity."""
         encode, table, *features = network
         padded = self._pad(histories, len(table), *features)
         of_rows = (values[padded.rows] for values in features)
@@ -317,7 +320,7 @@ class SequenceModel(NeuralModel):
         validation: Histories | None,
         seed: int,
     ) -> tuple[Path, str] | None:
-        """Return file and key of the checkpoint; the key is a hash of data, settings and seed."""
+        """Return the path and the key of the checkpoint, a hash of data, settings and seed."""
         if self.checkpoint is None:
             return None
         digest = hashlib.sha256(msgspec.json.encode((self.name, self.config, seed)))
@@ -332,20 +335,20 @@ class SequenceModel(NeuralModel):
 
 
 def windows(liked: Histories, longest: int) -> tuple[Indices, Indices, Indices]:
-    """Split histories into sequences of a first event and up to `longest` events to predict.
+    """Split histories into training sequences: an event, and up to `longest` events to predict.
 
-    Splitting starts at the newest event, so only the oldest sequence of a history may be shorter.
-    A history with a single event has no sequence.
+    Histories are split from the newest event on, so that only the oldest sequence of a history can
+    be shorter. A history with a single event has no sequence.
 
     Returns
     -------
     int64 [n + 1], int64 [m], int64 [n]
-        Start of each sequence, the items, and the history of each sequence.
+        Start of each of n sequences, items of all sequences, and history of each sequence.
     """
     sizes = np.diff(liked.indptr)
     counts = np.where(sizes > 1, -(-(sizes - 1) // longest), 0)
     row = np.repeat(np.arange(len(sizes)), counts)
-    # Number the windows of each row from the newest.
+    # Number of each sequence in its row, from the newest.
     number = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
     ends = liked.indptr[1:][row] - number * longest
     starts = np.maximum(liked.indptr[:-1][row], ends - longest - 1)
@@ -355,7 +358,7 @@ def windows(liked: Histories, longest: int) -> tuple[Indices, Indices, Indices]:
 
 
 def _with_start(liked: Histories) -> Histories:
-    """Insert -1 at the start of each row, so that its first event is predicted too."""
+    """Insert -1 at the beginning of each row, so that its first event is predicted too."""
     first = liked.indptr[:-1]
     return Histories(
         liked.indptr + np.arange(len(liked) + 1),
@@ -366,7 +369,7 @@ def _with_start(liked: Histories) -> Histories:
 
 
 def _liked(histories: Histories, n_items: int) -> Histories:
-    """Select the events of known items with a positive weight."""
+    """Return the events of known items with a positive weight."""
     check_weights(histories)
     known = (histories.items >= 0) & (histories.items < n_items)
     return histories.take(known & (histories.weights > 0))

@@ -1,4 +1,4 @@
-"""Training settings of all models with a neural network."""
+"""Settings of training that all neural models have."""
 
 from msgspec import Struct
 
@@ -11,12 +11,13 @@ class TrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes
     ----------
     epochs : int
-        Number of passes over the data. With validation data, the largest number; afterwards, the
+        Number of passes over the data. With validation data, this is the maximum; afterwards, the
         settings contain the number with the best NDCG@10.
     patience : int
-        With validation data: number of epochs without a better NDCG@10 after which training stops.
+        Number of epochs without a better NDCG@10 after which training stops, if there is validation
+        data.
     batch : int
-        Events (or examples) per step.
+        Number of events, or of liked items, in a step.
     rate : float
         Learning rate.
     weight_decay : float
@@ -28,7 +29,7 @@ class TrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     memory : int
         Approximate number of steps over which weights are averaged.
     validation_users : int
-        Largest number of users for measuring NDCG@10 after each epoch.
+        Maximum number of users for whom NDCG@10 is computed after each epoch.
     """
 
     epochs: int = 40

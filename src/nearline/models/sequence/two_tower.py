@@ -1,4 +1,4 @@
-"""Two towers: one network encodes users, another items; a score is the cosine of both."""
+"""Two-tower model: the score is the cosine of the outputs of a user and an item network."""
 
 from dataclasses import replace
 from typing import Any, ClassVar, Self
@@ -24,7 +24,7 @@ class TwoTowerConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_f
     Attributes
     ----------
     hidden : int
-        Units of the perceptron of the user tower.
+        Number of hidden units of the perceptron in the user tower.
     history_dropout : float
         Probability of dropping a whole history in a step, if users have features.
     """
@@ -60,7 +60,7 @@ class TwoTower(SequenceModel):
     Attributes
     ----------
     user_encoder : UserEncoder or None
-        Encodes the features of new users; None if the training data had none.
+        Encoder of the features of new users; None if the training data had none.
     """
 
     name: ClassVar[str] = "two_tower"
@@ -108,16 +108,16 @@ class TwoTower(SequenceModel):
         return self
 
     def score_many(self, histories: Histories) -> FloatArray:
-        """Score all items, float32 [n_users, n_items], by events and ``histories.features``.
+        """Return the scores of all items, float32 [n_users, n_items], by events and user features.
 
-        A user without a known liked event is scored by the features, or by popularity if they are
-        all 0 or missing.
+        For a user without a known liked event, scores are based on ``histories.features``, or on
+        popularity if these are all 0 or missing.
         """
         table = self._table[: self.n_items]
         return self._scores(histories, self._encode, table, *self._features_of(histories))
 
     def user_vectors(self, histories: Histories) -> FloatArray:
-        """Encode users: float32 [n_users, width]; zero for users without events and features."""
+        """Return vectors of users: float32 [n_users, width], zero without events and features."""
         return self._vectors(histories, *self._features_of(histories))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -156,7 +156,7 @@ class TwoTower(SequenceModel):
         return features
 
     def _features_of(self, histories: Histories) -> tuple[FloatArray, ...]:
-        """Return the features as network inputs: zeros if missing; none if the network has none."""
+        """Return the inputs of the network for user features, zeros if these are missing."""
         features = histories.features
         if features is not None:
             self._check(features, len(histories))
