@@ -107,7 +107,7 @@ def test_numbers_of_items(rec: nl.Recommender) -> None:
         (lambda rec: rec.recommend("c", exclude="tea"), "exclude is a text"),
         (lambda rec: rec.recommend(None, history="tea"), "history is a text"),
         (lambda rec: rec.recommend("c", category=["drink"]), r"category is \['drink'\]"),
-        (lambda rec: rec.recommend("c", category=7), "category is 7; it must be a text"),
+        (lambda rec: rec.recommend("c", category=7), "category is 7; it must be a string"),
         (lambda rec: rec.recommend("c", k=2.0), "k is 2.0; it must be a whole number"),
         (lambda rec: rec.recommend("c", k=True), "k is True; it must be a whole number"),
         (lambda rec: rec.recommend("c", k="2"), "k is '2'; it must be a whole number"),

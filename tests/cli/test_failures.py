@@ -47,7 +47,7 @@ def test_only_bad_rows(tmp_path: Path) -> None:
     bad.write_text("user_id,item_id,timestamp\n,i1,1700000000\nu1,,1700000000\n")
     message = failure("import", "--store", tmp_path / "store", bad)
     assert "no usable interaction is left" in message
-    assert "user_id is missing" in message
+    assert "user_id is empty" in message
 
 
 @pytest.mark.parametrize("command", [["train"], ["recommend", "u1"], ["explain", "u1", "r1"]])

@@ -188,10 +188,10 @@ def test_public_files(tmp_path: Path, name: str) -> None:
     ("name", "text", "encoding", "says"),
     [
         ("a.csv", "zo\u00eb;tea\n", "latin-1", "--encoding latin-1"),
-        ("a.csv", "1,31,2.5,1260759144\n1,32,3,1260759179\n", "utf-8", "--no-header --column"),
-        ("a.csv", "1,1,4.0,964982703\n1,3,4.0,964981247\n", "utf-8", "--no-header --column"),
+        ("a.csv", "1,31,2.5,1260759144\n1,32,3,1260759179\n", "utf-8", "--no-header"),
+        ("a.csv", "1,1,4.0,964982703\n1,3,4.0,964981247\n", "utf-8", "--no-header"),
         ("a.dat", "1::1193::5::978300760\n1::661::3::978302109\n", "utf-8", "--no-header"),
-        ("a.csv", "who,what\nann,tea\n", "utf-8", '--column user_id="your column"'),
+        ("a.csv", "who,what\nann,tea\n", "utf-8", "--column 'user_id=your column'"),
         ("a.csv", "user_id,item_id,timestamp\na,x,1/2/2021\n", "utf-8", "--day-first"),
         ("a.csv", "user_id,item_id,timestamp\na,x,16e8\na,y,16e11\n", "utf-8", "--time-format"),
         ("a.csv", "user_id,item_id,timestamp\na,x,soon\n", "utf-8", "--time-format"),

@@ -73,7 +73,7 @@ def test_words_for_people(tmp_path: Path, events: Path, items: Path) -> None:
     store = tmp_path / "store"
     imported = run("import", "--store", store, events, "--items", items).stdout
     assert "61 rows read, 60 kept, 1 dropped." in imported
-    assert "user_id is missing" in imported
+    assert "user_id is empty" in imported
     assert f"nearline train --store {store}" in imported
     trained = run("train", "--store", store).stdout
     assert "20 users, 8 items, 68 records" in trained

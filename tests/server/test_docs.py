@@ -9,6 +9,7 @@ from nearline.server import Gateway
 Client = TestClient[Gateway]
 CONTRACT = {
     ("post", "/v1/events"),
+    ("delete", "/v1/events/{event_id}"),
     ("get", "/v1/users/{user_id}/recommendations"),
     ("post", "/v1/recommendations"),
     ("post", "/v1/recommendations:batch"),

@@ -88,8 +88,8 @@ class OnlineLearner:
                 self._put(last, None)
             return
         if sum(item is not None for _, item in changed) > ITEMS_AT_ONCE:
-            self._learn_beside()
-        if not self._waits(*changed):
+            self._learn_beside(changed)
+        elif not self._waits(*changed):
             for index, item in changed:
                 self._put(index, item)
 
@@ -160,11 +160,13 @@ class OnlineLearner:
                 ended.set()
             learning.result()
 
-    def _learn_beside(self) -> None:
-        """Queue changes from now on and learn them in a second thread until none are left."""
+    def _learn_beside(self, changed: Sequence[tuple[int, Item | None]]) -> None:
+        """Queue these and later changes; a second thread learns them until none are left."""
         with self._lock:
-            if self._waiting is None:
-                self._waiting = []
+            if self._waiting is not None:
+                self._waiting.extend(changed)
+            else:
+                self._waiting = list(changed)
                 self._drain = Thread(target=self._learn_queued, name="nearline-learn")
                 self._drain.start()
 

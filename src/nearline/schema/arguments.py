@@ -5,20 +5,22 @@ returns the plain Python value, or raises `InvalidInput` with the value that was
 allowed.
 """
 
+import sys
 from collections.abc import Iterable, Mapping
+from numbers import Integral
 from typing import Any
-
-import numpy as np
 
 from nearline.errors import InvalidInput
 
 
 def plain(value: object) -> Any:
     """Return `value` with NumPy scalars and arrays inside it turned into Python ones."""
-    if isinstance(value, np.datetime64):
-        return value.astype("datetime64[us]").item()
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
+    np = _numpy()
+    if np is not None:
+        if isinstance(value, np.datetime64):
+            return value.astype("datetime64[us]").item()
+        if isinstance(value, np.generic | np.ndarray):
+            return value.tolist()
     if isinstance(value, Mapping):
         return {plain(name): plain(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -28,17 +30,19 @@ def plain(value: object) -> Any:
 
 def whole_number(value: object, field: str, *, least: int = 0, most: int | None = None) -> int:
     """Return `value` as an int if it is a whole number in these bounds, of Python or NumPy."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise InvalidInput(f"{field} is {_shown(value)}; it must be a whole number", field=field)
-    if value < least or (most is not None and value > most):
+    number = int(value)
+    if number < least or (most is not None and number > most):
         bounds = f"at least {least}" if most is None else f"{least} to {most}"
-        raise InvalidInput(f"{field} is {str(value)[:50]}; it must be {bounds}", field=field)
-    return int(value)
+        raise InvalidInput(f"{field} is {str(number)[:50]}; it must be {bounds}", field=field)
+    return number
 
 
 def flag(value: object, field: str) -> bool:
     """Return `value` as a bool if it is true or false, of Python or NumPy."""
-    if not isinstance(value, bool | np.bool_):
+    np = _numpy()
+    if not isinstance(value, bool) and (np is None or not isinstance(value, np.bool_)):
         raise InvalidInput(f"{field} is {_shown(value)}; it must be True or False", field=field)
     return bool(value)
 
@@ -83,3 +87,8 @@ def mapping(value: object, field: str, example: str) -> dict[Any, Any]:
 
 def _shown(value: object) -> str:
     return f"{value!r:.50}"
+
+
+def _numpy() -> Any:
+    """Return NumPy if it is loaded; otherwise no value has its types, and importing it is slow."""
+    return sys.modules.get("numpy")
