@@ -57,7 +57,7 @@ class Lists(NamedTuple):
 
     def short(self) -> list[int]:
         """Return the rows of lists that are not full."""
-        rows: list[int] = np.flatnonzero(self.items[:, -1] < 0).tolist()
+        rows: list[int] = (self.items[:, -1] < 0).nonzero()[0].tolist()
         return rows
 
 
