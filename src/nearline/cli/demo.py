@@ -81,7 +81,7 @@ def _serve(shown: "Showcase", port: int, *, as_json: bool) -> None:
     if not as_json:
         click.echo(f"\n{curl_example(shown, port)}\n")
     with tempfile.TemporaryDirectory(prefix="nearline-demo-") as folder:
-        # The clock of this engine stands at the split; a loaded store uses the current time.
+        # The clock of this engine is fixed at the split; a loaded store uses the current time.
         shown.engine.save(Path(folder) / "store")
         run_server(
             lambda: Recommender.load(Path(folder) / "store"),

@@ -23,7 +23,7 @@ LITTLE_DISK = 1 << 30
 
 
 class Check(NamedTuple):
-    """What was looked at, how it stands, what was found and, where needed, what to do."""
+    """Result of one check: its name, status, findings and, if necessary, what to do."""
 
     name: str
     status: Literal["ok", "warning", "failed"]

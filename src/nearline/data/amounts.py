@@ -13,7 +13,7 @@ _GAPS = re.compile(r"(?<=\d)[ '\u2019\u00a0\u2009\u202f](?=\d{3}(?!\d))")
 
 
 def read_amounts(texts: Iterable[str]) -> dict[str, float]:
-    """Return the number that each text stands for; texts that are none are left out.
+    """Return the number that each text represents; texts that are not numbers are left out.
 
     Currency signs and codes, and spaces or apostrophes between thousands, are taken off. Which of
     point and comma is the decimal mark is decided for all texts together: a text with both of
@@ -32,7 +32,7 @@ def read_amounts(texts: Iterable[str]) -> dict[str, float]:
 
 
 def _bare(text: str) -> str:
-    """Take off white space, the currency and what stands between thousands."""
+    """Remove white space, the currency and the thousands separators."""
     text = text.strip()
     sign = ""
     if text[:1] in ("-", "+", "\u2212"):

@@ -23,7 +23,7 @@ _MIXER = np.uint64(0x9E3779B97F4A7C15)
 _COLUMNS = ("user_id", "item_id", "timestamp", "event", "value")
 _TOO_LONG = f"has more than {MAX_ID_BYTES} bytes"
 _HAS_NUL = "holds a NUL character"
-# Times in which every event of a year or month stands on its first day.
+# Time formats in which all events of a year or month have the date of its first day.
 _COARSE = ("years", "months as yyyymm")
 
 

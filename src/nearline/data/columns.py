@@ -254,7 +254,7 @@ def _read_texts(column: Any, name: str, read: Callable[[list[str]], dict[str, fl
 
 
 def looks_like_data(names: Collection[str]) -> bool:
-    """Whether what stands in the place of column names is a row: it holds numbers or dates."""
+    """Return whether the column names are a row of data, because one is a number or a date."""
     return any(re.fullmatch(r"\s*[+-]?\d[\d.,:/\- T]*\s*", name) for name in names)
 
 

@@ -17,7 +17,7 @@ def dataset_from_log(
     """Turn the first `stop` records of a log into arrays, streaming.
 
     Items are numbered in the order of `item_ids`; others follow in order of appearance. Without
-    `item_ids` it equals `make_dataset` of the same events and of the catalogue as it stands at
+    `item_ids` it equals `make_dataset` of the same events and of the catalogue at
     `stop`: an item that was deleted keeps its interactions and loses its words; erased events are
     gone.
     """

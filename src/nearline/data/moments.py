@@ -102,7 +102,7 @@ def _iso(text: str) -> float | None:
 
 
 def _numeric(text: str) -> _Parts | float | None:
-    """Split a numeric date; seconds where its year stands first; None for anything else."""
+    """Split a numeric date; return seconds if its year is first, None for other texts."""
     match = _NUMERIC.fullmatch(text.strip())
     if match is None:
         return None

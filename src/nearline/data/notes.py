@@ -55,11 +55,11 @@ class SourceNotes(Struct, kw_only=True):
     dropped : list of Dropped
         Lines of which no row could be made.
     raw : dict
-        Field to row to text: cells that could not be read, as they stood in the source.
+        Field to row to text: cells that could not be read, as they are in the source.
     times : str
         How the times were read; "" where the source has none.
     undated : bool
-        The source has no times: row numbers stand in their place.
+        The source has no times: row numbers are used instead.
     key_event : str
         Kind of event in the keys of rows whose kind was made of their rating; "" where none was.
     canonical : bool
@@ -104,7 +104,7 @@ class SourceNotes(Struct, kw_only=True):
         return f"row {row}" if self.lines is None else f"line {self.lines.line(row)}"
 
     def for_rows(self, rows: int) -> "SourceNotes":
-        """Return what holds of a table of so many rows: of a part, not where its rows stood."""
+        """Return the notes of a table of this many rows; those of a part lack row numbers."""
         return self if rows == self.rows else replace(self, lines=None, raw={})
 
 

@@ -16,7 +16,7 @@ class ReadOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     Attributes
     ----------
     separator : str or None
-        What stands between the fields of a text file; None: the extension or the first lines tell.
+        Text between the fields of a text file; None: determined by the extension or first lines.
     encoding : str
         Encoding of a text file; UTF-16 is recognised by its first bytes.
     header : bool

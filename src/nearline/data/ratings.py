@@ -15,7 +15,7 @@ _NAMES = {
 }
 # Lowest and highest rating, the narrowest scale first.
 _SCALES = ((0, 1), (-1, 1), (1, 5), (0.5, 5), (0, 5), (1, 10), (0, 10), (-10, 10), (0, 100))
-# What files write where somebody used an item and gave no rating.
+# Values of interactions without a rating in common files.
 _UNRATED = (0.0, -1.0)
 
 

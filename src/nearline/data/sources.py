@@ -83,7 +83,7 @@ def read_source(
     *,
     flat: bool = True,
 ) -> pa.Table:
-    """Read a source as `read_table` does; what was found stands in the table's notes.
+    """Read a source as `read_table` does, and attach notes about it to the table.
 
     Where a column mixes numbers and text it is read as text if `may_mix` of its name is true.
     """

@@ -103,7 +103,7 @@ def _read_slowly(
     if options.header and rows and not header.endswith(mark):
         columns = header.count(mark) + 1
         if all(row.endswith(mark) and row.count(mark) == columns for row in rows):
-            header += mark  # a separator stands behind each row
+            header += mark  # each row ends with a separator
     read, parse = _settings(separator, options)
     probe = pa.BufferReader(header + b"\n" + (header if options.header else b""))
     names = csv.open_csv(probe, read_options=read, parse_options=parse).schema.names
@@ -169,7 +169,7 @@ def _read(path: Path, size: int | None = None) -> bytes:
 
 
 def _count_lines(path: Path) -> tuple[int, bool]:
-    """Lines of a file, and whether a quotation mark stands behind a backslash."""
+    """Return the lines of a file, and whether a quotation mark follows a backslash."""
     lines, last, escaped = 0, b"\n", False
     for chunk in _chunks(path):
         lines += chunk.count(b"\n")
@@ -179,7 +179,7 @@ def _count_lines(path: Path) -> tuple[int, bool]:
 
 
 def _escapes(text: str) -> bool:
-    r"""Whether backslashes escape quotation marks: then ``\"`` stands inside quoted fields."""
+    r"""Return whether backslashes escape quotation marks, as in ``\"`` inside quoted fields."""
     return re.search(r'\w ?\\"|\\"\w', text) is not None
 
 

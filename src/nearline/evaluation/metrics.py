@@ -95,7 +95,7 @@ def relevant_counts(truth: Histories) -> NDArray[np.int64]:
 
 
 def reached_already(truth: Histories, histories: Histories) -> int:
-    """Count the relevant items of all rows that stand in the same row of `histories`."""
+    """Count the relevant items that are also in the same row of `histories`."""
     relevant = _positive(truth)
     width = int(max(relevant.items.max(initial=0), histories.items.max(initial=0))) + 1
     keys, known = (

@@ -61,7 +61,7 @@ class Report:
     k : int
         Length of the lists.
     n_users : int
-        Number of users with at least one relevant item, over whom the means are taken.
+        Number of users with at least one relevant item; means are taken over these users.
     n_skipped : int
         Number of users without a relevant item, who are left out.
     exclude_seen : bool

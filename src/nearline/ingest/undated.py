@@ -17,7 +17,7 @@ _LEAST_STEP = 1e-6
 def new_rows(log: Log, table: pa.Table) -> pa.Table:
     """Leave out the rows that the log has, and give the others the key they are known by.
 
-    A row is known by its content and by how many equal rows stand before it. Rows that an earlier
+    A row is known by its content and by the number of equal rows before it. Rows that an earlier
     version stored are known by their number.
     """
     log.append([]).result()  # whatever was queued before is stored now
