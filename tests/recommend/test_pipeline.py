@@ -248,10 +248,14 @@ def test_a_request_reaches_the_kernel_in_eight_functions_without_returning_to_a_
         wait_until_ready(client.get)
         stacks.clear()
         rec.recommend(user)
-        assert client.get(f"/v1/users/{user}/recommendations").status_code == 200
-    from_python, from_http = stacks
+        path = f"/v1/users/{user}/recommendations"
+        for query in ("", "?explain=true"):
+            assert client.get(path + query).status_code == 200
+    from_python, plain, routed = stacks
+    middleware = ("server/middleware/plain_lists.py", "_answer")
     handler = ("server/routes/recommendations.py", "recommend")
-    for stack in (from_python, from_http[from_http.index(handler) :]):
+    walks = (from_python, plain[plain.index(middleware) :], routed[routed.index(handler) :])
+    for stack in walks:
         visited = [file for file, _ in groupby(file for file, _ in stack)]
         assert len(visited) == len(set(visited)), stack
         # The kernel itself is the last function.

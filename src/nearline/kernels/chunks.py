@@ -47,8 +47,9 @@ def map_chunks(
     """
     size = max(least, -(-n_rows // MOST_CHUNKS))
     ranges = [(first, min(first + size, n_rows)) for first in range(0, n_rows, size)]
-    threads = min(threads or available_threads(), len(ranges))
-    if threads <= 1:
+    if len(ranges) > 1:
+        threads = min(threads or available_threads(), len(ranges))
+    if len(ranges) <= 1 or threads == 1:
         return [work(first, last) for first, last in ranges]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(lambda bounds: work(*bounds), ranges))

@@ -13,39 +13,40 @@ def candidates(lists: Lists, query: Query) -> Lists:
     returns for an empty history.
     """
     histories, options, model = query.histories, query.options, query.view.model
-    widths = _widths(query)
-    width = int(widths.max(initial=options.k))
+    blocks = _blocks(query)
+    width = max((wanted for _, wanted in blocks), default=options.k)
     if width > options.k:
         lists = Lists.empty(len(histories), width)
     lists.tiers[:] = query.tier
-    # One call for each width: some models search deeper for longer lists, and a list must not
-    # depend on the other users of the block.
-    for wanted in sorted(set(widths.tolist()) - {0}):
-        same = widths == wanted
-        everyone = bool(same.all())
+    for rows, wanted in blocks:
         found = model.recommend_from(
-            histories if everyone else histories.select(np.flatnonzero(same)),
+            histories if isinstance(rows, slice) else histories.select(rows),
             wanted,
             exclude_seen=options.exclude_seen,
             allowed=query.allowed[: model.n_items],
         )
-        # A mask as index copies more slowly than a slice, which is the usual case.
-        rows = slice(None) if everyone else same
         lists.items[rows, :wanted] = found.items
         lists.scores[rows, :wanted] = found.scores
     return lists
 
 
-def _widths(query: Query) -> NDArray[np.int64]:
-    """Return the number of items to ask the model for, int64 [n]; 0 for an empty history.
+def _blocks(query: Query) -> list[tuple[slice | NDArray[np.int64], int]]:
+    """Return the users to ask the model for, in blocks with the same number of items to ask for.
 
-    It is `k` plus the number of items that the rules may remove. Asking for more items is cheaper
-    than a mask over the catalogue for each user.
+    The number is `k` plus the number of items that the rules may remove: asking for more items is
+    cheaper than a mask over the catalogue for each user. Some models search deeper for longer
+    lists, so each number has a block of its own: a list must not depend on the other users. Users
+    without a history belong to no block. The usual block is a slice of all users, for which NumPy
+    copies faster than for an array of rows.
     """
-    histories = query.histories
-    asked = query.options.k + len(query.excluded)
-    widths = np.where(histories.indptr[1:] > histories.indptr[:-1], asked, 0)
-    if not query.options.exclude_seen:
-        for user in query.disliking():
-            widths[user] = query.options.k + len(query.ruled_out(user))
-    return widths
+    wanted = query.options.k + len(query.excluded)
+    indptr = query.histories.indptr
+    known = indptr[1:] > indptr[:-1]  # has a history
+    disliking = [] if query.options.exclude_seen else query.disliking()
+    if not disliking and known.all():
+        return [(slice(None), wanted)]
+    widths = np.where(known, wanted, 0)
+    for user in disliking:
+        widths[user] = query.options.k + len(query.ruled_out(user))
+    different = sorted(set(widths.tolist()) - {0})
+    return [(np.flatnonzero(widths == width), width) for width in different]

@@ -11,6 +11,8 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 from nearline.errors import InvalidInput
 from nearline.schema import check_id
 
+# Parts of these characters are already in the canonical encoding.
+_CANONICAL = re.compile(rb"[A-Za-z0-9._~:-]+")
 _STRAY_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
@@ -51,6 +53,8 @@ def decode_utf8(encoded: bytes, field: str) -> str:
 
 
 def _canonical_part(part: bytes) -> str:
+    if _CANONICAL.fullmatch(part):
+        return part.decode()
     if not part:
         raise InvalidInput(
             "the path contains an empty part; an ID has at least one byte, and no path ends in '/'",

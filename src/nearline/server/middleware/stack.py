@@ -12,6 +12,7 @@ from nearline.server.middleware.canonical_paths import CanonicalPaths
 from nearline.server.middleware.exchanges import Exchanges
 from nearline.server.middleware.overload import OverloadProtection
 from nearline.server.middleware.plain_events import PlainEvents
+from nearline.server.middleware.plain_lists import PlainLists
 from nearline.server.middleware.problem_responses import send_problem
 from nearline.server.middleware.request_bodies import RequestBodies
 from nearline.server.middleware.request_ids import RequestIds
@@ -30,12 +31,14 @@ def middleware_stack(
     """Wrap `api` in all middlewares.
 
     Every request: ID, host and origin, API key, cached answer; at the end metrics and a log line.
-    A request that is not cached: body, overload, canonical path, plain events, then the routes.
+    A request that is not cached: body, overload, plain lists, canonical path, plain events, then
+    the routes.
     """
     checks: list[Callable[[Exchange], None]] = [AllowedHosts(allowed_hosts)]
     if api_key is not None:
         checks.append(ApiKeys(api_key))
-    computing = OverloadProtection(CanonicalPaths(PlainEvents(api, context)), context.traffic)
+    routed = CanonicalPaths(PlainEvents(api, context))
+    computing = OverloadProtection(PlainLists(routed, context), context.traffic)
     return Exchanges(
         timer=context.timer,
         traffic=context.traffic,

@@ -7,15 +7,7 @@ from litestar import Response, get, post
 from litestar.openapi.spec import Example
 from litestar.params import Body, PathParameter, QueryParameter
 
-from nearline.schema import (
-    RERANKED,
-    Answer,
-    Explanation,
-    RecommendationRequest,
-    check_id,
-    check_k,
-    narrowed,
-)
+from nearline.schema import Answer, Explanation, check_id, check_k
 from nearline.server.batches import answer_batch
 from nearline.server.bodies import (
     BatchIn,
@@ -29,14 +21,13 @@ from nearline.server.bodies import (
 )
 from nearline.server.context import app_context, engine_of
 from nearline.server.decoding import StrictRequest, at_most, convert_each
-from nearline.server.exchange import CachePolicy, exchange_of
+from nearline.server.exchange import exchange_of
+from nearline.server.list_reads import answer_list
 from nearline.server.paths import path_id
 from nearline.server.queries import READER, QueryReader
 
 IdInPath = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
-# Tiers of lines that depend only on a history, not on counts that decay with time.
-_LASTING = frozenset({"personal", "session", "personal" + RERANKED, "session" + RERANKED})
 _QUERY = QueryReader(TimedRequest, without=("user_id", "history"))
 _SESSION = [Example(summary="a session", value={"history": ["i3", "i9"], "k": 5})]
 _BATCH = [Example(summary="two users", value={"user_ids": ["u1", "u2"], "k": 5})]
@@ -55,7 +46,8 @@ async def recommend(request: StrictRequest, user_id: IdInPath) -> Answer:
 
     It ends in `+llm` if a language model reordered the top of the list.
     """
-    return await _answer(request, _QUERY.read(request, user_id=path_id(user_id, "user_id")))
+    timed = _QUERY.read(request, user_id=path_id(user_id, "user_id"))
+    return await answer_list(app_context(request), exchange_of(request.scope), timed)
 
 
 @post("/recommendations", status_code=200, tags=["recommendations"])
@@ -69,7 +61,7 @@ async def recommend_session(
 
     Its `tier` ends in `+llm` if a language model reordered the top of the list.
     """
-    return await _answer(request, data)
+    return await answer_list(app_context(request), exchange_of(request.scope), data)
 
 
 @post("/recommendations:batch", status_code=200, tags=["recommendations"])
@@ -130,33 +122,3 @@ async def explain(
     """
     user_id, item_id = path_id(user_id, "user_id"), path_id(item_id, "item_id")
     return await engine_of(request).draft_explanation(user_id, item_id, words=words).arrived()
-
-
-async def _answer(request: StrictRequest, timed: TimedRequest) -> Answer:
-    """Answer in turn, and set how long the answer may be cached.
-
-    An answer is cached if only a new record or another model can change it, not time alone.
-    """
-    app, exchange, deadline_ms = app_context(request), exchange_of(request.scope), timed.deadline_ms
-    at_most(len(timed.exclude), app.limits.exclude_length, "exclude")
-    at_most(len(timed.history or ()), app.limits.history_length, "history")
-    question = narrowed(timed, RecommendationRequest)
-    async with app.compute_queue:
-        engine = app.host.engine
-        if app.compute_queue.too_late(exchange.start, deadline_ms):
-            app.metrics.degraded()
-            return engine.answer(question, late=True)
-        stamp = engine.stamp
-        left = app.compute_queue.seconds_left(exchange.start, deadline_ms)
-        draft = engine.draft(question, left)
-    # Other requests are computed while this one waits for a language model.
-    answer = await draft.arrived()
-    reranked = answer.tier.endswith(RERANKED)
-    if question.rerank and not reranked and engine.language.model is not None:
-        return answer  # not cached: the next request asks the language model again
-    # Lines of lower tiers change with time, and bodies are no part of a cache key.
-    user_id = None if question.history is not None else question.user_id
-    lasting = all(line.tier in _LASTING for line in answer.items)
-    if stamp is not None and user_id is not None and answer.items and lasting:
-        exchange.cache_policy = CachePolicy(stamp, None if reranked else user_id)
-    return answer

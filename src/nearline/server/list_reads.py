@@ -1,0 +1,40 @@
+"""Computation of one list, common to the routes of lists and the middleware for plain lists."""
+
+from nearline.schema import RERANKED, Answer, RecommendationRequest, narrowed
+from nearline.server.bodies import TimedRequest
+from nearline.server.context import AppContext
+from nearline.server.decoding import at_most
+from nearline.server.exchange import CachePolicy, Exchange
+
+# Tiers of lines that depend only on a history, not on counts that decay with time.
+_LASTING = frozenset({"personal", "session", "personal" + RERANKED, "session" + RERANKED})
+
+
+async def answer_list(app: AppContext, exchange: Exchange, timed: TimedRequest) -> Answer:
+    """Answer in turn, and set how long the answer may be cached.
+
+    An answer is cached if only a new record or another model can change it, not time alone.
+    """
+    deadline_ms = timed.deadline_ms
+    at_most(len(timed.exclude), app.limits.exclude_length, "exclude")
+    at_most(len(timed.history or ()), app.limits.history_length, "history")
+    question = narrowed(timed, RecommendationRequest)
+    async with app.compute_queue:
+        engine = app.host.engine
+        if app.compute_queue.too_late(exchange.start, deadline_ms):
+            app.metrics.degraded()
+            return engine.answer(question, late=True)
+        stamp = engine.stamp
+        left = app.compute_queue.seconds_left(exchange.start, deadline_ms)
+        draft = engine.draft(question, left)
+    # Other requests are computed while this one waits for a language model.
+    answer = await draft.arrived()
+    reranked = answer.tier.endswith(RERANKED)
+    if question.rerank and not reranked and engine.language.model is not None:
+        return answer  # not cached: the next request asks the language model again
+    # Lines of lower tiers change with time, and bodies are no part of a cache key.
+    user_id = None if question.history is not None else question.user_id
+    lasting = all(line.tier in _LASTING for line in answer.items)
+    if stamp is not None and user_id is not None and answer.items and lasting:
+        exchange.cache_policy = CachePolicy(stamp, None if reranked else user_id)
+    return answer
