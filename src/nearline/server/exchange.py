@@ -13,9 +13,9 @@ HTTPApp = Callable[[HTTPScope, Receive, Send], Awaitable[None]]
 # Status that nginx, too, logs if a client closes the connection before the response.
 CLIENT_CLOSED = 499
 UNROUTED = "unrouted"
-# Values of the header Server-Timing for durations below a millisecond, by microseconds, since
-# formatting a float takes longer than any other step of a cached answer.
-_SHORT_TIMINGS = [b"app;dur=0.%03d" % microseconds for microseconds in range(1_000)]
+# Headers Server-Timing for durations below a millisecond, by microseconds, since formatting a float
+# takes longer than any other step of a cached answer.
+_SHORT_TIMINGS = [(b"server-timing", b"app;dur=0.%03d" % number) for number in range(1_000)]
 
 
 class CachePolicy(NamedTuple):
@@ -84,14 +84,15 @@ class Exchange(Struct, gc=False):
         if message["type"] == "http.response.start":
             self.status = message["status"]
             microseconds = int((self.timer() - self.start) * 1e6)
-            if microseconds < len(_SHORT_TIMINGS):
-                timing = _SHORT_TIMINGS[microseconds]
-            else:
-                timing = b"app;dur=%.3f" % (microseconds / 1e3)
+            timing = (
+                _SHORT_TIMINGS[microseconds]
+                if microseconds < 1_000
+                else (b"server-timing", b"app;dur=%.3f" % (microseconds / 1e3))
+            )
             message["headers"] = [
                 *message["headers"],
                 (b"x-request-id", self.request_id.encode()),
-                (b"server-timing", timing),
+                timing,
             ]
         return self.asgi_send(message)
 

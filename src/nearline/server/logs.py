@@ -1,6 +1,5 @@
 """Structured logging: one JSON object per line."""
 
-import math
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -49,8 +48,8 @@ class JsonLog:
         self._wake, self._stopping = Event(), Event()
         self._thread: Thread | None = None
         self._woken = False  # cheaper to read than `_wake`
-        # Start and end of the latest millisecond, and how it is formatted.
-        self._moment = (0.0, 0.0, "")
+        # The latest time in milliseconds, and how it is formatted; one tuple, for other threads.
+        self._latest = (-1, "")
 
     def write(self, level: str, message: str, **fields: object) -> None:
         """Write one line: time (RFC 3339), level, message, then `fields`."""
@@ -76,11 +75,11 @@ class JsonLog:
     def timestamp(self) -> str:
         """Return the time of a line (RFC 3339, milliseconds)."""
         now = self._clock()
-        start, end, formatted = self._moment
-        if not start <= now < end:
+        millisecond = int(now * 1_000)
+        latest, formatted = self._latest
+        if millisecond != latest:
             formatted = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-            start = math.floor(now * 1_000) / 1_000
-            self._moment = (start, start + 0.001, formatted)
+            self._latest = millisecond, formatted
         return formatted
 
     def start(self) -> None:

@@ -59,13 +59,14 @@ class AllowedHosts:
         self._names = names
         self._remembered: set[bytes] = set()
 
-    def __call__(self, exchange: Exchange) -> None:
+    def check(self, exchange: Exchange) -> None:
         """Raise `Forbidden` unless the headers are allowed."""
-        host, origin = exchange.headers.get(b"host"), exchange.headers.get(b"origin")
-        if host is not None and host not in self._remembered:
+        headers = exchange.headers
+        host = headers.get(b"host")
+        if host not in self._remembered and host is not None:
             self._check_host(host, exchange.path)
-        if origin is not None:
-            self._check_origin(origin, host)
+        if b"origin" in headers:
+            self._check_origin(headers[b"origin"], host)
 
     def _check_host(self, host: bytes, path: bytes) -> None:
         if self._names is None or path in OPEN_PATHS:

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import count
 
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -22,9 +22,8 @@ class RequestIds:
     def __init__(self, new_request_id: Callable[[], str]) -> None:
         self._new_request_id = new_request_id
 
-    def of(self, headers: Mapping[bytes, bytes]) -> str:
-        """Return the request ID of the headers, or a new one if it is missing or malformed."""
-        sent = headers.get(b"x-request-id")
+    def of(self, sent: bytes | None) -> str:
+        """Return the ID that the client sent, or a new one if it is missing or malformed."""
         if sent is not None and _WELL_FORMED.fullmatch(sent):
             return sent.decode()
         return self._new_request_id()

@@ -40,14 +40,13 @@ class RequestLog:
 
     def completed(self, exchange: Exchange) -> None:
         """Log one exchange."""
-        status = exchange.status
-        failure = exchange.failure
+        log, status, failure = self._log, exchange.status, exchange.failure
         if failure is not None and status != CLIENT_CLOSED:
-            self._log.failure("request failed", failure, request_id=exchange.request_id)
-        self._log.add(
+            log.failure("request failed", failure, request_id=exchange.request_id)
+        log.add(
             RequestLine(
-                self._log.timestamp(),
-                "info" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "error",
+                log.timestamp(),
+                "info" if status < 500 else "error",
                 "request",
                 exchange.request_id,
                 exchange.method,

@@ -34,7 +34,7 @@ def middleware_stack(
     A request that is not cached: body, overload, plain lists, canonical path, plain events, then
     the routes.
     """
-    checks: list[Callable[[Exchange], None]] = [AllowedHosts(allowed_hosts)]
+    checks: list[Callable[[Exchange], None]] = [AllowedHosts(allowed_hosts).check]
     if api_key is not None:
         checks.append(ApiKeys(api_key))
     routed = CanonicalPaths(PlainEvents(api, context))
