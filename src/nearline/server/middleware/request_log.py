@@ -1,6 +1,5 @@
 """One log line for each request."""
 
-from http import HTTPStatus
 
 from msgspec import Struct
 
