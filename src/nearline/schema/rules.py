@@ -58,6 +58,9 @@ def check_id(value: object, field: str) -> str:
     """
     if not isinstance(value, str):
         raise InvalidInput(f"{field} is {type(value).__name__}; it must be a string", field=field)
+    # The usual case, without encoding: Python stores whether a string is ASCII.
+    if value.isascii() and 0 < len(value) <= MAX_ID_BYTES and "\0" not in value:
+        return value
     if not value:
         raise InvalidInput(f"{field} is empty; it must have 1 to {MAX_ID_BYTES} bytes", field=field)
     try:
@@ -230,10 +233,12 @@ def check_event(event: Event, *, now: float) -> Event:
     check_id(event.user_id, "user_id")
     check_id(event.item_id, "item_id")
     check_id(event.event, "event")
-    for field in ("event_id", "session_id", "recommendation_id"):
-        value = getattr(event, field)
-        if value is not None:
-            check_id(value, field)
+    if event.event_id is not None:
+        check_id(event.event_id, "event_id")
+    if event.session_id is not None:
+        check_id(event.session_id, "session_id")
+    if event.recommendation_id is not None:
+        check_id(event.recommendation_id, "recommendation_id")
     check_time(event.timestamp, "timestamp", now=now)
     if event.value is not None:
         check_number(event.value, "value")

@@ -57,7 +57,7 @@ class EventIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=
         return Event(
             user_id=self.user_id,
             item_id=self.item_id,
-            timestamp=_time_of_event(self.timestamp, now),
+            timestamp=now if self.timestamp is None else _time_of_event(self.timestamp, now),
             event=self.event,
             event_id=self.event_id,
             value=self.value,

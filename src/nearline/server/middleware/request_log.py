@@ -1,6 +1,5 @@
 """One log line for each request."""
 
-
 from msgspec import Struct
 
 from nearline.server.exchange import CLIENT_CLOSED, Exchange
