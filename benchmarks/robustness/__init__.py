@@ -1,0 +1,1 @@
+"""Behaviour of the server under faults; see `benchmarks.robustness.__main__`."""
