@@ -11,12 +11,10 @@ show that the benchmark notices; its table is only printed.
 
 import argparse
 import asyncio
-import json
 import random
 import subprocess
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +23,9 @@ from benchmarks.robustness.broken import BROKEN
 from benchmarks.robustness.faults import FAULTS, Row
 from benchmarks.robustness.target import Fault, Target
 
-import nearline as nl
-from nearline.bench.harness import python
 from nearline.bench.load import percentiles
 from nearline.bench.plan import Plan
 from nearline.bench.shop import store
-from nearline.log import SQLiteLog
 from nearline.log.tables import SETTINGS
 
 USERS, ITEMS = 2_000, 2_000
@@ -45,12 +40,12 @@ FSYNC = "fsync"
 async def measure(row: Row, plan: Plan, broken: str | None) -> dict[str, Any]:
     """Cause one fault; return its row of the table."""
     target = Target(store(plan, "robustness"), broken)
-    with SQLiteLog(target.store / "log.db") as log:
-        start = log.end
+    start = target.log_end()
     await target.start()
     watching = asyncio.create_task(target.watch())
     begin = time.perf_counter()
-    probing = asyncio.create_task(probe(target, plan))
+    seconds = BEFORE + plan.seconds + AFTER
+    probing = asyncio.create_task(target.probe(NAME, seconds, plan.seed, USERS))
     await asyncio.sleep(BEFORE)
     fault = Fault(target, random.Random(plan.seed), time.perf_counter() + plan.seconds)
     try:
@@ -60,7 +55,7 @@ async def measure(row: Row, plan: Plan, broken: str | None) -> dict[str, Any]:
     finally:
         watching.cancel()
         await target.stop()
-    stored = stored_events(target.store / "log.db", start)
+    stored = target.stored(start)
     acknowledged = {f"{NAME}-{number}" for number in range(found["acknowledged"])}
     times = percentiles(found["latencies"])
     return {
@@ -101,35 +96,6 @@ def cut_power(plan: Plan, broken: str | None) -> dict[str, Any]:
         **{f"{name}_ms": times[name] for name in ("p50", "p99", "p999")},
         "memory_mb": 0,
     }
-
-
-async def probe(target: Target, plan: Plan) -> dict[str, Any]:
-    """Run the probe in a process of its own; return its findings."""
-    question = {
-        "port": target.port,
-        "seconds": BEFORE + plan.seconds + AFTER,
-        "name": NAME,
-        "seed": plan.seed,
-        "users": USERS,
-    }
-    process = await asyncio.create_subprocess_exec(
-        *python("benchmarks.robustness.probe"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    output, _ = await process.communicate(json.dumps(question).encode())
-    findings: dict[str, Any] = json.loads(output)
-    return findings
-
-
-def stored_events(path: Path, start: int) -> Counter[str]:
-    """Return how often the log has each event of the faults and the probe."""
-    with SQLiteLog(path) as log:
-        return Counter(
-            record.event_id
-            for _, record in log.read(start)
-            if isinstance(record, nl.Event) and record.event_id is not None
-        )
 
 
 def line_of(row: dict[str, Any], seed: int, commit: str) -> str:

@@ -64,6 +64,8 @@ class Findings:
         Number of lists with an item of an event that was acknowledged before.
     failures : Counter
         Number of failed requests by reason; each was sent again.
+    times : list of float
+        Seconds from the start of the probe to the first attempt of each request.
     latencies : list of float
         Milliseconds from the first attempt of each request to its response.
     """
@@ -72,6 +74,7 @@ class Findings:
         self.acknowledged = 0
         self.stale = 0
         self.failures: Counter[str] = Counter()
+        self.times: list[float] = []
         self.latencies: list[float] = []
 
 
@@ -84,7 +87,8 @@ class Probe:
         self._name: str = question["name"]
         self._readers: int = question["users"]
         self._rng = random.Random(question["seed"])
-        self._end = time.perf_counter() + float(question["seconds"])
+        self._start = time.perf_counter()
+        self._end = self._start + float(question["seconds"])
 
     async def run(self) -> Findings:
         """Run both workers."""
@@ -142,6 +146,7 @@ class Probe:
                 self.found.failures["no answer"] += 1
             now = time.perf_counter()
             if answer is not None or now >= self._end:
+                self.found.times.append(begin - self._start)
                 self.found.latencies.append((now - begin) * 1_000)
                 return answer
             await asyncio.sleep(PAUSE_SECONDS)

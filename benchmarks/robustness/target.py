@@ -8,14 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nearline as nl
 from nearline.bench.harness import clean_environment, free_port, own_memory, python
 from nearline.bench.load import Connection
+from nearline.log import SQLiteLog
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 60.0
@@ -76,6 +79,38 @@ class Target:
             with suppress(OSError, ValueError):
                 self.peak_mb = max(self.peak_mb, own_memory(self.process.pid))
             await asyncio.sleep(0.2)
+
+    async def probe(self, name: str, seconds: float, seed: int, users: int) -> dict[str, Any]:
+        """Run `benchmarks.robustness.probe` in a process of its own; return its findings."""
+        question = {
+            "port": self.port,
+            "seconds": seconds,
+            "name": name,
+            "seed": seed,
+            "users": users,
+        }
+        process = await asyncio.create_subprocess_exec(
+            *python("benchmarks.robustness.probe"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output, _ = await process.communicate(json.dumps(question).encode())
+        findings: dict[str, Any] = json.loads(output)
+        return findings
+
+    def log_end(self) -> int:
+        """Return the end of the log; the server must not be running."""
+        with SQLiteLog(self.store / "log.db") as log:
+            return log.end
+
+    def stored(self, start: int) -> Counter[str]:
+        """Return how often the log has each event ID from an offset on."""
+        with SQLiteLog(self.store / "log.db") as log:
+            return Counter(
+                record.event_id
+                for _, record in log.read(start)
+                if isinstance(record, nl.Event) and record.event_id is not None
+            )
 
     async def ask(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
         """Send a request on a new connection; return the status and the body."""
