@@ -113,9 +113,12 @@ class Target:
             )
 
     async def ask(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
+        """Send a request with a JSON body, if any; return the status and the body."""
+        return await self.send(method, path, b"" if body is None else json.dumps(body).encode())
+
+    async def send(self, method: str, path: str, data: bytes) -> tuple[int, bytes]:
         """Send a request on a new connection; return the status and the body."""
         connection = await self.connect()
-        data = b"" if body is None else json.dumps(body).encode()
         try:
             answer = await connection.ask(method, path, data)
         finally:

@@ -206,6 +206,14 @@ def test_a_file_that_is_not_a_database_is_damaged(path: Path) -> None:
             SQLiteLog(path)
 
 
+def test_a_missing_number_of_erasures_is_damage(path: Path) -> None:
+    SQLiteLog(path).close()
+    with raw(path) as db:
+        db.execute("DELETE FROM meta WHERE name = 'erasures'")
+    with pytest.raises(Damaged, match=r"log\.db: .*erasures.*; restore the file from a backup"):
+        SQLiteLog(path)
+
+
 def test_a_truncated_file_is_damaged(path: Path) -> None:
     with SQLiteLog(path) as log:
         append(log, *(event(f"u{n}") for n in range(2_000)))

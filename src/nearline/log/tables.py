@@ -214,7 +214,10 @@ class Tables:
                     self._db.pragma("user_version", VERSION)
 
     def _number(self, query: str) -> int:
-        return int(self._db.execute(query).get)
+        value = self._db.execute(query).get
+        if not isinstance(value, int):
+            raise Damaged(self._damage(f"{query!r} gives {value!r}, which is not an integer"))
+        return value
 
     def _damage(self, what: str) -> str:
         return f"{self._path or 'the log in memory'}: {what}; restore the file from a backup"
