@@ -74,7 +74,7 @@ def test_rows_and_cells_that_are_dropped_are_reported(tmp_path: Path) -> None:
     said = run("import", "--store", tmp_path / "store", "--items", path).stdout
     assert "Catalogue: 5 rows read, 4 kept, 1 dropped" in said
     assert "item_id is missing (row 2: item_id=None, title='Cup', price=3.0)" in said
-    assert "2  attributes.price was refused; the item stays (row 1: inf" in said
+    assert "2  attributes.price is invalid; the item is kept without it (row 1: inf" in said
 
 
 def test_ids_that_do_not_match_are_named(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_01_a_lone_quote_swallows_no_rows(tmp_path: Path) -> None:
     assert report is not None
     assert (report.rows_in, report.rows_dropped) == (6, 0)
     assert list(items.values()) == ["apple", '"Pear', "plum", "fig", '"kiwi', "lime"]
-    assert report.remarks == ("quotation marks taken as text in 2 lines (line 3, 6)",)
+    assert report.remarks == ("quotation marks read as text in 2 lines (line 3, 6)",)
 
 
 def test_07_dates_as_numbers_are_dates(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_whole_floats_are_ids_in_their_integer_form() -> None:
 @pytest.mark.parametrize(
     ("ids", "says"),
     [
-        (pa.array([1.5]), "holds the number 1.5"),
+        (pa.array([1.5]), "contains the number 1.5"),
         (pa.array([2.0**60]), "loses digits"),
         (pa.array([True]), "type bool"),
         (pa.array([[1]]), "type list"),
@@ -165,7 +165,7 @@ def test_columns_that_are_not_needed_may_hold_anything() -> None:
         (["user_id", "itm_id"], None, r"columns=\{'item_id': 'itm_id'\}"),
         (["user_id", "q"], None, r"columns=\{'item_id': 'your column'\}"),
         (["user_id;item_id"], None, r"separator=';'"),
-        (["user_id", "item_id"], {"user": "user_id"}, "names no field.*field stands on the left"),
+        (["user_id", "item_id"], {"user": "user_id"}, "names an unknown field.*field on the left"),
         (["user_id", "ItemID"], {"item_id": "ItemId"}, "Did you mean 'ItemID'"),
         ([f"c{n}" for n in range(30)], None, "and 10 more"),
     ],
@@ -178,7 +178,7 @@ def test_wrong_names(names: list[str], columns: dict[str, str] | None, says: str
 @pytest.mark.parametrize(
     ("columns", "says"),
     [
-        ({"timestamp": ["never", "ever"]}, "no timestamp can be read, the first is 'never'"),
+        ({"timestamp": ["never", "ever"]}, "no timestamp can be read; the first is 'never'"),
         ({"timestamp": [[1]]}, "timestamp is of type list"),
         ({"value": ["much"]}, "no value can be read"),
         ({"value": [NOON]}, "value is of type timestamp"),

@@ -149,12 +149,12 @@ def test_bad_rows_are_reported() -> None:
     assert report.rows_in == 5
     assert [(entry.reason, entry.rows) for entry in report.dropped] == [
         ("item_id is missing", 1),
-        ("item_id was refused", 1),
-        ("item_id repeats; the last row holds", 1),
+        ("item_id is invalid", 1),
+        ("item_id occurs again in a later row, which replaces this one", 1),
     ]
     assert report.dropped[0].example == "row 1: item_id=None, text='x', vectors={'look': [1.0]}"
     assert [(cell.reason, cell.rows) for cell in report.cells] == [
-        ("text was refused; the item stays", 1)
+        ("text is invalid; the item is kept without it", 1)
     ]
 
 
@@ -163,7 +163,7 @@ def test_a_vector_with_gaps_is_dropped_and_its_item_stays() -> None:
         pa.table({"item_id": ["a", "b"], "look": [[1.0, None], [1.0, 2.0]]}), now=NOW
     )
     assert [item.vectors for item in items] == [{}, {"look": [1.0, 2.0]}]
-    assert report.cells[0].reason == "vectors.look was refused; the item stays"
+    assert report.cells[0].reason == "vectors.look is invalid; the item is kept without it"
 
 
 @pytest.mark.parametrize(
@@ -183,9 +183,9 @@ def test_bad_catalogues(cells: dict[str, Any], says: str) -> None:
     ("name", "cells", "why"),
     [
         ("timestamp", ["soon", "later"], "no timestamp can be read"),
-        ("available", ["perhaps", "perhaps"], "cannot be the available of items"),
-        ("title", [["x"], ["y"]], "cannot be the title of items"),
-        ("text", [{"x": 1}, {"x": 2}], "cannot be the text of items"),
+        ("available", ["perhaps", "perhaps"], "does not say whether an item is available"),
+        ("title", [["x"], ["y"]], "cannot be read as title"),
+        ("text", [{"x": 1}, {"x": 2}], "cannot be read as text"),
         ("categories", [1.5, 2.5], "1.5"),
         ("odd", [{"x": 1}, {"x": 2}], "'odd' is of type struct"),
         ("raw", [b"x", b"y"], "'raw' is of type binary"),
@@ -207,15 +207,15 @@ def test_a_column_that_cannot_be_read_is_left_out_and_named(
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [
-        ("title", "x" * 100_001, "title was refused; the item stays"),
-        ("text", "x" * 100_001, "text was refused; the item stays"),
-        ("timestamp", 4e12, "timestamp was refused; the item stays"),
-        ("timestamp", -1.0, "timestamp was refused; the item stays"),
-        ("price", math.inf, "attributes.price was refused; the item stays"),
-        ("price", 1e30, "attributes.price was refused; the item stays"),
-        ("sizes", ["s"] * 1_001, "attributes.sizes was refused; the item stays"),
-        ("look", [math.nan, 1.0], "vectors.look was refused; the item stays"),
-        ("genres", ["g" * 600], "categories was refused; the item stays"),
+        ("title", "x" * 100_001, "title is invalid; the item is kept without it"),
+        ("text", "x" * 100_001, "text is invalid; the item is kept without it"),
+        ("timestamp", 4e12, "timestamp is invalid; the item is kept without it"),
+        ("timestamp", -1.0, "timestamp is invalid; the item is kept without it"),
+        ("price", math.inf, "attributes.price is invalid; the item is kept without it"),
+        ("price", 1e30, "attributes.price is invalid; the item is kept without it"),
+        ("sizes", ["s"] * 1_001, "attributes.sizes is invalid; the item is kept without it"),
+        ("look", [math.nan, 1.0], "vectors.look is invalid; the item is kept without it"),
+        ("genres", ["g" * 600], "categories is invalid; the item is kept without it"),
     ],
 )
 def test_a_cell_that_cannot_be_read_costs_no_row(field: str, value: Any, reason: str) -> None:

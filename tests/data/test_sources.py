@@ -96,7 +96,7 @@ def test_frames_of_every_library(frame: Any) -> None:
         ("a.csv.gz", gzip.compress(b"a\n1\n", mtime=0)[:15], "cannot be read as csv"),
         ("a.jsonl", b'{"a":', "cannot be read as jsonl"),
         ("a.jsonl", b'{"a": 1}\n{"a": "1"}\n', "changed from number to string"),
-        ("a.parquet", b"PAR1 and nothing else", "half-written"),
+        ("a.parquet", b"PAR1 and nothing else", "truncated"),
         ("a.xlsx", b"x", r"known are \.csv"),
         ("a", b"x", r"known are \.csv"),
         ("a.parquet.gz", b"x", r"known are \.csv"),
@@ -110,7 +110,7 @@ def test_bad_files(tmp_path: Path, name: str, content: bytes, says: str) -> None
 def test_half_written_parquet(tmp_path: Path) -> None:
     parquet.write_table(TABLE, tmp_path / "a.parquet")
     whole = (tmp_path / "a.parquet").read_bytes()
-    with pytest.raises(InvalidInput, match="half-written"):
+    with pytest.raises(InvalidInput, match="truncated"):
         read_table(write(tmp_path, "a.parquet", whole[: len(whole) // 2]))
 
 

@@ -154,7 +154,7 @@ def test_what_is_not_like_the_others_is_dropped_with_its_text() -> None:
     kept, report = clean(read_interactions(table), now=JANUARY)
     assert kept.num_rows == 30
     (dropped,) = report.dropped
-    assert (dropped.reason, dropped.rows) == ("timestamp is no time", 2)
+    assert (dropped.reason, dropped.rows) == ("timestamp is not a valid time", 2)
     assert "timestamp='20211399'" in dropped.example
 
 

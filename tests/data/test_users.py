@@ -142,8 +142,8 @@ def test_rows_that_are_dropped() -> None:
     assert [(entry.reason, entry.rows) for entry in report.dropped] == [
         ("user_id is missing", 2),
         ("user_id has more than 512 bytes", 1),
-        ("user_id holds a NUL character", 1),
-        ("user_id repeats; the last row holds", 1),
+        ("user_id contains a NUL character", 1),
+        ("user_id occurs again in a later row, which replaces this one", 1),
     ]
     with pytest.raises(InvalidInput, match="no usable user is left: 1 rows read"):
         read_users(pa.table({"user_id": [""]}))
@@ -155,7 +155,7 @@ def test_rows_that_are_dropped() -> None:
         ({"odd": [[1.0]]}, "'odd' of users is of type list"),
         ({"age": [math.inf]}, "'age' of users holds inf in row 0"),
         ({"age": [1e16]}, "at most 1e[+]15"),
-        ({"name": ["Ann"]}, "none that tells of users; add a number, or a label"),
+        ({"name": ["Ann"]}, "none of which can be used; add a number, or a label"),
     ],
 )
 def test_tables_that_cannot_be_used(cells: dict[str, Any], says: str) -> None:

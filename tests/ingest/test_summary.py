@@ -46,7 +46,7 @@ def test_the_report_holds_everything(path: Path) -> None:
     assert [(drop.reason, drop.example.split(":")[0]) for drop in report.dropped] == [
         ("line has 2 fields instead of 5", "line 6"),
         ("user_id is missing", "line 5"),
-        ("timestamp is no time", "line 7"),
+        ("timestamp is not a valid time", "line 7"),
     ]
     assert "user_id='NULL'" in report.dropped[1].example
     assert "timestamp='soon'" in report.dropped[2].example

@@ -1,4 +1,4 @@
-"""Tables in and out: files and frames of any library become one Arrow table, and back."""
+"""Conversion of files and frames of any library to Arrow tables, and back to frames."""
 
 import difflib
 import logging
@@ -20,7 +20,7 @@ from nearline.data.options import ReadOptions, read_options
 from nearline.data.text_files import SEPARATORS, read_text_table
 from nearline.errors import DataNotFound, InvalidInput
 
-# Whatever `read_table` takes: a path, or a frame of a library that narwhals knows.
+# Sources of `read_table`: a path, or a frame of a library that narwhals supports.
 Source = Any
 
 _log = logging.getLogger(__name__)
@@ -39,26 +39,25 @@ def read_table(
 ) -> pa.Table:
     """Read a file, or convert a frame, to an Arrow table.
 
-    CSV and TSV carry no types, so each of their columns comes as text ("" where empty): a guess
-    would turn the id "007" into 7. Other sources keep their types; dictionary (categorical)
-    columns are decoded, and text is plain `string`. A field inside an object becomes a column
-    called ``object.field``; of a list of objects, a column of lists.
+    All columns of CSV and TSV files are read as text ("" if empty): guessing types would change
+    the ID "007" to 7. Other sources keep their types, except that dictionary (categorical) columns
+    are decoded, and all types of text become `string`. A field inside an object becomes a column
+    with the name ``object.field``; in a list of objects, a column of lists.
 
-    Lines of a text file that are no rows are left out and named in the report of `clean` (for a
-    table that is used by itself, in a warning).
+    Lines of a text file that are not rows are left out, and a warning is logged for each reason.
 
     Parameters
     ----------
     source : path or frame
         ``.csv``, ``.tsv``, ``.txt``, ``.dat``, ``.data``, ``.jsonl``, ``.ndjson``, ``.json`` (each
-        also with ``.gz``) or ``.parquet``; or a pandas, polars, Arrow or any other frame that
-        narwhals takes.
+        also with ``.gz``) or ``.parquet``; or a frame of pandas, polars, Arrow or another library
+        that narwhals supports.
     pick : callable, optional
-        Gets the names of all columns and gives those to convert; all by default.
+        Receives the names of all columns and returns those to convert; by default all.
     flat : bool
-        Whether fields inside objects become columns of their own.
+        Whether fields inside objects become columns.
     **options
-        The fields of `nearline.data.options.ReadOptions` that concern files: `separator`,
+        Fields of `nearline.data.options.ReadOptions` that apply to files: `separator`,
         `encoding`, `header`.
 
     Raises
@@ -66,8 +65,8 @@ def read_table(
     DataNotFound
         There is no such file.
     InvalidInput
-        The file is empty, damaged, in another encoding or of an unknown kind, or a column of
-        the frame mixes types (1 beside "1").
+        The file is empty, damaged, or has another encoding or an unknown extension, or a column
+        of the frame mixes types, such as 1 and "1".
     """
     table = read_source(source, read_options(**options), pick, flat=flat)
     for entry in notes_of(table).dropped:
@@ -83,9 +82,9 @@ def read_source(
     *,
     flat: bool = True,
 ) -> pa.Table:
-    """Read a source as `read_table` does, and attach notes about it to the table.
+    """Read a source like `read_table`, and attach notes to the table.
 
-    Where a column mixes numbers and text it is read as text if `may_mix` of its name is true.
+    A column that mixes numbers and text is read as text if `may_mix` is true for its name.
     """
     notes = SourceNotes()
     if isinstance(source, str | os.PathLike):
@@ -101,7 +100,7 @@ def read_source(
         frame = _eager(source)
         names, column = frame.columns, partial(_column, frame)
     _check_names(names, options)
-    if "" in names:  # pandas writes its index so
+    if "" in names:  # pandas writes the index without a name
         notes.remarks.append("a column without a name is left out")
         names = [name for name in names if name]
     chosen = pick(names) if pick else names
@@ -120,7 +119,7 @@ def read_source(
 
 
 def _check_names(names: Sequence[Any], options: ReadOptions) -> None:
-    """Raise `InvalidInput` unless all columns have names of their own."""
+    """Raise `InvalidInput` unless the names of columns are distinct texts."""
     if not all(isinstance(name, str) for name in names):
         raise InvalidInput(f"the column names {names} are not all text; give every column a name")
     if len(set(names)) == len(names):
@@ -134,9 +133,9 @@ def _check_names(names: Sequence[Any], options: ReadOptions) -> None:
 
 
 def to_frame(columns: Mapping[str, Any], like: object = None) -> Any:
-    """Build a frame from columns, in the library of the frame `like`.
+    """Create a frame from columns, in the library of the frame `like`.
 
-    Anything else than an in-memory pandas, polars or Arrow frame gives a `pyarrow.Table`.
+    If `like` is not a frame of pandas, polars or Arrow in memory, the result is a `pyarrow.Table`.
     """
     backend: Literal["pandas", "polars", "pyarrow"] = "pyarrow"
     native: Any = nw.from_native(cast("Any", like), pass_through=True)
@@ -164,8 +163,8 @@ def _read_file(path: Path, options: ReadOptions) -> tuple[pa.Table, SourceNotes]
         if "UTF8" in str(error):
             raise InvalidInput(_encoding_help(path, options.encoding, error)) from error
         raise InvalidInput(
-            f"{path} cannot be read as {kind[1:]}: {error}. It may be half-written or hold "
-            "something else than its name says; repair it or write it again"
+            f"{path} cannot be read as {kind[1:]}: {error}. It may be truncated or in "
+            "another format than its extension; repair it or write it again"
         ) from error
     if kind in SEPARATORS:
         table = _without_padding(table, notes)
@@ -175,20 +174,20 @@ def _read_file(path: Path, options: ReadOptions) -> tuple[pa.Table, SourceNotes]
 
 
 def _without_padding(table: pa.Table, notes: SourceNotes) -> pa.Table:
-    """Take off the spaces in front of all names and cells where a separator is ", "."""
+    """Remove the spaces before names and cells if the separator is followed by spaces."""
     names = table.column_names
     if all(name == name.strip() for name in names):
         return table
     if any(name[:1] == " " for name in names):
-        notes.remarks.append("spaces in front of names and values are taken off")
+        notes.remarks.append("spaces before names and values were removed")
         table = pa.table([pc.utf8_ltrim_whitespace(each) for each in table.columns], names=names)
     return table.rename_columns([name.strip() for name in names])
 
 
 def _kind(path: Path, options: ReadOptions) -> str:
-    """Return the extension that determines how a file is read, without ``.gz`` for packed text.
+    """Return the extension that determines how a file is read, without ``.gz``.
 
-    A file with another extension is a text file if its separator is given.
+    A file with an unknown extension is a text file if the option `separator` is set.
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packed = suffixes[-1:] == [".gz"]
@@ -220,7 +219,7 @@ def _check_file(path: Path) -> None:
 
 def _encoding_help(path: Path, encoding: str, error: Exception) -> str:
     return (
-        f"{path} is not valid {encoding} ({error}); pass the encoding that it has with "
+        f"{path} is not valid {encoding} ({error}); pass its encoding, such as "
         "encoding='latin-1' (also common are cp1252, cp1251, gb18030 and shift-jis), or save it "
         "as UTF-8"
     )
@@ -244,14 +243,14 @@ def _column(frame: nw.DataFrame[Any], name: str) -> Any:
         return frame.get_column(name).to_arrow()
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(
-            f"column {name!r} mixes types or holds what no table column can ({error}); "
-            'give it one type. For ids use text throughout: 1 and "1" are not told apart',
+            f"column {name!r} mixes types or contains values that a table cannot ({error}); "
+            'convert it to one type. For ids, use only text: 1 and "1" cannot be distinguished',
             field=name,
         ) from error
 
 
 def _plain(column: Any) -> Any:
-    """Decode dictionaries and bring the kinds of text that Arrow has to `string`."""
+    """Decode dictionary columns, and convert all types of text to `string`."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type

@@ -74,7 +74,7 @@ def test_a_zip_file(tmp_path: Path) -> None:
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK no more")
-    with pytest.raises(InvalidInput, match="neither a folder nor a whole zip"):
+    with pytest.raises(InvalidInput, match="neither a folder nor a complete zip"):
         load_dataset("movielens-100k", tmp_path / "a.zip")
     folder = store(tmp_path / "half", {"u.data": "1\t1\t1\t1\n"})
     with pytest.raises(InvalidInput, match=r"holds neither u\.data, u\.item, u\.user"):
