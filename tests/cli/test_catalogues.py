@@ -83,5 +83,5 @@ def test_ids_that_do_not_match_are_named(tmp_path: Path) -> None:
     goods.write_text("item_id,title\n0108,Tea\n0109,Pot\n7,Jug\n")
     said = run("import", "--store", tmp_path / "store", events, "--items", goods).stdout
     assert "1 of 4 items in the events are in the catalogue, which has 3 items." in said
-    assert "Found in the events alone: '108', '109', '8'." in said
-    assert "'108' of the events may be '0108' of the catalogue" in said
+    assert "Found only in the events: '108', '109', '8'." in said
+    assert "'108' in the events may be '0108' in the catalogue" in said

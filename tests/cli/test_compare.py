@@ -30,7 +30,7 @@ def rated(tmp_path: Path) -> Path:
 def test_a_table_the_best_first(events: Path, items: Path) -> None:
     text = run("compare", events, "--items", items, *FAST).stdout
     assert "60 interactions, 20 users, 8 items. Split leave-one-out; default settings" in text
-    assert "20 users with something held out" in text
+    assert "20 users with held-out items" in text
     accuracy = text.split("behind the best")[1]
     # Red and blue people: a walk to those alike finds what counts alone do not.
     assert accuracy.index("rp3beta") < accuracy.index("popularity")

@@ -62,7 +62,7 @@ def test_document(files: list[str]) -> None:
 def test_words_for_people(files: list[str]) -> None:
     result = run("demo", "--exit", *files)
     assert result.exit_code == 0
-    for word in (*MODELS, "ndcg@10", "novelty@10", "came true", "transitions with"):
+    for word in (*MODELS, "ndcg@10", "novelty@10", "in test part", "transitions with"):
         assert word in result.stdout
     assert "curl" not in result.stdout
 

@@ -23,7 +23,7 @@ def plays(tmp_path: Path) -> Path:
 
 def test_evaluate_counts_what_it_cannot_reach(plays: Path) -> None:
     said = run("evaluate", plays, "-k", "3").stdout
-    assert "40 of 40 held-out items were in the history of the user already" in said
+    assert "40 of 40 held-out items were already in the user's history" in said
     assert "--include-seen" in said
     model = run_json("evaluate", plays, "-k", "3")["models"]["item graph"]
     assert (model["n_relevant"], model["n_unreachable"]) == (40, 40)
@@ -41,7 +41,7 @@ def test_with_seen_items_they_are_found(plays: Path) -> None:
 
 def test_compare_masks_or_lists_them(plays: Path) -> None:
     said = run("compare", plays, "--models", "item_knn", "-k", "3").stdout
-    assert "40 of 40 held-out items were in the history of the user already" in said
+    assert "40 of 40 held-out items were already in the user's history" in said
     found = run_json("compare", plays, "--models", "item_knn", "-k", "3", "--include-seen")
     assert found["models"][0]["means"]["hit_rate@3"] == 1.0
 

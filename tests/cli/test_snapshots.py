@@ -20,11 +20,11 @@ def test_listed_promoted_and_rolled_back(tmp_path: Path, events: Path) -> None:
     table = run("snapshots", "--store", store).stdout
     assert [line.split()[:3] for line in table.splitlines()[2:]] == [
         [first, "promoted", "item_graph"],
-        [second, "serves", "popularity"],
+        [second, "active", "popularity"],
     ]
     assert run_json("rollback", "--store", store)["id"] == first
     assert run_json("recommend", "--store", store, "u1")["model"] == first
-    assert f"Model {second} serves" in run("promote", "--store", store, second).stdout
+    assert f"Model {second} is active" in run("promote", "--store", store, second).stdout
     assert run_json("recommend", "--store", store, "u1")["model"] == second
 
 

@@ -153,7 +153,7 @@ def test_rows_that_are_dropped() -> None:
     ("cells", "says"),
     [
         ({"odd": [[1.0]]}, "'odd' of users is of type list"),
-        ({"age": [math.inf]}, "'age' of users holds inf in row 0"),
+        ({"age": [math.inf]}, "'age' of users contains inf in row 0"),
         ({"age": [1e16]}, "at most 1e[+]15"),
         ({"name": ["Ann"]}, "none of which can be used; add a number, or a label"),
     ],

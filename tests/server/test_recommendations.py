@@ -118,9 +118,9 @@ def test_bad_query_values_are_refused(trained_shop: Client, query: str, field: s
 
 def test_an_unknown_query_name_is_told_what_is_known(trained_shop: Client) -> None:
     refused = trained_shop.get("/v1/items/a/similar?limit=3").json()
-    assert refused["detail"] == "query name 'limit' is unknown; allowed here: k"
+    assert refused["detail"] == "query parameter 'limit' is unknown; allowed: k"
     none = trained_shop.get("/v1/users/u5?verbose=1").json()
-    assert none["detail"] == "query name 'verbose' is unknown; allowed here: none"
+    assert none["detail"] == "query parameter 'verbose' is unknown; allowed: none"
 
 
 def test_a_session_without_an_account(trained_shop: Client) -> None:

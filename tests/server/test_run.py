@@ -130,7 +130,7 @@ def test_requests_that_never_end_are_given_up(capfd: pytest.CaptureFixture[str])
             threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
         serve(Recommender, port=port, announce=half_a_request, drain_seconds=0.2)
-    assert "requests in flight were given up" in capfd.readouterr().err
+    assert "requests in flight were aborted" in capfd.readouterr().err
 
 
 def test_a_stop_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:

@@ -41,9 +41,9 @@ def test_a_dislike_is_no_interest_and_a_deleted_entry_no_entry() -> None:
 def test_the_sentences() -> None:
     assert str(matched(["7"], ["007"])) == (
         "0 of 1 item in the events is in the catalogue, which has 1 item.\n"
-        "Found in the events alone: '7'.\n"
-        "Found in the catalogue alone: '007'.\n"
-        "'7' of the events may be '007' of the catalogue: write ids the same way in both files."
+        "Found only in the events: '7'.\n"
+        "Found only in the catalogue: '007'.\n"
+        "'7' in the events may be '007' in the catalogue: write ids the same way in both files."
     )
     assert str(matched(["a", "b"], ["a", "b"])) == (
         "2 of 2 items in the events are in the catalogue, which has 2 items."

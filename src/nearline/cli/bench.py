@@ -99,7 +99,7 @@ def bench(
     from nearline.common.pictures import check_picture
 
     if picture is not None:
-        check_picture(picture)  # before the work, not after it
+        check_picture(picture)  # fail before the benchmark runs
     if quick:
         given = click.core.ParameterSource.COMMANDLINE
         sizes |= {
@@ -122,7 +122,7 @@ def bench(
 
 
 def _show(scenario: str, plan: "Plan", report: "ScenarioReport") -> None:
-    sizes = f"{plan.users:,} users, {plan.items:,} items, {plan.history} events a user"
+    sizes = f"{plan.users:,} users, {plan.items:,} items, {plan.history} events per user"
     how = f"{plan.repeats} x {plan.seconds:g} s"
     click.echo(f"{scenario}: {sizes}; {how}: median (smallest to largest)\n")
     rows = [["figure", "value", "", "spread", "target", "met"]]

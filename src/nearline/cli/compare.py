@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 FOLDS = 5
-# Share of the training part of a fold that the search validates on.
+# Share of the training part of a fold on which the search measures accuracy.
 VALIDATION_SHARE = 0.1
 
 
@@ -131,7 +131,7 @@ def compare(
     from nearline.evaluation.picture import draw
 
     if picture is not None:
-        check_picture(picture)  # fail before the work
+        check_picture(picture)  # fail before the comparison runs
     _check(encoder=encoder, **question)
     if question["large"]:
         encoder = encoder or "auto"
@@ -186,8 +186,8 @@ def _how(
         held_out = f"Split {split}" + ("" if split == "leave-one-out" else f", {fraction:g} of it")
     tuned = f"{search} settings tried for each" if search else "default settings"
     if large:
-        held_out += f", at most {users:,} users asked"
-        tuned += "; own searches and early stopping on validation data"
+        held_out += f", at most {users:,} test users"
+        tuned += "; each model is tuned and stopped early on validation data"
     return f"{held_out}; {tuned}"
 
 
@@ -224,8 +224,8 @@ def _compare(
     data = data.rated() if ratings else data
     if not data.n_interactions:
         raise InvalidInput(
-            "no interaction has a rating to predict; ratings are read from the column value, or "
-            "from another: --column value=NAME",
+            "no interaction has a rating to predict; name the column of ratings with "
+            "--column value=NAME",
             field="value",
         )
     score = rating_score if ratings else list_score
@@ -283,11 +283,11 @@ def _write(found: "Comparison | RatingComparison") -> None:
     if isinstance(found, Comparison):
         accuracy, cost = list_rows(found)
         tables = [accuracy, *also_rows(found), cost]
-        counted = f"{found.entries[0].report.n_users:,} users with something held out"
+        counted = f"{found.entries[0].report.n_users:,} users with held-out items"
     else:
         tables = list(rating_rows(found))
         counted = f"{found.entries[0].n_ratings:,} ratings predicted"
-    click.echo(f"{counted}; [95 % bootstrap interval]; the best first.\n")
+    click.echo(f"{counted}; [95 % bootstrap interval]; best first.\n")
     if isinstance(found, Comparison) and (report := found.entries[0].report).n_unreachable:
         click.echo(f"{repeats(report.n_unreachable, report.n_relevant)}\n")
     for rows in tables:

@@ -60,7 +60,7 @@ def demo(
     from nearline.cli.study import load_subject
 
     if not stop:
-        server.check_address("127.0.0.1", port, None)  # fail before the work
+        server.check_address("127.0.0.1", port, None)  # fail before the training
     with progress_bars() as progress:
         subject = load_subject(
             dataset, items_file, columns, reading=reading, now=time.time(), progress=progress

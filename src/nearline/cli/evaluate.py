@@ -48,22 +48,22 @@ SPLITS = (
     type=click.Choice(SPLITS),
     default="leave-one-out",
     show_default=True,
-    help="What is held out for testing.",
+    help="Test split: which interactions are held out.",
 )
 @click.option(
     "--fraction",
     type=FloatRange(0, 1, min_open=True, max_open=True),
     default=0.2,
     show_default=True,
-    help="Share that is held out; leave-one-out needs none.",
+    help="Share of the data that is held out; not used by leave-one-out.",
 )
 @click.option(
     "--protocol",
     type=click.Choice(["strict", "refit"]),
     default="strict",
     show_default=True,
-    help="strict: the validation part is never trained on, only known as history. refit: choose "
-    "the settings, then train on all that is not held out.",
+    help="strict: the validation part is used as history, but never for training. "
+    "refit: after the choice of settings, train on all data that is not held out.",
 )
 @encoder_option
 @include_seen_option
@@ -139,7 +139,7 @@ def evaluate(
         f"{subject.name}: {count(found.n_interactions, 'interaction')}, "
         f"{count(found.n_users, 'user')}, {count(found.n_items, 'item')}.\n"
         f"Split {split}, protocol {protocol}, {count(first.n_users, 'user')} "
-        "with something held out; 95 % bootstrap intervals."
+        "with held-out items; 95 % bootstrap intervals."
     )
     if first.n_unreachable:
         click.echo(repeats(first.n_unreachable, first.n_relevant))

@@ -42,7 +42,7 @@ def export(
         write_json(done)
         return
     if done.started_over:
-        click.echo("The folder held an export of another state or with other options: replaced.")
+        click.echo("The export in the folder was of another state or with other options: replaced.")
     elif done.resumed:
         click.echo(f"Resumed: {_parts(done.resumed)} already complete.")
     click.echo(

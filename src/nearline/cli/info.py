@@ -1,4 +1,4 @@
-"""The command that shows what is in a store and what its imports did."""
+"""The command that shows the contents of a store and the summaries of its imports."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from nearline.cli.output import printable, write_json
 @store_option
 @json_option
 def info(store: Path, as_json: bool) -> None:
-    """Show what a store holds, and the summary of each import.
+    """Show the contents of a store, and the summary of each import.
 
     Works while a server has the store open.
     """

@@ -1,4 +1,4 @@
-"""Commands that put data into a store and train on it."""
+"""Commands that import data into a store and train on it."""
 
 import time
 from dataclasses import replace
@@ -58,12 +58,12 @@ def import_(
 ) -> None:
     """Add interactions and a catalogue to a store.
 
-    The store is made where there is none.
+    The store is created if it does not exist.
 
     FILE is .csv, .tsv, .txt, .dat, .data, .jsonl, .ndjson, .json (each also with .gz) or .parquet
-    with columns user_id, item_id and, where known, timestamp, event, value. A field inside an
-    object is called OBJECT.FIELD. Rows that cannot be are dropped and reported. Importing the same
-    rows again stores nothing twice. `nearline info` shows the summary again.
+    with the columns user_id, item_id and optionally timestamp, event and value. The name of a field
+    inside an object is OBJECT.FIELD. Invalid rows are dropped and reported. Rows that were imported
+    before are not stored again. `nearline info` shows the summary again.
     """
     from nearline.config import Config
     from nearline.data import read_interactions, read_items, read_table, without_item_fields
@@ -71,7 +71,7 @@ def import_(
 
     if file is None and items_file is None:
         raise click.UsageError("Nothing to import: name a FILE of interactions, --items, or both.")
-    # Read before the store is made: a wrong name leaves nothing behind.
+    # Files are read before the store is created, so that a wrong name leaves no store behind.
     items = report = items_report = None
     if items_file is not None:
         file_options = {
@@ -111,7 +111,7 @@ def import_(
     if str(match):
         click.echo(printable(str(match), keep=NEWLINE))
     click.echo(
-        f"{after - before:,} records stored; {printable(str(store))} holds {users:,} users and "
+        f"{after - before:,} records stored; {printable(str(store))} contains {users:,} users and "
         f"{n_items:,} items.\nNext: nearline train --store {printable(str(store))}"
     )
 
@@ -129,7 +129,7 @@ def import_(
     default="item_graph",
     show_default=True,
     metavar="NAME",
-    help="What to train: `nearline models` lists them, `nearline models NAME` the settings of one.",
+    help="Model to train: `nearline models` lists all, `nearline models NAME` the settings of one.",
 )
 @set_option
 @encoder_option
@@ -140,8 +140,8 @@ def import_(
     default=0,
     show_default=True,
     metavar="N",
-    help="Settings to try on validation data, those given first. One that was cut off goes on. The "
-    "item graph has a search of its own beside it.",
+    help="Number of settings to try on validation data, beginning with the given ones. An "
+    "interrupted search is resumed. The item graph also has its own search.",
 )
 @seed_option
 @json_option
@@ -155,17 +155,17 @@ def train(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Train on everything in the store and let the result serve.
+    """Train on all data in the store, and activate the model.
 
-    The last interaction of each user chooses the settings and is trained on afterwards. A store
-    that is being served is trained by its server: POST /v1/jobs.
+    Settings are chosen on the last interaction of each user; then the model is trained on all
+    interactions. If a server has the store open, send POST /v1/jobs instead.
     """
     from nearline.config import Config
 
     config = Config(
         state=weighed(weights), model=model, settings=settings, search=search, encoder=encoder
     )
-    config.new_model()  # a wrong name is told before the store is opened
+    config.new_model()  # report a wrong name before the store is opened
     call = 'POST /v1/jobs {"kind": "train"}'
     with open_store(store, config, call=call) as engine, progress_bars() as progress:
         engine.fit(seed=seed, progress=progress)
@@ -183,20 +183,20 @@ def train(
             }
         )
         return
-    click.echo(f"Model {model_id} serves: {users:,} users, {items:,} items, {offset:,} records.")
+    click.echo(f"Model {model_id} is active: {users:,} users, {items:,} items, {offset:,} records.")
     unreachable = metrics.pop("validation_unreachable", 0.0)
     if unreachable:
         click.echo(
-            f"{unreachable:.0%} of what is held out was in the history of its user already: lists "
-            "without seen items cannot hold it, and it counts as missed (see `recommend "
+            f"{unreachable:.0%} of the held-out items were already in the user's history: lists "
+            "without seen items cannot contain them, so they count as misses (see `recommend "
             "--include-seen`)."
         )
     rows = [[name.removeprefix("validation_"), f"{value:.4f}"] for name, value in metrics.items()]
-    write_table([["on the validation part", "mean"], *rows], numbers=[1])
+    write_table([["metric on validation data", "mean"], *rows], numbers=[1])
 
 
 def _show(report: "CleaningReport") -> None:
-    """Write how many rows were read, and tables of what was dropped and left out."""
+    """Print the number of rows, and tables of dropped rows and fields by reason."""
     click.echo(
         f"{report.rows_in:,} rows read, {report.rows_kept:,} kept, {report.rows_dropped:,} dropped."
     )

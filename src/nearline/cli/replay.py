@@ -73,7 +73,7 @@ ORDER_ONLY = ("amazon-beauty", "amazon-sports", "amazon-toys")
     "--spread",
     type=FloatRange(min=0, min_open=True),
     metavar="DAYS",
-    help="For data whose times only order the events of each user: spread them over so many days. "
+    help="Number of days over which to spread data whose times only order the events of each user. "
     f"Default for the Amazon data sets: {SPREAD_DAYS:g}.",
 )
 @k_option
@@ -103,7 +103,7 @@ def replay(
     from nearline.replay.picture import draw
 
     if picture is not None:
-        check_picture(picture)  # fail before the work
+        check_picture(picture)  # fail before the replay
     if question["spread"] is None and data in ORDER_ONLY:
         question["spread"] = SPREAD_DAYS
     with progress_bars() as progress:

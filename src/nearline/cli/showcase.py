@@ -133,12 +133,12 @@ def _write_comparison(shown: Showcase) -> None:
         f"{shown.name}: {data.n_interactions:,} interactions of {data.n_users:,} users with "
         f"{data.n_items:,} items.\nGlobal time split: trained on the oldest {shown.n_train:,}. "
         "All items are ranked; [95 % bootstrap interval].\n\n"
-        f"1. What did {n_users:,} users do after the split, going by what was known then? "
-        f"{shown.n_new:,} of them were new.\n"
+        f"1. All events of {n_users:,} users after the split, predicted from the data before it. "
+        f"{shown.n_new:,} of these users are new.\n"
     )
     write_table(metric_rows(shown.later, digits=3), numbers=numbers)
     click.echo(
-        "\n2. The same models, fed each event as it came: what was the last thing each user did?\n"
+        "\n2. The last event of each user, predicted from all earlier events without retraining.\n"
     )
     write_table(metric_rows(shown.live, digits=3), numbers=numbers)
 
@@ -147,10 +147,10 @@ def _write_list(shown: Showcase) -> None:
     engine = shown.engine
     last = [title_of(engine, item) or item for item in reversed(shown.past[-LAST_SHOWN:])]
     click.echo(
-        f"\nUser {printable(shown.user_id)} (of middling NDCG in table 1) at the split: "
+        f"\nUser {printable(shown.user_id)} (with the median NDCG in table 1) at the split: "
         f"{len(shown.past)} items,\nmost recently {printable('; '.join(last))}.\n"
     )
-    rows = [["#", "recommended", "score", "largest parts of the score", "came true"]]
+    rows = [["#", "recommended", "score", "largest parts of the score", "in test part"]]
     for place, line in enumerate(shown.lines, start=1):
         rows.append(
             [

@@ -56,7 +56,7 @@ class Follower(Protocol):
         ...
 
     def add_events(self, added: Added) -> None:
-        """Process new events; `put_item` was called for their new items before."""
+        """Process new events; `put_items` was called for their entries before."""
         ...
 
     def forget(self, history: Histories) -> None:
@@ -241,7 +241,7 @@ class State:
             return self._histories.rows(self.users.indices_of(user_ids))
 
     def latest(self) -> float | None:
-        """Time of the latest event of all histories; None where there is none. O(events)."""
+        """Return the time of the latest event in Unix seconds; None without events. O(events)."""
         with self.lock:
             rows = self._histories.rows(np.arange(self.users.slots))
         return float(rows.times.max()) if len(rows.times) else None
