@@ -51,7 +51,7 @@ def recommend(
     request = RecommendationRequest(user_id=user, **fields)
     config = _config(llm_url, llm_model)
     if request.rerank and config.llm is None:
-        raise click.UsageError("--rerank needs a language model: set --llm-url and --llm-model")
+        raise click.UsageError("--rerank needs a language model: give --llm-url and --llm-model")
     with open_store(store, config if request.rerank else None) as engine:
         answer = engine.answer(request)
         rows = list_rows(engine, answer.items, with_reasons=request.explain)

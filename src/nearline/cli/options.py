@@ -164,7 +164,7 @@ def llm_config(url: str | None, model: str | None) -> "LlmConfig | None":
     if not url and not model:
         return None
     if not url or not model:
-        raise click.UsageError("set both --llm-url and --llm-model, or neither")
+        raise click.UsageError("give both --llm-url and --llm-model, or neither")
     config = LlmConfig(base_url=url, model=model)
     config.check()
     return config

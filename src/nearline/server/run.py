@@ -108,7 +108,7 @@ def check_address(host: str, port: int, api_key: str | None) -> str:
     if not address.is_loopback and api_key is None:
         raise InvalidInput(
             f"host is {host}, which other machines can reach, and there is no API key; "
-            "set an API key or serve on 127.0.0.1",
+            "give an API key or serve on 127.0.0.1",
             field="host",
         )
     if not 1 <= port <= 65_535:
