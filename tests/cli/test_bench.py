@@ -9,7 +9,7 @@ from nearline.bench.scenarios import SCENARIOS
 from nearline.cli.bench import NAMES, number
 
 
-def test_the_scenarios_named_in_the_help_are_those_there_are() -> None:
+def test_the_help_names_all_scenarios() -> None:
     assert tuple(SCENARIOS) == NAMES
 
 
@@ -54,7 +54,7 @@ def test_wrong_use(arguments: list[str]) -> None:
     assert run("bench", *arguments).exit_code == 2
 
 
-def test_a_picture_is_refused_before_the_work(tmp_path: Path) -> None:
+def test_an_invalid_picture_is_refused_before_the_benchmark_runs(tmp_path: Path) -> None:
     result = run("bench", "mixed", "--picture", tmp_path / "memory.gif")
     assert result.exit_code == 1
     assert ".svg" in result.stderr
@@ -71,5 +71,5 @@ def test_a_picture_is_refused_before_the_work(tmp_path: Path) -> None:
         (25_000.0, "25,000"),
     ],
 )
-def test_numbers_have_as_many_digits_as_say_something(value: float, text: str) -> None:
+def test_numbers_have_three_significant_digits(value: float, text: str) -> None:
     assert number(value) == text

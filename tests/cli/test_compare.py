@@ -27,7 +27,7 @@ def rated(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_table_the_best_first(events: Path, items: Path) -> None:
+def test_models_are_listed_best_first(events: Path, items: Path) -> None:
     text = run("compare", events, "--items", items, *FAST).stdout
     assert "60 interactions, 20 users, 8 items. Split leave-one-out; default settings" in text
     assert "20 users with held-out items" in text
@@ -53,7 +53,7 @@ def test_the_same_as_json(events: Path) -> None:
         assert (one["means"], one["intervals"]) == (two["means"], two["intervals"])
 
 
-def test_by_default_every_model_is_compared_or_left_out_with_a_reason(
+def test_by_default_every_model_is_compared_or_skipped_with_a_reason(
     events: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kinds = discover()
@@ -116,7 +116,7 @@ def test_wrong_use(events: Path, options: list[str], code: int, words: str) -> N
     assert words in result.stderr
 
 
-def test_large_compares_a_model_of_every_kind(
+def test_large_compares_models_of_all_families(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The blend holds a transformer; the neural models alone have tests of their own.

@@ -59,7 +59,7 @@ def test_document(files: list[str]) -> None:
     assert shown["trained_on"] == pytest.approx(0.8 * shown["interactions"], rel=0.01)
 
 
-def test_words_for_people(files: list[str]) -> None:
+def test_the_output_as_text(files: list[str]) -> None:
     result = run("demo", "--exit", *files)
     assert result.exit_code == 0
     for word in (*MODELS, "ndcg@10", "novelty@10", "in test part", "transitions with"):
@@ -67,7 +67,7 @@ def test_words_for_people(files: list[str]) -> None:
     assert "curl" not in result.stdout
 
 
-def test_data_in_which_nobody_comes_back(tmp_path: Path) -> None:
+def test_data_without_returning_users_is_refused(tmp_path: Path) -> None:
     once = tmp_path / "once.csv"
     rows = [f"u{n},i{n % 7},{1_700_000_000 + n}" for n in range(100)]
     once.write_text("\n".join(["user_id,item_id,timestamp", *rows]))
@@ -76,7 +76,7 @@ def test_data_in_which_nobody_comes_back(tmp_path: Path) -> None:
     assert "returning users" in result.stderr
 
 
-def test_port_in_use_is_told_before_the_work(files: list[str]) -> None:
+def test_a_port_in_use_is_reported_before_the_training(files: list[str]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -85,7 +85,7 @@ def test_port_in_use_is_told_before_the_work(files: list[str]) -> None:
     assert "port" in result.stderr
 
 
-def test_serves_the_list_it_printed_until_interrupted(files: list[str]) -> None:
+def test_the_printed_list_is_served_until_an_interrupt(files: list[str]) -> None:
     port = free_port()
     with started("demo", "--port", str(port), *files) as process:
         assert process.stdout is not None

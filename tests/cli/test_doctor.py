@@ -20,7 +20,7 @@ def check(name: str, *arguments: str | Path) -> dict[str, str]:
     return found
 
 
-def test_all_is_well(shop: Path) -> None:
+def test_all_checks_pass(shop: Path) -> None:
     found = run_json("doctor", "--store", shop)
     assert found["ok"]
     names = [entry["name"] for entry in found["checks"]]
@@ -30,13 +30,13 @@ def test_all_is_well(shop: Path) -> None:
     assert "68 records, 20 users, 8 items" in store["found"]
 
 
-def test_words_for_people_without_a_store() -> None:
+def test_the_output_as_text_without_a_store() -> None:
     result = run("doctor")
     assert result.exit_code == 0
     assert "sqlite" in result.stdout
 
 
-def test_a_store_in_use_is_named_with_its_holder(shop: Path) -> None:
+def test_a_store_in_use_is_reported_with_its_process(shop: Path) -> None:
     with Recommender(shop):
         found = check("store", "--store", shop)
     assert found["status"] == "warning"
@@ -85,13 +85,13 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert "NUMBA_CACHE_DIR" in found["next_step"]
 
 
-def test_only_packages_that_every_install_has_are_asked_for() -> None:
+def test_only_required_packages_are_checked() -> None:
     needed = [line for line in requires("nearline") or [] if "extra ==" not in line]
     names = {re.split(r"[^A-Za-z0-9-]", line)[0] for line in needed}
     assert set(PACKAGES) - {"nearline"} <= names
 
 
-def test_one_record_is_no_records(tmp_path: Path) -> None:
+def test_the_singular_is_used_for_one(tmp_path: Path) -> None:
     with Recommender(tmp_path / "store") as engine:
         engine.observe("u", "i")
     assert "1 record, 1 user, 1 item" in check("store", "--store", tmp_path / "store")["found"]

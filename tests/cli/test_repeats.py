@@ -21,7 +21,7 @@ def plays(tmp_path: Path) -> Path:
     return path
 
 
-def test_evaluate_counts_what_it_cannot_reach(plays: Path) -> None:
+def test_evaluate_counts_held_out_items_of_the_history(plays: Path) -> None:
     said = run("evaluate", plays, "-k", "3").stdout
     assert "40 of 40 held-out items were already in the user's history" in said
     assert "--include-seen" in said
@@ -46,7 +46,7 @@ def test_compare_masks_or_lists_them(plays: Path) -> None:
     assert found["models"][0]["means"]["hit_rate@3"] == 1.0
 
 
-def test_train_says_so_and_lists_hold_them_when_asked(tmp_path: Path, plays: Path) -> None:
+def test_train_reports_them_and_lists_contain_them_on_request(tmp_path: Path, plays: Path) -> None:
     store = tmp_path / "store"
     run("import", "--store", store, plays)
     assert "100% of the held-out items were already" in run("train", "--store", store).stdout

@@ -52,7 +52,7 @@ def test_positions_are_spread(stream: Path) -> None:
     assert found["windows"][-1]["to"] < 10 * 86_400
 
 
-def test_faster_than_it_was(stream: Path) -> None:
+def test_the_speed_limits_the_replay(stream: Path) -> None:
     # 20 hours in some milliseconds.
     found = run_json("replay", stream, "--speed", "1e7")
     assert found["speed"] == 1e7

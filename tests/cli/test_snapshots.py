@@ -28,7 +28,9 @@ def test_listed_promoted_and_rolled_back(tmp_path: Path, events: Path) -> None:
     assert run_json("recommend", "--store", store, "u1")["model"] == second
 
 
-def test_while_a_server_holds_the_store_its_calls_are_named(tmp_path: Path, events: Path) -> None:
+def test_if_a_server_has_the_store_open_the_error_names_its_route(
+    tmp_path: Path, events: Path
+) -> None:
     store = tmp_path / "store"
     run_json("import", "--store", store, events)
     run_json("train", "--store", store)
@@ -44,7 +46,7 @@ def test_while_a_server_holds_the_store_its_calls_are_named(tmp_path: Path, even
             assert result.stderr.strip().endswith(f"If a server has it open, send {call}")
 
 
-def test_what_fails(tmp_path: Path, events: Path) -> None:
+def test_invalid_snapshots_are_refused(tmp_path: Path, events: Path) -> None:
     store = tmp_path / "store"
     assert "there is no store" in run("snapshots", "--store", store).stderr
     run_json("import", "--store", store, events)

@@ -64,7 +64,7 @@ def test_types_are_those_that_models_expect() -> None:
     assert data.texts is None
 
 
-def test_words_labels_and_vectors() -> None:
+def test_texts_labels_and_vectors() -> None:
     catalogue = [
         item("a", title="old"),
         item("a", title="Lamp", text="bright", categories=["home"], vectors={"look": [1.0, 2.0]}),
@@ -85,14 +85,14 @@ def test_no_interactions() -> None:
     assert (data.n_users, data.item_ids, data.texts) == (0, ["a"], ["x"])
 
 
-def test_histories_on_a_known_vocabulary() -> None:
+def test_histories_with_given_indices() -> None:
     found = histories_for(["a", "b"], TABLE, ["nobody", "v", "u", "v"], weight=WEIGHTS.__getitem__)
     assert [found.row(row).tolist() for row in range(4)] == [[], [1, 0], [0, 0], [1, 0]]
     assert found.weights.tolist() == [1, 1, 3, -1, 1, 1]
     assert found.times.tolist() == [10, 30, 20, 20, 10, 30]
 
 
-def test_histories_of_nobody_and_of_nothing() -> None:
+def test_histories_without_users_or_interactions() -> None:
     assert len(histories_for(["a"], TABLE, [])) == 0
     found = histories_for([], TABLE, ["u"])
     assert found.indptr.tolist() == [0, 0]

@@ -102,7 +102,7 @@ def test_vectors_of_pandas_and_polars() -> None:
         assert [item.vectors["look"] for item in items] == [[1.0, 2.0], [3.0, 4.0]]
 
 
-def test_other_text_is_labels_where_it_repeats_and_words_where_not() -> None:
+def test_recurring_text_becomes_labels_and_other_text_the_text() -> None:
     items = read(
         brand=["Acme", "Acme", "Best", "Best"],
         note=["very nice", "very old", "very nice", "odd"],
@@ -158,7 +158,7 @@ def test_bad_rows_are_reported() -> None:
     ]
 
 
-def test_a_vector_with_gaps_is_dropped_and_its_item_stays() -> None:
+def test_a_vector_with_gaps_is_dropped_and_its_item_kept() -> None:
     items, report = read_items(
         pa.table({"item_id": ["a", "b"], "look": [[1.0, None], [1.0, 2.0]]}), now=NOW
     )
@@ -174,7 +174,7 @@ def test_a_vector_with_gaps_is_dropped_and_its_item_stays() -> None:
         ({"ItemId": ["a"]}, r"columns=\{'item_id': 'ItemId'\}"),
     ],
 )
-def test_bad_catalogues(cells: dict[str, Any], says: str) -> None:
+def test_catalogues_that_cannot_be_read_are_refused(cells: dict[str, Any], says: str) -> None:
     with pytest.raises(InvalidInput, match=says):
         read_items(pa.table(cells), now=NOW)
 
@@ -218,7 +218,7 @@ def test_a_column_that_cannot_be_read_is_left_out_and_named(
         ("genres", ["g" * 600], "categories is invalid; the item is kept without it"),
     ],
 )
-def test_a_cell_that_cannot_be_read_costs_no_row(field: str, value: Any, reason: str) -> None:
+def test_an_invalid_cell_is_left_out_and_its_row_kept(field: str, value: Any, reason: str) -> None:
     items, report = read_items(pa.table({"item_id": ["a"], field: [value]}), now=NOW)
     assert items == [Item(item_id="a", timestamp=NOW)]
     assert (report.rows_kept, report.rows_dropped) == (1, 0)
@@ -226,7 +226,7 @@ def test_a_cell_that_cannot_be_read_costs_no_row(field: str, value: Any, reason:
     assert report.cells[0].example.startswith("row 0: ")
 
 
-def test_one_long_label_does_not_cost_the_others() -> None:
+def test_labels_beside_a_long_one_are_kept() -> None:
     assert read(genres=[["Drama", "g" * 600, "War"]])[0].categories == ["Drama", "War"]
 
 
@@ -249,11 +249,11 @@ def test_numbers_in_text(cells: list[str], expected: list[float | None]) -> None
 
 
 @pytest.mark.parametrize("cells", [["S", "M"], ["38", "XL"], ["1,5", "2,5"], ["1-2", "3-4"]])
-def test_text_that_is_no_number_stays_text(cells: list[str]) -> None:
+def test_text_that_is_not_a_number_remains_text(cells: list[str]) -> None:
     assert [item.text for item in read(size=cells)] == cells
 
 
-def test_items_that_are_read_already_are_taken() -> None:
+def test_a_list_of_items_is_accepted() -> None:
     given = [Item(item_id="a", timestamp=NOW, title="Lamp"), Item(item_id="b", timestamp=NOW)]
     items, report = read_items(given, now=NOW)
     assert items == given
@@ -262,7 +262,7 @@ def test_items_that_are_read_already_are_taken() -> None:
         read_items([given[0], "b"], now=NOW)
 
 
-def test_the_mapping_of_interactions_serves_the_catalogue_where_it_fits() -> None:
+def test_the_mapping_of_interactions_applies_to_existing_columns_of_the_catalogue() -> None:
     shared = {"user_id": "who", "item_id": "what", "timestamp": "when", "title": "head"}
     table = pa.table({"what": ["a"], "head": ["Lamp"], "when": [4e12]})
     items, _ = read_items(table, shared=shared, now=NOW)

@@ -59,14 +59,14 @@ def test_categories_by_hand() -> None:
     ]
 
 
-def test_the_most_frequent_labels_have_numbers() -> None:
+def test_only_the_most_frequent_labels_are_encoded() -> None:
     labels = [f"c{number:02}" for number in range(66) for _ in range(2 + (number == 65))]
     encoder = UserEncoder.fit(table(town=labels))
     assert encoder.names == [f"town=c{n:02}" for n in (65, *range(63))]
     assert encoder.encode(table(town=["c65", "c63"])).sum(axis=1).tolist() == [1, 0]
 
 
-def test_other_text_is_left_out_and_named(caplog: pytest.LogCaptureFixture) -> None:
+def test_other_text_is_left_out_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     users = table(age=[1, 2, 3], motto=["a b", "c d", "e f"], empty=pa.nulls(3), blank=[""] * 3)
     with caplog.at_level(logging.WARNING):
         assert UserEncoder.fit(users).names == ["age"]
@@ -163,7 +163,7 @@ def test_tables_that_cannot_be_used(cells: dict[str, Any], says: str) -> None:
         UserEncoder.fit(table(**cells))
 
 
-def test_datasets_carry_them() -> None:
+def test_datasets_contain_user_features() -> None:
     events = read_interactions(
         pa.table({"user_id": ["v", "u", "v"], "item_id": ["a", "a", "b"], "timestamp": [1, 2, 3]})
     )

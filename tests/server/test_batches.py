@@ -40,7 +40,7 @@ def shop(request: pytest.FixtureRequest) -> Iterator[Client]:
 
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
-def test_the_same_lists_as_one_by_one(shop: Client, exclude_seen: bool) -> None:
+def test_a_batch_has_the_same_lists_as_single_requests(shop: Client, exclude_seen: bool) -> None:
     body = {"user_ids": USERS, "k": 3, "exclude_seen": exclude_seen}
     answer = shop.post(URL, json=body)
     assert answer.status_code == 200
@@ -63,7 +63,7 @@ def test_the_same_lists_as_one_by_one(shop: Client, exclude_seen: bool) -> None:
         )
 
 
-def test_a_user_named_twice_is_answered_twice(shop: Client) -> None:
+def test_a_user_who_occurs_twice_gets_two_lists(shop: Client) -> None:
     one, other, again = shop.post(URL, json={"user_ids": ["u5", "u4", "u5"]}).json()["items"]
     assert one == again
     assert other["user_id"] == "u4"
@@ -101,7 +101,7 @@ class Gated(Recommender):
         return super().recommend_many(*args, **options)
 
 
-def test_other_requests_go_on_meanwhile() -> None:
+def test_other_requests_are_answered_during_a_batch() -> None:
     engine = Gated()
     with TestClient(create_app(lambda: engine)) as client:
         wait_until_ready(client.get)

@@ -49,7 +49,7 @@ def shop(engine: Recommender) -> Iterator[Client]:
         yield client
 
 
-def test_after_an_event_the_list_is_ready_again_and_right(shop: Client) -> None:
+def test_after_an_event_the_new_list_is_cached(shop: Client) -> None:
     assert ids(shop.get(LIST).json()) == ["b"]
     shop.post("/v1/events", json={"user_id": "u4", "item_id": "a"})
     wait_for(shop.get, "nearline_preloaded_total", 2)  # that of u4, then that of u5
@@ -60,7 +60,7 @@ def test_after_an_event_the_list_is_ready_again_and_right(shop: Client) -> None:
     assert counted(shop.get, "nearline_cache_misses_total") == misses
 
 
-def test_users_that_are_named_are_made_ready(shop: Client, engine: Recommender) -> None:
+def test_lists_of_given_users_are_computed_in_advance(shop: Client, engine: Recommender) -> None:
     shop.get(LIST)  # the form in which lists are asked for here
     engine.observe("u6", "a")
     answer = shop.post("/v1/preload", json={"user_ids": ["u6", "nobody"]})
@@ -81,7 +81,7 @@ def test_users_that_are_named_are_made_ready(shop: Client, engine: Recommender) 
         ({"users": ["u5"]}, "users"),
     ],
 )
-def test_bad_calls_are_refused(body: dict[str, object], field: str) -> None:
+def test_invalid_requests_are_refused(body: dict[str, object], field: str) -> None:
     with TestClient(create_app(trained, Limits(preload_length=2))) as client:
         wait_until_ready(client.get)
         refused = client.post("/v1/preload", json=body)
@@ -138,7 +138,7 @@ class Plan:
         return users
 
 
-def test_the_newest_comes_first_and_nobody_twice() -> None:
+def test_the_latest_user_is_first_and_no_user_occurs_twice() -> None:
     plan = Plan()
     plan.preloader.expect(["a", "b", "a"])
     assert plan.make() == ["a", "b"]
@@ -148,7 +148,7 @@ def test_the_newest_comes_first_and_nobody_twice() -> None:
     assert plan.make() == ["b", "c", "a"]
 
 
-def test_a_list_is_made_in_the_form_in_which_it_is_asked_for() -> None:
+def test_a_list_has_the_query_of_the_latest_request() -> None:
     plan = Plan()
     key: Key = (b"/v1/users/%61/recommendations", b"k=3")
     plan.preloader.asked("a", key)
@@ -158,7 +158,7 @@ def test_a_list_is_made_in_the_form_in_which_it_is_asked_for() -> None:
     assert plan.preloader.due() == (b"/v1/users/b%20c/recommendations", b"k=3")
 
 
-def test_users_of_this_hour_on_an_earlier_day_come_last() -> None:
+def test_users_of_this_hour_on_an_earlier_day_are_last() -> None:
     plan = Plan()
     plan.preloader.expect(["early"])
     plan.now += 3_600
@@ -172,14 +172,14 @@ def test_users_of_this_hour_on_an_earlier_day_come_last() -> None:
     assert (users[0], users[-2], users[-1]) == ("late", "u1", "early")
 
 
-def test_who_is_forgotten_is_not_kept_in_mind() -> None:
+def test_an_erased_user_is_not_remembered() -> None:
     plan = Plan()
     plan.preloader.expect(["a", "b"])
     plan.preloader.forget("b")
     assert plan.make() == ["a"]
 
 
-def test_a_failure_is_logged_and_the_next_list_is_made() -> None:
+def test_a_failure_is_logged_and_the_next_list_is_computed() -> None:
     logs = io.StringIO()
     app = create_app(trained, log_stream=logs)
     made = []
@@ -197,5 +197,5 @@ def test_a_failure_is_logged_and_the_next_list_is_made() -> None:
         client.post("/v1/events", json={"user_id": "u6", "item_id": "a"})
         wait_for(client.get, "nearline_preloaded_total", 1)
     told = [json.loads(line) for line in logs.getvalue().splitlines()]
-    (failure,) = [line for line in told if line["message"] == "a list could not be made ahead"]
+    (failure,) = [line for line in told if line["message"] == "a list could not be computed in advance"]
     assert "ZeroDivisionError" in failure["traceback"]

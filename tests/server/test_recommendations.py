@@ -62,7 +62,7 @@ def test_an_unknown_user_gets_a_list_too(trained_shop: Client) -> None:
     assert trained_shop.get("/v1/users/nobody").status_code == 404
 
 
-def test_an_empty_store_answers(client: Client) -> None:
+def test_an_empty_store_returns_empty_lists(client: Client) -> None:
     answer = client.get("/v1/users/u/recommendations").json()
     assert (answer["items"], answer["model"], answer["offset"]) == ([], "untrained", 0)
 
@@ -80,7 +80,7 @@ def test_query_values(shop: Client) -> None:
     assert listed("category=") == ["b", "c"]
 
 
-def test_reasons_are_given_when_asked_for(trained_shop: Client) -> None:
+def test_explanations_are_returned_on_request(trained_shop: Client) -> None:
     answer = trained_shop.get("/v1/users/u5/recommendations?explain=true").json()
     first = answer["items"][0]
     assert first["item_id"] == "b"
@@ -116,7 +116,9 @@ def test_bad_query_values_are_refused(trained_shop: Client, query: str, field: s
     assert (refused.status_code, refused.json()["field"]) == (400, field)
 
 
-def test_an_unknown_query_name_is_told_what_is_known(trained_shop: Client) -> None:
+def test_the_error_for_an_unknown_query_parameter_lists_the_allowed_ones(
+    trained_shop: Client,
+) -> None:
     refused = trained_shop.get("/v1/items/a/similar?limit=3").json()
     assert refused["detail"] == "query parameter 'limit' is unknown; allowed: k"
     none = trained_shop.get("/v1/users/u5?verbose=1").json()

@@ -44,13 +44,13 @@ def test_other_addresses_need_a_key(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["", "example.org", "127.0.0", "1.2.3.4:80"])
-def test_what_is_no_address_is_refused(host: str) -> None:
+def test_invalid_addresses_are_refused(host: str) -> None:
     with pytest.raises(InvalidInput, match="IP address"):
         check_address(host, 8080, "key")
 
 
 @pytest.mark.parametrize("port", [0, -1, 65_536])
-def test_what_is_no_port_is_refused(port: int) -> None:
+def test_invalid_ports_are_refused(port: int) -> None:
     with pytest.raises(InvalidInput, match="1 to 65535"):
         check_address("127.0.0.1", port, None)
 
@@ -88,7 +88,7 @@ def test_serve_until_a_signal(number: signal.Signals, capfd: pytest.CaptureFixtu
         engine.user("u")
 
 
-def test_the_collector_need_not_look_at_what_stays() -> None:
+def test_permanent_objects_are_excluded_from_garbage_collection() -> None:
     port, frozen, collects = free_port(), [], []
 
     def open_engine() -> Recommender:
@@ -120,7 +120,7 @@ def test_a_store_that_cannot_be_opened_ends_the_server(capfd: pytest.CaptureFixt
     assert "could not be opened" in capfd.readouterr().err
 
 
-def test_requests_that_never_end_are_given_up(capfd: pytest.CaptureFixture[str]) -> None:
+def test_requests_that_never_end_are_aborted(capfd: pytest.CaptureFixture[str]) -> None:
     port = free_port()
     with socket.socket() as slow:
 
@@ -133,7 +133,7 @@ def test_requests_that_never_end_are_given_up(capfd: pytest.CaptureFixture[str])
     assert "requests in flight were aborted" in capfd.readouterr().err
 
 
-def test_a_stop_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+def test_a_stop_loses_no_acknowledged_event(tmp_path: Path) -> None:
     """SIGTERM while eight clients write: exit code 0; a restart knows all that was acknowledged."""
     live = start_server(tmp_path)
     acknowledged: list[str] = []

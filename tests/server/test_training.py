@@ -91,7 +91,7 @@ def test_trained_promoted_refused_and_rolled_back_while_serving(
     assert (live.store / "state.checkpoint").is_file()
 
 
-def test_cancelling(http: httpx.Client) -> None:
+def test_a_training_is_cancelled(http: httpx.Client) -> None:
     http.post("/v1/events", json={"user_id": "p0", "item_id": "red-0", "event_id": "once"})
     order = {"kind": "train", "model": "bpr", "settings": {"epochs": 100_000_000}}
     running = http.post("/v1/jobs", json=order).json()["id"]
@@ -104,7 +104,7 @@ def test_cancelling(http: httpx.Client) -> None:
     assert ids[:2] == [waiting, running]
 
 
-def test_what_is_refused(client: TestClient[Gateway]) -> None:
+def test_invalid_jobs_and_snapshots_are_refused(client: TestClient[Gateway]) -> None:
     for body, field in [
         ({"kind": "dance"}, "kind"),
         ({"kind": "train", "model": "nothing"}, "model"),

@@ -119,7 +119,7 @@ def test_a_partial_file_is_ignored_and_removed(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_what_a_killed_writer_left_can_be_removed(path: Path) -> None:
+def test_the_file_of_a_killed_writer_can_be_removed(path: Path) -> None:
     good = saved(path)
     path.with_name(".state.checkpoint.tmp").write_bytes(good[:40])
     remove_unfinished(path)

@@ -101,7 +101,7 @@ def test_many_values_that_occur_once_do_not_displace_one_that_occurs_often(
     assert counts(contexts, country="DE") == [{3: 50}]
 
 
-def test_a_value_of_long_ago_makes_room(
+def test_a_value_that_was_frequent_long_ago_is_evicted(
     contexts: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_VALUES", 2)
@@ -112,7 +112,7 @@ def test_a_value_of_long_ago_makes_room(
     assert ("day", "1") not in contexts.copy().pairs
 
 
-def test_what_was_counted_before_an_eviction_is_not_subtracted(
+def test_events_counted_before_an_eviction_are_not_subtracted(
     contexts: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_VALUES", 1)
@@ -123,7 +123,9 @@ def test_what_was_counted_before_an_eviction_is_not_subtracted(
     assert contexts.copy().pairs == []
 
 
-def test_a_place_becomes_free(contexts: Contexts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_place_of_a_removed_value_is_free(
+    contexts: Contexts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "MAX_VALUES", 1)
     contexts.add(*told({"a": 1}))
     contexts.subtract(*told({"a": 1}))
@@ -137,7 +139,7 @@ def test_a_place_becomes_free(contexts: Contexts, monkeypatch: pytest.MonkeyPatc
     limit=st.integers(1, 6),
 )
 @settings(max_examples=100, deadline=None)
-def test_the_table_is_that_of_a_plain_search_and_a_copy_continues_it(
+def test_the_counts_equal_those_of_a_naive_search_and_a_copy_continues_equally(
     values: list[int], cut: int, limit: int
 ) -> None:
     """The oracle looks through all pairs for the lowest priority, the oldest first."""

@@ -39,7 +39,7 @@ def store(folder: Path, files: dict[str, str]) -> Path:
 
 
 @pytest.mark.parametrize("files", [ORIGINAL, RECBOLE])
-def test_both_layouts_say_the_same(tmp_path: Path, files: dict[str, str]) -> None:
+def test_both_layouts_give_equal_data(tmp_path: Path, files: dict[str, str]) -> None:
     data = load_dataset("movielens-100k", store(tmp_path / "deep" / "ml-100k", files).parent)
     assert data.interactions.to_pydict() == {
         "user_id": ["1", "1", "2"],
@@ -81,7 +81,9 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         load_dataset("movielens-100k", folder)
 
 
-def test_the_cache_is_used_without_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_used_without_a_notice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("NEARLINE_DATA", raising=False)
     store(tmp_path / "movielens-100k", RECBOLE)
     said: list[str] = []
@@ -90,7 +92,7 @@ def test_the_cache_is_used_without_a_word(tmp_path: Path, monkeypatch: pytest.Mo
     assert said == []
 
 
-def test_where_nothing_can_be_fetched_the_message_says_what_to_do(
+def test_the_error_says_what_to_do_if_the_download_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delenv("NEARLINE_DATA", raising=False)
@@ -119,7 +121,7 @@ def movielens(tmp_path_factory: pytest.TempPathFactory) -> tuple[PublicDataset, 
     return data, said, cache
 
 
-def test_the_real_thing(movielens: tuple[PublicDataset, list[str], Path]) -> None:
+def test_the_real_data_set(movielens: tuple[PublicDataset, list[str], Path]) -> None:
     data, _, _ = movielens
     assert data.interactions.num_rows == 100_000
     assert len(set(data.interactions["user_id"].to_pylist())) == 943
@@ -133,7 +135,7 @@ def test_the_real_thing(movielens: tuple[PublicDataset, list[str], Path]) -> Non
     assert data.users.num_rows == 943
 
 
-def test_what_is_known_about_the_real_users(
+def test_attributes_of_the_real_users(
     movielens: tuple[PublicDataset, list[str], Path],
 ) -> None:
     users = movielens[0].users
@@ -152,7 +154,7 @@ def test_what_is_known_about_the_real_users(
     assert data.user_encoder.columns[0].mean == pytest.approx(34.05, abs=0.01)
 
 
-def test_the_real_thing_is_fetched_once(
+def test_the_real_data_set_is_downloaded_once(
     movielens: tuple[PublicDataset, list[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, said, cache = movielens

@@ -46,7 +46,7 @@ def test_lines_of_an_invoice(tmp_path: Path) -> None:
         ]
 
 
-def test_times_in_the_usual_writing(tmp_path: Path) -> None:
+def test_times_as_in_the_original_file(tmp_path: Path) -> None:
     path = tmp_path / "lines.csv"
     path.write_text(HEADER + "4,b,BLUE POT,5,2010-12-01 08:29:00,1.25,12,UK\n")
     data = load_dataset("online-retail", path)
@@ -61,7 +61,7 @@ def test_wrong_files(tmp_path: Path) -> None:
         load_dataset("online-retail", tmp_path)
 
 
-def test_where_it_cannot_be_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_if_the_download_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NEARLINE_DATA", raising=False)
     for variable in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:1")  # nothing listens there
@@ -71,7 +71,7 @@ def test_where_it_cannot_be_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert said[0].endswith("CC BY 4.0.")
 
 
-def test_the_real_thing(real_data: Path) -> None:
+def test_the_real_data_set(real_data: Path) -> None:
     data = load_dataset("online-retail", real_data / "online-retail")
     assert data.report is not None
     assert data.report.rows_in == 541_909
