@@ -19,7 +19,7 @@ def test_a_scenario_from_the_command_line(tmp_path: Path) -> None:
     found = run_json("bench", "mixed", *sizes, "--out", out, "--picture", picture)
     assert found == json.loads(out.read_text())
     assert found["scenario"] == "mixed"
-    # What is given beside --quick stays.
+    # Options given in addition to --quick override it.
     assert (found["settings"]["seconds"], found["settings"]["users"]) == (0.5, 50)
     assert (found["settings"]["items"], found["settings"]["repeats"]) == (200, 1)
     failed = next(one for one in found["figures"] if one["name"] == "failed")

@@ -1,4 +1,4 @@
-"""Importing catalogues: mapping, what is dropped, and whether the ids match."""
+"""Imports of catalogues: mappings, dropped rows and cells, and IDs that do not match."""
 
 from pathlib import Path
 

@@ -19,7 +19,7 @@ MODELS = ["popularity", "item graph", "item graph + text"]
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """A small synthetic shop as the arguments that name its files."""
+    """Return the arguments that name the files of a small synthetic shop."""
     folder = tmp_path_factory.mktemp("synthetic")
     shop = synthetic_shop(users=150, items=60, events=3_000, seed=0)
     columns = ["user_id", "item_id", "timestamp", "event"]
@@ -35,7 +35,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def check(shown: Any) -> None:
-    """What holds of every demo's document."""
+    """Check properties of every demo's document."""
     assert list(shown["after_the_split"]) == list(shown["last_step_live"]) == MODELS
     for name, report in shown["last_step_live"].items():
         low, high = report["intervals"]["ndcg@10"]

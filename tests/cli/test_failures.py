@@ -1,4 +1,4 @@
-"""What fails exits with 1 and one message on standard error."""
+"""Failures exit with 1 and one message on standard error."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ from nearline.engine import Recommender
 
 
 def failure(*arguments: str | Path) -> str:
-    """Message of a command that fails as it should."""
+    """Run a command that must fail, and return its message."""
     result = run(*arguments)
     assert result.exit_code == 1
     assert result.stdout == ""

@@ -1,4 +1,4 @@
-"""Files that once went wrong, each with its right value."""
+"""Files that earlier versions read incorrectly, with the correct values."""
 
 from datetime import UTC, datetime
 from pathlib import Path

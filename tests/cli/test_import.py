@@ -1,4 +1,4 @@
-"""Imports of files as they are found, each by one command."""
+"""Imports of files in common formats, each by one command."""
 
 import gzip
 from pathlib import Path

@@ -13,7 +13,7 @@ __all__ = ["endpoint"]
 
 @pytest.fixture
 def asked(shop: Path, endpoint: ChatEndpoint) -> list[str]:
-    """Options of any command that may ask."""
+    """Return the options of the language model."""
     return ["--store", str(shop), "--llm-url", endpoint.url, "--llm-model", "tiny"]
 
 

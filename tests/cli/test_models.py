@@ -1,4 +1,4 @@
-"""Listing the models, and training one by its name."""
+"""Listing of models, and training of a model by name."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_a_model_trains_with_settings_and_a_search(tmp_path: Path, events: Path)
     assert (store / "search.journal").exists()
     again = run_json("train", "--store", store, *options)
     assert again["metrics"] == first["metrics"]
-    # What was trained goes on serving, whatever opens the store.
+    # The model remains active, whichever configuration opens the store.
     assert run_json("recommend", "--store", store, "u1", "-k", "1")["model"] == again["model"]
 
 

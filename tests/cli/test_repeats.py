@@ -1,4 +1,4 @@
-"""People who take the same things again: what is said of it, and how such things are listed."""
+"""Users with repeated interactions: notes in the output, and lists with seen items."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.cli.running import run, run_json
 
 @pytest.fixture
 def plays(tmp_path: Path) -> Path:
-    """40 users who each play three songs of their own, over and over."""
+    """Write events of 40 users, each of whom repeatedly plays three songs."""
     lines = ["user_id,item_id,timestamp"]
     lines += [
         f"u{user},s{3 * (user % 5) + turn % 3},{1_600_000_000 + 60 * turn}"
@@ -34,7 +34,7 @@ def test_with_seen_items_they_are_found(plays: Path) -> None:
     said = run("evaluate", plays, "-k", "3", "--include-seen").stdout
     assert "in the history" not in said
     model = run_json("evaluate", plays, "-k", "3", "--include-seen")["models"]["item graph"]
-    # The other two songs of the user come first, and the last one stands among the three.
+    # The other two songs of the user are first, and the held-out one is among the first three.
     assert model["means"]["hit_rate@3"] == 1.0
     assert (model["exclude_seen"], model["n_unreachable"]) == (False, 0)
 

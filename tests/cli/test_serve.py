@@ -45,7 +45,7 @@ def test_other_addresses_need_a_key(tmp_path: Path, host: str) -> None:
 def test_a_store_that_cannot_be_served_is_reported_without_a_traceback(
     tmp_path: Path, held: bool
 ) -> None:
-    """Another process has it open, or its folder cannot be made."""
+    """Another process has it open, or its folder cannot be created."""
     folder = tmp_path / "shop" if held else Path("/proc/no-such-folder/shop")
     serve = ("serve", "--store", folder, "--port", str(free_port()))
     with Recommender(folder) if held else nullcontext(), started(*serve) as process:

@@ -1,4 +1,4 @@
-"""Models of a store on the command line: listed, promoted, rolled back."""
+"""The commands `snapshots`, `promote` and `rollback`."""
 
 from pathlib import Path
 

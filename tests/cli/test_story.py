@@ -1,4 +1,4 @@
-"""One store from its first import to its answers."""
+"""One store from its first import to recommendations."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def test_import_train_ask(tmp_path: Path, events: Path, items: Path) -> None:
 
     answer = run_json("recommend", "--store", store, "u1", "-k", "8", "--explain")
     assert answer["model"] == trained["model"]
-    # u1 is red and bought three of the four red things: the fourth comes first.
+    # u1 bought three of the four red items, so the fourth is first.
     first = answer["items"][0]
     assert first["item_id"] == (set(RED) - {"r1", "r2", "r3"}).pop()
     assert first["tier"] == "personal"

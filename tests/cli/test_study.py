@@ -54,7 +54,7 @@ def test_arrays_are_converted_back_to_the_original_table() -> None:
 
 
 def rows_of(tables: SubjectTables, histories: object) -> list[str]:
-    """Items of both users as words."""
+    """Return the item IDs of both users."""
     ids = tables.data.item_ids
     return ["".join(ids[item] for item in histories.row(user)) for user in range(2)]  # type: ignore[attr-defined]
 
@@ -119,7 +119,7 @@ def test_evaluate_files(events: Path, items: Path) -> None:
     assert found["protocol"] == "strict"
     reports = found["models"]
     assert list(reports) == [POPULARITY, "item graph + text"]
-    # Everybody's last thing is the only one of their colour left but one.
+    # The last item of each user is one of two unseen items of the user's colour.
     assert (
         reports["item graph + text"]["means"]["recall@2"] > reports[POPULARITY]["means"]["recall@2"]
     )

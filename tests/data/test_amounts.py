@@ -1,4 +1,4 @@
-"""Amounts as shops write them."""
+"""Amounts with currencies, thousands separators and decimal marks."""
 
 from pathlib import Path
 

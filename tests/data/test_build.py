@@ -1,4 +1,4 @@
-"""Tables and logs to datasets: order, weights, words, and that both give the same."""
+"""Datasets from tables and logs: order, weights, texts, and equality of both."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -75,7 +75,7 @@ def test_texts_labels_and_vectors() -> None:
     assert data.item_ids == ["c", "a", "b"]
     assert data.texts == ["", "Lamp bright home", ""]
     assert data.categories == [[], ["home"], []]
-    # b's vector is of another length than most and counts as missing.
+    # The vector of b has another length than most, so it counts as missing.
     assert data.vectors["look"].tolist() == [[3, 4], [1, 2], [0, 0]]
     assert data.vectors["sound"].tolist() == [[0], [0], [5]]
 

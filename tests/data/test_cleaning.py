@@ -1,4 +1,4 @@
-"""What is dropped, what is kept, and what the report says."""
+"""Rows that are dropped and kept, and the report."""
 
 import math
 from typing import Any
@@ -124,7 +124,7 @@ def test_the_first_of_several_duplicates_is_kept() -> None:
 )
 @settings(max_examples=60, deadline=None)
 def test_duplicates_are_equal_rows(rows: list[tuple[str, float | None, int]]) -> None:
-    """Zeros of both signs stay apart, as their keys do."""
+    """Rows with 0.0 and -0.0 are not duplicates, since their keys differ."""
     table = table_of(*({"user_id": u, "value": v, "timestamp": PAST + t} for u, v, t in rows))
     kept, _ = clean(table, now=NOW)
     expected = list(dict.fromkeys((u, str(v), PAST + t) for u, v, t in rows))
@@ -193,7 +193,7 @@ def test_report_as_values_and_as_text() -> None:
     first, second, third = str(report).splitlines()
     assert first == "3 rows read, 1 kept, 2 dropped"
     assert second.split("(")[0].split() == ["1", "user_id", "is", "empty"]
-    assert "xxx...," in third  # long values are cut
+    assert "xxx...," in third  # long values are truncated
 
 
 Ids = st.one_of(st.none(), st.text("ab\0é", max_size=3), st.just("x" * 600))
@@ -215,7 +215,7 @@ Numbers = st.one_of(st.none(), st.floats(), st.sampled_from([PAST, PAST + 5, 3.0
 def test_kept_rows_are_valid_and_the_counts_of_the_report_add_up(
     rows: list[dict[str, Any]],
 ) -> None:
-    # One good row, so that something is left.
+    # One valid row, so that a row is left.
     kept, report = clean(table_of({"user_id": "good"}, *rows), now=NOW)
     for row in kept.to_pylist():
         check_event(Event(**row), now=NOW)

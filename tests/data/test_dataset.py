@@ -1,4 +1,4 @@
-"""Dataset and Histories against values worked out by hand."""
+"""Dataset and Histories, compared with values computed by hand."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -8,7 +8,7 @@ from nearline.data import Dataset, Histories
 
 
 def small() -> Dataset:
-    """u0: a b a; u1: nothing; u2: c; u3: nothing. Item d is new."""
+    """Return histories u0: a b a; u1: none; u2: c; u3: none. Item d is new."""
     histories = Histories.from_rows([[0, 1, 0], [], [2], []])
     values = np.array([1, 2, 3, 4], dtype=np.float32)
     return Dataset(["u0", "u1", "u2", "u3"], ["a", "b", "c", "d"], histories, values)

@@ -1,4 +1,4 @@
-"""Keys that make a second import harmless."""
+"""Keys of events, which make imports idempotent."""
 
 from hashlib import blake2b
 from typing import Any
@@ -73,7 +73,7 @@ def test_events_contain_all_fields() -> None:
     ]
 
 
-# Rows, and the keys that stores made before blocks existed hold for them.
+# Rows, and their keys in stores of earlier versions.
 OLD_KEYS = [
     (("a", "i", 5.0, "view", None), "91fa5cabdd49896e242f35dc7b6d9e74"),
     (("jürgen", "x" * 200, 1.7e9 + 0.25, "purchase", 4.0), "211a43d3d6a0163a69b2b29a23172016"),
@@ -83,7 +83,7 @@ OLD_KEYS = [
 
 
 def test_keys_are_those_of_older_stores() -> None:
-    """A file that was imported before is not imported again."""
+    """Rows that an earlier version imported are not stored again."""
     names = ("user_id", "item_id", "timestamp", "event", "value")
     rows = [dict(zip(names, row, strict=True)) for row, _ in OLD_KEYS]
     table = read_interactions(pa.Table.from_pylist(rows), time_format="position")

@@ -1,4 +1,4 @@
-"""From columns of any kind to the canonical table."""
+"""Conversion of columns of any type to the canonical table."""
 
 import math
 from datetime import UTC, date, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""Catalogues of every kind of column."""
+"""Catalogues with columns of all types."""
 
 import math
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Labels: cells of every shape become a list of labels."""
+"""Conversion of cells of all types to lists of labels."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""No row is swallowed: rows are held against lines, and what is no row is reported."""
+"""Every line of a text file is read as a row or reported."""
 
 import csv
 import io
@@ -103,7 +103,7 @@ Cells = st.text(alphabet='ab,;"\n é', max_size=6)
 def test_quoted_fields_are_read_as_they_were_written(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]]
 ) -> None:
-    """The standard library writes; every field is quoted, whatever it holds."""
+    """The file is written by the standard library, with all fields quoted."""
     path = tmp_path_factory.mktemp("lines") / "a.csv"
     buffer = io.StringIO()
     writer = csv.writer(buffer, quoting=csv.QUOTE_ALL, lineterminator="\n")

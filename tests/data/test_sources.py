@@ -1,4 +1,4 @@
-"""Files and frames of every kind, good and bad."""
+"""Valid and invalid files and frames of all types."""
 
 import gzip
 from pathlib import Path

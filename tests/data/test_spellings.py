@@ -1,4 +1,4 @@
-"""How missing values and times are written in real files."""
+"""Spellings of missing values and times in real files."""
 
 from datetime import UTC, datetime
 from pathlib import Path

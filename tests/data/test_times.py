@@ -1,4 +1,4 @@
-"""Numbers and texts that are times, as files hold them."""
+"""Numeric and textual formats of times in files."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Tables of users, and the numbers that are made of them."""
+"""Tables of users, and their encoding as numbers."""
 
 import logging
 import math
@@ -172,7 +172,7 @@ def test_datasets_contain_user_features() -> None:
     assert data.user_ids == ["v", "u", "w"]
     assert data.histories.indptr.tolist() == [0, 2, 3, 3]
     assert data.user_features is not None
-    # Nothing is known of u.
+    # User u has no attributes.
     assert data.user_features.tolist() == [[1], [0], [-1]]
     assert data.user_encoder is not None
     assert data.user_encoder.names == ["age"]

@@ -1,4 +1,4 @@
-"""One event is deleted: what is left is what never-seen would have given."""
+"""Deletion of one event: the result is as if the event had never existed."""
 
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ def test_deleting_the_last_event_of_a_user_removes_the_user(tmp_path: Path) -> N
 
 
 def test_the_model_learns_as_if_the_event_had_never_existed() -> None:
-    """The item graph counts pairs: those of the deleted event go, the others stay."""
+    """The pairs of the deleted event are subtracted from the item graph; the others remain."""
     walk = [("a", "x", "view"), ("a", "y", "view"), ("b", "x", "view"), ("b", "z", "view")]
     with nl.Recommender(clock=lambda: NOW) as rec, nl.Recommender(clock=lambda: NOW) as other:
         filled(rec, list(enumerate(walk)))

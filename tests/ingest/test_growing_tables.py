@@ -1,4 +1,4 @@
-"""Tables without times: known rows are stored once, and later tables are later."""
+"""Tables without times: known rows are stored once, and rows of later tables are later."""
 
 from collections import Counter
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_members(old: str, new: str, added: int) -> None:
 @given(tables=st.lists(Rows, min_size=1, max_size=4))
 @settings(max_examples=40, deadline=None)
 def test_later_tables_are_later(tables: list[list[Row]]) -> None:
-    """The history of each user is the new rows in the order in which they came."""
+    """Histories contain the new rows in the order in which they were imported."""
     counts: Counter[Row] = Counter()
     expected: dict[str, list[str]] = {}
     with nl.Recommender(clock=lambda: NOW) as rec:
@@ -107,7 +107,7 @@ def test_rows_after_clock_times_are_later_but_not_in_the_future() -> None:
 
 
 def test_rows_imported_by_earlier_versions_are_known() -> None:
-    """They made keys of the row number instead of the time."""
+    """Their keys contain the row number."""
     rows = [("a", "x"), ("a", "x"), ("b", "y")]
     table = read_interactions(table_of(rows))
     keyed = table.append_column("event_id", event_ids(table, row_numbers=True))
@@ -133,7 +133,7 @@ def test_event_ids_of_the_table_are_kept(tmp_path: Path) -> None:
     assert len(ids) == 3
 
 
-def test_tables_with_times_keep_their_times() -> None:
+def test_tables_with_times_are_stored_once() -> None:
     table = pa.table({"user_id": ["a"], "item_id": ["x"], "timestamp": [NOW]})
     with nl.Recommender(clock=lambda: NOW) as rec:
         first, second = rec.add(table), rec.add(table)

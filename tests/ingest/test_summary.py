@@ -1,4 +1,4 @@
-"""The summary of an import: what would have shown each mistake."""
+"""The summary of an import, which shows common mistakes."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The scheduler: when each kind of job is due, what it leaves alone, and how it ends."""
+"""The scheduler: when each kind of job is due, when none is queued, and how the thread ends."""
 
 import logging
 import threading
@@ -73,7 +73,7 @@ def until(found: Callable[[], object]) -> None:
 
 
 class Work:
-    """Recurring work that is due when the test says so and waits until it is released."""
+    """Recurring work that is due when a test sets it, and waits until it is released."""
 
     def __init__(self, jobs: Jobs, kind: str = "work", remaining: float = NEVER) -> None:
         self.kind, self.left = kind, remaining

@@ -134,7 +134,7 @@ def test_a_log_of_format_1_is_upgraded(tmp_path: Path) -> None:
 
 
 def test_opening_fails_if_a_record_without_stored_keys_is_damaged(tmp_path: Path) -> None:
-    """Otherwise it could never be erased."""
+    """Otherwise the record could never be erased."""
     path = tmp_path / "log.db"
     tables = Tables(path)
     tables.insert([encode(event("a"))])

@@ -1,4 +1,4 @@
-"""Requests of foreign web pages are refused by their Host and Origin headers."""
+"""Requests of web pages of other sites are refused by their Host and Origin headers."""
 
 import pytest
 from litestar.testing import TestClient

@@ -1,4 +1,4 @@
-"""Lists of many users in one call."""
+"""Lists of many users in one request."""
 
 import threading
 from collections.abc import Iterator
@@ -89,7 +89,7 @@ def test_bad_batches_are_refused(shop: Client, body: dict[str, object], field: s
 
 
 class Gated(Recommender):
-    """An engine whose batches end when a test says so."""
+    """An engine whose batches end when a test releases them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -116,5 +116,5 @@ def test_other_requests_are_answered_during_a_batch() -> None:
         assert not answers
         engine.gate.set()
         asking.join()
-        # The offset is one that the lists reflect for certain.
+        # The lists reflect all records before the offset.
         assert answers[0].json()["offset"] == 0

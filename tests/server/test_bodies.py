@@ -1,4 +1,4 @@
-"""Bodies are decoded strictly, and a refusal names field and position."""
+"""Strict decoding of bodies; errors name the field and position."""
 
 from contextlib import suppress
 

@@ -1,4 +1,4 @@
-"""Connections that hold a place without using it are shut down; the others are left alone."""
+"""Idle and excess connections are shut down; others are unchanged."""
 
 import select
 import socket
@@ -44,7 +44,7 @@ def pairs() -> Iterator[Pairs]:
 
 
 def is_closed(client: socket.socket) -> bool:
-    """Whether the peer ended the connection; nothing is ever sent to these clients."""
+    """Return whether the server closed the connection; it never sends data to these clients."""
     readable, _, _ = select.select([client], [], [], 0.2)
     return bool(readable) and client.recv(1) == b""
 

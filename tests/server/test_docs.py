@@ -1,4 +1,4 @@
-"""The OpenAPI document and the page made from it hold every route of the contract."""
+"""The OpenAPI document and its HTML page describe every route."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""`POST /v1/events`: taken whole and durable, or refused whole and named."""
+"""`POST /v1/events`: lists are stored atomically and durably, or refused with the reason."""
 
 import pytest
 from litestar.testing import TestClient

@@ -1,4 +1,4 @@
-"""The catalogue: put, get, change, delete, and neighbours."""
+"""The catalogue over HTTP: put, get, change, delete, and similar items."""
 
 from urllib.parse import quote
 

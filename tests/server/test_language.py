@@ -1,4 +1,4 @@
-"""The language model behind the HTTP door: tiers, the cache, and nobody else who waits."""
+"""The language model over HTTP: tiers, the cache, and concurrent requests."""
 
 import io
 import threading
@@ -26,7 +26,7 @@ def logs() -> io.StringIO:
 @pytest.fixture
 def app(endpoint: ChatEndpoint, logs: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> Gateway:
     monkeypatch.setenv("NEARLINE_LLM_KEY", "sk-secret")
-    # Nothing made ahead: what the cache holds is what was asked for.
+    # No lists are computed in advance, so the cache contains only requested lists.
     quiet = Limits(preload_per_second=0)
     return create_app(lambda: shop(endpoint.url, failures=3), quiet, log_stream=logs)
 
@@ -62,7 +62,7 @@ def test_the_tier_shows_the_language_model(client: Client, endpoint: ChatEndpoin
     answer = client.post("/v1/recommendations", json={**session, "rerank": True}).json()
     assert answer["tier"] == "session+llm"
     assert client.post("/v1/recommendations", json=session).json()["tier"] == "session"
-    # Who the history is of makes no difference to the question.
+    # The request for the model does not depend on whose history it is.
     assert metric(client, 'nearline_llm_requests_total{outcome="answered"}') == 1
     assert metric(client, 'nearline_llm_requests_total{outcome="cached"}') == 1
     assert metric(client, 'nearline_llm_breaker{state="closed"}') == 1
@@ -84,7 +84,7 @@ def test_a_list_without_the_language_model_is_not_cached_as_reordered(
     assert metric(client, 'nearline_cache_hits_total{made="asked"}') == 1
     assert len(endpoint.asked) == asked
 
-    # Any event moves the stamp: the list is made anew, and the question is another one.
+    # Any event changes the stamp: the list is computed again, with another model request.
     event = {"user_id": USER, "item_id": ITEMS[3]}
     assert client.post("/v1/events", json=event).status_code == 200
     assert ITEMS[3] not in ids(get(client, rerank=True))
@@ -172,7 +172,7 @@ def test_the_key_is_in_no_log_and_no_answer(
     shown += client.get("/metrics").text + client.get("/openapi.json").text + logs.getvalue()
     assert endpoint.asked[0].headers["authorization"] == "Bearer sk-secret"
     assert "sk-secret" not in shown
-    shown = client.get("/metrics").text  # by the end of it, what was logged before is written
+    shown = client.get("/metrics").text  # all earlier log lines are written before this response
     assert "cup" not in shown + logs.getvalue()
 
 

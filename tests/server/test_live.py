@@ -1,4 +1,4 @@
-"""A real server in a process of its own: what only it can show."""
+"""Tests that need a real server in a separate process."""
 
 import json
 import socket
@@ -20,14 +20,14 @@ HEAD = b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: applicatio
 
 
 def peak_memory(live: LiveServer) -> int:
-    """Most memory that the server ever held, in bytes."""
+    """Return the peak memory of the server in bytes."""
     status = Path(f"/proc/{live.process.pid}/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 
 
 def raw_request(live: LiveServer, method: str, path: str, body: str = "") -> tuple[int, bytes]:
-    """Send a path exactly as it is given; clients with URLs of their own resolve and re-encode."""
+    """Send a path unchanged; HTTP clients would resolve and encode it."""
     connection = HTTPConnection("127.0.0.1", live.port, timeout=30)
     try:
         headers = {"Content-Type": "application/json"} if body else {}
@@ -62,7 +62,7 @@ def test_the_next_read_reflects_a_write(live: LiveServer) -> None:
 
 
 def test_a_cached_list_is_never_stale(live: LiveServer, http: httpx.Client) -> None:
-    """Eight clients write and read lists of words alone, which are cached: never an old one."""
+    """Eight clients write and read lists from preferences, which are cached; none is outdated."""
     items = [{"item_id": f"same {n}", "text": "kettle of copper"} for n in range(60)]
     assert http.post("/v1/items", json=items).status_code == 200
 
@@ -74,7 +74,7 @@ def test_a_cached_list_is_never_stale(live: LiveServer, http: httpx.Client) -> N
             for n in range(50):
                 event = {"user_id": user, "item_id": f"same {n}"}
                 offset = client.post("/v1/events", json=event).json()["offset"]
-                for _ in range(3):  # made, or already made by the idle server; then cached
+                for _ in range(3):  # computed by this request or in advance; then cached
                     answer = client.get(path).json()
                     (line,) = answer["items"]
                     seen = int(line["item_id"].split()[1]) <= n
@@ -142,7 +142,7 @@ def test_a_body_of_100_megabytes_is_refused_early(live: LiveServer, chunked: boo
     sent = 0
     with socket.create_connection(("127.0.0.1", live.port), timeout=30) as connection:
         connection.sendall(HEAD + length + b"\r\n\r\n")
-        with suppress(OSError):  # the server stops listening to it
+        with suppress(OSError):  # the server stops reading
             while sent < 100:
                 connection.sendall(framed)
                 sent += 1

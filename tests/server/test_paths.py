@@ -1,4 +1,4 @@
-"""Canonical paths keep every id apart from every other."""
+"""Canonical paths of different IDs are different."""
 
 from urllib.parse import quote
 

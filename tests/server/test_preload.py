@@ -1,4 +1,4 @@
-"""Lists that are ready before anyone asks."""
+"""Lists that are computed before they are requested."""
 
 import io
 import json
@@ -30,7 +30,7 @@ def counted(get: Callable[[str], httpx.Response], name: str) -> float:
 
 
 def wait_for(get: Callable[[str], httpx.Response], name: str, least: float) -> None:
-    """Ask now and then, with pauses in which the server is idle."""
+    """Poll with pauses, in which the server is idle."""
     deadline = time.monotonic() + START_SECONDS
     while counted(get, name) < least:
         assert time.monotonic() < deadline, f"{name} stays below {least}"
@@ -52,7 +52,7 @@ def shop(engine: Recommender) -> Iterator[Client]:
 def test_after_an_event_the_new_list_is_cached(shop: Client) -> None:
     assert ids(shop.get(LIST).json()) == ["b"]
     shop.post("/v1/events", json={"user_id": "u4", "item_id": "a"})
-    wait_for(shop.get, "nearline_preloaded_total", 2)  # that of u4, then that of u5
+    wait_for(shop.get, "nearline_preloaded_total", 2)  # the lists of u4 and u5
     misses = counted(shop.get, "nearline_cache_misses_total")
     answer = shop.get(LIST).json()
     assert (ids(answer), answer["offset"]) == (["b"], 9)
@@ -61,7 +61,7 @@ def test_after_an_event_the_new_list_is_cached(shop: Client) -> None:
 
 
 def test_lists_of_given_users_are_computed_in_advance(shop: Client, engine: Recommender) -> None:
-    shop.get(LIST)  # the form in which lists are asked for here
+    shop.get(LIST)  # the query of the latest request
     engine.observe("u6", "a")
     answer = shop.post("/v1/preload", json={"user_ids": ["u6", "nobody"]})
     assert (answer.status_code, answer.json()) == (202, {"accepted": 2})
@@ -89,14 +89,14 @@ def test_invalid_requests_are_refused(body: dict[str, object], field: str) -> No
 
 
 def test_over_a_real_server(live: LiveServer, http: httpx.Client) -> None:
-    """An id of odd characters: the list is asked for, an event comes, and it is ready again."""
+    """After a request and an event, the list of a user with an unusual ID is cached again."""
     items = [{"item_id": f"p{n}", "text": "the same words"} for n in range(5)]
     assert http.post("/v1/items", json=items).status_code == 200
     user, get = "päul/%", http.get
     url = f"/v1/users/{quote(user, safe='')}/recommendations?k=2"
     seen = http.post("/v1/events", json={"user_id": user, "item_id": "p0"}).json()
     assert http.get(url).json()["tier"] == "personal"
-    # Lists of other users may be made ahead first, so a hit can take more than one event.
+    # Lists of other users may be computed first, so a hit can take more than one event.
     for n in range(1, 100):
         before = counted(get, "nearline_preloaded_total")
         hits = counted(get, 'nearline_cache_hits_total{made="ahead"}')
@@ -112,7 +112,7 @@ def test_over_a_real_server(live: LiveServer, http: httpx.Client) -> None:
 
 
 class Plan:
-    """A preloader without a server: whose list comes next?"""
+    """A preloader without a server, to test the order of users."""
 
     def __init__(self, per_second: int = 100) -> None:
         self.now = 9 * 3600.0
@@ -128,7 +128,7 @@ class Plan:
         )
 
     def make(self) -> list[str]:
-        """Make all that is due; whose lists, in which order."""
+        """Compute all lists that are due; return their users in order."""
         users = []
         while (key := self.preloader.due()) is not None:
             stamp = self.cache.stamp
@@ -144,7 +144,7 @@ def test_the_latest_user_is_first_and_no_user_occurs_twice() -> None:
     assert plan.make() == ["a", "b"]
     plan.preloader.expect(["c", "b"])
     assert plan.make() == ["c"]
-    plan.engine.observe("x", "i")  # the stamp moves: all are due again
+    plan.engine.observe("x", "i")  # the stamp changes, so all are due again
     assert plan.make() == ["b", "c", "a"]
 
 
@@ -197,5 +197,7 @@ def test_a_failure_is_logged_and_the_next_list_is_computed() -> None:
         client.post("/v1/events", json={"user_id": "u6", "item_id": "a"})
         wait_for(client.get, "nearline_preloaded_total", 1)
     told = [json.loads(line) for line in logs.getvalue().splitlines()]
-    (failure,) = [line for line in told if line["message"] == "a list could not be computed in advance"]
+    (failure,) = [
+        line for line in told if line["message"] == "a list could not be computed in advance"
+    ]
     assert "ZeroDivisionError" in failure["traceback"]

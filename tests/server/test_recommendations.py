@@ -1,4 +1,4 @@
-"""Lists, orders, reasons, and what is known of a user."""
+"""Lists, ranking, explanations and users over HTTP."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from nearline.engine import Recommender
 from nearline.server import Gateway, create_app
 
 Client = TestClient[Gateway]
-# Everyone who took "a" took "b" next, but for u5; "c" stands alone.
+# All users except u5 interacted with "b" after "a"; "c" occurs alone.
 PAIRS = [
     *((user, item) for user in ("u1", "u2", "u3") for item in ("a", "b")),
     ("u4", "c"),

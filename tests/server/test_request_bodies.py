@@ -1,4 +1,4 @@
-"""Bodies arrive within a size, a time and a total memory, before they count as in flight."""
+"""Limits on the size, arrival time and total memory of bodies."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

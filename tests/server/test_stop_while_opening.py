@@ -1,4 +1,4 @@
-"""A signal ends a server whose store takes long to open."""
+"""A signal ends a server while its store is still being opened."""
 
 import asyncio
 import io

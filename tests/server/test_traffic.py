@@ -1,4 +1,4 @@
-"""What happens when there is more to do than can be done."""
+"""Overload: limits on requests in flight, a full log, and deadlines."""
 
 import asyncio
 import threading
@@ -20,7 +20,7 @@ Client = TestClient[Gateway]
 
 
 class Slow(Recommender):
-    """An engine whose events become durable when a test says so."""
+    """An engine whose events become durable when a test releases them."""
 
     queued: "Future[Appended]"
     asked: threading.Event
@@ -58,7 +58,7 @@ def test_requests_above_the_limit_are_refused() -> None:
 
 
 class Full(Recommender):
-    """An engine whose log has no room."""
+    """An engine whose log is full."""
 
     def append_events(self, events: Any) -> "Future[Appended]":
         raise Overloaded("100,000 records wait to be written; try again in a second")
@@ -74,7 +74,7 @@ def test_a_full_log_gives_503() -> None:
 
 
 class Ticking:
-    """A clock that goes on one second with every look."""
+    """A clock that advances by one second at each call."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -86,7 +86,7 @@ class Ticking:
 
 @pytest.fixture(scope="module")
 def late() -> Any:
-    """A shop in which every request has waited for a second when its turn comes."""
+    """A shop in which every request has waited for a second before its computation."""
     app = create_app(trained, Limits(preload_per_second=0), timer=Ticking())
     with TestClient(app) as client:
         wait_until_ready(client.get)
@@ -167,11 +167,13 @@ def test_a_deadline_includes_the_time_of_a_computation() -> None:
     async def takes_a_second() -> ComputeQueue:
         turns = ComputeQueue(lambda: now[0])
         async with turns:
-            assert not turns.too_late(0.0, 1)  # nothing is known yet, and no time has passed
+            assert not turns.too_late(
+                0.0, 1
+            )  # no computation was measured yet, and no time has passed
             now[0] += 1.0
         return turns
 
-    turns = asyncio.run(takes_a_second())  # a tenth of it counts: 0.1 s
+    turns = asyncio.run(takes_a_second())  # the moving average is a tenth of it: 0.1 s
     assert not turns.too_late(1.0, 101)
     assert turns.too_late(1.0, 99)
     assert not turns.too_late(0.0, None)

@@ -133,7 +133,7 @@ _events = st.builds(
     Event,
     user_id=st.sampled_from(["ann", "bob", "çem"]),
     item_id=st.sampled_from("abcde"),
-    # Few times, so that there are ties and late events.
+    # Few distinct times, so that there are ties and late events.
     timestamp=st.sampled_from([0.0, 1.0, 2.5, 7.0, 100.0, 900.0]),
     event=st.sampled_from(["view", "purchase", "dislike", "glance"]),
     context=st.sampled_from(

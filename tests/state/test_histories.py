@@ -48,7 +48,7 @@ def test_a_removed_user_leaves_no_trace_in_memory() -> None:
     end = regions[1, 0] + 1  # the other user's only event, first in its region
     assert items.sum() == items[end - 1] == 99
     assert not weights[end:].any()
-    # Free regions hold the links of their lists: starts of regions, and -1.
+    # Free regions contain the links of their lists: starts of regions, and -1.
     assert max(times[end:]) < 70.0
 
 

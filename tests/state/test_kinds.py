@@ -1,4 +1,4 @@
-"""Kinds of events under the names that other programs give them."""
+"""Names of kinds of events in other programs."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How the items of events and those of the catalogue match."""
+"""Comparison of the items in events with those in the catalogue."""
 
 import pytest
 

@@ -145,7 +145,7 @@ def test_followers_get_new_events_and_earlier_histories() -> None:
     assert (added.offset, added.user_ids) == (1, ["ann", "bob"])
     assert added.before.indptr.tolist() == [0, 1, 1]
     assert added.before.items.tolist() == [0]
-    # Bob's second event is the older one: it comes as it arrived.
+    # Bob's second event is older, but events are in order of arrival.
     assert added.events.indptr.tolist() == [0, 1, 3]
     assert added.events.items.tolist() == [1, 1, 0]
     assert added.events.times.tolist() == [9.0, 5.0, 2.0]
@@ -162,7 +162,7 @@ def test_followers_get_catalogue_changes_in_order() -> None:
     mug = Item(item_id="mug", timestamp=1.0, vectors={"v": [1.0]})
     gone = ItemDeleted(item_id="tea", timestamp=1.0)
     state.apply([(0, event("ann", "tea", 1.0)), (1, mug), (2, gone), (3, Erased())])
-    # The state shows the whole batch by the time any of it is told.
+    # Followers are called when the state includes the whole batch.
     assert heard == [(0, None, False), (1, mug, True), (0, None, False)]
     state.apply([(4, event("ann", "mug", 2.0)), (5, event("ann", "jar", 3.0))])
     assert heard[3:] == [(2, None, True)]
@@ -207,7 +207,7 @@ def test_concurrent_reads_see_complete_histories() -> None:
 @settings(max_examples=60, deadline=None)
 def test_blocks_are_folded_like_their_events(log: Log, cuts: list[int]) -> None:
     """Bit by bit, including the order of indices and the calls of followers."""
-    # A block holds no contexts.
+    # A block contains no contexts.
     events = [replace(e, context=None) for _, e in log if isinstance(e, Event)]
     catalogue = [record for _, record in log if not isinstance(record, Event)]
     one_by_one, by_blocks = State(CONFIG), State(CONFIG)

@@ -1,4 +1,4 @@
-"""Fetching: from a real HTTPS server, through pip, and when it fails."""
+"""Downloads from a real HTTPS server and with pip, and their failures."""
 
 import hashlib
 import shutil
@@ -26,7 +26,7 @@ CONTENT = b"0123456789" * 20_000
 
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

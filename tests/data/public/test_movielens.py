@@ -1,4 +1,4 @@
-"""MovieLens 100K from every layout and place."""
+"""MovieLens 100K in both layouts and from all sources."""
 
 import logging
 import zipfile
@@ -145,7 +145,7 @@ def test_attributes_of_the_real_users(
     data = make_dataset(movielens[0].interactions, users=table)
     assert data.user_encoder is not None
     assert data.user_features is not None
-    # Zip codes hardly ever repeat.
+    # Almost all zip codes are distinct.
     columns = [column.name for column in data.user_encoder.columns]
     assert columns == ["age", "gender", "occupation"]
     assert data.user_features.shape == (943, 1 + 2 + 21)

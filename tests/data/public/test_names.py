@@ -1,4 +1,4 @@
-"""Data sets by name, and where they are looked for."""
+"""Data sets by name, and the folders in which they are searched."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Online Retail: a few lines worked out by hand, and the real file."""
+"""Online Retail: a few lines checked by hand, and the real file."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from nearline.schema import Item
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
 LINES = (
     "1,a,RED  LAMP ,2,12/1/2010 8:26,3.5,17850,UK\n"  # 1291191960
-    "1,a,RED LAMP,4,12/1/2010 8:26,2.5,17850.0,UK\n"  # joined to the line before
+    "1,a,RED LAMP,4,12/1/2010 8:26,2.5,17850.0,UK\n"  # merged with the previous line
     "1,p,POSTAGE,1,12/1/2010 8:26,18,17850,UK\n"
     "1,m,Manual,1,12/1/2010 8:26,18,17850,UK\n"
     "2,b,BLUE POT,1,12/1/2010 8:27,1,,UK\n"

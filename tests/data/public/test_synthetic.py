@@ -1,4 +1,4 @@
-"""The invented shop: sizes, seeds, and that there is something to learn from it."""
+"""The synthetic shop: sizes, seeds, and the structure that models can learn."""
 
 import numpy as np
 import pytest
@@ -91,7 +91,7 @@ def test_items_are_followed_by_their_companions() -> None:
         row = data.histories.row(user)
         np.add.at(follows, (row[:-1], row[1:]), 1)
     often = follows.sum(axis=1) >= 50
-    # Its companion comes next after about a third of the free choices.
+    # About a third of the choices are followed by the companion item.
     assert np.median(follows[often].max(axis=1) / follows[often].sum(axis=1)) > 0.15
 
 
