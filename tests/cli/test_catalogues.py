@@ -73,17 +73,17 @@ def test_python_maps_both_tables_and_reports_both(films: Path, seen: Path) -> No
 def test_rows_and_cells_that_are_dropped_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "goods.csv"
     path.write_text("item_id,title,price\n1,Tea,12.5\n2,Pot,inf\n,Cup,3\n5,Jug,1e30\n6,Jar,2\n")
-    said = run("import", "--store", tmp_path / "store", "--items", path).stdout
-    assert "Catalogue: 5 rows read, 4 kept, 1 dropped" in said
-    assert "item_id is missing (row 2: item_id=None, title='Cup', price=3.0)" in said
-    assert "2  attributes.price is invalid; the item is kept without it (row 1: inf" in said
+    output = run("import", "--store", tmp_path / "store", "--items", path).stdout
+    assert "Catalogue: 5 rows read, 4 kept, 1 dropped" in output
+    assert "item_id is missing (row 2: item_id=None, title='Cup', price=3.0)" in output
+    assert "2  attributes.price is invalid; the item is kept without it (row 1: inf" in output
 
 
 def test_ids_that_do_not_match_are_reported(tmp_path: Path) -> None:
     events, goods = tmp_path / "events.csv", tmp_path / "goods.csv"
     events.write_text("user_id,item_id\nu,108\nu,109\nu,7\nv,8\n")
     goods.write_text("item_id,title\n0108,Tea\n0109,Pot\n7,Jug\n")
-    said = run("import", "--store", tmp_path / "store", events, "--items", goods).stdout
-    assert "1 of 4 items in the events are in the catalogue, which has 3 items." in said
-    assert "Found only in the events: '108', '109', '8'." in said
-    assert "'108' in the events may be '0108' in the catalogue" in said
+    output = run("import", "--store", tmp_path / "store", events, "--items", goods).stdout
+    assert "1 of 4 items in the events are in the catalogue, which has 3 items." in output
+    assert "Found only in the events: '108', '109', '8'." in output
+    assert "'108' in the events may be '0108' in the catalogue" in output

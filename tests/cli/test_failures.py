@@ -89,7 +89,7 @@ def test_unknown_data_set() -> None:
     assert "movielens-100k" in failure("evaluate", "movielens")
 
 
-def door(error: BaseException) -> CommandGroup:
+def failing_command(error: BaseException) -> CommandGroup:
     @click.command("work")
     def work() -> None:
         raise error
@@ -98,12 +98,12 @@ def door(error: BaseException) -> CommandGroup:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "output"),
     [(KeyboardInterrupt(), 130, ""), (BrokenPipeError(32, "Broken pipe"), 1, "")],
 )
-def test_an_interrupt_prints_no_message(error: BaseException, code: int, said: str) -> None:
-    result = CliRunner().invoke(door(error), ["work"])
-    assert (result.exit_code, result.output) == (code, said)
+def test_an_interrupt_prints_no_message(error: BaseException, code: int, output: str) -> None:
+    result = CliRunner().invoke(failing_command(error), ["work"])
+    assert (result.exit_code, result.output) == (code, output)
 
 
 def test_a_closed_pipe_prints_no_message(shop: Path) -> None:

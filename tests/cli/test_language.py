@@ -29,8 +29,8 @@ def test_lists_are_reordered(asked: list[str], endpoint: ChatEndpoint) -> None:
 
 def test_explanations_have_a_sentence(asked: list[str], shop: Path, endpoint: ChatEndpoint) -> None:
     item = run_json("recommend", *asked, "u1", "-k", "1")["items"][0]["item_id"]
-    told = run_json("explain", *asked, "u1", item, "--words")
-    assert (told["words"], told["worded_by"]) == ("You chose a red cup.", "llm")
+    explanation = run_json("explain", *asked, "u1", item, "--words")
+    assert (explanation["words"], explanation["worded_by"]) == ("You chose a red cup.", "llm")
     alone = run("explain", "--store", shop, "u1", item, "--words")
     assert "red thing" in alone.stdout.splitlines()[-1]
     assert alone.stdout.endswith("(template)\n")

@@ -22,17 +22,17 @@ def plays(tmp_path: Path) -> Path:
 
 
 def test_evaluate_counts_held_out_items_of_the_history(plays: Path) -> None:
-    said = run("evaluate", plays, "-k", "3").stdout
-    assert "40 of 40 held-out items were already in the user's history" in said
-    assert "--include-seen" in said
+    output = run("evaluate", plays, "-k", "3").stdout
+    assert "40 of 40 held-out items were already in the user's history" in output
+    assert "--include-seen" in output
     model = run_json("evaluate", plays, "-k", "3")["models"]["item graph"]
     assert (model["n_relevant"], model["n_unreachable"]) == (40, 40)
     assert model["means"]["hit_rate@3"] == 0.0
 
 
 def test_with_seen_items_they_are_found(plays: Path) -> None:
-    said = run("evaluate", plays, "-k", "3", "--include-seen").stdout
-    assert "in the history" not in said
+    output = run("evaluate", plays, "-k", "3", "--include-seen").stdout
+    assert "in the user's history" not in output
     model = run_json("evaluate", plays, "-k", "3", "--include-seen")["models"]["item graph"]
     # The other two songs of the user are first, and the held-out one is among the first three.
     assert model["means"]["hit_rate@3"] == 1.0
@@ -40,8 +40,8 @@ def test_with_seen_items_they_are_found(plays: Path) -> None:
 
 
 def test_compare_masks_or_lists_them(plays: Path) -> None:
-    said = run("compare", plays, "--models", "item_knn", "-k", "3").stdout
-    assert "40 of 40 held-out items were already in the user's history" in said
+    output = run("compare", plays, "--models", "item_knn", "-k", "3").stdout
+    assert "40 of 40 held-out items were already in the user's history" in output
     found = run_json("compare", plays, "--models", "item_knn", "-k", "3", "--include-seen")
     assert found["models"][0]["means"]["hit_rate@3"] == 1.0
 

@@ -44,9 +44,9 @@ def seconds(cells: Any, **options: Any) -> list[float]:
 )
 def test_one_number(number: float, expected: float, how: str, as_text: bool) -> None:
     cells = [str(number) if as_text else number]
-    found, said = read_times(pa.chunked_array([pa.array(cells)]), "timestamp")
+    found, description = read_times(pa.chunked_array([pa.array(cells)]), "timestamp")
     assert found.to_pylist() == [expected]
-    assert how in said
+    assert how in description
 
 
 Moments = st.datetimes(datetime(1990, 1, 2), datetime(2026, 1, 1)).map(

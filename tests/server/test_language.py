@@ -154,8 +154,8 @@ def test_the_state_of_the_breaker_is_a_metric(
 
 def test_the_sentence_of_an_explanation(client: Client, endpoint: ChatEndpoint) -> None:
     path = f"/v1/users/{USER}/explanations/{ITEMS[1]}"
-    plain, told = get(client, path), get(client, path, words=True)
-    assert told == {**plain, "words": "You chose a red cup.", "worded_by": "llm"}
+    plain, explanation = get(client, path), get(client, path, words=True)
+    assert explanation == {**plain, "words": "You chose a red cup.", "worded_by": "llm"}
     assert "words" not in plain
     endpoint.answer = lambda asked: Reply("see www.evil.example")
     other = get(client, f"/v1/users/{USER}/explanations/{ITEMS[2]}", words=True)

@@ -196,8 +196,8 @@ def test_a_failure_is_logged_and_the_next_list_is_computed() -> None:
         client.get(LIST)
         client.post("/v1/events", json={"user_id": "u6", "item_id": "a"})
         wait_for(client.get, "nearline_preloaded_total", 1)
-    told = [json.loads(line) for line in logs.getvalue().splitlines()]
+    lines = [json.loads(line) for line in logs.getvalue().splitlines()]
     (failure,) = [
-        line for line in told if line["message"] == "a list could not be computed in advance"
+        line for line in lines if line["message"] == "a list could not be computed in advance"
     ]
     assert "ZeroDivisionError" in failure["traceback"]

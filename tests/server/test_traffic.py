@@ -167,9 +167,7 @@ def test_a_deadline_includes_the_time_of_a_computation() -> None:
     async def takes_a_second() -> ComputeQueue:
         turns = ComputeQueue(lambda: now[0])
         async with turns:
-            assert not turns.too_late(
-                0.0, 1
-            )  # no computation was measured yet, and no time has passed
+            assert not turns.too_late(0.0, 1)  # no computation was measured yet
             now[0] += 1.0
         return turns
 

@@ -157,15 +157,15 @@ def test_followers_get_new_events_and_earlier_histories() -> None:
 def test_followers_get_catalogue_changes_in_order() -> None:
     state = State()
     listener = Listener(state)
-    heard = listener.items
+    received = listener.items
     state.followers = (listener,)
     mug = Item(item_id="mug", timestamp=1.0, vectors={"v": [1.0]})
     gone = ItemDeleted(item_id="tea", timestamp=1.0)
     state.apply([(0, event("ann", "tea", 1.0)), (1, mug), (2, gone), (3, Erased())])
     # Followers are called when the state includes the whole batch.
-    assert heard == [(0, None, False), (1, mug, True), (0, None, False)]
+    assert received == [(0, None, False), (1, mug, True), (0, None, False)]
     state.apply([(4, event("ann", "mug", 2.0)), (5, event("ann", "jar", 3.0))])
-    assert heard[3:] == [(2, None, True)]
+    assert received[3:] == [(2, None, True)]
 
 
 def test_indices_of_items_can_be_given() -> None:
@@ -225,8 +225,8 @@ def test_blocks_are_folded_like_their_events(log: Log, cuts: list[int]) -> None:
     assert by_blocks.users.table() == one_by_one.users.table()
     for mine, other in zip(by_blocks.copy().counters, one_by_one.copy().counters, strict=True):
         assert mine.tobytes() == other.tobytes()
-    heard = [[(index, item) for index, item, _ in listener.items] for listener in listeners]
-    assert heard[0] == heard[1]
+    received = [[(index, item) for index, item, _ in listener.items] for listener in listeners]
+    assert received[0] == received[1]
 
 
 def test_a_block_that_is_folded_in_several_parts() -> None:

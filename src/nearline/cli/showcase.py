@@ -78,7 +78,7 @@ def make(subject: Subject, *, seed: int, progress: Progress) -> Showcase:
     later = measure(engines, parts, question, k=K, seed=seed, progress=progress)
     live = measure(engines, parts, _last_step(data, question), k=K, seed=seed, progress=progress)
     engine, report = engines[names[-1]].engine, later[names[-1]]
-    user = _middling_user(report, question.known)
+    user = _median_user(report, question.known)
     return Showcase(
         name=subject.name,
         data=data,
@@ -173,7 +173,7 @@ def _last_step(data: Dataset, question: HeldOut) -> HeldOut:
     return HeldOut(split.train.histories, split.test)
 
 
-def _middling_user(report: Report, known: Histories) -> int:
+def _median_user(report: Report, known: Histories) -> int:
     """Return the user with the median NDCG among those with a history."""
     with_history = np.diff(known.indptr)[report.users] > 0
     if not with_history.any():

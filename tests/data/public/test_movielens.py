@@ -86,10 +86,10 @@ def test_the_cache_is_used_without_a_notice(
 ) -> None:
     monkeypatch.delenv("NEARLINE_DATA", raising=False)
     store(tmp_path / "movielens-100k", RECBOLE)
-    said: list[str] = []
-    data = load_dataset("movielens-100k", cache=tmp_path, notify=said.append)
+    notices: list[str] = []
+    data = load_dataset("movielens-100k", cache=tmp_path, notify=notices.append)
     assert data.interactions.num_rows == 3
-    assert said == []
+    assert notices == []
 
 
 def test_the_error_says_what_to_do_if_the_download_fails(
@@ -113,12 +113,12 @@ def test_the_error_says_what_to_do_if_the_download_fails(
 @pytest.fixture(scope="session")
 def movielens(tmp_path_factory: pytest.TempPathFactory) -> tuple[PublicDataset, list[str], Path]:
     cache = tmp_path_factory.mktemp("cache")
-    said: list[str] = []
+    notices: list[str] = []
     try:
-        data = load_dataset("movielens-100k", cache=cache, notify=said.append)
+        data = load_dataset("movielens-100k", cache=cache, notify=notices.append)
     except DataNotFound as error:
         pytest.skip(f"MovieLens cannot be fetched here: {error}")
-    return data, said, cache
+    return data, notices, cache
 
 
 def test_the_real_data_set(movielens: tuple[PublicDataset, list[str], Path]) -> None:
@@ -157,10 +157,10 @@ def test_attributes_of_the_real_users(
 def test_the_real_data_set_is_downloaded_once(
     movielens: tuple[PublicDataset, list[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, said, cache = movielens
+    data, notices, cache = movielens
     if (Path(cache) / "movielens-100k").exists():  # else it came from NEARLINE_DATA
-        assert said == [TERMS]
-        again = load_dataset("movielens-100k", cache=cache, notify=said.append)
-        assert said == [TERMS]
+        assert notices == [TERMS]
+        again = load_dataset("movielens-100k", cache=cache, notify=notices.append)
+        assert notices == [TERMS]
         assert again.interactions.equals(data.interactions)
         assert [entry.name for entry in cache.iterdir()] == ["movielens-100k"]

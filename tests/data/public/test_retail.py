@@ -65,10 +65,10 @@ def test_the_error_if_the_download_fails(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("NEARLINE_DATA", raising=False)
     for variable in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:1")  # nothing listens there
-    said: list[str] = []
+    notices: list[str] = []
     with pytest.raises(DataNotFound, match=r"cannot be fetched: .* by hand"):
-        load_dataset("online-retail", cache=tmp_path, notify=said.append)
-    assert said[0].endswith("CC BY 4.0.")
+        load_dataset("online-retail", cache=tmp_path, notify=notices.append)
+    assert notices[0].endswith("CC BY 4.0.")
 
 
 def test_the_real_data_set(real_data: Path) -> None:
