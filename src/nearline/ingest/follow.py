@@ -52,4 +52,4 @@ def replay(log: Readable, state: State, *, progress: Progress = no_progress) -> 
     """Apply the records of a read-only log to `state`; progress is reported in offsets."""
     for block in in_blocks(log.read(state.offset)):
         state.apply(block)
-        progress(state.offset, log.end, "fold the log")
+        progress(state.offset, log.end, "replay the log")

@@ -62,7 +62,7 @@ class Embedding:
         return wait if due != self._done else max(wait, SETTLE_SECONDS)
 
     def _embed(self, task: Task, texts: TextVectors, missed: int) -> Outcome:
-        task.progress(0, 0, "look for texts")
+        task.progress(0, 0, "find texts")
         parts, done = self._current.open(), 0
         parts.log.append([]).result()  # waits until the state reflects all queued records
         entries = [entry for _, entry in parts.state.catalogue.entries()]

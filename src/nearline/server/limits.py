@@ -9,13 +9,13 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     body_bytes : int
-        Maximum size of a body; a larger one is refused before it is read completely.
+        Maximum bytes of a body; a larger one is refused before it is read completely.
     body_seconds : float
         Seconds within which a body must arrive.
     body_bytes_per_second : int
-        Rate at which a body may arrive after that time.
+        Bytes per second at which a body may continue to arrive after that time.
     bodies_bytes : int
-        Maximum total size of the bodies of requests in flight; further ones are refused with 503.
+        Maximum total bytes of the bodies of requests in flight; further ones are refused with 503.
     list_length : int
         Maximum number of events or catalogue entries in one request.
     history_length : int
