@@ -84,7 +84,8 @@ def histories_for(
     """Map interactions onto an existing vocabulary, one row for each of `user_ids`.
 
     Users that are not asked for and items that `item_ids` does not hold are left out; a user
-    without interactions gets an empty row, a user asked for twice gets the same row twice.
+    without interactions gets an empty row, a user asked for twice gets the same row twice. Events
+    that a later, opposite opinion replaces are left out.
     """
     distinct = {user: row for row, user in enumerate(dict.fromkeys(user_ids))}
     users = pc.index_in(table["user_id"], value_set=pa.array(distinct, pa.string()))
@@ -97,6 +98,7 @@ def histories_for(
         times=_floats(table["timestamp"].filter(known)),
         weights=_weights(table["event"].filter(known), weight),
     )
+    histories = histories.without_superseded()
     if len(distinct) == len(user_ids):
         return histories
     return histories.select(np.array([distinct[user] for user in user_ids]))

@@ -35,8 +35,12 @@ class Split:
 
 
 def hold_out(data: Dataset, test: Mask) -> Split:
-    """Hold out the interactions where `test` [n_interactions] is true."""
-    return Split(data.take(~test), data.take(test).histories)
+    """Hold out the interactions where `test` [n_interactions] is true.
+
+    Each part is without the interactions that a later opinion in the same part replaces.
+    """
+    train = data.take(~test).without_superseded()
+    return Split(train, data.take(test).histories.without_superseded())
 
 
 def leave_one_out(data: Dataset) -> Split:

@@ -117,7 +117,7 @@ class Engines:
             Time of the retraining in Unix seconds. The nightly policy computes its lists as of this
             time until the next retraining.
         """
-        data = self._stream.dataset(self._learned)
+        data = self._stream.dataset(self._learned).without_superseded()
         trained = ItemGraph(self._settings).fit(data)
         arrays = trained.arrays()
         for policy in self._arms:

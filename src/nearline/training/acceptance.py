@@ -95,7 +95,7 @@ def train_and_judge(
     else:
         rival = _fit_again(serving, split.train, candidate, spec, progress)
     verdict, measured = judge(candidate, rival, split, seed=spec.seed)
-    final = candidate.refit(data, seed=spec.seed, progress=progress)
+    final = candidate.refit(data.without_superseded(), seed=spec.seed, progress=progress)
     return describe(final, data, spec, metrics | measured), verdict
 
 

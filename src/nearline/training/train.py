@@ -112,7 +112,7 @@ def train_on(
     """Train on data that was read already; see `train`."""
     model, metrics = choose(data, spec, validation=validation, progress=progress, journal=journal)
     if validation is None:
-        model = model.refit(data, seed=spec.seed, progress=progress)
+        model = model.refit(data.without_superseded(), seed=spec.seed, progress=progress)
     return describe(model, data, spec, metrics)
 
 
@@ -172,7 +172,9 @@ def _divide(
         split = leave_one_out(data)
         return split.train, split.test
     weight = config.state.weight
-    return data, histories_for(data.item_ids, validation, data.user_ids, weight)
+    return data.without_superseded(), histories_for(
+        data.item_ids, validation, data.user_ids, weight
+    )
 
 
 def check_serves(model: Model) -> None:
