@@ -15,7 +15,7 @@ import nearline as nl
 from nearline.config import Config
 from nearline.data import Histories, dataset_from_log
 from nearline.deployment.catch_up import catch_up
-from nearline.deployment.online_learner import EVENTS_AT_ONCE
+from nearline.deployment.changes import EVENTS_AT_ONCE
 from nearline.log import SQLiteLog
 from nearline.models.item_graph.model import ItemGraph
 from nearline.state import State, StateConfig
