@@ -9,8 +9,8 @@ from tests.cli.running import run, run_json
 
 from nearline.cli import doctor
 from nearline.cli.doctor import PACKAGES
-from nearline.cli.options import count
 from nearline.common.compiler_cache import cache_folders, is_empty
+from nearline.common.counts import count
 from nearline.engine import Recommender
 
 

@@ -11,6 +11,7 @@ from nearline.cli.options import (
     column_option,
     encoder_option,
     example,
+    include_seen_option,
     item_column_option,
     items_option,
     json_option,
@@ -22,6 +23,7 @@ from nearline.cli.options import (
 from nearline.cli.output import printable, progress_bars, write_json, write_table
 from nearline.cli.ranges import IntRange
 from nearline.cli.reading import reading_options, weighed, weights_option
+from nearline.common.counts import count
 
 if TYPE_CHECKING:
     from nearline.data import CleaningReport
@@ -111,8 +113,9 @@ def import_(
     if str(match):
         click.echo(printable(str(match), keep=NEWLINE))
     click.echo(
-        f"{after - before:,} records stored; {printable(str(store))} holds {users:,} users and "
-        f"{n_items:,} items.\nNext: nearline train --store {printable(str(store))}"
+        f"{count(after - before, 'record')} stored; {printable(str(store))} holds "
+        f"{count(users, 'user')} and {count(n_items, 'item')}.\n"
+        f"Next: nearline train --store {printable(str(store))}"
     )
 
 
@@ -134,6 +137,7 @@ def import_(
 @set_option
 @encoder_option
 @weights_option
+@include_seen_option
 @click.option(
     "--search",
     type=IntRange(min=0),
@@ -151,6 +155,7 @@ def train(
     settings: dict[str, Any],
     encoder: str | None,
     weights: dict[str, float],
+    include_seen: bool,
     search: int,
     seed: int,
     as_json: bool,
@@ -158,12 +163,18 @@ def train(
     """Train on everything in the store and let the result serve.
 
     The last interaction of each user chooses the settings and is trained on afterwards. A store
-    that is being served is trained by its server: POST /v1/jobs.
+    that is being served is trained by its server: POST /v1/jobs. Lists that are measured leave out
+    items of the user's history, unless --include-seen is given.
     """
     from nearline.config import Config
 
     config = Config(
-        state=weighed(weights), model=model, settings=settings, search=search, encoder=encoder
+        state=weighed(weights),
+        model=model,
+        settings=settings,
+        search=search,
+        encoder=encoder,
+        exclude_seen=not include_seen,
     )
     config.new_model()  # a wrong name is told before the store is opened
     call = 'POST /v1/jobs {"kind": "train"}'
@@ -183,13 +194,16 @@ def train(
             }
         )
         return
-    click.echo(f"Model {model_id} serves: {users:,} users, {items:,} items, {offset:,} records.")
+    click.echo(
+        f"Model {model_id} serves: {count(users, 'user')}, {count(items, 'item')}, "
+        f"{count(offset, 'record')}."
+    )
     unreachable = metrics.pop("validation_unreachable", 0.0)
     if unreachable:
         click.echo(
             f"{unreachable:.0%} of what is held out was in the history of its user already: lists "
-            "without seen items cannot hold it, and it counts as missed (see `recommend "
-            "--include-seen`)."
+            "without seen items cannot hold it, and it counts as missed. With --include-seen it "
+            "can be listed again."
         )
     rows = [[name.removeprefix("validation_"), f"{value:.4f}"] for name, value in metrics.items()]
     write_table([["on the validation part", "mean"], *rows], numbers=[1])
@@ -198,7 +212,8 @@ def train(
 def _show(report: "CleaningReport") -> None:
     """Write how many rows were read, and tables of what was dropped and left out."""
     click.echo(
-        f"{report.rows_in:,} rows read, {report.rows_kept:,} kept, {report.rows_dropped:,} dropped."
+        f"{count(report.rows_in, 'row')} read, {report.rows_kept:,} kept, "
+        f"{report.rows_dropped:,} dropped."
     )
     if report.dropped:
         rows = [[f"{drop.rows:,}", drop.reason, drop.example] for drop in report.dropped]

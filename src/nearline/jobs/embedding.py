@@ -1,5 +1,6 @@
 """Encode, in the background, the texts of items that were stored without a vector."""
 
+from nearline.common.counts import count
 from nearline.deployment.active import ActiveDeployment
 from nearline.encoders import TextVectors
 from nearline.errors import InvalidInput
@@ -74,7 +75,7 @@ class Embedding:
             texts.encode([entry.content for entry in some])
             done += self._put(some)
         self._done = missed
-        return Outcome(f"{done:,} items have the vectors of their texts now", {"items": done})
+        return Outcome(f"encoded the texts of {count(done, 'item')}", {"items": done})
 
     def _put(self, entries: list[Item]) -> int:
         """Make the model read the vectors of `entries` whose text is unchanged; count them."""
