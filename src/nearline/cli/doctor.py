@@ -128,7 +128,7 @@ def _store(folder: Path) -> Check:
                 f"{folder}: {count(engine.offset, 'record')}, {count(engine.n_users, 'user')}, "
                 f"{count(engine.n_items, 'item')}, model {engine.model_id}"
             )
-            trained = bool(engine.metrics)
+            trained = engine.model_id != "untrained"
     except StoreInUse as error:
         return Check("store", "warning", f"{folder} is in use and was not opened", str(error))
     except NearlineError as error:

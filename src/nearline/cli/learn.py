@@ -67,12 +67,15 @@ def import_(
     object is called OBJECT.FIELD. Rows that cannot be are dropped and reported. Importing the same
     rows again stores nothing twice. `nearline info` shows the summary again.
     """
+    from nearline.common.compiler_cache import is_empty
     from nearline.config import Config
     from nearline.data import read_interactions, read_items, read_table, without_item_fields
     from nearline.engine import Recommender
 
     if file is None and items_file is None:
         raise click.UsageError("Nothing to import: name a FILE of interactions, --items, or both.")
+    if is_empty():
+        click.echo("The first import on this machine compiles for some seconds.", err=True)
     # Read before the store is made: a wrong name leaves nothing behind.
     items = report = items_report = None
     if items_file is not None:
@@ -205,6 +208,9 @@ def train(
             "without seen items cannot hold it, and it counts as missed. With --include-seen it "
             "can be listed again."
         )
+    if not metrics:
+        click.echo("Accuracy is unknown: no user has two interactions, one of which to hold out.")
+        return
     rows = [[name.removeprefix("validation_"), f"{value:.4f}"] for name, value in metrics.items()]
     write_table([["on the validation part", "mean"], *rows], numbers=[1])
 
