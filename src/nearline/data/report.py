@@ -73,7 +73,7 @@ class TimesRead:
 
     def __str__(self) -> str:
         if not self.how:
-            return "none in the source; the order of its rows is the order of time"
+            return "none in the source; rows without times happened in their order"
         if not self.are_clock_times:
             return f"{self.first:.15g} to {self.last:.15g}, read as {self.how}: order alone"
         first, last = (
