@@ -152,7 +152,7 @@ def test_over_http(tmp_path: Path) -> None:
             event = {"user_id": user, "item_id": "tea", "event": kind, "timestamp": NOW + at}
             assert client.post("/v1/events", json=event).is_success
         body = {"user_id": "u", "exclude_seen": False}
-        assert client.post("/v1/recommend", json=body).json()["items"] == []
+        assert client.post("/v1/recommendations", json=body).json()["items"] == []
     with nl.Recommender(tmp_path / "shop") as rec:
         assert inspect(rec).state.counters.totals().tolist() == [1]
 
