@@ -34,17 +34,28 @@ def test_figures_are_printed_with_spread_and_target(monkeypatch: pytest.MonkeyPa
         notes=["load: none"],
     )
     monkeypatch.setitem(SCENARIOS, "mixed", lambda _: report)
-    text = run("bench", "mixed", "--quick", "--users", "50").stdout
-    first, *lines = text.splitlines()
-    assert first.startswith("mixed: 50 users, 200 items, ")
-    assert [
-        line.split() for line in lines if line.split()[:1] in (["failed"], ["p99"], ["rate"])
-    ] == [
+    first, *lines = run("bench", "mixed").stdout.splitlines()
+    assert first.startswith("mixed: 100,000 users, 100,000 items, 10 events a user")
+    assert _figures(lines) == [
         ["failed", "0", "<=", "0", "yes"],
         ["p99", "3", "ms", "2.5", "to", "12,345", "<=", "2", "no"],
         ["rate", "7", "1/s"],
     ]
     assert lines[-1] == "- load: none"
+    for sizes in (["--quick"], ["--users", "50"]):  # only what holds for any size is judged
+        *lines, last = run("bench", "mixed", *sizes).stdout.splitlines()
+        assert _figures(lines) == [
+            ["failed", "0", "<=", "0", "yes"],
+            ["p99", "3", "ms", "2.5", "to", "12,345"],
+            ["rate", "7", "1/s"],
+        ]
+        assert "Not compared with the targets for speed" in last
+        figures = run_json("bench", "mixed", *sizes)["figures"]
+        assert [one["met"] for one in figures] == [True, None, None]
+
+
+def _figures(lines: list[str]) -> list[list[str]]:
+    return [line.split() for line in lines if line.split()[:1] in (["failed"], ["p99"], ["rate"])]
 
 
 @pytest.mark.parametrize(

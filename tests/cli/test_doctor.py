@@ -1,6 +1,7 @@
 import json
 import os
 import re
+from importlib import import_module
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from tests.cli.running import run, run_json
 
 from nearline.cli import doctor
 from nearline.cli.doctor import PACKAGES
-from nearline.cli.options import count
 from nearline.common.compiler_cache import cache_folders, is_empty
+from nearline.common.counts import count
 from nearline.engine import Recommender
+from nearline.jobs.training import TRAINING_KERNEL
 
 
 def check(name: str, *arguments: str | Path) -> dict[str, str]:
@@ -106,6 +108,8 @@ def test_the_singular_is_used_for_one(tmp_path: Path) -> None:
         (1, "entry", "1 entry"),
         (2, "entry", "2 entries"),
         (1_000, "interaction", "1,000 interactions"),
+        (2, "day", "2 days"),
+        (1, "part file", "1 part file"),
     ],
 )
 def test_numbers_and_nouns(number: int, noun: str, text: str) -> None:
@@ -117,5 +121,27 @@ def test_whether_kernels_were_compiled(tmp_path: Path, monkeypatch: pytest.Monke
     assert cache_folders() == [tmp_path]
     assert is_empty()
     (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "kernel.nbi").touch()
+    (tmp_path / "sub" / "slab.append-31.py311.nbi").touch()
     assert not is_empty()
+    # Opening a store compiles some kernels, and training others.
+    assert is_empty(TRAINING_KERNEL)
+    (tmp_path / "sub" / f"{TRAINING_KERNEL}-299.py311.nbi").touch()
+    assert not is_empty(TRAINING_KERNEL)
+
+
+def test_training_compiles_the_kernel_that_is_looked_for() -> None:
+    module, function = TRAINING_KERNEL.split(".")
+    assert hasattr(import_module(f"nearline.kernels.{module}"), function)
+
+
+def test_a_store_with_a_model_that_could_not_be_measured_is_trained(tmp_path: Path) -> None:
+    table = tmp_path / "one.csv"
+    table.write_text("user_id,item_id,timestamp\nu,i,1600000000\n")
+    store = tmp_path / "store"
+    said = run("import", "--store", store, table).stdout
+    assert "1 record stored; " in said
+    assert "holds 1 user and 1 item." in said
+    said = run("train", "--store", store).stdout
+    assert "1 user, 1 item, 1 record." in said
+    assert "Accuracy is unknown: no user has two interactions" in said
+    assert check("store", "--store", store)["status"] == "ok"

@@ -73,6 +73,18 @@ def test_progress_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "4/4" in drawn
 
 
+def test_bars_of_finished_steps_are_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps that report only their start are complete when the next one begins, or at the end."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress_bars() as progress:
+        progress(0, 4, "search")
+        progress(0, 3, "fit")
+    last = terminal.getvalue().split("search")[-1]
+    assert "4/4" in last
+    assert "3/3" in last
+
+
 def test_piped_output_contains_only_the_document(tmp_path: Path, events: Path) -> None:
     with started("import", "--store", tmp_path / "store", events, "--json") as process:
         out, err = process.communicate(timeout=WAIT)

@@ -26,7 +26,7 @@ def test_a_table(stream: Path) -> None:
     text = run("replay", stream, "--warm-up", "0.75", "--day", "7200").stdout
     assert "160 events in order of time." in text
     # Ten of 40 hours remain: five days of two hours, with four nights between them.
-    assert "40 replayed, 4 retrainings; 40 of 40 events new to their user evaluated" in text
+    assert "40 events replayed, 4 retrainings; 40 of 40 events new to their user evaluated" in text
     online = next(line for line in text.splitlines() if "online " in line and "[" in line)
     assert online.count("[") == 2
     assert all(arm in text for arm in ARMS)

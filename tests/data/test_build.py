@@ -87,9 +87,10 @@ def test_no_interactions() -> None:
 
 def test_histories_with_given_indices() -> None:
     found = histories_for(["a", "b"], TABLE, ["nobody", "v", "u", "v"], weight=WEIGHTS.__getitem__)
-    assert [found.row(row).tolist() for row in range(4)] == [[], [1, 0], [0, 0], [1, 0]]
-    assert found.weights.tolist() == [1, 1, 3, -1, 1, 1]
-    assert found.times.tolist() == [10, 30, 20, 20, 10, 30]
+    assert [found.row(row).tolist() for row in range(4)] == [[], [1, 0], [0], [1, 0]]
+    # The dislike replaces the purchase of u before it.
+    assert found.weights.tolist() == [1, 1, -1, 1, 1]
+    assert found.times.tolist() == [10, 30, 20, 10, 30]
 
 
 def test_histories_without_users_or_interactions() -> None:

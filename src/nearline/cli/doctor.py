@@ -11,9 +11,10 @@ from typing import Literal, NamedTuple
 
 import click
 
-from nearline.cli.options import count, example, json_option, open_store
+from nearline.cli.options import example, json_option, open_store
 from nearline.cli.output import write_json, write_table
 from nearline.common.compiler_cache import cache_folders
+from nearline.common.counts import count
 from nearline.errors import NearlineError, StoreInUse
 
 PACKAGES = ("nearline", "numpy", "scipy", "numba", "pyarrow", "litestar", "granian")
@@ -63,9 +64,8 @@ def doctor(ctx: click.Context, store: Path | None, as_json: bool) -> None:
 
 def _machine(store: Path | None) -> Iterator[Check]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Check(
-        "python", "ok", f"{platform.python_version()} on {platform.platform()}, {cores} cores"
-    )
+    system = f"{platform.platform()}, {count(cores or 1, 'core')}"
+    yield Check("python", "ok", f"{platform.python_version()} on {system}")
     yield _packages()
     yield _sqlite()
     yield _compiler_cache()
@@ -128,7 +128,7 @@ def _store(folder: Path) -> Check:
                 f"{folder}: {count(engine.offset, 'record')}, {count(engine.n_users, 'user')}, "
                 f"{count(engine.n_items, 'item')}, model {engine.model_id}"
             )
-            trained = bool(engine.metrics)
+            trained = engine.model_id != "untrained"
     except StoreInUse as error:
         return Check("store", "warning", f"{folder} is in use and was not opened", str(error))
     except NearlineError as error:

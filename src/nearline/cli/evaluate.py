@@ -8,7 +8,6 @@ import click
 
 from nearline.cli.options import (
     column_option,
-    count,
     encoder_option,
     example,
     include_seen_option,
@@ -21,6 +20,7 @@ from nearline.cli.options import (
 from nearline.cli.output import progress_bars, write_json, write_table
 from nearline.cli.ranges import FloatRange
 from nearline.cli.reading import reading_options
+from nearline.common.counts import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

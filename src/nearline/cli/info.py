@@ -7,6 +7,7 @@ import click
 
 from nearline.cli.options import check_store, example, json_option, store_option
 from nearline.cli.output import printable, write_json
+from nearline.common.counts import count
 
 
 @click.command(epilog=example("nearline info --store shop/", "nearline info --store shop/ --json"))
@@ -39,7 +40,9 @@ def info(store: Path, as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"{records:,} records, {erasures:,} erasures; model: {serving or 'untrained'}")
+    click.echo(
+        f"{count(records, 'record')}, {count(erasures, 'erasure')}; model: {serving or 'untrained'}"
+    )
     for summary in imports:
         when = datetime.fromtimestamp(summary["time"], UTC).strftime("%Y-%m-%d %H:%M:%S")
         click.echo(f"\n{when} UTC")

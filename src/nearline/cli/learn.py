@@ -11,6 +11,7 @@ from nearline.cli.options import (
     column_option,
     encoder_option,
     example,
+    include_seen_option,
     item_column_option,
     items_option,
     json_option,
@@ -22,6 +23,7 @@ from nearline.cli.options import (
 from nearline.cli.output import printable, progress_bars, write_json, write_table
 from nearline.cli.ranges import IntRange
 from nearline.cli.reading import reading_options, weighed, weights_option
+from nearline.common.counts import count
 
 if TYPE_CHECKING:
     from nearline.data import CleaningReport
@@ -65,12 +67,15 @@ def import_(
     inside an object is OBJECT.FIELD. Invalid rows are dropped and reported. Rows that were imported
     before are not stored again. `nearline info` shows the summary again.
     """
+    from nearline.common.compiler_cache import is_empty
     from nearline.config import Config
     from nearline.data import read_interactions, read_items, read_table, without_item_fields
     from nearline.engine import Recommender
 
     if file is None and items_file is None:
         raise click.UsageError("Nothing to import: name a FILE of interactions, --items, or both.")
+    if is_empty():
+        click.echo("The first import on this machine compiles for some seconds.", err=True)
     # Files are read before the store is created, so that a wrong name leaves no store behind.
     items = report = items_report = None
     if items_file is not None:
@@ -111,8 +116,9 @@ def import_(
     if str(match):
         click.echo(printable(str(match), keep=NEWLINE))
     click.echo(
-        f"{after - before:,} records stored; {printable(str(store))} contains {users:,} users and "
-        f"{n_items:,} items.\nNext: nearline train --store {printable(str(store))}"
+        f"{count(after - before, 'record')} stored; {printable(str(store))} contains "
+        f"{count(users, 'user')} and {count(n_items, 'item')}.\n"
+        f"Next: nearline train --store {printable(str(store))}"
     )
 
 
@@ -134,6 +140,7 @@ def import_(
 @set_option
 @encoder_option
 @weights_option
+@include_seen_option
 @click.option(
     "--search",
     type=IntRange(min=0),
@@ -151,6 +158,7 @@ def train(
     settings: dict[str, Any],
     encoder: str | None,
     weights: dict[str, float],
+    include_seen: bool,
     search: int,
     seed: int,
     as_json: bool,
@@ -158,12 +166,18 @@ def train(
     """Train on all data in the store, and activate the model.
 
     Settings are chosen on the last interaction of each user; then the model is trained on all
-    interactions. If a server has the store open, send POST /v1/jobs instead.
+    interactions. Accuracy is measured without items of the user's history, unless --include-seen
+    is given. If a server has the store open, send POST /v1/jobs instead.
     """
     from nearline.config import Config
 
     config = Config(
-        state=weighed(weights), model=model, settings=settings, search=search, encoder=encoder
+        state=weighed(weights),
+        model=model,
+        settings=settings,
+        search=search,
+        encoder=encoder,
+        exclude_seen=not include_seen,
     )
     config.new_model()  # report a wrong name before the store is opened
     call = 'POST /v1/jobs {"kind": "train"}'
@@ -183,14 +197,20 @@ def train(
             }
         )
         return
-    click.echo(f"Model {model_id} is active: {users:,} users, {items:,} items, {offset:,} records.")
+    click.echo(
+        f"Model {model_id} is active: {count(users, 'user')}, {count(items, 'item')}, "
+        f"{count(offset, 'record')}."
+    )
     unreachable = metrics.pop("validation_unreachable", 0.0)
     if unreachable:
         click.echo(
             f"{unreachable:.0%} of the held-out items were already in the user's history: lists "
-            "without seen items cannot contain them, so they count as misses (see `recommend "
-            "--include-seen`)."
+            "without seen items cannot contain them, so they count as misses. With --include-seen, "
+            "lists can contain them."
         )
+    if not metrics:
+        click.echo("Accuracy is unknown: no user has two interactions, one of which to hold out.")
+        return
     rows = [[name.removeprefix("validation_"), f"{value:.4f}"] for name, value in metrics.items()]
     write_table([["metric on validation data", "mean"], *rows], numbers=[1])
 
@@ -198,7 +218,8 @@ def train(
 def _show(report: "CleaningReport") -> None:
     """Print the number of rows, and tables of dropped rows and fields by reason."""
     click.echo(
-        f"{report.rows_in:,} rows read, {report.rows_kept:,} kept, {report.rows_dropped:,} dropped."
+        f"{count(report.rows_in, 'row')} read, {report.rows_kept:,} kept, "
+        f"{report.rows_dropped:,} dropped."
     )
     if report.dropped:
         rows = [[f"{drop.rows:,}", drop.reason, drop.example] for drop in report.dropped]

@@ -10,6 +10,7 @@ import click
 
 from nearline.cli.ranges import IntRange
 from nearline.cli.request_options import request_option
+from nearline.common.counts import count
 from nearline.errors import DataNotFound, StoreInUse
 from nearline.schema import ListOptions, request_fields
 
@@ -168,13 +169,6 @@ def llm_config(url: str | None, model: str | None) -> "LlmConfig | None":
     config = LlmConfig(base_url=url, model=model)
     config.check()
     return config
-
-
-def count(number: int, what: str) -> str:
-    """Return a number with its noun, in the plural unless the number is one: 1 user, 2 users."""
-    if number == 1:
-        return f"1 {what}"
-    return f"{number:,} {what[:-1] + 'ies' if what.endswith('y') else what + 's'}"
 
 
 def repeats(n_unreachable: int, n_relevant: int) -> str:

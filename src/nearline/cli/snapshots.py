@@ -8,6 +8,7 @@ import click
 
 from nearline.cli.options import check_store, example, json_option, open_store, store_option
 from nearline.cli.output import write_json, write_table
+from nearline.common.counts import count
 
 if TYPE_CHECKING:
     from nearline.deployment.versions import Version
@@ -58,7 +59,7 @@ def _report(version: "Version", as_json: bool) -> None:
     if as_json:
         write_json(version)
     else:
-        click.echo(f"Model {version.id} is active, trained on {version.offset:,} records.")
+        click.echo(f"Model {version.id} is active, trained on {count(version.offset, 'record')}.")
 
 
 def _row(version: "Version") -> list[str]:

@@ -92,6 +92,7 @@ def histories_for(
 
     Items are indices into `item_ids`; interactions with other items are left out. The row of a user
     without interactions is empty. A user who occurs twice in `user_ids` has two equal rows.
+    Events that a later, opposite opinion replaces are left out.
     """
     distinct = {user: row for row, user in enumerate(dict.fromkeys(user_ids))}
     users = pc.index_in(table["user_id"], value_set=pa.array(distinct, pa.string()))
@@ -104,6 +105,7 @@ def histories_for(
         times=_floats(table["timestamp"].filter(known)),
         weights=_weights(table["event"].filter(known), weight),
     )
+    histories = histories.without_superseded()
     if len(distinct) == len(user_ids):
         return histories
     return histories.select(np.array([distinct[user] for user in user_ids]))

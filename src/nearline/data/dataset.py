@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nearline.data.users import UserEncoder
+from nearline.kernels.opinions import superseded
 from nearline.schema.histories import Histories
 
 # The vector column of an item's text, encoded by a language model.
@@ -112,6 +113,18 @@ class Dataset:
     def take(self, keep: NDArray[np.bool_]) -> "Dataset":
         """Return the interactions for which `keep` is true; users and items are unchanged."""
         return replace(self, histories=self.histories.take(keep), values=self.values[keep])
+
+    def without_superseded(self) -> "Dataset":
+        """Drop interactions that a later, opposite opinion replaces; users and items stay.
+
+        Models are fitted on such data. A dataset is divided first, so that the opinions of a test
+        part leave the training part as it is.
+        """
+        rows = self.histories
+        if not (rows.weights < 0).any():
+            return self
+        out = superseded(rows.indptr, rows.items, rows.weights)
+        return self.take(~out) if out.any() else self
 
     def _newest(self, among: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Return the position of the last interaction of each user and known item in `among`."""

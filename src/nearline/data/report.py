@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from nearline.common.counts import count
+
 _SHOWN = 80
 _LONGEST = 1_000
 
@@ -71,7 +73,7 @@ class TimesRead:
 
     def __str__(self) -> str:
         if not self.how:
-            return "none in the source; rows are taken to be in the order of time"
+            return "none in the source; rows without times are in the order of time"
         if not self.are_clock_times:
             return f"{self.first:.15g} to {self.last:.15g}, in order, read as {self.how}"
         first, last = (
@@ -144,10 +146,11 @@ class CleaningReport:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.rows_in:,} rows read, {self.rows_kept:,} kept, {self.rows_dropped:,} dropped"
+            f"{count(self.rows_in, 'row')} read, {self.rows_kept:,} kept, "
+            f"{self.rows_dropped:,} dropped"
         ]
         if self.imputed:
-            lines.append(f"{self.imputed:,} missing values filled in")
+            lines.append(f"{count(self.imputed, 'missing value')} filled in")
         lines += map(str, self.dropped)
         if self.fields:
             lines.append("left out of rows that were kept:")
@@ -160,7 +163,7 @@ class CleaningReport:
         if self.n_users:
             lines.append(f"users: {self.n_users:,}, items: {self.n_items:,}")
         if self.known:
-            lines.append(f"{_rows(self.known)} already in the store, not stored again")
+            lines.append(f"{count(self.known, 'row')} already in the store, not stored again")
         if self.times is not None:
             lines.append(f"times: {self.times}")
         if self.kinds:
@@ -178,10 +181,6 @@ class CleaningReport:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row" + ("s" if count != 1 else "")
 
 
 def _kind_text(kind: KindOfEvent) -> str:
@@ -222,10 +221,10 @@ class Sieve:
     def drop(self, bad: Any, reason: str) -> None:
         """Drop the rows for which `bad`, bool [n_rows], is true; null means false."""
         bad = _mask(bad)
-        count = int(np.count_nonzero(bad))
-        if count == 0:
+        rows = int(np.count_nonzero(bad))
+        if rows == 0:
             return
-        self._dropped.append(Dropped(reason, count, self._example(bad, self._shown)))
+        self._dropped.append(Dropped(reason, rows, self._example(bad, self._shown)))
         keep = ~bad
         self.table = self.table.filter(pa.array(keep))
         self._numbers = self._numbers[keep]
@@ -233,10 +232,10 @@ class Sieve:
     def leave_out(self, field: str, bad: Any, reason: str, instead: str | None = None) -> None:
         """Replace `field` by `instead` in the rows for which `bad`, bool [n_rows], is true."""
         bad = _mask(bad)
-        count = int(np.count_nonzero(bad))
-        if count == 0:
+        rows = int(np.count_nonzero(bad))
+        if rows == 0:
             return
-        self._left_out.append(Dropped(reason, count, self._example(bad, [field])))
+        self._left_out.append(Dropped(reason, rows, self._example(bad, [field])))
         at = self.table.schema.get_field_index(field)
         kind = self.table.schema.field(at).type
         cells = pc.if_else(pa.array(bad), pa.scalar(instead, kind), self.table[field])

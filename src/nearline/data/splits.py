@@ -34,8 +34,12 @@ class Split:
 
 
 def hold_out(data: Dataset, test: Mask) -> Split:
-    """Hold out the interactions for which `test`, bool [n_interactions], is true."""
-    return Split(data.take(~test), data.take(test).histories)
+    """Hold out the interactions for which `test`, bool [n_interactions], is true.
+
+    Interactions that a later opinion in the same part replaces are left out.
+    """
+    train = data.take(~test).without_superseded()
+    return Split(train, data.take(test).histories.without_superseded())
 
 
 def leave_one_out(data: Dataset) -> Split:

@@ -1,5 +1,6 @@
 """Encoding in the background of the texts of items that were stored without a vector."""
 
+from nearline.common.counts import count
 from nearline.deployment.active import ActiveDeployment
 from nearline.encoders import TextVectors
 from nearline.errors import InvalidInput
@@ -74,7 +75,7 @@ class Embedding:
             texts.encode([entry.content for entry in some])
             done += self._put(some)
         self._done = missed
-        return Outcome(f"encoded the texts of {done:,} items", {"items": done})
+        return Outcome(f"encoded the texts of {count(done, 'item')}", {"items": done})
 
     def _put(self, entries: list[Item]) -> int:
         """Append a record for each of `entries` whose text is unchanged; return their number."""

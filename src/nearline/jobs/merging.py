@@ -2,6 +2,7 @@
 
 import math
 
+from nearline.common.counts import count
 from nearline.config import Config
 from nearline.deployment import store
 from nearline.deployment.active import ActiveDeployment
@@ -87,7 +88,7 @@ class Merging:
                 {"snapshot_id": new_id},
                 refused=True,
             )
-        message = f"merged {spec.offset - old.offset:,} records into the snapshot"
+        message = f"merged into the snapshot: {count(spec.offset - old.offset, 'record')}"
         return Outcome(message, {"snapshot_id": new_id})
 
 

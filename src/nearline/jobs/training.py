@@ -28,6 +28,8 @@ Columns = Mapping[str, str]
 logger = logging.getLogger(__name__)
 
 KIND = "train"
+# Only training compiles this kernel; opening a store compiles others.
+TRAINING_KERNEL = "scoring._rank_rows"
 POLL_SECONDS = 0.2
 # Number of items above which an import pauses online learning, to learn all of them together.
 MANY_ITEMS = 1_000
@@ -54,7 +56,7 @@ class Training:
         """Import, train on the whole log and promote; see `Recommender.fit`."""
         current, seed = self._current, whole_number(seed, "seed")
         current.open()
-        if is_empty():
+        if current.config.model == "item_graph" and is_empty(TRAINING_KERNEL):
             logger.warning(
                 "the first training on this machine compiles for about half a minute; the result "
                 "is kept for later trainings"

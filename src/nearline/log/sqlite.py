@@ -106,9 +106,10 @@ class SQLiteLog:
         return job.future
 
     def erase_event(self, event_id: str) -> "Future[int]":
-        """Replace the event with this ID by a tombstone; the future returns 1, or 0 without event.
+        """Replace the event with this ID by a tombstone; the future returns 1, or 0 without it.
 
-        Like `erase`, but for one event. The log is read up to that event.
+        Like `erase`, but for one event, which is found by an index. If a version before format 3 of
+        the file stored the event, the log is read up to it.
 
         Raises
         ------
@@ -130,6 +131,12 @@ class SQLiteLog:
 
     def _user_of(self, event_id: str) -> str | None:
         """Return the user of an event; None if the event is not stored."""
+        found = self._tables.event(event_key(event_id))
+        if found is not None:
+            record = decode(*found)
+            # Two events may have the same key.
+            if isinstance(record, Event) and record.event_id == event_id:
+                return record.user_id
         for _, record in self.read():
             if isinstance(record, Event) and record.event_id == event_id:
                 return record.user_id

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nearline.common.counts import count
 from nearline.state.state import State
 
 SHOWN = 3
@@ -42,9 +43,9 @@ class CatalogueMatch(NamedTuple):
         if not (self.in_events and self.in_catalogue):
             return ""
         lines = [
-            f"{self.matched:,} of {_items(self.in_events)} in the events "
+            f"{self.matched:,} of {count(self.in_events, 'item')} in the events "
             f"{'is' if self.in_events == 1 else 'are'} in the catalogue, which has "
-            f"{_items(self.in_catalogue)}."
+            f"{count(self.in_catalogue, 'item')}."
         ]
         for where, ids in (
             ("only in the events", self.events_only),
@@ -97,7 +98,3 @@ def _similar(events: list[str], catalogue: list[str]) -> tuple[str, str] | None:
 
 def _plain(item_id: str) -> str:
     return item_id.strip().casefold().removesuffix(".0").lstrip("0")
-
-
-def _items(count: int) -> str:
-    return f"{count:,} {'item' if count == 1 else 'items'}"
