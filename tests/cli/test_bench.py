@@ -35,7 +35,7 @@ def test_figures_are_printed_with_spread_and_target(monkeypatch: pytest.MonkeyPa
     )
     monkeypatch.setitem(SCENARIOS, "mixed", lambda _: report)
     first, *lines = run("bench", "mixed").stdout.splitlines()
-    assert first.startswith("mixed: 100,000 users, 100,000 items, 10 events a user")
+    assert first.startswith("mixed: 100,000 users, 100,000 items, 10 events per user")
     assert _figures(lines) == [
         ["failed", "0", "<=", "0", "yes"],
         ["p99", "3", "ms", "2.5", "to", "12,345", "<=", "2", "no"],

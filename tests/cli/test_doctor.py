@@ -140,7 +140,7 @@ def test_a_store_with_a_model_that_could_not_be_measured_is_trained(tmp_path: Pa
     store = tmp_path / "store"
     said = run("import", "--store", store, table).stdout
     assert "1 record stored; " in said
-    assert "holds 1 user and 1 item." in said
+    assert "contains 1 user and 1 item." in said
     said = run("train", "--store", store).stdout
     assert "1 user, 1 item, 1 record." in said
     assert "Accuracy is unknown: no user has two interactions" in said

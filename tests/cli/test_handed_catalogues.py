@@ -53,7 +53,7 @@ def test_03_repeats_are_counted_and_reported(tmp_path: Path) -> None:
             lines.append(f"u{user},s{item},{now}")
     path = write(tmp_path, "plays.csv", "\n".join(lines) + "\n")
     said = run("evaluate", path).stdout
-    assert f"{again} of 120 held-out items were in the history of the user already" in said
+    assert f"{again} of 120 held-out items were already in the user's history" in said
     assert again > 100
     model = run_json("evaluate", path, "--include-seen")["models"]["item graph"]
     assert model["n_unreachable"] == 0

@@ -70,7 +70,7 @@ QUICK = {"users": 300, "items": 200, "seconds": 1.0, "connections": 4, "rate": 1
     "--quick",
     is_flag=True,
     help="Use a small data set and one second, to check that the benchmark runs. The figures are "
-    "not compared with the targets for speed.",
+    "not compared with the targets.",
 )
 @picture_option
 @out_option

@@ -75,7 +75,7 @@ def import_(
     if file is None and items_file is None:
         raise click.UsageError("Nothing to import: name a FILE of interactions, --items, or both.")
     if is_empty():
-        click.echo("The first import on this machine compiles for some seconds.", err=True)
+        click.echo("The first import on this machine compiles code for several seconds.", err=True)
     # Files are read before the store is created, so that a wrong name leaves no store behind.
     items = report = items_report = None
     if items_file is not None:
@@ -209,7 +209,9 @@ def train(
             "lists can contain them."
         )
     if not metrics:
-        click.echo("Accuracy is unknown: no user has two interactions, one of which to hold out.")
+        click.echo(
+            "Accuracy is unknown: no user has two interactions, so that one can be held out."
+        )
         return
     rows = [[name.removeprefix("validation_"), f"{value:.4f}"] for name, value in metrics.items()]
     write_table([["metric on validation data", "mean"], *rows], numbers=[1])

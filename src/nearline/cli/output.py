@@ -71,7 +71,7 @@ def progress_bars() -> "Iterator[Progress]":
         tasks: dict[str, Any] = {}
 
         def complete() -> None:
-            """Complete all bars: a step is over, however far it counted."""
+            """Complete all bars, since a step may end before its progress reaches the total."""
             for task in bars.tasks:
                 bars.update(task.id, completed=task.total or 1, total=task.total or 1)
 

@@ -2,7 +2,7 @@
 
 
 def count(number: int, noun: str) -> str:
-    """Write a number and its noun, in the plural unless it is one: 1 user, 2 users.
+    """Return a number with its noun, in the plural unless the number is one: 1 user, 2 users.
 
     Parameters
     ----------

@@ -115,10 +115,10 @@ class Dataset:
         return replace(self, histories=self.histories.take(keep), values=self.values[keep])
 
     def without_superseded(self) -> "Dataset":
-        """Drop interactions that a later, opposite opinion replaces; users and items stay.
+        """Return the interactions that no later, opposite opinion replaces; users are unchanged.
 
-        Models are fitted on such data. A dataset is divided first, so that the opinions of a test
-        part leave the training part as it is.
+        Models are fitted on such data. Split a dataset first, so that opinions in the test part have
+        no effect on the training part.
         """
         rows = self.histories
         if not (rows.weights < 0).any():

@@ -1,4 +1,4 @@
-"""What new events change in the counts where a later opinion supersedes earlier events."""
+"""Changes of the counts if new opinions supersede earlier events."""
 
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ class Change(NamedTuple):
 
 
 def change_of_counts(before: Histories, events: Histories, bound: int) -> Change:
-    """Return the change of the counts when users with opinions against items get new events.
+    """Return the change of the counts by new events of users with negative opinions.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def change_of_counts(before: Histories, events: Histories, bound: int) -> Change
 
 
 def counted_of(columns: Columns, bound: int) -> Counted:
-    """Return those of all events of one user, in order of arrival, that were counted."""
+    """Return the counted events of one user, from all events in order of arrival."""
     if not (columns.weights < 0).any():
         return Counted(columns.items, columns.weights, columns.times)
     _, events = by_user(columns)

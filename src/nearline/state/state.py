@@ -38,7 +38,7 @@ class Added(NamedTuple):
         New events of these users, in order of arrival.
     opposed : bool [n]
         Whether each user ever had an event of negative weight, so that events may be superseded;
-        `before` and `events` contain all the same.
+        `before` and `events` contain superseded events too.
     """
 
     offset: int
