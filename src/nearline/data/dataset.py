@@ -115,7 +115,7 @@ class Dataset:
         return replace(self, histories=self.histories.take(keep), values=self.values[keep])
 
     def without_superseded(self) -> "Dataset":
-        """Return the interactions that no later, opposite opinion replaces; users are unchanged.
+        """Return the interactions that no later, opposite opinion replaces, and all users.
 
         Models are fitted on such data. Split a dataset first, so that opinions in the test part have
         no effect on the training part.
