@@ -31,7 +31,7 @@ __all__ = [
 # Names seen in other tables, to guess what a column is: only for the wording of an error.
 _ALIASES = {
     "user_id": ("user", "uid", "customer", "customerid", "visitorid", "session", "sessionid"),
-    "item_id": ("item", "iid", "product", "productid", "movieid", "sku", "asin", "article"),
+    "item_id": ("item", "iid", "product", "productid", "movieid", "sku", "asin", "article", "id"),
     "timestamp": ("time", "ts", "date", "datetime", "createdat", "position"),
     "event": ("action", "eventtype", "type", "kind"),
     "value": ("rating", "score", "amount", "quantity", "price"),
