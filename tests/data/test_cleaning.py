@@ -173,7 +173,7 @@ def test_missing_values_are_imputed_by_kind_of_event(rule: Any, filled: float) -
 
 
 def test_if_no_row_is_left_the_error_contains_the_report() -> None:
-    with pytest.raises(InvalidInput, match=r"1 rows read, 0 kept.*\n.*user_id is missing"):
+    with pytest.raises(InvalidInput, match=r"1 row read, 0 kept.*\n.*user_id is missing"):
         clean(table_of({"user_id": None}), now=NOW)
     with pytest.raises(InvalidInput, match="0 rows read"):
         clean(table_of(), now=NOW)

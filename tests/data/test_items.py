@@ -188,7 +188,7 @@ def test_catalogues_that_cannot_be_read_are_refused(cells: dict[str, Any], says:
         ("text", [{"x": 1}, {"x": 2}], "cannot be read as text"),
         ("categories", [1.5, 2.5], "1.5"),
         ("odd", [{"x": 1}, {"x": 2}], "'odd' is of type struct"),
-        ("raw", [b"x", b"y"], "'raw' is of type binary"),
+        ("raw", [b"\xff", b"y"], "'raw' is of type binary"),
         ("links", pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int64())), "of type map"),
         ("nested", [[[1.0]], [[2.0]]], "'nested' is of type list"),
     ],

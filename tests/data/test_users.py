@@ -145,7 +145,7 @@ def test_rows_that_are_dropped() -> None:
         ("user_id contains a NUL character", 1),
         ("user_id occurs again in a later row, which replaces this one", 1),
     ]
-    with pytest.raises(InvalidInput, match="no usable user is left: 1 rows read"):
+    with pytest.raises(InvalidInput, match="no usable user is left: 1 row read"):
         read_users(pa.table({"user_id": [""]}))
 
 

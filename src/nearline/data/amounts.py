@@ -31,6 +31,11 @@ def read_amounts(texts: Iterable[str]) -> dict[str, float]:
     return numbers
 
 
+def has_currency(text: str) -> bool:
+    """Return whether a currency stands before or after a number."""
+    return bool(re.search(r"\d", text)) and _CURRENCY.search(text.strip()) is not None
+
+
 def _bare(text: str) -> str:
     """Remove white space, the currency and the thousands separators."""
     text = text.strip()

@@ -31,7 +31,7 @@ __all__ = [
 # Common names of columns, from which error messages suggest a mapping.
 _ALIASES = {
     "user_id": ("user", "uid", "customer", "customerid", "visitorid", "session", "sessionid"),
-    "item_id": ("item", "iid", "product", "productid", "movieid", "sku", "asin", "article"),
+    "item_id": ("item", "iid", "product", "productid", "movieid", "sku", "asin", "article", "id"),
     "timestamp": ("time", "ts", "date", "datetime", "createdat", "position"),
     "event": ("action", "eventtype", "type", "kind"),
     "value": ("rating", "score", "amount", "quantity", "price"),

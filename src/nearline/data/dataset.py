@@ -117,8 +117,8 @@ class Dataset:
     def without_superseded(self) -> "Dataset":
         """Return the interactions that no later, opposite opinion replaces, and all users.
 
-        Models are fitted on such data. Split a dataset first, so that opinions in the test part have
-        no effect on the training part.
+        Models are fitted on such data. Split a dataset first, so that opinions in the test part
+        have no effect on the training part.
         """
         rows = self.histories
         if not (rows.weights < 0).any():

@@ -141,6 +141,15 @@ def _one_row_each(table: pa.Table, item: str, notes: SourceNotes) -> pa.Table:
     return explode(table, lists)
 
 
+def _of_events(times: Any, users: Any, items: Any) -> Any:
+    """Replace the times of rows without IDs, such as sums, by nulls: they are no times."""
+    named = pc.and_(pc.not_equal(users, ""), pc.not_equal(items, ""))
+    named = pc.fill_null(named, False)
+    if pc.all(named).as_py() or not pc.any(named).as_py():
+        return times
+    return pc.if_else(named, times, pa.scalar(None, times.type))
+
+
 def _fields(given: Mapping[str, Any], notes: SourceNotes, options: ReadOptions) -> dict[str, Any]:
     """Convert each field to its type, and keep the text of cells that cannot be read."""
     rows = notes.rows
@@ -160,7 +169,7 @@ def _fields(given: Mapping[str, Any], notes: SourceNotes, options: ReadOptions) 
     )
     if "timestamp" in given:
         result["timestamp"], notes.times = read_times(
-            given["timestamp"],
+            _of_events(given["timestamp"], result["user_id"], result["item_id"]),
             "timestamp",
             time_format=options.time_format,
             day_first=options.day_first,

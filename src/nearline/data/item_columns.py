@@ -1,5 +1,6 @@
 """Columns of a catalogue: the field of an item that each one fills, and how its cells are read."""
 
+import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nearline.data.amounts import has_currency, read_amounts
 from nearline.data.columns import (
     MISSING_IDS,
     name_columns,
@@ -44,6 +46,8 @@ _SIGNS = r"[\s$\u20ac\u00a3\u00a5\u20b9%]*(?:USD|EUR|GBP|JPY|INR|CHF)?[\s]*"
 _DECORATED = re.compile(
     rf"{_SIGNS}([+-]?(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?){_SIGNS}", re.IGNORECASE
 )
+# Columns of these names hold amounts, so that a comma may be the decimal mark.
+_PRICES = re.compile(r"price|cost|amount|msrp|preis|prix|precio", re.IGNORECASE)
 # A column of text is numeric if at most one in this number of cells is not a number.
 _CELLS_AN_ODD_ONE = 10
 # Number of cells from which the separator of labels is determined.
@@ -171,7 +175,12 @@ def _reader_of_text(column: Any, name: str, note: Note) -> Reader:
     if numbers is not None:
         return Reader(numbers, partial(_put_attribute, name), "attribute")
     given = len(column) - column.null_count
+    vectors = _vectors(column)
+    if vectors is not None:
+        return Reader(vectors, partial(_put_vector, name), "vector")
     reader = _labels(column, name)
+    if _TRUTHS.keys() >= {cell.lower() for cell in pc.unique(column).to_pylist() if cell}:
+        return reader
     if 2 * pc.count_distinct(column).as_py() <= given:
         return reader
     sample = [cell for cell in column.slice(0, _LOOKED_AT).to_pylist() if cell]
@@ -199,7 +208,10 @@ def _numbers(column: Any, name: str, note: Note) -> Any:
         return column.cast(pa.float64())
     except pa.ArrowInvalid:
         codes = column.combine_chunks().dictionary_encode()
-    numbers = pa.array([_number(text) for text in codes.dictionary.to_pylist()], pa.float64())
+    texts = codes.dictionary.to_pylist()
+    priced = _PRICES.search(name) or any(map(has_currency, texts))
+    amounts = read_amounts(texts) if priced else {}
+    numbers = pa.array([amounts.get(text, _number(text)) for text in texts], pa.float64())
     found = numbers.take(codes.indices)
     odd = pc.and_(pc.is_null(found), pc.is_valid(column))
     n_odd, n_numbers = pc.sum(odd).as_py() or 0, len(found) - found.null_count
@@ -209,6 +221,20 @@ def _numbers(column: Any, name: str, note: Note) -> Any:
     if n_odd:
         _note_cells(column, odd, f"{name} is not a number", note)
     return found
+
+
+def _vectors(column: Any) -> Any:
+    """Cells that all hold lists of numbers with points, as lists; None for other columns."""
+    cells = column.to_pylist()
+    first = next((cell for cell in cells if cell), "")
+    if not (first.startswith("[") and "." in first):
+        return None
+    try:
+        return pa.array(
+            [json.loads(cell) if cell else None for cell in cells], pa.list_(pa.float64())
+        )
+    except (ValueError, TypeError, pa.ArrowException):
+        return None
 
 
 def _number(text: str) -> float | None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from nearline.data.item_columns import item_fields, reader_of
+from nearline.data.notes import SourceNotes, notes_of
 from nearline.data.report import CleaningReport, Dropped
 from nearline.data.sources import Source, read_table
 from nearline.errors import InvalidInput
@@ -94,6 +95,7 @@ def read_items(
         ``item_id`` is missing or cannot be read, or no row is left.
     """
     cells, left_out, becomes = _Refused(), {}, {}
+    notes = SourceNotes()
     if _are_items(source):
         rows: Iterable[dict[str, Any]] = (msgspec.structs.asdict(item) for item in source)
         n_rows = len(source)
@@ -106,6 +108,7 @@ def read_items(
 
         # Not flattened, since objects and lists of objects can contain labels.
         table, readers = read_table(source, pick=pick, flat=False), []
+        notes = notes_of(table)
         for name in table.column_names:
             try:
                 reader = reader_of(table[name], name, fields.get(name), cells.add)
@@ -121,9 +124,10 @@ def read_items(
         rows, n_rows = (_filled(puts, row, now) for row in values), table.num_rows
     items, dropped = _collect(rows, cells, now)
     report = ItemsReport(
-        n_rows,
+        n_rows + sum(lines.rows for lines in notes.dropped),
         len(items),
-        dropped.entries(),
+        (*notes.dropped, *dropped.entries()),
+        remarks=tuple(notes.remarks),
         cells=cells.entries(),
         columns=becomes,
         left_out=left_out,

@@ -16,7 +16,7 @@ _PATH = re.compile(r"\s+(?:>|\u203a|\u00bb)\s+")
 # Keys of the label in an object.
 _KEYS = ("name", "label", "title", "value", "term", "tag", "text", "slug")
 NAMES = frozenset(_KEYS)
-_MISSING = frozenset(MISSING)
+_MISSING = frozenset((*MISSING, "(no genres listed)"))  # MovieLens
 
 
 def separator_of(cells: Iterable[str | None], *, named: bool) -> str | None:
@@ -83,6 +83,8 @@ def _parsed(text: str) -> Any:
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             continue
         return found if isinstance(found, list | dict) else None
+    if text.startswith("{") and ":" not in text:  # an array as PostgreSQL writes it
+        return [part.strip().strip("\"'") for part in text[1:-1].split(",")]
     return None
 
 

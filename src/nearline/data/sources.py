@@ -3,6 +3,7 @@
 import difflib
 import logging
 import os
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,16 @@ _log = logging.getLogger(__name__)
 
 REQUIRED = ("user_id", "item_id")
 _TEXT = (*SEPARATORS, ".jsonl", ".ndjson", ".json")
+# The second form is the name that pandas gives to a column without one.
+_NO_NAME = re.compile(r"|Unnamed: \d+")
+_IN_APOSTROPHES = "^'(.*)'$"
+# First bytes of files that are no text, whatever their names say.
+_FOREIGN = {
+    b"PK\x03\x04": "is a zip archive or a spreadsheet: unpack it, or save the sheet as .csv",
+    b"\xd0\xcf\x11\xe0": "is a spreadsheet: save the sheet as .csv",
+    b"PAR1": "holds Parquet: give it a name that ends with .parquet",
+    b"\x1f\x8b": "is compressed with gzip: give it a name that ends with .gz",
+}
 _ALLOWED = ".csv, .tsv, .txt, .dat, .data, .jsonl, .ndjson, .json (each also with .gz) and .parquet"
 
 
@@ -90,6 +101,7 @@ def read_source(
     if isinstance(source, str | os.PathLike):
         table, notes = _read_file(Path(source), options)
         table = flatten(table) if flat else table
+        table = _without_repeats(table, notes, options)
         names, column = table.column_names, table.column
     elif isinstance(source, pa.Table):
         notes = notes_of(source)
@@ -100,9 +112,9 @@ def read_source(
         frame = _eager(source)
         names, column = frame.columns, partial(_column, frame)
     _check_names(names, options)
-    if "" in names:  # pandas writes the index without a name
+    if any(_NO_NAME.fullmatch(name) for name in names):  # pandas writes the index without a name
         notes.remarks.append("a column without a name is left out")
-        names = [name for name in names if name]
+        names = [name for name in names if not _NO_NAME.fullmatch(name)]
     chosen = pick(names) if pick else names
     columns = {}
     for name in chosen:
@@ -116,6 +128,17 @@ def read_source(
             texts = [None if cell is None else str(cell) for cell in frame[name].to_list()]
             columns[name] = pa.array(texts, pa.string())
     return with_notes(pa.table(columns), notes)
+
+
+def _without_repeats(table: pa.Table, notes: SourceNotes, options: ReadOptions) -> pa.Table:
+    """Leave out later columns of the same name, unless they could be IDs or no header exists."""
+    names = table.column_names
+    again = [at for at, name in enumerate(names) if name and name in names[:at]]
+    repeated = dict.fromkeys(names[at] for at in again)
+    if not again or repeated.keys() & set(REQUIRED) or (options.header and looks_like_data(names)):
+        return table
+    notes.remarks += [f"only the first column {name!r} is read" for name in repeated]
+    return table.select([at for at in range(len(names)) if at not in again])
 
 
 def _check_names(names: Sequence[Any], options: ReadOptions) -> None:
@@ -174,14 +197,20 @@ def _read_file(path: Path, options: ReadOptions) -> tuple[pa.Table, SourceNotes]
 
 
 def _without_padding(table: pa.Table, notes: SourceNotes) -> pa.Table:
-    """Remove the spaces before names and cells if the separator is followed by spaces."""
+    """Remove spaces around names and cells if names have them, and apostrophes around cells."""
     names = table.column_names
-    if all(name == name.strip() for name in names):
-        return table
-    if any(name[:1] == " " for name in names):
-        notes.remarks.append("spaces before names and values were removed")
-        table = pa.table([pc.utf8_ltrim_whitespace(each) for each in table.columns], names=names)
-    return table.rename_columns([name.strip() for name in names])
+    if any(name != name.strip() for name in names):
+        notes.remarks.append("spaces around names and values were removed")
+        names = [name.strip() for name in names]
+        table = pa.table([pc.utf8_trim_whitespace(each) for each in table.columns], names=names)
+    for at, name in enumerate(names):
+        cells = table.column(at)
+        if len(cells) and pc.match_substring_regex(cells[0], _IN_APOSTROPHES).as_py():
+            inside = pc.replace_substring_regex(cells, _IN_APOSTROPHES, r"\1")
+            if pc.all(pc.not_equal(inside, cells)).as_py():
+                notes.remarks.append(f"apostrophes around the values of {name!r} were removed")
+                table = table.set_column(at, name, inside)
+    return table
 
 
 def _kind(path: Path, options: ReadOptions) -> str:
@@ -215,6 +244,12 @@ def _check_file(path: Path) -> None:
         raise DataNotFound(f"there is no file {path}{hint}")
     if path.stat().st_size == 0:
         raise InvalidInput(f"{path} is empty; a header and at least one row are needed")
+    with path.open("rb") as file:
+        start = file.read(4)
+    for magic, what in _FOREIGN.items():
+        suffix = {b"PAR1": ".parquet", b"\x1f\x8b": ".gz"}.get(magic)
+        if start.startswith(magic) and path.suffix.lower() != suffix:
+            raise InvalidInput(f"{path} {what}")
 
 
 def _encoding_help(path: Path, encoding: str, error: Exception) -> str:
@@ -256,4 +291,9 @@ def _plain(column: Any) -> Any:
         column, kind = column.cast(kind.value_type), kind.value_type
     if pa.types.is_large_string(kind) or kind == pa.string_view():
         return column.cast(pa.string())
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        try:  # some programs write text to Parquet without saying so
+            return column.cast(pa.string())
+        except pa.ArrowInvalid:
+            return column
     return column

@@ -31,6 +31,8 @@ _BYTE_ORDER_MARKS = {
 # Replaces a separator of several characters.
 _UNIT_SEPARATOR = "\x1f"
 _MOST_SHOWN = 3
+# Bytes at the beginning of a file that show whether it is UTF-16.
+_LETTERS = 64
 
 
 def read_text_table(path: Path, kind: str, options: ReadOptions) -> tuple[pa.Table, SourceNotes]:
@@ -188,6 +190,11 @@ def _encoding(sample: bytes, encoding: str) -> str:
         if sample.startswith(mark):
             return name
     name = codecs.lookup(encoding).name
+    # Letters of UTF-16 without a byte order mark: every second byte is zero.
+    first, second = sample[:_LETTERS:2], sample[1:_LETTERS:2]
+    for zeros, others, found in ((first, second, "utf-16-be"), (second, first, "utf-16-le")):
+        if zeros.count(0) > len(zeros) // 2 and others and not others.count(0):
+            return found
     return "utf-8" if name == "utf-8-sig" else name
 
 
@@ -212,6 +219,9 @@ def _separator(lines: list[str], usual: str | None, path: Path) -> str:
         if count and sum(line.count(mark) == count for line in bare) >= _AGREE * len(bare):
             agreeing[mark] = count
     if not agreeing:
+        spaces = bare[0].count(" ")
+        if spaces and all(line.count(" ") == spaces for line in bare):
+            return " "
         return usual or "\t"
     found = next(iter(agreeing))
     if len(agreeing) > 1 and usual is None and "\t" not in agreeing and "::" not in agreeing:
