@@ -140,9 +140,9 @@ REFUSED = {
     "nothing": ("a.csv", b"", "is empty"),
     "a header": ("a.csv", HEAD.encode(), "has a header and no rows"),
     "a page": ("a.csv", b"<!doctype html>\n<p>Not found</p>\n", "'user_id', 'item_id' not found"),
-    "a title above": ("a.csv", f"Sales\n\n{HEAD}{ROWS}".encode(), "other lines stand before"),
+    "a title above": ("a.csv", f"Sales\n\n{HEAD}{ROWS}".encode(), "there are other lines before"),
     "Latin-1": ("a.csv", (HEAD + "zo\u00eb,tea,1\n").encode("latin-1"), "--encoding latin-1"),
-    "a file cut off": ("a.csv.gz", gzip.compress((HEAD + ROWS * 99).encode())[:50], "half-written"),
+    "a file cut off": ("a.csv.gz", gzip.compress((HEAD + ROWS * 99).encode())[:50], "truncated"),
     "times of two kinds": ("a.csv", dated("1600000000", "20210101"), "--time-format"),
     "zones by name": ("a.csv", dated(*2 * ["2021-01-01 10:00 CET"]), "no timestamp can be read"),
     "no header": ("a.csv", ROWS.replace("ann", "1").encode(), "--no-header"),
@@ -161,9 +161,9 @@ def test_files_that_are_refused(tmp_path: Path, name: str, content: bytes, says:
 
 DROPPED = {
     "a long cell": ("ann," + "x" * 100_000 + ",1600000000", "item_id has more than 512 bytes"),
-    "a NUL": ("an\0n,tea,1600000000", "user_id holds a NUL character"),
+    "a NUL": ("an\0n,tea,1600000000", "user_id contains a NUL character"),
     "a far time": ("ann,tea,9999999999", "timestamp is more than a day ahead of now"),
-    "no time": ("ann,tea,soon", "timestamp is no time"),
+    "no time": ("ann,tea,soon", "timestamp is not a valid time"),
     "no item": ("ann,NULL,1600000000", "item_id is missing"),
     "an empty user": (",tea,1600000000", "user_id is empty"),
     "too many fields": ("ann,tea,1600000000,x,y", "line has 5 fields instead of 3"),
