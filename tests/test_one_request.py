@@ -122,7 +122,7 @@ def test_bad_values_of_new_fields_are_refused_in_terms_of_http(found: Any) -> No
     much, ten, taste, batch = found["refused"]
     assert much == "surprise is 'much'; it must be a whole number from 0 to 9"
     assert ten == "surprise is '10'; it must be a whole number from 0 to 9"
-    assert taste.startswith("query name 'taste' is unknown; allowed here: ")
+    assert taste.startswith("query parameter 'taste' is unknown; allowed: ")
     assert {"flavour", "shades", "surprise"} <= set(taste.partition(": ")[2].split(", "))
     # A field of requests for one list is none of a batch.
     assert batch == "surprise"

@@ -37,6 +37,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Language model whose vectors of item texts become a relation of the item graph (and
         features of the model `content`): "auto", a folder, a package or a name on the Hugging Face
         hub, see `nearline.encoders.open_encoder`. None uses no language model.
+    exclude_seen : bool
+        Whether the lists by which training chooses a model and reports its accuracy leave out items
+        of the users' histories. Set it to False if users interact with items repeatedly. Requests
+        have an option of the same name.
     online : bool
         Whether the serving model learns from each event, if it supports online learning. Histories
         and trending counts are updated in any case.
@@ -66,6 +70,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     settings: dict[str, Any] = {}
     search: int = 0
     encoder: str | None = None
+    exclude_seen: bool = True
     online: bool = True
     merge_events: int = 30_000
     reserve: bool = False

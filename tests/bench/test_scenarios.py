@@ -104,7 +104,7 @@ def test_scale(plan: Plan) -> None:
     (before, one), (after, ten) = found.curves["users"]
     assert (before, after) == (1.0, 10.0)
     assert found["growth of the answer's time, users x10"] == pytest.approx(ten / one)
-    assert "base: 6 users, 20 items, 10 events a user" in found.notes
+    assert "base: 6 users, 20 items, 10 events per user" in found.notes
 
 
 MISSING = "needs a version that can"

@@ -1,4 +1,4 @@
-"""A small shop: red and blue customers, who buy red and blue things."""
+"""A small shop, in which red and blue customers buy red and blue items."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ BLUE = ["b1", "b2", "b3", "b4"]
 
 
 def write_events(path: Path) -> Path:
-    """20 customers, 3 events each, in the order of their list from another start each."""
+    """Write events of 20 customers, 3 each, in the order of their items from different starts."""
     lines = ["user_id,item_id,timestamp"]
     for user in range(20):
         things = RED if user % 2 else BLUE

@@ -17,7 +17,7 @@ WAIT = 60.0
 
 
 def run(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Result:
-    """Run a command in this process; what was not foreseen is raised."""
+    """Run a command in this process; unexpected exceptions are raised."""
     given = [str(argument) for argument in arguments]
     result = CliRunner().invoke(main, given, env={"NEARLINE_STORE": None, **(env or {})})
     if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -26,7 +26,7 @@ def run(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Result:
 
 
 def run_json(*arguments: str | Path) -> Any:
-    """Run a command that must succeed with ``--json``; what it wrote, decoded."""
+    """Run a command that must succeed with ``--json``, and return its decoded output."""
     result = run(*arguments, "--json")
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout)
@@ -34,7 +34,7 @@ def run_json(*arguments: str | Path) -> Any:
 
 @contextmanager
 def started(*arguments: str | Path) -> Iterator["subprocess.Popen[str]"]:
-    """Run a command in a process of its own, warnings being errors there too."""
+    """Run a command in a separate process, in which warnings are errors too."""
     command = [sys.executable, "-m", "nearline.cli", *map(str, arguments)]
     env = {**os.environ, "PYTHONWARNINGS": "error"}
     pipe = subprocess.PIPE

@@ -1,4 +1,4 @@
-"""Importing catalogues: mapping, what is dropped, and whether the ids match."""
+"""Imports of catalogues: mappings, dropped rows and cells, and IDs that do not match."""
 
 from pathlib import Path
 
@@ -27,14 +27,16 @@ def titles(store: Path) -> list[str]:
         return [engine.item(item_id).title for item_id in ("1", "2")]
 
 
-def test_the_id_of_a_catalogue_alone_is_mapped(tmp_path: Path, films: Path) -> None:
+def test_columns_of_a_catalogue_without_interactions_are_mapped(
+    tmp_path: Path, films: Path
+) -> None:
     store = tmp_path / "store"
     found = run_json("import", "--store", store, "--items", films, "--column", "item_id=filmId")
     assert found["items_report"]["rows_kept"] == 2
     assert titles(store) == ["Dawn", "Dusk"]
 
 
-def test_one_mapping_serves_both_tables(tmp_path: Path, films: Path, seen: Path) -> None:
+def test_one_mapping_applies_to_both_tables(tmp_path: Path, films: Path, seen: Path) -> None:
     store = tmp_path / "store"
     mapping = ["--column", "user_id=userId", "--column", "item_id=filmId"]
     found = run_json("import", "--store", store, seen, "--items", films, *mapping)
@@ -42,7 +44,7 @@ def test_one_mapping_serves_both_tables(tmp_path: Path, films: Path, seen: Path)
     assert titles(store) == ["Dawn", "Dusk"]
 
 
-def test_tables_with_different_names_are_mapped_by_themselves(
+def test_tables_with_different_names_are_mapped_separately(
     tmp_path: Path, films: Path, seen: Path
 ) -> None:
     store = tmp_path / "store"
@@ -71,17 +73,17 @@ def test_python_maps_both_tables_and_reports_both(films: Path, seen: Path) -> No
 def test_rows_and_cells_that_are_dropped_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "goods.csv"
     path.write_text("item_id,title,price\n1,Tea,12.5\n2,Pot,inf\n,Cup,3\n5,Jug,1e30\n6,Jar,2\n")
-    said = run("import", "--store", tmp_path / "store", "--items", path).stdout
-    assert "Catalogue: 5 rows read, 4 kept, 1 dropped" in said
-    assert "item_id is missing (row 2: item_id=None, title='Cup', price=3.0)" in said
-    assert "2  attributes.price was refused; the item stays (row 1: inf" in said
+    output = run("import", "--store", tmp_path / "store", "--items", path).stdout
+    assert "Catalogue: 5 rows read, 4 kept, 1 dropped" in output
+    assert "item_id is missing (row 2: item_id=None, title='Cup', price=3.0)" in output
+    assert "2  attributes.price is invalid; the item is kept without it (row 1: inf" in output
 
 
-def test_ids_that_do_not_match_are_named(tmp_path: Path) -> None:
+def test_ids_that_do_not_match_are_reported(tmp_path: Path) -> None:
     events, goods = tmp_path / "events.csv", tmp_path / "goods.csv"
     events.write_text("user_id,item_id\nu,108\nu,109\nu,7\nv,8\n")
     goods.write_text("item_id,title\n0108,Tea\n0109,Pot\n7,Jug\n")
-    said = run("import", "--store", tmp_path / "store", events, "--items", goods).stdout
-    assert "1 of 4 items in the events are in the catalogue, which has 3 items." in said
-    assert "Found in the events alone: '108', '109', '8'." in said
-    assert "'108' of the events may be '0108' of the catalogue" in said
+    output = run("import", "--store", tmp_path / "store", events, "--items", goods).stdout
+    assert "1 of 4 items in the events are in the catalogue, which has 3 items." in output
+    assert "Found only in the events: '108', '109', '8'." in output
+    assert "'108' in the events may be '0108' in the catalogue" in output

@@ -27,12 +27,12 @@ def rated(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_table_the_best_first(events: Path, items: Path) -> None:
+def test_models_are_listed_best_first(events: Path, items: Path) -> None:
     text = run("compare", events, "--items", items, *FAST).stdout
     assert "60 interactions, 20 users, 8 items. Split leave-one-out; default settings" in text
-    assert "20 users with something held out" in text
+    assert "20 users with held-out items" in text
     accuracy = text.split("behind the best")[1]
-    # Red and blue people: a walk to those alike finds what counts alone do not.
+    # Red and blue customers: random walks find similar customers, which counts do not.
     assert accuracy.index("rp3beta") < accuracy.index("popularity")
     assert "answer ms" in text
 
@@ -53,12 +53,12 @@ def test_the_same_as_json(events: Path) -> None:
         assert (one["means"], one["intervals"]) == (two["means"], two["intervals"])
 
 
-def test_by_default_every_model_is_compared_or_left_out_with_a_reason(
+def test_by_default_every_model_is_compared_or_skipped_with_a_reason(
     events: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kinds = discover()
     few = {name: kinds[name] for name in ("content", "ease", "item_graph", "popularity", "svd")}
-    # All of them would take minutes, and each has tests of its own.
+    # All models would take minutes, and each has its own tests.
     monkeypatch.setattr("nearline.models.registry.discover", lambda: few)
     found = run_json("compare", events)
     assert {entry["model"] for entry in found["models"]} == {"item_graph", "ease", "popularity"}
@@ -116,14 +116,14 @@ def test_wrong_use(events: Path, options: list[str], code: int, words: str) -> N
     assert words in result.stderr
 
 
-def test_large_compares_a_model_of_every_kind(
+def test_large_compares_models_of_all_families(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The blend holds a transformer; the neural models alone have tests of their own.
+    # The blend contains a transformer; the neural models have their own tests.
     left_out = {"NCF", "two towers", "GRU", "CNN", "transformer"}
     few = tuple(entry for entry in lineup.LINEUP if entry[0] not in left_out)
     monkeypatch.setattr(lineup, "LINEUP", few)
-    # One epoch is enough: what is tested is that every model is fitted and asked.
+    # One epoch is enough to test that every model is fitted and evaluated.
     monkeypatch.setitem(SAMPLED_VALIDATION["training"], "epochs", 1)
     transformer = {"model": "sasrec", "settings": SAMPLED_VALIDATION}
     parts = [{"model": "item_graph"}, transformer, {"model": "popularity"}]

@@ -19,7 +19,7 @@ MODELS = ["popularity", "item graph", "item graph + text"]
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """A small synthetic shop as the arguments that name its files."""
+    """Return the arguments that name the files of a small synthetic shop."""
     folder = tmp_path_factory.mktemp("synthetic")
     shop = synthetic_shop(users=150, items=60, events=3_000, seed=0)
     columns = ["user_id", "item_id", "timestamp", "event"]
@@ -35,7 +35,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def check(shown: Any) -> None:
-    """What holds of every demo's document."""
+    """Check properties of every demo's document."""
     assert list(shown["after_the_split"]) == list(shown["last_step_live"]) == MODELS
     for name, report in shown["last_step_live"].items():
         low, high = report["intervals"]["ndcg@10"]
@@ -59,15 +59,15 @@ def test_document(files: list[str]) -> None:
     assert shown["trained_on"] == pytest.approx(0.8 * shown["interactions"], rel=0.01)
 
 
-def test_words_for_people(files: list[str]) -> None:
+def test_the_output_as_text(files: list[str]) -> None:
     result = run("demo", "--exit", *files)
     assert result.exit_code == 0
-    for word in (*MODELS, "ndcg@10", "novelty@10", "came true", "transitions with"):
+    for word in (*MODELS, "ndcg@10", "novelty@10", "in test part", "transitions with"):
         assert word in result.stdout
     assert "curl" not in result.stdout
 
 
-def test_data_in_which_nobody_comes_back(tmp_path: Path) -> None:
+def test_data_without_returning_users_is_refused(tmp_path: Path) -> None:
     once = tmp_path / "once.csv"
     rows = [f"u{n},i{n % 7},{1_700_000_000 + n}" for n in range(100)]
     once.write_text("\n".join(["user_id,item_id,timestamp", *rows]))
@@ -76,7 +76,7 @@ def test_data_in_which_nobody_comes_back(tmp_path: Path) -> None:
     assert "returning users" in result.stderr
 
 
-def test_port_in_use_is_told_before_the_work(files: list[str]) -> None:
+def test_a_port_in_use_is_reported_before_the_training(files: list[str]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -85,7 +85,7 @@ def test_port_in_use_is_told_before_the_work(files: list[str]) -> None:
     assert "port" in result.stderr
 
 
-def test_serves_the_list_it_printed_until_interrupted(files: list[str]) -> None:
+def test_the_printed_list_is_served_until_an_interrupt(files: list[str]) -> None:
     port = free_port()
     with started("demo", "--port", str(port), *files) as process:
         assert process.stdout is not None

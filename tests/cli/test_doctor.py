@@ -1,6 +1,7 @@
 import json
 import os
 import re
+from importlib import import_module
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from tests.cli.running import run, run_json
 
 from nearline.cli import doctor
 from nearline.cli.doctor import PACKAGES
-from nearline.cli.options import count
 from nearline.common.compiler_cache import cache_folders, is_empty
+from nearline.common.counts import count
 from nearline.engine import Recommender
+from nearline.jobs.training import TRAINING_KERNEL
 
 
 def check(name: str, *arguments: str | Path) -> dict[str, str]:
@@ -20,7 +22,7 @@ def check(name: str, *arguments: str | Path) -> dict[str, str]:
     return found
 
 
-def test_all_is_well(shop: Path) -> None:
+def test_all_checks_pass(shop: Path) -> None:
     found = run_json("doctor", "--store", shop)
     assert found["ok"]
     names = [entry["name"] for entry in found["checks"]]
@@ -30,13 +32,13 @@ def test_all_is_well(shop: Path) -> None:
     assert "68 records, 20 users, 8 items" in store["found"]
 
 
-def test_words_for_people_without_a_store() -> None:
+def test_the_output_as_text_without_a_store() -> None:
     result = run("doctor")
     assert result.exit_code == 0
     assert "sqlite" in result.stdout
 
 
-def test_a_store_in_use_is_named_with_its_holder(shop: Path) -> None:
+def test_a_store_in_use_is_reported_with_its_process(shop: Path) -> None:
     with Recommender(shop):
         found = check("store", "--store", shop)
     assert found["status"] == "warning"
@@ -85,13 +87,13 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert "NUMBA_CACHE_DIR" in found["next_step"]
 
 
-def test_only_packages_that_every_install_has_are_asked_for() -> None:
+def test_only_required_packages_are_checked() -> None:
     needed = [line for line in requires("nearline") or [] if "extra ==" not in line]
     names = {re.split(r"[^A-Za-z0-9-]", line)[0] for line in needed}
     assert set(PACKAGES) - {"nearline"} <= names
 
 
-def test_one_record_is_no_records(tmp_path: Path) -> None:
+def test_the_singular_is_used_for_one(tmp_path: Path) -> None:
     with Recommender(tmp_path / "store") as engine:
         engine.observe("u", "i")
     assert "1 record, 1 user, 1 item" in check("store", "--store", tmp_path / "store")["found"]
@@ -106,6 +108,8 @@ def test_one_record_is_no_records(tmp_path: Path) -> None:
         (1, "entry", "1 entry"),
         (2, "entry", "2 entries"),
         (1_000, "interaction", "1,000 interactions"),
+        (2, "day", "2 days"),
+        (1, "part file", "1 part file"),
     ],
 )
 def test_numbers_and_nouns(number: int, noun: str, text: str) -> None:
@@ -117,5 +121,27 @@ def test_whether_kernels_were_compiled(tmp_path: Path, monkeypatch: pytest.Monke
     assert cache_folders() == [tmp_path]
     assert is_empty()
     (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "kernel.nbi").touch()
+    (tmp_path / "sub" / "slab.append-31.py311.nbi").touch()
     assert not is_empty()
+    # Opening a store compiles some kernels, and training others.
+    assert is_empty(TRAINING_KERNEL)
+    (tmp_path / "sub" / f"{TRAINING_KERNEL}-299.py311.nbi").touch()
+    assert not is_empty(TRAINING_KERNEL)
+
+
+def test_training_compiles_the_kernel_that_is_looked_for() -> None:
+    module, function = TRAINING_KERNEL.split(".")
+    assert hasattr(import_module(f"nearline.kernels.{module}"), function)
+
+
+def test_a_store_with_a_model_that_could_not_be_measured_is_trained(tmp_path: Path) -> None:
+    table = tmp_path / "one.csv"
+    table.write_text("user_id,item_id,timestamp\nu,i,1600000000\n")
+    store = tmp_path / "store"
+    said = run("import", "--store", store, table).stdout
+    assert "1 record stored; " in said
+    assert "contains 1 user and 1 item." in said
+    said = run("train", "--store", store).stdout
+    assert "1 user, 1 item, 1 record." in said
+    assert "Accuracy is unknown: no user has two interactions" in said
+    assert check("store", "--store", store)["status"] == "ok"

@@ -1,4 +1,4 @@
-"""The command `export`: what it writes, and what it says about an interrupted run."""
+"""The command `export`: its files, and its message about an interrupted run."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What fails exits with 1 and one message on standard error."""
+"""Failures exit with 1 and one message on standard error."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ from nearline.engine import Recommender
 
 
 def failure(*arguments: str | Path) -> str:
-    """Message of a command that fails as it should."""
+    """Run a command that must fail, and return its message."""
     result = run(*arguments)
     assert result.exit_code == 1
     assert result.stdout == ""
@@ -21,13 +21,15 @@ def failure(*arguments: str | Path) -> str:
     return result.stderr
 
 
-def test_missing_file_leaves_no_store_behind(tmp_path: Path, events: Path) -> None:
+def test_a_missing_file_creates_no_store(tmp_path: Path, events: Path) -> None:
     message = failure("import", "--store", tmp_path / "store", tmp_path / "event.csv")
     assert "did you mean events.csv" in message
     assert not (tmp_path / "store").exists()
 
 
-def test_wrong_column_names_are_met_with_those_of_the_file(tmp_path: Path, events: Path) -> None:
+def test_the_error_for_wrong_column_names_lists_those_of_the_file(
+    tmp_path: Path, events: Path
+) -> None:
     events.write_text(events.read_text().replace("user_id", "customer"))
     message = failure("import", "--store", tmp_path / "store", events)
     assert "user_id" in message
@@ -57,12 +59,12 @@ def test_no_store(tmp_path: Path, command: list[str]) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_a_folder_that_is_no_store_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_folder_without_a_store_is_unchanged(tmp_path: Path) -> None:
     assert "there is no store" in failure("recommend", "--store", tmp_path, "u1")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_store_is_open_elsewhere(shop: Path) -> None:
+def test_a_store_that_another_process_has_open(shop: Path) -> None:
     with Recommender(shop):
         message = failure("recommend", "--store", shop, "u1")
     assert "open" in message
@@ -78,7 +80,7 @@ def test_a_store_without_events_cannot_be_trained(tmp_path: Path, items: Path) -
     assert "no events" in failure("train", "--store", tmp_path / "store")
 
 
-def test_what_the_operating_system_refuses_is_no_traceback(tmp_path: Path, events: Path) -> None:
+def test_errors_of_the_operating_system_have_no_traceback(tmp_path: Path, events: Path) -> None:
     message = failure("import", "--store", events / "store", events)
     assert "Not a directory" in message
 
@@ -87,7 +89,7 @@ def test_unknown_data_set() -> None:
     assert "movielens-100k" in failure("evaluate", "movielens")
 
 
-def door(error: BaseException) -> CommandGroup:
+def failing_command(error: BaseException) -> CommandGroup:
     @click.command("work")
     def work() -> None:
         raise error
@@ -96,15 +98,15 @@ def door(error: BaseException) -> CommandGroup:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "output"),
     [(KeyboardInterrupt(), 130, ""), (BrokenPipeError(32, "Broken pipe"), 1, "")],
 )
-def test_interrupted_or_left_alone_is_quiet(error: BaseException, code: int, said: str) -> None:
-    result = CliRunner().invoke(door(error), ["work"])
-    assert (result.exit_code, result.output) == (code, said)
+def test_an_interrupt_prints_no_message(error: BaseException, code: int, output: str) -> None:
+    result = CliRunner().invoke(failing_command(error), ["work"])
+    assert (result.exit_code, result.output) == (code, output)
 
 
-def test_a_reader_that_goes_away_is_no_failure_to_talk_about(shop: Path) -> None:
+def test_a_closed_pipe_prints_no_message(shop: Path) -> None:
     with started("recommend", "--store", shop, "u1", "--json") as process:
         assert process.stdout is not None
         assert process.stderr is not None

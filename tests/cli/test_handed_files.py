@@ -1,4 +1,4 @@
-"""Files that once went wrong, each with its right value."""
+"""Files that earlier versions read incorrectly, with the correct values."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ def write(folder: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
-def test_01_a_lone_quote_swallows_no_rows(tmp_path: Path) -> None:
+def test_01_an_unmatched_quote_drops_no_rows(tmp_path: Path) -> None:
     rows = ["u1\tapple", 'u2\t"Pear', "u3\tplum", "u4\tfig", 'u5\t"kiwi', "u6\tlime"]
     path = write(tmp_path, "plays.tsv", "user_id\titem_id\n" + "\n".join(rows) + "\n")
     with nl.Recommender() as rec:
@@ -26,7 +26,7 @@ def test_01_a_lone_quote_swallows_no_rows(tmp_path: Path) -> None:
     assert report is not None
     assert (report.rows_in, report.rows_dropped) == (6, 0)
     assert list(items.values()) == ["apple", '"Pear', "plum", "fig", '"kiwi', "lime"]
-    assert report.remarks == ("quotation marks taken as text in 2 lines (line 3, 6)",)
+    assert report.remarks == ("quotation marks read as text in 2 lines (line 3, 6)",)
 
 
 def test_07_dates_as_numbers_are_dates(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_07_dates_as_numbers_are_dates(tmp_path: Path) -> None:
     assert times == [datetime(2021, 2, 1, tzinfo=UTC).timestamp(), 1_612_051_200.0]
 
 
-def test_08_null_is_no_user(tmp_path: Path) -> None:
+def test_08_null_is_not_a_user(tmp_path: Path) -> None:
     text = "user_id,item_id\nNULL,a\nNULL,b\n\\N,c\nnan,d\nann,a\nann,NULL\nben,b\n"
     with nl.Recommender() as rec:
         report = rec.add(write(tmp_path, "e.csv", text))
@@ -47,7 +47,7 @@ def test_08_null_is_no_user(tmp_path: Path) -> None:
     assert "line 2: user_id='NULL', item_id='a'" in str(report)
 
 
-def test_09_a_dash_leaves_numbers_numbers(tmp_path: Path) -> None:
+def test_09_a_column_with_a_dash_remains_numeric(tmp_path: Path) -> None:
     rows = "".join(f"i{n},Thing {n},{n}.50,{n % 3 + 1}\n" for n in range(1, 20))
     text = "item_id,title,price,episodes\n" + rows + "z,Odd,\u2014,Unknown\n"
     with nl.Recommender() as rec:
@@ -56,7 +56,7 @@ def test_09_a_dash_leaves_numbers_numbers(tmp_path: Path) -> None:
         assert rec.item("z").attributes == {}
 
 
-def test_15_a_file_that_grew_at_its_top_has_one_new_row(tmp_path: Path) -> None:
+def test_15_only_the_row_inserted_at_the_top_is_new(tmp_path: Path) -> None:
     old = "ann,tea\nann,pot\nben,tea\n"
     first = write(tmp_path, "a.csv", "user_id,item_id\n" + old)
     second = write(tmp_path, "b.csv", "user_id,item_id\nben,cup\n" + old)
@@ -84,7 +84,7 @@ def test_17_times_as_databases_export_them(tmp_path: Path, text: str, seconds: f
         assert rec.user("a").history[0].timestamp == seconds
 
 
-def test_17_dates_of_shops_are_refused_with_the_option(tmp_path: Path) -> None:
+def test_17_the_error_for_ambiguous_dates_names_the_option(tmp_path: Path) -> None:
     path = write(tmp_path, "t.csv", "user_id,item_id,timestamp\na,x,12/1/2010 8:26\n")
     refused = run("import", "--store", tmp_path / "s", path)
     assert refused.exit_code == 1

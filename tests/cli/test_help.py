@@ -12,7 +12,7 @@ from nearline.cli.study import STRATEGIES
 COMMANDS = list(main.commands)
 
 
-def test_commands_stand_in_the_order_in_which_one_meets_them() -> None:
+def test_commands_are_listed_in_the_order_of_use() -> None:
     listed = run("--help").stdout.split("Commands:")[1].split("Example:")[0]
     assert [line.split()[0] for line in listed.splitlines() if line.strip()] == COMMANDS
 
@@ -25,7 +25,7 @@ def test_every_help_has_an_example_of_the_command(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_speaks_json(command: str) -> None:
+def test_every_command_has_the_option_json(command: str) -> None:
     assert "--json" in run(command, "-h").stdout
 
 
@@ -42,7 +42,7 @@ def test_version() -> None:
     assert run("--version").stdout == f"nearline {version('nearline')}\n"
 
 
-def test_help_loads_nothing_heavy() -> None:
+def test_the_help_imports_no_slow_library() -> None:
     program = (
         "import sys; from nearline.cli import main\n"
         "try: main(['recommend', '--help'])\n"
@@ -71,7 +71,7 @@ def test_help_loads_nothing_heavy() -> None:
         ["serve", "--store", "shop", "--port", "0"],
     ],
 )
-def test_wrong_use_exits_2_and_says_how(arguments: list[str]) -> None:
+def test_wrong_use_exits_with_2_and_a_hint(arguments: list[str]) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
     assert "Usage: " in result.stderr
@@ -79,5 +79,5 @@ def test_wrong_use_exits_2_and_says_how(arguments: list[str]) -> None:
     assert result.stdout == ""
 
 
-def test_names_of_splits_are_those_of_the_implementation() -> None:
+def test_names_of_splits_equal_those_of_the_implementation() -> None:
     assert list(SPLITS) == list(STRATEGIES)

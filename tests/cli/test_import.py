@@ -1,4 +1,4 @@
-"""Imports of files as they are found, each by one command."""
+"""Imports of files in common formats, each by one command."""
 
 import gzip
 from pathlib import Path
@@ -199,7 +199,7 @@ def test_public_files(tmp_path: Path, name: str) -> None:
         ("a.txt", "user_id|item,item_id\na|b,c\na|d,e\n", "utf-8", "--separator"),
     ],
 )
-def test_a_refusal_names_the_option(
+def test_errors_name_the_option(
     tmp_path: Path, name: str, text: str, encoding: str, says: str
 ) -> None:
     result = run("import", "--store", tmp_path / "s", write(tmp_path, name, text, encoding))
@@ -208,7 +208,7 @@ def test_a_refusal_names_the_option(
     assert not (tmp_path / "s").exists()
 
 
-def test_unknown_kinds_are_marked_and_can_be_weighed(tmp_path: Path) -> None:
+def test_unknown_kinds_are_marked_and_can_have_weights(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         "e.csv",

@@ -13,11 +13,11 @@ __all__ = ["endpoint"]
 
 @pytest.fixture
 def asked(shop: Path, endpoint: ChatEndpoint) -> list[str]:
-    """Options of any command that may ask."""
+    """Return the options of the language model."""
     return ["--store", str(shop), "--llm-url", endpoint.url, "--llm-model", "tiny"]
 
 
-def test_lists_are_put_in_order(asked: list[str], endpoint: ChatEndpoint) -> None:
+def test_lists_are_reordered(asked: list[str], endpoint: ChatEndpoint) -> None:
     plain = run_json("recommend", *asked, "u1", "-k", "3")
     assert plain["tier"] == "personal"
     assert not endpoint.asked
@@ -27,10 +27,10 @@ def test_lists_are_put_in_order(asked: list[str], endpoint: ChatEndpoint) -> Non
     assert "personal+llm" in run("recommend", *asked, "u1", "--rerank").stdout
 
 
-def test_explanations_are_worded(asked: list[str], shop: Path, endpoint: ChatEndpoint) -> None:
+def test_explanations_have_a_sentence(asked: list[str], shop: Path, endpoint: ChatEndpoint) -> None:
     item = run_json("recommend", *asked, "u1", "-k", "1")["items"][0]["item_id"]
-    told = run_json("explain", *asked, "u1", item, "--words")
-    assert (told["words"], told["worded_by"]) == ("You chose a red cup.", "llm")
+    explanation = run_json("explain", *asked, "u1", item, "--words")
+    assert (explanation["words"], explanation["worded_by"]) == ("You chose a red cup.", "llm")
     alone = run("explain", "--store", shop, "u1", item, "--words")
     assert "red thing" in alone.stdout.splitlines()[-1]
     assert alone.stdout.endswith("(template)\n")
@@ -40,13 +40,15 @@ def test_explanations_are_worded(asked: list[str], shop: Path, endpoint: ChatEnd
     "command", [("recommend", "u1", "--rerank"), ("explain", "u1", "r1", "--words"), ("serve",)]
 )
 @pytest.mark.parametrize("option", ["--llm-url", "--llm-model"])
-def test_one_of_two_is_wrong_use(command: tuple[str, ...], option: str, shop: Path) -> None:
+def test_one_option_without_the_other_is_wrong_use(
+    command: tuple[str, ...], option: str, shop: Path
+) -> None:
     result = run(*command, "--store", shop, option, "x")
     assert result.exit_code == 2
     assert "give both" in result.stderr
 
 
-def test_a_wrong_address_is_told(shop: Path) -> None:
+def test_an_invalid_address_is_reported(shop: Path) -> None:
     given = ("--llm-url", "localhost:1", "--llm-model", "m")
     result = run("recommend", "--store", shop, "u1", "--rerank", *given)
     assert result.exit_code == 1

@@ -1,4 +1,4 @@
-"""Listing the models, and training one by its name."""
+"""Listing of models, and training of a model by name."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.cli.running import run, run_json
 from nearline.models.registry import discover
 
 
-def test_all_are_listed_with_what_they_are() -> None:
+def test_all_models_are_listed_with_a_summary() -> None:
     text = run("models").stdout
     for name in discover():
         assert f" {name} " in text
@@ -36,7 +36,7 @@ def test_a_model_trains_with_settings_and_a_search(tmp_path: Path, events: Path)
     assert (store / "search.journal").exists()
     again = run_json("train", "--store", store, *options)
     assert again["metrics"] == first["metrics"]
-    # What was trained goes on serving, whatever opens the store.
+    # The model remains active, whichever configuration opens the store.
     assert run_json("recommend", "--store", store, "u1", "-k", "1")["model"] == again["model"]
 
 
@@ -63,7 +63,7 @@ def test_nested_settings_reach_the_model(tmp_path: Path, events: Path) -> None:
         (["--model", "svd"], ["learns ratings"]),
     ],
 )
-def test_what_is_wrong_is_named_with_what_is_allowed(
+def test_errors_name_the_invalid_and_the_allowed_values(
     shop: Path, options: list[str], words: list[str]
 ) -> None:
     result = run("train", "--store", shop, *options)
@@ -72,7 +72,7 @@ def test_what_is_wrong_is_named_with_what_is_allowed(
 
 
 @pytest.mark.parametrize("pairs", [["l2"], ["=3"], ["a..b=3"], ["a=1", "a.b=2"]])
-def test_pairs_that_are_none_are_wrong_use(pairs: list[str]) -> None:
+def test_malformed_pairs_are_wrong_use(pairs: list[str]) -> None:
     options = [part for pair in pairs for part in ("--set", pair)]
     result = run("train", "--store", "shop", *options)
     assert result.exit_code == 2

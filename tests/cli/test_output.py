@@ -17,13 +17,13 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_printable_escapes_what_could_steer_a_terminal() -> None:
+def test_printable_escapes_control_characters() -> None:
     assert printable("Amélie 日本 [red] :smile:") == "Amélie 日本 [red] :smile:"
     assert printable("a\x1b[2Jb\nc\td") == r"a\x1b[2Jb\nc\td"
     assert printable("two\nlines", keep="\n") == "two\nlines"
 
 
-def test_tables_take_words_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_do_not_interpret_markup(capsys: pytest.CaptureFixture[str]) -> None:
     write_table([["title", "n"], ["[red] :smile: \x1b[2J", "1"], ["b", "22"]], numbers=[1])
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert lines[0].split() == ["title", "n"]
@@ -36,11 +36,11 @@ def test_tables_take_words_as_they_are(capsys: pytest.CaptureFixture[str]) -> No
     ("amount", "text"),
     [(0.25, "+0.2500"), (-0.00005, "-0.0001"), (0.00004, "+4.0e-05"), (0.0, "+0.0000")],
 )
-def test_amounts_never_look_like_nothing(amount: float, text: str) -> None:
+def test_small_amounts_are_not_shown_as_zero(amount: float, text: str) -> None:
     assert signed(amount, 4) == text
 
 
-def test_a_closed_stream_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_stream_is_not_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
     write_table([["word"], ["lost"]])
@@ -55,13 +55,13 @@ def test_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.endswith("}\n")
 
 
-def test_no_bars_where_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_progress_bars_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with progress_bars() as progress:
         assert progress is no_progress
 
 
-def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     with progress_bars() as progress:
@@ -73,7 +73,19 @@ def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "4/4" in drawn
 
 
-def test_piped_output_holds_only_the_document(tmp_path: Path, events: Path) -> None:
+def test_bars_of_finished_steps_are_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps that report only their start are complete when the next one begins, or at the end."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress_bars() as progress:
+        progress(0, 4, "search")
+        progress(0, 3, "fit")
+    last = terminal.getvalue().split("search")[-1]
+    assert "4/4" in last
+    assert "3/3" in last
+
+
+def test_piped_output_contains_only_the_document(tmp_path: Path, events: Path) -> None:
     with started("import", "--store", tmp_path / "store", events, "--json") as process:
         out, err = process.communicate(timeout=WAIT)
     assert process.returncode == 0

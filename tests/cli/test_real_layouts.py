@@ -17,7 +17,7 @@ from nearline.schema import Event, Item
 
 
 class Layout(NamedTuple):
-    """A file of interactions, the options that import it, and what it holds."""
+    """A file of interactions, the options that import it, and the expected content."""
 
     file: str
     content: bytes

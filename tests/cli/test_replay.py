@@ -1,4 +1,4 @@
-"""A data set replayed from the command line."""
+"""The command `replay`: output as text and JSON, and wrong use."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ ARMS = ["online", "fold-in", "nightly", "online, trained once", "fold-in, traine
 
 @pytest.fixture
 def stream(tmp_path: Path) -> Path:
-    """40 customers in as many hours; each takes four things of five, in one order."""
+    """40 customers in 40 hours; each buys four of five items, in the same order."""
     lines = ["user_id,item_id,timestamp"]
     for user in range(40):
         for step in range(4):
@@ -25,8 +25,8 @@ def stream(tmp_path: Path) -> Path:
 def test_a_table(stream: Path) -> None:
     text = run("replay", stream, "--warm-up", "0.75", "--day", "7200").stdout
     assert "160 events in order of time." in text
-    # Ten of 40 hours are left: five days of two hours, four nights between them.
-    assert "40 replayed, 4 retrainings; 40 of 40 events new to their user evaluated" in text
+    # Ten of 40 hours remain: five days of two hours, with four nights between them.
+    assert "40 events replayed, 4 retrainings; 40 of 40 events new to their user evaluated" in text
     online = next(line for line in text.splitlines() if "online " in line and "[" in line)
     assert online.count("[") == 2
     assert all(arm in text for arm in ARMS)
@@ -40,7 +40,7 @@ def test_the_same_as_json_and_in_a_file(stream: Path, tmp_path: Path) -> None:
     assert (found["k"], found["n_evaluated"], found["n_candidates"]) == (2, 25, 80)
     assert list(found["means"]["ndcg"]) == ARMS
     assert list(found["differences"]["hit_rate"]) == ARMS[1:]
-    # Steps lead to each other, and nightly lists know nothing of the customer who is there.
+    # Items follow each other, and nightly lists do not include a customer who is new that day.
     assert found["means"]["ndcg"]["online"] > found["means"]["ndcg"]["nightly"]
     assert sum(window["n_evaluated"] for window in found["windows"]) == 25
     assert found == run_json("replay", stream, *options)
@@ -52,7 +52,7 @@ def test_positions_are_spread(stream: Path) -> None:
     assert found["windows"][-1]["to"] < 10 * 86_400
 
 
-def test_faster_than_it_was(stream: Path) -> None:
+def test_the_speed_limits_the_replay(stream: Path) -> None:
     # 20 hours in some milliseconds.
     found = run_json("replay", stream, "--speed", "1e7")
     assert found["speed"] == 1e7

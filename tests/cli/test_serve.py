@@ -35,17 +35,17 @@ def test_serve_until_a_signal_comes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_open_to_others_needs_a_key(tmp_path: Path, host: str) -> None:
+def test_other_addresses_need_a_key(tmp_path: Path, host: str) -> None:
     result = run("serve", "--store", tmp_path / "store", "--host", host)
     assert result.exit_code == 1
     assert "API key" in result.stderr
 
 
 @pytest.mark.parametrize("held", [True, False])
-def test_a_store_that_cannot_be_served_is_named_without_a_traceback(
+def test_a_store_that_cannot_be_served_is_reported_without_a_traceback(
     tmp_path: Path, held: bool
 ) -> None:
-    """Another process has it open, or its folder cannot be made."""
+    """Another process has it open, or its folder cannot be created."""
     folder = tmp_path / "shop" if held else Path("/proc/no-such-folder/shop")
     serve = ("serve", "--store", folder, "--port", str(free_port()))
     with Recommender(folder) if held else nullcontext(), started(*serve) as process:

@@ -1,4 +1,4 @@
-"""Models of a store on the command line: listed, promoted, rolled back."""
+"""The commands `snapshots`, `promote` and `rollback`."""
 
 from pathlib import Path
 
@@ -20,15 +20,17 @@ def test_listed_promoted_and_rolled_back(tmp_path: Path, events: Path) -> None:
     table = run("snapshots", "--store", store).stdout
     assert [line.split()[:3] for line in table.splitlines()[2:]] == [
         [first, "promoted", "item_graph"],
-        [second, "serves", "popularity"],
+        [second, "active", "popularity"],
     ]
     assert run_json("rollback", "--store", store)["id"] == first
     assert run_json("recommend", "--store", store, "u1")["model"] == first
-    assert f"Model {second} serves" in run("promote", "--store", store, second).stdout
+    assert f"Model {second} is active" in run("promote", "--store", store, second).stdout
     assert run_json("recommend", "--store", store, "u1")["model"] == second
 
 
-def test_while_a_server_holds_the_store_its_calls_are_named(tmp_path: Path, events: Path) -> None:
+def test_if_a_server_has_the_store_open_the_error_names_its_route(
+    tmp_path: Path, events: Path
+) -> None:
     store = tmp_path / "store"
     run_json("import", "--store", store, events)
     run_json("train", "--store", store)
@@ -44,7 +46,7 @@ def test_while_a_server_holds_the_store_its_calls_are_named(tmp_path: Path, even
             assert result.stderr.strip().endswith(f"If a server has it open, send {call}")
 
 
-def test_what_fails(tmp_path: Path, events: Path) -> None:
+def test_invalid_snapshots_are_refused(tmp_path: Path, events: Path) -> None:
     store = tmp_path / "store"
     assert "there is no store" in run("snapshots", "--store", store).stderr
     run_json("import", "--store", store, events)

@@ -1,4 +1,4 @@
-"""One store from its first import to its answers."""
+"""One store from its first import to recommendations."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def test_import_train_ask(tmp_path: Path, events: Path, items: Path) -> None:
 
     answer = run_json("recommend", "--store", store, "u1", "-k", "8", "--explain")
     assert answer["model"] == trained["model"]
-    # u1 is red and bought three of the four red things: the fourth comes first.
+    # u1 bought three of the four red items, so the fourth is first.
     first = answer["items"][0]
     assert first["item_id"] == (set(RED) - {"r1", "r2", "r3"}).pop()
     assert first["tier"] == "personal"
@@ -67,7 +67,7 @@ def test_a_catalogue_alone_can_be_imported_and_recommended_from(
     assert answer["model"] == "untrained"
 
 
-def test_words_for_people(tmp_path: Path, events: Path, items: Path) -> None:
+def test_output_as_text(tmp_path: Path, events: Path, items: Path) -> None:
     with events.open("a") as stream:
         stream.write(",r1,1700000000\n")
     store = tmp_path / "store"
@@ -80,7 +80,7 @@ def test_words_for_people(tmp_path: Path, events: Path, items: Path) -> None:
     assert "ndcg@10" in trained
 
 
-def test_lists_for_people(shop: Path) -> None:
+def test_lists_as_text(shop: Path) -> None:
     listed = run("recommend", "--store", shop, "u1", "-k", "2", "--explain").stdout
     assert "red thing r4" in listed
     assert "because of" in listed
@@ -92,7 +92,7 @@ def test_lists_for_people(shop: Path) -> None:
     assert "red thing" in why
 
 
-def test_a_stranger_gets_what_is_popular(shop: Path) -> None:
+def test_an_unknown_user_gets_popular_items(shop: Path) -> None:
     answer = run_json("recommend", "--store", shop, "stranger")
     assert answer["tier"] in {"trending", "popular"}
     assert len(answer["items"]) == 8

@@ -42,7 +42,7 @@ def subject() -> Subject:
     return Subject("small", read_interactions(table), [])
 
 
-def test_arrays_become_the_table_they_came_from() -> None:
+def test_arrays_are_converted_back_to_the_original_table() -> None:
     tables = SubjectTables(subject())
     back = tables.interactions(tables.data.histories, tables.data.user_ids)
     assert back.column_names == ["user_id", "item_id", "timestamp", "event"]
@@ -54,7 +54,7 @@ def test_arrays_become_the_table_they_came_from() -> None:
 
 
 def rows_of(tables: SubjectTables, histories: object) -> list[str]:
-    """Items of both users as words."""
+    """Return the item IDs of both users."""
     ids = tables.data.item_ids
     return ["".join(ids[item] for item in histories.row(user)) for user in range(2)]  # type: ignore[attr-defined]
 
@@ -75,7 +75,7 @@ def test_protocols(strict: bool, fit: list[str], validation: list[str] | None) -
     assert rows_of(tables, question.truth) == ["e", "a"]
 
 
-def test_the_engine_answers_evaluations_as_it_answers_users(events: Path) -> None:
+def test_evaluations_get_the_same_lists_as_users(events: Path) -> None:
     found = load_subject(str(events), None, None, now=1.8e9, progress=no_progress)
     tables = SubjectTables(found)
     data = tables.data
@@ -89,7 +89,7 @@ def test_the_engine_answers_evaluations_as_it_answers_users(events: Path) -> Non
         assert ranking.scores[row] == pytest.approx([line.score for line in lines])
 
 
-def test_a_file_is_cleaned_before_it_is_judged(events: Path, items: Path) -> None:
+def test_a_file_is_cleaned_before_the_evaluation(events: Path, items: Path) -> None:
     with events.open("a") as stream:
         stream.write(",r1,1700000000\n")
     found = load_subject(str(events), items, None, now=1.8e9, progress=no_progress)
@@ -119,14 +119,14 @@ def test_evaluate_files(events: Path, items: Path) -> None:
     assert found["protocol"] == "strict"
     reports = found["models"]
     assert list(reports) == [POPULARITY, "item graph + text"]
-    # Everybody's last thing is the only one of their colour left but one.
+    # The last item of each user is one of two unseen items of the user's colour.
     assert (
         reports["item graph + text"]["means"]["recall@2"] > reports[POPULARITY]["means"]["recall@2"]
     )
     assert reports[POPULARITY]["n_users"] == 20
 
 
-def test_evaluate_for_people(events: Path) -> None:
+def test_evaluate_as_text(events: Path) -> None:
     options = ["--split", "user-time", "--fraction", "0.4", "--protocol", "refit"]
     result = run("evaluate", events, *options)
     assert result.exit_code == 0

@@ -1,4 +1,4 @@
-"""Advice of errors, in the words of the command line."""
+"""Conversion of the advice in errors to command-line options."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
 """A hundred wrong command lines: each error names the bad value, what is allowed and what to do.
 
-None of them shows a traceback: `run` raises whatever a command did not foresee.
+None of them shows a traceback, since `run` raises unexpected exceptions.
 """
 
 from pathlib import Path
@@ -129,7 +129,7 @@ WRONG = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files that are wrong in one way each."""
+    """Return a folder of files, each with one error."""
     folder = tmp_path_factory.mktemp("FOLDER")
     (folder / "notes.xyz").write_text("user_id,item_id\na,b\n")
     (folder / "empty.csv").touch()

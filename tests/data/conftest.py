@@ -1,4 +1,4 @@
-"""Where the real data sets are."""
+"""Folder of the real data sets."""
 
 import os
 from pathlib import Path

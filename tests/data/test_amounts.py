@@ -1,4 +1,4 @@
-"""Amounts as shops write them."""
+"""Amounts with currencies, thousands separators and decimal marks."""
 
 from pathlib import Path
 
@@ -40,11 +40,11 @@ def test_one_amount(text: str, number: float) -> None:
 @pytest.mark.parametrize(
     "text", ["1,234", "much", "12 pcs", "1,23,4", "$", "12.5.1", "1.2,3.4", "5 of 7"]
 )
-def test_what_is_open_or_no_amount_is_left_out(text: str) -> None:
+def test_ambiguous_and_invalid_amounts_are_left_out(text: str) -> None:
     assert read_amounts([text]) == {}
 
 
-def test_the_others_tell_the_decimal_mark() -> None:
+def test_other_texts_determine_the_decimal_mark() -> None:
     assert read_amounts(["1,234", "12,50"]) == {"1,234": 1.234, "12,50": 12.5}
     assert read_amounts(["1,234", "1,234.5"]) == {"1,234": 1234.0, "1,234.5": 1234.5}
     assert read_amounts(["1.234", "12,5"]) == {"1.234": 1234.0, "12,5": 12.5}
@@ -79,7 +79,7 @@ def test_ids_that_mix_numbers_and_text_are_refused(tmp_path: Path) -> None:
         read_interactions(path)
 
 
-def test_a_bad_value_costs_the_value(tmp_path: Path) -> None:
+def test_an_invalid_value_is_left_out_and_its_row_kept(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("user_id,item_id,value\nann,tea,$12.50\nann,mug,cheap\nben,tea,\n")
     kept, report = clean(read_interactions(path), now=1e9)

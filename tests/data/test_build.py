@@ -1,4 +1,4 @@
-"""Tables and logs to datasets: order, weights, words, and that both give the same."""
+"""Datasets from tables and logs: order, weights, texts, and equality of both."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -64,7 +64,7 @@ def test_types_are_those_that_models_expect() -> None:
     assert data.texts is None
 
 
-def test_words_labels_and_vectors() -> None:
+def test_texts_labels_and_vectors() -> None:
     catalogue = [
         item("a", title="old"),
         item("a", title="Lamp", text="bright", categories=["home"], vectors={"look": [1.0, 2.0]}),
@@ -75,7 +75,7 @@ def test_words_labels_and_vectors() -> None:
     assert data.item_ids == ["c", "a", "b"]
     assert data.texts == ["", "Lamp bright home", ""]
     assert data.categories == [[], ["home"], []]
-    # b's vector is of another length than most and counts as missing.
+    # The vector of b has another length than most, so it counts as missing.
     assert data.vectors["look"].tolist() == [[3, 4], [1, 2], [0, 0]]
     assert data.vectors["sound"].tolist() == [[0], [0], [5]]
 
@@ -85,14 +85,15 @@ def test_no_interactions() -> None:
     assert (data.n_users, data.item_ids, data.texts) == (0, ["a"], ["x"])
 
 
-def test_histories_on_a_known_vocabulary() -> None:
+def test_histories_with_given_indices() -> None:
     found = histories_for(["a", "b"], TABLE, ["nobody", "v", "u", "v"], weight=WEIGHTS.__getitem__)
-    assert [found.row(row).tolist() for row in range(4)] == [[], [1, 0], [0, 0], [1, 0]]
-    assert found.weights.tolist() == [1, 1, 3, -1, 1, 1]
-    assert found.times.tolist() == [10, 30, 20, 20, 10, 30]
+    assert [found.row(row).tolist() for row in range(4)] == [[], [1, 0], [0], [1, 0]]
+    # The dislike replaces the purchase of u before it.
+    assert found.weights.tolist() == [1, 1, -1, 1, 1]
+    assert found.times.tolist() == [10, 30, 20, 10, 30]
 
 
-def test_histories_of_nobody_and_of_nothing() -> None:
+def test_histories_without_users_or_interactions() -> None:
     assert len(histories_for(["a"], TABLE, [])) == 0
     found = histories_for([], TABLE, ["u"])
     assert found.indptr.tolist() == [0, 0]

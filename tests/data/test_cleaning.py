@@ -1,4 +1,4 @@
-"""What is dropped, what is kept, and what the report says."""
+"""Rows that are dropped and kept, and the report."""
 
 import math
 from typing import Any
@@ -37,7 +37,7 @@ def table_of(*rows: dict[str, Any]) -> Any:
     return pa.Table.from_pylist([GOOD | row for row in rows], schema=SCHEMA)
 
 
-def test_good_rows_stay_as_they_are() -> None:
+def test_valid_rows_are_unchanged() -> None:
     table = table_of({}, {"item_id": "j", "value": -3.5}, {"event": "x" * 512})
     kept, report = clean(table, now=NOW)
     assert kept.equals(table)
@@ -52,10 +52,10 @@ def test_good_rows_stay_as_they_are() -> None:
         ({"item_id": None}, "item_id is missing"),
         ({"item_id": ""}, "item_id is empty"),
         ({"user_id": "é" * 257}, "user_id has more than 512 bytes"),
-        ({"item_id": "a\0b"}, "item_id holds a NUL character"),
+        ({"item_id": "a\0b"}, "item_id contains a NUL character"),
         ({"timestamp": None}, "timestamp is missing"),
-        ({"timestamp": math.nan}, "timestamp is no time"),
-        ({"timestamp": math.inf}, "timestamp is no time"),
+        ({"timestamp": math.nan}, "timestamp is not a valid time"),
+        ({"timestamp": math.inf}, "timestamp is not a valid time"),
         ({"timestamp": -1.0}, "timestamp is before 1970"),
         ({"timestamp": NOW + 86_401}, "timestamp is more than a day ahead of now"),
         ({"timestamp": PAST * 1000}, "timestamp looks like milliseconds"),
@@ -70,7 +70,7 @@ def test_each_reason(row: dict[str, Any], reason: str) -> None:
     assert dropped.example.startswith("row 1: user_id=")
 
 
-def test_a_day_ahead_is_still_possible() -> None:
+def test_a_time_one_day_ahead_is_valid() -> None:
     kept, _ = clean(table_of({"timestamp": NOW + 86_400}, {"timestamp": 0.0}), now=NOW)
     assert kept.num_rows == 2
 
@@ -82,13 +82,13 @@ def test_a_day_ahead_is_still_possible() -> None:
         ("value", -math.inf, "value is not a finite number", None),
         ("value", 2e15, "value is larger than 1e+15", None),
         ("event", "x" * 513, "event has more than 512 bytes", "view"),
-        ("event", "a\0", "event holds a NUL character", "view"),
+        ("event", "a\0", "event contains a NUL character", "view"),
         ("event_id", "x" * 513, "event_id has more than 512 bytes", None),
         ("session_id", "x" * 513, "session_id has more than 512 bytes", None),
-        ("session_id", "\0", "session_id holds a NUL character", None),
+        ("session_id", "\0", "session_id contains a NUL character", None),
     ],
 )
-def test_a_fault_in_an_optional_field_costs_the_field(
+def test_an_invalid_optional_field_is_left_out(
     field: str, value: Any, reason: str, kept: Any
 ) -> None:
     table = table_of({}, {"item_id": "j"}, {"item_id": "k"})
@@ -104,7 +104,7 @@ def test_a_fault_in_an_optional_field_costs_the_field(
     assert fault.example.startswith(f"row 1: {field}=")
 
 
-def test_duplicates_keep_the_first() -> None:
+def test_the_first_of_several_duplicates_is_kept() -> None:
     rows = [{}, {"value": 1.0}, {}, {"value": 1.0}, {"timestamp": PAST + 1}]
     kept, report = clean(table_of(*rows), now=NOW)
     assert kept.equals(table_of({}, {"value": 1.0}, {"timestamp": PAST + 1}))
@@ -124,7 +124,7 @@ def test_duplicates_keep_the_first() -> None:
 )
 @settings(max_examples=60, deadline=None)
 def test_duplicates_are_equal_rows(rows: list[tuple[str, float | None, int]]) -> None:
-    """Zeros of both signs stay apart, as their keys do."""
+    """Rows with 0.0 and -0.0 are not duplicates, since their keys differ."""
     table = table_of(*({"user_id": u, "value": v, "timestamp": PAST + t} for u, v, t in rows))
     kept, _ = clean(table, now=NOW)
     expected = list(dict.fromkeys((u, str(v), PAST + t) for u, v, t in rows))
@@ -132,18 +132,18 @@ def test_duplicates_are_equal_rows(rows: list[tuple[str, float | None, int]]) ->
     assert found == expected
 
 
-def test_other_event_ids_make_other_events() -> None:
+def test_rows_with_different_event_ids_are_not_duplicates() -> None:
     table = table_of({}, {}, {}).append_column("event_id", pa.array(["a", "b", "a"]))
     kept, _ = clean(table, now=NOW)
     assert kept["event_id"].to_pylist() == ["a", "b"]
 
 
-def test_without_times_nothing_is_a_duplicate() -> None:
+def test_rows_without_times_are_not_duplicates() -> None:
     table = read_interactions(pa.table({"user_id": ["u", "u"], "item_id": ["i", "i"]}))
     assert clean(table, now=NOW)[0].num_rows == 2
 
 
-def test_bots_go_with_all_they_did() -> None:
+def test_all_events_of_bots_are_dropped() -> None:
     day = PAST - PAST % 86_400
     busy = [{"user_id": "bot", "timestamp": day + second} for second in range(4)]
     calm = [{"timestamp": day + second} for second in range(3)]
@@ -155,7 +155,7 @@ def test_bots_go_with_all_they_did() -> None:
     assert report.dropped[0].reason == "user has more than 3 events on one day (a bot)"
 
 
-def test_positions_have_no_days() -> None:
+def test_positions_belong_to_no_day() -> None:
     table = table_of(*({"timestamp": float(place)} for place in range(10)))
     config = CleaningConfig(max_events_per_user_per_day=3)
     assert clean(table, now=NOW, config=config)[0].num_rows == 10
@@ -172,14 +172,14 @@ def test_missing_values_are_imputed_by_kind_of_event(rule: Any, filled: float) -
     assert "2 missing values filled in" in str(report)
 
 
-def test_nothing_left_is_an_error_with_the_report() -> None:
-    with pytest.raises(InvalidInput, match=r"1 rows read, 0 kept.*\n.*user_id is missing"):
+def test_if_no_row_is_left_the_error_contains_the_report() -> None:
+    with pytest.raises(InvalidInput, match=r"1 row read, 0 kept.*\n.*user_id is missing"):
         clean(table_of({"user_id": None}), now=NOW)
     with pytest.raises(InvalidInput, match="0 rows read"):
         clean(table_of(), now=NOW)
 
 
-def test_other_tables_are_sent_to_read_interactions() -> None:
+def test_the_error_for_other_tables_names_read_interactions() -> None:
     with pytest.raises(InvalidInput, match=r"lacks timestamp, event, value; .*read_interactions"):
         clean(pa.table({"user_id": ["u"], "item_id": ["i"]}), now=NOW)
 
@@ -193,7 +193,7 @@ def test_report_as_values_and_as_text() -> None:
     first, second, third = str(report).splitlines()
     assert first == "3 rows read, 1 kept, 2 dropped"
     assert second.split("(")[0].split() == ["1", "user_id", "is", "empty"]
-    assert "xxx...," in third  # long values are cut
+    assert "xxx...," in third  # long values are truncated
 
 
 Ids = st.one_of(st.none(), st.text("ab\0é", max_size=3), st.just("x" * 600))
@@ -212,8 +212,10 @@ Numbers = st.one_of(st.none(), st.floats(), st.sampled_from([PAST, PAST + 5, 3.0
     )
 )
 @settings(max_examples=80, deadline=None)
-def test_what_stays_passes_every_rule_and_the_report_adds_up(rows: list[dict[str, Any]]) -> None:
-    # One good row, so that something is left.
+def test_kept_rows_are_valid_and_the_counts_of_the_report_add_up(
+    rows: list[dict[str, Any]],
+) -> None:
+    # One valid row, so that a row is left.
     kept, report = clean(table_of({"user_id": "good"}, *rows), now=NOW)
     for row in kept.to_pylist():
         check_event(Event(**row), now=NOW)

@@ -1,4 +1,4 @@
-"""Dataset and Histories against values worked out by hand."""
+"""Dataset and Histories, compared with values computed by hand."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -8,7 +8,7 @@ from nearline.data import Dataset, Histories
 
 
 def small() -> Dataset:
-    """u0: a b a; u1: nothing; u2: c; u3: nothing. Item d is new."""
+    """Return histories u0: a b a; u1: none; u2: c; u3: none. Item d is new."""
     histories = Histories.from_rows([[0, 1, 0], [], [2], []])
     values = np.array([1, 2, 3, 4], dtype=np.float32)
     return Dataset(["u0", "u1", "u2", "u3"], ["a", "b", "c", "d"], histories, values)
@@ -48,7 +48,7 @@ def test_take_keeps_users_and_items() -> None:
     assert (kept.n_users, kept.n_items) == (4, 4)
 
 
-def test_take_of_nothing() -> None:
+def test_take_without_interactions() -> None:
     empty = small().take(np.zeros(4, dtype=np.bool_))
     assert empty.histories.indptr.tolist() == [0, 0, 0, 0, 0]
     assert empty.matrix().nnz == 0
@@ -105,7 +105,7 @@ def test_rated_keeps_the_newest_rating_of_a_pair() -> None:
     assert rated.histories.weights.tolist() == rated.values.tolist() == [2.0, 3.0, 4.0]
 
 
-def test_unknown_items_take_no_place_of_known_ones() -> None:
+def test_unknown_items_do_not_replace_known_ones() -> None:
     # As a number, item -1 of user b comes right before item x of b: that is z of a.
     histories = Histories.from_rows([[2, 0], [-1, 1, -1]])
     values = np.array([5, 4, 1, 2, 3], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Keys that make a second import harmless."""
+"""Keys of events, which make imports idempotent."""
 
 from hashlib import blake2b
 from typing import Any
@@ -17,7 +17,7 @@ def table_of(users: list[str], **columns: Any) -> Any:
     return read_interactions(pa.table(source | columns))
 
 
-def test_keys_tell_rows_apart_and_number_equal_ones() -> None:
+def test_keys_are_distinct_and_equal_rows_are_numbered() -> None:
     first, second, third, fourth = event_ids(table_of(["a", "b", "a", "a"])).to_pylist()
     assert len({first, second, third, fourth}) == 4
     assert len(first) == 32
@@ -25,7 +25,7 @@ def test_keys_tell_rows_apart_and_number_equal_ones() -> None:
     assert fourth == f"{first}-2"
 
 
-def test_every_field_counts() -> None:
+def test_every_field_changes_the_key() -> None:
     plain = event_ids(table_of(["a"])).to_pylist()
     for other in (
         table_of(["a"], item_id=["j"]),
@@ -36,7 +36,7 @@ def test_every_field_counts() -> None:
         assert event_ids(other).to_pylist() != plain
 
 
-def test_known_keys_are_used() -> None:
+def test_event_ids_of_the_table_are_used() -> None:
     table = table_of(["a", "b"], event_id=["mine", ""])
     keys = event_ids(table).to_pylist()
     assert keys[0] == "mine"
@@ -45,7 +45,7 @@ def test_known_keys_are_used() -> None:
 
 @given(users=st.lists(st.sampled_from("abc"), max_size=12), size=st.integers(1, 5))
 @settings(max_examples=40, deadline=None)
-def test_keys_are_distinct_and_chunks_are_the_whole(users: list[str], size: int) -> None:
+def test_keys_are_distinct_and_blocks_contain_all_rows(users: list[str], size: int) -> None:
     table = table_of(users)
     keys = event_ids(table).to_pylist()
     assert len(set(keys)) == len(users)
@@ -56,7 +56,7 @@ def test_keys_are_distinct_and_chunks_are_the_whole(users: list[str], size: int)
     assert [event.event_id for event in events] == keys
 
 
-def test_events_carry_all_fields() -> None:
+def test_events_contain_all_fields() -> None:
     table = table_of(["a"], event=["buy"], value=[2.5], session_id=["s"], event_id=["e"])
     assert [list(block) for block in to_events(table)] == [
         [
@@ -73,7 +73,7 @@ def test_events_carry_all_fields() -> None:
     ]
 
 
-# Rows, and the keys that stores made before blocks existed hold for them.
+# Rows, and their keys in stores of earlier versions.
 OLD_KEYS = [
     (("a", "i", 5.0, "view", None), "91fa5cabdd49896e242f35dc7b6d9e74"),
     (("jürgen", "x" * 200, 1.7e9 + 0.25, "purchase", 4.0), "211a43d3d6a0163a69b2b29a23172016"),
@@ -83,7 +83,7 @@ OLD_KEYS = [
 
 
 def test_keys_are_those_of_older_stores() -> None:
-    """A file that was imported before is not imported again."""
+    """Rows that an earlier version imported are not stored again."""
     names = ("user_id", "item_id", "timestamp", "event", "value")
     rows = [dict(zip(names, row, strict=True)) for row, _ in OLD_KEYS]
     table = read_interactions(pa.Table.from_pylist(rows), time_format="position")
@@ -103,7 +103,7 @@ def test_keys_cover_numbers_as_python_writes_them(numbers: list[float | None]) -
     assert [key[:32] for key in event_ids(table).to_pylist()] == digests
 
 
-def test_rows_that_are_distinct_need_no_count() -> None:
+def test_keys_of_distinct_rows_are_computed_by_block() -> None:
     table = table_of(["a", "b", "c"])
     blocks = to_events(table, size=2, distinct=True)
     ids = [event.event_id for block in blocks for event in block]

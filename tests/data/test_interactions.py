@@ -1,4 +1,4 @@
-"""From columns of any kind to the canonical table."""
+"""Conversion of columns of any type to the canonical table."""
 
 import math
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -27,7 +27,7 @@ def read(**columns: Any) -> dict[str, list[Any]]:
     return result
 
 
-def test_only_ids_are_needed() -> None:
+def test_only_ids_are_required() -> None:
     table = read_interactions(pa.table({"user_id": ["a", "b"], "item_id": ["x", "y"], "z": [1, 2]}))
     assert table.to_pydict() == {
         "user_id": ["a", "b"],
@@ -89,7 +89,7 @@ def test_times_of_every_kind(times: Any) -> None:
     assert read(timestamp=times)["timestamp"] == [NOON_SECONDS]
 
 
-def test_times_of_mixed_writing_and_parts_of_a_second() -> None:
+def test_times_in_several_formats_with_fractions_of_a_second() -> None:
     texts = ["2024-01-01T12:00:00.250Z", "2024-01-01T13:00:00+01:00", "1704110400.5", "never", ""]
     times = read(timestamp=texts)["timestamp"]
     assert times[:3] == [NOON_SECONDS + 0.25, NOON_SECONDS, NOON_SECONDS + 0.5]
@@ -117,7 +117,7 @@ def test_datetimes_of_pandas_and_polars() -> None:
 
 @given(seconds=st.lists(st.integers(100_000_000, 4_000_000_000), min_size=1, max_size=5))
 @settings(max_examples=40, deadline=None)
-def test_a_time_is_the_same_however_it_is_written(seconds: list[int]) -> None:
+def test_equal_times_in_different_formats_are_equal(seconds: list[int]) -> None:
     moments = [datetime.fromtimestamp(second, UTC) for second in seconds]
     expected = [float(second) for second in seconds]
     assert read(timestamp=moments)["timestamp"] == expected
@@ -135,13 +135,13 @@ def test_whole_floats_are_ids_in_their_integer_form() -> None:
 @pytest.mark.parametrize(
     ("ids", "says"),
     [
-        (pa.array([1.5]), "holds the number 1.5"),
+        (pa.array([1.5]), "contains the number 1.5"),
         (pa.array([2.0**60]), "loses digits"),
         (pa.array([True]), "type bool"),
         (pa.array([[1]]), "type list"),
     ],
 )
-def test_what_is_no_id(ids: Any, says: str) -> None:
+def test_invalid_ids_are_refused(ids: Any, says: str) -> None:
     with pytest.raises(InvalidInput, match=says) as caught:
         read_interactions(pa.table({"user_id": ids, "item_id": ["i"]}))
     assert caught.value.field == "user_id"
@@ -153,7 +153,7 @@ def test_numbers_beside_their_text_form_are_refused() -> None:
         read_interactions(frame)
 
 
-def test_columns_that_are_not_needed_may_hold_anything() -> None:
+def test_unused_columns_can_contain_anything() -> None:
     frame = pd.DataFrame({"user_id": [1], "item_id": ["x"], "other": [object()]})
     assert read_interactions(frame).num_rows == 1
 
@@ -165,7 +165,7 @@ def test_columns_that_are_not_needed_may_hold_anything() -> None:
         (["user_id", "itm_id"], None, r"columns=\{'item_id': 'itm_id'\}"),
         (["user_id", "q"], None, r"columns=\{'item_id': 'your column'\}"),
         (["user_id;item_id"], None, r"separator=';'"),
-        (["user_id", "item_id"], {"user": "user_id"}, "names no field.*field stands on the left"),
+        (["user_id", "item_id"], {"user": "user_id"}, "names an unknown field.*field on the left"),
         (["user_id", "ItemID"], {"item_id": "ItemId"}, "Did you mean 'ItemID'"),
         ([f"c{n}" for n in range(30)], None, "and 10 more"),
     ],
@@ -178,12 +178,12 @@ def test_wrong_names(names: list[str], columns: dict[str, str] | None, says: str
 @pytest.mark.parametrize(
     ("columns", "says"),
     [
-        ({"timestamp": ["never", "ever"]}, "no timestamp can be read, the first is 'never'"),
+        ({"timestamp": ["never", "ever"]}, "no timestamp can be read; the first is 'never'"),
         ({"timestamp": [[1]]}, "timestamp is of type list"),
         ({"value": ["much"]}, "no value can be read"),
         ({"value": [NOON]}, "value is of type timestamp"),
     ],
 )
-def test_hopeless_columns(columns: dict[str, Any], says: str) -> None:
+def test_columns_that_cannot_be_read_are_refused(columns: dict[str, Any], says: str) -> None:
     with pytest.raises(InvalidInput, match=says):
         read(**columns)

@@ -1,4 +1,4 @@
-"""Catalogues of every kind of column."""
+"""Catalogues with columns of all types."""
 
 import math
 from datetime import UTC, datetime
@@ -102,7 +102,7 @@ def test_vectors_of_pandas_and_polars() -> None:
         assert [item.vectors["look"] for item in items] == [[1.0, 2.0], [3.0, 4.0]]
 
 
-def test_other_text_is_labels_where_it_repeats_and_words_where_not() -> None:
+def test_recurring_text_becomes_labels_and_other_text_the_text() -> None:
     items = read(
         brand=["Acme", "Acme", "Best", "Best"],
         note=["very nice", "very old", "very nice", "odd"],
@@ -149,21 +149,21 @@ def test_bad_rows_are_reported() -> None:
     assert report.rows_in == 5
     assert [(entry.reason, entry.rows) for entry in report.dropped] == [
         ("item_id is missing", 1),
-        ("item_id was refused", 1),
-        ("item_id repeats; the last row holds", 1),
+        ("item_id is invalid", 1),
+        ("item_id occurs again in a later row, which replaces this one", 1),
     ]
     assert report.dropped[0].example == "row 1: item_id=None, text='x', vectors={'look': [1.0]}"
     assert [(cell.reason, cell.rows) for cell in report.cells] == [
-        ("text was refused; the item stays", 1)
+        ("text is invalid; the item is kept without it", 1)
     ]
 
 
-def test_a_vector_with_gaps_is_dropped_and_its_item_stays() -> None:
+def test_a_vector_with_gaps_is_dropped_and_its_item_kept() -> None:
     items, report = read_items(
         pa.table({"item_id": ["a", "b"], "look": [[1.0, None], [1.0, 2.0]]}), now=NOW
     )
     assert [item.vectors for item in items] == [{}, {"look": [1.0, 2.0]}]
-    assert report.cells[0].reason == "vectors.look was refused; the item stays"
+    assert report.cells[0].reason == "vectors.look is invalid; the item is kept without it"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_vector_with_gaps_is_dropped_and_its_item_stays() -> None:
         ({"ItemId": ["a"]}, r"columns=\{'item_id': 'ItemId'\}"),
     ],
 )
-def test_bad_catalogues(cells: dict[str, Any], says: str) -> None:
+def test_catalogues_that_cannot_be_read_are_refused(cells: dict[str, Any], says: str) -> None:
     with pytest.raises(InvalidInput, match=says):
         read_items(pa.table(cells), now=NOW)
 
@@ -183,12 +183,12 @@ def test_bad_catalogues(cells: dict[str, Any], says: str) -> None:
     ("name", "cells", "why"),
     [
         ("timestamp", ["soon", "later"], "no timestamp can be read"),
-        ("available", ["perhaps", "perhaps"], "cannot be the available of items"),
-        ("title", [["x"], ["y"]], "cannot be the title of items"),
-        ("text", [{"x": 1}, {"x": 2}], "cannot be the text of items"),
+        ("available", ["perhaps", "perhaps"], "does not say whether an item is available"),
+        ("title", [["x"], ["y"]], "cannot be read as title"),
+        ("text", [{"x": 1}, {"x": 2}], "cannot be read as text"),
         ("categories", [1.5, 2.5], "1.5"),
         ("odd", [{"x": 1}, {"x": 2}], "'odd' is of type struct"),
-        ("raw", [b"x", b"y"], "'raw' is of type binary"),
+        ("raw", [b"\xff", b"y"], "'raw' is of type binary"),
         ("links", pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int64())), "of type map"),
         ("nested", [[[1.0]], [[2.0]]], "'nested' is of type list"),
     ],
@@ -207,18 +207,18 @@ def test_a_column_that_cannot_be_read_is_left_out_and_named(
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [
-        ("title", "x" * 100_001, "title was refused; the item stays"),
-        ("text", "x" * 100_001, "text was refused; the item stays"),
-        ("timestamp", 4e12, "timestamp was refused; the item stays"),
-        ("timestamp", -1.0, "timestamp was refused; the item stays"),
-        ("price", math.inf, "attributes.price was refused; the item stays"),
-        ("price", 1e30, "attributes.price was refused; the item stays"),
-        ("sizes", ["s"] * 1_001, "attributes.sizes was refused; the item stays"),
-        ("look", [math.nan, 1.0], "vectors.look was refused; the item stays"),
-        ("genres", ["g" * 600], "categories was refused; the item stays"),
+        ("title", "x" * 100_001, "title is invalid; the item is kept without it"),
+        ("text", "x" * 100_001, "text is invalid; the item is kept without it"),
+        ("timestamp", 4e12, "timestamp is invalid; the item is kept without it"),
+        ("timestamp", -1.0, "timestamp is invalid; the item is kept without it"),
+        ("price", math.inf, "attributes.price is invalid; the item is kept without it"),
+        ("price", 1e30, "attributes.price is invalid; the item is kept without it"),
+        ("sizes", ["s"] * 1_001, "attributes.sizes is invalid; the item is kept without it"),
+        ("look", [math.nan, 1.0], "vectors.look is invalid; the item is kept without it"),
+        ("genres", ["g" * 600], "categories is invalid; the item is kept without it"),
     ],
 )
-def test_a_cell_that_cannot_be_read_costs_no_row(field: str, value: Any, reason: str) -> None:
+def test_an_invalid_cell_is_left_out_and_its_row_kept(field: str, value: Any, reason: str) -> None:
     items, report = read_items(pa.table({"item_id": ["a"], field: [value]}), now=NOW)
     assert items == [Item(item_id="a", timestamp=NOW)]
     assert (report.rows_kept, report.rows_dropped) == (1, 0)
@@ -226,7 +226,7 @@ def test_a_cell_that_cannot_be_read_costs_no_row(field: str, value: Any, reason:
     assert report.cells[0].example.startswith("row 0: ")
 
 
-def test_one_long_label_does_not_cost_the_others() -> None:
+def test_labels_beside_a_long_one_are_kept() -> None:
     assert read(genres=[["Drama", "g" * 600, "War"]])[0].categories == ["Drama", "War"]
 
 
@@ -249,11 +249,11 @@ def test_numbers_in_text(cells: list[str], expected: list[float | None]) -> None
 
 
 @pytest.mark.parametrize("cells", [["S", "M"], ["38", "XL"], ["1,5", "2,5"], ["1-2", "3-4"]])
-def test_text_that_is_no_number_stays_text(cells: list[str]) -> None:
+def test_text_that_is_not_a_number_remains_text(cells: list[str]) -> None:
     assert [item.text for item in read(size=cells)] == cells
 
 
-def test_items_that_are_read_already_are_taken() -> None:
+def test_a_list_of_items_is_accepted() -> None:
     given = [Item(item_id="a", timestamp=NOW, title="Lamp"), Item(item_id="b", timestamp=NOW)]
     items, report = read_items(given, now=NOW)
     assert items == given
@@ -262,7 +262,7 @@ def test_items_that_are_read_already_are_taken() -> None:
         read_items([given[0], "b"], now=NOW)
 
 
-def test_the_mapping_of_interactions_serves_the_catalogue_where_it_fits() -> None:
+def test_the_mapping_of_interactions_applies_to_existing_columns_of_the_catalogue() -> None:
     shared = {"user_id": "who", "item_id": "what", "timestamp": "when", "title": "head"}
     table = pa.table({"what": ["a"], "head": ["Lamp"], "when": [4e12]})
     items, _ = read_items(table, shared=shared, now=NOW)

@@ -1,4 +1,4 @@
-"""Labels: cells of every shape become a list of labels."""
+"""Conversion of cells of all types to lists of labels."""
 
 from typing import Any
 
@@ -62,11 +62,13 @@ def test_labels_in_lists_and_objects(value: Any, expected: list[str]) -> None:
         (["['a, b']", "['c, d']"], None),
     ],
 )
-def test_what_separates_labels_of_other_columns(cells: list[str], separator: str | None) -> None:
+def test_separators_of_columns_that_are_not_named_as_labels(
+    cells: list[str], separator: str | None
+) -> None:
     assert separator_of(cells, named=False) == separator
 
 
-def test_one_separator_serves_a_whole_column() -> None:
+def test_a_column_has_one_separator() -> None:
     cells = ["Food, Drinks|Home", "Food, Drinks"]
     separator = separator_of(cells, named=True)
     assert [split(cell, separator) for cell in cells] == [
@@ -75,7 +77,7 @@ def test_one_separator_serves_a_whole_column() -> None:
     ]
 
 
-def test_labels_keep_their_column_unless_it_is_one_of_labels() -> None:
+def test_labels_are_prefixed_with_the_column_unless_it_is_named_as_labels() -> None:
     table = pa.table(
         {
             "item_id": ["1", "2", "3", "4"],

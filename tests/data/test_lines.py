@@ -1,4 +1,4 @@
-"""No row is swallowed: rows are held against lines, and what is no row is reported."""
+"""Every line of a text file is read as a row or reported."""
 
 import csv
 import io
@@ -56,7 +56,9 @@ def test_quotation_marks(tmp_path: Path, name: str, rows: list[str], items: list
     ],
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_one_bad_line_is_dropped_and_named(tmp_path: Path, bad: str, reason: str, end: str) -> None:
+def test_an_invalid_line_is_dropped_and_reported(
+    tmp_path: Path, bad: str, reason: str, end: str
+) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(end.join(["user_id,item_id", "u1,a", bad, "u3,c", ""]).encode())
     kept, report = clean(read_interactions(path), now=1e9)
@@ -68,21 +70,21 @@ def test_one_bad_line_is_dropped_and_named(tmp_path: Path, bad: str, reason: str
     assert dropped.example == f"line 3: {bad!r}"
 
 
-def test_a_file_of_ragged_lines_is_refused_with_the_options(tmp_path: Path) -> None:
+def test_the_error_for_lines_of_different_lengths_names_the_options(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("user_id,item_id\n1,2,3\n1,2,3\n")
     with pytest.raises(InvalidInput, match=r"line has 3 fields.*separator=.*header=False"):
         read_table(path)
 
 
-def test_later_reasons_name_the_line_too(tmp_path: Path) -> None:
+def test_reports_of_cleaning_contain_the_line(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text('user_id,item_id\nu1,"a\nb"\nu2,b,c\n,c\nu4,d\n')
     _, report = clean(read_interactions(path), now=1e9)
     assert [entry.example[:7] for entry in report.dropped] == ["line 4:", "line 5:"]
 
 
-def test_bad_json_lines_are_dropped_and_named(tmp_path: Path) -> None:
+def test_invalid_json_lines_are_dropped_and_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     good = '{"user_id": "u%d", "item_id": "i"}'
     path.write_text("\n".join([good % 1, good[:12], "", "[1]", good % 2, '{"user_id": ']))
@@ -98,10 +100,10 @@ Cells = st.text(alphabet='ab,;"\n é', max_size=6)
 
 @given(rows=st.lists(st.tuples(Cells, Cells, Cells), min_size=1, max_size=8))
 @settings(max_examples=150, deadline=None)
-def test_what_a_writer_quotes_is_read_back(
+def test_quoted_fields_are_read_as_they_were_written(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]]
 ) -> None:
-    """The standard library writes; every field is quoted, whatever it holds."""
+    """The file is written by the standard library, with all fields quoted."""
     path = tmp_path_factory.mktemp("lines") / "a.csv"
     buffer = io.StringIO()
     writer = csv.writer(buffer, quoting=csv.QUOTE_ALL, lineterminator="\n")
@@ -132,7 +134,7 @@ def test_every_line_is_a_row_or_is_reported(lines: list[list[str]], lone: set[in
     assert [found.lines.line(row) for row in range(found.rows)] == [row + 2 for row in good]
 
 
-def test_line_numbers_jump_where_lines_are_left_out() -> None:
+def test_line_numbers_skip_dropped_lines() -> None:
     numbers = LineNumbers.of_lines([2, 3, 7, 8, 10])
     assert [numbers.line(row) for row in range(5)] == [2, 3, 7, 8, 10]
 
@@ -175,7 +177,7 @@ def test_encodings(tmp_path: Path, encoding: str) -> None:
     assert notes_of(table).dropped[0].example == "line 3: 'ben,mug,1'"
 
 
-def test_another_encoding_is_refused_with_the_option(tmp_path: Path) -> None:
+def test_the_error_for_another_encoding_names_the_option(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes("user_id;item_id\nzoë;Café, black\n".encode("latin-1"))
     with pytest.raises(InvalidInput, match="encoding='latin-1'"):
@@ -189,7 +191,7 @@ def users_of_latin(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("first", ["1,31,2.5,1260759144", "1,1,4.0,964982703", "7,2021-01-01,x,y"])
-def test_a_missing_header_is_refused_with_the_options(tmp_path: Path, first: str) -> None:
+def test_the_error_for_a_missing_header_names_the_options(tmp_path: Path, first: str) -> None:
     path = tmp_path / "a.csv"
     path.write_text(f"{first}\n1,3,4.0,964981247\n")
     with pytest.raises(InvalidInput, match=r"header=False.*'user_id': '1'"):
@@ -198,13 +200,13 @@ def test_a_missing_header_is_refused_with_the_options(tmp_path: Path, first: str
     assert read_interactions(path, columns, header=False).num_rows == 2
 
 
-def test_a_separator_behind_each_row_is_no_column(tmp_path: Path) -> None:
+def test_a_separator_at_the_end_of_each_row_adds_no_column(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("user_id,item_id\nann,tea,\nben,mug,\n")
     assert read_table(path).to_pydict() == {"user_id": ["ann", "ben"], "item_id": ["tea", "mug"]}
 
 
-def test_wrong_options_are_named() -> None:
+def test_errors_name_invalid_options() -> None:
     with pytest.raises(InvalidInput, match="headers"):
         read_table("a.csv", headers=False)
 
@@ -221,7 +223,7 @@ def test_fields_inside_objects_are_columns(tmp_path: Path) -> None:
     assert table["timestamp"].to_pylist() == [1_609_495_200.0, 1_609_498_800.0]
 
 
-def test_a_list_of_items_gives_a_row_each(tmp_path: Path) -> None:
+def test_each_item_of_a_list_becomes_a_row(tmp_path: Path) -> None:
     path = tmp_path / "orders.json"
     path.write_text(
         '[{"who": "ann", "lines": [{"sku": "a", "n": 2}, {"sku": "b", "n": 1}]},'

@@ -1,4 +1,4 @@
-"""Ratings below the middle of their scale are not liking."""
+"""Ratings below the middle of their scale become events of the kind `low_rating`."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def test_scales(ratings: list[float | None], low: list[float]) -> None:
 def test_stars(stars: list[int]) -> None:
     rated = low_ratings(pa.array(stars, pa.float64()))
     assert rated is not None
-    if max(stars) > 1:  # a column of ones alone may be a yes
+    if max(stars) > 1:  # ones without other values may mean "yes"
         assert rated.low.to_pylist() == [star < 3 for star in stars]
 
 
@@ -58,7 +58,7 @@ def test_other_names(name: str) -> None:
 TEXT = "user_id,item_id,rating\nann,tea,5\nann,pot,1\nben,pot,2\nben,cup,3\n"
 
 
-def test_a_low_rating_counts_against(tmp_path: Path) -> None:
+def test_a_low_rating_has_a_negative_weight(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
     path.write_text(TEXT)
     with nl.Recommender() as rec:
@@ -71,7 +71,7 @@ def test_a_low_rating_counts_against(tmp_path: Path) -> None:
         assert counters.events == 2
 
 
-def test_a_column_that_is_not_mapped_is_named(tmp_path: Path) -> None:
+def test_an_unmapped_column_of_ratings_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
     path.write_text(TEXT)
     with nl.Recommender() as rec:
@@ -81,8 +81,8 @@ def test_a_column_that_is_not_mapped_is_named(tmp_path: Path) -> None:
     assert "rating is not used" in str(report)
 
 
-def test_keys_are_those_without_ratings(tmp_path: Path) -> None:
-    """A file that an earlier version imported is known."""
+def test_keys_do_not_depend_on_the_rating(tmp_path: Path) -> None:
+    """Rows that an earlier version imported are recognised."""
     path = tmp_path / "r.csv"
     path.write_text(TEXT)
     rated = read_interactions(path, {"value": "rating"})

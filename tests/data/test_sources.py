@@ -1,4 +1,4 @@
-"""Files and frames of every kind, good and bad."""
+"""Valid and invalid files and frames of all types."""
 
 import gzip
 from pathlib import Path
@@ -24,13 +24,13 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
 
 
 @pytest.mark.parametrize(("name", "mark"), [("a.csv", ","), ("a.tsv", "\t"), ("a.b.CSV", ",")])
-def test_text_columns_stay_text(tmp_path: Path, name: str, mark: str) -> None:
+def test_text_columns_remain_text(tmp_path: Path, name: str, mark: str) -> None:
     path = write(tmp_path, name, f'user_id{mark}n\n007{mark}1\n7{mark}"2\n3"\nNA{mark}\n')
     assert read_table(path).to_pydict() == {"user_id": ["007", "7", "NA"], "n": ["1", "2\n3", ""]}
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".ndjson"])
-def test_packed_text(tmp_path: Path, suffix: str) -> None:
+def test_compressed_text(tmp_path: Path, suffix: str) -> None:
     text = '{"user_id": "007"}\n' if "js" in suffix or "nd" in suffix else "user_id\n007\n"
     path = write(tmp_path, f"a{suffix}.gz", gzip.compress(text.encode()))
     assert read_table(str(path)).to_pydict() == {"user_id": ["007"]}
@@ -47,11 +47,11 @@ def test_json_lines_keep_text_that_looks_like_a_date(tmp_path: Path) -> None:
     assert read_table(path).to_pydict() == {"id": ["2024-01-01", "2024-01-02"], "n": [3, 4]}
 
 
-def test_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_not_part_of_a_name(tmp_path: Path) -> None:
     assert read_table(write(tmp_path, "a.csv", "é\n1\n".encode("utf-8-sig"))).column_names == ["é"]
 
 
-def test_encoding_and_separator_can_be_told(tmp_path: Path) -> None:
+def test_encoding_and_separator_are_options(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "a;b\né;2\n".encode("latin-1"))
     table = read_table(path, separator=";", encoding="latin-1")
     assert table.to_pydict() == {"a": ["é"], "b": ["2"]}
@@ -90,13 +90,13 @@ def test_frames_of_every_library(frame: Any) -> None:
         ("a.csv", b"", "empty"),
         ("a.csv", b"user_id,item_id\n", "no rows"),
         ("a.csv", b"a,b\n1\n", "Expected 2 columns"),
-        ("a.csv", b"a,a\n1,2\n", "same name"),
+        ("a.csv", b"item_id,item_id\n1,2\n", "same name"),
         ("a.csv", b"a\n\xe9\n", "not valid utf-8.*encoding="),
         ("a.csv", b"\xe9\n1\n", "not valid utf-8"),
         ("a.csv.gz", gzip.compress(b"a\n1\n", mtime=0)[:15], "cannot be read as csv"),
         ("a.jsonl", b'{"a":', "cannot be read as jsonl"),
         ("a.jsonl", b'{"a": 1}\n{"a": "1"}\n', "changed from number to string"),
-        ("a.parquet", b"PAR1 and nothing else", "half-written"),
+        ("a.parquet", b"PAR1 and nothing else", "truncated"),
         ("a.xlsx", b"x", r"known are \.csv"),
         ("a", b"x", r"known are \.csv"),
         ("a.parquet.gz", b"x", r"known are \.csv"),
@@ -107,10 +107,10 @@ def test_bad_files(tmp_path: Path, name: str, content: bytes, says: str) -> None
         read_table(write(tmp_path, name, content))
 
 
-def test_half_written_parquet(tmp_path: Path) -> None:
+def test_truncated_parquet(tmp_path: Path) -> None:
     parquet.write_table(TABLE, tmp_path / "a.parquet")
     whole = (tmp_path / "a.parquet").read_bytes()
-    with pytest.raises(InvalidInput, match="half-written"):
+    with pytest.raises(InvalidInput, match="truncated"):
         read_table(write(tmp_path, "a.parquet", whole[: len(whole) // 2]))
 
 
@@ -119,7 +119,7 @@ def test_unknown_encoding(tmp_path: Path) -> None:
         read_table(write(tmp_path, "a.csv", "a\n1\n"), encoding="klingon")
 
 
-def test_a_missing_file_names_its_neighbours(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_file_suggests_similar_names(tmp_path: Path) -> None:
     write(tmp_path, "events.csv", "a\n1\n")
     with pytest.raises(DataNotFound, match=r"did you mean events\.csv\?"):
         read_table(tmp_path / "event.csv")
@@ -127,7 +127,7 @@ def test_a_missing_file_names_its_neighbours(tmp_path: Path) -> None:
         read_table(tmp_path / "nowhere" / "event.csv")
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="is a folder"):
         read_table(tmp_path)
 
@@ -164,7 +164,7 @@ def test_bad_frames(frame: Any, says: str) -> None:
         (None, pa.Table),
     ],
 )
-def test_frames_go_out_as_they_came_in(like: object, kind: type) -> None:
+def test_frames_are_returned_in_the_library_of_the_input(like: object, kind: type) -> None:
     frame = to_frame({"user_id": ["a", "b"], "score": np.array([0.5, 0.25])}, like)
     assert isinstance(frame, kind)
     assert read_table(frame).to_pydict() == {"user_id": ["a", "b"], "score": [0.5, 0.25]}

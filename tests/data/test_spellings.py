@@ -1,4 +1,4 @@
-"""How missing values and times are written in real files."""
+"""Spellings of missing values and times in real files."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_a_missing_id_is_dropped(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [" ", "\t", "NULL ", " nan", "—  "])
-def test_spaces_around_make_no_difference(text: str) -> None:
+def test_surrounding_spaces_are_ignored(text: str) -> None:
     table = pa.table({"user_id": [text, " ann "], "item_id": ["a", "b"]})
     kept, _ = clean(read_interactions(table), now=1e9)
     assert kept["user_id"].to_pylist() == [" ann "]
@@ -28,7 +28,7 @@ def test_spaces_around_make_no_difference(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["NA", "0", "unknown user", "Nunan", "N", "?", "no", "Null Island"]
 )
-def test_what_may_be_an_id_stays(text: str) -> None:
+def test_possible_ids_are_kept(text: str) -> None:
     table = pa.table({"user_id": [text], "item_id": ["a"]})
     assert read_interactions(table)["user_id"].to_pylist() == [text]
 
@@ -41,7 +41,7 @@ def test_spellings_can_be_added() -> None:
 
 
 @pytest.mark.parametrize("text", MISSING)
-def test_a_missing_number_leaves_the_column_numbers(text: str) -> None:
+def test_a_column_with_missing_numbers_remains_numeric(text: str) -> None:
     items, _ = read_items(pa.table({"item_id": ["a", "b"], "price": ["2.5", text]}), now=1e9)
     assert [item.attributes for item in items] == [{"price": 2.5}, {}]
 
@@ -71,7 +71,7 @@ def test_a_long_separator_is_read(tmp_path: Path) -> None:
     assert read_table(path, separator="::").to_pylist() == [{"user_id": "1", "item_id": "10"}]
 
 
-def test_json_lines_may_be_called_json(tmp_path: Path) -> None:
+def test_json_lines_can_have_the_extension_json(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     path.write_text('{"user_id": "a"}\n{"user_id": "b"}\n')
     assert read_table(path).column_names == ["user_id"]

@@ -74,7 +74,7 @@ def test_user_time_takes_the_newest_quarter() -> None:
     assert rows_of(split.test) == [[6, 7], [3], [2], [], []]
 
 
-def test_stratified_takes_as_many_of_each_user_at_random() -> None:
+def test_stratified_takes_the_same_share_of_each_user() -> None:
     data = dataset([list(range(8))] * 50)
     split = stratified_split(data, 0.25, rng())
     assert np.diff(split.test.indptr).tolist() == [2] * 50
@@ -87,23 +87,23 @@ def test_random_takes_the_exact_share() -> None:
     assert len(split.test.items) == 10
 
 
-def test_time_splits_at_one_moment_for_all() -> None:
+def test_time_splits_all_users_at_the_same_time() -> None:
     data = dataset([[0, 1, 2], [3, 4]], [1, 5, 9, 2, 8])
     split = time_split(data, 0.4)
     assert rows_of(split.train.histories) == [[0, 1], [3]]
     assert rows_of(split.test) == [[2], [4]]
 
 
-def test_equal_times_stay_in_training() -> None:
+def test_interactions_at_the_split_time_are_in_the_training_part() -> None:
     assert len(time_split(dataset([[0, 1, 2]], [7, 7, 7]), 0.5).test.items) == 0
 
 
-def test_no_interactions_at_all() -> None:
+def test_a_dataset_without_interactions() -> None:
     for split in SPLITS.values():
         assert len(split(dataset([[], []]), rng()).test) == 2
 
 
-def test_cold_items_and_users_are_whole() -> None:
+def test_all_interactions_of_cold_items_and_users_are_held_out() -> None:
     data = dataset([[0, 1, 2, 3], [0, 1], [2, 3], [3]])
     items = cold_items(data, 0.5, rng())
     cold = set(items.test.items.tolist())
@@ -127,7 +127,7 @@ SHARES: dict[str, Callable[[Dataset, float], Split]] = {
 
 @pytest.mark.parametrize("name", SHARES)
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 25.0, float("nan")])
-def test_impossible_fractions(name: str, fraction: float) -> None:
+def test_invalid_fractions_are_refused(name: str, fraction: float) -> None:
     with pytest.raises(InvalidInput, match="between 0 and 1"):
         SHARES[name](dataset([[0, 1]]), fraction)
 

@@ -1,4 +1,4 @@
-"""Numbers and texts that are times, as files hold them."""
+"""Numeric and textual formats of times in files."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -44,9 +44,9 @@ def seconds(cells: Any, **options: Any) -> list[float]:
 )
 def test_one_number(number: float, expected: float, how: str, as_text: bool) -> None:
     cells = [str(number) if as_text else number]
-    found, said = read_times(pa.chunked_array([pa.array(cells)]), "timestamp")
+    found, description = read_times(pa.chunked_array([pa.array(cells)]), "timestamp")
     assert found.to_pylist() == [expected]
-    assert how in said
+    assert how in description
 
 
 Moments = st.datetimes(datetime(1990, 1, 2), datetime(2026, 1, 1)).map(
@@ -73,7 +73,7 @@ FORMS: dict[str, Callable[[datetime], Any]] = {
 @pytest.mark.parametrize("form", FORMS)
 @given(moments=st.lists(Moments, min_size=1, max_size=6))
 @settings(max_examples=25, deadline=None)
-def test_a_time_is_the_same_in_every_form(form: str, moments: list[datetime]) -> None:
+def test_equal_times_in_all_units_are_equal(form: str, moments: list[datetime]) -> None:
     first = {"us date": False, "slashes": True}.get(form)
     found = seconds([FORMS[form](moment) for moment in moments], day_first=first)
     assert found == pytest.approx([moment.timestamp() for moment in moments], abs=0.001)
@@ -102,7 +102,7 @@ def test_dates_as_numbers(days: list[date]) -> None:
         [1e11, 2e12],
     ],
 )
-def test_numbers_of_several_kinds_are_refused_with_the_option(cells: list[Any]) -> None:
+def test_the_error_for_mixed_numbers_names_the_option(cells: list[Any]) -> None:
     with pytest.raises(InvalidInput, match=r"time_format=.*yyyymmdd"):
         seconds(cells)
     assert len(seconds(cells, time_format="s")) == len(cells)
@@ -112,7 +112,7 @@ def test_numbers_of_several_kinds_are_refused_with_the_option(cells: list[Any]) 
     "texts",
     [["1/2/2021"], ["1/2/2021 8:05", "12/12/2021"], ["3-4-99"], ["13/1/2021", "1/13/2021"]],
 )
-def test_open_dates_are_refused_with_the_option(texts: list[str]) -> None:
+def test_the_error_for_ambiguous_dates_names_the_option(texts: list[str]) -> None:
     with pytest.raises(InvalidInput, match=r"day_first=True or day_first=False"):
         seconds(texts)
 
@@ -138,11 +138,13 @@ def test_open_dates_are_refused_with_the_option(texts: list[str]) -> None:
         ),
     ],
 )
-def test_dates_of_shops(texts: list[str], options: dict[str, Any], expected: datetime) -> None:
+def test_common_formats_of_dates(
+    texts: list[str], options: dict[str, Any], expected: datetime
+) -> None:
     assert seconds(texts, **options)[0] == expected.replace(tzinfo=UTC).timestamp()
 
 
-def test_what_is_not_like_the_others_is_dropped_with_its_text() -> None:
+def test_values_in_another_format_are_dropped_and_reported_with_their_text() -> None:
     days = [f"202101{day:02}" for day in range(1, 31)]
     table = pa.table(
         {
@@ -154,22 +156,22 @@ def test_what_is_not_like_the_others_is_dropped_with_its_text() -> None:
     kept, report = clean(read_interactions(table), now=JANUARY)
     assert kept.num_rows == 30
     (dropped,) = report.dropped
-    assert (dropped.reason, dropped.rows) == ("timestamp is no time", 2)
+    assert (dropped.reason, dropped.rows) == ("timestamp is not a valid time", 2)
     assert "timestamp='20211399'" in dropped.example
 
 
 @given(count=st.integers(1, 100), start=st.integers(0, 1000))
 @settings(max_examples=50, deadline=None)
-def test_positions_stay(count: int, start: int) -> None:
+def test_positions_are_unchanged(count: int, start: int) -> None:
     places = [float(place) for place in range(start, start + count)]
     assert seconds(places) == places
 
 
-def test_a_wrong_format_is_named() -> None:
+def test_the_error_names_an_invalid_format() -> None:
     with pytest.raises(InvalidInput, match="time_format is 'Unix'; allowed are s, ms"):
         seconds([1], time_format="Unix")
 
 
-def test_a_column_without_times_is_refused_with_the_option() -> None:
+def test_the_error_for_a_column_without_times_names_the_option() -> None:
     with pytest.raises(InvalidInput, match=r"no timestamp can be read.*time_format="):
         seconds(["soon", "later"])

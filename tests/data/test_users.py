@@ -1,4 +1,4 @@
-"""Tables of users, and the numbers that are made of them."""
+"""Tables of users, and their encoding as numbers."""
 
 import logging
 import math
@@ -59,14 +59,14 @@ def test_categories_by_hand() -> None:
     ]
 
 
-def test_the_most_frequent_labels_have_numbers() -> None:
+def test_only_the_most_frequent_labels_are_encoded() -> None:
     labels = [f"c{number:02}" for number in range(66) for _ in range(2 + (number == 65))]
     encoder = UserEncoder.fit(table(town=labels))
     assert encoder.names == [f"town=c{n:02}" for n in (65, *range(63))]
     assert encoder.encode(table(town=["c65", "c63"])).sum(axis=1).tolist() == [1, 0]
 
 
-def test_other_text_is_left_out_and_named(caplog: pytest.LogCaptureFixture) -> None:
+def test_other_text_is_left_out_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     users = table(age=[1, 2, 3], motto=["a b", "c d", "e f"], empty=pa.nulls(3), blank=[""] * 3)
     with caplog.at_level(logging.WARNING):
         assert UserEncoder.fit(users).names == ["age"]
@@ -142,10 +142,10 @@ def test_rows_that_are_dropped() -> None:
     assert [(entry.reason, entry.rows) for entry in report.dropped] == [
         ("user_id is missing", 2),
         ("user_id has more than 512 bytes", 1),
-        ("user_id holds a NUL character", 1),
-        ("user_id repeats; the last row holds", 1),
+        ("user_id contains a NUL character", 1),
+        ("user_id occurs again in a later row, which replaces this one", 1),
     ]
-    with pytest.raises(InvalidInput, match="no usable user is left: 1 rows read"):
+    with pytest.raises(InvalidInput, match="no usable user is left: 1 row read"):
         read_users(pa.table({"user_id": [""]}))
 
 
@@ -153,9 +153,9 @@ def test_rows_that_are_dropped() -> None:
     ("cells", "says"),
     [
         ({"odd": [[1.0]]}, "'odd' of users is of type list"),
-        ({"age": [math.inf]}, "'age' of users holds inf in row 0"),
+        ({"age": [math.inf]}, "'age' of users contains inf in row 0"),
         ({"age": [1e16]}, "at most 1e[+]15"),
-        ({"name": ["Ann"]}, "none that tells of users; add a number, or a label"),
+        ({"name": ["Ann"]}, "none of which can be used; add a number, or a label"),
     ],
 )
 def test_tables_that_cannot_be_used(cells: dict[str, Any], says: str) -> None:
@@ -163,7 +163,7 @@ def test_tables_that_cannot_be_used(cells: dict[str, Any], says: str) -> None:
         UserEncoder.fit(table(**cells))
 
 
-def test_datasets_carry_them() -> None:
+def test_datasets_contain_user_features() -> None:
     events = read_interactions(
         pa.table({"user_id": ["v", "u", "v"], "item_id": ["a", "a", "b"], "timestamp": [1, 2, 3]})
     )
@@ -172,7 +172,7 @@ def test_datasets_carry_them() -> None:
     assert data.user_ids == ["v", "u", "w"]
     assert data.histories.indptr.tolist() == [0, 2, 3, 3]
     assert data.user_features is not None
-    # Nothing is known of u.
+    # User u has no attributes.
     assert data.user_features.tolist() == [[1], [0], [-1]]
     assert data.user_encoder is not None
     assert data.user_encoder.names == ["age"]

@@ -15,7 +15,7 @@ import nearline as nl
 from nearline.config import Config
 from nearline.data import Histories, dataset_from_log
 from nearline.deployment.catch_up import catch_up
-from nearline.deployment.online_learner import EVENTS_AT_ONCE
+from nearline.deployment.changes import EVENTS_AT_ONCE
 from nearline.log import SQLiteLog
 from nearline.models.item_graph.model import ItemGraph
 from nearline.state import State, StateConfig
@@ -70,7 +70,7 @@ def expected(rec: nl.Recommender) -> dict[str, bytes]:
     data = dataset_from_log(parts.log, parts.log.end, weight, item_ids=ids)
     assert isinstance(parts.model, ItemGraph)
     model = ItemGraph(parts.model.config)
-    model.rebuild_counts(data.histories, data.n_items)
+    model.rebuild_counts(data.histories.without_superseded(), data.n_items)
     for name, relation in model._counted.items():
         relation.scale = parts.model._counted[name].scale
     return counted(model)

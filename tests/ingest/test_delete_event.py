@@ -1,4 +1,4 @@
-"""One event is deleted: what is left is what never-seen would have given."""
+"""Deletion of one event: the result is as if the event had never existed."""
 
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def histories(rec: nl.Recommender) -> dict[str, list[tuple[str, float, float]]]:
 
 @given(events=Events, which=st.integers(0, 9))
 @settings(max_examples=40, deadline=None)
-def test_counts_and_histories_are_those_of_never_seen(
+def test_counts_and_histories_are_as_if_the_event_had_never_existed(
     events: list[tuple[str, str, str]], which: int
 ) -> None:
     gone = which % len(events)
@@ -63,7 +63,7 @@ def test_counts_and_histories_are_those_of_never_seen(
         assert rec.delete_event(f"e{gone}").result() == 0
 
 
-def test_a_store_forgets_it_too(tmp_path: Path) -> None:
+def test_a_deleted_event_is_removed_from_the_store(tmp_path: Path) -> None:
     with nl.Recommender(tmp_path, clock=lambda: NOW) as rec:
         filled(
             rec, list(enumerate([("a", "x", "like"), ("a", "secret", "view"), ("b", "y", "view")]))
@@ -79,7 +79,7 @@ def test_a_store_forgets_it_too(tmp_path: Path) -> None:
     assert b"secret" not in (tmp_path / "log.db").read_bytes()
 
 
-def test_the_last_event_of_a_user_takes_the_user(tmp_path: Path) -> None:
+def test_deleting_the_last_event_of_a_user_removes_the_user(tmp_path: Path) -> None:
     with nl.Recommender(clock=lambda: NOW) as rec:
         filled(rec, [(0, ("a", "x", "view"))])
         assert rec.delete_event("e0").result() == 1
@@ -87,8 +87,8 @@ def test_the_last_event_of_a_user_takes_the_user(tmp_path: Path) -> None:
             rec.user("a")
 
 
-def test_the_model_learns_as_if_it_had_never_been() -> None:
-    """The item graph counts pairs: those of the deleted event go, the others stay."""
+def test_the_model_learns_as_if_the_event_had_never_existed() -> None:
+    """The pairs of the deleted event are subtracted from the item graph; the others remain."""
     walk = [("a", "x", "view"), ("a", "y", "view"), ("b", "x", "view"), ("b", "z", "view")]
     with nl.Recommender(clock=lambda: NOW) as rec, nl.Recommender(clock=lambda: NOW) as other:
         filled(rec, list(enumerate(walk)))

@@ -1,4 +1,4 @@
-"""Tables without times: known rows are stored once, and later tables are later."""
+"""Tables without times: known rows are stored once, and rows of later tables are later."""
 
 from collections import Counter
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_members(old: str, new: str, added: int) -> None:
 @given(tables=st.lists(Rows, min_size=1, max_size=4))
 @settings(max_examples=40, deadline=None)
 def test_later_tables_are_later(tables: list[list[Row]]) -> None:
-    """The history of each user is the new rows in the order in which they came."""
+    """Histories contain the new rows in the order in which they were imported."""
     counts: Counter[Row] = Counter()
     expected: dict[str, list[str]] = {}
     with nl.Recommender(clock=lambda: NOW) as rec:
@@ -94,7 +94,7 @@ def test_later_tables_are_later(tables: list[list[Row]]) -> None:
             assert times == sorted(set(times), reverse=True)
 
 
-def test_behind_clock_times_the_rows_come_later_but_not_in_the_future() -> None:
+def test_rows_after_clock_times_are_later_but_not_in_the_future() -> None:
     with nl.Recommender(clock=lambda: NOW) as rec:
         rec.add(
             pa.table({"user_id": ["a", "a"], "item_id": ["x", "y"], "timestamp": [NOW - 9, NOW]})
@@ -106,8 +106,8 @@ def test_behind_clock_times_the_rows_come_later_but_not_in_the_future() -> None:
         assert NOW < newest.timestamp <= NOW + 86_400
 
 
-def test_what_earlier_versions_imported_is_known() -> None:
-    """They made keys of the row number instead of the time."""
+def test_rows_imported_by_earlier_versions_are_known() -> None:
+    """Their keys contain the row number."""
     rows = [("a", "x"), ("a", "x"), ("b", "y")]
     table = read_interactions(table_of(rows))
     keyed = table.append_column("event_id", event_ids(table, row_numbers=True))
@@ -121,7 +121,7 @@ def test_what_earlier_versions_imported_is_known() -> None:
         assert rec.offset == 4
 
 
-def test_a_key_of_ones_own_stands(tmp_path: Path) -> None:
+def test_event_ids_of_the_table_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("user_id,item_id,event_id\na,x,one\na,x,two\na,x,\n")
     with nl.Recommender(clock=lambda: NOW) as rec:
@@ -133,7 +133,7 @@ def test_a_key_of_ones_own_stands(tmp_path: Path) -> None:
     assert len(ids) == 3
 
 
-def test_tables_with_times_are_as_before() -> None:
+def test_tables_with_times_are_stored_once() -> None:
     table = pa.table({"user_id": ["a"], "item_id": ["x"], "timestamp": [NOW]})
     with nl.Recommender(clock=lambda: NOW) as rec:
         first, second = rec.add(table), rec.add(table)

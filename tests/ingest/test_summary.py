@@ -1,4 +1,4 @@
-"""The summary of an import: what would have shown each mistake."""
+"""The summary of an import, which shows common mistakes."""
 
 import json
 from pathlib import Path
@@ -40,13 +40,13 @@ def imported(path: Path, store: Path | None = None) -> Any:
         return rec.add(path, columns=COLUMNS)
 
 
-def test_the_report_holds_everything(path: Path) -> None:
+def test_the_report_contains_all_parts(path: Path) -> None:
     report = imported(path)
     assert (report.rows_in, report.rows_kept, report.rows_dropped) == (6, 3, 3)
     assert [(drop.reason, drop.example.split(":")[0]) for drop in report.dropped] == [
         ("line has 2 fields instead of 5", "line 6"),
         ("user_id is missing", "line 5"),
-        ("timestamp is no time", "line 7"),
+        ("timestamp is not a valid time", "line 7"),
     ]
     assert "user_id='NULL'" in report.dropped[1].example
     assert "timestamp='soon'" in report.dropped[2].example
@@ -78,7 +78,7 @@ def test_the_report_holds_everything(path: Path) -> None:
         "what is item_id",
     ],
 )
-def test_the_text_says_it(path: Path, line: str) -> None:
+def test_the_text_of_the_report(path: Path, line: str) -> None:
     assert line in str(imported(path))
 
 
@@ -93,7 +93,7 @@ def test_a_store_keeps_the_last_summaries(path: Path, tmp_path: Path) -> None:
     assert found[-1]["time"] == NOW
 
 
-def test_an_erasure_takes_the_examples(path: Path, tmp_path: Path) -> None:
+def test_an_erasure_removes_the_examples(path: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     with nl.Recommender(store, clock=lambda: NOW) as rec:
         rec.add(path, columns=COLUMNS)
@@ -104,7 +104,7 @@ def test_an_erasure_takes_the_examples(path: Path, tmp_path: Path) -> None:
     assert (summary["interactions"]["rows_in"], summary["interactions"]["rows_kept"]) == (6, 3)
 
 
-def test_a_damaged_file_of_summaries_is_no_obstacle(path: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_of_summaries_is_ignored(path: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     imported(path, store)
     (store / "imports.json").write_bytes(b"[{")

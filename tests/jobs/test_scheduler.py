@@ -1,4 +1,4 @@
-"""The scheduler: when each kind of job is due, what it leaves alone, and how it ends."""
+"""The scheduler: when each kind of job is due, when none is queued, and how the thread ends."""
 
 import logging
 import threading
@@ -73,7 +73,7 @@ def until(found: Callable[[], object]) -> None:
 
 
 class Work:
-    """Recurring work that is due when the test says so and waits until it is released."""
+    """Recurring work that is due when a test sets it, and waits until it is released."""
 
     def __init__(self, jobs: Jobs, kind: str = "work", remaining: float = NEVER) -> None:
         self.kind, self.left = kind, remaining
@@ -196,7 +196,7 @@ def test_in_memory_there_is_neither_a_checkpoint_nor_a_merge(
     assert Embedding(memory, jobs).remaining(1e9) == NEVER
 
 
-def test_missed_texts_are_due_at_the_second_look(
+def test_missed_texts_are_due_at_the_second_check(
     memory: ActiveDeployment, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = SimpleNamespace(missed=0, missing=lambda _: [])
@@ -217,7 +217,7 @@ def test_missed_texts_are_due_at_the_second_look(
 # The scheduler
 
 
-def test_due_jobs_are_queued_and_the_time_of_the_next_look_is_returned(
+def test_due_jobs_are_queued_and_the_time_of_the_next_check_is_returned(
     memory: ActiveDeployment, jobs: Jobs
 ) -> None:
     due, later = Work(jobs, "due", 0.0), Work(jobs, "later", 2.0)
@@ -227,11 +227,11 @@ def test_due_jobs_are_queued_and_the_time_of_the_next_look_is_returned(
     due.release.set()
 
 
-def test_the_scheduler_looks_at_least_once_a_minute(memory: ActiveDeployment, jobs: Jobs) -> None:
+def test_the_scheduler_checks_at_least_once_a_minute(memory: ActiveDeployment, jobs: Jobs) -> None:
     assert Scheduler(memory, jobs, (Work(jobs),)).run_due() == LONGEST_SECONDS
 
 
-def test_a_kind_that_is_queued_or_running_is_left_alone(
+def test_a_kind_that_is_queued_or_running_is_not_queued_again(
     memory: ActiveDeployment, jobs: Jobs
 ) -> None:
     work = Work(jobs, remaining=-1.0)

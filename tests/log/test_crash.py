@@ -30,7 +30,7 @@ def ingest_and_kill(path: Path, round_: int) -> list[int]:
         assert child.poll() is None
         child.kill()
         lines += child.stdout.readlines()
-    # A line that was cut off was not seen by anyone.
+    # A truncated line was not an acknowledgement.
     return [int(line) for line in lines if line.endswith("\n")]
 
 
@@ -38,7 +38,7 @@ def check_round(round_: int, records: list[Record], acknowledged: list[int]) -> 
     ids = [r.event_id.split("/") for r in records if isinstance(r, Event) and r.event_id]
     assert {key[0] for key in ids} <= {str(round_)}
     lists = [(int(number), list(keys)) for number, keys in groupby(ids, key=lambda key: key[1])]
-    # The lists came in order; the log ends after one of them, none is missing or there twice.
+    # Lists are in order; the log ends after one of them, and none is missing or duplicate.
     assert [number for number, _ in lists] == list(range(len(lists)))
     for _, keys in lists:
         assert [int(part) for _, _, part, _ in keys] == list(range(int(keys[0][3])))

@@ -74,6 +74,8 @@ def test_keys_are_found_wherever_they_are(steps: list[tuple[str, object]]) -> No
             kept = [one for _, one in log.read() if isinstance(one, Event)]
             assert {one.event_id: one.user_id for one in kept} == stored
             assert len(kept) == len(stored)
+            for number, user in stored.items():
+                assert log._user_of(number) == user
             for user in USERS:
                 assert [one for _, one in log.events_of(user)] == [
                     one for one in kept if one.user_id == user
@@ -118,23 +120,45 @@ def test_keys_are_moved_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows(db, "recent_users") == rows(db, "recent_event_ids") == 0
 
 
-def test_a_log_of_format_1_is_upgraded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_log_of_an_earlier_format_is_upgraded(tmp_path: Path, version: int) -> None:
     path = tmp_path / "log.db"
     with SQLiteLog(path) as log:
         append(log, event("a", event_id="1"), event("b"))
     db = apsw.Connection(str(path))
-    db.execute("DELETE FROM meta WHERE name = 'indexed'; PRAGMA user_version = 1")
+    if version == 1:
+        db.execute("DELETE FROM meta WHERE name = 'indexed'")
+    db.execute(f"ALTER TABLE event_ids DROP COLUMN offset; PRAGMA user_version = {version}")
     db.close()
     with SQLiteLog(path) as log:
         assert append(log, event("a", event_id="1"), event("a", event_id="2")).duplicates == 1
         assert [offset for offset, _ in log.events_of("a")] == [0, 2]
     db = apsw.Connection(str(path))
-    assert db.execute("PRAGMA user_version").get == 2
+    assert db.execute("PRAGMA user_version").get == 3
     db.close()
+    with SQLiteLog(path) as log:
+        assert [log.erase_event(number).result(9) for number in "2121"] == [1, 1, 0, 0]
+        assert log.events_of("a") == []
+
+
+def test_an_event_is_found_by_the_index(tmp_path: Path) -> None:
+    with (
+        SQLiteLog(tmp_path / "log.db") as log,
+        patch.object(log, "read", side_effect=AssertionError),
+    ):
+        append(log, event("a"), event("b", event_id="1"))
+        log.append(block(event("c", event_id="2"), event("d"), event("e", event_id="3"))).result(9)
+        append(log, event("f", event_id="4"))
+        assert [log._user_of(number) for number in "1234"] == ["b", "c", "e", "f"]
+        assert log.erase_event("3").result(9) == 1
+        plan = log._tables._db.execute(f"EXPLAIN QUERY PLAN {key_index._OF_EVENT}", (b"",))
+        steps = [step for *_, step in plan]
+        assert sum("USING PRIMARY KEY (event_key=?)" in step for step in steps) == 2
+        assert not any(step.startswith("SCAN") for step in steps)
 
 
 def test_opening_fails_if_a_record_without_stored_keys_is_damaged(tmp_path: Path) -> None:
-    """Otherwise it could never be erased."""
+    """Otherwise the record could never be erased."""
     path = tmp_path / "log.db"
     tables = Tables(path)
     tables.insert([encode(event("a"))])

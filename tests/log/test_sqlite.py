@@ -234,7 +234,7 @@ def test_a_newer_format_is_rejected(path: Path) -> None:
     SQLiteLog(path).close()
     with raw(path) as db:
         db.execute("PRAGMA user_version = 7")
-    with pytest.raises(InvalidInput, match=r"log format 7; .* up to 2: upgrade nearline"):
+    with pytest.raises(InvalidInput, match=r"log format 7; .* up to 3: upgrade nearline"):
         SQLiteLog(path)
 
 

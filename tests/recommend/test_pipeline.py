@@ -113,7 +113,13 @@ def allowed(
     if "category" in asked:
         found = {i for i in found if asked["category"] in entries.get(i, {}).get("categories", ())}
     mine = [one for one in events if one["user_id"] == user]
-    out = {one["item_id"] for one in mine if one["event"] == "dislike" or asked["exclude_seen"]}
+    out = {one["item_id"] for one in mine if asked["exclude_seen"]}
+    for one in mine:
+        # A purchase (weight 3) takes a dislike (-1) back, and a view (1) does not.
+        if one["event"] == "dislike":
+            out.add(one["item_id"])
+        elif one["event"] == "purchase" and not asked["exclude_seen"]:
+            out.discard(one["item_id"])
     return found - out - set(asked.get("exclude", ()))
 
 

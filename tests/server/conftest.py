@@ -38,7 +38,7 @@ def app(logs: io.StringIO) -> Gateway:
 
 @pytest.fixture
 def client(app: Gateway) -> Iterator[TestClient[Gateway]]:
-    """A client of `app`, ready."""
+    """A client of `app`, whose engine is open."""
     with TestClient(app, raise_server_exceptions=False) as test_client:
         wait_until_ready(test_client.get)
         yield test_client

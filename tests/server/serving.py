@@ -1,4 +1,4 @@
-"""Starts and stops real servers in processes of their own."""
+"""Starting and stopping of real servers in separate processes."""
 
 import os
 import socket
@@ -42,7 +42,7 @@ def free_port() -> int:
 
 
 def wait_until_ready(get: Callable[[str], httpx.Response]) -> None:
-    """Ask /readyz until it answers 200."""
+    """Poll /readyz until it returns 200."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         try:

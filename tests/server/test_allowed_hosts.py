@@ -1,4 +1,4 @@
-"""Requests of foreign web pages are refused by their Host and Origin headers."""
+"""Requests of web pages of other sites are refused by their Host and Origin headers."""
 
 import pytest
 from litestar.testing import TestClient
@@ -64,7 +64,7 @@ def test_a_name_that_was_allowed_is_answered_with_any_port() -> None:
         assert http.get("/docs", headers={"host": "a.shop.example"}).status_code == 403
 
 
-def test_an_address_that_others_reach_answers_for_every_name_unless_some_are_listed() -> None:
+def test_an_address_reachable_from_outside_accepts_all_names_unless_some_are_listed() -> None:
     assert allowed_names("0.0.0.0", ()) is None
     assert allowed_names("192.0.2.1", ("shop.example",)) == frozenset({"shop.example"})
     assert allowed_names("::1", ()) == frozenset()
@@ -96,7 +96,7 @@ def test_pages_of_other_origins_are_refused(host: str, origin: str, status: int)
 
 
 @pytest.mark.parametrize("name", ["http://shop.example", "shop.example:80", "a/b", "", "a b@c"])
-def test_what_is_no_host_name_is_refused_at_the_start(name: str) -> None:
+def test_invalid_host_names_are_refused_at_the_start(name: str) -> None:
     with pytest.raises(InvalidInput, match="without scheme and port"):
         allowed_names("127.0.0.1", [name])
 

@@ -1,4 +1,4 @@
-"""Lists of many users in one call."""
+"""Lists of many users in one request."""
 
 import threading
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def shop(request: pytest.FixtureRequest) -> Iterator[Client]:
 
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
-def test_the_same_lists_as_one_by_one(shop: Client, exclude_seen: bool) -> None:
+def test_a_batch_has_the_same_lists_as_single_requests(shop: Client, exclude_seen: bool) -> None:
     body = {"user_ids": USERS, "k": 3, "exclude_seen": exclude_seen}
     answer = shop.post(URL, json=body)
     assert answer.status_code == 200
@@ -63,7 +63,7 @@ def test_the_same_lists_as_one_by_one(shop: Client, exclude_seen: bool) -> None:
         )
 
 
-def test_a_user_named_twice_is_answered_twice(shop: Client) -> None:
+def test_a_user_who_occurs_twice_gets_two_lists(shop: Client) -> None:
     one, other, again = shop.post(URL, json={"user_ids": ["u5", "u4", "u5"]}).json()["items"]
     assert one == again
     assert other["user_id"] == "u4"
@@ -89,7 +89,7 @@ def test_bad_batches_are_refused(shop: Client, body: dict[str, object], field: s
 
 
 class Gated(Recommender):
-    """An engine whose batches end when a test says so."""
+    """An engine whose batches end when a test releases them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class Gated(Recommender):
         return super().recommend_many(*args, **options)
 
 
-def test_other_requests_go_on_meanwhile() -> None:
+def test_other_requests_are_answered_during_a_batch() -> None:
     engine = Gated()
     with TestClient(create_app(lambda: engine)) as client:
         wait_until_ready(client.get)
@@ -116,5 +116,5 @@ def test_other_requests_go_on_meanwhile() -> None:
         assert not answers
         engine.gate.set()
         asking.join()
-        # The offset is one that the lists reflect for certain.
+        # The lists reflect all records before the offset.
         assert answers[0].json()["offset"] == 0

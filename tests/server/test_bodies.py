@@ -1,4 +1,4 @@
-"""Bodies are decoded strictly, and a refusal names field and position."""
+"""Strict decoding of bodies; errors name the field and position."""
 
 from contextlib import suppress
 
@@ -57,7 +57,7 @@ def test_a_position_inside_a_field() -> None:
     "body",
     ["", "{", "nonsense", '{"user_id": "\\ud800"}', GOOD + "x", '{"value": NaN}', "-Infinity"],
 )
-def test_what_is_not_json_is_refused(body: str) -> None:
+def test_invalid_json_is_refused(body: str) -> None:
     assert refusal(body).field == "body"
 
 
@@ -92,13 +92,13 @@ def test_times_become_unix_seconds() -> None:
     assert EventIn(user_id="u", item_id="i").event_at(7.0).timestamp == 7.0
 
 
-def test_only_what_was_sent_is_changed() -> None:
+def test_only_fields_that_were_sent_are_changed() -> None:
     changes = msgspec.json.decode(b'{"text": "", "timestamp": null}', type=ItemChanges)
     assert changes.changes_at(5.0) == {"text": "", "timestamp": 5.0}
     assert ItemChanges().changes_at(5.0) == {}
 
 
-def test_a_listed_entry_needs_its_id() -> None:
+def test_an_entry_of_a_list_needs_its_id() -> None:
     entries = [ItemIn(item_id="a"), ItemIn()]
     with pytest.raises(InvalidInput) as refused:
         convert_each(entries, lambda entry: entry.item_at(entry.item_id, 1.0))

@@ -20,7 +20,7 @@ from nearline.server.host import EngineHost
 from nearline.server.logs import JsonLog
 
 Client = TestClient[Gateway]
-# No lists are made ahead, so the cache contains only what a test requested.
+# No lists are computed in advance, so the cache contains only what a test requested.
 QUIET = Limits(preload_per_second=0)
 LIST = "/v1/users/u5/recommendations?k=1"
 

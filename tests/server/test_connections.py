@@ -1,4 +1,4 @@
-"""Connections that hold a place without using it are shut down; the others are left alone."""
+"""Idle and excess connections are shut down; others are unchanged."""
 
 import select
 import socket
@@ -44,7 +44,7 @@ def pairs() -> Iterator[Pairs]:
 
 
 def is_closed(client: socket.socket) -> bool:
-    """Whether the peer ended the connection; nothing is ever sent to these clients."""
+    """Return whether the server closed the connection; it never sends data to these clients."""
     readable, _, _ = select.select([client], [], [], 0.2)
     return bool(readable) and client.recv(1) == b""
 
@@ -73,7 +73,7 @@ def test_a_connection_without_traffic_is_closed_after_the_idle_time(pairs: Pairs
     assert (is_closed(idle), is_closed(busy)) == (True, False)
 
 
-def test_an_address_keeps_the_connections_that_it_used_last(pairs: Pairs) -> None:
+def test_the_most_recently_used_connections_of_an_address_are_kept(pairs: Pairs) -> None:
     guard = ConnectionGuard(pairs.port, ConnectionLimits(per_address=2))
     clients = []
     for _ in range(4):
@@ -83,7 +83,7 @@ def test_an_address_keeps_the_connections_that_it_used_last(pairs: Pairs) -> Non
     assert [is_closed(client) for client in clients] == [True, True, False, False]
 
 
-def test_an_address_loses_its_silent_connections_first(pairs: Pairs) -> None:
+def test_silent_connections_of_an_address_are_closed_first(pairs: Pairs) -> None:
     guard = ConnectionGuard(pairs.port, ConnectionLimits(per_address=1))
     asking = pairs.connect(REQUEST)
     time.sleep(0.05)
@@ -92,7 +92,7 @@ def test_an_address_loses_its_silent_connections_first(pairs: Pairs) -> None:
     assert (is_closed(asking), is_closed(silent)) == (False, True)
 
 
-def test_connections_of_another_port_are_left_alone(pairs: Pairs) -> None:
+def test_connections_of_another_port_are_unchanged(pairs: Pairs) -> None:
     silent = pairs.connect()
     with ExitStack() as stack:
         other = Pairs(stack)
@@ -101,7 +101,7 @@ def test_connections_of_another_port_are_left_alone(pairs: Pairs) -> None:
     assert not is_closed(silent)
 
 
-def test_data_that_a_peer_does_not_read_has_a_bound_in_time(pairs: Pairs) -> None:
+def test_unread_data_has_a_time_limit(pairs: Pairs) -> None:
     pairs.connect(REQUEST)
     ConnectionGuard(pairs.port, ConnectionLimits(unread_seconds=7)).sweep()
     (server,) = pairs.accepted

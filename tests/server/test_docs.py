@@ -1,4 +1,4 @@
-"""The OpenAPI document and the page made from it hold every route of the contract."""
+"""The OpenAPI document and its HTML page describe every route."""
 
 import re
 
@@ -50,7 +50,7 @@ def test_every_route_is_described(client: Client) -> None:
         assert ("requestBody" in operation) == (verb in {"post", "put", "patch"} and not bare)
 
 
-def test_errors_are_described_as_they_are(client: Client) -> None:
+def test_errors_are_described_as_problem_documents(client: Client) -> None:
     document = client.get("/openapi.json").json()
     responses = document["paths"]["/v1/events"]["post"]["responses"]
     assert set(responses) == {"200", "400", "401", "404", "413", "415", "503"}
@@ -60,7 +60,7 @@ def test_errors_are_described_as_they_are(client: Client) -> None:
     assert set(problem) <= set(fields)
 
 
-def test_references_lead_somewhere(client: Client) -> None:
+def test_all_references_resolve(client: Client) -> None:
     text = client.get("/openapi.json").text
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     names = set(re.findall(r'"#/components/schemas/(\w+)"', text))
@@ -68,7 +68,7 @@ def test_references_lead_somewhere(client: Client) -> None:
     assert {"EventIn", "Answer", "Problem"} <= names
 
 
-def test_the_page_needs_nothing_from_elsewhere(client: Client) -> None:
+def test_the_page_has_no_external_resources(client: Client) -> None:
     page = client.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
     for verb, path in CONTRACT:
@@ -91,11 +91,11 @@ def test_the_examples_of_the_document_are_accepted(client: Client) -> None:
     assert tried == 10
 
 
-def test_the_first_page_links_the_others(client: Client) -> None:
+def test_the_index_page_links_all_others(client: Client) -> None:
     page = client.get("/")
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
     links = re.findall(r'href="([^"]+)"', page.text)
     assert links == ["docs", "openapi.json", "readyz", "livez", "metrics"]
     assert {client.get(f"/{link}").status_code for link in links} == {200}
-    assert "Its store: ready." in page.text
+    assert "State: ready." in page.text

@@ -1,4 +1,4 @@
-"""`POST /v1/events`: taken whole and durable, or refused whole and named."""
+"""`POST /v1/events`: lists are stored atomically and durably, or refused with the reason."""
 
 import pytest
 from litestar.testing import TestClient
@@ -40,7 +40,7 @@ def test_a_list_with_every_kind_of_time(client: Client) -> None:
     ]
 
 
-def test_the_same_event_id_counts_once(client: Client) -> None:
+def test_events_with_equal_ids_are_stored_once(client: Client) -> None:
     event = {**EVENT, "event_id": "order-17"}
     client.post("/v1/events", json=event)
     again = client.post("/v1/events", json=[event, {**event, "event_id": "order-18"}])
@@ -77,7 +77,7 @@ def test_an_empty_list_stores_nothing(client: Client) -> None:
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_one_bad_event_refuses_the_whole_list(
+def test_a_list_with_one_invalid_event_is_refused(
     client: Client, changed: dict[str, object], field: str
 ) -> None:
     alone = client.post("/v1/events", json=EVENT | changed)
@@ -92,7 +92,7 @@ def test_one_bad_event_refuses_the_whole_list(
     assert client.get("/v1/users/u1").status_code == 404
 
 
-def test_a_long_list_is_checked_whole(client: Client) -> None:
+def test_all_events_of_a_long_list_are_validated(client: Client) -> None:
     events = [{**EVENT, "item_id": f"i{n}"} for n in range(500)]
     events[321]["event"] = ""
     refused = client.post("/v1/events", json=events)
@@ -113,7 +113,7 @@ def test_limits_of_list_and_body() -> None:
         assert "larger than 200 bytes" in large.json()["detail"]
 
 
-def test_a_body_of_another_kind_is_refused(client: Client) -> None:
+def test_a_body_of_another_type_is_refused(client: Client) -> None:
     form = client.post("/v1/events", data=EVENT)
     assert form.status_code == 415
     assert "application/json" in form.json()["detail"]

@@ -1,4 +1,4 @@
-"""The catalogue: put, get, change, delete, and neighbours."""
+"""The catalogue over HTTP: put, get, change, delete, and similar items."""
 
 from urllib.parse import quote
 
@@ -25,13 +25,13 @@ def listed(client: Client, user_id: str = "someone", **query: int) -> set[str]:
     return {line["item_id"] for line in answer.json()["items"]}
 
 
-def test_an_entry_comes_back_whole(client: Client) -> None:
+def test_an_entry_is_returned_with_all_fields(client: Client) -> None:
     stored = client.put("/v1/items/i77", json=TRAIN)
     assert stored.json() == {"accepted": 1, "duplicates": 0, "offset": 1}
     assert client.get("/v1/items/i77").json() == TRAIN | {"item_id": "i77", "timestamp": 86_400.0}
 
 
-def test_what_get_gives_can_be_put(client: Client) -> None:
+def test_the_answer_of_get_can_be_put(client: Client) -> None:
     client.put("/v1/items/i77", json=TRAIN)
     entry = client.get("/v1/items/i77").json()
     assert client.put("/v1/items/i77", json=entry).status_code == 200
@@ -40,14 +40,14 @@ def test_what_get_gives_can_be_put(client: Client) -> None:
     assert (elsewhere.status_code, elsewhere.json()["field"]) == (400, "item_id")
 
 
-def test_a_put_replaces_what_it_leaves_out(client: Client) -> None:
+def test_a_put_resets_fields_that_it_omits(client: Client) -> None:
     client.put("/v1/items/i77", json=TRAIN)
     client.put("/v1/items/i77", json={"title": "Train"})
     entry = client.get("/v1/items/i77").json()
     assert (entry["title"], entry["text"], entry["vectors"]) == ("Train", "", {})
 
 
-def test_many_entries_or_none(client: Client) -> None:
+def test_entries_are_stored_atomically(client: Client) -> None:
     entries = [{"item_id": f"i{n}", "title": f"toy {n}"} for n in range(150)]
     assert client.post("/v1/items", json=entries).json()["accepted"] == 150
     assert client.get("/v1/items/i149").json()["title"] == "toy 149"
@@ -61,7 +61,7 @@ def test_many_entries_or_none(client: Client) -> None:
     assert client.get("/v1/items/new").status_code == 404
 
 
-def test_a_patch_changes_only_what_it_names(client: Client) -> None:
+def test_a_patch_changes_only_the_given_fields(client: Client) -> None:
     client.put("/v1/items/i77", json=TRAIN)
     client.patch("/v1/items/i77", json={"title": "Tram", "timestamp": 172_800})
     entry = client.get("/v1/items/i77").json()
@@ -72,7 +72,7 @@ def test_a_patch_changes_only_what_it_names(client: Client) -> None:
     assert (field.status_code, field.json()["field"]) == (400, "titel")
 
 
-def test_an_unavailable_item_is_hidden_at_once(client: Client) -> None:
+def test_an_unavailable_item_is_hidden_immediately(client: Client) -> None:
     client.post("/v1/items", json=[{"item_id": "a"}, {"item_id": "b"}])
     assert listed(client) == {"a", "b"}
     client.patch("/v1/items/a", json={"available": False})
@@ -81,7 +81,7 @@ def test_an_unavailable_item_is_hidden_at_once(client: Client) -> None:
     assert listed(client) == {"a", "b"}
 
 
-def test_a_deleted_item_is_never_answered(client: Client) -> None:
+def test_a_deleted_item_is_not_recommended(client: Client) -> None:
     client.post("/v1/items", json=[{"item_id": "a"}, {"item_id": "b"}])
     client.post("/v1/events", json={"user_id": "u", "item_id": "a"})
     assert client.delete("/v1/items/a").json()["accepted"] == 1
@@ -91,7 +91,7 @@ def test_a_deleted_item_is_never_answered(client: Client) -> None:
     assert client.delete("/v1/items/never").status_code == 404
 
 
-def test_neighbours_by_their_words(client: Client) -> None:
+def test_similar_items_by_their_texts(client: Client) -> None:
     words = {"a": "wooden train", "b": "wooden train track", "c": "garden hose"}
     client.post("/v1/items", json=[{"item_id": i, "text": text} for i, text in words.items()])
     neighbours = client.get("/v1/items/a/similar", params={"k": 1}).json()["items"]
@@ -113,7 +113,7 @@ def test_ids_of_any_characters(client: Client, item_id: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["x" * 513, "%ff", "%00", "100%", ""])
-def test_what_is_no_id_is_refused(client: Client, path: str) -> None:
+def test_invalid_ids_are_refused(client: Client, path: str) -> None:
     refused = client.get(f"/v1/items/{path}")
     assert refused.status_code == 400
     assert refused.json()["field"] in {"item_id", "path"}

@@ -1,4 +1,4 @@
-"""The language model behind the HTTP door: tiers, the cache, and nobody else who waits."""
+"""The language model over HTTP: tiers, the cache, and concurrent requests."""
 
 import io
 import threading
@@ -26,7 +26,7 @@ def logs() -> io.StringIO:
 @pytest.fixture
 def app(endpoint: ChatEndpoint, logs: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> Gateway:
     monkeypatch.setenv("NEARLINE_LLM_KEY", "sk-secret")
-    # Nothing made ahead: what the cache holds is what was asked for.
+    # No lists are computed in advance, so the cache contains only requested lists.
     quiet = Limits(preload_per_second=0)
     return create_app(lambda: shop(endpoint.url, failures=3), quiet, log_stream=logs)
 
@@ -53,7 +53,7 @@ def metric(client: Client, name: str) -> float:
     return float(next(line for line in lines if line.startswith(name)).rpartition(" ")[2])
 
 
-def test_tier_tells(client: Client, endpoint: ChatEndpoint) -> None:
+def test_the_tier_shows_the_language_model(client: Client, endpoint: ChatEndpoint) -> None:
     plain, better = get(client, k=4), get(client, k=4, rerank=True)
     assert (plain["tier"], better["tier"]) == ("personal", "personal+llm")
     assert {line["tier"] for line in better["items"]} == {"personal+llm"}
@@ -62,14 +62,16 @@ def test_tier_tells(client: Client, endpoint: ChatEndpoint) -> None:
     answer = client.post("/v1/recommendations", json={**session, "rerank": True}).json()
     assert answer["tier"] == "session+llm"
     assert client.post("/v1/recommendations", json=session).json()["tier"] == "session"
-    # Who the history is of makes no difference to the question.
+    # The request for the model does not depend on whose history it is.
     assert metric(client, 'nearline_llm_requests_total{outcome="answered"}') == 1
     assert metric(client, 'nearline_llm_requests_total{outcome="cached"}') == 1
     assert metric(client, 'nearline_llm_breaker{state="closed"}') == 1
     assert metric(client, "nearline_llm_tokens_total") > 100
 
 
-def test_a_plain_list_is_never_kept_as_a_better_one(client: Client, endpoint: ChatEndpoint) -> None:
+def test_a_list_without_the_language_model_is_not_cached_as_reordered(
+    client: Client, endpoint: ChatEndpoint
+) -> None:
     endpoint.answer = lambda asked: Reply("no")
     assert get(client, rerank=True)["tier"] == "personal"
     assert metric(client, "nearline_cache_answers") == 0
@@ -82,14 +84,14 @@ def test_a_plain_list_is_never_kept_as_a_better_one(client: Client, endpoint: Ch
     assert metric(client, 'nearline_cache_hits_total{made="asked"}') == 1
     assert len(endpoint.asked) == asked
 
-    # Any event moves the stamp: the list is made anew, and the question is another one.
+    # Any event changes the stamp: the list is computed again, with another model request.
     event = {"user_id": USER, "item_id": ITEMS[3]}
     assert client.post("/v1/events", json=event).status_code == 200
     assert ITEMS[3] not in ids(get(client, rerank=True))
     assert len(endpoint.asked) == asked + 1
 
 
-def test_what_was_overtaken_while_the_model_was_asked_is_not_kept(
+def test_an_answer_that_becomes_outdated_during_the_model_request_is_not_cached(
     client: Client, endpoint: ChatEndpoint
 ) -> None:
     def overtaken(asked: Asked) -> Reply:
@@ -101,14 +103,16 @@ def test_what_was_overtaken_while_the_model_was_asked_is_not_kept(
     assert metric(client, "nearline_cache_answers") == 0
 
 
-def test_lists_are_not_put_in_order_ahead(client: Client, app: Gateway) -> None:
+def test_lists_are_not_reordered_in_advance(client: Client, app: Gateway) -> None:
     assert get(client, rerank=True)["tier"] == "personal+llm"
     preloader = app.api.state["context"].preloader
     assert not preloader._recent
     assert preloader._query == b""
 
 
-def test_others_are_answered_meanwhile(client: Client, endpoint: ChatEndpoint) -> None:
+def test_other_requests_are_answered_during_a_model_request(
+    client: Client, endpoint: ChatEndpoint
+) -> None:
     came, release = threading.Event(), threading.Event()
 
     def slow(asked: Asked) -> Reply:
@@ -136,7 +140,9 @@ def test_a_deadline_is_kept(client: Client, endpoint: ChatEndpoint) -> None:
     assert get(client, rerank=True, deadline_ms=60_000)["tier"] == "personal+llm"
 
 
-def test_the_breaker_is_told(client: Client, endpoint: ChatEndpoint, logs: io.StringIO) -> None:
+def test_the_state_of_the_breaker_is_a_metric(
+    client: Client, endpoint: ChatEndpoint, logs: io.StringIO
+) -> None:
     endpoint.answer = lambda asked: Reply(status=503, headers={"retry-after": "60"})
     assert get(client, rerank=True)["tier"] == "personal"
     assert get(client, rerank=True)["tier"] == "personal"
@@ -146,10 +152,10 @@ def test_the_breaker_is_told(client: Client, endpoint: ChatEndpoint, logs: io.St
     assert metric(client, 'nearline_llm_requests_total{outcome="left_alone"}') == 1
 
 
-def test_words(client: Client, endpoint: ChatEndpoint) -> None:
+def test_the_sentence_of_an_explanation(client: Client, endpoint: ChatEndpoint) -> None:
     path = f"/v1/users/{USER}/explanations/{ITEMS[1]}"
-    plain, told = get(client, path), get(client, path, words=True)
-    assert told == {**plain, "words": "You chose a red cup.", "worded_by": "llm"}
+    plain, explanation = get(client, path), get(client, path, words=True)
+    assert explanation == {**plain, "words": "You chose a red cup.", "worded_by": "llm"}
     assert "words" not in plain
     endpoint.answer = lambda asked: Reply("see www.evil.example")
     other = get(client, f"/v1/users/{USER}/explanations/{ITEMS[2]}", words=True)
@@ -157,18 +163,20 @@ def test_words(client: Client, endpoint: ChatEndpoint) -> None:
     assert "green cup" in other["words"]
 
 
-def test_the_key_shows_nowhere(client: Client, endpoint: ChatEndpoint, logs: io.StringIO) -> None:
+def test_the_key_is_in_no_log_and_no_answer(
+    client: Client, endpoint: ChatEndpoint, logs: io.StringIO
+) -> None:
     shown = client.get(LISTS, params={"rerank": True}).text
     endpoint.answer = lambda asked: Reply(status=401)
     shown += client.get(LISTS, params={"rerank": True, "k": 2, "category": "none"}).text
     shown += client.get("/metrics").text + client.get("/openapi.json").text + logs.getvalue()
     assert endpoint.asked[0].headers["authorization"] == "Bearer sk-secret"
     assert "sk-secret" not in shown
-    shown = client.get("/metrics").text  # by the end of it, what was logged before is written
+    shown = client.get("/metrics").text  # all earlier log lines are written before this response
     assert "cup" not in shown + logs.getvalue()
 
 
-def test_the_document_tells_of_tiers(client: Client) -> None:
+def test_the_document_describes_the_tiers(client: Client) -> None:
     document = client.get("/openapi.json").json()
     parameters = document["paths"]["/v1/users/{user_id}/recommendations"]["get"]["parameters"]
     assert "rerank" in [parameter["name"] for parameter in parameters]

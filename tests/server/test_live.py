@@ -1,4 +1,4 @@
-"""A real server in a process of its own: what only it can show."""
+"""Tests that need a real server in a separate process."""
 
 import json
 import socket
@@ -20,14 +20,14 @@ HEAD = b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: applicatio
 
 
 def peak_memory(live: LiveServer) -> int:
-    """Most memory that the server ever held, in bytes."""
+    """Return the peak memory of the server in bytes."""
     status = Path(f"/proc/{live.process.pid}/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 
 
 def raw_request(live: LiveServer, method: str, path: str, body: str = "") -> tuple[int, bytes]:
-    """Send a path exactly as it is given; clients with URLs of their own resolve and re-encode."""
+    """Send a path unchanged; HTTP clients would resolve and encode it."""
     connection = HTTPConnection("127.0.0.1", live.port, timeout=30)
     try:
         headers = {"Content-Type": "application/json"} if body else {}
@@ -38,7 +38,7 @@ def raw_request(live: LiveServer, method: str, path: str, body: str = "") -> tup
         connection.close()
 
 
-def test_a_write_is_seen_by_the_next_read(live: LiveServer) -> None:
+def test_the_next_read_reflects_a_write(live: LiveServer) -> None:
     """1,000 writes by 8 clients at once, each followed by a read that must reflect it."""
 
     def write_and_read(client_number: int) -> int:
@@ -62,7 +62,7 @@ def test_a_write_is_seen_by_the_next_read(live: LiveServer) -> None:
 
 
 def test_a_cached_list_is_never_stale(live: LiveServer, http: httpx.Client) -> None:
-    """Eight clients write and read lists of words alone, which are cached: never an old one."""
+    """Eight clients write and read lists from preferences, which are cached; none is outdated."""
     items = [{"item_id": f"same {n}", "text": "kettle of copper"} for n in range(60)]
     assert http.post("/v1/items", json=items).status_code == 200
 
@@ -74,7 +74,7 @@ def test_a_cached_list_is_never_stale(live: LiveServer, http: httpx.Client) -> N
             for n in range(50):
                 event = {"user_id": user, "item_id": f"same {n}"}
                 offset = client.post("/v1/events", json=event).json()["offset"]
-                for _ in range(3):  # made, or already made by the idle server; then cached
+                for _ in range(3):  # computed by this request or in advance; then cached
                     answer = client.get(path).json()
                     (line,) = answer["items"]
                     seen = int(line["item_id"].split()[1]) <= n
@@ -86,7 +86,7 @@ def test_a_cached_list_is_never_stale(live: LiveServer, http: httpx.Client) -> N
     assert 'nearline_cache_hits_total{made="asked"} 0.0' not in http.get("/metrics").text
 
 
-def test_a_deleted_item_is_never_answered_after_the_acknowledgement(http: httpx.Client) -> None:
+def test_a_deleted_item_is_not_recommended_after_the_acknowledgement(http: httpx.Client) -> None:
     items = [{"item_id": f"gone {n}", "categories": ["gone"]} for n in range(50)]
     assert http.post("/v1/items", json=items).status_code == 200
     for n in range(50):
@@ -127,7 +127,7 @@ def test_ids_of_any_characters(live: LiveServer, item_id: str) -> None:
 
 
 @pytest.mark.parametrize("part", ["x" * 513, "%ff", "%F0%9F", "%00", "", "%", "%2", "%u1234"])
-def test_what_is_no_id_is_refused(live: LiveServer, part: str) -> None:
+def test_invalid_ids_are_refused(live: LiveServer, part: str) -> None:
     for path in (f"/v1/items/{part}", f"/v1/users/{part}/recommendations"):
         status, body = raw_request(live, "GET", path)
         assert (status, json.loads(body)["status"]) == (400, 400), path
@@ -142,7 +142,7 @@ def test_a_body_of_100_megabytes_is_refused_early(live: LiveServer, chunked: boo
     sent = 0
     with socket.create_connection(("127.0.0.1", live.port), timeout=30) as connection:
         connection.sendall(HEAD + length + b"\r\n\r\n")
-        with suppress(OSError):  # the server stops listening to it
+        with suppress(OSError):  # the server stops reading
             while sent < 100:
                 connection.sendall(framed)
                 sent += 1
@@ -153,7 +153,7 @@ def test_a_body_of_100_megabytes_is_refused_early(live: LiveServer, chunked: boo
     assert peak_memory(live) - before < 40 * MEGABYTE
 
 
-def test_many_bad_bodies_leave_the_server_well(live: LiveServer, http: httpx.Client) -> None:
+def test_the_server_works_after_many_invalid_bodies(live: LiveServer, http: httpx.Client) -> None:
     bodies = [b"[" * 100_000, b'{"context":' * 100_000, b'{"user_id":[' * 100_000, b"\xff" * 1000]
     for path in ("/v1/events", "/v1/recommendations", "/v1/rank", "/v1/items"):
         for body in bodies:
@@ -162,7 +162,7 @@ def test_many_bad_bodies_leave_the_server_well(live: LiveServer, http: httpx.Cli
     assert http.get("/readyz").json() == {"status": "ready"}
 
 
-def test_a_client_that_goes_away_is_no_failure(live: LiveServer, http: httpx.Client) -> None:
+def test_a_client_that_disconnects_is_no_server_error(live: LiveServer, http: httpx.Client) -> None:
     with socket.create_connection(("127.0.0.1", live.port), timeout=30) as connection:
         head = HEAD + b"X-Request-Id: gone\r\n"
         connection.sendall(head + b"Content-Length: 9\r\n\r\n{")
@@ -176,7 +176,7 @@ def test_a_client_that_goes_away_is_no_failure(live: LiveServer, http: httpx.Cli
     assert json.loads(line)["status"] == 499
 
 
-def test_a_connection_is_kept(live: LiveServer) -> None:
+def test_a_connection_is_kept_alive(live: LiveServer) -> None:
     connection = HTTPConnection("127.0.0.1", live.port, timeout=30)
     connection.connect()
     socket_before = connection.sock
@@ -187,7 +187,7 @@ def test_a_connection_is_kept(live: LiveServer) -> None:
     connection.close()
 
 
-def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
+def test_writes_survive_a_restart(tmp_path: Path) -> None:
     live = start_server(tmp_path, api_key="key")
     headers = {"authorization": "Bearer key"}
     event = {"user_id": "u", "item_id": "i", "event_id": "once"}

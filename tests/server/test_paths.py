@@ -1,4 +1,4 @@
-"""Canonical paths keep every id apart from every other."""
+"""Canonical paths of different IDs are different."""
 
 from urllib.parse import quote
 
@@ -34,7 +34,7 @@ def test_an_empty_part_is_refused(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"/%ff", b"/%ED%A0%80", b"/%C0%AF"])
-def test_what_is_not_utf8_is_refused(raw: bytes) -> None:
+def test_bytes_that_are_not_utf8_are_refused(raw: bytes) -> None:
     with pytest.raises(InvalidInput, match="not UTF-8") as refused:
         canonical_path(raw)
     assert refused.value.field == "path"
@@ -48,7 +48,7 @@ def test_a_stray_percent_sign_is_refused(raw: bytes) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(IDS, IDS)
-def test_ids_come_back_as_they_were(first: str, second: str) -> None:
+def test_ids_are_decoded_to_the_original(first: str, second: str) -> None:
     raw = f"/v1/users/{quote(first, safe='')}/explanations/{quote(second, safe='')}".encode()
     parts = canonical_path(raw).split("/")
     assert len(parts) == 6
@@ -56,7 +56,7 @@ def test_ids_come_back_as_they_were(first: str, second: str) -> None:
         assert (path_id(parts[3], "user_id"), path_id(parts[5], "item_id")) == (first, second)
 
 
-def test_an_id_too_long_is_refused() -> None:
+def test_an_id_that_is_too_long_is_refused() -> None:
     assert path_id("%F0%9F%92%A5" * 128, "item_id") == "💥" * 128  # 512 bytes
     with pytest.raises(InvalidInput, match="513 bytes"):
         path_id("x" * 513, "item_id")

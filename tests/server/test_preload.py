@@ -1,4 +1,4 @@
-"""Lists that are ready before anyone asks."""
+"""Lists that are computed before they are requested."""
 
 import io
 import json
@@ -30,7 +30,7 @@ def counted(get: Callable[[str], httpx.Response], name: str) -> float:
 
 
 def wait_for(get: Callable[[str], httpx.Response], name: str, least: float) -> None:
-    """Ask now and then, with pauses in which the server is idle."""
+    """Poll with pauses, in which the server is idle."""
     deadline = time.monotonic() + START_SECONDS
     while counted(get, name) < least:
         assert time.monotonic() < deadline, f"{name} stays below {least}"
@@ -49,10 +49,10 @@ def shop(engine: Recommender) -> Iterator[Client]:
         yield client
 
 
-def test_after_an_event_the_list_is_ready_again_and_right(shop: Client) -> None:
+def test_after_an_event_the_new_list_is_cached(shop: Client) -> None:
     assert ids(shop.get(LIST).json()) == ["b"]
     shop.post("/v1/events", json={"user_id": "u4", "item_id": "a"})
-    wait_for(shop.get, "nearline_preloaded_total", 2)  # that of u4, then that of u5
+    wait_for(shop.get, "nearline_preloaded_total", 2)  # the lists of u4 and u5
     misses = counted(shop.get, "nearline_cache_misses_total")
     answer = shop.get(LIST).json()
     assert (ids(answer), answer["offset"]) == (["b"], 9)
@@ -60,8 +60,8 @@ def test_after_an_event_the_list_is_ready_again_and_right(shop: Client) -> None:
     assert counted(shop.get, "nearline_cache_misses_total") == misses
 
 
-def test_users_that_are_named_are_made_ready(shop: Client, engine: Recommender) -> None:
-    shop.get(LIST)  # the form in which lists are asked for here
+def test_lists_of_given_users_are_computed_in_advance(shop: Client, engine: Recommender) -> None:
+    shop.get(LIST)  # the query of the latest request
     engine.observe("u6", "a")
     answer = shop.post("/v1/preload", json={"user_ids": ["u6", "nobody"]})
     assert (answer.status_code, answer.json()) == (202, {"accepted": 2})
@@ -81,7 +81,7 @@ def test_users_that_are_named_are_made_ready(shop: Client, engine: Recommender) 
         ({"users": ["u5"]}, "users"),
     ],
 )
-def test_bad_calls_are_refused(body: dict[str, object], field: str) -> None:
+def test_invalid_requests_are_refused(body: dict[str, object], field: str) -> None:
     with TestClient(create_app(trained, Limits(preload_length=2))) as client:
         wait_until_ready(client.get)
         refused = client.post("/v1/preload", json=body)
@@ -89,14 +89,14 @@ def test_bad_calls_are_refused(body: dict[str, object], field: str) -> None:
 
 
 def test_over_a_real_server(live: LiveServer, http: httpx.Client) -> None:
-    """An id of odd characters: the list is asked for, an event comes, and it is ready again."""
+    """After a request and an event, the list of a user with an unusual ID is cached again."""
     items = [{"item_id": f"p{n}", "text": "the same words"} for n in range(5)]
     assert http.post("/v1/items", json=items).status_code == 200
     user, get = "päul/%", http.get
     url = f"/v1/users/{quote(user, safe='')}/recommendations?k=2"
     seen = http.post("/v1/events", json={"user_id": user, "item_id": "p0"}).json()
     assert http.get(url).json()["tier"] == "personal"
-    # Lists of other users may be made ahead first, so a hit can take more than one event.
+    # Lists of other users may be computed first, so a hit can take more than one event.
     for n in range(1, 100):
         before = counted(get, "nearline_preloaded_total")
         hits = counted(get, 'nearline_cache_hits_total{made="ahead"}')
@@ -112,7 +112,7 @@ def test_over_a_real_server(live: LiveServer, http: httpx.Client) -> None:
 
 
 class Plan:
-    """A preloader without a server: whose list comes next?"""
+    """A preloader without a server, to test the order of users."""
 
     def __init__(self, per_second: int = 100) -> None:
         self.now = 9 * 3600.0
@@ -128,7 +128,7 @@ class Plan:
         )
 
     def make(self) -> list[str]:
-        """Make all that is due; whose lists, in which order."""
+        """Compute all lists that are due; return their users in order."""
         users = []
         while (key := self.preloader.due()) is not None:
             stamp = self.cache.stamp
@@ -138,17 +138,17 @@ class Plan:
         return users
 
 
-def test_the_newest_comes_first_and_nobody_twice() -> None:
+def test_the_latest_user_is_first_and_no_user_occurs_twice() -> None:
     plan = Plan()
     plan.preloader.expect(["a", "b", "a"])
     assert plan.make() == ["a", "b"]
     plan.preloader.expect(["c", "b"])
     assert plan.make() == ["c"]
-    plan.engine.observe("x", "i")  # the stamp moves: all are due again
+    plan.engine.observe("x", "i")  # the stamp changes, so all are due again
     assert plan.make() == ["b", "c", "a"]
 
 
-def test_a_list_is_made_in_the_form_in_which_it_is_asked_for() -> None:
+def test_a_list_has_the_query_of_the_latest_request() -> None:
     plan = Plan()
     key: Key = (b"/v1/users/%61/recommendations", b"k=3")
     plan.preloader.asked("a", key)
@@ -158,7 +158,7 @@ def test_a_list_is_made_in_the_form_in_which_it_is_asked_for() -> None:
     assert plan.preloader.due() == (b"/v1/users/b%20c/recommendations", b"k=3")
 
 
-def test_users_of_this_hour_on_an_earlier_day_come_last() -> None:
+def test_users_of_this_hour_on_an_earlier_day_are_last() -> None:
     plan = Plan()
     plan.preloader.expect(["early"])
     plan.now += 3_600
@@ -172,14 +172,14 @@ def test_users_of_this_hour_on_an_earlier_day_come_last() -> None:
     assert (users[0], users[-2], users[-1]) == ("late", "u1", "early")
 
 
-def test_who_is_forgotten_is_not_kept_in_mind() -> None:
+def test_an_erased_user_is_not_remembered() -> None:
     plan = Plan()
     plan.preloader.expect(["a", "b"])
     plan.preloader.forget("b")
     assert plan.make() == ["a"]
 
 
-def test_a_failure_is_logged_and_the_next_list_is_made() -> None:
+def test_a_failure_is_logged_and_the_next_list_is_computed() -> None:
     logs = io.StringIO()
     app = create_app(trained, log_stream=logs)
     made = []
@@ -196,6 +196,8 @@ def test_a_failure_is_logged_and_the_next_list_is_made() -> None:
         client.get(LIST)
         client.post("/v1/events", json={"user_id": "u6", "item_id": "a"})
         wait_for(client.get, "nearline_preloaded_total", 1)
-    told = [json.loads(line) for line in logs.getvalue().splitlines()]
-    (failure,) = [line for line in told if line["message"] == "a list could not be made ahead"]
+    lines = [json.loads(line) for line in logs.getvalue().splitlines()]
+    (failure,) = [
+        line for line in lines if line["message"] == "a list could not be computed in advance"
+    ]
     assert "ZeroDivisionError" in failure["traceback"]

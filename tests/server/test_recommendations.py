@@ -1,4 +1,4 @@
-"""Lists, orders, reasons, and what is known of a user."""
+"""Lists, ranking, explanations and users over HTTP."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from nearline.engine import Recommender
 from nearline.server import Gateway, create_app
 
 Client = TestClient[Gateway]
-# Everyone who took "a" took "b" next, but for u5; "c" stands alone.
+# All users except u5 interacted with "b" after "a"; "c" occurs alone.
 PAIRS = [
     *((user, item) for user in ("u1", "u2", "u3") for item in ("a", "b")),
     ("u4", "c"),
@@ -62,7 +62,7 @@ def test_an_unknown_user_gets_a_list_too(trained_shop: Client) -> None:
     assert trained_shop.get("/v1/users/nobody").status_code == 404
 
 
-def test_an_empty_store_answers(client: Client) -> None:
+def test_an_empty_store_returns_empty_lists(client: Client) -> None:
     answer = client.get("/v1/users/u/recommendations").json()
     assert (answer["items"], answer["model"], answer["offset"]) == ([], "untrained", 0)
 
@@ -80,7 +80,7 @@ def test_query_values(shop: Client) -> None:
     assert listed("category=") == ["b", "c"]
 
 
-def test_reasons_are_given_when_asked_for(trained_shop: Client) -> None:
+def test_explanations_are_returned_on_request(trained_shop: Client) -> None:
     answer = trained_shop.get("/v1/users/u5/recommendations?explain=true").json()
     first = answer["items"][0]
     assert first["item_id"] == "b"
@@ -116,11 +116,13 @@ def test_bad_query_values_are_refused(trained_shop: Client, query: str, field: s
     assert (refused.status_code, refused.json()["field"]) == (400, field)
 
 
-def test_an_unknown_query_name_is_told_what_is_known(trained_shop: Client) -> None:
+def test_the_error_for_an_unknown_query_parameter_lists_the_allowed_ones(
+    trained_shop: Client,
+) -> None:
     refused = trained_shop.get("/v1/items/a/similar?limit=3").json()
-    assert refused["detail"] == "query name 'limit' is unknown; allowed here: k"
+    assert refused["detail"] == "query parameter 'limit' is unknown; allowed: k"
     none = trained_shop.get("/v1/users/u5?verbose=1").json()
-    assert none["detail"] == "query name 'verbose' is unknown; allowed here: none"
+    assert none["detail"] == "query parameter 'verbose' is unknown; allowed: none"
 
 
 def test_a_session_without_an_account(trained_shop: Client) -> None:

@@ -1,4 +1,4 @@
-"""Bodies arrive within a size, a time and a total memory, before they count as in flight."""
+"""Limits on the size, arrival time and total memory of bodies."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -84,7 +84,7 @@ def test_a_disconnect_is_passed_on() -> None:
     run(work)
 
 
-def test_a_body_that_stalls_is_given_up_and_one_that_keeps_arriving_is_not() -> None:
+def test_a_body_that_stalls_is_refused_and_a_slow_one_is_not() -> None:
     async def work() -> None:
         app = Received()
         bodies = RequestBodies(app, LIMITS)
@@ -112,7 +112,7 @@ def test_a_body_that_is_too_large_is_refused(declared: bool) -> None:
     run(work)
 
 
-def test_all_bodies_together_have_a_limit_until_they_are_answered() -> None:
+def test_the_total_size_of_bodies_in_flight_is_limited() -> None:
     async def work() -> None:
         app = Received()
         app.release.clear()

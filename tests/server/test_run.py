@@ -1,4 +1,4 @@
-"""The process: where it may listen, how it starts, and how it stops."""
+"""The server process: its address, start and shutdown."""
 
 import gc
 import os
@@ -44,13 +44,13 @@ def test_other_addresses_need_a_key(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["", "example.org", "127.0.0", "1.2.3.4:80"])
-def test_what_is_no_address_is_refused(host: str) -> None:
+def test_invalid_addresses_are_refused(host: str) -> None:
     with pytest.raises(InvalidInput, match="IP address"):
         check_address(host, 8080, "key")
 
 
 @pytest.mark.parametrize("port", [0, -1, 65_536])
-def test_what_is_no_port_is_refused(port: int) -> None:
+def test_invalid_ports_are_refused(port: int) -> None:
     with pytest.raises(InvalidInput, match="1 to 65535"):
         check_address("127.0.0.1", port, None)
 
@@ -58,7 +58,7 @@ def test_what_is_no_port_is_refused(port: int) -> None:
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_port_in_use_is_refused(shared: bool) -> None:
     with socket.socket() as other:
-        if shared:  # as another server of the same kind would hold it
+        if shared:  # like another server of the same type
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -88,7 +88,7 @@ def test_serve_until_a_signal(number: signal.Signals, capfd: pytest.CaptureFixtu
         engine.user("u")
 
 
-def test_the_collector_need_not_look_at_what_stays() -> None:
+def test_permanent_objects_are_excluded_from_garbage_collection() -> None:
     port, frozen, collects = free_port(), [], []
 
     def open_engine() -> Recommender:
@@ -108,7 +108,7 @@ def test_the_collector_need_not_look_at_what_stays() -> None:
     loaded = len(gc.get_objects())
     assert frozen[0] > 0.9 * loaded
     assert collects == [False, True]
-    assert gc.get_freeze_count() == 0  # given back: the process goes on
+    assert gc.get_freeze_count() == 0  # reversed, since the process continues
 
 
 def test_a_store_that_cannot_be_opened_ends_the_server(capfd: pytest.CaptureFixture[str]) -> None:
@@ -120,7 +120,7 @@ def test_a_store_that_cannot_be_opened_ends_the_server(capfd: pytest.CaptureFixt
     assert "could not be opened" in capfd.readouterr().err
 
 
-def test_requests_that_never_end_are_given_up(capfd: pytest.CaptureFixture[str]) -> None:
+def test_requests_that_never_end_are_aborted(capfd: pytest.CaptureFixture[str]) -> None:
     port = free_port()
     with socket.socket() as slow:
 
@@ -130,11 +130,11 @@ def test_requests_that_never_end_are_given_up(capfd: pytest.CaptureFixture[str])
             threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
         serve(Recommender, port=port, announce=half_a_request, drain_seconds=0.2)
-    assert "requests in flight were given up" in capfd.readouterr().err
+    assert "requests in flight were aborted" in capfd.readouterr().err
 
 
-def test_a_stop_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    """SIGTERM while eight clients write: exit code 0; a restart knows all that was acknowledged."""
+def test_a_stop_loses_no_acknowledged_event(tmp_path: Path) -> None:
+    """SIGTERM while eight clients write: exit code 0; all acknowledged events survive a restart."""
     live = start_server(tmp_path)
     acknowledged: list[str] = []
     first = threading.Event()
@@ -146,7 +146,7 @@ def test_a_stop_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
                 try:
                     answer = http.post("/v1/events", json={**EVENT, "event_id": event_id})
                 except httpx.TransportError:
-                    return  # the server is gone
+                    return  # the server has stopped
                 if answer.status_code != 200:
                     return
                 acknowledged.append(event_id)
@@ -174,7 +174,7 @@ def test_a_request_in_flight_is_answered(tmp_path: Path) -> None:
     head = HEAD + b"Content-Length: %d\r\n\r\n" % len(body)
     with socket.create_connection(("127.0.0.1", live.port), timeout=30) as connection:
         connection.sendall(head + body[:10])
-        httpx.get(f"{live.url}/livez")  # by now the first half has been read too
+        httpx.get(f"{live.url}/livez")  # the first half has been read before this response
         live.process.send_signal(signal.SIGTERM)
         while accepts(live.port):
             time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""A signal ends a server whose store takes long to open."""
+"""A signal ends a server while its store is still being opened."""
 
 import asyncio
 import io
@@ -23,11 +23,11 @@ def test_serve_returns_while_the_store_is_still_being_opened() -> None:
         engine = Recommender()
         close = engine.close
 
-        def close_and_tell() -> None:
+        def close_and_record() -> None:
             close()
             closed.set()
 
-        engine.close = close_and_tell  # type: ignore[method-assign]
+        engine.close = close_and_record  # type: ignore[method-assign]
         return engine
 
     def stop(_: str) -> None:

@@ -1,4 +1,4 @@
-"""What happens when there is more to do than can be done."""
+"""Overload: limits on requests in flight, a full log, and deadlines."""
 
 import asyncio
 import threading
@@ -20,7 +20,7 @@ Client = TestClient[Gateway]
 
 
 class Slow(Recommender):
-    """An engine whose events become durable when a test says so."""
+    """An engine whose events become durable when a test releases them."""
 
     queued: "Future[Appended]"
     asked: threading.Event
@@ -31,7 +31,7 @@ class Slow(Recommender):
         return self.queued
 
 
-def test_more_than_the_server_holds_is_refused() -> None:
+def test_requests_above_the_limit_are_refused() -> None:
     engine = Slow()
     engine.asked = threading.Event()
     limits = Limits(in_flight=1, preload_per_second=0)
@@ -58,13 +58,13 @@ def test_more_than_the_server_holds_is_refused() -> None:
 
 
 class Full(Recommender):
-    """An engine whose log has no room."""
+    """An engine whose log is full."""
 
     def append_events(self, events: Any) -> "Future[Appended]":
         raise Overloaded("100,000 records wait to be written; try again in a second")
 
 
-def test_a_full_log_is_told_to_come_back() -> None:
+def test_a_full_log_gives_503() -> None:
     with TestClient(create_app(Full)) as client:
         wait_until_ready(client.get)
         for body in ({"user_id": "u", "item_id": "i"}, [{"user_id": "u", "item_id": "i"}] * 200):
@@ -74,7 +74,7 @@ def test_a_full_log_is_told_to_come_back() -> None:
 
 
 class Ticking:
-    """A clock that goes on one second with every look."""
+    """A clock that advances by one second at each call."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -86,14 +86,14 @@ class Ticking:
 
 @pytest.fixture(scope="module")
 def late() -> Any:
-    """A shop in which every request has waited for a second when its turn comes."""
+    """A shop in which every request has waited for a second before its computation."""
     app = create_app(trained, Limits(preload_per_second=0), timer=Ticking())
     with TestClient(app) as client:
         wait_until_ready(client.get)
         yield client
 
 
-def test_a_request_without_time_gets_what_is_popular(late: Client) -> None:
+def test_a_request_after_its_deadline_gets_popular_items(late: Client) -> None:
     url = "/v1/users/u5/recommendations"
     assert late.get(url).json()["tier"] == "personal"
     assert late.get(f"{url}?deadline_ms=60000").json()["tier"] == "personal"
@@ -109,7 +109,7 @@ def test_a_request_without_time_gets_what_is_popular(late: Client) -> None:
     assert "nearline_degraded_total 3.0" in late.get("/metrics").text
 
 
-def test_a_session_without_time_gets_what_is_popular(late: Client) -> None:
+def test_a_session_after_its_deadline_gets_popular_items(late: Client) -> None:
     body = {"history": ["a"], "k": 2}
     assert late.post("/v1/recommendations", json=body).json()["tier"] == "session"
     short = late.post("/v1/recommendations", json={**body, "deadline_ms": 500}).json()
@@ -117,33 +117,33 @@ def test_a_session_without_time_gets_what_is_popular(late: Client) -> None:
     assert set(ids(short)) == {"b", "c"}
 
 
-def test_a_list_without_time_knows_the_context(late: Client) -> None:
+def test_a_list_after_its_deadline_uses_the_context(late: Client) -> None:
     event = {"user_id": "u9", "item_id": "c", "context": {"land": "FR"}}
     late.post("/v1/events", json=event)
     url = "/v1/users/nobody/recommendations?deadline_ms=1&context=land:FR"
     assert late.get(url).json()["tier"] == "context"
 
 
-def test_what_was_turned_down_stays_out(late: Client) -> None:
+def test_disliked_items_are_excluded_after_the_deadline(late: Client) -> None:
     late.post("/v1/events", json={"user_id": "u9", "item_id": "c", "event": "dislike"})
     url = "/v1/users/u9/recommendations?exclude_seen=false&deadline_ms=1"
     assert set(ids(late.get(url).json())) == {"a", "b"}
 
 
 @pytest.mark.parametrize("deadline", ["0", "-1", "60001", "1.5", "soon", ""])
-def test_a_deadline_that_is_none_is_refused(late: Client, deadline: str) -> None:
+def test_an_invalid_deadline_is_refused(late: Client, deadline: str) -> None:
     refused = late.get(f"/v1/users/u5/recommendations?deadline_ms={deadline}")
     assert (refused.status_code, refused.json()["field"]) == (400, "deadline_ms")
 
 
 @pytest.mark.parametrize("deadline", [0, 60_001, 1.5, "1"])
-def test_a_deadline_in_a_body_that_is_none_is_refused(late: Client, deadline: object) -> None:
+def test_an_invalid_deadline_in_a_body_is_refused(late: Client, deadline: object) -> None:
     body = {"history": ["a"], "deadline_ms": deadline}
     refused = late.post("/v1/recommendations", json=body)
     assert (refused.status_code, refused.json()["field"]) == (400, "deadline_ms")
 
 
-def test_turns_go_in_order_and_let_others_in_between() -> None:
+def test_computations_are_in_order_and_others_run_between_them() -> None:
     order: list[str] = []
 
     async def take(turns: ComputeQueue, name: str) -> None:
@@ -161,23 +161,23 @@ def test_turns_go_in_order_and_let_others_in_between() -> None:
     assert order == ["other", "a", "b", "c"]
 
 
-def test_a_deadline_counts_what_a_list_takes() -> None:
+def test_a_deadline_includes_the_time_of_a_computation() -> None:
     now = [0.0]
 
     async def takes_a_second() -> ComputeQueue:
         turns = ComputeQueue(lambda: now[0])
         async with turns:
-            assert not turns.too_late(0.0, 1)  # nothing is known yet, and no time has passed
+            assert not turns.too_late(0.0, 1)  # no computation was measured yet
             now[0] += 1.0
         return turns
 
-    turns = asyncio.run(takes_a_second())  # a tenth of it counts: 0.1 s
+    turns = asyncio.run(takes_a_second())  # the moving average is a tenth of it: 0.1 s
     assert not turns.too_late(1.0, 101)
     assert turns.too_late(1.0, 99)
     assert not turns.too_late(0.0, None)
 
 
-def test_a_turn_that_is_given_up_is_passed_on() -> None:
+def test_a_cancelled_place_in_the_queue_is_passed_on() -> None:
     async def give_up() -> bool:
         turns = ComputeQueue(Ticking())
         waiting = asyncio.create_task(turns.__aenter__())

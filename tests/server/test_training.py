@@ -1,4 +1,4 @@
-"""Jobs and snapshots over HTTP: a real server trains while it answers."""
+"""Jobs and snapshots over HTTP: a real server answers during training."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -65,7 +65,7 @@ def test_trained_promoted_refused_and_rolled_back_while_serving(
     first = done["result"]["snapshot_id"]
     after = http.get("/v1/users/p0/recommendations?k=3").json()
     assert after["model"] == first
-    # Each answer is of one model as a whole.
+    # All lines of an answer come from the same model.
     lists = {(answer["model"], str(answer["items"])) for answer in answers}
     assert {model for model, _ in lists} <= {"untrained", first}
     assert len({items for model, items in lists if model == first} - {str(after["items"])}) == 0
@@ -91,7 +91,7 @@ def test_trained_promoted_refused_and_rolled_back_while_serving(
     assert (live.store / "state.checkpoint").is_file()
 
 
-def test_cancelling(http: httpx.Client) -> None:
+def test_a_training_is_cancelled(http: httpx.Client) -> None:
     http.post("/v1/events", json={"user_id": "p0", "item_id": "red-0", "event_id": "once"})
     order = {"kind": "train", "model": "bpr", "settings": {"epochs": 100_000_000}}
     running = http.post("/v1/jobs", json=order).json()["id"]
@@ -104,13 +104,13 @@ def test_cancelling(http: httpx.Client) -> None:
     assert ids[:2] == [waiting, running]
 
 
-def test_what_is_refused(client: TestClient[Gateway]) -> None:
+def test_invalid_jobs_and_snapshots_are_refused(client: TestClient[Gateway]) -> None:
     for body, field in [
         ({"kind": "dance"}, "kind"),
         ({"kind": "train", "model": "nothing"}, "model"),
         ({"kind": "train", "settings": {"nothing": 1}}, "settings"),
         ({"kind": "checkpoint", "seed": 3}, "kind"),
-        ({"kind": "checkpoint"}, "kind"),  # this one lives in memory
+        ({"kind": "checkpoint"}, "kind"),  # this store is in memory
     ]:
         answer = client.post("/v1/jobs", json=body)
         assert (answer.status_code, answer.json()["field"]) == (400, field), body

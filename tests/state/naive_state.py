@@ -32,15 +32,20 @@ class View(Struct):
 def naive_view(log: Sequence[tuple[int, Record]], config: StateConfig) -> View:
     """Fold a log in the most obvious way."""
     events: dict[str, list[tuple[float, int, str, float]]] = defaultdict(list)
-    moments: dict[str, list[float]] = defaultdict(list)
+    counted: dict[str, list[tuple[float, int, str, float]]] = defaultdict(list)
     entries: dict[str, Item | None] = {}
     contexts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for offset, record in log:
         if isinstance(record, Event):
             weight = config.weight(record.event)
-            events[record.user_id].append((record.timestamp, offset, record.item_id, weight))
+            rows = events[record.user_id]
+            rows.append((record.timestamp, offset, record.item_id, weight))
+            rows.sort()
+            if len(rows) > config.history_length:
+                # An event that leaves the history remains counted as it was.
+                counted[record.user_id] += [row for row in holding(rows) if row == rows[0]]
+                del rows[0]
             if weight > 0:
-                moments[record.item_id].append(record.timestamp)
                 for field, value in (record.context or {}).items():
                     text = json.dumps(value) if isinstance(value, bool) else str(value)
                     if not isinstance(value, float):
@@ -55,12 +60,15 @@ def naive_view(log: Sequence[tuple[int, Record]], config: StateConfig) -> View:
         for category in item.categories:
             categories[category].add(name)
     half_life = config.trending_half_life
+    moments: dict[str, list[float]] = defaultdict(list)
+    for user, rows in events.items():
+        for time, _, name, weight in counted[user] + holding(rows):
+            if weight > 0:
+                moments[name].append(time)
     return View(
         offset=log[-1][0] + 1 if log else 0,
         histories={
-            user: [(item, weight, time) for time, _, item, weight in sorted(rows)][
-                -config.history_length :
-            ]
+            user: [(item, weight, time) for time, _, item, weight in rows]
             for user, rows in events.items()
         },
         totals={item: len(times) for item, times in moments.items()},
@@ -73,6 +81,20 @@ def naive_view(log: Sequence[tuple[int, Record]], config: StateConfig) -> View:
         unavailable={n for n, item in entries.items() if item is None or not item.available},
         categories=dict(categories),
     )
+
+
+def holding(rows: list[tuple[float, int, str, float]]) -> list[tuple[float, int, str, float]]:
+    """Return the events (time, offset, item, weight), sorted, that no later opinion replaces."""
+    kept = []
+    for row in rows:
+        same = [other for other in rows if other[2] == row[2]]
+        against = any(
+            one[3] < 0 and all(later[3] <= -one[3] for later in same[at + 1 :])
+            for at, one in enumerate(same)
+        )
+        if row[3] == 0 or (row[3] < 0) == against:
+            kept.append(row)
+    return kept
 
 
 def view_of(state: State) -> View:
@@ -133,7 +155,7 @@ _events = st.builds(
     Event,
     user_id=st.sampled_from(["ann", "bob", "çem"]),
     item_id=st.sampled_from("abcde"),
-    # Few times, so that there are ties and late events.
+    # Few distinct times, so that there are ties and late events.
     timestamp=st.sampled_from([0.0, 1.0, 2.5, 7.0, 100.0, 900.0]),
     event=st.sampled_from(["view", "purchase", "dislike", "glance"]),
     context=st.sampled_from(

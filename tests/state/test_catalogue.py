@@ -95,7 +95,7 @@ def test_entries_are_sorted_by_index(catalogue: Catalogue) -> None:
         ("", []),
     ],
 )
-def test_a_category_is_found_as_people_type_it(
+def test_a_category_matches_labels_in_any_case(
     catalogue: Catalogue, typed: str, found: list[int]
 ) -> None:
     catalogue.put(0, entry("a", categories=["brand=Acme", "Acme"]))

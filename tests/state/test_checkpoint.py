@@ -104,9 +104,9 @@ def test_a_checkpoint_that_does_not_match_is_rejected(
 
 
 def test_another_version_is_refused(path: Path) -> None:
-    body = saved(path)[:-DIGEST_BYTES].replace(b"state 3", b"state 2")
+    body = saved(path)[:-DIGEST_BYTES].replace(b"state 4", b"state 3")
     path.write_bytes(body + hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest())
-    with pytest.raises(Damaged, match="format 3"):
+    with pytest.raises(Damaged, match="format 4"):
         load(path)
 
 
@@ -119,7 +119,7 @@ def test_a_partial_file_is_ignored_and_removed(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_what_a_killed_writer_left_can_be_removed(path: Path) -> None:
+def test_the_file_of_a_killed_writer_can_be_removed(path: Path) -> None:
     good = saved(path)
     path.with_name(".state.checkpoint.tmp").write_bytes(good[:40])
     remove_unfinished(path)

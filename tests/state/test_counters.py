@@ -45,7 +45,7 @@ def test_equally_popular_items_are_sorted_by_index(counters: Counters) -> None:
 def test_trending_prefers_recent_events(counters: Counters) -> None:
     # At 20, two half-lives after 0: 3/4, 1, 0, 1 + 1/4, 0.
     assert lists(counters.trending(3, 20.0)) == ([3, 1, 0], [1.25, 1.0, 0.75])
-    # Ten seconds later all is half of that.
+    # Ten seconds later, all sums are halved.
     assert lists(counters.trending(3, 30.0)) == ([3, 1, 0], [0.625, 0.5, 0.375])
 
 
@@ -53,7 +53,7 @@ def test_only_allowed_items_are_returned(counters: Counters) -> None:
     allowed = np.array([False, True, True, False, True])
     assert lists(counters.popular(2, allowed)) == ([1, 2], [1.0, 0.0])
     assert lists(counters.trending(9, 20.0, allowed)) == ([1, 2, 4], [1.0, 0.0, 0.0])
-    # A mask made before items 3 and 4 came does not allow them.
+    # A mask from before items 3 and 4 were added does not allow them.
     assert lists(counters.popular(5, np.ones(3, dtype=np.bool_))) == ([0, 1, 2], [3.0, 1.0, 0.0])
 
 
@@ -87,6 +87,6 @@ def test_an_item_with_an_event_from_the_future_is_not_trending_until_then() -> N
     assert lists(counters.trending(2, now)) == ([2, 0], [2.0, 1.0])
     assert counters.trending(4, now).items.tolist() == [2, 0, 3]
     assert counters.trending(1, 75 * year).items.tolist() == [1]
-    # Events within a day of the clock are accepted, and count at once.
+    # Events up to one day ahead of the clock are accepted and counted immediately.
     count(counters, [(0, 1.0, now + 86_400.0), (0, 1.0, now)], slots=4)
     assert counters.trending(1, now).items.tolist() == [0]

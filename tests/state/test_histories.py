@@ -44,11 +44,11 @@ def test_a_removed_user_leaves_no_trace_in_memory() -> None:
     append(histories, [(1, 99, 99.0), *((0, 40 + n, 70.0 + n) for n in range(9))])
     histories.remove(0)
     assert histories.row(0).items.tolist() == []
-    regions, items, weights, times = histories.copy(3)
+    regions, items, weights, times, _ = histories.copy(3)
     end = regions[1, 0] + 1  # the other user's only event, first in its region
     assert items.sum() == items[end - 1] == 99
     assert not weights[end:].any()
-    # Free regions hold the links of their lists: starts of regions, and -1.
+    # Free regions contain the links of their lists: starts of regions, and -1.
     assert max(times[end:]) < 70.0
 
 
@@ -73,10 +73,10 @@ def test_rebuilt_histories_continue_equally(
 ) -> None:
     histories = HistoryStore(bound)
     append(histories, before)
-    again = HistoryStore.from_rows(bound, histories.copy(3).rows())
+    again = HistoryStore.from_rows(bound, histories.copy(3).rows(), histories.copy(3).opposed)
     for both in (histories, again):
         append(both, after)
     for user in range(3):
         mine, theirs = histories.row(user), again.row(user)
         for name in UserHistory._fields:
-            assert getattr(mine, name).tolist() == getattr(theirs, name).tolist()
+            assert np.array_equal(getattr(mine, name), getattr(theirs, name))

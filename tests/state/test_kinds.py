@@ -1,4 +1,4 @@
-"""Kinds of events under the names that other programs give them."""
+"""Names of kinds of events in other programs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -59,17 +59,19 @@ def test_unknown_names(kind: str) -> None:
     mark=st.sampled_from(["_", "-", " ", "", "__", "."]),
     style=st.sampled_from([str.upper, str.title, str.lower]),
 )
-def test_writing_makes_no_difference(kind: str, mark: str, style: Callable[[str], str]) -> None:
+def test_case_and_punctuation_are_ignored(
+    kind: str, mark: str, style: Callable[[str], str]
+) -> None:
     written = style(kind.replace("_", mark))
     assert PLAIN.weight(written) == STANDARD_WEIGHTS[kind]
 
 
-def test_what_takes_back_or_complains_counts_against() -> None:
+def test_kinds_that_revoke_or_complain_have_negative_weights() -> None:
     against = {kind for kind, weight in STANDARD_WEIGHTS.items() if weight < 0}
     assert against == {"remove", "skip", "low_rating", "dislike", "hide", "refund"}
 
 
-def test_weights_of_ones_own_come_first() -> None:
+def test_configured_weights_override_standard_weights() -> None:
     config = StateConfig(event_weights={"cart": 7.0, "Impression": 0.0, "buy": 9.0})
     assert config.weight("add_to_cart") == 7.0
     assert config.weight("impression") == 0.0
@@ -96,7 +98,7 @@ def test_the_file_in_the_folder_of_a_store(tmp_path: Path) -> None:
     "text",
     ["[weights", "[weights]\ncart = 'much'\n", "[wights]\ncart = 2\n", "weights = 3\n"],
 )
-def test_a_wrong_file_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_invalid_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "nearline.toml").write_text(text)
     with pytest.raises(InvalidInput, match=r"nearline\.toml is not valid.*\[weights\]"):
         nl.Recommender(tmp_path)

@@ -1,4 +1,4 @@
-"""How the items of events and those of the catalogue match."""
+"""Comparison of the items in events with those in the catalogue."""
 
 import pytest
 
@@ -28,22 +28,24 @@ def matched(events: list[str], catalogue: list[str]) -> CatalogueMatch:
         (list("abcdef"), ["z"], (6, 0, 1, ["a", "b", "c"], ["z"], None)),
     ],
 )
-def test_what_matches(events: list[str], catalogue: list[str], expected: object) -> None:
+def test_numbers_of_matching_items(
+    events: list[str], catalogue: list[str], expected: object
+) -> None:
     assert tuple(matched(events, catalogue)) == expected
 
 
-def test_a_dislike_is_no_interest_and_a_deleted_entry_no_entry() -> None:
+def test_dislikes_and_deleted_entries_are_not_counted() -> None:
     state = State()
     state.apply([(0, Event(user_id="u", item_id="a", event="dislike", timestamp=1.0))])
     assert match_catalogue(state)[:3] == (0, 0, 0)
 
 
-def test_the_sentences() -> None:
+def test_the_text_of_a_match() -> None:
     assert str(matched(["7"], ["007"])) == (
         "0 of 1 item in the events is in the catalogue, which has 1 item.\n"
-        "Found in the events alone: '7'.\n"
-        "Found in the catalogue alone: '007'.\n"
-        "'7' of the events may be '007' of the catalogue: write ids the same way in both files."
+        "Found only in the events: '7'.\n"
+        "Found only in the catalogue: '007'.\n"
+        "'7' in the events may be '007' in the catalogue: write ids the same way in both files."
     )
     assert str(matched(["a", "b"], ["a", "b"])) == (
         "2 of 2 items in the events are in the catalogue, which has 2 items."

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from nearline.common.progress import Progress, no_progress
 
@@ -139,6 +139,11 @@ class ScenarioReport:
 
     def __getitem__(self, name: str) -> float:
         return next(one.value for one in self.figures if one.name == name)
+
+    def without_targets(self) -> "ScenarioReport":
+        """Return the report without targets for the default sizes; a target of 0 always holds."""
+        figures = [structs.replace(one, target=None) if one.target else one for one in self.figures]
+        return replace(self, figures=figures)
 
     def as_dict(self) -> dict[str, object]:
         """Return the report as JSON-serialisable types."""

@@ -46,7 +46,7 @@ def run(plan: Plan, axes: Sequence[str] = AXES) -> ScenarioReport:
             each = (found.memory - small.memory) * 1e3 / more
             figures.append(figure("memory a user", "kB", each, at_most=KB_A_USER))
     notes = [
-        f"base: {base.users:,} users, {base.items:,} items, {base.history} events a user",
+        f"base: {base.users:,} users, {base.items:,} items, {base.history} events per user",
         "memory is resident and private: pages of mapped files are not counted",
         "memory per user: growth of memory divided by the number of added users",
     ]

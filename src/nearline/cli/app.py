@@ -45,13 +45,13 @@ class CommandGroup(click.Group):
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
         except BrokenPipeError:
-            raise  # click exits quietly if the reader of the output is gone
+            raise  # click exits without a message if the reader of a pipe has closed it
         except OSError as error:
             message = f"{error}; check the permissions of the path and the free space of the disk"
             raise click.ClickException(printable(message)) from error
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        """Return the names in the order of a first use, not alphabetically."""
+        """Return the names in the order in which a new user needs them, not alphabetically."""
         return list(self.commands)
 
 

@@ -23,6 +23,7 @@ from nearline.cli.options import (
 from nearline.cli.output import progress_bars, write_json, write_table
 from nearline.cli.ranges import FloatRange, IntRange
 from nearline.cli.reading import reading_options
+from nearline.common.counts import count
 from nearline.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 FOLDS = 5
-# Share of the training part of a fold that the search validates on.
+# Share of the training part of a fold on which the search measures accuracy.
 VALIDATION_SHARE = 0.1
 
 
@@ -131,7 +132,7 @@ def compare(
     from nearline.evaluation.picture import draw
 
     if picture is not None:
-        check_picture(picture)  # fail before the work
+        check_picture(picture)  # fail before the comparison runs
     _check(encoder=encoder, **question)
     if question["large"]:
         encoder = encoder or "auto"
@@ -147,8 +148,8 @@ def compare(
         measured = _compare_large if question["large"] else _compare
         found = measured(dataset, progress=progress, **question)
     how = _how(**question)
-    size = f"{dataset.n_interactions:,} interactions, {dataset.n_users:,} users"
-    title = f"{subject.name}: {size}, {dataset.n_items:,} items. {how}."
+    size = f"{count(dataset.n_interactions, 'interaction')}, {count(dataset.n_users, 'user')}"
+    title = f"{subject.name}: {size}, {count(dataset.n_items, 'item')}. {how}."
     if picture is not None:
         draw(found, picture, title)
     if as_json:
@@ -184,10 +185,10 @@ def _how(
         held_out = f"{FOLDS} random folds"
     else:
         held_out = f"Split {split}" + ("" if split == "leave-one-out" else f", {fraction:g} of it")
-    tuned = f"{search} settings tried for each" if search else "default settings"
+    tuned = f"{count(search, 'setting')} tried for each" if search else "default settings"
     if large:
-        held_out += f", at most {users:,} users asked"
-        tuned += "; own searches and early stopping on validation data"
+        held_out += f", at most {count(users, 'test user')}"
+        tuned += "; each model is tuned and stopped early on validation data"
     return f"{held_out}; {tuned}"
 
 
@@ -224,8 +225,8 @@ def _compare(
     data = data.rated() if ratings else data
     if not data.n_interactions:
         raise InvalidInput(
-            "no interaction has a rating to predict; ratings are read from the column value, or "
-            "from another: --column value=NAME",
+            "no interaction has a rating to predict; name the column of ratings with "
+            "--column value=NAME",
             field="value",
         )
     score = rating_score if ratings else list_score
@@ -283,11 +284,11 @@ def _write(found: "Comparison | RatingComparison") -> None:
     if isinstance(found, Comparison):
         accuracy, cost = list_rows(found)
         tables = [accuracy, *also_rows(found), cost]
-        counted = f"{found.entries[0].report.n_users:,} users with something held out"
+        counted = f"{count(found.entries[0].report.n_users, 'user')} with held-out items"
     else:
         tables = list(rating_rows(found))
-        counted = f"{found.entries[0].n_ratings:,} ratings predicted"
-    click.echo(f"{counted}; [95 % bootstrap interval]; the best first.\n")
+        counted = f"{count(found.entries[0].n_ratings, 'rating')} predicted"
+    click.echo(f"{counted}; [95 % bootstrap interval]; best first.\n")
     if isinstance(found, Comparison) and (report := found.entries[0].report).n_unreachable:
         click.echo(f"{repeats(report.n_unreachable, report.n_relevant)}\n")
     for rows in tables:

@@ -10,7 +10,14 @@ from urllib.parse import quote
 
 import click
 
-from nearline.cli.options import column_option, example, items_option, json_option, seed_option
+from nearline.cli.options import (
+    column_option,
+    example,
+    include_seen_option,
+    items_option,
+    json_option,
+    seed_option,
+)
 from nearline.cli.output import progress_bars, write_json
 from nearline.cli.reading import reading_options
 from nearline.cli.serve import port_option, run_server
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
 @items_option
 @column_option
 @reading_options
+@include_seen_option
 @seed_option
 @json_option
 def demo(
@@ -47,25 +55,27 @@ def demo(
     items_file: Path | None,
     columns: dict[str, str] | None,
     reading: dict[str, Any],
+    include_seen: bool,
     seed: int,
     as_json: bool,
 ) -> None:
     """Train, evaluate, recommend with reasons and serve.
 
     The default data set, MovieLens-100K, is downloaded on first use. Models are trained on the
-    older part of the data and predict the newer part.
+    older part of the data and predict the newer part. Lists leave out items of the user's history,
+    unless --include-seen is given.
     """
     from nearline import server
     from nearline.cli import showcase
     from nearline.cli.study import load_subject
 
     if not stop:
-        server.check_address("127.0.0.1", port, None)  # fail before the work
+        server.check_address("127.0.0.1", port, None)  # fail before the training
     with progress_bars() as progress:
         subject = load_subject(
             dataset, items_file, columns, reading=reading, now=time.time(), progress=progress
         )
-        shown = showcase.make(subject, seed=seed, progress=progress)
+        shown = showcase.make(subject, seed=seed, progress=progress, exclude_seen=not include_seen)
     if as_json:
         write_json(showcase.as_dict(shown))
     else:

@@ -1,4 +1,4 @@
-"""The command that looks whether everything is in order, and says what to do where it is not."""
+"""The command that checks an installation and a store, and suggests fixes."""
 
 import os
 import platform
@@ -11,13 +11,14 @@ from typing import Literal, NamedTuple
 
 import click
 
-from nearline.cli.options import count, example, json_option, open_store
+from nearline.cli.options import example, json_option, open_store
 from nearline.cli.output import write_json, write_table
 from nearline.common.compiler_cache import cache_folders
+from nearline.common.counts import count
 from nearline.errors import NearlineError, StoreInUse
 
 PACKAGES = ("nearline", "numpy", "scipy", "numba", "pyarrow", "litestar", "granian")
-# Older ones can corrupt a write-ahead log when two connections checkpoint it at once.
+# Older versions can corrupt a write-ahead log when two connections checkpoint it at once.
 SAFE_SQLITE = (3, 51, 3)
 LITTLE_DISK = 1 << 30
 
@@ -38,15 +39,15 @@ class Check(NamedTuple):
     envvar="NEARLINE_STORE",
     show_envvar=True,
     metavar="DIR",
-    help="Store to check too.",
+    help="Folder of a store to check as well.",
 )
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, store: Path | None, as_json: bool) -> None:
-    """Check that everything is in order, or say what to do.
+    """Check the installation and a store, and suggest fixes.
 
-    Looks at versions, the compiler's cache, SQLite, the disk and a store. The exit
-    code is 1 if a check failed; warnings do not count.
+    Checks versions, the compiler's cache, SQLite, the disk and a store. The exit code is 1 if a
+    check failed; warnings do not count.
     """
     checks = [*_machine(store)] + ([_store(store)] if store else [])
     failed = any(check.status == "failed" for check in checks)
@@ -63,9 +64,8 @@ def doctor(ctx: click.Context, store: Path | None, as_json: bool) -> None:
 
 def _machine(store: Path | None) -> Iterator[Check]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Check(
-        "python", "ok", f"{platform.python_version()} on {platform.platform()}, {cores} cores"
-    )
+    system = f"{platform.platform()}, {count(cores or 1, 'core')}"
+    yield Check("python", "ok", f"{platform.python_version()} on {system}")
     yield _packages()
     yield _sqlite()
     yield _compiler_cache()
@@ -99,7 +99,7 @@ def _sqlite() -> Check:
 
 
 def _compiler_cache() -> Check:
-    """Find out whether compiled kernels can be kept, in the order in which numba looks."""
+    """Check whether a cache folder of numba is writable, in the order in which numba tries them."""
     folders = cache_folders()
     for folder in folders:
         if _writable(folder):
@@ -108,7 +108,7 @@ def _compiler_cache() -> Check:
         "compiler cache",
         "warning",
         f"{', '.join(map(str, folders))}: not writable",
-        "every start compiles for some seconds; set NUMBA_CACHE_DIR to a folder of your own",
+        "every start compiles for several seconds; set NUMBA_CACHE_DIR to a writable folder",
     )
 
 
@@ -117,7 +117,7 @@ def _disk(store: Path | None) -> Check:
     free = shutil.disk_usage(folder).free
     found = f"{free / (1 << 30):,.1f} GiB free at {folder}"
     if free < LITTLE_DISK:
-        return Check("disk", "warning", found, "make room: events are refused once it is full")
+        return Check("disk", "warning", found, "free space: events are refused if the disk is full")
     return Check("disk", "ok", found)
 
 
@@ -128,19 +128,19 @@ def _store(folder: Path) -> Check:
                 f"{folder}: {count(engine.offset, 'record')}, {count(engine.n_users, 'user')}, "
                 f"{count(engine.n_items, 'item')}, model {engine.model_id}"
             )
-            trained = bool(engine.metrics)
+            trained = engine.model_id != "untrained"
     except StoreInUse as error:
         return Check("store", "warning", f"{folder} is in use and was not opened", str(error))
     except NearlineError as error:
         return Check("store", "failed", f"{folder} cannot be opened", str(error))
     if not trained:
-        step = f"answers come from counts alone until: nearline train --store {folder}"
+        step = f"lists contain popular items only; train a model: nearline train --store {folder}"
         return Check("store", "warning", found, step)
     return Check("store", "ok", found)
 
 
 def _existing(folder: Path) -> Path:
-    """`folder`, or the nearest folder above it that exists."""
+    """Return `folder`, or its nearest ancestor that exists."""
     folder = folder.absolute()
     while not folder.exists():
         folder = folder.parent
@@ -148,7 +148,7 @@ def _existing(folder: Path) -> Path:
 
 
 def _writable(folder: Path) -> bool:
-    """Try it: permissions alone do not tell of read-only file systems."""
+    """Try to write, since permissions do not show that a file system is read-only."""
     try:
         with tempfile.TemporaryFile(dir=_existing(folder)):
             return True

@@ -2,13 +2,12 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nearline.cli.options import (
     column_option,
-    count,
     encoder_option,
     example,
     include_seen_option,
@@ -21,6 +20,15 @@ from nearline.cli.options import (
 from nearline.cli.output import progress_bars, write_json, write_table
 from nearline.cli.ranges import FloatRange
 from nearline.cli.reading import reading_options
+from nearline.common.counts import count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nearline.cli.study import Subject
+    from nearline.common.progress import Progress
+    from nearline.data import Dataset
+    from nearline.evaluation import Report
 
 SPLITS = (
     "leave-one-out",
@@ -48,22 +56,22 @@ SPLITS = (
     type=click.Choice(SPLITS),
     default="leave-one-out",
     show_default=True,
-    help="What is held out for testing.",
+    help="Test split: which interactions are held out.",
 )
 @click.option(
     "--fraction",
     type=FloatRange(0, 1, min_open=True, max_open=True),
     default=0.2,
     show_default=True,
-    help="Share that is held out; leave-one-out needs none.",
+    help="Share of the data that is held out; not used by leave-one-out.",
 )
 @click.option(
     "--protocol",
     type=click.Choice(["strict", "refit"]),
     default="strict",
     show_default=True,
-    help="strict: the validation part is never trained on, only known as history. refit: choose "
-    "the settings, then train on all that is not held out.",
+    help="strict: the validation part is used as history, but never for training. "
+    "refit: after the choice of settings, train on all data that is not held out.",
 )
 @encoder_option
 @include_seen_option
@@ -75,14 +83,8 @@ def evaluate(
     items_file: Path | None,
     columns: dict[str, str] | None,
     reading: dict[str, Any],
-    split: str,
-    fraction: float,
-    protocol: str,
-    encoder: str | None,
-    include_seen: bool,
-    k: int,
-    seed: int,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Measure accuracy on a data set or on files.
 
@@ -90,6 +92,49 @@ def evaluate(
     amazon-sports, amazon-toys, online-retail, synthetic. Every item is ranked for every user, and
     items of the history are masked unless --include-seen is given.
     """
+    from nearline.cli.study import load_subject
+
+    with progress_bars() as progress:
+        subject = load_subject(
+            data, items_file, columns, reading=reading, now=time.time(), progress=progress
+        )
+        dataset, reports = _evaluate(subject, progress=progress, **options)
+    split, protocol = options["split"], options["protocol"]
+    if as_json:
+        write_json(
+            {
+                "data": subject.name,
+                "split": split,
+                "fraction": None if split == "leave-one-out" else options["fraction"],
+                "protocol": protocol,
+                "seed": options["seed"],
+                "models": {name: report.as_dict() for name, report in reports.items()},
+            }
+        )
+        return
+    first = next(iter(reports.values()))
+    click.echo(
+        f"{subject.name}: {count(dataset.n_interactions, 'interaction')}, "
+        f"{count(dataset.n_users, 'user')}, {count(dataset.n_items, 'item')}.\n"
+        f"Split {split}, protocol {protocol}, {count(first.n_users, 'user')} "
+        "with held-out items; 95 % bootstrap intervals."
+    )
+    _write(reports)
+
+
+def _evaluate(
+    subject: "Subject",
+    *,
+    split: str,
+    fraction: float,
+    protocol: str,
+    encoder: str | None,
+    include_seen: bool,
+    k: int,
+    seed: int,
+    progress: "Progress",
+) -> "tuple[Dataset, dict[str, Report]]":
+    """Train on a part of the data; return all data, and the report of each model."""
     from nearline.cli.study import (
         GRAPH,
         GRAPH_AND_LANGUAGE,
@@ -97,50 +142,27 @@ def evaluate(
         SubjectTables,
         divide,
         fit_engines,
-        load_subject,
         measure,
-        metric_rows,
     )
 
+    tables = SubjectTables(subject)
     strict = protocol == "strict"
-    with progress_bars() as progress:
-        subject = load_subject(
-            data, items_file, columns, reading=reading, now=time.time(), progress=progress
-        )
-        tables = SubjectTables(subject)
-        parts, question = divide(tables.data, split, fraction=fraction, seed=seed, strict=strict)
-        names = [GRAPH_AND_TEXT if subject.has_text else GRAPH]
-        if encoder is not None:
-            names.append(GRAPH_AND_LANGUAGE)
-        engines = fit_engines(names, tables, parts, seed=seed, encoder=encoder, progress=progress)
-        reports = measure(
-            engines,
-            parts,
-            question,
-            k=k,
-            seed=seed,
-            progress=progress,
-            exclude_seen=not include_seen,
-        )
-    if as_json:
-        write_json(
-            {
-                "data": subject.name,
-                "split": split,
-                "fraction": None if split == "leave-one-out" else fraction,
-                "protocol": protocol,
-                "seed": seed,
-                "models": {name: report.as_dict() for name, report in reports.items()},
-            }
-        )
-        return
-    found, first = tables.data, next(iter(reports.values()))
-    click.echo(
-        f"{subject.name}: {count(found.n_interactions, 'interaction')}, "
-        f"{count(found.n_users, 'user')}, {count(found.n_items, 'item')}.\n"
-        f"Split {split}, protocol {protocol}, {count(first.n_users, 'user')} "
-        "with something held out; 95 % bootstrap intervals."
+    parts, question = divide(tables.data, split, fraction=fraction, seed=seed, strict=strict)
+    names = [GRAPH_AND_TEXT if subject.has_text else GRAPH]
+    if encoder is not None:
+        names.append(GRAPH_AND_LANGUAGE)
+    engines = fit_engines(names, tables, parts, seed=seed, encoder=encoder, progress=progress)
+    reports = measure(
+        engines, parts, question, k=k, seed=seed, progress=progress, exclude_seen=not include_seen
     )
+    return tables.data, reports
+
+
+def _write(reports: "Mapping[str, Report]") -> None:
+    """Print a table of metrics, and a note about held-out items in the histories."""
+    from nearline.cli.study import metric_rows
+
+    first = next(iter(reports.values()))
     if first.n_unreachable:
         click.echo(repeats(first.n_unreachable, first.n_relevant))
     write_table(metric_rows(reports, digits=4), numbers=range(1, 1 + len(reports)))

@@ -8,6 +8,7 @@ import click
 from nearline.cli.options import example, json_option, open_store, store_option
 from nearline.cli.output import printable, progress_bars, write_json
 from nearline.cli.request_options import request_options
+from nearline.common.counts import count
 from nearline.schema import ListOptions
 
 
@@ -42,14 +43,11 @@ def export(
         write_json(done)
         return
     if done.started_over:
-        click.echo("The folder held an export of another state or with other options: replaced.")
+        click.echo("The export in the folder was of another state or with other options: replaced.")
     elif done.resumed:
-        click.echo(f"Resumed: {_parts(done.resumed)} already complete.")
+        click.echo(f"Resumed: {count(done.resumed, 'part file')} already complete.")
     click.echo(
-        f"{done.rows:,} lines for {done.users:,} users in {_parts(done.parts)} in "
+        f"{count(done.rows, 'line')} for {count(done.users, 'user')} in "
+        f"{count(done.parts, 'part file')} in "
         f"{printable(done.path)}: model {done.model}, offset {done.offset:,}."
     )
-
-
-def _parts(number: int) -> str:
-    return "1 part file" if number == 1 else f"{number:,} part files"

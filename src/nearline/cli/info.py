@@ -1,4 +1,4 @@
-"""The command that shows what is in a store and what its imports did."""
+"""The command that shows the contents of a store and the summaries of its imports."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,13 +7,14 @@ import click
 
 from nearline.cli.options import check_store, example, json_option, store_option
 from nearline.cli.output import printable, write_json
+from nearline.common.counts import count
 
 
 @click.command(epilog=example("nearline info --store shop/", "nearline info --store shop/ --json"))
 @store_option
 @json_option
 def info(store: Path, as_json: bool) -> None:
-    """Show what a store holds, and the summary of each import.
+    """Show the contents of a store, and the summary of each import.
 
     Works while a server has the store open.
     """
@@ -39,7 +40,9 @@ def info(store: Path, as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"{records:,} records, {erasures:,} erasures; model: {serving or 'untrained'}")
+    click.echo(
+        f"{count(records, 'record')}, {count(erasures, 'erasure')}; model: {serving or 'untrained'}"
+    )
     for summary in imports:
         when = datetime.fromtimestamp(summary["time"], UTC).strftime("%Y-%m-%d %H:%M:%S")
         click.echo(f"\n{when} UTC")

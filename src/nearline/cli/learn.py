@@ -1,4 +1,4 @@
-"""Commands that put data into a store and train on it."""
+"""Commands that import data into a store and train on it."""
 
 import time
 from dataclasses import replace
@@ -11,6 +11,7 @@ from nearline.cli.options import (
     column_option,
     encoder_option,
     example,
+    include_seen_option,
     item_column_option,
     items_option,
     json_option,
@@ -22,6 +23,7 @@ from nearline.cli.options import (
 from nearline.cli.output import printable, progress_bars, write_json, write_table
 from nearline.cli.ranges import IntRange
 from nearline.cli.reading import reading_options, weighed, weights_option
+from nearline.common.counts import count
 
 if TYPE_CHECKING:
     from nearline.data import CleaningReport
@@ -58,20 +60,23 @@ def import_(
 ) -> None:
     """Add interactions and a catalogue to a store.
 
-    The store is made where there is none.
+    The store is created if it does not exist.
 
     FILE is .csv, .tsv, .txt, .dat, .data, .jsonl, .ndjson, .json (each also with .gz) or .parquet
-    with columns user_id, item_id and, where known, timestamp, event, value. A field inside an
-    object is called OBJECT.FIELD. Rows that cannot be are dropped and reported. Importing the same
-    rows again stores nothing twice. `nearline info` shows the summary again.
+    with the columns user_id, item_id and optionally timestamp, event and value. The name of a field
+    inside an object is OBJECT.FIELD. Invalid rows are dropped and reported. Rows that were imported
+    before are not stored again. `nearline info` shows the summary again.
     """
+    from nearline.common.compiler_cache import is_empty
     from nearline.config import Config
     from nearline.data import read_interactions, read_items, read_table, without_item_fields
     from nearline.engine import Recommender
 
     if file is None and items_file is None:
         raise click.UsageError("Nothing to import: name a FILE of interactions, --items, or both.")
-    # Read before the store is made: a wrong name leaves nothing behind.
+    if is_empty():
+        click.echo("The first import on this machine compiles code for several seconds.", err=True)
+    # Files are read before the store is created, so that a wrong name leaves no store behind.
     items = report = items_report = None
     if items_file is not None:
         file_options = {
@@ -111,8 +116,9 @@ def import_(
     if str(match):
         click.echo(printable(str(match), keep=NEWLINE))
     click.echo(
-        f"{after - before:,} records stored; {printable(str(store))} holds {users:,} users and "
-        f"{n_items:,} items.\nNext: nearline train --store {printable(str(store))}"
+        f"{count(after - before, 'record')} stored; {printable(str(store))} contains "
+        f"{count(users, 'user')} and {count(n_items, 'item')}.\n"
+        f"Next: nearline train --store {printable(str(store))}"
     )
 
 
@@ -129,19 +135,20 @@ def import_(
     default="item_graph",
     show_default=True,
     metavar="NAME",
-    help="What to train: `nearline models` lists them, `nearline models NAME` the settings of one.",
+    help="Model to train: `nearline models` lists all, `nearline models NAME` the settings of one.",
 )
 @set_option
 @encoder_option
 @weights_option
+@include_seen_option
 @click.option(
     "--search",
     type=IntRange(min=0),
     default=0,
     show_default=True,
     metavar="N",
-    help="Settings to try on validation data, those given first. One that was cut off goes on. The "
-    "item graph has a search of its own beside it.",
+    help="Number of settings to try on validation data, beginning with the given ones. An "
+    "interrupted search is resumed. The item graph also has its own search.",
 )
 @seed_option
 @json_option
@@ -151,21 +158,28 @@ def train(
     settings: dict[str, Any],
     encoder: str | None,
     weights: dict[str, float],
+    include_seen: bool,
     search: int,
     seed: int,
     as_json: bool,
 ) -> None:
-    """Train on everything in the store and let the result serve.
+    """Train on all data in the store, and activate the model.
 
-    The last interaction of each user chooses the settings and is trained on afterwards. A store
-    that is being served is trained by its server: POST /v1/jobs.
+    Settings are chosen on the last interaction of each user; then the model is trained on all
+    interactions. Accuracy is measured without items of the user's history, unless --include-seen
+    is given. If a server has the store open, send POST /v1/jobs instead.
     """
     from nearline.config import Config
 
     config = Config(
-        state=weighed(weights), model=model, settings=settings, search=search, encoder=encoder
+        state=weighed(weights),
+        model=model,
+        settings=settings,
+        search=search,
+        encoder=encoder,
+        exclude_seen=not include_seen,
     )
-    config.new_model()  # a wrong name is told before the store is opened
+    config.new_model()  # report a wrong name before the store is opened
     call = 'POST /v1/jobs {"kind": "train"}'
     with open_store(store, config, call=call) as engine, progress_bars() as progress:
         engine.fit(seed=seed, progress=progress)
@@ -183,22 +197,31 @@ def train(
             }
         )
         return
-    click.echo(f"Model {model_id} serves: {users:,} users, {items:,} items, {offset:,} records.")
+    click.echo(
+        f"Model {model_id} is active: {count(users, 'user')}, {count(items, 'item')}, "
+        f"{count(offset, 'record')}."
+    )
     unreachable = metrics.pop("validation_unreachable", 0.0)
     if unreachable:
         click.echo(
-            f"{unreachable:.0%} of what is held out was in the history of its user already: lists "
-            "without seen items cannot hold it, and it counts as missed (see `recommend "
-            "--include-seen`)."
+            f"{unreachable:.0%} of the held-out items were already in the user's history: lists "
+            "without seen items cannot contain them, so they count as misses. With --include-seen, "
+            "lists can contain them."
         )
+    if not metrics:
+        click.echo(
+            "Accuracy is unknown: no user has two interactions, so that one can be held out."
+        )
+        return
     rows = [[name.removeprefix("validation_"), f"{value:.4f}"] for name, value in metrics.items()]
-    write_table([["on the validation part", "mean"], *rows], numbers=[1])
+    write_table([["metric on validation data", "mean"], *rows], numbers=[1])
 
 
 def _show(report: "CleaningReport") -> None:
-    """Write how many rows were read, and tables of what was dropped and left out."""
+    """Print the number of rows, and tables of dropped rows and fields by reason."""
     click.echo(
-        f"{report.rows_in:,} rows read, {report.rows_kept:,} kept, {report.rows_dropped:,} dropped."
+        f"{count(report.rows_in, 'row')} read, {report.rows_kept:,} kept, "
+        f"{report.rows_dropped:,} dropped."
     )
     if report.dropped:
         rows = [[f"{drop.rows:,}", drop.reason, drop.example] for drop in report.dropped]

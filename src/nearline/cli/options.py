@@ -1,4 +1,4 @@
-"""Options that several commands share, and opening the store that `--store` names."""
+"""Options that several commands share, and opening of the store in `--store`."""
 
 import json
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import click
 
 from nearline.cli.ranges import IntRange
 from nearline.cli.request_options import request_option
+from nearline.common.counts import count
 from nearline.errors import DataNotFound, StoreInUse
 from nearline.schema import ListOptions, request_fields
 
@@ -30,7 +31,7 @@ def _pairs(_ctx: click.Context, _parameter: click.Parameter, given: tuple[str, .
         field, equals, name = pair.partition("=")
         if not (field and equals and name):
             raise click.BadParameter(
-                f"{pair!r} is not FIELD=COLUMN; write for example timestamp=InvoiceDate"
+                f"{pair!r} is not FIELD=COLUMN; for example, write timestamp=InvoiceDate"
             )
         columns[field] = name
     return columns or None
@@ -110,7 +111,7 @@ def _settings(_ctx: click.Context, _parameter: click.Parameter, given: tuple[str
         name, equals, text = pair.partition("=")
         *parts, last = name.split(".")
         if not (equals and all((*parts, last))):
-            raise click.BadParameter(f"{pair!r} is not NAME=VALUE; write for example factors=64")
+            raise click.BadParameter(f"{pair!r} is not NAME=VALUE; for example, write factors=64")
         try:
             value = json.loads(text)
         except ValueError:
@@ -170,20 +171,13 @@ def llm_config(url: str | None, model: str | None) -> "LlmConfig | None":
     return config
 
 
-def count(number: int, what: str) -> str:
-    """Write a number and its noun, in the plural unless it is one: 1 user, 2 users."""
-    if number == 1:
-        return f"1 {what}"
-    return f"{number:,} {what[:-1] + 'ies' if what.endswith('y') else what + 's'}"
-
-
 def repeats(n_unreachable: int, n_relevant: int) -> str:
-    """Say how much of what is held out was in the histories already."""
+    """Return a note about held-out items that are already in the histories."""
     return (
         f"{n_unreachable:,} of {count(n_relevant, 'held-out item')} "
-        f"{'was' if n_relevant == 1 else 'were'} in the history of the user already: lists without "
-        "seen items cannot hold them, and they count as missed. With --include-seen they can be "
-        "listed again."
+        f"{'was' if n_relevant == 1 else 'were'} already in the user's history: lists without "
+        "seen items cannot contain them, so they count as misses. With --include-seen, lists can "
+        "contain them."
     )
 
 

@@ -70,14 +70,19 @@ def progress_bars() -> "Iterator[Progress]":
     with Bars(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, Any] = {}
 
+        def complete() -> None:
+            """Complete all bars, since a step may end before its progress reaches the total."""
+            for task in bars.tasks:
+                bars.update(task.id, completed=task.total or 1, total=task.total or 1)
+
         def progress(done: int, total: int, what: str) -> None:
             if what not in tasks:
-                for task in bars.tasks:  # the step before is over, however far it counted
-                    bars.update(task.id, completed=task.total or 1, total=task.total or 1)
+                complete()
                 tasks[what] = bars.add_task(what)
             bars.update(tasks[what], completed=done, total=total or None)
 
         yield progress
+        complete()
 
 
 def _console() -> "Console":

@@ -26,7 +26,7 @@ class FloatRange(click.FloatRange):
 
 
 def _with_range(message: str, kind: Any) -> str:
-    if "range " in message:  # a number outside of the range: click names it
+    if "range " in message:  # for a number out of range, click's message contains the range
         return message
     low = "" if kind.min is None else f"{kind.min}{'<' if kind.min_open else '<='}"
     high = "" if kind.max is None else f"{'<' if kind.max_open else '<='}{kind.max}"

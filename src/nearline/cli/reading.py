@@ -1,4 +1,4 @@
-"""Options that say how a file is read and what its events weigh."""
+"""Options for reading files, and for event weights."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -20,38 +20,38 @@ _OPTIONS = (
         flag_value=False,
         default=True,
         type=bool,
-        help="The first line is data; columns are called 1, 2 and so on: --column user_id=1.",
+        help="The first line is data. Columns have the names 1, 2 and so on: --column user_id=1.",
     ),
     click.option(
         "--time-format",
         metavar="FORMAT",
-        help="How times are written: s, ms, us, ns (since 1970), yyyymmdd, yyyymm, year, serial (a "
-        "spreadsheet's days), position, or a pattern such as '%d.%m.%Y %H:%M'. Found by default.",
+        help="Format of times: s, ms, us, ns (since 1970), yyyymmdd, yyyymm, year, serial (days "
+        "of a spreadsheet), position, or a pattern such as '%d.%m.%Y %H:%M'. Default: detected.",
     ),
     click.option(
         "--day-first/--month-first",
         "day_first",
         default=None,
-        help="Whether 1/2/2020 is in February or in January. Found where a day is above 12.",
+        help="Whether 1/2/2020 is in February or in January. Default: detected from days above 12.",
     ),
     click.option(
         "--missing",
         multiple=True,
         metavar="TEXT",
-        help="Text that means that a value is missing, besides NULL, N/A and the like. Can be "
-        "given several times.",
+        help="Text that means a missing value, in addition to NULL, N/A and others. Can be given "
+        "several times.",
     ),
     click.option(
         "--event",
         metavar="KIND",
-        help="Kind of the events where the file names none; view by default.",
+        help="Kind of events for which the file has none. Default: view.",
     ),
 )
 _NAMES = ("separator", "encoding", "header", "time_format", "day_first", "missing", "event")
 
 
 def reading_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that say how a file is read; the command gets them as `reading`."""
+    """Add the options of reading files, which the command receives as `reading`."""
 
     @wraps(command)
     def wrapper(**given: Any) -> None:
@@ -76,7 +76,7 @@ def _weights(_ctx: click.Context, _parameter: click.Parameter, given: tuple[str,
             equals = ""
         if not (equals and kind.strip()):
             raise click.BadParameter(
-                f"{pair!r} is not KIND=NUMBER; write for example purchase=5,impression=0"
+                f"{pair!r} is not KIND=NUMBER; for example, write purchase=5,impression=0"
             )
     return weights
 
@@ -86,8 +86,8 @@ weights_option = click.option(
     multiple=True,
     callback=_weights,
     metavar="KIND=NUMBER,...",
-    help="What an event of some kind weighs, in this call; nearline.toml in the store's folder "
-    "holds it for all. Negative: the user does not want the item.",
+    help="Weights of kinds of events for this call; nearline.toml in the store's folder sets them "
+    "for all calls. Negative: the user does not want the item.",
 )
 
 

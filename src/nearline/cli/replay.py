@@ -9,6 +9,7 @@ import click
 from nearline.cli.options import (
     column_option,
     example,
+    include_seen_option,
     items_option,
     json_option,
     k_option,
@@ -19,6 +20,7 @@ from nearline.cli.options import (
 from nearline.cli.output import progress_bars, write_document, write_json, write_table
 from nearline.cli.ranges import FloatRange, IntRange
 from nearline.cli.reading import reading_options
+from nearline.common.counts import count
 
 if TYPE_CHECKING:
     from nearline.cli.study import Subject
@@ -73,9 +75,10 @@ ORDER_ONLY = ("amazon-beauty", "amazon-sports", "amazon-toys")
     "--spread",
     type=FloatRange(min=0, min_open=True),
     metavar="DAYS",
-    help="For data whose times only order the events of each user: spread them over so many days. "
+    help="Number of days over which to spread data whose times only order the events of each user. "
     f"Default for the Amazon data sets: {SPREAD_DAYS:g}.",
 )
+@include_seen_option
 @k_option
 @picture_option
 @out_option
@@ -88,6 +91,7 @@ def replay(
     reading: dict[str, Any],
     picture: Path | None,
     out: Path | None,
+    include_seen: bool,
     as_json: bool,
     **question: Any,
 ) -> None:
@@ -96,25 +100,33 @@ def replay(
     DATA is a file of interactions or the name of a data set, as for `nearline evaluate`. Three
     policies are compared: online learning, current histories with a model that is retrained once
     a day (fold-in), and lists that are computed once a day. They are evaluated on events with an
-    item that is new to the user.
+    item that is new to the user; with --include-seen, on all events of positive weight.
     """
     from nearline.cli.study import load_subject
     from nearline.common.pictures import check_picture
     from nearline.replay.picture import draw
 
     if picture is not None:
-        check_picture(picture)  # fail before the work
+        check_picture(picture)  # fail before the replay
     if question["spread"] is None and data in ORDER_ONLY:
         question["spread"] = SPREAD_DAYS
     with progress_bars() as progress:
         subject = load_subject(
             data, items_file, columns, reading=reading, now=time.time(), progress=progress
         )
-        settings, found = _replay(subject, progress=progress, **question)
-    title = f"{subject.name}: {subject.interactions.num_rows:,} events in order of time"
+        settings, found = _replay(
+            subject, progress=progress, exclude_seen=not include_seen, **question
+        )
+    title = f"{subject.name}: {count(subject.interactions.num_rows, 'event')} in order of time"
     if picture is not None:
         draw(found, picture, title)
-    document = {"data": subject.name, **question, **found.as_dict(), "settings": settings}
+    document = {
+        "data": subject.name,
+        **question,
+        "exclude_seen": not include_seen,
+        **found.as_dict(),
+        "settings": settings,
+    }
     if out is not None:
         write_document(document, out)
     if as_json:
@@ -134,6 +146,7 @@ def _replay(
     spread: float | None,
     k: int,
     seed: int,
+    exclude_seen: bool,
     progress: "Progress",
 ) -> "tuple[object, ReplayReport]":
     """Replay a data set; return the chosen settings and the report."""
@@ -150,7 +163,7 @@ def _replay(
     table = subject.interactions
     if spread is not None:
         table = spread_out(table, spread, np.random.default_rng(seed))
-    stream = make_stream(table, subject.items, Config().state.weight)
+    stream = make_stream(table, subject.items, Config().state.weight, repeats=not exclude_seen)
     start = round(warm_up * len(stream))
     settings = choose_settings(stream, start, seed=seed, progress=progress)
     pace = None
@@ -174,8 +187,9 @@ def _write(found: "ReplayReport") -> None:
     outcome = found.outcome
     first, *others = outcome.policies
     click.echo(
-        f"{outcome.n_learned:,} replayed, {outcome.retrainings:,} retrainings; "
-        f"{len(outcome.positions):,} of {outcome.n_candidates:,} events new to their user "
+        f"{count(outcome.n_learned, 'event')} replayed, "
+        f"{count(outcome.retrainings, 'retraining')}; {len(outcome.positions):,} of "
+        f"{count(outcome.n_candidates, 'event')} {'' if outcome.repeats else 'new to their user '}"
         "evaluated; [95 % bootstrap interval over users].\n"
     )
     rows = [["", f"ndcg@{outcome.k}", f"{first} minus this", f"hit_rate@{outcome.k}"]]

@@ -12,6 +12,7 @@ import click
 from nearline.cli.options import (
     encoder_option,
     example,
+    include_seen_option,
     json_option,
     llm_config,
     llm_model_option,
@@ -57,6 +58,7 @@ port_option = click.option(
 )
 @encoder_option
 @weights_option
+@include_seen_option
 @llm_url_option
 @llm_model_option
 @json_option
@@ -68,6 +70,7 @@ def serve(
     allow_hosts: tuple[str, ...],
     encoder: str | None,
     weights: dict[str, float],
+    include_seen: bool,
     llm_url: str | None,
     llm_model: str | None,
     as_json: bool,
@@ -77,7 +80,8 @@ def serve(
     By default the server accepts connections from this machine only; any other --host needs an
     API key. A store that does not exist is created, and learns from the events that it receives.
     A language model, if named, is used for requests with rerank or words. Use the encoder that
-    the store was trained with.
+    the store was trained with. --include-seen applies to the lists by which trainings are judged; a
+    request has an option of its own.
     """
     gc.disable()  # the server enables it once the store is loaded
     try:
@@ -88,6 +92,7 @@ def serve(
             state=weighed(weights),
             reserve=True,
             encoder=encoder,
+            exclude_seen=not include_seen,
             llm=llm_config(llm_url, llm_model),
         )
         run_server(

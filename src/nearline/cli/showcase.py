@@ -8,6 +8,7 @@ import click
 import numpy as np
 
 from nearline.cli.ask import reason, title_of
+from nearline.cli.options import repeats
 from nearline.cli.output import printable, write_table
 from nearline.cli.study import (
     GRAPH,
@@ -20,6 +21,7 @@ from nearline.cli.study import (
     measure,
     metric_rows,
 )
+from nearline.common.counts import count
 from nearline.common.progress import Progress
 from nearline.data import Dataset, Histories, hold_out
 from nearline.engine import Recommender
@@ -68,17 +70,18 @@ class Showcase:
     lines: Sequence[Recommendation]
 
 
-def make(subject: Subject, *, seed: int, progress: Progress) -> Showcase:
+def make(subject: Subject, *, seed: int, progress: Progress, exclude_seen: bool = True) -> Showcase:
     """Train on the events before a point in time, and predict the events after it."""
     tables = SubjectTables(subject)
     data = tables.data
     parts, question = divide(data, "time", fraction=FRACTION, seed=seed, strict=False)
     names = [GRAPH] + [GRAPH_AND_TEXT] * subject.has_text
     engines = fit_engines(names, tables, parts, seed=seed, progress=progress)
-    later = measure(engines, parts, question, k=K, seed=seed, progress=progress)
-    live = measure(engines, parts, _last_step(data, question), k=K, seed=seed, progress=progress)
+    how: Any = {"k": K, "seed": seed, "progress": progress, "exclude_seen": exclude_seen}
+    later = measure(engines, parts, question, **how)
+    live = measure(engines, parts, _last_step(data, question), **how)
     engine, report = engines[names[-1]].engine, later[names[-1]]
-    user = _middling_user(report, question.known)
+    user = _median_user(report, question.known)
     return Showcase(
         name=subject.name,
         data=data,
@@ -90,7 +93,7 @@ def make(subject: Subject, *, seed: int, progress: Progress) -> Showcase:
         user_id=data.user_ids[user],
         past=[data.item_ids[item] for item in question.known.row(user)],
         future=[data.item_ids[item] for item in question.truth.row(user)],
-        lines=engine.recommend(data.user_ids[user], K, explain=True),
+        lines=engine.recommend(data.user_ids[user], K, explain=True, exclude_seen=exclude_seen),
     )
 
 
@@ -130,15 +133,19 @@ def _write_comparison(shown: Showcase) -> None:
     data, n_users = shown.data, next(iter(shown.later.values())).n_users
     numbers = range(1, 1 + len(shown.later))
     click.echo(
-        f"{shown.name}: {data.n_interactions:,} interactions of {data.n_users:,} users with "
-        f"{data.n_items:,} items.\nGlobal time split: trained on the oldest {shown.n_train:,}. "
+        f"{shown.name}: {count(data.n_interactions, 'interaction')} of "
+        f"{count(data.n_users, 'user')} with {count(data.n_items, 'item')}.\n"
+        f"Global time split: trained on the oldest {shown.n_train:,}. "
         "All items are ranked; [95 % bootstrap interval].\n\n"
-        f"1. What did {n_users:,} users do after the split, going by what was known then? "
-        f"{shown.n_new:,} of them were new.\n"
+        f"1. All events of {count(n_users, 'user')} after the split, predicted from data before "
+        f"it. New users among them: {shown.n_new:,}.\n"
     )
     write_table(metric_rows(shown.later, digits=3), numbers=numbers)
+    report = next(iter(shown.later.values()))
+    if report.n_unreachable:
+        click.echo(f"\n{repeats(report.n_unreachable, report.n_relevant)}")
     click.echo(
-        "\n2. The same models, fed each event as it came: what was the last thing each user did?\n"
+        "\n2. The last event of each user, predicted from all earlier events without retraining.\n"
     )
     write_table(metric_rows(shown.live, digits=3), numbers=numbers)
 
@@ -147,10 +154,10 @@ def _write_list(shown: Showcase) -> None:
     engine = shown.engine
     last = [title_of(engine, item) or item for item in reversed(shown.past[-LAST_SHOWN:])]
     click.echo(
-        f"\nUser {printable(shown.user_id)} (of middling NDCG in table 1) at the split: "
-        f"{len(shown.past)} items,\nmost recently {printable('; '.join(last))}.\n"
+        f"\nUser {printable(shown.user_id)} (with the median NDCG in table 1) at the split: "
+        f"{count(len(shown.past), 'item')},\nmost recently {printable('; '.join(last))}.\n"
     )
-    rows = [["#", "recommended", "score", "largest parts of the score", "came true"]]
+    rows = [["#", "recommended", "score", "largest parts of the score", "in test part"]]
     for place, line in enumerate(shown.lines, start=1):
         rows.append(
             [
@@ -173,7 +180,7 @@ def _last_step(data: Dataset, question: HeldOut) -> HeldOut:
     return HeldOut(split.train.histories, split.test)
 
 
-def _middling_user(report: Report, known: Histories) -> int:
+def _median_user(report: Report, known: Histories) -> int:
     """Return the user with the median NDCG among those with a history."""
     with_history = np.diff(known.indptr)[report.users] > 0
     if not with_history.any():

@@ -8,11 +8,12 @@ import click
 
 from nearline.cli.options import check_store, example, json_option, open_store, store_option
 from nearline.cli.output import write_json, write_table
+from nearline.common.counts import count
 
 if TYPE_CHECKING:
     from nearline.deployment.versions import Version
 
-# The metric on held-out data, or else the one on validation data.
+# Metrics to show, in order of preference: on held-out data, then on validation data.
 SHOWN = ("held_out_ndcg@10", "validation_ndcg@10")
 
 
@@ -58,7 +59,7 @@ def _report(version: "Version", as_json: bool) -> None:
     if as_json:
         write_json(version)
     else:
-        click.echo(f"Model {version.id} serves, trained on {version.offset:,} records.")
+        click.echo(f"Model {version.id} is active, trained on {count(version.offset, 'record')}.")
 
 
 def _row(version: "Version") -> list[str]:
@@ -66,7 +67,7 @@ def _row(version: "Version") -> list[str]:
     metric = next((version.metrics[name] for name in SHOWN if name in version.metrics), None)
     return [
         version.id,
-        "serves" if version.serving else "promoted" if version.promoted else "",
+        "active" if version.serving else "promoted" if version.promoted else "",
         version.model,
         written,
         f"{version.offset:,}",

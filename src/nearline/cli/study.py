@@ -88,7 +88,7 @@ class TrainingParts:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Known and held-out interactions of each user, one row per user."""
+    """Known and held-out interactions, one row per user each."""
 
     known: Histories
     truth: Histories
@@ -165,7 +165,7 @@ def load_subject(
 ) -> Subject:
     """Load a public data set by its name, or read interactions and a catalogue from files.
 
-    `reading`: how the interactions are read, the fields of `nearline.data.options.ReadOptions`.
+    `reading` contains fields of `nearline.data.options.ReadOptions`.
     """
     if items_file is None and columns is None and not Path(name).suffix:
         notify = partial(click.echo, err=True)

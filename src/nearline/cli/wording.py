@@ -1,7 +1,7 @@
-"""Messages of the Python package in the words of the command line.
+"""Conversion of the advice in error messages from Python arguments to command-line options.
 
-Errors advise what to write in Python: ``columns={"item_id": "sku"}``. Whoever typed a command needs
-the option that does the same.
+Errors advise what to write in Python, such as ``columns={"item_id": "sku"}``. On the command line,
+the equivalent option is needed.
 """
 
 import ast
@@ -20,7 +20,7 @@ _SENTENCES = {
     "list the snapshots": "`nearline snapshots --store DIR` lists the snapshots",
     "exclude_seen=False": "--include-seen",
     ", or load it yourself and pass the frame": "",
-    "The field stands on the left, your column on the right": "Write FIELD=COLUMN",
+    "Write the field on the left and the name of your column on the right": "Write FIELD=COLUMN",
 }
 
 
@@ -47,5 +47,5 @@ def _option(name: str, value: str) -> str:
 
 
 def _word(text: str) -> str:
-    """Quote what a shell would take apart."""
+    """Quote text that a shell would not read as one word."""
     return text if re.fullmatch(r"[\w=./:+-]+", text) else "'" + text.replace("'", "'\\''") + "'"

@@ -15,8 +15,15 @@ def cache_folders() -> list[Path]:
     return [Path(nearline.__path__[0]) / "kernels", home / "numba"]
 
 
-def is_empty() -> bool:
-    """Whether no kernel was compiled yet on this machine, as far as can be seen."""
+def is_empty(kernel: str = "") -> bool:
+    """Return whether no kernel was compiled on this machine yet.
+
+    Parameters
+    ----------
+    kernel : str
+        Look for this kernel only, such as ``scoring._rank_rows``: module and function.
+    """
+    pattern = f"{kernel}-*.nbi" if kernel else "*.nbi"
     return not any(
-        next(folder.rglob("*.nbi"), None) for folder in cache_folders() if folder.is_dir()
+        next(folder.rglob(pattern), None) for folder in cache_folders() if folder.is_dir()
     )

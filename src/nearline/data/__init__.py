@@ -1,4 +1,4 @@
-"""From files and frames to interactions, and from interactions to arrays."""
+"""Reading of files and frames as interactions, and their conversion to arrays."""
 
 from nearline.data.build import Weight, histories_for, make_dataset, same_weight
 from nearline.data.cleaning import CleaningConfig, clean

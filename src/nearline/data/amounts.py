@@ -1,4 +1,4 @@
-"""Numbers as people and shops write them: currencies, thousands and decimal marks."""
+"""Amounts in text: currencies, thousands separators and decimal marks."""
 
 import re
 from collections.abc import Iterable
@@ -8,17 +8,17 @@ _CURRENCY = re.compile(
     rf"^(?:[A-Z]{{0,2}}{_SIGN}|[A-Z]{{3}}(?=[\s\d])|[Kk]r\.?|z\u0142|Fr\.)\s*"
     rf"|\s*(?:{_SIGN}|(?<=[\s\d])[A-Z]{{3}}|[Kk]r\.?|z\u0142|Fr\.|,-)$"
 )
-# Between thousands: spaces of every width, and apostrophes.
+# Thousands separators: spaces of any width, and apostrophes.
 _GAPS = re.compile(r"(?<=\d)[ '\u2019\u00a0\u2009\u202f](?=\d{3}(?!\d))")
 
 
 def read_amounts(texts: Iterable[str]) -> dict[str, float]:
     """Return the number that each text represents; texts that are not numbers are left out.
 
-    Currency signs and codes, and spaces or apostrophes between thousands, are taken off. Which of
-    point and comma is the decimal mark is decided for all texts together: a text with both of
-    them, with three groups, or with other than three digits behind its only mark tells. Where a
-    single comma could be either (``1,234``) and no other text tells, the text is left out.
+    Currency signs and codes, and spaces or apostrophes between thousands, are removed. The decimal
+    mark, a point or a comma, is determined from all texts together. A text determines it if it has
+    both marks, the same mark twice, or a single mark without exactly three digits after it. If the
+    texts do not determine it, a text with a comma that could be either (``1,234``) is left out.
     """
     bare = {text: _bare(text) for text in texts}
     marks = {mark for text in bare.values() if (mark := _decimal_mark(text))}
@@ -31,13 +31,18 @@ def read_amounts(texts: Iterable[str]) -> dict[str, float]:
     return numbers
 
 
+def has_currency(text: str) -> bool:
+    """Return whether a currency stands before or after a number."""
+    return bool(re.search(r"\d", text)) and _CURRENCY.search(text.strip()) is not None
+
+
 def _bare(text: str) -> str:
     """Remove white space, the currency and the thousands separators."""
     text = text.strip()
     sign = ""
     if text[:1] in ("-", "+", "\u2212"):
         sign, text = ("" if text[0] == "+" else "-"), text[1:].lstrip()
-    elif text.startswith("(") and text.endswith(")"):  # as accountants write what is negative
+    elif text.startswith("(") and text.endswith(")"):  # accounting notation of negative amounts
         sign, text = "-", text[1:-1]
     text = _CURRENCY.sub("", text.strip()).strip()
     if text[:1] == "-" and not sign:  # $-5
@@ -46,7 +51,7 @@ def _bare(text: str) -> str:
 
 
 def _decimal_mark(text: str) -> str:
-    """Return the decimal mark if `text` alone tells it, else ""."""
+    """Return the decimal mark if `text` alone determines it, otherwise ""."""
     point, comma = text.count("."), text.count(",")
     if point and comma:
         return max(".", ",", key=text.rfind)

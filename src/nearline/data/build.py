@@ -1,4 +1,4 @@
-"""Tables and catalogues to datasets: ids become dense indices."""
+"""Conversion of tables and catalogues to datasets, in which IDs become dense indices."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,12 +14,12 @@ from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.data.users import UserEncoder
 from nearline.schema import Item
 
-# Kind of event to its weight.
+# Maps a kind of event to its weight.
 Weight = Callable[[str], float]
 
 
 def same_weight(_event: str) -> float:
-    """Weight 1 for every kind of event."""
+    """Return the weight 1 for every kind of event."""
     return 1.0
 
 
@@ -30,23 +30,30 @@ def make_dataset(
     *,
     users: pa.Table | None = None,
 ) -> Dataset:
-    """Turn canonical interactions, a catalogue and what is known about users into arrays.
+    """Convert interactions, a catalogue and attributes of users to arrays.
 
-    Indices follow first appearance: users and items in the order of the table, then the users and
-    items of the other tables that have no interaction. Of two entries for one item the last holds.
-    Inside a user rows are sorted by time, and rows of one time keep their order.
+    Indices are assigned in the order of first occurrence: in `table`, then in `users` and `items`.
+    If an item has several entries, the last one is used. The interactions of a user are sorted by
+    time; interactions with equal times keep their order.
 
-    O(n log n) in the number of rows.
+    The time is O(n log n) in the number of rows.
 
     Parameters
     ----------
+    table : pyarrow.Table
+        Interactions, as returned by `read_interactions` or `clean`.
+    items : iterable of Item or None
+        Catalogue entries.
+    weight : callable
+        Maps a kind of event to its weight.
     users : pyarrow.Table or None
-        As `read_users` gives it; a `UserEncoder` makes ``user_features`` of it.
+        Attributes, as returned by `read_users`. A `UserEncoder` converts them to
+        ``user_features``.
 
     Raises
     ------
     InvalidInput
-        `users` tells nothing of users; see `UserEncoder`.
+        `users` has no column that can be used; see `UserEncoder.fit`.
     """
     found_users = table["user_id"].combine_chunks().dictionary_encode()
     user_ids = found_users.dictionary.to_pylist()
@@ -81,10 +88,11 @@ def histories_for(
     user_ids: Sequence[str],
     weight: Weight = same_weight,
 ) -> Histories:
-    """Map interactions onto an existing vocabulary, one row for each of `user_ids`.
+    """Return the histories of `user_ids` in a table of interactions, one row for each.
 
-    Users that are not asked for and items that `item_ids` does not hold are left out; a user
-    without interactions gets an empty row, a user asked for twice gets the same row twice.
+    Items are indices into `item_ids`; interactions with other items are left out. The row of a user
+    without interactions is empty. A user who occurs twice in `user_ids` has two equal rows.
+    Events that a later, opposite opinion replaces are left out.
     """
     distinct = {user: row for row, user in enumerate(dict.fromkeys(user_ids))}
     users = pc.index_in(table["user_id"], value_set=pa.array(distinct, pa.string()))
@@ -97,6 +105,7 @@ def histories_for(
         times=_floats(table["timestamp"].filter(known)),
         weights=_weights(table["event"].filter(known), weight),
     )
+    histories = histories.without_superseded()
     if len(distinct) == len(user_ids):
         return histories
     return histories.select(np.array([distinct[user] for user in user_ids]))
@@ -110,7 +119,7 @@ def assemble(
     values: NDArray[np.float64],
     **columns: NDArray[Any],
 ) -> Dataset:
-    """Sort interactions given as arrays and join them with the catalogue."""
+    """Create a dataset from arrays with one entry for each interaction, and a catalogue."""
     histories, order = _sort(len(user_ids), **columns)
     known = set(item_ids)
     item_ids = item_ids + [item_id for item_id in catalogue if item_id not in known]
@@ -136,7 +145,7 @@ def _sort(
     times: NDArray[np.float64],
     weights: NDArray[np.float64],
 ) -> tuple[Histories, NDArray[np.intp]]:
-    order = np.lexsort((times, users))  # stable: rows of one time keep their order
+    order = np.lexsort((times, users))  # stable: interactions with equal times keep their order
     counts = np.bincount(users, minlength=n_users)
     indptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
     return (
@@ -151,7 +160,7 @@ def _sort(
 
 
 def _vectors(entries: Sequence[Item | None]) -> dict[str, FloatArray]:
-    """Stack the vectors of each name; one of an unusual length counts as missing."""
+    """Stack the vectors of each name; a vector of an unusual length counts as missing."""
     names = dict.fromkeys(name for entry in entries if entry for name in entry.vectors)
     stacked = {}
     for name in names:

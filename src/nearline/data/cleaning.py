@@ -1,4 +1,4 @@
-"""Drop what cannot be: bad ids, impossible times and values, duplicates, bots."""
+"""Removal of invalid rows: bad IDs, impossible times and values, duplicates, bots."""
 
 from typing import Any, Literal
 
@@ -18,26 +18,26 @@ from nearline.schema import DAY, MAX_ID_BYTES
 # 1e11 seconds lie in the year 5138; 1e11 milliseconds in 1973.
 FIRST_MILLISECONDS = 1e11
 MAX_VALUE = 1e15
-# Odd, with bits all over: a product with it spreads each bit upwards.
+# An odd number with bits in all positions: multiplying by it changes all higher bits.
 _MIXER = np.uint64(0x9E3779B97F4A7C15)
 _COLUMNS = ("user_id", "item_id", "timestamp", "event", "value")
 _TOO_LONG = f"has more than {MAX_ID_BYTES} bytes"
-_HAS_NUL = "holds a NUL character"
+_HAS_NUL = "contains a NUL character"
 # Time formats in which all events of a year or month have the date of its first day.
 _COARSE = ("years", "months as yyyymm")
 
 
 class CleaningConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How to clean.
+    """Settings of `clean`.
 
     Attributes
     ----------
     max_events_per_user_per_day : int
-        A user with more events than this on any UTC day is taken for a bot, and all of its
-        events go. Times before March 1973 (positions, row numbers) have no days.
+        A user with more events than this on any UTC day is considered a bot, and all of its
+        events are dropped. Times before March 1973 (positions, row numbers) belong to no day.
     impute_value : "mean", "median" or None
-        Fill a missing value with the mean or median of the values given for the same kind of
-        event; a kind without any value stays without.
+        Fill a missing value with the mean or median of the values of events of the same kind;
+        a kind without any value is not filled. None fills nothing.
     """
 
     max_events_per_user_per_day: int = 5_000
@@ -50,30 +50,30 @@ _DEFAULT = CleaningConfig()
 def clean(
     table: pa.Table, *, now: float, config: CleaningConfig = _DEFAULT
 ) -> tuple[pa.Table, CleaningReport]:
-    """Drop rows that cannot be and values that cannot be read, and say which and why.
+    """Drop invalid rows, leave out invalid values, and report both with reasons.
 
     Parameters
     ----------
     table : pyarrow.Table
-        As `read_interactions` gives it.
+        Result of `read_interactions`.
     now : float
         Unix seconds; times more than a day later are impossible.
 
     Raises
     ------
     InvalidInput
-        No row is left (the message holds the report), or the table is not canonical.
+        No row is left (the message contains the report), or a required column is missing.
 
     Notes
     -----
-    Rows are duplicates when user, item, time, kind, value and `event_id` (where there is one) are
-    equal; the first stays. Without times in the source every row has its own, so nothing is
-    taken for a duplicate. A million rows take about half a second.
+    Rows are duplicates if user, item, time, kind, value and `event_id` (if there is one) are
+    equal; the first is kept. In a source without times, every row has a different row number, so no
+    row is a duplicate. A million rows take about half a second.
     """
     missing = [name for name in _COLUMNS if name not in table.column_names]
     if missing:
         raise InvalidInput(
-            f"the table lacks {', '.join(missing)}; clean takes what read_interactions gives"
+            f"the table lacks {', '.join(missing)}; pass the result of read_interactions to clean"
         )
     notes = notes_of(table).for_rows(table.num_rows)
     shown = [name for name in table.column_names if name != "event_id"]
@@ -105,7 +105,7 @@ def _drop_bad_ids(sieve: Sieve) -> None:
 
 
 def _leave_out_bad_fields(sieve: Sieve) -> None:
-    """Leave out optional fields that cannot be, and keep their rows."""
+    """Leave out invalid values of optional fields, and keep their rows."""
     for field in ("event", "event_id", "session_id"):
         if field in sieve.table.column_names:
             instead = DEFAULT_EVENT if field == "event" else None
@@ -113,7 +113,7 @@ def _leave_out_bad_fields(sieve: Sieve) -> None:
             sieve.leave_out(field, too_long, f"{field} {_TOO_LONG}", instead)
             sieve.leave_out(field, has_nul, f"{field} {_HAS_NUL}", instead)
     value = sieve.table["value"]
-    # A null (no value given) is no fault, and a null answer leaves nothing out.
+    # A missing value is valid: the comparison gives null, which leaves nothing out.
     sieve.leave_out("value", pc.invert(pc.is_finite(value)), "value is not a finite number")
     large = pc.greater(pc.abs(sieve.table["value"]), MAX_VALUE)
     sieve.leave_out("value", large, f"value is larger than {MAX_VALUE:.0e}")
@@ -130,11 +130,11 @@ def _has_nul(sieve: Sieve, field: str) -> Any:
 def _drop_bad_times(sieve: Sieve, now: float) -> None:
     sieve.drop(pc.is_null(sieve.table["timestamp"]), "timestamp is missing")
     finite = pc.is_finite(sieve.table["timestamp"])
-    sieve.drop(pc.invert(finite), "timestamp is no time")
+    sieve.drop(pc.invert(finite), "timestamp is not a valid time")
     sieve.drop(pc.less(sieve.table["timestamp"], 0.0), "timestamp is before 1970")
     sieve.drop(
         pc.greater(sieve.table["timestamp"], max(FIRST_MILLISECONDS, now + DAY)),
-        "timestamp looks like milliseconds; Unix seconds are needed, so divide by 1000",
+        "timestamp looks like milliseconds; divide it by 1000 to get Unix seconds",
     )
     sieve.drop(
         pc.greater(sieve.table["timestamp"], now + DAY), "timestamp is more than a day ahead of now"
@@ -146,7 +146,7 @@ def _duplicates(table: pa.Table) -> Any:
     if "event_id" in table.column_names:
         keys.append("event_id")
     duplicate = np.zeros(table.num_rows, dtype=np.bool_)
-    # Rows whose hash no other row has are compared no further.
+    # Only rows with equal hashes are compared, since a hash that occurs once is no duplicate.
     hashes = _row_hashes(table.select(keys))
     ordered = np.sort(hashes)
     shared = ordered[1:][ordered[1:] == ordered[:-1]]
@@ -160,7 +160,7 @@ def _duplicates(table: pa.Table) -> Any:
 
 
 def _row_hashes(table: pa.Table) -> NDArray[np.uint64]:
-    """64 bits a row, the same for equal rows."""
+    """Return a 64-bit hash of each row; equal rows have equal hashes."""
     hashes = np.zeros(table.num_rows, dtype=np.uint64)
     for column in table.columns:
         if pa.types.is_floating(column.type):
@@ -168,7 +168,7 @@ def _row_hashes(table: pa.Table) -> NDArray[np.uint64]:
         else:
             codes = column.combine_chunks().dictionary_encode().indices
             bits = pc.fill_null(codes, -1).to_numpy().astype(np.int64).view(np.uint64)
-        hashes = (hashes ^ bits) * _MIXER  # wraps
+        hashes = (hashes ^ bits) * _MIXER  # overflow wraps around
         hashes ^= hashes >> np.uint64(29)
     return hashes
 

@@ -1,4 +1,4 @@
-"""Which clock a column of numbers shows: Unix time in four units, dates, years or positions."""
+"""Formats of numeric times: Unix time in four units, dates, years and positions."""
 
 import time
 from collections.abc import Callable
@@ -15,30 +15,30 @@ from nearline.schema import DAY
 Floats = NDArray[np.float64]
 # Smaller times are positions or row numbers.
 FIRST_CLOCK_TIME = 1e8
-# Share of the numbers of a column that must be plausible in the same reading.
+# Share of the numbers of a column that must be plausible in the same format.
 _MOST = 0.9
 _MOST_WRONG = 0.5
-# Dates as yymmdd, from 2010 on and of the last century.
+# Bounds of dates as yymmdd: from 2010 on, and of the last century.
 _FIRST_SHORT, _LAST_SHORT, _CENTURY = 100_101, 991_231, 700_000
 _SERIAL_EPOCH = 25_569.0  # 1970-01-01 in days of a spreadsheet
-# Parts of a second are counted from 1990 on: earlier ones may be dates.
+# Milliseconds and smaller units must be in 1990 or later: earlier ones may be dates.
 _FIRST_PARTS = 6.3e8
 POSITION = "position"
 
 
 class Clock(NamedTuple):
-    """One way to read numbers as times.
+    """A format in which numbers can be times.
 
     Attributes
     ----------
     name : str
-        As the option `time_format` takes it.
+        Value of the option `time_format`.
     what : str
-        The same for people.
+        Description for messages.
     first, last : float
-        Bounds of what is plausible.
+        Smallest and largest plausible number.
     seconds : callable
-        Numbers within the bounds to Unix seconds; NaN where a number is no time.
+        Converts numbers within the bounds to Unix seconds; NaN for a number that is not a time.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Clock(NamedTuple):
     seconds: Callable[[Floats], Floats]
 
     def share(self, numbers: Floats) -> float:
-        """Share of the numbers within the bounds; 0 where most of those are no dates."""
+        """Return the share of numbers within the bounds; 0 if most of these are not times."""
         within = (numbers >= self.first) & (numbers <= self.last)
         share = float(within.mean())
         if share >= _MOST and np.isnan(self.seconds(numbers[within])).mean() > _MOST_WRONG:
@@ -56,11 +56,11 @@ class Clock(NamedTuple):
         return share
 
     def read(self, numbers: Floats) -> Floats:
-        """Unix seconds; NaN outside the bounds and where a number is no date."""
+        """Convert numbers to Unix seconds; NaN if one is out of bounds or not a time."""
         within = (numbers >= self.first) & (numbers <= self.last)
         seconds = np.full(len(numbers), np.nan)
         seconds[within] = self.seconds(numbers[within])
-        # Seconds that are before or after all of it are dropped with a reason of their own.
+        # Seconds out of bounds are kept: `clean` drops them and reports a more specific reason.
         beyond = (numbers < 0) | ((numbers > self.last) & (self.name == "s"))
         seconds[beyond] = numbers[beyond]
         return seconds
@@ -71,7 +71,7 @@ def _scaled(unit: float) -> Callable[[Floats], Floats]:
 
 
 def _calendar(form: str) -> Callable[[Floats], Floats]:
-    """Read whole numbers whose digits are a date."""
+    """Return a function that reads whole numbers whose digits are a date."""
 
     def read(numbers: Floats) -> Floats:
         seconds = np.full(len(numbers), np.nan)
@@ -88,7 +88,7 @@ def _calendar(form: str) -> Callable[[Floats], Floats]:
 
 
 def _are_short_dates(numbers: Floats) -> bool:
-    """Whether all numbers could be dates as yymmdd; positions next to each other are not."""
+    """Return whether all numbers could be dates as yymmdd, and are not consecutive positions."""
     short = (numbers >= _FIRST_SHORT) & (numbers <= _LAST_SHORT) & (numbers == np.floor(numbers))
     if not short.all():
         return False
@@ -105,12 +105,12 @@ def _months(numbers: Floats) -> Floats:
 
 
 def _serials(numbers: Floats) -> Floats:
-    # To the millisecond: a day's fraction in decimal is not exact.
+    # Rounded to milliseconds, since the decimal fraction of a day is not exact.
     return np.round((numbers - _SERIAL_EPOCH) * DAY, 3)
 
 
 def clocks() -> tuple[Clock, ...]:
-    """Return all readings; no number is plausible in two of them."""
+    """Return all formats; no number is plausible in two of them."""
     now = time.time() + DAY
     last = 4.2e9  # in 2103
     return (
@@ -143,25 +143,25 @@ NAMES = (*(clock.name for clock in clocks()), POSITION)
 
 
 def read_clock(numbers: Floats, field: str, name: str | None = None) -> tuple[Floats, str]:
-    """Read numbers as times: Unix seconds, and how they were read.
+    """Convert numbers to Unix seconds; return these and a description of the format.
 
-    The column is looked at as a whole: the reading in which nine numbers of ten are plausible
-    holds for all, and the others become NaN. Numbers that are all below 1e8 and in no such
-    reading are positions, which give the order alone.
+    The format is determined from the whole column: it is the one in which 90 % of the numbers are
+    plausible, and other numbers become NaN. If there is no such format and all numbers are below
+    1e8, they are positions, which only order the events.
 
     Parameters
     ----------
     numbers : float64 [n]
-        NaN where missing or no number.
+        NaN if a number is missing or invalid.
     field : str
         Name of the column, for messages.
     name : str or None
-        One of `NAMES`: read them so.
+        Format to use, one of `NAMES`; None to determine it.
 
     Raises
     ------
     InvalidInput
-        Several readings are plausible for a part of the numbers each.
+        No format is plausible for enough of the numbers.
     """
     if name == POSITION:
         return numbers, "positions"
@@ -182,8 +182,8 @@ def read_clock(numbers: Floats, field: str, name: str | None = None) -> tuple[Fl
     plausible = [f"{found[each].what} ({each!r})" for each, share in shares.items() if share > 0]
     some = f": some could be {', others '.join(plausible)}" if plausible else ""
     raise InvalidInput(
-        f"{field} holds numbers from {given.min():.15g} to {given.max():.15g}, which are no times "
-        f"of one kind{some}; say how they are written with time_format=..., one "
-        f"of {', '.join(NAMES)}, or a pattern such as '%y%m%d'",
+        f"{field} contains numbers from {given.min():.15g} to {given.max():.15g}, which do not fit "
+        f"a single time format{some}; pass time_format=..., one of {', '.join(NAMES)}, or a "
+        "pattern such as '%y%m%d'",
         field=field,
     )

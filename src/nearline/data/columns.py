@@ -1,4 +1,4 @@
-"""Columns as they come, to columns as they are needed: names, ids, times, numbers."""
+"""Conversion of source columns to the names and types of fields: IDs, times, numbers."""
 
 import difflib
 import re
@@ -28,15 +28,15 @@ __all__ = [
     "without_missing",
 ]
 
-# Names seen in other tables, to guess what a column is: only for the wording of an error.
+# Common names of columns, from which error messages suggest a mapping.
 _ALIASES = {
     "user_id": ("user", "uid", "customer", "customerid", "visitorid", "session", "sessionid"),
-    "item_id": ("item", "iid", "product", "productid", "movieid", "sku", "asin", "article"),
+    "item_id": ("item", "iid", "product", "productid", "movieid", "sku", "asin", "article", "id"),
     "timestamp": ("time", "ts", "date", "datetime", "createdat", "position"),
     "event": ("action", "eventtype", "type", "kind"),
     "value": ("rating", "score", "amount", "quantity", "price"),
 }
-# Floats hold every whole number up to here; beyond it an id may have lost digits.
+# Floats represent every whole number up to this one; a larger ID may have lost digits.
 _LAST_EXACT = 2.0**53
 _ADVICE = {
     "timestamp": "it must be a date, Unix seconds or ISO 8601 text; for another form pass "
@@ -52,7 +52,7 @@ def name_columns(
     required: Collection[str],
     optional: Collection[str],
 ) -> dict[str, str]:
-    """Decide which column holds which field: field name to column name.
+    """Return the column of each field that has one, by field name.
 
     Raises
     ------
@@ -64,14 +64,15 @@ def name_columns(
     for field, name in columns.items():
         if field not in fields:
             raise InvalidInput(
-                f"columns={{{field!r}: {name!r}}} names no field; fields are {_listed(fields)}. "
-                "The field stands on the left, your column on the right",
+                f"columns={{{field!r}: {name!r}}} names an unknown field; fields are "
+                f"{_listed(fields)}. "
+                "Write the field on the left and the name of your column on the right",
                 field="columns",
             )
         if name not in found:
             near = difflib.get_close_matches(name, list(found), n=1)
             raise InvalidInput(
-                f"columns={{{field!r}: {name!r}}} names a column that is not there; the table "
+                f"columns={{{field!r}: {name!r}}} names a column that does not exist; the table "
                 f"has {_listed(found)}" + (f". Did you mean {near[0]!r}?" if near else ""),
                 field="columns",
             )
@@ -83,9 +84,14 @@ def name_columns(
 
 
 def to_ids(column: Any, name: str) -> Any:
-    """Text of each id (null where missing): whole numbers in their decimal form.
+    """Convert IDs to text; null if missing. A whole number becomes its decimal digits.
 
-    pandas turns a column of whole numbers with gaps into floats, so 7.0 becomes "7".
+    pandas stores whole numbers with gaps as floats, so 7.0 also becomes "7".
+
+    Raises
+    ------
+    InvalidInput
+        The column has another type, or a number that is not whole or is larger than 2^53.
     """
     kind = column.type
     if pa.types.is_string(kind):
@@ -102,19 +108,19 @@ def to_ids(column: Any, name: str) -> Any:
         if pc.any(odd).as_py():
             value = numbers.filter(odd)[0].as_py()
             raise InvalidInput(
-                f"{name} holds the number {value!r}; an id is text or a whole number of at most "
-                "2^53 (beyond it a float loses digits). Read this column as text",
+                f"{name} contains the number {value!r}; an id is text or a whole number of at most "
+                "2^53 (a larger float loses digits). Convert this column to text",
                 field=name,
             )
         return numbers.cast(pa.int64()).cast(pa.string())
     raise InvalidInput(
-        f"{name} is of type {kind}; an id is text or a whole number. Convert this column",
+        f"{name} is of type {kind}; an id is text or a whole number. Convert this column to text",
         field=name,
     )
 
 
 def to_seconds(column: Any, name: str) -> Any:
-    """Unix seconds of each time as float64: null where missing, NaN where it is no time."""
+    """Convert times to Unix seconds (float64): null if missing, NaN if invalid."""
     return read_times(column, name)[0]
 
 
@@ -126,24 +132,25 @@ def read_times(
     day_first: bool | None = None,
     missing: Collection[str] = MISSING,
 ) -> tuple[Any, str]:
-    """Read a column of times: Unix seconds as float64, and how they were read.
+    """Convert a column of times to Unix seconds; return these and a description of the format.
 
-    Null where missing, NaN where it is no time. Takes datetimes and dates (without a zone: UTC),
-    numbers (see `read_clock`), and text with numbers or dates (see `read_moments`).
+    The result is float64: null if a time is missing, NaN if it is invalid. The column can contain
+    datetimes and dates (UTC if they have no time zone), numbers (see `read_clock`), and text with
+    numbers or dates (see `read_moments`).
 
     Parameters
     ----------
     time_format : str or None
-        A name of `nearline.data.clock.NAMES`, or a format as `datetime.strptime` takes it. None:
-        the column as a whole decides.
+        One of `nearline.data.clock.NAMES`, or a format of `datetime.strptime`; None determines
+        it from the whole column.
     day_first : bool or None
-        Whether 1/2/2020 is in February; None: the column decides.
+        Whether 1/2/2020 is in February; None determines it from the whole column.
 
     Raises
     ------
     InvalidInput
-        The column is of an impossible type, nothing in it can be read, or several readings are
-        plausible.
+        The column has another type, none of its values can be read, or the format cannot be
+        determined.
     """
     kind = column.type
     if pa.types.is_timestamp(kind):
@@ -168,7 +175,7 @@ def read_times(
             with suppress(pa.ArrowInvalid):
                 moments = column.cast(pa.timestamp("us", zone))
                 return read_times(moments, name)[0], "ISO 8601"
-        with suppress(pa.ArrowInvalid):  # many rows, so not one by one
+        with suppress(pa.ArrowInvalid):  # the fast path, for all rows at once
             bare = pc.replace_substring_regex(column, " *(UTC|GMT)$", "")
             return read_times(bare.cast(pa.timestamp("us")), name)[0], "ISO 8601"
     with suppress(pa.ArrowInvalid):
@@ -192,7 +199,7 @@ def _clock(numbers: Any, name: str, time_format: str | None) -> tuple[Any, str]:
 def _read_mixed(
     texts: list[str], name: str, time_format: str | None, day_first: bool | None, how: list[str]
 ) -> dict[str, float]:
-    """Read texts of which some are numbers and some are dates."""
+    """Read texts of which some are numbers and others are dates; see `read_moments`."""
     numbers: dict[str, float] = {}
     others = []
     for text in texts:
@@ -213,9 +220,9 @@ def _read_mixed(
 
 
 def to_numbers(column: Any, name: str, missing: Collection[str] = MISSING) -> Any:
-    """Each value as float64: null where missing, NaN where it is no number.
+    """Convert values to float64: null if missing, NaN if a value is not a number.
 
-    Text may carry a currency and thousands separators; see `read_amounts`.
+    Text may contain a currency and thousands separators; see `read_amounts`.
     """
     if not pa.types.is_string(column.type):
         return _plain_numbers(column, name, "a number")
@@ -239,13 +246,13 @@ def _plain_numbers(column: Any, name: str, allowed: str) -> Any:
 
 
 def _read_texts(column: Any, name: str, read: Callable[[list[str]], dict[str, float]]) -> Any:
-    """Read each distinct text of a column; NaN where `read` leaves one out."""
+    """Read each distinct text of a column; NaN if `read` leaves it out."""
     codes = pa.chunked_array(column).combine_chunks().dictionary_encode()
     texts = codes.dictionary.to_pylist()
     found = read([text for text in texts if text is not None])
     if texts and not found:
         raise InvalidInput(
-            f"no {name} can be read, the first is {texts[0]!r:.60}; "
+            f"no {name} can be read; the first is {texts[0]!r:.60}; "
             + _ADVICE.get(name, "it must be a number"),
             field=name,
         )
@@ -254,12 +261,12 @@ def _read_texts(column: Any, name: str, read: Callable[[list[str]], dict[str, fl
 
 
 def looks_like_data(names: Collection[str]) -> bool:
-    """Return whether the column names are a row of data, because one is a number or a date."""
+    """Return whether column names look like a row of data: one is a number or a date."""
     return any(re.fullmatch(r"\s*[+-]?\d[\d.,:/\- T]*\s*", name) for name in names)
 
 
 def no_header_help(fields: Collection[str]) -> str:
-    """Say how a file without a header is read."""
+    """Return advice on reading a file without a header, for an error message."""
     mapped = {field: str(place) for place, field in enumerate(fields, 1)}
     return f"Pass header=False and, with columns numbered from 1, columns={mapped}"
 
@@ -276,7 +283,7 @@ def _missing_help(missing: Collection[str], found: Collection[str]) -> str:
     example = guesses or dict.fromkeys(missing, "your column")
     hint = ""
     if len(found) == 1 and (mark := re.search(r"[;|\t,]", next(iter(found)))):
-        hint = f". The header looks separated by {mark.group()!r}: pass separator={mark.group()!r}"
+        hint = f". The separator seems to be {mark.group()!r}: pass separator={mark.group()!r}"
     return (
         f"{_listed(missing)} not found among the columns {_listed(found)}; rename, or map names "
         f"with columns={example!r}{hint}"
@@ -285,7 +292,7 @@ def _missing_help(missing: Collection[str], found: Collection[str]) -> str:
 
 def _guess(field: str, found: Collection[str]) -> str | None:
     simple = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in found}
-    for name in found:  # a field inside an object goes by its own name too
+    for name in found:  # a field inside an object is also found without the object's name
         last = name.rpartition(".")[2].lower()
         simple.setdefault(re.sub(r"[^a-z0-9]", "", last), name)
     for alias in (field.replace("_", ""), *_ALIASES.get(field, ())):

@@ -1,4 +1,4 @@
-"""Interactions as arrays: what models are fitted on and evaluated with."""
+"""Datasets: interactions as arrays, on which models are fitted and evaluated."""
 
 from dataclasses import dataclass, field, replace
 
@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nearline.data.users import UserEncoder
+from nearline.kernels.opinions import superseded
 from nearline.schema.histories import Histories
 
 # The vector column of an item's text, encoded by a language model.
@@ -35,24 +36,25 @@ class Dataset:
     Attributes
     ----------
     user_ids, item_ids : list of str
-        Index to id. Items without interactions are allowed (they are new).
+        IDs by index. Items without interactions are allowed: they are new.
     histories : Histories
-        Row u holds what user u did, oldest first.
+        Row u contains the interactions of user u, oldest first.
     values : float32 [n]
-        Ratings or amounts beside ``histories.items``; NaN where none was given.
+        Rating or amount of each interaction, in the order of ``histories.items``; NaN if
+        missing.
     texts : list of str or None
-        Words of each item ("" where there are none); None where no item has any.
+        Text of each item, "" if it has none; None if no item has text.
     categories : list of list of str or None
-        Labels of each item.
+        Labels of each item; None if no item has labels.
     vectors : dict of str to float32 [n_items, d]
-        Named vector columns; a zero row where an item has none.
+        Named vector columns; the row of an item without a vector is zero.
     encoder : str
-        Fingerprint of what encoded the column `LANGUAGE`; "" where there is none.
+        Fingerprint of the encoder of the column `LANGUAGE`; "" if there is none.
     user_features : float32 [n_users, f] or None
-        Numbers that tell of each user, zeros where nothing is known of one; None where nothing is
-        known of any.
+        Encoded attributes of each user; the row of a user without attributes is zero. None if
+        there are no attributes.
     user_encoder : UserEncoder or None
-        What made them, and makes those of a new user.
+        Encoder of ``user_features``, also for new users.
     """
 
     user_ids: list[str]
@@ -82,14 +84,14 @@ class Dataset:
         return len(self.histories.items)
 
     def user_of_each(self) -> IntArray:
-        """User index beside ``histories.items``: int32 [n_interactions]."""
+        """Return the user of each interaction: int32 [n_interactions]."""
         sizes = np.diff(self.histories.indptr)
         return np.repeat(np.arange(self.n_users, dtype=np.int32), sizes)
 
     def matrix(self, *, values: bool = False) -> "sparse.csr_array":
-        """User-item matrix [n_users, n_items]: counts, or the last value where `values`.
+        """Return the user-item matrix [n_users, n_items] of counts, or of the last values.
 
-        Unknown items have no column and are left out.
+        Interactions with unknown items (-1) are left out.
         """
         known = self.histories.items >= 0
         keep = self._newest(known) if values else np.flatnonzero(known)
@@ -98,10 +100,10 @@ class Dataset:
         return sparse.coo_array((cells, pairs), shape=(self.n_users, self.n_items)).tocsr()
 
     def rated(self) -> "Dataset":
-        """Keep the newest rating of each user and item; weights of the histories become ratings.
+        """Return the newest rating of each user and item, with ratings as weights of histories.
 
-        Interactions without a finite value and those with unknown items are dropped; users, items
-        and their order stay.
+        Interactions without a finite value, and those with unknown items, are dropped. Users, items
+        and their indices are unchanged.
         """
         newest = np.zeros(self.n_interactions, dtype=np.bool_)
         newest[self._newest(np.isfinite(self.values) & (self.histories.items >= 0))] = True
@@ -109,12 +111,24 @@ class Dataset:
         return replace(kept, histories=replace(kept.histories, weights=kept.values))
 
     def take(self, keep: NDArray[np.bool_]) -> "Dataset":
-        """Keep the interactions where `keep` is true; users and items stay."""
+        """Return the interactions for which `keep` is true; users and items are unchanged."""
         return replace(self, histories=self.histories.take(keep), values=self.values[keep])
 
+    def without_superseded(self) -> "Dataset":
+        """Return the interactions that no later, opposite opinion replaces, and all users.
+
+        Models are fitted on such data. Split a dataset first, so that opinions in the test part
+        have no effect on the training part.
+        """
+        rows = self.histories
+        if not (rows.weights < 0).any():
+            return self
+        out = superseded(rows.indptr, rows.items, rows.weights)
+        return self.take(~out) if out.any() else self
+
     def _newest(self, among: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Find the last interaction of each user and known item, of those where `among` is true."""
-        # Within a user time order is row order, so the last of a pair is the newest.
+        """Return the position of the last interaction of each user and known item in `among`."""
+        # A user's interactions are sorted by time, so the last of a pair is the newest.
         places = np.flatnonzero(among)[::-1]
         key = self.user_of_each()[places].astype(np.int64) * self.n_items
         key += self.histories.items[places]

@@ -1,4 +1,4 @@
-"""Tables to events for the log, each with a key that makes a second import harmless."""
+"""Conversion of tables to events, each with a key that makes imports idempotent."""
 
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -13,22 +13,22 @@ from nearline.schema import EventBlock
 
 _KEY_BYTES = 16
 _FIELDS = ("user_id", "item_id", "timestamp", "event", "value")
-# Events a block: one commit, a fifth of a second of writing.
+# Number of events of a block, which is committed at once in about 0.2 seconds.
 BLOCK = 100_000
-# From here on Python writes a float with an exponent.
+# Smallest float that Python writes with an exponent.
 _LAST_PLAIN = 1e16
 
 
 def event_ids(table: pa.Table, *, row_numbers: bool = False) -> pa.Array:
-    """Key of each row: its `event_id`, or else a digest of what it says.
+    """Return the key of each row: its `event_id`, or a digest of its content.
 
-    The digest covers user, item, time, kind and value; the second of two equal rows gets "-1"
-    behind it, the third "-2". So the same file gives the same keys each time it is read, and a
-    log that drops known keys stores it once.
+    The digest covers user, item, time, kind and value. "-1" is appended for the second of two equal
+    rows, "-2" for the third. The same file therefore always has the same keys, and a log, which
+    ignores known keys, stores it once.
 
-    Where the source has no times the digest leaves out the time, so that a row keeps its key when
-    the source grows before it; with `row_numbers` it covers the number of the row instead, as
-    versions before 0.2 did.
+    If the source has no times, the digest does not cover the time, so that the key of a row does
+    not change when rows are inserted before it. With `row_numbers`, it covers the row number
+    instead, which gives the keys in stores of versions before 0.2.
     """
     undated = notes_of(table).undated and not row_numbers
     keys = _number_equal(_digests(table, undated=undated))
@@ -45,9 +45,9 @@ def to_events(
     Parameters
     ----------
     distinct : bool
-        No two rows are equal, as `clean` leaves a table without `event_id`: then keys are made
-        block by block, while the caller stores the blocks before. Rows of a source without times
-        may be equal whatever is said here.
+        Whether no two rows are equal, as in a table without `event_id` that `clean` returned. The
+        keys are then computed block by block, while the caller stores the previous blocks. It is
+        ignored for a source without times, whose rows may be equal.
     """
     table = table.combine_chunks()
     distinct = distinct and not notes_of(table).undated
@@ -62,16 +62,16 @@ def to_events(
 
 
 def _digests(table: pa.Table, *, undated: bool = False) -> Any:
-    """32 hexadecimal digits a row."""
+    """Return a digest of each row: 32 hexadecimal digits."""
     columns = [
         _number_texts(column) if pa.types.is_floating(column.type) else column
         for column in (table[name].combine_chunks() for name in _FIELDS)
     ]
-    if notes_of(table).key_event:  # the kind before ratings were looked at
+    if notes_of(table).key_event:  # the kind of event before `low_rating` replaced it
         columns[_FIELDS.index("event")] = pa.repeat(notes_of(table).key_event, table.num_rows)
     if undated:
         columns[_FIELDS.index("timestamp")] = pa.repeat("", table.num_rows)
-    # Ids hold no NUL, so the fields cannot run into each other.
+    # IDs contain no NUL, so it separates the fields unambiguously.
     texts = pc.binary_join_element_wise(*columns, "\0").cast(pa.binary())
     digests = [blake2b(text, digest_size=_KEY_BYTES).digest() for text in texts.to_pylist()]
     digits = b"".join(digests).hex().encode()
@@ -80,7 +80,7 @@ def _digests(table: pa.Table, *, undated: bool = False) -> Any:
 
 
 def _number_texts(column: Any) -> Any:
-    """Each number as Python writes it; ``None`` where it is null."""
+    """Return the `repr` of each number; ``None`` for null."""
     if column.null_count == len(column):
         return pa.repeat("None", len(column))
     numbers = pc.fill_null(column, 0.0).to_numpy()

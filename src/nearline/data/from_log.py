@@ -1,4 +1,4 @@
-"""The log to a dataset: what training reads."""
+"""Conversion of the log to a dataset, for training."""
 
 from array import array
 from collections.abc import Sequence
@@ -14,12 +14,11 @@ from nearline.schema import Event, Item, ItemDeleted, ItemPatched
 def dataset_from_log(
     log: Readable, stop: int, weight: Weight = same_weight, *, item_ids: Sequence[str] = ()
 ) -> Dataset:
-    """Turn the first `stop` records of a log into arrays, streaming.
+    """Convert the first `stop` records of a log to arrays; the records are streamed.
 
-    Items are numbered in the order of `item_ids`; others follow in order of appearance. Without
-    `item_ids` it equals `make_dataset` of the same events and of the catalogue at
-    `stop`: an item that was deleted keeps its interactions and loses its words; erased events are
-    gone.
+    The items of `item_ids` have the first indices; other items follow in order of occurrence.
+    Without `item_ids`, the result equals `make_dataset` of the same events and of the catalogue at
+    `stop`. A deleted item keeps its interactions but has no text. Erased events are not included.
     """
     user_index: dict[str, int] = {}
     item_index = {item_id: index for index, item_id in enumerate(item_ids)}

@@ -1,4 +1,4 @@
-"""Interactions in their one canonical form: the table that every other part reads."""
+"""Reading of interactions into a table of canonical form, which all other modules expect."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -28,7 +28,7 @@ OPTIONAL = ("timestamp", "event", "value", "event_id", "session_id")
 
 
 def read_user_ids(source: Source, columns: Mapping[str, str] | None = None) -> list[str]:
-    """Ids in the column `user_id` of a table, in order; other columns are not looked at.
+    """Return the IDs in the column `user_id` of a table, in order; other columns are ignored.
 
     Raises
     ------
@@ -53,40 +53,40 @@ def read_user_ids(source: Source, columns: Mapping[str, str] | None = None) -> l
 def read_interactions(
     source: Source, columns: Mapping[str, str] | None = None, **options: Any
 ) -> pa.Table:
-    """Read who did what and when.
+    """Read interactions into a table of canonical form.
 
-    Nothing is dropped here: what cannot be (a time that is no time) comes as NaN, what is missing
-    as null, and `clean` removes both with a report.
+    No row is dropped: an invalid time or value becomes NaN, and a missing one null. `clean` removes
+    and reports both.
 
     Parameters
     ----------
     source : path or frame
-        As for `read_table`. A table that this function made is returned as it is.
+        Source for `read_table`. A result of this function is returned unchanged.
     columns : mapping, optional
-        Field to column, where a column has another name: ``{"timestamp": "position"}``.
+        Column names by field, for columns with other names: ``{"timestamp": "position"}``.
     **options
-        The fields of `nearline.data.options.ReadOptions`.
+        Fields of `nearline.data.options.ReadOptions`.
 
     Returns
     -------
     pyarrow.Table
         Rows in the order of the source, with these columns:
 
-        - ``user_id``, ``item_id`` (string): whole numbers in decimal form, also where pandas made
-          them floats; where they are lists, each entry has a row of its own;
-        - ``timestamp`` (float64): Unix seconds; a datetime without a zone is UTC. Without this
-          column the row number takes its place: row order is time order;
-        - ``event`` (string): that of `options` where not given, ``view`` by default; without
-          this column, ``low_rating`` where the column of values holds ratings (by its name) and
-          the value is below the middle of their scale;
-        - ``value`` (float64): null where not given;
-        - ``event_id``, ``session_id`` (string): only where the source has them.
+        - ``user_id``, ``item_id`` (string): whole numbers in decimal form, even if pandas stored
+          them as floats. If items are lists, there is one row for each entry;
+        - ``timestamp`` (float64): Unix seconds; a datetime without a time zone is UTC. Without
+          this column, it is the row number: rows are in the order of time;
+        - ``event`` (string): if missing, the option `event`, ``view`` by default. Without this
+          column, ``low_rating`` if the name of the column of values means ratings and the value is
+          below the middle of their scale;
+        - ``value`` (float64): null if missing;
+        - ``event_id``, ``session_id`` (string): only if the source has them.
 
     Raises
     ------
     InvalidInput
-        A column is missing, is of an impossible type, or mixes 1 and "1"; nothing in the column
-        of times or values can be read, or the times can be read in several ways.
+        A column is missing, has a type that cannot be converted, or mixes 1 and "1"; no time or no
+        value can be read; or the format of times cannot be determined.
     DataNotFound
         There is no such file.
     """
@@ -100,7 +100,7 @@ def read_interactions(
         return list(dict.fromkeys(named.values()))
 
     def may_mix() -> set[str | None]:
-        """Columns in which a number beside text is no other id."""
+        """Return the columns that may mix numbers and text, since they are not IDs."""
         return {named.get("value"), named.get("timestamp")}
 
     unused: list[str] = []
@@ -118,7 +118,7 @@ def read_interactions(
 
 
 def _mark_low_ratings(result: dict[str, Any], notes: SourceNotes, event: str) -> None:
-    """Make events of another kind of the ratings below the middle of their scale."""
+    """Set the kind of event to `low_rating` for ratings below the middle of their scale."""
     rated = low_ratings(result["value"])
     if rated is not None and rated.remark:
         result["event"] = pc.if_else(rated.low, LOW_RATING, event)
@@ -127,7 +127,7 @@ def _mark_low_ratings(result: dict[str, Any], notes: SourceNotes, event: str) ->
 
 
 def _one_row_each(table: pa.Table, item: str, notes: SourceNotes) -> pa.Table:
-    """Give each entry of a list of items a row of its own, and so with lists of that length."""
+    """Convert lists of items to one row per entry, along with other lists of equal lengths."""
     if not pa.types.is_list(table[item].type):
         return table
     sizes = pc.list_value_length(table[item])
@@ -137,12 +137,21 @@ def _one_row_each(table: pa.Table, item: str, notes: SourceNotes) -> pa.Table:
         if pa.types.is_list(table[name].type) and pc.list_value_length(table[name]).equals(sizes)
     ]
     notes.lines = None
-    notes.remarks.append(f"each entry of {', '.join(lists)} is a row of its own")
+    notes.remarks.append(f"each entry of {', '.join(lists)} becomes a separate row")
     return explode(table, lists)
 
 
+def _of_events(times: Any, users: Any, items: Any) -> Any:
+    """Replace the times of rows without IDs, such as sums, by nulls: they are no times."""
+    named = pc.and_(pc.not_equal(users, ""), pc.not_equal(items, ""))
+    named = pc.fill_null(named, False)
+    if pc.all(named).as_py() or not pc.any(named).as_py():
+        return times
+    return pc.if_else(named, times, pa.scalar(None, times.type))
+
+
 def _fields(given: Mapping[str, Any], notes: SourceNotes, options: ReadOptions) -> dict[str, Any]:
-    """Bring each field to its type, and note the cells that cannot be read."""
+    """Convert each field to its type, and keep the text of cells that cannot be read."""
     rows = notes.rows
     missing_ids, missing = (*MISSING_IDS, *options.missing), (*MISSING, *options.missing)
     result: dict[str, Any] = {}
@@ -150,7 +159,7 @@ def _fields(given: Mapping[str, Any], notes: SourceNotes, options: ReadOptions) 
         if field in given:
             result[field] = to_ids(given[field], field)
             if pa.types.is_string(given[field].type):
-                # An id that is empty is named as that in the report.
+                # An empty ID does not become null, since the report names it as empty.
                 spellings = missing_ids[field in REQUIRED :]
                 result[field] = without_missing(result[field], spellings)
     result["event"] = (
@@ -160,7 +169,7 @@ def _fields(given: Mapping[str, Any], notes: SourceNotes, options: ReadOptions) 
     )
     if "timestamp" in given:
         result["timestamp"], notes.times = read_times(
-            given["timestamp"],
+            _of_events(given["timestamp"], result["user_id"], result["item_id"]),
             "timestamp",
             time_format=options.time_format,
             day_first=options.day_first,

@@ -1,5 +1,6 @@
-"""Columns of a catalogue: which field of an item each one fills, and how its cells are read."""
+"""Columns of a catalogue: the field of an item that each one fills, and how its cells are read."""
 
+import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nearline.data.amounts import has_currency, read_amounts
 from nearline.data.columns import (
     MISSING_IDS,
     name_columns,
@@ -24,7 +26,7 @@ REQUIRED = ("item_id",)
 # Fields that interactions do not have.
 OF_ITEMS_ALONE = ("title", "text", "categories", "available")
 OPTIONAL = (*OF_ITEMS_ALONE, "timestamp")
-# What columns of these names hold, whatever their case.
+# Fields by lower-case column name.
 _USUAL = {
     "name": "title",
     "title": "title",
@@ -39,24 +41,36 @@ _USUAL = {
 _TRUTHS = dict.fromkeys(("true", "t", "yes", "y", "1", "1.0", "in stock"), True) | dict.fromkeys(
     ("false", "f", "no", "n", "0", "0.0", "out of stock"), False
 )
-# A number with signs around it: "$1,299.00", "12.50 EUR", "40 %".
+# A number with a currency or unit: "$1,299.00", "12.50 EUR", "40 %".
 _SIGNS = r"[\s$\u20ac\u00a3\u00a5\u20b9%]*(?:USD|EUR|GBP|JPY|INR|CHF)?[\s]*"
 _DECORATED = re.compile(
     rf"{_SIGNS}([+-]?(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?){_SIGNS}", re.IGNORECASE
 )
-# A column of text holds numbers if at most one in so many cells is none.
+# Columns of these names hold amounts, so that a comma may be the decimal mark.
+_PRICES = re.compile(r"price|cost|amount|msrp|preis|prix|precio", re.IGNORECASE)
+# A column of text is numeric if at most one in this number of cells is not a number.
 _CELLS_AN_ODD_ONE = 10
-# Cells that decide what separates labels.
+# Number of cells from which the separator of labels is determined.
 _LOOKED_AT = 10_000
 
-# Puts the value of one cell (never null) into the fields of an item.
+# Adds the value of one cell, which is not null, to the fields of an item.
 Put = Callable[[dict[str, Any], Any], None]
 # Reports cells that were dropped: reason, number of cells, example.
 Note = Callable[[str, int, str], None]
 
 
 class Reader(NamedTuple):
-    """How a column is read: its cells (null where missing), what takes one, what it becomes."""
+    """How a column is read.
+
+    Attributes
+    ----------
+    cells : pyarrow.Array
+        Values, null if missing.
+    put : callable
+        Adds one value to the fields of an item.
+    becomes : str
+        What the column becomes, for the report.
+    """
 
     cells: Any
     put: Put
@@ -66,10 +80,10 @@ class Reader(NamedTuple):
 def item_fields(
     found: Sequence[str], columns: Mapping[str, str] | None, shared: Mapping[str, str] | None
 ) -> dict[str, str]:
-    """Column to field, for the columns that have one by mapping or by name.
+    """Return the field of each column that has one, by mapping or by its name.
 
-    `columns` must fit the catalogue. Of `shared`, which belongs to interactions as well, the
-    ``item_id`` counts only if the catalogue has that column.
+    All columns named in `columns` must exist. In `shared`, the mapping of interactions, ``item_id``
+    is ignored if the catalogue does not have that column.
     """
     example = "{'item_id': 'sku'}"
     given = {
@@ -82,25 +96,25 @@ def item_fields(
     fields = {column: field for field, column in named.items()}
     for name in found:
         field = _USUAL.get(name.lower())
-        # Texts and labels add up; of titles there is one.
+        # Several columns can contribute to the text and labels, but only one to the title.
         if field and name not in fields and not (field == "title" in fields.values()):
             fields[name] = field
     return fields
 
 
 def without_item_fields(columns: Mapping[str, str] | None) -> dict[str, str]:
-    """Return a mapping that both tables share without the fields that only items have."""
+    """Remove the fields that only items have from a mapping for interactions and a catalogue."""
     given = mapping(columns or {}, "columns", "{'item_id': 'sku'}")
     return {field: name for field, name in given.items() if field not in OF_ITEMS_ALONE}
 
 
 def reader_of(column: Any, name: str, field: str | None, note: Note) -> Reader:
-    """Decide how to read a column.
+    """Return the reader of a column, from the field that it fills or from its content.
 
     Raises
     ------
     InvalidInput
-        Nothing of it can be read.
+        The column cannot be read.
     """
     if pa.types.is_string(column.type):
         column = without_missing(column, MISSING_IDS)
@@ -122,8 +136,8 @@ def reader_of(column: Any, name: str, field: str | None, note: Note) -> Reader:
                 return _reader_by_content(column, name, note)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InvalidInput(
-            f"column {name!r} of type {column.type} cannot be the {field} of items ({error}); "
-            "convert it, or give it another name",
+            f"column {name!r} of type {column.type} cannot be read as {field} ({error}); "
+            "convert or rename it",
             field=name,
         ) from error
 
@@ -150,7 +164,7 @@ def _reader_by_content(column: Any, name: str, note: Note) -> Reader:
         return _labels(column, name)
     raise InvalidInput(
         f"column {name!r} is of type {kind}; text, numbers, times and lists of text or numbers "
-        "can be read. Leave it out or convert it",
+        "can be read. Convert or remove it",
         field=name,
     )
 
@@ -161,7 +175,12 @@ def _reader_of_text(column: Any, name: str, note: Note) -> Reader:
     if numbers is not None:
         return Reader(numbers, partial(_put_attribute, name), "attribute")
     given = len(column) - column.null_count
+    vectors = _vectors(column)
+    if vectors is not None:
+        return Reader(vectors, partial(_put_vector, name), "vector")
     reader = _labels(column, name)
+    if _TRUTHS.keys() >= {cell.lower() for cell in pc.unique(column).to_pylist() if cell}:
+        return reader
     if 2 * pc.count_distinct(column).as_py() <= given:
         return reader
     sample = [cell for cell in column.slice(0, _LOOKED_AT).to_pylist() if cell]
@@ -172,7 +191,7 @@ def _reader_of_text(column: Any, name: str, note: Note) -> Reader:
 
 
 def _labels(column: Any, name: str | None) -> Reader:
-    """Read labels; they keep the `name` of their column unless it is None."""
+    """Return a reader of labels, which are prefixed with the column's `name` unless it is None."""
     kind, separator = column.type, None
     if pa.types.is_string(kind):
         cells = islice((cell for cell in column.to_pylist() if cell), _LOOKED_AT)
@@ -184,21 +203,38 @@ def _labels(column: Any, name: str | None) -> Reader:
 
 
 def _numbers(column: Any, name: str, note: Note) -> Any:
-    """Cells of a text column as float64 if (nearly) all of them are numbers, else None."""
+    """Return the cells of a text column as float64; None unless almost all are numbers."""
     try:
         return column.cast(pa.float64())
     except pa.ArrowInvalid:
         codes = column.combine_chunks().dictionary_encode()
-    numbers = pa.array([_number(text) for text in codes.dictionary.to_pylist()], pa.float64())
+    texts = codes.dictionary.to_pylist()
+    priced = _PRICES.search(name) or any(map(has_currency, texts))
+    amounts = read_amounts(texts) if priced else {}
+    numbers = pa.array([amounts.get(text, _number(text)) for text in texts], pa.float64())
     found = numbers.take(codes.indices)
     odd = pc.and_(pc.is_null(found), pc.is_valid(column))
     n_odd, n_numbers = pc.sum(odd).as_py() or 0, len(found) - found.null_count
-    # One odd cell never makes words of numbers.
+    # A single cell that is not a number does not turn a numeric column into text.
     if n_odd * (_CELLS_AN_ODD_ONE - 1) > n_numbers and not (n_odd == 1 and n_numbers >= 3):
         return None
     if n_odd:
-        _note_cells(column, odd, f"{name} is not a number here", note)
+        _note_cells(column, odd, f"{name} is not a number", note)
     return found
+
+
+def _vectors(column: Any) -> Any:
+    """Cells that all hold lists of numbers with points, as lists; None for other columns."""
+    cells = column.to_pylist()
+    first = next((cell for cell in cells if cell), "")
+    if not (first.startswith("[") and "." in first):
+        return None
+    try:
+        return pa.array(
+            [json.loads(cell) if cell else None for cell in cells], pa.list_(pa.float64())
+        )
+    except (ValueError, TypeError, pa.ArrowException):
+        return None
 
 
 def _number(text: str) -> float | None:
@@ -210,7 +246,7 @@ def _number(text: str) -> float | None:
 
 
 def _truths(column: Any, name: str, note: Note) -> Any:
-    """Cells as true or false, null where a text says neither."""
+    """Return cells as booleans; null for a text that means neither true nor false."""
     if not pa.types.is_string(column.type):
         return column.cast(pa.bool_())
     column = without_missing(column)
@@ -223,19 +259,19 @@ def _truths(column: Any, name: str, note: Note) -> Any:
     if n_odd and found.null_count == len(found):
         example = column.filter(odd)[0].as_py()
         raise InvalidInput(
-            f"column {name!r} holds {example!r:.60}, which cannot be the available of items; "
-            "write true or false",
+            f"column {name!r} contains {example!r:.60}, which does not say whether an item is "
+            "available; write true or false",
             field=name,
         )
     if n_odd:
-        _note_cells(column, odd, f"{name} is neither true nor false here", note)
+        _note_cells(column, odd, f"{name} is neither true nor false", note)
     return found
 
 
 def _note_cells(column: Any, odd: Any, reason: str, note: Note) -> None:
     first = pc.index(odd, True).as_py()
     example = f"row {first}: {column[first].as_py()!r:.80}"
-    note(f"{reason}; the item stays", pc.sum(odd).as_py(), example)
+    note(f"{reason}; the item is kept without it", pc.sum(odd).as_py(), example)
 
 
 def _is_list(kind: Any) -> bool:
@@ -262,7 +298,7 @@ def _put_labels(
 
 
 def _put_attribute(name: str, filled: dict[str, Any], value: Any) -> None:
-    if value == value:  # NaN, which other libraries use for "missing", is not
+    if value == value:  # false for NaN, which other libraries use for missing values
         filled.setdefault("attributes", {})[name] = value
 
 

@@ -1,4 +1,4 @@
-"""Catalogues: tables with text, category, number and vector columns to items."""
+"""Reading of catalogues: tables with text, category, number and vector columns."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,27 +7,28 @@ from typing import Any
 import msgspec
 
 from nearline.data.item_columns import item_fields, reader_of
+from nearline.data.notes import SourceNotes, notes_of
 from nearline.data.report import CleaningReport, Dropped
 from nearline.data.sources import Source, read_table
 from nearline.errors import InvalidInput
 from nearline.schema import Item, check_item
 from nearline.schema.rules import MAX_LABEL_BYTES, MAX_LABELS
 
-_REPEATED = "item_id repeats; the last row holds"
+_REPEATED = "item_id occurs again in a later row, which replaces this one"
 
 
 @dataclass(frozen=True)
 class ItemsReport(CleaningReport):
-    """Account of reading a catalogue.
+    """Report of reading a catalogue.
 
     Attributes
     ----------
     cells : tuple of Dropped
         Cells that could not be read; their items are kept without them.
     columns : dict of str to str
-        What became of each column: a field, ``labels``, ``attribute``, ``vector``, ``left out``.
+        What each column became: a field, ``labels``, ``attribute``, ``vector`` or ``left out``.
     left_out : dict of str to str
-        Columns that could not be read, and why.
+        Reasons by column, for columns that could not be read.
     """
 
     cells: tuple[Dropped, ...] = ()
@@ -35,7 +36,7 @@ class ItemsReport(CleaningReport):
     left_out: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
+        """Return the report as values for JSON."""
         cells = [{"reason": d.reason, "rows": d.rows, "example": d.example} for d in self.cells]
         more = {"cells": cells, "columns": self.columns, "left_out": self.left_out}
         return super().as_dict() | more
@@ -55,44 +56,46 @@ def read_items(
 ) -> tuple[list[Item], ItemsReport]:
     """Read a catalogue.
 
-    What a column becomes follows from its name or else from what it holds:
+    The name of a column, or else its content, determines what it becomes:
 
-    - ``item_id``: the id (whole numbers in decimal form); ``title`` or ``name``: the title;
+    - ``item_id``: the ID (whole numbers in decimal form); ``title`` or ``name``: the title;
       ``text`` or ``description``: the text; ``timestamp``: time of the entry; ``available``.
     - ``categories``, ``category``, ``genre``, ``genres``, ``tags``: labels, as lists, as lists
-      written in text, or with ``|``, ``;`` or ``,`` between them.
-    - numbers, times, true and false, and text that holds numbers: an attribute.
-    - lists of numbers: a vector (one of zeros counts as missing); lists of text: an attribute.
-    - other text: labels that keep the name of their column (``brand=Acme``) if values or the
-      parts of lists recur, else part of the text.
+      in JSON, or as text separated by ``|``, ``;`` or ``,``.
+    - numbers, times, booleans, and text that contains numbers: an attribute.
+    - lists of numbers: a vector, which is missing if all numbers are zero; lists of text: an
+      attribute.
+    - other text: labels prefixed with the name of the column (``brand=Acme``) if values or
+      parts of lists recur, otherwise part of the text.
 
-    A cell or column that cannot be read is dropped by itself; a row only for its id.
+    A cell or column that cannot be read is left out; a row is dropped only if its ID is invalid.
 
     Parameters
     ----------
     source : path, frame or sequence of Item
-        As for `read_table`; items are checked and returned.
+        Source for `read_table`, or items, which are validated.
     columns : mapping, optional
-        Field to column, for ``item_id`` and the named fields above.
+        Column names by field, for ``item_id`` and the other fields above.
     shared : mapping, optional
-        The mapping of interactions that come with the catalogue: its ``item_id`` counts if the
-        catalogue has that column, and so do all fields that only items have.
+        Mapping of the interactions that belong to the catalogue. Fields that only items have are
+        used, and ``item_id`` if the catalogue has that column.
     now : float
         Unix seconds: the time of entries without a ``timestamp``.
 
     Returns
     -------
     items : list of Item
-        In the order of the source; of several rows for one item the last.
+        Items in the order of the source; if an item has several rows, the last is used.
     report : ItemsReport
-        Rows, cells and columns that were dropped, and why.
+        Rows, cells and columns that were dropped, with reasons.
 
     Raises
     ------
     InvalidInput
-        ``item_id`` is missing or cannot be read, or no row is good.
+        ``item_id`` is missing or cannot be read, or no row is left.
     """
     cells, left_out, becomes = _Refused(), {}, {}
+    notes = SourceNotes()
     if _are_items(source):
         rows: Iterable[dict[str, Any]] = (msgspec.structs.asdict(item) for item in source)
         n_rows = len(source)
@@ -103,8 +106,9 @@ def read_items(
             fields.update(item_fields(found, columns, shared))
             return found
 
-        # Objects and lists of objects may hold labels.
+        # Not flattened, since objects and lists of objects can contain labels.
         table, readers = read_table(source, pick=pick, flat=False), []
+        notes = notes_of(table)
         for name in table.column_names:
             try:
                 reader = reader_of(table[name], name, fields.get(name), cells.add)
@@ -120,9 +124,10 @@ def read_items(
         rows, n_rows = (_filled(puts, row, now) for row in values), table.num_rows
     items, dropped = _collect(rows, cells, now)
     report = ItemsReport(
-        n_rows,
+        n_rows + sum(lines.rows for lines in notes.dropped),
         len(items),
-        dropped.entries(),
+        (*notes.dropped, *dropped.entries()),
+        remarks=tuple(notes.remarks),
         cells=cells.entries(),
         columns=becomes,
         left_out=left_out,
@@ -133,21 +138,21 @@ def read_items(
 
 
 def _are_items(source: Source) -> bool:
-    """Whether `source` is a list of items; one that holds something else beside them is refused."""
+    """Return whether `source` is a list of items; raise `InvalidInput` if only some entries are."""
     if not (isinstance(source, list | tuple) and source and isinstance(source[0], Item)):
         return False
     for position, entry in enumerate(source):
         if not isinstance(entry, Item):
             raise InvalidInput(
                 f"entry {position} of items is {type(entry).__name__}; give a table, or a list "
-                "of nearline.Item alone",
+                "in which all entries are nearline.Item",
                 field="items",
             )
     return True
 
 
 class _Refused:
-    """Counts of what was refused, by reason, with the first example of each."""
+    """Number of refused rows or cells by reason, with the first example of each."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
@@ -174,7 +179,7 @@ def _filled(puts: Sequence[Any], row: tuple[Any, ...], now: float) -> dict[str, 
 def _collect(
     rows: Iterable[dict[str, Any]], cells: _Refused, now: float
 ) -> tuple[list[Item], _Refused]:
-    """Make an item of each row's fields; count the cells and rows that are refused."""
+    """Create an item from the fields of each row; return the items and the dropped rows."""
     items: dict[str, Item] = {}
     dropped = _Refused()
     for number, filled in enumerate(rows):
@@ -190,7 +195,7 @@ def _collect(
 def _item_of(
     filled: dict[str, Any], number: int, cells: _Refused, dropped: _Refused, now: float
 ) -> Item | None:
-    """Make an item, leaving out values that break a rule; None if that is its id."""
+    """Create an item without its invalid values; return None if its ID is invalid."""
     while True:
         try:
             return check_item(Item(**filled), now=now)
@@ -198,17 +203,17 @@ def _item_of(
             name, _, part = (error.field or "").partition(".")
             if name == "item_id" or filled.get(name) == now:
                 missing = name == "item_id" and not filled[name]
-                reason = "item_id is missing" if missing else f"{name} was refused"
+                reason = "item_id is missing" if missing else f"{name} is invalid"
                 dropped.add(reason, 1, f"row {number}: {_shown(filled)}")
                 return None
             raw = filled[name] if not part else filled[name][part]
-            reason = f"{error.field} was refused; the item stays"
+            reason = f"{error.field} is invalid; the item is kept without it"
             cells.add(reason, 1, f"row {number}: {raw!r:.80}: {error.message}")
             filled = _without(filled, name, part, now)
 
 
 def _without(filled: dict[str, Any], name: str, part: str, now: float) -> dict[str, Any]:
-    """Return the fields of an item without one, or without one entry of it."""
+    """Return the fields of an item without the field `name`, or without its entry `part`."""
     if part:
         return {**filled, name: {key: v for key, v in filled[name].items() if key != part}}
     if name == "categories":
@@ -220,7 +225,7 @@ def _without(filled: dict[str, Any], name: str, part: str, now: float) -> dict[s
 
 
 def _shown(filled: dict[str, Any]) -> str:
-    """Show the first fields of a row."""
+    """Return the first fields of a row as an example for the report."""
     fields = {"item_id": filled["item_id"]} | {
         name: value for name, value in filled.items() if name not in ("item_id", "timestamp")
     }

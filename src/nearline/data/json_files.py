@@ -1,4 +1,4 @@
-"""JSON lines and JSON lists, and the columns inside objects."""
+"""Reading of JSON lines and JSON lists, and the columns inside objects."""
 
 import json as standard_json
 import re
@@ -14,16 +14,16 @@ from nearline.data.report import Dropped
 
 _SHOWN = 120
 _EXAMPLES = 3
-# Objects are taken apart to this depth.
+# Fields of objects become columns down to this depth.
 _DEPTH = 5
 _MIXED = re.compile(r"Column\(/([^/)]+)\) changed from \w+ to \w+")
 _NOT_JSON = "line is not a JSON object"
 
 
 def read_json_table(path: Path) -> tuple[pa.Table, SourceNotes]:
-    """Read a file with one JSON object a line, or with a list of objects.
+    """Read a file with one JSON object per line, or with a list of objects.
 
-    Lines that are no object are noted. Exceptions of Arrow pass through.
+    Lines that are not objects are added to the notes. Exceptions of Arrow pass through.
     """
     with pa.input_stream(str(path), compression="detect") as stream:
         is_list = stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
@@ -47,7 +47,7 @@ def read_json_table(path: Path) -> tuple[pa.Table, SourceNotes]:
 
 
 def _as_text(data: bytes, column: str) -> bytes:
-    """Make text of the numbers in a column that also holds text."""
+    """Convert the numbers in a column that also contains text to text."""
     lines = []
     for line in data.split(b"\n"):
         entry = msgspec.json.decode(line)
@@ -63,7 +63,7 @@ def _read(source: str | bytes) -> pa.Table:
         return pa.BufferReader(source) if isinstance(source, bytes) else source
 
     table = json.read_json(stream(), parse_options=json.ParseOptions(newlines_in_values=False))
-    # The reader turns text that looks like a date into a time; an id must stay what it was.
+    # Arrow reads text that looks like a date as a time, but an ID must not change.
     fields = [pa.field(each.name, _without_times(each.type)) for each in table.schema]
     changed = [each for each in fields if each.type != table.schema.field(each.name).type]
     if not changed:
@@ -91,7 +91,7 @@ def _read_list(path: Path) -> tuple[pa.Table, SourceNotes]:
         raise pa.ArrowInvalid(f"the list cannot be read: {error}") from error
     good = [entry for entry in entries if isinstance(entry, dict)]
     if not good:
-        raise pa.ArrowInvalid("the list holds no JSON object")
+        raise pa.ArrowInvalid("the list contains no JSON object")
     notes = SourceNotes()
     if len(good) < len(entries):
         bad = next(repr(entry) for entry in entries if not isinstance(entry, dict))
@@ -101,7 +101,7 @@ def _read_list(path: Path) -> tuple[pa.Table, SourceNotes]:
 
 
 def _whole_lines(path: Path) -> tuple[bytes, SourceNotes]:
-    """Keep the lines that are JSON objects, and note the others."""
+    """Return the lines that are JSON objects, and notes about the others."""
     with pa.input_stream(str(path), compression="detect") as stream:
         lines = stream.read().removeprefix(b"\xef\xbb\xbf").split(b"\n")
     kept, numbers, bad = [], [], []
@@ -110,7 +110,7 @@ def _whole_lines(path: Path) -> tuple[bytes, SourceNotes]:
         if not line:
             continue
         try:
-            # The decoder of the standard library takes NaN, as pandas and Python write it.
+            # The decoder of the standard library accepts NaN, which pandas and Python write.
             entry = standard_json.loads(line)
         except (ValueError, RecursionError):
             entry = None
@@ -131,9 +131,9 @@ def _whole_lines(path: Path) -> tuple[bytes, SourceNotes]:
 
 
 def flatten(table: pa.Table) -> pa.Table:
-    """Give each field inside an object a column of its own, called ``object.field``.
+    """Convert each field inside an object to a column with the name ``object.field``.
 
-    A list of objects becomes a column of lists for each of their fields.
+    For a list of objects, each field becomes a column of lists.
     """
     for _ in range(_DEPTH):
         columns: dict[str, Any] = {}
@@ -158,7 +158,7 @@ def flatten(table: pa.Table) -> pa.Table:
 
 
 def _list_fields(lists: Any) -> list[Any]:
-    """Turn a list of objects into a list of each of their fields."""
+    """Convert a column of lists of objects to a column of lists for each field."""
     if isinstance(lists, pa.ChunkedArray):
         lists = pa.concat_arrays(lists.chunks)
     values = lists.values
@@ -169,7 +169,7 @@ def _list_fields(lists: Any) -> list[Any]:
 
 
 def explode(table: pa.Table, names: list[str]) -> pa.Table:
-    """Give each entry of the list columns `names` a row of its own; the lists are equally long."""
+    """Return one row per entry of the list columns `names`; lists of a row have equal lengths."""
     lists = {name: pa.concat_arrays(table[name].chunks) for name in names}
     parents = pa.compute.list_parent_indices(lists[names[0]])
     columns = {

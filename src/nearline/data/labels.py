@@ -1,4 +1,4 @@
-"""Labels of items: how a cell of a catalogue becomes a list of labels."""
+"""Conversion of cells of a catalogue to lists of labels."""
 
 import ast
 import json
@@ -9,25 +9,25 @@ from typing import Any
 
 from nearline.data.columns import MISSING
 
-# Characters between the labels of one text, tried in this order; one serves a whole column.
+# Separators of labels, tried in this order; a column has only one.
 _SEPARATORS = ("|", ";", ",")
-# A path of categories, as shops write it: "Clothing > Shirts".
+# Separator in a path of categories: "Clothing > Shirts".
 _PATH = re.compile(r"\s+(?:>|\u203a|\u00bb)\s+")
-# Keys under which an object in a list keeps its label.
+# Keys of the label in an object.
 _KEYS = ("name", "label", "title", "value", "term", "tag", "text", "slug")
 NAMES = frozenset(_KEYS)
-_MISSING = frozenset(MISSING)
+_MISSING = frozenset((*MISSING, "(no genres listed)"))  # MovieLens
 
 
 def separator_of(cells: Iterable[str | None], *, named: bool) -> str | None:
-    """Return the character between the labels of a text column, None where a cell is one label.
+    """Return the separator of labels in a text column; None if each cell is a single label.
 
     Parameters
     ----------
     cells : iterable of str or None
     named : bool
-        Whether the name of the column says that it holds labels. Elsewhere a semicolon or comma
-        separates labels only if the parts recur: at most half of them are distinct.
+        Whether the name of the column says that it contains labels. If not, a semicolon or comma
+        is a separator only if the parts recur: at most half of them are distinct.
     """
     texts = [cell for cell in cells if cell and _parsed(cell) is None]
     for separator in _SEPARATORS:
@@ -43,21 +43,21 @@ def separator_of(cells: Iterable[str | None], *, named: bool) -> str | None:
 
 
 def split(text: str, separator: str | None) -> list[str]:
-    """Divide a text at each separator, and paths of categories into their steps."""
+    """Split text at each separator, and paths of categories into their parts."""
     parts = [text] if separator is None else text.split(separator)
     return [step.strip() for part in parts for step in _PATH.split(part) if step.strip()]
 
 
 def labels_in(value: object, separator: str | None) -> list[str]:
-    """Return the labels of one cell, each once, in order.
+    """Return the distinct labels of one cell, in order.
 
     Parameters
     ----------
     value : object
-        Text with labels between separators; text that holds a list or object as JSON or Python
-        writes it; a list, nested or of objects that have a name.
+        Text with separated labels; a list or object in JSON or Python syntax; or a list, which can
+        be nested or contain objects with a name.
     separator : str or None
-        As `separator_of` found it for the column.
+        Result of `separator_of` for the column.
     """
     if isinstance(value, str):
         parsed = _parsed(value)
@@ -68,12 +68,12 @@ def labels_in(value: object, separator: str | None) -> list[str]:
 
 
 def with_column(column: str, labels: Iterable[str]) -> list[str]:
-    """Prefix labels with their column: ``vegan=yes``."""
+    """Prefix labels with the name of their column: ``vegan=yes``."""
     return [f"{column}={label}" for label in labels]
 
 
 def _parsed(text: str) -> Any:
-    """Read a list or object that a text holds; None where it holds none."""
+    """Parse a list or object in text; return None if the text contains neither."""
     text = text.strip()
     if not (text.startswith(("[", "{")) and text.endswith(("]", "}"))):
         return None
@@ -83,11 +83,13 @@ def _parsed(text: str) -> Any:
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             continue
         return found if isinstance(found, list | dict) else None
+    if text.startswith("{") and ":" not in text:  # an array as PostgreSQL writes it
+        return [part.strip().strip("\"'") for part in text[1:-1].split(",")]
     return None
 
 
 def _flattened(value: Any) -> Iterator[str]:
-    """Yield the labels in a value of any shape, outer ones first."""
+    """Yield the labels in nested lists and objects, outer ones first."""
     if isinstance(value, dict):
         named = [value[name] for name in _KEYS if value.get(name) is not None]
         texts = [entry for entry in value.values() if isinstance(entry, str)]

@@ -1,4 +1,4 @@
-"""Make a text table whole, line by line: lone quotation marks, ragged lines, blank lines."""
+"""Repair of text tables: unmatched quotation marks, lines of other lengths, blank lines."""
 
 import re
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from nearline.data.notes import LineNumbers
 from nearline.data.report import Dropped
 
 _QUOTED = re.compile(rb'"(?:[^"]|"")*+"')
-# A quotation mark that is not closed within so much text opens nothing.
+# A quotation mark without a closing one within these limits is part of the text.
 _MOST_LINES = 1_000
 _MOST_BYTES = 1 << 16
 _SHOWN = 120
@@ -15,19 +15,19 @@ _EXAMPLES = 3
 
 
 class Repaired(NamedTuple):
-    """A text table that reads as one row for each record.
+    """A text table in which each record is one row.
 
     Attributes
     ----------
     data : bytes
-        The records, one after the other, without a header.
+        All records, without a header.
     rows : int
     lines : LineNumbers
-        Which line each record began on.
+        Line on which each record begins.
     dropped : list of Dropped
-        Lines of which no record could be made.
+        Lines that belong to no record.
     literal : list of int
-        Lines in which a quotation mark is part of the text.
+        Numbers of lines in which a quotation mark is part of the text.
     """
 
     data: bytes
@@ -38,7 +38,7 @@ class Repaired(NamedTuple):
 
 
 class _Scan(NamedTuple):
-    """Fields of one record, read with quotation marks."""
+    """Number of fields of one record, and how it uses quotation marks."""
 
     fields: int
     quoted: int
@@ -49,21 +49,21 @@ class _Scan(NamedTuple):
 def repair(
     lines: list[bytes], first_line: int, separator: bytes, width: int, header: bytes = b""
 ) -> Repaired:
-    """Take each record that has `width` fields, and drop the lines that have not.
+    """Return the records with `width` fields, and report the other lines.
 
-    A quotation mark that opens a field and is closed on a later line joins those lines only where
-    that makes a record. It is part of the text where other text follows the closing mark, where it
-    is never closed, and where every joined line is a record by itself, unless the file quotes
+    A quotation mark at the start of a field that is closed on a later line joins these lines only
+    if the result is a record. The mark is part of the text if other text follows the closing mark,
+    if it is never closed, or if each of the lines is a record by itself and the file quotes no
     fields elsewhere.
 
     Parameters
     ----------
     lines : list of bytes
-        Without their line ends and without the header.
+        Lines of the file after the header, without line feeds.
     first_line : int
-        Number of the first of them in the file.
+        Number of the first line in the file.
     header : bytes
-        The line before them; it tells whether fields are quoted.
+        The header, which also shows whether the file quotes fields.
     """
     lines = [_line_end(line) for line in lines]
     quotes = any(_scan(line, separator).quoted for line in (header, *lines) if b'"' in line)
@@ -101,7 +101,7 @@ def repair(
 
 
 def _line_end(line: bytes) -> bytes:
-    """Take off the line end; one inside a field without quotation marks becomes a space."""
+    """Remove carriage returns at the end; one inside a field without quotes becomes a space."""
     line = line.rstrip(b"\r")
     return line.replace(b"\r", b" ") if b"\r" in line and b'"' not in line else line
 
@@ -109,9 +109,9 @@ def _line_end(line: bytes) -> bytes:
 def _quoted_record(
     lines: list[bytes], at: int, separator: bytes, width: int, quotes: bool
 ) -> tuple[bytes | None, int]:
-    """Return the record that begins at a line with quotation marks, and how many lines it takes.
+    """Return the record that begins at a line with quotation marks, and its number of lines.
 
-    None where the line is no record, however it is read.
+    The record is None if the line cannot be read as a record.
     """
     line = lines[at]
     scan = _scan(line, separator)
@@ -133,7 +133,7 @@ def _quoted_record(
 
 
 def _closing_line(lines: list[bytes], at: int, separator: bytes, width: int) -> int:
-    """How many lines a quoted field joins to one record; 1 where they make none."""
+    """Return the number of lines that a quoted field joins to a record; 1 if there is no record."""
     size = 0
     for stop in range(at, min(len(lines), at + _MOST_LINES)):
         size += len(lines[stop])
@@ -168,7 +168,7 @@ def _scan(text: bytes, separator: bytes) -> _Scan:
 
 
 def _escaped(line: bytes, separator: bytes) -> bytes:
-    """Quote the fields that hold a quotation mark, so that it is read as text."""
+    """Quote the fields that contain a quotation mark, so that it is read as text."""
     return separator.join(
         b'"' + field.replace(b'"', b'""') + b'"' if b'"' in field else field
         for field in line.split(separator)

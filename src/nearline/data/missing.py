@@ -1,4 +1,4 @@
-"""How other programs write that a value is missing."""
+"""Spellings of missing values."""
 
 from collections.abc import Collection
 from typing import Any
@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 _WORDS = ("null", "nan", "none", "n/a", "nil", "nat", "undefined", "unknown")
 _MARKS = ("", "\\N", "#N/A", "<NA>", "<null>", "(null)", "-", "--", "\u2013", "\u2014")
-# Written in lower case, in capitals, and with a capital.
+# Each in lower case, in upper case and capitalised.
 _SPELLED = tuple(
     dict.fromkeys(form for word in _WORDS for form in (word, word.upper(), word.capitalize()))
 )
@@ -18,9 +18,10 @@ MISSING = (*MISSING_IDS, "NA", "na")
 
 
 def without_missing(column: Any, spellings: Collection[str] = MISSING) -> Any:
-    """Return a text column with null where a cell is blank or, but for spaces, a spelling.
+    """Replace the cells of a text column that mean a missing value by null.
 
-    An empty cell is no blank: it is null only where "" is among `spellings`.
+    These are cells of spaces only, and the `spellings`, with or without spaces around them. An
+    empty cell becomes null only if "" is one of the `spellings`.
     """
     trimmed = pc.utf8_trim_whitespace(column)
     absent = pc.is_in(trimmed, value_set=pa.array(spellings, pa.string()))

@@ -1,4 +1,4 @@
-"""Texts to times: ISO 8601, dates of shops and offices, names of months."""
+"""Parsing of times in text: ISO 8601, numeric dates, and dates with names of months."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -23,14 +23,14 @@ _FORMS = (
     "%m %d, %Y",
 )
 _NOON = 12
-# Two digits of a year: these and later ones are of the last century.
+# Two-digit years from this one on are in the 20th century.
 _LAST_CENTURY = 69
 _FOUR_DIGITS = 4
 _MOST = 0.9
 
 
 class _Parts(NamedTuple):
-    """A numeric date of which the order of the first two numbers may be open."""
+    """A numeric date whose first two numbers are day and month in either order."""
 
     first: int
     second: int
@@ -43,16 +43,15 @@ class _Parts(NamedTuple):
 def read_moments(
     texts: Sequence[str], field: str, day_first: bool | None = None
 ) -> tuple[dict[str, float], str]:
-    """Return the Unix seconds of each text that is a time, and how they were read.
+    """Return the Unix seconds of each text that is a time, and a description of the formats.
 
-    A time without a zone is UTC. Whether the day or the month comes first is decided for all
-    texts together: a number above 12 tells, and points between the numbers mean that the day is
-    first.
+    A time without a time zone is UTC. Whether the day or the month is first is determined from all
+    texts together: a number above 12 is the day, and in dates with points the day is first.
 
     Raises
     ------
     InvalidInput
-        Nothing tells whether day or month comes first, or texts contradict each other.
+        The order of day and month cannot be determined, or differs between texts.
     """
     found: dict[str, float] = {}
     open_dates: dict[str, _Parts] = {}
@@ -81,7 +80,7 @@ def read_moments(
 
 
 def parse_moments(texts: Iterable[str], form: str) -> dict[str, float]:
-    """Return the Unix seconds of each text that `datetime.strptime` reads by `form`."""
+    """Return the Unix seconds of each text in the `datetime.strptime` format `form`."""
     found = {}
     for text in texts:
         try:
@@ -102,7 +101,7 @@ def _iso(text: str) -> float | None:
 
 
 def _numeric(text: str) -> _Parts | float | None:
-    """Split a numeric date; return seconds if its year is first, None for other texts."""
+    """Split a numeric date; return Unix seconds if the year is first, None for other texts."""
     match = _NUMERIC.fullmatch(text.strip())
     if match is None:
         return None
@@ -151,12 +150,12 @@ def _day_comes_first(dates: dict[str, _Parts], field: str) -> bool:
             return True
     text = next(iter(dates))
     why = (
-        "some have a day above 12 in the first place and some in the second"
+        "in some dates the first number is above 12 and in others the second"
         if days
-        else "no number above 12 tells which"
+        else "no number is above 12"
     )
     raise InvalidInput(
-        f"{field} holds dates such as {text!r:.40}, in which day or month may come first: {why}. "
+        f"{field} contains dates such as {text!r:.40}, in which day or month can be first: {why}. "
         "Pass day_first=True or day_first=False, or time_format='%m/%d/%Y %H:%M'",
         field=field,
     )
@@ -174,7 +173,7 @@ def _with_names(texts: Iterable[str]) -> dict[str, float]:
                 continue
             found[text] = _unix(moment)
             forms.remove(form)
-            forms.insert(0, form)  # the next one is probably written alike
+            forms.insert(0, form)  # the next text probably has the same format
             break
         else:
             try:

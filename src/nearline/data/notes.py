@@ -1,4 +1,4 @@
-"""What reading a source found, carried in the table's metadata until `clean` reports it."""
+"""Notes of reading a source, stored in the table's metadata until `clean` reports them."""
 
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -13,24 +13,24 @@ from msgspec.structs import replace
 from nearline.data.report import Dropped
 
 _KEY = b"nearline"
-# Raw texts that are kept of each field, as examples.
+# Number of raw texts that are kept per field, as examples.
 _KEPT = 50
 
 
 class LineNumbers(Struct, frozen=True):
-    """Which line of a text file each row begins on.
+    """Line of a text file on which each row begins.
 
     Attributes
     ----------
     starts : list of (row, line)
-        Rows where the numbering jumps, rising; rows between two of them are consecutive lines.
+        Rows at which line numbers jump, ascending. Rows between them have consecutive lines.
     """
 
     starts: list[tuple[int, int]]
 
     @classmethod
     def of_lines(cls, lines: Iterable[int]) -> "LineNumbers":
-        """Compress the line of each row, rising."""
+        """Create the mapping from the line of each row; lines must be ascending."""
         starts: list[tuple[int, int]] = []
         expected = -1
         for row, line in enumerate(lines):
@@ -46,32 +46,34 @@ class LineNumbers(Struct, frozen=True):
 
 
 class SourceNotes(Struct, kw_only=True):
-    """What was found when a source was read.
+    """Notes of reading a source.
 
     Attributes
     ----------
     lines : LineNumbers or None
-        Of a text file.
+        Line numbers of a text file; None for other sources.
     dropped : list of Dropped
-        Lines of which no row could be made.
+        Lines that are not rows.
     raw : dict
-        Field to row to text: cells that could not be read, as they are in the source.
+        By field and row: text of cells that could not be read.
     times : str
-        How the times were read; "" where the source has none.
+        Format of the times; "" if the source has none.
     undated : bool
-        The source has no times: row numbers are used instead.
+        Whether the source has no times, so that row numbers are used instead.
     key_event : str
-        Kind of event in the keys of rows whose kind was made of their rating; "" where none was.
+        Kind of event in the keys of rows whose kind was derived from their rating; "" if there
+        are none.
     canonical : bool
-        The table is in the form of `read_interactions`.
+        Whether the table is a result of `read_interactions`.
     rows : int
-        Rows of the table that `lines` and `raw` are about.
+        Number of rows of the table to which `lines` and `raw` refer.
     mixed : dict
-        Column of a JSON file that holds numbers beside text, all of it read as text, to the error.
+        Errors by column, for columns of a JSON file that mix numbers and text and were read as
+        text.
     columns : dict
-        Column of the source to the field that it became.
+        Fields by column of the source.
     remarks : list of str
-        What else a reader of the report should know.
+        Further lines of the report.
     """
 
     lines: LineNumbers | None = None
@@ -87,7 +89,7 @@ class SourceNotes(Struct, kw_only=True):
     remarks: list[str] = []
 
     def keep_raw(self, field: str, cells: Any, read: Any) -> None:
-        """Keep the text of the first `cells` of which `read` holds null or NaN."""
+        """Keep the text of the first `cells` for which `read` has null or NaN."""
         if not read.null_count and not pa.types.is_floating(read.type):
             return
         unread = pc.is_null(read, nan_is_null=True).to_numpy(zero_copy_only=False)
@@ -100,11 +102,11 @@ class SourceNotes(Struct, kw_only=True):
             self.raw[field] = found
 
     def place(self, row: int) -> str:
-        """Name a row as a person finds it: by line in a text file, else by number."""
+        """Return the place of a row in its source: a line of a text file, or a row number."""
         return f"row {row}" if self.lines is None else f"line {self.lines.line(row)}"
 
     def for_rows(self, rows: int) -> "SourceNotes":
-        """Return the notes of a table of this many rows; those of a part lack row numbers."""
+        """Return notes for a table with this number of rows; for a part, without row numbers."""
         return self if rows == self.rows else replace(self, lines=None, raw={})
 
 
@@ -118,6 +120,6 @@ def with_notes(table: pa.Table, notes: SourceNotes) -> pa.Table:
 
 
 def notes_of(table: pa.Table) -> SourceNotes:
-    """Return what was noted about a table; empty notes where there are none."""
+    """Return the notes of a table; they are empty if there are none."""
     found = (table.schema.metadata or {}).get(_KEY)
     return SourceNotes() if found is None else _DECODER.decode(found)

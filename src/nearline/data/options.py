@@ -1,4 +1,4 @@
-"""How a source is read: what its reader cannot find out alone."""
+"""Options of reading, for properties of a source that cannot always be determined."""
 
 from typing import Any
 
@@ -11,28 +11,30 @@ DEFAULT_EVENT = "view"
 
 
 class ReadOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    r"""How to read a file or frame.
+    r"""Options of reading a file or frame.
 
     Attributes
     ----------
     separator : str or None
-        Text between the fields of a text file; None: determined by the extension or first lines.
+        Separator of fields in a text file; None determines it from the extension or the first
+        lines.
     encoding : str
-        Encoding of a text file; UTF-16 is recognised by its first bytes.
+        Encoding of a text file; UTF-16 is detected by its byte order mark.
     header : bool
-        Whether the first line of a text file names the columns. Without it they are called
+        Whether the first line of a text file contains the names of columns. Otherwise they are
         "1", "2" and so on.
     time_format : str or None
-        How times are written: "s", "ms", "us", "ns" (since 1970), "yyyymmdd", "yyyymm",
-        "yyyymmddhhmm", "yyyymmddhhmmss", "year", "serial" (a spreadsheet's days), "position"
-        (order alone), or a format as `datetime.strptime` takes it. None: the column as a whole
-        decides.
+        Format of times: "s", "ms", "us", "ns" (since 1970), "yyyymmdd", "yyyymm",
+        "yyyymmddhhmm", "yyyymmddhhmmss", "year", "serial" (days of a spreadsheet), "position"
+        (only the order), or a format of `datetime.strptime`. None determines it from the whole
+        column.
     day_first : bool or None
-        Whether 1/2/2020 is in February (True) or in January; None: the column decides.
+        Whether 1/2/2020 is in February (True) or in January; None determines it from the
+        whole column.
     missing : list of str
-        Texts that mean that a value is missing, besides the usual ones.
+        Texts that mean a missing value, in addition to common ones.
     event : str
-        Kind of the events where the source names none.
+        Kind of events for which the source has none.
     """
 
     separator: str | None = None
@@ -45,20 +47,20 @@ class ReadOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 def read_options(**given: Any) -> ReadOptions:
-    """Check options given by name.
+    """Validate options given by name.
 
     Raises
     ------
     InvalidInput
-        There is no such option, or it is of another type.
+        An option is unknown or has an invalid value.
     """
     given = {name: list(value) if name == "missing" else value for name, value in given.items()}
     if isinstance(given.get("separator"), str):
-        given["separator"] = given["separator"].replace("\\t", "\t")  # as typed in a shell
+        given["separator"] = given["separator"].replace("\\t", "\t")  # as in a shell
     try:
         return msgspec.convert(given, ReadOptions)
     except msgspec.ValidationError as error:
         allowed = ", ".join(ReadOptions.__struct_fields__)
         raise InvalidInput(
-            f"the options of reading are not valid: {error}; there are {allowed}"
+            f"the options of reading are invalid: {error}; allowed are {allowed}"
         ) from None

@@ -1,4 +1,4 @@
-"""Ratings below the middle of their scale are not liking."""
+"""Detection of low ratings, which mean that the user does not like the item."""
 
 import re
 from typing import Any, NamedTuple
@@ -8,26 +8,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 LOW_RATING = "low_rating"
-# Names of columns that hold ratings, without case and marks.
+# Names of columns of ratings, in lower case and without punctuation.
 _NAMES = {
     *("rating", "ratings", "stars", "star", "starrating", "overall", "score", "bookrating"),
     *("userrating", "reviewrating", "reviewoverall", "reviewscore", "myrating", "grade"),
 }
-# Lowest and highest rating, the narrowest scale first.
+# Lowest and highest rating of common scales, narrowest first.
 _SCALES = ((0, 1), (-1, 1), (1, 5), (0.5, 5), (0, 5), (1, 10), (0, 10), (-10, 10), (0, 100))
-# Values of interactions without a rating in common files.
+# Values that mean "no rating" in common files.
 _UNRATED = (0.0, -1.0)
 
 
 class Rated(NamedTuple):
-    """Which rows rate an item below the middle.
+    """Rows with low ratings.
 
     Attributes
     ----------
     low : pyarrow.Array
         True where the rating is below the middle.
     remark : str
-        Says so to a person; "" where there is none.
+        Line of the report; "" if no rating is low.
     """
 
     low: Any
@@ -35,15 +35,15 @@ class Rated(NamedTuple):
 
 
 def is_rating(column: str) -> bool:
-    """Whether a column of this name holds ratings."""
+    """Return whether a column of this name contains ratings."""
     return re.sub(r"[\W_]+", "", column.casefold()) in _NAMES
 
 
 def low_ratings(values: Any) -> Rated | None:
-    """Find the ratings below the middle of the narrowest usual scale that holds all of them.
+    """Find the ratings below the middle of the narrowest common scale that contains all of them.
 
-    None where no usual scale holds them. A lowest value of 0 or -1 beside whole numbers from 1 on
-    means that no rating was given.
+    Return None if there is no such scale. If all values are whole numbers and the lowest is 0 or
+    -1, this lowest value means that there is no rating.
     """
     numbers = pc.fill_null(values, float("nan")).to_numpy(zero_copy_only=False)
     given = numbers[np.isfinite(numbers)]

@@ -1,4 +1,4 @@
-"""What was dropped from a table, how often and why."""
+"""Reports of cleaning: the number of dropped rows by reason, with examples."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,13 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from nearline.common.counts import count
+
 _SHOWN = 80
 _LONGEST = 1_000
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """Rows dropped for one reason, with the first of them as an example."""
+    """Number of rows that were dropped for one reason, with the first as an example."""
 
     reason: str
     rows: int
@@ -30,16 +32,16 @@ class Dropped:
 
 @dataclass(frozen=True)
 class KindOfEvent:
-    """One kind of event among the rows that were kept.
+    """A kind of event in the rows that were kept.
 
     Attributes
     ----------
     event : str
     rows : int
     weight : float
-        What one event of this kind weighs.
+        Event weight.
     known : bool
-        False where the kind has no weight of its own, so that it has that of an unknown kind.
+        Whether the kind has its own weight; if not, it has that of unknown kinds.
     """
 
     event: str
@@ -50,14 +52,14 @@ class KindOfEvent:
 
 @dataclass(frozen=True)
 class TimesRead:
-    """The times among the rows that were kept.
+    """Times of the rows that were kept.
 
     Attributes
     ----------
     first, last : float
         Unix seconds, or positions.
     how : str
-        How they were read; "" where the source has none.
+        Format of the times; "" if the source has none.
     """
 
     first: float
@@ -66,14 +68,14 @@ class TimesRead:
 
     @property
     def are_clock_times(self) -> bool:
-        """Whether they are times and not positions or row numbers."""
+        """Whether they are times, not positions or row numbers."""
         return bool(self.how) and self.how != "positions"
 
     def __str__(self) -> str:
         if not self.how:
-            return "none in the source; the order of its rows is the order of time"
+            return "none in the source; rows without times are in the order of time"
         if not self.are_clock_times:
-            return f"{self.first:.15g} to {self.last:.15g}, read as {self.how}: order alone"
+            return f"{self.first:.15g} to {self.last:.15g}, in order, read as {self.how}"
         first, last = (
             datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S")
             for time in (self.first, self.last)
@@ -83,31 +85,32 @@ class TimesRead:
 
 @dataclass(frozen=True)
 class CleaningReport:
-    """Account of an import: ``rows_in == rows_kept + rows_dropped``.
+    """Report of an import: ``rows_in == rows_kept + rows_dropped``.
 
     Attributes
     ----------
     rows_in, rows_kept : int
-        Rows before and after; lines of a text file that are no rows count as rows.
+        Number of rows before and after; lines of a text file that are not rows are included.
     dropped : tuple of Dropped
-        In the order in which the rules were applied; a row counts for the first rule it breaks.
+        Dropped rows by reason, in the order of the rules; a row counts for the first rule that it
+        breaks.
     imputed : int
-        Rows whose missing value was filled in.
+        Number of rows whose missing value was filled in.
     fields : tuple of Dropped
-        Values that were left out of rows that were kept.
+        Values by reason that were left out of rows that were kept.
     known : int
-        Rows that were kept and are not stored again: the store has them.
+        Number of rows that were kept but not stored, since the store already has them.
     times : TimesRead or None
     kinds : tuple of KindOfEvent
-        Most frequent first.
+        Kinds of events, most frequent first.
     n_users, n_items : int
-        Distinct ids among the rows that were kept.
+        Number of distinct IDs in the rows that were kept.
     columns : dict
-        Column of the source to the field that it became.
+        Fields by column of the source.
     remarks : tuple of str
-        What else was found.
+        Further lines of the report.
     items : CleaningReport or None
-        Of interactions that came with a catalogue: the account of the catalogue.
+        Report of the catalogue, if there was one.
     """
 
     rows_in: int
@@ -126,11 +129,11 @@ class CleaningReport:
 
     @property
     def rows_dropped(self) -> int:
-        """Rows that did not survive."""
+        """Number of rows that were dropped."""
         return self.rows_in - self.rows_kept
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return the report as values for JSON."""
         values = asdict(self)
         if self.items is None:
             del values["items"]
@@ -138,15 +141,16 @@ class CleaningReport:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "CleaningReport":
-        """Rebuild a report from the result of `as_dict`."""
+        """Create a report from the result of `as_dict`."""
         return msgspec.convert(values, cls)
 
     def __str__(self) -> str:
         lines = [
-            f"{self.rows_in:,} rows read, {self.rows_kept:,} kept, {self.rows_dropped:,} dropped"
+            f"{count(self.rows_in, 'row')} read, {self.rows_kept:,} kept, "
+            f"{self.rows_dropped:,} dropped"
         ]
         if self.imputed:
-            lines.append(f"{self.imputed:,} missing values filled in")
+            lines.append(f"{count(self.imputed, 'missing value')} filled in")
         lines += map(str, self.dropped)
         if self.fields:
             lines.append("left out of rows that were kept:")
@@ -154,19 +158,19 @@ class CleaningReport:
         return "\n".join((*lines, *self.summary()))
 
     def summary(self) -> list[str]:
-        """Lines about what was kept; none for a report of `clean` alone."""
+        """Return lines about the rows that were kept; for a report of `clean`, there are none."""
         lines = []
         if self.n_users:
             lines.append(f"users: {self.n_users:,}, items: {self.n_items:,}")
         if self.known:
-            lines.append(f"{_rows(self.known)} known already, not stored again")
+            lines.append(f"{count(self.known, 'row')} already in the store, not stored again")
         if self.times is not None:
             lines.append(f"times: {self.times}")
         if self.kinds:
             lines.append(_cut("kinds of events: " + ", ".join(map(_kind_text, self.kinds))))
         if any(not kind.known for kind in self.kinds):
             lines.append(
-                "kinds marked with ? are unknown and weigh as much as a view; give them weights "
+                "kinds marked with ? are unknown and have the weight of a view; set weights "
                 "with --weights KIND=NUMBER or in nearline.toml"
             )
         if any(name != became for name, became in self.columns.items()):
@@ -179,28 +183,24 @@ def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
-def _rows(count: int) -> str:
-    return f"{count:,} row" + ("s" if count != 1 else "")
-
-
 def _kind_text(kind: KindOfEvent) -> str:
     mark = "" if kind.known else "?"
     return f"{_short(kind.event)[1:-1]}{mark} {kind.rows:,} (weight {kind.weight:g})"
 
 
 class Sieve:
-    """A table that rows are dropped from, keeping account.
+    """A table from which rows are dropped, with a report.
 
     Parameters
     ----------
     table : pyarrow.Table
-        Columns are combined into one chunk each.
+        Table to clean; its columns are combined into one chunk each.
     shown : sequence of str
-        Columns that an example shows.
+        Columns that are shown in examples.
     place : callable
-        Names the place of a row in its source, from its number.
+        Returns the place in the source of a row number.
     raw : mapping
-        Field to row number to text: what an example shows instead of a value that was not read.
+        By field and row number: text to show in examples instead of a value that was not read.
     """
 
     def __init__(
@@ -219,30 +219,30 @@ class Sieve:
         self._left_out: list[Dropped] = []
 
     def drop(self, bad: Any, reason: str) -> None:
-        """Drop the rows where `bad` (booleans, one a row; null means no) is true."""
+        """Drop the rows for which `bad`, bool [n_rows], is true; null means false."""
         bad = _mask(bad)
-        count = int(np.count_nonzero(bad))
-        if count == 0:
+        rows = int(np.count_nonzero(bad))
+        if rows == 0:
             return
-        self._dropped.append(Dropped(reason, count, self._example(bad, self._shown)))
+        self._dropped.append(Dropped(reason, rows, self._example(bad, self._shown)))
         keep = ~bad
         self.table = self.table.filter(pa.array(keep))
         self._numbers = self._numbers[keep]
 
     def leave_out(self, field: str, bad: Any, reason: str, instead: str | None = None) -> None:
-        """Replace the value of `field` where `bad` is true, and keep the rows."""
+        """Replace `field` by `instead` in the rows for which `bad`, bool [n_rows], is true."""
         bad = _mask(bad)
-        count = int(np.count_nonzero(bad))
-        if count == 0:
+        rows = int(np.count_nonzero(bad))
+        if rows == 0:
             return
-        self._left_out.append(Dropped(reason, count, self._example(bad, [field])))
+        self._left_out.append(Dropped(reason, rows, self._example(bad, [field])))
         at = self.table.schema.get_field_index(field)
         kind = self.table.schema.field(at).type
         cells = pc.if_else(pa.array(bad), pa.scalar(instead, kind), self.table[field])
         self.table = self.table.set_column(at, field, cells).combine_chunks()
 
     def report(self, *, imputed: int = 0, lines: Sequence[Dropped] = ()) -> CleaningReport:
-        """Account so far; `lines` are those that never became rows."""
+        """Return the report; `lines` are lines of the source that are not rows."""
         kept = self.table.num_rows
         dropped = (*lines, *self._dropped)
         rows_in = kept + sum(entry.rows for entry in dropped)

@@ -1,8 +1,9 @@
-"""Tables in and out: files and frames of any library become one Arrow table, and back."""
+"""Conversion of files and frames of any library to Arrow tables, and back to frames."""
 
 import difflib
 import logging
 import os
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,13 +21,23 @@ from nearline.data.options import ReadOptions, read_options
 from nearline.data.text_files import SEPARATORS, read_text_table
 from nearline.errors import DataNotFound, InvalidInput
 
-# Whatever `read_table` takes: a path, or a frame of a library that narwhals knows.
+# Sources of `read_table`: a path, or a frame of a library that narwhals supports.
 Source = Any
 
 _log = logging.getLogger(__name__)
 
 REQUIRED = ("user_id", "item_id")
 _TEXT = (*SEPARATORS, ".jsonl", ".ndjson", ".json")
+# The second form is the name that pandas gives to a column without one.
+_NO_NAME = re.compile(r"|Unnamed: \d+")
+_IN_APOSTROPHES = "^'(.*)'$"
+# First bytes of files that are no text, whatever their names say.
+_FOREIGN = {
+    b"PK\x03\x04": "is a zip archive or a spreadsheet: unpack it, or save the sheet as .csv",
+    b"\xd0\xcf\x11\xe0": "is a spreadsheet: save the sheet as .csv",
+    b"PAR1": "holds Parquet: give it a name that ends with .parquet",
+    b"\x1f\x8b": "is compressed with gzip: give it a name that ends with .gz",
+}
 _ALLOWED = ".csv, .tsv, .txt, .dat, .data, .jsonl, .ndjson, .json (each also with .gz) and .parquet"
 
 
@@ -39,26 +50,25 @@ def read_table(
 ) -> pa.Table:
     """Read a file, or convert a frame, to an Arrow table.
 
-    CSV and TSV carry no types, so each of their columns comes as text ("" where empty): a guess
-    would turn the id "007" into 7. Other sources keep their types; dictionary (categorical)
-    columns are decoded, and text is plain `string`. A field inside an object becomes a column
-    called ``object.field``; of a list of objects, a column of lists.
+    All columns of CSV and TSV files are read as text ("" if empty): guessing types would change
+    the ID "007" to 7. Other sources keep their types, except that dictionary (categorical) columns
+    are decoded, and all types of text become `string`. A field inside an object becomes a column
+    with the name ``object.field``; in a list of objects, a column of lists.
 
-    Lines of a text file that are no rows are left out and named in the report of `clean` (for a
-    table that is used by itself, in a warning).
+    Lines of a text file that are not rows are left out, and a warning is logged for each reason.
 
     Parameters
     ----------
     source : path or frame
         ``.csv``, ``.tsv``, ``.txt``, ``.dat``, ``.data``, ``.jsonl``, ``.ndjson``, ``.json`` (each
-        also with ``.gz``) or ``.parquet``; or a pandas, polars, Arrow or any other frame that
-        narwhals takes.
+        also with ``.gz``) or ``.parquet``; or a frame of pandas, polars, Arrow or another library
+        that narwhals supports.
     pick : callable, optional
-        Gets the names of all columns and gives those to convert; all by default.
+        Receives the names of all columns and returns those to convert; by default all.
     flat : bool
-        Whether fields inside objects become columns of their own.
+        Whether fields inside objects become columns.
     **options
-        The fields of `nearline.data.options.ReadOptions` that concern files: `separator`,
+        Fields of `nearline.data.options.ReadOptions` that apply to files: `separator`,
         `encoding`, `header`.
 
     Raises
@@ -66,8 +76,8 @@ def read_table(
     DataNotFound
         There is no such file.
     InvalidInput
-        The file is empty, damaged, in another encoding or of an unknown kind, or a column of
-        the frame mixes types (1 beside "1").
+        The file is empty, damaged, or has another encoding or an unknown extension, or a column
+        of the frame mixes types, such as 1 and "1".
     """
     table = read_source(source, read_options(**options), pick, flat=flat)
     for entry in notes_of(table).dropped:
@@ -83,14 +93,15 @@ def read_source(
     *,
     flat: bool = True,
 ) -> pa.Table:
-    """Read a source as `read_table` does, and attach notes about it to the table.
+    """Read a source like `read_table`, and attach notes to the table.
 
-    Where a column mixes numbers and text it is read as text if `may_mix` of its name is true.
+    A column that mixes numbers and text is read as text if `may_mix` is true for its name.
     """
     notes = SourceNotes()
     if isinstance(source, str | os.PathLike):
         table, notes = _read_file(Path(source), options)
         table = flatten(table) if flat else table
+        table = _without_repeats(table, notes, options)
         names, column = table.column_names, table.column
     elif isinstance(source, pa.Table):
         notes = notes_of(source)
@@ -101,9 +112,9 @@ def read_source(
         frame = _eager(source)
         names, column = frame.columns, partial(_column, frame)
     _check_names(names, options)
-    if "" in names:  # pandas writes its index so
+    if any(_NO_NAME.fullmatch(name) for name in names):  # pandas writes the index without a name
         notes.remarks.append("a column without a name is left out")
-        names = [name for name in names if name]
+        names = [name for name in names if not _NO_NAME.fullmatch(name)]
     chosen = pick(names) if pick else names
     columns = {}
     for name in chosen:
@@ -119,8 +130,19 @@ def read_source(
     return with_notes(pa.table(columns), notes)
 
 
+def _without_repeats(table: pa.Table, notes: SourceNotes, options: ReadOptions) -> pa.Table:
+    """Leave out later columns of the same name, unless they could be IDs or no header exists."""
+    names = table.column_names
+    again = [at for at, name in enumerate(names) if name and name in names[:at]]
+    repeated = dict.fromkeys(names[at] for at in again)
+    if not again or repeated.keys() & set(REQUIRED) or (options.header and looks_like_data(names)):
+        return table
+    notes.remarks += [f"only the first column {name!r} is read" for name in repeated]
+    return table.select([at for at in range(len(names)) if at not in again])
+
+
 def _check_names(names: Sequence[Any], options: ReadOptions) -> None:
-    """Raise `InvalidInput` unless all columns have names of their own."""
+    """Raise `InvalidInput` unless the names of columns are distinct texts."""
     if not all(isinstance(name, str) for name in names):
         raise InvalidInput(f"the column names {names} are not all text; give every column a name")
     if len(set(names)) == len(names):
@@ -134,9 +156,9 @@ def _check_names(names: Sequence[Any], options: ReadOptions) -> None:
 
 
 def to_frame(columns: Mapping[str, Any], like: object = None) -> Any:
-    """Build a frame from columns, in the library of the frame `like`.
+    """Create a frame from columns, in the library of the frame `like`.
 
-    Anything else than an in-memory pandas, polars or Arrow frame gives a `pyarrow.Table`.
+    If `like` is not a frame of pandas, polars or Arrow in memory, the result is a `pyarrow.Table`.
     """
     backend: Literal["pandas", "polars", "pyarrow"] = "pyarrow"
     native: Any = nw.from_native(cast("Any", like), pass_through=True)
@@ -164,8 +186,8 @@ def _read_file(path: Path, options: ReadOptions) -> tuple[pa.Table, SourceNotes]
         if "UTF8" in str(error):
             raise InvalidInput(_encoding_help(path, options.encoding, error)) from error
         raise InvalidInput(
-            f"{path} cannot be read as {kind[1:]}: {error}. It may be half-written or hold "
-            "something else than its name says; repair it or write it again"
+            f"{path} cannot be read as {kind[1:]}: {error}. It may be truncated or in "
+            "another format than its extension; repair it or write it again"
         ) from error
     if kind in SEPARATORS:
         table = _without_padding(table, notes)
@@ -175,20 +197,26 @@ def _read_file(path: Path, options: ReadOptions) -> tuple[pa.Table, SourceNotes]
 
 
 def _without_padding(table: pa.Table, notes: SourceNotes) -> pa.Table:
-    """Take off the spaces in front of all names and cells where a separator is ", "."""
+    """Remove spaces around names and cells if names have them, and apostrophes around cells."""
     names = table.column_names
-    if all(name == name.strip() for name in names):
-        return table
-    if any(name[:1] == " " for name in names):
-        notes.remarks.append("spaces in front of names and values are taken off")
-        table = pa.table([pc.utf8_ltrim_whitespace(each) for each in table.columns], names=names)
-    return table.rename_columns([name.strip() for name in names])
+    if any(name != name.strip() for name in names):
+        notes.remarks.append("spaces around names and values were removed")
+        names = [name.strip() for name in names]
+        table = pa.table([pc.utf8_trim_whitespace(each) for each in table.columns], names=names)
+    for at, name in enumerate(names):
+        cells = table.column(at)
+        if len(cells) and pc.match_substring_regex(cells[0], _IN_APOSTROPHES).as_py():
+            inside = pc.replace_substring_regex(cells, _IN_APOSTROPHES, r"\1")
+            if pc.all(pc.not_equal(inside, cells)).as_py():
+                notes.remarks.append(f"apostrophes around the values of {name!r} were removed")
+                table = table.set_column(at, name, inside)
+    return table
 
 
 def _kind(path: Path, options: ReadOptions) -> str:
-    """Return the extension that determines how a file is read, without ``.gz`` for packed text.
+    """Return the extension that determines how a file is read, without ``.gz``.
 
-    A file with another extension is a text file if its separator is given.
+    A file with an unknown extension is a text file if the option `separator` is set.
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packed = suffixes[-1:] == [".gz"]
@@ -216,11 +244,17 @@ def _check_file(path: Path) -> None:
         raise DataNotFound(f"there is no file {path}{hint}")
     if path.stat().st_size == 0:
         raise InvalidInput(f"{path} is empty; a header and at least one row are needed")
+    with path.open("rb") as file:
+        start = file.read(4)
+    for magic, what in _FOREIGN.items():
+        suffix = {b"PAR1": ".parquet", b"\x1f\x8b": ".gz"}.get(magic)
+        if start.startswith(magic) and path.suffix.lower() != suffix:
+            raise InvalidInput(f"{path} {what}")
 
 
 def _encoding_help(path: Path, encoding: str, error: Exception) -> str:
     return (
-        f"{path} is not valid {encoding} ({error}); pass the encoding that it has with "
+        f"{path} is not valid {encoding} ({error}); pass its encoding, such as "
         "encoding='latin-1' (also common are cp1252, cp1251, gb18030 and shift-jis), or save it "
         "as UTF-8"
     )
@@ -244,17 +278,22 @@ def _column(frame: nw.DataFrame[Any], name: str) -> Any:
         return frame.get_column(name).to_arrow()
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(
-            f"column {name!r} mixes types or holds what no table column can ({error}); "
-            'give it one type. For ids use text throughout: 1 and "1" are not told apart',
+            f"column {name!r} mixes types or contains values that a table cannot ({error}); "
+            'convert it to one type. For ids, use only text: 1 and "1" cannot be distinguished',
             field=name,
         ) from error
 
 
 def _plain(column: Any) -> Any:
-    """Decode dictionaries and bring the kinds of text that Arrow has to `string`."""
+    """Decode dictionary columns, and convert all types of text to `string`."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
     if pa.types.is_large_string(kind) or kind == pa.string_view():
         return column.cast(pa.string())
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        try:  # some programs write text to Parquet without saying so
+            return column.cast(pa.string())
+        except pa.ArrowInvalid:
+            return column
     return column

@@ -1,9 +1,8 @@
-"""Divide interactions into a training and a test part.
+"""Splits of interactions into a training and a test part.
 
-Every split chooses interactions by a boolean mask and keeps users and items as they are, so that
-indices mean the same on both sides and splits can follow each other: `leave_one_out` of the
-training part of `leave_one_out` gives the validation interactions of the strict protocol.
-A fraction is the share that goes to the test part.
+Users and items, and their indices, are the same in both parts. Splits can therefore be applied to
+the results of others: `leave_one_out` of the training part of `leave_one_out` gives the validation
+interactions of the strict protocol. A fraction is the share of the test part.
 """
 
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ class Split:
     train : Dataset
         All users and items, without the test interactions.
     test : Histories
-        One row for each user (many may be empty): the interactions held out, oldest first.
+        Interactions held out of each user, oldest first; a row can be empty.
     """
 
     train: Dataset
@@ -35,8 +34,12 @@ class Split:
 
 
 def hold_out(data: Dataset, test: Mask) -> Split:
-    """Hold out the interactions where `test` [n_interactions] is true."""
-    return Split(data.take(~test), data.take(test).histories)
+    """Hold out the interactions for which `test`, bool [n_interactions], is true.
+
+    Interactions that a later opinion in the same part replaces are left out.
+    """
+    train = data.take(~test).without_superseded()
+    return Split(train, data.take(test).histories.without_superseded())
 
 
 def leave_one_out(data: Dataset) -> Split:
@@ -48,7 +51,7 @@ def leave_one_out(data: Dataset) -> Split:
 
 
 def random_split(data: Dataset, fraction: float, rng: np.random.Generator) -> Split:
-    """Hold out a fraction of all interactions, each as likely as the next."""
+    """Hold out a fraction of all interactions, chosen uniformly at random."""
     _check_fraction(fraction)
     test = np.zeros(data.n_interactions, dtype=np.bool_)
     test[rng.permutation(len(test))[: round(fraction * len(test))]] = True
@@ -56,7 +59,7 @@ def random_split(data: Dataset, fraction: float, rng: np.random.Generator) -> Sp
 
 
 def random_folds(data: Dataset, folds: int, rng: np.random.Generator) -> Iterator[Split]:
-    """Divide the interactions at random into `folds` parts; each is the test part once."""
+    """Yield `folds` splits for cross-validation: each random part is the test part once."""
     if not 2 <= folds <= data.n_interactions:
         raise InvalidInput(
             f"folds is {folds}; it must be at least 2 and at most the number of interactions, "
@@ -69,12 +72,12 @@ def random_folds(data: Dataset, folds: int, rng: np.random.Generator) -> Iterato
 
 
 def stratified_split(data: Dataset, fraction: float, rng: np.random.Generator) -> Split:
-    """Hold out a fraction of each user's interactions, chosen at random (75/25: 0.25).
+    """Hold out a fraction of each user's interactions, chosen at random; 0.25 for a 75/25 split.
 
     A user with n interactions keeps ``round((1 - fraction) * n)``, halves rounded to even.
     """
     _check_fraction(fraction)
-    # Sorting by user first and a random key second shuffles each user's own places.
+    # Sorting by user and then by a random key shuffles the interactions of each user.
     order = np.lexsort((rng.random(data.n_interactions), data.user_of_each()))
     test = np.zeros(data.n_interactions, dtype=np.bool_)
     test[order] = _last_of_each(data, fraction)
@@ -91,10 +94,10 @@ def user_time_split(data: Dataset, fraction: float) -> Split:
 
 
 def time_split(data: Dataset, fraction: float) -> Split:
-    """Hold out what came after one moment, so that about `fraction` of the interactions do.
+    """Hold out the interactions after a point in time, about `fraction` of all.
 
-    Every training interaction is strictly older than every test interaction; where times are
-    equal the training part takes all of them.
+    Every training interaction is strictly older than every test interaction; interactions at the
+    point in time itself are in the training part.
     """
     _check_fraction(fraction)
     times = data.histories.times
@@ -105,13 +108,13 @@ def time_split(data: Dataset, fraction: float) -> Split:
 
 
 def cold_items(data: Dataset, fraction: float, rng: np.random.Generator) -> Split:
-    """Hold out every interaction with a random fraction of the items that have any."""
+    """Hold out all interactions with a random fraction of the items that have interactions."""
     chosen = _choose(np.unique(data.histories.items), fraction, rng)
     return hold_out(data, np.isin(data.histories.items, chosen))
 
 
 def cold_users(data: Dataset, fraction: float, rng: np.random.Generator) -> Split:
-    """Hold out every interaction of a random fraction of the users who have any."""
+    """Hold out all interactions of a random fraction of the users who have interactions."""
     users = data.user_of_each()
     return hold_out(data, np.isin(users, _choose(np.unique(users), fraction, rng)))
 
@@ -124,7 +127,7 @@ def _choose(
 
 
 def _last_of_each(data: Dataset, fraction: float) -> Mask:
-    """Mark the last places of each row: n minus round((1 - fraction) n) of them."""
+    """Mark the last n - round((1 - fraction) n) interactions of each row of length n."""
     indptr = data.histories.indptr
     sizes = np.diff(indptr)
     kept = np.round((1 - fraction) * sizes).astype(np.int64)
@@ -135,7 +138,7 @@ def _last_of_each(data: Dataset, fraction: float) -> Mask:
 def _check_fraction(fraction: float) -> None:
     if not 0 < fraction < 1:
         raise InvalidInput(
-            f"fraction is {fraction!r}; it must lie between 0 and 1, both excluded: it is the "
+            f"fraction is {fraction!r}; it must be between 0 and 1, both exclusive: it is the "
             "share of the test part",
             field="fraction",
         )

@@ -1,4 +1,4 @@
-"""CSV, TSV and other text tables: what separates, how it is quoted, and which lines are rows."""
+"""Reading of CSV, TSV and other text tables: separators, quotation marks and invalid lines."""
 
 import codecs
 import logging
@@ -16,10 +16,10 @@ from nearline.errors import InvalidInput
 
 _log = logging.getLogger(__name__)
 
-# What separates the fields where no option says so; None: found in the first lines.
+# Separators by extension if no option sets one; None is determined from the first lines.
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": None, ".dat": None, ".data": None}
 _CANDIDATES = ("\t", "::", ";", "|", ",")
-# Share of the first lines that must have as many separators as the first.
+# Share of the first lines that must have the same number of separators as the first line.
 _AGREE = 0.8
 _SAMPLE = 1 << 16
 _CHUNK = 1 << 23
@@ -28,17 +28,19 @@ _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-# Stands for a separator of several characters.
+# Replaces a separator of several characters.
 _UNIT_SEPARATOR = "\x1f"
 _MOST_SHOWN = 3
+# Bytes at the beginning of a file that show whether it is UTF-16.
+_LETTERS = 64
 
 
 def read_text_table(path: Path, kind: str, options: ReadOptions) -> tuple[pa.Table, SourceNotes]:
-    """Read a text table; each column comes as text.
+    """Read a text table; all columns are text.
 
-    The number of rows is held against the number of lines. Where they differ, or a line has
-    another number of fields than the header, the file is read once more, line by line, and lines
-    that are no rows are noted. Exceptions of Arrow and of codecs pass through.
+    If the number of rows differs from the number of lines, or a line has another number of fields
+    than the header, the file is read again line by line, and lines that are not rows are added to
+    the notes. Exceptions of Arrow and of codecs pass through.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ def read_text_table(path: Path, kind: str, options: ReadOptions) -> tuple[pa.Tab
 def _read_fast(
     path: Path, separator: str, options: ReadOptions
 ) -> tuple[pa.Table, SourceNotes] | None:
-    """Read a file of which every line is a row; None where one is not."""
+    """Read a file in which every line is a row; return None if a line is not."""
     ragged = False
 
     def note(_: object) -> str:
@@ -103,7 +105,7 @@ def _read_slowly(
     if options.header and rows and not header.endswith(mark):
         columns = header.count(mark) + 1
         if all(row.endswith(mark) and row.count(mark) == columns for row in rows):
-            header += mark  # each row ends with a separator
+            header += mark  # each row ends with a separator, but not the header
     read, parse = _settings(separator, options)
     probe = pa.BufferReader(header + b"\n" + (header if options.header else b""))
     names = csv.open_csv(probe, read_options=read, parse_options=parse).schema.names
@@ -113,17 +115,17 @@ def _read_slowly(
     if wrong > fixed.rows:
         raise InvalidInput(
             f"{path}: Expected {len(names)} columns as in line {first + 1}, but "
-            f"{fixed.dropped[0].reason} ({fixed.dropped[0].example}), and most lines are like "
-            f"that. If {separator!r} is not what separates the fields, pass separator=...; "
-            "if the file has no header, pass header=False; if other "
-            "lines stand before the header or a column has no name, correct the file"
+            f"{fixed.dropped[0].reason} ({fixed.dropped[0].example}), and so do most lines. "
+            f"If {separator!r} is not the separator, pass separator=...; "
+            "if the file has no header, pass header=False; if there are other "
+            "lines before the header or a column has no name, correct the file"
         )
     notes = SourceNotes(lines=fixed.lines, dropped=fixed.dropped)
     if fixed.literal:
         shown = ", ".join(map(str, fixed.literal[:_MOST_SHOWN]))
         plural = "s" if len(fixed.literal) > 1 else ""
         notes.remarks.append(
-            f"quotation marks taken as text in {len(fixed.literal):,} line{plural} (line {shown})"
+            f"quotation marks read as text in {len(fixed.literal):,} line{plural} (line {shown})"
         )
     as_text = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
     whole = (header + b"\n" if options.header else b"") + fixed.data
@@ -138,26 +140,26 @@ def _read_slowly(
 
 def _settings(separator: str, options: ReadOptions) -> tuple[csv.ReadOptions, csv.ParseOptions]:
     read = csv.ReadOptions(autogenerate_column_names=not options.header)
-    # Quoted descriptions may hold line breaks.
+    # Quoted text may contain line breaks.
     return read, csv.ParseOptions(delimiter=separator, newlines_in_values=True)
 
 
 def _named(table: pa.Table, options: ReadOptions) -> pa.Table:
-    """Call the columns 1, 2 and so on where the file has no header."""
+    """Name the columns 1, 2 and so on if the file has no header."""
     if options.header:
         return table
     return table.rename_columns([str(number + 1) for number in range(table.num_columns)])
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    """Yield the unpacked bytes of a file."""
+    """Yield the decompressed bytes of a file."""
     with pa.input_stream(str(path), compression="detect") as stream:
         while chunk := stream.read(_CHUNK):
             yield chunk
 
 
 def _names_separator(line: bytes) -> bool:
-    """Whether a spreadsheet wrote this line to say what separates the fields."""
+    """Return whether this line is ``sep=;``, with which a spreadsheet names the separator."""
     return re.fullmatch(rb"\s*sep=.\s*", line, re.IGNORECASE) is not None
 
 
@@ -169,7 +171,7 @@ def _read(path: Path, size: int | None = None) -> bytes:
 
 
 def _count_lines(path: Path) -> tuple[int, bool]:
-    """Return the lines of a file, and whether a quotation mark follows a backslash."""
+    """Return the number of lines, and whether a backslash is followed by a quotation mark."""
     lines, last, escaped = 0, b"\n", False
     for chunk in _chunks(path):
         lines += chunk.count(b"\n")
@@ -188,11 +190,16 @@ def _encoding(sample: bytes, encoding: str) -> str:
         if sample.startswith(mark):
             return name
     name = codecs.lookup(encoding).name
+    # Letters of UTF-16 without a byte order mark: every second byte is zero.
+    first, second = sample[:_LETTERS:2], sample[1:_LETTERS:2]
+    for zeros, others, found in ((first, second, "utf-16-be"), (second, first, "utf-16-le")):
+        if zeros.count(0) > len(zeros) // 2 and others and not others.count(0):
+            return found
     return "utf-8" if name == "utf-8-sig" else name
 
 
 def _lines_of(text: str, sample: bytes) -> list[str]:
-    """Return the first lines that are not empty; the last is left out where it may be cut."""
+    """Return the lines of a sample that are not empty, without a last line that may be cut."""
     lines = text.splitlines()
     if len(sample) == _SAMPLE and len(lines) > 1:
         lines.pop()
@@ -200,7 +207,7 @@ def _lines_of(text: str, sample: bytes) -> list[str]:
 
 
 def _separator(lines: list[str], usual: str | None, path: Path) -> str:
-    """Find what separates the fields: as often in most lines as in the first."""
+    """Return the separator, which most lines contain as often as the first line."""
     if not lines:
         return usual or ","
     bare = [re.sub(r'"[^"]*"', "", line) for line in lines]
@@ -212,12 +219,15 @@ def _separator(lines: list[str], usual: str | None, path: Path) -> str:
         if count and sum(line.count(mark) == count for line in bare) >= _AGREE * len(bare):
             agreeing[mark] = count
     if not agreeing:
+        spaces = bare[0].count(" ")
+        if spaces and all(line.count(" ") == spaces for line in bare):
+            return " "
         return usual or "\t"
     found = next(iter(agreeing))
     if len(agreeing) > 1 and usual is None and "\t" not in agreeing and "::" not in agreeing:
         raise InvalidInput(
-            f"{path}: any of {', '.join(map(repr, agreeing))} could separate the fields; pass the "
-            "one that does with separator=...",
+            f"{path}: any of {', '.join(map(repr, agreeing))} could be the separator; pass the "
+            "right one with separator=...",
             field="separator",
         )
     return found

@@ -1,4 +1,4 @@
-"""Tables of users: number and category columns to rows of numbers, which models read."""
+"""Attributes of users: reading of tables, and encoding of columns as numbers for models."""
 
 import logging
 from collections import Counter
@@ -20,7 +20,7 @@ from nearline.errors import Damaged, InvalidInput
 from nearline.schema import MAX_ID_BYTES
 
 USER_ID = "user_id"
-# Labels of one column that have a number of their own; users with another have zeros.
+# Maximum number of labels of a column that are encoded; other labels become zeros.
 MOST_LABELS = 64
 
 _log = logging.getLogger(__name__)
@@ -29,27 +29,27 @@ _log = logging.getLogger(__name__)
 def read_users(
     source: Source, columns: Mapping[str, str] | None = None
 ) -> tuple[pa.Table, CleaningReport]:
-    """Read what is known about users.
+    """Read attributes of users.
 
     Parameters
     ----------
     source : path or frame
-        As for `read_table`.
+        Source for `read_table`.
     columns : mapping, optional
-        ``{"user_id": column}``, where the column of the ids has another name.
+        ``{"user_id": column}`` if the column of IDs has another name.
 
     Returns
     -------
     users : pyarrow.Table
-        ``user_id`` (string; whole numbers in decimal form) and the other columns as they came, one
-        row a user: of several rows the last.
+        ``user_id`` (string; whole numbers in decimal form) and the other columns unchanged, one
+        row per user; if a user has several rows, the last is used.
     report : CleaningReport
-        Rows that were dropped: without an id that can be one, or followed by another of the user.
+        Rows that were dropped: those with an invalid ID, or followed by another row of the user.
 
     Raises
     ------
     InvalidInput
-        ``user_id`` is missing or of an impossible type, or no row is good.
+        ``user_id`` is missing or has another type, or no row is left.
     DataNotFound
         There is no such file.
     """
@@ -63,11 +63,11 @@ def read_users(
     size = pc.binary_length(sieve.table[USER_ID])
     sieve.drop(pc.greater(size, MAX_ID_BYTES), f"{USER_ID} has more than {MAX_ID_BYTES} bytes")
     nul = pc.match_substring(sieve.table[USER_ID], "\0")
-    sieve.drop(nul, f"{USER_ID} holds a NUL character")
+    sieve.drop(nul, f"{USER_ID} contains a NUL character")
     ids = sieve.table[USER_ID].to_pylist()
     last = {user_id: row for row, user_id in enumerate(ids)}
     repeated = np.array([last[user_id] != row for row, user_id in enumerate(ids)], dtype=np.bool_)
-    sieve.drop(repeated, f"{USER_ID} repeats; the last row holds")
+    sieve.drop(repeated, f"{USER_ID} occurs again in a later row, which replaces this one")
     report = sieve.report()
     if sieve.table.num_rows == 0:
         raise InvalidInput(f"no usable user is left: {report}")
@@ -75,15 +75,15 @@ def read_users(
 
 
 class UserColumn(Struct, frozen=True, forbid_unknown_fields=True):
-    """What was learned of one column.
+    """Encoding of one column.
 
     Attributes
     ----------
     name : str
     labels : list of str or None
-        Of a category: its most frequent labels; None for a number.
+        Most frequent labels of a category; None for a number.
     mean, spread : float
-        Of a number: its mean, and its standard deviation (1 where that is 0).
+        Mean and standard deviation of a number; the latter is 1 if it would be 0.
     """
 
     name: str
@@ -92,24 +92,24 @@ class UserColumn(Struct, frozen=True, forbid_unknown_fields=True):
     spread: float = 1.0
 
 
-# Made once: decoders that two threads make of one type at a time crash.
+# Created once, since creating decoders of the same type in two threads crashes.
 _DECODER = msgspec.json.Decoder(list[UserColumn])
 
 
 class UserEncoder:
-    """Turns what is known about users into rows of numbers, for the fit and for a new user alike.
+    """Encodes attributes of users as rows of numbers, in training and for new users.
 
-    - A number (also a time, and text of which every value is a number) is standardised; 0, the
-      mean, where it is missing.
-    - A category (true and false, and text at most half of whose values are distinct) has a column
-      for each of its 64 most frequent labels (of like ones the first in the order of text): 1 for
-      the user's label, else 0; all are 0 where it is missing or another.
-    - Other text is left out, and a warning is logged that says so.
+    - A number is standardised; a missing one becomes 0, which is the mean. Times, and text in which
+      every value is a number, are numbers too.
+    - A category is one-hot encoded with its 64 most frequent labels; equally frequent ones are
+      chosen in alphabetical order. Missing and other labels become zeros. Booleans are categories,
+      and text if at most half of its values are distinct.
+    - Other text is left out, and a warning is logged.
 
     Parameters
     ----------
     columns : sequence of UserColumn
-        As `fit` finds them.
+        Encodings, as determined by `fit`.
     """
 
     def __init__(self, columns: Sequence[UserColumn]) -> None:
@@ -117,13 +117,13 @@ class UserEncoder:
 
     @classmethod
     def fit(cls, users: pa.Table) -> "UserEncoder":
-        """Learn from what `read_users` gives; the order of the rows does not matter.
+        """Create an encoder from a result of `read_users`; the order of its rows has no effect.
 
         Raises
         ------
         InvalidInput
-            A column is of a type that cannot be read, a number is not finite or too large, or no
-            column tells anything.
+            A column has a type that cannot be encoded, a number is not finite or too large, or no
+            column can be used.
         """
         found = {name: _learn(users[name], name) for name in users.column_names if name != USER_ID}
         left_out = [name for name, column in found.items() if column is None]
@@ -135,15 +135,15 @@ class UserEncoder:
         columns = [column for column in found.values() if column is not None]
         if not columns:
             raise InvalidInput(
-                f"users has the columns {', '.join(users.column_names)}, and none that tells of "
-                "users; add a number, or a label that users share",
+                f"users has the columns {', '.join(users.column_names)}, none of which can be "
+                "used; add a number, or a label that several users have",
                 field="users",
             )
         return cls(columns)
 
     @property
     def names(self) -> list[str]:
-        """What each number of a row is of: ``age``, ``gender=F``."""
+        """Name of each number of a row: ``age``, ``gender=F``."""
         return [
             name
             for column in self.columns
@@ -155,42 +155,42 @@ class UserEncoder:
         ]
 
     def encode(self, users: Source) -> NDArray[np.float32]:
-        """Rows of users, float32 [n, len(names)].
+        """Return the rows of users, float32 [n, len(names)].
 
         Parameters
         ----------
         users : path or frame
-            As for `read_table`; it need not have ids. A column that is not there is missing for
-            all; others than those of the fit are not looked at.
+            Source for `read_table`; it need not have IDs. If a column is absent, its values are
+            missing for all users; additional columns are ignored.
 
         Raises
         ------
         InvalidInput
-            No column of the fit is there, or one holds what it cannot.
+            All columns of the encoder are absent, or one contains an invalid value.
         """
         table = read_table(users)
         known = [column.name for column in self.columns]
         if not set(known) & set(table.column_names):
             raise InvalidInput(
                 f"users has the columns {', '.join(table.column_names)}; give at least one of "
-                f"those that were learned from: {', '.join(known)}",
+                f"those in the training data: {', '.join(known)}",
                 field="users",
             )
         blocks = [_encode(column, table) for column in self.columns]
         return np.hstack(blocks).astype(np.float32)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything learned: JSON as bytes."""
+        """Return the encodings of the columns, as JSON in bytes."""
         return {"columns": np.frombuffer(msgspec.json.encode(self.columns), dtype=np.uint8)}
 
     @classmethod
     def restore(cls, arrays: Mapping[str, NDArray[Any]]) -> "UserEncoder":
-        """Rebuild from `arrays`.
+        """Create an encoder from the result of `arrays`.
 
         Raises
         ------
         Damaged
-            These are not arrays of an encoder.
+            The arrays are not those of an encoder.
         """
         try:
             return cls(_DECODER.decode(arrays["columns"].tobytes()))
@@ -199,10 +199,10 @@ class UserEncoder:
 
 
 def _learn(column: Any, name: str) -> UserColumn | None:
-    """Say what a column is; None where it tells nothing that can be used."""
+    """Return the encoding of a column; None if it cannot be used."""
     if _is_number(column, name):
         values = _numbers(column, name)
-        # Sorted, so that the order of the rows does not change the last bit.
+        # Sorted, so that the order of rows has no effect on rounding.
         values = np.sort(values[~np.isnan(values)])
         if len(values) == 0:
             return None
@@ -233,7 +233,7 @@ def _is_number(column: Any, name: str) -> bool:
         return True
     raise InvalidInput(
         f"column {name!r} of users is of type {kind}; text, numbers, times, true and false can be "
-        "read. Leave it out or convert it",
+        "read. Convert or remove it",
         field=name,
     )
 
@@ -243,14 +243,14 @@ def _is_time(kind: Any) -> bool:
 
 
 def _numbers(column: Any, name: str) -> NDArray[np.float64]:
-    """Values as float64 [n], NaN where missing."""
+    """Return values as float64 [n]; NaN if missing."""
     read = to_seconds if _is_time(column.type) else to_numbers
     values: NDArray[np.float64] = pa.table({name: read(column, name)})[name].to_numpy()
     wrong = np.flatnonzero(np.abs(values) > MAX_VALUE)
     if len(wrong):
         raise InvalidInput(
-            f"column {name!r} of users holds {values[wrong[0]]:g} in row {wrong[0]}; numbers must "
-            f"be finite and at most {MAX_VALUE:.0e} in size: correct it or leave it empty",
+            f"column {name!r} of users contains {values[wrong[0]]:g} in row {wrong[0]}; numbers "
+            f"must be finite and at most {MAX_VALUE:.0e} in size: correct it or leave it empty",
             field=name,
         )
     return values
@@ -261,7 +261,7 @@ def _labels(column: Any, name: str) -> list[str | None]:
         text = pc.utf8_trim_whitespace(column.cast(pa.string()))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InvalidInput(
-            f"column {name!r} of users is of type {column.type}, which is no label ({error}); "
+            f"column {name!r} of users is of type {column.type}, which is not a label ({error}); "
             "convert it to text",
             field=name,
         ) from error
@@ -269,7 +269,7 @@ def _labels(column: Any, name: str) -> list[str | None]:
 
 
 def _encode(column: UserColumn, table: pa.Table) -> NDArray[np.float64]:
-    """Numbers of one column, float64 [n, 1] or [n, n_labels]."""
+    """Encode one column: float64 [n, 1] for a number, [n, n_labels] for a category."""
     width = 1 if column.labels is None else len(column.labels)
     found = np.zeros((table.num_rows, width))
     if column.name not in table.column_names:

@@ -63,7 +63,7 @@ def catch_up(
             recorder = _CatalogueRecorder(log, records, stop)
             weight, item_ids = state.config.weight, state.items.table()
             data = dataset_from_log(recorder, stop, weight, item_ids=item_ids)
-            learner.rebuild_counts(data.histories, data.n_items)
+            learner.rebuild_counts(data.histories.without_superseded(), data.n_items)
             records = recorder.after
         records.add(log.read(records.end, state.offset))  # most of them, without the lock
         with state.lock:
@@ -121,7 +121,8 @@ class _Records:
     def added(self) -> Added:
         """Return the events and their users' earlier events; the caller holds the lock."""
         user_ids, events = list(self._users), self._events()
-        return Added(self.offset, user_ids, _before(user_ids, events, self.state), events)
+        before = _before(user_ids, events, self.state)
+        return Added(self.offset, user_ids, before, events, self.state.opposed(user_ids))
 
     def _events(self) -> Histories:
         """Return the events of each user, in order of arrival."""

@@ -5,16 +5,24 @@ model still catches up (`catch_up.catch_up`) are queued and applied afterwards, 
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event as Signal
 from threading import Lock, Thread
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
 
 from nearline.data import LANGUAGE, Histories
+from nearline.deployment.changes import (
+    EVENTS_AT_ONCE,
+    Acknowledgement,
+    Waiting,
+    current_events,
+    stacked,
+    together,
+)
 from nearline.encoders import TextVectors
 from nearline.log import Appended, Log
 from nearline.models.base import Model
@@ -24,24 +32,11 @@ from nearline.state import Added, State
 
 logger = logging.getLogger(__name__)
 
-# Events per call of the model: amortises the cost of a call, and bounds the memory of the changes.
-EVENTS_AT_ONCE = 20_000
 # Interval at which the background thread checks whether enough events are queued.
 POLL_SECONDS = 0.002
 
 # Entries of one commit that are learned while it waits; more are learned in a second thread.
 ITEMS_AT_ONCE = 64
-
-
-class Acknowledgement(NamedTuple):
-    """A future to resolve, with its result, once everything queued before it is learned."""
-
-    future: "Future[Appended]"
-    result: Appended
-
-
-# One queued change: an item, new events, a user's history to unlearn; or an acknowledgement.
-Waiting = tuple[int, Item | None] | Added | Histories | Acknowledgement
 
 
 class OnlineLearner:
@@ -101,6 +96,7 @@ class OnlineLearner:
     def forget(self, history: Histories) -> None:
         """Remove a user's events from the model, once it has learned what is queued."""
         self.settle()
+        history = history.without_superseded()
         if self._learner and not self._waits(history):
             self._learner.forget(history)
 
@@ -181,7 +177,7 @@ class OnlineLearner:
                         what.future.set_exception(error)
 
     def _learn(self, waiting: list[Waiting]) -> None:
-        for what in _together(waiting):
+        for what in together(waiting):
             if isinstance(what, Acknowledgement):
                 what.future.set_result(what.result)
             elif isinstance(what, tuple) and not isinstance(what, Added):
@@ -240,6 +236,10 @@ class OnlineLearner:
     def _observe(self, learner: LearnsOnline, added: Added, *, trusted: bool = True) -> None:
         before = self._completed(learner, added, trusted=trusted)
         events = added.events
+        if added.opposed.any():
+            before, replaced, events = current_events(before, events)
+            if len(replaced.items):
+                learner.forget(replaced)
         if len(events.items) <= EVENTS_AT_ONCE:  # nearly always, and avoids copies
             learner.observe(before, events)
             return
@@ -255,7 +255,8 @@ class OnlineLearner:
         """Return the users' earlier events, from the log if the state keeps too few of them.
 
         A history of maximum length may lack earlier events. It is still used if it is `trusted` to
-        contain the events right before the new ones, and has as many of them as the model pairs.
+        contain the events right before the new ones, and has as many of them as the model pairs,
+        unless any of the user's events may be superseded.
         """
         before = added.before
         sizes = np.diff(before.indptr)
@@ -268,10 +269,10 @@ class OnlineLearner:
                 new = slice(added.events.indptr[row], added.events.indptr[row + 1])
                 first = added.events.times[new].min()
                 known = np.searchsorted(mine.times, first, side="right")
-                if not trusted or known < learner.pair_window:
+                if not trusted or known < learner.pair_window or added.opposed[row]:
                     mine = self._whole(user_id, added.offset)
             rows.append(mine)
-        return _stacked(rows)
+        return stacked(rows)
 
     def _whole(self, user_id: str, offset: int) -> Histories:
         """Return all events of a user before an offset, in order of time."""
@@ -284,53 +285,6 @@ class OnlineLearner:
             np.array([weight(event.event) for event in events], dtype=np.float32),
             np.array([event.timestamp for event in events], dtype=np.float64),
         )
-
-
-def _together(waiting: Iterable[Waiting]) -> Iterator[Waiting]:
-    """Join consecutive batches of events, up to `EVENTS_AT_ONCE`; the order is kept."""
-    run: list[Added] = []
-    size = 0
-    for what in waiting:
-        more = len(what.events.items) if isinstance(what, Added) else 0
-        if run and (not isinstance(what, Added) or size + more > EVENTS_AT_ONCE):
-            yield _joined(run)
-            run, size = [], 0
-        if isinstance(what, Added):
-            run.append(what)
-            size += more
-        else:
-            yield what
-    if run:
-        yield _joined(run)
-
-
-def _joined(parts: Sequence[Added]) -> Added:
-    """Join consecutive batches; `before` of a user is that of the user's first batch."""
-    if len(parts) == 1:
-        return parts[0]
-    numbers: dict[str, int] = {}
-    rows = [numbers.setdefault(user, len(numbers)) for part in parts for user in part.user_ids]
-    _, firsts = np.unique(rows, return_index=True)
-    before = _stacked([part.before for part in parts]).select(firsts)
-    events = _stacked([part.events for part in parts])
-    users = np.repeat(np.array(rows, dtype=np.int64), np.diff(events.indptr))
-    return Added(
-        parts[0].offset,
-        list(numbers),
-        before,
-        Histories.group(users, len(numbers), events.items, events.weights, events.times),
-    )
-
-
-def _stacked(parts: Sequence[Histories]) -> Histories:
-    """Concatenate the rows of several histories."""
-    sizes = np.concatenate([np.diff(part.indptr) for part in parts])
-    return Histories(
-        np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
-        np.concatenate([part.items for part in parts]),
-        np.concatenate([part.weights for part in parts]),
-        np.concatenate([part.times for part in parts]),
-    )
 
 
 def put_item(model: Model, index: int, item: Item | None, texts: TextVectors | None) -> None:

@@ -30,7 +30,7 @@ from nearline.log import MEMORY, Log, open_log, url_of
 from nearline.models.base import Model
 from nearline.models.capabilities import LearnsOnline
 from nearline.models.registry import make_model
-from nearline.snapshots import Snapshot, SnapshotStore
+from nearline.snapshots import COUNTING, Snapshot, SnapshotStore
 from nearline.state import State, load_checkpoint, remove_unfinished, save_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -304,6 +304,11 @@ def serving(parts: Deployment, config: Config) -> Deployment:
     each change when it was made.
     """
     log, state, snapshot = parts.log, parts.state, parts.snapshot
+    erasures = log.erasures
+    if snapshot:
+        # If the counts follow older rules, let them be recomputed as after an erasure.
+        same_rules = snapshot.manifest.counting == COUNTING
+        erasures = snapshot.manifest.erasures if same_rules else -1
     model = restore(snapshot) if snapshot else _untrained(config)
     if config.reserve and isinstance(model, LearnsOnline):
         model.preallocate(config.merge_events)
@@ -312,7 +317,7 @@ def serving(parts: Deployment, config: Config) -> Deployment:
         log,
         state,
         offset=snapshot.manifest.offset if snapshot else 0,
-        erasures=snapshot.manifest.erasures if snapshot else log.erasures,
+        erasures=erasures,
         online=config.online,
         texts=texts_for(snapshot, parts.texts),
     )

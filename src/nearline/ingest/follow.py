@@ -1,4 +1,4 @@
-"""Keep a state in step with its log: the stored records first, then every commit and erasure."""
+"""Connection of a state to its log: stored records first, then each commit and erasure."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,16 +19,17 @@ def follow(
     on_change: Callable[[], None] = _nothing,
     on_erased: Callable[[], None] = _nothing,
 ) -> None:
-    """Bring `state` up to the end of `log` and keep it there. Call it before any append.
+    """Apply the stored records of `log` to `state`, and then each later commit and erasure.
 
-    This is the path of every event into the state. `Log.listen` calls `State.apply` with the
-    stored records from the state's offset on, then with each commit; and `State.forget` with each
-    erasure. An append is acknowledged after `State.apply` has returned.
+    Call it before the first append. Every event enters the state in this way: `Log.listen`
+    calls `State.apply` with the stored records from the state's offset on and then with each
+    commit, and `State.forget` with each erasure. An append is acknowledged after `State.apply` has
+    returned.
 
     Parameters
     ----------
     on_change : callable
-        Called after each commit and each erasure, in the log's thread: it must return at once.
+        Called after each commit and erasure in a thread of the log, so it must return quickly.
     on_erased : callable
         Called after each erasure, before the erasure is acknowledged.
     """
@@ -38,7 +39,7 @@ def follow(
         on_change()
 
     def forget(user_id: str, events: Sequence[tuple[int, Event]]) -> None:
-        # What is left where single events were erased.
+        # If a single event was erased, the other events of the user remain.
         state.forget(user_id, events, log.events_of(user_id))
         on_erased()
         on_change()
@@ -48,7 +49,7 @@ def follow(
 
 
 def replay(log: Readable, state: State, *, progress: Progress = no_progress) -> None:
-    """Bring `state` up to the end of a log that is only read; progress is reported in offsets."""
+    """Apply the records of a read-only log to `state`; progress is reported in offsets."""
     for block in in_blocks(log.read(state.offset)):
         state.apply(block)
-        progress(state.offset, log.end, "fold the log")
+        progress(state.offset, log.end, "replay the log")

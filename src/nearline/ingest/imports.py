@@ -30,7 +30,7 @@ from nearline.state import State, StateConfig
 
 logger = logging.getLogger(__name__)
 
-# An event waits at most for one block.
+# Number of items of a block. While it is written, events wait.
 ITEM_BLOCK = 500
 
 
@@ -45,15 +45,14 @@ def import_interactions(
     progress: Progress,
     **options: object,
 ) -> CleaningReport:
-    """Append a whole table of interactions, in blocks, and report what became of it.
+    """Append the rows of a table of interactions in blocks, and report what was stored and dropped.
 
-    Every row without an `event_id` gets one made from its content, so importing the same rows again
-    stores nothing twice.
+    A row without an `event_id` gets one computed from its content, so imports are idempotent.
 
     Parameters
     ----------
     state : State
-        State that follows the log; it has the weights of events.
+        State that follows the log; its configuration contains the event weights.
     **options
         Options of `read_interactions`.
     """
@@ -78,7 +77,7 @@ def import_interactions(
 
 
 def summarise(table: pa.Table, report: CleaningReport, config: StateConfig) -> CleaningReport:
-    """Add to the report of a cleaning what was kept: times, kinds of events, users, items."""
+    """Add a summary of the kept rows to a report: times, kinds of events, users, items."""
     notes = notes_of(table)
     counts = pc.value_counts(table["event"]).to_pylist()
     counts.sort(key=lambda entry: (-entry["counts"], entry["values"]))
@@ -110,11 +109,20 @@ def import_items(
     pausing: Callable[[int], AbstractContextManager[None]],
     progress: Progress,
 ) -> ItemsReport:
-    """Append a whole table of catalogue entries, in blocks, and report what was dropped.
+    """Append the rows of a catalogue in blocks, and report what was dropped.
 
-    With an encoder, the texts are encoded first, so that the active model finds their vectors. If
-    that fails, the entries are stored without vectors. `columns` and `shared` are those of
-    `read_items`; `pausing` is entered with the number of entries while they are written.
+    If there is an encoder, the texts are encoded first, so that the active model has their vectors.
+    If that fails, the entries are stored without vectors.
+
+    Parameters
+    ----------
+    columns, shared : mapping or None
+        Mappings of columns; see `read_items`.
+    texts : TextVectors or None
+        Encoder of texts; None encodes nothing.
+    pausing : callable
+        Returns a context manager, from the number of entries, that is active while they are
+        written.
     """
     items, report = read_items(source, columns, shared=shared, now=now)
     if texts is not None:
@@ -134,8 +142,8 @@ def warn_users_ignored(users: object) -> None:
     """Log a warning if there are user attributes, which a recommender does not learn from."""
     if users is not None:
         logger.warning(
-            "users: a recommender does not learn from attributes of users; pass those that matter "
-            "as the context of events and requests, or fit "
+            "users is ignored: a recommender does not learn from user attributes; pass them as the "
+            "context of events and requests, or fit "
             "nearline.models.sequence.two_tower.TwoTower on make_dataset(..., users=...)"
         )
 
@@ -143,6 +151,6 @@ def warn_users_ignored(users: object) -> None:
 def _settle(
     waiting: "deque[tuple[int, Future[Appended]]]", done: int, known: int
 ) -> tuple[int, int]:
-    """Wait for the first of several appends; add its records, and those that were known."""
+    """Wait for the first append; add its records to `done` and its duplicates to `known`."""
     size, future = waiting.popleft()
     return done + size, known + future.result().duplicates

@@ -1,4 +1,4 @@
-"""The summaries of the last imports, kept in a store's folder."""
+"""Summaries of the last imports, in a file in the store's folder."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ _EXAMPLE = "example"
 
 
 def keep_summary(folder: Path, summary: dict[str, Any]) -> None:
-    """Add the summary of an import; the oldest beyond twenty goes."""
+    """Add the summary of an import; only the last twenty are kept."""
     _write(folder / IMPORTS, [*kept_summaries(folder), summary][-_KEPT:])
 
 
@@ -26,7 +26,7 @@ def kept_summaries(folder: Path) -> list[dict[str, Any]]:
 
 
 def forget_examples(folder: Path) -> None:
-    """Take the examples of rows out of all summaries: one may name a user who is erased."""
+    """Remove the examples from all summaries, since they may contain data of an erased user."""
     found = kept_summaries(folder)
     if found:
         _write(folder / IMPORTS, [_without_examples(summary) for summary in found])

@@ -1,4 +1,4 @@
-"""Tables without times: rows are known by their content, and later files are later."""
+"""Tables without times: known rows are recognised by content, and new rows are the latest."""
 
 import numpy as np
 import pyarrow as pa
@@ -8,19 +8,19 @@ from nearline.data.clock import FIRST_CLOCK_TIME
 from nearline.log import Log
 from nearline.schema import DAY
 
-# Keys that the log is asked about at once.
+# Number of keys that are looked up in the log at once.
 _BLOCK = 100_000
-# Between the times of two rows, where these follow clock times: doubles tell them apart.
+# Minimum seconds between the times of two rows, which a float64 in Unix seconds can represent.
 _LEAST_STEP = 1e-6
 
 
 def new_rows(log: Log, table: pa.Table) -> pa.Table:
-    """Leave out the rows that the log has, and give the others the key they are known by.
+    """Return the rows that are not in the log, with their keys in the column `event_id`.
 
-    A row is known by its content and by the number of equal rows before it. Rows that an earlier
-    version stored are known by their number.
+    The key of a row is computed from its content and the number of equal rows before it. In stores
+    of versions before 0.2, keys contain the row number instead, so both keys are looked up.
     """
-    log.append([]).result()  # whatever was queued before is stored now
+    log.append([]).result()  # waits until all queued records are stored
     keys = event_ids(table).to_pylist()
     numbered = event_ids(table, row_numbers=True).to_pylist()
     stored = np.zeros(len(keys), dtype=np.bool_)
@@ -35,10 +35,17 @@ def new_rows(log: Log, table: pa.Table) -> pa.Table:
 
 
 def with_times(table: pa.Table, latest: float | None, now: float) -> pa.Table:
-    """Give the rows times that rise from row to row and are later than `latest`.
+    """Set ascending times that are later than `latest`.
 
-    They are numbers that go on from those of earlier tables without times; behind clock times
-    they are seconds, or shorter where these would lead into the future.
+    Times are one second apart, or less if they would otherwise be in the future. If there are only
+    tables without times, they are row numbers, which continue those of earlier tables.
+
+    Parameters
+    ----------
+    latest : float or None
+        Time of the latest event in the state, in Unix seconds; None if there is none.
+    now : float
+        Current time in Unix seconds.
     """
     rows = table.num_rows
     first, step = 0.0, 1.0

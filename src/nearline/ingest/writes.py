@@ -21,7 +21,7 @@ T = TypeVar("T", Event, Item)
 
 
 def append_events(log: Log, events: Sequence[Event], *, now: float) -> Future[Appended]:
-    """Append a list of events atomically; `InvalidInput.position` names the first invalid one."""
+    """Append events atomically; `InvalidInput.position` is the index of the first invalid one."""
     return log.append(_checked(events, check_event, now))
 
 
@@ -44,7 +44,7 @@ def patch_item(
     InvalidInput
         A field is unknown or breaks a rule.
     """
-    log.append([]).result()  # the state now reflects everything queued before
+    log.append([]).result()  # waits until the state reflects all queued records
     patched(state, item_id, changes, now=now)
     return log.append([_patch(item_id, changes, now)]).result()
 
@@ -54,7 +54,7 @@ def patched(state: State, item_id: str, changes: Mapping[str, object], *, now: f
     index = state.items.get(check_id(item_id, "item_id"))
     found = None if index is None else state.catalogue.get(index)
     if found is None:
-        raise UnknownItem(f"item {item_id!r} has no catalogue entry; PUT it first")
+        raise UnknownItem(f"item {item_id!r} has no catalogue entry; store one first")
     return check_item(_patch(item_id, changes, now).applied_to(found), now=now)
 
 
@@ -66,11 +66,11 @@ def _patch(item_id: str, changes: Mapping[str, object], now: float) -> ItemPatch
     try:
         return msgspec.convert(fields, ItemPatched)
     except msgspec.ValidationError as error:
-        raise InvalidInput(f"the changes of item {item_id!r} are not valid: {error}") from None
+        raise InvalidInput(f"the changes of item {item_id!r} are invalid: {error}") from None
 
 
 def delete_item(log: Log, state: State, item_id: str, *, now: float) -> Future[Appended]:
-    """Append the deletion of an item; after the acknowledgement no answer contains it."""
+    """Append the deletion of an item; once it is acknowledged, no list contains the item."""
     if state.items.get(check_id(item_id, "item_id")) is None:
         raise UnknownItem(f"item {item_id!r} has neither an event nor a catalogue entry")
     return log.append([ItemDeleted(item_id=item_id, timestamp=now)])

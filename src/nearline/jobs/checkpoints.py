@@ -1,4 +1,4 @@
-"""Write the state to its checkpoint in the background, so that a restart replays little."""
+"""Checkpoints in the background, so that a restart replays only the latest records."""
 
 from pathlib import Path
 from threading import Lock
@@ -13,7 +13,7 @@ from nearline.jobs.scheduler import NEVER
 from nearline.log import url_of
 from nearline.state import remove_unfinished
 
-# Checkpoints must not follow each other without a pause, however fast events arrive.
+# Minimum seconds between checkpoints, however fast events arrive.
 LEAST_SECONDS = 20.0
 
 
@@ -26,7 +26,7 @@ class Checkpoints:
         self._current = current
         self._jobs = jobs
         self._lock = Lock()
-        # End of the last checkpoint, and when the last one was queued or written.
+        # Offset of the last checkpoint, and the time at which one was last queued or written.
         self._offset, self._at = current.deployment.state.offset, current.elapsed()
 
     def submit(self) -> Job:
@@ -35,7 +35,7 @@ class Checkpoints:
         Raises
         ------
         InvalidInput
-            The recommender is in memory.
+            The recommender has no folder.
         """
         folder = self._current.path
         if folder is None:
@@ -74,7 +74,7 @@ class Checkpoints:
             path.unlink(missing_ok=True)
         with self._lock:
             self._offset, self._at = offset, self._current.elapsed()
-        return Outcome(f"the state at offset {offset:,} is written", {"offset": offset})
+        return Outcome(f"wrote the state at offset {offset:,}", {"offset": offset})
 
 
 def seconds_left(config: Config, records: int, seconds: float) -> float:

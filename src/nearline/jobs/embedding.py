@@ -1,5 +1,6 @@
-"""Encode, in the background, the texts of items that were stored without a vector."""
+"""Encoding in the background of the texts of items that were stored without a vector."""
 
+from nearline.common.counts import count
 from nearline.deployment.active import ActiveDeployment
 from nearline.encoders import TextVectors
 from nearline.errors import InvalidInput
@@ -9,24 +10,24 @@ from nearline.schema import Item, ItemPatched
 
 # Number of texts that are encoded between two appends to the log.
 BLOCK = 256
-# Time that an item needs at most, as a rule, from its text being missed to being in the log.
+# Seconds after which an item whose text was counted as missed is usually in the log.
 SETTLE_SECONDS = 0.1
-# After a job, an encoder that failed is left alone for this long.
+# Minimum seconds between a job whose encoder failed and the next one.
 REST_SECONDS = 60.0
 
 
 class Embedding:
-    """Vectors of items that have none: on request, and when the scheduler finds some missing.
+    """Encoding of missing vectors, on request and when the scheduler finds it due.
 
-    Once a text has its vector, an `ItemPatched` record without changes is appended for its item:
-    the model then reads the vector in the order of the log, as it does again after a restart.
+    After a text is encoded, an `ItemPatched` record without changes is appended for its item, so
+    that the model reads the vector in the order of the log, also after a restart.
     """
 
     kind = "embed"
 
     def __init__(self, current: ActiveDeployment, jobs: Jobs) -> None:
         self._current, self._jobs = current, jobs
-        # Values of `TextVectors.missed`: at the last look, and when the last complete job began.
+        # Values of `TextVectors.missed` at the last check, and when the last complete job began.
         self._seen = self._done = 0
         self._at = -REST_SECONDS
 
@@ -50,11 +51,11 @@ class Embedding:
         return job
 
     def remaining(self, now: float) -> float:
-        """Return the seconds from `now` until texts that were missed are to be encoded."""
+        """Return the seconds from `now` until a job is due; see `Recurring.remaining`."""
         texts = self._current.texts
         if texts is None:
             return NEVER
-        # A text counts as missed shortly before its item is appended: it is due at a later look.
+        # A text counts as missed shortly before its item is appended, so a later check finds it.
         due, self._seen = self._seen, texts.missed
         if self._seen == self._done:
             return NEVER
@@ -62,9 +63,9 @@ class Embedding:
         return wait if due != self._done else max(wait, SETTLE_SECONDS)
 
     def _embed(self, task: Task, texts: TextVectors, missed: int) -> Outcome:
-        task.progress(0, 0, "look for texts")
+        task.progress(0, 0, "find texts")
         parts, done = self._current.open(), 0
-        parts.log.append([]).result()  # the state now reflects everything queued before
+        parts.log.append([]).result()  # waits until the state reflects all queued records
         entries = [entry for _, entry in parts.state.catalogue.entries()]
         lacking = set(texts.missing([entry.content for entry in entries]))
         wanted = [entry for entry in entries if entry.content in lacking]
@@ -74,10 +75,10 @@ class Embedding:
             texts.encode([entry.content for entry in some])
             done += self._put(some)
         self._done = missed
-        return Outcome(f"{done:,} items have the vectors of their texts now", {"items": done})
+        return Outcome(f"encoded the texts of {count(done, 'item')}", {"items": done})
 
     def _put(self, entries: list[Item]) -> int:
-        """Make the model read the vectors of `entries` whose text is unchanged; count them."""
+        """Append a record for each of `entries` whose text is unchanged; return their number."""
         current = self._current.open()
         items, catalogue = current.state.items, current.state.catalogue
         now = self._current.clock()

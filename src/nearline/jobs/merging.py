@@ -1,7 +1,8 @@
-"""Merge what the active model learned online into a new snapshot, in the background."""
+"""Merges in the background of the counts that the active model learned online."""
 
 import math
 
+from nearline.common.counts import count
 from nearline.config import Config
 from nearline.deployment import store
 from nearline.deployment.active import ActiveDeployment
@@ -13,7 +14,7 @@ from nearline.jobs.training import training_spec
 from nearline.log import url_of
 from nearline.models.capabilities import LearnsOnline
 
-# Merges must not follow each other without a pause, however fast events arrive.
+# Minimum seconds between merges, however fast events arrive.
 LEAST_SECONDS = 30.0
 
 
@@ -33,7 +34,7 @@ class Merging:
         Raises
         ------
         InvalidInput
-            There is no snapshot in a folder, or its model doesn't learn online.
+            The recommender has no folder or no snapshot, or the model does not learn online.
         """
         parts = self._current.open()
         if parts.snapshot is None or parts.snapshots is None:
@@ -83,11 +84,11 @@ class Merging:
         parts.snapshots.prune(current.config.keep_snapshots)
         if now.model_id != new_id:
             return Outcome(
-                "not promoted: another model became active meanwhile",
+                "not promoted: another model became active during the merge",
                 {"snapshot_id": new_id},
                 refused=True,
             )
-        message = f"{spec.offset - old.offset:,} records are merged into the snapshot"
+        message = f"merged into the snapshot: {count(spec.offset - old.offset, 'record')}"
         return Outcome(message, {"snapshot_id": new_id})
 
 
@@ -101,7 +102,7 @@ def seconds_left(config: Config, records: int, seconds: float, *, erased: bool) 
     seconds : float
         Seconds since the last merge was queued.
     erased : bool
-        Whether a user was erased since: the snapshot still contains that user's counts.
+        Whether a user was erased since then, so that the snapshot still contains their counts.
     """
     wait = math.inf
     if records >= config.merge_events:

@@ -1,7 +1,7 @@
-"""Jobs: slow work in the background that can be listed, watched and cancelled.
+"""Jobs: slow work in the background that can be listed, monitored and cancelled.
 
-Each kind of job has one thread: two trainings run one after the other, and a checkpoint waits for
-neither.
+Each kind of job has one thread: trainings run one after the other, and checkpoints do not wait for
+them.
 """
 
 import logging
@@ -36,7 +36,7 @@ class Job(Struct, frozen=True, kw_only=True):
     created, started, finished : float or None
         Unix seconds.
     message : str
-        Outcome in words.
+        Description of the outcome.
     result : dict
         Result as JSON values.
     """
@@ -67,7 +67,7 @@ class Cancelled(Exception):
 
 
 class Task:
-    """Handle of a job for its work: report progress, and learn of cancellation."""
+    """Handle with which the work of a job reports progress and checks for cancellation."""
 
     def __init__(self, on_progress: Callable[[int, int, str], None]) -> None:
         self._on_progress = on_progress
@@ -194,9 +194,9 @@ class Jobs:
         return entry.job
 
     def cancel(self, job_id: str) -> Job:
-        """Cancel a job: at once if it is queued, else when it next reports progress.
+        """Cancel a job: immediately if it is queued, otherwise when it next reports progress.
 
-        A job in a process of its own is killed at once. A finished job is unchanged.
+        A job in a separate process is killed immediately. A finished job is unchanged.
         """
         entry = self._entry(job_id)
         with self._lock:
@@ -223,7 +223,9 @@ class Jobs:
         with self._lock:
             found = self._entries.get(job_id)
         if found is None:
-            raise UnknownJob(f"there is no job {job_id!r:.80}, or no longer; list the jobs")
+            raise UnknownJob(
+                f"job {job_id!r:.80} does not exist or is no longer remembered; list the jobs"
+            )
         return found
 
     def _run(self, entry: _Entry, work: Work) -> None:
@@ -241,7 +243,7 @@ class Jobs:
             logger.exception("job %s failed", entry.job.id)
             self._end(entry, "failed", f"{type(error).__name__}: {error}")
         else:
-            # The work is over, so its data and the model that it replaced can be freed.
+            # Frees the data of the work, and the model that it replaced.
             give_back()
             entry.job = replace(entry.job, result=outcome.result)
             self._end(entry, "refused" if outcome.refused else "done", outcome.message)

@@ -1,4 +1,4 @@
-"""The scheduler: queue checkpoints, merges and embedding jobs by the log's offset and the time."""
+"""The scheduler, which queues checkpoints, merges and encoding jobs when they are due."""
 
 import logging
 import math
@@ -12,17 +12,17 @@ from nearline.jobs.queue import Job, Jobs
 
 logger = logging.getLogger(__name__)
 
-# Under constant writes the scheduler looks ten times a second, not after every commit.
+# Seconds between checks under constant writes, instead of a check after each commit.
 PAUSE_SECONDS = 0.1
-# It looks once a minute even if nothing seems to be due.
+# Maximum seconds between checks.
 LONGEST_SECONDS = 60.0
-# Wait after a job that could not be queued.
+# Seconds until the next check after a job could not be queued.
 RETRY_SECONDS = 5.0
 NEVER = math.inf
 
 
 class Recurring(Protocol):
-    """Work of one kind that is queued again and again.
+    """Work of one kind that is queued repeatedly.
 
     Attributes
     ----------
@@ -35,8 +35,8 @@ class Recurring(Protocol):
     def remaining(self, now: float) -> float:
         """Return the seconds from `now` until a job is due.
 
-        Zero or less: it is due. `NEVER`: not before the log or the store changes. `now` is in
-        seconds of `ActiveDeployment.elapsed`.
+        If the result is not positive, a job is due. If it is `NEVER`, none is due before the log or
+        the store changes. `now` is in seconds of `ActiveDeployment.elapsed`.
         """
         ...
 
@@ -46,17 +46,20 @@ class Recurring(Protocol):
 
 
 class Scheduler:
-    """Queues the recurring jobs of an open recommender, from a thread of its own.
+    """Thread that queues the recurring jobs of an open recommender.
 
-    The thread sleeps until the log changes (`ActiveDeployment.changed`) or the next job is due. A
-    kind of which a job is queued or running is left alone. While an import or a training runs in
-    the foreground, nothing is queued.
+    The thread sleeps until the log changes (`ActiveDeployment.changed`) or the next job is due. At
+    most one job of each kind is queued or running. During an import or a training in the
+    foreground, no job is queued.
 
     Parameters
     ----------
     current : ActiveDeployment
+        Recommender whose log and store are checked.
     jobs : Jobs
+        Queue of jobs.
     works : sequence of Recurring
+        Work of each kind.
     """
 
     def __init__(self, current: ActiveDeployment, jobs: Jobs, works: Sequence[Recurring]) -> None:
@@ -72,14 +75,14 @@ class Scheduler:
         return self
 
     def stop(self) -> None:
-        """Stop the thread; nothing is queued once this returns. Idempotent."""
+        """Stop the thread; no job is queued after this returns. Idempotent."""
         self._stopping.set()
         self._current.changed.set()
         if self._thread.ident is not None:
             self._thread.join()
 
     def run_due(self) -> float:
-        """Queue the jobs that are due now; return the seconds until the next look."""
+        """Queue the jobs that are due now; return the seconds until the next check."""
         if self._current.in_foreground:
             return LONGEST_SECONDS  # the end of the foreground work wakes the thread
         now = self._current.elapsed()
@@ -95,13 +98,13 @@ class Scheduler:
             work.submit()
         except NearlineError as error:
             logger.warning("a %s job is due and could not be queued: %s", work.kind, error)
-        except Exception:  # the other kinds, and later jobs of this one, must not suffer
+        except Exception:  # must end neither the thread nor the jobs of other kinds
             logger.exception("a %s job is due and could not be queued", work.kind)
         return RETRY_SECONDS
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            # Cleared before looking: what changes from here on wakes the next wait.
+            # Cleared before the check, so that a change during the check ends the next wait.
             self._current.changed.clear()
             seconds = self.run_due()
             self._stopping.wait(PAUSE_SECONDS)

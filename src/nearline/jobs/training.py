@@ -1,4 +1,4 @@
-"""Train in the foreground (`fit`) or as a job in the background, and promote the result."""
+"""Training in the foreground (`fit`) or as a job in the background, and promotion."""
 
 import dataclasses
 import logging
@@ -28,8 +28,10 @@ Columns = Mapping[str, str]
 logger = logging.getLogger(__name__)
 
 KIND = "train"
+# Only training compiles this kernel; opening a store compiles others.
+TRAINING_KERNEL = "scoring._rank_rows"
 POLL_SECONDS = 0.2
-# Larger imports of items pause online learning: the model learns them all at once afterwards.
+# Number of items above which an import pauses online learning, to learn all of them together.
 MANY_ITEMS = 1_000
 
 
@@ -54,7 +56,7 @@ class Training:
         """Import, train on the whole log and promote; see `Recommender.fit`."""
         current, seed = self._current, whole_number(seed, "seed")
         current.open()
-        if is_empty():
+        if current.config.model == "item_graph" and is_empty(TRAINING_KERNEL):
             logger.warning(
                 "the first training on this machine compiles for about half a minute; the result "
                 "is kept for later trainings"
@@ -65,7 +67,7 @@ class Training:
             old = parts = current.open()
             if current.path is None and interactions is not None:
                 parts = store.open_memory(current.config, current.texts, current.changed.set)
-                # The model trained below learns everything at once, so this one can stop learning.
+                # The model trained below includes all records, so this one need not learn them.
                 store.retire(parts)
             try:
                 import_tables(current, parts, interactions, items, columns, progress, **options)
@@ -79,7 +81,7 @@ class Training:
                 )
                 current.swap(lambda _: store.promote(parts, snapshot, current.config))
             finally:
-                # Close the log that is not in use now: the old one, or the new one after a failure.
+                # Close the log that is not in use: the old one, or after a failure the new one.
                 for log in {old.log, parts.log} - {current.deployment.log}:
                     log.close()
 
@@ -92,7 +94,7 @@ class Training:
         if settings is not None:
             given = mapping(settings, "settings", "{'factors': 64}")
             config = replace(config, settings=plain(given))
-        check_serves(config.new_model())  # a wrong name is refused at once
+        check_serves(config.new_model())  # refuse an unknown model before the job is queued
         return self._jobs.submit(KIND, lambda task: self._train(task, config, seed))
 
     def _train(self, task: Task, config: Config, seed: int) -> Outcome:
@@ -149,7 +151,7 @@ def training_spec(
     current: ActiveDeployment, parts: store.Deployment, config: Config, seed: int
 ) -> TrainingSpec:
     """Return the specification of a training on the log up to the offset of the state."""
-    # Read first: an erasure that happens meanwhile is then known to be missing.
+    # Read first, so that the snapshot does not claim to include an erasure during the call.
     erasures = parts.log.erasures
     with parts.state.lock:  # the items must be those of the offset
         offset, item_ids = parts.state.offset, parts.state.items.table()
@@ -174,8 +176,8 @@ def import_tables(
 ) -> CleaningReport | None:
     """Import items, then interactions, into the log of `parts`; report what was dropped.
 
-    `columns` maps the interactions, and the items as far as it fits them; without interactions it
-    must fit the items.
+    `columns` maps the columns of interactions, and those columns of the items that exist; without
+    interactions, all of them must exist in the items.
     """
     now, entries, active = current.clock(), None, parts is current.deployment
 
@@ -222,7 +224,7 @@ def _keep_summary(current: ActiveDeployment, now: float, report: CleaningReport 
 
 @contextmanager
 def _learning(parts: store.Deployment) -> Iterator[None]:
-    """Let the model learn meanwhile; wait until it has learned everything."""
+    """Return a context in which the model learns online; wait at its end until it is done."""
     yield
     if parts.live is not None:
         parts.live.settle()

@@ -33,7 +33,7 @@ from nearline.training.acceptance import Verdict, train_and_judge
 from nearline.training.compaction import merge as merge_snapshot
 from nearline.training.train import TrainingSpec
 
-# Gets about a tenth of the time of a busy core: little, but the worker is never starved.
+# The worker gets about a tenth of the time of a busy core, so it is slow but not starved.
 NICENESS = 10
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 SHOWN_BYTES = 2_000

@@ -83,7 +83,7 @@ class Log(Readable, Protocol):
         ...
 
     def known(self, event_ids: Sequence[str]) -> list[bool]:
-        """Whether each of `event_ids` is that of a stored event."""
+        """Return for each of `event_ids` whether an event with this ID is stored."""
         ...
 
     def tail(self, offset: int = 0) -> Iterator[tuple[int, Record]]:

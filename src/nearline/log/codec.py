@@ -41,7 +41,7 @@ def user_key(user_id: str) -> int:
 
 
 def event_key(event_id: str) -> bytes:
-    """Hash an event id to 128 bits."""
+    """Return the 128-bit hash of an event ID."""
     return blake2b(event_id.encode(), digest_size=KEY_BYTES).digest()
 
 
@@ -63,7 +63,9 @@ def encode(record: Appendable, position: int = 0) -> Coded:
     kind = type(record)
     if kind not in _KINDS:
         known = ", ".join(one.__name__ for one in _KINDS)
-        raise InvalidInput(f"this is of type {kind.__name__}; a log takes {known}").at(position)
+        raise InvalidInput(f"the record is of type {kind.__name__}; a log accepts {known}").at(
+            position
+        )
     try:
         payload = _ENCODER.encode(record)
         # Structs do not validate their fields: a user_id that is a number would be stored, and the

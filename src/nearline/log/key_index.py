@@ -1,4 +1,4 @@
-"""Indexes of the log: the offsets of each user's events, and the known event IDs.
+"""Indexes of the log: the offsets of each user's events, and of each known event ID.
 
 Keys are hashes, so they are spread over the pages of a table at random. Inserting the keys of each
 commit would write about one page per event, a hundred times the size of the event itself. New keys
@@ -28,14 +28,18 @@ SCHEMA = """
 CREATE TABLE users (
     user_key INTEGER, offset INTEGER, PRIMARY KEY (user_key, offset)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE event_ids (event_key BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE event_ids (event_key BLOB PRIMARY KEY, offset INTEGER) STRICT, WITHOUT ROWID;
 """
+# The formats 1 and 2 have no offsets of event IDs; those of their events remain unknown.
+ADD_OFFSETS = "ALTER TABLE event_ids ADD COLUMN offset INTEGER"
 # Temporary tables are in memory but belong to the same transactions as the file.
 _RECENT = """
 CREATE TEMP TABLE recent_users (
     user_key INTEGER, offset INTEGER, PRIMARY KEY (user_key, offset)
 ) STRICT, WITHOUT ROWID;
-CREATE TEMP TABLE recent_event_ids (event_key BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TEMP TABLE recent_event_ids (
+    event_key BLOB PRIMARY KEY, offset INTEGER
+) STRICT, WITHOUT ROWID;
 """
 # A carray has one value per row, so two 32-bit numbers are packed into one 64-bit value.
 _ADD_USERS = (
@@ -46,9 +50,13 @@ _ADD_USERS = (
 )
 _ADD_BLOCK_USERS = _ADD_USERS.format(table="users")
 _ADD_RECENT_USERS = _ADD_USERS.format(table="recent_users")
-_ADD_EVENT_IDS = "INSERT INTO recent_event_ids (event_key) SELECT value FROM carray(?1)"
+_ADD_EVENT_IDS = (
+    "INSERT INTO recent_event_ids (event_key, offset) "
+    "SELECT substr(?1, (value >> 32) * ?2 + 1, ?2), ?4 + (value & 0xffffffff) FROM carray(?3)"
+)
 _ADD_PACKED_IDS = (
-    "INSERT INTO event_ids (event_key) SELECT substr(?1, value + 1, ?2) FROM carray(?3)"
+    "INSERT INTO event_ids (event_key, offset) "
+    "SELECT substr(?1, value + 1, ?2), ?4 + value / ?2 FROM carray(?3)"
 )
 _KNOWN = (
     "SELECT value FROM carray(?1) WHERE value IN (SELECT event_key FROM event_ids) "
@@ -59,6 +67,10 @@ _KNOWN_PACKED = (
     "(SELECT value AS place, substr(?1, value + 1, ?2) AS event_key FROM carray(?3)) "
     "WHERE event_key IN (SELECT event_key FROM event_ids) "
     "OR event_key IN (SELECT event_key FROM recent_event_ids)"
+)
+_OF_EVENT = (
+    "SELECT offset FROM event_ids WHERE event_key = ?1 AND offset IS NOT NULL "
+    "UNION ALL SELECT offset FROM recent_event_ids WHERE event_key = ?1"
 )
 _OF_USER = (
     "SELECT offset, payload FROM log WHERE offset IN ("
@@ -146,6 +158,11 @@ class KeyIndex:
         """Return (offset, payload) of each row with a user key, in order."""
         return cast("list[Pair]", self._db.execute(_OF_USER, (user_key,)).fetchall())
 
+    def offset_of(self, event_key: bytes) -> int | None:
+        """Return the offset of an event; None if it is unknown."""
+        found: int | None = self._db.execute(_OF_EVENT, (event_key,)).get
+        return found if found is None or isinstance(found, int) else found[0]
+
     def add(self, start: int, rows: Sequence[Coded]) -> Progress:
         """Add the keys of records with offsets from `start` on; move parts that are due."""
         self._add_recent(start, rows)
@@ -168,7 +185,7 @@ class KeyIndex:
         self._db.execute(_ADD_BLOCK_USERS, values)
         starts, packed = _by_key(block)
         if len(starts):
-            self._db.execute(_ADD_PACKED_IDS, (packed, KEY_BYTES, apsw.carray(starts)))
+            self._db.execute(_ADD_PACKED_IDS, (packed, KEY_BYTES, apsw.carray(starts), start))
         return self.move_all(end)
 
     def move_all(self, end: int) -> Progress:
@@ -194,9 +211,11 @@ class KeyIndex:
             numbered = np.arange(len(places)) << 32 | places
             values = (apsw.carray(user_keys), start, apsw.carray(numbered))
             self._db.execute(_ADD_RECENT_USERS, values)
-        event_keys = tuple(row.event_key for row in rows if row.event_key is not None)
-        if event_keys:
-            self._db.execute(_ADD_EVENT_IDS, (apsw.carray(event_keys),))
+        keyed = [(at, row.event_key) for at, row in enumerate(rows) if row.event_key is not None]
+        if keyed:
+            packed = b"".join(key for _, key in keyed)
+            numbers = np.arange(len(keyed)) << 32 | np.array([at for at, _ in keyed], np.int64)
+            self._db.execute(_ADD_EVENT_IDS, (packed, KEY_BYTES, apsw.carray(numbers), start))
 
     def _move(self, first: int, last: int) -> None:
         """Move the keys of parts `first` to `last` to the file."""

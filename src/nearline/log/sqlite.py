@@ -106,9 +106,10 @@ class SQLiteLog:
         return job.future
 
     def erase_event(self, event_id: str) -> "Future[int]":
-        """Turn the event with this id into an empty tombstone; the future gives 1, or 0.
+        """Replace the event with this ID by a tombstone; the future returns 1, or 0 without it.
 
-        As `erase`, but for one event. It reads the log up to that event.
+        Like `erase`, but for one event, which is found by an index. If a version before format 3 of
+        the file stored the event, the log is read up to it.
 
         Raises
         ------
@@ -118,7 +119,7 @@ class SQLiteLog:
             If the queue is full and this is the thread of a running event loop.
         """
         check_id(event_id, "event_id")
-        self.append([]).result()  # whatever was queued before is stored now
+        self.append([]).result()  # waits until all queued records are stored
         user_id = self._user_of(event_id) if self.known([event_id])[0] else None
         if user_id is None:
             nothing: Future[int] = Future()
@@ -129,7 +130,13 @@ class SQLiteLog:
         return job.future
 
     def _user_of(self, event_id: str) -> str | None:
-        """Find the user of an event."""
+        """Return the user of an event; None if the event is not stored."""
+        found = self._tables.event(event_key(event_id))
+        if found is not None:
+            record = decode(*found)
+            # Two events may have the same key.
+            if isinstance(record, Event) and record.event_id == event_id:
+                return record.user_id
         for _, record in self.read():
             if isinstance(record, Event) and record.event_id == event_id:
                 return record.user_id

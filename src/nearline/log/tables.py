@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from nearline.errors import Closed, Damaged, InvalidInput, StorageFailed
 from nearline.log.block_codec import CodedBlock
 from nearline.log.codec import Coded
-from nearline.log.key_index import SCHEMA, Buried, KeyIndex, Pair
+from nearline.log.key_index import ADD_OFFSETS, SCHEMA, Buried, KeyIndex, Pair
 from nearline.log.lock import check_folder
 
-# In format 1, all keys are in the file.
-VERSION = 2
+# In format 1, all keys are in the file; before format 3, event IDs have no offsets.
+VERSION = 3
 READ_BLOCK = 1_000
 BUSY_MS = 5_000
 SETTINGS = {
@@ -115,6 +115,14 @@ class Tables:
         with self._explained(), self._guard:
             return self._index.under(user_key)
 
+    def event(self, event_key: bytes) -> Pair | None:
+        """Return (offset, payload) of the event with a key; None if its offset is unknown."""
+        with self._explained(), self._guard:
+            offset = self._index.offset_of(event_key)
+            if offset is None:
+                return None
+            return cast("Pair", self._db.execute(_BLOCK, (offset, offset + 1, 1)).get)
+
     def bury(self, events: Sequence[Buried]) -> None:
         """Overwrite the payloads of events with zeros, remove their keys, and count an erasure."""
         with self._transaction():
@@ -209,9 +217,10 @@ class Tables:
         self.erasures = self._number("SELECT value FROM meta WHERE name = 'erasures'")
         if not self._read_only:
             with self._db:
-                self._index = KeyIndex(self._db, self.end)
-                if version == 1:
+                if 0 < version < VERSION:
+                    self._db.execute(ADD_OFFSETS)
                     self._db.pragma("user_version", VERSION)
+                self._index = KeyIndex(self._db, self.end)
 
     def _number(self, query: str) -> int:
         value = self._db.execute(query).get

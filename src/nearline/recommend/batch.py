@@ -63,7 +63,7 @@ def recommend_many(
 
 
 def _known_histories(user_ids: Sequence[str], state: State, first: int, last: int) -> Histories:
-    return state.histories_of(user_ids[first:last])
+    return state.histories_of(user_ids[first:last]).without_superseded()
 
 
 def _rows(histories: Histories, first: int, last: int) -> Histories:

@@ -94,12 +94,13 @@ def history_of(request: RecommendationRequest, state: State) -> tuple[Histories,
 
 
 def known_history(user_id: str, state: State) -> Histories:
-    """Return the stored history (one row) of a user; empty for an unknown user."""
+    """Return the stored history (one row) of a user, without superseded events."""
     known = state.history(user_id)
     if known is None:
         return Histories.from_rows([[]])
     indptr = np.array([0, len(known.items)], dtype=np.int64)
-    return Histories(indptr, known.items, known.weights, known.times)
+    history = Histories(indptr, known.items, known.weights, known.times)
+    return history.without_superseded() if known.opposed else history
 
 
 def _known(item_ids: Iterable[str], field: str, state: State) -> list[int]:

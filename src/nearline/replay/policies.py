@@ -117,7 +117,7 @@ class Engines:
             Time of the retraining in Unix seconds. The nightly policy computes its lists as of this
             time until the next retraining.
         """
-        data = self._stream.dataset(self._learned)
+        data = self._stream.dataset(self._learned).without_superseded()
         trained = ItemGraph(self._settings).fit(data)
         arrays = trained.arrays()
         for policy in self._arms:
@@ -147,12 +147,16 @@ class Engines:
     def _list(self, policy: ReplayPolicy, user_id: str, k: int, now: float) -> list[str]:
         if policy.follows:
             view = View(self._state, self._models[policy.name], policy.name, now)
-            request = RecommendationRequest(user_id=user_id, k=k)
+            request = RecommendationRequest(
+                user_id=user_id, k=k, exclude_seen=not self._stream.repeats
+            )
         else:
             # Last night's list, without items that the user has interacted with since then.
-            since = self.since_last_night(user_id)
+            since = () if self._stream.repeats else self.since_last_night(user_id)
             view = View(self._last_night, self._models[policy.name], policy.name, self._trained_at)
-            request = RecommendationRequest(user_id=user_id, k=k, exclude=since)
+            request = RecommendationRequest(
+                user_id=user_id, k=k, exclude=since, exclude_seen=not self._stream.repeats
+            )
         return [line.item_id for line in answer(request, view).items]
 
     def _serve(self, policy: ReplayPolicy, model: ItemGraph) -> None:

@@ -53,6 +53,8 @@ class ReplayOutcome:
         Number of events that could be evaluated, and number of events that were replayed.
     retrainings : int
         Number of retrainings after the initial training, up to the last evaluated event.
+    repeats : bool
+        Whether lists included items of the history, and repeated events were evaluated.
     """
 
     policies: tuple[str, ...]
@@ -66,6 +68,7 @@ class ReplayOutcome:
     n_candidates: int
     n_learned: int
     retrainings: int
+    repeats: bool = False
 
 
 def choose_settings(
@@ -187,6 +190,7 @@ def replay(
         n_candidates=n_candidates,
         n_learned=len(stream) - start,
         retrainings=len(midnights) - len(nights),
+        repeats=stream.repeats,
     )
 
 

@@ -27,10 +27,12 @@ class Stream:
         Catalogue entry that is appended before each event: that of the item if the event is its
         first, None otherwise.
     new : bool [n]
-        Whether the event has a positive weight and is the first of its user with its item. Only
-        such events are evaluated, since items of the history are not recommended.
+        Whether the event has a positive weight and, unless `repeats`, is the first of its user
+        with its item. Only such events are evaluated.
     weight : callable
         Maps the kind of an event to its weight.
+    repeats : bool
+        Whether lists include items of the history, so that repeated events are evaluated too.
     """
 
     table: pa.Table
@@ -38,6 +40,7 @@ class Stream:
     entries: list[Item | None]
     new: NDArray[np.bool_]
     weight: Weight
+    repeats: bool = False
 
     def __len__(self) -> int:
         return len(self.events)
@@ -64,7 +67,9 @@ class Stream:
         return make_dataset(self.table.slice(0, stop), known, self.weight)
 
 
-def make_stream(table: pa.Table, items: Iterable[Item], weight: Weight) -> Stream:
+def make_stream(
+    table: pa.Table, items: Iterable[Item], weight: Weight, *, repeats: bool = False
+) -> Stream:
     """Create a stream from a table and a catalogue.
 
     Parameters
@@ -75,6 +80,8 @@ def make_stream(table: pa.Table, items: Iterable[Item], weight: Weight) -> Strea
         Catalogue entries.
     weight : callable
         Maps the kind of an event to its weight.
+    repeats : bool
+        Whether lists include items of the history; see `Stream`.
 
     Notes
     -----
@@ -86,13 +93,13 @@ def make_stream(table: pa.Table, items: Iterable[Item], weight: Weight) -> Strea
     users = _codes(table["user_id"])
     found = _codes(table["item_id"])
     pairs = users * (int(found.max(initial=0)) + 1) + found
-    new = _first(pairs)
+    new = np.ones(len(events), dtype=np.bool_) if repeats else _first(pairs)
     new &= np.array([weight(event.event) > 0 for event in events], dtype=np.bool_)
     catalogue = {item.item_id: item for item in items}
     entries: list[Item | None] = [None] * len(events)
     for at in np.flatnonzero(_first(found)).tolist():
         entries[at] = catalogue.get(events[at].item_id)
-    return Stream(table, events, entries, new, weight)
+    return Stream(table, events, entries, new, weight, repeats)
 
 
 def spread(table: pa.Table, days: float, rng: np.random.Generator) -> pa.Table:

@@ -7,6 +7,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.kernels.opinions import superseded
+
 
 @dataclass(frozen=True, slots=True)
 class Histories:
@@ -59,6 +61,16 @@ class Histories:
             self.times[keep],
             self.features,
         )
+
+    def without_superseded(self) -> "Histories":
+        """Return the histories without events that a later, opposite opinion replaces.
+
+        If there is none, the result is `self`; see `nearline.kernels.opinions`.
+        """
+        if not (self.weights < 0).any():
+            return self
+        out = superseded(self.indptr, self.items, self.weights)
+        return self.take(~out) if out.any() else self
 
     @classmethod
     def from_rows(cls, rows: Sequence[Sequence[int]]) -> Self:

@@ -75,7 +75,7 @@ def check_id(value: object, field: str) -> str:
             f"{field} has {size} bytes; at most {MAX_ID_BYTES} are allowed", field=field
         )
     if "\0" in value:
-        raise InvalidInput(f"{field} holds a NUL character; remove it", field=field)
+        raise InvalidInput(f"{field} contains a NUL character; remove it", field=field)
     return value
 
 

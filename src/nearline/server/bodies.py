@@ -25,12 +25,12 @@ MAX_DEADLINE_MS = 60_000
 
 
 def _time_of_event(value: Timestamp, now: float) -> float:
-    """Return Unix seconds; refuse a number that is probably no Unix time in seconds."""
+    """Return Unix seconds; raise `InvalidInput` for a number that is probably in another unit."""
     if isinstance(value, int | float) and not FIRST_TIME <= value <= now + DAY:
         raise InvalidInput(
             f"timestamp is {value:.15g}; a number must be Unix seconds from 1990 to one day ahead "
-            "of now. Milliseconds are divided by 1000; a date such as 20260131, a year, or a time "
-            "before 1990 is sent as text: 2026-01-31T12:00:00Z",
+            "of now. Divide milliseconds by 1000; send a date such as 20260131, a year, or a time "
+            "before 1990 as text: 2026-01-31T12:00:00Z",
             field="timestamp",
         )
     return parse_time(value, now=now)
@@ -68,7 +68,7 @@ class EventIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=
 
 
 class ItemIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A complete catalogue entry; `item_id` is optional if the path has it."""
+    """A complete catalogue entry; `item_id` is optional if the path contains it."""
 
     item_id: str | None = None
     timestamp: Timestamp = None
@@ -218,7 +218,7 @@ class VersionsOut(Struct, frozen=True, kw_only=True):
 
 
 class DeletedEvent(Struct, frozen=True):
-    """How many events were deleted: 1, or 0 where no event has the id; and the end of the log."""
+    """Number of deleted events, 1 or 0 if no event has the ID, and the end of the log."""
 
     deleted: int
     offset: int

@@ -54,7 +54,7 @@ _ERRORS = (
 
 def openapi_document(handlers: Sequence[ControllerRouterHandler]) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of routes, including the errors of the middlewares."""
-    # In a separate application, since Litestar would also serve its own documentation pages, which
+    # A separate application generates it, since Litestar would also serve its own pages, which
     # answer unknown paths in HTML.
     described = Litestar(
         handlers,

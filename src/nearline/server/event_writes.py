@@ -29,7 +29,7 @@ def queue(context: AppContext, data: Events) -> "Future[Appended]":
     if isinstance(data, list):
         at_most(len(data), context.limits.list_length, "body")
         return engine.append_events(convert_each(data, lambda one: one.event_at(now)))
-    # Validated here because the engine's error would name a position in a list.
+    # A single event is validated here, since an error of the engine would have a list position.
     return engine.append_events([check_event(data.event_at(now), now=now)])
 
 

@@ -25,7 +25,7 @@ class EngineHost:
     Attributes
     ----------
     failure : Exception or None
-        Why the engine could not be opened.
+        Error of opening the engine; None if there was none.
     abandoned : bool
         Whether `abandon` was called before the engine was open.
     on_failure : callable
@@ -49,7 +49,7 @@ class EngineHost:
     def engine(self) -> Recommender:
         """The open engine; raises `NotReady` if there is none."""
         if self._engine is None:
-            raise NotReady(f"{self.state}; ask /readyz and try again")
+            raise NotReady(f"{self.state}; try again once /readyz returns 200")
         return self._engine
 
     @property
@@ -60,7 +60,7 @@ class EngineHost:
 
     @property
     def state(self) -> str:
-        """``ready``, or the reason why not."""
+        """``ready``, or the reason why the server is not ready."""
         if self._engine is not None:
             return "ready"
         if self._closing is not None:

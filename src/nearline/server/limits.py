@@ -4,36 +4,36 @@ from msgspec import Struct
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits; requests above them are refused before they use resources.
+    """Limits of the server; requests above them are refused before they use resources.
 
     Attributes
     ----------
     body_bytes : int
-        Size of a body; a larger one is refused without being read to its end.
+        Maximum bytes of a body; a larger one is refused before it is read completely.
     body_seconds : float
-        How long a body may take to arrive.
+        Seconds within which a body must arrive.
     body_bytes_per_second : int
-        A body that keeps arriving at this rate may take longer.
+        Bytes per second at which a body may continue to arrive after that time.
     bodies_bytes : int
-        Size of all bodies that are being received or answered; more are refused with 503.
+        Maximum total bytes of the bodies of requests in flight; further ones are refused with 503.
     list_length : int
-        Events or catalogue entries in one request.
+        Maximum number of events or catalogue entries in one request.
     history_length : int
-        Items in the history of a session.
+        Maximum number of items in the history of a session.
     exclude_length : int
-        Items that a request may exclude.
+        Maximum number of items that a request may exclude.
     rank_length : int
-        Items to rank in one request.
+        Maximum number of items to rank in one request.
     batch_lines : int
-        Lines of one batch: users times `k`.
+        Maximum number of lines of one batch: users times `k`.
     preload_length : int
-        Users in one request to `/v1/preload`.
+        Maximum number of users in one request to `/v1/preload`.
     in_flight : int
         Maximum number of requests in flight; further ones are refused with 503.
     cache_entries, cache_bytes : int
         Maximum number and total size of cached answers; 0 disables the cache.
     preload_per_second : int
-        Maximum number of lists made ahead per second in idle time; 0 disables preloading.
+        Maximum number of lists computed in advance per second; 0 disables preloading.
     """
 
     body_bytes: int = 10_000_000

@@ -11,7 +11,7 @@ _LASTING = frozenset({"personal", "session", "personal" + RERANKED, "session" + 
 
 
 async def answer_list(app: AppContext, exchange: Exchange, timed: TimedRequest) -> Answer:
-    """Answer in turn, and set how long the answer may be cached.
+    """Compute an answer in the queue, and set its cache policy.
 
     An answer is cached if only a new record or another model can change it, not time alone.
     """
@@ -27,12 +27,12 @@ async def answer_list(app: AppContext, exchange: Exchange, timed: TimedRequest) 
         stamp = engine.stamp
         left = app.compute_queue.seconds_left(exchange.start, deadline_ms)
         draft = engine.draft(question, left)
-    # Other requests are computed while this one waits for a language model.
+    # Outside the queue: other requests are computed while this one waits for a language model.
     answer = await draft.arrived()
     reranked = answer.tier.endswith(RERANKED)
     if question.rerank and not reranked and engine.language.model is not None:
         return answer  # not cached: the next request asks the language model again
-    # Lines of lower tiers change with time, and bodies are no part of a cache key.
+    # Lines of lower tiers change with time, and a cache key does not include the body.
     user_id = None if question.history is not None else question.user_id
     lasting = all(line.tier in _LASTING for line in answer.items)
     if stamp is not None and user_id is not None and answer.items and lasting:

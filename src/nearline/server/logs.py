@@ -9,20 +9,20 @@ from typing import Any, TextIO
 
 import msgspec
 
-# Lines that may wait for a slow stream.
+# Maximum number of lines that wait for a slow stream.
 MAX_WAITING = 20_000
-# Pause of the thread after each write: under load each wake-up costs more than its lines do.
+# Seconds between writes: under load, waking the thread takes longer than writing a line.
 PAUSE_SECONDS = 0.05
-# How long `stop` waits for a stream that blocks.
+# Maximum seconds for which `stop` waits for a stream that blocks.
 STOP_SECONDS = 2.0
 
 
 class JsonLog:
     """Writes JSON lines to a stream; thread-safe.
 
-    Between `start` and `stop` a thread of its own writes the lines in batches, so a slow stream
-    never blocks the event loop. The number of lines that wait is bounded: further ones are dropped,
-    and a line reports how many. Before `start` and after `stop` each line is written at once.
+    Between `start` and `stop`, a separate thread writes the lines in batches, so that a slow stream
+    never blocks the event loop. The number of waiting lines is bounded; further ones are dropped,
+    and a line reports their number. Before `start` and after `stop`, lines are written immediately.
 
     Parameters
     ----------
@@ -83,13 +83,13 @@ class JsonLog:
         return formatted
 
     def start(self) -> None:
-        """Write in a thread from now on."""
+        """Start the thread that writes lines."""
         self._stopping.clear()
         self._thread = Thread(target=self._run, name="nearline-log-lines", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what waits and end the thread; give up on a stream that blocks. Idempotent."""
+        """Write all waiting lines, unless the stream blocks, and end the thread; idempotent."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._stopping.set()
@@ -97,7 +97,7 @@ class JsonLog:
             thread.join(STOP_SECONDS)
 
     def flush(self) -> None:
-        """Write the lines that wait, in the calling thread; give up on a stream that blocks."""
+        """Write all waiting lines in the calling thread, unless the stream blocks."""
         if self._writing.acquire(timeout=STOP_SECONDS):
             try:
                 self._write_waiting()

@@ -29,7 +29,7 @@ from nearline.server.host import EngineHost
 if TYPE_CHECKING:
     from nearline.adapters.language_model import LanguageModel
 
-# Seconds: from a cached read to a bulk import.
+# Upper bounds of duration buckets in seconds, from a cached read to a bulk import.
 LATENCY_BUCKETS = (
     *(0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005),
     *(0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
@@ -38,7 +38,7 @@ _BOUNDS = (*(str(bound) for bound in LATENCY_BUCKETS), "+Inf")
 
 
 class _Requests:
-    """Requests of one method, route and status: how many in each bucket, and their seconds."""
+    """Requests of one method, route and status: number by duration bucket, and total seconds."""
 
     __slots__ = ("buckets", "seconds")
 
@@ -87,7 +87,7 @@ class Metrics(Collector):
         yield from self._of_requests()
         yield _counter("nearline_events_accepted", "Events appended.", self._accepted)
         yield _counter(
-            "nearline_events_duplicate", "Events that were already known.", self._duplicates
+            "nearline_events_duplicate", "Events that were already in the log.", self._duplicates
         )
         yield _counter(
             "nearline_degraded",

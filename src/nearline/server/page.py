@@ -35,12 +35,12 @@ def render_page(document: dict[str, Any]) -> str:
 
 
 def render_index(version: str, state: str) -> str:
-    """Return the first page of a server in some `state`: links to all others."""
+    """Return the index page of a server, with its state and links to all other pages."""
     links = {
-        "docs": "How to use the API",
-        "openapi.json": "The same for programs",
+        "docs": "Documentation of the API",
+        "openapi.json": "OpenAPI document",
         "readyz": "Whether the store is open",
-        "livez": "Whether the server runs",
+        "livez": "Whether the server is running",
         "metrics": "Counters and gauges",
     }
     return "\n".join(
@@ -49,7 +49,7 @@ def render_index(version: str, state: str) -> str:
             '<html lang="en"><head><meta charset="utf-8">',
             f"<title>Nearline</title><style>{_STYLE}</style></head><body>",
             f"<h1>Nearline {escape(version)}</h1>",
-            f"<p>This server answers with recommendations. Its store: {escape(state)}.</p><ul>",
+            f"<p>Recommendation server. State: {escape(state)}.</p><ul>",
             *(f'<li><a href="{path}">{path}</a>: {text}</li>' for path, text in links.items()),
             "</ul></body></html>",
         ]

@@ -24,7 +24,7 @@ def canonical_path(raw_path: bytes) -> str:
     InvalidInput
         If a part is empty, is not UTF-8 or contains a ``%`` that encodes nothing.
     """
-    path, _, _ = raw_path.partition(b"?")  # some servers leave the query on
+    path, _, _ = raw_path.partition(b"?")  # some servers do not remove the query
     if path in (b"", b"/"):
         return "/"
     return "/" + "/".join(_canonical_part(part) for part in path.split(b"/")[1:])

@@ -1,7 +1,7 @@
-"""Compute lists before they are requested, for users who are expected to return.
+"""Computation of lists in advance, for users who are expected to return.
 
-Lists are made ahead while the server is idle, the most recent user first, at a limited rate. Each
-is computed like that of a request and stored in the cache.
+Lists are computed while the server is idle, the most recent user first, at a limited rate. Each is
+computed like the answer to a request and stored in the cache.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from nearline.server.traffic import Traffic
 IDLE_SECONDS = 0.005
 # Seconds between checks of the stamp: a model can change without any request.
 LOOK_SECONDS = 1.0
-# Users remembered: recent ones, and those of each hour of the day.
+# Maximum number of recent users, and of users of each hour of the day.
 RECENT_USERS = 10_000
 HOURLY_USERS = 1_000
 _HOUR = 3_600.0
@@ -30,13 +30,15 @@ Users = OrderedDict[str, Key | None]
 class Preloader:
     """Remembers users who may return, and fills the cache with their lists in idle time.
 
-    Users are expected after they requested a list, had an event or were passed to `expect`. Users
-    who did so in the current hour of an earlier day (UTC) come last. A list is made for the user's
-    own latest request; if there is none, with the query of the latest request of any user.
+    Users are expected to return after they requested a list, had an event or were passed to
+    `expect`. Users for whom this was in the current hour of an earlier day (UTC) are last. A list
+    answers the user's latest request; if there is none, it has the query of the latest request of
+    any user.
 
     Parameters
     ----------
     cache : AnswerCache
+        Cache in which the lists are stored.
     traffic : Traffic
         Provides the time of the latest request.
     per_second : int
@@ -73,7 +75,7 @@ class Preloader:
         self._remember(user_id, key)
 
     def expect(self, user_ids: Iterable[str]) -> None:
-        """Make the lists of these users ahead in idle time, that of the last user first."""
+        """Schedule the computation of these users' lists, that of the last user first."""
         for user_id in user_ids:
             self._remember(user_id, self._recent.get(user_id))
             self._pending.append(user_id)
@@ -88,7 +90,7 @@ class Preloader:
         self._pending = [other for other in self._pending if other != user_id]
 
     def due(self) -> Key | None:
-        """Return the request for the next list to make; None if all are made."""
+        """Return the request for the next list to compute; None if there is none."""
         if self._hour != self._hour_now():
             self._hour = self._hour_now()
             self._recall(self._hours[self._hour])
@@ -104,12 +106,12 @@ class Preloader:
         return None
 
     async def run(self, make: Callable[[Key], Awaitable[None]], log: JsonLog) -> None:
-        """Make lists in idle time until cancelled.
+        """Compute lists in idle time until cancelled.
 
         Parameters
         ----------
         make : callable
-            Makes one list and stores it in the cache.
+            Computes one list and stores it in the cache.
         """
         while self._per_second:
             await self._idle()
@@ -120,8 +122,8 @@ class Preloader:
                 continue
             try:
                 await make(key)
-            except Exception as error:  # requests don't depend on it
-                log.failure("a list could not be made ahead", error)
+            except Exception as error:  # a failure must not end the loop
+                log.failure("a list could not be computed in advance", error)
             await asyncio.sleep(1.0 / self._per_second)
 
     async def _idle(self) -> None:
@@ -137,7 +139,7 @@ class Preloader:
         _push(self._hours[self._hour_now()], user_id, None, HOURLY_USERS)
 
     def _recall(self, users: Iterable[str]) -> None:
-        """Expect the users of an hour, after the recent ones."""
+        """Add the users of an hour after the recent ones."""
         for user_id in users:
             if user_id not in self._recent and len(self._recent) < RECENT_USERS:
                 self._recent[user_id] = None

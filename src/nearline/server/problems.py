@@ -73,7 +73,7 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     position: int | None = None
 
 
-# The first class that fits decides.
+# The first class that matches an error determines its problem.
 _STATUS: tuple[tuple[type[NearlineError], HTTPStatus, str], ...] = (
     (InvalidInput, HTTPStatus.BAD_REQUEST, "invalid-input"),
     (Unauthorized, HTTPStatus.UNAUTHORIZED, "unauthorized"),

@@ -1,7 +1,6 @@
-"""Reading query strings.
+"""Reading of query strings.
 
-A query parameter that a route does not have is refused instead of ignored, so that a misspelt name
-is noticed.
+Unknown query parameters are refused, not ignored, so that misspelt names are noticed.
 """
 
 from collections.abc import Sequence
@@ -46,7 +45,7 @@ class QueryReader(Generic[Q]):
     kind : type
         Struct to read.
     without : sequence of str
-        Fields that are no query parameters, because the path has them or only a body may.
+        Fields that are not query parameters: those in the path, and those only for bodies.
     """
 
     def __init__(self, kind: type[Q], *, without: Sequence[str]) -> None:
@@ -56,17 +55,17 @@ class QueryReader(Generic[Q]):
     def read(self, request: StrictRequest, **given: object) -> Q:
         """Return the struct with the fields `given` and those of the query.
 
-        Names that are unknown or repeated are `refuse_unknown_query`'s concern.
+        Unknown and repeated names are refused by `refuse_unknown_query`.
 
         Raises
         ------
         InvalidInput
-            A value is not of the field's type.
+            A value is not valid for its field.
         """
         for name, texts in request.query.items():
             given[name] = self.fields[name].value_of(texts, SEPARATOR)
         try:
-            # Not strict: numbers and flags are still texts.
+            # Not strict, since numbers and booleans in a query are text.
             return msgspec.convert(given, self._kind, strict=False)
         except msgspec.ValidationError as error:
             field = self.fields[str(error).rpartition("`$.")[2].rstrip("`")]
@@ -88,7 +87,7 @@ class QueryReader(Generic[Q]):
 
 
 async def refuse_unknown_query(request: Request[Any, Any, Any]) -> None:
-    """Raise `InvalidInput` if the query has a name that the route does not know, or one twice."""
+    """Raise `InvalidInput` if a query parameter is unknown, or repeated though it may not be."""
     query = request.scope["query_string"]
     if not query:
         return
@@ -98,11 +97,11 @@ async def refuse_unknown_query(request: Request[Any, Any, Any]) -> None:
         if name not in known:
             allowed = ", ".join(sorted(known)) or "none"
             raise InvalidInput(
-                f"query name {name!r:.100} is unknown; allowed here: {allowed}", field=name[:100]
+                f"query parameter {name!r:.100} is unknown; allowed: {allowed}", field=name[:100]
             )
         if len(values) > 1 and not known[name]:
             raise InvalidInput(
-                f"query name {name!r} is given {len(values)} times; give it once", field=name
+                f"query parameter {name!r} occurs {len(values)} times; send it once", field=name
             )
 
 

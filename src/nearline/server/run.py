@@ -1,4 +1,4 @@
-"""Serve the HTTP API with granian, in one process that owns the store."""
+"""Serving of the HTTP API with granian, in one process that owns the store."""
 
 import asyncio
 import gc
@@ -22,7 +22,7 @@ from nearline.server.gateway import Gateway
 from nearline.server.limits import Limits
 from nearline.server.middleware.allowed_hosts import allowed_names
 
-# Connections that the kernel queues until the server accepts them, and those that may be open.
+# Maximum number of connections that wait to be accepted, and that are open.
 BACKLOG = 1_024
 MAX_CONNECTIONS = 16_384
 POLL_SECONDS = 0.02
@@ -63,7 +63,7 @@ def serve(
     announce : callable
         Called with a message that contains the address, once the server listens on it.
     drain_seconds : float
-        How long to wait for requests in flight at shutdown.
+        Maximum seconds to wait for requests in flight at shutdown.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def serve(
     Raises
     ------
     InvalidInput
-        If the address cannot be used, or is reachable from outside and there is no key.
+        The address cannot be used, or it is reachable from other machines and there is no key.
     Exception
         Any exception of `open_engine`.
     """
@@ -98,7 +98,7 @@ def serve(
 
 
 def check_address(host: str, port: int, api_key: str | None) -> str:
-    """Return the IP address to bind; raise `InvalidInput` if the server may not or cannot."""
+    """Return the IP address to bind; raise `InvalidInput` if it cannot or must not be used."""
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
@@ -107,13 +107,13 @@ def check_address(host: str, port: int, api_key: str | None) -> str:
         ) from None
     if not address.is_loopback and api_key is None:
         raise InvalidInput(
-            f"host is {host}, which others can reach, and there is no API key; "
+            f"host is {host}, which other machines can reach, and there is no API key; "
             "give an API key or serve on 127.0.0.1",
             field="host",
         )
     if not 1 <= port <= 65_535:
         raise InvalidInput(f"port is {port}; it must be 1 to 65535", field="port")
-    # Bound once without SO_REUSEPORT: the server itself would share the port with another process.
+    # Test without SO_REUSEPORT, with which the server would share the port with other processes.
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -163,8 +163,8 @@ def settle_memory() -> None:
     """Exclude all loaded objects from garbage collection, and enable it.
 
     Modules and compiled kernels are about 250,000 permanent objects. A full collection would visit
-    each of them and block all Python threads for 0.1 seconds. For the same reason none runs here:
-    the garbage of the start is small and is kept.
+    each of them and block all Python threads for 0.1 seconds. For the same reason, no
+    collection runs here: the garbage of the start is small and is kept.
     """
     gc.freeze()
     gc.enable()
@@ -194,7 +194,7 @@ async def _serve(
         server.stop()  # type: ignore[no-untyped-call]
         _, in_flight = await asyncio.wait({serving}, timeout=drain_seconds)
         if in_flight:
-            app.log.write("warning", "requests in flight were given up", seconds=drain_seconds)
+            app.log.write("warning", "requests in flight were aborted", seconds=drain_seconds)
         elif ended_by_itself:
             serving.result()
             raise RuntimeError("the HTTP server stopped unexpectedly; see the lines above")

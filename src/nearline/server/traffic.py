@@ -11,14 +11,14 @@ _NEWEST_SHARE = 0.1
 
 
 class Traffic:
-    """Requests in flight.
+    """Number of requests in flight, and its limit.
 
     Attributes
     ----------
     in_flight : int
         Requests without a response yet; cached lists are not counted.
     last : float
-        When the latest request arrived, in seconds of the app's timer.
+        Arrival of the latest request, in seconds of the app's timer.
     """
 
     def __init__(self, limit: int):
@@ -77,7 +77,7 @@ class ComputeQueue:
         Parameters
         ----------
         start : float
-            When the request arrived, in seconds of the timer.
+            Arrival of the request, in seconds of the timer.
         deadline_ms : int or None
             Maximum duration of the request; None for no deadline.
         """

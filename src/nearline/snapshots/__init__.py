@@ -1,7 +1,7 @@
 """Snapshots of trained models: immutable, verified on load, promoted and rolled back."""
 
 from nearline.snapshots.arrays import ArraySpec
-from nearline.snapshots.manifest import Manifest, build
+from nearline.snapshots.manifest import COUNTING, Manifest, build
 from nearline.snapshots.store import Snapshot, SnapshotStore
 
-__all__ = ["ArraySpec", "Manifest", "Snapshot", "SnapshotStore", "build"]
+__all__ = ["COUNTING", "ArraySpec", "Manifest", "Snapshot", "SnapshotStore", "build"]

@@ -16,6 +16,8 @@ from nearline.snapshots.arrays import Array, ArraySpec, canonical, describe
 from nearline.snapshots.item_ids import PREFIX, pack
 
 FORMAT = 1
+# In version 0, superseded events were counted too; see `nearline.kernels.opinions`.
+COUNTING = 1
 ID_PATTERN = r"^[0-9a-f]{16}\Z"
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 
@@ -52,6 +54,9 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
         Specs of the model's arrays, and of ``item_ids.bytes`` and ``item_ids.starts``.
     encoder : str
         Fingerprint of the language model whose vectors were used in training; "" without one.
+    counting : int
+        Version of the rules by which events are counted. A model with an older version is served
+        with counts that are recomputed from the log.
     """
 
     format: int
@@ -66,6 +71,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     n_items: Count
     arrays: dict[str, ArraySpec]
     encoder: str = ""
+    counting: int = 0
 
 
 class _Versioned(Struct):
@@ -113,6 +119,7 @@ def build(
         n_items=len(item_ids),
         arrays={name: describe(array) for name, array in stored.items()},
         encoder=encoder,
+        counting=COUNTING,
     )
     manifest = structs.replace(manifest, id=id_of(manifest))
     try:

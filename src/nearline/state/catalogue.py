@@ -50,11 +50,11 @@ class Catalogue:
     def __init__(self, lock: "threading.RLock") -> None:
         self._lock = lock
         self._size = 0
-        # Vectors are kept apart from the entries: arrays take a quarter of the memory of lists.
+        # Vectors are stored separately as arrays, which take a quarter of the memory of lists.
         self._entries: dict[int, Item] = {}
         self._vectors: dict[int, Vectors] = {}
         self._available = np.ones(0, dtype=np.bool_)
-        # Items by what a person may type for a label of theirs; labels by number of items.
+        # Items by each name of their categories, and number of items by label.
         self._members: dict[str, set[int]] = {}
         self._labels: Counter[str] = Counter()
         self._sorted: dict[str, NDArray[np.int32]] = {}
@@ -204,13 +204,13 @@ class Catalogue:
 
 
 def _names(item: Item) -> set[str]:
-    """Everything that a category may be called which `item` is in."""
+    """Return all names under which requests can ask for the categories of `item`."""
     names = {_folded(label) for label in item.categories}
     return names | {label for name in names if (label := name.partition("=")[2])}
 
 
 def _folded(label: str) -> str:
-    """Return a label without what differs when people type it: case and spaces around it."""
+    """Return a label with folded case, without spaces around it."""
     return label.strip().casefold()
 
 

@@ -28,7 +28,7 @@ from nearline.state.state import State, StateCopy
 
 HISTORY_ARRAYS = ("indptr", "items", "weights", "times")
 # The digit is the version of the format.
-MAGIC = b"nearline state 3\n"
+MAGIC = b"nearline state 4\n"
 DIGEST_BYTES = 32
 LENGTH_BYTES = 8
 
@@ -145,6 +145,7 @@ def _sections(copy: StateCopy) -> Sections:
         "users": _pack(copy.users),
         "items": _pack(copy.items),
         **{f"histories.{name}": getattr(rows, name) for name in HISTORY_ARRAYS},
+        "histories.opposed": copy.histories.opposed,
         **{f"counters.{name}": array for name, array in counters._asdict().items()},
         "contexts.pairs": _pack((contexts.pairs, contexts.age)),
         "contexts.since": contexts.since,
@@ -172,6 +173,7 @@ def _restore(config: StateConfig, offset: int, sections: Sections) -> State:
         users=_unpack(sections["users"], list[str]),
         items=_unpack(sections["items"], list[str]),
         histories=Histories(*(sections[f"histories.{name}"] for name in HISTORY_ARRAYS)),
+        opposed=sections["histories.opposed"].copy(),
         counters=CountersCopy(
             *(sections[f"counters.{name}"].copy() for name in CountersCopy._fields)
         ),
@@ -204,7 +206,7 @@ def _parts(header: Header, sections: Sections) -> Iterator[memoryview]:
 def _read(data: memoryview, path: Path) -> tuple[Header, Sections]:
     """Verify the bytes of a file and split it into sections, which are views of `data`."""
     if data[: len(MAGIC)] != MAGIC:
-        raise _refused(path, f"it does not start with {MAGIC!r} (format 3)")
+        raise _refused(path, f"it does not start with {MAGIC!r} (format 4)")
     body, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
     if hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest() != digest:
         raise _refused(path, f"the checksum of its {len(data):,} bytes is wrong")

@@ -25,17 +25,20 @@ class UserHistory(NamedTuple):
         Weight of each event; negative for a dislike.
     times : float64 [n]
         Times in Unix seconds, ascending.
+    opposed : bool
+        Whether the user ever had an event of negative weight, so that others may be superseded.
     """
 
     items: NDArray[np.int32]
     weights: NDArray[np.float32]
     times: NDArray[np.float64]
+    opposed: bool = False
 
 
 class HistoryStore:
     """Histories of users with a maximum length, sorted by time and then by arrival.
 
-    An event takes 16 bytes, and a user 24 bytes in addition. A region for more than four events is
+    An event takes 16 bytes, and a user 25 bytes in addition. A region for more than four events is
     at least half full.
 
     Parameters
@@ -49,14 +52,19 @@ class HistoryStore:
         self._heads = np.full(len(self._classes) + 1, -1, dtype=np.int64)
         self._heads[-1] = 0
         self._regions = np.empty((0, 3), dtype=np.int64)
+        self._opposed = np.empty(0, dtype=np.bool_)
         self._items = np.empty(0, dtype=np.int32)
         self._weights = np.empty(0, dtype=np.float32)
         self._times = np.empty(0, dtype=np.float64)
 
     @classmethod
-    def from_rows(cls, bound: int, rows: Histories) -> Self:
-        """Create histories from rows of at most `bound` events; row u is that of user u."""
+    def from_rows(cls, bound: int, rows: Histories, opposed: NDArray[np.bool_]) -> Self:
+        """Create histories from rows of at most `bound` events; row u is that of user u.
+
+        `opposed`, bool [n_users], is the value of `opposed` for each user.
+        """
         histories = cls(bound)
+        histories._opposed = opposed
         sizes = np.diff(rows.indptr)
         grades = np.searchsorted(histories._classes, sizes)
         room = histories._classes[grades]
@@ -85,6 +93,10 @@ class HistoryStore:
         If a user has more events than the bound, the oldest are removed.
         """
         self._regions = grown(self._regions, slots)
+        self._opposed = grown(self._opposed, slots)
+        against = weights < 0
+        if against.any():
+            self._opposed[users[against]] = True
         done = 0
         while done < len(users):
             done += slab.append(
@@ -111,7 +123,15 @@ class HistoryStore:
             self._items[start:end].copy(),
             self._weights[start:end].copy(),
             self._times[start:end].copy(),
+            bool(self._opposed[user]),
         )
+
+    def opposed(self, users: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Return which users ever had an event of negative weight; False for unknown ones."""
+        known = (users >= 0) & (users < len(self._opposed))
+        opposed = np.zeros(len(users), dtype=np.bool_)
+        opposed[known] = self._opposed[users[known]]
+        return opposed
 
     def rows(self, users: NDArray[np.integer]) -> Histories:
         """Return a copy of the events of several users; rows of unknown users (-1) are empty."""
@@ -123,6 +143,7 @@ class HistoryStore:
     def remove(self, user: int) -> None:
         """Overwrite the events of a user and release their region."""
         slab.release(user, self._items, self._weights, self._times, self._regions, self._heads)
+        self._opposed[user] = False
 
     def copy(self, slots: int) -> "HistoryStoreCopy":
         """Return a copy of the memory as it is, which is fast; the caller must hold the lock."""
@@ -132,6 +153,7 @@ class HistoryStore:
             self._items[:end].copy(),
             self._weights[:end].copy(),
             self._times[:end].copy(),
+            self._opposed[:slots].copy(),
         )
 
     def _resize(self, capacity: int) -> None:
@@ -147,10 +169,11 @@ class HistoryStoreCopy(NamedTuple):
     items: NDArray[np.int32]
     weights: NDArray[np.float32]
     times: NDArray[np.float64]
+    opposed: NDArray[np.bool_]
 
     def rows(self) -> Histories:
         """Return the events of all users, one row for each index."""
-        return _gather(*self)
+        return _gather(self.regions, self.items, self.weights, self.times)
 
 
 def _gather(

@@ -1,4 +1,4 @@
-"""Names of kinds of events: how other programs call what Nearline has a weight for."""
+"""Names that other programs use for the kinds of events with standard weights."""
 
 import re
 from functools import lru_cache
@@ -21,7 +21,7 @@ STANDARD_WEIGHTS = {
     "hide": -1.0,
     "refund": -1.0,
 }
-# Standard kind to other names of it, without what `folded` takes off.
+# Other names of each standard kind, in the form of `folded`.
 _SYNONYMS = {
     "view": "viewed views pageview productview productviewed viewproduct viewitem itemview "
     "itemviewed viewcontent detailview productdetail visit visited browse seen",
@@ -48,7 +48,7 @@ _SYNONYMS = {
     "refund": "refunded refunds return returned returns orderrefunded productrefunded cancel "
     "cancelled canceled ordercancelled ordercanceled",
 }
-# Folded name to standard kind.
+# Standard kinds by folded name.
 STANDARD_KINDS = {
     name: kind
     for kind, synonyms in _SYNONYMS.items()
@@ -58,10 +58,10 @@ STANDARD_KINDS = {
 
 @lru_cache(maxsize=10_000)
 def folded(kind: str) -> str:
-    """Take off what only writing differs in: case, spaces, and marks between words."""
+    """Return the letters and digits of a name with folded case, by which names are compared."""
     return re.sub(r"[\W_]+", "", kind.casefold())
 
 
 def standard_kind(kind: str) -> str | None:
-    """Return the standard kind that `kind` names; None where it names none."""
+    """Return the standard kind of which `kind` is a name, or None."""
     return STANDARD_KINDS.get(folded(kind))

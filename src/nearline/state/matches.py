@@ -1,30 +1,31 @@
-"""Compare the item ids of events with those of the catalogue."""
+"""Comparison of the item IDs in events with those in the catalogue."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from nearline.common.counts import count
 from nearline.state.state import State
 
 SHOWN = 3
 
 
 class CatalogueMatch(NamedTuple):
-    """How the items of events and the entries of the catalogue match.
+    """Number of items that occur in events, in the catalogue and in both.
 
     Attributes
     ----------
     in_events : int
-        Items that events name (those with an event of positive weight).
+        Number of items with an event of positive weight.
     matched : int
-        Of these, the items that the catalogue has an entry for.
+        Number of these items that have a catalogue entry.
     in_catalogue : int
-        Entries of the catalogue.
+        Number of catalogue entries.
     events_only, catalogue_only : list of str
-        Up to three ids of items that are on one side alone.
+        Up to three IDs of items that occur only in events, and only in the catalogue.
     similar : tuple of (str, str) or None
-        An id of the events and one of the catalogue that differ by leading zeros, case, spaces or
-        a final ``.0`` alone.
+        An ID in the events and one in the catalogue that differ only in leading zeros, case, spaces
+        or a final ``.0``.
     """
 
     in_events: int
@@ -42,19 +43,19 @@ class CatalogueMatch(NamedTuple):
         if not (self.in_events and self.in_catalogue):
             return ""
         lines = [
-            f"{self.matched:,} of {_items(self.in_events)} in the events "
+            f"{self.matched:,} of {count(self.in_events, 'item')} in the events "
             f"{'is' if self.in_events == 1 else 'are'} in the catalogue, which has "
-            f"{_items(self.in_catalogue)}."
+            f"{count(self.in_catalogue, 'item')}."
         ]
         for where, ids in (
-            ("in the events alone", self.events_only),
-            ("in the catalogue alone", self.catalogue_only),
+            ("only in the events", self.events_only),
+            ("only in the catalogue", self.catalogue_only),
         ):
             if ids:
                 lines.append(f"Found {where}: {', '.join(map(repr, ids))}.")
         if self.similar:
             lines.append(
-                f"{self.similar[0]!r} of the events may be {self.similar[1]!r} of the catalogue: "
+                f"{self.similar[0]!r} in the events may be {self.similar[1]!r} in the catalogue: "
                 "write ids the same way in both files."
             )
         return "\n".join(lines)
@@ -97,7 +98,3 @@ def _similar(events: list[str], catalogue: list[str]) -> tuple[str, str] | None:
 
 def _plain(item_id: str) -> str:
     return item_id.strip().casefold().removesuffix(".0").lstrip("0")
-
-
-def _items(count: int) -> str:
-    return f"{count:,} {'item' if count == 1 else 'items'}"

@@ -9,15 +9,14 @@ from numpy.typing import NDArray
 
 from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record, StoredBlock
 from nearline.schema.histories import Histories
-from nearline.state.blocks import Columns, block_columns
+from nearline.state.blocks import Columns, block_columns, by_user, columns_of
 from nearline.state.catalogue import Catalogue, CatalogueCopy
 from nearline.state.config import StateConfig
 from nearline.state.contexts import Context, Contexts, ContextsCopy
 from nearline.state.counters import Counters, CountersCopy
+from nearline.state.counts import change_of_counts, counted_of
 from nearline.state.histories import HistoryStore, HistoryStoreCopy, UserHistory
 from nearline.state.vocabulary import Vocabulary
-
-Users = NDArray[np.int64]
 
 # Number of records that are applied while the lock is held, so that readers wait for at most a few
 # milliseconds.
@@ -37,12 +36,16 @@ class Added(NamedTuple):
         Earlier events of these users that are in the state.
     events : Histories
         New events of these users, in order of arrival.
+    opposed : bool [n]
+        Whether each user ever had an event of negative weight, so that events may be superseded;
+        `before` and `events` contain superseded events too.
     """
 
     offset: int
     user_ids: list[str]
     before: Histories
     events: Histories
+    opposed: NDArray[np.bool_]
 
 
 class Follower(Protocol):
@@ -56,7 +59,7 @@ class Follower(Protocol):
         ...
 
     def add_events(self, added: Added) -> None:
-        """Process new events; `put_item` was called for their new items before."""
+        """Process new events; `put_items` was called for their entries before."""
         ...
 
     def forget(self, history: Histories) -> None:
@@ -147,6 +150,7 @@ class State:
         users: list[str],
         items: list[str],
         histories: Histories,
+        opposed: NDArray[np.bool_],
         counters: CountersCopy,
         contexts: ContextsCopy,
         catalogue: CatalogueCopy,
@@ -160,7 +164,7 @@ class State:
         state.counters = Counters.from_copy(config.trending_half_life, state.lock, counters)
         state.contexts = Contexts.from_copy(state.lock, contexts)
         state.catalogue = Catalogue.from_copy(state.lock, catalogue)
-        state._histories = HistoryStore.from_rows(config.history_length, histories)
+        state._histories = HistoryStore.from_rows(config.history_length, histories, opposed)
         return state
 
     def apply(self, batch: Sequence[tuple[int, Record]]) -> None:
@@ -209,20 +213,21 @@ class State:
             followers = self.followers
             left = [(offset, event) for offset, event in kept if offset < self.offset]
             before = [(offset, event) for offset, event in events if offset < self.offset] + left
+            before.sort(key=lambda pair: pair[0])
             offsets, folded = [offset for offset, _ in before], [event for _, event in before]
-            columns = _columns(
+            columns = columns_of(
                 [
                     (0, self.items[event.item_id], self.config.weight(event.event), event.timestamp)
                     for event in folded
                 ]
             )
-            self.counters.subtract(columns.items, columns.weights, columns.times)
+            self.counters.subtract(*counted_of(columns, self.config.history_length))
             contexts = [event.context for event in folded]
             self.contexts.subtract(columns.items, columns.weights, contexts, offsets)
             if user_id in self.users:
                 self._histories.remove(self.users.remove(user_id))
             added = self._fold(left)[1] if left else None
-        _, history = _by_user(columns, by_time=True)
+        _, history = by_user(columns, by_time=True)
         for follower in followers:
             follower.forget(history)
             if added is not None:
@@ -230,18 +235,29 @@ class State:
         self.reflected = Reflected(self.offset, self.reflected.erasures + 1)
 
     def history(self, user_id: str) -> UserHistory | None:
-        """Return a copy of a user's history, oldest event first; None if the user is unknown."""
+        """Return a copy of a user's history, oldest event first; None if the user is unknown.
+
+        It contains superseded events too.
+        """
         with self.lock:
             user = self.users.get(user_id)
             return None if user is None else self._histories.row(user)
 
     def histories_of(self, user_ids: Iterable[str]) -> Histories:
-        """Return a copy of the events of several users, one row each; empty for unknown users."""
+        """Return a copy of the events of several users, one row each; empty for unknown users.
+
+        They contain superseded events too; see `Histories.without_superseded`.
+        """
         with self.lock:
             return self._histories.rows(self.users.indices_of(user_ids))
 
+    def opposed(self, user_ids: Iterable[str]) -> NDArray[np.bool_]:
+        """Return which users ever had an event of negative weight."""
+        with self.lock:
+            return self._histories.opposed(self.users.indices_of(user_ids))
+
     def latest(self) -> float | None:
-        """Time of the latest event of all histories; None where there is none. O(events)."""
+        """Return the time of the latest event in Unix seconds; None without events. O(events)."""
         with self.lock:
             rows = self._histories.rows(np.arange(self.users.slots))
         return float(rows.times.max()) if len(rows.times) else None
@@ -291,20 +307,39 @@ class State:
             events_of = [(at, record) for at, record in batch if isinstance(record, Event)]
             contexts = [event.context for _, event in events_of]
             offsets = [at for at, _ in events_of]
-        users, items, weights, times = columns
         known = self.items.slots
         added = None
-        if len(users) and self.followers:
-            who, events = _by_user(columns)
-            before = self._histories.rows(who)
-            added = Added(batch[0][0], self.users.ids_of(who), before, events)
-        self._histories.append(users, items, weights, times, self.users.slots)
         self.counters.grow(known)
-        self.counters.add(items, weights, times)
-        self.contexts.add(items, weights, contexts, offsets)
+        if len(columns.users) and self.followers:
+            who, events = by_user(columns)
+            before = self._histories.rows(who)
+            self._append(columns)
+            opposed = self._histories.opposed(who)
+            added = Added(batch[0][0], self.users.ids_of(who), before, events, opposed)
+        else:
+            self._append(columns)
+        self.contexts.add(columns.items, columns.weights, contexts, offsets)
         self.catalogue.grow(known)
         self.offset = max(self.offset, batch[-1][0] + 1)
         return changed, added
+
+    def _append(self, columns: Columns) -> None:
+        """Add events to the histories, and count them."""
+        users, items, weights, times = columns
+        change = None
+        opposed = self._histories.opposed(users)
+        if opposed.any() or (weights < 0).any():
+            opposed = np.isin(users, np.concatenate((users[opposed], users[weights < 0])))
+            theirs = Columns(users[opposed], items[opposed], weights[opposed], times[opposed])
+            who, events = by_user(theirs)
+            change = change_of_counts(self._histories.rows(who), events, self.config.history_length)
+        self._histories.append(users, items, weights, times, self.users.slots)
+        if change is None:
+            self.counters.add(items, weights, times)
+            return
+        self.counters.add(items[~opposed], weights[~opposed], times[~opposed])
+        self.counters.subtract(*change.removed)
+        self.counters.add(*change.added)
 
     def _record_columns(
         self, batch: Sequence[tuple[int, Record]]
@@ -336,24 +371,4 @@ class State:
                 else:
                     self.catalogue.delete(index)
                 changed.append((index, item))
-        return _columns(rows), changed
-
-
-def _columns(rows: list[tuple[int, int, float, float]]) -> Columns:
-    """Convert rows of (user, item, weight, time) to columns."""
-    users, items, weights, times = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return Columns(
-        np.array(users, dtype=np.int64),
-        np.array(items, dtype=np.int32),
-        np.array(weights, dtype=np.float32),
-        np.array(times, dtype=np.float64),
-    )
-
-
-def _by_user(columns: Columns, *, by_time: bool = False) -> tuple[Users, Histories]:
-    """Return the users, ascending, and their events in order of arrival or of time."""
-    users, items, weights, times = columns
-    order = np.lexsort((times, users)) if by_time else np.argsort(users, kind="stable")
-    who, sizes = np.unique(users, return_counts=True)
-    indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-    return who, Histories(indptr, items[order], weights[order], times[order])
+        return columns_of(rows), changed

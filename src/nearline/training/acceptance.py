@@ -94,13 +94,15 @@ def train_and_judge(
             rival.rebuild_counts(split.train.histories, split.train.n_items)
     else:
         rival = _fit_again(serving, split.train, candidate, spec, progress)
-    verdict, measured = judge(candidate, rival, split, seed=spec.seed)
-    final = candidate.refit(data, seed=spec.seed, progress=progress)
+    verdict, measured = judge(
+        candidate, rival, split, seed=spec.seed, exclude_seen=spec.config.exclude_seen
+    )
+    final = candidate.refit(data.without_superseded(), seed=spec.seed, progress=progress)
     return describe(final, data, spec, metrics | measured), verdict
 
 
 def judge(
-    candidate: Model, rival: Model, split: Split, *, seed: int
+    candidate: Model, rival: Model, split: Split, *, seed: int, exclude_seen: bool = True
 ) -> tuple[Verdict, dict[str, float]]:
     """Compare two models on the held-out data; return the verdict and the candidate's metrics."""
     sizes = np.diff(split.test.indptr)
@@ -110,7 +112,15 @@ def judge(
 
     def measure(model: Model) -> Report:
         rng = np.random.default_rng(seed)
-        return evaluate(model, histories, truth, k=10, popularity=counts, rng=rng)
+        return evaluate(
+            model,
+            histories,
+            truth,
+            k=10,
+            popularity=counts,
+            exclude_seen=exclude_seen,
+            rng=rng,
+        )
 
     new = measure(candidate)
     old = new if rival is candidate else measure(rival)

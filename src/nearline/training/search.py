@@ -42,6 +42,12 @@ def list_score(model: Model, targets: Histories, users: Users) -> float:
     return float(ndcg(judge(lists.items, targets, K)).mean())
 
 
+def score_with_seen(model: Model, targets: Histories, users: Users) -> float:
+    """Return NDCG@10 like `list_score`, of lists that include items of the histories."""
+    lists = model.recommend(users.astype(np.int32), K, exclude_seen=False)
+    return float(ndcg(judge(lists.items, targets, K)).mean())
+
+
 def rating_score(model: Model, targets: Histories, users: Users) -> float:
     """Return the negative root mean squared error of predicted ratings (weights of `targets`).
 
@@ -107,7 +113,7 @@ def search(
     trials : int
         Total number of trials, including those in `journal`.
     score : callable
-        Objective to maximise: `list_score` (NDCG@10) or `rating_score`.
+        Objective to maximise: `list_score` (NDCG@10), `score_with_seen` or `rating_score`.
     journal : Path or None
         File of the trials, from which an interrupted search is resumed. Its further trials differ
         from those of an uninterrupted search.

@@ -27,7 +27,7 @@ from nearline.evaluation import evaluate, relevant_counts
 from nearline.log import Readable
 from nearline.models.base import Model
 from nearline.snapshots import Snapshot, build
-from nearline.training.search import search
+from nearline.training.search import list_score, score_with_seen, search
 
 
 class TrainingSpec(Struct, frozen=True, kw_only=True):
@@ -112,7 +112,7 @@ def train_on(
     """Train on data that was read already; see `train`."""
     model, metrics = choose(data, spec, validation=validation, progress=progress, journal=journal)
     if validation is None:
-        model = model.refit(data, seed=spec.seed, progress=progress)
+        model = model.refit(data.without_superseded(), seed=spec.seed, progress=progress)
     return describe(model, data, spec, metrics)
 
 
@@ -134,12 +134,13 @@ def choose(
             truth,
             trials=spec.config.search,
             seed=seed,
+            score=list_score if spec.config.exclude_seen else score_with_seen,
             journal=journal,
             progress=progress,
         )
         model = type(model)(found)
     model.fit(seen, validation=truth, seed=seed, progress=progress)
-    return model, _metrics(model, seen, truth, seed)
+    return model, _metrics(model, seen, truth, seed, exclude_seen=spec.config.exclude_seen)
 
 
 def describe(
@@ -172,7 +173,9 @@ def _divide(
         split = leave_one_out(data)
         return split.train, split.test
     weight = config.state.weight
-    return data, histories_for(data.item_ids, validation, data.user_ids, weight)
+    return data.without_superseded(), histories_for(
+        data.item_ids, validation, data.user_ids, weight
+    )
 
 
 def check_serves(model: Model) -> None:
@@ -185,13 +188,21 @@ def check_serves(model: Model) -> None:
         )
 
 
-def _metrics(model: Model, seen: Dataset, truth: Histories, seed: int) -> dict[str, float]:
+def _metrics(
+    model: Model, seen: Dataset, truth: Histories, seed: int, *, exclude_seen: bool
+) -> dict[str, float]:
     """Return the accuracy on the validation data, which is slightly optimistic."""
     if not relevant_counts(truth).any():  # no targets, or only dislikes
         return {}
     counts = np.bincount(seen.histories.items, minlength=seen.n_items)
     report = evaluate(
-        model, seen.histories, truth, k=10, popularity=counts, rng=np.random.default_rng(seed)
+        model,
+        seen.histories,
+        truth,
+        k=10,
+        popularity=counts,
+        exclude_seen=exclude_seen,
+        rng=np.random.default_rng(seed),
     )
     metrics = {f"validation_{name}": value for name, value in report.means.items()}
     if report.n_unreachable:

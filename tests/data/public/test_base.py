@@ -1,4 +1,4 @@
-"""Fetching: from a real HTTPS server, through pip, and when it fails."""
+"""Downloads from a real HTTPS server and with pip, and their failures."""
 
 import hashlib
 import shutil
@@ -26,7 +26,7 @@ CONTENT = b"0123456789" * 20_000
 
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -67,14 +67,14 @@ def test_download(server: str, tmp_path: Path) -> None:
     assert [path.name for path in target.parent.iterdir()] == ["file.bin"]
 
 
-def test_another_file_than_expected_is_not_kept(server: str, tmp_path: Path) -> None:
+def test_a_file_with_another_checksum_is_not_kept(server: str, tmp_path: Path) -> None:
     target = tmp_path / "new" / "file.bin"
     with pytest.raises(DataNotFound, match="expected is 00"):
         download(f"{server}/file.bin", target, sha256="00")
     assert not any(target.parent.iterdir())
 
 
-def test_a_server_that_has_no_such_file(server: str, tmp_path: Path) -> None:
+def test_a_file_that_the_server_does_not_have(server: str, tmp_path: Path) -> None:
     with pytest.raises(DataNotFound, match="cannot be fetched: HTTP Error 404"):
         download(f"{server}/other.bin", tmp_path / "x")
 
@@ -90,7 +90,7 @@ def test_only_https(tmp_path: Path) -> None:
         download("file:///etc/passwd", tmp_path / "x")
 
 
-def test_pip_that_takes_too_long(tmp_path: Path) -> None:
+def test_pip_has_a_time_limit(tmp_path: Path) -> None:
     with pytest.raises(DataNotFound, match="took more than"):
         download_wheel("nearline-no-such==1", tmp_path, sha256="", timeout=0.01)
 
@@ -102,7 +102,7 @@ def test_digests() -> None:
         check_digest("x", "ab", "cd")
 
 
-def test_folders_appear_whole_and_the_first_wins(tmp_path: Path) -> None:
+def test_folders_appear_atomically_and_the_first_is_kept(tmp_path: Path) -> None:
     folder = tmp_path / "cache" / "set"
     store_members(folder, {"a": b"1", "b": b"2"})
     assert read_members(folder, ["a", "b", "c"]) == {"a": b"1", "b": b"2"}

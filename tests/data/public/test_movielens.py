@@ -1,4 +1,4 @@
-"""MovieLens 100K from every layout and place."""
+"""MovieLens 100K in both layouts and from all sources."""
 
 import logging
 import zipfile
@@ -39,7 +39,7 @@ def store(folder: Path, files: dict[str, str]) -> Path:
 
 
 @pytest.mark.parametrize("files", [ORIGINAL, RECBOLE])
-def test_both_layouts_say_the_same(tmp_path: Path, files: dict[str, str]) -> None:
+def test_both_layouts_give_equal_data(tmp_path: Path, files: dict[str, str]) -> None:
     data = load_dataset("movielens-100k", store(tmp_path / "deep" / "ml-100k", files).parent)
     assert data.interactions.to_pydict() == {
         "user_id": ["1", "1", "2"],
@@ -74,23 +74,25 @@ def test_a_zip_file(tmp_path: Path) -> None:
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK no more")
-    with pytest.raises(InvalidInput, match="neither a folder nor a whole zip"):
+    with pytest.raises(InvalidInput, match="neither a folder nor a complete zip"):
         load_dataset("movielens-100k", tmp_path / "a.zip")
     folder = store(tmp_path / "half", {"u.data": "1\t1\t1\t1\n"})
     with pytest.raises(InvalidInput, match=r"holds neither u\.data, u\.item, u\.user"):
         load_dataset("movielens-100k", folder)
 
 
-def test_the_cache_is_used_without_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_used_without_a_notice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("NEARLINE_DATA", raising=False)
     store(tmp_path / "movielens-100k", RECBOLE)
-    said: list[str] = []
-    data = load_dataset("movielens-100k", cache=tmp_path, notify=said.append)
+    notices: list[str] = []
+    data = load_dataset("movielens-100k", cache=tmp_path, notify=notices.append)
     assert data.interactions.num_rows == 3
-    assert said == []
+    assert notices == []
 
 
-def test_where_nothing_can_be_fetched_the_message_says_what_to_do(
+def test_the_error_says_what_to_do_if_the_download_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delenv("NEARLINE_DATA", raising=False)
@@ -111,15 +113,15 @@ def test_where_nothing_can_be_fetched_the_message_says_what_to_do(
 @pytest.fixture(scope="session")
 def movielens(tmp_path_factory: pytest.TempPathFactory) -> tuple[PublicDataset, list[str], Path]:
     cache = tmp_path_factory.mktemp("cache")
-    said: list[str] = []
+    notices: list[str] = []
     try:
-        data = load_dataset("movielens-100k", cache=cache, notify=said.append)
+        data = load_dataset("movielens-100k", cache=cache, notify=notices.append)
     except DataNotFound as error:
         pytest.skip(f"MovieLens cannot be fetched here: {error}")
-    return data, said, cache
+    return data, notices, cache
 
 
-def test_the_real_thing(movielens: tuple[PublicDataset, list[str], Path]) -> None:
+def test_the_real_data_set(movielens: tuple[PublicDataset, list[str], Path]) -> None:
     data, _, _ = movielens
     assert data.interactions.num_rows == 100_000
     assert len(set(data.interactions["user_id"].to_pylist())) == 943
@@ -133,7 +135,7 @@ def test_the_real_thing(movielens: tuple[PublicDataset, list[str], Path]) -> Non
     assert data.users.num_rows == 943
 
 
-def test_what_is_known_about_the_real_users(
+def test_attributes_of_the_real_users(
     movielens: tuple[PublicDataset, list[str], Path],
 ) -> None:
     users = movielens[0].users
@@ -143,7 +145,7 @@ def test_what_is_known_about_the_real_users(
     data = make_dataset(movielens[0].interactions, users=table)
     assert data.user_encoder is not None
     assert data.user_features is not None
-    # Zip codes hardly ever repeat.
+    # Almost all zip codes are distinct.
     columns = [column.name for column in data.user_encoder.columns]
     assert columns == ["age", "gender", "occupation"]
     assert data.user_features.shape == (943, 1 + 2 + 21)
@@ -152,13 +154,13 @@ def test_what_is_known_about_the_real_users(
     assert data.user_encoder.columns[0].mean == pytest.approx(34.05, abs=0.01)
 
 
-def test_the_real_thing_is_fetched_once(
+def test_the_real_data_set_is_downloaded_once(
     movielens: tuple[PublicDataset, list[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, said, cache = movielens
+    data, notices, cache = movielens
     if (Path(cache) / "movielens-100k").exists():  # else it came from NEARLINE_DATA
-        assert said == [TERMS]
-        again = load_dataset("movielens-100k", cache=cache, notify=said.append)
-        assert said == [TERMS]
+        assert notices == [TERMS]
+        again = load_dataset("movielens-100k", cache=cache, notify=notices.append)
+        assert notices == [TERMS]
         assert again.interactions.equals(data.interactions)
         assert [entry.name for entry in cache.iterdir()] == ["movielens-100k"]

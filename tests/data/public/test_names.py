@@ -1,4 +1,4 @@
-"""Data sets by name, and where they are looked for."""
+"""Data sets by name, and the folders in which they are searched."""
 
 from pathlib import Path
 
@@ -10,20 +10,20 @@ from nearline.data.public.base import cache_folder
 from nearline.errors import DataNotFound, InvalidInput
 
 
-def test_unknown_names_are_refused_with_the_nearest() -> None:
+def test_the_error_for_an_unknown_name_suggests_a_similar_one() -> None:
     with pytest.raises(InvalidInput, match=r"known are movielens-100k, .*Did you mean 'movielens"):
         load_dataset("movielens100k")
     with pytest.raises(InvalidInput, match=r"synthetic$"):
         load_dataset("qqq")
 
 
-def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+def test_a_path_that_does_not_exist(tmp_path: Path) -> None:
     for name in DATASETS[:-1]:
         with pytest.raises(DataNotFound, match="check the path"):
             load_dataset(name, tmp_path / "nowhere")
 
 
-def test_amazon_is_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_amazon_is_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEARLINE_DATA", str(tmp_path))
     with pytest.raises(DataNotFound, match=r"NEARLINE_DATA/amazon-toys"):
         load_dataset("amazon-toys")

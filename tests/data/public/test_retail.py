@@ -1,4 +1,4 @@
-"""Online Retail: a few lines worked out by hand, and the real file."""
+"""Online Retail: a few lines checked by hand, and the real file."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from nearline.schema import Item
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
 LINES = (
     "1,a,RED  LAMP ,2,12/1/2010 8:26,3.5,17850,UK\n"  # 1291191960
-    "1,a,RED LAMP,4,12/1/2010 8:26,2.5,17850.0,UK\n"  # joined to the line before
+    "1,a,RED LAMP,4,12/1/2010 8:26,2.5,17850.0,UK\n"  # merged with the previous line
     "1,p,POSTAGE,1,12/1/2010 8:26,18,17850,UK\n"
     "1,m,Manual,1,12/1/2010 8:26,18,17850,UK\n"
     "2,b,BLUE POT,1,12/1/2010 8:27,1,,UK\n"
@@ -46,7 +46,7 @@ def test_lines_of_an_invoice(tmp_path: Path) -> None:
         ]
 
 
-def test_times_in_the_usual_writing(tmp_path: Path) -> None:
+def test_times_as_in_the_original_file(tmp_path: Path) -> None:
     path = tmp_path / "lines.csv"
     path.write_text(HEADER + "4,b,BLUE POT,5,2010-12-01 08:29:00,1.25,12,UK\n")
     data = load_dataset("online-retail", path)
@@ -61,17 +61,17 @@ def test_wrong_files(tmp_path: Path) -> None:
         load_dataset("online-retail", tmp_path)
 
 
-def test_where_it_cannot_be_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_if_the_download_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NEARLINE_DATA", raising=False)
     for variable in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:1")  # nothing listens there
-    said: list[str] = []
+    notices: list[str] = []
     with pytest.raises(DataNotFound, match=r"cannot be fetched: .* by hand"):
-        load_dataset("online-retail", cache=tmp_path, notify=said.append)
-    assert said[0].endswith("CC BY 4.0.")
+        load_dataset("online-retail", cache=tmp_path, notify=notices.append)
+    assert notices[0].endswith("CC BY 4.0.")
 
 
-def test_the_real_thing(real_data: Path) -> None:
+def test_the_real_data_set(real_data: Path) -> None:
     data = load_dataset("online-retail", real_data / "online-retail")
     assert data.report is not None
     assert data.report.rows_in == 541_909

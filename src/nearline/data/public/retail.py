@@ -1,4 +1,4 @@
-"""Online Retail: a year of invoices of a British gift shop, dirty as it was recorded."""
+"""Online Retail: a year of uncleaned invoices of a British gift shop."""
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -19,9 +19,9 @@ NAME = "online-retail"
 TERMS = "Online Retail (D. Chen, UCI Machine Learning Repository, 2015), CC BY 4.0."
 _URL = "https://archive.ics.uci.edu/static/public/352/data.csv"
 _COLUMNS = ("Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID")
-# The file of UCI writes 12/1/2010 8:26 for the first of December.
+# In the file of UCI, 12/1/2010 8:26 is the first of December.
 _US_TIME = "%m/%d/%Y %H:%M"
-# Lines of an invoice that are no product, in capitals.
+# Lines of an invoice that are not products, in upper case.
 _NO_PRODUCT = (
     "POSTAGE",
     "DOTCOM POSTAGE",
@@ -116,7 +116,7 @@ def _sift(raw: pa.Table) -> tuple[pa.Table, CleaningReport]:
 
 
 def _join_lines(sieve: Sieve) -> tuple[pa.Table, CleaningReport]:
-    """One row for each customer, product and time; quantities are summed."""
+    """Merge rows with equal customer, product and time, and sum their quantities."""
     keys = ["user_id", "item_id", "timestamp"]
     lines = sieve.table.append_column("row", pa.array(np.arange(sieve.table.num_rows)))
     joined = lines.group_by(keys).aggregate([("row", "min"), ("value", "sum")]).sort_by("row_min")

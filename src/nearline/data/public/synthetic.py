@@ -1,8 +1,8 @@
-"""An invented shop of any size: people with tastes, sessions, new goods, words that tell.
+"""Synthetic data of any size: users with tastes, sessions, new items and informative texts.
 
-Every user has a mix of tastes and every item belongs to one. A session has one taste of its user,
-picks items of it by popularity, and often goes on to the item that goes with the one before. So
-there is something to find for a model of co-occurrence, of order, of words and of popularity.
+Every user has several tastes, and every item belongs to one. In a session with one of the user's
+tastes, items are chosen by popularity, and an item is often followed by its companion item. Models
+of co-occurrence, order, text and popularity can therefore all learn from the data.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ TERMS = "Invented data; use it as you like."
 START = 1_735_689_600.0  # 2025-01-01, UTC
 DAYS = 90
 
-# One row a taste: its label, then its words.
+# One line per taste: its label, then the words of its texts.
 _TASTES = tuple(
     line.split()
     for line in """
@@ -46,24 +46,24 @@ _EVENTS = ("view", "cart", "purchase")
 _EVENT_SHARES = (0.86, 0.09, 0.05)
 _WORDS_PER_ITEM = 8
 _MEAN_SESSION = 4.0
-_FOLLOW = 0.35  # chance that the next item is the one that goes with the last
-_OLD_STOCK = 0.7  # share of items that are there from the first day
+_FOLLOW = 0.35  # probability that the next item is the companion of the last
+_OLD_STOCK = 0.7  # share of items that exist from the first day on
 
 
 @dataclass(frozen=True)
 class _Goods:
-    """Items sorted by taste and, inside a taste, by arrival.
+    """Items sorted by taste and then by arrival.
 
     Attributes
     ----------
     bounds : int64 [tastes + 1]
-        Items of taste t are ``bounds[t]`` to ``bounds[t + 1]``.
+        Items of taste t are ``bounds[t]`` to ``bounds[t + 1] - 1``.
     arrival : float64 [n]
-        Seconds after the start at which the item can first be seen.
+        Seconds from the start to the arrival of each item.
     cumulative : float64 [n]
-        Running sum of popularity inside a taste.
+        Cumulative popularity within each taste.
     companion : int64 [n]
-        The item of the same taste that goes with it.
+        Item of the same taste that often follows each item.
     """
 
     bounds: NDArray[np.int64]
@@ -73,22 +73,22 @@ class _Goods:
 
 
 def synthetic_shop(users: int, items: int, events: int, *, seed: int) -> PublicDataset:
-    """Invent a shop: 90 days from 2025-01-01, the same for the same arguments.
+    """Generate a shop with events of 90 days from 2025-01-01; equal arguments give equal data.
 
-    Popularity is Zipf-like (a few items sell most), three items in ten arrive during the 90
-    days and are never seen before, and a text has eight words, most of them of the item's taste.
-    The event is a view, a cart or a purchase; a purchase has a price as its value.
+    The popularity of items has a Zipf-like distribution. Three items in ten arrive during the 90
+    days. A text has eight words, most of them of the item's taste. Events are views, carts and
+    purchases; the value of a purchase is its price.
 
     Parameters
     ----------
     users, items, events : int
-        Sizes; `items` at least 24. A user has at least one session where events suffice.
+        Sizes; at least 24 items. Each user has at least one session if there are enough events.
     seed : int
-        Of all that is random.
+        Seed of the random generator.
 
     Notes
     -----
-    O(events log events); a million events take a few seconds.
+    The time is O(events log events); a million events take a few seconds.
     """
     if users < 1 or items < 2 * len(_TASTES) or events < 1:
         raise InvalidInput(
@@ -109,7 +109,7 @@ def synthetic_shop(users: int, items: int, events: int, *, seed: int) -> PublicD
     kinds = rng.choice(len(_EVENTS), size=events, p=_EVENT_SHARES).astype(np.int32)
     bought = kinds == _EVENTS.index("purchase")
     order = np.argsort(times, kind="stable")
-    # Item numbers say nothing about taste or age.
+    # Item numbers are shuffled, so that they reveal neither taste nor age.
     numbers = rng.permutation(items)
     table = pa.table(
         {
@@ -128,7 +128,7 @@ def _make_goods(items: int, rng: np.random.Generator) -> _Goods:
     tastes = np.sort(np.arange(items) % len(_TASTES))
     bounds = np.searchsorted(tastes, np.arange(len(_TASTES) + 1))
     late = rng.random(items) >= _OLD_STOCK
-    late[bounds[:-1]] = False  # each taste has something to show from the first day
+    late[bounds[:-1]] = False  # each taste has an item from the first day on
     arrival = np.where(late, rng.uniform(0, DAYS * DAY, items), 0.0)
     arrival = arrival[np.lexsort((arrival, tastes))]
     popularity = 1.0 / (1.0 + rng.permutation(items)) ** 0.8
@@ -143,8 +143,9 @@ def _make_goods(items: int, rng: np.random.Generator) -> _Goods:
 def _make_sessions(
     users: int, events: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
-    """Session of each event; and user, start and taste of each session."""
-    # Twice the sessions expected; the last takes what would be missing, and the rest is cut.
+    """Return the session of each event, and the user, start and taste of each session."""
+    # Twice the expected number of sessions; the last one is extended if events are missing, and
+    # surplus events are removed.
     lengths = rng.geometric(1 / _MEAN_SESSION, size=2 * int(events / _MEAN_SESSION) + 100)
     lengths[-1] += max(0, events - lengths.sum())
     session_of = np.repeat(np.arange(len(lengths)), lengths)[:events]
@@ -168,7 +169,7 @@ def _choose_items(
     first: NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Item of each event: popular among those of its taste that have arrived, or a companion."""
+    """Return the item of each event: an arrived item of its taste by popularity, or a companion."""
     chosen = np.empty(len(times), dtype=np.int64)
     draws = rng.random(len(times))
     for taste in range(len(_TASTES)):
@@ -179,7 +180,7 @@ def _choose_items(
         place = np.searchsorted(mass, draws[here] * mass[arrived - 1], side="right")
         chosen[here] = low + np.minimum(place, arrived - 1)
     follow = (rng.random(len(times)) < _FOLLOW) & ~first
-    follow[1:] &= ~follow[:-1]  # what is followed is a free choice itself
+    follow[1:] &= ~follow[:-1]  # a companion is not followed by its own companion
     rows = np.flatnonzero(follow)
     next_items = goods.companion[chosen[rows - 1]]
     there = goods.arrival[next_items] <= times[rows]

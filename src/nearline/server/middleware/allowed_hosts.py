@@ -1,8 +1,8 @@
-"""Refuse requests that a web page of another site makes through a visitor's browser.
+"""Refusal of requests from web pages of other sites.
 
-A page can send requests to a server on the visitor's own machine. The ``Origin`` header names the
-page's site. A page that points its own name at the machine (DNS rebinding) is recognised by the
-``Host`` header, which then carries that name.
+A page can send requests to a server on the machine of its visitor. Its site is in the ``Origin``
+header. If a page makes its own name resolve to that machine (DNS rebinding), the name is in the
+``Host`` header.
 """
 
 import ipaddress
@@ -14,23 +14,23 @@ from nearline.server.exchange import Exchange
 from nearline.server.middleware.api_keys import OPEN_PATHS
 from nearline.server.problems import Forbidden
 
-# Host headers that were found to be allowed are remembered; a port may follow a name.
+# Maximum number of ``Host`` headers, with any port, that are remembered as allowed.
 MAX_REMEMBERED = 1_000
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:\[\]/@]+)(:[0-9]{1,5})?")
 _ORIGIN = re.compile(r"https?://(?P<host>[^/]+)")
 
 
 def allowed_names(address: str, allow_hosts: Sequence[str]) -> frozenset[str] | None:
-    """Return the names for which a server at an IP address answers; None for all names.
+    """Return the host names that a server at an IP address accepts; None accepts all.
 
-    A loopback address answers for the names of this machine and for `allow_hosts`. Any other
-    address requires an API key, which a foreign page does not have, and answers for every name
-    unless `allow_hosts` lists some.
+    At a loopback address, these are the names of this machine and `allow_hosts`. At any other
+    address, an API key is required, which a page of another site does not have, so all names are
+    accepted if `allow_hosts` is empty.
 
     Raises
     ------
     InvalidInput
-        If one of `allow_hosts` is no host name, such as a URL.
+        One of `allow_hosts` is not a host name but, for example, a URL.
     """
     names = frozenset(name.lower() for name in allow_hosts)
     for name in names:
@@ -52,7 +52,7 @@ class AllowedHosts:
     Parameters
     ----------
     names : frozenset of str or None
-        Names that are allowed beside those of this machine; None allows every ``Host``.
+        Names that are allowed in addition to those of this machine; None allows all.
     """
 
     def __init__(self, names: frozenset[str] | None) -> None:
@@ -74,8 +74,8 @@ class AllowedHosts:
         name = _name_of(host)
         if not _is_local(name) and name not in self._names:
             raise Forbidden(
-                f"the request is for host {host.decode('latin-1')!r:.100}, for which this server "
-                "does not answer; use 127.0.0.1, or start the server with --allow-host NAME"
+                f"the request is for host {host.decode('latin-1')!r:.100}, which this server "
+                "does not accept; use 127.0.0.1, or start the server with --allow-host NAME"
             )
         if len(self._remembered) < MAX_REMEMBERED:
             self._remembered.add(host)

@@ -1,4 +1,4 @@
-"""Refuse requests without the API key."""
+"""Refusal of requests without the API key."""
 
 import hmac
 
@@ -11,12 +11,12 @@ OPEN_PATHS = frozenset({b"/livez", b"/readyz"})
 
 
 def checked_key(api_key: str | None) -> str | None:
-    """Return a key without the white space around it, as a file or `echo` may leave it.
+    """Return a key without surrounding white space, such as the line end of a file.
 
     Raises
     ------
     InvalidInput
-        The key is empty, or contains what a header cannot carry.
+        The key is empty, or contains characters that a header cannot contain.
     """
     if api_key is None:
         return None

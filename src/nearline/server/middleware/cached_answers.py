@@ -1,4 +1,4 @@
-"""Answer from the cache; otherwise compute the answer, and cache it if it may be."""
+"""Answers from the cache. Other answers are computed, and cached if this is allowed."""
 
 from collections.abc import Awaitable
 from typing import Any
@@ -56,7 +56,7 @@ class CachedAnswers:
         self._keep(key, exchange, response, made_ahead=False)
 
     async def make_ahead(self, key: Key, request_id: str) -> None:
-        """Compute the answer to a request that may come, and cache it if its handler allows it."""
+        """Compute the answer to an expected request, and cache it if its handler allows it."""
 
         async def receive() -> Any:
             return {"type": "http.request", "body": b"", "more_body": False}

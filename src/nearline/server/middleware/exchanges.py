@@ -15,15 +15,15 @@ _METHODS = {name: name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELE
 
 
 class Exchanges:
-    """Opens an exchange for each request, has it answered, and reports it to observers.
+    """Creates an exchange for each request, passes the request on, and calls the observers.
 
     Parameters
     ----------
     timer : callable
         Monotonic clock in seconds.
     traffic : Traffic
-        Gets the time of the latest request.
-    request_ids : RequestIds
+        Receives the time of the latest request.
+        request_ids : RequestIds
     checks : sequence of callable
         Called with the exchange before anything is sent; raise to refuse the request.
     cached : CachedAnswers
@@ -58,7 +58,7 @@ class Exchanges:
         start = self._traffic.last = self._timer()
         headers = dict(scope["headers"])
         path = scope["raw_path"]
-        if QUESTION_MARK in path:  # some servers leave the query on
+        if QUESTION_MARK in path:  # some servers do not remove the query
             path = path.partition(b"?")[0]
         exchange = Exchange(
             self._request_id(headers.get(b"x-request-id")),

@@ -1,4 +1,4 @@
-"""Refuse requests when too many are in flight."""
+"""Refusal of requests when too many are in flight."""
 
 from litestar.types import HTTPScope, Receive, Send
 
@@ -10,8 +10,8 @@ from nearline.server.traffic import Traffic
 class OverloadProtection:
     """Counts the requests in flight, and refuses those above the limit with status 503.
 
-    Cached answers don't pass here: they are sent even under overload. Nor are health checks
-    refused.
+    Cached answers bypass this middleware, so they are sent even under overload. Health checks are
+    not refused.
     """
 
     def __init__(self, app: HTTPApp, traffic: Traffic) -> None:

@@ -1,6 +1,6 @@
-"""Errors of the middlewares become responses of type ``application/problem+json``.
+"""Responses of type ``application/problem+json`` for errors of the middlewares.
 
-The API answers its own errors in the same form (`problems.problem_response`).
+Errors of routes have the same form (`problems.problem_response`).
 """
 
 import msgspec
@@ -11,7 +11,7 @@ from nearline.server.problems import PROBLEM_JSON, problem_for
 
 
 async def send_problem(error: Exception, exchange: Exchange) -> None:
-    """Describe an error to the client, unless a response has already begun."""
+    """Send the problem document of an error, unless a response has already begun."""
     if not isinstance(error, NearlineError):
         exchange.failure = error
     if exchange.status != CLIENT_CLOSED:

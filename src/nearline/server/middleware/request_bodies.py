@@ -1,4 +1,4 @@
-"""Receive the body of a request before it takes a place among the requests in flight."""
+"""Reception of complete bodies, before requests count as in flight."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -16,15 +16,16 @@ METHODS_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class RequestBodies:
-    """Receives bodies within a size, a time and a total memory.
+    """Receives bodies, with limits on size, time and total memory.
 
-    A body has `Limits.body_seconds` to arrive, and more as far as it keeps arriving at
-    `Limits.body_bytes_per_second`. All bodies together may hold `Limits.bodies_bytes`.
+    A body must arrive within `Limits.body_seconds`, plus the time that the bytes received so far
+    take at `Limits.body_bytes_per_second`. The total size of all bodies is at most
+    `Limits.bodies_bytes`.
 
     Attributes
     ----------
     held : int
-        Bytes of bodies that are being received or answered now.
+        Total bytes of the bodies of requests in flight.
     """
 
     def __init__(self, app: HTTPApp, limits: Limits) -> None:

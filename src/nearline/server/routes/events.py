@@ -47,7 +47,7 @@ async def store_events(
 
 @delete("/events/{event_id:str}", status_code=200, tags=["events"])
 async def delete_event(request: StrictRequest, event_id: EventId) -> DeletedEvent:
-    """Delete one event; an id that no event has is no error."""
+    """Delete one event; if no event has this ID, the count is 0."""
     app = app_context(request)
     engine = app.host.engine
     event_id = path_id(event_id, "event_id")

@@ -20,7 +20,7 @@ class Health(Struct, frozen=True, kw_only=True):
 
 @get("/", media_type="text/html", include_in_schema=False)
 async def index(request: StrictRequest) -> str:
-    """Return a page that links the others."""
+    """Return a page with links to the others."""
     app = app_context(request)
     return render_index(app.document["info"]["version"], app.host.state)
 

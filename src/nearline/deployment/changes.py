@@ -1,0 +1,112 @@
+"""Queued changes of the log: batches are joined, and superseded events are left out."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import NamedTuple
+
+import numpy as np
+
+from nearline.data import Histories
+from nearline.kernels.opinions import superseded
+from nearline.log import Appended
+from nearline.schema import Item
+from nearline.state import Added
+
+# Events per call of the model: amortises the cost of a call, and bounds the memory of the changes.
+EVENTS_AT_ONCE = 20_000
+
+
+class Acknowledgement(NamedTuple):
+    """A future to resolve, with its result, once everything queued before it is learned."""
+
+    future: "Future[Appended]"
+    result: Appended
+
+
+# One queued change: an item, new events, a user's history to unlearn; or an acknowledgement.
+Waiting = tuple[int, Item | None] | Added | Histories | Acknowledgement
+
+
+def together(waiting: Iterable[Waiting]) -> Iterator[Waiting]:
+    """Join consecutive batches of events, up to `EVENTS_AT_ONCE`; the order is kept."""
+    run: list[Added] = []
+    size = 0
+    for what in waiting:
+        more = len(what.events.items) if isinstance(what, Added) else 0
+        if run and (not isinstance(what, Added) or size + more > EVENTS_AT_ONCE):
+            yield joined(run)
+            run, size = [], 0
+        if isinstance(what, Added):
+            run.append(what)
+            size += more
+        else:
+            yield what
+    if run:
+        yield joined(run)
+
+
+def joined(parts: Sequence[Added]) -> Added:
+    """Join consecutive batches; `before` of a user is that of the user's first batch."""
+    if len(parts) == 1:
+        return parts[0]
+    numbers: dict[str, int] = {}
+    rows = [numbers.setdefault(user, len(numbers)) for part in parts for user in part.user_ids]
+    _, firsts = np.unique(rows, return_index=True)
+    before = stacked([part.before for part in parts]).select(firsts)
+    events = stacked([part.events for part in parts])
+    users = np.repeat(np.array(rows, dtype=np.int64), np.diff(events.indptr))
+    return Added(
+        parts[0].offset,
+        list(numbers),
+        before,
+        Histories.group(users, len(numbers), events.items, events.weights, events.times),
+        np.bincount(rows, np.concatenate([part.opposed for part in parts])) > 0,
+    )
+
+
+def stacked(parts: Sequence[Histories]) -> Histories:
+    """Concatenate the rows of several histories."""
+    sizes = np.concatenate([np.diff(part.indptr) for part in parts])
+    return Histories(
+        np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
+        np.concatenate([part.items for part in parts]),
+        np.concatenate([part.weights for part in parts]),
+        np.concatenate([part.times for part in parts]),
+    )
+
+
+def current_events(before: Histories, events: Histories) -> tuple[Histories, Histories, Histories]:
+    """Leave out superseded events, before and after new events are added.
+
+    Parameters
+    ----------
+    before : Histories
+        All earlier events of n users, sorted by time.
+    events : Histories
+        New events of the same users, in order of arrival.
+
+    Returns
+    -------
+    before, replaced, events : Histories
+        Earlier events of users without a change of opinion; earlier events of the other users,
+        which a model must forget; and the events that it must learn. The last include the earlier
+        events that remain of users with a change of opinion.
+    """
+    n, m = len(before), len(before.items)
+    rows = np.concatenate([np.repeat(np.arange(n), np.diff(h.indptr)) for h in (before, events)])
+    items, weights, times = (
+        np.concatenate([getattr(before, name), getattr(events, name)])
+        for name in ("items", "weights", "times")
+    )
+    order = np.lexsort((times, rows))
+    indptr = before.indptr + events.indptr
+    now = np.empty(len(rows), dtype=np.bool_)
+    now[order] = ~superseded(indptr, items[order], weights[order])
+    was = ~superseded(before.indptr, before.items, before.weights)
+    changed = np.zeros(n, dtype=np.bool_)
+    changed[rows[:m][was != now[:m]]] = True
+    learn = now.copy()
+    learn[:m] &= changed[rows[:m]]
+    new = Histories.group(rows[learn], n, items[learn], weights[learn], times[learn])
+    old = changed[rows[:m]]
+    return before.take(was & ~old), before.take(was & old), new
