@@ -13,6 +13,7 @@ from threading import Lock, Thread
 from typing import NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nearline.data import LANGUAGE, Histories
 from nearline.encoders import TextVectors
@@ -40,8 +41,14 @@ class Acknowledgement(NamedTuple):
     result: Appended
 
 
+# Entries per call of the model: bounds the memory of their vectors.
+ENTRIES_AT_ONCE = 1_024
+# Vectors of an item by column.
+ItemVectors = dict[str, Sequence[float] | NDArray[np.float32]]
+# Index and new entry of an item; None removes the entry.
+Entry = tuple[int, Item | None]
 # One queued change: an item, new events, a user's history to unlearn; or an acknowledgement.
-Waiting = tuple[int, Item | None] | Added | Histories | Acknowledgement
+Waiting = Entry | Added | Histories | Acknowledgement
 
 
 class OnlineLearner:
@@ -85,13 +92,12 @@ class OnlineLearner:
         if self._paused:
             last = max(index for index, _ in changed)
             if last >= self.model.n_items:
-                self._put(last, None)
+                self._put([(last, None)])
             return
         if sum(item is not None for _, item in changed) > ITEMS_AT_ONCE:
             self._learn_beside(changed)
         elif not self._waits(*changed):
-            for index, item in changed:
-                self._put(index, item)
+            self._put(changed)
 
     def add_events(self, added: Added) -> None:
         """Teach the model new events."""
@@ -129,8 +135,7 @@ class OnlineLearner:
         """Learn the records since the fit, then queued changes; later changes apply at once."""
         if self._texts is not None:
             self._texts.prepare([item.content for _, item in items if item])
-        for index, item in items:
-            self._put(index, item)
+        self._put(items)
         if self._learner and past.user_ids:
             self._observe(self._learner, past, trusted=False)
         while waiting := self._next():
@@ -184,8 +189,8 @@ class OnlineLearner:
         for what in _together(waiting):
             if isinstance(what, Acknowledgement):
                 what.future.set_result(what.result)
-            elif isinstance(what, tuple) and not isinstance(what, Added):
-                self._put(*what)
+            elif isinstance(what, list):
+                self._put(what)
             elif not isinstance(self.model, LearnsOnline):
                 continue
             elif isinstance(what, Added):
@@ -233,9 +238,9 @@ class OnlineLearner:
             self._waiting.extend(what)
             return True
 
-    def _put(self, index: int, item: Item | None) -> None:
+    def _put(self, changed: Sequence[Entry]) -> None:
         if self._takes_items:
-            put_item(self.model, index, item, self._texts)
+            put_entries(self.model, changed, self._texts)
 
     def _observe(self, learner: LearnsOnline, added: Added, *, trusted: bool = True) -> None:
         before = self._completed(learner, added, trusted=trusted)
@@ -286,22 +291,36 @@ class OnlineLearner:
         )
 
 
-def _together(waiting: Iterable[Waiting]) -> Iterator[Waiting]:
-    """Join consecutive batches of events, up to `EVENTS_AT_ONCE`; the order is kept."""
+def _together(
+    waiting: Iterable[Waiting],
+) -> Iterator[list[Entry] | Added | Histories | Acknowledgement]:
+    """Join consecutive batches of events, up to `EVENTS_AT_ONCE`, and consecutive entries.
+
+    The order is kept.
+    """
     run: list[Added] = []
+    entries: list[Entry] = []
     size = 0
     for what in waiting:
         more = len(what.events.items) if isinstance(what, Added) else 0
         if run and (not isinstance(what, Added) or size + more > EVENTS_AT_ONCE):
             yield _joined(run)
             run, size = [], 0
+        is_entry = type(what) is tuple
+        if entries and not is_entry:
+            yield entries
+            entries = []
         if isinstance(what, Added):
             run.append(what)
             size += more
+        elif is_entry:
+            entries.append(cast("Entry", what))
         else:
-            yield what
+            yield cast("Histories | Acknowledgement", what)
     if run:
         yield _joined(run)
+    if entries:
+        yield entries
 
 
 def _joined(parts: Sequence[Added]) -> Added:
@@ -333,17 +352,38 @@ def _stacked(parts: Sequence[Histories]) -> Histories:
     )
 
 
-def put_item(model: Model, index: int, item: Item | None, texts: TextVectors | None) -> None:
-    """Update the text and vectors of an item in a model that accepts items; None removes them.
+def put_entries(model: Model, changed: Iterable[Entry], texts: TextVectors | None) -> None:
+    """Update texts and vectors of items in a model that accepts items; None removes them.
 
-    The text vector is looked up and never computed here, because the log's writer waits.
+    Text vectors are looked up and never computed here, because the log's writer waits.
     """
-    vectors = item.vectors if item else {}
-    rows = {name: np.array([vector], dtype=np.float32) for name, vector in vectors.items()}
-    language = texts.known(item.content) if texts and item else None
-    if language is not None:
-        rows[LANGUAGE] = language[None]
-    else:
+    for entries, vectors in _alike(changed, texts):
+        items = [index for index, _ in entries]
+        contents = [item.content if item else "" for _, item in entries]
+        rows = {
+            name: np.array([own[name] for own in vectors], dtype=np.float32) for name in vectors[0]
+        }
+        cast("AcceptsItems", model).put_items(items, contents, rows)
+
+
+def _alike(
+    changed: Iterable[Entry], texts: TextVectors | None
+) -> Iterator[tuple[list[Entry], list[ItemVectors]]]:
+    """Split entries into runs of at most `ENTRIES_AT_ONCE` with the same columns of vectors."""
+    entries: list[Entry] = []
+    vectors: list[ItemVectors] = []
+    shape: dict[str, int] = {}
+    for index, item in changed:
+        own: ItemVectors = dict(item.vectors) if item else {}
+        language = texts.known(item.content) if texts and item else None
         # An item whose text was removed, or is not encoded yet, must lose its old edges.
-        rows.setdefault(LANGUAGE, np.zeros((1, 0), dtype=np.float32))
-    cast("AcceptsItems", model).put_items([index], [item.content if item else ""], rows)
+        own = own | {LANGUAGE: language} if language is not None else {LANGUAGE: ()} | own
+        sizes = {name: len(vector) for name, vector in own.items()}
+        if entries and (sizes != shape or len(entries) == ENTRIES_AT_ONCE):
+            yield entries, vectors
+            entries, vectors = [], []
+        shape = sizes
+        entries.append((index, item))
+        vectors.append(own)
+    if entries:
+        yield entries, vectors

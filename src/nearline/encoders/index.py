@@ -4,9 +4,10 @@
 compares all of them, or uses an approximate neighbour graph for large catalogues.
 """
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from nearline.kernels.text_search import (
     longest_search,
     make_scratch,
     nearest,
+    nearest_added,
     nearest_rows,
 )
 from nearline.kernels.topk import top_k_rows
@@ -38,6 +40,15 @@ BLOCK_BYTES = 1 << 26
 COMPARED = 50_000
 # Vectors added after the graph was built are searched exhaustively; beyond this it is rebuilt.
 LATER = 10_000
+
+
+class TextChanges(NamedTuple):
+    """Items with new texts and the digests of these; `replaces` if the only item had a text."""
+
+    items: list[int]
+    texts: list[str]
+    digests: list[int]
+    replaces: bool
 
 
 class TextIndex:
@@ -70,7 +81,7 @@ class TextIndex:
         """
         vectors = self.encoder.fit(texts)
         self._digests = np.array([_digest(text) for text in texts], dtype=np.int64)
-        self._set_base(vectors, len(self.encoder.vocabulary))
+        self._set_base(vectors, self.encoder.n_terms)
         if longest_search(vectors, self._postings) <= EXACT_TOGETHER:
             return product_edges(vectors, self._postings, len(texts), top_k=k)
         return nearest_rows(self._vectors, self._postings, self._later.arrays, min(k, len(texts)))
@@ -82,17 +93,53 @@ class TextIndex:
 
     def put(self, item: int, text: str) -> bool:
         """Set the text of an item; return whether it differs from the previous text."""
-        if item >= len(self._digests):
-            missing = max(item + 1, 2 * len(self._digests)) - len(self._digests)
-            self._digests = np.append(self._digests, np.zeros(missing, dtype=np.int64))
-        digest = _digest(text)
-        if self._digests[item] == digest:
-            return False
-        self._digests[item] = digest
-        self.encoder.remove(self.vector(item)[0])
-        columns, values = self.encoder.add(text)
-        self._later.set(item, columns, values, len(self.encoder.vocabulary))
-        return True
+        return any(self.put_all(run, 0) for run in self.changes([item], [text]))
+
+    def changes(self, items: Sequence[int], texts: Sequence[str]) -> Iterator["TextChanges"]:
+        """Yield the texts that differ from the previous ones, in order; items are distinct.
+
+        Consecutive items that had no text come together, an item that had one alone. `put_all`
+        must be called with each result before the next one.
+        """
+        known = np.zeros(max(0, max(items, default=-1) + 1 - len(self._digests)), dtype=np.int64)
+        if len(known):
+            more = np.zeros(max(len(known), len(self._digests)), dtype=np.int64)
+            self._digests = np.append(self._digests, more)
+        run = TextChanges([], [], [], replaces=False)
+        for item, text in zip(items, texts, strict=True):
+            digest, old = _digest(text), self._digests[item]
+            if digest == old:
+                continue
+            if old and run.items:
+                yield run
+                run = TextChanges([], [], [], replaces=False)
+            run.items.append(item)
+            run.texts.append(text)
+            run.digests.append(digest)
+            if old:
+                yield run._replace(replaces=True)
+                run = TextChanges([], [], [], replaces=False)
+        if run.items:
+            yield run
+
+    def put_all(self, changes: "TextChanges", k: int) -> Rows:
+        """Set texts one after the other; return the `k` nearest items of each at that time."""
+        items = np.array(changes.items, dtype=np.int64)
+        self._digests[items] = changes.digests
+        if changes.replaces:
+            self.encoder.remove(self.vector(changes.items[0])[0])
+        vectors, frequencies = self.encoder.add(changes.texts)
+        self._later.set(items, vectors, self.encoder.n_terms)
+        return nearest_added(
+            self._vectors,
+            self._postings,
+            self._later.arrays,
+            items,
+            vectors.indptr,
+            frequencies,
+            k,
+            self._later.scratches,
+        )
 
     def vector(self, item: int) -> Vector:
         """Return the columns and values of an item's vector; empty without text."""
@@ -134,15 +181,15 @@ class TextIndex:
         exact: int,
         scratch: SearchScratch,
     ) -> tuple[Ints, Floats]:
-        columns, values = vector
-        frequencies = self.encoder.frequencies
+        columns, values = np.array(vector[0]), np.array(vector[1])
         items, found = nearest(
             self._vectors,
             self._postings,
             self._later.arrays,
-            np.array(columns),
-            np.array(values),
-            np.array([frequencies[column] for column in columns.tolist()], dtype=np.int64),
+            columns,
+            values,
+            self._later.chains(columns),
+            self.encoder.frequencies[columns].astype(np.int64),
             item,
             np.zeros(0, dtype=np.bool_) if allowed is None else np.array(allowed),
             allowed is not None,
@@ -178,7 +225,7 @@ class TextIndex:
         index.encoder = TfIdf.restore(config, arrays)
         index._digests = np.array(arrays["digests"])
         vectors = Rows(arrays["indptr"], arrays["columns"], arrays["values"])
-        index._set_base(vectors, len(index.encoder.vocabulary))
+        index._set_base(vectors, index.encoder.n_terms)
         return index
 
     def _set_base(self, vectors: Rows, n_columns: int) -> None:

@@ -99,6 +99,16 @@ def add_vector(later: Later, n_entries: int, item: int, columns: Ints, values: F
 
 
 @njit(nogil=True, cache=True)
+def add_vectors(
+    later: Later, n_entries: int, items: Longs, indptr: Longs, columns: Ints, values: Floats
+) -> None:
+    """Set the vectors of several items, one row of `indptr` each, in this order."""
+    for row in range(len(items)):
+        own = slice(indptr[row], indptr[row + 1])
+        add_vector(later, n_entries + indptr[row], items[row], columns[own], values[own])
+
+
+@njit(nogil=True, cache=True)
 def _slot(table: Ints, columns: Ints, column: int) -> int:
     """Slot of a column in the table of shared terms, or the empty one where it belongs."""
     slot = column & (SLOTS - 1)
@@ -112,6 +122,7 @@ def _read_lists(
     postings: Rows,
     later: Later,
     column: int,
+    entry: int,
     weight: float,
     room: int,
     count: int,
@@ -119,10 +130,9 @@ def _read_lists(
 ) -> int:
     """Add one term to the totals of at most `room` items that have it; count the items touched.
 
-    A weight of 0 marks the items alone.
+    Its chain is read from `entry` on. A weight of 0 marks the items alone.
     """
     totals, marked, touched, _ = scratch
-    entry = later.heads[column] if column < len(later.heads) else np.int64(-1)
     while entry >= 0 and room > 0:
         j = later.owners[entry]
         start = later.starts[j]
@@ -188,6 +198,7 @@ def _gather(
     later: Later,
     columns: Ints,
     values: Floats,
+    chains: Longs,
     frequencies: Longs,
     k: int,
     exact: int,
@@ -197,9 +208,9 @@ def _gather(
     count = 0
     if frequencies.sum() <= exact:
         for t in range(len(columns)):
-            most = len(scratch.totals)
+            most, weight = len(scratch.totals), np.float64(values[t])
             count = _read_lists(
-                postings, later, columns[t], np.float64(values[t]), most, count, scratch
+                postings, later, columns[t], chains[t], weight, most, count, scratch
             )
         return count
     order = np.argsort(frequencies, kind="mergesort")
@@ -208,14 +219,15 @@ def _gather(
         t = order[place]
         size = int(frequencies[t])
         if size <= left:
+            weight = np.float64(values[t])
             count = _read_lists(
-                postings, later, columns[t], np.float64(values[t]), size, count, scratch
+                postings, later, columns[t], chains[t], weight, size, count, scratch
             )
             left -= size
             continue
         if count < k:  # whoever shares the term that tells most of those left
             room = max(left, k)
-            count = _read_lists(postings, later, columns[t], 0.0, room, count, scratch)
+            count = _read_lists(postings, later, columns[t], chains[t], 0.0, room, count, scratch)
         _complete(rows, later, columns, values, order[place:], count, scratch)
         break
     return count
@@ -228,6 +240,7 @@ def nearest(
     later: Later,
     columns: Ints,
     values: Floats,
+    chains: Longs,
     frequencies: Longs,
     item: int,
     allowed: Bools,
@@ -244,6 +257,8 @@ def nearest(
         Base vectors of the items, and the items of each column.
     columns, values : [n]
         The vector.
+    chains : int64 [n]
+        Entry of `later` from which the chain of each of its terms is read; -1 for none.
     frequencies : int64 [n]
         Items that have each of its terms.
     item : int
@@ -254,7 +269,7 @@ def nearest(
         Entries of inverted lists up to which the search is exact.
     """
     totals, marked, touched, _ = scratch
-    count = _gather(rows, postings, later, columns, values, frequencies, k, exact, scratch)
+    count = _gather(rows, postings, later, columns, values, chains, frequencies, k, exact, scratch)
     heap_values = np.empty(k, dtype=np.float64)
     heap_items = np.empty(k, dtype=np.int32)
     size = 0
@@ -292,6 +307,7 @@ def _nearest_rows(
             later,
             columns,
             rows.weights[own].copy(),
+            np.full(len(columns), -1, dtype=np.int64),
             frequencies[columns],
             row,
             scratch.marked,
@@ -320,6 +336,95 @@ def nearest_rows(rows: Rows, postings: Rows, later: Later, k: int) -> Rows:
             n_items,
         )
     )
+
+
+@njit(nogil=True, cache=True)
+def _nearest_added(
+    rows: Rows,
+    postings: Rows,
+    later: Later,
+    items: Longs,
+    added: Longs,
+    frequencies: Ints,
+    k: int,
+    first: int,
+    last: int,
+    scratch: SearchScratch,
+) -> tuple[Longs, Ints, Floats]:
+    sizes = np.zeros(last - first, dtype=np.int64)
+    found_items = np.empty((last - first) * k, dtype=np.int32)
+    values = np.empty((last - first) * k, dtype=np.float32)
+    filled = 0
+    for row in range(first, last):
+        item = items[row]
+        start, size = later.starts[item], later.sizes[item]
+        found, cosines = nearest(
+            rows,
+            postings,
+            later,
+            later.columns[start : start + size].copy(),
+            later.values[start : start + size].copy(),
+            # From its own entries on: items that were added after it are not found.
+            np.arange(start, start + size),
+            frequencies[added[row] : added[row + 1]].astype(np.int64),
+            item,
+            scratch.marked,
+            False,
+            k,
+            EXACT,
+            scratch,
+        )
+        found_items[filled : filled + len(found)] = found
+        values[filled : filled + len(found)] = cosines
+        sizes[row - first] = len(found)
+        filled += len(found)
+    return sizes, found_items[:filled].copy(), values[:filled].copy()
+
+
+def nearest_added(
+    rows: Rows,
+    postings: Rows,
+    later: Later,
+    items: Longs,
+    added: Longs,
+    frequencies: Ints,
+    k: int,
+    scratches: list[SearchScratch],
+) -> Rows:
+    """Return the `k` nearest items of each of the newest items of `later`.
+
+    Each item is compared with those before it, so that the result is that of searches between the
+    additions.
+
+    Parameters
+    ----------
+    items : int64 [n]
+        The items, in the order in which their vectors were set; none had a vector before.
+    added, frequencies : int64 [n + 1], int32 [m]
+        Items that have each of the terms, up to and including item ``items[row]``: from
+        ``added[row]`` to ``added[row + 1]``.
+    scratches : list of SearchScratch
+        Memory that is used and returned; more is made if there is not enough.
+    """
+
+    def work(first: int, last: int) -> tuple[Longs, Ints, Floats]:
+        scratch = _borrow(scratches, len(later.starts))
+        found = _nearest_added(
+            rows, postings, later, items, added, frequencies, k, first, last, scratch
+        )
+        scratches.append(scratch)
+        return found
+
+    return pack(map_chunks(work, len(items), least=64))
+
+
+def _borrow(scratches: list[SearchScratch], n_items: int) -> SearchScratch:
+    """Take memory for a search over `n_items` items out of a list, or make it."""
+    try:
+        scratch = scratches.pop()
+    except IndexError:
+        return make_scratch(n_items)
+    return scratch if len(scratch.totals) >= n_items else make_scratch(n_items)
 
 
 def longest_search(rows: Rows, postings: Rows) -> int:

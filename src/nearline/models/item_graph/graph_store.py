@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from nearline.kernels.counted_edges import Edges
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.scoring import Graph
-from nearline.kernels.symmetric_edges import connect, disconnect_added, incoming
+from nearline.kernels.symmetric_edges import connect, connect_rows, disconnect_added, incoming
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -171,6 +171,11 @@ class GraphStore:
         """Add the edges item -> other and other -> item, both with the same value."""
         edges = self.edges(2 * len(others))
         self._n_added = connect(edges, self.names.index(relation), item, others, values)
+
+    def connect_rows(self, relation: str, items: NDArray[np.int64], rows: Rows) -> None:
+        """Add the edges of several items, one row each, in both directions."""
+        edges = self.edges(2 * len(rows.items))
+        self._n_added = connect_rows(edges, self.names.index(relation), items, rows)
 
     def disconnect(self, relation: str, item: int) -> None:
         """Set all edges from and to an item in one relation to zero.

@@ -225,7 +225,7 @@ class Sources:
             text = self._text_index(config)
             self._projections[key] = Projection.fit(
                 text.vectors,
-                len(text.encoder.vocabulary),
+                text.encoder.n_terms,
                 self._vectors,
                 sparse.csr_array(
                     (self._rows.weights[self._known], self._rows.items[self._known], self._indptr),
