@@ -163,6 +163,12 @@ class GraphStore:
             self._n_added,
         )
 
+    def preallocate(self, room: int) -> None:
+        """Allocate memory for `room` more edges, so that writing them does not wait for it."""
+        edges = self.edges(room)
+        for array in (edges.following, edges.added_items, edges.added_values):
+            array[edges.n_added :] = 0
+
     def set_edge_count(self, n_added: int) -> None:
         """Set the number of added edges after a kernel has written edges."""
         self._n_added = n_added
@@ -236,9 +242,11 @@ class GraphStore:
         targets = np.ones((len(self._offsets), n_items))
         sources[:, : self._sources.shape[1]] = self._sources
         targets[:, : self._targets.shape[1]] = self._targets
-        following = np.full(n_edges, -1, dtype=np.int64)
-        added_items = np.full(n_edges, 0, dtype=np.int32)
-        added_values = np.full(n_edges, 0, dtype=np.float32)
+        # Not filled: no list refers to an edge before it is written, and memory that was never
+        # touched takes no room.
+        following = np.empty(n_edges, dtype=np.int64)
+        added_items = np.empty(n_edges, dtype=np.int32)
+        added_values = np.empty(n_edges, dtype=np.float32)
         n = self._n_added
         following[:n] = self._following[:n]
         added_items[:n] = self._added_items[:n]

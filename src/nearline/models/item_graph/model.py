@@ -253,7 +253,7 @@ class ItemGraph(Model):
     def preallocate(self, events: int) -> None:
         """Allocate memory for the new pairs of events in advance, about 3 kB per event."""
         pairs = min(PAIRS_AN_EVENT * events, self.n_items**2)
-        self._store.edges(len(self._counted) * pairs)
+        self._store.preallocate(len(self._counted) * pairs)
         for counted in self._counted.values():
             counted.preallocate(pairs)
 
