@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import naive
 
-from nearline.encoders.index import TextIndex
+from nearline.encoders.text_index import TextIndex
 from nearline.kernels import text_search
 from nearline.kernels.text_search import make_scratch
 
@@ -85,7 +85,7 @@ def test_items_that_share_common_words_alone_have_neighbours_too(crowd: TextInde
 def test_a_fit_of_very_many_keeps_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"shop example pair{item // 2}" for item in range(400)]
     exact = TextIndex().fit(texts, 5)
-    monkeypatch.setattr("nearline.encoders.index.EXACT_TOGETHER", 0)
+    monkeypatch.setattr("nearline.encoders.text_index.EXACT_TOGETHER", 0)
     again = TextIndex().fit(texts, 5)
     for item in range(400):
         one, two = (

@@ -30,8 +30,9 @@ EVENTS_AT_ONCE = 20_000
 # Interval at which the background thread checks whether enough events are queued.
 POLL_SECONDS = 0.002
 
-# Entries of one commit that are learned while it waits; more are learned in a second thread.
-ITEMS_AT_ONCE = 64
+# Entries of one commit that are learned while it waits; more are learned in a second thread. The
+# search for neighbours of a dense vector takes milliseconds in a large catalogue.
+ITEMS_AT_ONCE = 16
 
 
 class Acknowledgement(NamedTuple):

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.data.dataset import FloatArray
-from nearline.encoders.index import TextIndex, VectorIndex
+from nearline.encoders.index import VectorIndex
 from nearline.encoders.projection import Projection
+from nearline.encoders.text_index import TextIndex
 from nearline.encoders.tfidf import TfIdfConfig
 from nearline.models.item_graph.config import (
     CONTENT,

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nearline.data.dataset import Dataset, Histories
-from nearline.encoders.index import TextIndex, VectorIndex
+from nearline.encoders.index import VectorIndex
 from nearline.encoders.projection import Projection
+from nearline.encoders.text_index import TextIndex
 from nearline.encoders.tfidf import TfIdfConfig
 from nearline.kernels.edges import MOST, UNIT, Rows, pair_edges, steps_of
 from nearline.kernels.pair_counts import Counts, pair_counts
