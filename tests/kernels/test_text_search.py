@@ -1,5 +1,7 @@
 """Neighbours among sparse vectors: exact, or among those that share a rare term."""
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -113,3 +115,61 @@ def test_arrays_grow_together() -> None:
     for item in range(0, 3_000, 500):
         for one, two in zip(index.nearest(item, 5), again.nearest(item, 5), strict=True):
             assert one.tolist() == two.tolist()
+
+
+def rows_of(index: TextIndex, items: list[int], texts: list[str], k: int) -> dict[int, list[float]]:
+    """Put texts together; return the neighbours of each changed item, then their cosines."""
+    found = {}
+    for changes in index.changes(items, texts):
+        near = index.put_all(changes, k)
+        for row, item in enumerate(changes.items):
+            own = slice(near.indptr[row], near.indptr[row + 1])
+            found[item] = near.items[own].tolist() + near.weights[own].tolist()
+    return found
+
+
+def one_by_one(
+    index: TextIndex, items: list[int], texts: list[str], k: int
+) -> dict[int, list[float]]:
+    found = {}
+    for item, text in zip(items, texts, strict=True):
+        if index.put(item, text):
+            others, cosines = index.nearest(item, k)
+            found[item] = others.tolist() + cosines.tolist()
+    return found
+
+
+@settings(deadline=None, max_examples=60)
+@given(TEXTS, st.lists(TEXTS, max_size=3), st.integers(1, 5), st.randoms())
+def test_texts_that_are_put_together_have_the_neighbours_of_one_by_one(
+    base: list[str], batches: list[list[str]], k: int, random: Random
+) -> None:
+    together, apart = TextIndex(), TextIndex()
+    for index in (together, apart):
+        index.fit(base, 1)
+    for texts in batches:
+        items = random.sample(range(15), len(texts))
+        assert rows_of(together, items, texts, k) == one_by_one(apart, items, texts, k)
+    for name, array in apart.arrays().items():
+        assert array.tolist() == together.arrays()[name].tolist(), name
+
+
+def test_very_many_texts_together_have_the_neighbours_of_one_by_one() -> None:
+    # From about 2,800 items on, the three common terms are in more entries than are read.
+    texts = [f"shop example pair{item // 2}" for item in range(4_000)]
+    together, apart = TextIndex(), TextIndex()
+    for first in range(0, 4_000, 1_000):
+        items = list(range(first, first + 1_000))
+        some = texts[first : first + 1_000]
+        assert rows_of(together, items, some, 5) == one_by_one(apart, items, some, 5)
+    nearest = rows_of(together, [4_000], ["shop example pair7"], 2)[4_000][:2]
+    assert set(nearest) == {14, 15}
+
+
+def test_changes_are_split_where_a_text_is_replaced() -> None:
+    index = TextIndex()
+    index.fit(["tea", "pot"], 1)
+    split = [
+        (c.items, c.replaces) for c in index.changes([4, 1, 0, 3, 2], ["a1", "b1", "tea", "", "c1"])
+    ]
+    assert split == [([4], False), ([1], True), ([2], False)]
