@@ -10,6 +10,7 @@ from tests import naive
 
 from nearline.encoders.text_index import TextIndex
 from nearline.kernels import text_search
+from nearline.kernels.text_neighbours import longest_search
 from nearline.kernels.text_search import make_scratch
 
 WORDS = [f"w{number}" for number in range(6)]
@@ -102,8 +103,8 @@ def test_the_longest_search_is_that_of_the_most_common_terms() -> None:
     index = TextIndex()
     index.fit(["a1 b1", "a1", "a1", "c1"], 1)
     # "a1" stands in three texts, "b1" and "a1 b1" in one each.
-    assert text_search.longest_search(index.vectors, index._postings) == 5
-    assert text_search.longest_search(TextIndex().vectors, TextIndex()._postings) == 0
+    assert longest_search(index.vectors, index._postings) == 5
+    assert longest_search(TextIndex().vectors, TextIndex()._postings) == 0
 
 
 def test_arrays_grow_together() -> None:

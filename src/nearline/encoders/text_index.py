@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 from nearline.encoders.later_vectors import LaterVectors
 from nearline.encoders.tfidf import TfIdf, TfIdfConfig, Vector
 from nearline.kernels.edges import Rows, occurrences, pack, product_edges
+from nearline.kernels.text_neighbours import longest_search, nearest_added, nearest_rows
 from nearline.kernels.text_search import (
     EXACT,
     EXACT_TOGETHER,
     SearchScratch,
-    longest_search,
     make_scratch,
     nearest,
-    nearest_added,
-    nearest_rows,
 )
 
 Ints = NDArray[np.int32]
