@@ -212,7 +212,7 @@ def test_an_untrained_graph_recommends_by_content() -> None:
 
 
 def test_items_put_together_equal_items_put_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nearline.models.item_graph.model.ITEMS_AT_ONCE", 7)
+    monkeypatch.setattr("nearline.models.item_graph.content_relations.ITEMS_AT_ONCE", 7)
     together, apart = ItemGraph().fit(DATA), ItemGraph().fit(DATA)
     rng = np.random.default_rng(0)
     # New items, changed ones, some twice, and texts that are taken away.

@@ -1,6 +1,6 @@
 """Relations of the item graph that are based on texts and vectors, which connect new items."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -23,6 +23,8 @@ from nearline.models.item_graph.relations import Sources, relation_config
 
 Arrays = dict[str, NDArray[Any]]
 
+# Items that are added together: amortises the cost of a call, and bounds its memory.
+ITEMS_AT_ONCE = 1_024
 # Prefix of the names of the projection's arrays.
 MAP = f"{PROJECTED}/map/"
 
@@ -173,6 +175,19 @@ class ContentRelations:
             if name != PROJECTED
         }
         return projection.project(self._words.vector(item), vectors)
+
+
+def distinct_runs(items: Sequence[int]) -> Iterator[slice]:
+    """Split items into runs of at most `ITEMS_AT_ONCE` in which each item occurs once."""
+    first = 0
+    seen: set[int] = set()
+    for at, item in enumerate(items):
+        if item in seen or at - first == ITEMS_AT_ONCE:
+            yield slice(first, at)
+            first, seen = at, set()
+        seen.add(item)
+    if seen:
+        yield slice(first, len(items))
 
 
 def _behind(prefix: str, arrays: Arrays) -> Arrays:

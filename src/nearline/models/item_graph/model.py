@@ -13,7 +13,7 @@ Two relations count pairs of events. Counts are integers, so after `observe` and
 those of a fit on the longer or shorter log.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -45,7 +45,7 @@ from nearline.models.item_graph.config import (
     array_key,
     relation_of,
 )
-from nearline.models.item_graph.content_relations import ContentRelations
+from nearline.models.item_graph.content_relations import ContentRelations, distinct_runs
 from nearline.models.item_graph.counted_relation import CountedRelation, edges_of, no_counts
 from nearline.models.item_graph.graph_store import GraphStore
 from nearline.models.item_graph.relations import (
@@ -67,8 +67,6 @@ Arrays = dict[str, NDArray[Any]]
 # Typical number of new pairs of an event in a relation, for users with about ten events, with a
 # reserve for events that arrive during a compaction.
 PAIRS_AN_EVENT = 24
-# Items that are added together: amortises the cost of a call, and bounds its memory.
-ITEMS_AT_ONCE = 1_024
 
 
 class ItemGraph(Model):
@@ -230,7 +228,7 @@ class ItemGraph(Model):
         """
         if len(items) != len(texts):
             raise InvalidInput(f"there are {len(items)} items but {len(texts)} texts")
-        for some in _distinct_runs(items):
+        for some in distinct_runs(items):
             self._grow(max(items[some]) + 1)
             rows = {column: values[some] for column, values in (vectors or {}).items()}
             self._content.put(self._store, items[some], texts[some], rows)
@@ -389,19 +387,6 @@ class ItemGraph(Model):
         for relation, counted in enumerate(self._counted.values()):
             weights[relation] *= counted.scale
         return self._store.view(weights, half_lives, self.config.max_history)
-
-
-def _distinct_runs(items: Sequence[int]) -> Iterator[slice]:
-    """Split items into runs of at most `ITEMS_AT_ONCE` in which each item occurs once."""
-    first = 0
-    seen: set[int] = set()
-    for at, item in enumerate(items):
-        if item in seen or at - first == ITEMS_AT_ONCE:
-            yield slice(first, at)
-            first, seen = at, set()
-        seen.add(item)
-    if seen:
-        yield slice(first, len(items))
 
 
 def _rows(histories: Histories) -> Rows:
