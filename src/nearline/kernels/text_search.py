@@ -32,6 +32,8 @@ BUDGET = 512
 # Slots of the table of shared terms, a power of two, and the terms that it takes.
 SLOTS = 4_096
 SHARED_TERMS = 1_024
+# Items whose vectors are loaded before they are compared, and entries of a cache line.
+AHEAD, LINE = 16, 16
 
 
 class Later(NamedTuple):
@@ -61,12 +63,17 @@ class Later(NamedTuple):
 
 
 class SearchScratch(NamedTuple):
-    """Memory of a search, all zero (`table`: -1) between searches: arrays over items, and slots."""
+    """Memory of a search: arrays over items, and slots.
+
+    Between searches, totals and marks are zero, and `table` is -1. Values that are only read to
+    load memory are added to `sink`, so that the compiler does not remove the reads.
+    """
 
     totals: Doubles
     marked: Bools
     touched: Ints
     table: Ints
+    sink: Doubles
 
 
 def make_scratch(n_items: int) -> SearchScratch:
@@ -76,6 +83,7 @@ def make_scratch(n_items: int) -> SearchScratch:
         np.zeros(n_items, dtype=np.bool_),
         np.empty(n_items, dtype=np.int32),
         np.full(SLOTS, -1, dtype=np.int32),
+        np.zeros(1, dtype=np.float64),
     )
 
 
@@ -117,6 +125,42 @@ def _slot(table: Ints, columns: Ints, column: int) -> int:
 
 
 @njit(nogil=True, cache=True)
+def _load_chains(later: Later, chains: Longs, sink: Doubles) -> None:
+    """Load the entries of several chains into the cache, one of each chain in turn.
+
+    Within a chain, each read waits for the one before; those of different chains overlap.
+    """
+    read = 0.0
+    ahead = chains[chains >= 0]
+    left = len(ahead)
+    for _ in range(BUDGET):
+        kept = 0
+        for entry in ahead[:left]:
+            j = later.owners[entry]
+            read += later.values[entry] + later.starts[j] + later.sizes[j]
+            following = later.following[entry]
+            if following >= 0:
+                ahead[kept] = following
+                kept += 1
+        left = kept
+        if left == 0:
+            break
+    sink[0] += read
+
+
+@njit(nogil=True, cache=True)
+def _load_vectors(later: Later, items: Ints, sink: Doubles) -> None:
+    """Load the vectors of some items into the cache by independent reads, which overlap."""
+    read = 0.0
+    for j in items:
+        start = later.starts[j]
+        if start >= 0:
+            for entry in range(start, start + later.sizes[j], LINE):
+                read += later.columns[entry] + later.values[entry]
+    sink[0] += read
+
+
+@njit(nogil=True, cache=True)
 def _read_lists(
     postings: Rows,
     later: Later,
@@ -131,7 +175,7 @@ def _read_lists(
 
     Its chain is read from `entry` on. A weight of 0 marks the items alone.
     """
-    totals, marked, touched, _ = scratch
+    totals, marked, touched = scratch.totals, scratch.marked, scratch.touched
     while entry >= 0 and room > 0:
         j = later.owners[entry]
         start = later.starts[j]
@@ -171,10 +215,12 @@ def _complete(
     scratch: SearchScratch,
 ) -> None:
     """Add the `shared` terms to the totals of the items found, from their own vectors."""
-    totals, _, touched, table = scratch
+    totals, touched, table = scratch.totals, scratch.touched, scratch.table
     for t in shared[:SHARED_TERMS]:
         table[_slot(table, columns, columns[t])] = t
     for at in range(count):
+        if at % AHEAD == 0:
+            _load_vectors(later, touched[at : min(at + AHEAD, count)], scratch.sink)
         j = touched[at]
         start = later.starts[j]
         if start >= 0:
@@ -214,6 +260,8 @@ def _gather(
         return count
     order = np.argsort(frequencies, kind="mergesort")
     left = BUDGET
+    within = int(np.searchsorted(np.cumsum(frequencies[order]), BUDGET, side="right"))
+    _load_chains(later, chains[order[:within]], scratch.sink)
     for place in range(len(order)):
         t = order[place]
         size = int(frequencies[t])
@@ -267,7 +315,7 @@ def nearest(
     exact : int
         Entries of inverted lists up to which the search is exact.
     """
-    totals, marked, touched, _ = scratch
+    totals, marked, touched = scratch.totals, scratch.marked, scratch.touched
     count = _gather(rows, postings, later, columns, values, chains, frequencies, k, exact, scratch)
     heap_values = np.empty(k, dtype=np.float64)
     heap_items = np.empty(k, dtype=np.int32)
