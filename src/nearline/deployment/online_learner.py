@@ -15,6 +15,7 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.common.memory import collection_paused
 from nearline.data import LANGUAGE, Histories
 from nearline.encoders import TextVectors
 from nearline.log import Appended, Log
@@ -136,11 +137,12 @@ class OnlineLearner:
         """Learn the records since the fit, then queued changes; later changes apply at once."""
         if self._texts is not None:
             self._texts.prepare([item.content for _, item in items if item])
-        self._put(items)
-        if self._learner and past.user_ids:
-            self._observe(self._learner, past, trusted=False)
-        while waiting := self._next():
-            self._learn(waiting)
+        with collection_paused():
+            self._put(items)
+            if self._learner and past.user_ids:
+                self._observe(self._learner, past, trusted=False)
+            while waiting := self._next():
+                self._learn(waiting)
 
     @contextmanager
     def learn_in_background(self) -> Iterator[None]:
