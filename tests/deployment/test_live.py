@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 import nearline as nl
 from nearline.config import Config
-from nearline.data import Histories, dataset_from_log
+from nearline.data import LANGUAGE, Histories, dataset_from_log
 from nearline.deployment.catch_up import catch_up
-from nearline.deployment.changes import EVENTS_AT_ONCE
+from nearline.deployment.changes import EVENTS_AT_ONCE, Waiting, together
+from nearline.deployment.online_learner import put_entries
 from nearline.log import SQLiteLog
 from nearline.models.item_graph.model import ItemGraph
-from nearline.state import State, StateConfig
+from nearline.state import Added, State, StateConfig
 from nearline.testing.inspector import inspect
 
 # Histories are short, so that earlier events must be read from the log.
@@ -98,6 +99,35 @@ def test_the_same_holds_while_entries_are_learned_in_a_second_thread(steps: list
         assert counted(inspect(rec).model) == expected(rec)
 
 
+def test_entries_are_learned_together_up_to_other_changes_and_vectors() -> None:
+    calls: list[tuple[list[int], list[str], dict[str, list[list[float]]]]] = []
+
+    class Spy(ItemGraph):
+        def put_items(self, items: Any, texts: Any, vectors: Any = None) -> None:
+            calls.append((items, texts, {name: rows.tolist() for name, rows in vectors.items()}))
+
+    def item(text: str, **vectors: list[float]) -> nl.Item:
+        return nl.Item(item_id="x", timestamp=1.0, text=text, vectors=vectors)
+
+    entries = [
+        (0, item("a")),
+        (1, None),
+        (2, item("b", v=[1.0, 2.0])),
+        (3, item("c", v=[3.0, 4.0])),
+    ]
+    put_entries(Spy(), entries, None)
+    assert calls == [
+        ([0, 1], ["a", ""], {LANGUAGE: [[], []]}),
+        ([2, 3], ["b", "c"], {LANGUAGE: [[], []], "v": [[1.0, 2.0], [3.0, 4.0]]}),
+    ]
+    event = Histories.from_rows([[0]])
+    forgotten = Histories.from_rows([[1]])
+    added = Added(0, ["u"], event, event, np.zeros(1, dtype=np.bool_))
+    waiting: list[Waiting] = [(4, None), (5, None), added, (6, None), forgotten, (7, None)]
+    joined = [what if isinstance(what, list) else type(what) for what in together(waiting)]
+    assert joined == [[(4, None), (5, None)], Added, [(6, None)], Histories, [(7, None)]]
+
+
 def test_an_event_does_not_wait_for_entries_and_whoever_put_them_does() -> None:
     """The learner is held up, as very many entries would: the event is stored, the put is not."""
     going = threading.Event()
@@ -160,7 +190,7 @@ def test_online_counts_equal_a_recount_after_training_and_restarts(
 
 @pytest.mark.parametrize("history_length", [30, 1_000])
 @pytest.mark.parametrize("at_once", [1, 1_100, EVENTS_AT_ONCE])
-def test_after_a_crash_state_and_model_replay_the_log_together(
+def test_after_a_crash_state_and_model_replay_the_logtogether(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, history_length: int
 ) -> None:
     config = Config(state=StateConfig(history_length=history_length))

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import naive
 
-from nearline.encoders.index import TextIndex, VectorIndex
+from nearline.encoders.index import VectorIndex
+from nearline.encoders.text_index import TextIndex
 
 TEXTS = [
     "green tea leaf",

@@ -1,13 +1,16 @@
 """Neighbours among sparse vectors: exact, or among those that share a rare term."""
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import naive
 
-from nearline.encoders.index import TextIndex
+from nearline.encoders.text_index import TextIndex
 from nearline.kernels import text_search
+from nearline.kernels.text_neighbours import longest_search
 from nearline.kernels.text_search import make_scratch
 
 WORDS = [f"w{number}" for number in range(6)]
@@ -85,7 +88,7 @@ def test_items_that_share_common_words_alone_have_neighbours_too(crowd: TextInde
 def test_a_fit_of_very_many_keeps_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"shop example pair{item // 2}" for item in range(400)]
     exact = TextIndex().fit(texts, 5)
-    monkeypatch.setattr("nearline.encoders.index.EXACT_TOGETHER", 0)
+    monkeypatch.setattr("nearline.encoders.text_index.EXACT_TOGETHER", 0)
     again = TextIndex().fit(texts, 5)
     for item in range(400):
         one, two = (
@@ -100,8 +103,8 @@ def test_the_longest_search_is_that_of_the_most_common_terms() -> None:
     index = TextIndex()
     index.fit(["a1 b1", "a1", "a1", "c1"], 1)
     # "a1" stands in three texts, "b1" and "a1 b1" in one each.
-    assert text_search.longest_search(index.vectors, index._postings) == 5
-    assert text_search.longest_search(TextIndex().vectors, TextIndex()._postings) == 0
+    assert longest_search(index.vectors, index._postings) == 5
+    assert longest_search(TextIndex().vectors, TextIndex()._postings) == 0
 
 
 def test_arrays_grow_together() -> None:
@@ -113,3 +116,61 @@ def test_arrays_grow_together() -> None:
     for item in range(0, 3_000, 500):
         for one, two in zip(index.nearest(item, 5), again.nearest(item, 5), strict=True):
             assert one.tolist() == two.tolist()
+
+
+def rows_of(index: TextIndex, items: list[int], texts: list[str], k: int) -> dict[int, list[float]]:
+    """Put texts together; return the neighbours of each changed item, then their cosines."""
+    found = {}
+    for changes in index.changes(items, texts):
+        near = index.put_all(changes, k)
+        for row, item in enumerate(changes.items):
+            own = slice(near.indptr[row], near.indptr[row + 1])
+            found[item] = near.items[own].tolist() + near.weights[own].tolist()
+    return found
+
+
+def one_by_one(
+    index: TextIndex, items: list[int], texts: list[str], k: int
+) -> dict[int, list[float]]:
+    found = {}
+    for item, text in zip(items, texts, strict=True):
+        if index.put(item, text):
+            others, cosines = index.nearest(item, k)
+            found[item] = others.tolist() + cosines.tolist()
+    return found
+
+
+@settings(deadline=None, max_examples=60)
+@given(TEXTS, st.lists(TEXTS, max_size=3), st.integers(1, 5), st.randoms())
+def test_texts_that_are_put_together_have_the_neighbours_of_one_by_one(
+    base: list[str], batches: list[list[str]], k: int, random: Random
+) -> None:
+    together, apart = TextIndex(), TextIndex()
+    for index in (together, apart):
+        index.fit(base, 1)
+    for texts in batches:
+        items = random.sample(range(15), len(texts))
+        assert rows_of(together, items, texts, k) == one_by_one(apart, items, texts, k)
+    for name, array in apart.arrays().items():
+        assert array.tolist() == together.arrays()[name].tolist(), name
+
+
+def test_very_many_texts_together_have_the_neighbours_of_one_by_one() -> None:
+    # From about 2,800 items on, the three common terms are in more entries than are read.
+    texts = [f"shop example pair{item // 2}" for item in range(4_000)]
+    together, apart = TextIndex(), TextIndex()
+    for first in range(0, 4_000, 1_000):
+        items = list(range(first, first + 1_000))
+        some = texts[first : first + 1_000]
+        assert rows_of(together, items, some, 5) == one_by_one(apart, items, some, 5)
+    nearest = rows_of(together, [4_000], ["shop example pair7"], 2)[4_000][:2]
+    assert set(nearest) == {14, 15}
+
+
+def test_changes_are_split_where_a_text_is_replaced() -> None:
+    index = TextIndex()
+    index.fit(["tea", "pot"], 1)
+    split = [
+        (c.items, c.replaces) for c in index.changes([4, 1, 0, 3, 2], ["a1", "b1", "tea", "", "c1"])
+    ]
+    assert split == [([4], False), ([1], True), ([2], False)]

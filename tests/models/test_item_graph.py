@@ -211,6 +211,23 @@ def test_an_untrained_graph_recommends_by_content() -> None:
     assert set(found.tolist()) == {1, 500, 1000, 1500, -1}
 
 
+def test_items_put_together_equal_items_put_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nearline.models.item_graph.content_relations.ITEMS_AT_ONCE", 7)
+    together, apart = ItemGraph().fit(DATA), ItemGraph().fit(DATA)
+    rng = np.random.default_rng(0)
+    # New items, changed ones, some twice, and texts that are taken away.
+    items = [*range(N_ITEMS, N_ITEMS + 20), 3, 70, 3, 5, N_ITEMS + 4, N_ITEMS + 30, 6]
+    texts = [f"group{item % 4} thing number{at // 2}" for at, item in enumerate(items)]
+    texts[5] = texts[23] = ""
+    colours = rng.normal(size=(len(items), 4)).astype(np.float32)
+    together.put_items(items, texts, {"colour": colours})
+    for at, item in enumerate(items):
+        apart.put_items([item], [texts[at]], {"colour": colours[at : at + 1]})
+    assert together.n_items == apart.n_items == N_ITEMS + 31
+    for name, array in apart.arrays().items():
+        assert np.array_equal(array, together.arrays()[name]), name
+
+
 def test_a_restored_graph_contains_items_added_after_training() -> None:
     model = ItemGraph().fit(DATA)
     view = model._graph()

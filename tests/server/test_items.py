@@ -1,11 +1,18 @@
 """The catalogue over HTTP: put, get, change, delete, and similar items."""
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from urllib.parse import quote
 
 import pytest
 from litestar.testing import TestClient
 
+from nearline.data import Histories
+from nearline.schema import Item
 from nearline.server import Gateway
+from nearline.state import Added
+from nearline.testing.inspector import inspect
 
 Client = TestClient[Gateway]
 TRAIN = {
@@ -136,3 +143,42 @@ def test_bad_entries_are_refused(client: Client, changed: dict[str, object], fie
     refused = client.put("/v1/items/i77", json=TRAIN | changed)
     assert (refused.status_code, refused.json()["field"]) == (400, field)
     assert client.get("/v1/items/i77").status_code == 404
+
+
+def test_writes_that_wait_do_not_block_other_requests(client: Client, app: Gateway) -> None:
+    """The writer is held up: PUT, PATCH and POST wait for it, and nobody else does."""
+    going, reached = Event(), Event()
+
+    class Slow:
+        def put_items(self, changed: Sequence[tuple[int, Item | None]]) -> None:
+            reached.set()
+            assert going.wait(60)
+
+        def add_events(self, added: Added) -> None:
+            pass
+
+        def forget(self, history: Histories) -> None:
+            pass
+
+    client.put("/v1/items/a", json={"title": "first"})
+    state = inspect(app.host.engine).state
+    state.followers = (*state.followers, Slow())
+    many = [{"item_id": f"i{n}", "title": f"toy {n}"} for n in range(300)]
+    with ThreadPoolExecutor(4) as pool:
+        try:
+            writes = [pool.submit(client.put, "/v1/items/b", json={"title": "second"})]
+            assert reached.wait(60)
+            writes += [
+                pool.submit(client.patch, "/v1/items/a", json={"title": "third"}),
+                pool.submit(client.put, "/v1/items/c", json={"title": "fourth"}),
+                pool.submit(client.post, "/v1/items", json=many),
+            ]
+            for _ in range(20):
+                assert client.get("/livez").status_code == 200
+                assert client.get("/v1/items/a").json()["title"] == "first"
+            assert not any(write.done() for write in writes)
+        finally:
+            going.set()
+        assert [write.result(60).status_code for write in writes] == [200] * 4
+    assert client.get("/v1/items/a").json()["title"] == "third"
+    assert client.get("/v1/items/i299").status_code == 200

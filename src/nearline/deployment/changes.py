@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -23,26 +23,42 @@ class Acknowledgement(NamedTuple):
     result: Appended
 
 
+# Index and new entry of an item; None removes the entry.
+Entry = tuple[int, Item | None]
 # One queued change: an item, new events, a user's history to unlearn; or an acknowledgement.
-Waiting = tuple[int, Item | None] | Added | Histories | Acknowledgement
+Waiting = Entry | Added | Histories | Acknowledgement
 
 
-def together(waiting: Iterable[Waiting]) -> Iterator[Waiting]:
-    """Join consecutive batches of events, up to `EVENTS_AT_ONCE`; the order is kept."""
+def together(
+    waiting: Iterable[Waiting],
+) -> Iterator[list[Entry] | Added | Histories | Acknowledgement]:
+    """Join consecutive batches of events, up to `EVENTS_AT_ONCE`, and consecutive entries.
+
+    The order is kept.
+    """
     run: list[Added] = []
+    entries: list[Entry] = []
     size = 0
     for what in waiting:
         more = len(what.events.items) if isinstance(what, Added) else 0
         if run and (not isinstance(what, Added) or size + more > EVENTS_AT_ONCE):
             yield joined(run)
             run, size = [], 0
+        is_entry = type(what) is tuple
+        if entries and not is_entry:
+            yield entries
+            entries = []
         if isinstance(what, Added):
             run.append(what)
             size += more
+        elif is_entry:
+            entries.append(cast("Entry", what))
         else:
-            yield what
+            yield cast("Histories | Acknowledgement", what)
     if run:
         yield joined(run)
+    if entries:
+        yield entries
 
 
 def joined(parts: Sequence[Added]) -> Added:

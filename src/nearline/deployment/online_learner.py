@@ -5,7 +5,7 @@ model still catches up (`catch_up.catch_up`) are queued and applied afterwards, 
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event as Signal
@@ -13,11 +13,14 @@ from threading import Lock, Thread
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
+from nearline.common.memory import collection_paused
 from nearline.data import LANGUAGE, Histories
 from nearline.deployment.changes import (
     EVENTS_AT_ONCE,
     Acknowledgement,
+    Entry,
     Waiting,
     current_events,
     stacked,
@@ -35,8 +38,15 @@ logger = logging.getLogger(__name__)
 # Interval at which the background thread checks whether enough events are queued.
 POLL_SECONDS = 0.002
 
-# Entries of one commit that are learned while it waits; more are learned in a second thread.
-ITEMS_AT_ONCE = 64
+# Entries of one commit that are learned while it waits; more are learned in a second thread. The
+# search for neighbours of a dense vector takes milliseconds in a large catalogue.
+ITEMS_AT_ONCE = 16
+
+
+# Entries per call of the model: bounds the memory of their vectors.
+ENTRIES_AT_ONCE = 1_024
+# Vectors of an item by column.
+ItemVectors = dict[str, Sequence[float] | NDArray[np.float32]]
 
 
 class OnlineLearner:
@@ -80,13 +90,12 @@ class OnlineLearner:
         if self._paused:
             last = max(index for index, _ in changed)
             if last >= self.model.n_items:
-                self._put(last, None)
+                self._put([(last, None)])
             return
         if sum(item is not None for _, item in changed) > ITEMS_AT_ONCE:
             self._learn_beside(changed)
         elif not self._waits(*changed):
-            for index, item in changed:
-                self._put(index, item)
+            self._put(changed)
 
     def add_events(self, added: Added) -> None:
         """Teach the model new events."""
@@ -125,12 +134,12 @@ class OnlineLearner:
         """Learn the records since the fit, then queued changes; later changes apply at once."""
         if self._texts is not None:
             self._texts.prepare([item.content for _, item in items if item])
-        for index, item in items:
-            self._put(index, item)
-        if self._learner and past.user_ids:
-            self._observe(self._learner, past, trusted=False)
-        while waiting := self._next():
-            self._learn(waiting)
+        with collection_paused():
+            self._put(items)
+            if self._learner and past.user_ids:
+                self._observe(self._learner, past, trusted=False)
+            while waiting := self._next():
+                self._learn(waiting)
 
     @contextmanager
     def learn_in_background(self) -> Iterator[None]:
@@ -180,8 +189,8 @@ class OnlineLearner:
         for what in together(waiting):
             if isinstance(what, Acknowledgement):
                 what.future.set_result(what.result)
-            elif isinstance(what, tuple) and not isinstance(what, Added):
-                self._put(*what)
+            elif isinstance(what, list):
+                self._put(what)
             elif not isinstance(self.model, LearnsOnline):
                 continue
             elif isinstance(what, Added):
@@ -229,9 +238,9 @@ class OnlineLearner:
             self._waiting.extend(what)
             return True
 
-    def _put(self, index: int, item: Item | None) -> None:
+    def _put(self, changed: Sequence[Entry]) -> None:
         if self._takes_items:
-            put_item(self.model, index, item, self._texts)
+            put_entries(self.model, changed, self._texts)
 
     def _observe(self, learner: LearnsOnline, added: Added, *, trusted: bool = True) -> None:
         before = self._completed(learner, added, trusted=trusted)
@@ -287,17 +296,38 @@ class OnlineLearner:
         )
 
 
-def put_item(model: Model, index: int, item: Item | None, texts: TextVectors | None) -> None:
-    """Update the text and vectors of an item in a model that accepts items; None removes them.
+def put_entries(model: Model, changed: Iterable[Entry], texts: TextVectors | None) -> None:
+    """Update texts and vectors of items in a model that accepts items; None removes them.
 
-    The text vector is looked up and never computed here, because the log's writer waits.
+    Text vectors are looked up and never computed here, because the log's writer waits.
     """
-    vectors = item.vectors if item else {}
-    rows = {name: np.array([vector], dtype=np.float32) for name, vector in vectors.items()}
-    language = texts.known(item.content) if texts and item else None
-    if language is not None:
-        rows[LANGUAGE] = language[None]
-    else:
+    for entries, vectors in _alike(changed, texts):
+        items = [index for index, _ in entries]
+        contents = [item.content if item else "" for _, item in entries]
+        rows = {
+            name: np.array([own[name] for own in vectors], dtype=np.float32) for name in vectors[0]
+        }
+        cast("AcceptsItems", model).put_items(items, contents, rows)
+
+
+def _alike(
+    changed: Iterable[Entry], texts: TextVectors | None
+) -> Iterator[tuple[list[Entry], list[ItemVectors]]]:
+    """Split entries into runs of at most `ENTRIES_AT_ONCE` with the same columns of vectors."""
+    entries: list[Entry] = []
+    vectors: list[ItemVectors] = []
+    shape: dict[str, int] = {}
+    for index, item in changed:
+        own: ItemVectors = dict(item.vectors) if item else {}
+        language = texts.known(item.content) if texts and item else None
         # An item whose text was removed, or is not encoded yet, must lose its old edges.
-        rows.setdefault(LANGUAGE, np.zeros((1, 0), dtype=np.float32))
-    cast("AcceptsItems", model).put_items([index], [item.content if item else ""], rows)
+        own = own | {LANGUAGE: language} if language is not None else {LANGUAGE: ()} | own
+        sizes = {name: len(vector) for name, vector in own.items()}
+        if entries and (sizes != shape or len(entries) == ENTRIES_AT_ONCE):
+            yield entries, vectors
+            entries, vectors = [], []
+        shape = sizes
+        entries.append((index, item))
+        vectors.append(own)
+    if entries:
+        yield entries, vectors

@@ -1,31 +1,18 @@
-"""Nearest-neighbour indexes by cosine similarity, in which single items can be updated.
+"""Nearest-neighbour index of dense vectors, in which single items can be updated.
 
-`TextIndex` holds sparse TF-IDF vectors in inverted lists. `VectorIndex` holds dense vectors; it
-compares all of them, or uses an approximate neighbour graph for large catalogues.
+It compares all vectors, or uses an approximate neighbour graph for large catalogues.
 """
 
 from functools import partial
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nearline.encoders.base import unit
-from nearline.encoders.later_vectors import LaterVectors
 from nearline.encoders.neighbour_graph import NeighbourGraph
-from nearline.encoders.tfidf import TfIdf, TfIdfConfig, Vector
-from nearline.kernels.edges import Rows, occurrences, pack, product_edges
+from nearline.kernels.edges import Rows, pack
 from nearline.kernels.quantised import cosines, quantise
-from nearline.kernels.text_search import (
-    EXACT,
-    EXACT_TOGETHER,
-    SearchScratch,
-    longest_search,
-    make_scratch,
-    nearest,
-    nearest_rows,
-)
 from nearline.kernels.topk import top_k_rows
 
 Ints = NDArray[np.int32]
@@ -38,158 +25,6 @@ BLOCK_BYTES = 1 << 26
 COMPARED = 50_000
 # Vectors added after the graph was built are searched exhaustively; beyond this it is rebuilt.
 LATER = 10_000
-
-
-class TextIndex:
-    """Nearest-neighbour index of item texts, by the cosine of their TF-IDF vectors.
-
-    Vectors of `fit` are stored in sparse arrays. Vectors set later with `put` are stored beside
-    them and override them. Neighbours are exact unless very many items share the terms of one:
-    see `nearline.kernels.text_search`.
-    """
-
-    def __init__(self, config: TfIdfConfig | None = None) -> None:
-        self.encoder = TfIdf(config)
-        self._digests = np.zeros(0, dtype=np.int64)
-        self._set_base(pack([]), 0)
-
-    def fit(self, texts: list[str], k: int) -> Rows:
-        """Index the texts of all items.
-
-        Parameters
-        ----------
-        texts : list of str
-            Text of each item; an empty text has no neighbours.
-        k : int
-            Maximum number of neighbours of an item.
-
-        Returns
-        -------
-        Rows
-            The `k` nearest items of each item, with their cosines.
-        """
-        vectors = self.encoder.fit(texts)
-        self._digests = np.array([_digest(text) for text in texts], dtype=np.int64)
-        self._set_base(vectors, len(self.encoder.vocabulary))
-        if longest_search(vectors, self._postings) <= EXACT_TOGETHER:
-            return product_edges(vectors, self._postings, len(texts), top_k=k)
-        return nearest_rows(self._vectors, self._postings, self._later.arrays, min(k, len(texts)))
-
-    @property
-    def vectors(self) -> Rows:
-        """TF-IDF vectors from the last `fit`, one sparse row per item."""
-        return self._vectors
-
-    def put(self, item: int, text: str) -> bool:
-        """Set the text of an item; return whether it differs from the previous text."""
-        if item >= len(self._digests):
-            missing = max(item + 1, 2 * len(self._digests)) - len(self._digests)
-            self._digests = np.append(self._digests, np.zeros(missing, dtype=np.int64))
-        digest = _digest(text)
-        if self._digests[item] == digest:
-            return False
-        self._digests[item] = digest
-        self.encoder.remove(self.vector(item)[0])
-        columns, values = self.encoder.add(text)
-        self._later.set(item, columns, values, len(self.encoder.vocabulary))
-        return True
-
-    def vector(self, item: int) -> Vector:
-        """Return the columns and values of an item's vector; empty without text."""
-        changed = self._later.get(item)
-        if changed is not None:
-            return changed
-        base = self._vectors
-        if item >= len(base.indptr) - 1:
-            return np.zeros(0, np.int32), np.zeros(0, np.float32)
-        row = slice(base.indptr[item], base.indptr[item + 1])
-        return base.items[row], base.weights[row]
-
-    def nearest(self, item: int, k: int) -> tuple[Ints, Floats]:
-        """Return the `k` items nearest to an item and their cosines, best first.
-
-        One thread at a time may call this or `put`.
-        """
-        scratch = self._later.scratch()
-        return self._search(self.vector(item), item, None, k, EXACT, scratch)
-
-    def matching(
-        self, text: str, k: int, allowed: NDArray[np.bool_] | None = None
-    ) -> tuple[Ints, Floats]:
-        """Return the `k` items nearest to a text, int32, and their cosines, best first.
-
-        If `allowed` (bool [n_items]) is given, only items where it is true are returned. Terms
-        outside the vocabulary are ignored. The search is exact, and another thread may call `put`
-        meanwhile.
-        """
-        scratch = make_scratch(len(self._later.arrays.starts))
-        return self._search(self.encoder.encode(text), -1, allowed, k, 1 << 62, scratch)
-
-    def _search(
-        self,
-        vector: Vector,
-        item: int,
-        allowed: NDArray[np.bool_] | None,
-        k: int,
-        exact: int,
-        scratch: SearchScratch,
-    ) -> tuple[Ints, Floats]:
-        columns, values = vector
-        frequencies = self.encoder.frequencies
-        items, found = nearest(
-            self._vectors,
-            self._postings,
-            self._later.arrays,
-            np.array(columns),
-            np.array(values),
-            np.array([frequencies[column] for column in columns.tolist()], dtype=np.int64),
-            item,
-            np.zeros(0, dtype=np.bool_) if allowed is None else np.array(allowed),
-            allowed is not None,
-            k,
-            exact,
-            scratch,
-        )
-        return items, found.astype(np.float32)
-
-    def arrays(self) -> Arrays:
-        """Return the state of the index as arrays; vectors set with `put` are merged."""
-        n_items = max(len(self._vectors.indptr) - 1, self._later.n_items)
-        merged = self._vectors
-        if self._later.n_items:
-            rows = [self.vector(item) for item in range(n_items)]
-            sizes = np.array([len(columns) for columns, _ in rows], dtype=np.int64)
-            columns = np.concatenate([columns for columns, _ in rows])
-            merged = pack([(sizes, columns, np.concatenate([values for _, values in rows]))])
-        digests = np.zeros(n_items, dtype=np.int64)
-        known = self._digests[:n_items]
-        digests[: len(known)] = known
-        return self.encoder.arrays() | {
-            "indptr": merged.indptr,
-            "columns": merged.items,
-            "values": merged.weights,
-            "digests": digests,
-        }
-
-    @classmethod
-    def restore(cls, config: TfIdfConfig, arrays: Arrays) -> "TextIndex":
-        """Create an index from the result of the method `arrays`, which may be read-only."""
-        index = cls(config)
-        index.encoder = TfIdf.restore(config, arrays)
-        index._digests = np.array(arrays["digests"])
-        vectors = Rows(arrays["indptr"], arrays["columns"], arrays["values"])
-        index._set_base(vectors, len(index.encoder.vocabulary))
-        return index
-
-    def _set_base(self, vectors: Rows, n_columns: int) -> None:
-        places = occurrences(vectors, n_columns)
-        self._vectors = _read_only(vectors)
-        self._postings = _read_only(
-            Rows(
-                places.indptr, places.row_of_entry[places.entries], vectors.weights[places.entries]
-            )
-        )
-        self._later = LaterVectors(len(vectors.indptr) - 1, n_columns)
 
 
 class VectorIndex:
@@ -354,14 +189,6 @@ class VectorIndex:
 Best = tuple[NDArray[np.int64], Ints, Floats]
 
 
-def _read_only(rows: Rows) -> Rows:
-    """Return read-only views: mapped from a file or not, kernels see one kind of array."""
-    views: list[Any] = [array.view() for array in rows]
-    for view in views:
-        view.flags.writeable = False
-    return Rows(*views)
-
-
 def _compared(units: Floats, rows: NDArray[np.int64], k: int) -> Best:
     """Compute the `k` neighbours of consecutive rows by comparing them with all vectors."""
     found = units[rows] @ units.T
@@ -387,10 +214,3 @@ def _looked_up(
     kept = best.items >= 0
     chosen = np.take_along_axis(items, np.maximum(best.items, 0).astype(np.int64), axis=1)
     return kept.sum(axis=1), chosen[kept].astype(np.int32), best.scores[kept]
-
-
-def _digest(text: str) -> int:
-    """Return a 64-bit hash of a text; 0 for the empty text."""
-    if not text:
-        return 0
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)

@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.kernels.text_search import Later, SearchScratch, add_vector, make_scratch
+from nearline.kernels.edges import Rows
+from nearline.kernels.text_search import Later, SearchScratch, add_vectors, make_scratch
 
 Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 ROOM = 1_024
@@ -29,6 +31,8 @@ class LaterVectors:
     arrays : Later
     n_items : int
         One more than the largest item whose vector was set; 0 if there is none.
+    scratches : list of SearchScratch
+        Memory of searches that is not in use.
     """
 
     def __init__(self, n_items: int, n_columns: int) -> None:
@@ -43,7 +47,7 @@ class LaterVectors:
             np.zeros(0, dtype=np.int64),
             np.full(n_columns, -1, dtype=np.int64),
         )
-        self._scratch = make_scratch(0)
+        self.scratches: list[SearchScratch] = []
 
     def get(self, item: int) -> tuple[Ints, Floats] | None:
         """Return the columns and values of an item's vector; None where it was not set."""
@@ -53,13 +57,23 @@ class LaterVectors:
         own = slice(later.starts[item], later.starts[item] + later.sizes[item])
         return later.columns[own], later.values[own]
 
-    def set(self, item: int, columns: Ints, values: Floats, n_columns: int) -> None:
-        """Set the vector of an item; columns are below `n_columns`."""
-        n = len(columns)
-        self._make_room(item + 1, self._n_entries + n, n_columns)
-        add_vector(self.arrays, self._n_entries, item, columns, values)
+    def set(self, items: Longs, vectors: Rows, n_columns: int) -> None:
+        """Set the vectors of items, at least one; columns are below `n_columns`."""
+        n, n_items = len(vectors.items), int(items.max()) + 1
+        self._make_room(n_items, self._n_entries + n, n_columns)
+        add_vectors(self.arrays, self._n_entries, items, *vectors)
         self._n_entries += n
-        self.n_items = max(self.n_items, item + 1)
+        self.n_items = max(self.n_items, n_items)
+
+    def chains(self, columns: Ints) -> Longs:
+        """Return the newest entry of each column: int64 [n], -1 for none."""
+        heads = self.arrays.heads
+        known = columns < len(heads)
+        return (
+            np.where(known, heads[np.where(known, columns, 0)], -1)
+            if len(heads)
+            else (np.full(len(columns), -1, dtype=np.int64))
+        )
 
     def _make_room(self, n_items: int, n_entries: int, n_columns: int) -> None:
         """Move to larger arrays where these are too small, all at once: chains join them."""
@@ -76,7 +90,7 @@ class LaterVectors:
         self.arrays = Later(*grown)
 
     def scratch(self) -> SearchScratch:
-        """Return memory for a search, the same for every call."""
-        if len(self._scratch.totals) < len(self.arrays.starts):
-            self._scratch = make_scratch(len(self.arrays.starts))
-        return self._scratch
+        """Return memory for a search by the thread that sets vectors, the same for every call."""
+        if not self.scratches or len(self.scratches[0].totals) < len(self.arrays.starts):
+            self.scratches[:] = [make_scratch(len(self.arrays.starts))]
+        return self.scratches[0]

@@ -14,10 +14,8 @@ share a new word are neighbours. Earlier vectors keep the document frequencies a
 creation; the next fit updates them.
 """
 
-import math
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,10 +24,25 @@ from numpy.typing import NDArray
 
 from nearline.errors import Damaged
 from nearline.kernels.edges import Rows
+from nearline.kernels.terms import (
+    Counted,
+    TermTable,
+    count_distinct,
+    hash_lines,
+    hash_texts,
+    insert,
+    learn,
+    look_up,
+    weigh,
+)
 
 Vector = tuple[NDArray[np.int32], NDArray[np.float32]]
 
 _WORD = re.compile(r"\w\w+")
+# Texts that are split into words together: bounds the memory and the time of one call.
+TEXTS_AT_ONCE = 1_024
+# Smallest capacity of the table of terms, a power of two.
+CAPACITY = 1_024
 
 
 class TfIdfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,33 +57,47 @@ class TfIdfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     longest: int = 2
 
 
+def words(text: str) -> list[str]:
+    """Return the words with two letters or more, in lower case."""
+    return _WORD.findall(text.lower())
+
+
 def terms(text: str, longest: int) -> list[str]:
-    """Return word n-grams up to n = `longest`, in lower case, of words with two letters or more."""
-    words: list[str] = _WORD.findall(text.lower())
-    found = words.copy()
+    """Return word n-grams up to n = `longest`: all words, then all pairs of words, and so on."""
+    own = words(text)
+    found = own.copy()
     for length in range(2, longest + 1):
-        found += map(" ".join, zip(*(words[start:] for start in range(length)), strict=False))
+        found += map(" ".join, zip(*(own[start:] for start in range(length)), strict=False))
     return found
 
 
 class TfIdf:
     """Encoder that turns texts into sparse TF-IDF vectors of unit length.
 
+    Terms are known by hashes of 64 bits; see `nearline.kernels.terms`. One thread at a time may
+    add and remove texts; others may encode texts meanwhile.
+
     Attributes
     ----------
-    vocabulary : dict of str to int
-        Column of each term in the vectors.
-    frequencies : list of int
-        Document frequency of each term, by column.
+    n_terms : int
+        Number of terms of the vocabulary; each has a column of the vectors.
     n_texts : int
         Number of texts with at least one term that were learned.
     """
 
     def __init__(self, config: TfIdfConfig | None = None) -> None:
         self.config = config or TfIdfConfig()
-        self.vocabulary: dict[str, int] = {}
-        self.frequencies: list[int] = []
-        self.n_texts = 0
+        self.n_terms = self.n_texts = 0
+        self._table = _make_table(0)
+
+    @property
+    def frequencies(self) -> NDArray[np.int32]:
+        """Number of texts that contain each term, by column: int32 [n_terms]."""
+        return self._table.frequencies[: self.n_terms]
+
+    def columns_of(self, terms: Sequence[str]) -> NDArray[np.int32]:
+        """Return the columns of some terms: int32 [n], -1 for an unknown term."""
+        return look_up(self._table, _hashes_of_terms(terms))
 
     def fit(self, texts: Sequence[str]) -> Rows:
         """Learn the vocabulary and document frequencies of texts, and encode them.
@@ -84,26 +111,33 @@ class TfIdf:
         -----
         The time complexity is O(total number of words).
         """
-        counted = [self._learn(text) for text in texts]
-        vectors = [self._vector(counts) for counts in counted]
-        sizes = [len(columns) for columns, _ in vectors]
-        return Rows(
-            np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
-            np.concatenate([np.zeros(0, np.int32)] + [columns for columns, _ in vectors]),
-            np.concatenate([np.zeros(0, np.float32)] + [values for _, values in vectors]),
+        blocks = [self._learn(block) for block in _blocks(texts)]
+        sizes, columns, counts = (
+            np.concatenate([np.zeros(0, kind), *(block[field] for block in blocks)])
+            for field, kind in ((0, np.int64), (1, np.int32), (2, np.int32))
         )
+        n_texts = np.full(len(texts), self.n_texts)
+        values = weigh(Counted(sizes, columns, counts, self.frequencies[columns], n_texts))
+        return Rows(np.concatenate(([0], np.cumsum(sizes))).astype(np.int64), columns, values)
 
-    def add(self, text: str) -> Vector:
-        """Learn a text, including new terms; return the columns and values of its vector.
+    def add(self, texts: Sequence[str]) -> tuple[Rows, NDArray[np.int32]]:
+        """Learn texts one after the other, including new terms, and encode each at that time.
 
         A text that replaces another must be preceded by `remove` of the other one's columns.
+
+        Returns
+        -------
+        Rows, int32 [m]
+            Vectors of the texts, and for each entry the document frequency of its term up to and
+            including its text.
         """
-        return self._vector(self._learn(text))
+        counted = self._learn(texts)
+        indptr = np.concatenate(([0], np.cumsum(counted.sizes))).astype(np.int64)
+        return Rows(indptr, counted.columns, weigh(counted)), counted.frequencies
 
     def remove(self, columns: NDArray[np.int32]) -> None:
         """Subtract a text with these columns from the document frequencies."""
-        for column in columns.tolist():
-            self.frequencies[column] -= 1
+        self._table.frequencies[columns] -= 1
         self.n_texts -= len(columns) > 0
 
     def encode(self, text: str) -> Vector:
@@ -111,21 +145,32 @@ class TfIdf:
 
         Terms that are not in the vocabulary are ignored.
         """
-        counts = Counter(
-            self.vocabulary[term]
-            for term in terms(text, self.config.longest)
-            if term in self.vocabulary
-        )
-        return self._vector(counts)
+        table = self._table
+        _, hashes = _hashes([text], self.config.longest)
+        distinct, counts = hashes.copy(), np.zeros(len(hashes), dtype=np.int32)
+        n = count_distinct(hashes, _slots(len(hashes)), distinct, counts)
+        columns = look_up(table, distinct[:n])
+        known = columns >= 0
+        columns, counts = columns[known], counts[:n][known]
+        sizes, n_texts = np.array([len(columns)]), np.array([self.n_texts])
+        frequencies = table.frequencies[columns]
+        return columns, weigh(Counted(sizes, columns, counts, frequencies, n_texts))
+
+    def restricted(self, columns: NDArray[np.int64]) -> "TfIdf":
+        """Return an encoder whose vocabulary consists of some terms, numbered in this order."""
+        own = self.arrays()
+        chosen = {name: own[name][columns] for name in ("hashes", "frequencies")}
+        return self.restore(self.config, own | chosen)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the state of the encoder as arrays by name.
-
-        Terms are stored as UTF-8 text with one term per line; no term contains a newline.
-        """
+        """Return the state of the encoder as arrays by name; hashes are those of the terms."""
+        table = self._table
+        used = table.keys != 0
+        hashes = np.zeros(self.n_terms, dtype=np.int64)
+        hashes[table.columns[used]] = table.keys[used]
         return {
-            "terms": np.frombuffer("\n".join(self.vocabulary).encode(), dtype=np.uint8),
-            "frequencies": np.array(self.frequencies, dtype=np.int64),
+            "hashes": hashes,
+            "frequencies": self.frequencies.astype(np.int64),
             "n_texts": np.array([self.n_texts], dtype=np.int64),
         }
 
@@ -133,42 +178,84 @@ class TfIdf:
     def restore(cls, config: TfIdfConfig, arrays: dict[str, NDArray[Any]]) -> "TfIdf":
         """Create an encoder from the result of the method `arrays`.
 
+        Arrays of earlier versions contain `terms` instead of hashes: UTF-8 text with one per line.
+
         Raises
         ------
         Damaged
             The numbers of terms and frequencies differ.
         """
         encoder = cls(config)
-        text = arrays["terms"].tobytes().decode()
-        encoder.vocabulary = {term: i for i, term in enumerate(text.split("\n") if text else [])}
-        encoder.frequencies = [int(count) for count in arrays["frequencies"]]
-        encoder.n_texts = int(arrays["n_texts"][0])
-        if len(encoder.vocabulary) != len(encoder.frequencies):
+        if "terms" in arrays:
+            text = arrays["terms"].tobytes().decode()
+            hashes = _hashes_of_terms(text.split("\n") if text else [])
+        else:
+            hashes = np.array(arrays["hashes"], dtype=np.int64)
+        frequencies = arrays["frequencies"]
+        if len(hashes) != len(frequencies):
             raise Damaged(
-                f"the vocabulary has {len(encoder.vocabulary)} terms but "
-                f"{len(encoder.frequencies)} frequencies; fit again"
+                f"the vocabulary has {len(hashes)} terms but "
+                f"{len(frequencies)} frequencies; fit again"
             )
+        encoder.n_terms, encoder.n_texts = len(hashes), int(arrays["n_texts"][0])
+        encoder._table = _make_table(len(hashes))
+        insert(encoder._table, hashes, np.arange(len(hashes), dtype=np.int32))
+        encoder._table.frequencies[: len(hashes)] = frequencies
         return encoder
 
-    def _learn(self, text: str) -> dict[int, int]:
-        vocabulary, frequencies = self.vocabulary, self.frequencies
-        counts = {}
-        for term, count in Counter(terms(text, self.config.longest)).items():
-            column = vocabulary.get(term)
-            if column is None:
-                column = vocabulary[term] = len(vocabulary)
-                frequencies.append(0)
-            frequencies[column] += 1
-            counts[column] = count
-        self.n_texts += len(counts) > 0
-        return counts
+    def _learn(self, texts: Sequence[str]) -> Counted:
+        sizes, hashes = _hashes(texts, self.config.longest)
+        self._make_room(self.n_terms + len(hashes))
+        slots = _slots(int(sizes.max(initial=0)))
+        counted = learn(self._table, self.n_terms, self.n_texts, sizes, hashes, slots)
+        # Columns are given in order, so the largest one is that of the newest term.
+        self.n_terms = max(self.n_terms, int(counted.columns.max(initial=-1)) + 1)
+        if len(texts):
+            self.n_texts = int(counted.n_texts[-1])
+        return counted
 
-    def _vector(self, counts: Mapping[int, int]) -> Vector:
-        scale = 1 + self.n_texts
-        weights = [
-            (1.0 + math.log(count)) * (1.0 + math.log(scale / (1 + self.frequencies[column])))
-            for column, count in counts.items()
-        ]
-        length = math.sqrt(math.fsum(weight * weight for weight in weights))
-        columns = np.fromiter(counts, dtype=np.int32, count=len(counts))
-        return columns, np.array([weight / length for weight in weights], dtype=np.float32)
+    def _make_room(self, n_terms: int) -> None:
+        """Move to a larger table if `n_terms` do not fit; other threads may read the old one."""
+        old = self._table
+        if _capacity(n_terms) <= len(old.keys) and n_terms <= len(old.frequencies):
+            return
+        table = _make_table(n_terms)
+        used = old.keys != 0
+        insert(table, old.keys[used], old.columns[used])
+        table.frequencies[: self.n_terms] = self.frequencies
+        self._table = table
+
+
+def _blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(texts), TEXTS_AT_ONCE):
+        yield texts[first : first + TEXTS_AT_ONCE]
+
+
+def _hashes(texts: Sequence[str], longest: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the number of terms of each text, and the hashes of the terms of all."""
+    joined = "\n".join([" ".join(words(text)) for text in texts])
+    return hash_texts(np.frombuffer(joined.encode(), dtype=np.uint8), len(texts), longest)
+
+
+def _hashes_of_terms(terms: Sequence[str]) -> NDArray[np.int64]:
+    joined = "\n".join(terms).encode()
+    return hash_lines(np.frombuffer(joined, dtype=np.uint8), len(terms))
+
+
+def _slots(n_terms: int) -> NDArray[np.int32]:
+    return np.full(max(2, 1 << (2 * n_terms - 1).bit_length()), -1, dtype=np.int32)
+
+
+def _capacity(n_terms: int) -> int:
+    """Return the smallest capacity at which at most two thirds of the slots are used."""
+    return max(CAPACITY, 1 << (n_terms + n_terms // 2).bit_length())
+
+
+def _make_table(n_terms: int) -> TermTable:
+    """Make an empty table with room for `n_terms`, and more frequencies."""
+    capacity = _capacity(n_terms)
+    return TermTable(
+        np.zeros(capacity, dtype=np.int64),
+        np.zeros(capacity, dtype=np.int32),
+        np.zeros(2 * capacity // 3, dtype=np.int32),
+    )

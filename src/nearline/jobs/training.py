@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from nearline import ingest
 from nearline.common.compiler_cache import is_empty
+from nearline.common.memory import collection_paused
 from nearline.common.progress import Progress
 from nearline.config import Config
 from nearline.data import CleaningReport, read_interactions, without_item_fields
@@ -185,7 +186,7 @@ def import_tables(
         many = n_items > MANY_ITEMS or interactions is not None
         return current.importing() if active and many else _learning(parts)
 
-    with current.foreground():
+    with current.foreground(), collection_paused():
         if items is not None:
             own, shared = (columns, None) if interactions is None else (None, columns)
             entries = ingest.import_items(

@@ -10,6 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from nearline.kernels.counted_edges import Edges
+from nearline.kernels.edges import Rows
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
@@ -36,6 +37,25 @@ def connect(edges: Edges, relation: int, item: int, others: Ints, values: Floats
         _add(edges, edge + 1, relation, others[at], item, values[at])
         edge += 2
     return edge
+
+
+@njit(nogil=True, cache=True)
+def connect_rows(edges: Edges, relation: int, items: Longs, rows: Rows) -> int:
+    """Add the edges of several items, one row each, in this order; see `connect`."""
+    for row in range(len(items)):
+        own = slice(rows.indptr[row], rows.indptr[row + 1])
+        n_added = connect(edges, relation, items[row], rows.items[own], rows.weights[own])
+        edges = Edges(
+            edges.indptr,
+            edges.items,
+            edges.values,
+            edges.heads,
+            edges.following,
+            edges.added_items,
+            edges.added_values,
+            n_added,
+        )
+    return edges.n_added
 
 
 @njit(nogil=True, cache=True)

@@ -14,8 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from nearline.kernels.chunks import map_chunks
-from nearline.kernels.edges import Rows, pack
+from nearline.kernels.edges import Rows
 from nearline.kernels.topk import best_first, offer
 
 Ints = NDArray[np.int32]
@@ -33,6 +32,8 @@ BUDGET = 512
 # Slots of the table of shared terms, a power of two, and the terms that it takes.
 SLOTS = 4_096
 SHARED_TERMS = 1_024
+# Items whose vectors are loaded before they are compared, and entries of a cache line.
+AHEAD, LINE = 16, 16
 
 
 class Later(NamedTuple):
@@ -62,12 +63,17 @@ class Later(NamedTuple):
 
 
 class SearchScratch(NamedTuple):
-    """Memory of a search, all zero (`table`: -1) between searches: arrays over items, and slots."""
+    """Memory of a search: arrays over items, and slots.
+
+    Between searches, totals and marks are zero, and `table` is -1. Values that are only read to
+    load memory are added to `sink`, so that the compiler does not remove the reads.
+    """
 
     totals: Doubles
     marked: Bools
     touched: Ints
     table: Ints
+    sink: Doubles
 
 
 def make_scratch(n_items: int) -> SearchScratch:
@@ -77,6 +83,7 @@ def make_scratch(n_items: int) -> SearchScratch:
         np.zeros(n_items, dtype=np.bool_),
         np.empty(n_items, dtype=np.int32),
         np.full(SLOTS, -1, dtype=np.int32),
+        np.zeros(1, dtype=np.float64),
     )
 
 
@@ -99,6 +106,16 @@ def add_vector(later: Later, n_entries: int, item: int, columns: Ints, values: F
 
 
 @njit(nogil=True, cache=True)
+def add_vectors(
+    later: Later, n_entries: int, items: Longs, indptr: Longs, columns: Ints, values: Floats
+) -> None:
+    """Set the vectors of several items, one row of `indptr` each, in this order."""
+    for row in range(len(items)):
+        own = slice(indptr[row], indptr[row + 1])
+        add_vector(later, n_entries + indptr[row], items[row], columns[own], values[own])
+
+
+@njit(nogil=True, cache=True)
 def _slot(table: Ints, columns: Ints, column: int) -> int:
     """Slot of a column in the table of shared terms, or the empty one where it belongs."""
     slot = column & (SLOTS - 1)
@@ -108,10 +125,47 @@ def _slot(table: Ints, columns: Ints, column: int) -> int:
 
 
 @njit(nogil=True, cache=True)
+def _load_chains(later: Later, chains: Longs, sink: Doubles) -> None:
+    """Load the entries of several chains into the cache, one of each chain in turn.
+
+    Within a chain, each read waits for the one before; those of different chains overlap.
+    """
+    read = 0.0
+    ahead = chains[chains >= 0]
+    left = len(ahead)
+    for _ in range(BUDGET):
+        kept = 0
+        for entry in ahead[:left]:
+            j = later.owners[entry]
+            read += later.values[entry] + later.starts[j] + later.sizes[j]
+            following = later.following[entry]
+            if following >= 0:
+                ahead[kept] = following
+                kept += 1
+        left = kept
+        if left == 0:
+            break
+    sink[0] += read
+
+
+@njit(nogil=True, cache=True)
+def _load_vectors(later: Later, items: Ints, sink: Doubles) -> None:
+    """Load the vectors of some items into the cache by independent reads, which overlap."""
+    read = 0.0
+    for j in items:
+        start = later.starts[j]
+        if start >= 0:
+            for entry in range(start, start + later.sizes[j], LINE):
+                read += later.columns[entry] + later.values[entry]
+    sink[0] += read
+
+
+@njit(nogil=True, cache=True)
 def _read_lists(
     postings: Rows,
     later: Later,
     column: int,
+    entry: int,
     weight: float,
     room: int,
     count: int,
@@ -119,10 +173,9 @@ def _read_lists(
 ) -> int:
     """Add one term to the totals of at most `room` items that have it; count the items touched.
 
-    A weight of 0 marks the items alone.
+    Its chain is read from `entry` on. A weight of 0 marks the items alone.
     """
-    totals, marked, touched, _ = scratch
-    entry = later.heads[column] if column < len(later.heads) else np.int64(-1)
+    totals, marked, touched = scratch.totals, scratch.marked, scratch.touched
     while entry >= 0 and room > 0:
         j = later.owners[entry]
         start = later.starts[j]
@@ -162,10 +215,12 @@ def _complete(
     scratch: SearchScratch,
 ) -> None:
     """Add the `shared` terms to the totals of the items found, from their own vectors."""
-    totals, _, touched, table = scratch
+    totals, touched, table = scratch.totals, scratch.touched, scratch.table
     for t in shared[:SHARED_TERMS]:
         table[_slot(table, columns, columns[t])] = t
     for at in range(count):
+        if at % AHEAD == 0:
+            _load_vectors(later, touched[at : min(at + AHEAD, count)], scratch.sink)
         j = touched[at]
         start = later.starts[j]
         if start >= 0:
@@ -188,6 +243,7 @@ def _gather(
     later: Later,
     columns: Ints,
     values: Floats,
+    chains: Longs,
     frequencies: Longs,
     k: int,
     exact: int,
@@ -197,25 +253,28 @@ def _gather(
     count = 0
     if frequencies.sum() <= exact:
         for t in range(len(columns)):
-            most = len(scratch.totals)
+            most, weight = len(scratch.totals), np.float64(values[t])
             count = _read_lists(
-                postings, later, columns[t], np.float64(values[t]), most, count, scratch
+                postings, later, columns[t], chains[t], weight, most, count, scratch
             )
         return count
     order = np.argsort(frequencies, kind="mergesort")
     left = BUDGET
+    within = int(np.searchsorted(np.cumsum(frequencies[order]), BUDGET, side="right"))
+    _load_chains(later, chains[order[:within]], scratch.sink)
     for place in range(len(order)):
         t = order[place]
         size = int(frequencies[t])
         if size <= left:
+            weight = np.float64(values[t])
             count = _read_lists(
-                postings, later, columns[t], np.float64(values[t]), size, count, scratch
+                postings, later, columns[t], chains[t], weight, size, count, scratch
             )
             left -= size
             continue
         if count < k:  # whoever shares the term that tells most of those left
             room = max(left, k)
-            count = _read_lists(postings, later, columns[t], 0.0, room, count, scratch)
+            count = _read_lists(postings, later, columns[t], chains[t], 0.0, room, count, scratch)
         _complete(rows, later, columns, values, order[place:], count, scratch)
         break
     return count
@@ -228,6 +287,7 @@ def nearest(
     later: Later,
     columns: Ints,
     values: Floats,
+    chains: Longs,
     frequencies: Longs,
     item: int,
     allowed: Bools,
@@ -244,6 +304,8 @@ def nearest(
         Base vectors of the items, and the items of each column.
     columns, values : [n]
         The vector.
+    chains : int64 [n]
+        Entry of `later` from which the chain of each of its terms is read; -1 for none.
     frequencies : int64 [n]
         Items that have each of its terms.
     item : int
@@ -253,8 +315,8 @@ def nearest(
     exact : int
         Entries of inverted lists up to which the search is exact.
     """
-    totals, marked, touched, _ = scratch
-    count = _gather(rows, postings, later, columns, values, frequencies, k, exact, scratch)
+    totals, marked, touched = scratch.totals, scratch.marked, scratch.touched
+    count = _gather(rows, postings, later, columns, values, chains, frequencies, k, exact, scratch)
     heap_values = np.empty(k, dtype=np.float64)
     heap_items = np.empty(k, dtype=np.int32)
     size = 0
@@ -266,65 +328,3 @@ def nearest(
         marked[j] = False
     best_first(heap_values, heap_items, size)
     return heap_items[:size].copy(), heap_values[:size].copy()
-
-
-@njit(nogil=True, cache=True)
-def _nearest_rows(
-    rows: Rows,
-    postings: Rows,
-    later: Later,
-    frequencies: Longs,
-    k: int,
-    first: int,
-    last: int,
-    scratch: SearchScratch,
-) -> tuple[Longs, Ints, Floats]:
-    sizes = np.zeros(last - first, dtype=np.int64)
-    items = np.empty((last - first) * k, dtype=np.int32)
-    values = np.empty((last - first) * k, dtype=np.float32)
-    filled = 0
-    for row in range(first, last):
-        own = slice(rows.indptr[row], rows.indptr[row + 1])
-        columns = rows.items[own].copy()
-        found, cosines = nearest(
-            rows,
-            postings,
-            later,
-            columns,
-            rows.weights[own].copy(),
-            frequencies[columns],
-            row,
-            scratch.marked,
-            False,
-            k,
-            EXACT_TOGETHER,
-            scratch,
-        )
-        size = len(found)
-        items[filled : filled + size] = found
-        values[filled : filled + size] = cosines
-        sizes[row - first] = size
-        filled += size
-    return sizes, items[:filled].copy(), values[:filled].copy()
-
-
-def nearest_rows(rows: Rows, postings: Rows, later: Later, k: int) -> Rows:
-    """Return the `k` nearest base vectors of each base vector; none may be set later."""
-    n_items = len(rows.indptr) - 1
-    frequencies = np.diff(postings.indptr)
-    return pack(
-        map_chunks(
-            lambda first, last: _nearest_rows(
-                rows, postings, later, frequencies, k, first, last, make_scratch(n_items)
-            ),
-            n_items,
-        )
-    )
-
-
-def longest_search(rows: Rows, postings: Rows) -> int:
-    """Entries of inverted lists that the longest search of a base vector would read."""
-    if not len(rows.items):
-        return 0
-    read = np.concatenate(([0], np.cumsum(np.diff(postings.indptr)[rows.items])))
-    return int((read[rows.indptr[1:]] - read[rows.indptr[:-1]]).max())

@@ -7,7 +7,8 @@ Scalar = str | int | float | bool
 AttributeValue = Scalar | list[Scalar]
 
 
-# Not tracked by the garbage collector (`gc=False`): events are numerous and contain no cycles.
+# Not tracked by the garbage collector (`gc=False`): events and items are numerous and contain no
+# cycles.
 class Event(
     Struct,
     frozen=True,
@@ -52,7 +53,13 @@ class Event(
 
 
 class Item(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag="item"
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag="item",
+    gc=False,
 ):
     """A complete catalogue entry; storing it replaces the previous entry of the item.
 

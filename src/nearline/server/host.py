@@ -147,5 +147,6 @@ def _load_kernels() -> None:
         scratch.observe("u", "a")
         scratch.observe("u", "b")
         scratch.recommend("u", explain=True)
+        scratch.recommend("v", preferences="one")
         scratch.similar("a")
         scratch.forget("u").result()

@@ -152,7 +152,9 @@ class Catalogue:
             members = self._sorted.get(category)
             if members is None:
                 found = self._members.get(category, set())
-                members = np.array(sorted(found), dtype=np.int32)
+                # Sorted as an array: a category can contain most of a large catalogue.
+                members = np.fromiter(found, dtype=np.int32, count=len(found))
+                members.sort()
                 members.flags.writeable = False
                 if found:  # requests for unknown categories must not take memory
                     self._sorted[category] = members

@@ -1,8 +1,10 @@
 """Compaction: write what the active model learned online to a new snapshot, without training."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
-from nearline.deployment.online_learner import put_item
+from nearline.deployment.changes import Entry
+from nearline.deployment.online_learner import put_entries
 from nearline.deployment.restore import restore
 from nearline.deployment.texts import texts_for
 from nearline.encoders import TextVectors
@@ -32,7 +34,13 @@ def with_catalogue(
     log: Readable, spec: TrainingSpec, serving: Snapshot, texts: TextVectors | None
 ) -> Model:
     """Restore the active snapshot with the catalogue as of the offset of `spec`."""
-    model, texts = restore(serving), texts_for(serving, texts)
+    model = restore(serving)
+    put_entries(model, _changes(log, spec, serving), texts_for(serving, texts))
+    return model
+
+
+def _changes(log: Readable, spec: TrainingSpec, serving: Snapshot) -> Iterator[Entry]:
+    """Yield the changes of the catalogue since a snapshot, up to the offset of `spec`."""
     index = {item_id: at for at, item_id in enumerate(spec.item_ids)}
     first = serving.manifest.offset
     new = log.read(first, spec.offset)
@@ -51,5 +59,4 @@ def with_catalogue(
         else:
             continue
         if offset >= first:
-            put_item(model, index[record.item_id], entries.get(record.item_id), texts)
-    return model
+            yield index[record.item_id], entries.get(record.item_id)

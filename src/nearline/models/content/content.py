@@ -90,7 +90,7 @@ class Content(InterestModel):
         if data.texts is not None and config.words:
             encoder = TfIdf(TfIdfConfig(longest=config.longest))
             words = encoder.fit(data.texts)
-            blocks.append((config.words, csr(words, len(encoder.vocabulary))))
+            blocks.append((config.words, csr(words, encoder.n_terms)))
         if data.categories is not None and config.labels:
             blocks.append((config.labels, _labels(data.categories)))
         if config.vectors:

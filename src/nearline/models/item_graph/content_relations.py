@@ -1,14 +1,15 @@
 """Relations of the item graph that are based on texts and vectors, which connect new items."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nearline.data.dataset import FloatArray
-from nearline.encoders.index import TextIndex, VectorIndex
+from nearline.encoders.index import VectorIndex
 from nearline.encoders.projection import Projection
+from nearline.encoders.text_index import TextIndex
 from nearline.encoders.tfidf import TfIdfConfig
 from nearline.models.item_graph.config import (
     CONTENT,
@@ -22,6 +23,8 @@ from nearline.models.item_graph.relations import Sources, relation_config
 
 Arrays = dict[str, NDArray[Any]]
 
+# Items that are added together: amortises the cost of a call, and bounds its memory.
+ITEMS_AT_ONCE = 1_024
 # Prefix of the names of the projection's arrays.
 MAP = f"{PROJECTED}/map/"
 
@@ -71,30 +74,40 @@ class ContentRelations:
         factors = {name: sources.factors[name] for name in (CONTENT, *vectors)}
         return cls(config, words, vectors, factors, sources.projection(config))
 
-    def put(self, store: GraphStore, item: int, text: str, vectors: Mapping[str, Any]) -> None:
-        """Set the text and vectors of an item, and replace its edges of relations that changed.
+    def put(
+        self,
+        store: GraphStore,
+        items: Sequence[int],
+        texts: Sequence[str],
+        vectors: Mapping[str, FloatArray],
+    ) -> None:
+        """Set texts and vectors of items, and replace their edges of relations that changed.
+
+        The result is that of setting one item after the other.
 
         Parameters
         ----------
         store : GraphStore
             Store to which edges are written.
-        item : int
-            Index of the item.
-        text : str
-            Text of the item; "" for none.
-        vectors : dict of str to float32 [d]
-            Vectors by column. An empty vector removes that of the column. Columns that are unknown
+        items : sequence of int
+            Indices of the items, distinct.
+        texts : sequence of str
+            Text of each item; "" for none.
+        vectors : dict of str to float32 [len(items), d]
+            Vectors by column. Empty vectors remove those of the column. Columns that are unknown
             or have another dimension are ignored.
         """
-        self._connect(store, CONTENT, item, text)
-        for column, vector in vectors.items():
+        self._put_texts(store, items, texts)
+        for column, rows in vectors.items():
             index = self._vectors.get(VECTOR_PREFIX + column)
-            if index is None or len(vector) not in (0, index.width):
+            if index is None or rows.shape[1] not in (0, index.width):
                 continue
-            given = vector if len(vector) else np.zeros(index.width, dtype=np.float32)
-            self._connect(store, VECTOR_PREFIX + column, item, given)
+            given = rows if rows.shape[1] else np.zeros((len(items), index.width), np.float32)
+            for item, vector in zip(items, given, strict=True):
+                self._connect(store, VECTOR_PREFIX + column, item, vector)
         if self._projection is not None:
-            self._connect(store, PROJECTED, item, self._project(self._projection, item))
+            for item in items:
+                self._connect(store, PROJECTED, item, self._project(self._projection, item))
 
     def search_text(
         self, text: str, k: int, allowed: NDArray[np.bool_] | None
@@ -131,15 +144,28 @@ class ContentRelations:
         projection = Projection.restore(learned) if learned else None
         return cls(config, words, vectors, factors, projection)
 
-    def _connect(self, store: GraphStore, name: str, item: int, what: Any) -> None:
-        index: Any = self._words if name == CONTENT else self._vectors[name]
-        if not index.put(item, what):
+    def _put_texts(self, store: GraphStore, items: Sequence[int], texts: Sequence[str]) -> None:
+        for changes in self._words.changes(items, texts):
+            if changes.replaces:
+                store.disconnect(CONTENT, changes.items[0])
+            near = self._words.put_all(changes, self._config.content.neighbours)
+            edges = near._replace(weights=self._values(CONTENT, near.weights))
+            store.connect_rows(CONTENT, np.array(changes.items, dtype=np.int64), edges)
+
+    def _connect(self, store: GraphStore, name: str, item: int, vector: FloatArray) -> None:
+        index = self._vectors[name]
+        if not index.put(item, vector):
             return
-        settings = relation_config(name, self._config)
         store.disconnect(name, item)
-        others, cosines = index.nearest(item, settings.neighbours)
-        values = cosines ** np.float32(settings.power) * np.float32(self._factors[name])
-        store.connect(name, item, others, values)
+        neighbours = relation_config(name, self._config).neighbours
+        others, cosines = index.nearest(item, neighbours)
+        store.connect(name, item, others, self._values(name, cosines))
+
+    def _values(self, name: str, cosines: FloatArray) -> FloatArray:
+        """Return the values of edges with some cosines."""
+        power = np.float32(relation_config(name, self._config).power)
+        values: FloatArray = cosines**power * np.float32(self._factors[name])
+        return values
 
     def _project(self, projection: Projection, item: int) -> FloatArray:
         """Project the text and vectors of an item that are stored in the indexes."""
@@ -149,6 +175,19 @@ class ContentRelations:
             if name != PROJECTED
         }
         return projection.project(self._words.vector(item), vectors)
+
+
+def distinct_runs(items: Sequence[int]) -> Iterator[slice]:
+    """Split items into runs of at most `ITEMS_AT_ONCE` in which each item occurs once."""
+    first = 0
+    seen: set[int] = set()
+    for at, item in enumerate(items):
+        if item in seen or at - first == ITEMS_AT_ONCE:
+            yield slice(first, at)
+            first, seen = at, set()
+        seen.add(item)
+    if seen:
+        yield slice(first, len(items))
 
 
 def _behind(prefix: str, arrays: Arrays) -> Arrays:

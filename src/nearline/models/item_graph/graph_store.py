@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from nearline.kernels.counted_edges import Edges
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.scoring import Graph
-from nearline.kernels.symmetric_edges import connect, disconnect_added, incoming
+from nearline.kernels.symmetric_edges import connect, connect_rows, disconnect_added, incoming
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -163,6 +163,12 @@ class GraphStore:
             self._n_added,
         )
 
+    def preallocate(self, room: int) -> None:
+        """Allocate memory for `room` more edges, so that writing them does not wait for it."""
+        edges = self.edges(room)
+        for array in (edges.following, edges.added_items, edges.added_values):
+            array[edges.n_added :] = 0
+
     def set_edge_count(self, n_added: int) -> None:
         """Set the number of added edges after a kernel has written edges."""
         self._n_added = n_added
@@ -171,6 +177,11 @@ class GraphStore:
         """Add the edges item -> other and other -> item, both with the same value."""
         edges = self.edges(2 * len(others))
         self._n_added = connect(edges, self.names.index(relation), item, others, values)
+
+    def connect_rows(self, relation: str, items: NDArray[np.int64], rows: Rows) -> None:
+        """Add the edges of several items, one row each, in both directions."""
+        edges = self.edges(2 * len(rows.items))
+        self._n_added = connect_rows(edges, self.names.index(relation), items, rows)
 
     def disconnect(self, relation: str, item: int) -> None:
         """Set all edges from and to an item in one relation to zero.
@@ -231,9 +242,11 @@ class GraphStore:
         targets = np.ones((len(self._offsets), n_items))
         sources[:, : self._sources.shape[1]] = self._sources
         targets[:, : self._targets.shape[1]] = self._targets
-        following = np.full(n_edges, -1, dtype=np.int64)
-        added_items = np.full(n_edges, 0, dtype=np.int32)
-        added_values = np.full(n_edges, 0, dtype=np.float32)
+        # Not filled: no list refers to an edge before it is written, and memory that was never
+        # touched takes no room.
+        following = np.empty(n_edges, dtype=np.int64)
+        added_items = np.empty(n_edges, dtype=np.int32)
+        added_values = np.empty(n_edges, dtype=np.float32)
         n = self._n_added
         following[:n] = self._following[:n]
         added_items[:n] = self._added_items[:n]

@@ -45,7 +45,7 @@ from nearline.models.item_graph.config import (
     array_key,
     relation_of,
 )
-from nearline.models.item_graph.content_relations import ContentRelations
+from nearline.models.item_graph.content_relations import ContentRelations, distinct_runs
 from nearline.models.item_graph.counted_relation import CountedRelation, edges_of, no_counts
 from nearline.models.item_graph.graph_store import GraphStore
 from nearline.models.item_graph.relations import (
@@ -222,15 +222,16 @@ class ItemGraph(Model):
 
         Notes
         -----
-        The time for an item is that of a pass over the inverted lists of its terms, and of a
-        product with all vectors of each column.
+        The result is that of adding one item after the other. The time for an item is that of a
+        search in the inverted lists of its terms, which is bounded, and of a product with all
+        vectors of each column.
         """
         if len(items) != len(texts):
             raise InvalidInput(f"there are {len(items)} items but {len(texts)} texts")
-        for at, (item, text) in enumerate(zip(items, texts, strict=True)):
-            self._grow(item + 1)
-            row = {column: values[at] for column, values in (vectors or {}).items()}
-            self._content.put(self._store, item, text, row)
+        for some in distinct_runs(items):
+            self._grow(max(items[some]) + 1)
+            rows = {column: values[some] for column, values in (vectors or {}).items()}
+            self._content.put(self._store, items[some], texts[some], rows)
 
     def observe(self, before: Histories, events: Histories) -> None:
         """Count the pairs of new events.
@@ -250,7 +251,7 @@ class ItemGraph(Model):
     def preallocate(self, events: int) -> None:
         """Allocate memory for the new pairs of events in advance, about 3 kB per event."""
         pairs = min(PAIRS_AN_EVENT * events, self.n_items**2)
-        self._store.edges(len(self._counted) * pairs)
+        self._store.preallocate(len(self._counted) * pairs)
         for counted in self._counted.values():
             counted.preallocate(pairs)
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nearline.data.dataset import Dataset, Histories
-from nearline.encoders.index import TextIndex, VectorIndex
+from nearline.encoders.index import VectorIndex
 from nearline.encoders.projection import Projection
+from nearline.encoders.text_index import TextIndex
 from nearline.encoders.tfidf import TfIdfConfig
 from nearline.kernels.edges import MOST, UNIT, Rows, pair_edges, steps_of
 from nearline.kernels.pair_counts import Counts, pair_counts
@@ -225,7 +226,7 @@ class Sources:
             text = self._text_index(config)
             self._projections[key] = Projection.fit(
                 text.vectors,
-                len(text.encoder.vocabulary),
+                text.encoder.n_terms,
                 self._vectors,
                 sparse.csr_array(
                     (self._rows.weights[self._known], self._rows.items[self._known], self._indptr),

@@ -123,14 +123,8 @@ class ItemFeatures:
 
     def _learn_words(self, texts: Sequence[str], width: int, seed: int) -> None:
         self._words.fit(texts)
-        found = self._words.arrays()
-        # The remaining terms are renumbered in the same order.
-        kept = np.flatnonzero(found["frequencies"] >= FEWEST_ITEMS)
-        terms = list(self._words.vocabulary)
-        text = "\n".join(terms[at] for at in kept.tolist())
-        found["terms"] = np.frombuffer(text.encode(), dtype=np.uint8)
-        found["frequencies"] = found["frequencies"][kept]
-        self._words = TfIdf.restore(self._words.config, found)
+        kept = np.flatnonzero(self._words.frequencies >= FEWEST_ITEMS)
+        self._words = self._words.restricted(kept)
         self._directions = _directions(self._tfidf(texts), width, seed)
 
     def _tfidf(self, texts: Sequence[str]) -> "sparse.csr_array":
@@ -138,7 +132,7 @@ class ItemFeatures:
         sizes = np.cumsum([0] + [len(columns) for columns, _ in vectors])
         columns = np.concatenate([np.zeros(0, np.int32)] + [columns for columns, _ in vectors])
         values = np.concatenate([np.zeros(0, np.float32)] + [values for _, values in vectors])
-        shape = (len(texts), len(self._words.vocabulary))
+        shape = (len(texts), self._words.n_terms)
         return sparse.csr_array((values, columns, sizes), shape=shape)
 
     def _raw(self, texts: Sequence[str], vectors: Mapping[str, FloatArray]) -> FloatArray:

@@ -229,7 +229,9 @@ class SequenceModel(NeuralModel):
         """Compute the vectors of items from new texts or vectors; ID embeddings are kept."""
         if len(self._projection) == 0 or not len(items):
             return
-        projected = self._features.encode(texts, vectors or {}) @ self._projection
+        encoded = self._features.encode(texts, vectors or {})
+        # Row by row: the sums must not depend on which items are added together.
+        projected = np.vstack([row[None] @ self._projection for row in encoded])
         self._grow(max(items) + 1)
         indices = np.asarray(items, dtype=np.int64)
         rows = self._ids[indices] + projected
