@@ -68,12 +68,10 @@ class LaterVectors:
     def chains(self, columns: Ints) -> Longs:
         """Return the newest entry of each column: int64 [n], -1 for none."""
         heads = self.arrays.heads
+        found = np.full(len(columns), -1, dtype=np.int64)
         known = columns < len(heads)
-        return (
-            np.where(known, heads[np.where(known, columns, 0)], -1)
-            if len(heads)
-            else (np.full(len(columns), -1, dtype=np.int64))
-        )
+        found[known] = heads[columns[known]]
+        return found
 
     def _make_room(self, n_items: int, n_entries: int, n_columns: int) -> None:
         """Move to larger arrays where these are too small, all at once: chains join them."""
