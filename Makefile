@@ -26,7 +26,7 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@# Before Python 3.12, coverage slows down the compiler too, so most kernels are compiled without it.
-	$(BIN)/python -m pytest $(TWO) tests/docs tests/kernels
+	$(BIN)/python -m pytest $(TWO) tests/kernels tests/docs
 	$(BIN)/python -m pytest $(TWO) --ignore tests/docs --ignore tests/kernels --cov --cov-report= --cov-fail-under=0
 	@# Lines of kernels count as covered only if they run uncompiled.
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest $(TWO) tests/kernels --cov --cov-append --cov-report=term
