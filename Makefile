@@ -26,8 +26,8 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@# Before Python 3.12, coverage slows down the compiler too, so most kernels are compiled without it.
-	$(BIN)/python -m pytest $(TWO) tests/kernels tests/docs
-	$(BIN)/python -m pytest $(TWO) --ignore tests/docs --ignore tests/kernels --cov --cov-report= --cov-fail-under=0
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/kernels tests/docs
+	$(BIN)/python -m pytest $(TWO) --ignore tests/kernels --ignore tests/docs --cov --cov-report= --cov-fail-under=0
 	@# Lines of kernels count as covered only if they run uncompiled.
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest $(TWO) tests/kernels --cov --cov-append --cov-report=term
 
