@@ -108,13 +108,24 @@ def test_the_printed_list_is_served_until_an_interrupt(files: list[str]) -> None
 def test_movielens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEARLINE_CACHE", str(tmp_path))
     try:
-        load_dataset("movielens-100k")
+        whole = load_dataset("movielens-100k")
     except DataNotFound as error:
         pytest.skip(f"MovieLens-100K cannot be had here: {error}")
+    assert whole.interactions.num_rows == 100_000
+    n_events = keep_users(tmp_path / "movielens-100k", 150)
     with started("demo", "--exit", "--json") as process:
         out, _ = process.communicate(timeout=300)
     assert process.returncode == 0
     shown = json.loads(out)
     check(shown)
-    assert shown["interactions"] == 100_000
+    assert shown["interactions"] == n_events
     assert all(line["title"] for line in shown["items"])
+
+
+def keep_users(cached: Path, n_users: int) -> int:
+    """Keep only the ratings of the first users in the cached file; return their number."""
+    (ratings,) = (cached / name for name in ("u.data", "ml-100k.inter") if (cached / name).exists())
+    lines = ratings.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not line[0].isdigit() or int(line.split()[0]) <= n_users]
+    ratings.write_text("".join(kept))
+    return sum(line[0].isdigit() for line in kept)

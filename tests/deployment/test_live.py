@@ -77,7 +77,7 @@ def expected(rec: nl.Recommender) -> dict[str, bytes]:
     return counted(model)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=200)
 @given(STEPS)
 def test_online_counts_equal_a_recount_of_the_log(steps: list[Any]) -> None:
     with nl.Recommender(config=CONFIG) as rec:

@@ -84,7 +84,7 @@ def test_truncated_rows_keep_the_largest_counts(log: list[Event], most: int) -> 
     }
 
 
-@settings(deadline=None, max_examples=2_000)
+@settings(deadline=None, max_examples=500)
 @given(st.lists(EVENT, max_size=24), st.integers(0, 24), st.integers(1, 4))
 def test_changes_give_the_counts_of_the_longer_log(log: list[Event], cut: int, reach: int) -> None:
     totals: Pairs = defaultdict(int)

@@ -23,7 +23,7 @@ _events = st.builds(
 
 
 @given(events=st.lists(_events, max_size=8), start=st.integers(0, 2))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_block_is_encoded_like_its_events(events: list[Event], start: int) -> None:
     coded = encode_block(block(*events)[start:])  # also where the columns begin inside a buffer
     rows = [encode(event) for event in events[start:]]

@@ -10,7 +10,7 @@ from pathlib import Path
 from nearline.log import SQLiteLog
 from nearline.schema import Event, Record
 
-ROUNDS = 50
+ROUNDS = 30
 CHILD = Path(__file__).with_name("ingest_until_killed.py")
 
 

@@ -17,7 +17,7 @@ from nearline.engine import Recommender
 from nearline.server import serve
 serve(lambda: Recommender(sys.argv[1]), port=int(sys.argv[2]), api_key=sys.argv[3] or None)
 """
-START_SECONDS = 60.0
+START_SECONDS = 180.0  # the first start on a machine compiles the kernels
 
 
 @dataclass

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from nearline.kernels.blas import one_blas_thread
 from nearline.kernels.chunks import map_chunks
 
 Doubles = NDArray[np.float64]
@@ -138,7 +138,7 @@ def solve_rows(
     noise = np.zeros((1, f)) if noise is None else noise
     out = np.empty((n, f))
     # Threads of BLAS would compete for the same cores.
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         map_chunks(
             lambda first, last: _solve(
                 targets, factors, precision, scales, shift, noise, first, last, out

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from nearline.kernels.blas import one_blas_thread
 from nearline.kernels.chunks import map_chunks
 from nearline.kernels.topk import Best, check_k, offer, write_best
 
@@ -227,7 +227,7 @@ def top_products(
         block(0, n)
         return best
     # The threads call BLAS themselves, so BLAS must not start more.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_blas_thread():
         map_chunks(block, n, least=QUERIES, threads=threads)
     return best
 

@@ -18,8 +18,8 @@ matrix. The sum of w_i w_i^T over all i is at most I, so the condition number is
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
-from threadpoolctl import threadpool_limits
 
+from nearline.kernels.blas import one_blas_thread
 from nearline.kernels.chunks import map_chunks
 
 Floats = NDArray[np.float32]
@@ -72,7 +72,7 @@ def gram(rows: Floats) -> Doubles:
     double precision.
     """
     f = rows.shape[1]
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_blas_thread():
         parts = map_chunks(lambda first, last: _gram(rows[first:last]), len(rows), least=BLOCK)
     total: Doubles = np.sum(parts, axis=0) if parts else np.zeros((f, f))
     return total
@@ -86,7 +86,7 @@ def multiply(rows: Floats, matrix: Floats, out: Floats) -> None:
             end = min(at + BLOCK, last)
             out[at:end] = rows[at:end] @ matrix
 
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_blas_thread():
         map_chunks(block, len(rows), least=BLOCK)
 
 

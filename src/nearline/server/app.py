@@ -5,7 +5,8 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TextIO
+from functools import cache
+from typing import Any, TextIO
 
 from litestar import Litestar, Router
 from litestar.datastructures import State
@@ -85,13 +86,9 @@ def create_app(
             await host.close()
             await asyncio.to_thread(log.stop)
 
-    routes: list[ControllerRouterHandler] = [
-        *OPERATIONS,
-        Router("/v1", route_handlers=V1, before_request=refuse_unknown_query),
-    ]
-    context = _make_context(host, limits or Limits(), routes, clock=clock, timer=timer)
+    context = _make_context(host, limits or Limits(), clock=clock, timer=timer)
     api = Litestar(
-        routes,
+        _routes(),
         exception_handlers={Exception: problem_response},
         lifespan=[engine_life],
         logging_config=None,
@@ -111,10 +108,19 @@ def create_app(
     return gateway
 
 
+def _routes() -> list[ControllerRouterHandler]:
+    return [*OPERATIONS, Router("/v1", route_handlers=V1, before_request=refuse_unknown_query)]
+
+
+@cache
+def _document() -> dict[str, Any]:
+    """Return the OpenAPI document, which is the same for all applications."""
+    return openapi_document(_routes())
+
+
 def _make_context(
     host: EngineHost,
     limits: Limits,
-    routes: list[ControllerRouterHandler],
     *,
     clock: Callable[[], float],
     timer: Callable[[], float],
@@ -131,5 +137,5 @@ def _make_context(
         compute_queue=ComputeQueue(timer),
         batches=asyncio.Lock(),
         timer=timer,
-        document=openapi_document(routes),
+        document=_document(),
     )

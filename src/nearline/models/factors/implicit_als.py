@@ -5,12 +5,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import Damaged, InvalidInput, NotTrained
 from nearline.kernels.als import improve_rows, solve_rows, squared_loss
+from nearline.kernels.blas import one_blas_thread
 from nearline.kernels.edges import Rows
 from nearline.kernels.topn import Seen, by_norm, top_products
 from nearline.kernels.whitening import Factors, gram, multiply, whitening
@@ -107,7 +107,7 @@ class ImplicitAls(Model):
         start /= np.float32(np.sqrt(f))
         users, items = Factors(np.zeros((data.n_users, f), dtype=np.float32)), Factors(start)
         # With several threads of BLAS, the last bits would depend on their number.
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_blas_thread():
             for sweep in range(self.config.iterations):
                 progress(sweep, self.config.iterations, "sweep")
                 self._half_sweep(by_user, items, users)
@@ -280,7 +280,7 @@ class ImplicitAls(Model):
     def _set(self, item_factors: FloatArray, user_gram: Doubles) -> None:
         """Set the factors, and compute the whitened and the sorted factors from them."""
         self.item_factors, self._user_gram = item_factors, user_gram
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_blas_thread():
             _, self._inverse = self._whitening(gram(item_factors))
         self._white: FloatArray = np.empty_like(item_factors)
         multiply(item_factors, self._inverse.T.astype(np.float32), self._white)
