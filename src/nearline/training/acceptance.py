@@ -130,8 +130,9 @@ def judge(
     verdict = Verdict(
         promote=not worse,
         reason=(
-            f"NDCG@10 on the newest event of {count(new.n_users, 'user')} is {new.means[METRIC]:.4f}, "
-            f"and {old.means[METRIC]:.4f} for the active model: a difference of "
+            f"NDCG@10 on the newest event of {count(new.n_users, 'user')} is "
+            f"{new.means[METRIC]:.4f}, and {old.means[METRIC]:.4f} for the active model: "
+            "a difference of "
             f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}], "
             + ("significantly lower" if worse else "not significantly lower")
         ),
