@@ -151,8 +151,8 @@ def test_over_http(tmp_path: Path) -> None:
         for at, (user, kind) in enumerate([("v", "view"), ("u", "like"), ("u", "dislike")]):
             event = {"user_id": user, "item_id": "tea", "event": kind, "timestamp": NOW + at}
             assert client.post("/v1/events", json=event).is_success
-        body = {"user_id": "u", "exclude_seen": False}
-        assert client.post("/v1/recommendations", json=body).json()["items"] == []
+        answer = client.get("/v1/users/u/recommendations?exclude_seen=false")
+        assert answer.json()["items"] == []
     with nl.Recommender(tmp_path / "shop") as rec:
         assert inspect(rec).state.counters.totals().tolist() == [1]
 

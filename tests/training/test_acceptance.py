@@ -111,7 +111,7 @@ def test_too_few_users_to_compare() -> None:
         assert (state, why) == ("done", "promoted: there is no active model; nothing was compared")
         assert message(rec, "popularity") == (
             "done",
-            "promoted: 0 users have a newest event to hold out, fewer than 30; "
+            "promoted: users with a newest event to hold out: 0, fewer than 30; "
             "nothing was compared",
         )
     with nl.Recommender(config=nl.Config(trial_users=0), clock=clock) as rec:

@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.common.counts import count
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Histories, IntArray
 from nearline.errors import InvalidInput
@@ -261,7 +262,7 @@ def _users_with_held_out_items(truth: Histories) -> NDArray[np.int64]:
     users = np.flatnonzero(relevant_counts(truth))
     if len(users) == 0:
         raise InvalidInput(
-            f"none of {len(truth)} users has a relevant item; split off a test part first",
+            f"none of {count(len(truth), 'user')} has a relevant item; split off a test part first",
             field="truth",
         )
     return users

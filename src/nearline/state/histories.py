@@ -45,6 +45,11 @@ class HistoryStore:
     ----------
     bound : int
         Maximum number of events of a user.
+
+    Attributes
+    ----------
+    some_opposed : bool
+        Whether any user ever had an event of negative weight.
     """
 
     def __init__(self, bound: int) -> None:
@@ -53,6 +58,7 @@ class HistoryStore:
         self._heads[-1] = 0
         self._regions = np.empty((0, 3), dtype=np.int64)
         self._opposed = np.empty(0, dtype=np.bool_)
+        self.some_opposed = False
         self._items = np.empty(0, dtype=np.int32)
         self._weights = np.empty(0, dtype=np.float32)
         self._times = np.empty(0, dtype=np.float64)
@@ -65,6 +71,7 @@ class HistoryStore:
         """
         histories = cls(bound)
         histories._opposed = opposed
+        histories.some_opposed = bool(opposed.any())
         sizes = np.diff(rows.indptr)
         grades = np.searchsorted(histories._classes, sizes)
         room = histories._classes[grades]
@@ -94,9 +101,9 @@ class HistoryStore:
         """
         self._regions = grown(self._regions, slots)
         self._opposed = grown(self._opposed, slots)
-        against = weights < 0
-        if against.any():
-            self._opposed[users[against]] = True
+        if len(weights) and weights.min() < 0:
+            self._opposed[users[weights < 0]] = True
+            self.some_opposed = True
         done = 0
         while done < len(users):
             done += slab.append(
@@ -128,8 +135,10 @@ class HistoryStore:
 
     def opposed(self, users: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Return which users ever had an event of negative weight; False for unknown ones."""
-        known = (users >= 0) & (users < len(self._opposed))
         opposed = np.zeros(len(users), dtype=np.bool_)
+        if not self.some_opposed:
+            return opposed
+        known = (users >= 0) & (users < len(self._opposed))
         opposed[known] = self._opposed[users[known]]
         return opposed
 

@@ -326,15 +326,19 @@ class State:
     def _append(self, columns: Columns) -> None:
         """Add events to the histories, and count them."""
         users, items, weights, times = columns
-        change = None
-        opposed = self._histories.opposed(users)
-        if opposed.any() or (weights < 0).any():
-            opposed = np.isin(users, np.concatenate((users[opposed], users[weights < 0])))
-            theirs = Columns(users[opposed], items[opposed], weights[opposed], times[opposed])
-            who, events = by_user(theirs)
-            change = change_of_counts(self._histories.rows(who), events, self.config.history_length)
-        self._histories.append(users, items, weights, times, self.users.slots)
-        if change is None:
+        histories = self._histories
+        opposed, change = None, None
+        if histories.some_opposed or (len(weights) and weights.min() < 0):
+            opposed = histories.opposed(users) | (weights < 0)
+            if len(users) > 1:
+                opposed = np.isin(users, users[opposed])
+            if opposed.any():  # users with opinions against items: new events change what counts
+                theirs = Columns(users[opposed], items[opposed], weights[opposed], times[opposed])
+                who, events = by_user(theirs)
+                before = histories.rows(who)
+                change = change_of_counts(before, events, self.config.history_length)
+        histories.append(users, items, weights, times, self.users.slots)
+        if opposed is None or change is None:
             self.counters.add(items, weights, times)
             return
         self.counters.add(items[~opposed], weights[~opposed], times[~opposed])

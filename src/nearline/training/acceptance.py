@@ -19,6 +19,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from nearline.common.counts import count
 from nearline.common.progress import Progress
 from nearline.data import Dataset, Split, hold_out
 from nearline.deployment.restore import restore
@@ -82,7 +83,7 @@ def train_and_judge(
     n_users = int(newest.sum())
     if n_users < FEWEST_USERS:
         snapshot = train_on(data, spec, validation=None, progress=progress, journal=journal)
-        why = f"{n_users} users have a newest event to hold out, fewer than {FEWEST_USERS}"
+        why = f"users with a newest event to hold out: {n_users}, fewer than {FEWEST_USERS}"
         return snapshot, Verdict(promote=True, reason=f"{why}; nothing was compared")
     split = hold_out(data, newest)
     chosen, metrics = choose(split.train, spec, validation=None, progress=progress, journal=journal)
@@ -129,8 +130,9 @@ def judge(
     verdict = Verdict(
         promote=not worse,
         reason=(
-            f"NDCG@10 on the newest event of {new.n_users:,} users is {new.means[METRIC]:.4f}, "
-            f"and {old.means[METRIC]:.4f} for the active model: a difference of "
+            f"NDCG@10 on the newest event of {count(new.n_users, 'user')} is "
+            f"{new.means[METRIC]:.4f}, and {old.means[METRIC]:.4f} for the active model: "
+            "a difference of "
             f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}], "
             + ("significantly lower" if worse else "not significantly lower")
         ),
