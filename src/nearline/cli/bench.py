@@ -143,7 +143,9 @@ def _show(scenario: str, plan: "Plan", report: "ScenarioReport") -> None:
     click.echo(f"{scenario}: {sizes}; {how}: median (smallest to largest)\n")
     rows = [["figure", "value", "", "spread", "target", "met"]]
     rows += [_row(one) for one in report.figures]
-    write_table(rows, numbers=(1, 3, 4))
+    if all(one.target is None for one in report.figures):
+        rows = [row[:4] for row in rows]
+    write_table(rows, numbers=(1, 3, 4)[: len(rows[0]) - 3])
     click.echo()
     for note in report.notes:
         click.echo(f"- {note}")
