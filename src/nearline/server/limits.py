@@ -16,6 +16,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Bytes per second at which a body may continue to arrive after that time.
     bodies_bytes : int
         Maximum total bytes of the bodies of requests in flight; further ones are refused with 503.
+    answers_bytes : int
+        Maximum total bytes of large answers that clients have not read yet; further ones are
+        refused with 503.
     list_length : int
         Maximum number of events or catalogue entries in one request.
     history_length : int
@@ -43,6 +46,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     body_seconds: float = 10.0
     body_bytes_per_second: int = 20_000
     bodies_bytes: int = 256_000_000
+    answers_bytes: int = 128_000_000
     list_length: int = 10_000
     history_length: int = 1_000
     exclude_length: int = 1_000
