@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from tests.cli.running import run
 
-PLURAL = re.compile(r"(?<![\d.,:/\-])1 (?:[a-z-]+ )?[a-z]+s\b(?! (?:serves|holds))")
+PLURAL = re.compile(
+    r"(?<![\d.,:/\-])1 (?:[a-z-]+ )?(?!has\b|is\b|was\b)[a-z]+s\b(?! (?:serves|holds))"
+)
 ROW = "user_id,item_id,timestamp\nann,tea,1600000000\n"
 PAIR = ROW + "ann,pot,1600000100\n"
 

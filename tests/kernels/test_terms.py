@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nearline.encoders.tfidf import terms
 from nearline.kernels.terms import (
-    Counted,
+    TermCounts,
     TermTable,
     count_distinct,
     hash_lines,
@@ -90,7 +90,7 @@ def test_weights_by_hand() -> None:
     sizes, n_texts = np.array([2, 0, 1]), np.array([3, 3, 4])
     columns, counts = np.zeros(3, np.int32), np.array([1, 4, 2], np.int32)
     frequencies = np.array([1, 3, 2], np.int32)
-    values = weigh(Counted(sizes, columns, counts, frequencies, n_texts))
+    values = weigh(TermCounts(sizes, columns, counts, frequencies, n_texts))
     one, two = 1 + math.log(4 / 2), (1 + math.log(4)) * (1 + math.log(4 / 4))
     length = math.hypot(one, two)
     assert values.tolist() == pytest.approx([one / length, two / length, 1.0], abs=1e-7)

@@ -95,7 +95,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"kind": "cnn"}, "must be one of neumf, gmf, mlp"),
         ({"hidden": ()}, "at least one layer"),
-        ({"hidden": (8, 0)}, "each with at least 1 unit"),
+        ({"hidden": (8, 0)}, "each must be at least 1"),
         ({"dropout": 1.0}, "must be below"),
         ({"negatives": 0}, "negatives is 0"),
     ],

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from nearline.errors import Damaged
 from nearline.kernels.edges import Rows
 from nearline.kernels.terms import (
-    Counted,
+    TermCounts,
     TermTable,
     count_distinct,
     hash_lines,
@@ -117,7 +117,7 @@ class TfIdf:
             for field, kind in ((0, np.int64), (1, np.int32), (2, np.int32))
         )
         n_texts = np.full(len(texts), self.n_texts)
-        values = weigh(Counted(sizes, columns, counts, self.frequencies[columns], n_texts))
+        values = weigh(TermCounts(sizes, columns, counts, self.frequencies[columns], n_texts))
         return Rows(np.concatenate(([0], np.cumsum(sizes))).astype(np.int64), columns, values)
 
     def add(self, texts: Sequence[str]) -> tuple[Rows, NDArray[np.int32]]:
@@ -154,7 +154,7 @@ class TfIdf:
         columns, counts = columns[known], counts[:n][known]
         sizes, n_texts = np.array([len(columns)]), np.array([self.n_texts])
         frequencies = table.frequencies[columns]
-        return columns, weigh(Counted(sizes, columns, counts, frequencies, n_texts))
+        return columns, weigh(TermCounts(sizes, columns, counts, frequencies, n_texts))
 
     def restricted(self, columns: NDArray[np.int64]) -> "TfIdf":
         """Return an encoder whose vocabulary consists of some terms, numbered in this order."""
@@ -203,7 +203,7 @@ class TfIdf:
         encoder._table.frequencies[: len(hashes)] = frequencies
         return encoder
 
-    def _learn(self, texts: Sequence[str]) -> Counted:
+    def _learn(self, texts: Sequence[str]) -> TermCounts:
         sizes, hashes = _hashes(texts, self.config.longest)
         self._make_room(self.n_terms + len(hashes))
         slots = _slots(int(sizes.max(initial=0)))

@@ -43,7 +43,7 @@ class TermTable(NamedTuple):
     frequencies: Ints
 
 
-class Counted(NamedTuple):
+class TermCounts(NamedTuple):
     """Distinct terms of n texts, in the order of their first occurrence.
 
     Attributes
@@ -212,7 +212,7 @@ def count_distinct(hashes: Longs, slots: Ints, distinct: Longs, counts: Ints) ->
 @njit(nogil=True, cache=True)
 def learn(
     table: TermTable, n_terms: int, n_texts: int, sizes: Longs, hashes: Longs, slots: Ints
-) -> Counted:
+) -> TermCounts:
     """Count the terms of texts one after the other, and add new terms to the table.
 
     Parameters
@@ -251,7 +251,7 @@ def learn(
             filled += 1
         n_texts += size > 0
         own_sizes[number], texts[number] = size, n_texts
-    return Counted(
+    return TermCounts(
         own_sizes,
         columns[:filled].copy(),
         counts[:filled].copy(),
@@ -261,7 +261,7 @@ def learn(
 
 
 @njit(nogil=True, cache=True)
-def weigh(counted: Counted) -> Floats:
+def weigh(counted: TermCounts) -> Floats:
     """Return the TF-IDF weights of the terms, scaled to unit length for each text: float32 [m].
 
     The sum of squares is compensated (T. Ogita et al., "Accurate sum and dot product", 2005), so

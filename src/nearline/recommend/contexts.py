@@ -85,7 +85,8 @@ def orders_given(
         items = np.unique(np.concatenate(named))
         counts, trends = counters.of(items, now)
         events = counters.events
-    lifts = _log_lifts(items, counts / events, counted)
+    # All events may be superseded by dislikes, while the counts of their contexts remain.
+    lifts = _log_lifts(items, counts / max(events, 1.0), counted)
     inside = np.searchsorted(items, len(allowed))
     may = np.zeros(len(items), dtype=np.bool_)
     may[:inside] = allowed[items[:inside]]
