@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.models.base import Model, Ranking, check_k, check_weights
+from nearline.models.settings import require
 
 Doubles = NDArray[np.float64]
 
@@ -32,6 +33,9 @@ class TrendingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     half_life: float = 7 * 86_400.0
+
+    def __post_init__(self) -> None:
+        require(self, "half_life", 0, 1e12, above=True)
 
 
 class _Counting(Model):

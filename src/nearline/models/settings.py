@@ -8,10 +8,11 @@ from msgspec import Struct
 from nearline.errors import InvalidInput
 
 
-def require(
-    config: Struct, field: str, low: float, high: float = math.inf, *, above: bool = False
-) -> None:
+def require(config: Struct, field: str, low: float, high: float, *, above: bool = False) -> None:
     """Check that the value of a setting is finite and in a range.
+
+    Every setting has both bounds, so that no request can make a training process use memory or
+    time without limit.
 
     Parameters
     ----------
@@ -33,9 +34,27 @@ def require(
     inside = math.isfinite(value) and value <= high and (value > low if above else value >= low)
     if not inside:
         least = f"above {low:g}" if above else f"at least {low:g}"
-        most = f" and at most {high:g}" if math.isfinite(high) else ""
         raise InvalidInput(
-            f"{type(config).__name__}.{field} is {value}; it must be {least}{most}", field=field
+            f"{type(config).__name__}.{field} is {value}; it must be {least} and at most {high:g}",
+            field=field,
+        )
+
+
+def require_each(config: Struct, field: str, low: float, high: float, *, most: int) -> None:
+    """Check that a setting has at most `most` values, each finite and from `low` to `high`.
+
+    Raises
+    ------
+    InvalidInput
+        There are more values, or one is not in the range.
+    """
+    given: Any = getattr(config, field)
+    values = list(given.values() if isinstance(given, dict) else given)
+    if len(values) > most or not all(math.isfinite(v) and low <= v <= high for v in values):
+        raise InvalidInput(
+            f"{type(config).__name__}.{field} is {given!r:.200}; it may have at most {most} "
+            f"values, and each must be at least {low:g} and at most {high:g}",
+            field=field,
         )
 
 

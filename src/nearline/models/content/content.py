@@ -40,11 +40,11 @@ class ContentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     longest: int = 1
 
     def __post_init__(self) -> None:
-        require(self, "half_life", 0, above=True)
+        require(self, "half_life", 0, 1e9, above=True)
         require(self, "threshold", -1, 1)
         for field in ("words", "labels", "vectors"):
-            require(self, field, 0)
-        require(self, "longest", 1)
+            require(self, field, 0, 1e9)
+        require(self, "longest", 1, 5)
 
 
 class Content(InterestModel):

@@ -34,10 +34,11 @@ class Word2VecContentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fi
     encoder: Word2VecConfig = Word2VecConfig()
 
     def __post_init__(self) -> None:
-        require(self, "half_life", 0, above=True)
+        require(self, "half_life", 0, 1e9, above=True)
         require(self, "threshold", -1, 1)
-        for field in ("size", "window", "min_count", "epochs", "negative"):
-            require(self.encoder, field, 1)
+        require(self.encoder, "size", 1, 4_096)
+        for field in ("window", "min_count", "epochs", "negative"):
+            require(self.encoder, field, 1, 10_000)
 
 
 class Word2VecContent(InterestModel):

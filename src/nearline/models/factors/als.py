@@ -50,10 +50,10 @@ class AlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     weighting: float = 0.5
 
     def __post_init__(self) -> None:
-        require(self, "factors", 1)
-        require(self, "sweeps", 1)
-        require(self, "l2", 0, above=True)
-        require(self, "bias_l2", 0, above=True)
+        require(self, "factors", 1, 1_024)
+        require(self, "sweeps", 1, 10_000)
+        require(self, "l2", 0, 1e9, above=True)
+        require(self, "bias_l2", 0, 1e9, above=True)
         require(self, "weighting", 0, 1)
 
 

@@ -38,9 +38,9 @@ class BpmfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     draws: int = 60
 
     def __post_init__(self) -> None:
-        require(self, "factors", 1)
-        require(self, "burn_in", 0)
-        require(self, "draws", 1)
+        require(self, "factors", 1, 1_024)
+        require(self, "burn_in", 0, 100_000)
+        require(self, "draws", 1, 10_000)
 
 
 class Gaussian(NamedTuple):

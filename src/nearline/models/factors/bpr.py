@@ -53,8 +53,10 @@ class BprConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fold_in_passes: int = 20
 
     def __post_init__(self) -> None:
-        for field in ("factors", "epochs", "hardest_of", "fold_in_passes"):
-            require(self, field, 1)
+        require(self, "factors", 1, 1_024)
+        require(self, "epochs", 1, 10_000)
+        require(self, "hardest_of", 1, 1_000)
+        require(self, "fold_in_passes", 1, 10_000)
         require(self, "rate", 0, 1, above=True)
         require(self, "l2", 0, 10)
         require_one_of(self, "negatives", ("uniform", "popularity"))

@@ -34,8 +34,8 @@ class ImplicitAlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def __post_init__(self) -> None:
         require(self, "factors", 1, 1024)
-        require(self, "regularization", 1e-6)
-        require(self, "alpha", 0, above=True)
-        require(self, "iterations", 1)
+        require(self, "regularization", 1e-6, 1e9)
+        require(self, "alpha", 0, 1e9, above=True)
+        require(self, "iterations", 1, 10_000)
         require_one_of(self, "solver", ("cg", "cholesky"))
-        require(self, "cg_steps", 1)
+        require(self, "cg_steps", 1, 1_000)

@@ -39,7 +39,7 @@ class SvdConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     centre: str = "user"
 
     def __post_init__(self) -> None:
-        require(self, "factors", 1)
+        require(self, "factors", 1, 1_024)
         require_one_of(self, "centre", CENTRES)
 
 

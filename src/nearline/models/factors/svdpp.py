@@ -48,13 +48,13 @@ class SvdppConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     implicit_l2: float = 0.01
 
     def __post_init__(self) -> None:
-        require(self, "factors", 1)
-        require(self, "epochs", 1)
-        require(self, "step", 0, above=True)
+        require(self, "factors", 1, 1_024)
+        require(self, "epochs", 1, 10_000)
+        require(self, "step", 0, 1e3, above=True)
         require(self, "decay", 0, 1, above=True)
-        require(self, "l2", 0, above=True)
-        require(self, "bias_l2", 0, above=True)
-        require(self, "implicit_l2", 0)
+        require(self, "l2", 0, 1e9, above=True)
+        require(self, "bias_l2", 0, 1e9, above=True)
+        require(self, "implicit_l2", 0, 1e9)
 
 
 class Svdpp(FactorModel):

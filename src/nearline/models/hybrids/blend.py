@@ -27,9 +27,12 @@ from nearline.models.hybrids.blend_search import (
     StackingFold,
     find_weights,
 )
-from nearline.models.hybrids.hybrid import Hybrid, HybridPart
+from nearline.models.hybrids.hybrid import MAX_WEIGHT, Hybrid, HybridPart
 from nearline.models.hybrids.normalisers import NORMALISERS, SHARE, normalised
-from nearline.models.settings import require, require_one_of
+from nearline.models.settings import require, require_each, require_one_of
+
+# Maximum number of ranges of history lengths.
+MAX_RANGES = 64
 
 
 class BlendPart(HybridPart, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,12 +56,8 @@ class BlendPart(HybridPart, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def __post_init__(self) -> None:
         super().__post_init__()
         require_one_of(self, "normaliser", NORMALISERS)
-        require(self, "temperature", 0, above=True)
-        if not (np.isfinite(self.weights).all() and all(w >= 0 for w in self.weights)):
-            raise InvalidInput(
-                f"the weights of part {self.model!r} are {self.weights}; they must be at least 0",
-                field="weights",
-            )
+        require(self, "temperature", 0, 1e9, above=True)
+        require_each(self, "weights", 0, MAX_WEIGHT, most=MAX_RANGES)
 
 
 class BlendConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,8 +84,9 @@ class BlendConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     depth: int = 100
 
     def __post_init__(self) -> None:
-        require(self, "sample", 1)
-        require(self, "depth", 1)
+        require_each(self, "at_least", 0, 1e9, most=MAX_RANGES)
+        require(self, "sample", 1, 1_000_000)
+        require(self, "depth", 1, 10_000)
         if self.at_least[:1] != (0,) or any(np.diff(self.at_least) <= 0):
             raise InvalidInput(
                 f"at_least is {self.at_least}; it must begin with 0 and be strictly increasing",

@@ -16,6 +16,9 @@ from nearline.models.capabilities import AcceptsItems, SearchesText
 from nearline.models.dense_scores import DenseModel
 from nearline.models.registry import make_model, model_class
 
+MAX_WEIGHT = 1e9
+MAX_PARTS = 16
+
 
 class HybridPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model of a hybrid.
@@ -36,11 +39,20 @@ class HybridPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.weight) and self.weight >= 0):
+        if not 0 <= self.weight <= MAX_WEIGHT:  # also refuses NaN
             raise InvalidInput(
-                f"the weight of part {self.model!r} is {self.weight}; it must be at least 0",
+                f"the weight of part {self.model!r} is {self.weight}; it must be at least 0 and "
+                f"at most {MAX_WEIGHT:g}",
                 field="weight",
             )
+
+
+def check_number_of_parts(parts: Sequence[HybridPart]) -> None:
+    """Raise InvalidInput if there are more than `MAX_PARTS` parts, all of which use memory."""
+    if len(parts) > MAX_PARTS:
+        raise InvalidInput(
+            f"there are {len(parts):,} parts; at most {MAX_PARTS} are allowed", field="parts"
+        )
 
 
 # Default parts of the hybrids: the item graph without texts, and with texts only.
@@ -77,6 +89,7 @@ class Hybrid(DenseModel):
         given: Sequence[HybridPart] = self.config.parts
         if not given:
             raise InvalidInput(f"{self.name} has no parts; give at least one", field="parts")
+        check_number_of_parts(given)
         for part in given:
             self._check_part(part)
         self.parts = [make_model(part.model, part.settings) for part in given]

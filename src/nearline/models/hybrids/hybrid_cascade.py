@@ -35,7 +35,7 @@ class HybridCascadeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     candidates: int = 50
 
     def __post_init__(self) -> None:
-        require(self, "candidates", 1)
+        require(self, "candidates", 1, 10_000)
         if len(self.parts) != 2:
             raise InvalidInput(
                 f"hybrid_cascade has {len(self.parts)} parts; it takes two", field="parts"

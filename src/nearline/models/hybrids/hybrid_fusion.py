@@ -31,8 +31,8 @@ class HybridFusionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_field
     smoothing: float = 60.0
 
     def __post_init__(self) -> None:
-        require(self, "depth", 1)
-        require(self, "smoothing", 0)
+        require(self, "depth", 1, 10_000)
+        require(self, "smoothing", 0, 1e9)
 
 
 class HybridFusion(Hybrid):

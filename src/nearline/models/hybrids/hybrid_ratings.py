@@ -12,7 +12,13 @@ from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput
 from nearline.models.base import Arrays, Model, Ranking, Space
 from nearline.models.capabilities import PredictsRatings, predict
-from nearline.models.hybrids.hybrid import HybridPart, part_arrays, restore_parts, settled
+from nearline.models.hybrids.hybrid import (
+    HybridPart,
+    check_number_of_parts,
+    part_arrays,
+    restore_parts,
+    settled,
+)
 from nearline.models.rating_model import Doubles, RatingModel
 from nearline.models.registry import make_model
 from nearline.models.settings import require
@@ -38,9 +44,10 @@ class HybridRatingsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     folds: int = 5
 
     def __post_init__(self) -> None:
-        require(self, "folds", 0)
+        require(self, "folds", 0, 100)
         if not self.parts:
             raise InvalidInput("hybrid_ratings has no parts; give at least one", field="parts")
+        check_number_of_parts(self.parts)
         if self.folds == 1:
             raise InvalidInput(
                 "folds is 1, which leaves no training data; give 0, or 2 or more",

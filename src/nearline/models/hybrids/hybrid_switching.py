@@ -10,7 +10,14 @@ from nearline.data.dataset import FloatArray, Histories
 from nearline.errors import InvalidInput
 from nearline.models.base import Mask, ModelPart, Ranking, Space, check_k, check_single
 from nearline.models.capabilities import explain
-from nearline.models.hybrids.hybrid import GRAPH_BY_EVENTS, Hybrid, HybridPart, widened
+from nearline.models.hybrids.hybrid import (
+    GRAPH_BY_EVENTS,
+    MAX_PARTS,
+    Hybrid,
+    HybridPart,
+    widened,
+)
+from nearline.models.settings import require_each
 
 
 class HybridSwitchingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,6 +35,7 @@ class HybridSwitchingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fi
     at_least: tuple[int, ...] = (0, 1)
 
     def __post_init__(self) -> None:
+        require_each(self, "at_least", 0, 1e9, most=MAX_PARTS)
         if len(self.at_least) != len(self.parts) or self.at_least[:1] != (0,):
             raise InvalidInput(
                 f"at_least is {self.at_least} for {len(self.parts)} parts; give one number for "

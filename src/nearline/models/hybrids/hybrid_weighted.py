@@ -51,7 +51,7 @@ class HybridWeightedConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     def __post_init__(self) -> None:
         require_one_of(self, "normalisation", NORMALISATIONS)
-        require(self, "sample", 1)
+        require(self, "sample", 1, 1_000_000)
         if not sum(part.weight for part in self.parts) > 0:
             raise InvalidInput("all weights are 0; give a part some weight", field="parts")
 

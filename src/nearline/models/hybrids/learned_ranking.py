@@ -65,10 +65,11 @@ class LearnedRankingConfig(BlendConfig, frozen=True, kw_only=True, forbid_unknow
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for field in ("candidates", "least", "lists"):
-            require(self, field, 1)
-        require(self, "trees", 0)
-        require(self, "leaves", 2)
+        require(self, "candidates", 1, 10_000)
+        for field in ("least", "lists"):
+            require(self, field, 1, 10_000_000)
+        require(self, "trees", 0, 10_000)
+        require(self, "leaves", 2, 10_000)
         require(self, "rate", 0, 1, above=True)
 
 

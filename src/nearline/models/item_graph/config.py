@@ -8,11 +8,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nearline.errors import InvalidInput
+from nearline.models.settings import require, require_each
 
 # Names of the relations; a relation of vectors is named after its column.
 TRANSITIONS, COENGAGEMENT, CONTENT = "transitions", "coengagement", "content"
 PROJECTED = "projected"
 VECTOR_PREFIX = "vector:"
+
+# Upper bounds that several settings share. A pair of events counts at gaps up to `MAX_GAP`, so a
+# history of n events forms at most ``n * MAX_GAP`` pairs in each direction.
+MAX_GAP = 1_000
+MAX_NEIGHBOURS = 10_000
+MAX_NUMBER = 1e9
+MAX_EXPONENT = 100.0
+MAX_NAMES = 1_000
 
 
 def array_key(relation: str) -> str:
@@ -23,6 +32,15 @@ def array_key(relation: str) -> str:
 def relation_of(key: str) -> str:
     """Return the name of the relation whose `array_key` is `key`."""
     return unquote(key)
+
+
+def _check_relation(settings: Struct, *exponents: str) -> None:
+    """Check the settings that all relations have, and their exponents."""
+    require(settings, "weight", 0, MAX_NUMBER)
+    require(settings, "half_life", 0, MAX_NUMBER)
+    require(settings, "neighbours", 0, MAX_NEIGHBOURS)
+    for field in exponents:
+        require(settings, field, -MAX_EXPONENT, MAX_EXPONENT)
 
 
 class Transitions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,6 +75,11 @@ class Transitions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     target_exponent: float = 0.12
     neighbours: int = 300
 
+    def __post_init__(self) -> None:
+        _check_relation(self, "gap_power", "source_exponent", "target_exponent")
+        require(self, "reach", 1, MAX_GAP)
+        require(self, "backward", 0, MAX_NUMBER)
+
 
 class CoEngagement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the symmetric relation "used by the same users", a cosine with shrinkage.
@@ -83,6 +106,11 @@ class CoEngagement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     shrinkage: float = 5.0
     exponent: float = 0.41
 
+    def __post_init__(self) -> None:
+        _check_relation(self, "exponent")
+        require(self, "window", 1, MAX_GAP)
+        require(self, "shrinkage", 0, MAX_NUMBER)
+
 
 class ContentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the relation "similar text", a power of the cosine of TF-IDF vectors.
@@ -103,6 +131,10 @@ class ContentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     power: float = 0.85
     longest: int = 2
 
+    def __post_init__(self) -> None:
+        _check_relation(self, "power")
+        require(self, "longest", 1, 5)
+
 
 class Vectors(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the relation "similar vectors"; there is one for each vector column.
@@ -118,6 +150,9 @@ class Vectors(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     half_life: float = 2.0
     neighbours: int = 100
     power: float = 3.0
+
+    def __post_init__(self) -> None:
+        _check_relation(self, "power")
 
 
 class Projected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -147,6 +182,13 @@ class Projected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fewest: int = 100
     most: int = 200_000
 
+    def __post_init__(self) -> None:
+        _check_relation(self, "power")
+        require(self, "factors", 1, 1_024)
+        require(self, "ridge", 0, MAX_NUMBER, above=True)
+        require(self, "fewest", 0, 1e15)
+        require(self, "most", 0, 1_000_000)
+
 
 FromContent = ContentSettings | Projected | Vectors
 Relation = Transitions | CoEngagement | FromContent
@@ -168,6 +210,11 @@ class Search(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     evaluations: int = 160
     events: int = 150_000
     cutoff: int = 10
+
+    def __post_init__(self) -> None:
+        require(self, "evaluations", 0, 100_000)
+        require(self, "events", 1, 1_000_000_000)
+        require(self, "cutoff", 1, 10_000)
 
 
 class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -202,6 +249,17 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     max_history: int = 200
     scales: dict[str, float] = {}
     search: Search = Search()
+
+    def __post_init__(self) -> None:
+        require(self, "counts", 1, 100_000)
+        require(self, "max_history", 1, 100_000)
+        require_each(self, "scales", 0, 1e300, most=MAX_NAMES)
+        if len(self.vectors) > MAX_NAMES:
+            raise InvalidInput(
+                f"there are settings of {len(self.vectors):,} vector columns; at most "
+                f"{MAX_NAMES:,} are allowed",
+                field="vectors",
+            )
 
     def relation(self, name: str) -> "Relation":
         """Return the settings of a relation by its name."""

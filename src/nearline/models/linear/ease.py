@@ -40,8 +40,8 @@ class EaseConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_items: int = 20_000
 
     def __post_init__(self) -> None:
-        require(self, "l2", 0, above=True)
-        require(self, "max_items", 1)
+        require(self, "l2", 0, 1e12, above=True)
+        require(self, "max_items", 1, 100_000)
 
 
 class Ease(DenseModel):

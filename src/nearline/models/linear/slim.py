@@ -44,10 +44,10 @@ class SlimConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         for field in ("l1", "l2"):
-            require(self, field, 0)
+            require(self, field, 0, 1e12)
         for field in ("candidates", "sweeps"):
-            require(self, field, 1)
-        require(self, "tolerance", 0, above=True)
+            require(self, field, 1, 100_000)
+        require(self, "tolerance", 0, 1e9, above=True)
 
 
 class Slim(ItemWeights):

@@ -52,7 +52,7 @@ class ItemKnnRatingsConfig(NeighbourConfig, frozen=True, kw_only=True, forbid_un
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "kept", 1)
+        require(self, "kept", 1, 1_000_000)
 
 
 class ItemKnnRatings(RatingNeighbours):

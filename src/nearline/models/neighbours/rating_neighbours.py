@@ -52,9 +52,11 @@ class NeighbourConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         require_one_of(self, "measure", MEASURES)
         require_one_of(self, "prediction", PREDICTIONS)
         if self.neighbours is not None:
-            require(self, "neighbours", 1)
-        for field in ("threshold", "shrinkage", "item_l2", "user_l2", "sweeps"):
-            require(self, field, 0)
+            require(self, "neighbours", 1, 100_000)
+        require(self, "threshold", 0, 1)
+        for field in ("shrinkage", "item_l2", "user_l2"):
+            require(self, field, 0, 1e9)
+        require(self, "sweeps", 0, 10_000)
 
 
 class Side(NamedTuple):

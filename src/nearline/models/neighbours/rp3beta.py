@@ -36,7 +36,7 @@ class RP3BetaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def __post_init__(self) -> None:
         require(self, "alpha", 0, 3)
         require(self, "beta", 0, 2)
-        require(self, "neighbours", 1)
+        require(self, "neighbours", 1, 100_000)
 
 
 class RP3Beta(ItemWeights):

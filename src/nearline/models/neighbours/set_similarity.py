@@ -35,9 +35,9 @@ class MeasureConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def __post_init__(self) -> None:
         require_one_of(self, "measure", MEASURES)
         if self.neighbours is not None:
-            require(self, "neighbours", 1)
+            require(self, "neighbours", 1, 100_000)
         for field in ("threshold", "shrinkage", "k1"):
-            require(self, field, 0)
+            require(self, field, 0, 1e9)
         require(self, "b", 0, 1)
 
 

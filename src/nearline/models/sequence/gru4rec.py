@@ -25,8 +25,8 @@ class Gru4RecConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_fi
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "hidden", 1)
-        require(self, "layers", 1)
+        require(self, "hidden", 1, 8_192)
+        require(self, "layers", 1, 32)
 
 
 class Gru4Rec(SequenceModel):

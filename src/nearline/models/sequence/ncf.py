@@ -22,7 +22,7 @@ from nearline.errors import InvalidInput
 from nearline.models.base import Range, Space, check_weights
 from nearline.models.sequence.neural_model import NeuralModel
 from nearline.models.sequence.training_config import TrainingConfig
-from nearline.models.settings import require, require_one_of
+from nearline.models.settings import require, require_each, require_one_of
 
 # Maps vectors of users, float32 [n, d], and of items, float32 [m, d], to scores, float32 [n, m].
 Score = Callable[[FloatArray, FloatArray], FloatArray]
@@ -60,11 +60,12 @@ class NcfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         require_one_of(self, "kind", ("neumf", "gmf", "mlp"))
-        require(self, "width", 1)
-        require(self, "negatives", 1)
+        require(self, "width", 1, 4_096)
+        require(self, "negatives", 1, 1_000)
         require(self, "dropout", 0, 1)
         if self.dropout == 1:
             raise InvalidInput("dropout is 1; it must be below 1", field="dropout")
+        require_each(self, "hidden", 1, 8_192, most=16)
         if not self.hidden or min(self.hidden) < 1:
             raise InvalidInput(
                 f"hidden is {self.hidden}; give at least one layer, each with at least 1 unit",

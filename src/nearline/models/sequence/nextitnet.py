@@ -7,6 +7,7 @@ from msgspec import Struct
 from nearline.errors import InvalidInput
 from nearline.models.base import Range, Space
 from nearline.models.sequence.sequence_model import SequenceConfig, SequenceModel
+from nearline.models.settings import require_each
 
 
 class NextItNetConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,6 +23,7 @@ class NextItNetConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_each(self, "dilations", 1, 10_000, most=64)
         if not self.dilations or min(self.dilations) < 1:
             raise InvalidInput(
                 f"dilations are {self.dilations}; give at least one, each at least 1",

@@ -26,8 +26,8 @@ class SasRecConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_fie
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "blocks", 1)
-        require(self, "heads", 1)
+        require(self, "blocks", 1, 64)
+        require(self, "heads", 1, 256)
         if self.width % self.heads:
             raise InvalidInput(
                 f"width={self.width} is not a multiple of heads={self.heads}",

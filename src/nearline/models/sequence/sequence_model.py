@@ -76,13 +76,13 @@ class SequenceObjective(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def __post_init__(self) -> None:
         require_one_of(self, "loss", ("softmax", "gbce"))
-        require(self, "negatives", 1)
+        require(self, "negatives", 1, 1_000_000)
         require(self, "power", 0, 1)
-        require(self, "in_batch", 0)
+        require(self, "in_batch", 0, 1_000_000)
         require(self, "calibration", 0, 1)
-        require(self, "temperature", 0, above=True)
+        require(self, "temperature", 0, 1e9, above=True)
         require(self, "id_dropout", 0, 1)
-        require(self, "text_width", 0)
+        require(self, "text_width", 0, 4_096)
 
 
 class SequenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,8 +109,8 @@ class SequenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     training: TrainingConfig = TrainingConfig()
 
     def __post_init__(self) -> None:
-        require(self, "width", 1)
-        require(self, "longest", 1)
+        require(self, "width", 1, 4_096)
+        require(self, "longest", 1, 10_000)
         require(self, "dropout", 0, 1)
         if self.dropout == 1 or self.objective.id_dropout == 1:
             raise InvalidInput("dropout and id_dropout must be below 1", field="dropout")

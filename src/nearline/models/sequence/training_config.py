@@ -43,8 +43,10 @@ class TrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     validation_users: int = 10_000
 
     def __post_init__(self) -> None:
-        for field in ("epochs", "patience", "batch", "memory", "validation_users"):
-            require(self, field, 1)
+        for field in ("epochs", "patience"):
+            require(self, field, 1, 100_000)
+        for field in ("batch", "memory", "validation_users"):
+            require(self, field, 1, 1_000_000)
         require(self, "rate", 0, 1, above=True)
-        require(self, "weight_decay", 0)
-        require(self, "warmup", 0)
+        require(self, "weight_decay", 0, 1e6)
+        require(self, "warmup", 0, 1_000_000_000)

@@ -37,7 +37,7 @@ class TwoTowerConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_f
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "hidden", 1)
+        require(self, "hidden", 1, 8_192)
         require(self, "history_dropout", 0, 1)
 
 
