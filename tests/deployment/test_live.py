@@ -16,6 +16,7 @@ from nearline.config import Config
 from nearline.data import Histories, dataset_from_log
 from nearline.deployment.catch_up import catch_up
 from nearline.deployment.online_learner import EVENTS_AT_ONCE
+from nearline.kernels import counted_events
 from nearline.log import SQLiteLog
 from nearline.models.item_graph.model import ItemGraph
 from nearline.state import State, StateConfig
@@ -70,7 +71,7 @@ def expected(rec: nl.Recommender) -> dict[str, bytes]:
     data = dataset_from_log(parts.log, parts.log.end, weight, item_ids=ids)
     assert isinstance(parts.model, ItemGraph)
     model = ItemGraph(parts.model.config)
-    model.rebuild_counts(data.histories, data.n_items)
+    model.rebuild_counts(data.counted_histories, data.n_items)
     for name, relation in model._counted.items():
         relation.scale = parts.model._counted[name].scale
     return counted(model)
@@ -83,6 +84,49 @@ def test_online_counts_equal_a_recount_of_the_log(steps: list[Any]) -> None:
         for step in steps:
             act(rec, step)
         assert counted(inspect(rec).model) == expected(rec)
+
+
+# Few events count, so that many are beyond the limits.
+FEW = st.builds(counted_events.CountedLimits, st.integers(1, 9), st.integers(1, 3))
+
+
+@settings(deadline=None, max_examples=200)
+@given(STEPS, FEW)
+def test_online_counts_equal_a_recount_where_users_are_beyond_the_limits(
+    steps: list[Any], limits: counted_events.CountedLimits
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counted_events, "LIMITS", limits)
+        with nl.Recommender(config=CONFIG) as rec:
+            for step in steps:
+                act(rec, step)
+            assert counted(inspect(rec).model) == expected(rec)
+
+
+@settings(deadline=None, max_examples=100)
+@given(STEPS, FEW)
+def test_after_an_erasure_nothing_is_left_of_a_user_beyond_the_limits(
+    steps: list[Any], limits: counted_events.CountedLimits
+) -> None:
+    def run(rec: nl.Recommender, steps: list[Any]) -> dict[str, Any]:
+        for name in "abcdefxy":  # both stores number items alike
+            rec.put_item(name, text=f"words of {name}", timestamp=1.0)
+        for step in steps:
+            act(rec, step)
+        rec.forget("u").result()
+        counters = inspect(rec).state.counters
+        return counted(inspect(rec).model) | {"totals": counters.totals().tolist()}
+
+    def without(step: Any) -> Any:
+        if step[0] == "list":
+            return ("list", [one for one in step[1] if one[1] != "u"])
+        return step
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counted_events, "LIMITS", limits)
+        with nl.Recommender(config=CONFIG) as seen, nl.Recommender(config=CONFIG) as unseen:
+            never = [without(step) for step in steps if step[0] == "put" or step[1] != "u"]
+            assert run(seen, steps) == run(unseen, [s for s in never if s != ("list", [])])
 
 
 @settings(deadline=None, max_examples=60)
@@ -137,8 +181,28 @@ def test_a_catalogue_imported_at_once_is_learned_by_the_first_answer() -> None:
 
 
 @settings(deadline=None, max_examples=30)
+@given(STEPS, STEPS, STEPS, FEW)
+def test_the_same_holds_after_training_and_restarts_where_users_are_beyond_the_limits(
+    tmp_path_factory: pytest.TempPathFactory,
+    before: list[Any],
+    between: list[Any],
+    last: list[Any],
+    limits: counted_events.CountedLimits,
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counted_events, "LIMITS", limits)
+        train_and_restart(tmp_path_factory, before, between, last)
+
+
+@settings(deadline=None, max_examples=30)
 @given(STEPS, STEPS, STEPS)
 def test_online_counts_equal_a_recount_after_training_and_restarts(
+    tmp_path_factory: pytest.TempPathFactory, before: list[Any], between: list[Any], last: list[Any]
+) -> None:
+    train_and_restart(tmp_path_factory, before, between, last)
+
+
+def train_and_restart(
     tmp_path_factory: pytest.TempPathFactory, before: list[Any], between: list[Any], last: list[Any]
 ) -> None:
     folder = tmp_path_factory.mktemp("store") / "shop"
@@ -188,6 +252,27 @@ def test_after_a_crash_state_and_model_replay_the_log_together(
         assert counted(inspect(rec).model) == live
         rec.observe("u1", "new")
         assert counted(inspect(rec).model) == expected(rec)
+
+
+def test_a_snapshot_whose_counts_include_every_event_is_counted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an update from a version without limits on the events that count."""
+    events = [
+        nl.Event(user_id="bot", item_id=item, timestamp=float(time))
+        for time, item in enumerate(["a", "b"] * 9)
+    ]
+    with monkeypatch.context() as patch, nl.Recommender(tmp_path / "shop") as rec:
+        patch.setattr(counted_events, "LIMITS", counted_events.CountedLimits(1_000, 1_000))
+        rec.append_events([*events, nl.Event(user_id="u", item_id="c", timestamp=1.0)]).result()
+        rec.fit()
+        assert counted(inspect(rec).model) == expected(rec)
+    with nl.Recommender(tmp_path / "shop") as rec:
+        assert inspect(rec).state.counters.totals().tolist() == [5, 5, 1]
+        assert counted(inspect(rec).model) == expected(rec)
+        rec.forget("bot").result()
+        assert counted(inspect(rec).model) == expected(rec)
+        assert not inspect(rec).model.arrays()["transitions/values"].any()
 
 
 class Fails(ItemGraph):

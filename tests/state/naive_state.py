@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from msgspec import Struct
 
+from nearline.kernels import counted_events
 from nearline.schema import Erased, Event, Item, ItemDeleted, Record
 from nearline.state import State, StateConfig
 
@@ -35,11 +36,16 @@ def naive_view(log: Sequence[tuple[int, Record]], config: StateConfig) -> View:
     moments: dict[str, list[float]] = defaultdict(list)
     entries: dict[str, Item | None] = {}
     contexts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    repeats: Counter[tuple[str, str]] = Counter()
+    limits = counted_events.LIMITS
     for offset, record in log:
         if isinstance(record, Event):
             weight = config.weight(record.event)
             events[record.user_id].append((record.timestamp, offset, record.item_id, weight))
-            if weight > 0:
+            repeats[record.user_id, record.item_id] += 1
+            first = len(events[record.user_id]) <= limits.events
+            counts = first and repeats[record.user_id, record.item_id] <= limits.repeats
+            if counts and weight > 0:
                 moments[record.item_id].append(record.timestamp)
                 for field, value in (record.context or {}).items():
                     text = json.dumps(value) if isinstance(value, bool) else str(value)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.state.naive_state import CONFIG, Log, assert_same, folded, logs, naive_view, view_of
 
+from nearline.kernels.counted_events import LIMITS
 from nearline.schema import Erased, Event, Item, ItemDeleted, StoredBlock
 from nearline.schema.histories import Histories
 from nearline.state import Added, State, StateConfig
@@ -66,7 +67,7 @@ def test_a_batch_that_is_folded_in_several_parts() -> None:
     history = state.history("ann")
     assert history is not None
     assert history.times.tolist() == [float(k) for k in range(n - 500, n)]
-    assert state.counters.totals().sum() == n
+    assert state.counters.totals().sum() == LIMITS.events
 
 
 @given(log=logs(), cuts=st.lists(st.integers(0, 40), max_size=6))

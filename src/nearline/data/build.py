@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.data.users import UserEncoder
+from nearline.kernels.counted_events import counted_events
 from nearline.schema import Item
 
 # Kind of event to its weight.
@@ -112,6 +113,7 @@ def assemble(
 ) -> Dataset:
     """Sort interactions given as arrays and join them with the catalogue."""
     histories, order = _sort(len(user_ids), **columns)
+    counted = counted_events(columns["users"], columns["items"])
     known = set(item_ids)
     item_ids = item_ids + [item_id for item_id in catalogue if item_id not in known]
     entries = [catalogue.get(item_id) for item_id in item_ids]
@@ -125,6 +127,7 @@ def assemble(
         texts=texts if any(texts) else None,
         categories=categories if any(categories) else None,
         vectors=_vectors(entries),
+        counted=None if counted.all() else counted[order],
     )
 
 

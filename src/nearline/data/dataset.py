@@ -53,6 +53,8 @@ class Dataset:
         known of any.
     user_encoder : UserEncoder or None
         What made them, and makes those of a new user.
+    counted : bool [n] or None
+        Whether each interaction counts, see `kernels.counted_events`; None if all do.
     """
 
     user_ids: list[str]
@@ -65,6 +67,12 @@ class Dataset:
     encoder: str = ""
     user_features: FloatArray | None = None
     user_encoder: UserEncoder | None = None
+    counted: NDArray[np.bool_] | None = None
+
+    @property
+    def counted_histories(self) -> Histories:
+        """Histories without the interactions that do not count."""
+        return self.histories if self.counted is None else self.histories.take(self.counted)
 
     @property
     def n_users(self) -> int:
@@ -110,7 +118,10 @@ class Dataset:
 
     def take(self, keep: NDArray[np.bool_]) -> "Dataset":
         """Keep the interactions where `keep` is true; users and items stay."""
-        return replace(self, histories=self.histories.take(keep), values=self.values[keep])
+        counted = None if self.counted is None else self.counted[keep]
+        return replace(
+            self, histories=self.histories.take(keep), values=self.values[keep], counted=counted
+        )
 
     def _newest(self, among: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Find the last interaction of each user and known item, of those where `among` is true."""

@@ -132,7 +132,7 @@ class OnlineLearner:
         for index, item in items:
             self._put(index, item)
         if self._learner and past.user_ids:
-            self._observe(self._learner, past, trusted=False)
+            self._observe(self._learner, past)
         while waiting := self._next():
             self._learn(waiting)
 
@@ -237,9 +237,8 @@ class OnlineLearner:
         if self._takes_items:
             put_item(self.model, index, item, self._texts)
 
-    def _observe(self, learner: LearnsOnline, added: Added, *, trusted: bool = True) -> None:
-        before = self._completed(learner, added, trusted=trusted)
-        events = added.events
+    def _observe(self, learner: LearnsOnline, added: Added) -> None:
+        before, events = added.before, added.events
         if len(events.items) <= EVENTS_AT_ONCE:  # nearly always, and avoids copies
             learner.observe(before, events)
             return
@@ -250,40 +249,6 @@ class OnlineLearner:
             users = np.arange(first, last)
             learner.observe(before.select(users), events.select(users))
             first = last
-
-    def _completed(self, learner: LearnsOnline, added: Added, *, trusted: bool) -> Histories:
-        """Return the users' earlier events, from the log if the state keeps too few of them.
-
-        A history of maximum length may lack earlier events. It is still used if it is `trusted` to
-        contain the events right before the new ones, and has as many of them as the model pairs.
-        """
-        before = added.before
-        sizes = np.diff(before.indptr)
-        if len(sizes) == 0 or int(sizes.max()) < self._state.config.history_length:
-            return before
-        rows = []
-        for row, user_id in enumerate(added.user_ids):
-            mine = before.select(np.array([row]))
-            if len(mine.items) == self._state.config.history_length:
-                new = slice(added.events.indptr[row], added.events.indptr[row + 1])
-                first = added.events.times[new].min()
-                known = np.searchsorted(mine.times, first, side="right")
-                if not trusted or known < learner.pair_window:
-                    mine = self._whole(user_id, added.offset)
-            rows.append(mine)
-        return _stacked(rows)
-
-    def _whole(self, user_id: str, offset: int) -> Histories:
-        """Return all events of a user before an offset, in order of time."""
-        events = [event for at, event in self._log.events_of(user_id) if at < offset]
-        events.sort(key=lambda event: event.timestamp)
-        weight, items = self._state.config.weight, self._state.items
-        return Histories(
-            np.array([0, len(events)], dtype=np.int64),
-            np.array([items[event.item_id] for event in events], dtype=np.int32),
-            np.array([weight(event.event) for event in events], dtype=np.float32),
-            np.array([event.timestamp for event in events], dtype=np.float64),
-        )
 
 
 def _together(waiting: Iterable[Waiting]) -> Iterator[Waiting]:
@@ -311,8 +276,8 @@ def _joined(parts: Sequence[Added]) -> Added:
     numbers: dict[str, int] = {}
     rows = [numbers.setdefault(user, len(numbers)) for part in parts for user in part.user_ids]
     _, firsts = np.unique(rows, return_index=True)
-    before = _stacked([part.before for part in parts]).select(firsts)
-    events = _stacked([part.events for part in parts])
+    before = joined_rows([part.before for part in parts]).select(firsts)
+    events = joined_rows([part.events for part in parts])
     users = np.repeat(np.array(rows, dtype=np.int64), np.diff(events.indptr))
     return Added(
         parts[0].offset,
@@ -322,7 +287,7 @@ def _joined(parts: Sequence[Added]) -> Added:
     )
 
 
-def _stacked(parts: Sequence[Histories]) -> Histories:
+def joined_rows(parts: Sequence[Histories]) -> Histories:
     """Concatenate the rows of several histories."""
     sizes = np.concatenate([np.diff(part.indptr) for part in parts])
     return Histories(

@@ -26,6 +26,7 @@ from nearline.deployment.texts import texts_for
 from nearline.encoders import TextVectors
 from nearline.errors import Damaged, DataNotFound, InvalidInput, NotTrained, UnknownSnapshot
 from nearline.ingest import follow, forget_examples
+from nearline.kernels.counted_events import has_counted_limits
 from nearline.log import MEMORY, Log, open_log, url_of
 from nearline.models.base import Model
 from nearline.models.capabilities import LearnsOnline
@@ -313,6 +314,7 @@ def serving(parts: Deployment, config: Config) -> Deployment:
         state,
         offset=snapshot.manifest.offset if snapshot else 0,
         erasures=snapshot.manifest.erasures if snapshot else log.erasures,
+        recount=snapshot is not None and not has_counted_limits(snapshot.arrays),
         online=config.online,
         texts=texts_for(snapshot, parts.texts),
     )

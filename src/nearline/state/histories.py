@@ -1,11 +1,12 @@
 """Histories: the most recent events of each user."""
 
+from dataclasses import replace
 from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.kernels import slab
+from nearline.kernels import counted_events, slab
 from nearline.schema.histories import Histories
 from nearline.state.arrays import grown, resized
 
@@ -32,30 +33,58 @@ class UserHistory(NamedTuple):
     times: NDArray[np.float64]
 
 
+class Counted(NamedTuple):
+    """Events of several users that count.
+
+    Attributes
+    ----------
+    rows : Histories
+        Events, one row per user.
+    every : bool [n_users]
+        Whether every event of the user counts and is contained in the row.
+    arrived : int64 [n_users]
+        Number of all events of the user.
+    """
+
+    rows: Histories
+    every: NDArray[np.bool_]
+    arrived: NDArray[np.int64]
+
+
 class HistoryStore:
     """Histories of users with a maximum length, sorted by time and then by arrival.
 
-    An event takes 16 bytes, and a user 24 bytes in addition. A region for more than four events is
+    An event takes 16 bytes, and a user 32 bytes in addition. A region for more than four events is
     at least half full.
 
     Parameters
     ----------
     bound : int
-        Maximum number of events of a user.
+        Maximum number of events of a history.
+
+    Notes
+    -----
+    Up to `CountedLimits.events` events of a user are stored even if `bound` is smaller, to decide
+    which later events count.
     """
 
     def __init__(self, bound: int) -> None:
-        self._classes = _region_sizes(bound)
+        self._bound = bound
+        self._limits = counted_events.LIMITS
+        self._classes = _region_sizes(max(bound, self._limits.events))
         self._heads = np.full(len(self._classes) + 1, -1, dtype=np.int64)
         self._heads[-1] = 0
-        self._regions = np.empty((0, 3), dtype=np.int64)
+        self._regions = np.empty((0, 4), dtype=np.int64)
         self._items = np.empty(0, dtype=np.int32)
         self._weights = np.empty(0, dtype=np.float32)
         self._times = np.empty(0, dtype=np.float64)
 
     @classmethod
-    def from_rows(cls, bound: int, rows: Histories) -> Self:
-        """Create histories from rows of at most `bound` events; row u is that of user u."""
+    def from_rows(cls, bound: int, rows: Histories, arrived: NDArray[np.int64]) -> Self:
+        """Create histories from the result of `HistoryStoreCopy.rows`, and the numbers of events.
+
+        Row u is that of user u, to which ``arrived[u]`` events were added.
+        """
         histories = cls(bound)
         sizes = np.diff(rows.indptr)
         grades = np.searchsorted(histories._classes, sizes)
@@ -63,7 +92,7 @@ class HistoryStore:
         ends = np.cumsum(room)
         starts = ends - room
         used = int(ends[-1]) if len(ends) else 0
-        histories._regions = np.column_stack((starts, sizes, grades))
+        histories._regions = np.column_stack((starts, sizes, grades, arrived))
         histories._heads[-1] = used
         histories._resize(used)
         place = np.arange(len(rows.items)) + np.repeat(starts - rows.indptr[:-1], sizes)
@@ -79,12 +108,18 @@ class HistoryStore:
         weights: NDArray[np.float32],
         times: NDArray[np.float64],
         slots: int,
-    ) -> None:
+    ) -> NDArray[np.bool_]:
         """Add events in order of arrival; user indices must be below `slots`.
 
-        If a user has more events than the bound, the oldest are removed.
+        If a user has more events than the maximum, the oldest are removed.
+
+        Returns
+        -------
+        bool [n]
+            Whether each event counts, see `counted_events`.
         """
         self._regions = grown(self._regions, slots)
+        counted = np.empty(len(users), dtype=np.bool_)
         done = 0
         while done < len(users):
             done += slab.append(
@@ -98,27 +133,59 @@ class HistoryStore:
                 self._regions,
                 self._heads,
                 self._classes,
+                (self._limits.events, self._limits.repeats),
+                counted[done:],
             )
             if done < len(users):
                 needed = int(self._heads[-1] + self._classes[-1])
                 self._resize(max(needed, int(POOL_GROWTH * len(self._items))))
+        return counted
 
     def row(self, user: int) -> UserHistory:
         """Return a copy of the events of one user."""
-        start, size, _ = self._regions[user].tolist()
+        start, size, _, _ = self._regions[user].tolist()
         end = start + size
+        start = max(start, end - self._bound)
         return UserHistory(
-            self._items[start:end].copy(),
+            _decoded(self._items[start:end]),
             self._weights[start:end].copy(),
             self._times[start:end].copy(),
         )
 
     def rows(self, users: NDArray[np.integer]) -> Histories:
         """Return a copy of the events of several users; rows of unknown users (-1) are empty."""
+        chosen = self._regions_of(users)
+        excess = np.maximum(chosen[:, slab.SIZE] - self._bound, 0)
+        chosen[:, slab.START] += excess
+        chosen[:, slab.SIZE] -= excess
+        rows = _gather(chosen, self._items, self._weights, self._times)
+        return replace(rows, items=_decoded(rows.items))
+
+    def counted_rows(self, users: NDArray[np.integer]) -> Counted:
+        """Return the events of several users that count.
+
+        The rows of users with more events than count may be incomplete.
+        """
+        chosen = self._regions_of(users)
+        rows = _gather(chosen, self._items, self._weights, self._times)
+        counted = rows.items >= 0
+        every = chosen[:, slab.ARRIVED] == chosen[:, slab.SIZE]
+        if not counted.all():
+            every &= np.diff(rows.indptr) == np.diff(rows.take(counted).indptr)
+            rows = rows.take(counted)
+        return Counted(rows, every, chosen[:, slab.ARRIVED])
+
+    def every_event_counts(self) -> bool:
+        """Return whether all events of all users count. O(events)."""
+        complete = self._regions[:, slab.ARRIVED] == self._regions[:, slab.SIZE]
+        return bool(complete.all() and (self._items[: self._heads[-1]] >= 0).all())
+
+    def _regions_of(self, users: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Return a copy of the regions of users; zeros for unknown users."""
         known = (users >= 0) & (users < len(self._regions))
-        chosen = np.zeros((len(users), 3), dtype=np.int64)
+        chosen = np.zeros((len(users), 4), dtype=np.int64)
         chosen[known] = self._regions[users[known]]
-        return _gather(chosen, self._items, self._weights, self._times)
+        return chosen
 
     def remove(self, user: int) -> None:
         """Overwrite the events of a user and release their region."""
@@ -149,8 +216,18 @@ class HistoryStoreCopy(NamedTuple):
     times: NDArray[np.float64]
 
     def rows(self) -> Histories:
-        """Return the events of all users, one row for each index."""
+        """Return the stored events of all users; items of events that do not count are negative."""
         return _gather(*self)
+
+    def arrived(self) -> NDArray[np.int64]:
+        """Return the number of events that were added for each user."""
+        return self.regions[:, slab.ARRIVED].copy()
+
+
+def _decoded(items: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return a copy of stored items, with those of events that do not count decoded."""
+    decoded: NDArray[np.int32] = np.where(items < 0, ~items, items)
+    return decoded
 
 
 def _gather(

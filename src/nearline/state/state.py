@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.kernels.counted_events import counted_events
 from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record, StoredBlock
 from nearline.schema.histories import Histories
 from nearline.state.blocks import Columns, block_columns
@@ -14,7 +15,7 @@ from nearline.state.catalogue import Catalogue, CatalogueCopy
 from nearline.state.config import StateConfig
 from nearline.state.contexts import Context, Contexts, ContextsCopy
 from nearline.state.counters import Counters, CountersCopy
-from nearline.state.histories import HistoryStore, HistoryStoreCopy, UserHistory
+from nearline.state.histories import Counted, HistoryStore, HistoryStoreCopy, UserHistory
 from nearline.state.vocabulary import Vocabulary
 
 Users = NDArray[np.int64]
@@ -34,9 +35,10 @@ class Added(NamedTuple):
     user_ids : list of str
         Users of the events, with one row each in `before` and `events`.
     before : Histories
-        Earlier events of these users that are in the state.
+        Earlier events of these users that count, see `kernels.counted_events`. A row may be
+        incomplete if its user has no new event that counts.
     events : Histories
-        New events of these users, in order of arrival.
+        New events of these users that count, in order of arrival.
     """
 
     offset: int
@@ -60,7 +62,7 @@ class Follower(Protocol):
         ...
 
     def forget(self, history: Histories) -> None:
-        """Process an erasure; `history` has one row, with all events of the user in the log."""
+        """Process an erasure; `history` has one row, with all events of the user that count."""
         ...
 
 
@@ -147,6 +149,7 @@ class State:
         users: list[str],
         items: list[str],
         histories: Histories,
+        arrived: NDArray[np.int64],
         counters: CountersCopy,
         contexts: ContextsCopy,
         catalogue: CatalogueCopy,
@@ -160,7 +163,7 @@ class State:
         state.counters = Counters.from_copy(config.trending_half_life, state.lock, counters)
         state.contexts = Contexts.from_copy(state.lock, contexts)
         state.catalogue = Catalogue.from_copy(state.lock, catalogue)
-        state._histories = HistoryStore.from_rows(config.history_length, histories)
+        state._histories = HistoryStore.from_rows(config.history_length, histories, arrived)
         return state
 
     def apply(self, batch: Sequence[tuple[int, Record]]) -> None:
@@ -208,16 +211,11 @@ class State:
         with self.lock:
             followers = self.followers
             left = [(offset, event) for offset, event in kept if offset < self.offset]
-            before = [(offset, event) for offset, event in events if offset < self.offset] + left
-            offsets, folded = [offset for offset, _ in before], [event for _, event in before]
-            columns = _columns(
-                [
-                    (0, self.items[event.item_id], self.config.weight(event.event), event.timestamp)
-                    for event in folded
-                ]
-            )
+            gone = [(offset, event) for offset, event in events if offset < self.offset]
+            columns, before = self._counted(sorted(gone + left, key=lambda pair: pair[0]))
             self.counters.subtract(columns.items, columns.weights, columns.times)
-            contexts = [event.context for event in folded]
+            contexts = [event.context for _, event in before]
+            offsets = [offset for offset, _ in before]
             self.contexts.subtract(columns.items, columns.weights, contexts, offsets)
             if user_id in self.users:
                 self._histories.remove(self.users.remove(user_id))
@@ -264,6 +262,30 @@ class State:
                 self.catalogue.copy(),
             )
 
+    def counted_of(self, user_ids: Iterable[str]) -> Counted:
+        """Return a copy of the events of several users that count; see `Counted`."""
+        with self.lock:
+            return self._histories.counted_rows(self.users.indices_of(user_ids))
+
+    def every_event_counts(self) -> bool:
+        """Return whether all events of all users count; see `kernels.counted_events`."""
+        with self.lock:
+            return self._histories.every_event_counts()
+
+    def _counted(
+        self, events: Sequence[tuple[int, Event]]
+    ) -> tuple[Columns, list[tuple[int, Event]]]:
+        """Return those of all events of one user that count, also as columns of user 0."""
+        items = np.array([self.items[event.item_id] for _, event in events], dtype=np.int32)
+        which = counted_events(np.zeros(len(items), dtype=np.int64), items)
+        counted = [event for event, counts in zip(events, which.tolist(), strict=True) if counts]
+        weight = self.config.weight
+        rows = [
+            (0, self.items[event.item_id], weight(event.event), event.timestamp)
+            for _, event in counted
+        ]
+        return _columns(rows), counted
+
     def _check_offsets(self, batch: Sequence[tuple[int, Record]]) -> None:
         least = self.offset
         # The offsets inside a block are consecutive.
@@ -296,9 +318,14 @@ class State:
         added = None
         if len(users) and self.followers:
             who, events = _by_user(columns)
-            before = self._histories.rows(who)
+            before = self._histories.counted_rows(who).rows
             added = Added(batch[0][0], self.users.ids_of(who), before, events)
-        self._histories.append(users, items, weights, times, self.users.slots)
+        counted = self._histories.append(users, items, weights, times, self.users.slots)
+        if not counted.all():
+            weights = np.where(counted, weights, np.float32(0.0))
+            if added is not None:
+                order = np.argsort(users, kind="stable")
+                added = added._replace(events=added.events.take(counted[order]))
         self.counters.grow(known)
         self.counters.add(items, weights, times)
         self.contexts.add(items, weights, contexts, offsets)

@@ -24,7 +24,7 @@ def merge(
     model = with_catalogue(log, spec, serving, texts)
     data = replace(read(log, spec), encoder=serving.manifest.encoder)
     if isinstance(model, LearnsOnline):
-        model.rebuild_counts(data.histories, data.n_items)
+        model.rebuild_counts(data.counted_histories, data.n_items)
     return describe(model, data, spec, serving.manifest.metrics)
 
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput
+from nearline.kernels import counted_events
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.pair_counts import Changes, Counts, changed_pairs
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
@@ -141,7 +142,7 @@ class ItemGraph(Model):
             check_validation(validation, data)
             found = choose(data, sources, validation, self.config, seed=seed, progress=progress)
             self.config = found or self.config
-        relations: dict[str, Rows] = self._count_all(data.histories, data.n_items, progress)
+        relations: dict[str, Rows] = self._count_all(data.counted_histories, data.n_items, progress)
         for name in sources.names[len(COUNTED) :]:
             progress(len(relations), len(sources.names), name)
             relations[name] = sources.edges(name, self.config)
@@ -254,11 +255,6 @@ class ItemGraph(Model):
         for counted in self._counted.values():
             counted.preallocate(pairs)
 
-    @property
-    def pair_window(self) -> int:
-        """Maximum gap between two events that form a pair."""
-        return int(max(self.config.transitions.reach, self.config.coengagement.window))
-
     def rebuild_counts(self, histories: Histories, n_items: int) -> None:
         """Count all pairs again; the settings, scales and content relations are kept."""
         scales = {name: counted.scale for name, counted in self._counted.items()}
@@ -304,6 +300,7 @@ class ItemGraph(Model):
         """Return all learned parameters, including items and events added after the fit."""
         arrays: Arrays = {"n_items": np.array([self.n_items], dtype=np.int64)}
         arrays["popularity"] = self._popularity[: self.n_items].copy()
+        arrays[counted_events.LIMITS_KEY] = np.array(counted_events.LIMITS, dtype=np.int64)
         items = []
         for name in self.relations:
             key = array_key(name)
