@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearline.kernels.counted_events import LIMITS, CountedLimits, counted_events
@@ -38,6 +38,7 @@ def test_the_first_events_of_a_user_and_of_an_item_count() -> None:
     assert counted.tolist() == [True, True, False, True, True, False, False]
 
 
+@settings(deadline=None)
 @given(EVENTS, LIMIT)
 def test_it_equals_a_count_with_dicts(
     events: list[tuple[int, int, int]], limits: CountedLimits
@@ -46,6 +47,7 @@ def test_it_equals_a_count_with_dicts(
     assert counted_events(users, items, limits).tolist() == naive(events, limits)
 
 
+@settings(deadline=None)
 @given(EVENTS, LIMIT, st.integers(1, 3), st.integers(1, 9))
 def test_the_state_counts_the_same_events(
     events: list[tuple[int, int, int]], limits: CountedLimits, bound: int, size: int

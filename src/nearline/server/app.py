@@ -128,7 +128,7 @@ def _make_context(
         cache=cache,
         preloader=Preloader(cache, traffic, per_second=per_second, clock=clock, timer=timer),
         traffic=traffic,
-        compute_queue=ComputeQueue(timer),
+        compute_queue=ComputeQueue(timer, limits.wait_seconds),
         batches=asyncio.Lock(),
         timer=timer,
         document=openapi_document(routes),

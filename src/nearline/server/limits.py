@@ -30,6 +30,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Users in one request to `/v1/preload`.
     in_flight : int
         Maximum number of requests in flight; further ones are refused with 503.
+    wait_seconds : float
+        How long a list without a deadline may wait for its turn; if a request would wait longer, it
+        is refused with 503.
     cache_entries, cache_bytes : int
         Maximum number and total size of cached answers; 0 disables the cache.
     preload_per_second : int
@@ -47,6 +50,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     batch_lines: int = 100_000
     preload_length: int = 10_000
     in_flight: int = 1_000
+    wait_seconds: float = 1.0
     cache_entries: int = 200_000
     cache_bytes: int = 256_000_000
     preload_per_second: int = 100

@@ -135,19 +135,30 @@ async def explain(
 async def _answer(request: StrictRequest, timed: TimedRequest) -> Answer:
     """Answer in turn, and set how long the answer may be cached.
 
+    Under overload, a request with a deadline gets a list that is fast to compute, and others are
+    refused.
+
     An answer is cached if only a new record or another model can change it, not time alone.
     """
     app, exchange, deadline_ms = app_context(request), exchange_of(request.scope), timed.deadline_ms
     at_most(len(timed.exclude), app.limits.exclude_length, "exclude")
     at_most(len(timed.history or ()), app.limits.history_length, "history")
     question = narrowed(timed, RecommendationRequest)
-    async with app.compute_queue:
+    queue = app.compute_queue
+    if queue.is_too_long(exchange.start, deadline_ms):
+        if deadline_ms is None:
+            raise queue.refusal()
+        app.metrics.degraded()
+        return app.host.engine.answer(question, late=True)
+    async with queue:
         engine = app.host.engine
-        if app.compute_queue.too_late(exchange.start, deadline_ms):
+        if queue.too_late(exchange.start, deadline_ms):
             app.metrics.degraded()
             return engine.answer(question, late=True)
+        if queue.has_waited_too_long(exchange.start, deadline_ms):
+            raise queue.refusal()
         stamp = engine.stamp
-        left = app.compute_queue.seconds_left(exchange.start, deadline_ms)
+        left = queue.seconds_left(exchange.start, deadline_ms)
         draft = engine.draft(question, left)
     # Other requests are computed while this one waits for a language model.
     answer = await draft.arrived()
