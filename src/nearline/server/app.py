@@ -16,6 +16,7 @@ from nearline.server.cache import AnswerCache
 from nearline.server.context import AppContext
 from nearline.server.decoding import StrictRequest
 from nearline.server.docs import openapi_document
+from nearline.server.exchange import LargeAnswers
 from nearline.server.gateway import Gateway
 from nearline.server.host import EngineHost
 from nearline.server.limits import Limits
@@ -128,6 +129,7 @@ def _make_context(
         cache=cache,
         preloader=Preloader(cache, traffic, per_second=per_second, clock=clock, timer=timer),
         traffic=traffic,
+        large_answers=LargeAnswers(limits.answers_bytes),
         compute_queue=ComputeQueue(timer, limits.wait_seconds),
         batches=asyncio.Lock(),
         timer=timer,

@@ -16,6 +16,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         A body that keeps arriving at this rate may take longer.
     bodies_bytes : int
         Size of all bodies that are being received or answered; more are refused with 503.
+    answers_bytes : int
+        Size of all large answers that clients have not read yet; more are refused with 503.
     list_length : int
         Events or catalogue entries in one request.
     history_length : int
@@ -43,6 +45,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     body_seconds: float = 10.0
     body_bytes_per_second: int = 20_000
     bodies_bytes: int = 256_000_000
+    answers_bytes: int = 128_000_000
     list_length: int = 10_000
     history_length: int = 1_000
     exclude_length: int = 1_000
