@@ -27,6 +27,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 START, SIZE, CLASS, ARRIVED = 0, 1, 2, 3
+# Events that `gather` returns: all as they are stored, all with their items, or those that count.
+STORED, ALL, COUNTED = 0, 1, 2
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
@@ -100,11 +102,78 @@ def _counts(row: int, item: int, pool_items: Ints, regions: Longs, limits: tuple
     most, repeats = limits
     if regions[row, ARRIVED] >= most:
         return False
+    if regions[row, ARRIVED] < repeats:
+        return True
     # The row contains all events that were added to it, since there are at most `most`.
     start, same = regions[row, START], 0
     for place in range(start, start + regions[row, SIZE]):
         same += int(pool_items[place] == item)
     return same < repeats
+
+
+@njit(nogil=True, cache=True)
+def gather(
+    rows: Longs,
+    pool_items: Ints,
+    pool_weights: Floats,
+    pool_times: Doubles,
+    regions: Longs,
+    most: int,
+    which: int,
+) -> tuple[Longs, Ints, Floats, Doubles, Bools, Longs]:
+    """Copy rows.
+
+    Parameters
+    ----------
+    rows : int64 [m]
+        Rows; those that do not exist are empty.
+    most : int
+        Maximum length of a copied row; the oldest events are left out.
+    which : int
+        `STORED`, `ALL` or `COUNTED`.
+
+    Returns
+    -------
+    indptr, items, weights, times
+        Events of the rows.
+    every : bool [m]
+        Whether all events that were added to a row are stored in it and count.
+    arrived : int64 [m]
+        Number of events that were added to a row.
+    """
+    indptr = np.zeros(len(rows) + 1, dtype=np.int64)
+    every = np.ones(len(rows), dtype=np.bool_)
+    arrived = np.zeros(len(rows), dtype=np.int64)
+    for at in range(len(rows)):
+        length = 0
+        if 0 <= rows[at] < len(regions):
+            start, size = regions[rows[at], START], regions[rows[at], SIZE]
+            arrived[at] = regions[rows[at], ARRIVED]
+            length = min(size, most)
+            if which == COUNTED:
+                length = 0
+                for place in range(start, start + size):
+                    length += int(pool_items[place] >= 0)
+                every[at] = length == arrived[at]
+        indptr[at + 1] = indptr[at] + length
+    items = np.empty(indptr[-1], dtype=np.int32)
+    weights = np.empty(indptr[-1], dtype=np.float32)
+    times = np.empty(indptr[-1], dtype=np.float64)
+    for at in range(len(rows)):
+        if indptr[at] == indptr[at + 1]:
+            continue
+        end = regions[rows[at], START] + regions[rows[at], SIZE]
+        filled, place = indptr[at], end - (indptr[at + 1] - indptr[at])
+        if which == COUNTED:
+            place = regions[rows[at], START]
+        while place < end:
+            item = pool_items[place]
+            if which != COUNTED or item >= 0:
+                items[filled] = ~item if which == ALL and item < 0 else item
+                weights[filled], times[filled] = pool_weights[place], pool_times[place]
+                filled += 1
+            place += 1
+    return indptr, items, weights, times, every, arrived
 
 
 @njit(nogil=True, cache=True)

@@ -1,7 +1,6 @@
 """Histories: the most recent events of each user."""
 
-from dataclasses import replace
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +70,8 @@ class HistoryStore:
     def __init__(self, bound: int) -> None:
         self._bound = bound
         self._limits = counted_events.LIMITS
+        # Whether all events that were ever added count.
+        self._every = True
         self._classes = _region_sizes(max(bound, self._limits.events))
         self._heads = np.full(len(self._classes) + 1, -1, dtype=np.int64)
         self._heads[-1] = 0
@@ -97,6 +98,7 @@ class HistoryStore:
         histories._resize(used)
         place = np.arange(len(rows.items)) + np.repeat(starts - rows.indptr[:-1], sizes)
         histories._items[place] = rows.items
+        histories._every = bool((rows.items >= 0).all())
         histories._weights[place] = rows.weights
         histories._times[place] = rows.times
         return histories
@@ -108,15 +110,15 @@ class HistoryStore:
         weights: NDArray[np.float32],
         times: NDArray[np.float64],
         slots: int,
-    ) -> NDArray[np.bool_]:
+    ) -> NDArray[np.bool_] | None:
         """Add events in order of arrival; user indices must be below `slots`.
 
         If a user has more events than the maximum, the oldest are removed.
 
         Returns
         -------
-        bool [n]
-            Whether each event counts, see `counted_events`.
+        bool [n] or None
+            Whether each event counts, see `counted_events`; None if all do.
         """
         self._regions = grown(self._regions, slots)
         counted = np.empty(len(users), dtype=np.bool_)
@@ -139,6 +141,11 @@ class HistoryStore:
             if done < len(users):
                 needed = int(self._heads[-1] + self._classes[-1])
                 self._resize(max(needed, int(POOL_GROWTH * len(self._items))))
+        # The method `all` of an array takes longer than the kernel does for one event.
+        every = counted[0] if len(counted) == 1 else counted.all()
+        if every:
+            return None
+        self._every = False
         return counted
 
     def row(self, user: int) -> UserHistory:
@@ -146,46 +153,38 @@ class HistoryStore:
         start, size, _, _ = self._regions[user].tolist()
         end = start + size
         start = max(start, end - self._bound)
-        return UserHistory(
-            _decoded(self._items[start:end]),
-            self._weights[start:end].copy(),
-            self._times[start:end].copy(),
-        )
+        items = self._items[start:end].copy()
+        if not self._every:
+            items = np.where(items < 0, ~items, items)
+        return UserHistory(items, self._weights[start:end].copy(), self._times[start:end].copy())
 
     def rows(self, users: NDArray[np.integer]) -> Histories:
         """Return a copy of the events of several users; rows of unknown users (-1) are empty."""
-        chosen = self._regions_of(users)
-        excess = np.maximum(chosen[:, slab.SIZE] - self._bound, 0)
-        chosen[:, slab.START] += excess
-        chosen[:, slab.SIZE] -= excess
-        rows = _gather(chosen, self._items, self._weights, self._times)
-        return replace(rows, items=_decoded(rows.items))
+        return Histories(*self._gather(users, self._bound, slab.ALL)[:4])
 
     def counted_rows(self, users: NDArray[np.integer]) -> Counted:
         """Return the events of several users that count.
 
         The rows of users with more events than count may be incomplete.
         """
-        chosen = self._regions_of(users)
-        rows = _gather(chosen, self._items, self._weights, self._times)
-        counted = rows.items >= 0
-        every = chosen[:, slab.ARRIVED] == chosen[:, slab.SIZE]
-        if not counted.all():
-            every &= np.diff(rows.indptr) == np.diff(rows.take(counted).indptr)
-            rows = rows.take(counted)
-        return Counted(rows, every, chosen[:, slab.ARRIVED])
+        *rows, every, arrived = self._gather(users, int(self._classes[-1]), slab.COUNTED)
+        return Counted(Histories(*rows), every, arrived)
 
     def every_event_counts(self) -> bool:
         """Return whether all events of all users count. O(events)."""
         complete = self._regions[:, slab.ARRIVED] == self._regions[:, slab.SIZE]
         return bool(complete.all() and (self._items[: self._heads[-1]] >= 0).all())
 
-    def _regions_of(self, users: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Return a copy of the regions of users; zeros for unknown users."""
-        known = (users >= 0) & (users < len(self._regions))
-        chosen = np.zeros((len(users), 4), dtype=np.int64)
-        chosen[known] = self._regions[users[known]]
-        return chosen
+    def _gather(self, users: NDArray[np.integer], most: int, which: int) -> Any:
+        return slab.gather(
+            users.astype(np.int64),
+            self._items,
+            self._weights,
+            self._times,
+            self._regions,
+            most,
+            which,
+        )
 
     def remove(self, user: int) -> None:
         """Overwrite the events of a user and release their region."""
@@ -217,29 +216,14 @@ class HistoryStoreCopy(NamedTuple):
 
     def rows(self) -> Histories:
         """Return the stored events of all users; items of events that do not count are negative."""
-        return _gather(*self)
+        regions, items, weights, times = self
+        users, most = np.arange(len(regions)), int(regions[:, slab.SIZE].max(initial=0))
+        found = slab.gather(users, items, weights, times, regions, most, slab.STORED)
+        return Histories(*found[:4])
 
     def arrived(self) -> NDArray[np.int64]:
         """Return the number of events that were added for each user."""
         return self.regions[:, slab.ARRIVED].copy()
-
-
-def _decoded(items: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return a copy of stored items, with those of events that do not count decoded."""
-    decoded: NDArray[np.int32] = np.where(items < 0, ~items, items)
-    return decoded
-
-
-def _gather(
-    regions: NDArray[np.int64],
-    items: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    times: NDArray[np.float64],
-) -> Histories:
-    sizes = regions[:, slab.SIZE]
-    indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-    take = np.arange(indptr[-1]) + np.repeat(regions[:, slab.START] - indptr[:-1], sizes)
-    return Histories(indptr, items[take], weights[take], times[take])
 
 
 def _region_sizes(bound: int) -> NDArray[np.int64]:

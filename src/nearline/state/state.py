@@ -321,7 +321,7 @@ class State:
             before = self._histories.counted_rows(who).rows
             added = Added(batch[0][0], self.users.ids_of(who), before, events)
         counted = self._histories.append(users, items, weights, times, self.users.slots)
-        if not counted.all():
+        if counted is not None:
             weights = np.where(counted, weights, np.float32(0.0))
             if added is not None:
                 order = np.argsort(users, kind="stable")
