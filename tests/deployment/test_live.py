@@ -16,6 +16,7 @@ from nearline.config import Config
 from nearline.data import Histories, dataset_from_log
 from nearline.deployment.catch_up import catch_up
 from nearline.deployment.online_learner import EVENTS_AT_ONCE
+from nearline.errors import UnknownUser
 from nearline.kernels import counted_events
 from nearline.log import SQLiteLog
 from nearline.models.item_graph.model import ItemGraph
@@ -134,6 +135,7 @@ def test_after_an_erasure_nothing_is_left_of_a_user_beyond_the_limits(
 def test_the_same_holds_while_entries_are_learned_in_a_second_thread(steps: list[Any]) -> None:
     with pytest.MonkeyPatch.context() as patch, nl.Recommender(config=CONFIG) as rec:
         patch.setattr("nearline.deployment.online_learner.ITEMS_AT_ONCE", 0)
+        patch.setattr("nearline.deployment.online_learner.FORGOTTEN_AT_ONCE", 0)
         for step in steps:
             act(rec, step)
         live = inspect(rec).live
@@ -164,6 +166,33 @@ def test_an_event_does_not_wait_for_entries_and_whoever_put_them_does() -> None:
         assert stored.result(60).accepted == 200
         # All of it is known now: the words of the put, and the event after it.
         assert [line.item_id for line in rec.similar("i7", 1)] == ["i6"]
+        live.settle()
+        assert counted(inspect(rec).model) == expected(rec)
+
+
+def test_an_event_does_not_wait_for_an_erasure_and_whoever_erased_does() -> None:
+    """The learner is held up, as for a user with many events."""
+    going = threading.Event()
+    with nl.Recommender() as rec:
+        many = [nl.Event(user_id="bot", item_id=f"i{n}", timestamp=float(n)) for n in range(200)]
+        rec.append_events(many).result()
+        live = inspect(rec).live
+        assert live is not None
+        learn = live._learn
+
+        def held_up(waiting: Any) -> None:
+            assert going.wait(60)
+            learn(waiting)
+
+        live._learn = held_up  # type: ignore[method-assign]
+        erased = rec.forget("bot")
+        rec.observe("u", "i7")  # returns
+        assert [event.item_id for event in rec.user("u").history] == ["i7"]
+        with pytest.raises(UnknownUser):
+            rec.user("bot")
+        assert not erased.done()
+        going.set()
+        assert erased.result(60) == 200
         live.settle()
         assert counted(inspect(rec).model) == expected(rec)
 

@@ -10,19 +10,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event as Signal
 from threading import Lock, Thread
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
 from nearline.data import LANGUAGE, Histories
 from nearline.encoders import TextVectors
-from nearline.log import Appended, Log
+from nearline.log import Log
 from nearline.models.base import Model
 from nearline.models.capabilities import AcceptsItems, LearnsOnline
 from nearline.schema import Item
 from nearline.state import Added, State
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Events per call of the model: amortises the cost of a call, and bounds the memory of the changes.
 EVENTS_AT_ONCE = 20_000
@@ -31,13 +33,15 @@ POLL_SECONDS = 0.002
 
 # Entries of one commit that are learned while it waits; more are learned in a second thread.
 ITEMS_AT_ONCE = 64
+# Events of an erased user that are removed while the log waits; more are removed in that thread.
+FORGOTTEN_AT_ONCE = 50
 
 
 class Acknowledgement(NamedTuple):
     """A future to resolve, with its result, once everything queued before it is learned."""
 
-    future: "Future[Appended]"
-    result: Appended
+    future: Future[Any]
+    result: Any
 
 
 # One queued change: an item, new events, a user's history to unlearn; or an acknowledgement.
@@ -99,9 +103,16 @@ class OnlineLearner:
             self._observe(self._learner, added)
 
     def forget(self, history: Histories) -> None:
-        """Remove a user's events from the model, once it has learned what is queued."""
-        self.settle()
-        if self._learner and not self._waits(history):
+        """Remove a user's events from the model, once it has learned what is queued.
+
+        Many events are removed in a second thread, as in `put_items`; `after_learning` waits for
+        it.
+        """
+        if self._learner is None:
+            return
+        if len(history.items) > FORGOTTEN_AT_ONCE:
+            self._learn_beside([history])
+        elif not self._waits(history):
             self._learner.forget(history)
 
     def settle(self) -> None:
@@ -110,12 +121,12 @@ class OnlineLearner:
         if drain is not None:
             drain.join()
 
-    def after_learning(self, stored: "Future[Appended]") -> "Future[Appended]":
-        """Return a future that resolves like `stored`, once the model has learned the entries."""
-        learned: Future[Appended] = Future()
+    def after_learning(self, stored: Future[T]) -> Future[T]:
+        """Return a future that resolves like `stored`, once the model has learned the change."""
+        learned: Future[T] = Future()
         learned.set_running_or_notify_cancel()
 
-        def then(done: "Future[Appended]") -> None:
+        def then(done: Future[T]) -> None:
             error = done.exception()
             if error is not None:
                 learned.set_exception(error)
@@ -160,7 +171,7 @@ class OnlineLearner:
                 ended.set()
             learning.result()
 
-    def _learn_beside(self, changed: Sequence[tuple[int, Item | None]]) -> None:
+    def _learn_beside(self, changed: Sequence[Waiting]) -> None:
         """Queue these and later changes; a second thread learns them until none are left."""
         with self._lock:
             if self._waiting is not None:

@@ -112,6 +112,16 @@ def _counts(row: int, item: int, pool_items: Ints, regions: Longs, limits: tuple
 
 
 @njit(nogil=True, cache=True)
+def decoded(items: Ints) -> Ints:
+    """Return the items of stored events, whether they count or not."""
+    found = items.copy()
+    for at in range(len(found)):
+        if found[at] < 0:
+            found[at] = ~found[at]
+    return found
+
+
+@njit(nogil=True, cache=True)
 def gather(
     rows: Longs,
     pool_items: Ints,

@@ -153,9 +153,8 @@ class HistoryStore:
         start, size, _, _ = self._regions[user].tolist()
         end = start + size
         start = max(start, end - self._bound)
-        items = self._items[start:end].copy()
-        if not self._every:
-            items = np.where(items < 0, ~items, items)
+        items = self._items[start:end]
+        items = items.copy() if self._every else slab.decoded(items)
         return UserHistory(items, self._weights[start:end].copy(), self._times[start:end].copy())
 
     def rows(self, users: NDArray[np.integer]) -> Histories:
