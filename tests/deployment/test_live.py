@@ -283,6 +283,23 @@ def test_after_a_crash_state_and_model_replay_the_log_together(
         assert counted(inspect(rec).model) == expected(rec)
 
 
+def test_one_user_cannot_dominate_the_lists_of_others() -> None:
+    with nl.Recommender() as rec:
+        for n in range(10):
+            for item in ("tea", "mug", "pot")[: 2 if n == 0 else 3]:
+                rec.observe(f"u{n}", item)
+        solo = [
+            nl.Event(user_id="solo", item_id=item, timestamp=rec.now())
+            for _ in range(400)
+            for item in ("tea", "EVIL")
+        ]
+        rec.append_events(solo).result()
+        assert inspect(rec).state.counters.totals().tolist() == [15, 10, 9, 5]
+        assert [line.item_id for line in rec.recommend("u0", 2)] == ["pot", "EVIL"]
+        assert [line.item_id for line in rec.recommend("newcomer", 1)] == ["tea"]
+        assert len(rec.user("solo").history) == 500
+
+
 def test_a_snapshot_whose_counts_include_every_event_is_counted_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

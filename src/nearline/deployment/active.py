@@ -103,6 +103,10 @@ class ActiveDeployment:
         self.encode(items)
         return self.after_learning(append_items(log, items, now=self.clock()))
 
+    def erased(self, erase: Callable[[Log], Future[int]]) -> Future[int]:
+        """Erase events from the log; the future resolves once the model has forgotten them, too."""
+        return self.after_learning(erase(self.open().log))
+
     def after_learning(self, stored: Future[T]) -> Future[T]:
         """Return a future that resolves like `stored`, once the model has learned the change."""
         live = self.deployment.live
