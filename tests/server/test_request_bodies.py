@@ -8,7 +8,7 @@ import pytest
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from nearline.errors import Overloaded
-from nearline.server.exchange import Exchange
+from nearline.server.exchange import Exchange, LargeAnswers
 from nearline.server.limits import Limits
 from nearline.server.middleware.request_bodies import RequestBodies
 from nearline.server.problems import BodyTimeout
@@ -49,7 +49,9 @@ def request(receive: Any, method: str = "POST", **headers: str) -> tuple[Any, An
         raise AssertionError("nothing is sent here")
 
     encoded = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
-    exchange = Exchange("r", method, b"/", encoded, 0.0, lambda: 0.0, receive, send)
+    exchange = Exchange(
+        "r", method, b"/", encoded, 0.0, lambda: 0.0, receive, send, LargeAnswers(10**9)
+    )
     scope: Any = {"type": "http", "method": method, "state": {"exchange": exchange}}
     return scope, receive, send
 

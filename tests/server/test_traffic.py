@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from concurrent.futures import Future
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -87,7 +88,8 @@ class Ticking:
 @pytest.fixture(scope="module")
 def late() -> Any:
     """A shop in which every request has waited for a second before its computation."""
-    app = create_app(trained, Limits(preload_per_second=0), timer=Ticking())
+    limits = Limits(preload_per_second=0, wait_seconds=1e9)
+    app = create_app(trained, limits, timer=Ticking())
     with TestClient(app) as client:
         wait_until_ready(client.get)
         yield client
@@ -188,3 +190,94 @@ def test_a_cancelled_place_in_the_queue_is_passed_on() -> None:
             return True
 
     assert asyncio.run(give_up())
+
+
+async def taken(turns: ComputeQueue, now: list[float], seconds: float) -> None:
+    async with turns:
+        now[0] += seconds
+
+
+def test_the_newest_requests_are_refused_if_they_would_wait_too_long() -> None:
+    """Lists take a second each, and a request may wait for 2.5 seconds."""
+    now = [0.0]
+
+    async def overload() -> list[bool]:
+        turns = ComputeQueue(lambda: now[0], wait_seconds=2.5)
+        for _ in range(100):  # the moving average is then one second
+            await taken(turns, now, 1.0)
+        assert turns.expected_wait == 0.0
+        arrived, refused, accepted, going = now[0], [], [], asyncio.Event()
+
+        async def held_up() -> None:
+            async with turns:
+                await going.wait()
+
+        for _ in range(6):
+            refused.append(turns.is_too_long(arrived, None))
+            # The deadline of 4 seconds is later than the expected turn of all of them.
+            assert not turns.is_too_long(arrived, 4_000)
+            if not refused[-1]:
+                accepted.append(asyncio.create_task(held_up()))
+                await asyncio.sleep(0)
+        assert turns.is_too_long(arrived, 2_000)
+        going.set()
+        await asyncio.gather(*accepted)
+        assert not turns.is_too_long(now[0], None)
+        return refused
+
+    assert asyncio.run(overload()) == [False, False, False, True, True, True]
+
+
+def test_a_request_that_waited_much_longer_than_expected_is_refused() -> None:
+    now = [0.0]
+    turns = ComputeQueue(lambda: now[0], wait_seconds=2.0)
+    now[0] = 2.9
+    assert not turns.has_waited_too_long(0.0, None)
+    now[0] = 3.1
+    assert turns.has_waited_too_long(0.0, None)
+    assert not turns.has_waited_too_long(0.0, 5_000)  # its deadline decides
+
+
+def test_a_cancelled_request_no_longer_counts_as_waiting() -> None:
+    now = [0.0]
+
+    async def cancelled() -> float:
+        turns = ComputeQueue(lambda: now[0], wait_seconds=1.0)
+        await taken(turns, now, 1.0)
+        async with turns:
+            waiting = asyncio.create_task(turns.__aenter__())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        return turns.expected_wait
+
+    assert asyncio.run(cancelled()) == 0.0
+
+
+class SlowLists(Recommender):
+    """An engine whose lists take 30 ms."""
+
+    def draft(self, *args: Any, **options: Any) -> Any:
+        time.sleep(0.03)
+        return super().draft(*args, **options)
+
+
+def test_under_overload_lists_are_refused_or_degraded_and_later_answered() -> None:
+    limits = Limits(preload_per_second=0, wait_seconds=0.1)
+    with TestClient(create_app(SlowLists, limits)) as client:
+        wait_until_ready(client.get)
+        client.post("/v1/events", json={"user_id": "u", "item_id": "i"})
+        url = "/v1/users/v/recommendations"
+        for _ in range(40):
+            assert client.get(url).status_code == 200
+
+        def ask(number: int) -> tuple[int, str]:
+            deadline = "?deadline_ms=90" if number % 2 else ""
+            answer = client.get(url + deadline)
+            return answer.status_code, answer.headers.get("retry-after", "")
+
+        with ThreadPoolExecutor(40) as pool:
+            answers = list(pool.map(ask, range(40)))
+        assert set(answers[1::2]) == {(200, "")}
+        assert set(answers[::2]) == {(200, ""), (503, "1")}
+        assert client.get(url).status_code == 200

@@ -93,7 +93,8 @@ def test_trained_promoted_refused_and_rolled_back_while_serving(
 
 def test_a_training_is_cancelled(http: httpx.Client) -> None:
     http.post("/v1/events", json={"user_id": "p0", "item_id": "red-0", "event_id": "once"})
-    order = {"kind": "train", "model": "bpr", "settings": {"epochs": 100_000_000}}
+    slow = {"epochs": 10_000, "factors": 1_024, "hardest_of": 1_000}  # takes minutes
+    order = {"kind": "train", "model": "bpr", "settings": slow}
     running = http.post("/v1/jobs", json=order).json()["id"]
     waiting = http.post("/v1/jobs", json=order).json()["id"]
     cancelled = http.delete(f"/v1/jobs/{waiting}")

@@ -27,8 +27,9 @@ from nearline.testing.inspector import inspect
 NOW = 1_000_000.0
 WAIT = 120.0
 SHORT = {"search": {"evaluations": 3}}
-# A training that runs until it is cancelled.
-ENDLESS = {"model": "bpr", "settings": {"epochs": 100_000_000}}
+# A training that takes minutes, so that it runs until it is cancelled.
+SLOW = {"epochs": 10_000, "factors": 1_024, "hardest_of": 1_000}
+ENDLESS = {"model": "bpr", "settings": SLOW}
 
 
 def clock() -> float:

@@ -17,6 +17,7 @@ from nearline.server.cache import AnswerCache
 from nearline.server.context import AppContext
 from nearline.server.decoding import StrictRequest
 from nearline.server.docs import openapi_document
+from nearline.server.exchange import LargeAnswers
 from nearline.server.gateway import Gateway
 from nearline.server.host import EngineHost
 from nearline.server.limits import Limits
@@ -134,7 +135,8 @@ def _make_context(
         cache=cache,
         preloader=Preloader(cache, traffic, per_second=per_second, clock=clock, timer=timer),
         traffic=traffic,
-        compute_queue=ComputeQueue(timer),
+        large_answers=LargeAnswers(limits.answers_bytes),
+        compute_queue=ComputeQueue(timer, limits.wait_seconds),
         batches=asyncio.Lock(),
         timer=timer,
         document=_document(),

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from nearline.engine import Recommender
 from nearline.server.cache import AnswerCache
+from nearline.server.exchange import LargeAnswers
 from nearline.server.host import EngineHost
 from nearline.server.limits import Limits
 from nearline.server.metrics import Metrics
@@ -40,6 +41,7 @@ class AppContext(Struct, frozen=True, kw_only=True):
     cache: AnswerCache
     preloader: Preloader
     traffic: Traffic
+    large_answers: LargeAnswers
     compute_queue: ComputeQueue
     batches: asyncio.Lock
     timer: Callable[[], float]

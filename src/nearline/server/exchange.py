@@ -7,6 +7,7 @@ from litestar.types import HTTPScope, Message, Receive, Scope, Send
 from msgspec import Struct
 
 from nearline.deployment.stamp import Stamp
+from nearline.errors import Overloaded
 
 # ASGI application that handles only HTTP requests.
 HTTPApp = Callable[[HTTPScope, Receive, Send], Awaitable[None]]
@@ -16,6 +17,47 @@ UNROUTED = "unrouted"
 # Headers Server-Timing for durations below a millisecond, by microseconds, since formatting a float
 # takes longer than any other step of a cached answer.
 _SHORT_TIMINGS = [(b"server-timing", b"app;dur=0.%03d" % number) for number in range(1_000)]
+
+
+# Answers of at most this size are passed to the HTTP server whole. Larger ones are passed in parts,
+# each of which waits until the client has read most of those before it.
+PART_BYTES = 262_144
+
+
+class LargeAnswers:
+    """Budget for the bytes of large answers that clients have not read yet.
+
+    Parameters
+    ----------
+    limit : int
+        Maximum number of bytes. A single answer may be larger if it is the only one.
+
+    Attributes
+    ----------
+    held : int
+        Bytes of the large answers that are being sent.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.held = 0
+
+    def reserve(self, size: int) -> None:
+        """Add an answer to the budget, or raise `Overloaded`."""
+        self.check(size)
+        self.held += size
+
+    def check(self, size: int = 1) -> None:
+        """Raise `Overloaded` if there is no room for an answer of `size` bytes."""
+        if self.held and self.held + size > self._limit:
+            raise Overloaded(
+                f"answers that clients have not read yet hold {self.held:,} bytes, and the limit "
+                f"is {self._limit:,}; try again in a second"
+            )
+
+    def release(self, size: int) -> None:
+        """Remove an answer from the budget."""
+        self.held -= size
 
 
 class CachePolicy(NamedTuple):
@@ -50,6 +92,8 @@ class Exchange(Struct, gc=False):
         Monotonic clock in seconds.
     asgi_receive, asgi_send : callable
         ASGI functions of the server, which `receive` and `send` wrap.
+    large_answers : LargeAnswers
+        Budget for large answers of all exchanges.
     status : int
         Status of the response; 499 until a response starts.
     route : str
@@ -62,6 +106,10 @@ class Exchange(Struct, gc=False):
         Unexpected error, which is logged with its traceback; None if there was none.
     cache_policy : CachePolicy or None
         Condition that a handler sets if its response may be cached.
+    reserved : int
+        Bytes of the response in the budget `large_answers`; 0 if it is not large.
+    refusal : Overloaded or None
+        Error because of which the response was not sent; frameworks wrap it in errors of their own.
     """
 
     request_id: str
@@ -72,16 +120,30 @@ class Exchange(Struct, gc=False):
     timer: Callable[[], float]
     asgi_receive: Receive
     asgi_send: Send
+    large_answers: LargeAnswers
     status: int = CLIENT_CLOSED
     route: str = UNROUTED
     seconds: float = 0.0
     client_gone: bool = False
     failure: Exception | None = None
     cache_policy: CachePolicy | None = None
+    reserved: int = 0
+    refusal: Overloaded | None = None
 
     def send(self, message: Message) -> Awaitable[None]:
-        """Send an ASGI message; the headers of a response get its request ID and duration."""
+        """Send an ASGI message; the headers of a response get its request ID and duration.
+
+        A large body is sent in parts. While its client does not read it, this waits.
+
+        Raises
+        ------
+        Overloaded
+            The message starts a large response that exceeds the budget; nothing was sent.
+        """
         if message["type"] == "http.response.start":
+            for name, value in message["headers"]:
+                if name == b"content-length" and len(value) >= 6:
+                    self._reserve(int(value))
             self.status = message["status"]
             microseconds = int((self.timer() - self.start) * 1e6)
             timing = (
@@ -94,7 +156,37 @@ class Exchange(Struct, gc=False):
                 (b"x-request-id", self.request_id.encode()),
                 timing,
             ]
+        elif message["type"] == "http.response.body" and len(message["body"]) > PART_BYTES:
+            return self._send_parts(message)
         return self.asgi_send(message)
+
+    def release(self) -> None:
+        """Remove the response from the budget of large answers. Idempotent."""
+        if self.reserved:
+            self.large_answers.release(self.reserved)
+            self.reserved = 0
+
+    def _reserve(self, size: int) -> None:
+        if size <= PART_BYTES:
+            return
+        try:
+            self.large_answers.reserve(size)
+        except Overloaded as error:
+            self.refusal = error
+            raise
+        self.reserved += size
+
+    async def _send_parts(self, message: Any) -> None:
+        body, more = message["body"], message.get("more_body", False)
+        for first in range(0, len(body), PART_BYTES):
+            end = first + PART_BYTES
+            await self.asgi_send(
+                {
+                    "type": "http.response.body",
+                    "body": body[first:end],
+                    "more_body": more or end < len(body),
+                }
+            )
 
     async def receive(self) -> Any:
         """Receive an ASGI message; set `client_gone` if the client has disconnected."""

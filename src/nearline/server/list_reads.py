@@ -13,19 +13,30 @@ _LASTING = frozenset({"personal", "session", "personal" + RERANKED, "session" + 
 async def answer_list(app: AppContext, exchange: Exchange, timed: TimedRequest) -> Answer:
     """Compute an answer in the queue, and set its cache policy.
 
+    Under overload, a request with a deadline gets a list that is fast to compute, and others are
+    refused.
+
     An answer is cached if only a new record or another model can change it, not time alone.
     """
     deadline_ms = timed.deadline_ms
     at_most(len(timed.exclude), app.limits.exclude_length, "exclude")
     at_most(len(timed.history or ()), app.limits.history_length, "history")
     question = narrowed(timed, RecommendationRequest)
-    async with app.compute_queue:
+    queue = app.compute_queue
+    if queue.is_too_long(exchange.start, deadline_ms):
+        if deadline_ms is None:
+            raise queue.refusal()
+        app.metrics.degraded()
+        return app.host.engine.answer(question, late=True)
+    async with queue:
         engine = app.host.engine
-        if app.compute_queue.too_late(exchange.start, deadline_ms):
+        if queue.too_late(exchange.start, deadline_ms):
             app.metrics.degraded()
             return engine.answer(question, late=True)
+        if queue.has_waited_too_long(exchange.start, deadline_ms):
+            raise queue.refusal()
         stamp = engine.stamp
-        left = app.compute_queue.seconds_left(exchange.start, deadline_ms)
+        left = queue.seconds_left(exchange.start, deadline_ms)
         draft = engine.draft(question, left)
     # Outside the queue: other requests are computed while this one waits for a language model.
     answer = await draft.arrived()

@@ -27,6 +27,7 @@ class CachedAnswers:
         self._cache = context.cache
         self._preloader = context.preloader
         self._timer = context.timer
+        self._large_answers = context.large_answers
 
     def find(self, exchange: Exchange, scope: HTTPScope) -> tuple[Message, Message] | None:
         """Return head and body of the cached answer to a request; None if there is none."""
@@ -65,7 +66,17 @@ class CachedAnswers:
             return
 
         path, query = key
-        exchange = Exchange(request_id, "GET", path, {}, self._timer(), self._timer, receive, send)
+        exchange = Exchange(
+            request_id,
+            "GET",
+            path,
+            {},
+            self._timer(),
+            self._timer,
+            receive,
+            send,
+            self._large_answers,
+        )
         scope: Any = {
             "type": "http",
             "method": "GET",
@@ -96,7 +107,7 @@ class RecordedResponse:
     Attributes
     ----------
     complete : bool
-        Whether the response was sent in one piece; only such responses are cached.
+        Whether a successful response was sent in one piece; only such responses are cached.
     """
 
     def __init__(self, send: Send) -> None:
@@ -104,12 +115,14 @@ class RecordedResponse:
         self.headers: tuple[tuple[bytes, bytes], ...] = ()
         self.body = b""
         self.complete = False
+        self._success = False
 
     def send(self, message: Message) -> Awaitable[None]:
         """Record a message and send it."""
         if message["type"] == "http.response.start":
             self.headers = tuple((name, value) for name, value in message["headers"])
+            self._success = message["status"] == 200
         elif message["type"] == "http.response.body":
-            self.complete = not self.body and not message["more_body"]
+            self.complete = self._success and not self.body and not message["more_body"]
             self.body = message["body"]
         return self._send(message)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from litestar.types import HTTPScope, Receive, Send
 
-from nearline.server.exchange import CLIENT_CLOSED, Exchange
+from nearline.server.exchange import CLIENT_CLOSED, Exchange, LargeAnswers
 from nearline.server.middleware.cached_answers import CachedAnswers
 from nearline.server.middleware.request_ids import RequestIds
 from nearline.server.traffic import Traffic
@@ -23,7 +23,9 @@ class Exchanges:
         Monotonic clock in seconds.
     traffic : Traffic
         Receives the time of the latest request.
-        request_ids : RequestIds
+    large_answers : LargeAnswers
+        Budget for answers that clients have not read yet.
+    request_ids : RequestIds
     checks : sequence of callable
         Called with the exchange before anything is sent; raise to refuse the request.
     cached : CachedAnswers
@@ -39,6 +41,7 @@ class Exchanges:
         *,
         timer: Callable[[], float],
         traffic: Traffic,
+        large_answers: LargeAnswers,
         request_ids: RequestIds,
         checks: Sequence[Callable[[Exchange], None]],
         cached: CachedAnswers,
@@ -47,6 +50,7 @@ class Exchanges:
     ) -> None:
         self._timer = timer
         self._traffic = traffic
+        self._large_answers = large_answers
         self._request_id = request_ids.of
         self._checks = checks
         self.cached = cached
@@ -69,6 +73,7 @@ class Exchanges:
             self._timer,
             receive,
             send,
+            self._large_answers,
         )
         try:
             for check in self._checks:
@@ -79,10 +84,11 @@ class Exchanges:
             else:
                 head, body = answer
                 await exchange.send(head)
-                await send(body)
+                await exchange.send(body)
         except Exception as error:
-            await self._send_error(error, exchange)
+            await self._send_error(exchange.refusal or error, exchange)
         finally:
+            exchange.release()
             if exchange.client_gone:  # a missing body is then not the server's failure
                 exchange.status = CLIENT_CLOSED
             exchange.seconds = self._timer() - start

@@ -42,6 +42,7 @@ def middleware_stack(
     return Exchanges(
         timer=context.timer,
         traffic=context.traffic,
+        large_answers=context.large_answers,
         request_ids=RequestIds(new_request_id),
         checks=checks,
         cached=CachedAnswers(RequestBodies(computing, context.limits), context),

@@ -78,6 +78,7 @@ async def recommend_batch(
     at_most(len(data.user_ids), app.limits.batch_lines // data.k, "user_ids")
     # In a thread, so that reads continue; one batch at a time, since each uses all cores.
     async with app.batches:
+        app.large_answers.check()
         body = await asyncio.to_thread(answer_batch, app.host.engine, data)
     return Response(body, media_type="application/json")
 
