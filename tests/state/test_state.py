@@ -134,7 +134,7 @@ def test_all_holds_for_users_beyond_the_limits(
 
 def test_only_opinions_that_count_replace_events() -> None:
     likes = [(at, event("ann", "tea", float(at))) for at in range(LIMITS.repeats)]
-    state = folded(likes)
+    state = folded([*likes])
     state.apply([(9, event("ann", "tea", 9.0, "dislike"))])  # one more than counts
     assert state.counters.totals().tolist() == [LIMITS.repeats]
     state.apply([(10, event("bob", "tea", 9.0)), (11, event("bob", "tea", 10.0, "dislike"))])
