@@ -293,6 +293,25 @@ def train_and_restart(
         assert counted(inspect(rec).model) == expected(rec)
 
 
+@pytest.mark.parametrize("n_repeats", [0, 9])
+def test_opinions_since_the_fit_are_learned_at_a_restart(tmp_path: Path, n_repeats: int) -> None:
+    """With repeats, not all events of the user count, and they are read from the log."""
+    steps: list[Any] = [
+        ("observe", "u", item, time, "view", None)
+        for time, item in enumerate(["a", "b", "c", "d", *["e"] * n_repeats, "a"])
+    ]
+    with nl.Recommender(tmp_path / "shop", config=CONFIG) as rec:
+        for step in steps:
+            act(rec, step)
+        rec.fit()
+        act(rec, ("observe", "u", "a", 50, "dislike", None))
+        act(rec, ("observe", "u", "f", 60, "view", None))
+        assert counted(inspect(rec).model) == expected(rec)
+        live = counted(inspect(rec).model)
+    with nl.Recommender(tmp_path / "shop", config=CONFIG) as rec:
+        assert counted(inspect(rec).model) == live
+
+
 @pytest.mark.parametrize("history_length", [30, 1_000])
 @pytest.mark.parametrize("at_once", [1, 1_100, EVENTS_AT_ONCE])
 def test_after_a_crash_state_and_model_replay_the_log_together(

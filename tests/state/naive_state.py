@@ -154,7 +154,7 @@ def assert_same(view: View, expected: View) -> None:
 
 # Few events count, so that many are beyond the limits.
 FEW = st.builds(counted_events.CountedLimits, st.integers(1, 9), st.integers(1, 3))
-CONFIG = StateConfig(history_length=5, event_weights={"glance": 0.0}, trending_half_life=40.0)
+CONFIG = StateConfig(history_length=3, event_weights={"glance": 0.0}, trending_half_life=40.0)
 
 _events = st.builds(
     Event,

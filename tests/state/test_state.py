@@ -132,6 +132,16 @@ def test_all_holds_for_users_beyond_the_limits(
         assert_same(view_of(state), naive_view(log + later, CONFIG))
 
 
+def test_an_opinion_replaces_events_that_left_the_history() -> None:
+    others = [(at, event("ann", f"i{at}", float(at))) for at in range(1, 8)]
+    state = folded([(0, event("ann", "tea", 0.0)), *others])
+    assert state.counters.totals().tolist() == [1] * 8
+    state.apply([(8, event("ann", "tea", 8.0, "dislike"))])
+    assert state.counters.totals().tolist() == [0] + [1] * 7
+    state.apply([(9, event("ann", "tea", 9.0, "purchase"))])
+    assert state.counters.totals().tolist() == [2] + [1] * 7
+
+
 def test_only_opinions_that_count_replace_events() -> None:
     likes = [(at, event("ann", "tea", float(at))) for at in range(LIMITS.repeats)]
     state = folded([*likes])
