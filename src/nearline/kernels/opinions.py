@@ -19,6 +19,15 @@ Bools = NDArray[np.bool_]
 DENSE = 8
 
 
+@njit(nogil=True, cache=True)
+def any_negative(weights: Floats) -> bool:
+    """Return whether any weight is negative; faster than NumPy for few weights."""
+    found = False
+    for weight in weights:
+        found |= weight < 0
+    return found
+
+
 def superseded(indptr: Longs, items: Ints, weights: Floats) -> Bools:
     """Return which events are superseded: bool [n].
 

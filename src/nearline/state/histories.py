@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.kernels import counted_events, slab
+from nearline.kernels.opinions import any_negative
 from nearline.schema.histories import Histories
 from nearline.state.arrays import grown, resized
 
@@ -149,7 +150,7 @@ class HistoryStore:
         """
         self._regions = grown(self._regions, slots)
         self._opposed = grown(self._opposed, slots)
-        if len(weights) and weights.min() < 0:
+        if any_negative(weights):
             self._opposed[users[weights < 0]] = True
             self.some_opposed = True
         counted = np.empty(len(users), dtype=np.bool_)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.kernels.counted_events import counted_events
+from nearline.kernels.opinions import any_negative
 from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record, StoredBlock
 from nearline.schema.histories import Histories
 from nearline.state.blocks import Columns, block_columns, by_user, columns_of
@@ -287,14 +288,11 @@ class State:
         self, events: Sequence[tuple[int, Event]]
     ) -> tuple[Columns, list[tuple[int, Event]]]:
         """Return those of all events of one user that count, also as columns of user 0."""
-        items = np.array([self.items[event.item_id] for _, event in events], dtype=np.int32)
+        index, weight = self.items, self.config.weight
+        items = np.array([index[event.item_id] for _, event in events], dtype=np.int32)
         which = counted_events(np.zeros(len(items), dtype=np.int64), items)
         counted = [event for event, counts in zip(events, which.tolist(), strict=True) if counts]
-        weight = self.config.weight
-        rows = [
-            (0, self.items[event.item_id], weight(event.event), event.timestamp)
-            for _, event in counted
-        ]
+        rows = [(0, index[e.item_id], weight(e.event), e.timestamp) for _, e in counted]
         return columns_of(rows), counted
 
     def _check_offsets(self, batch: Sequence[tuple[int, Record]]) -> None:
@@ -348,7 +346,7 @@ class State:
         users, items, weights, times = columns
         histories = self._histories
         opposed, before = None, None
-        if histories.some_opposed or (len(weights) and weights.min() < 0):
+        if histories.some_opposed or any_negative(weights):
             opposed = histories.opposed(users) | (weights < 0)
             if len(users) > 1:
                 opposed = np.isin(users, users[opposed])
