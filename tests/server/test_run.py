@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.server.serving import free_port, start_server, stop_server
+from tests.server.serving import free_port, start_server, stop_server, wait_until_ready
 
 from nearline.engine import Recommender
 from nearline.errors import Damaged, InvalidInput
@@ -76,7 +76,9 @@ def test_serve_until_a_signal(number: signal.Signals, capfd: pytest.CaptureFixtu
         worker.start()
 
     def ask_and_stop() -> None:
-        answers.append(httpx.get(f"http://127.0.0.1:{port}/livez").json())
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
+            wait_until_ready(http.get)
+            answers.append(http.get("/livez").json())
         os.kill(os.getpid(), number)
 
     worker = threading.Thread(target=ask_and_stop)

@@ -144,21 +144,26 @@ class Exchange(Struct, gc=False):
             for name, value in message["headers"]:
                 if name == b"content-length" and len(value) >= 6:
                     self._reserve(int(value))
-            self.status = message["status"]
-            microseconds = int((self.timer() - self.start) * 1e6)
-            timing = (
-                _SHORT_TIMINGS[microseconds]
-                if microseconds < 1_000
-                else (b"server-timing", b"app;dur=%.3f" % (microseconds / 1e3))
-            )
-            message["headers"] = [
-                *message["headers"],
-                (b"x-request-id", self.request_id.encode()),
-                timing,
-            ]
+            self.complete_head(message)
         elif message["type"] == "http.response.body" and len(message["body"]) > PART_BYTES:
             return self._send_parts(message)
         return self.asgi_send(message)
+
+    def complete_head(self, message: Any) -> Any:
+        """Add the request ID and the duration to the start of a response; return the message."""
+        self.status = message["status"]
+        microseconds = int((self.timer() - self.start) * 1e6)
+        timing = (
+            _SHORT_TIMINGS[microseconds]
+            if microseconds < 1_000
+            else (b"server-timing", b"app;dur=%.3f" % (microseconds / 1e3))
+        )
+        message["headers"] = [
+            *message["headers"],
+            (b"x-request-id", self.request_id.encode()),
+            timing,
+        ]
+        return message
 
     def release(self) -> None:
         """Remove the response from the budget of large answers. Idempotent."""

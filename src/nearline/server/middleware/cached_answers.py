@@ -29,7 +29,7 @@ class CachedAnswers:
         self._timer = context.timer
         self._large_answers = context.large_answers
 
-    def find(self, exchange: Exchange, scope: HTTPScope) -> tuple[Message, Message] | None:
+    def find(self, exchange: Exchange, scope: HTTPScope) -> tuple[Any, Any] | None:
         """Return head and body of the cached answer to a request; None if there is none."""
         if exchange.method != "GET":
             return None

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from litestar.types import HTTPScope, Receive, Send
 
-from nearline.server.exchange import CLIENT_CLOSED, Exchange, LargeAnswers
+from nearline.server.exchange import CLIENT_CLOSED, PART_BYTES, Exchange, LargeAnswers
 from nearline.server.middleware.cached_answers import CachedAnswers
 from nearline.server.middleware.request_ids import RequestIds
 from nearline.server.traffic import Traffic
@@ -83,12 +83,17 @@ class Exchanges:
                 await self.cached.compute(exchange, scope)
             else:
                 head, body = answer
-                await exchange.send(head)
-                await exchange.send(body)
+                if len(body["body"]) <= PART_BYTES:
+                    await send(exchange.complete_head(head))
+                    await send(body)
+                else:
+                    await exchange.send(head)
+                    await exchange.send(body)
         except Exception as error:
             await self._send_error(exchange.refusal or error, exchange)
         finally:
-            exchange.release()
+            if exchange.reserved:
+                exchange.release()
             if exchange.client_gone:  # a missing body is then not the server's failure
                 exchange.status = CLIENT_CLOSED
             exchange.seconds = self._timer() - start
