@@ -1,5 +1,6 @@
 """A later, opposite opinion replaces the earlier one, wherever events come from."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from litestar.testing import TestClient
 from tests.server.serving import wait_until_ready
 
 import nearline as nl
+from nearline.kernels import counted_events
 from nearline.server import create_app
 from nearline.state import StateConfig
 from nearline.testing.inspector import inspect
@@ -28,6 +30,14 @@ steps = st.lists(
     max_size=14,
 )
 WEIGHTS = {"view": 1.0, "like": 2.0, "dislike": -1.0, "skip": -0.5, "refund": -1.0}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def every_event_counts() -> Iterator[None]:
+    """Superseded events take up the limits, so a store without them would count others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counted_events, "LIMITS", counted_events.CountedLimits(1_000, 1_000))
+        yield
 
 
 def observe(rec: nl.Recommender, numbered: list[tuple[int, Step]]) -> None:

@@ -356,13 +356,13 @@ class Recommender(EngineStatus):
 
     def forget(self, user_id: str) -> Future[int]:
         """Erase the events of a user everywhere; the future resolves to their number."""
-        erased = self._current.open().log.erase(check_id(user_id, "user_id"))
+        erased = self._current.erased(lambda log: log.erase(check_id(user_id, "user_id")))
         erased.add_done_callback(self.language.forget)
         return erased
 
     def delete_event(self, event_id: str) -> Future[int]:
         """Erase the event with an ID everywhere; the future resolves to 1, or to 0 if unknown."""
-        erased = self._current.open().log.erase_event(event_id)
+        erased = self._current.erased(lambda log: log.erase_event(event_id))
         erased.add_done_callback(self.language.forget)
         return erased
 

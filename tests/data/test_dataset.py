@@ -1,10 +1,18 @@
 """Dataset and Histories, compared with values computed by hand."""
 
+from typing import Any
+
 import numpy as np
+import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.state.naive_state import FEW, holding
 
-from nearline.data import Dataset, Histories
+from nearline.data import Dataset, Histories, make_dataset
+from nearline.data.splits import hold_out
+from nearline.kernels import counted_events
+from nearline.kernels.counted_events import CountedLimits
 
 
 def small() -> Dataset:
@@ -116,3 +124,59 @@ def test_unknown_items_do_not_replace_known_ones() -> None:
     assert rated.values.tolist() == [5, 4, 2]
     assert data.matrix().toarray().tolist() == [[1, 0, 1], [0, 1, 0]]
     assert data.matrix(values=True).toarray().tolist() == [[4, 0, 5], [0, 2, 0]]
+
+
+RATED_EVENTS = st.tuples(
+    st.sampled_from("uvw"),
+    st.sampled_from("abc"),
+    st.integers(0, 5),
+    st.sampled_from(["view", "purchase", "dislike"]),
+)
+
+
+@given(events=st.lists(RATED_EVENTS, min_size=1, max_size=25), limits=FEW)
+@settings(deadline=None)
+def test_opinions_apply_to_all_interactions_and_to_those_that_count(
+    events: list[tuple[str, str, int, str]], limits: CountedLimits
+) -> None:
+    """The events that count, in order of arrival, are chosen before those that are superseded."""
+    users, items, times, kinds = zip(*events, strict=True)
+    table = pa.table(
+        {
+            "user_id": users,
+            "item_id": items,
+            "timestamp": pa.array(times, pa.float64()),
+            "event": kinds,
+            "value": pa.nulls(len(events), pa.float64()),
+        }
+    )
+    weight = {"view": 1.0, "purchase": 3.0, "dislike": -1.0}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counted_events, "LIMITS", limits)
+        data = make_dataset(table, weight=weight.__getitem__)
+    whole: dict[str, list[tuple[float, int, str, float]]] = {user: [] for user in data.user_ids}
+    first: dict[str, list[tuple[float, int, str, float]]] = {user: [] for user in data.user_ids}
+    for at, (user, item, time, kind) in enumerate(events):
+        same = [event for event in whole[user] if event[2] == item]
+        if len(whole[user]) < limits.events and len(same) < limits.repeats:
+            first[user].append((float(time), at, item, weight[kind]))
+        whole[user].append((float(time), at, item, weight[kind]))
+
+    def rows(found: Histories) -> list[tuple[str, float, float]]:
+        names = [data.item_ids[item] for item in found.items]
+        return list(zip(names, found.weights.tolist(), found.times.tolist(), strict=True))
+
+    def expected(of: dict[str, list[tuple[float, int, str, float]]]) -> list[tuple[Any, ...]]:
+        kept = [holding(sorted(of[user])) for user in data.user_ids]
+        return [(item, amount, time) for row in kept for time, _, item, amount in row]
+
+    remaining = data.without_superseded()
+    assert rows(data.counted_histories.without_superseded()) == expected(first)
+    assert rows(remaining.counted_histories) == expected(first)
+    assert rows(remaining.histories) == expected(whole)
+    assert rows(
+        hold_out(data, np.zeros(len(events), np.bool_)).train.counted_histories
+    ) == expected(first)
+    assert (
+        rows(remaining.take(np.zeros(remaining.n_interactions, np.bool_)).counted_histories) == []
+    )

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.state.naive_state import FEW, assert_same, naive_view, view_of
 
 import nearline as nl
 from nearline.config import Config
@@ -17,6 +18,8 @@ from nearline.data import LANGUAGE, Histories, dataset_from_log
 from nearline.deployment.catch_up import catch_up
 from nearline.deployment.changes import EVENTS_AT_ONCE, Waiting, together
 from nearline.deployment.online_learner import put_entries
+from nearline.errors import UnknownUser
+from nearline.kernels import counted_events
 from nearline.log import SQLiteLog
 from nearline.models.item_graph.model import ItemGraph
 from nearline.state import Added, State, StateConfig
@@ -30,16 +33,21 @@ OBSERVE = st.tuples(
     st.sampled_from("abcdef"),
     st.integers(0, 9),
     st.sampled_from(["view", "purchase", "dislike"]),
+    st.sampled_from([None, None, "1", "2", "3"]),
 )
+DELETE = st.tuples(st.just("delete"), st.sampled_from("uvw"), st.sampled_from("123"))
 FORGET = st.tuples(st.just("forget"), st.sampled_from("uvw"))
 PUT = st.tuples(st.just("put"), st.sampled_from("abxy"))
 LISTS = st.tuples(st.just("list"), st.lists(OBSERVE, min_size=2, max_size=12))
-STEPS = st.lists(st.one_of(OBSERVE, OBSERVE, OBSERVE, FORGET, PUT, LISTS), max_size=25)
+STEPS = st.lists(st.one_of(OBSERVE, OBSERVE, OBSERVE, DELETE, FORGET, PUT, LISTS), max_size=25)
 
 
 def event_of(step: Any) -> nl.Event:
-    _, user, item, time, kind = step
-    return nl.Event(user_id=user, item_id=item, timestamp=float(time), event=kind)
+    _, user, item, time, kind, number = step
+    event_id = number and user + number
+    return nl.Event(
+        user_id=user, item_id=item, timestamp=float(time), event=kind, event_id=event_id
+    )
 
 
 def act(rec: nl.Recommender, step: Any) -> None:
@@ -47,6 +55,8 @@ def act(rec: nl.Recommender, step: Any) -> None:
         rec.append_events([event_of(step)]).result()
     elif step[0] == "list":
         rec.append_events([event_of(one) for one in step[1]]).result()
+    elif step[0] == "delete":
+        rec.delete_event(step[1] + step[2]).result()
     elif step[0] == "forget":
         rec.forget(step[1]).result()
     else:
@@ -71,7 +81,8 @@ def expected(rec: nl.Recommender) -> dict[str, bytes]:
     data = dataset_from_log(parts.log, parts.log.end, weight, item_ids=ids)
     assert isinstance(parts.model, ItemGraph)
     model = ItemGraph(parts.model.config)
-    model.rebuild_counts(data.histories.without_superseded(), data.n_items)
+    histories = data.counted_histories.without_superseded()
+    model.rebuild_counts(histories, data.n_items)
     for name, relation in model._counted.items():
         relation.scale = parts.model._counted[name].scale
     return counted(model)
@@ -86,17 +97,64 @@ def test_online_counts_equal_a_recount_of_the_log(steps: list[Any]) -> None:
         assert counted(inspect(rec).model) == expected(rec)
 
 
-@settings(deadline=None, max_examples=60)
-@given(STEPS)
-def test_the_same_holds_while_entries_are_learned_in_a_second_thread(steps: list[Any]) -> None:
-    with pytest.MonkeyPatch.context() as patch, nl.Recommender(config=CONFIG) as rec:
-        patch.setattr("nearline.deployment.online_learner.ITEMS_AT_ONCE", 0)
+@settings(deadline=None, max_examples=200)
+@given(STEPS, FEW)
+def test_online_counts_equal_a_recount_where_users_are_beyond_the_limits(
+    steps: list[Any], limits: counted_events.CountedLimits
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counted_events, "LIMITS", limits)
+        with nl.Recommender(config=CONFIG) as rec:
+            for step in steps:
+                act(rec, step)
+            assert counted(inspect(rec).model) == expected(rec)
+            parts = inspect(rec)
+            view = naive_view(list(parts.log.read(0, parts.log.end)), CONFIG.state)
+            assert_same(view_of(parts.state), view)
+
+
+@settings(deadline=None, max_examples=100)
+@given(STEPS, FEW)
+def test_after_an_erasure_nothing_is_left_of_a_user_beyond_the_limits(
+    steps: list[Any], limits: counted_events.CountedLimits
+) -> None:
+    def run(rec: nl.Recommender, steps: list[Any]) -> dict[str, Any]:
+        for name in "abcdefxy":  # both stores number items alike
+            rec.put_item(name, text=f"words of {name}", timestamp=1.0)
         for step in steps:
             act(rec, step)
-        live = inspect(rec).live
-        assert live is not None
-        live.settle()
-        assert counted(inspect(rec).model) == expected(rec)
+        rec.forget("u").result()
+        counters = inspect(rec).state.counters
+        return counted(inspect(rec).model) | {"totals": counters.totals().tolist()}
+
+    def without(step: Any) -> Any:
+        if step[0] == "list":
+            return ("list", [one for one in step[1] if one[1] != "u"])
+        return step
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counted_events, "LIMITS", limits)
+        with nl.Recommender(config=CONFIG) as seen, nl.Recommender(config=CONFIG) as unseen:
+            never = [without(step) for step in steps if step[0] == "put" or step[1] != "u"]
+            assert run(seen, steps) == run(unseen, [s for s in never if s != ("list", [])])
+
+
+@settings(deadline=None, max_examples=60)
+@given(STEPS, FEW)
+def test_the_same_holds_while_entries_and_erasures_are_learned_in_a_second_thread(
+    steps: list[Any], limits: counted_events.CountedLimits
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counted_events, "LIMITS", limits)
+        patch.setattr("nearline.deployment.online_learner.ITEMS_AT_ONCE", 0)
+        patch.setattr("nearline.deployment.online_learner.FORGOTTEN_AT_ONCE", 0)
+        with nl.Recommender(config=CONFIG) as rec:
+            for step in steps:
+                act(rec, step)
+            live = inspect(rec).live
+            assert live is not None
+            live.settle()
+            assert counted(inspect(rec).model) == expected(rec)
 
 
 def test_entries_are_learned_together_up_to_other_changes_and_vectors() -> None:
@@ -154,6 +212,33 @@ def test_an_event_does_not_wait_for_entries_and_whoever_put_them_does() -> None:
         assert counted(inspect(rec).model) == expected(rec)
 
 
+def test_an_event_does_not_wait_for_an_erasure_and_whoever_erased_does() -> None:
+    """The learner is held up, as for a user with many events."""
+    going = threading.Event()
+    with nl.Recommender() as rec:
+        many = [nl.Event(user_id="bot", item_id=f"i{n}", timestamp=float(n)) for n in range(200)]
+        rec.append_events(many).result()
+        live = inspect(rec).live
+        assert live is not None
+        learn = live._learn
+
+        def held_up(waiting: Any) -> None:
+            assert going.wait(60)
+            learn(waiting)
+
+        live._learn = held_up  # type: ignore[method-assign]
+        erased = rec.forget("bot")
+        rec.observe("u", "i7")  # returns
+        assert [event.item_id for event in rec.user("u").history] == ["i7"]
+        with pytest.raises(UnknownUser):
+            rec.user("bot")
+        assert not erased.done()
+        going.set()
+        assert erased.result(60) == 200
+        live.settle()
+        assert counted(inspect(rec).model) == expected(rec)
+
+
 def test_a_catalogue_imported_at_once_is_learned_by_the_first_answer() -> None:
     n = 1_500
     table = pa.table({"item_id": [f"i{at}" for at in range(n)],
@@ -167,13 +252,33 @@ def test_a_catalogue_imported_at_once_is_learned_by_the_first_answer() -> None:
 
 
 @settings(deadline=None, max_examples=30)
+@given(STEPS, STEPS, STEPS, FEW)
+def test_the_same_holds_after_training_and_restarts_where_users_are_beyond_the_limits(
+    tmp_path_factory: pytest.TempPathFactory,
+    before: list[Any],
+    between: list[Any],
+    last: list[Any],
+    limits: counted_events.CountedLimits,
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counted_events, "LIMITS", limits)
+        train_and_restart(tmp_path_factory, before, between, last)
+
+
+@settings(deadline=None, max_examples=30)
 @given(STEPS, STEPS, STEPS)
 def test_online_counts_equal_a_recount_after_training_and_restarts(
     tmp_path_factory: pytest.TempPathFactory, before: list[Any], between: list[Any], last: list[Any]
 ) -> None:
+    train_and_restart(tmp_path_factory, before, between, last)
+
+
+def train_and_restart(
+    tmp_path_factory: pytest.TempPathFactory, before: list[Any], between: list[Any], last: list[Any]
+) -> None:
     folder = tmp_path_factory.mktemp("store") / "shop"
     with nl.Recommender(folder, config=CONFIG) as rec:
-        act(rec, ("observe", "z", "a", 1, "view"))
+        act(rec, ("observe", "z", "a", 1, "view", None))
         for step in before:
             act(rec, step)
         rec.fit()
@@ -188,9 +293,28 @@ def test_online_counts_equal_a_recount_after_training_and_restarts(
         assert counted(inspect(rec).model) == expected(rec)
 
 
+@pytest.mark.parametrize("n_repeats", [0, 9])
+def test_opinions_since_the_fit_are_learned_at_a_restart(tmp_path: Path, n_repeats: int) -> None:
+    """With repeats, not all events of the user count, and they are read from the log."""
+    steps: list[Any] = [
+        ("observe", "u", item, time, "view", None)
+        for time, item in enumerate(["a", "b", "c", "d", *["e"] * n_repeats, "a"])
+    ]
+    with nl.Recommender(tmp_path / "shop", config=CONFIG) as rec:
+        for step in steps:
+            act(rec, step)
+        rec.fit()
+        act(rec, ("observe", "u", "a", 50, "dislike", None))
+        act(rec, ("observe", "u", "f", 60, "view", None))
+        assert counted(inspect(rec).model) == expected(rec)
+        live = counted(inspect(rec).model)
+    with nl.Recommender(tmp_path / "shop", config=CONFIG) as rec:
+        assert counted(inspect(rec).model) == live
+
+
 @pytest.mark.parametrize("history_length", [30, 1_000])
 @pytest.mark.parametrize("at_once", [1, 1_100, EVENTS_AT_ONCE])
-def test_after_a_crash_state_and_model_replay_the_logtogether(
+def test_after_a_crash_state_and_model_replay_the_log_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, history_length: int
 ) -> None:
     config = Config(state=StateConfig(history_length=history_length))
@@ -218,6 +342,45 @@ def test_after_a_crash_state_and_model_replay_the_logtogether(
         assert counted(inspect(rec).model) == live
         rec.observe("u1", "new")
         assert counted(inspect(rec).model) == expected(rec)
+
+
+def test_one_user_cannot_dominate_the_lists_of_others() -> None:
+    with nl.Recommender() as rec:
+        for n in range(10):
+            for item in ("tea", "mug", "pot")[: 2 if n == 0 else 3]:
+                rec.observe(f"u{n}", item)
+        solo = [
+            nl.Event(user_id="solo", item_id=item, timestamp=rec.now())
+            for _ in range(400)
+            for item in ("tea", "EVIL")
+        ]
+        rec.append_events(solo).result()
+        assert inspect(rec).state.counters.totals().tolist() == [15, 10, 9, 5]
+        assert [line.item_id for line in rec.recommend("u0", 2)] == ["pot", "EVIL"]
+        assert [line.item_id for line in rec.recommend("newcomer", 1)] == ["tea"]
+        assert len(rec.user("solo").history) == 500
+
+
+def test_a_snapshot_whose_counts_include_every_event_is_counted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an update from a version without limits on the events that count."""
+    events = [
+        nl.Event(user_id="bot", item_id=item, timestamp=float(time))
+        for time, item in enumerate(["a", "b"] * 9)
+    ]
+    with monkeypatch.context() as patch, nl.Recommender(tmp_path / "shop") as rec:
+        patch.setattr("nearline.snapshots.manifest.COUNTING", 1)
+        patch.setattr(counted_events, "LIMITS", counted_events.CountedLimits(1_000, 1_000))
+        rec.append_events([*events, nl.Event(user_id="u", item_id="c", timestamp=1.0)]).result()
+        rec.fit()
+        assert counted(inspect(rec).model) == expected(rec)
+    with nl.Recommender(tmp_path / "shop") as rec:
+        assert inspect(rec).state.counters.totals().tolist() == [5, 5, 1]
+        assert counted(inspect(rec).model) == expected(rec)
+        rec.forget("bot").result()
+        assert counted(inspect(rec).model) == expected(rec)
+        assert not inspect(rec).model.arrays()["transitions/values"].any()
 
 
 class Fails(ItemGraph):

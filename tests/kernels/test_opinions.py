@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.state.naive_state import holding
 
-from nearline.kernels.opinions import counted_after, superseded
+from nearline.kernels.opinions import superseded, superseded_after
 from nearline.schema.histories import Histories
 
 Event = tuple[int, float, float]  # item, weight, time
@@ -76,29 +76,33 @@ def test_superseded_equals_the_definition(rows: list[list[Event]]) -> None:
     assert (~superseded(past.indptr, past.items, past.weights)).tolist() == kept
 
 
-@given(rows=st.lists(st.tuples(events, events), max_size=3), bound=st.integers(1, 6))
+@given(rows=st.lists(st.tuples(events, events), max_size=3), far=st.sampled_from([0, 1_000_000]))
 @settings(deadline=None)
-def test_bounded_histories_keep_what_counted_when_it_left(
-    rows: list[tuple[list[Event], list[Event]]], bound: int
+def test_superseded_after_new_events_equals_the_definition(
+    rows: list[tuple[list[Event], list[Event]]], far: int
 ) -> None:
+    """`far` makes items that are renumbered."""
     olds, expected_old, expected_new = [], [], []
     for old, new in rows:
-        old = sorted(old, key=lambda event: event[2])[-bound:]
-        olds.append(old)
-        past = [(time, at, str(item), weight) for at, (item, weight, time) in enumerate(old)]
-        counted: dict[int, bool] = {}
-        for at, (item, weight, time) in enumerate(new, len(old)):
-            past = sorted([*past, (time, at, str(item), weight)])
-            counted |= {one[1]: one in holding(past) for one in past}
-            past = past[-bound:]
-            counted |= {one[1]: one in holding(past) for one in past}
-        counted |= {one[1]: one in holding(past) for one in past}
-        expected_old += [counted[at] for at in range(len(old))]
-        expected_new += [counted[at] for at in range(len(old), len(old) + len(new))]
+        olds.append(sorted(old, key=lambda event: event[2]))
+        numbered = [
+            (time, at, str(item), weight) for at, (item, weight, time) in enumerate(olds[-1] + new)
+        ]
+        left = {at for _, at, _, _ in holding(sorted(numbered))}
+        expected_old += [at not in left for at in range(len(old))]
+        expected_new += [at not in left for at in range(len(old), len(old) + len(new))]
     before, after = history(olds), history([new for _, new in rows])
-    was = ~superseded(before.indptr, before.items, before.weights)
-    found = counted_after(
-        *(before.indptr, before.items, before.weights, before.times, was),
-        *(after.indptr, after.items, after.weights, after.times, bound),
+    found = superseded_after(
+        *(before.indptr, before.items + far, before.weights, before.times),
+        *(after.indptr, after.items + far, after.weights, after.times),
     )
     assert [array.tolist() for array in found] == [expected_old, expected_new]
+
+
+def test_unknown_items_stay_where_items_are_renumbered() -> None:
+    items, weights = (
+        np.array([-1, 10**6, -1, 10**6], np.int32),
+        np.array([1, 1, -1, -1], np.float32),
+    )
+    out = superseded(np.array([0, 4], np.int64), items, weights)
+    assert out.tolist() == [False, True, False, False]

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from nearline.kernels import slab
 
 N_ROWS = 4
+# Beyond the numbers of events of these tests, so that every event counts.
+LIMITS = (1_000, 1_000)
 Event = tuple[int, int, float]  # row, item, time
 
 
@@ -23,7 +25,7 @@ class Pool:
         self.classes = np.array(sizes, dtype=np.int64)
         self.heads = np.full(len(sizes) + 1, -1, dtype=np.int64)
         self.heads[-1] = 0
-        self.regions = np.zeros((N_ROWS, 3), dtype=np.int64)
+        self.regions = np.zeros((N_ROWS, 4), dtype=np.int64)
         self.items = np.zeros(0, dtype=np.int32)
         self.weights = np.zeros(0, dtype=np.float32)
         self.times = np.zeros(0, dtype=np.float64)
@@ -46,6 +48,8 @@ class Pool:
                 self.regions,
                 self.heads,
                 self.classes,
+                LIMITS,
+                np.empty(len(rows) - done, dtype=np.bool_),
             )
             if done == len(rows):
                 return
@@ -57,7 +61,7 @@ class Pool:
         slab.release(row, self.items, self.weights, self.times, self.regions, self.heads)
 
     def row(self, row: int) -> list[tuple[int, float]]:
-        start, size, _ = self.regions[row].tolist()
+        start, size, _, _ = self.regions[row].tolist()
         assert (self.weights[start : start + size] == self.items[start : start + size] / 2).all()
         items, times = self.items[start : start + size], self.times[start : start + size]
         return list(zip(items.tolist(), times.tolist(), strict=True))
@@ -65,7 +69,9 @@ class Pool:
     def check_books(self) -> None:
         """Every slot of the used part belongs to exactly one row or one free region."""
         taken = [
-            (start, self.classes[grade]) for start, _, grade in self.regions.tolist() if grade > 0
+            (start, self.classes[grade])
+            for start, _, grade, _ in self.regions.tolist()
+            if grade > 0
         ]
         for grade in range(1, len(self.classes)):
             start = int(self.heads[grade])
@@ -114,9 +120,12 @@ def test_append_stops_if_the_pool_is_full() -> None:
         pool.regions,
         pool.heads,
         pool.classes,
+        LIMITS,
+        np.empty(3, dtype=np.bool_),
     )
     assert added == 2
-    assert pool.regions.tolist() == [[0, 2, 1], [0, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert pool.regions[:, :3].tolist() == [[0, 2, 1], [0, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert pool.regions[:, slab.ARRIVED].tolist() == [2, 0, 0, 0]
 
 
 def test_a_released_region_is_used_again() -> None:

@@ -103,7 +103,6 @@ def test_events_and_erasures_reach_the_parts_that_learn_online() -> None:
     graph.fit(data)
     nothing = rest.take(np.zeros(len(rest.items), dtype=np.bool_))
     assert isinstance(model, LearnsOnline)
-    assert model.pair_window == graph.pair_window
     model.preallocate(10)
 
     def same() -> bool:

@@ -186,7 +186,6 @@ def test_new_events_and_items_reach_the_blend() -> None:
     graph = model.blend.parts[1]
     assert model.parts == model.blend.parts
     assert isinstance(graph, ItemGraph)
-    assert model.pair_window == graph.pair_window
     before = graph.arrays()["transitions/counts/units"].sum()
     old, new = DATA.histories.select(np.array([0])), Histories.from_rows([[3]])
     new.times[:] = 1e9

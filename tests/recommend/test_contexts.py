@@ -31,9 +31,9 @@ def shop() -> State:
         ("mug", None, 20),
     ]
     events = [
-        Event(user_id="u", item_id=item, timestamp=1.0, context=context)
-        for item, context, times in rows
-        for _ in range(times)
+        Event(user_id=f"{item}{row}{n}", item_id=item, timestamp=1.0, context=context)
+        for row, (item, context, times) in enumerate(rows)
+        for n in range(times)
     ]
     state = State()
     state.apply(list(enumerate([*events, Item(item_id="pot", timestamp=1.0)])))

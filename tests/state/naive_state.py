@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from msgspec import Struct
 
+from nearline.kernels import counted_events
 from nearline.schema import Erased, Event, Item, ItemDeleted, Record
 from nearline.state import State, StateConfig
 
@@ -35,16 +36,18 @@ def naive_view(log: Sequence[tuple[int, Record]], config: StateConfig) -> View:
     counted: dict[str, list[tuple[float, int, str, float]]] = defaultdict(list)
     entries: dict[str, Item | None] = {}
     contexts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    repeats: Counter[tuple[str, str]] = Counter()
+    limits = counted_events.LIMITS
     for offset, record in log:
         if isinstance(record, Event):
             weight = config.weight(record.event)
-            rows = events[record.user_id]
-            rows.append((record.timestamp, offset, record.item_id, weight))
-            rows.sort()
-            if len(rows) > config.history_length:
-                # An event that leaves the history remains counted as it was.
-                counted[record.user_id] += [row for row in holding(rows) if row == rows[0]]
-                del rows[0]
+            events[record.user_id].append((record.timestamp, offset, record.item_id, weight))
+            repeats[record.user_id, record.item_id] += 1
+            if len(events[record.user_id]) > limits.events:
+                continue
+            if repeats[record.user_id, record.item_id] > limits.repeats:
+                continue
+            counted[record.user_id].append(events[record.user_id][-1])
             if weight > 0:
                 for field, value in (record.context or {}).items():
                     text = json.dumps(value) if isinstance(value, bool) else str(value)
@@ -59,16 +62,16 @@ def naive_view(log: Sequence[tuple[int, Record]], config: StateConfig) -> View:
     for name, item in present.items():
         for category in item.categories:
             categories[category].add(name)
-    half_life = config.trending_half_life
+    half_life, most = config.trending_half_life, config.history_length
     moments: dict[str, list[float]] = defaultdict(list)
-    for user, rows in events.items():
-        for time, _, name, weight in counted[user] + holding(rows):
+    for rows in counted.values():
+        for time, _, name, weight in holding(sorted(rows)):
             if weight > 0:
                 moments[name].append(time)
     return View(
         offset=log[-1][0] + 1 if log else 0,
         histories={
-            user: [(item, weight, time) for time, _, item, weight in rows]
+            user: [(item, weight, t) for t, _, item, weight in sorted(rows)[-most:]]
             for user, rows in events.items()
         },
         totals={item: len(times) for item, times in moments.items()},
@@ -149,7 +152,9 @@ def assert_same(view: View, expected: View) -> None:
     assert view == expected
 
 
-CONFIG = StateConfig(history_length=5, event_weights={"glance": 0.0}, trending_half_life=40.0)
+# Few events count, so that many are beyond the limits.
+FEW = st.builds(counted_events.CountedLimits, st.integers(1, 9), st.integers(1, 3))
+CONFIG = StateConfig(history_length=3, event_weights={"glance": 0.0}, trending_half_life=40.0)
 
 _events = st.builds(
     Event,

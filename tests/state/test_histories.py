@@ -73,7 +73,8 @@ def test_rebuilt_histories_continue_equally(
 ) -> None:
     histories = HistoryStore(bound)
     append(histories, before)
-    again = HistoryStore.from_rows(bound, histories.copy(3).rows(), histories.copy(3).opposed)
+    copy = histories.copy(3)
+    again = HistoryStore.from_rows(bound, copy.rows(), copy.arrived(), copy.opposed)
     for both in (histories, again):
         append(both, after)
     for user in range(3):

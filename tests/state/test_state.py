@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.state.naive_state import CONFIG, Log, assert_same, folded, logs, naive_view, view_of
+from tests.state.naive_state import CONFIG, FEW, Log, assert_same, folded, logs, naive_view, view_of
 
+from nearline.kernels import counted_events
+from nearline.kernels.counted_events import LIMITS, CountedLimits
 from nearline.schema import Erased, Event, Item, ItemDeleted, StoredBlock
 from nearline.schema.histories import Histories
 from nearline.state import Added, State, StateConfig
@@ -67,7 +69,7 @@ def test_a_batch_that_is_folded_in_several_parts() -> None:
     history = state.history("ann")
     assert history is not None
     assert history.times.tolist() == [float(k) for k in range(n - 500, n)]
-    assert state.counters.totals().sum() == n
+    assert state.counters.totals().sum() == LIMITS.events
 
 
 @given(log=logs(), cuts=st.lists(st.integers(0, 40), max_size=6))
@@ -98,6 +100,58 @@ def test_erasing_equals_a_log_without_the_events(log: Log, more: Log, user: str)
     later = [(state.offset + at, record) for at, record in more]
     state.apply(later)
     assert_same(view_of(state), naive_view(erased + later, CONFIG))
+
+
+@given(log=logs(), more=logs(), limits=FEW, data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_all_holds_for_users_beyond_the_limits(
+    log: Log, more: Log, limits: CountedLimits, data: st.DataObject
+) -> None:
+    """Any batching, the deletion of one event and the erasure of a user, with later events."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counted_events, "LIMITS", limits)
+        state = State(CONFIG)
+        cut = data.draw(st.integers(0, len(log)))
+        for part in (log[:cut], log[cut:]):
+            state.apply(part)
+        assert_same(view_of(state), naive_view(log, CONFIG))
+        present = [(at, record) for at, record in log if isinstance(record, Event)]
+        for whole in (False, True):
+            if not present:
+                break
+            at, chosen = data.draw(st.sampled_from(present))
+            mine = [pair for pair in present if pair[1].user_id == chosen.user_id]
+            gone = mine if whole else [(at, chosen)]
+            state.forget(chosen.user_id, gone, kept=[pair for pair in mine if pair not in gone])
+            present = [pair for pair in present if pair not in gone]
+            offsets = {offset for offset, _ in gone}
+            log = [(at, Erased() if at in offsets else record) for at, record in log]
+            assert_same(view_of(state), naive_view(log, CONFIG))
+        later = [(state.offset + at, record) for at, record in more]
+        state.apply(later)
+        assert_same(view_of(state), naive_view(log + later, CONFIG))
+
+
+def test_an_opinion_replaces_events_that_left_the_history() -> None:
+    others = [(at, event("ann", f"i{at}", float(at))) for at in range(1, 8)]
+    state = folded([(0, event("ann", "tea", 0.0)), *others])
+    assert state.counters.totals().tolist() == [1] * 8
+    state.apply([(8, event("ann", "tea", 8.0, "dislike"))])
+    assert state.counters.totals().tolist() == [0] + [1] * 7
+    state.apply([(9, event("ann", "tea", 9.0, "purchase"))])
+    assert state.counters.totals().tolist() == [2] + [1] * 7
+
+
+def test_only_opinions_that_count_replace_events() -> None:
+    likes = [(at, event("ann", "tea", float(at))) for at in range(LIMITS.repeats)]
+    state = folded([*likes])
+    state.apply([(9, event("ann", "tea", 9.0, "dislike"))])  # one more than counts
+    assert state.counters.totals().tolist() == [LIMITS.repeats]
+    state.apply([(10, event("bob", "tea", 9.0)), (11, event("bob", "tea", 10.0, "dislike"))])
+    assert state.counters.totals().tolist() == [LIMITS.repeats]
+    # Without one of the likes, the dislike counts.
+    state.forget("ann", likes[:1], kept=[*likes[1:], (9, event("ann", "tea", 9.0, "dislike"))])
+    assert state.counters.totals().tolist() == [0]
 
 
 def test_events_that_were_never_folded_are_not_subtracted() -> None:

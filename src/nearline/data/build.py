@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.data.users import UserEncoder
+from nearline.kernels.counted_events import counted_events
 from nearline.schema import Item
 
 # Maps a kind of event to its weight.
@@ -121,6 +122,7 @@ def assemble(
 ) -> Dataset:
     """Create a dataset from arrays with one entry for each interaction, and a catalogue."""
     histories, order = _sort(len(user_ids), **columns)
+    counted = counted_events(columns["users"], columns["items"])
     known = set(item_ids)
     item_ids = item_ids + [item_id for item_id in catalogue if item_id not in known]
     entries = [catalogue.get(item_id) for item_id in item_ids]
@@ -134,6 +136,7 @@ def assemble(
         texts=texts if any(texts) else None,
         categories=categories if any(categories) else None,
         vectors=_vectors(entries),
+        counted=None if counted.all() else counted[order],
     )
 
 

@@ -55,6 +55,10 @@ class Dataset:
         there are no attributes.
     user_encoder : UserEncoder or None
         Encoder of ``user_features``, also for new users.
+    counted : bool [n] or None
+        Whether each interaction counts, see `kernels.counted_events`; None if all do.
+    counted_rows : Histories or None
+        Value of `counted_histories`, if it differs from the choice of `counted`.
     """
 
     user_ids: list[str]
@@ -67,6 +71,15 @@ class Dataset:
     encoder: str = ""
     user_features: FloatArray | None = None
     user_encoder: UserEncoder | None = None
+    counted: NDArray[np.bool_] | None = None
+    counted_rows: Histories | None = None
+
+    @property
+    def counted_histories(self) -> Histories:
+        """Histories without the interactions that do not count."""
+        if self.counted_rows is not None:
+            return self.counted_rows
+        return self.histories if self.counted is None else self.histories.take(self.counted)
 
     @property
     def n_users(self) -> int:
@@ -112,19 +125,30 @@ class Dataset:
 
     def take(self, keep: NDArray[np.bool_]) -> "Dataset":
         """Return the interactions for which `keep` is true; users and items are unchanged."""
-        return replace(self, histories=self.histories.take(keep), values=self.values[keep])
+        counted = None if self.counted is None else self.counted[keep]
+        return replace(
+            self,
+            histories=self.histories.take(keep),
+            values=self.values[keep],
+            counted=counted,
+            counted_rows=None,
+        )
 
     def without_superseded(self) -> "Dataset":
         """Return the interactions that no later, opposite opinion replaces, and all users.
 
         Models are fitted on such data. Split a dataset first, so that opinions in the test part
-        have no effect on the training part.
+        have no effect on the training part. Among the interactions that count, only opinions that
+        count replace others.
         """
         rows = self.histories
         if not (rows.weights < 0).any():
             return self
         out = superseded(rows.indptr, rows.items, rows.weights)
-        return self.take(~out) if out.any() else self
+        kept = self.take(~out) if out.any() else self
+        if self.counted is None:
+            return kept
+        return replace(kept, counted_rows=self.counted_histories.without_superseded())
 
     def _newest(self, among: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Return the position of the last interaction of each user and known item in `among`."""

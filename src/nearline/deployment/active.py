@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Lock
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -19,6 +20,8 @@ from nearline.ingest import put_items as append_items
 from nearline.log import Appended, Log
 from nearline.schema import Item
 from nearline.state import CatalogueMatch, match_catalogue
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +101,15 @@ class ActiveDeployment:
     def put_items(self, log: Log, items: Sequence[Item]) -> "Future[Appended]":
         """Encode and append entries; the future resolves once the model has learned them, too."""
         self.encode(items)
-        stored, live = append_items(log, items, now=self.clock()), self.deployment.live
+        return self.after_learning(append_items(log, items, now=self.clock()))
+
+    def erased(self, erase: Callable[[Log], Future[int]]) -> Future[int]:
+        """Erase events from the log; the future resolves once the model has forgotten them, too."""
+        return self.after_learning(erase(self.open().log))
+
+    def after_learning(self, stored: Future[T]) -> Future[T]:
+        """Return a future that resolves like `stored`, once the model has learned the change."""
+        live = self.deployment.live
         return stored if live is None else live.after_learning(stored)
 
     @contextmanager

@@ -6,13 +6,16 @@ learns from each commit (see `online_learner.py`). Another model may be active m
 """
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nearline.data import Histories, dataset_from_log
+from nearline.deployment.changes import stacked
 from nearline.deployment.online_learner import OnlineLearner
 from nearline.encoders import TextVectors
+from nearline.kernels import counted_events
 from nearline.kernels.history_split import came_before
 from nearline.log import Log
 from nearline.models.base import Model
@@ -22,6 +25,7 @@ from nearline.state import Added, State
 
 # If the log grew by more than this factor, recounting it is faster than updating the counts.
 MUCH = 1.0
+_NOTHING = Histories.from_rows([[]])
 
 
 def catch_up(
@@ -63,14 +67,17 @@ def catch_up(
             recorder = _CatalogueRecorder(log, records, stop)
             weight, item_ids = state.config.weight, state.items.table()
             data = dataset_from_log(recorder, stop, weight, item_ids=item_ids)
-            learner.rebuild_counts(data.histories.without_superseded(), data.n_items)
+            histories = data.counted_histories.without_superseded()
+            learner.rebuild_counts(histories, data.n_items)
             records = recorder.after
         records.add(log.read(records.end, state.offset))  # most of them, without the lock
         with state.lock:
             if learner and erasures != log.erasures:
                 continue
             records.add(log.read(records.end, state.offset))
-            past = records.added()
+            past = records.added(log)
+            if learner and erasures != log.erasures:
+                continue  # a user whose events were read may have been erased meanwhile
             state.followers = (*state.followers, live)
             if model.n_items < len(state.items):
                 last = len(state.items) - 1
@@ -118,11 +125,46 @@ class _Records:
         elif isinstance(record, ItemDeleted):
             self.items.append((self.state.items[record.item_id], None))
 
-    def added(self) -> Added:
-        """Return the events and their users' earlier events; the caller holds the lock."""
+    def added(self, log: Log) -> Added:
+        """Return the events that count and their users' earlier ones; the caller holds the lock."""
         user_ids, events = list(self._users), self._events()
-        before = _before(user_ids, events, self.state)
+        counted, every, arrived = self.state.counted_of(user_ids)
+        news = came_before(counted.indptr, counted.times, events.indptr, events.times)
+        before = counted.take(news)
+        if not every.all():
+            most = counted_events.LIMITS.events
+            # Which events count depends on their arrival, which only the log knows.
+            earlier = arrived - np.diff(events.indptr)
+            rows = [
+                self._split(log, user_ids[row]) if earlier[row] < most else (_NOTHING, _NOTHING)
+                for row in np.flatnonzero(~every)
+            ]
+            before = _with_rows(before, every, [past for past, _ in rows])
+            events = _with_rows(events, every, [new for _, new in rows])
         return Added(self.offset, user_ids, before, events, self.state.opposed(user_ids))
+
+    def _split(self, log: Log, user_id: str) -> tuple[Histories, Histories]:
+        """Return the events of a user that count: those before the records, and those in them."""
+        found = [pair for pair in log.events_of(user_id) if pair[0] < self.end]
+        found = found[: counted_events.LIMITS.events]
+        index, weight = self.state.items, self.state.config.weight
+        items = np.array([index[event.item_id] for _, event in found], dtype=np.int32)
+        nobody = np.zeros(len(found), dtype=np.int64)
+        whole = Histories.group(
+            nobody,
+            1,
+            items,
+            np.array([weight(event.event) for _, event in found], dtype=np.float32),
+            np.array([event.timestamp for _, event in found], dtype=np.float64),
+        )
+        which = counted_events.counted_events(nobody, items)
+        past = np.array([offset < self.offset for offset, _ in found], dtype=np.bool_)
+        earlier = whole.take(which & past)
+        order = np.argsort(earlier.times, kind="stable")
+        earlier = Histories(
+            earlier.indptr, earlier.items[order], earlier.weights[order], earlier.times[order]
+        )
+        return earlier, whole.take(which & ~past)
 
     def _events(self) -> Histories:
         """Return the events of each user, in order of arrival."""
@@ -158,15 +200,10 @@ class _CatalogueRecorder:
             yield offset, record
 
 
-def _before(user_ids: list[str], events: Histories, state: State) -> Histories:
-    """Return the events of users before some events.
-
-    A row that has reached the maximum length is returned whole, which makes the online learner read
-    the user's events from the log.
-    """
-    whole = state.histories_of(user_ids)
-    before = came_before(whole.indptr, whole.times, events.indptr, events.times)
-    sizes = np.diff(whole.indptr)
-    before[np.repeat(sizes == state.config.history_length, sizes)] = True
-    indptr = np.concatenate(([0], np.cumsum(before))).astype(np.int64)[whole.indptr]
-    return Histories(indptr, whole.items[before], whole.weights[before], whole.times[before])
+def _with_rows(rows: Histories, keep: NDArray[np.bool_], others: Sequence[Histories]) -> Histories:
+    """Return a copy in which the rows where `keep` is false are replaced by `others`, in order."""
+    size = len(rows)
+    both = stacked([rows, *others])
+    order = np.arange(size)
+    order[~keep] = np.arange(size, size + len(others))
+    return both.select(order)

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from nearline.data import Histories
-from nearline.kernels.opinions import superseded
-from nearline.log import Appended
+from nearline.kernels.opinions import superseded, superseded_after
 from nearline.schema import Item
 from nearline.state import Added
 
@@ -19,8 +18,8 @@ EVENTS_AT_ONCE = 20_000
 class Acknowledgement(NamedTuple):
     """A future to resolve, with its result, once everything queued before it is learned."""
 
-    future: "Future[Appended]"
-    result: Appended
+    future: Future[Any]
+    result: Any
 
 
 # Index and new entry of an item; None removes the entry.
@@ -97,9 +96,9 @@ def current_events(before: Histories, events: Histories) -> tuple[Histories, His
     Parameters
     ----------
     before : Histories
-        All earlier events of n users, sorted by time.
+        All earlier events of n users that count, sorted by time.
     events : Histories
-        New events of the same users, in order of arrival.
+        New events of the same users that count, in order of arrival.
 
     Returns
     -------
@@ -108,21 +107,22 @@ def current_events(before: Histories, events: Histories) -> tuple[Histories, His
         which a model must forget; and the events that it must learn. The last include the earlier
         events that remain of users with a change of opinion.
     """
-    n, m = len(before), len(before.items)
-    rows = np.concatenate([np.repeat(np.arange(n), np.diff(h.indptr)) for h in (before, events)])
-    items, weights, times = (
-        np.concatenate([getattr(before, name), getattr(events, name)])
-        for name in ("items", "weights", "times")
-    )
-    order = np.lexsort((times, rows))
-    indptr = before.indptr + events.indptr
-    now = np.empty(len(rows), dtype=np.bool_)
-    now[order] = ~superseded(indptr, items[order], weights[order])
+    n = len(before)
+    row_of_old, row_of_new = (np.repeat(np.arange(n), np.diff(h.indptr)) for h in (before, events))
     was = ~superseded(before.indptr, before.items, before.weights)
+    old, new = superseded_after(
+        *(before.indptr, before.items, before.weights, before.times),
+        *(events.indptr, events.items, events.weights, events.times),
+    )
     changed = np.zeros(n, dtype=np.bool_)
-    changed[rows[:m][was != now[:m]]] = True
-    learn = now.copy()
-    learn[:m] &= changed[rows[:m]]
-    new = Histories.group(rows[learn], n, items[learn], weights[learn], times[learn])
-    old = changed[rows[:m]]
-    return before.take(was & ~old), before.take(was & old), new
+    changed[row_of_old[was == old]] = True
+    theirs = changed[row_of_old]
+    again, fresh = ~old & theirs, ~new
+    learn = Histories.group(
+        np.concatenate([row_of_old[again], row_of_new[fresh]]),
+        n,
+        np.concatenate([before.items[again], events.items[fresh]]),
+        np.concatenate([before.weights[again], events.weights[fresh]]),
+        np.concatenate([before.times[again], events.times[fresh]]),
+    )
+    return before.take(was & ~theirs), before.take(was & theirs), learn

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event as Signal
 from threading import Lock, Thread
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,10 @@ from nearline.deployment.changes import (
     Entry,
     Waiting,
     current_events,
-    stacked,
     together,
 )
 from nearline.encoders import TextVectors
-from nearline.log import Appended, Log
+from nearline.log import Log
 from nearline.models.base import Model
 from nearline.models.capabilities import AcceptsItems, LearnsOnline
 from nearline.schema import Item
@@ -35,13 +34,16 @@ from nearline.state import Added, State
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 # Interval at which the background thread checks whether enough events are queued.
 POLL_SECONDS = 0.002
 
 # Entries of one commit that are learned while it waits; more are learned in a second thread. The
 # search for neighbours of a dense vector takes milliseconds in a large catalogue.
 ITEMS_AT_ONCE = 16
-
+# Events of an erased user that are removed while the log waits; more are removed in that thread.
+FORGOTTEN_AT_ONCE = 50
 
 # Entries per call of the model: bounds the memory of their vectors.
 ENTRIES_AT_ONCE = 1_024
@@ -103,10 +105,17 @@ class OnlineLearner:
             self._observe(self._learner, added)
 
     def forget(self, history: Histories) -> None:
-        """Remove a user's events from the model, once it has learned what is queued."""
-        self.settle()
+        """Remove a user's events from the model, once it has learned what is queued.
+
+        Many events are removed in a second thread, as in `put_items`; `after_learning` waits for
+        it.
+        """
+        if self._learner is None:
+            return
         history = history.without_superseded()
-        if self._learner and not self._waits(history):
+        if len(history.items) > FORGOTTEN_AT_ONCE:
+            self._learn_beside([history])
+        elif not self._waits(history):
             self._learner.forget(history)
 
     def settle(self) -> None:
@@ -115,12 +124,12 @@ class OnlineLearner:
         if drain is not None:
             drain.join()
 
-    def after_learning(self, stored: "Future[Appended]") -> "Future[Appended]":
-        """Return a future that resolves like `stored`, once the model has learned the entries."""
-        learned: Future[Appended] = Future()
+    def after_learning(self, stored: Future[T]) -> Future[T]:
+        """Return a future that resolves like `stored`, once the model has learned the change."""
+        learned: Future[T] = Future()
         learned.set_running_or_notify_cancel()
 
-        def then(done: "Future[Appended]") -> None:
+        def then(done: Future[T]) -> None:
             error = done.exception()
             if error is not None:
                 learned.set_exception(error)
@@ -137,7 +146,7 @@ class OnlineLearner:
         with collection_paused():
             self._put(items)
             if self._learner and past.user_ids:
-                self._observe(self._learner, past, trusted=False)
+                self._observe(self._learner, past)
             while waiting := self._next():
                 self._learn(waiting)
 
@@ -165,7 +174,7 @@ class OnlineLearner:
                 ended.set()
             learning.result()
 
-    def _learn_beside(self, changed: Sequence[tuple[int, Item | None]]) -> None:
+    def _learn_beside(self, changed: Sequence[Waiting]) -> None:
         """Queue these and later changes; a second thread learns them until none are left."""
         with self._lock:
             if self._waiting is not None:
@@ -242,9 +251,8 @@ class OnlineLearner:
         if self._takes_items:
             put_entries(self.model, changed, self._texts)
 
-    def _observe(self, learner: LearnsOnline, added: Added, *, trusted: bool = True) -> None:
-        before = self._completed(learner, added, trusted=trusted)
-        events = added.events
+    def _observe(self, learner: LearnsOnline, added: Added) -> None:
+        before, events = added.before, added.events
         if added.opposed.any():
             before, replaced, events = current_events(before, events)
             if len(replaced.items):
@@ -259,41 +267,6 @@ class OnlineLearner:
             users = np.arange(first, last)
             learner.observe(before.select(users), events.select(users))
             first = last
-
-    def _completed(self, learner: LearnsOnline, added: Added, *, trusted: bool) -> Histories:
-        """Return the users' earlier events, from the log if the state keeps too few of them.
-
-        A history of maximum length may lack earlier events. It is still used if it is `trusted` to
-        contain the events right before the new ones, and has as many of them as the model pairs,
-        unless any of the user's events may be superseded.
-        """
-        before = added.before
-        sizes = np.diff(before.indptr)
-        if len(sizes) == 0 or int(sizes.max()) < self._state.config.history_length:
-            return before
-        rows = []
-        for row, user_id in enumerate(added.user_ids):
-            mine = before.select(np.array([row]))
-            if len(mine.items) == self._state.config.history_length:
-                new = slice(added.events.indptr[row], added.events.indptr[row + 1])
-                first = added.events.times[new].min()
-                known = np.searchsorted(mine.times, first, side="right")
-                if not trusted or known < learner.pair_window or added.opposed[row]:
-                    mine = self._whole(user_id, added.offset)
-            rows.append(mine)
-        return stacked(rows)
-
-    def _whole(self, user_id: str, offset: int) -> Histories:
-        """Return all events of a user before an offset, in order of time."""
-        events = [event for at, event in self._log.events_of(user_id) if at < offset]
-        events.sort(key=lambda event: event.timestamp)
-        weight, items = self._state.config.weight, self._state.items
-        return Histories(
-            np.array([0, len(events)], dtype=np.int64),
-            np.array([items[event.item_id] for event in events], dtype=np.int32),
-            np.array([weight(event.event) for event in events], dtype=np.float32),
-            np.array([event.timestamp for event in events], dtype=np.float64),
-        )
 
 
 def put_entries(model: Model, changed: Iterable[Entry], texts: TextVectors | None) -> None:

@@ -101,7 +101,9 @@ class SQLiteLog:
         Overloaded
             If the queue is full and this is the thread of a running event loop.
         """
-        job = EraseJob(check_id(user_id, "user_id"))
+        # Read here, so that the writer, for which other writes wait, reads only newer events.
+        known = dict(user_events(self._tables, check_id(user_id, "user_id")))
+        job = EraseJob(user_id, known=known)
         self._writer.submit(job)
         return job.future
 

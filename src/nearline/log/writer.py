@@ -1,9 +1,10 @@
 """Writer thread of the log, which commits groups of queued jobs and resolves their futures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Condition, Thread
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from nearline.errors import Closed, StorageFailed
 from nearline.log.base import Appendable, Appended, OnCommit, OnErase
 from nearline.log.block_codec import CodedBlock
-from nearline.log.codec import KEY_BYTES, Coded, decode, keys_of, user_key
+from nearline.log.codec import KEY_BYTES, Coded, decode, event_key, user_key
 from nearline.log.key_index import Buried
 from nearline.log.queue import JobQueue
 from nearline.log.tables import Tables
@@ -19,6 +20,7 @@ from nearline.schema import Event, EventBlock, Record, StoredBlock
 
 GROUP_RECORDS = 10_000
 QUEUED_RECORDS = 100_000
+NOTHING_KNOWN: Mapping[int, Event] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,14 @@ class BlockJob:
 
 @dataclass(frozen=True)
 class EraseJob:
-    """A user to erase, or one event of a user."""
+    """A user to erase, or one event of a user.
+
+    `known` contains events of the user by offset, which the writer then need not decode.
+    """
 
     user_id: str
     event_id: str | None = None
+    known: Mapping[int, Event] = field(default_factory=dict)
     future: "Future[int]" = field(default_factory=Future)
     size: int = 1
     joins: bool = False
@@ -262,12 +268,12 @@ class Writer:
 
     def _bury(self, job: EraseJob) -> list[tuple[int, Event]]:
         """Erase the rows that a job names and return the erased events."""
-        events = user_events(self._tables, job.user_id)
+        events = user_events(self._tables, job.user_id, job.known)
         if job.event_id is not None:
             events = [(at, event) for at, event in events if event.event_id == job.event_id]
         if events:
             key = user_key(job.user_id)
-            self._tables.bury([Buried(at, key, keys_of(event)[1]) for at, event in events])
+            self._tables.bury([Buried(at, key, _event_key(event)) for at, event in events])
         return events
 
     def _refusal(self) -> Closed:
@@ -277,11 +283,20 @@ class Writer:
         )
 
 
-def user_events(tables: Tables, user_id: str) -> list[tuple[int, Event]]:
-    """Return (offset, event) of all events of a user, in order."""
+def _event_key(event: Event) -> bytes | None:
+    return None if event.event_id is None else event_key(event.event_id)
+
+
+def user_events(
+    tables: Tables, user_id: str, known: Mapping[int, Event] = NOTHING_KNOWN
+) -> list[tuple[int, Event]]:
+    """Return (offset, event) of all events of a user, in order.
+
+    Events in `known`, by offset, are not decoded again.
+    """
     events: list[tuple[int, Event]] = []
     for offset, payload in tables.under(user_key(user_id)):
-        event = decode(offset, payload)
+        event = known.get(offset) or decode(offset, payload)
         # Two users may have the same key.
         if isinstance(event, Event) and event.user_id == user_id:
             events.append((offset, event))

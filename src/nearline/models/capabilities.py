@@ -72,11 +72,6 @@ class LearnsOnline(AcceptsItems, Protocol):
         """Allocate memory for `events` more events in advance."""
         ...
 
-    @property
-    def pair_window(self) -> int:
-        """Number of earlier events around a new event that `observe` needs."""
-        ...
-
 
 @runtime_checkable
 class SearchesText(Protocol):

@@ -60,7 +60,9 @@ class _Counting(Model):
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Self:
-        """Sum the events of each item, except dislikes; `seed` and `validation` are not used.
+        """Sum the events of each item that count, except dislikes.
+
+        `seed` and `validation` are not used.
 
         Raises
         ------
@@ -69,13 +71,11 @@ class _Counting(Model):
         """
         del validation, seed
         check_weights(data.histories)
-        known = data.histories.items >= 0
-        amounts = self._amounts(data.histories)[known]
-        self._set(
-            np.bincount(data.histories.items[known], amounts, minlength=data.n_items).astype(
-                np.float64
-            )
-        )
+        counted = data.counted_histories
+        known = counted.items >= 0
+        amounts = self._amounts(counted)[known]
+        sums = np.bincount(counted.items[known], amounts, minlength=data.n_items)
+        self._set(sums.astype(np.float64))
         self.fitted_on = data.histories
         progress(1, 1, "done")
         return self

@@ -8,6 +8,7 @@ from threading import Thread
 from nearline.deployment.stamp import Stamp
 from nearline.engine import Recommender
 from nearline.errors import NearlineError
+from nearline.kernels import counted_events
 from nearline.server.logs import JsonLog
 from nearline.server.problems import NotReady
 
@@ -146,6 +147,8 @@ def _load_kernels() -> None:
         scratch.put_item("b", text="one")
         scratch.observe("u", "a")
         scratch.observe("u", "b")
+        for _ in range(counted_events.LIMITS.repeats):  # then one does not count
+            scratch.observe("u", "b")
         scratch.recommend("u", explain=True)
         scratch.recommend("v", preferences="one")
         scratch.similar("a")

@@ -16,8 +16,9 @@ from nearline.snapshots.arrays import Array, ArraySpec, canonical, describe
 from nearline.snapshots.item_ids import PREFIX, pack
 
 FORMAT = 1
-# In version 0, superseded events were counted too; see `nearline.kernels.opinions`.
-COUNTING = 1
+# In version 0, every event was counted, and in version 1 all but superseded ones. Increase it with
+# each change of `nearline.kernels.counted_events`, including `LIMITS`, and of `kernels.opinions`.
+COUNTING = 2
 ID_PATTERN = r"^[0-9a-f]{16}\Z"
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 

@@ -17,6 +17,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from nearline.errors import Damaged
+from nearline.kernels import counted_events
 from nearline.schema import Item
 from nearline.schema.histories import Histories
 from nearline.state.catalogue import CatalogueCopy, Vectors
@@ -28,7 +29,7 @@ from nearline.state.state import State, StateCopy
 
 HISTORY_ARRAYS = ("indptr", "items", "weights", "times")
 # The digit is the version of the format.
-MAGIC = b"nearline state 4\n"
+MAGIC = b"nearline state 5\n"
 DIGEST_BYTES = 32
 LENGTH_BYTES = 8
 
@@ -145,6 +146,7 @@ def _sections(copy: StateCopy) -> Sections:
         "users": _pack(copy.users),
         "items": _pack(copy.items),
         **{f"histories.{name}": getattr(rows, name) for name in HISTORY_ARRAYS},
+        "histories.arrived": copy.histories.arrived(),
         "histories.opposed": copy.histories.opposed,
         **{f"counters.{name}": array for name, array in counters._asdict().items()},
         "contexts.pairs": _pack((contexts.pairs, contexts.age)),
@@ -173,6 +175,7 @@ def _restore(config: StateConfig, offset: int, sections: Sections) -> State:
         users=_unpack(sections["users"], list[str]),
         items=_unpack(sections["items"], list[str]),
         histories=Histories(*(sections[f"histories.{name}"] for name in HISTORY_ARRAYS)),
+        arrived=sections["histories.arrived"],
         opposed=sections["histories.opposed"].copy(),
         counters=CountersCopy(
             *(sections[f"counters.{name}"].copy() for name in CountersCopy._fields)
@@ -206,7 +209,7 @@ def _parts(header: Header, sections: Sections) -> Iterator[memoryview]:
 def _read(data: memoryview, path: Path) -> tuple[Header, Sections]:
     """Verify the bytes of a file and split it into sections, which are views of `data`."""
     if data[: len(MAGIC)] != MAGIC:
-        raise _refused(path, f"it does not start with {MAGIC!r} (format 4)")
+        raise _refused(path, f"it does not start with {MAGIC!r} (format 5)")
     body, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
     if hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest() != digest:
         raise _refused(path, f"the checksum of its {len(data):,} bytes is wrong")
@@ -238,7 +241,7 @@ def _refused(path: Path, reason: str) -> Damaged:
 
 
 def _config_digest(config: StateConfig) -> str:
-    tables = (config, STANDARD_WEIGHTS, STANDARD_KINDS)
+    tables = (config, STANDARD_WEIGHTS, STANDARD_KINDS, counted_events.LIMITS)
     settings = msgspec.msgpack.encode(tables, order="sorted")
     return hashlib.blake2b(settings, digest_size=DIGEST_BYTES).hexdigest()
 

@@ -1,11 +1,12 @@
 """Histories: the most recent events of each user."""
 
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.kernels import slab
+from nearline.kernels import counted_events, slab
+from nearline.kernels.opinions import any_negative
 from nearline.schema.histories import Histories
 from nearline.state.arrays import grown, resized
 
@@ -35,28 +36,55 @@ class UserHistory(NamedTuple):
     opposed: bool = False
 
 
+class CountedRows(NamedTuple):
+    """Events of several users that count.
+
+    Attributes
+    ----------
+    rows : Histories
+        Events, one row per user.
+    every : bool [n_users]
+        Whether every event of the user counts and is contained in the row.
+    arrived : int64 [n_users]
+        Number of all events of the user.
+    """
+
+    rows: Histories
+    every: NDArray[np.bool_]
+    arrived: NDArray[np.int64]
+
+
 class HistoryStore:
     """Histories of users with a maximum length, sorted by time and then by arrival.
 
-    An event takes 16 bytes, and a user 25 bytes in addition. A region for more than four events is
+    An event takes 16 bytes, and a user 33 bytes in addition. A region for more than four events is
     at least half full.
 
     Parameters
     ----------
     bound : int
-        Maximum number of events of a user.
+        Maximum number of events of a history.
 
     Attributes
     ----------
     some_opposed : bool
         Whether any user ever had an event of negative weight.
+
+    Notes
+    -----
+    Up to `CountedLimits.events` events of a user are stored even if `bound` is smaller, to decide
+    which later events count.
     """
 
     def __init__(self, bound: int) -> None:
-        self._classes = _region_sizes(bound)
+        self._bound = bound
+        self._limits = counted_events.LIMITS
+        # Whether all events that were ever added count.
+        self._every = True
+        self._classes = _region_sizes(max(bound, self._limits.events))
         self._heads = np.full(len(self._classes) + 1, -1, dtype=np.int64)
         self._heads[-1] = 0
-        self._regions = np.empty((0, 3), dtype=np.int64)
+        self._regions = np.empty((0, 4), dtype=np.int64)
         self._opposed = np.empty(0, dtype=np.bool_)
         self.some_opposed = False
         self._items = np.empty(0, dtype=np.int32)
@@ -64,10 +92,25 @@ class HistoryStore:
         self._times = np.empty(0, dtype=np.float64)
 
     @classmethod
-    def from_rows(cls, bound: int, rows: Histories, opposed: NDArray[np.bool_]) -> Self:
-        """Create histories from rows of at most `bound` events; row u is that of user u.
+    def from_rows(
+        cls,
+        bound: int,
+        rows: Histories,
+        arrived: NDArray[np.int64],
+        opposed: NDArray[np.bool_],
+    ) -> Self:
+        """Create histories from the result of `HistoryStoreCopy.rows`; row u is that of user u.
 
-        `opposed`, bool [n_users], is the value of `opposed` for each user.
+        Parameters
+        ----------
+        bound : int
+            Maximum number of events of a history.
+        rows : Histories
+            Stored events of all users.
+        arrived : int64 [n_users]
+            Number of events that were added for each user.
+        opposed : bool [n_users]
+            Whether each user ever had an event of negative weight.
         """
         histories = cls(bound)
         histories._opposed = opposed
@@ -78,11 +121,12 @@ class HistoryStore:
         ends = np.cumsum(room)
         starts = ends - room
         used = int(ends[-1]) if len(ends) else 0
-        histories._regions = np.column_stack((starts, sizes, grades))
+        histories._regions = np.column_stack((starts, sizes, grades, arrived))
         histories._heads[-1] = used
         histories._resize(used)
         place = np.arange(len(rows.items)) + np.repeat(starts - rows.indptr[:-1], sizes)
         histories._items[place] = rows.items
+        histories._every = bool((rows.items >= 0).all())
         histories._weights[place] = rows.weights
         histories._times[place] = rows.times
         return histories
@@ -94,16 +138,22 @@ class HistoryStore:
         weights: NDArray[np.float32],
         times: NDArray[np.float64],
         slots: int,
-    ) -> None:
+    ) -> NDArray[np.bool_] | None:
         """Add events in order of arrival; user indices must be below `slots`.
 
-        If a user has more events than the bound, the oldest are removed.
+        If a user has more events than the maximum, the oldest are removed.
+
+        Returns
+        -------
+        bool [n] or None
+            Whether each event counts, see `counted_events`; None if all do.
         """
         self._regions = grown(self._regions, slots)
         self._opposed = grown(self._opposed, slots)
-        if len(weights) and weights.min() < 0:
+        if any_negative(weights):
             self._opposed[users[weights < 0]] = True
             self.some_opposed = True
+        counted = np.empty(len(users), dtype=np.bool_)
         done = 0
         while done < len(users):
             done += slab.append(
@@ -117,17 +167,27 @@ class HistoryStore:
                 self._regions,
                 self._heads,
                 self._classes,
+                (self._limits.events, self._limits.repeats),
+                counted[done:],
             )
             if done < len(users):
                 needed = int(self._heads[-1] + self._classes[-1])
                 self._resize(max(needed, int(POOL_GROWTH * len(self._items))))
+        # The method `all` of an array takes longer than the kernel does for one event.
+        every = counted[0] if len(counted) == 1 else counted.all()
+        if every:
+            return None
+        self._every = False
+        return counted
 
     def row(self, user: int) -> UserHistory:
         """Return a copy of the events of one user."""
-        start, size, _ = self._regions[user].tolist()
+        start, size, _, _ = self._regions[user].tolist()
         end = start + size
+        start = max(start, end - self._bound)
+        items = self._items[start:end]
         return UserHistory(
-            self._items[start:end].copy(),
+            items.copy() if self._every else slab.decoded(items),
             self._weights[start:end].copy(),
             self._times[start:end].copy(),
             bool(self._opposed[user]),
@@ -144,10 +204,26 @@ class HistoryStore:
 
     def rows(self, users: NDArray[np.integer]) -> Histories:
         """Return a copy of the events of several users; rows of unknown users (-1) are empty."""
-        known = (users >= 0) & (users < len(self._regions))
-        chosen = np.zeros((len(users), 3), dtype=np.int64)
-        chosen[known] = self._regions[users[known]]
-        return _gather(chosen, self._items, self._weights, self._times)
+        return Histories(*self._gather(users, self._bound, slab.ALL)[:4])
+
+    def counted_rows(self, users: NDArray[np.integer]) -> CountedRows:
+        """Return the events of several users that count.
+
+        The rows of users with more events than count may be incomplete.
+        """
+        *rows, every, arrived = self._gather(users, int(self._classes[-1]), slab.COUNTED)
+        return CountedRows(Histories(*rows), every, arrived)
+
+    def _gather(self, users: NDArray[np.integer], most: int, which: int) -> Any:
+        return slab.gather(
+            users.astype(np.int64),
+            self._items,
+            self._weights,
+            self._times,
+            self._regions,
+            most,
+            which,
+        )
 
     def remove(self, user: int) -> None:
         """Overwrite the events of a user and release their region."""
@@ -181,20 +257,15 @@ class HistoryStoreCopy(NamedTuple):
     opposed: NDArray[np.bool_]
 
     def rows(self) -> Histories:
-        """Return the events of all users, one row for each index."""
-        return _gather(self.regions, self.items, self.weights, self.times)
+        """Return the stored events of all users; items of events that do not count are negative."""
+        regions, items, weights, times, _ = self
+        users, most = np.arange(len(regions)), int(regions[:, slab.SIZE].max(initial=0))
+        found = slab.gather(users, items, weights, times, regions, most, slab.STORED)
+        return Histories(*found[:4])
 
-
-def _gather(
-    regions: NDArray[np.int64],
-    items: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    times: NDArray[np.float64],
-) -> Histories:
-    sizes = regions[:, slab.SIZE]
-    indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-    take = np.arange(indptr[-1]) + np.repeat(regions[:, slab.START] - indptr[:-1], sizes)
-    return Histories(indptr, items[take], weights[take], times[take])
+    def arrived(self) -> NDArray[np.int64]:
+        """Return the number of events that were added for each user."""
+        return self.regions[:, slab.ARRIVED].copy()
 
 
 def _region_sizes(bound: int) -> NDArray[np.int64]:

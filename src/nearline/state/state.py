@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.kernels.counted_events import counted_events
+from nearline.kernels.opinions import any_negative
 from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record, StoredBlock
 from nearline.schema.histories import Histories
 from nearline.state.blocks import Columns, block_columns, by_user, columns_of
@@ -14,8 +16,8 @@ from nearline.state.catalogue import Catalogue, CatalogueCopy
 from nearline.state.config import StateConfig
 from nearline.state.contexts import Context, Contexts, ContextsCopy
 from nearline.state.counters import Counters, CountersCopy
-from nearline.state.counts import change_of_counts, counted_of
-from nearline.state.histories import HistoryStore, HistoryStoreCopy, UserHistory
+from nearline.state.counts import change_of_counts, current
+from nearline.state.histories import CountedRows, HistoryStore, HistoryStoreCopy, UserHistory
 from nearline.state.vocabulary import Vocabulary
 
 # Number of records that are applied while the lock is held, so that readers wait for at most a few
@@ -33,9 +35,10 @@ class Added(NamedTuple):
     user_ids : list of str
         Users of the events, with one row each in `before` and `events`.
     before : Histories
-        Earlier events of these users that are in the state.
+        Earlier events of these users that count, see `kernels.counted_events`. A row may be
+        incomplete if its user has no new event that counts.
     events : Histories
-        New events of these users, in order of arrival.
+        New events of these users that count, in order of arrival.
     opposed : bool [n]
         Whether each user ever had an event of negative weight, so that events may be superseded;
         `before` and `events` contain superseded events too.
@@ -63,7 +66,7 @@ class Follower(Protocol):
         ...
 
     def forget(self, history: Histories) -> None:
-        """Process an erasure; `history` has one row, with all events of the user in the log."""
+        """Process an erasure; `history` has one row, with all events of the user that count."""
         ...
 
 
@@ -150,6 +153,7 @@ class State:
         users: list[str],
         items: list[str],
         histories: Histories,
+        arrived: NDArray[np.int64],
         opposed: NDArray[np.bool_],
         counters: CountersCopy,
         contexts: ContextsCopy,
@@ -164,7 +168,8 @@ class State:
         state.counters = Counters.from_copy(config.trending_half_life, state.lock, counters)
         state.contexts = Contexts.from_copy(state.lock, contexts)
         state.catalogue = Catalogue.from_copy(state.lock, catalogue)
-        state._histories = HistoryStore.from_rows(config.history_length, histories, opposed)
+        bound = config.history_length
+        state._histories = HistoryStore.from_rows(bound, histories, arrived, opposed)
         return state
 
     def apply(self, batch: Sequence[tuple[int, Record]]) -> None:
@@ -212,22 +217,16 @@ class State:
         with self.lock:
             followers = self.followers
             left = [(offset, event) for offset, event in kept if offset < self.offset]
-            before = [(offset, event) for offset, event in events if offset < self.offset] + left
-            before.sort(key=lambda pair: pair[0])
-            offsets, folded = [offset for offset, _ in before], [event for _, event in before]
-            columns = columns_of(
-                [
-                    (0, self.items[event.item_id], self.config.weight(event.event), event.timestamp)
-                    for event in folded
-                ]
-            )
-            self.counters.subtract(*counted_of(columns, self.config.history_length))
-            contexts = [event.context for event in folded]
+            gone = [(offset, event) for offset, event in events if offset < self.offset]
+            columns, before = self._counted(sorted(gone + left, key=lambda pair: pair[0]))
+            _, history = by_user(columns, by_time=True)
+            self.counters.subtract(*current(history))
+            contexts = [event.context for _, event in before]
+            offsets = [offset for offset, _ in before]
             self.contexts.subtract(columns.items, columns.weights, contexts, offsets)
             if user_id in self.users:
                 self._histories.remove(self.users.remove(user_id))
             added = self._fold(left)[1] if left else None
-        _, history = by_user(columns, by_time=True)
         for follower in followers:
             follower.forget(history)
             if added is not None:
@@ -280,6 +279,22 @@ class State:
                 self.catalogue.copy(),
             )
 
+    def counted_of(self, user_ids: Iterable[str]) -> CountedRows:
+        """Return a copy of the events of several users that count; see `CountedRows`."""
+        with self.lock:
+            return self._histories.counted_rows(self.users.indices_of(user_ids))
+
+    def _counted(
+        self, events: Sequence[tuple[int, Event]]
+    ) -> tuple[Columns, list[tuple[int, Event]]]:
+        """Return those of all events of one user that count, also as columns of user 0."""
+        index, weight = self.items, self.config.weight
+        items = np.array([index[event.item_id] for _, event in events], dtype=np.int32)
+        which = counted_events(np.zeros(len(items), dtype=np.int64), items)
+        counted = [event for event, counts in zip(events, which.tolist(), strict=True) if counts]
+        rows = [(0, index[e.item_id], weight(e.event), e.timestamp) for _, e in counted]
+        return columns_of(rows), counted
+
     def _check_offsets(self, batch: Sequence[tuple[int, Record]]) -> None:
         least = self.offset
         # The offsets inside a block are consecutive.
@@ -312,38 +327,43 @@ class State:
         self.counters.grow(known)
         if len(columns.users) and self.followers:
             who, events = by_user(columns)
-            before = self._histories.rows(who)
-            self._append(columns)
+            before = self._histories.counted_rows(who).rows
+            counted = self._append(columns)
+            if counted is not None:
+                events = events.take(counted[np.argsort(columns.users, kind="stable")])
             opposed = self._histories.opposed(who)
             added = Added(batch[0][0], self.users.ids_of(who), before, events, opposed)
         else:
-            self._append(columns)
-        self.contexts.add(columns.items, columns.weights, contexts, offsets)
+            counted = self._append(columns)
+        weights = columns.weights if counted is None else columns.weights * counted
+        self.contexts.add(columns.items, weights, contexts, offsets)
         self.catalogue.grow(known)
         self.offset = max(self.offset, batch[-1][0] + 1)
         return changed, added
 
-    def _append(self, columns: Columns) -> None:
-        """Add events to the histories, and count them."""
+    def _append(self, columns: Columns) -> NDArray[np.bool_] | None:
+        """Add events to the histories, and count them; return which count, None if all do."""
         users, items, weights, times = columns
         histories = self._histories
-        opposed, change = None, None
-        if histories.some_opposed or (len(weights) and weights.min() < 0):
+        opposed, before = None, None
+        if histories.some_opposed or any_negative(weights):
             opposed = histories.opposed(users) | (weights < 0)
             if len(users) > 1:
                 opposed = np.isin(users, users[opposed])
             if opposed.any():  # users with opinions against items: new events change what counts
-                theirs = Columns(users[opposed], items[opposed], weights[opposed], times[opposed])
-                who, events = by_user(theirs)
-                before = histories.rows(who)
-                change = change_of_counts(before, events, self.config.history_length)
-        histories.append(users, items, weights, times, self.users.slots)
-        if opposed is None or change is None:
+                before = histories.counted_rows(np.unique(users[opposed])).rows
+        counted = histories.append(users, items, weights, times, self.users.slots)
+        if counted is not None:
+            weights = weights * counted  # events of weight 0 are not counted
+        if opposed is None or before is None:
             self.counters.add(items, weights, times)
-            return
+            return counted
+        theirs = Columns(users[opposed], items[opposed], weights[opposed], times[opposed])
+        change = change_of_counts(before, by_user(theirs)[1])
         self.counters.add(items[~opposed], weights[~opposed], times[~opposed])
         self.counters.subtract(*change.removed)
         self.counters.add(*change.added)
+        return counted
 
     def _record_columns(
         self, batch: Sequence[tuple[int, Record]]

@@ -92,7 +92,7 @@ def train_and_judge(
         rival = with_catalogue(log, spec, serving, texts)
         if spec.config.online and isinstance(rival, LearnsOnline):
             # The active model has learned online since its snapshot.
-            rival.rebuild_counts(split.train.histories, split.train.n_items)
+            rival.rebuild_counts(split.train.counted_histories, split.train.n_items)
     else:
         rival = _fit_again(serving, split.train, candidate, spec, progress)
     verdict, measured = judge(

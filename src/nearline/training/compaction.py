@@ -26,7 +26,8 @@ def merge(
     model = with_catalogue(log, spec, serving, texts)
     data = replace(read(log, spec), encoder=serving.manifest.encoder)
     if isinstance(model, LearnsOnline):
-        model.rebuild_counts(data.histories.without_superseded(), data.n_items)
+        histories = data.counted_histories.without_superseded()
+        model.rebuild_counts(histories, data.n_items)
     return describe(model, data, spec, serving.manifest.metrics)
 
 

@@ -281,11 +281,6 @@ class Blend(Hybrid):
         for part in self._learning():
             part.preallocate(events)
 
-    @property
-    def pair_window(self) -> int:
-        """Largest window of the parts that learn online; 0 if there are none."""
-        return max((part.pair_window for part in self._learning()), default=0)
-
     def _learning(self) -> list[LearnsOnline]:
         return [part for part in self.parts if isinstance(part, LearnsOnline)]
 

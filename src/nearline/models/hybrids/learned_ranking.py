@@ -215,11 +215,6 @@ class LearnedRanking(DenseModel):
         """Allocate memory for events in the blend."""
         self.blend.preallocate(events)
 
-    @property
-    def pair_window(self) -> int:
-        """Number of earlier events around a new event that `observe` needs."""
-        return self.blend.pair_window
-
     def arrays(self) -> Arrays:
         """Return the arrays of the blend, the trees and the counts of items."""
         trees: Arrays = {f"trees/{name}": a for name, a in self._trees._asdict().items()}

@@ -141,7 +141,7 @@ class ItemGraph(Model):
             check_validation(validation, data)
             found = choose(data, sources, validation, self.config, seed=seed, progress=progress)
             self.config = found or self.config
-        relations: dict[str, Rows] = self._count_all(data.histories, data.n_items, progress)
+        relations: dict[str, Rows] = self._count_all(data.counted_histories, data.n_items, progress)
         for name in sources.names[len(COUNTED) :]:
             progress(len(relations), len(sources.names), name)
             relations[name] = sources.edges(name, self.config)
@@ -254,11 +254,6 @@ class ItemGraph(Model):
         self._store.preallocate(len(self._counted) * pairs)
         for counted in self._counted.values():
             counted.preallocate(pairs)
-
-    @property
-    def pair_window(self) -> int:
-        """Maximum gap between two events that form a pair."""
-        return int(max(self.config.transitions.reach, self.config.coengagement.window))
 
     def rebuild_counts(self, histories: Histories, n_items: int) -> None:
         """Count all pairs again; the settings, scales and content relations are kept."""

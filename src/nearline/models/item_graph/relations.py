@@ -151,7 +151,7 @@ class Sources:
     """
 
     def __init__(self, data: Dataset, seed: int = 0) -> None:
-        self._rows = positive_rows(data.histories)
+        self._rows = positive_rows(data.counted_histories)
         self._popularity = popularity_of(self._rows, data.n_items)
         self._texts = data.texts or [""] * data.n_items
         self._vectors = data.vectors

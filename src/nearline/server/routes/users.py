@@ -26,7 +26,7 @@ async def forget_user(request: StrictRequest, user_id: UserId) -> Forgotten:
     app = app_context(request)
     engine = app.host.engine
     user_id = path_id(user_id, "user_id")
-    erased = await durable(lambda: engine.forget(user_id))
+    erased = await durable(lambda: engine.forget(user_id), slow=True)
     app.cache.drop_stale()
     app.preloader.forget(user_id)
     return Forgotten(erased=erased)
