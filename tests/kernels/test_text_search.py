@@ -1,5 +1,6 @@
 """Neighbours among sparse vectors: exact, or among those that share a rare term."""
 
+import os
 from random import Random
 
 import numpy as np
@@ -12,6 +13,10 @@ from nearline.encoders.text_index import TextIndex
 from nearline.kernels import text_search
 from nearline.kernels.text_neighbours import longest_search
 from nearline.kernels.text_search import make_scratch
+
+# Hashes are 64-bit integers that wrap around, which the integers of Python do not.
+pytestmark = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="needs compiled kernels")
+
 
 WORDS = [f"w{number}" for number in range(6)]
 TEXTS = st.lists(st.lists(st.sampled_from(WORDS), max_size=4).map(" ".join), max_size=12)

@@ -78,6 +78,14 @@ def test_a_value_of_erased_users_only_is_removed(contexts: Contexts) -> None:
     assert counts(contexts, a=1) == [{3: 1}]
 
 
+def test_an_event_that_counts_later_than_a_newer_one_is_counted(contexts: Contexts) -> None:
+    contexts.add(*events_of({"land": "FR"}, start=5))
+    contexts.add(*events_of({"land": "FR"}, start=2))  # after an erasure before it
+    assert counts(contexts, land="FR") == [{3: 2}]
+    contexts.subtract(*events_of({"land": "FR"}, start=2))
+    assert counts(contexts, land="FR") == [{3: 1}]
+
+
 def test_a_new_value_evicts_the_one_with_fewest_events(
     contexts: Contexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,7 +42,7 @@ class ContextsCopy(NamedTuple):
     pairs : list of (str, str)
         Field and value of each pair.
     since : int64 [n_pairs]
-        Offset of the first event that is counted for each pair.
+        Offset from which on events are counted for each pair.
     priorities : int64 [n_pairs, 2]
         Number of events of each pair, and its priority.
     age : int
@@ -149,7 +149,8 @@ class Contexts:
             if row is None:
                 if len(self._rows) >= MAX_VALUES:
                     self._evict()
-                row = self._add_pair(pair, offsets[event])
+                # Until the first eviction, the counts of every pair are complete.
+                row = self._add_pair(pair, offsets[event] if self._age else 0)
             elif offsets[event] < row.since:
                 continue  # counted again after an erasure, though not counted before it
             row.counts[item] = row.counts.get(item, 0) + 1
