@@ -12,9 +12,14 @@ from typing import Any
 
 from nearline.errors import InvalidInput
 
+# Types of most values, which are returned at once.
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
 
 def plain(value: object) -> Any:
     """Return `value` with NumPy scalars and arrays inside it turned into Python ones."""
+    if type(value) in _PLAIN:
+        return value
     np = _numpy()
     if np is not None:
         if isinstance(value, np.datetime64):

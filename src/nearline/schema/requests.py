@@ -5,6 +5,7 @@ these structs.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta, Struct
@@ -128,8 +129,8 @@ def make_options(kind: type[O], **fields: Any) -> O:
     InvalidInput
         A value has another type than its field.
     """
-    unknown = sorted(fields.keys() - set(kind.__struct_fields__))
-    if unknown:
+    if not fields.keys() <= _names_of(kind):
+        unknown = sorted(fields.keys() - _names_of(kind))
         raise TypeError(
             f"{', '.join(unknown)}: there is no such option; allowed are "
             f"{', '.join(sorted(kind.__struct_fields__))}"
@@ -138,6 +139,11 @@ def make_options(kind: type[O], **fields: Any) -> O:
         if given is not None or name not in _MAY_BE_NONE:
             fields[name] = _CONVERSIONS.get(name, _as_it_is)(given, name)
     return kind(**fields)
+
+
+@cache
+def _names_of(kind: type[ListOptions]) -> frozenset[str]:
+    return frozenset(kind.__struct_fields__)
 
 
 def _as_it_is(value: object, _: str) -> object:
