@@ -37,7 +37,7 @@ class Client:
     async def ask(self, method: str, path: str, body: bytes = b"") -> LoadResponse | None:
         """Send a request; return None after a failure, which is counted by its reason."""
         try:
-            if self._connection is None:
+            if self._connection is None or self._connection.closed:
                 loop = asyncio.get_running_loop()
                 _, self._connection = await loop.create_connection(
                     Connection, "127.0.0.1", self._port

@@ -83,6 +83,11 @@ class Connection(asyncio.Protocol):
         if waiting is not None and not waiting.done():
             waiting.set_result(answer)
 
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is closed, by either side."""
+        return self._transport.is_closing()
+
     async def ask(self, method: str, path: str, body: bytes = b"") -> LoadResponse:
         """Send a request and wait for the response; a body must be JSON."""
         self._waiting = asyncio.get_running_loop().create_future()
