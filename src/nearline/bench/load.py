@@ -22,12 +22,12 @@ import sys
 import time
 from array import array
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from typing import Any, NamedTuple, cast
 
 LoadRequest = dict[str, Any]
-OK = 200
 HEAD_END = b"\r\n\r\n"
-TRIES = 500
+OK, TRIES = 200, 500
 
 
 class LoadResponse(NamedTuple):
@@ -79,9 +79,9 @@ class Connection(asyncio.Protocol):
         answer = LoadResponse(int(lines[0][9:12]), bytes(received[head + 4 : end]), server_ms)
         del received[:end]
         self._needed = 0
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and not waiting.done():
-            waiting.set_result(answer)
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(answer)
+        self._waiting = None
 
     @property
     def closed(self) -> bool:
@@ -391,11 +391,8 @@ def main() -> None:
     question = json.load(sys.stdin)
     gc.disable()  # garbage collection of the client would count as latency of the server
     # `select` has a resolution of a microsecond, `epoll` of a millisecond.
-    loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
-    try:
+    with closing(asyncio.SelectorEventLoop(selectors.SelectSelector())) as loop:
         answer = loop.run_until_complete(drive(question))
-    finally:
-        loop.close()
     json.dump(answer, sys.stdout)
 
 
