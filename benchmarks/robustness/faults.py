@@ -441,24 +441,24 @@ async def stops(fault: Fault) -> None:
     await _restarts(fault, signal.SIGTERM)
 
 
-@fault("failures", "kill -9 during a merge", "every 2 seconds, during merges")
-async def kills_during_merges(fault: Fault) -> None:
+async def _kills_during(fault: Fault, kind: str, shortest: float, longest: float) -> None:
+    """Start a job, and kill the server after a random time between two bounds in seconds."""
     while fault.active:
         with suppress(OSError):
-            await fault.target.ask("POST", "/v1/jobs", {"kind": "merge"})
-        await asyncio.sleep(fault.rng.uniform(0.01, 0.5))
+            await fault.target.ask("POST", "/v1/jobs", {"kind": kind})
+        await asyncio.sleep(fault.rng.uniform(shortest, longest))
         await fault.target.stop(signal.SIGKILL)
         await fault.target.start()
+
+
+@fault("failures", "kill -9 during a merge", "every 2 seconds, during merges")
+async def kills_during_merges(fault: Fault) -> None:
+    await _kills_during(fault, "merge", 0.01, 0.5)
 
 
 @fault("failures", "kill -9 during a training", "every 2 seconds, during trainings")
 async def kills_during_trainings(fault: Fault) -> None:
-    while fault.active:
-        with suppress(OSError):
-            await fault.target.ask("POST", "/v1/jobs", {"kind": "train"})
-        await asyncio.sleep(fault.rng.uniform(0.1, 1.0))
-        await fault.target.stop(signal.SIGKILL)
-        await fault.target.start()
+    await _kills_during(fault, "train", 0.1, 1.0)
 
 
 @fault("failures", "process that is stopped and continued", "0.5 s of every second")

@@ -17,7 +17,7 @@ from nearline.config import Config
 from nearline.data import LANGUAGE, Histories, dataset_from_log
 from nearline.deployment.catch_up import catch_up
 from nearline.deployment.changes import EVENTS_AT_ONCE, Waiting, together
-from nearline.deployment.online_learner import put_entries
+from nearline.deployment.online_learner import OnlineLearner, put_entries
 from nearline.errors import UnknownUser
 from nearline.kernels import counted_events
 from nearline.log import SQLiteLog
@@ -186,19 +186,24 @@ def test_entries_are_learned_together_up_to_other_changes_and_vectors() -> None:
     assert joined == [[(4, None), (5, None)], Added, [(6, None)], Histories, [(7, None)]]
 
 
+def hold_up(live: OnlineLearner, going: threading.Event) -> None:
+    """Let the second thread of a learner wait for an event, as if it had much to learn."""
+    learn = live._learn
+
+    def held_up(waiting: Any) -> None:
+        assert going.wait(60)
+        learn(waiting)
+
+    live._learn = held_up  # type: ignore[method-assign]
+
+
 def test_an_event_does_not_wait_for_entries_and_whoever_put_them_does() -> None:
     """The learner is held up, as very many entries would: the event is stored, the put is not."""
     going = threading.Event()
     with nl.Recommender() as rec:
         live = inspect(rec).live
         assert live is not None
-        learn = live._learn
-
-        def held_up(waiting: Any) -> None:
-            assert going.wait(60)
-            learn(waiting)
-
-        live._learn = held_up  # type: ignore[method-assign]
+        hold_up(live, going)
         items = [nl.Item(item_id=f"i{n}", timestamp=1.0, text=f"pair{n // 2}") for n in range(200)]
         stored = rec.put_items(items)
         rec.observe("u", "i7")  # returns
@@ -220,13 +225,7 @@ def test_an_event_does_not_wait_for_an_erasure_and_whoever_erased_does() -> None
         rec.append_events(many).result()
         live = inspect(rec).live
         assert live is not None
-        learn = live._learn
-
-        def held_up(waiting: Any) -> None:
-            assert going.wait(60)
-            learn(waiting)
-
-        live._learn = held_up  # type: ignore[method-assign]
+        hold_up(live, going)
         erased = rec.forget("bot")
         rec.observe("u", "i7")  # returns
         assert [event.item_id for event in rec.user("u").history] == ["i7"]

@@ -80,8 +80,8 @@ class Report:
     n_relevant : int
         Relevant items of all these users.
     n_seen : int
-        Of these, the items that stand in the history of their user. Where seen items are masked,
-        no list can hold them: they count as missed.
+        Relevant items that are in the history of their user. If seen items are excluded, no list
+        can contain them, so they count as misses.
     """
 
     k: int

@@ -31,9 +31,9 @@ class Preloader:
     """Remembers users who may return, and fills the cache with their lists in idle time.
 
     Users are expected to return after they requested a list, had an event or were passed to
-    `expect`. Users for whom this was in the current hour of an earlier day (UTC) are last. A list
-    answers the user's latest request; if there is none, it has the query of the latest request of
-    any user.
+    `expect`. Those who did so in the current hour of an earlier day (UTC) come last. Each list is
+    computed for the latest request of its user, or, if there was none, with the query of the latest
+    request of any user.
 
     Parameters
     ----------

@@ -83,7 +83,7 @@ class GraphStore:
         # A copy, since edges change in place and the rows may be memory-mapped.
         self._values = np.concatenate([rows.weights for rows in relations.values()])
         self._n_added = 0
-        # Where each item stands in the rows from training, by relation.
+        # Positions of each item in the rows from training, by relation.
         self._incoming: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self._heads = np.full((len(relations), n_items), -1, dtype=np.int64)
         self._following = np.zeros(0, dtype=np.int64)

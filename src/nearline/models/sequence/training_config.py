@@ -29,7 +29,7 @@ class TrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     memory : int
         Approximate number of steps over which weights are averaged.
     validation_users : int
-        Maximum number of users for whom NDCG@10 is computed after each epoch.
+        Maximum number of users in the computation of NDCG@10 after each epoch.
     """
 
     epochs: int = 40
