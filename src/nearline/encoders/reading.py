@@ -47,6 +47,10 @@ CACHED = 100_000
 # Longer words are names or codes and have no endings.
 LONGEST_STEM = 30
 
+# Languages that write composed words as one: beginnings and ends of long words are terms too.
+COMPOUNDING = ("german", "dutch", "swedish", "danish", "norwegian", "finnish", "hungarian")
+SHORTEST_PART, LONGEST_PART = 3, 6
+
 # First letters of scripts and the language by whose rules their words are stemmed; "" for none.
 _SCRIPTS = (
     *((0x250, "latin"), (0x370, ""), (0x400, "greek"), (0x530, "russian"), (0x600, "")),
@@ -97,10 +101,11 @@ class LanguageReader:
     def __init__(self, counts: NDArray[Any] | None = None) -> None:
         known = [] if counts is None else counts.tolist()
         self._counts: list[int] = known + [0] * (len(LANGUAGES) - len(known))
+        self._main = self._counts.index(max(self._counts))
 
     def survey(self, texts: Sequence[str]) -> None:
         """Count the languages of texts that are then read with `read`, from a sample of them."""
-        self._counts = [0] * len(LANGUAGES)
+        self._counts, self._main = [0] * len(LANGUAGES), 0
         for text in texts[:: max(1, len(texts) // SAMPLE)]:
             self._count(_likely(split(text)))
 
@@ -133,11 +138,12 @@ class LanguageReader:
     def _language(self, likely: Sequence[int]) -> str:
         if len(likely) == 1:
             return LANGUAGES[likely[0]]
-        return LANGUAGES[max(likely or range(len(LANGUAGES)), key=self._counts.__getitem__)]
+        return LANGUAGES[max(likely, key=self._counts.__getitem__) if likely else self._main]
 
     def _count(self, likely: Sequence[int]) -> None:
         if len(likely) == 1:
             self._counts[likely[0]] += 1
+            self._main = self._counts.index(max(self._counts))
 
 
 Reader = WordReader | LanguageReader
@@ -150,32 +156,34 @@ def make_reader(reading: str, arrays: dict[str, NDArray[Any]] | None = None) -> 
     return LanguageReader((arrays or {}).get("languages"))
 
 
-def _likely(tokens: Sequence[str]) -> list[int]:
-    """Return the numbers of the languages with the most function words, ascending; [] if none."""
-    hits = Counter(
-        chain.from_iterable([_EVIDENCE[token] for token in tokens[:JUDGED] if token in _EVIDENCE])
-    )
-    most = max(hits.values(), default=0)
-    return sorted(number for number, n in hits.items() if n == most)
+def _likely(tokens: Sequence[str]) -> tuple[int, ...]:
+    """Return the numbers of the languages with the most function words, ascending."""
+    found = [_EVIDENCE[token] for token in tokens[:JUDGED] if token in _EVIDENCE]
+    if len(found) <= 1:
+        return found[0] if found else ()
+    hits = Counter(chain.from_iterable(found))
+    most = max(hits.values())
+    return tuple(sorted(number for number, n in hits.items() if n == most))
 
 
 def _read(tokens: Sequence[str], language: str) -> str:
-    """Return the parts of words, separated by spaces; function words only if there are no others.
+    """Return words separated by spaces, and parts of words after tabs.
 
-    The cache may be read and written by several threads: each entry has one value only.
+    Function words are returned only if there are no other words. The cache may be read and written
+    by several threads: each entry has one value only.
     """
     known = _cache(language)
-    found = []
-    for token in tokens:
-        parts = known.get(token)
-        if parts is None:
-            if len(known) >= CACHED:
-                known.clear()
-            stop = token in _STOP[language] or token in _OTHER
-            parts = known[token] = "" if stop else _parts(token, language)
-        if parts:
-            found.append(parts)
-    return " ".join(found or filter(None, (_parts(token, language) for token in tokens)))
+    found: list[str | None] = [known.get(token) for token in tokens]
+    if None in found:
+        if len(known) + len(tokens) > CACHED:
+            known.clear()
+        for at, token in enumerate(tokens):
+            if found[at] is None:
+                stop = token in _STOP[language] or token in _OTHER
+                found[at] = known[token] = "" if stop else _parts(token, language)
+    if not any(found):
+        found = [_parts(token, language) or None for token in tokens]
+    return " ".join(filter(None, found))
 
 
 @cache
@@ -184,25 +192,32 @@ def _cache(language: str) -> dict[str, str]:  # noqa: ARG001 (the key)
 
 
 def _parts(token: str, language: str) -> str:
-    if token.isascii():
-        return _stem(token, language) if len(token) > 1 else ""
-    parts: list[str] = []
-    for kind, run in runs(token):
+    """Return the words and parts of one token, as `_read` does."""
+    parts = []
+    for kind, run in [("spaced", token)] if token.isascii() else runs(token):
         if kind != "spaced":
-            parts += characters(kind, run)
+            parts.append(characters(kind, run))
         elif len(word := without_accents(run)) > 1:
-            parts.append(_stem(word, language))
-    return " ".join(parts)
+            script = next(name for end, name in _SCRIPTS if ord(word[0]) < end)
+            stem = _stem(word, language if script == "latin" else script)
+            composed = script == "latin" and language in COMPOUNDING and stem.isalpha()
+            parts.append("\t".join((stem, *_ends(stem))) if composed else stem)
+    return " ".join(filter(None, parts))
+
+
+def _ends(stem: str) -> list[str]:
+    """Return the beginnings and ends of a word that may be words of which it is composed."""
+    sizes = range(SHORTEST_PART, min(LONGEST_PART, len(stem) - SHORTEST_PART) + 1)
+    return [stem[:size] for size in sizes] + [stem[-size:] for size in sizes]
 
 
 def _stem(word: str, language: str) -> str:
-    """Return a word without its ending, by the language of its script or else the given one."""
-    script = next(name for end, name in _SCRIPTS if ord(word[0]) < end)
+    """Return a word without its ending, by the rules of a language; "" for none."""
     if len(word) > LONGEST_STEM or _NO_STEM.search(word):
         return word
-    if script == "arabic":
+    if language == "arabic":
         word = _ARTICLE.sub("", word)
-    stemmer = _stemmer(language if script == "latin" else script)
+    stemmer = _stemmer(language)
     if stemmer is None:
         return word
     # A stemmer holds the word that it works on.

@@ -32,8 +32,36 @@ _PLAIN = {
 }
 # Particles at the end of Korean words, the longest first.
 _PARTICLES = (
-    *("에서는", "으로는", "이라는", "입니다", "에서", "으로", "에게", "까지", "부터", "처럼", "보다"),
-    *("하고", "이나", "이랑", "은", "는", "을", "를", "이", "가", "의", "에", "로", "와", "과", "도"),
+    *(
+        "에서는",
+        "으로는",
+        "이라는",
+        "입니다",
+        "에서",
+        "으로",
+        "에게",
+        "까지",
+        "부터",
+        "처럼",
+        "보다",
+    ),
+    *(
+        "하고",
+        "이나",
+        "이랑",
+        "은",
+        "는",
+        "을",
+        "를",
+        "이",
+        "가",
+        "의",
+        "에",
+        "로",
+        "와",
+        "과",
+        "도",
+    ),
     *("만",),
 )
 
@@ -56,12 +84,13 @@ def _letter(char: str) -> str | None:
 
 
 _LETTERS = _Letters()
+_ASCII = re.compile("[a-z0-9]+")
 
 
 def split(text: str) -> list[str]:
     """Return the runs of letters, marks and digits of a text; case and width are folded (NFKC)."""
     if text.isascii():
-        return text.lower().translate(_LETTERS).split()
+        return _ASCII.findall(text.lower())
     # Normalised again, since letters may combine after marks between them are removed.
     folded = normalize("NFKC", text).casefold().translate(_LETTERS)
     return normalize("NFKC", folded).split()
@@ -84,16 +113,16 @@ def runs(word: str) -> list[tuple[str, str]]:
     return [(str(found.lastgroup), found[0]) for found in _RUN.finditer(word)]
 
 
-def characters(kind: str, run: str) -> list[str]:
-    """Return the parts of a run of a script without spaces, or of Korean.
+def characters(kind: str, run: str) -> str:
+    """Return the words of a run of a script without spaces, or of Korean, as `read` returns them.
 
-    A Korean word is read as the word without its particle, and as pairs of its syllables. A single
-    Kana is a particle and has no parts.
+    A Korean word is read as the word without its particle; pairs of its syllables are its parts.
+    A single Kana is a particle and has no words.
     """
-    pairs = [run[at : at + 2] for at in range(len(run) - 1)]
     if kind == "han":
-        return [run]
-    if kind == "hangul":
-        stem = next((run[: -len(end)] for end in _PARTICLES if run.endswith(end)), "") or run
-        return [stem, *(pair for pair in pairs if pair != stem)]
-    return pairs
+        return run
+    pairs = [run[at : at + 2] for at in range(len(run) - 1)]
+    if kind != "hangul":
+        return " ".join(pairs)
+    stem = next((run[: -len(end)] for end in _PARTICLES if run.endswith(end)), "") or run
+    return "\t".join((stem, *(pair for pair in pairs if pair != stem)))

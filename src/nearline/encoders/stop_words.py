@@ -27,7 +27,7 @@ LATIN = {
         wird wo wurde zu zum zur zwar zwischen""",
     "french": """à afin ai ainsi après au aucun aucune aussi autre autres aux avant avec avoir c ce
         ceci cela ces cet cette ceux chaque chez comme contre d dans de depuis des dès donc dont du
-        elle elles en encore entre est et étaient était été être eu eux il ils j je jusque l la là
+        elle elles en encore entre est et étaient était être eu eux il ils j je jusque l la là
         le les leur leurs lors lui m ma mais me même mes moi mon n ne ni nos notre nous on ont ou
         où par parce pas pendant peu plus pour puis qu quand que quel quelle quelles quels qui s sa
         sans se sera ses si son sont sous sur ta te tes toi ton tous tout toute toutes très tu un
@@ -43,8 +43,9 @@ LATIN = {
         di dopo dove e è ed era erano essere fra gli ha hanno i il in io l la le lei li lo loro lui
         ma me mentre mi mia mie miei mio ne negli nei nel nell nella nelle nello noi non nostra
         nostro o ogni per perché però più poi prima quale quali quando quanto quella quelle quello
-        questa queste questi questo qui se sei senza si sia sono sopra sotto stata stato su sua sue
-        sugli sui sul sulla sulle sullo suo suoi tra tu tutta tutte tutti tutto un una uno vi voi""",
+        questa queste questi questo qui se sei senza si sia sono sopra sotto stata stato su sua
+        sue sugli sui sul sulla sulle sullo suo suoi tra tu tutta tutte tutti tutto un una uno vi
+        voi""",
     "portuguese": """a à ao aos aquela aquele as às até com como da das de dela dele deles depois
         do dos e é ela elas ele eles em entre era essa essas esse esses esta está estas este estes
         eu foi foram há isso isto já la lhe lhes lo mais mas me mesmo meu minha muito na não nas

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nearline.common.progress import Progress
 from nearline.data.dataset import Dataset, Histories
+from nearline.encoders.reading import LANGUAGE, WORDS
 from nearline.kernels.edges import Rows
 from nearline.kernels.scoring import rank_rows
 from nearline.models.item_graph.config import (
@@ -121,6 +122,8 @@ def choose(
     search = _Search(objective, config, config.search.evaluations, progress)
     for start in _starts(sources.names, config):
         search.evaluate(start)
+    if sources.has_text:
+        search.evaluate(_other_reading(search.best))
     step = 1.0
     for _ in range(ROUNDS):
         for knob in _knobs_in_use(sources, config):
@@ -139,6 +142,12 @@ def _starts(names: list[str], config: ItemGraphConfig) -> list[ItemGraphConfig]:
             start = start.with_relation(name, replace(start.relation(name), half_life=half_life))
         starts.append(start)
     return starts
+
+
+def _other_reading(config: ItemGraphConfig) -> ItemGraphConfig:
+    """Return settings with which texts are read in the other way."""
+    other = WORDS if config.content.reading == LANGUAGE else LANGUAGE
+    return replace(config, content=replace(config.content, reading=other))
 
 
 def _knobs_in_use(sources: Sources, config: ItemGraphConfig) -> list[Knob]:
