@@ -77,7 +77,8 @@ def test_other_forms_of_a_word_are_recognised(language: str) -> None:
 
 
 def test_all_languages_in_one_catalogue() -> None:
-    texts, searches = [], {}
+    texts: list[Text] = []
+    searches: dict[str, str] = {}
     for language in LANGUAGES:
         own, asked = read(language)
         texts += [text._replace(topic=f"{language} {text.topic}") for text in own]

@@ -85,8 +85,8 @@ LATIN = {
         we więc wszystkie wszystko z za ze że""",
     "czech": """a aby aj ale ani až bez bude by být byl byla byli bylo co což či do i já jak jako je
         jeho jej její jejich jen ještě již jsem jsme jsou k kde kdo když ke která které který ma má
-        mezi mi mít na nad nebo není než o od on ona oni po pod podle pro proto protože před přes při pak s se si
-        sem své svůj ta tak také tato tedy ten tento to toho tom toto tu u už v ve více však vše z
+        mezi mi mít na nad nebo není než o od on ona oni po pod podle pro proto protože před přes
+        při pak s se si sem své svůj ta tak také tato tedy ten tento to toho tom toto tu u už v ve více však vše z
         za ze že""",
     "hungarian": """a az abban ahol aki akik akkor alatt amely amelyek ami amit arra át azok azt
         azzal be csak de e ebben egy egyes egyik el előtt és ez ezek ezt fel felé ha hanem hogy ide
