@@ -178,12 +178,17 @@ def _read(tokens: Sequence[str], language: str) -> str:
         if len(known) + len(tokens) > CACHED:
             known.clear()
         for at, token in enumerate(tokens):
-            if found[at] is None:
-                stop = token in _STOP[language] or token in _OTHER
-                found[at] = known[token] = "" if stop else _parts(token, language)
-    if not any(found):
-        found = [_parts(token, language) or None for token in tokens]
-    return " ".join(filter(None, found))
+            if found[at] is not None:
+                continue
+            if token.isascii() and not token.isalpha():
+                # Numbers and codes are seldom repeated, and have no endings.
+                found[at] = token if len(token) > 1 else ""
+                continue
+            stop = token in _STOP[language] or token in _OTHER
+            found[at] = known[token] = "" if stop else _parts(token, language)
+    return " ".join(filter(None, found)) or " ".join(
+        filter(None, (_parts(token, language) for token in tokens))
+    )
 
 
 @cache
