@@ -97,7 +97,8 @@ LATIN = {
         ale am ar are as așa atât au avea bine ca că când care cât ce cel cele cei celor cine cu
         cum da dacă dar de deși despre din după e ea ei el ele era este eu fără face fi fie
         fiecare foarte iar îi îl în între îți la le li lor lui mai mi nu o or ori pe pentru peste
-        prin sa să sale sau și se sunt ta te tot toate toți tu un una unei unor unui va vă voi vor""",
+        prin sa să sale sau și se sunt ta te tot toate toți tu un una unei unor unui va vă voi
+        vor""",
     "turkish": """ama ancak artık aslında az bana bazı belki ben beni benim bir biri birkaç biz
         bize bizim bu buna bunda bunlar bunu bunun çok çünkü da daha de değil diye dolayı en eğer
         gibi göre hem hep hepsi her hiç için ile ise kadar ki kim mi mı mu mü nasıl ne neden
