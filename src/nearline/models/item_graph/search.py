@@ -120,10 +120,11 @@ def choose(
     if objective.n_targets < FEWEST_TARGETS or config.search.evaluations < 1:
         return None
     search = _Search(objective, config, config.search.evaluations, progress)
-    for start in _starts(sources.names, config):
+    first = _reading(config, WORDS) if sources.has_text else config
+    for start in _starts(sources.names, first):
         search.evaluate(start)
     if sources.has_text:
-        search.evaluate(_other_reading(search.best))
+        search.compare(_reading(search.best, LANGUAGE))
     step = 1.0
     for _ in range(ROUNDS):
         for knob in _knobs_in_use(sources, config):
@@ -144,10 +145,9 @@ def _starts(names: list[str], config: ItemGraphConfig) -> list[ItemGraphConfig]:
     return starts
 
 
-def _other_reading(config: ItemGraphConfig) -> ItemGraphConfig:
-    """Return settings with which texts are read in the other way."""
-    other = WORDS if config.content.reading == LANGUAGE else LANGUAGE
-    return replace(config, content=replace(config.content, reading=other))
+def _reading(config: ItemGraphConfig, reading: str) -> ItemGraphConfig:
+    """Return settings with another way to read texts."""
+    return replace(config, content=replace(config.content, reading=reading))
 
 
 def _knobs_in_use(sources: Sources, config: ItemGraphConfig) -> list[Knob]:
@@ -178,6 +178,12 @@ class _Search:
         self._objective = objective
         self._left = self._all = evaluations
         self._progress = progress
+
+    def compare(self, config: ItemGraphConfig) -> None:
+        """Store settings if they are as good as the best so far, outside the budget."""
+        value = self._objective(config)
+        if value >= self.value:
+            self.best, self.value = config, value
 
     def evaluate(self, config: ItemGraphConfig) -> bool:
         """Evaluate settings; if they are the best so far, store them and return True."""
