@@ -1,5 +1,8 @@
 """First stage of the pipeline: the items that the model ranks for each user with a history."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +25,7 @@ def candidates(_: Lists, query: Query) -> Lists:
     known = indptr[1:] > indptr[:-1]  # has a history
     disliking = [] if query.options.exclude_seen else query.disliking()
     if not disliking and known.all():  # nearly always, and without copies
-        found = _ranked(query, query.histories, wanted)
+        found = _ranking(query)(query.histories, wanted)
         tiers = np.empty(found.items.shape, dtype=np.int8)
         tiers.fill(query.tier)
         return Lists(found.items, found.scores.astype(np.float64), tiers)
@@ -40,19 +43,20 @@ def _by_width(query: Query, widths: NDArray[np.int64]) -> Lists:
     """
     lists = Lists.empty(len(widths), max(query.options.k, int(widths.max(initial=0))))
     lists.tiers[:] = query.tier
+    rank = _ranking(query)
     for width in sorted(set(widths.tolist()) - {0}):
         rows = np.flatnonzero(widths == width)
-        found = _ranked(query, query.histories.select(rows), width)
+        found = rank(query.histories.select(rows), width)
         lists.items[rows, :width] = found.items
         lists.scores[rows, :width] = found.scores
     return lists
 
 
-def _ranked(query: Query, histories: Histories, k: int) -> Ranking:
+def _ranking(query: Query) -> Callable[[Histories, int], Ranking]:
+    """Return the model's method that ranks items, with the options of the query."""
     model = query.view.model
-    return model.recommend_from(
-        histories,
-        k,
+    return partial(
+        model.recommend_from,
         exclude_seen=query.options.exclude_seen,
         allowed=query.allowed[: model.n_items],
     )
