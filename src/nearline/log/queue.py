@@ -71,15 +71,16 @@ class JobQueue(Generic[J]):
             self._queued += job.size
             self._changed.notify_all()
 
-    def take(self) -> list[J]:
-        """Wait for jobs and return the next group; it is empty if the queue is closed and empty.
+    def take(self, timeout: float | None = None) -> list[J]:
+        """Wait for jobs, at most `timeout` seconds, and return the next group.
 
-        The futures are marked as running. Jobs with a cancelled future are left out.
+        The group is empty if the time is over, or if the queue is closed and empty. The futures are
+        marked as running. Jobs with a cancelled future are left out.
         """
         group: list[J] = []
         with self._changed:
             while not group:
-                self._changed.wait_for(lambda: self._closed or self._jobs)
+                self._changed.wait_for(lambda: self._closed or self._jobs, timeout)
                 if not self._jobs:
                     return []
                 group = self._next_group()
@@ -90,6 +91,11 @@ class JobQueue(Generic[J]):
     def waits(self) -> bool:
         """Whether a job is queued."""
         return bool(self._jobs)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether further jobs are rejected."""
+        return self._closed
 
     def close(self) -> None:
         """Reject further jobs; queued ones can still be taken."""

@@ -9,10 +9,11 @@ from typing import Self
 from nearline.errors import Closed, InvalidInput
 from nearline.log.base import Appendable, Appended, OnCommit, OnErase, in_blocks
 from nearline.log.block_codec import encode_block
+from nearline.log.burials import without_erased
 from nearline.log.codec import decode, encode, event_key
 from nearline.log.lock import StoreLock
 from nearline.log.tables import Tables
-from nearline.log.writer import AppendJob, BlockJob, EraseJob, Writer, user_events
+from nearline.log.writer import AppendJob, BlockJob, EraseJob, Known, Writer, user_events
 from nearline.schema import Event, EventBlock, Record, check_id
 
 
@@ -90,8 +91,11 @@ class SQLiteLog:
         """Replace all events of a user by tombstones; the future returns the number of events.
 
         When the future is resolved, no file of the log contains the bytes of the events. An erasure
-        takes a look-up, a write per event and a checkpoint of the write-ahead log. The `event_id`
-        of an erased event can be stored again. If the disk rejects the write, the future raises
+        takes a look-up, a write per event and a checkpoint of the write-ahead log. Many events are
+        overwritten in pieces, between other writes; readers see none of them from the first
+        commit on. If the process ends in between, the rest is overwritten when the log is opened
+        again. Events of the user that are appended after this call are stored. The `event_id` of an
+        erased event can be stored again. If the disk rejects a write, the future raises
         `StorageFailed`, and the user must be erased again.
 
         Raises
@@ -101,9 +105,11 @@ class SQLiteLog:
         Overloaded
             If the queue is full and this is the thread of a running event loop.
         """
+        check_id(user_id, "user_id")
         # Read here, so that the writer, for which other writes wait, reads only newer events.
-        known = dict(user_events(self._tables, check_id(user_id, "user_id")))
-        job = EraseJob(user_id, known=known)
+        erasures, read_to = self._tables.erasures, self._tables.end
+        known = user_events(self._tables, user_id)
+        job = EraseJob(user_id, known=Known(known, read_to, erasures))
         self._writer.submit(job)
         return job.future
 
@@ -273,5 +279,6 @@ class SQLiteLog:
     def _records(self, start: int, stop: int) -> Iterator[tuple[int, Record]]:
         for block in self._tables.blocks(start, stop):
             for offset, payload in block:
-                yield offset, decode(offset, payload)
+                record, hidden = decode(offset, payload), self._tables.hidden
+                yield offset, without_erased(hidden, offset, record) if hidden else record
             self._check_open()
