@@ -143,8 +143,8 @@ def open_folder(
 
         def on_erased() -> None:
             # These files may contain events of the erased user.
-            checkpoint.unlink(missing_ok=True)
             forget_examples(folder)
+            checkpoint.unlink(missing_ok=True)
 
         if _learns_with_the_state(parts):
             parts = _serving_or_untrained(parts, config)
@@ -338,6 +338,9 @@ def _open_state(folder: Path, config: Config, log: Log, item_ids: list[str]) -> 
         )
     except Damaged as error:
         logger.warning("the checkpoint is ignored and the whole log is replayed: %s", error)
+        # A crash may have interrupted an erasure: these files may contain events of the user.
+        forget_examples(folder)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
         state = None
     if state is not None and state.items.table()[: len(item_ids)] == item_ids:
         return state

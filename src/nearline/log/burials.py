@@ -3,7 +3,7 @@
 An erasure of more events than one piece first stores a *marker*: a hash of the user ID, and the
 offset before which all events of this user are erased. From this commit on, these events are hidden
 from all readers. Then they are overwritten piece by piece. If the process ends before the marker is
-removed, the rest is overwritten when the log is opened again.
+removed, the rest is overwritten after the log is opened again.
 """
 
 import time
@@ -103,9 +103,9 @@ class Burial:
         Time of the next step, by `time.monotonic`.
     """
 
-    def __init__(self, user_id: str) -> None:
-        self.user_id = user_id
+    def __init__(self, marker: Marker) -> None:
         self.end = 0
+        self._marker = marker
         self.due = 0.0
         self._events: list[tuple[int, Event]] = []
         self._futures: list[tuple[Future[int], int]] = []
@@ -142,7 +142,7 @@ class Burial:
             if not self._scrubbed(graveyard, patience):
                 return False
             if self.end:
-                graveyard.unmark(Marker.of(self.user_id), self.end)
+                graveyard.unmark(self._marker, self.end)
         except Exception as error:
             self._fail(error)
             return False
@@ -188,16 +188,17 @@ class Burials:
     def __init__(self, graveyard: Graveyard, patience: Callable[[], float]) -> None:
         self._graveyard = graveyard
         self._patience = patience
-        self._by_user: dict[str, Burial] = {}
+        self._by_user: dict[Marker, Burial] = {}
 
-    def of(self, user_id: str) -> Burial:
+    def of(self, marker: Marker) -> Burial:
         """Return the burial of a user, which is added if there is none."""
-        return self._by_user.setdefault(user_id, Burial(user_id))
+        return self._by_user.setdefault(marker, Burial(marker))
 
     @property
     def awaited(self) -> bool:
-        """Whether a future waits for a burial."""
-        return any(burial.awaited for burial in self._by_user.values())
+        """Whether a future waits for a burial, or the next step is due."""
+        awaited = any(burial.awaited for burial in self._by_user.values())
+        return awaited or self.seconds_left() == 0.0
 
     def seconds_left(self) -> float | None:
         """Return the seconds until the next step is due; None if there is no burial."""
@@ -209,10 +210,10 @@ class Burials:
     def step(self) -> None:
         """Take one step of the first burial that is due, if any."""
         now = time.monotonic()
-        for user_id, burial in self._by_user.items():
+        for marker, burial in self._by_user.items():
             if burial.due <= now:
                 if burial.step(self._graveyard, self._patience()):
-                    del self._by_user[user_id]
+                    del self._by_user[marker]
                 return
 
 

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from nearline.errors import Closed, Damaged, InvalidInput, StorageFailed
 from nearline.log.block_codec import CodedBlock
-from nearline.log.burials import PIECE, Marker, buried
-from nearline.log.codec import Coded, decode
+from nearline.log.burials import Marker
+from nearline.log.codec import Coded
 from nearline.log.key_index import ADD_OFFSETS, SCHEMA, Buried, KeyIndex, Pair
 from nearline.log.lock import check_folder
-from nearline.schema import Event
 
 # In format 1, all keys are in the file; before format 3, event IDs have no offsets.
 VERSION = 3
@@ -67,8 +66,7 @@ class Tables:
 
     One thread writes; any thread may read. Each read of a file uses its own connection, so that
     readers and the writer do not wait for each other. A log in memory has only one connection, and
-    `_guard` prevents reads during transactions. Erasures that a crash interrupted are completed
-    when the file is opened for writing.
+    `_guard` prevents reads during transactions.
 
     Attributes
     ----------
@@ -156,6 +154,12 @@ class Tables:
             if erasures:
                 self._db.execute(_COUNT_ERASURE)
         self.erasures += erasures
+
+    def markers(self) -> list[tuple[Marker, int]]:
+        """Return all markers, and the offset before which each hides events."""
+        named = self._db.execute(_MARKERS).fetchall()
+        markers = [(Marker.parse(cast("str", name)), cast("int", end)) for name, end in named]
+        return [(marker, end) for marker, end in markers if marker is not None]
 
     def unmark(self, marker: Marker, end: int) -> None:
         """Remove a marker after all events that it hides were overwritten."""
@@ -258,28 +262,13 @@ class Tables:
             self._db.pragma("journal_mode", "wal")
         self.end = self._number("SELECT coalesce(max(offset) + 1, 0) FROM log")
         self.erasures = self._number("SELECT value FROM meta WHERE name = 'erasures'")
-        named = self._db.execute(_MARKERS).fetchall()
-        markers = [(Marker.parse(cast("str", name)), cast("int", end)) for name, end in named]
-        unfinished = [(marker, end) for marker, end in markers if marker is not None]
-        self.hidden = {marker.digest: end for marker, end in unfinished}
+        self.hidden = {marker.digest: end for marker, end in self.markers()}
         if not self._read_only:
             with self._db:
                 if 0 < version < VERSION:
                     self._db.execute(ADD_OFFSETS)
                     self._db.pragma("user_version", VERSION)
                 self._index = KeyIndex(self._db, self.end)
-            for marker, end in unfinished:
-                self._complete(marker, end)
-
-    def _complete(self, marker: Marker, end: int) -> None:
-        """Overwrite the remaining events of an erasure that was interrupted."""
-        rows = ((at, decode(at, payload)) for at, payload in self._index.under(marker.user_key, 0))
-        events = [(at, cast("Event", record)) for at, record in rows if marker.covers(record)]
-        keys = buried([(at, event) for at, event in events if at < end])
-        for first in range(0, len(keys), PIECE):
-            self.bury(keys[first : first + PIECE])
-        self.scrub()
-        self.unmark(marker, end)
 
     def _number(self, query: str) -> int:
         value = self._db.execute(query).get

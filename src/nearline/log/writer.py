@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Condition, Thread
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.errors import Closed
+from nearline.errors import Closed, Damaged
 from nearline.log import tables as tables_module
 from nearline.log.base import Appendable, Appended, OnCommit, OnErase
 from nearline.log.block_codec import CodedBlock
@@ -19,9 +20,8 @@ from nearline.log.burials import (
     Graveyard,
     Marker,
     buried,
-    without_erased,
 )
-from nearline.log.codec import KEY_BYTES, Coded, decode, user_key
+from nearline.log.codec import KEY_BYTES, Coded, decode
 from nearline.log.queue import JobQueue
 from nearline.log.tables import Tables
 from nearline.schema import Event, EventBlock, Record, StoredBlock
@@ -105,6 +105,8 @@ class Writer:
         self._failure: BaseException | None = None
         graveyard = Graveyard(tables.bury, tables.scrub, tables.unmark)
         self._burials = Burials(graveyard, lambda: tables_module.BUSY_MS / 1_000)
+        for marker, end in tables.markers():  # of erasures that a crash interrupted
+            self._burials.of(marker).add(marked_events(tables, marker, end), end)
         # Notified after each commit and when the writer stops.
         self.committed = Condition()
         # Calls the listener with one group while the next one is being committed.
@@ -281,16 +283,16 @@ class Writer:
         """
         try:
             events = self._events_to_erase(job)
+            marker, end = Marker.of(job.user_id), self._tables.end
             marked = len(events) > PIECE
             if marked:
-                end = self._tables.end
-                self._tables.mark(Marker.of(job.user_id), end)
+                self._tables.mark(marker, end)
             elif events:
                 self._tables.bury(buried(events), erasures=1)
         except Exception as error:
             job.future.set_exception(error)
             return
-        burial = self._burials.of(job.user_id)
+        burial = self._burials.of(marker)
         if marked:
             burial.add(events, end)
         try:
@@ -324,11 +326,24 @@ def user_events(tables: Tables, user_id: str, start: int = 0) -> list[tuple[int,
     Events that are being erased are left out.
     """
     events: list[tuple[int, Event]] = []
-    for offset, payload in tables.under(user_key(user_id), start):
-        event = without_erased(tables.hidden, offset, decode(offset, payload))
+    marker = Marker.of(user_id)
+    start = max(start, tables.hidden.get(marker.digest, 0))
+    for offset, payload in tables.under(marker.user_key, start):
+        event = decode(offset, payload)
         # Two users may have the same key.
         if isinstance(event, Event) and event.user_id == user_id:
             events.append((offset, event))
+    return events
+
+
+def marked_events(tables: Tables, marker: Marker, end: int) -> list[tuple[int, Event]]:
+    """Return (offset, event) of the events that a marker hides and that are not overwritten yet."""
+    events: list[tuple[int, Event]] = []
+    for offset, payload in tables.under(marker.user_key):
+        with suppress(Damaged):  # a record that cannot be read does not prevent the others
+            event = decode(offset, payload)
+            if isinstance(event, Event) and offset < end and marker.covers(event):
+                events.append((offset, event))
     return events
 
 
