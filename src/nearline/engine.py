@@ -236,6 +236,7 @@ class Recommender(EngineStatus):
         histories: object = None,
         *,
         columns: Columns | None = None,
+        block_users: int | None = None,
         progress: Progress = no_progress,
         **options: Any,
     ) -> Any:
@@ -248,6 +249,8 @@ class Recommender(EngineStatus):
         histories : frame, path or None
             Used instead of the stored histories in this call. The result has the type of
             `histories` or of the training data, else it is an Arrow table.
+        block_users : int or None
+            Number of users that are computed at a time; `progress` is called after each block.
         **options
             Other fields of `nearline.schema.ListOptions`.
         """
@@ -257,6 +260,7 @@ class Recommender(EngineStatus):
             self._view(),
             given=None if histories is None else read_interactions(histories, columns),
             weight=self.config.state.weight,
+            block=block_users,
             progress=progress,
         )
         return to_frame(frame, histories if histories is not None else self._like)

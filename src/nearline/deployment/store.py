@@ -18,6 +18,7 @@ from functools import cached_property
 from itertools import count
 from pathlib import Path
 
+from nearline.common.budget import divided
 from nearline.config import Config
 from nearline.deployment.catch_up import catch_up
 from nearline.deployment.online_learner import OnlineLearner
@@ -99,7 +100,8 @@ def open_memory(
 
     `on_change` is called after each commit and each erasure, in the log's thread.
     """
-    log, state = open_log(MEMORY), State(config.state)
+    queue_bytes = divided(config.memory).queue
+    log, state = open_log(MEMORY, queue_bytes=queue_bytes), State(config.state)
     follow(log, state, on_change=on_change)
     parts = Deployment(log, state, _untrained(config), None, None, texts, memory=next(_numbers))
     return serving(parts, config)
@@ -133,7 +135,7 @@ def open_folder(
     # While the checksums of the snapshot are verified, the log reads the keys of its last records.
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(snapshots.current)
-        log = open_log(url_of(folder / LOG))
+        log = open_log(url_of(folder / LOG), queue_bytes=divided(config.memory).queue)
     try:
         snapshot = loading.result()
         state = _open_state(folder, config, log, snapshot.item_ids if snapshot else [])

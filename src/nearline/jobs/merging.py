@@ -2,6 +2,7 @@
 
 import math
 
+from nearline.common.budget import divided
 from nearline.common.counts import count
 from nearline.config import Config
 from nearline.deployment import store
@@ -77,7 +78,7 @@ class Merging:
             serving=old.id,
         )
         with parts.snapshots.writing():
-            new_id = worker.merge(request, task).snapshot_id
+            new_id = worker.merge(request, task, divided(current.config.memory).job).snapshot_id
             now = current.swap(
                 lambda now: store.replace_promoted(now, old.id, new_id, current.config)
             )

@@ -21,6 +21,10 @@ class QueuedWork(Protocol):
         """Number of records, at least 1."""
 
     @property
+    def bytes(self) -> int:
+        """Size of the encoded records."""
+
+    @property
     def joins(self) -> bool:
         """Whether the job may be in a group with its neighbours in the queue."""
 
@@ -38,10 +42,19 @@ class JobQueue(Generic[J]):
         is accepted, so that large jobs wait no longer than small ones.
     group_size : int
         Number of records at which a group is complete.
+    capacity_bytes : int
+        Bytes of queued records at which the queue is full, too.
+
+    Attributes
+    ----------
+    queued_bytes : int
+        Bytes of the queued records.
     """
 
-    def __init__(self, *, capacity: int, group_size: int) -> None:
+    def __init__(self, *, capacity: int, group_size: int, capacity_bytes: int) -> None:
         self._capacity = capacity
+        self.capacity_bytes = capacity_bytes
+        self.queued_bytes = 0
         self._group_size = group_size
         self._jobs: deque[J] = deque()
         self._queued = 0
@@ -59,16 +72,18 @@ class JobQueue(Generic[J]):
             The queue is full and this is the thread of a running event loop, which must not wait.
         """
         with self._changed:
-            if self._queued >= self._capacity and not self._closed and _in_event_loop():
+            if self._is_full() and not self._closed and _in_event_loop():
                 raise Overloaded(
-                    f"{self._queued:,} records wait to be written, which is the limit of the log's "
-                    "queue; nothing was stored, try again in a second"
+                    f"{self._queued:,} records of {self.queued_bytes:,} bytes wait to be written, "
+                    "which is the limit of the log's queue; nothing was stored, try again in a "
+                    "second"
                 )
-            self._changed.wait_for(lambda: self._closed or self._queued < self._capacity)
+            self._changed.wait_for(lambda: self._closed or not self._is_full())
             if self._closed:
                 raise Closed("the log is closed; open the store again")
             self._jobs.append(job)
             self._queued += job.size
+            self.queued_bytes += job.bytes
             self._changed.notify_all()
 
     def take(self, timeout: float | None = None) -> list[J]:
@@ -103,6 +118,9 @@ class JobQueue(Generic[J]):
             self._closed = True
             self._changed.notify_all()
 
+    def _is_full(self) -> bool:
+        return self._queued >= self._capacity or self.queued_bytes >= self.capacity_bytes
+
     def _next_group(self) -> list[J]:
         group: list[J] = []
         size = 0
@@ -111,6 +129,7 @@ class JobQueue(Generic[J]):
                 break
             job = self._jobs.popleft()
             self._queued -= job.size
+            self.queued_bytes -= job.bytes
             if job.future.set_running_or_notify_cancel():
                 group.append(job)
                 size += job.size

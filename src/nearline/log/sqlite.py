@@ -13,7 +13,15 @@ from nearline.log.burials import without_erased
 from nearline.log.codec import decode, encode, event_key
 from nearline.log.lock import StoreLock
 from nearline.log.tables import Tables
-from nearline.log.writer import AppendJob, BlockJob, EraseJob, Known, Writer, user_events
+from nearline.log.writer import (
+    QUEUED_BYTES,
+    AppendJob,
+    BlockJob,
+    EraseJob,
+    Known,
+    Writer,
+    user_events,
+)
 from nearline.schema import Event, EventBlock, Record, check_id
 
 
@@ -21,9 +29,9 @@ class SQLiteLog:
     """Implementation of `Log` in a SQLite file (write-ahead log, ``synchronous=FULL``).
 
     Queued appends are committed in groups of up to 10,000 records, or of one larger append. If
-    100,000 records are queued, `append` and `erase` wait, or raise `Overloaded` in the thread of a
-    running event loop. An event is a duplicate if its `event_id` is stored or occurs earlier in
-    the same commit.
+    100,000 records or `queue_bytes` are queued, `append` and `erase` wait, or raise `Overloaded` in
+    the thread of a running event loop. An event is a duplicate if its `event_id` is stored or
+    occurs earlier in the same commit.
 
     If a listener raises an error, the state lacks records of the log. The futures of that commit
     raise the error, and those of a commit made at the same time raise `Closed`, although their
@@ -35,6 +43,8 @@ class SQLiteLog:
     ----------
     path : Path or None
         File to open or create, in an existing folder; None for a log in memory.
+    queue_bytes : int
+        Bytes of encoded records at which the queue is full.
 
     Raises
     ------
@@ -48,7 +58,7 @@ class SQLiteLog:
         A newer version of this package wrote the file.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, queue_bytes: int = QUEUED_BYTES) -> None:
         self._lock = StoreLock(path) if path else None
         try:
             self._tables = Tables(path)
@@ -56,7 +66,7 @@ class SQLiteLog:
             if self._lock:
                 self._lock.release()
             raise
-        self._writer = Writer(self._tables)
+        self._writer = Writer(self._tables, queue_bytes)
         self._closed = self._stopping = False
         self._closing = Lock()
 
@@ -246,6 +256,11 @@ class SQLiteLog:
     def end(self) -> int:
         """Offset of the next record."""
         return self._tables.end
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes of the encoded records that wait to be written."""
+        return self._writer.queued_bytes
 
     @property
     def erasures(self) -> int:

@@ -28,6 +28,7 @@ from nearline.schema import Event, EventBlock, Record, StoredBlock
 
 GROUP_RECORDS = 10_000
 QUEUED_RECORDS = 100_000
+QUEUED_BYTES = 256_000_000
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class AppendJob:
         """Number of records, at least 1, since an empty list is also a job in the queue."""
         return len(self.records) or 1
 
+    @property
+    def bytes(self) -> int:
+        """Size of the encoded records."""
+        return sum(len(row.payload) for row in self.coded)
+
 
 @dataclass(frozen=True)
 class BlockJob:
@@ -58,6 +64,11 @@ class BlockJob:
     def size(self) -> int:
         """Number of events, at least 1."""
         return len(self.block) or 1
+
+    @property
+    def bytes(self) -> int:
+        """Size of the encoded events."""
+        return len(self.coded.payloads)
 
 
 class Known(NamedTuple):
@@ -88,6 +99,7 @@ class EraseJob:
     known: Known | None = None
     future: "Future[int]" = field(default_factory=Future)
     size: int = 1
+    bytes: int = 0
     joins: bool = False
 
 
@@ -97,9 +109,11 @@ WriteJob = AppendJob | BlockJob | EraseJob
 class Writer:
     """Writer of the tables of a log, which runs in a thread from construction until `stop`."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, queue_bytes: int = QUEUED_BYTES) -> None:
         self._tables = tables
-        self._queue = JobQueue[WriteJob](capacity=QUEUED_RECORDS, group_size=GROUP_RECORDS)
+        self._queue = JobQueue[WriteJob](
+            capacity=QUEUED_RECORDS, group_size=GROUP_RECORDS, capacity_bytes=queue_bytes
+        )
         self._on_commit: OnCommit | None = None
         self._on_erase: OnErase | None = None
         self._failure: BaseException | None = None
@@ -114,6 +128,11 @@ class Writer:
         self._notifying: Future[None] | None = None
         self._thread = Thread(target=self._run, name="nearline-log", daemon=True)
         self._thread.start()
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes of the records that wait to be written."""
+        return self._queue.queued_bytes
 
     def listen(self, on_commit: OnCommit, on_erase: OnErase) -> None:
         """Set the only listener."""
