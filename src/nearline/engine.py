@@ -62,10 +62,8 @@ class Recommender(EngineStatus):
 
     Attributes
     ----------
-    jobs, versions : Jobs, Versions
-        Background jobs; snapshots, and their promotion.
-    language : Language
-        Access to the language model, if one is configured.
+    jobs, versions, language : Jobs, Versions, Language
+        Background jobs; snapshots and their promotion; the language model, if one is configured.
 
     Raises
     ------
@@ -98,11 +96,10 @@ class Recommender(EngineStatus):
         self._clock = clock
         self._like: object = None
         self.language = Language(config.llm, clock)
-        self._current = ActiveDeployment(self.path, config, clock)
-        self.config = self._current.config
-        self.jobs = Jobs(clock)
-        self.versions = Versions(self._current)
-        current, jobs = self._current, self.jobs
+        self._current = current = ActiveDeployment(self.path, config, clock)
+        self.config = current.config
+        self.jobs = jobs = Jobs(clock)
+        self.versions = Versions(current)
         self._training, self._checkpoints = Training(current, jobs), Checkpoints(current, jobs)
         self._merging, self._embedding = Merging(current, jobs), Embedding(current, jobs)
         recurring = (self._checkpoints, self._merging, self._embedding)
@@ -210,8 +207,7 @@ class Recommender(EngineStatus):
         Parameters
         ----------
         **options
-            Other fields of `nearline.schema.RecommendationRequest`, such as `exclude_seen`,
-            `category` or `context`.
+            Other fields of `nearline.schema.RecommendationRequest`, such as `category`.
         """
         request = make_options(RecommendationRequest, user_id=user_id, k=k, **options)
         return list(self.answer(request).items)
@@ -250,7 +246,7 @@ class Recommender(EngineStatus):
             Used instead of the stored histories in this call. The result has the type of
             `histories` or of the training data, else it is an Arrow table.
         block_users : int or None
-            Number of users that are computed at a time; `progress` is called after each block.
+            Users that are computed at a time; `progress` is called after each block.
         **options
             Other fields of `nearline.schema.ListOptions`.
         """

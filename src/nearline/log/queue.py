@@ -74,7 +74,7 @@ class JobQueue(Generic[J]):
         with self._changed:
             if self._is_full() and not self._closed and _in_event_loop():
                 raise Overloaded(
-                    f"{self._queued:,} records of {self.queued_bytes:,} bytes wait to be written, "
+                    f"{self._queued:,} records wait to be written ({self.queued_bytes:,} bytes), "
                     "which is the limit of the log's queue; nothing was stored, try again in a "
                     "second"
                 )
