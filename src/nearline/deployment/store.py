@@ -22,7 +22,7 @@ from nearline.common.budget import divided
 from nearline.config import Config
 from nearline.deployment.catch_up import catch_up
 from nearline.deployment.online_learner import OnlineLearner
-from nearline.deployment.restore import restore
+from nearline.deployment.restore import create_untrained, restore_or_create
 from nearline.deployment.texts import texts_for
 from nearline.encoders import TextVectors
 from nearline.errors import Damaged, DataNotFound, InvalidInput, NotTrained, UnknownSnapshot
@@ -30,7 +30,6 @@ from nearline.ingest import follow, forget_examples
 from nearline.log import MEMORY, Log, open_log, url_of
 from nearline.models.base import Model
 from nearline.models.capabilities import LearnsOnline
-from nearline.models.registry import make_model
 from nearline.snapshots import COUNTING, Snapshot, SnapshotStore
 from nearline.state import State, load_checkpoint, remove_unfinished, save_checkpoint
 
@@ -40,8 +39,6 @@ LOG = "log.db"
 CHECKPOINT = "state.checkpoint"
 SNAPSHOTS = "snapshots"
 SEARCH = "search.journal"
-# Model before the first training: it matches items by their texts and learns from events.
-UNTRAINED = "item_graph"
 # Up to this many records, a restart teaches the model while it replays the log into the state.
 SHORT_REPLAY = 100_000
 # Numbers of models in memory.
@@ -103,7 +100,9 @@ def open_memory(
     queue_bytes = divided(config.memory).queue
     log, state = open_log(MEMORY, queue_bytes=queue_bytes), State(config.state)
     follow(log, state, on_change=on_change)
-    parts = Deployment(log, state, _untrained(config), None, None, texts, memory=next(_numbers))
+    parts = Deployment(
+        log, state, create_untrained(config), None, None, texts, memory=next(_numbers)
+    )
     return serving(parts, config)
 
 
@@ -141,7 +140,7 @@ def open_folder(
         state = _open_state(folder, config, log, snapshot.item_ids if snapshot else [])
         checkpoint = folder / CHECKPOINT
         remove_unfinished(checkpoint)
-        parts = Deployment(log, state, _untrained(config), snapshot, snapshots, texts)
+        parts = Deployment(log, state, create_untrained(config), snapshot, snapshots, texts)
 
         def on_erased() -> None:
             # These files may contain events of the erased user.
@@ -204,7 +203,8 @@ def replace_promoted(
 ) -> Deployment:
     """Replace the active snapshot, in the promotion history too, by the one merged from it.
 
-    Nothing changes if another snapshot became active meanwhile.
+    Without an active snapshot, the merged one is the first. Nothing changes if another snapshot
+    became active meanwhile.
     """
     if parts.model_id != old_id:
         return parts
@@ -266,12 +266,6 @@ def close(parts: Deployment, folder: Path | None) -> None:
             parts.live.settle()
 
 
-def _untrained(config: Config) -> Model:
-    """Create the model before the first training: an item graph, which learns item texts."""
-    settings = config.settings if config.model == UNTRAINED else {}
-    return make_model(UNTRAINED, settings)
-
-
 def _stored(parts: Deployment) -> SnapshotStore:
     if parts.snapshots is None:
         raise NotTrained(
@@ -311,7 +305,7 @@ def serving(parts: Deployment, config: Config) -> Deployment:
         # If the counts follow older rules, let them be recomputed as after an erasure.
         same_rules = snapshot.manifest.counting == COUNTING
         erasures = snapshot.manifest.erasures if same_rules else -1
-    model = restore(snapshot) if snapshot else _untrained(config)
+    model = restore_or_create(snapshot, config)
     if config.reserve and isinstance(model, LearnsOnline):
         model.preallocate(config.merge_events)
     live = catch_up(

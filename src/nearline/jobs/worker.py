@@ -56,7 +56,7 @@ class ToTrain(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class ToMerge(Struct, frozen=True, kw_only=True, tag=True):
-    """Request to merge newer records into the snapshot `serving`.
+    """Request to merge newer records into the snapshot `serving`, or into the untrained model.
 
     `log` is a URL; `snapshots` is a path.
     """
@@ -64,7 +64,7 @@ class ToMerge(Struct, frozen=True, kw_only=True, tag=True):
     log: str
     snapshots: str
     spec: TrainingSpec
-    serving: str
+    serving: str | None
 
 
 class ToCheckpoint(Struct, frozen=True, kw_only=True, tag=True):
@@ -234,7 +234,8 @@ def _merge(request: ToMerge) -> Merged:
     snapshots = SnapshotStore(Path(request.snapshots))
     _step(0, 0, "read the log")
     with open_log(request.log, read_only=True) as log, _texts(request.spec) as texts:
-        snapshot = merge_snapshot(log, request.spec, snapshots.load(request.serving), texts)
+        serving = snapshots.load(request.serving) if request.serving else None
+        snapshot = merge_snapshot(log, request.spec, serving, texts)
     _step(0, 0, "write the snapshot")
     snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
     return Merged(snapshot.manifest.id)

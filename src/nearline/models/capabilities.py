@@ -72,6 +72,11 @@ class LearnsOnline(AcceptsItems, Protocol):
         """Allocate memory for `events` more events in advance."""
         ...
 
+    @property
+    def learned_bytes(self) -> int:
+        """Bytes used by what was learned since the model was fitted, restored or rebuilt."""
+        ...
+
 
 @runtime_checkable
 class SearchesText(Protocol):

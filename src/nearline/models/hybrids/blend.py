@@ -281,6 +281,11 @@ class Blend(Hybrid):
         for part in self._learning():
             part.preallocate(events)
 
+    @property
+    def learned_bytes(self) -> int:
+        """Bytes used by what the parts have learned online."""
+        return sum(part.learned_bytes for part in self._learning())
+
     def _learning(self) -> list[LearnsOnline]:
         return [part for part in self.parts if isinstance(part, LearnsOnline)]
 

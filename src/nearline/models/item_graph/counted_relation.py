@@ -40,6 +40,11 @@ class CountedRelation:
         self.n_changed = 0
         self._table = make_table(SMALLEST_TABLE)
 
+    @property
+    def changed_bytes(self) -> int:
+        """Bytes of the table of changed pairs that are needed for their number."""
+        return 32 * self.n_changed
+
     def apply(self, changes: Changes, store: GraphStore, relation: int) -> None:
         """Add changes to the counts, and set the edges of the relation in `store`.
 

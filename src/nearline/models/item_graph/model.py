@@ -255,6 +255,11 @@ class ItemGraph(Model):
         for counted in self._counted.values():
             counted.preallocate(pairs)
 
+    @property
+    def learned_bytes(self) -> int:
+        """Bytes used by changed pairs and new edges, without memory that is only reserved."""
+        return self._store.added_bytes + sum(c.changed_bytes for c in self._counted.values())
+
     def rebuild_counts(self, histories: Histories, n_items: int) -> None:
         """Count all pairs again; the settings, scales and content relations are kept."""
         scales = {name: counted.scale for name, counted in self._counted.items()}
