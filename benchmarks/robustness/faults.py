@@ -482,17 +482,20 @@ async def kills_during_trainings(fault: Fault) -> None:
 
 @fault("failures", "kill -9 during an erasure", "10,000 events, every 2 seconds")
 async def kills_during_erasures(fault: Fault) -> None:
+    async def erase(user: str) -> None:
+        with suppress(OSError):
+            await fault.target.ask("DELETE", f"/v1/users/{user}")
+
     number = 0
     while fault.active:
         number += 1
         with suppress(OSError):
             for part in range(10):
                 await _events_of(fault, f"erased-{number}", part, 1_000)
-            erasing = asyncio.create_task(fault.target.ask("DELETE", f"/v1/users/erased-{number}"))
-            await asyncio.wait({erasing}, timeout=fault.rng.uniform(0.05, 0.3))
+        erasing = asyncio.create_task(erase(f"erased-{number}"))
+        await asyncio.sleep(fault.rng.uniform(0.05, 0.3))
         await fault.target.stop(signal.SIGKILL)
-        with suppress(OSError):
-            await erasing
+        await erasing
         await fault.target.start()
 
 
