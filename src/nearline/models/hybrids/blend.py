@@ -286,6 +286,16 @@ class Blend(Hybrid):
         """Bytes used by what the parts have learned online."""
         return sum(part.learned_bytes for part in self._learning())
 
+    @property
+    def wants_compaction(self) -> bool:
+        """Whether a part wants compaction."""
+        return any(part.wants_compaction for part in self._learning())
+
+    def compact(self) -> None:
+        """Compact the parts that learn online."""
+        for part in self._learning():
+            part.compact()
+
     def _learning(self) -> list[LearnsOnline]:
         return [part for part in self.parts if isinstance(part, LearnsOnline)]
 

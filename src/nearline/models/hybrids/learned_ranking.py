@@ -220,6 +220,15 @@ class LearnedRanking(DenseModel):
         """Bytes used by what the blend has learned online."""
         return self.blend.learned_bytes
 
+    @property
+    def wants_compaction(self) -> bool:
+        """Whether the blend wants compaction."""
+        return self.blend.wants_compaction
+
+    def compact(self) -> None:
+        """Compact the blend."""
+        self.blend.compact()
+
     def arrays(self) -> Arrays:
         """Return the arrays of the blend, the trees and the counts of items."""
         trees: Arrays = {f"trees/{name}": a for name, a in self._trees._asdict().items()}
