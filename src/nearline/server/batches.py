@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any
 
 import msgspec
-import narwhals as nw
 
 from nearline.engine import Recommender
 from nearline.schema import ListOptions, ScoredItem, check_id, narrowed
