@@ -116,6 +116,8 @@ def answer_batch(engine: Recommender, question: BatchIn, give_way: Callable[[], 
 
 def _rows_of(frame: Any) -> Iterable[Iterable[tuple[str, str, float]]]:
     """Yield the rows of a frame in pieces; it has the type of the training data."""
+    import narwhals as nw  # takes long to import, and only batches need it
+
     table = nw.from_native(frame, eager_only=True)
     for first in range(0, len(table), PIECE_LINES):
         columns = table[first : first + PIECE_LINES].to_dict(as_series=False)
