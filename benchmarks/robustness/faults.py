@@ -262,6 +262,25 @@ async def erasures_of_heavy_users(fault: Fault) -> None:
     await fault.repeat(once)
 
 
+@fault("heavy users", "erasure of a user with a very long history", "60,000 events")
+async def erasure_of_60_000_events(fault: Fault) -> None:
+    for part in range(60):
+        await _events_of(fault, "heaviest", part, 1_000)
+    await fault.target.ask("DELETE", "/v1/users/heaviest")
+
+
+@fault("heavy users", "late events of a user with 100,000 events", "single events")
+async def late_single_events(fault: Fault) -> None:
+    for number in range(10):
+        await _events_of(fault, "latest", number, 10_000)
+    year_ago = time.time() - 365 * 86_400
+
+    async def send(number: int) -> None:
+        await _events_of(fault, "latest", 10 + number, 1, timestamp=year_ago + number)
+
+    await fault.repeat(send)
+
+
 @fault("heavy users", "erasures of many users", "4 workers, users of 20 events")
 async def erasures(fault: Fault) -> None:
     async def once(number: int) -> None:
@@ -461,6 +480,25 @@ async def kills_during_trainings(fault: Fault) -> None:
     await _kills_during(fault, "train", 0.1, 1.0)
 
 
+@fault("failures", "kill -9 during an erasure", "10,000 events, every 2 seconds")
+async def kills_during_erasures(fault: Fault) -> None:
+    async def erase(user: str) -> None:
+        with suppress(OSError):
+            await fault.target.ask("DELETE", f"/v1/users/{user}")
+
+    number = 0
+    while fault.active:
+        number += 1
+        with suppress(OSError):
+            for part in range(10):
+                await _events_of(fault, f"erased-{number}", part, 1_000)
+        erasing = asyncio.create_task(erase(f"erased-{number}"))
+        await asyncio.sleep(fault.rng.uniform(0.05, 0.3))
+        await fault.target.stop(signal.SIGKILL)
+        await erasing
+        await fault.target.start()
+
+
 @fault("failures", "process that is stopped and continued", "0.5 s of every second")
 async def pauses(fault: Fault) -> None:
     while fault.active:
@@ -517,6 +555,12 @@ async def lists_of_events(fault: Fault) -> None:
 @fault("overload", "large batches", "4 workers, 1,000 users each")
 async def batches(fault: Fault) -> None:
     body = {"user_ids": [f"u{n}" for n in range(1_000)], "k": 50}
+    await fault.repeat(lambda _: _post(fault, "/v1/recommendations:batch", body), workers=4)
+
+
+@fault("overload", "batches of the largest size", "4 workers, 100,000 users each")
+async def largest_batches(fault: Fault) -> None:
+    body = {"user_ids": [f"u{n}" for n in range(100_000)], "k": 1}
     await fault.repeat(lambda _: _post(fault, "/v1/recommendations:batch", body), workers=4)
 
 

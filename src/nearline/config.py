@@ -10,10 +10,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nearline.adapters.llm_config import LlmConfig
+from nearline.common.budget import LEAST_BYTES, MOST_BYTES
 from nearline.data import CleaningConfig
 from nearline.errors import InvalidInput, MissingExtra
 from nearline.models.base import Model
 from nearline.models.registry import make_model
+from nearline.models.settings import require
 from nearline.state import StateConfig
 
 
@@ -59,6 +61,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Number of log records after which the state is checkpointed in the background.
     checkpoint_seconds : float
         Seconds after which the state is checkpointed if there are new records.
+    memory : int or None
+        Memory budget in bytes, at least 128 MB: half of it bounds the process of a job, and a
+        sixteenth, at most 256 MB, the records that wait to be written to the log. None means half
+        of the memory of the machine or the container.
     llm : LlmConfig or None
         Language model that reranks lists and writes explanations when a request asks for it; None
         disables both.
@@ -78,7 +84,13 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trial_users: int = 10_000
     checkpoint_events: int = 100_000
     checkpoint_seconds: float = 300.0
+    memory: int | None = None
     llm: LlmConfig | None = None
+
+    def __post_init__(self) -> None:
+        """Validate the memory budget; raise `InvalidInput`."""
+        if self.memory is not None:
+            require(self, "memory", LEAST_BYTES, MOST_BYTES)
 
     def new_model(self) -> Model:
         """Create the unfitted model.

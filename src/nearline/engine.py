@@ -62,10 +62,8 @@ class Recommender(EngineStatus):
 
     Attributes
     ----------
-    jobs, versions : Jobs, Versions
-        Background jobs; snapshots, and their promotion.
-    language : Language
-        Access to the language model, if one is configured.
+    jobs, versions, language : Jobs, Versions, Language
+        Background jobs; snapshots and their promotion; the language model, if one is configured.
 
     Raises
     ------
@@ -98,11 +96,10 @@ class Recommender(EngineStatus):
         self._clock = clock
         self._like: object = None
         self.language = Language(config.llm, clock)
-        self._current = ActiveDeployment(self.path, config, clock)
-        self.config = self._current.config
-        self.jobs = Jobs(clock)
-        self.versions = Versions(self._current)
-        current, jobs = self._current, self.jobs
+        self._current = current = ActiveDeployment(self.path, config, clock)
+        self.config = current.config
+        self.jobs = jobs = Jobs(clock)
+        self.versions = Versions(current)
         self._training, self._checkpoints = Training(current, jobs), Checkpoints(current, jobs)
         self._merging, self._embedding = Merging(current, jobs), Embedding(current, jobs)
         recurring = (self._checkpoints, self._merging, self._embedding)
@@ -210,8 +207,7 @@ class Recommender(EngineStatus):
         Parameters
         ----------
         **options
-            Other fields of `nearline.schema.RecommendationRequest`, such as `exclude_seen`,
-            `category` or `context`.
+            Other fields of `nearline.schema.RecommendationRequest`, such as `category`.
         """
         request = make_options(RecommendationRequest, user_id=user_id, k=k, **options)
         return list(self.answer(request).items)
@@ -236,6 +232,7 @@ class Recommender(EngineStatus):
         histories: object = None,
         *,
         columns: Columns | None = None,
+        block_users: int | None = None,
         progress: Progress = no_progress,
         **options: Any,
     ) -> Any:
@@ -248,6 +245,8 @@ class Recommender(EngineStatus):
         histories : frame, path or None
             Used instead of the stored histories in this call. The result has the type of
             `histories` or of the training data, else it is an Arrow table.
+        block_users : int or None
+            Users that are computed at a time; `progress` is called after each block.
         **options
             Other fields of `nearline.schema.ListOptions`.
         """
@@ -257,6 +256,7 @@ class Recommender(EngineStatus):
             self._view(),
             given=None if histories is None else read_interactions(histories, columns),
             weight=self.config.state.weight,
+            block=block_users,
             progress=progress,
         )
         return to_frame(frame, histories if histories is not None else self._like)

@@ -2,12 +2,15 @@ import signal
 from contextlib import nullcontext
 from pathlib import Path
 
+import click
 import httpx
 import pytest
 from tests.cli.running import WAIT, run, started
 from tests.server.serving import free_port, wait_until_ready
 
 from nearline import Recommender
+from nearline.cli.ranges import ByteSize
+from nearline.common.budget import LEAST_BYTES, MOST_BYTES
 
 
 def test_serve_until_a_signal_comes(tmp_path: Path) -> None:
@@ -53,3 +56,25 @@ def test_a_store_that_cannot_be_served_is_reported_without_a_traceback(
     assert process.returncode == 1
     assert "Traceback" not in err
     assert ("is open in process" if held else "cannot be made") in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("2GB", 2_000_000_000),
+        ("512mb", 512_000_000),
+        ("1.5 gb", 1_500_000_000),
+        ("200000000", 200_000_000),
+        ("2e9", None),
+        ("127MB", None),
+        ("2GiB", None),
+        ("-1GB", None),
+    ],
+)
+def test_sizes_are_read_with_their_units(text: str, size: int | None) -> None:
+    kind = ByteSize(LEAST_BYTES, MOST_BYTES)
+    if size is not None:
+        assert kind.convert(text, None, None) == size
+    else:
+        with pytest.raises(click.BadParameter, match=r"not a size such as 2GB|128MB to 1000000GB"):
+            kind.convert(text, None, None)

@@ -1,5 +1,6 @@
 """Online learning gives exactly the counts of a recount of the whole log."""
 
+import random
 import shutil
 import threading
 from pathlib import Path
@@ -21,6 +22,7 @@ from nearline.deployment.online_learner import OnlineLearner, put_entries
 from nearline.errors import UnknownUser
 from nearline.kernels import counted_events
 from nearline.log import SQLiteLog
+from nearline.models.item_graph import counted_relation
 from nearline.models.item_graph.model import ItemGraph
 from nearline.state import Added, State, StateConfig
 from nearline.testing.inspector import inspect
@@ -443,3 +445,29 @@ def test_counts_are_recomputed_if_the_log_grew_a_lot(tmp_path: Path) -> None:
         live = counted(inspect(rec).model)
     with nl.Recommender(tmp_path / "shop") as rec:
         assert counted(inspect(rec).model) == live
+
+
+def test_changes_that_take_much_memory_are_compacted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No list changes, and the counts are still those of the log, also after an erasure."""
+    with nl.Recommender() as whole, nl.Recommender() as packed:
+        for rec, least in ((whole, 10**9), (packed, 1_000)):
+            monkeypatch.setattr(counted_relation, "COMPACTION_BYTES", least)
+            rng = random.Random(0)
+            for number in range(300):
+                rec.observe(f"u{rng.randrange(20)}", f"i{rng.randrange(30)}", timestamp=number)
+                live = inspect(rec).live
+                assert live is not None
+                live.settle()
+            rec.forget("u3").result()
+        models = [inspect(rec).model for rec in (whole, packed)]
+        assert counted(models[0]) == counted(models[1]) == expected(packed)
+        learned = [model.learned_bytes for model in models if isinstance(model, ItemGraph)]
+        assert learned[1] < learned[0]
+        for user in range(20):
+            lines, others = (
+                [(line.item_id, pytest.approx(line.score)) for line in rec.recommend(f"u{user}")]
+                for rec in (whole, packed)
+            )
+            assert lines == others

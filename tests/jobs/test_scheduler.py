@@ -143,6 +143,13 @@ def test_a_merge_is_due_after_many_records_or_after_an_erasure(
     assert merging.seconds_left(CONFIG, records, seconds, erased=erased) == left
 
 
+@pytest.mark.parametrize(
+    ("learned", "left"), [(149_999, NEVER), (150_000, 30.0), (299_999, 30.0), (300_000, 5.0)]
+)
+def test_a_merge_is_due_earlier_if_events_need_much_memory(learned: int, left: float) -> None:
+    assert merging.seconds_left(CONFIG, 10, 0.0, erased=False, learned=learned) == left
+
+
 def test_a_store_is_checkpointed_by_the_offset_of_its_log(
     store: ActiveDeployment, jobs: Jobs, clock: SetClock
 ) -> None:

@@ -21,6 +21,7 @@ class Work:
     name: str
     size: int = 1
     joins: bool = True
+    bytes: int = 0
     future: "Future[Any]" = field(default_factory=Future)
 
 
@@ -30,8 +31,10 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def queue_of(*jobs: Work, capacity: int = 100, group_size: int = 10) -> JobQueue[Work]:
-    queue = JobQueue[Work](capacity=capacity, group_size=group_size)
+def queue_of(
+    *jobs: Work, capacity: int = 100, group_size: int = 10, capacity_bytes: int = 100
+) -> JobQueue[Work]:
+    queue = JobQueue[Work](capacity=capacity, group_size=group_size, capacity_bytes=capacity_bytes)
     for job in jobs:
         queue.put(job)
     return queue
@@ -124,3 +127,21 @@ def test_a_full_queue_raises_in_an_event_loop() -> None:
     queue.close()
     with pytest.raises(Closed):
         asyncio.run(put(queue, "d"))
+
+
+def test_the_queue_is_full_by_bytes_too() -> None:
+    async def put(queue: JobQueue[Work], work: Work) -> None:
+        queue.put(work)
+
+    queue = queue_of(Work("large", bytes=300), group_size=1)
+    assert queue.queued_bytes == 300
+    with pytest.raises(Overloaded, match=r"1 records wait .*300 bytes"):
+        asyncio.run(put(queue, Work("refused", bytes=1)))
+    assert taken(queue) == ["large"]
+    assert queue.queued_bytes == 0
+    asyncio.run(put(queue, Work("later", bytes=1)))
+    assert taken(queue) == ["later"]
+
+
+def test_waiting_for_jobs_ends_after_the_timeout() -> None:
+    assert queue_of().take(0.0) == []

@@ -1,5 +1,6 @@
 """Lists of many users in one request."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,9 @@ from tests.server.serving import wait_until_ready
 from tests.server.test_recommendations import PAIRS, trained
 
 from nearline.engine import Recommender
-from nearline.server import Gateway, Limits, create_app
+from nearline.server import Gateway, Limits, batches, create_app
+from nearline.server.batches import BatchTurns
+from nearline.server.traffic import Traffic
 
 Client = TestClient[Gateway]
 URL = "/v1/recommendations:batch"
@@ -118,3 +121,79 @@ def test_other_requests_are_answered_during_a_batch() -> None:
         asking.join()
         # The lists reflect all records before the offset.
         assert answers[0].json()["offset"] == 0
+
+
+def test_a_batch_yields_after_each_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After each block of users, of rows and of encoded lists; the answer is the same."""
+    monkeypatch.setattr(batches, "BLOCK_USERS", 2)
+    monkeypatch.setattr(batches, "PIECE_LINES", 3)
+    calls: list[str] = []
+    monkeypatch.setattr(BatchTurns, "give_way", lambda self: calls.append("piece"))
+    body = {"user_ids": USERS, "k": 3}
+    with TestClient(create_app(trained, Limits(preload_per_second=0))) as client:
+        wait_until_ready(client.get)
+        pieces = client.post(URL, json=body)
+        assert pieces.status_code == 200
+        lines = sum(len(one["items"]) for one in pieces.json()["items"])
+        # Five users in blocks of two; lines in pieces of three; and lists one by one.
+        assert len(calls) == 3 + -(-lines // 3) + 5
+        monkeypatch.undo()
+        assert client.post(URL, json=body).content == pieces.content
+
+
+class Sleeps:
+    """A clock that only sleeping advances; after `busy` sleeps, a request has been answered."""
+
+    def __init__(self, traffic: Traffic, busy: int) -> None:
+        self.now, self.count = 0.0, 0
+        self.traffic, self.busy = traffic, busy
+
+    def timer(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.count += 1
+        if self.count == self.busy:
+            self.traffic.in_flight -= 1
+
+
+@pytest.mark.parametrize(
+    ("others", "busy", "sleeps"),
+    [
+        (0, 0, 0),  # no request waits
+        (1, 3, 3),  # until the request is answered
+        (1, 1_000, 20),  # at most twice as long as the piece took
+    ],
+)
+def test_a_batch_waits_for_other_requests(others: int, busy: int, sleeps: int) -> None:
+    traffic = Traffic(100)
+    clock = Sleeps(traffic, busy)
+    turns = BatchTurns(traffic, clock.timer, clock.sleep)
+
+    async def work() -> None:
+        async with turns:
+            traffic.in_flight = 1 + others
+            clock.now += 0.0101
+            turns.give_way()
+
+    asyncio.run(work())
+    assert clock.count == pytest.approx(sleeps, abs=1 if busy == 1_000 else 0)
+
+
+def test_waiting_batches_are_not_other_requests() -> None:
+    traffic = Traffic(100)
+    clock = Sleeps(traffic, 1_000)
+    turns = BatchTurns(traffic, clock.timer, clock.sleep)
+
+    async def work() -> None:
+        async with turns:
+            waiting = asyncio.create_task(turns.__aenter__())
+            await asyncio.sleep(0)
+            traffic.in_flight = 2
+            clock.now += 1.0
+            turns.give_way()
+        await waiting
+
+    asyncio.run(work())
+    assert clock.count == 0

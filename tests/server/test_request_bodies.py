@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.testing import TestClient
+from tests.server.serving import wait_until_ready
 
+from nearline.engine import Recommender
 from nearline.errors import Overloaded
+from nearline.server import create_app
 from nearline.server.exchange import Exchange, LargeAnswers
 from nearline.server.limits import Limits
 from nearline.server.middleware.request_bodies import RequestBodies
@@ -141,3 +145,16 @@ def test_a_request_without_a_body_passes_at_once() -> None:
         assert len(app.messages) == 1
 
     run(work)
+
+
+def test_the_budget_and_its_use_are_metrics() -> None:
+    with TestClient(create_app(Recommender, Limits(memory=1_600_000_000))) as client:
+        wait_until_ready(client.get)
+        series = dict(line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines())
+    limits = {
+        part: float(series[f'nearline_memory_limit_bytes{{part="{part}"}}'])
+        for part in ("bodies", "answers", "cache")
+    }
+    assert limits == {"bodies": 100e6, "answers": 50e6, "cache": 100e6}
+    for part in ("bodies", "answers", "cache", "queue"):
+        assert float(series[f'nearline_memory_used_bytes{{part="{part}"}}']) == 0.0

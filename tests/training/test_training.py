@@ -20,6 +20,7 @@ from nearline.config import Config
 from nearline.errors import Closed, InvalidInput, NotTrained, Overloaded, UnknownSnapshot
 from nearline.jobs.queue import Job, Outcome, Task
 from nearline.kernels.chunks import available_threads
+from nearline.models.capabilities import LearnsOnline
 from nearline.schema import RecommendationRequest
 from nearline.state import load_checkpoint
 from nearline.testing.inspector import inspect
@@ -327,6 +328,50 @@ def test_a_merge_is_queued_after_merge_events_records(tmp_path: Path) -> None:
         until(lambda: merges(rec))
         assert finished(rec, merges(rec)[0]).state == "done"
         assert rec.model_id != first
+
+
+def test_what_an_untrained_model_learned_is_merged_into_a_first_snapshot(tmp_path: Path) -> None:
+    """Its memory is then that of the snapshot, as after a training, and lists stay the same."""
+    with nl.Recommender(tmp_path / "shop") as rec:
+        with pytest.raises(InvalidInput, match="no events to merge"):
+            rec.merge()
+        rec.put_item("cup", title="blue cup")
+        rec.put_item("mug", title="blue mug")
+        for user in "abc":
+            rec.observe(user, "pot", timestamp=1.0)
+            rec.observe(user, "tea", timestamp=2.0)
+        rec.observe("me", "pot", timestamp=3.0)
+        rec.observe("me", "cup", timestamp=4.0)
+        lines = [(line.item_id, line.score) for line in rec.recommend("me")]
+        assert [item for item, _ in lines] == ["tea", "mug"]
+        assert rec.model_id == "untrained"
+        model = inspect(rec).model
+        assert isinstance(model, LearnsOnline)
+        # Four pairs (32 bytes for a change, 16 for an edge) in two relations; an edge of texts in
+        # both directions.
+        assert model.learned_bytes == 2 * 4 * (32 + 16) + 2 * 16
+        assert finished(rec, rec.merge()).state == "done"
+        assert [version.id for version in rec.versions.list()] == [rec.model_id]
+        model = inspect(rec).model
+        assert isinstance(model, LearnsOnline)
+        assert model.learned_bytes == 0
+        assert [(line.item_id, line.score) for line in rec.recommend("me")] == lines
+        assert counted(model) == expected(rec)
+    with nl.Recommender(tmp_path / "shop") as rec:
+        assert [(line.item_id, line.score) for line in rec.recommend("me")] == lines
+        rec.fit()
+        assert len(rec.versions.list()) == 2
+
+
+def test_an_untrained_model_is_merged_after_merge_events_records(tmp_path: Path) -> None:
+    seconds = iter(range(0, 1_000_000, 10))
+    config = Config(merge_events=5)
+    with nl.Recommender(tmp_path / "shop", config=config, clock=lambda: NOW + next(seconds)) as rec:
+        for time in range(7):
+            rec.observe("b", f"i{time}", timestamp=float(time))
+        until(lambda: merges(rec))
+        assert finished(rec, merges(rec)[0]).state == "done"
+        assert rec.model_id != "untrained"
 
 
 def test_the_next_answer_reflects_an_import(tmp_path: Path) -> None:

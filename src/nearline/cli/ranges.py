@@ -1,5 +1,6 @@
 """Number options whose errors always name the range."""
 
+import re
 from typing import Any, NoReturn
 
 import click
@@ -23,6 +24,30 @@ class FloatRange(click.FloatRange):
     ) -> NoReturn:
         """Raise the error with the range in its message."""
         super().fail(_with_range(message, self), param, ctx)
+
+
+class ByteSize(click.ParamType[int]):
+    """A number of bytes, such as ``2GB``, ``512MB`` or ``2000000000``, in a range."""
+
+    name = "size"
+
+    def __init__(self, least: int, most: int) -> None:
+        self._least, self._most = least, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number of bytes."""
+        found = _SIZE.fullmatch(str(value).strip())
+        if found is None:
+            self.fail(f"{value} is not a size such as 2GB or 512MB.", param, ctx)
+        size = int(float(found[1]) * _UNITS[found[2].upper()])
+        if not self._least <= size <= self._most:
+            limits = f"{self._least // 1_000_000}MB to {self._most // 1_000_000_000}GB"
+            self.fail(f"{value} is not in the range {limits}.", param, ctx)
+        return size
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*((?:[kmgt]?b)?)", re.IGNORECASE)
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def _with_range(message: str, kind: Any) -> str:

@@ -20,8 +20,9 @@ from nearline.cli.options import (
     store_option,
 )
 from nearline.cli.output import write_json
-from nearline.cli.ranges import IntRange
+from nearline.cli.ranges import ByteSize, IntRange
 from nearline.cli.reading import weighed, weights_option
+from nearline.common.budget import LEAST_BYTES, MOST_BYTES
 
 if TYPE_CHECKING:
     from nearline.engine import Recommender
@@ -56,6 +57,13 @@ port_option = click.option(
     help="Name by which clients reach the server, such as shop.example behind a proxy. Can be "
     "given several times.",
 )
+@click.option(
+    "--memory",
+    type=ByteSize(LEAST_BYTES, MOST_BYTES),
+    metavar="SIZE",
+    help="Memory budget, such as 2GB: bounds requests, answers, caches and jobs.  [default: half "
+    "of the memory of the machine]",
+)
 @encoder_option
 @weights_option
 @include_seen_option
@@ -68,6 +76,7 @@ def serve(
     host: str,
     api_key: str | None,
     allow_hosts: tuple[str, ...],
+    memory: int | None,
     encoder: str | None,
     weights: dict[str, float],
     include_seen: bool,
@@ -93,6 +102,7 @@ def serve(
             reserve=True,
             encoder=encoder,
             exclude_seen=not include_seen,
+            memory=memory,
             llm=llm_config(llm_url, llm_model),
         )
         run_server(
@@ -101,6 +111,7 @@ def serve(
             port=port,
             api_key=api_key,
             allow_hosts=allow_hosts,
+            memory=memory,
             as_json=as_json,
         )
     finally:
@@ -115,6 +126,7 @@ def run_server(
     api_key: str | None,
     as_json: bool,
     allow_hosts: "Sequence[str]" = (),
+    memory: int | None = None,
 ) -> None:
     """Serve until a signal arrives; print the address to standard output."""
     from nearline import server
@@ -126,7 +138,13 @@ def run_server(
             click.echo(f"{line}  (API: /docs, stop with Ctrl-C)")
 
     finished = server.serve(
-        open_engine, host, port, api_key=api_key, allow_hosts=allow_hosts, announce=announce
+        open_engine,
+        host,
+        port,
+        api_key=api_key,
+        limits=server.Limits(memory=memory),
+        allow_hosts=allow_hosts,
+        announce=announce,
     )
     if not finished:  # a thread is still opening the store, and cannot be interrupted
         sys.stdout.flush()

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from nearline.common.budget import MemoryUse, divided
 from nearline.common.elapsed import Elapsed
 from nearline.config import Config, with_weights_of
 from nearline.deployment import store
@@ -231,6 +232,12 @@ class EngineStatus:
     def catalogue_match(self) -> CatalogueMatch:
         """How the items of events and those of the catalogue match."""
         return match_catalogue(self._current.deployment.state)
+
+    @property
+    def queue_memory(self) -> MemoryUse:
+        """Bytes of the records that wait to be written to the log, and their maximum."""
+        limit = divided(self._current.config.memory).queue
+        return MemoryUse(limit, lambda: self._current.deployment.log.queued_bytes)
 
     @property
     def encodes(self) -> bool:

@@ -22,15 +22,20 @@ class Acknowledgement(NamedTuple):
     result: Any
 
 
+class Compaction(NamedTuple):
+    """Compaction of the model, once everything queued before it is learned."""
+
+
 # Index and new entry of an item; None removes the entry.
 Entry = tuple[int, Item | None]
-# One queued change: an item, new events, a user's history to unlearn; or an acknowledgement.
-Waiting = Entry | Added | Histories | Acknowledgement
+# One queued change: an item, new events, a user's history to unlearn; an acknowledgement, or a
+# compaction.
+Waiting = Entry | Added | Histories | Acknowledgement | Compaction
 
 
 def together(
     waiting: Iterable[Waiting],
-) -> Iterator[list[Entry] | Added | Histories | Acknowledgement]:
+) -> Iterator[list[Entry] | Added | Histories | Acknowledgement | Compaction]:
     """Join consecutive batches of events, up to `EVENTS_AT_ONCE`, and consecutive entries.
 
     The order is kept.
@@ -53,7 +58,7 @@ def together(
         elif is_entry:
             entries.append(cast("Entry", what))
         else:
-            yield cast("Histories | Acknowledgement", what)
+            yield cast("Histories | Acknowledgement | Compaction", what)
     if run:
         yield joined(run)
     if entries:

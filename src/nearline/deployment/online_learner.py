@@ -20,6 +20,7 @@ from nearline.data import LANGUAGE, Histories
 from nearline.deployment.changes import (
     EVENTS_AT_ONCE,
     Acknowledgement,
+    Compaction,
     Entry,
     Waiting,
     current_events,
@@ -100,9 +101,15 @@ class OnlineLearner:
             self._put(changed)
 
     def add_events(self, added: Added) -> None:
-        """Teach the model new events."""
+        """Teach the model new events.
+
+        If the changes then take too much memory, the model is compacted in a second thread, as in
+        `put_items`.
+        """
         if self._learner and not self._waits(added):
             self._observe(self._learner, added)
+            if self._learner.wants_compaction:
+                self._learn_beside([Compaction()])
 
     def forget(self, history: Histories) -> None:
         """Remove a user's events from the model, once it has learned what is queued.
@@ -146,6 +153,8 @@ class OnlineLearner:
         self._put(items)
         if self._learner and past.user_ids:
             self._observe(self._learner, past)
+            if self._learner.wants_compaction:
+                self._learner.compact()
         while waiting := self._next():
             self._learn(waiting)
 
@@ -202,8 +211,12 @@ class OnlineLearner:
                 self._put(what)
             elif not isinstance(self.model, LearnsOnline):
                 continue
+            elif isinstance(what, Compaction):
+                self.model.compact()
             elif isinstance(what, Added):
                 self._observe(self.model, what)
+                if self.model.wants_compaction:
+                    self.model.compact()
             else:
                 self.model.forget(what)
 

@@ -1,9 +1,24 @@
-"""Rebuild the model of a snapshot."""
+"""Rebuild the model of a snapshot, or create the model before the first one."""
 
+from nearline.config import Config
 from nearline.errors import Damaged, InvalidInput
 from nearline.models.base import Model
-from nearline.models.registry import convert_settings, model_class
+from nearline.models.registry import convert_settings, make_model, model_class
 from nearline.snapshots import Snapshot
+
+# Model before the first training: it matches items by their texts and learns from events.
+UNTRAINED = "item_graph"
+
+
+def restore_or_create(snapshot: Snapshot | None, config: Config) -> Model:
+    """Rebuild the model of a snapshot; without one, create the model before the first training."""
+    return create_untrained(config) if snapshot is None else restore(snapshot)
+
+
+def create_untrained(config: Config) -> Model:
+    """Create the model before the first training."""
+    settings = config.settings if config.model == UNTRAINED else {}
+    return make_model(UNTRAINED, settings)
 
 
 def restore(snapshot: Snapshot) -> Model:

@@ -18,10 +18,11 @@ from functools import cached_property
 from itertools import count
 from pathlib import Path
 
+from nearline.common.budget import divided
 from nearline.config import Config
 from nearline.deployment.catch_up import catch_up
 from nearline.deployment.online_learner import OnlineLearner
-from nearline.deployment.restore import restore
+from nearline.deployment.restore import create_untrained, restore_or_create
 from nearline.deployment.texts import texts_for
 from nearline.encoders import TextVectors
 from nearline.errors import Damaged, DataNotFound, InvalidInput, NotTrained, UnknownSnapshot
@@ -29,7 +30,6 @@ from nearline.ingest import follow, forget_examples
 from nearline.log import MEMORY, Log, open_log, url_of
 from nearline.models.base import Model
 from nearline.models.capabilities import LearnsOnline
-from nearline.models.registry import make_model
 from nearline.snapshots import COUNTING, Snapshot, SnapshotStore
 from nearline.state import State, load_checkpoint, remove_unfinished, save_checkpoint
 
@@ -39,8 +39,6 @@ LOG = "log.db"
 CHECKPOINT = "state.checkpoint"
 SNAPSHOTS = "snapshots"
 SEARCH = "search.journal"
-# Model before the first training: it matches items by their texts and learns from events.
-UNTRAINED = "item_graph"
 # Up to this many records, a restart teaches the model while it replays the log into the state.
 SHORT_REPLAY = 100_000
 # Numbers of models in memory.
@@ -99,9 +97,12 @@ def open_memory(
 
     `on_change` is called after each commit and each erasure, in the log's thread.
     """
-    log, state = open_log(MEMORY), State(config.state)
+    queue_bytes = divided(config.memory).queue
+    log, state = open_log(MEMORY, queue_bytes=queue_bytes), State(config.state)
     follow(log, state, on_change=on_change)
-    parts = Deployment(log, state, _untrained(config), None, None, texts, memory=next(_numbers))
+    parts = Deployment(
+        log, state, create_untrained(config), None, None, texts, memory=next(_numbers)
+    )
     return serving(parts, config)
 
 
@@ -133,18 +134,18 @@ def open_folder(
     # While the checksums of the snapshot are verified, the log reads the keys of its last records.
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(snapshots.current)
-        log = open_log(url_of(folder / LOG))
+        log = open_log(url_of(folder / LOG), queue_bytes=divided(config.memory).queue)
     try:
         snapshot = loading.result()
         state = _open_state(folder, config, log, snapshot.item_ids if snapshot else [])
         checkpoint = folder / CHECKPOINT
         remove_unfinished(checkpoint)
-        parts = Deployment(log, state, _untrained(config), snapshot, snapshots, texts)
+        parts = Deployment(log, state, create_untrained(config), snapshot, snapshots, texts)
 
         def on_erased() -> None:
             # These files may contain events of the erased user.
-            checkpoint.unlink(missing_ok=True)
             forget_examples(folder)
+            checkpoint.unlink(missing_ok=True)
 
         if _learns_with_the_state(parts):
             parts = _serving_or_untrained(parts, config)
@@ -202,7 +203,8 @@ def replace_promoted(
 ) -> Deployment:
     """Replace the active snapshot, in the promotion history too, by the one merged from it.
 
-    Nothing changes if another snapshot became active meanwhile.
+    Without an active snapshot, the merged one is the first. Nothing changes if another snapshot
+    became active meanwhile.
     """
     if parts.model_id != old_id:
         return parts
@@ -264,12 +266,6 @@ def close(parts: Deployment, folder: Path | None) -> None:
             parts.live.settle()
 
 
-def _untrained(config: Config) -> Model:
-    """Create the model before the first training: an item graph, which learns item texts."""
-    settings = config.settings if config.model == UNTRAINED else {}
-    return make_model(UNTRAINED, settings)
-
-
 def _stored(parts: Deployment) -> SnapshotStore:
     if parts.snapshots is None:
         raise NotTrained(
@@ -309,7 +305,7 @@ def serving(parts: Deployment, config: Config) -> Deployment:
         # If the counts follow older rules, let them be recomputed as after an erasure.
         same_rules = snapshot.manifest.counting == COUNTING
         erasures = snapshot.manifest.erasures if same_rules else -1
-    model = restore(snapshot) if snapshot else _untrained(config)
+    model = restore_or_create(snapshot, config)
     if config.reserve and isinstance(model, LearnsOnline):
         model.preallocate(config.merge_events)
     live = catch_up(
@@ -338,6 +334,9 @@ def _open_state(folder: Path, config: Config, log: Log, item_ids: list[str]) -> 
         )
     except Damaged as error:
         logger.warning("the checkpoint is ignored and the whole log is replayed: %s", error)
+        # A crash may have interrupted an erasure: these files may contain events of the user.
+        forget_examples(folder)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
         state = None
     if state is not None and state.items.table()[: len(item_ids)] == item_ids:
         return state

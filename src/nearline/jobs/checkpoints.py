@@ -3,6 +3,7 @@
 from pathlib import Path
 from threading import Lock
 
+from nearline.common.budget import divided
 from nearline.config import Config
 from nearline.deployment import store
 from nearline.deployment.active import ActiveDeployment
@@ -66,7 +67,9 @@ class Checkpoints:
             item_ids=parts.state.items.table(),
         )
         try:
-            offset = worker.checkpoint(request, task).offset
+            offset = worker.checkpoint(
+                request, task, divided(self._current.config.memory).job
+            ).offset
         finally:
             remove_unfinished(path)
         # After an erasure the file is stale, and it may contain the erased user's events.

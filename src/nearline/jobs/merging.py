@@ -2,6 +2,7 @@
 
 import math
 
+from nearline.common.budget import divided
 from nearline.common.counts import count
 from nearline.config import Config
 from nearline.deployment import store
@@ -16,6 +17,10 @@ from nearline.models.capabilities import LearnsOnline
 
 # Minimum seconds between merges, however fast events arrive.
 LEAST_SECONDS = 30.0
+# The same if what the model learned takes more than twice the usual memory.
+SHORTEST_SECONDS = 5.0
+# Usual memory of what the model learns from an event.
+EVENT_BYTES = 3_000
 
 
 class Merging:
@@ -34,16 +39,19 @@ class Merging:
         Raises
         ------
         InvalidInput
-            The recommender has no folder or no snapshot, or the model does not learn online.
+            The recommender has no folder or no events, or the model does not learn online.
         """
         parts = self._current.open()
-        if parts.snapshot is None or parts.snapshots is None:
+        if parts.snapshots is None:
             raise InvalidInput(
-                "there is no snapshot in a folder to merge into; train first", field="kind"
+                "a recommender in memory has no snapshots to merge into; give it a folder",
+                field="kind",
             )
+        if not len(parts.state.users):
+            raise InvalidInput("there are no events to merge", field="kind")
         if not isinstance(parts.model, LearnsOnline):
             raise InvalidInput(
-                f"model {parts.snapshot.manifest.model!r} does not learn online, so there is "
+                f"model {parts.model.name!r} does not learn online, so there is "
                 "nothing to merge; train it again instead",
                 field="kind",
             )
@@ -54,32 +62,35 @@ class Merging:
     def remaining(self, now: float) -> float:
         """Return the seconds from `now` until a merge is due."""
         config, parts = self._current.config, self._current.deployment
-        if parts.snapshot is None or parts.snapshots is None:
+        if parts.snapshots is None or not len(parts.state.users):
             return NEVER
         if not config.online or not isinstance(parts.model, LearnsOnline):
             return NEVER
-        manifest = parts.snapshot.manifest
-        records = parts.state.offset - manifest.offset
-        erased = parts.log.erasures != manifest.erasures
-        return seconds_left(config, records, now - self._at, erased=erased)
+        records, erased = parts.state.offset, False
+        if parts.snapshot is not None:
+            manifest = parts.snapshot.manifest
+            records -= manifest.offset
+            erased = parts.log.erasures != manifest.erasures
+        learned = parts.model.learned_bytes
+        return seconds_left(config, records, now - self._at, erased=erased, learned=learned)
 
     def _merge(self, task: Task) -> Outcome:
         current = self._current
         parts = current.open()
-        if current.path is None or parts.snapshots is None or parts.snapshot is None:
-            raise InvalidInput("there is no snapshot to merge into", field="kind")
-        old = parts.snapshot.manifest
-        spec = training_spec(current, parts, current.config, old.seed)
+        if current.path is None or parts.snapshots is None:
+            raise InvalidInput("there are no snapshots to merge into", field="kind")
+        old_id, old = parts.model_id, parts.snapshot.manifest if parts.snapshot else None
+        spec = training_spec(current, parts, current.config, old.seed if old else 0)
         request = worker.ToMerge(
             log=url_of(current.path / store.LOG),
             snapshots=str(current.path / store.SNAPSHOTS),
             spec=spec,
-            serving=old.id,
+            serving=old.id if old else None,
         )
         with parts.snapshots.writing():
-            new_id = worker.merge(request, task).snapshot_id
+            new_id = worker.merge(request, task, divided(current.config.memory).job).snapshot_id
             now = current.swap(
-                lambda now: store.replace_promoted(now, old.id, new_id, current.config)
+                lambda now: store.replace_promoted(now, old_id, new_id, current.config)
             )
         parts.snapshots.prune(current.config.keep_snapshots)
         if now.model_id != new_id:
@@ -88,11 +99,14 @@ class Merging:
                 {"snapshot_id": new_id},
                 refused=True,
             )
-        message = f"merged into the snapshot: {count(spec.offset - old.offset, 'record')}"
+        records = spec.offset - (old.offset if old else 0)
+        message = f"merged into the snapshot: {count(records, 'record')}"
         return Outcome(message, {"snapshot_id": new_id})
 
 
-def seconds_left(config: Config, records: int, seconds: float, *, erased: bool) -> float:
+def seconds_left(
+    config: Config, records: int, seconds: float, *, erased: bool, learned: int = 0
+) -> float:
     """Return the seconds until a merge is due; `NEVER` if there is too little to merge.
 
     Parameters
@@ -103,10 +117,14 @@ def seconds_left(config: Config, records: int, seconds: float, *, erased: bool) 
         Seconds since the last merge was queued.
     erased : bool
         Whether a user was erased since then, so that the snapshot still contains their counts.
+    learned : int
+        Bytes used by what the model learned since the snapshot.
     """
     wait = math.inf
-    if records >= config.merge_events:
-        wait = LEAST_SECONDS
+    usual = config.merge_events * EVENT_BYTES
+    if records >= config.merge_events or learned >= usual:
+        # Events of users with long histories need more memory than usual.
+        wait = LEAST_SECONDS if learned < 2 * usual else SHORTEST_SECONDS
     if erased:
         wait = min(wait, config.checkpoint_seconds)
     return wait - seconds

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from nearline import ingest
+from nearline.common.budget import divided
 from nearline.common.compiler_cache import is_empty
 from nearline.common.memory import collection_paused
 from nearline.common.progress import Progress
@@ -137,7 +138,7 @@ class Training:
     ) -> Outcome:
         config = self._current.config
         with snapshots.writing():
-            trained = worker.train(request, task)
+            trained = worker.train(request, task, divided(config.memory).job)
             task.progress(1, 1, "promote")
             if trained.verdict.promote:
                 self._current.swap(

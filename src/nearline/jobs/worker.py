@@ -14,12 +14,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import IO, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
 
+from nearline.common.budget import process_memory
 from nearline.deployment.texts import open_texts
 from nearline.encoders import TextVectors
 from nearline.errors import Damaged, NearlineError, WorkerFailed
@@ -37,6 +38,8 @@ from nearline.training.train import TrainingSpec
 NICENESS = 10
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 SHOWN_BYTES = 2_000
+# Seconds between two checks of the memory of the process.
+WATCH_SECONDS = 0.1
 
 
 class ToTrain(Struct, frozen=True, kw_only=True, tag=True):
@@ -53,7 +56,7 @@ class ToTrain(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class ToMerge(Struct, frozen=True, kw_only=True, tag=True):
-    """Request to merge newer records into the snapshot `serving`.
+    """Request to merge newer records into the snapshot `serving`, or into the untrained model.
 
     `log` is a URL; `snapshots` is a path.
     """
@@ -61,7 +64,7 @@ class ToMerge(Struct, frozen=True, kw_only=True, tag=True):
     log: str
     snapshots: str
     spec: TrainingSpec
-    serving: str
+    serving: str | None
 
 
 class ToCheckpoint(Struct, frozen=True, kw_only=True, tag=True):
@@ -115,33 +118,33 @@ Line = Step | Trained | Merged | Written | Failed
 Made = TypeVar("Made", Trained, Merged, Written)
 
 
-def train(request: ToTrain, task: Task) -> Trained:
-    """Train in a new process; cancelling `task` kills it.
+def train(request: ToTrain, task: Task, memory: int) -> Trained:
+    """Train in a new process with at most `memory` bytes; cancelling `task` kills it.
 
     Raises
     ------
     WorkerFailed
-        The process ended without a result; the message has the last line of its standard error.
+        The process ended without a result, or needed more memory; the message says which.
     Cancelled
         The task was cancelled.
     """
-    return _run(request, task, Trained)
+    return _run(request, task, memory, Trained)
 
 
-def merge(request: ToMerge, task: Task) -> Merged:
+def merge(request: ToMerge, task: Task, memory: int) -> Merged:
     """Merge in a new process; errors are those of `train`."""
-    return _run(request, task, Merged)
+    return _run(request, task, memory, Merged)
 
 
-def checkpoint(request: ToCheckpoint, task: Task) -> Written:
+def checkpoint(request: ToCheckpoint, task: Task, memory: int) -> Written:
     """Write a checkpoint in a new process; errors are those of `train`.
 
     The process replays the log since the last checkpoint, so the lock of the state is not held.
     """
-    return _run(request, task, Written)
+    return _run(request, task, memory, Written)
 
 
-def _run(request: Request, task: Task, kind: type[Made]) -> Made:
+def _run(request: Request, task: Task, memory: int, kind: type[Made]) -> Made:
     threads = max(1, available_threads() // 2)
     environment = os.environ | dict.fromkeys(THREADS, str(threads))
     command = [sys.executable, "-m", __name__]
@@ -154,7 +157,7 @@ def _run(request: Request, task: Task, kind: type[Made]) -> Made:
     ):
         requests, responses = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
         try:
-            with task.cancelled_by(process.kill):
+            with task.cancelled_by(process.kill), _within(memory, process) as watch:
                 # If the process has ended already, the error is reported below.
                 with contextlib.suppress(BrokenPipeError):
                     requests.write(msgspec.json.encode(request) + b"\n")
@@ -168,10 +171,43 @@ def _run(request: Request, task: Task, kind: type[Made]) -> Made:
             return last
         if isinstance(last, Failed):
             raise WorkerFailed(last.message)
+        if watch.exceeded:
+            raise WorkerFailed(
+                f"the process of this job needed more than {memory:,} bytes of memory, which is "
+                "half of the budget; the active model is unchanged: raise `Config.memory` "
+                "(nearline serve --memory)"
+            )
         raise WorkerFailed(
             f"the process of this job ended with exit code {process.wait()} before it was done; "
             f"the active model is unchanged. Its last error output: {_tail(errors) or 'none'}"
         )
+
+
+class _Watch:
+    """Whether a process has exceeded its memory."""
+
+    exceeded = False
+
+
+@contextlib.contextmanager
+def _within(memory: int, process: "subprocess.Popen[bytes]") -> Iterator[_Watch]:
+    """Kill a process that uses more than `memory` bytes."""
+    watch, ended = _Watch(), Event()
+
+    def run() -> None:
+        while not ended.wait(WATCH_SECONDS):
+            if process_memory(process.pid) > memory:
+                watch.exceeded = True
+                process.kill()
+                return
+
+    thread = Thread(target=run, name="nearline-watch", daemon=True)
+    thread.start()
+    try:
+        yield watch
+    finally:
+        ended.set()
+        thread.join()
 
 
 def main() -> None:
@@ -198,7 +234,8 @@ def _merge(request: ToMerge) -> Merged:
     snapshots = SnapshotStore(Path(request.snapshots))
     _step(0, 0, "read the log")
     with open_log(request.log, read_only=True) as log, _texts(request.spec) as texts:
-        snapshot = merge_snapshot(log, request.spec, snapshots.load(request.serving), texts)
+        serving = snapshots.load(request.serving) if request.serving else None
+        snapshot = merge_snapshot(log, request.spec, serving, texts)
     _step(0, 0, "write the snapshot")
     snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
     return Merged(snapshot.manifest.id)

@@ -118,6 +118,11 @@ class Log(Readable, Protocol):
         ...
 
     @property
+    def queued_bytes(self) -> int:
+        """Bytes of the encoded records that wait to be written."""
+        ...
+
+    @property
     def erasures(self) -> int:
         """Number of erasures; data that was derived from the log before the last one is invalid."""
         ...

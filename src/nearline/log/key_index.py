@@ -8,6 +8,7 @@ merge-tree", Acta Informatica 33, 1996). The keys in memory are those of the new
 are read from the log again when it is opened.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, cast
 
@@ -74,15 +75,15 @@ _OF_EVENT = (
 )
 _OF_USER = (
     "SELECT offset, payload FROM log WHERE offset IN ("
-    "SELECT offset FROM users WHERE user_key = ?1 "
-    "UNION SELECT offset FROM recent_users WHERE user_key = ?1) ORDER BY offset"
+    "SELECT offset FROM users WHERE user_key = ?1 AND offset >= ?2 "
+    "UNION SELECT offset FROM recent_users WHERE user_key = ?1 AND offset >= ?2) ORDER BY offset"
 )
 _PART = "FROM recent_{table} WHERE {key} BETWEEN ? AND ?"
 # Keys that are read again when the log is opened may be in the file already.
 _MOVE = "INSERT OR IGNORE INTO {table} SELECT * " + _PART
 _MOVED = "DELETE " + _PART
-_BURY_USER = "DELETE FROM {table} WHERE user_key = ? AND offset = ?"
-_BURY_EVENT_ID = "DELETE FROM {table} WHERE event_key = ?"
+_BURY_USER = "DELETE FROM {table} WHERE user_key = ? AND offset IN (SELECT value FROM carray(?))"
+_BURY_EVENT_ID = "DELETE FROM {table} WHERE event_key IN (SELECT value FROM carray(?))"
 _INDEXED = "SELECT value FROM meta WHERE name = 'indexed'"
 _SET_INDEXED = "INSERT OR REPLACE INTO meta VALUES ('indexed', ?)"
 _UNINDEXED = "SELECT offset, payload FROM log WHERE offset >= ?"
@@ -154,9 +155,9 @@ class KeyIndex:
         found = self._db.execute(_KNOWN_PACKED, (packed, KEY_BYTES, apsw.carray(starts)))
         return np.array(found.fetchall(), dtype=np.int64).ravel() // KEY_BYTES
 
-    def under(self, user_key: int) -> list[Pair]:
-        """Return (offset, payload) of each row with a user key, in order."""
-        return cast("list[Pair]", self._db.execute(_OF_USER, (user_key,)).fetchall())
+    def under(self, user_key: int, start: int) -> list[Pair]:
+        """Return (offset, payload) of each row with a user key from an offset on, in order."""
+        return cast("list[Pair]", self._db.execute(_OF_USER, (user_key, start)).fetchall())
 
     def offset_of(self, event_key: bytes) -> int | None:
         """Return the offset of an event; None if it is unknown."""
@@ -196,12 +197,19 @@ class KeyIndex:
 
     def bury(self, events: Iterable[Buried]) -> None:
         """Remove the keys of some events."""
-        events = list(events)
-        users = [(event.user_key, event.offset) for event in events]
-        event_keys = [(event.event_key,) for event in events if event.event_key is not None]
+        offsets: defaultdict[int, list[int]] = defaultdict(list)
+        event_keys: list[bytes] = []
+        for offset, user_key, event_key in events:
+            offsets[user_key].append(offset)
+            if event_key is not None:
+                event_keys.append(event_key)
         for tables in (("users", "event_ids"), ("recent_users", "recent_event_ids")):
-            self._db.executemany(_BURY_USER.format(table=tables[0]), users)
-            self._db.executemany(_BURY_EVENT_ID.format(table=tables[1]), event_keys)
+            for user_key, some in offsets.items():
+                values = (user_key, apsw.carray(np.array(some, np.int64)))
+                self._db.execute(_BURY_USER.format(table=tables[0]), values)
+            if event_keys:
+                keys = (apsw.carray(tuple(event_keys)),)
+                self._db.execute(_BURY_EVENT_ID.format(table=tables[1]), keys)
 
     def _add_recent(self, start: int, rows: Sequence[Coded]) -> None:
         keys = [row.user_key for row in rows]

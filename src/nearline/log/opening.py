@@ -7,6 +7,7 @@ from nearline.errors import InvalidInput
 from nearline.log.base import Log, ReadOnlyLog
 from nearline.log.reader import LogReader
 from nearline.log.sqlite import SQLiteLog
+from nearline.log.writer import QUEUED_BYTES
 
 MEMORY = "sqlite::memory:"
 _PREFIX = "sqlite://"
@@ -18,10 +19,14 @@ def url_of(path: Path) -> str:
 
 
 @overload
-def open_log(url: str, *, read_only: Literal[False] = False) -> Log: ...
+def open_log(
+    url: str, *, read_only: Literal[False] = False, queue_bytes: int = QUEUED_BYTES
+) -> Log: ...
 @overload
 def open_log(url: str, *, read_only: Literal[True]) -> ReadOnlyLog: ...
-def open_log(url: str, *, read_only: bool = False) -> Log | ReadOnlyLog:
+def open_log(
+    url: str, *, read_only: bool = False, queue_bytes: int = QUEUED_BYTES
+) -> Log | ReadOnlyLog:
     """Open the log at `url`; create it if it does not exist.
 
     Parameters
@@ -31,6 +36,8 @@ def open_log(url: str, *, read_only: bool = False) -> Log | ReadOnlyLog:
     read_only : bool
         Whether to open an existing log only for reading. No lock is taken and nothing is written,
         so another process may have it open.
+    queue_bytes : int
+        Bytes of encoded records that may wait to be written.
 
     Raises
     ------
@@ -44,7 +51,7 @@ def open_log(url: str, *, read_only: bool = False) -> Log | ReadOnlyLog:
     if url == MEMORY:
         if read_only:
             raise InvalidInput("a log in memory cannot be opened read-only", field="url")
-        return SQLiteLog(None)
+        return SQLiteLog(None, queue_bytes)
     if url.startswith(_PREFIX):
         url = url.removeprefix(_PREFIX)
     elif ":" in url.split("/", 1)[0]:
@@ -54,4 +61,4 @@ def open_log(url: str, *, read_only: bool = False) -> Log | ReadOnlyLog:
             f"{MEMORY} and a plain path",
             field="url",
         )
-    return LogReader(Path(url)) if read_only else SQLiteLog(Path(url))
+    return LogReader(Path(url)) if read_only else SQLiteLog(Path(url), queue_bytes)

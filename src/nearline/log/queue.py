@@ -21,6 +21,10 @@ class QueuedWork(Protocol):
         """Number of records, at least 1."""
 
     @property
+    def bytes(self) -> int:
+        """Size of the encoded records."""
+
+    @property
     def joins(self) -> bool:
         """Whether the job may be in a group with its neighbours in the queue."""
 
@@ -38,10 +42,19 @@ class JobQueue(Generic[J]):
         is accepted, so that large jobs wait no longer than small ones.
     group_size : int
         Number of records at which a group is complete.
+    capacity_bytes : int
+        Bytes of queued records at which the queue is full, too.
+
+    Attributes
+    ----------
+    queued_bytes : int
+        Bytes of the queued records.
     """
 
-    def __init__(self, *, capacity: int, group_size: int) -> None:
+    def __init__(self, *, capacity: int, group_size: int, capacity_bytes: int) -> None:
         self._capacity = capacity
+        self.capacity_bytes = capacity_bytes
+        self.queued_bytes = 0
         self._group_size = group_size
         self._jobs: deque[J] = deque()
         self._queued = 0
@@ -59,27 +72,30 @@ class JobQueue(Generic[J]):
             The queue is full and this is the thread of a running event loop, which must not wait.
         """
         with self._changed:
-            if self._queued >= self._capacity and not self._closed and _in_event_loop():
+            if self._is_full() and not self._closed and _in_event_loop():
                 raise Overloaded(
-                    f"{self._queued:,} records wait to be written, which is the limit of the log's "
-                    "queue; nothing was stored, try again in a second"
+                    f"{self._queued:,} records wait to be written ({self.queued_bytes:,} bytes), "
+                    "which is the limit of the log's queue; nothing was stored, try again in a "
+                    "second"
                 )
-            self._changed.wait_for(lambda: self._closed or self._queued < self._capacity)
+            self._changed.wait_for(lambda: self._closed or not self._is_full())
             if self._closed:
                 raise Closed("the log is closed; open the store again")
             self._jobs.append(job)
             self._queued += job.size
+            self.queued_bytes += job.bytes
             self._changed.notify_all()
 
-    def take(self) -> list[J]:
-        """Wait for jobs and return the next group; it is empty if the queue is closed and empty.
+    def take(self, timeout: float | None = None) -> list[J]:
+        """Wait for jobs, at most `timeout` seconds, and return the next group.
 
-        The futures are marked as running. Jobs with a cancelled future are left out.
+        The group is empty if the time is over, or if the queue is closed and empty. The futures are
+        marked as running. Jobs with a cancelled future are left out.
         """
         group: list[J] = []
         with self._changed:
             while not group:
-                self._changed.wait_for(lambda: self._closed or self._jobs)
+                self._changed.wait_for(lambda: self._closed or self._jobs, timeout)
                 if not self._jobs:
                     return []
                 group = self._next_group()
@@ -91,11 +107,19 @@ class JobQueue(Generic[J]):
         """Whether a job is queued."""
         return bool(self._jobs)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether further jobs are rejected."""
+        return self._closed
+
     def close(self) -> None:
         """Reject further jobs; queued ones can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _is_full(self) -> bool:
+        return self._queued >= self._capacity or self.queued_bytes >= self.capacity_bytes
 
     def _next_group(self) -> list[J]:
         group: list[J] = []
@@ -105,6 +129,7 @@ class JobQueue(Generic[J]):
                 break
             job = self._jobs.popleft()
             self._queued -= job.size
+            self.queued_bytes -= job.bytes
             if job.future.set_running_or_notify_cancel():
                 group.append(job)
                 size += job.size

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from nearline.errors import DataNotFound
+from nearline.log.burials import without_erased
 from nearline.log.codec import decode
 from nearline.log.tables import Tables
 from nearline.schema import Record
@@ -41,9 +42,11 @@ class LogReader:
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
         """Yield (offset, record), `Erased` included, for offsets from `start` to ``stop - 1``."""
+        hidden = self._tables.hidden
         for block in self._tables.blocks(start, self.end if stop is None else min(stop, self.end)):
             for offset, payload in block:
-                yield offset, decode(offset, payload)
+                record = decode(offset, payload)
+                yield offset, without_erased(hidden, offset, record) if hidden else record
 
     def close(self) -> None:
         """Release the file."""

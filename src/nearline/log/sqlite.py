@@ -9,10 +9,19 @@ from typing import Self
 from nearline.errors import Closed, InvalidInput
 from nearline.log.base import Appendable, Appended, OnCommit, OnErase, in_blocks
 from nearline.log.block_codec import encode_block
+from nearline.log.burials import without_erased
 from nearline.log.codec import decode, encode, event_key
 from nearline.log.lock import StoreLock
 from nearline.log.tables import Tables
-from nearline.log.writer import AppendJob, BlockJob, EraseJob, Writer, user_events
+from nearline.log.writer import (
+    QUEUED_BYTES,
+    AppendJob,
+    BlockJob,
+    EraseJob,
+    Known,
+    Writer,
+    user_events,
+)
 from nearline.schema import Event, EventBlock, Record, check_id
 
 
@@ -20,9 +29,9 @@ class SQLiteLog:
     """Implementation of `Log` in a SQLite file (write-ahead log, ``synchronous=FULL``).
 
     Queued appends are committed in groups of up to 10,000 records, or of one larger append. If
-    100,000 records are queued, `append` and `erase` wait, or raise `Overloaded` in the thread of a
-    running event loop. An event is a duplicate if its `event_id` is stored or occurs earlier in
-    the same commit.
+    100,000 records or `queue_bytes` are queued, `append` and `erase` wait, or raise `Overloaded` in
+    the thread of a running event loop. An event is a duplicate if its `event_id` is stored or
+    occurs earlier in the same commit.
 
     If a listener raises an error, the state lacks records of the log. The futures of that commit
     raise the error, and those of a commit made at the same time raise `Closed`, although their
@@ -34,6 +43,8 @@ class SQLiteLog:
     ----------
     path : Path or None
         File to open or create, in an existing folder; None for a log in memory.
+    queue_bytes : int
+        Bytes of encoded records at which the queue is full.
 
     Raises
     ------
@@ -47,7 +58,7 @@ class SQLiteLog:
         A newer version of this package wrote the file.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, queue_bytes: int = QUEUED_BYTES) -> None:
         self._lock = StoreLock(path) if path else None
         try:
             self._tables = Tables(path)
@@ -55,7 +66,7 @@ class SQLiteLog:
             if self._lock:
                 self._lock.release()
             raise
-        self._writer = Writer(self._tables)
+        self._writer = Writer(self._tables, queue_bytes)
         self._closed = self._stopping = False
         self._closing = Lock()
 
@@ -90,8 +101,11 @@ class SQLiteLog:
         """Replace all events of a user by tombstones; the future returns the number of events.
 
         When the future is resolved, no file of the log contains the bytes of the events. An erasure
-        takes a look-up, a write per event and a checkpoint of the write-ahead log. The `event_id`
-        of an erased event can be stored again. If the disk rejects the write, the future raises
+        takes a look-up, a write per event and a checkpoint of the write-ahead log. Many events are
+        overwritten in pieces, between other writes; readers see none of them from the first
+        commit on. If the process ends in between, the rest is overwritten when the log is opened
+        again. Events of the user that are appended after this call are stored. The `event_id` of an
+        erased event can be stored again. If the disk rejects a write, the future raises
         `StorageFailed`, and the user must be erased again.
 
         Raises
@@ -101,9 +115,11 @@ class SQLiteLog:
         Overloaded
             If the queue is full and this is the thread of a running event loop.
         """
+        check_id(user_id, "user_id")
         # Read here, so that the writer, for which other writes wait, reads only newer events.
-        known = dict(user_events(self._tables, check_id(user_id, "user_id")))
-        job = EraseJob(user_id, known=known)
+        erasures, read_to = self._tables.erasures, self._tables.end
+        known = user_events(self._tables, user_id)
+        job = EraseJob(user_id, known=Known(known, read_to, erasures))
         self._writer.submit(job)
         return job.future
 
@@ -242,6 +258,11 @@ class SQLiteLog:
         return self._tables.end
 
     @property
+    def queued_bytes(self) -> int:
+        """Bytes of the encoded records that wait to be written."""
+        return self._writer.queued_bytes
+
+    @property
     def erasures(self) -> int:
         """Number of erasures of at least one event; earlier derived data is invalid."""
         return self._tables.erasures
@@ -273,5 +294,6 @@ class SQLiteLog:
     def _records(self, start: int, stop: int) -> Iterator[tuple[int, Record]]:
         for block in self._tables.blocks(start, stop):
             for offset, payload in block:
-                yield offset, decode(offset, payload)
+                record, hidden = decode(offset, payload), self._tables.hidden
+                yield offset, without_erased(hidden, offset, record) if hidden else record
             self._check_open()

@@ -1,6 +1,6 @@
 """Rows of the log in SQLite. The indexes are in `key_index`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Lock
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nearline.errors import Closed, Damaged, InvalidInput, StorageFailed
 from nearline.log.block_codec import CodedBlock
+from nearline.log.burials import Marker
 from nearline.log.codec import Coded
 from nearline.log.key_index import ADD_OFFSETS, SCHEMA, Buried, KeyIndex, Pair
 from nearline.log.lock import check_folder
@@ -49,8 +50,15 @@ _ADD_SPANS = (
     "SELECT ?1 + rowid - 1, substr(?2, (value >> 32) + 1, value & 0xffffffff) FROM carray(?3)"
 )
 _BLOCK = "SELECT offset, payload FROM log WHERE offset >= ? AND offset < ? ORDER BY offset LIMIT ?"
-_BURY = "UPDATE log SET payload = zeroblob(length(payload)) WHERE offset = ?"
+# One statement for many rows, which runs without the interpreter lock.
+_BURY = (
+    "UPDATE log SET payload = zeroblob(length(payload)) "
+    "WHERE offset IN (SELECT value FROM carray(?))"
+)
 _COUNT_ERASURE = "UPDATE meta SET value = value + 1 WHERE name = 'erasures'"
+_MARK = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+_UNMARK = "DELETE FROM meta WHERE name = ? AND value = ?"
+_MARKERS = "SELECT name, value FROM meta"
 
 
 class Tables:
@@ -59,6 +67,12 @@ class Tables:
     One thread writes; any thread may read. Each read of a file uses its own connection, so that
     readers and the writer do not wait for each other. A log in memory has only one connection, and
     `_guard` prevents reads during transactions.
+
+    Attributes
+    ----------
+    hidden : dict of bytes to int
+        Digests of the users that are being erased, see `burials`; their events before the offset
+        are hidden from readers. The dictionary is replaced, not changed.
 
     Raises
     ------
@@ -74,6 +88,7 @@ class Tables:
         self._path = path
         self._read_only = read_only
         self._guard = Lock()
+        self.hidden: Mapping[bytes, int] = {}
         with self._explained():
             self._db = _connect(path, read_only=read_only)
             try:
@@ -110,10 +125,10 @@ class Tables:
         self._index.progress = progress
         self.end += len(block.spans)
 
-    def under(self, user_key: int) -> list[Pair]:
-        """Return (offset, payload) of each row with a user key, in order."""
+    def under(self, user_key: int, start: int = 0) -> list[Pair]:
+        """Return (offset, payload) of each row with a user key from an offset on, in order."""
         with self._explained(), self._guard:
-            return self._index.under(user_key)
+            return self._index.under(user_key, start)
 
     def event(self, event_key: bytes) -> Pair | None:
         """Return (offset, payload) of the event with a key; None if its offset is unknown."""
@@ -123,19 +138,51 @@ class Tables:
                 return None
             return cast("Pair", self._db.execute(_BLOCK, (offset, offset + 1, 1)).get)
 
-    def bury(self, events: Sequence[Buried]) -> None:
-        """Overwrite the payloads of events with zeros, remove their keys, and count an erasure."""
+    def mark(self, marker: Marker, end: int) -> None:
+        """Hide the events of a user before the offset `end`, and count an erasure."""
         with self._transaction():
-            self._db.executemany(_BURY, [(event.offset,) for event in events])
-            self._index.bury(events)
+            self._db.execute(_MARK, (marker.name, end))
             self._db.execute(_COUNT_ERASURE)
+        self.hidden = {**self.hidden, marker.digest: end}
         self.erasures += 1
 
+    def bury(self, events: Sequence[Buried], *, erasures: int = 0) -> None:
+        """Overwrite the payloads of events with zeros, remove their keys, and count erasures."""
+        with self._transaction():
+            self._db.execute(_BURY, (apsw.carray(np.array([at for at, _, _ in events], np.int64)),))
+            self._index.bury(events)
+            if erasures:
+                self._db.execute(_COUNT_ERASURE)
+        self.erasures += erasures
+
+    def markers(self) -> list[tuple[Marker, int]]:
+        """Return all markers, and the offset before which each hides events."""
+        named = self._db.execute(_MARKERS).fetchall()
+        markers = [(Marker.parse(cast("str", name)), cast("int", end)) for name, end in named]
+        return [(marker, end) for marker, end in markers if marker is not None]
+
+    def unmark(self, marker: Marker, end: int) -> None:
+        """Remove a marker after all events that it hides were overwritten."""
+        with self._transaction():
+            self._db.execute(_UNMARK, (marker.name, end))
+        if self.hidden.get(marker.digest) == end:
+            self.hidden = {key: at for key, at in self.hidden.items() if key != marker.digest}
+
     def scrub(self) -> None:
-        """Empty the write-ahead file, which may still contain the bytes of erased rows."""
+        """Empty the write-ahead file, which may still contain the bytes of erased rows.
+
+        Raises
+        ------
+        StorageFailed
+            A reader uses the file at this moment; the caller should try again.
+        """
         with self._explained(), self._guard:
-            # A statement releases the interpreter lock, unlike the method of the connection.
-            ((busy, _, _),) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._db.set_busy_timeout(0)
+            try:
+                # A statement releases the interpreter lock, unlike the method of the connection.
+                ((busy, _, _),) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                self._db.set_busy_timeout(BUSY_MS)
             if busy:
                 raise apsw.BusyError("a reader held the write-ahead file for too long")
 
@@ -215,6 +262,7 @@ class Tables:
             self._db.pragma("journal_mode", "wal")
         self.end = self._number("SELECT coalesce(max(offset) + 1, 0) FROM log")
         self.erasures = self._number("SELECT value FROM meta WHERE name = 'erasures'")
+        self.hidden = {marker.digest: end for marker, end in self.markers()}
         if not self._read_only:
             with self._db:
                 if 0 < version < VERSION:

@@ -1,26 +1,34 @@
 """Writer thread of the log, which commits groups of queued jobs and resolves their futures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Condition, Thread
-from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.errors import Closed, StorageFailed
+from nearline.errors import Closed, Damaged
+from nearline.log import tables as tables_module
 from nearline.log.base import Appendable, Appended, OnCommit, OnErase
 from nearline.log.block_codec import CodedBlock
-from nearline.log.codec import KEY_BYTES, Coded, decode, event_key, user_key
-from nearline.log.key_index import Buried
+from nearline.log.burials import (
+    PIECE,
+    Burials,
+    Graveyard,
+    Marker,
+    buried,
+)
+from nearline.log.codec import KEY_BYTES, Coded, decode
 from nearline.log.queue import JobQueue
 from nearline.log.tables import Tables
 from nearline.schema import Event, EventBlock, Record, StoredBlock
 
 GROUP_RECORDS = 10_000
 QUEUED_RECORDS = 100_000
-NOTHING_KNOWN: Mapping[int, Event] = MappingProxyType({})
+QUEUED_BYTES = 256_000_000
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,11 @@ class AppendJob:
         """Number of records, at least 1, since an empty list is also a job in the queue."""
         return len(self.records) or 1
 
+    @property
+    def bytes(self) -> int:
+        """Size of the encoded records."""
+        return sum(len(row.payload) for row in self.coded)
+
 
 @dataclass(frozen=True)
 class BlockJob:
@@ -52,19 +65,41 @@ class BlockJob:
         """Number of events, at least 1."""
         return len(self.block) or 1
 
+    @property
+    def bytes(self) -> int:
+        """Size of the encoded events."""
+        return len(self.coded.payloads)
+
+
+class Known(NamedTuple):
+    """Events of a user that were read before the writer executes a job.
+
+    Attributes
+    ----------
+    events : list of (int, Event)
+        All events of the user with their offsets, before the offset `end`.
+    end, erasures : int
+        End and number of erasures of the log before it was read.
+    """
+
+    events: list[tuple[int, Event]]
+    end: int
+    erasures: int
+
 
 @dataclass(frozen=True)
 class EraseJob:
     """A user to erase, or one event of a user.
 
-    `known` contains events of the user by offset, which the writer then need not decode.
+    `known` contains events of the user, which the writer then need not read.
     """
 
     user_id: str
     event_id: str | None = None
-    known: Mapping[int, Event] = field(default_factory=dict)
+    known: Known | None = None
     future: "Future[int]" = field(default_factory=Future)
     size: int = 1
+    bytes: int = 0
     joins: bool = False
 
 
@@ -74,12 +109,18 @@ WriteJob = AppendJob | BlockJob | EraseJob
 class Writer:
     """Writer of the tables of a log, which runs in a thread from construction until `stop`."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, queue_bytes: int = QUEUED_BYTES) -> None:
         self._tables = tables
-        self._queue = JobQueue[WriteJob](capacity=QUEUED_RECORDS, group_size=GROUP_RECORDS)
+        self._queue = JobQueue[WriteJob](
+            capacity=QUEUED_RECORDS, group_size=GROUP_RECORDS, capacity_bytes=queue_bytes
+        )
         self._on_commit: OnCommit | None = None
         self._on_erase: OnErase | None = None
         self._failure: BaseException | None = None
+        graveyard = Graveyard(tables.bury, tables.scrub, tables.unmark)
+        self._burials = Burials(graveyard, lambda: tables_module.BUSY_MS / 1_000)
+        for marker, end in tables.markers():  # of erasures that a crash interrupted
+            self._burials.of(marker).add(marked_events(tables, marker, end), end)
         # Notified after each commit and when the writer stops.
         self.committed = Condition()
         # Calls the listener with one group while the next one is being committed.
@@ -87,6 +128,11 @@ class Writer:
         self._notifying: Future[None] | None = None
         self._thread = Thread(target=self._run, name="nearline-log", daemon=True)
         self._thread.start()
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes of the records that wait to be written."""
+        return self._queue.queued_bytes
 
     def listen(self, on_commit: OnCommit, on_erase: OnErase) -> None:
         """Set the only listener."""
@@ -107,18 +153,27 @@ class Writer:
             self.committed.notify_all()
 
     def _run(self) -> None:
-        while group := self._queue.take():
-            if self._failure is not None:
-                _fail(group, self._refusal())
-            elif isinstance(group[0], EraseJob):
-                self._settle()
-                self._erase(group[0])
-            elif isinstance(group[0], BlockJob):
-                self._append_block(group[0])
-            else:
-                self._append([job for job in group if isinstance(job, AppendJob)])
+        while True:
+            # Between two groups, one step of a burial: neither waits for all of the other.
+            group = self._queue.take(self._burials.seconds_left())
+            if group:
+                self._execute(group)
+            elif self._queue.is_closed and not self._burials.awaited:
+                break
+            self._burials.step()
         self._settle()
         self._notifier.shutdown()
+
+    def _execute(self, group: "list[WriteJob]") -> None:
+        if self._failure is not None:
+            _fail(group, self._refusal())
+        elif isinstance(group[0], EraseJob):
+            self._settle()
+            self._erase(group[0])
+        elif isinstance(group[0], BlockJob):
+            self._append_block(group[0])
+        else:
+            self._append([job for job in group if isinstance(job, AppendJob)])
 
     def _append(self, group: list[AppendJob]) -> None:
         try:
@@ -241,19 +296,24 @@ class Writer:
         return np.flatnonzero(fresh)
 
     def _erase(self, job: EraseJob) -> None:
+        """Begin an erasure: hide or overwrite the events, and call the listener.
+
+        The future is resolved when the burial is complete.
+        """
         try:
-            events = self._bury(job)
+            events = self._events_to_erase(job)
+            marker, end = Marker.of(job.user_id), self._tables.end
+            marked = len(events) > PIECE
+            if marked:
+                self._tables.mark(marker, end)
+            elif events:
+                self._tables.bury(buried(events), erasures=1)
         except Exception as error:
             job.future.set_exception(error)
             return
-        leftover: StorageFailed | None = None
-        try:
-            self._tables.scrub()
-        except StorageFailed as error:
-            leftover = StorageFailed(
-                f"{len(events)} events were erased from the log, but its write-ahead file may "
-                f"still contain their bytes ({error.__cause__}); erase the user again"
-            )
+        burial = self._burials.of(marker)
+        if marked:
+            burial.add(events, end)
         try:
             if events and self._on_erase:
                 self._on_erase(job.user_id, events)
@@ -261,20 +321,16 @@ class Writer:
             self._failure = error
             job.future.set_exception(error)
             return
-        if leftover:
-            job.future.set_exception(leftover)
-        else:
-            job.future.set_result(len(events))
+        burial.wait_for(job.future, len(events))
 
-    def _bury(self, job: EraseJob) -> list[tuple[int, Event]]:
-        """Erase the rows that a job names and return the erased events."""
-        events = user_events(self._tables, job.user_id, job.known)
-        if job.event_id is not None:
-            events = [(at, event) for at, event in events if event.event_id == job.event_id]
-        if events:
-            key = user_key(job.user_id)
-            self._tables.bury([Buried(at, key, _event_key(event)) for at, event in events])
-        return events
+    def _events_to_erase(self, job: EraseJob) -> list[tuple[int, Event]]:
+        known = job.known
+        if known is not None and known.erasures == self._tables.erasures:
+            return known.events + user_events(self._tables, job.user_id, known.end)
+        events = user_events(self._tables, job.user_id)
+        if job.event_id is None:
+            return events
+        return [(at, event) for at, event in events if event.event_id == job.event_id]
 
     def _refusal(self) -> Closed:
         return Closed(
@@ -283,23 +339,30 @@ class Writer:
         )
 
 
-def _event_key(event: Event) -> bytes | None:
-    return None if event.event_id is None else event_key(event.event_id)
+def user_events(tables: Tables, user_id: str, start: int = 0) -> list[tuple[int, Event]]:
+    """Return (offset, event) of all events of a user from an offset on, in order.
 
-
-def user_events(
-    tables: Tables, user_id: str, known: Mapping[int, Event] = NOTHING_KNOWN
-) -> list[tuple[int, Event]]:
-    """Return (offset, event) of all events of a user, in order.
-
-    Events in `known`, by offset, are not decoded again.
+    Events that are being erased are left out.
     """
     events: list[tuple[int, Event]] = []
-    for offset, payload in tables.under(user_key(user_id)):
-        event = known.get(offset) or decode(offset, payload)
+    marker = Marker.of(user_id)
+    start = max(start, tables.hidden.get(marker.digest, 0))
+    for offset, payload in tables.under(marker.user_key, start):
+        event = decode(offset, payload)
         # Two users may have the same key.
         if isinstance(event, Event) and event.user_id == user_id:
             events.append((offset, event))
+    return events
+
+
+def marked_events(tables: Tables, marker: Marker, end: int) -> list[tuple[int, Event]]:
+    """Return (offset, event) of the events that a marker hides and that are not overwritten yet."""
+    events: list[tuple[int, Event]] = []
+    for offset, payload in tables.under(marker.user_key):
+        with suppress(Damaged):  # a record that cannot be read does not prevent the others
+            event = decode(offset, payload)
+            if isinstance(event, Event) and offset < end and marker.covers(event):
+                events.append((offset, event))
     return events
 
 

@@ -72,6 +72,20 @@ class LearnsOnline(AcceptsItems, Protocol):
         """Allocate memory for `events` more events in advance."""
         ...
 
+    @property
+    def learned_bytes(self) -> int:
+        """Bytes used by what was learned since the model was fitted, restored or compacted."""
+        ...
+
+    @property
+    def wants_compaction(self) -> bool:
+        """Whether what was learned takes so much memory that `compact` is worth its time."""
+        ...
+
+    def compact(self) -> None:
+        """Store what was learned as after a fit, which takes less memory; no score changes."""
+        ...
+
 
 @runtime_checkable
 class SearchesText(Protocol):

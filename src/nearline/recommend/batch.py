@@ -28,6 +28,7 @@ def recommend_many(
     *,
     given: pa.Table | None = None,
     weight: Weight,
+    block: int | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, pa.ChunkedArray]:
     """Recommend to many users; return the columns `user_id`, `item_id`, `score` and `rank`.
@@ -42,6 +43,8 @@ def recommend_many(
         Interactions in canonical form, used instead of the stored histories.
     weight : callable
         Maps a kind of event to its weight, for `given`.
+    block : int or None
+        Number of users in a block; None for `BLOCK`.
 
     Raises
     ------
@@ -58,7 +61,7 @@ def recommend_many(
     else:
         rows = histories_for(state.items.table(), given, user_ids, weight)
         histories = partial(_rows, rows)
-    blocks = _blocks(histories, len(user_ids), options, view, progress)
+    blocks = _blocks(histories, len(user_ids), options, view, progress, block or BLOCK)
     return _columns(user_ids, blocks, view)
 
 
@@ -76,10 +79,11 @@ def _blocks(
     options: ListOptions,
     view: View,
     progress: Progress,
+    block: int,
 ) -> Iterator[Lists]:
     """Yield the lists of each block of users."""
-    for first in range(0, n_users, BLOCK):
-        last = min(first + BLOCK, n_users)
+    for first in range(0, n_users, block):
+        last = min(first + block, n_users)
         yield run(make_query(histories(first, last), options, view))
         progress(last, n_users, "users")
 

@@ -12,7 +12,9 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.types import ControllerRouterHandler
 
+from nearline.common.budget import MemoryUse
 from nearline.engine import Recommender
+from nearline.server.batches import BatchTurns
 from nearline.server.cache import AnswerCache
 from nearline.server.context import AppContext
 from nearline.server.decoding import StrictRequest
@@ -127,17 +129,21 @@ def _make_context(
     timer: Callable[[], float],
 ) -> AppContext:
     cache, traffic = AnswerCache(host, limits), Traffic(limits.in_flight)
+    budget, metrics = limits.budget, Metrics(host, cache)
+    large_answers = LargeAnswers(budget.answers)
+    metrics.memory["answers"] = MemoryUse(budget.answers, lambda: large_answers.held)
+    metrics.memory["cache"] = MemoryUse(budget.cache, lambda: cache.held)
     per_second = limits.preload_per_second
     return AppContext(
         host=host,
         limits=limits,
-        metrics=Metrics(host, cache),
+        metrics=metrics,
         cache=cache,
         preloader=Preloader(cache, traffic, per_second=per_second, clock=clock, timer=timer),
         traffic=traffic,
-        large_answers=LargeAnswers(limits.answers_bytes),
+        large_answers=large_answers,
         compute_queue=ComputeQueue(timer, limits.wait_seconds),
-        batches=asyncio.Lock(),
+        batches=BatchTurns(traffic, timer),
         timer=timer,
         document=_document(),
     )

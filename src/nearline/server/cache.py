@@ -40,7 +40,7 @@ class AnswerCache:
     def __init__(self, host: EngineHost, limits: Limits):
         self._host = host
         self._max_entries = limits.cache_entries
-        self._max_bytes = limits.cache_bytes
+        self._max_bytes = limits.budget.cache
         self._stamp: Stamp | None = None
         self._answers: dict[Key, CachedResponse] = {}
         self._headers: dict[Headers, Headers] = {}
@@ -48,6 +48,11 @@ class AnswerCache:
         self.hits = [0, 0]
         self.misses = 0
         self.made_ahead = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes of the cached responses, including invalid ones that were not removed yet."""
+        return self._bytes
 
     @property
     def stamp(self) -> Stamp | None:

@@ -9,6 +9,7 @@ from litestar import Request
 from msgspec import Struct
 
 from nearline.engine import Recommender
+from nearline.server.batches import BatchTurns
 from nearline.server.cache import AnswerCache
 from nearline.server.exchange import LargeAnswers
 from nearline.server.host import EngineHost
@@ -29,8 +30,8 @@ class AppContext(Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    batches : asyncio.Lock
-        Lock that is held while a batch is computed.
+    batches : BatchTurns
+        Turn of a batch, which is computed while no other is.
     timer : callable
         Monotonic clock in seconds.
     """
@@ -43,7 +44,7 @@ class AppContext(Struct, frozen=True, kw_only=True):
     traffic: Traffic
     large_answers: LargeAnswers
     compute_queue: ComputeQueue
-    batches: asyncio.Lock
+    batches: BatchTurns
     timer: Callable[[], float]
     document: dict[str, Any]
 

@@ -21,6 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from nearline.adapters.guards import BREAKER_STATES
+from nearline.common.budget import MemoryUse
 from nearline.log import Appended
 from nearline.server.cache import AnswerCache
 from nearline.server.exchange import Exchange
@@ -48,12 +49,19 @@ class _Requests:
 
 
 class Metrics(Collector):
-    """Counters of one app, in its own registry, and gauges read from the engine."""
+    """Counters of one app, in its own registry, and gauges read from the engine.
+
+    Attributes
+    ----------
+    memory : dict of str to MemoryUse
+        Parts of the memory budget.
+    """
 
     def __init__(self, host: EngineHost, cache: AnswerCache):
         self._host = host
         self._cache = cache
         self._requests: defaultdict[tuple[str, str, int], _Requests] = defaultdict(_Requests)
+        self.memory: dict[str, MemoryUse] = {}
         self._accepted = self._duplicates = self._degraded = 0
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -95,6 +103,7 @@ class Metrics(Collector):
             self._degraded,
         )
         yield from self._of_cache()
+        yield from self._of_memory()
         yield from self._of_engine()
 
     def _of_requests(self) -> Iterator[Metric]:
@@ -131,6 +140,21 @@ class Metrics(Collector):
         )
         yield _counter("nearline_preloaded", "Lists computed before any request.", cache.made_ahead)
         yield GaugeMetricFamily("nearline_cache_answers", "Answers cached.", value=len(cache))
+
+    def _of_memory(self) -> Iterator[Metric]:
+        limits = GaugeMetricFamily(
+            "nearline_memory_limit_bytes", "Share of the memory budget.", labels=("part",)
+        )
+        used = GaugeMetricFamily(
+            "nearline_memory_used_bytes", "Bytes used of the share.", labels=("part",)
+        )
+        parts = dict(self.memory)
+        if self._host.state == "ready":
+            parts["queue"] = self._host.engine.queue_memory
+        for part, use in parts.items():
+            limits.add_metric((part,), use.limit)
+            used.add_metric((part,), use.used())
+        yield from (limits, used)
 
     def _of_engine(self) -> Iterator[Metric]:
         ready = self._host.state == "ready"

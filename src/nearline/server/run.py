@@ -6,6 +6,7 @@ import ipaddress
 import resource
 import signal
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -26,6 +27,9 @@ from nearline.server.middleware.allowed_hosts import allowed_names
 BACKLOG = 1_024
 MAX_CONNECTIONS = 16_384
 POLL_SECONDS = 0.02
+# Seconds after which a thread that computes gives the interpreter lock to the event loop and to the
+# writer of the log; an event needs it several times. Python's default is 5 ms.
+SWITCH_SECONDS = 0.001
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -80,6 +84,8 @@ def serve(
     """
     address = check_address(host, port, api_key)
     gc.disable()  # until `settle_memory`
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         app = create_app(
             open_engine,
@@ -92,6 +98,7 @@ def serve(
     finally:
         gc.unfreeze()
         gc.enable()
+        sys.setswitchinterval(interval)
     if app.host.failure is not None:
         raise app.host.failure
     return not app.host.abandoned

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.kernels.counted_events import counted_events
+from nearline.kernels import counted_events as counting
 from nearline.kernels.opinions import any_negative
 from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record, StoredBlock
 from nearline.schema.histories import Histories
@@ -203,8 +203,8 @@ class State:
         Parameters
         ----------
         events : iterable of (offset, Event)
-            Events of the user that were erased. Those from `offset` on are not in the state yet and
-            are skipped.
+            Events of the user that were erased, in order. Those from `offset` on are not in the
+            state yet and are skipped.
         kept : iterable of (offset, Event)
             Every other event of the user in the log.
 
@@ -218,7 +218,9 @@ class State:
             followers = self.followers
             left = [(offset, event) for offset, event in kept if offset < self.offset]
             gone = [(offset, event) for offset, event in events if offset < self.offset]
-            columns, before = self._counted(sorted(gone + left, key=lambda pair: pair[0]))
+            # Later events of the user do not count.
+            all_events = sorted(gone + left, key=lambda pair: pair[0]) if left else gone
+            columns, before = self._counted(all_events[: counting.LIMITS.events])
             _, history = by_user(columns, by_time=True)
             self.counters.subtract(*current(history))
             contexts = [event.context for _, event in before]
@@ -287,10 +289,10 @@ class State:
     def _counted(
         self, events: Sequence[tuple[int, Event]]
     ) -> tuple[Columns, list[tuple[int, Event]]]:
-        """Return those of all events of one user that count, also as columns of user 0."""
+        """Return those of the first events of one user that count, also as columns of user 0."""
         index, weight = self.items, self.config.weight
         items = np.array([index[event.item_id] for _, event in events], dtype=np.int32)
-        which = counted_events(np.zeros(len(items), dtype=np.int64), items)
+        which = counting.counted_events(np.zeros(len(items), dtype=np.int64), items)
         counted = [event for event, counts in zip(events, which.tolist(), strict=True) if counts]
         rows = [(0, index[e.item_id], weight(e.event), e.timestamp) for _, e in counted]
         return columns_of(rows), counted

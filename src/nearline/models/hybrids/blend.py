@@ -281,6 +281,21 @@ class Blend(Hybrid):
         for part in self._learning():
             part.preallocate(events)
 
+    @property
+    def learned_bytes(self) -> int:
+        """Bytes used by what the parts have learned online."""
+        return sum(part.learned_bytes for part in self._learning())
+
+    @property
+    def wants_compaction(self) -> bool:
+        """Whether a part wants compaction."""
+        return any(part.wants_compaction for part in self._learning())
+
+    def compact(self) -> None:
+        """Compact the parts that learn online."""
+        for part in self._learning():
+            part.compact()
+
     def _learning(self) -> list[LearnsOnline]:
         return [part for part in self.parts if isinstance(part, LearnsOnline)]
 

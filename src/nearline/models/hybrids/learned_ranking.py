@@ -215,6 +215,20 @@ class LearnedRanking(DenseModel):
         """Allocate memory for events in the blend."""
         self.blend.preallocate(events)
 
+    @property
+    def learned_bytes(self) -> int:
+        """Bytes used by what the blend has learned online."""
+        return self.blend.learned_bytes
+
+    @property
+    def wants_compaction(self) -> bool:
+        """Whether the blend wants compaction."""
+        return self.blend.wants_compaction
+
+    def compact(self) -> None:
+        """Compact the blend."""
+        self.blend.compact()
+
     def arrays(self) -> Arrays:
         """Return the arrays of the blend, the trees and the counts of items."""
         trees: Arrays = {f"trees/{name}": a for name, a in self._trees._asdict().items()}

@@ -1,5 +1,7 @@
 """Relations of the item graph that count pairs of events and are updated online."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from nearline.kernels.counted_edges import apply_changes, make_table, merged, rehash
@@ -8,6 +10,8 @@ from nearline.kernels.pair_counts import Changes, Counts, strongest
 from nearline.models.item_graph.graph_store import Divisors, GraphStore
 
 SMALLEST_TABLE = 1_024
+# Bytes of changes from which on they are packed into the fixed counts.
+COMPACTION_BYTES = 100_000_000
 
 
 def no_counts(n_items: int) -> Counts:
@@ -40,6 +44,21 @@ class CountedRelation:
         self.n_changed = 0
         self._table = make_table(SMALLEST_TABLE)
 
+    @property
+    def changed_bytes(self) -> int:
+        """Bytes of the table of changed pairs that are needed for their number."""
+        return 32 * self.n_changed
+
+    @property
+    def counts(self) -> Counts:
+        """The fixed counts."""
+        return self._counts
+
+    @property
+    def fixed_bytes(self) -> int:
+        """Bytes of the fixed counts."""
+        return self._counts.items.nbytes + self._counts.units.nbytes
+
     def apply(self, changes: Changes, store: GraphStore, relation: int) -> None:
         """Add changes to the counts, and set the edges of the relation in `store`.
 
@@ -67,6 +86,20 @@ class CountedRelation:
             wider = make_table(1 << needed.bit_length())
             rehash(self._table, wider)
             self._table = wider
+
+
+def is_worth_packing(learned: int, counted: Mapping[str, CountedRelation]) -> bool:
+    """Return whether `learned` bytes of changes are many, also compared with the fixed counts."""
+    fixed = sum(relation.fixed_bytes for relation in counted.values())
+    return learned >= max(COMPACTION_BYTES, fixed // 2)
+
+
+def packed(counted: Mapping[str, CountedRelation], n_items: int) -> dict[str, CountedRelation]:
+    """Return relations whose fixed counts include the changes."""
+    return {
+        name: CountedRelation(relation.merged(n_items), relation.scale)
+        for name, relation in counted.items()
+    }
 
 
 def edges_of(counts: Counts, divisors: Divisors, top_k: int) -> tuple[Rows, float]:

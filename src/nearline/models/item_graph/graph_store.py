@@ -99,6 +99,11 @@ class GraphStore:
             self.set_divisors(name, np.arange(n_items), divisor)
 
     @property
+    def added_bytes(self) -> int:
+        """Bytes of the added edges: a link, an item and a value each."""
+        return 16 * self._n_added
+
+    @property
     def room(self) -> int:
         """Number of items that fit into the allocated arrays."""
         return self._heads.shape[1]

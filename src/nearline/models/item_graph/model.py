@@ -38,6 +38,7 @@ from nearline.models.base import (
     check_validation,
     check_weights,
 )
+from nearline.models.item_graph import counted_relation
 from nearline.models.item_graph.config import (
     CONTENT,
     PROJECTED,
@@ -130,8 +131,6 @@ class ItemGraph(Model):
         Afterwards, `config` contains the chosen settings and the scales of the relations.
         `validation` is never trained on.
 
-        Notes
-        -----
         Computing the relations takes O(interactions * reach) time. A search takes this time, and a
         pass of scoring, up to ``config.search.evaluations`` times. An edge takes about 8 bytes.
         """
@@ -221,8 +220,6 @@ class ItemGraph(Model):
         InvalidInput
             The numbers of items and texts differ.
 
-        Notes
-        -----
         The result is that of adding one item after the other. The time for an item is that of a
         search in the inverted lists of its terms, which is bounded, and of a product with all
         vectors of each column.
@@ -235,14 +232,10 @@ class ItemGraph(Model):
             self._content.put(self._store, items[some], texts[some], rows)
 
     def observe(self, before: Histories, events: Histories) -> None:
-        """Count the pairs of new events.
+        """Count the pairs of new events; the scales of the relations do not change.
 
         The counts are then equal to those of a fit on the longer histories.
 
-        The scales of the relations do not change.
-
-        Notes
-        -----
         An event that is the newest of its user takes about 0.1 microseconds for each event within
         reach. A late event also changes the gaps between the events around it, and takes this time
         for each of them.
@@ -255,6 +248,24 @@ class ItemGraph(Model):
         self._store.preallocate(len(self._counted) * pairs)
         for counted in self._counted.values():
             counted.preallocate(pairs)
+
+    @property
+    def learned_bytes(self) -> int:
+        """Bytes used by changed pairs and new edges, without memory that is only reserved."""
+        return self._store.added_bytes + sum(c.changed_bytes for c in self._counted.values())
+
+    @property
+    def wants_compaction(self) -> bool:
+        """Whether changes take much memory, also in comparison with the fixed counts."""
+        return counted_relation.is_worth_packing(self.learned_bytes, self._counted)
+
+    def compact(self) -> None:
+        """Add the changed counts to the fixed ones, and pack all edges into rows."""
+        counted = counted_relation.packed(self._counted, self.n_items)
+        relations = {name: self._edges_of(name, new.counts)[0] for name, new in counted.items()}
+        relations |= {name: self._store.rows(name) for name in self.relations[len(COUNTED) :]}
+        self._popularity = self._popularity[: self.n_items].copy()
+        self._counted, self._store = counted, self._make_store(relations, self.n_items)
 
     def rebuild_counts(self, histories: Histories, n_items: int) -> None:
         """Count all pairs again; the settings, scales and content relations are kept."""

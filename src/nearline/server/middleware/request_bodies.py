@@ -24,14 +24,15 @@ class RequestBodies:
 
     Attributes
     ----------
-    held : int
-        Total bytes of the bodies of requests in flight.
+    held, limit : int
+        Total bytes of the bodies of requests in flight, and their maximum.
     """
 
     def __init__(self, app: HTTPApp, limits: Limits) -> None:
         self.app = app
         self._limits = limits
         self.held = 0
+        self.limit = limits.budget.bodies
 
     def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass a request on once its body is complete."""
@@ -68,10 +69,10 @@ class RequestBodies:
             self.held += received
             if body.size > limits.body_bytes:
                 raise self._too_large()
-            if self.held > limits.bodies_bytes:
+            if self.held > self.limit:
                 raise Overloaded(
                     "the bodies of all requests in flight hold "
-                    f"{limits.bodies_bytes:,} bytes, which is the limit; try again in a second"
+                    f"{self.limit:,} bytes, which is the limit; try again in a second"
                 )
 
     def _too_large(self) -> RequestEntityTooLarge:

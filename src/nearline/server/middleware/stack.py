@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from nearline.common.budget import MemoryUse
 from nearline.server.context import AppContext
 from nearline.server.exchange import Exchange, HTTPApp
 from nearline.server.logs import JsonLog
@@ -39,13 +40,15 @@ def middleware_stack(
         checks.append(ApiKeys(api_key))
     routed = CanonicalPaths(PlainEvents(api, context))
     computing = OverloadProtection(PlainLists(routed, context), context.traffic)
+    bodies = RequestBodies(computing, context.limits)
+    context.metrics.memory["bodies"] = MemoryUse(bodies.limit, lambda: bodies.held)
     return Exchanges(
         timer=context.timer,
         traffic=context.traffic,
         large_answers=context.large_answers,
         request_ids=RequestIds(new_request_id),
         checks=checks,
-        cached=CachedAnswers(RequestBodies(computing, context.limits), context),
+        cached=CachedAnswers(bodies, context),
         send_error=send_problem,
         observers=[context.metrics.completed, RequestLog(log).completed],
     )

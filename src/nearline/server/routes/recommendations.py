@@ -1,7 +1,7 @@
 """Routes for lists, ranking and explanations."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 from litestar import Response, get, post
 from litestar.openapi.spec import Example
@@ -76,11 +76,13 @@ async def recommend_batch(
     check_k(data.k)
     at_most(len(data.exclude), app.limits.exclude_length, "exclude")
     at_most(len(data.user_ids), app.limits.batch_lines // data.k, "user_ids")
-    # In a thread, so that reads continue; one batch at a time, since each uses all cores.
+    # In a thread, so that other requests continue.
     async with app.batches:
         app.large_answers.check()
-        body = await asyncio.to_thread(answer_batch, app.host.engine, data)
-    return Response(body, media_type="application/json")
+        give_way = app.batches.give_way
+        body = await asyncio.to_thread(answer_batch, app.host.engine, data, give_way)
+    encoded: Any = body  # a `BatchOut`, encoded
+    return Response(encoded, media_type="application/json")
 
 
 @post("/preload", status_code=202, tags=["recommendations"])
