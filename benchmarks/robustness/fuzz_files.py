@@ -36,7 +36,7 @@ MEMORY_MB = 1_000
 SEALED = 0.6
 MODELS = (
     *("item_graph", "popularity", "item_knn", "user_knn", "implicit_als", "bpr", "ease", "slim"),
-    *("rp3beta", "content", "svd", "hybrid"),
+    *("rp3beta", "content", "hybrid_weighted"),
 )
 NOW = 1.75e9
 
@@ -118,7 +118,15 @@ def damage_array(array: Any, rng: random.Random) -> Any:
                 changed.flat[at] = not changed.flat[at]
             else:
                 info = np.iinfo(changed.dtype)
-                near = (0, 1, int(changed.flat[at]) + 1, info.max, info.min, rng.randrange(1_000), 2**40)
+                near = (
+                    0,
+                    1,
+                    int(changed.flat[at]) + 1,
+                    info.max,
+                    info.min,
+                    rng.randrange(1_000),
+                    2**40,
+                )
                 changed.flat[at] = np.clip(int(rng.choice(near)), info.min, info.max)
         return changed
     if kind < 0.75:

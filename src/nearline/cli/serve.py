@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ from nearline.cli.options import (
 from nearline.cli.output import write_json
 from nearline.cli.ranges import IntRange
 from nearline.cli.reading import weighed, weights_option
+from nearline.cli.wording import for_command_line
+from nearline.errors import NearlineError
 
 if TYPE_CHECKING:
     from nearline.engine import Recommender
@@ -125,9 +128,15 @@ def run_server(
         else:
             click.echo(f"{line}  (API: /docs, stop with Ctrl-C)")
 
-    finished = server.serve(
-        open_engine, host, port, api_key=api_key, allow_hosts=allow_hosts, announce=announce
-    )
+    try:
+        finished = server.serve(
+            open_engine, host, port, api_key=api_key, allow_hosts=allow_hosts, announce=announce
+        )
+    except (NearlineError, OSError) as error:
+        # Like all other lines of the server on standard error.
+        log = server.JsonLog(sys.stderr, time.time)
+        log.write("error", "the server ended", reason=for_command_line(str(error)))
+        raise click.exceptions.Exit(1) from error
     if not finished:  # a thread is still opening the store, and cannot be interrupted
         sys.stdout.flush()
         sys.stderr.flush()
