@@ -5,7 +5,6 @@
 Input n depends only on the seed and on n. For each, a line of JSON is printed.
 """
 
-import hashlib
 import json
 import logging
 import random
@@ -28,6 +27,7 @@ import nearline as nl
 from nearline.config import Config
 from nearline.errors import NearlineError, UnknownItem, UnknownUser
 from nearline.schema import RecommendationRequest
+from nearline.snapshots import manifest as manifests
 from nearline.snapshots.arrays import TAGS, describe
 from nearline.state import checkpoint as checkpoints
 
@@ -78,9 +78,10 @@ def make_store(folder: Path, model: str, seed: int) -> None:
         engine.observe("u1", "new", timestamp=NOW + 50_000.0)
 
 
-def use(folder: Path) -> None:
-    """Open a store, and call the methods that read and change its parts."""
+def use(folder: Path) -> str:
+    """Open a store, and call the methods that read and change its parts; return what was open."""
     with nl.Recommender(folder) as engine:
+        outcome = "opened" if engine.model_id != "untrained" else "opened without a model"
         engine.recommend("u1", k=10)
         engine.recommend("u2", k=5, context={"country": "A"}, category="c1", explain=True)
         engine.recommend("nobody", k=5, preferences="word1 word2")
@@ -103,6 +104,7 @@ def use(folder: Path) -> None:
         engine.recommend("u3", k=40)
     with nl.Recommender(folder) as engine:
         engine.recommend("u3", k=5)
+    return outcome
 
 
 def damage_array(array: Any, rng: random.Random) -> Any:
@@ -139,6 +141,16 @@ def damage_array(array: Any, rng: random.Random) -> Any:
         return np.nan_to_num(array).astype(rng.choice(list(TAGS)), copy=False)
 
 
+def encodable(value: Any) -> bool:
+    """Return whether a value can be written as JSON and MessagePack."""
+    try:
+        msgspec.json.encode(value)
+        msgspec.msgpack.encode(value)
+    except (OverflowError, UnicodeEncodeError, ValueError, TypeError):
+        return False
+    return isinstance(value, dict)
+
+
 def damage_file(path: Path, rng: random.Random) -> str:
     path.write_bytes(damaged(path.read_bytes(), rng))
     return f"bytes of {path.name}"
@@ -159,7 +171,8 @@ def damage_snapshot(folder: Path, rng: random.Random) -> str:
     changed = "manifest"
     if rng.random() < 0.2:
         specs = manifest.pop("arrays")
-        manifest = {**mutated(manifest, rng), "arrays": specs}
+        fresh = mutated(manifest, rng)
+        manifest = {**(fresh if encodable(fresh) else manifest), "arrays": specs}
     else:
         arrays = load_file(snapshot / "arrays.safetensors")
         name = rng.choice(sorted(arrays))
@@ -168,9 +181,9 @@ def damage_snapshot(folder: Path, rng: random.Random) -> str:
         save_file(arrays, snapshot / "arrays.safetensors")
         spec = describe(arrays[name])
         manifest["arrays"][name] = msgspec.to_builtins(spec)
-    manifest.pop("id", None)
-    content = msgspec.json.encode(manifest, order="sorted")
-    manifest["id"] = hashlib.sha256(content).hexdigest()[:16]
+    manifest["id"] = "0" * 16
+    with suppress(msgspec.ValidationError):  # then it is refused whatever its ID
+        manifest["id"] = manifests.id_of(msgspec.convert(manifest, manifests.Manifest))
     (snapshot / "manifest.json").write_bytes(msgspec.json.encode(manifest))
     snapshot.rename(snapshots / manifest["id"])
     (snapshots / "PROMOTED").write_text(f"{manifest['id']}\n")
@@ -299,8 +312,7 @@ def try_input(folder: Path, target: str, seed: int, number: int) -> dict[str, An
     if forget_peak.exists():
         forget_peak.write_text("5")
     try:
-        use(copy)
-        outcome = "opened"
+        outcome = use(copy)
     except NearlineError as error:
         outcome = type(error).__name__
     except Exception as error:

@@ -56,7 +56,6 @@ LIST = {
     "exclude": ["i2"],
     "category": "a",
     "context": {"a": "b"},
-    "diversity": 0.5,
 }
 BATCH = {"user_ids": ["u1", "u2"], "k": 5, "preferences": "green tea", "context": {"a": "b"}}
 RANK = {"user_id": "u1", "item_ids": ["i1", "i2"]}
@@ -98,10 +97,8 @@ QUERIES = {
     "context": ("a:b", "a", ":", "a:b:c", "n:1", ":b"),
     "preferences": ("green tea", "", "x" * 1_001, "\u6f22\u5b57"),
     "deadline_ms": ("1", "50", "0", "99999999999"),
-    "diversity": ("0", "0.5", "1", "nan", "-0.0", "1e-400"),
     "explain": ("true", "false"),
     "words": ("true", "maybe"),
-    "candidates": ("10",),
     "x": ("y",),
 }
 PATH_PARTS = (
@@ -212,11 +209,16 @@ def query_request(rng: random.Random) -> Request:
     method, path, _ = rng.choice(readers)
     if rng.random() < 0.7:
         method, path = "GET", rng.choice(("/v1/users/{}/recommendations", "/v1/items/{}/similar"))
+    known = [name for name in QUERIES if name in ("k", "words")]
+    if path.endswith("recommendations"):
+        known = [name for name in QUERIES if name not in ("words", "x")]
     pairs = []
-    for _ in range(rng.randrange(1, 6)):
-        name = rng.choice(list(QUERIES)) if rng.random() < 0.95 else random_text(rng)
-        text = rng.choice(QUERIES.get(name, ("1",)))
-        pairs.append((name, random_text(rng) if rng.random() < 0.2 else text))
+    for name in rng.sample(known, rng.randrange(1, len(known) + 1)):
+        # Mostly valid, so that several parameters are read together.
+        text = QUERIES[name][0] if rng.random() < 0.7 else rng.choice(QUERIES[name])
+        pairs.append((name, random_text(rng) if rng.random() < 0.1 else text))
+    if rng.random() < 0.1:
+        pairs.append((rng.choice([*QUERIES, random_text(rng)]), rng.choice(IDS)))
     query = urlencode(pairs, errors="replace")
     if rng.random() < 0.2:
         letters = string.printable.split("\t")[0] + "%%%&&==++"
