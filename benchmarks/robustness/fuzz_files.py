@@ -181,12 +181,14 @@ def damage_snapshot(folder: Path, rng: random.Random) -> str:
         save_file(arrays, snapshot / "arrays.safetensors")
         spec = describe(arrays[name])
         manifest["arrays"][name] = msgspec.to_builtins(spec)
-    manifest["id"] = "0" * 16
+    identity, content = "0" * 16, msgspec.json.encode(manifest)
     with suppress(msgspec.ValidationError):  # then it is refused whatever its ID
-        manifest["id"] = manifests.id_of(msgspec.convert(manifest, manifests.Manifest))
-    (snapshot / "manifest.json").write_bytes(msgspec.json.encode(manifest))
-    snapshot.rename(snapshots / manifest["id"])
-    (snapshots / "PROMOTED").write_text(f"{manifest['id']}\n")
+        made = msgspec.convert({**manifest, "id": identity}, manifests.Manifest)
+        identity = manifests.id_of(made)
+        content = manifests.encode(msgspec.structs.replace(made, id=identity))
+    (snapshot / "manifest.json").write_bytes(content)
+    snapshot.rename(snapshots / identity)
+    (snapshots / "PROMOTED").write_text(f"{identity}\n")
     return changed
 
 
