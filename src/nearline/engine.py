@@ -1,6 +1,5 @@
 """The facade `Recommender`, which Python users, HTTP and the command line share."""
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -97,7 +96,6 @@ class Recommender(EngineStatus):
         config = configured(config or Config(), preset, encoder)
         self.path = Path(path) if path is not None else None
         self._clock = clock
-        self._process = os.getpid()
         self._like: object = None
         self.language = Language(config.llm, clock)
         self._current = ActiveDeployment(self.path, config, clock)
@@ -385,12 +383,7 @@ class Recommender(EngineStatus):
         return cls(path, **options)
 
     def close(self) -> None:
-        """Cancel jobs, finish queued writes, save the checkpoint, close the store. Idempotent.
-
-        In a process that was forked after the store was opened, it does nothing.
-        """
-        if self._process != os.getpid():  # the store belongs to the other process
-            return
+        """Cancel jobs, finish queued writes, save the checkpoint, close the store. Idempotent."""
         self._scheduler.stop()
         self.jobs.close()
         self.language.close()

@@ -215,7 +215,12 @@ class Jobs:
         return entry.job
 
     def close(self) -> None:
-        """Cancel all jobs, wait until they are finished, and accept no more; idempotent."""
+        """Cancel all jobs, wait until they are finished, and accept no more; idempotent.
+
+        In a forked process, which has no jobs, it does nothing.
+        """
+        if self._process != os.getpid():
+            return
         with self._lock:
             self._closed = True
             unfinished = [

@@ -29,9 +29,7 @@ from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_r
 from nearline.models.array_checks import (
     MOST_ITEMS,
     check_array,
-    check_indices,
     check_number,
-    check_starts,
 )
 from nearline.models.base import (
     Model,
@@ -59,7 +57,7 @@ from nearline.models.item_graph.counted_relation import (
     edges_of,
     no_counts,
 )
-from nearline.models.item_graph.graph_store import GraphStore
+from nearline.models.item_graph.graph_store import GraphStore, rows_from
 from nearline.models.item_graph.relations import (
     COUNTED,
     Sources,
@@ -336,17 +334,8 @@ class ItemGraph(Model):
             if key.startswith(VECTOR_PREFIX) and key.endswith("/indptr") and "/index/" not in key
         )
         n_items = check_number(arrays, "n_items", 0, MOST_ITEMS)
-        relations, first, items = {}, 0, check_array(arrays, "items", "int32", None)
-        check_indices("items", items, n_items)
-        for name in (*COUNTED, CONTENT, PROJECTED, *vectors):
-            key = array_key(name)
-            indptr = check_array(arrays, f"{key}/indptr", "int64", n_items + 1)
-            values = check_array(arrays, f"{key}/values", "float32", None)
-            check_starts(f"{key}/indptr", indptr, len(values))
-            relations[name] = Rows(indptr, items[first : first + len(values)], values)
-            first += len(values)
-        if first != len(items):
-            raise ValueError(f"there are {len(items)} items of {first} edges")
+        items = check_array(arrays, "items", "int32", None)
+        relations = rows_from(arrays, (*COUNTED, CONTENT, PROJECTED, *vectors), items, n_items)
         self._popularity = check_array(arrays, "popularity", "int64", n_items).copy()
         if (self._popularity < 0).any():
             raise ValueError("a popularity is negative")
