@@ -62,6 +62,13 @@ port_option = click.option(
 @encoder_option
 @weights_option
 @include_seen_option
+@click.option(
+    "--similar-users",
+    type=IntRange(1, 1_000_000),
+    default=1,
+    show_default=True,
+    help="Minimum number of users of an item for lists of similar items.",
+)
 @llm_url_option
 @llm_model_option
 @json_option
@@ -74,6 +81,7 @@ def serve(
     encoder: str | None,
     weights: dict[str, float],
     include_seen: bool,
+    similar_users: int,
     llm_url: str | None,
     llm_model: str | None,
     as_json: bool,
@@ -96,6 +104,7 @@ def serve(
             reserve=True,
             encoder=encoder,
             exclude_seen=not include_seen,
+            similar_users=similar_users,
             llm=llm_config(llm_url, llm_model),
         )
         run_server(
