@@ -19,7 +19,7 @@ from nearline.bench.shop import store
 
 WORKERS = 4
 MEMORY_MB = 1_000
-ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = 60.0
 MOST_ENTRIES = 5_000
 FORBIDDEN = (500, 501, 502, 504)
 IDS = (
@@ -238,7 +238,8 @@ REQUESTS: dict[str, Maker] = {
 
 async def check_id(send: Any, rng: random.Random) -> str | None:
     """Store an item and an event with random IDs, read and delete them; return what is wrong."""
-    item, user = random_text(rng), random_text(rng)
+    # Others change the items and users whose IDs are not random.
+    item, user = (f"{random_text(rng)[:100]}-{rng.getrandbits(64):x}" for _ in range(2))
     put = await send("PUT", f"/v1/items/{quote(item, safe='')}", b'{"title": "x"}')
     if put.status == 200:
         got = await send("GET", f"/v1/items/{quote(item, safe='')}", b"")

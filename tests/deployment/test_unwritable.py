@@ -18,12 +18,20 @@ from nearline.log.unwritable import UnwritableLog, open_or_read
 
 # Reads a store, and tries to write; root, who may write everywhere, becomes another user first.
 PROGRAM = """
-import os, sys
-if os.getuid() == 0:
-    os.setgid(65534)
-    os.setuid(65534)
+import os, sys, tempfile
 import nearline as nl
 from nearline.errors import StorageFailed
+from nearline.log import unwritable
+with tempfile.TemporaryDirectory() as folder, nl.Recommender(folder) as engine:
+    engine.observe("ann", "tea")  # imports everything, which another user may not read
+    engine.observe("bob", "cup")
+    engine.recommend("ann")
+    engine.put_item("tea", text="tea")
+    engine.forget("ann").result()
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
 with nl.Recommender(sys.argv[1]) as engine:
     print([past.item_id for past in engine.user("ann").history])
     print([line.item_id for line in engine.recommend("bob")])

@@ -159,6 +159,7 @@ UNFIT: dict[str, Callable[[dict[str, Any]], object]] = {
     "counters.landmark": lambda found: found["counters.landmark"][:1],
     "contexts.indptr": lambda found: found["contexts.indptr"] + 1,
     "contexts.items": lambda found: found["contexts.items"] - 100,
+    "contexts.priorities": lambda found: found["contexts.priorities"] + 2**62,
     "contexts.since": lambda found: found["contexts.since"][:-1],
     "available": lambda found: found["available"][:-1],
     "items": lambda found: np.frombuffer(msgspec.msgpack.encode(["tea", None]), np.uint8),

@@ -21,7 +21,7 @@ from nearline.kernels import counted_events
 from nearline.schema import Item
 from nearline.schema.histories import Histories
 from nearline.state.catalogue import CatalogueCopy, Vectors
-from nearline.state.checkpoint_parts import Sections, check_sizes, check_types
+from nearline.state.checkpoint_parts import MOST_EVENTS, Sections, check_sizes, check_types
 from nearline.state.config import StateConfig
 from nearline.state.contexts import ContextsCopy, Pair
 from nearline.state.counters import CountersCopy
@@ -171,6 +171,8 @@ def _restore(config: StateConfig, offset: int, sections: Sections) -> State:
     users, items = (_unpack(sections[name], list[str]) for name in ("users", "items"))
     pairs, age = _unpack(sections["contexts.pairs"], tuple[list[Pair], int])
     check_sizes(sections, len(users), len(items), len(pairs))
+    if not 0 <= age <= MOST_EVENTS:
+        raise ValueError(f"the age of contexts is {age}")
     entries = _unpack(sections["entries"], dict[int, Item])
     vectors: dict[int, Vectors] = {}
     begin = 0

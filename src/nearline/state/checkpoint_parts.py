@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 Sections = dict[str, NDArray[Any]]
 
+# Numbers of events stay below it, so that they can grow.
+MOST_EVENTS = 2**62
 BYTES, INT32, INT64, FLOAT32, FLOAT64, BOOL = "|u1", "<i4", "<i8", "<f4", "<f8", "|b1"
 DTYPES = {
     "users": BYTES,
@@ -72,7 +74,9 @@ def check_sizes(sections: Sections, n_users: int, n_items: int, n_pairs: int) ->
     for name in ("counters.high", "counters.low", "histories.weights", "histories.times"):
         if not np.isfinite(sections[name]).all():
             raise ValueError(f"{name} has a value that is not finite")
-    for name in ("counters.totals", "contexts.counts"):
+    if (sections["contexts.priorities"] > MOST_EVENTS).any():
+        raise ValueError("contexts.priorities has a priority that cannot grow")
+    for name in ("counters.totals", "contexts.counts", "contexts.priorities"):
         if (sections[name] < 0).any():
             raise ValueError(f"{name} has a negative count")
 
