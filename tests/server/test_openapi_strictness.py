@@ -123,7 +123,8 @@ def _fits(schema: dict[str, Any], value: Any, document: dict[str, Any]) -> bool:
 def changed(body: Any, rng: random.Random) -> Any:
     """Return a copy in which one part has another value, is missing or is added."""
     body = copy.deepcopy(body)
-    holder, parts = body, []
+    parts: list[tuple[Any, Any]] = []
+    holder = body
     while isinstance(holder, dict | list) and holder and (not parts or rng.random() < 0.5):
         at: Any = rng.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
         parts.append((holder, at))
