@@ -54,6 +54,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         so that memory is constant while serving (`nearline serve` does this).
     keep_snapshots : int
         Number of snapshots to keep in a store, including the serving one.
+    similar_users : int
+        Minimum number of users of an item for `similar`. With 2, for example, an item that only one
+        person has interacted with has no similar items and is not among those of others, so that
+        the list does not show what this person has looked at.
     trial_users : int
         Number of users whose newest event is held out to compare a newly trained model with the
         serving one before promotion; 0 promotes without a comparison.
@@ -81,6 +85,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     merge_events: int = 30_000
     reserve: bool = False
     keep_snapshots: int = 3
+    similar_users: int = 1
     trial_users: int = 10_000
     checkpoint_events: int = 100_000
     checkpoint_seconds: float = 300.0

@@ -289,7 +289,7 @@ class Recommender(EngineStatus):
 
     def similar(self, item_id: str, k: int = 10) -> list[ScoredItem]:
         """Return the items most similar to an item, best first."""
-        return lookups.similar(item_id, k, self._view())
+        return lookups.similar(item_id, k, self._view(), self.config.similar_users)
 
     def rank(self, user_id: str, item_ids: Sequence[str]) -> list[ScoredItem]:
         """Rank the given items for a user, best first."""

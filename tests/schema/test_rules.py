@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -210,3 +212,13 @@ def test_unknown_fields_are_rejected() -> None:
 def test_records_are_frozen() -> None:
     with pytest.raises(AttributeError):
         event().user_id = "v"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [np.datetime64("NaT"), np.timedelta64("NaT"), pd.NaT, pd.NA, float("nan"), np.float32("nan")],
+)
+def test_a_missing_time_is_refused_and_is_not_the_current_time(value: object) -> None:
+    with pytest.raises(InvalidInput, match="timestamp is ") as refused:
+        parse_time(value, now=NOW)
+    assert refused.value.field == "timestamp"

@@ -1,6 +1,10 @@
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from tests.state.naive_state import CONFIG, Log, folded, logs, view_of
@@ -14,7 +18,7 @@ from nearline.state import (
     remove_unfinished,
     save_checkpoint,
 )
-from nearline.state.checkpoint import DIGEST_BYTES
+from nearline.state.checkpoint import DIGEST_BYTES, _parts, _read
 
 LOG: Log = [
     (0, Event(user_id="ann", item_id="tea", timestamp=1.0)),
@@ -91,7 +95,7 @@ def test_every_truncation_is_detected(path: Path) -> None:
     [
         ({"config": StateConfig(history_length=6)}, "another configuration"),
         ({"erasures": 3}, "has 2 erasures and the log has 3"),
-        ({"end": 4}, r"offset 5 is beyond the end of the log \(4\)"),
+        ({"end": 4}, "offset 5 is not within the log, which ends at 4"),
     ],
 )
 def test_a_checkpoint_that_does_not_match_is_rejected(
@@ -140,3 +144,62 @@ def test_an_erased_user_is_not_in_the_file(path: Path) -> None:
     state.forget("ann", [(at, r) for at, r in LOG if isinstance(r, Event) and r.user_id == "ann"])
     save_checkpoint(state, path, erasures=1)
     assert b"ann" not in path.read_bytes()
+
+
+# A file with a correct checksum whose parts do not fit together, as a faulty program could write.
+UNFIT: dict[str, Callable[[dict[str, Any]], object]] = {
+    "histories.indptr": lambda found: found["histories.indptr"][::-1].copy(),
+    "histories.items": lambda found: found["histories.items"] + 1_000,
+    "histories.weights": lambda found: found["histories.weights"] * np.float32(np.nan),
+    "histories.times": lambda found: found["histories.times"][:-1],
+    "histories.arrived": lambda found: found["histories.arrived"] * 0,
+    "histories.opposed": lambda found: found["histories.opposed"][:-1],
+    "counters.totals": lambda found: -found["counters.totals"],
+    "counters.high": lambda found: found["counters.high"].astype(np.float16),
+    "counters.landmark": lambda found: found["counters.landmark"][:1],
+    "contexts.indptr": lambda found: found["contexts.indptr"] + 1,
+    "contexts.items": lambda found: found["contexts.items"] - 100,
+    "contexts.priorities": lambda found: found["contexts.priorities"] + 2**62,
+    "contexts.since": lambda found: found["contexts.since"][:-1],
+    "available": lambda found: found["available"][:-1],
+    "items": lambda found: np.frombuffer(msgspec.msgpack.encode(["tea", None]), np.uint8),
+    "users": lambda found: np.frombuffer(b"\xff\xff", np.uint8),
+    "entries": lambda found: np.frombuffer(msgspec.msgpack.encode({99: {}}), np.uint8),
+    "vectors": lambda found: np.zeros(7),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_parts_that_do_not_fit_together_are_refused(path: Path, name: str) -> None:
+    saved(path)
+    header, sections = _read(memoryview(path.read_bytes()), path)
+    changed: Any = UNFIT[name](sections)
+    sections[name] = changed
+    shown = [(key, array.dtype.str, len(array)) for key, array in sections.items()]
+    path.write_bytes(b"".join(_parts(msgspec.structs.replace(header, sections=shown), sections)))
+    with pytest.raises(Damaged, match="do not fit together"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    "section", [("users", "|u1", 2**40), ("users", "|O", 3), ("users", "nonsense", 3)]
+)
+def test_a_header_that_does_not_describe_the_file_is_refused(
+    path: Path, section: tuple[str, str, int]
+) -> None:
+    saved(path)
+    header, sections = _read(memoryview(path.read_bytes()), path)
+    shown = [section, *header.sections[1:]]
+    path.write_bytes(b"".join(_parts(msgspec.structs.replace(header, sections=shown), sections)))
+    with pytest.raises(Damaged, match="header"):
+        load(path)
+
+
+@pytest.mark.parametrize("offset", [-1, 6])
+def test_an_offset_outside_of_the_log_is_refused(path: Path, offset: int) -> None:
+    saved(path)
+    header, sections = _read(memoryview(path.read_bytes()), path)
+    changed = msgspec.structs.replace(header, offset=offset)
+    path.write_bytes(b"".join(_parts(changed, sections)))
+    with pytest.raises(Damaged, match=f"offset {offset} is not within the log"):
+        load(path)

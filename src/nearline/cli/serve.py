@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,9 @@ from nearline.cli.options import (
 from nearline.cli.output import write_json
 from nearline.cli.ranges import ByteSize, IntRange
 from nearline.cli.reading import weighed, weights_option
+from nearline.cli.wording import for_command_line
 from nearline.common.budget import LEAST_BYTES, MOST_BYTES
+from nearline.errors import NearlineError
 
 if TYPE_CHECKING:
     from nearline.engine import Recommender
@@ -67,6 +70,13 @@ port_option = click.option(
 @encoder_option
 @weights_option
 @include_seen_option
+@click.option(
+    "--similar-users",
+    type=IntRange(1, 1_000_000),
+    default=1,
+    show_default=True,
+    help="Minimum number of users of an item for lists of similar items.",
+)
 @llm_url_option
 @llm_model_option
 @json_option
@@ -80,6 +90,7 @@ def serve(
     encoder: str | None,
     weights: dict[str, float],
     include_seen: bool,
+    similar_users: int,
     llm_url: str | None,
     llm_model: str | None,
     as_json: bool,
@@ -103,6 +114,7 @@ def serve(
             encoder=encoder,
             exclude_seen=not include_seen,
             memory=memory,
+            similar_users=similar_users,
             llm=llm_config(llm_url, llm_model),
         )
         run_server(
@@ -137,15 +149,21 @@ def run_server(
         else:
             click.echo(f"{line}  (API: /docs, stop with Ctrl-C)")
 
-    finished = server.serve(
-        open_engine,
-        host,
-        port,
-        api_key=api_key,
-        limits=server.Limits(memory=memory),
-        allow_hosts=allow_hosts,
-        announce=announce,
-    )
+    try:
+        finished = server.serve(
+            open_engine,
+            host,
+            port,
+            api_key=api_key,
+            limits=server.Limits(memory=memory),
+            allow_hosts=allow_hosts,
+            announce=announce,
+        )
+    except (NearlineError, OSError) as error:
+        # Like all other lines of the server on standard error.
+        log = server.JsonLog(sys.stderr, time.time)
+        log.write("error", "the server ended", reason=for_command_line(str(error)))
+        raise click.exceptions.Exit(1) from error
     if not finished:  # a thread is still opening the store, and cannot be interrupted
         sys.stdout.flush()
         sys.stderr.flush()

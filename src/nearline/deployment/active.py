@@ -1,6 +1,7 @@
 """The active deployment: a single reference, so that replacing it is atomic."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -52,6 +53,7 @@ class ActiveDeployment:
 
     def __init__(self, path: Path | None, config: Config, clock: Callable[[], float]) -> None:
         self.path, self.clock = path, clock
+        self._process = os.getpid()
         config = with_weights_of(path, config)
         self.training, self.elapsed, self.changed = Lock(), Elapsed(clock), Event()
         self._foreground, self._counting = 0, Lock()
@@ -153,7 +155,13 @@ class ActiveDeployment:
         return self.open()
 
     def close(self) -> None:
-        """Write what is queued, write the checkpoint, release the store; idempotent."""
+        """Write what is queued, write the checkpoint, release the store; idempotent.
+
+        In a process that was forked after the store was opened, it does nothing: the store belongs
+        to the other process.
+        """
+        if self._process != os.getpid():
+            return
         with self._swapping:
             if self._closed:
                 return

@@ -16,6 +16,7 @@ from nearline.data import Histories, dataset_from_log
 from nearline.deployment.changes import stacked
 from nearline.deployment.online_learner import OnlineLearner
 from nearline.encoders import TextVectors
+from nearline.errors import Damaged
 from nearline.kernels import counted_events
 from nearline.kernels.history_split import came_before
 from nearline.log import Log
@@ -107,7 +108,14 @@ class _Records:
         for offset, record in records:
             if isinstance(record, Event):
                 self._rows.append(self._users.setdefault(record.user_id, len(self._users)))
-                self._indices.append(index[record.item_id])
+                item = index.get(record.item_id)
+                if item is None:
+                    raise Damaged(
+                        f"the state lacks item {record.item_id!r:.80}, which the log has at offset "
+                        f"{offset}; remove the file state.checkpoint of the store, so that the "
+                        "whole log is replayed"
+                    )
+                self._indices.append(item)
                 self._weights.append(weight(record.event))
                 self._times.append(record.timestamp)
             else:

@@ -36,4 +36,10 @@ def restore(snapshot: Snapshot) -> Model:
         raise Damaged(
             f"snapshot {snapshot.manifest.id} was written by another version: {error}"
         ) from error
-    return kind.restore(settings, snapshot.arrays)
+    model, n_items = kind.restore(settings, snapshot.arrays), snapshot.manifest.n_items
+    if model.n_items > n_items:
+        raise Damaged(
+            f"the model of snapshot {snapshot.manifest.id} has {model.n_items} items, and the "
+            f"snapshot {n_items}; use another snapshot or train again"
+        )
+    return model

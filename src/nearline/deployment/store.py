@@ -12,7 +12,7 @@ shop/search.journal    trials of hyper-parameter searches
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
@@ -27,7 +27,7 @@ from nearline.deployment.texts import texts_for
 from nearline.encoders import TextVectors
 from nearline.errors import Damaged, DataNotFound, InvalidInput, NotTrained, UnknownSnapshot
 from nearline.ingest import follow, forget_examples
-from nearline.log import MEMORY, Log, open_log, url_of
+from nearline.log import MEMORY, Log, UnwritableLog, open_log, open_or_read, url_of
 from nearline.models.base import Model
 from nearline.models.capabilities import LearnsOnline
 from nearline.snapshots import COUNTING, Snapshot, SnapshotStore
@@ -134,12 +134,15 @@ def open_folder(
     # While the checksums of the snapshot are verified, the log reads the keys of its last records.
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(snapshots.current)
-        log = open_log(url_of(folder / LOG), queue_bytes=divided(config.memory).queue)
+        log = open_or_read(folder / LOG, divided(config.memory).queue)
+    if isinstance(log, UnwritableLog):
+        logger.warning("%s cannot be written and is open for reading only", folder)
     try:
         snapshot = loading.result()
         state = _open_state(folder, config, log, snapshot.item_ids if snapshot else [])
         checkpoint = folder / CHECKPOINT
-        remove_unfinished(checkpoint)
+        with suppress(OSError):  # the store may be open for reading only
+            remove_unfinished(checkpoint)
         parts = Deployment(log, state, create_untrained(config), snapshot, snapshots, texts)
 
         def on_erased() -> None:
@@ -257,7 +260,7 @@ def save(parts: Deployment, folder: Path) -> None:
 def close(parts: Deployment, folder: Path | None) -> None:
     """Write what is queued, write the checkpoint if there is a folder, release the log."""
     try:
-        if folder is not None:
+        if folder is not None and not isinstance(parts.log, UnwritableLog):
             parts.log.append([]).result()  # the state now reflects everything queued before
             save_checkpoint(parts.state, folder / CHECKPOINT, erasures=parts.log.erasures)
     finally:

@@ -169,11 +169,15 @@ class VectorIndex:
             codes, scales = quantise(np.asarray(arrays["vectors"]))
         else:
             codes, scales = arrays["codes"], arrays["scales"]
+        if codes.dtype != np.int8 or scales.dtype != np.float32 or scales.shape != codes.shape[:1]:
+            raise ValueError(f"vectors are {codes.dtype} {codes.shape}, scales {scales.shape}")
         index = cls(codes.shape[1])
         index._codes, index._scales, index._n_items = codes, scales, len(codes)
         if "graph" in arrays:
             index._graph = NeighbourGraph.restore(arrays["graph"])
             index._later = set(arrays["later"].tolist())
+            if any(not 0 <= item < len(codes) for item in index._later):
+                raise ValueError("later has an item without a vector")
         return index
 
     def _linked(self) -> NeighbourGraph | None:

@@ -205,6 +205,7 @@ class TextIndex:
         """Create an index from the result of the method `arrays`, which may be read-only."""
         index = cls(config)
         index.encoder = TfIdf.restore(config, arrays)
+        _check(arrays, index.encoder.n_terms)
         index._digests = np.array(arrays["digests"])
         vectors = Rows(arrays["indptr"], arrays["columns"], arrays["values"])
         index._set_base(vectors, index.encoder.n_terms)
@@ -219,6 +220,21 @@ class TextIndex:
             )
         )
         self._later = LaterVectors(len(vectors.indptr) - 1, n_columns)
+
+
+def _check(arrays: Arrays, n_terms: int) -> None:
+    """Raise ValueError if the stored vectors do not fit together, as kernels do not check them."""
+    indptr, columns, values = arrays["indptr"], arrays["columns"], arrays["values"]
+    types = {"indptr": "int64", "columns": "int32", "values": "float32", "digests": "int64"}
+    for name, dtype in types.items():
+        if arrays[name].dtype != np.dtype(dtype) or arrays[name].ndim != 1:
+            raise ValueError(f"{name} is {arrays[name].dtype} {arrays[name].shape}")
+    if len(indptr) == 0 or (np.diff(indptr, prepend=0) < 0).any() or indptr[0] != 0:
+        raise ValueError("indptr of the texts does not ascend from 0")
+    if not len(columns) == len(values) == indptr[-1]:
+        raise ValueError("the vectors of the texts have another length than their rows")
+    if len(columns) and not 0 <= columns.min() <= columns.max() < n_terms:
+        raise ValueError(f"the texts have a term that is not one of {n_terms}")
 
 
 def _read_only(rows: Rows) -> Rows:

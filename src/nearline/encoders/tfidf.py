@@ -204,6 +204,8 @@ class TfIdf:
                 f"the vocabulary has {len(hashes)} terms but "
                 f"{len(frequencies)} frequencies; fit again"
             )
+        if frequencies.dtype != np.int64 or frequencies.ndim != 1 or hashes.ndim != 1:
+            raise Damaged("the vocabulary has arrays of another type; fit again")
         encoder.n_terms, encoder.n_texts = len(hashes), int(arrays["n_texts"][0])
         encoder._table = _make_table(len(hashes))
         insert(encoder._table, hashes, np.arange(len(hashes), dtype=np.int32))

@@ -5,6 +5,7 @@ them.
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -140,6 +141,7 @@ class Jobs:
         self._workers: dict[str, ThreadPoolExecutor] = {}
         self._lock = Lock()
         self._closed = False
+        self._process = os.getpid()
         self._count = 0
 
     def submit(self, kind: str, work: Work) -> Job:
@@ -150,8 +152,13 @@ class Jobs:
         Overloaded
             The maximum number of jobs of this kind is queued.
         Closed
-            The recommender was closed.
+            The recommender was closed, or this process was forked after it was opened.
         """
+        if self._process != os.getpid():  # in which there are no threads that would do the work
+            raise Closed(
+                f"the recommender was opened by process {self._process}, from which this one was "
+                "forked; open the store in the process that uses it"
+            )
         with self._lock:
             if self._closed:
                 raise Closed("this recommender was closed; open the store again")
@@ -208,7 +215,12 @@ class Jobs:
         return entry.job
 
     def close(self) -> None:
-        """Cancel all jobs, wait until they are finished, and accept no more; idempotent."""
+        """Cancel all jobs, wait until they are finished, and accept no more; idempotent.
+
+        In a forked process, which has no jobs, it does nothing.
+        """
+        if self._process != os.getpid():
+            return
         with self._lock:
             self._closed = True
             unfinished = [

@@ -60,16 +60,31 @@ def connect_rows(edges: Edges, relation: int, items: Longs, rows: Rows) -> int:
 
 @njit(nogil=True, cache=True)
 def disconnect_added(edges: Edges, relation: int, item: int) -> None:
-    """Set the added edges from and to `item` to zero: O(edges of its neighbours)."""
+    """Set the added edges from and to `item` to zero, and remove them from their chains.
+
+    The time is that of reading the chains of its neighbours. A removed edge still leads to the rest
+    of its chain, for readers that have reached it. If such edges remained in the chains, an item
+    that is changed again and again would take ever longer.
+    """
     edge = edges.heads[relation, item]
     while edge >= 0:
         edges.added_values[edge] = 0.0
-        back = edges.heads[relation, edges.added_items[edge]]
+        other = edges.added_items[edge]
+        before = -1
+        back = edges.heads[relation, other]
         while back >= 0:
-            if edges.added_items[back] == item:
+            after = edges.following[back]
+            if edges.added_items[back] != item:
+                before = back
+            else:
                 edges.added_values[back] = 0.0
-            back = edges.following[back]
+                if before < 0:
+                    edges.heads[relation, other] = after
+                else:
+                    edges.following[before] = after
+            back = after
         edge = edges.following[edge]
+    edges.heads[relation, item] = -1
 
 
 @njit(nogil=True, cache=True)

@@ -13,6 +13,7 @@ from nearline.log.base import (
 from nearline.log.opening import MEMORY, open_log, url_of
 from nearline.log.reader import LogReader
 from nearline.log.sqlite import SQLiteLog
+from nearline.log.unwritable import UnwritableLog, open_or_read
 
 __all__ = [
     "MEMORY",
@@ -25,7 +26,9 @@ __all__ = [
     "ReadOnlyLog",
     "Readable",
     "SQLiteLog",
+    "UnwritableLog",
     "in_blocks",
     "open_log",
+    "open_or_read",
     "url_of",
 ]

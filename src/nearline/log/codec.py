@@ -94,11 +94,12 @@ def decode(offset: int, payload: bytes) -> Record:
     Damaged
         The payload is not a valid record.
     """
-    if payload and not payload[0]:
-        return _ERASED
     try:
+        if payload and not payload[0]:
+            return _ERASED
         return _DECODER.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
+        # In a damaged file, a payload may be no bytes at all.
         raise Damaged(
             f"the log record at offset {offset} cannot be read ({error}); "
             "upgrade nearline if a newer version wrote it; otherwise restore the log from a backup"

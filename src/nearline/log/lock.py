@@ -1,6 +1,7 @@
 """Lock file with which only one process at a time can open a store."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -37,7 +38,8 @@ class StoreLock:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise StoreInUse(self._refusal(path)) from None
-        self._holder.write_text(str(os.getpid()))
+        with suppress(OSError):  # a full disk: the ID is only for error messages
+            self._holder.write_text(str(os.getpid()))
 
     def release(self) -> None:
         """Release the lock; idempotent."""

@@ -1,5 +1,6 @@
 """Log in a SQLite file or in memory, with one writer thread and group commit."""
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -68,6 +69,7 @@ class SQLiteLog:
             raise
         self._writer = Writer(self._tables, queue_bytes)
         self._closed = self._stopping = False
+        self._process = os.getpid()
         self._closing = Lock()
 
     def append(self, records: Sequence[Appendable]) -> "Future[Appended]":
@@ -88,6 +90,7 @@ class SQLiteLog:
         Overloaded
             The queue is full and this is the thread of a running event loop.
         """
+        self._check_process()
         if isinstance(records, EventBlock):
             block = BlockJob(records, encode_block(records))
             self._writer.submit(block)
@@ -116,6 +119,7 @@ class SQLiteLog:
             If the queue is full and this is the thread of a running event loop.
         """
         check_id(user_id, "user_id")
+        self._check_process()
         # Read here, so that the writer, for which other writes wait, reads only newer events.
         erasures, read_to = self._tables.erasures, self._tables.end
         known = user_events(self._tables, user_id)
@@ -136,6 +140,7 @@ class SQLiteLog:
         Overloaded
             If the queue is full and this is the thread of a running event loop.
         """
+        self._check_process()
         check_id(event_id, "event_id")
         self.append([]).result()  # waits until all queued records are stored
         user_id = self._user_of(event_id) if self.known([event_id])[0] else None
@@ -268,7 +273,12 @@ class SQLiteLog:
         return self._tables.erasures
 
     def close(self) -> None:
-        """Store all queued records, then release the files; idempotent."""
+        """Store all queued records, then release the files; idempotent.
+
+        In a process that was forked after the log was opened, it does nothing.
+        """
+        if self._process != os.getpid():
+            return
         with self._closing:
             if self._closed:
                 return
@@ -287,7 +297,16 @@ class SQLiteLog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _check_process(self) -> None:
+        # The threads of the log do not exist in a fork, and SQLite forbids its use there.
+        if self._process != os.getpid():
+            raise Closed(
+                f"the log was opened by process {self._process}, from which this one was forked; "
+                "open the store in the process that uses it"
+            )
+
     def _check_open(self) -> None:
+        self._check_process()
         if self._closed:
             raise Closed("the log is closed; open the store again")
 

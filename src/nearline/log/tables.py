@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Lock
 from typing import cast
+from urllib.parse import quote
 
 import apsw
 import numpy as np
@@ -315,10 +316,30 @@ class Tables:
 def _connect(path: Path | None, *, read_only: bool = False) -> apsw.Connection:
     if path is None:
         return apsw.Connection(":memory:")
-    write = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY if read_only else write)
+    if read_only:
+        return _connect_to_read(path)
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
     db.set_busy_timeout(BUSY_MS)
-    if not read_only:
-        for name, value in SETTINGS.items():
-            db.pragma(name, value)
+    for name, value in SETTINGS.items():
+        db.pragma(name, value)
+    return db
+
+
+def _connect_to_read(path: Path) -> apsw.Connection:
+    """Open a connection for reading, also in a folder in which no file can be created.
+
+    There, SQLite cannot create the index of the write-ahead file. Without a write-ahead file, all
+    records are in the log file itself, which is then read alone.
+    """
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        db.set_busy_timeout(BUSY_MS)
+        db.pragma("schema_version")
+    except (apsw.CantOpenError, apsw.IOError, apsw.FullError, apsw.ReadOnlyError):
+        db.close()
+        written = path.with_name(f"{path.name}-wal")
+        if written.exists() and written.stat().st_size:
+            raise
+        flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+        return apsw.Connection(f"file:{quote(str(path))}?immutable=1", flags=flags)
     return db

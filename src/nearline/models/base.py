@@ -244,6 +244,8 @@ class Model(ABC):
             model._load(arrays)
         except KeyError as error:
             raise Damaged(f"the array {error} of {cls.name} is missing; fit again") from None
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+            raise Damaged(f"the arrays of {cls.name} do not fit together ({error})") from error
         return model
 
     @abstractmethod

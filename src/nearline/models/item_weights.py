@@ -19,6 +19,7 @@ from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
 from nearline.kernels.sets import newest
+from nearline.models.array_checks import check_array, check_indices, check_starts
 from nearline.models.base import (
     Mask,
     Model,
@@ -156,7 +157,12 @@ class ItemWeights(Model):
         }
 
     def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
-        self._set(Rows(arrays["indptr"], arrays["items"], arrays["weights"]))
+        indptr = check_array(arrays, "indptr", "int64", None)
+        items = check_array(arrays, "items", "int32", None)
+        weights = check_array(arrays, "weights", "float32", len(items))
+        check_starts("indptr", indptr, len(items))
+        check_indices("items", items, len(indptr) - 1)
+        self._set(Rows(indptr, items, weights))
 
     def _set(self, weights: Rows) -> None:
         n_items = len(weights.indptr) - 1

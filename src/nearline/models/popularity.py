@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.models.array_checks import check_array
 from nearline.models.base import Model, Ranking, check_k, check_weights
 from nearline.models.settings import require
 
@@ -119,7 +120,7 @@ class _Counting(Model):
         return {"scores": self._scores}
 
     def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
-        self._set(arrays["scores"])
+        self._set(check_array(arrays, "scores", "float64", None))
 
     def _set(self, scores: Doubles) -> None:
         self._scores = scores

@@ -106,6 +106,8 @@ def _columns(
     item_ids = pa.array(view.state.items.table(), pa.string())
     start = 0
     for items, scores, _ in blocks:
+        if items.max(initial=-1) >= len(item_ids):  # items that are new since the first block
+            item_ids = pa.array(view.state.items.table(), pa.string())
         users, places = np.nonzero(items >= 0)
         some_ids = pa.array(user_ids[start : start + len(items)], pa.string())
         chunks["user_id"].append(some_ids.take(pa.array(users)))

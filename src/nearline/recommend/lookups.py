@@ -18,13 +18,18 @@ from nearline.schema import (
     check_id,
     check_k,
 )
-from nearline.state import State
+from nearline.state import State, users_with
 
 MAX_LIST = 10_000
 
 
-def similar(item_id: str, k: int, view: View) -> list[ScoredItem]:
-    """Return the available items most similar to an item according to the model, best first."""
+def similar(item_id: str, k: int, view: View, least_users: int = 1) -> list[ScoredItem]:
+    """Return the available items most similar to an item according to the model, best first.
+
+    An item that occurs in the histories of fewer than `least_users` users, but of at least one, has
+    no list and is in no list. Otherwise, the list of an item that only one person knows shows what
+    else this person has looked at. Items without any event are compared by their content only.
+    """
     index = _known_item(item_id, view.state)
     k = check_k(k)
     if index >= view.model.n_items:
@@ -33,6 +38,14 @@ def similar(item_id: str, k: int, view: View) -> list[ScoredItem]:
     # More than k, because unavailable items are removed.
     found = view.model.similar(np.array([index], dtype=np.int32), 2 * k + 50)
     ids = view.state.items
+    if least_users > 1:
+        asked = np.append(found.items[0][found.items[0] >= 0], np.int32(index))
+        users = users_with(view.state, asked)
+        few = set(asked[(users > 0) & (users < least_users)].tolist())
+        if index in few:
+            return []
+        available = available.copy()
+        available[list(few)] = False
     pairs = zip(found.items[0].tolist(), found.scores[0].tolist(), strict=True)
     return [ScoredItem(ids.id_of(i), s) for i, s in pairs if i >= 0 and available[i]][:k]
 

@@ -138,6 +138,12 @@ def parse_time(value: object, field: str = "timestamp", *, now: float) -> float:
     InvalidInput
         The value is not a time, or is not between 1970 and one day after `now`.
     """
+    if _is_missing_time(value):
+        raise InvalidInput(
+            f"{field} is {value!r:.60}; send RFC 3339 or Unix seconds, or omit it for the current "
+            "time",
+            field=field,
+        )
     value = plain(value)
     if value is None:
         return float(now)
@@ -164,6 +170,16 @@ def parse_time(value: object, field: str = "timestamp", *, now: float) -> float:
     except OverflowError:
         raise InvalidInput(f"{field} is too large a number", field=field) from None
     return check_time(seconds, field, now=now)
+
+
+def _is_missing_time(value: object) -> bool:
+    """Return whether a value is NaT of NumPy or pandas, which is not equal to itself."""
+    if value is None or isinstance(value, str | int | float):
+        return False
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):  # of another type, which is refused later
+        return False
 
 
 def check_k(k: object, field: str = "k") -> int:

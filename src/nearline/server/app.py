@@ -116,9 +116,9 @@ def _routes() -> list[ControllerRouterHandler]:
 
 
 @cache
-def _document() -> dict[str, Any]:
-    """Return the OpenAPI document, which is the same for all applications."""
-    return openapi_document(_routes())
+def _document(limits: Limits) -> dict[str, Any]:
+    """Return the OpenAPI document, which depends only on the limits."""
+    return openapi_document(_routes(), limits)
 
 
 def _make_context(
@@ -145,5 +145,5 @@ def _make_context(
         compute_queue=ComputeQueue(timer, limits.wait_seconds),
         batches=BatchTurns(traffic, timer),
         timer=timer,
-        document=_document(),
+        document=_document(limits),
     )

@@ -11,6 +11,8 @@ from litestar.openapi.spec import Components, Reference, SecurityScheme
 from litestar.types import ControllerRouterHandler
 
 from nearline.server.decoding import StrictRequest
+from nearline.server.docs_constraints import add_constraints
+from nearline.server.limits import Limits
 from nearline.server.problems import PROBLEM_JSON
 from nearline.server.routes.snapshots import PROMOTE
 
@@ -52,7 +54,7 @@ _ERRORS = (
 )
 
 
-def openapi_document(handlers: Sequence[ControllerRouterHandler]) -> dict[str, Any]:
+def openapi_document(handlers: Sequence[ControllerRouterHandler], limits: Limits) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of routes, including the errors of the middlewares."""
     # A separate application generates it, since Litestar would also serve its own pages, which
     # answer unknown paths in HTML.
@@ -76,6 +78,7 @@ def openapi_document(handlers: Sequence[ControllerRouterHandler]) -> dict[str, A
     for path, verb in _VERBS.items():
         if path in document["paths"]:
             document["paths"][path + verb] = document["paths"].pop(path)
+    add_constraints(document, limits)
     for path, item in document["paths"].items():
         if path.startswith("/v1/"):
             for operation in item.values():

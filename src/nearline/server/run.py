@@ -21,6 +21,7 @@ from nearline.server.app import create_app
 from nearline.server.connections import ConnectionGuard, ConnectionLimits
 from nearline.server.gateway import Gateway
 from nearline.server.limits import Limits
+from nearline.server.log_handlers import everything_as_json
 from nearline.server.middleware.allowed_hosts import allowed_names
 
 # Maximum number of connections that wait to be accepted, and that are open.
@@ -93,8 +94,9 @@ def serve(
             api_key=api_key,
             allowed_hosts=allowed_names(address, allow_hosts),
         )
-        # Callbacks between threads are cheaper in uvloop than in asyncio's own loop.
-        uvloop.run(_serve(app, address, port, announce, drain_seconds))
+        with everything_as_json(app.log):
+            # Callbacks between threads are cheaper in uvloop than in asyncio's own loop.
+            uvloop.run(_serve(app, address, port, announce, drain_seconds))
     finally:
         gc.unfreeze()
         gc.enable()

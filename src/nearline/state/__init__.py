@@ -1,5 +1,6 @@
 """The state in memory: histories, counters and catalogue, which result from the log's records."""
 
+from nearline.state.audience import users_with
 from nearline.state.catalogue import Catalogue
 from nearline.state.checkpoint import load as load_checkpoint
 from nearline.state.checkpoint import remove_unfinished
@@ -31,4 +32,5 @@ __all__ = [
     "match_catalogue",
     "remove_unfinished",
     "save_checkpoint",
+    "users_with",
 ]

@@ -21,6 +21,7 @@ from nearline.kernels import counted_events
 from nearline.schema import Item
 from nearline.schema.histories import Histories
 from nearline.state.catalogue import CatalogueCopy, Vectors
+from nearline.state.checkpoint_parts import MOST_EVENTS, Sections, check_sizes, check_types
 from nearline.state.config import StateConfig
 from nearline.state.contexts import ContextsCopy, Pair
 from nearline.state.counters import CountersCopy
@@ -32,8 +33,8 @@ HISTORY_ARRAYS = ("indptr", "items", "weights", "times")
 MAGIC = b"nearline state 5\n"
 DIGEST_BYTES = 32
 LENGTH_BYTES = 8
-
-Sections = dict[str, NDArray[Any]]
+# Errors of decoding, and of parts that do not fit together.
+UNUSABLE = (msgspec.MsgspecError, ValueError, LookupError, TypeError, OverflowError, MemoryError)
 
 
 class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -125,7 +126,10 @@ def load(path: Path, config: StateConfig, erasures: int, end: int) -> State | No
     reason = _misfit(header, config, erasures, end)
     if reason:
         raise _refused(path, reason)
-    return _restore(config, header.offset, sections)
+    try:
+        return _restore(config, header.offset, sections)
+    except UNUSABLE as error:
+        raise _refused(path, f"its parts do not fit together ({error})") from error
 
 
 def _temporary(path: Path) -> Path:
@@ -163,17 +167,30 @@ def _sections(copy: StateCopy) -> Sections:
 
 
 def _restore(config: StateConfig, offset: int, sections: Sections) -> State:
+    check_types(sections)
+    users, items = (_unpack(sections[name], list[str]) for name in ("users", "items"))
+    pairs, age = _unpack(sections["contexts.pairs"], tuple[list[Pair], int])
+    check_sizes(sections, len(users), len(items), len(pairs))
+    if not 0 <= age <= MOST_EVENTS:
+        raise ValueError(f"the age of contexts is {age}")
+    entries = _unpack(sections["entries"], dict[int, Item])
     vectors: dict[int, Vectors] = {}
     begin = 0
     for index, name, length in _unpack(sections["vectors.keys"], list[tuple[int, str, int]]):
         vectors.setdefault(index, {})[name] = sections["vectors"][begin : begin + length].copy()
         begin += length
-    pairs, age = _unpack(sections["contexts.pairs"], tuple[list[Pair], int])
+    if begin != len(sections["vectors"]):
+        raise ValueError("vectors does not have the length of its keys")
+    for index in (*entries, *vectors):
+        if not 0 <= index < len(items):
+            raise ValueError(f"there is an entry of item {index}, and {len(items)} items")
+    if not entries.keys() >= vectors.keys():
+        raise ValueError("there are vectors of an item without an entry")
     return State.restore(
         config,
         offset=offset,
-        users=_unpack(sections["users"], list[str]),
-        items=_unpack(sections["items"], list[str]),
+        users=users,
+        items=items,
         histories=Histories(*(sections[f"histories.{name}"] for name in HISTORY_ARRAYS)),
         arrived=sections["histories.arrived"],
         opposed=sections["histories.opposed"].copy(),
@@ -189,9 +206,7 @@ def _restore(config: StateConfig, offset: int, sections: Sections) -> State:
             sections["contexts.items"],
             sections["contexts.counts"],
         ),
-        catalogue=CatalogueCopy(
-            _unpack(sections["entries"], dict[int, Item]), vectors, sections["available"].copy()
-        ),
+        catalogue=CatalogueCopy(entries, vectors, sections["available"].copy()),
     )
 
 
@@ -215,11 +230,16 @@ def _read(data: memoryview, path: Path) -> tuple[Header, Sections]:
         raise _refused(path, f"the checksum of its {len(data):,} bytes is wrong")
     begin = len(MAGIC) + LENGTH_BYTES
     end = begin + int.from_bytes(body[len(MAGIC) : begin], "little")
-    header = msgspec.msgpack.decode(body[begin:end], type=Header)
     sections: Sections = {}
-    for name, dtype, length in header.sections:
-        begin, end = end, end + length * np.dtype(dtype).itemsize
-        sections[name] = np.frombuffer(body[begin:end], dtype=dtype)
+    try:
+        header = msgspec.msgpack.decode(body[begin:end], type=Header)
+        for name, dtype, length in header.sections:
+            begin, end = end, end + length * np.dtype(dtype).itemsize
+            sections[name] = np.frombuffer(body[begin:end], dtype=dtype)
+    except UNUSABLE as error:
+        raise _refused(path, f"its header is not valid ({error})") from error
+    if end != len(body):
+        raise _refused(path, f"its header accounts for {end:,} of {len(body):,} bytes")
     return header, sections
 
 
@@ -229,8 +249,8 @@ def _misfit(header: Header, config: StateConfig, erasures: int, end: int) -> str
         return "it was made with another configuration of the state"
     if header.erasures != erasures:
         return f"it has {header.erasures} erasures and the log has {erasures}"
-    if header.offset > end:
-        return f"its offset {header.offset} is beyond the end of the log ({end})"
+    if not 0 <= header.offset <= end:
+        return f"its offset {header.offset} is not within the log, which ends at {end}"
     return ""
 
 

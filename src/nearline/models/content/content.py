@@ -11,6 +11,13 @@ from scipy import sparse
 from nearline.data.dataset import Dataset
 from nearline.encoders.tfidf import TfIdf, TfIdfConfig
 from nearline.errors import InvalidInput
+from nearline.models.array_checks import (
+    MOST_ITEMS,
+    check_array,
+    check_indices,
+    check_number,
+    check_starts,
+)
 from nearline.models.base import Range, Space
 from nearline.models.content.interest import InterestModel, Vectors, csr, unit_rows
 from nearline.models.settings import require
@@ -120,8 +127,14 @@ class Content(InterestModel):
         }
 
     def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
-        shape = (len(arrays["indptr"]) - 1, int(arrays["width"][0]))
-        stored = (arrays["values"], arrays["columns"], arrays["indptr"])
+        columns, indptr = arrays["columns"], arrays["indptr"]
+        check_array(arrays, "columns", str(columns.dtype), None)
+        check_array(arrays, "indptr", str(columns.dtype), None)
+        values = check_array(arrays, "values", "float32", len(columns))
+        width = check_number(arrays, "width", 0, MOST_ITEMS)
+        check_starts("indptr", indptr, len(columns))
+        check_indices("columns", columns, width)
+        shape, stored = (len(indptr) - 1, width), (values, columns, indptr)
         self._set_vectors(sparse.csr_array(stored, shape=shape))
 
 

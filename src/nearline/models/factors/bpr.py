@@ -13,6 +13,7 @@ from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows
 from nearline.kernels.pairwise import fold_in_pairs, pair_epoch
 from nearline.kernels.row_sums import dense_rows, row_sums
+from nearline.models.array_checks import check_array, check_indices
 from nearline.models.base import Range, Ranking, Space
 from nearline.models.dense_scores import DenseModel, rank_dense
 from nearline.models.item_weights import liked_matrix, liked_once, rows_of
@@ -190,7 +191,11 @@ class Bpr(DenseModel):
         return {"items": self._items, "biases": self._biases, "draws": self._draws}
 
     def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
-        self._set(arrays["items"], arrays["biases"], arrays["draws"])
+        items = check_array(arrays, "items", "float32", None, self.config.factors)
+        biases = check_array(arrays, "biases", "float32", len(items))
+        draws = check_array(arrays, "draws", "int32", None, None)
+        check_indices("draws", draws, len(items))
+        self._set(items, biases, draws)
 
     def _draw(self, liked: Rows, n_items: int, n: int, rng: np.random.Generator) -> IntArray:
         """Draw candidates for the negative items of n steps: int32 [n, hardest_of]."""

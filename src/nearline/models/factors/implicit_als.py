@@ -14,6 +14,7 @@ from nearline.kernels.blas import one_blas_thread
 from nearline.kernels.edges import Rows
 from nearline.kernels.topn import Seen, by_norm, top_products
 from nearline.kernels.whitening import Factors, gram, multiply, whitening
+from nearline.models.array_checks import check_array
 from nearline.models.base import (
     Mask,
     Model,
@@ -267,7 +268,8 @@ class ImplicitAls(Model):
         return {"item_factors": self.item_factors, "user_gram": self._user_gram}
 
     def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
-        for name in ("item_factors", "user_gram"):
+        for name, dtype in (("item_factors", "float32"), ("user_gram", "float64")):
+            check_array(arrays, name, dtype, None, None)
             if not np.isfinite(arrays[name]).all():
                 raise Damaged(f"the array {name!r} of {self.name} is not finite; fit again")
             if arrays[name].shape[1:] != (self.config.factors,):

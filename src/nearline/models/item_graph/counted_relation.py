@@ -1,12 +1,15 @@
 """Relations of the item graph that count pairs of events and are updated online."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nearline.kernels.counted_edges import apply_changes, make_table, merged, rehash
 from nearline.kernels.edges import Rows
 from nearline.kernels.pair_counts import Changes, Counts, strongest
+from nearline.models.array_checks import check_array, check_indices, check_starts
 from nearline.models.item_graph.graph_store import Divisors, GraphStore
 
 SMALLEST_TABLE = 1_024
@@ -17,6 +20,16 @@ COMPACTION_BYTES = 100_000_000
 def no_counts(n_items: int) -> Counts:
     """Return counts of `n_items` items without any pair."""
     return Counts(np.zeros(n_items + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int64))
+
+
+def counts_from(arrays: dict[str, NDArray[Any]], name: str, n_items: int) -> Counts:
+    """Return the counts of a relation; raise Damaged if they do not fit together."""
+    indptr = check_array(arrays, f"{name}/counts/indptr", "int64", n_items + 1)
+    items = check_array(arrays, f"{name}/counts/items", "int32", None)
+    units = check_array(arrays, f"{name}/counts/units", "int64", len(items))
+    check_starts(f"{name}/counts/indptr", indptr, len(items))
+    check_indices(f"{name}/counts/items", items, n_items)
+    return Counts(indptr, items, units)
 
 
 class CountedRelation:

@@ -9,8 +9,8 @@ read (see `kernels.scoring`), so that an event changes only a few edges. Edges o
 relations are multiplied by the gain of the target item when they are read.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from nearline.kernels.counted_edges import Edges
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.scoring import Graph
 from nearline.kernels.symmetric_edges import connect, connect_rows, disconnect_added, incoming
+from nearline.models.array_checks import check_array, check_indices, check_starts
+from nearline.models.item_graph.config import array_key
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -271,3 +273,38 @@ class GraphStore:
         added_values[:n] = self._added_values[:n]
         self._following, self._added_items = following, added_items
         self._added_values, self._heads = added_values, self._heads.copy()
+
+
+def rows_from(
+    arrays: Mapping[str, NDArray[Any]], names: Sequence[str], items: Ints, n_items: int
+) -> dict[str, Rows]:
+    """Return the edges of some relations from the arrays of a snapshot.
+
+    Parameters
+    ----------
+    arrays : dict of str to array
+        Arrays of the snapshot.
+    names : sequence of str
+        Relations, in the order of their items.
+    items : int32 [n]
+        Concatenated items of all relations.
+    n_items : int
+        Number of items.
+
+    Raises
+    ------
+    Damaged, ValueError
+        The arrays do not fit together.
+    """
+    check_indices("items", items, n_items)
+    relations, first = {}, 0
+    for name in names:
+        key = array_key(name)
+        indptr = check_array(arrays, f"{key}/indptr", "int64", n_items + 1)
+        values = check_array(arrays, f"{key}/values", "float32", None)
+        check_starts(f"{key}/indptr", indptr, len(values))
+        relations[name] = Rows(indptr, items[first : first + len(values)], values)
+        first += len(values)
+    if first != len(items):
+        raise ValueError(f"there are {len(items)} items of {first} edges")
+    return relations

@@ -27,6 +27,11 @@ from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.pair_counts import Changes, Counts, changed_pairs
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
+from nearline.models.array_checks import (
+    MOST_ITEMS,
+    check_array,
+    check_number,
+)
 from nearline.models.base import (
     Model,
     ModelPart,
@@ -48,8 +53,13 @@ from nearline.models.item_graph.config import (
     relation_of,
 )
 from nearline.models.item_graph.content_relations import ContentRelations, distinct_runs
-from nearline.models.item_graph.counted_relation import CountedRelation, edges_of, no_counts
-from nearline.models.item_graph.graph_store import GraphStore
+from nearline.models.item_graph.counted_relation import (
+    CountedRelation,
+    counts_from,
+    edges_of,
+    no_counts,
+)
+from nearline.models.item_graph.graph_store import GraphStore, rows_from
 from nearline.models.item_graph.relations import (
     COUNTED,
     Sources,
@@ -338,17 +348,16 @@ class ItemGraph(Model):
             for key in arrays
             if key.startswith(VECTOR_PREFIX) and key.endswith("/indptr") and "/index/" not in key
         )
-        relations, first, items = {}, 0, arrays["items"]
-        for name in (*COUNTED, CONTENT, PROJECTED, *vectors):
-            key = array_key(name)
-            indptr, values = arrays[f"{key}/indptr"], arrays[f"{key}/values"]
-            relations[name] = Rows(indptr, items[first : first + len(values)], values)
-            first += len(values)
-        self._popularity = arrays["popularity"].copy()
+        n_items = check_number(arrays, "n_items", 0, MOST_ITEMS)
+        items = check_array(arrays, "items", "int32", None)
+        relations = rows_from(arrays, (*COUNTED, CONTENT, PROJECTED, *vectors), items, n_items)
+        self._popularity = check_array(arrays, "popularity", "int64", n_items).copy()
+        if (self._popularity < 0).any():
+            raise ValueError("a popularity is negative")
         for name in COUNTED:
-            counts = Counts(*(arrays[f"{name}/counts/{key}"] for key in Counts._fields))
+            counts = counts_from(arrays, name, n_items)
             self._counted[name] = CountedRelation(counts, float(arrays[f"{name}/scale"][0]))
-        self._store = self._make_store(relations, int(arrays["n_items"][0]), items)
+        self._store = self._make_store(relations, n_items, items)
         self._content = ContentRelations.restore([PROJECTED, *vectors], self.config, arrays)
 
     def _count_all(self, histories: Histories, n_items: int, progress: Progress) -> dict[str, Rows]:

@@ -13,6 +13,7 @@ from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows
 from nearline.kernels.row_sums import row_sums
+from nearline.models.array_checks import check_array
 from nearline.models.base import ModelPart, Range, Space, check_single
 from nearline.models.dense_scores import DenseModel
 from nearline.models.item_weights import liked_matrix, liked_once
@@ -131,7 +132,8 @@ class Ease(DenseModel):
         return {"weights": self._weights}
 
     def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
-        self._weights = arrays["weights"]
+        n_items = len(arrays["weights"])
+        self._weights = check_array(arrays, "weights", "float32", n_items, n_items)
 
 
 def weights_from_gram(gram: NDArray[np.float64], l2: float) -> FloatArray:

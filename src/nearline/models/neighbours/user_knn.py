@@ -12,6 +12,13 @@ from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.kernels.edges import Rows
 from nearline.kernels.neighbours import make_index, nearest_rows
 from nearline.kernels.sets import Sets, transpose
+from nearline.models.array_checks import (
+    MOST_ITEMS,
+    check_array,
+    check_indices,
+    check_number,
+    check_starts,
+)
 from nearline.models.base import ModelPart, Space, check_single
 from nearline.models.dense_scores import DenseModel
 from nearline.models.neighbours.set_similarity import (
@@ -156,7 +163,12 @@ class UserKnn(DenseModel):
         }
 
     def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
-        self._set(Sets(arrays["indptr"], arrays["items"]), int(arrays["n_items"][0]))
+        indptr = check_array(arrays, "indptr", "int64", None)
+        items = check_array(arrays, "items", "int32", None)
+        n_items = check_number(arrays, "n_items", 0, MOST_ITEMS)
+        check_starts("indptr", indptr, len(items))
+        check_indices("items", items, n_items)
+        self._set(Sets(indptr, items), n_items)
 
     def _set(self, users: Sets, n_items: int) -> None:
         self._users, self._n_items = users, n_items

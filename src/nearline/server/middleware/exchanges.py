@@ -1,9 +1,11 @@
 """The outermost middleware: the course of every exchange, from its request to its log line."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import cast
 
-from litestar.types import HTTPScope, Receive, Send
+from litestar.types import HTTPScope, Message, Receive, Send
 
+from nearline.errors import InvalidInput
 from nearline.server.exchange import CLIENT_CLOSED, PART_BYTES, Exchange, LargeAnswers
 from nearline.server.middleware.cached_answers import CachedAnswers
 from nearline.server.middleware.request_ids import RequestIds
@@ -60,7 +62,8 @@ class Exchanges:
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         start = self._traffic.last = self._timer()
-        headers = dict(scope["headers"])
+        sent = cast("Sequence[tuple[bytes, bytes]]", scope["headers"])
+        headers = dict(sent)
         path = scope["raw_path"]
         if QUESTION_MARK in path:  # some servers do not remove the query
             path = path.partition(b"?")[0]
@@ -75,7 +78,11 @@ class Exchanges:
             send,
             self._large_answers,
         )
+        if exchange.method == "HEAD":  # the answer to GET, without its body
+            scope["method"], exchange.asgi_send = "GET", without_body(send)
         try:
+            if len(headers) != len(sent):
+                _check_repeated(sent)
             for check in self._checks:
                 check(exchange)
             answer = self.cached.find(exchange, scope)
@@ -100,3 +107,20 @@ class Exchanges:
             for observe in self._observers:
                 observe(exchange)
             exchange.failure = None  # its traceback refers to the exchange
+
+
+def without_body(send: Send) -> Send:
+    """Return a function that sends messages without the bytes of the body."""
+
+    def send_head(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        return send(message)
+
+    return send_head
+
+
+def _check_repeated(headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Raise `InvalidInput` if a request has several hosts, of which only one would be checked."""
+    if sum(name == b"host" for name, _ in headers) > 1:
+        raise InvalidInput("the request has several Host headers; send one", field="host")

@@ -3,20 +3,21 @@
 Errors of routes have the same form (`problems.problem_response`).
 """
 
+from http import HTTPStatus
+
 import msgspec
 
-from nearline.errors import NearlineError
 from nearline.server.exchange import CLIENT_CLOSED, Exchange
 from nearline.server.problems import PROBLEM_JSON, problem_for
 
 
 async def send_problem(error: Exception, exchange: Exchange) -> None:
     """Send the problem document of an error, unless a response has already begun."""
-    if not isinstance(error, NearlineError):
+    problem, extra = problem_for(error, exchange.request_id)
+    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         exchange.failure = error
     if exchange.status != CLIENT_CLOSED:
         raise error
-    problem, extra = problem_for(error, exchange.request_id)
     body = msgspec.json.encode(problem)
     headers = {"content-type": PROBLEM_JSON, "content-length": str(len(body)), **extra}
     encoded = [(name.encode(), value.encode()) for name, value in headers.items()]

@@ -7,7 +7,7 @@ from typing import Any
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import HTTPScope, Receive, Send
 
-from nearline.errors import Overloaded
+from nearline.errors import InvalidInput, Overloaded
 from nearline.server.exchange import HTTPApp, exchange_of
 from nearline.server.limits import Limits
 from nearline.server.problems import BodyTimeout
@@ -65,6 +65,8 @@ class RequestBodies:
                     f"only {body.size:,} bytes of the body arrived within "
                     f"{loop.time() - start:.0f} seconds; send it again, faster or in parts"
                 ) from None
+            if message["type"] == "http.disconnect":
+                raise self._incomplete(body)
             received = body.add(message)
             self.held += received
             if body.size > limits.body_bytes:
@@ -74,6 +76,14 @@ class RequestBodies:
                     "the bodies of all requests in flight hold "
                     f"{self.limit:,} bytes, which is the limit; try again in a second"
                 )
+
+    def _incomplete(self, body: "Body") -> InvalidInput:
+        # The HTTP server reports malformed chunks like a client that has closed the connection.
+        return InvalidInput(
+            f"the body ended after {body.size:,} bytes, or its chunked encoding is malformed; "
+            "send the request again",
+            field="body",
+        )
 
     def _too_large(self) -> RequestEntityTooLarge:
         return RequestEntityTooLarge(

@@ -7,6 +7,7 @@ from nearline.server.context import AppContext
 from nearline.server.exchange import Exchange, HTTPApp
 from nearline.server.logs import JsonLog
 from nearline.server.middleware.allowed_hosts import AllowedHosts
+from nearline.server.middleware.allowed_methods import AllowedMethods
 from nearline.server.middleware.api_keys import ApiKeys
 from nearline.server.middleware.cached_answers import CachedAnswers
 from nearline.server.middleware.canonical_paths import CanonicalPaths
@@ -38,7 +39,7 @@ def middleware_stack(
     checks: list[Callable[[Exchange], None]] = [AllowedHosts(allowed_hosts).check]
     if api_key is not None:
         checks.append(ApiKeys(api_key))
-    routed = CanonicalPaths(PlainEvents(api, context))
+    routed = CanonicalPaths(PlainEvents(AllowedMethods(api), context))
     computing = OverloadProtection(PlainLists(routed, context), context.traffic)
     bodies = RequestBodies(computing, context.limits)
     context.metrics.memory["bodies"] = MemoryUse(bodies.limit, lambda: bodies.held)
