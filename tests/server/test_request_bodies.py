@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 from tests.server.serving import wait_until_ready
 
 from nearline.engine import Recommender
-from nearline.errors import Overloaded
+from nearline.errors import InvalidInput, Overloaded
 from nearline.server import create_app
 from nearline.server.exchange import Exchange, LargeAnswers
 from nearline.server.limits import Limits
@@ -78,14 +78,15 @@ def test_a_body_in_parts_is_delivered_as_one() -> None:
     run(work)
 
 
-def test_a_disconnect_is_passed_on() -> None:
+def test_a_body_that_is_cut_off_is_refused() -> None:
     async def work() -> None:
         async def receive() -> Any:
             return {"type": "http.disconnect"}
 
         app = Received()
-        await RequestBodies(app, LIMITS)(*request(receive))
-        assert app.messages == [{"type": "http.disconnect"}]
+        with pytest.raises(InvalidInput, match="the body ended after 0 bytes"):
+            await RequestBodies(app, LIMITS)(*request(receive))
+        assert app.messages == []
 
     run(work)
 
