@@ -14,11 +14,13 @@ from msgspec import Struct
 from nearline.common.progress import Progress
 from nearline.config import Config
 from nearline.data import (
+    NONE,
     Dataset,
     Histories,
     dataset_from_log,
     histories_for,
     leave_one_out,
+    set_split,
 )
 from nearline.deployment.texts import with_language
 from nearline.encoders import TextVectors
@@ -57,6 +59,8 @@ class TrainingSpec(Struct, frozen=True, kw_only=True):
 
 # Share of what was held out that lists without seen items cannot hold; left out where it is 0.
 UNREACHABLE = "validation_unreachable"
+# Share of each user's items that is held out if they are a set without an order.
+SET_SHARE = 0.1
 
 
 def train(
@@ -74,7 +78,8 @@ def train(
     ----------
     validation : pyarrow.Table or None
         Interactions to choose hyper-parameters by, never trained on. None holds out the last
-        interaction of each user instead, and trains on it afterwards.
+        interaction of each user instead, or random ones if interactions have no order, and trains
+        on these afterwards.
     texts : TextVectors or None
         Source of the items' language vectors.
     journal : Path or None
@@ -170,7 +175,7 @@ def _divide(
 ) -> tuple[Dataset, Histories]:
     """Return the data to fit while settings are chosen, and the targets to choose them by."""
     if validation is None:
-        split = leave_one_out(data)
+        split = set_split(data, SET_SHARE) if data.order == NONE else leave_one_out(data)
         return split.train, split.test
     weight = config.state.weight
     return data.without_superseded(), histories_for(
