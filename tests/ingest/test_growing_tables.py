@@ -129,7 +129,7 @@ def test_event_ids_of_the_table_are_kept(tmp_path: Path) -> None:
         rec.add(path)
         found = [record for _, record in rec._current.deployment.log.read()]
     ids = [record.event_id for record in found if isinstance(record, Event)]
-    assert ids[:2] == ["one", "two"]
+    assert {"one", "two"} < set(ids)
     assert len(ids) == 3
 
 

@@ -89,6 +89,11 @@ def in_own_order(table: pa.Table) -> pa.Table:
     return with_notes(table, replace(notes, order=order))
 
 
+def without_row_order(table: pa.Table) -> pa.Table:
+    """Return the result of `in_own_order` for a source without times; other tables unchanged."""
+    return in_own_order(table) if notes_of(table).undated else table
+
+
 def by_content(table: pa.Table) -> pa.Table:
     """Sort rows by a digest of their content, and equal rows by their `event_id`."""
     keyed = table.append_column("content", content_keys(table))

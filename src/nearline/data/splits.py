@@ -99,7 +99,9 @@ def set_split(data: Dataset, fraction: float) -> Split:
     users, items = data.user_of_each().astype(np.int64), data.histories.items.astype(np.int64)
     pairs, pair_of_each = np.unique(users * (data.n_items + 1) + items + 1, return_inverse=True)
     owners, others = pairs // (data.n_items + 1), pairs % (data.n_items + 1) - 1
-    hashes = _mixed(_hashes(data.user_ids)[owners] ^ np.append(_hashes(data.item_ids), 0)[others])
+    hashes = _mixed(
+        _hashes(data.user_ids)[owners] ^ np.append(_hashes(data.item_ids), np.uint64(0))[others]
+    )
     order = np.lexsort((hashes, owners))
     sizes = np.bincount(owners, minlength=data.n_users)
     place = np.empty(len(pairs), dtype=np.int64)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from msgspec import Struct
 
 from nearline.common.progress import Progress
-from nearline.config import Config
+from nearline.config import Config, for_order
 from nearline.data import (
     NONE,
     Dataset,
@@ -29,6 +29,7 @@ from nearline.evaluation import evaluate, relevant_counts
 from nearline.log import Readable
 from nearline.models.base import Model
 from nearline.snapshots import Snapshot, build
+from nearline.training.members import DEFAULTS, never_worse
 from nearline.training.search import list_score, score_with_seen, search
 
 
@@ -130,7 +131,7 @@ def choose(
     journal: Path | None,
 ) -> tuple[Model, dict[str, float]]:
     """Choose settings on validation data; return the model fitted without it, and its metrics."""
-    model, seed = spec.config.new_model(), spec.seed
+    model, seed = for_order(spec.config, data.order, data.n_items).new_model(), spec.seed
     seen, truth = _divide(data, validation, spec.config)
     if spec.config.search and len(truth.items):
         found = search(
@@ -145,7 +146,13 @@ def choose(
         )
         model = type(model)(found)
     model.fit(seen, validation=truth, seed=seed, progress=progress)
-    return model, _metrics(model, seen, truth, seed, exclude_seen=spec.config.exclude_seen)
+    exclude_seen = spec.config.exclude_seen
+    simple: dict[str, float] = {}
+    if model.name in DEFAULTS:
+        model, simple = never_worse(
+            model, seen, truth, seed=seed, exclude_seen=exclude_seen, progress=progress
+        )
+    return model, _metrics(model, seen, truth, seed, exclude_seen=exclude_seen) | simple
 
 
 def describe(
@@ -165,6 +172,7 @@ def describe(
         seed=spec.seed,
         metrics=metrics,
         data_until=float(data.histories.times.max()),
+        order=data.order,
         encoder=data.encoder,
     )
     return Snapshot(manifest, arrays, data.item_ids)
