@@ -56,8 +56,8 @@ def measure(name: str, train: pa.Table, test: pa.Table) -> dict[str, Any]:
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
         lists = rec.recommend_many(users, k=K)
         print("\n".join(rec.training_summary))
-        row = {"data": "gowalla", "variant": name} | score(lists, test)
-        row |= {"fit_seconds": seconds, "fit_cpu_seconds": cpu, "metrics": rec.metrics}
+        row: dict[str, Any] = {"data": "gowalla", "variant": name} | score(lists, test)
+        row |= {"fit_seconds": seconds, "fit_cpu_seconds": cpu} | {"metrics": rec.metrics}
     print({field: value for field, value in row.items() if field != "metrics"}, flush=True)
     return row
 
