@@ -356,6 +356,7 @@ def test_pairs_of_sets_by_hand() -> None:
     rows = [[0, 1], [2, 0, 1]]
     data = replace(dataset(rows, 3), order="none")
     pairs = {"source_exponent": 1.0, "exponent": 0.5, "user_exponent": 1.0, "shrinkage": 0.0}
+    pairs["weight"] = 1.0
     config = ItemGraphConfig.from_builtins({"coengagement": pairs, "scales": {"coengagement": 1.0}})
     model = ItemGraph(config).fit(data)
     # 3 is rounded to a power of 2 ** (1/4): 2 ** 1.5.
@@ -377,6 +378,7 @@ def test_rp3beta_is_a_special_case_of_sets() -> None:
     rows = [rng.permutation(9)[:4].tolist() for _ in range(30)]
     data = replace(dataset(rows, 9), order="none")
     pairs = {"source_exponent": 1.0, "exponent": 0.4, "user_exponent": 1.0, "shrinkage": 0.0}
+    pairs["weight"] = 1.0
     config = ItemGraphConfig.from_builtins({"coengagement": pairs, "scales": {"coengagement": 1.0}})
     expected = RP3Beta(RP3BetaConfig(beta=0.4)).fit(data).score_many(data.histories)
     found = ItemGraph(config).fit(data).score_many(data.histories)
@@ -385,13 +387,13 @@ def test_rp3beta_is_a_special_case_of_sets() -> None:
 
 def test_a_search_on_sets_neither_uses_order_nor_depends_on_it() -> None:
     data, targets = shop()
-    data = replace(data, order="none", texts=None, vectors={})
+    data = replace(data, order="none")
     rows = [data.histories.row(user)[::-1].tolist() for user in range(data.n_users)]
     turned = replace(data, histories=Histories.from_rows(rows))
     one, other = (ItemGraph().fit(some, validation=targets) for some in (data, turned))
     assert one.config == other.config
     assert one.config.transitions.weight == 0
-    assert one.config.coengagement.half_life == NO_DECAY
+    assert {one.config.relation(name).half_life for name in one.relations[1:]} == {NO_DECAY}
     assert one.score_many(data.histories) == pytest.approx(
         other.score_many(turned.histories), rel=1e-5
     )

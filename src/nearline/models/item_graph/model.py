@@ -140,7 +140,7 @@ class ItemGraph(Model):
         """
         check_weights(data.histories)
         if data.order == NONE:
-            self.config = for_sets(self.config)
+            self.config = for_sets(self.config, data.vectors)
         sources = Sources(data, seed)
         found = None
         if validation is not None:
