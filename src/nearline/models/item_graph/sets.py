@@ -31,8 +31,9 @@ SHRINKAGE = 1.0
 def for_sets(config: ItemGraphConfig, columns: Iterable[str] = ()) -> ItemGraphConfig:
     """Return settings without direction and decay; the result of this function is unchanged.
 
-    `columns` are the names of the vector columns, each of which has a relation. Exponents, shrinkage and neighbours of co-engagement are also replaced if they have the defaults
-    of ordered histories.
+    `columns` are the names of the vector columns, each of which has a relation. Exponents,
+    shrinkage and neighbours of co-engagement are also replaced if they have the defaults of ordered
+    histories.
     """
     parts = {name: getattr(config, name) for name in ("coengagement", "content", "projected")}
     still = {name: replace(part, half_life=NO_DECAY) for name, part in parts.items()}
