@@ -132,8 +132,8 @@ BEST: dict[str, Any] = {
     ]
 }
 
-# Parts for interactions without order: factors and a filter instead of the transformer, and EASE for
-# catalogues of up to `MOST_EASE_ITEMS` items.
+# Parts for interactions without order: factors and a filter instead of the transformer, and EASE
+# for catalogues of up to `MOST_EASE_ITEMS` items.
 BEST_FOR_SETS: dict[str, Any] = {
     "parts": [
         {"model": "item_graph"},
