@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.data.order import NONE
+from nearline.encoders.reading import READINGS, WORDS
 from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.pair_counts import Changes, Counts, changed_pairs
@@ -91,7 +92,7 @@ class ItemGraph(Model):
         f"{knob.part}.{knob.field}": Range(knob.low, knob.high, log=knob.scale)
         for knob in KNOBS
         if knob.part != VECTOR_PREFIX  # the vector columns depend on the data
-    }
+    } | {f"{CONTENT}.reading": READINGS}
 
     tunes_itself: ClassVar[bool] = True
 
@@ -325,6 +326,9 @@ class ItemGraph(Model):
         return arrays | self._content.arrays()
 
     def _load(self, arrays: Arrays) -> None:
+        if f"{CONTENT}/index/languages" not in arrays:
+            # Also the snapshots of versions that had no other reading, and no setting of it.
+            self.config = replace(self.config, content=replace(self.config.content, reading=WORDS))
         vectors = sorted(
             relation_of(key.removesuffix("/indptr"))
             for key in arrays
