@@ -16,8 +16,9 @@ from nearline.encoders.index import VectorIndex
 from nearline.encoders.projection import Projection
 from nearline.encoders.text_index import TextIndex
 from nearline.kernels.counted_events import LIMITS
-from nearline.kernels.edges import EQUAL, MOST, UNIT, Rows, pair_edges, steps_of
+from nearline.kernels.edges import MOST, UNIT, Rows, pair_edges, steps_of
 from nearline.kernels.pair_counts import Counts, pair_counts
+from nearline.kernels.row_factors import EQUAL
 from nearline.models.item_graph.config import (
     COENGAGEMENT,
     CONTENT,
