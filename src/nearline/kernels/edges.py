@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from nearline.kernels.chunks import map_chunks
+from nearline.kernels.row_factors import EQUAL, row_factors
 from nearline.kernels.topk import check_k, finish_row, finished_lists, offer, start_lists
 
 Ints = NDArray[np.int32]
@@ -114,7 +115,13 @@ def pair_units(step: float, weight: float, other: float) -> int:
 
 @njit(nogil=True, cache=True)
 def gather(
-    item: int, rows: Rows, places: Occurrences, steps: Doubles, totals: Longs, touched: Ints
+    item: int,
+    rows: Rows,
+    places: Occurrences,
+    steps: Doubles,
+    factors: Doubles,
+    totals: Longs,
+    touched: Ints,
 ) -> int:
     """Add up the units of all pairs of `item` with other items.
 
@@ -126,6 +133,8 @@ def gather(
         Histories, and the positions of each item in them.
     steps : float64 [2 * reach + 1]
         Kernel for gaps from -reach to reach.
+    factors : float64 [n_rows]
+        Factor of the pairs of each row.
     totals : int64 [n_items]
         Sum for each other item. It must be zero before the call; the caller must reset the items
         in `touched`.
@@ -148,9 +157,8 @@ def gather(
             j = rows.items[other]
             if j < 0 or j == item:
                 continue
-            amount = pair_units(
-                steps[other - entry + reach], rows.weights[entry], rows.weights[other]
-            )
+            step = steps[other - entry + reach] * factors[row]
+            amount = pair_units(step, rows.weights[entry], rows.weights[other])
             if amount == 0:
                 continue
             if totals[j] == 0:
@@ -165,6 +173,7 @@ def _pair_rows(
     rows: Rows,
     places: Occurrences,
     steps: Doubles,
+    factors: Doubles,
     source: Doubles,
     target: Doubles,
     offset: float,
@@ -178,7 +187,7 @@ def _pair_rows(
     lists = start_lists(last - first, top_k)
     filled = 0
     for item in range(first, last):
-        count = gather(item, rows, places, steps, totals, touched)
+        count = gather(item, rows, places, steps, factors, totals, touched)
         size = 0
         for at in range(count):
             j = touched[at]
@@ -218,6 +227,7 @@ def pair_edges(
     rows: Rows,
     steps: Doubles,
     *,
+    shares: Doubles = EQUAL,
     source: Doubles,
     target: Doubles,
     offset: float = 0.0,
@@ -239,6 +249,8 @@ def pair_edges(
         pairs but a position.
     steps : float64 [2 * reach + 1]
         Kernel for gaps from -reach to reach, at least 0 (see `steps_of`).
+    shares : float64 [m]
+        Factor of the pairs of a row by its length, see `kernels.row_factors`.
     source, target : float64 [n_items]
         Factors of the divisor, at least 0.
     offset : float
@@ -268,11 +280,11 @@ def pair_edges(
     check_items(rows, n_items)
     check_k(top_k, "top_k")
     top_k = min(top_k, max(n_items, 1))
-    places = occurrences(rows, n_items)
+    places, factors = occurrences(rows, n_items), row_factors(*rows, shares)
     return pack(
         map_chunks(
             lambda first, last: _pair_rows(
-                rows, places, steps, source, target, offset, top_k, first, last
+                rows, places, steps, factors, source, target, offset, top_k, first, last
             ),
             n_items,
             threads=threads,
