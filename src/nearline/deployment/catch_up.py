@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.common.memory import collection_paused
 from nearline.data import Histories, dataset_from_log
 from nearline.deployment.changes import stacked
 from nearline.deployment.online_learner import OnlineLearner
@@ -28,6 +29,7 @@ MUCH = 1.0
 _NOTHING = Histories.from_rows([[]])
 
 
+@collection_paused()
 def catch_up(
     model: Model,
     log: Log,

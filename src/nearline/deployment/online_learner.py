@@ -143,12 +143,11 @@ class OnlineLearner:
         """Learn the records since the fit, then queued changes; later changes apply at once."""
         if self._texts is not None:
             self._texts.prepare([item.content for _, item in items if item])
-        with collection_paused():
-            self._put(items)
-            if self._learner and past.user_ids:
-                self._observe(self._learner, past)
-            while waiting := self._next():
-                self._learn(waiting)
+        self._put(items)
+        if self._learner and past.user_ids:
+            self._observe(self._learner, past)
+        while waiting := self._next():
+            self._learn(waiting)
 
     @contextmanager
     def learn_in_background(self) -> Iterator[None]:
@@ -185,14 +184,15 @@ class OnlineLearner:
                 self._drain.start()
 
     def _learn_queued(self) -> None:
-        while waiting := self._next():
-            try:
-                self._learn(waiting)
-            except Exception as error:
-                logger.exception("the model could not learn entries of the catalogue; train again")
-                for what in waiting:
-                    if isinstance(what, Acknowledgement) and not what.future.done():
-                        what.future.set_exception(error)
+        with collection_paused():
+            while waiting := self._next():
+                try:
+                    self._learn(waiting)
+                except Exception as error:
+                    logger.exception("the model could not learn from the catalogue; train again")
+                    for what in waiting:
+                        if isinstance(what, Acknowledgement) and not what.future.done():
+                            what.future.set_exception(error)
 
     def _learn(self, waiting: list[Waiting]) -> None:
         for what in together(waiting):

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nearline.common.memory import collection_paused
 from nearline.common.progress import Progress
 from nearline.data import (
     CleaningConfig,
@@ -124,14 +125,15 @@ def import_items(
         Returns a context manager, from the number of entries, that is active while they are
         written.
     """
-    items, report = read_items(source, columns, shared=shared, now=now)
+    with collection_paused():
+        items, report = read_items(source, columns, shared=shared, now=now)
     if texts is not None:
         try:
             texts.encode([item.content for item in items], progress)
         except NearlineError as error:
             texts.missed += len(items)
             logger.warning("the catalogue is stored without language vectors: %s", error)
-    with pausing(len(items)):
+    with pausing(len(items)), collection_paused():
         for start in range(0, len(items), ITEM_BLOCK):
             log.append(items[start : start + ITEM_BLOCK]).result()
             progress(min(start + ITEM_BLOCK, len(items)), len(items), "items")

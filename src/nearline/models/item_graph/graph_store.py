@@ -2,8 +2,7 @@
 
 A later edge is inserted at the head of the linked list of its item, in constant time; `rows` merges
 rows and lists for a snapshot. One thread can write while others score with a `view`: an edge is
-complete before a list refers to it, and arrays that are too small are replaced, all at the same
-time, by larger ones.
+complete before a list refers to it, and arrays that are too small are replaced by larger ones.
 
 The first relations may be *counted*: their edges contain counts, which are divided when they are
 read (see `kernels.scoring`), so that an event changes only a few edges. Edges of the other
@@ -25,7 +24,10 @@ Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
+# Items and edges for which there is always room, and the factor by which the arrays of added edges
+# grow: a large one, since copying costs more than memory that is not touched yet.
 ROOM = 1_024
+EDGES_GROWTH = 3
 
 
 class Divisors(NamedTuple):
@@ -131,8 +133,8 @@ class GraphStore:
 
     def grow(self, n_items: int) -> None:
         """Extend the graph to `n_items` items; the new ones have no edges."""
-        if n_items > self._heads.shape[1]:
-            self._replace(len(self._following), n_items + n_items // 4 + ROOM)
+        if n_items > self.room:
+            self._extend_items(n_items + n_items // 4 + ROOM)
         self.n_items = max(self.n_items, n_items)
 
     def set_divisors(self, relation: str, items: NDArray[np.integer], divisors: Divisors) -> None:
@@ -151,7 +153,7 @@ class GraphStore:
         """
         needed = self._n_added + room
         if needed > len(self._following):
-            self._replace(needed + needed // 2 + ROOM, self._heads.shape[1])
+            self._extend_edges(EDGES_GROWTH * needed + ROOM)
         return Edges(
             self._indptr,
             self._items,
@@ -167,7 +169,7 @@ class GraphStore:
         """Allocate memory for `room` more edges, so that writing them does not wait for it."""
         edges = self.edges(room)
         for array in (edges.following, edges.added_items, edges.added_values):
-            array[edges.n_added :] = 0
+            array[edges.n_added : edges.n_added + room] = 0
 
     def set_edge_count(self, n_added: int) -> None:
         """Set the number of added edges after a kernel has written edges."""
@@ -234,25 +236,33 @@ class GraphStore:
             values = np.concatenate((values, self._added_values[chain]))
         return items[values != 0.0], values[values != 0.0]
 
-    def _replace(self, n_edges: int, n_items: int) -> None:
-        """Copy all data to larger arrays; views that were taken before keep the old arrays."""
-        heads = np.full((len(self.names), n_items), -1, dtype=np.int64)
-        heads[:, : self._heads.shape[1]] = self._heads
-        sources = np.ones((len(self._offsets), n_items))
-        targets = np.ones((len(self._offsets), n_items))
-        sources[:, : self._sources.shape[1]] = self._sources
-        targets[:, : self._targets.shape[1]] = self._targets
+    def _extend_items(self, room: int) -> None:
+        """Copy the arrays over items to larger ones; views that were taken before keep the old."""
+        heads = np.full((len(self.names), room), -1, dtype=np.int64)
+        sources = np.ones((len(self._offsets), room))
+        targets = np.ones((len(self._offsets), room))
+        gains = np.ones(room)
+        heads[:, : self.room] = self._heads
+        sources[:, : self.room] = self._sources
+        targets[:, : self.room] = self._targets
+        gains[: self.room] = self._gains
+        self._heads, self._gains = heads, gains
+        self._sources, self._targets = sources, targets
+
+    def _extend_edges(self, room: int) -> None:
+        """Copy the added edges to larger arrays.
+
+        The heads are copied too, so that those of a view that was taken before do not refer to
+        edges behind the end of its arrays.
+        """
+        n = self._n_added
         # Not filled: no list refers to an edge before it is written, and memory that was never
         # touched takes no room.
-        following = np.empty(n_edges, dtype=np.int64)
-        added_items = np.empty(n_edges, dtype=np.int32)
-        added_values = np.empty(n_edges, dtype=np.float32)
-        n = self._n_added
+        following = np.empty(room, dtype=np.int64)
+        added_items = np.empty(room, dtype=np.int32)
+        added_values = np.empty(room, dtype=np.float32)
         following[:n] = self._following[:n]
         added_items[:n] = self._added_items[:n]
         added_values[:n] = self._added_values[:n]
         self._following, self._added_items = following, added_items
-        self._added_values, self._heads = added_values, heads
-        gains = np.ones(n_items)
-        gains[: len(self._gains)] = self._gains
-        self._sources, self._targets, self._gains = sources, targets, gains
+        self._added_values, self._heads = added_values, self._heads.copy()
