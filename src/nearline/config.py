@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nearline.adapters.llm_config import LlmConfig
-from nearline.data import CleaningConfig
+from nearline.data import NONE, CleaningConfig, Order
 from nearline.errors import InvalidInput, MissingExtra
 from nearline.models.base import Model
 from nearline.models.registry import make_model
@@ -131,6 +131,29 @@ BEST: dict[str, Any] = {
         {"model": "popularity", "weight": 0.05},
     ]
 }
+
+# Parts for interactions without order: a filter instead of the transformer, and EASE for catalogues
+# of up to `MOST_EASE_ITEMS` items.
+BEST_FOR_SETS: dict[str, Any] = {
+    "parts": [
+        {"model": "item_graph"},
+        {"model": "spectral_filter", "weight": 1.0},
+        {"model": "popularity", "weight": 0.05},
+    ]
+}
+EASE_PART: dict[str, Any] = {"model": "ease", "weight": 0.5}
+MOST_EASE_ITEMS = 8_000
+
+
+def for_order(config: Config, order: Order, n_items: int) -> Config:
+    """Return the settings to train with, given the order of the interactions.
+
+    They differ from `config` only for the preset "best" and interactions without order.
+    """
+    if order != NONE or config.model != BEST_MODEL or config.settings != BEST:
+        return config
+    ease = [EASE_PART] if n_items <= MOST_EASE_ITEMS else []
+    return replace(config, settings={"parts": BEST_FOR_SETS["parts"] + ease})
 
 
 def configured(config: Config, preset: str, encoder: str | None) -> Config:

@@ -76,22 +76,22 @@ def test_members(old: str, new: str, added: int) -> None:
 @given(tables=st.lists(Rows, min_size=1, max_size=4))
 @settings(max_examples=40, deadline=None)
 def test_later_tables_are_later(tables: list[list[Row]]) -> None:
-    """Histories contain the new rows in the order in which they were imported."""
+    """The new rows of a table have one time, which is later than those of earlier tables."""
     counts: Counter[Row] = Counter()
-    expected: dict[str, list[str]] = {}
+    expected: dict[str, list[Counter[str]]] = {}
     with nl.Recommender(clock=lambda: NOW) as rec:
         for rows in tables:
             rec.add(table_of(rows))
-            now: Counter[Row] = Counter()
-            for row in rows:
-                now[row] += 1
-                if now[row] > counts[row]:
-                    counts[row] = now[row]
-                    expected.setdefault(row[0], []).append(row[1])
-        for user, items in expected.items():
-            assert in_order(rec, user) == items
-            times = [past.timestamp for past in rec.user(user).history]
-            assert times == sorted(set(times), reverse=True)
+            new = Counter(rows) - counts
+            counts |= Counter(rows)
+            for user in {user for user, _ in new}:
+                found = Counter({item: n for (of, item), n in new.items() if of == user})
+                expected.setdefault(user, []).append(found)
+        for user, batches in expected.items():
+            history = rec.user(user).history
+            times = sorted({past.timestamp for past in history})
+            found = [Counter(p.item_id for p in history if p.timestamp == t) for t in times]
+            assert found == batches
 
 
 def test_rows_after_clock_times_are_later_but_not_in_the_future() -> None:
@@ -100,10 +100,10 @@ def test_rows_after_clock_times_are_later_but_not_in_the_future() -> None:
             pa.table({"user_id": ["a", "a"], "item_id": ["x", "y"], "timestamp": [NOW - 9, NOW]})
         )
         rec.add(table_of([("a", f"z{n}") for n in range(300)]))
-        assert in_order(rec, "a")[:3] == ["x", "y", "z0"]
-        newest = rec.user("a").history[0]
-        assert newest.item_id == "z299"
-        assert NOW < newest.timestamp <= NOW + 86_400
+        assert in_order(rec, "a")[:2] == ["x", "y"]
+        times = {past.timestamp for past in rec.user("a").history[:300]}
+        assert len(times) == 1
+        assert NOW < times.pop() <= NOW + 86_400
 
 
 def test_rows_imported_by_earlier_versions_are_known() -> None:
@@ -129,7 +129,7 @@ def test_event_ids_of_the_table_are_kept(tmp_path: Path) -> None:
         rec.add(path)
         found = [record for _, record in rec._current.deployment.log.read()]
     ids = [record.event_id for record in found if isinstance(record, Event)]
-    assert ids[:2] == ["one", "two"]
+    assert {"one", "two"} < set(ids)
     assert len(ids) == 3
 
 

@@ -10,7 +10,7 @@ from tests import naive
 from tests.kernels.test_edges import as_lists, ragged
 
 from nearline.kernels.counted_edges import KEY, Edges, apply_changes, make_table, merged, rehash
-from nearline.kernels.edges import MOST, UNIT, Rows, pair_edges, steps_of, units
+from nearline.kernels.edges import EQUAL, MOST, UNIT, Rows, pair_edges, steps_of, units
 from nearline.kernels.pair_counts import Counts, changed_pairs, pair_counts, strongest
 
 N_ITEMS = 5
@@ -84,18 +84,37 @@ def test_truncated_rows_keep_the_largest_counts(log: list[Event], most: int) -> 
     }
 
 
+def test_pairs_of_long_rows_count_less() -> None:
+    """Rows of two and three entries; dislikes and unknown items are no part of the length."""
+    rows = ragged([[0, 1], [0, 1, 2, -1]])
+    rows.weights[-2] = 1.0
+    shares = np.array([9.0, 9.0, 1.0, 0.5])
+    counts = as_pairs(pair_counts(rows, steps_of(np.ones(9), np.ones(9)), 3, most=9, shares=shares))
+    one = round(1 / UNIT)
+    assert counts[0, 1] == counts[1, 0] == one + one // 2
+    assert counts[0, 2] == counts[2, 1] == one // 2
+
+
 @settings(deadline=None, max_examples=500)
-@given(st.lists(EVENT, max_size=24), st.integers(0, 24), st.integers(1, 4))
-def test_changes_give_the_counts_of_the_longer_log(log: list[Event], cut: int, reach: int) -> None:
+@given(
+    st.lists(EVENT, max_size=24),
+    st.integers(0, 24),
+    st.integers(1, 4),
+    st.sampled_from([[1.0], [1.0, 1.0, 0.5, 0.5, 0.3, 0.1]]),
+)
+def test_changes_give_the_counts_of_the_longer_log(
+    log: list[Event], cut: int, reach: int, by_length: list[float]
+) -> None:
+    shares = np.array(by_length)
     totals: Pairs = defaultdict(int)
     old, old_times = histories(log[:cut], by_time=True)
-    totals.update(as_pairs(pair_counts(old, steps(reach), N_ITEMS, most=N_ITEMS)))
+    totals.update(as_pairs(pair_counts(old, steps(reach), N_ITEMS, most=N_ITEMS, shares=shares)))
     new, new_times = histories(log[cut:], by_time=False)
-    changes = changed_pairs(old, old_times, new, new_times, steps(reach))
+    changes = changed_pairs(old, old_times, new, new_times, steps(reach), shares)
     for i, j, count in zip(*(part.tolist() for part in changes), strict=True):
         totals[i, j] += count
     whole, _ = histories(log, by_time=True)
-    expected = as_pairs(pair_counts(whole, steps(reach), N_ITEMS, most=N_ITEMS))
+    expected = as_pairs(pair_counts(whole, steps(reach), N_ITEMS, most=N_ITEMS, shares=shares))
     assert {pair: count for pair, count in totals.items() if count} == expected
 
 
@@ -114,7 +133,7 @@ def test_edges_follow_the_counts(log: list[Event], cut: int, k: int) -> None:
     for at in range(cut, len(log)):
         before, before_times = histories(log[:at], by_time=True)
         event, event_times = histories(log[at : at + 1], by_time=False)
-        changes = changed_pairs(before, before_times, event, event_times, steps(3))
+        changes = changed_pairs(before, before_times, event, event_times, steps(3), EQUAL)
         edges = Edges(
             fixed.indptr[None, :],
             fixed.items,

@@ -330,7 +330,8 @@ def test_a_merge_is_queued_after_merge_events_records(tmp_path: Path) -> None:
 
 
 def test_the_next_answer_reflects_an_import(tmp_path: Path) -> None:
-    table = pa.table({"user_id": list("aabbc"), "item_id": ["pot", "tea", "pot", "tea", "pot"]})
+    items = ["pot", "tea", "pot", "tea", "pot"]
+    table = pa.table({"user_id": list("aabbc"), "item_id": items, "timestamp": [1, 2, 1, 2, 1]})
     with nl.Recommender(tmp_path / "shop") as rec:
         rec.add(table)
         rec.observe("d", "pot")

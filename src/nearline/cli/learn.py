@@ -165,9 +165,10 @@ def train(
 ) -> None:
     """Train on all data in the store, and activate the model.
 
-    Settings are chosen on the last interaction of each user; then the model is trained on all
-    interactions. Accuracy is measured without items of the user's history, unless --include-seen
-    is given. If a server has the store open, send POST /v1/jobs instead.
+    Settings are chosen on the last interaction of each user, or on random ones if interactions have
+    no order; then the model is trained on all interactions. Accuracy is measured without items of
+    the user's history, unless --include-seen is given. If a server has the store open, send POST
+    /v1/jobs instead.
     """
     from nearline.config import Config
 
@@ -184,12 +185,13 @@ def train(
     with open_store(store, config, call=call) as engine, progress_bars() as progress:
         engine.fit(seed=seed, progress=progress)
         model_id, metrics, offset = engine.model_id, engine.metrics, engine.offset
-        users, items = engine.n_users, engine.n_items
+        users, items, summary = engine.n_users, engine.n_items, engine.training_summary
     if as_json:
         write_json(
             {
                 "store": str(store),
                 "model": model_id,
+                "summary": summary,
                 "offset": offset,
                 "users": users,
                 "items": items,
@@ -201,6 +203,8 @@ def train(
         f"Model {model_id} is active: {count(users, 'user')}, {count(items, 'item')}, "
         f"{count(offset, 'record')}."
     )
+    for line in summary:
+        click.echo(line)
     unreachable = metrics.pop("validation_unreachable", 0.0)
     if unreachable:
         click.echo(

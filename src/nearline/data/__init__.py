@@ -8,6 +8,7 @@ from nearline.data.from_log import dataset_from_log
 from nearline.data.interactions import read_interactions, read_user_ids
 from nearline.data.item_columns import without_item_fields
 from nearline.data.items import ItemsReport, read_items
+from nearline.data.order import NONE, POSITIONS, TIMES, Order, in_own_order
 from nearline.data.public import PublicDataset, load_dataset, synthetic_shop
 from nearline.data.public.base import cache_folder
 from nearline.data.report import CleaningReport
@@ -20,6 +21,7 @@ from nearline.data.splits import (
     leave_one_out,
     random_folds,
     random_split,
+    set_split,
     stratified_split,
     time_split,
     user_time_split,
@@ -28,6 +30,9 @@ from nearline.data.users import UserEncoder, read_users
 
 __all__ = [
     "LANGUAGE",
+    "NONE",
+    "POSITIONS",
+    "TIMES",
     "CleaningConfig",
     "CleaningReport",
     "Dataset",
@@ -35,6 +40,7 @@ __all__ = [
     "Histories",
     "IntArray",
     "ItemsReport",
+    "Order",
     "PublicDataset",
     "Split",
     "UserEncoder",
@@ -47,6 +53,7 @@ __all__ = [
     "event_ids",
     "histories_for",
     "hold_out",
+    "in_own_order",
     "leave_one_out",
     "load_dataset",
     "make_dataset",
@@ -58,6 +65,7 @@ __all__ = [
     "read_user_ids",
     "read_users",
     "same_weight",
+    "set_split",
     "stratified_split",
     "synthetic_shop",
     "time_split",

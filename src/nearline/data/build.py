@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nearline.data.dataset import Dataset, FloatArray, Histories
+from nearline.data.order import order_of, without_row_order
 from nearline.data.users import UserEncoder
 from nearline.kernels.counted_events import counted_events
 from nearline.schema import Item
@@ -35,7 +36,8 @@ def make_dataset(
 
     Indices are assigned in the order of first occurrence: in `table`, then in `users` and `items`.
     If an item has several entries, the last one is used. The interactions of a user are sorted by
-    time; interactions with equal times keep their order.
+    time; interactions with equal times keep their order. Rows of a source without times are first
+    sorted by their content (see `nearline.data.order`).
 
     The time is O(n log n) in the number of rows.
 
@@ -56,6 +58,7 @@ def make_dataset(
     InvalidInput
         `users` has no column that can be used; see `UserEncoder.fit`.
     """
+    table = without_row_order(table)
     found_users = table["user_id"].combine_chunks().dictionary_encode()
     user_ids = found_users.dictionary.to_pylist()
     if users is not None:
@@ -95,6 +98,7 @@ def histories_for(
     without interactions is empty. A user who occurs twice in `user_ids` has two equal rows.
     Events that a later, opposite opinion replaces are left out.
     """
+    table = without_row_order(table)
     distinct = {user: row for row, user in enumerate(dict.fromkeys(user_ids))}
     users = pc.index_in(table["user_id"], value_set=pa.array(distinct, pa.string()))
     items = pc.index_in(table["item_id"], value_set=pa.array(item_ids, pa.string()))
@@ -137,6 +141,7 @@ def assemble(
         categories=categories if any(categories) else None,
         vectors=_vectors(entries),
         counted=None if counted.all() else counted[order],
+        order=order_of(columns["users"], columns["times"]),
     )
 
 

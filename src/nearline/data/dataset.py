@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from nearline.data.order import Order
 from nearline.data.users import UserEncoder
 from nearline.kernels.opinions import superseded
 from nearline.schema.histories import Histories
@@ -59,6 +60,9 @@ class Dataset:
         Whether each interaction counts, see `kernels.counted_events`; None if all do.
     counted_rows : Histories or None
         Value of `counted_histories`, if it differs from the choice of `counted`.
+    order : str
+        What orders the interactions of a user: "times", "positions" or "none". It is determined
+        once, from all interactions, and kept by `take`; see `nearline.data.order`.
     """
 
     user_ids: list[str]
@@ -73,6 +77,7 @@ class Dataset:
     user_encoder: UserEncoder | None = None
     counted: NDArray[np.bool_] | None = None
     counted_rows: Histories | None = None
+    order: Order = "times"
 
     @property
     def counted_histories(self) -> Histories:

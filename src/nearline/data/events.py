@@ -37,6 +37,14 @@ def event_ids(table: pa.Table, *, row_numbers: bool = False) -> pa.Array:
     return keys
 
 
+def content_keys(table: pa.Table) -> pa.Array:
+    """Return a digest of each row that does not depend on `event_id`; equal rows have equal keys.
+
+    If the source has no times, the digest does not cover the time.
+    """
+    return _digests(table, undated=notes_of(table).undated)
+
+
 def to_events(
     table: pa.Table, *, size: int = BLOCK, distinct: bool = False
 ) -> Iterator[EventBlock]:

@@ -75,7 +75,7 @@ def read_interactions(
         - ``user_id``, ``item_id`` (string): whole numbers in decimal form, even if pandas stored
           them as floats. If items are lists, there is one row for each entry;
         - ``timestamp`` (float64): Unix seconds; a datetime without a time zone is UTC. Without
-          this column, it is the row number: rows are in the order of time;
+          this column, it is the row number, which identifies the row but gives it no order;
         - ``event`` (string): if missing, the option `event`, ``view`` by default. Without this
           column, ``low_rating`` if the name of the column of values means ratings and the value is
           below the middle of their scale;

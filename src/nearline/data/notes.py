@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
@@ -60,6 +60,8 @@ class SourceNotes(Struct, kw_only=True):
         Format of the times; "" if the source has none.
     undated : bool
         Whether the source has no times, so that row numbers are used instead.
+    order : str
+        Order of the rows, see `nearline.data.order`; "" before `in_own_order`.
     key_event : str
         Kind of event in the keys of rows whose kind was derived from their rating; "" if there
         are none.
@@ -81,6 +83,7 @@ class SourceNotes(Struct, kw_only=True):
     raw: dict[str, dict[int, str]] = {}
     times: str = ""
     undated: bool = False
+    order: Literal["", "times", "positions", "none"] = ""
     canonical: bool = False
     key_event: str = ""
     rows: int = 0

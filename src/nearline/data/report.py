@@ -60,11 +60,14 @@ class TimesRead:
         Unix seconds, or positions.
     how : str
         Format of the times; "" if the source has none.
+    order : str
+        Order that they give to the interactions of a user: "times", "positions" or "none".
     """
 
     first: float
     last: float
     how: str
+    order: str = "times"
 
     @property
     def are_clock_times(self) -> bool:
@@ -73,14 +76,19 @@ class TimesRead:
 
     def __str__(self) -> str:
         if not self.how:
-            return "none in the source; rows without times are in the order of time"
+            return (
+                "none in the source; the interactions of a user are a set without an order (a "
+                "column that orders them can be named as timestamp)"
+            )
+        sets = "; equal for most users, whose interactions are a set without an order"
+        unordered = sets if self.order == "none" else ""
         if not self.are_clock_times:
-            return f"{self.first:.15g} to {self.last:.15g}, in order, read as {self.how}"
+            return f"{self.first:.15g} to {self.last:.15g}, read as {self.how}{unordered}"
         first, last = (
             datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S")
             for time in (self.first, self.last)
         )
-        return f"{first} to {last} UTC, read as {self.how}"
+        return f"{first} to {last} UTC, read as {self.how}{unordered}"
 
 
 @dataclass(frozen=True)

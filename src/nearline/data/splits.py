@@ -5,8 +5,9 @@ the results of others: `leave_one_out` of the training part of `leave_one_out` g
 interactions of the strict protocol. A fraction is the share of the test part.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from nearline.data.dataset import Dataset, Histories
 from nearline.errors import InvalidInput
 
 Mask = NDArray[np.bool_]
+
+# An odd number with bits in all positions: multiplying by it changes all higher bits.
+_MIXER = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,40 @@ def stratified_split(data: Dataset, fraction: float, rng: np.random.Generator) -
     test = np.zeros(data.n_interactions, dtype=np.bool_)
     test[order] = _last_of_each(data, fraction)
     return hold_out(data, test)
+
+
+def set_split(data: Dataset, fraction: float) -> Split:
+    """Hold out a fraction of each user's items, at least one of two or more; for unordered data.
+
+    The items are those with the smallest hash of user ID and item ID, so that the split depends
+    neither on the order of interactions nor on a seed, and those of a user do not depend on other
+    users. All interactions of a user with an item are in the same part.
+    """
+    _check_fraction(fraction)
+    users, items = data.user_of_each().astype(np.int64), data.histories.items.astype(np.int64)
+    pairs, pair_of_each = np.unique(users * (data.n_items + 1) + items + 1, return_inverse=True)
+    owners, others = pairs // (data.n_items + 1), pairs % (data.n_items + 1) - 1
+    hashes = _mixed(
+        _hashes(data.user_ids)[owners] ^ np.append(_hashes(data.item_ids), np.uint64(0))[others]
+    )
+    order = np.lexsort((hashes, owners))
+    sizes = np.bincount(owners, minlength=data.n_users)
+    place = np.empty(len(pairs), dtype=np.int64)
+    place[order] = np.arange(len(pairs)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    held_out = np.where(sizes > 1, np.maximum(np.round(fraction * sizes), 1), 0)
+    return hold_out(data, (place < held_out[owners])[pair_of_each])
+
+
+def _hashes(ids: Sequence[str]) -> NDArray[np.uint64]:
+    """Return a 64-bit hash of each ID."""
+    digests = b"".join(blake2b(one.encode(), digest_size=8).digest() for one in ids)
+    return _mixed(np.frombuffer(digests, dtype="<u8").astype(np.uint64))
+
+
+def _mixed(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Mix the bits of hashes, so that the exclusive or of two results has no structure."""
+    mixed = (hashes ^ (hashes >> np.uint64(31))) * _MIXER  # overflow wraps around
+    return mixed ^ (mixed >> np.uint64(29))
 
 
 def user_time_split(data: Dataset, fraction: float) -> Split:

@@ -14,6 +14,7 @@ from nearline.common.elapsed import Elapsed
 from nearline.config import Config, with_weights_of
 from nearline.deployment import store
 from nearline.deployment.stamp import Stamp
+from nearline.deployment.summary import training_summary
 from nearline.deployment.texts import VECTORS, open_texts
 from nearline.errors import Closed
 from nearline.ingest import put_items as append_items
@@ -197,6 +198,12 @@ class EngineStatus:
         """Accuracy of the active model on its validation data; empty if untrained."""
         snapshot = self._current.deployment.snapshot
         return dict(snapshot.manifest.metrics) if snapshot else {}
+
+    @property
+    def training_summary(self) -> list[str]:
+        """Sentences about the training data and the choice of the active model."""
+        snapshot = self._current.deployment.snapshot
+        return training_summary(snapshot.manifest) if snapshot else []
 
     @property
     def offset(self) -> int:

@@ -22,6 +22,7 @@ from nearline.data import (
     to_events,
 )
 from nearline.data.notes import notes_of
+from nearline.data.order import by_content, in_own_order, order_of_rows
 from nearline.data.report import KindOfEvent, TimesRead
 from nearline.encoders import TextVectors
 from nearline.errors import NearlineError
@@ -61,7 +62,9 @@ def import_interactions(
     report = summarise(table, report, state.config)
     rows = table.num_rows
     if notes_of(table).undated:
-        table = with_times(new_rows(log, table), state.latest(), now)
+        table = with_times(by_content(new_rows(log, table)), state.latest(), now)
+    else:
+        table = in_own_order(table)
     known = rows - table.num_rows
     # One block is prepared while another is written.
     waiting: deque[tuple[int, Future[Appended]]] = deque()
@@ -90,7 +93,7 @@ def summarise(table: pa.Table, report: CleaningReport, config: StateConfig) -> C
     bounds = pc.min_max(table["timestamp"]).as_py()
     return replace(
         report,
-        times=TimesRead(bounds["min"], bounds["max"], notes.times),
+        times=TimesRead(bounds["min"], bounds["max"], notes.times, order_of_rows(table)),
         kinds=kinds,
         n_users=pc.count_distinct(table["user_id"]).as_py(),
         n_items=pc.count_distinct(table["item_id"]).as_py(),

@@ -1,4 +1,7 @@
-"""Tables without times: known rows are recognised by content, and new rows are the latest."""
+"""Tables without times: known rows are recognised by content, and new rows are the latest.
+
+All new rows get the same time, since the order of the rows of a table never counts.
+"""
 
 import numpy as np
 import pyarrow as pa
@@ -35,10 +38,10 @@ def new_rows(log: Log, table: pa.Table) -> pa.Table:
 
 
 def with_times(table: pa.Table, latest: float | None, now: float) -> pa.Table:
-    """Set ascending times that are later than `latest`.
+    """Set one time for all rows that is later than `latest`.
 
-    Times are one second apart, or less if they would otherwise be in the future. If there are only
-    tables without times, they are row numbers, which continue those of earlier tables.
+    It is a second later, or less if it would otherwise be in the future. If there are only tables
+    without times, it is the number of earlier tables.
 
     Parameters
     ----------
@@ -47,14 +50,10 @@ def with_times(table: pa.Table, latest: float | None, now: float) -> pa.Table:
     now : float
         Current time in Unix seconds.
     """
-    rows = table.num_rows
-    first, step = 0.0, 1.0
-    if latest is not None:
-        first = latest
-        if latest >= FIRST_CLOCK_TIME:
-            left = min(now + DAY, max(now, latest + DAY / 2)) - latest
-            step = min(1.0, max(left / (rows + 1), _LEAST_STEP))
-        first += step
-    times = first + step * np.arange(rows)
+    time = 0.0 if latest is None else latest + 1.0
+    if latest is not None and latest >= FIRST_CLOCK_TIME:
+        left = min(now + DAY, max(now, latest + DAY / 2)) - latest
+        time = latest + min(1.0, max(left / 2, _LEAST_STEP))
     column = table.schema.get_field_index("timestamp")
-    return table.set_column(column, "timestamp", pa.array(times))
+    times = pa.array(np.full(table.num_rows, time))
+    return table.set_column(column, "timestamp", times)

@@ -28,6 +28,10 @@ UNIT = 2.0**-30
 MOST = 2**45
 
 
+# Shares of histories of all lengths, if these are not taken into account.
+EQUAL = np.ones(1)
+
+
 class Rows(NamedTuple):
     """Ragged array of items with weights, such as histories, a sparse matrix or neighbour lists.
 
@@ -114,7 +118,13 @@ def pair_units(step: float, weight: float, other: float) -> int:
 
 @njit(nogil=True, cache=True)
 def gather(
-    item: int, rows: Rows, places: Occurrences, steps: Doubles, totals: Longs, touched: Ints
+    item: int,
+    rows: Rows,
+    places: Occurrences,
+    steps: Doubles,
+    factors: Doubles,
+    totals: Longs,
+    touched: Ints,
 ) -> int:
     """Add up the units of all pairs of `item` with other items.
 
@@ -126,6 +136,8 @@ def gather(
         Histories, and the positions of each item in them.
     steps : float64 [2 * reach + 1]
         Kernel for gaps from -reach to reach.
+    factors : float64 [n_rows]
+        Factor of the pairs of each row.
     totals : int64 [n_items]
         Sum for each other item. It must be zero before the call; the caller must reset the items
         in `touched`.
@@ -148,9 +160,8 @@ def gather(
             j = rows.items[other]
             if j < 0 or j == item:
                 continue
-            amount = pair_units(
-                steps[other - entry + reach], rows.weights[entry], rows.weights[other]
-            )
+            step = steps[other - entry + reach] * factors[row]
+            amount = pair_units(step, rows.weights[entry], rows.weights[other])
             if amount == 0:
                 continue
             if totals[j] == 0:
@@ -165,6 +176,7 @@ def _pair_rows(
     rows: Rows,
     places: Occurrences,
     steps: Doubles,
+    factors: Doubles,
     source: Doubles,
     target: Doubles,
     offset: float,
@@ -178,7 +190,7 @@ def _pair_rows(
     lists = start_lists(last - first, top_k)
     filled = 0
     for item in range(first, last):
-        count = gather(item, rows, places, steps, totals, touched)
+        count = gather(item, rows, places, steps, factors, totals, touched)
         size = 0
         for at in range(count):
             j = touched[at]
@@ -214,10 +226,28 @@ def steps_of(forward: Doubles, backward: Doubles) -> Doubles:
     return np.concatenate((backward[::-1], [0.0], forward)).astype(np.float64)
 
 
+def row_factors(rows: Rows, shares: Doubles) -> Doubles:
+    """Return the factor of the pairs of each row: float64 [n_rows].
+
+    Parameters
+    ----------
+    rows : Rows
+        Histories.
+    shares : float64 [m]
+        Factor by the number of known entries with a positive weight; the last one also applies to
+        larger numbers.
+    """
+    counted = (rows.items >= 0) & (rows.weights > 0)
+    before = np.concatenate(([0], np.cumsum(counted)))
+    factors: Doubles = shares[np.minimum(np.diff(before[rows.indptr]), len(shares) - 1)]
+    return factors
+
+
 def pair_edges(
     rows: Rows,
     steps: Doubles,
     *,
+    shares: Doubles = EQUAL,
     source: Doubles,
     target: Doubles,
     offset: float = 0.0,
@@ -239,6 +269,8 @@ def pair_edges(
         pairs but a position.
     steps : float64 [2 * reach + 1]
         Kernel for gaps from -reach to reach, at least 0 (see `steps_of`).
+    shares : float64 [m]
+        Factor of the pairs of a row by its length, see `row_factors`.
     source, target : float64 [n_items]
         Factors of the divisor, at least 0.
     offset : float
@@ -268,11 +300,11 @@ def pair_edges(
     check_items(rows, n_items)
     check_k(top_k, "top_k")
     top_k = min(top_k, max(n_items, 1))
-    places = occurrences(rows, n_items)
+    places, factors = occurrences(rows, n_items), row_factors(rows, shares)
     return pack(
         map_chunks(
             lambda first, last: _pair_rows(
-                rows, places, steps, source, target, offset, top_k, first, last
+                rows, places, steps, factors, source, target, offset, top_k, first, last
             ),
             n_items,
             threads=threads,

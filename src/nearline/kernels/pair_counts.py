@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nearline.kernels.chunks import map_chunks
 from nearline.kernels.edges import (
+    EQUAL,
     UNIT,
     Occurrences,
     Rows,
@@ -20,6 +21,7 @@ from nearline.kernels.edges import (
     occurrences,
     pack,
     pair_units,
+    row_factors,
 )
 from nearline.kernels.topk import check_k, offer
 
@@ -76,6 +78,7 @@ def _count_rows(
     rows: Rows,
     places: Occurrences,
     steps: Doubles,
+    factors: Doubles,
     n_items: int,
     most: int,
     first: int,
@@ -90,7 +93,7 @@ def _count_rows(
     out_units = np.empty(1_024, dtype=np.int64)
     filled = 0
     for item in range(first, last):
-        count = gather(item, rows, places, steps, totals, touched)
+        count = gather(item, rows, places, steps, factors, totals, touched)
         if count <= most:
             kept = np.sort(touched[:count])
         else:
@@ -113,7 +116,13 @@ def _count_rows(
 
 
 def pair_counts(
-    rows: Rows, steps: Doubles, n_items: int, *, most: int, threads: int | None = None
+    rows: Rows,
+    steps: Doubles,
+    n_items: int,
+    *,
+    most: int,
+    shares: Doubles = EQUAL,
+    threads: int | None = None,
 ) -> Counts:
     """Count all pairs of items that occur near each other in a row.
 
@@ -129,6 +138,8 @@ def pair_counts(
     most : int
         Maximum number of pairs of an item. Those with the largest counts are kept; for equal
         counts, those with the lower index.
+    shares : float64 [m]
+        Factor of the pairs of a row by its length (see `edges.row_factors`).
     threads : int or None
         Number of threads; None for one per core.
 
@@ -138,9 +149,9 @@ def pair_counts(
     """
     check_items(rows, n_items)
     most = max(1, min(most, n_items))
-    places = occurrences(rows, n_items)
+    places, factors = occurrences(rows, n_items), row_factors(rows, shares)
     parts = map_chunks(
-        lambda first, last: _count_rows(rows, places, steps, n_items, most, first, last),
+        lambda first, last: _count_rows(rows, places, steps, factors, n_items, most, first, last),
         n_items,
         threads=threads,
     )
@@ -264,8 +275,25 @@ def _emit(
 
 
 @njit(nogil=True, cache=True)
+def _row_shares(items: Ints, weights: Floats, news: Longs, shares: Doubles) -> tuple[float, float]:
+    """Return the factors of the pairs of a merged row, without and with its new events."""
+    old = new = 0
+    for at in range(len(items)):
+        if items[at] >= 0 and weights[at] > 0.0:
+            new += 1
+            old += int(news[at + 1] == news[at])
+    last = len(shares) - 1
+    return shares[min(old, last)], shares[min(new, last)]
+
+
+@njit(nogil=True, cache=True)
 def changed_pairs(
-    old: Rows, old_times: Doubles, new: Rows, new_times: Doubles, steps: Doubles
+    old: Rows,
+    old_times: Doubles,
+    new: Rows,
+    new_times: Doubles,
+    steps: Doubles,
+    shares: Doubles,
 ) -> Changes:
     """Compute the changes of counts when new events are added to histories.
 
@@ -273,17 +301,20 @@ def changed_pairs(
     ----------
     old, old_times : Rows, float64 [n]
         Earlier events with their times, one row per user, in order of time. They must include at
-        least those within reach of the earliest new event.
+        least those within reach of the earliest new event, and all of them if `shares` differ.
     new, new_times : Rows, float64 [m]
         New events of the same users with their times, in order of arrival. Events with a weight
         that is not positive have no pairs but a position.
     steps : float64 [2 * reach + 1]
         Amounts of pairs, as in `pair_counts`.
+    shares : float64 [m]
+        Factors of the pairs of rows, as in `pair_counts`.
 
     Notes
     -----
     An event that is the newest of its user takes O(reach) time. A late event increases the gaps
-    between other events and takes O(reach * events after it) time.
+    between other events and takes O(reach * events after it) time. If the factor of the row
+    changes, so do all its pairs.
     """
     reach = len(steps) // 2
     sources, targets = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int32)
@@ -292,8 +323,9 @@ def changed_pairs(
     for row in range(len(old.indptr) - 1):
         items, weights, news = _merge(old, old_times, new, new_times, row)
         size, n_new = len(items), news[len(items)]
+        old_share, share = _row_shares(items, weights, news, shares)
         begin = 0
-        while begin < size and news[begin + 1] == 0:
+        while share == old_share and begin < size and news[begin + 1] == 0:
             begin += 1
         for b in range(begin, size):
             b_new = news[b + 1] > news[b]
@@ -311,15 +343,17 @@ def changed_pairs(
                 if gap > reach and (b_new or old_gap > reach):
                     break
                 i, j = items[a], items[b]
-                if i == j or i < 0 or j < 0 or (both_old and gap == old_gap):
+                if i == j or i < 0 or j < 0:
+                    continue
+                if both_old and gap == old_gap and share == old_share:
                     continue
                 there = back = 0
                 if gap <= reach:
-                    there += pair_units(steps[reach + gap], weights[a], weights[b])
-                    back += pair_units(steps[reach - gap], weights[a], weights[b])
+                    there += pair_units(share * steps[reach + gap], weights[a], weights[b])
+                    back += pair_units(share * steps[reach - gap], weights[a], weights[b])
                 if both_old:
-                    there -= pair_units(steps[reach + old_gap], weights[a], weights[b])
-                    back -= pair_units(steps[reach - old_gap], weights[a], weights[b])
+                    there -= pair_units(old_share * steps[reach + old_gap], weights[a], weights[b])
+                    back -= pair_units(old_share * steps[reach - old_gap], weights[a], weights[b])
                 filled = _emit(sources, targets, amounts, filled, i, j, there)
                 filled = _emit(sources, targets, amounts, filled, j, i, back)
     return Changes(sources[:filled].copy(), targets[:filled].copy(), amounts[:filled].copy())

@@ -74,6 +74,28 @@ def rows_of(matrix: Any) -> Rows:
     )
 
 
+def weights_graph(weights: Rows) -> Graph:
+    """Return weights between items as a graph of one relation without decay, for scoring."""
+    n_items = len(weights.indptr) - 1
+    return Graph(
+        indptr=np.ascontiguousarray(weights.indptr[None, :]),
+        items=weights.items,
+        values=weights.weights,
+        heads=np.full((1, n_items), -1, dtype=np.int64),
+        following=np.zeros(0, dtype=np.int64),
+        added_items=np.zeros(0, dtype=np.int32),
+        added_values=np.zeros(0, dtype=np.float32),
+        weights=np.ones(1),
+        ratios=np.ones(1),
+        sources=np.zeros((0, 0)),
+        targets=np.zeros((0, 0)),
+        offsets=np.zeros(0),
+        gains=np.ones(n_items),
+        n_items=n_items,
+        max_history=NO_LIMIT,
+    )
+
+
 class ItemWeights(Model):
     """Abstract base class of models with sparse weights W between items.
 
@@ -159,25 +181,8 @@ class ItemWeights(Model):
         self._set(Rows(arrays["indptr"], arrays["items"], arrays["weights"]))
 
     def _set(self, weights: Rows) -> None:
-        n_items = len(weights.indptr) - 1
         self._weights = weights
-        self._graph = Graph(
-            indptr=np.ascontiguousarray(weights.indptr[None, :]),
-            items=weights.items,
-            values=weights.weights,
-            heads=np.full((1, n_items), -1, dtype=np.int64),
-            following=np.zeros(0, dtype=np.int64),
-            added_items=np.zeros(0, dtype=np.int32),
-            added_values=np.zeros(0, dtype=np.float32),
-            weights=np.ones(1),
-            ratios=np.ones(1),
-            sources=np.zeros((0, 0)),
-            targets=np.zeros((0, 0)),
-            offsets=np.zeros(0),
-            gains=np.ones(n_items),
-            n_items=n_items,
-            max_history=NO_LIMIT,
-        )
+        self._graph = weights_graph(weights)
 
     def _rows(self, histories: Histories) -> Rows:
         return Rows(histories.indptr, histories.items, self._weigh(histories))

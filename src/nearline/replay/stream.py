@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nearline.data import Dataset, Weight, make_dataset, to_events
+from nearline.data.order import in_own_order
 from nearline.schema import DAY, Event, Item
 
 
@@ -87,6 +88,7 @@ def make_stream(
     -----
     The time complexity is O(n log n) for n events.
     """
+    table = in_own_order(table)
     times = table["timestamp"].to_numpy()
     table = table.take(pa.array(np.argsort(times, kind="stable")))
     events = [event for block in to_events(table) for event in block]

@@ -58,6 +58,9 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     counting : int
         Version of the rules by which events are counted. A model with an older version is served
         with counts that are recomputed from the log.
+    order : str
+        What ordered the interactions of a user: "times", "positions" or "none"; "" in snapshots of
+        earlier versions.
     """
 
     format: int
@@ -73,6 +76,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     arrays: dict[str, ArraySpec]
     encoder: str = ""
     counting: int = 0
+    order: str = ""
 
 
 class _Versioned(Struct):
@@ -93,6 +97,7 @@ def build(
     metrics: Mapping[str, float],
     data_until: float | None,
     encoder: str = "",
+    order: str = "",
 ) -> Manifest:
     """Build the manifest of a fitted model.
 
@@ -121,6 +126,7 @@ def build(
         arrays={name: describe(array) for name, array in stored.items()},
         encoder=encoder,
         counting=COUNTING,
+        order=order,
     )
     manifest = structs.replace(manifest, id=id_of(manifest))
     try:

@@ -12,13 +12,15 @@ import pyarrow as pa
 from msgspec import Struct
 
 from nearline.common.progress import Progress
-from nearline.config import Config
+from nearline.config import Config, for_order
 from nearline.data import (
+    NONE,
     Dataset,
     Histories,
     dataset_from_log,
     histories_for,
     leave_one_out,
+    set_split,
 )
 from nearline.deployment.texts import with_language
 from nearline.encoders import TextVectors
@@ -27,6 +29,7 @@ from nearline.evaluation import evaluate, relevant_counts
 from nearline.log import Readable
 from nearline.models.base import Model
 from nearline.snapshots import Snapshot, build
+from nearline.training.members import DEFAULTS, never_worse
 from nearline.training.search import list_score, score_with_seen, search
 
 
@@ -57,6 +60,8 @@ class TrainingSpec(Struct, frozen=True, kw_only=True):
 
 # Share of what was held out that lists without seen items cannot hold; left out where it is 0.
 UNREACHABLE = "validation_unreachable"
+# Share of each user's items that is held out if they are a set without an order.
+SET_SHARE = 0.1
 
 
 def train(
@@ -74,7 +79,8 @@ def train(
     ----------
     validation : pyarrow.Table or None
         Interactions to choose hyper-parameters by, never trained on. None holds out the last
-        interaction of each user instead, and trains on it afterwards.
+        interaction of each user instead, or random ones if interactions have no order, and trains
+        on these afterwards.
     texts : TextVectors or None
         Source of the items' language vectors.
     journal : Path or None
@@ -125,7 +131,7 @@ def choose(
     journal: Path | None,
 ) -> tuple[Model, dict[str, float]]:
     """Choose settings on validation data; return the model fitted without it, and its metrics."""
-    model, seed = spec.config.new_model(), spec.seed
+    model, seed = for_order(spec.config, data.order, data.n_items).new_model(), spec.seed
     seen, truth = _divide(data, validation, spec.config)
     if spec.config.search and len(truth.items):
         found = search(
@@ -140,7 +146,13 @@ def choose(
         )
         model = type(model)(found)
     model.fit(seen, validation=truth, seed=seed, progress=progress)
-    return model, _metrics(model, seen, truth, seed, exclude_seen=spec.config.exclude_seen)
+    exclude_seen = spec.config.exclude_seen
+    simple: dict[str, float] = {}
+    if model.name in DEFAULTS:
+        model, simple = never_worse(
+            model, seen, truth, seed=seed, exclude_seen=exclude_seen, progress=progress
+        )
+    return model, _metrics(model, seen, truth, seed, exclude_seen=exclude_seen) | simple
 
 
 def describe(
@@ -160,6 +172,7 @@ def describe(
         seed=spec.seed,
         metrics=metrics,
         data_until=float(data.histories.times.max()),
+        order=data.order,
         encoder=data.encoder,
     )
     return Snapshot(manifest, arrays, data.item_ids)
@@ -170,7 +183,7 @@ def _divide(
 ) -> tuple[Dataset, Histories]:
     """Return the data to fit while settings are chosen, and the targets to choose them by."""
     if validation is None:
-        split = leave_one_out(data)
+        split = set_split(data, SET_SHARE) if data.order == NONE else leave_one_out(data)
         return split.train, split.test
     weight = config.state.weight
     return data.without_superseded(), histories_for(

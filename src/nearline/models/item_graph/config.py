@@ -20,6 +20,8 @@ VECTOR_PREFIX = "vector:"
 MAX_GAP = 1_000
 MAX_NEIGHBOURS = 10_000
 MAX_NUMBER = 1e9
+# A half-life of this or more is none: events do not decay.
+NO_DECAY = MAX_NUMBER
 MAX_EXPONENT = 100.0
 MAX_NAMES = 1_000
 
@@ -52,9 +54,9 @@ class Transitions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Weight of the relation in the score, after all relations are scaled to the same sum of
         edges.
     half_life : float
-        Number of later events after which the weight of an event is halved.
+        Number of later events after which the weight of an event is halved; 1e9 for no decay.
     reach : int
-        Maximum gap, in events, between two items that form a pair.
+        Maximum gap, in events, between two items that form a pair; 0 disables the relation.
     gap_power : float
         Exponent by which pairs decay: a pair at gap g counts as ``1 / g ** gap_power``.
     backward : float
@@ -77,7 +79,7 @@ class Transitions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def __post_init__(self) -> None:
         _check_relation(self, "gap_power", "source_exponent", "target_exponent")
-        require(self, "reach", 1, MAX_GAP)
+        require(self, "reach", 0, MAX_GAP)
         require(self, "backward", 0, MAX_NUMBER)
 
 
@@ -97,6 +99,12 @@ class CoEngagement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     exponent : float
         Counts are divided by ``((n_i + shrinkage) * (n_j + shrinkage)) ** exponent``. 0.5 is the
         cosine; smaller values favour popular items.
+    source_exponent : float or None
+        Exponent of the first factor instead, which belongs to the item of the history; None for
+        `exponent`.
+    user_exponent : float
+        The pairs of a user with n events are divided by ``n ** user_exponent``, with n rounded to
+        a power of 2 ** (1/4), so that the pairs of very active users count less.
     """
 
     weight: float = 0.7
@@ -105,9 +113,13 @@ class CoEngagement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     window: int = 250
     shrinkage: float = 5.0
     exponent: float = 0.41
+    source_exponent: float | None = None
+    user_exponent: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_relation(self, "exponent")
+        _check_relation(self, "exponent", "user_exponent")
+        if self.source_exponent is not None:
+            _check_relation(self, "source_exponent")
         require(self, "window", 1, MAX_GAP)
         require(self, "shrinkage", 0, MAX_NUMBER)
 

@@ -19,6 +19,7 @@ from nearline.kernels.counted_edges import Edges
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.scoring import Graph
 from nearline.kernels.symmetric_edges import connect, connect_rows, disconnect_added, incoming
+from nearline.models.item_graph.config import NO_DECAY
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -122,7 +123,7 @@ class GraphStore:
             self._added_items,
             self._added_values,
             weights,
-            0.5 ** (1.0 / half_lives),
+            np.where(half_lives < NO_DECAY, 0.5 ** (1.0 / half_lives), 1.0),
             self._sources,
             self._targets,
             self._offsets,

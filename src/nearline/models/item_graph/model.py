@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.data.order import NONE
 from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.pair_counts import Changes, Counts, changed_pairs
@@ -54,6 +55,7 @@ from nearline.models.item_graph.relations import (
     count_pairs,
     newcomer_gains,
     pair_divisors,
+    pair_shares,
     pair_steps,
     popularity_of,
     positive_rows,
@@ -61,6 +63,7 @@ from nearline.models.item_graph.relations import (
     weights_and_half_lives,
 )
 from nearline.models.item_graph.search import KNOBS, choose
+from nearline.models.item_graph.sets import for_sets
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -127,7 +130,8 @@ class ItemGraph(Model):
         """Compute all relations; with `validation`, first search for the best settings.
 
         Afterwards, `config` contains the chosen settings and the scales of the relations.
-        `validation` is never trained on.
+        `validation` is never trained on. If `data` has no order, neither direction nor age of
+        events are used, whatever the settings; see `sets.for_sets`.
 
         Notes
         -----
@@ -135,6 +139,8 @@ class ItemGraph(Model):
         pass of scoring, up to ``config.search.evaluations`` times. An edge takes about 8 bytes.
         """
         check_weights(data.histories)
+        if data.order == NONE:
+            self.config = for_sets(self.config)
         sources = Sources(data, seed)
         found = None
         if validation is not None:
@@ -285,8 +291,9 @@ class ItemGraph(Model):
         for relation, (name, counted) in enumerate(self._counted.items()):
             divisors = pair_divisors(name, self.config, self._popularity[touched])
             self._store.set_divisors(name, touched, divisors)
-            steps = pair_steps(getattr(self.config, name))
-            changes = changed_pairs(old, before.times, new, events.times, steps)
+            settings = getattr(self.config, name)
+            steps, shares = pair_steps(settings), pair_shares(settings)
+            changes = changed_pairs(old, before.times, new, events.times, steps, shares)
             changes = Changes(changes.sources, changes.targets, sign * changes.units)
             counted.apply(changes, self._store, relation)
 

@@ -17,7 +17,8 @@ from nearline.encoders.index import VectorIndex
 from nearline.encoders.projection import Projection
 from nearline.encoders.text_index import TextIndex
 from nearline.encoders.tfidf import TfIdfConfig
-from nearline.kernels.edges import MOST, UNIT, Rows, pair_edges, steps_of
+from nearline.kernels.counted_events import LIMITS
+from nearline.kernels.edges import EQUAL, MOST, UNIT, Rows, pair_edges, steps_of
 from nearline.kernels.pair_counts import Counts, pair_counts
 from nearline.models.item_graph.config import (
     COENGAGEMENT,
@@ -83,13 +84,30 @@ def pair_steps(settings: Transitions | CoEngagement) -> Doubles:
     return steps_of(forward, settings.backward * forward)
 
 
+@lru_cache(maxsize=64)
+def pair_shares(settings: Transitions | CoEngagement) -> Doubles:
+    """Return the factor of the pairs of a history by its number of events: float64 [m].
+
+    The number is rounded to a power of 2 ** (1/4), so that most new events change only their own
+    pairs, and not all pairs of their user.
+    """
+    if not isinstance(settings, CoEngagement) or settings.user_exponent == 0:
+        return EQUAL
+    numbers = np.arange(LIMITS.events + 1, dtype=np.float64)
+    rounded = 2.0 ** (np.round(4 * np.log2(np.maximum(numbers, 1.0))) / 4)
+    return rounded**-settings.user_exponent
+
+
 def pair_divisors(name: str, config: ItemGraphConfig, popularity: Units) -> Divisors:
     """Compute the divisors of a counted relation from the popularity of items, int64 [n]."""
     amounts = popularity * UNIT
     if name == COENGAGEMENT:
-        shrunk = np.maximum(amounts + config.coengagement.shrinkage, FLOOR)
-        divisor = shrunk**config.coengagement.exponent
-        return Divisors(divisor, divisor, 0.0)
+        pairs = config.coengagement
+        shrunk = np.maximum(amounts + pairs.shrinkage, FLOOR)
+        divisor = shrunk**pairs.exponent
+        if pairs.source_exponent is None:
+            return Divisors(divisor, divisor, 0.0)
+        return Divisors(shrunk**pairs.source_exponent, divisor, 0.0)
     # Items without events make no pairs; the floor only avoids a divisor of zero.
     amounts = np.maximum(amounts, FLOOR)
     settings = config.transitions
@@ -98,7 +116,9 @@ def pair_divisors(name: str, config: ItemGraphConfig, popularity: Units) -> Divi
 
 def count_pairs(name: str, config: ItemGraphConfig, rows: Rows, n_items: int) -> Counts:
     """Count the pairs of a counted relation in histories."""
-    return pair_counts(rows, pair_steps(getattr(config, name)), n_items, most=config.counts)
+    settings = getattr(config, name)
+    steps, shares = pair_steps(settings), pair_shares(settings)
+    return pair_counts(rows, steps, n_items, most=config.counts, shares=shares)
 
 
 def newcomer_gains(relations: Sequence[str], config: ItemGraphConfig, popularity: Units) -> Doubles:
@@ -193,12 +213,27 @@ class Sources:
         rows, self.factors[name] = scaled(self._edges(name, config), config.scales.get(name))
         return rows
 
+    def strongest_pairs(self, config: ItemGraphConfig) -> Rows:
+        """Return the counts of the strongest co-engagement pairs of each item, not divided."""
+        divisors = pair_divisors(COENGAGEMENT, config, self._popularity)
+        rows = pair_edges(
+            self._rows,
+            pair_steps(config.coengagement),
+            shares=pair_shares(config.coengagement),
+            source=np.ones_like(divisors.source),
+            target=divisors.target,
+            top_k=config.coengagement.neighbours,
+        )
+        counts = rows.weights * divisors.target[rows.items]
+        return Rows(rows.indptr, rows.items, counts.astype(np.float32))
+
     def _edges(self, name: str, config: ItemGraphConfig) -> Rows:
         if name in COUNTED:
             divisors = pair_divisors(name, config, self._popularity)
             return pair_edges(
                 self._rows,
                 pair_steps(getattr(config, name)),
+                shares=pair_shares(getattr(config, name)),
                 source=divisors.source,
                 target=divisors.target,
                 offset=divisors.offset,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nearline.common.progress import Progress
 from nearline.data.dataset import Dataset, Histories
+from nearline.data.order import NONE
 from nearline.kernels.edges import Rows
 from nearline.kernels.scoring import rank_rows
 from nearline.models.item_graph.config import (
@@ -23,6 +24,7 @@ from nearline.models.item_graph.config import (
     PROJECTED,
     TRANSITIONS,
     VECTOR_PREFIX,
+    CoEngagement,
     ItemGraphConfig,
 )
 from nearline.models.item_graph.graph_store import Divisors, GraphStore
@@ -30,8 +32,10 @@ from nearline.models.item_graph.relations import (
     COUNTED,
     Sources,
     newcomer_gains,
+    pair_divisors,
     weights_and_half_lives,
 )
+from nearline.models.item_graph.sets import set_starts
 
 # Minimum number of targets; with fewer, the choice would mostly depend on chance.
 FEWEST_TARGETS = 100
@@ -52,6 +56,11 @@ class Knob(NamedTuple):
     scale: bool = True
 
 
+# Settings of pairs that are searched only for histories without order.
+SET_KNOBS = (
+    Knob(COENGAGEMENT, "source_exponent", 0.12, 0.0, 1.5, scale=False),
+    Knob(COENGAGEMENT, "user_exponent", 0.25, 0.0, 2.0, scale=False),
+)
 # Settings that are fast to evaluate are first, so that slow ones are evaluated near the optimum of
 # the others. Those of `VECTOR_PREFIX` apply to each vector column.
 KNOBS = (
@@ -119,11 +128,15 @@ def choose(
     if objective.n_targets < FEWEST_TARGETS or config.search.evaluations < 1:
         return None
     search = _Search(objective, config, config.search.evaluations, progress)
-    for start in _starts(sources.names, config):
+    unordered = data.order == NONE
+    for start in set_starts(config) if unordered else _starts(sources.names, config):
         search.evaluate(start)
     step = 1.0
     for _ in range(ROUNDS):
         for knob in _knobs_in_use(sources, config):
+            if not unordered or knob.field != "half_life":
+                search.move(knob, step)
+        for knob in SET_KNOBS if unordered else ():
             search.move(knob, step)
         step /= 2
     progress(config.search.evaluations, config.search.evaluations, "search")
@@ -144,6 +157,8 @@ def _starts(names: list[str], config: ItemGraphConfig) -> list[ItemGraphConfig]:
 def _knobs_in_use(sources: Sources, config: ItemGraphConfig) -> list[Knob]:
     columns = [name for name in sources.names if name.startswith(VECTOR_PREFIX)]
     unused = set() if sources.has_text else {CONTENT}
+    if not config.transitions.reach:
+        unused.add(TRANSITIONS)
     if not sources.projects(config.projected):
         unused.add(PROJECTED)
     knobs = []
@@ -230,6 +245,7 @@ class _Objective:
         self._sources = sources
         self._histories = Rows(histories.indptr, histories.items, histories.weights)
         self._targets = Rows(targets.indptr, targets.items, targets.weights)
+        self._unordered = data.order == NONE
         self._kept: dict[str, tuple[object, Rows]] = {}
         self._store: GraphStore | None = None
 
@@ -245,18 +261,44 @@ class _Objective:
         """Return the graph for given settings; compute only the relations that changed."""
         relations: dict[str, Rows] = {}
         for name in self._sources.names:
-            part = config.relation(name)
-            # The edges do not depend on weight and half-life.
-            key = replace(part, weight=0.0, half_life=0.0)
+            key = self._key(config, name)
             if name not in self._kept or self._kept[name][0] != key:
-                self._kept[name] = key, self._sources.edges(name, config)
+                counts = self._unordered and name == COENGAGEMENT
+                rows = (
+                    self._sources.strongest_pairs(config)
+                    if counts
+                    else self._sources.edges(name, config)
+                )
+                self._kept[name] = key, rows
                 self._store = None
             relations[name] = self._kept[name][1]
         if self._store is None:
             # The edges are already divided; counted relations differ only in having no gains.
             once = Divisors(np.ones(self._n_items), np.ones(self._n_items), 0.0)
             self._store = GraphStore(relations, self._n_items, dict.fromkeys(COUNTED, once))
+        if self._unordered:
+            self._divide(self._store, relations[COENGAGEMENT], config)
         return self._store
+
+    def _key(self, config: ItemGraphConfig, name: str) -> object:
+        """Return the settings of a relation on which its cached edges depend."""
+        part = config.relation(name)
+        if self._unordered and isinstance(part, CoEngagement):
+            return part.user_exponent, part.neighbours
+        return replace(part, weight=0.0, half_life=0.0)
+
+    def _divide(self, store: GraphStore, counts: Rows, config: ItemGraphConfig) -> None:
+        """Set the divisors of co-engagement, scaled so that the mean sum of an item is one.
+
+        Unlike the edges, they take little time to compute. The strongest edges of an item are those
+        for the exponents with which they were computed, which hardly matters.
+        """
+        divisors = pair_divisors(COENGAGEMENT, config, self._sources.popularity)
+        sources = np.repeat(1.0 / divisors.source, np.diff(counts.indptr))
+        total = float((counts.weights * sources / divisors.target[counts.items]).sum())
+        source = divisors.source * (total / self._n_items if total > 0 else 1.0)
+        everything = np.arange(self._n_items)
+        store.set_divisors(COENGAGEMENT, everything, divisors._replace(source=source))
 
 
 def _draw_users(
