@@ -93,7 +93,8 @@ def count_recent(
 @njit(nogil=True, cache=True)
 def set_rises(
     items: NDArray[np.int32],
-    recent: Doubles,
+    sums: Doubles,
+    h: int,
     recent_unit: float,
     popularity: Longs,
     popular_unit: float,
@@ -106,8 +107,10 @@ def set_rises(
     ----------
     items : int32 [n]
         Items to compute; unknown ones (-1) are ignored.
-    recent : float64 [capacity]
-        Decayed sum of each item for one half-life.
+    sums : float64 [capacity, H]
+        Decayed sum of each item by half-life.
+    h : int
+        Index of the half-life that means "recent".
     popularity : int64 [capacity]
         Popularity of each item over all time.
     recent_unit, popular_unit : float
@@ -120,5 +123,5 @@ def set_rises(
     for at in range(len(items)):
         item = items[at]
         if item >= 0:
-            share = recent[item] / recent_unit + SMOOTHING
+            share = sums[item, h] / recent_unit + SMOOTHING
             rises[item] = (share / (popularity[item] / popular_unit + SMOOTHING)) ** exponent

@@ -202,6 +202,78 @@ class Projected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         require(self, "most", 0, 1_000_000)
 
 
+class Lately(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of what is popular lately, in the score of users who return after a while.
+
+    Attributes
+    ----------
+    half_lives : tuple of float
+        Half-lives, in days, of the counts of recent events.
+    weights : tuple of float
+        Weight of the share of an item in the recent events, for each half-life. 1 gives all these
+        shares together the same sum as the user's own score. 0 disables the term.
+    rising : float
+        Exponent of the factor of an item for all relations: its share of the recent events divided
+        by its share of all events. 0 disables the factor.
+    rising_half_life : float
+        The half-life for this factor, one of `half_lives`.
+    after : float
+        Seconds between the latest event of a user and the newest event of all after which the user
+        is returning. The score of other users has only the relations.
+    """
+
+    half_lives: tuple[float, ...] = (1.0, 3.0, 7.0, 30.0)
+    weights: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    rising: float = 0.0
+    rising_half_life: float = 7.0
+    after: float = 3_600.0
+
+    def __post_init__(self) -> None:
+        require(self, "rising", 0, MAX_EXPONENT)
+        require(self, "after", 0, 1e12)
+        if not 1 <= len(self.half_lives) <= 16 or not all(
+            0.001 <= h < 1e6 for h in self.half_lives
+        ):
+            raise InvalidInput(
+                "half_lives must have 1 to 16 numbers from 0.001 to a million days",
+                field="half_lives",
+            )
+        if len(self.weights) != len(self.half_lives) or not all(
+            0 <= weight <= MAX_NUMBER for weight in self.weights
+        ):
+            raise InvalidInput(
+                "weights must have one number from 0 to 1e9 for each half-life", field="weights"
+            )
+        if self.rising_half_life not in self.half_lives:
+            raise InvalidInput(
+                f"rising_half_life is {self.rising_half_life}; it must be one of half_lives",
+                field="rising_half_life",
+            )
+
+
+class Repeats(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of the relation of an item with itself, for lists that include seen items.
+
+    Attributes
+    ----------
+    weight : float
+        Weight of the user's own items relative to the user's score from the other relations.
+    half_life : float
+        As in `Transitions`.
+    rising : float
+        Exponent of the factor `Lately.rising` for the user's own items.
+    """
+
+    weight: float = 0.0
+    half_life: float = 1_000_000.0
+    rising: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self, "weight", 0, MAX_NUMBER)
+        require(self, "half_life", 0, MAX_NUMBER, above=True)
+        require(self, "rising", 0, MAX_EXPONENT)
+
+
 FromContent = ContentSettings | Projected | Vectors
 Relation = Transitions | CoEngagement | FromContent
 
@@ -239,6 +311,11 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     vectors : dict of str to Vectors
         Settings of the relation of each vector column; columns that are not given have the
         defaults.
+    lately : Lately
+        What is popular lately, in the score of users who return; chosen by `fit` where interactions
+        have real times.
+    repeats : Repeats
+        The user's own items in lists that include them; chosen by `fit` like `lately`.
     counts : int
         Maximum number of pairs of an item whose counts are stored for online updates; the largest
         counts are kept. For items with at most so many pairs, online updates are exact.
@@ -257,6 +334,8 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     content: ContentSettings = ContentSettings()
     projected: Projected = Projected()
     vectors: dict[str, Vectors] = {}
+    lately: Lately = Lately()
+    repeats: Repeats = Repeats()
     counts: int = 2_048
     max_history: int = 200
     scales: dict[str, float] = {}

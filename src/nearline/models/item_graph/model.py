@@ -26,6 +26,7 @@ from nearline.data.order import NONE
 from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.pair_counts import Changes, Counts, changed_pairs
+from nearline.kernels.returning import other_parts, recommend_returning, score_returning
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
 from nearline.models.base import (
     Model,
@@ -49,6 +50,7 @@ from nearline.models.item_graph.config import (
 from nearline.models.item_graph.content_relations import ContentRelations, distinct_runs
 from nearline.models.item_graph.counted_relation import CountedRelation, edges_of, no_counts
 from nearline.models.item_graph.graph_store import GraphStore
+from nearline.models.item_graph.lately import RecentCounts
 from nearline.models.item_graph.relations import (
     COUNTED,
     Sources,
@@ -64,8 +66,12 @@ from nearline.models.item_graph.relations import (
 )
 from nearline.models.item_graph.search import KNOBS, choose
 from nearline.models.item_graph.sets import for_sets
+from nearline.models.item_graph.time_search import Found, choose_time_terms
 
 Arrays = dict[str, NDArray[Any]]
+
+# Parts of a score beside the relations; see `kernels.returning`.
+LATELY, REPEATS = "lately", "repeats"
 
 # Typical number of new pairs of an event in a relation, for users with about ten events, with a
 # reserve for events that arrive during a compaction.
@@ -98,11 +104,15 @@ class ItemGraph(Model):
     def __init__(self, config: ItemGraphConfig | None = None) -> None:
         super().__init__(config)
         self._popularity = np.zeros(0, dtype=np.int64)
+        self._popularity_total = 0
         self._counted = {name: CountedRelation(no_counts(0), 1.0) for name in COUNTED}
         self._store = self._make_store(
             {name: pack([]) for name in (*COUNTED, CONTENT, PROJECTED)}, 0
         )
         self._content = ContentRelations.untrained(self.config)
+        self._recent = RecentCounts(self.config, 0)
+        # Result of the search on splits by time, if there was one.
+        self.time_terms: Found | None = None
 
     @classmethod
     def untrained(cls, config: ItemGraphConfig | None = None) -> Self:
@@ -147,12 +157,16 @@ class ItemGraph(Model):
             check_validation(validation, data)
             found = choose(data, sources, validation, self.config, seed=seed, progress=progress)
             self.config = found or self.config
+            if found is not None:
+                self._choose_time_terms(data, seed, progress)
+                found = self.config
         relations: dict[str, Rows] = self._count_all(data.counted_histories, data.n_items, progress)
         for name in sources.names[len(COUNTED) :]:
             progress(len(relations), len(sources.names), name)
             relations[name] = sources.edges(name, self.config)
         self._store = self._make_store(relations, data.n_items)
         self._content = ContentRelations.fitted(sources, self.config)
+        self._count_recent(data.counted_histories)
         if found is not None:
             factors = sources.factors | {name: self._counted[name].scale for name in COUNTED}
             # A relation without edges has no meaningful scale.
@@ -164,7 +178,12 @@ class ItemGraph(Model):
 
     def score_many(self, histories: Histories) -> FloatArray:
         """Return the scores of all items: float32 [n_users, n_items], 0 for items without edges."""
-        return score_rows(self._graph(), _rows(histories))
+        rows, returning = _rows(histories), self._returning(histories)
+        scores = score_rows(self._graph(), rows)
+        if returning.any():
+            theirs = _rows(histories.select(np.flatnonzero(returning)))
+            scores[returning] = score_returning(self._graph(), self._recent.terms(), theirs)
+        return scores
 
     def recommend_from(
         self,
@@ -176,10 +195,26 @@ class ItemGraph(Model):
     ) -> Ranking:
         """Return the `k` items with the highest scores above zero; see `Model.recommend_from`."""
         check_k(k)
-        best = recommend_rows(
-            self._graph(), _rows(histories), k, exclude_seen=exclude_seen, allowed=allowed
+        graph, returning = self._graph(), self._returning(histories)
+        if not returning.any():
+            best = recommend_rows(
+                graph, _rows(histories), k, exclude_seen=exclude_seen, allowed=allowed
+            )
+            return Ranking(best.items, best.scores)
+        items = np.full((len(histories), k), -1, dtype=np.int32)
+        scores = np.zeros((len(histories), k), dtype=np.float32)
+        if not returning.all():
+            rows = _rows(histories.select(np.flatnonzero(~returning)))
+            items[~returning], scores[~returning] = recommend_rows(
+                graph, rows, k, exclude_seen=exclude_seen, allowed=allowed
+            )
+            histories = histories.select(np.flatnonzero(returning))
+        items[returning], scores[returning] = recommend_returning(
+            *(graph, self._recent.terms(), _rows(histories), k),
+            exclude_seen=exclude_seen,
+            allowed=allowed,
         )
-        return Ranking(best.items, best.scores)
+        return Ranking(items, scores)
 
     def similar(self, items: IntArray, k: int) -> Ranking:
         """Return similar items: the recommendations for a history that consists of the item."""
@@ -195,13 +230,26 @@ class ItemGraph(Model):
         return Ranking(items[None], cosines[None])
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Return a part of the score of `item` for each event, oldest first, and relation."""
+        """Return the parts of the score of `item`.
+
+        There is a part for each event, oldest first, and relation. The score of a user who returns
+        also has the parts `REPEATS` of events with the item itself, and a part `LATELY`, which
+        belongs to no event.
+        """
         check_single(history)
-        parts = score_parts(self._graph(), _rows(history), item)
-        return [
+        graph, rows = self._graph(), _rows(history)
+        parts = score_parts(graph, rows, item)
+        lately, own = 0.0, np.zeros(0)
+        if self._returning(history)[0]:
+            terms = self._recent.terms()
+            parts *= terms.rises[item]
+            lately, own = other_parts(graph, terms, rows, item)
+        found = [
             ModelPart(int(event), self.relations[relation], float(parts[event, relation]))
             for event, relation in np.argwhere(parts)
         ]
+        found += [ModelPart(int(at), REPEATS, float(own[at])) for at in np.flatnonzero(own)]
+        return [*found, ModelPart(-1, LATELY, lately)] if lately else found
 
     def put_items(
         self,
@@ -271,6 +319,13 @@ class ItemGraph(Model):
         for name, scale in scales.items():
             self._counted[name].scale = scale
         self._store = self._make_store(relations | content, n_items)
+        self._count_recent(histories)
+
+    def set_time_terms(self, config: ItemGraphConfig) -> None:
+        """Change the settings `lately` and `repeats`, except the half-lives."""
+        self.config = replace(self.config, lately=config.lately, repeats=config.repeats)
+        self._recent.set_terms(self.config)
+        self._recent.set_all_rises(self._popularity)
 
     def forget(self, histories: Histories) -> None:
         """Subtract the pairs of `histories`, all events of some users, from the counts."""
@@ -296,6 +351,9 @@ class ItemGraph(Model):
             changes = changed_pairs(old, before.times, new, events.times, steps, shares)
             changes = Changes(changes.sources, changes.targets, sign * changes.units)
             counted.apply(changes, self._store, relation)
+        self._popularity_total += int(amounts.sum())
+        if self._recent.active:
+            self._recent.add(new, events.times, sign, self._popularity, self._popularity_total)
 
     def add_item(self, text: str = "", vectors: Mapping[str, FloatArray] | None = None) -> int:
         """Add an item with a text and vectors, float32 [d] by column; return its index."""
@@ -322,6 +380,7 @@ class ItemGraph(Model):
             items.append(rows.items)
         # Concatenated, as `GraphStore` takes them.
         arrays["items"] = np.concatenate(items)
+        arrays |= self._recent.arrays(self.n_items)
         return arrays | self._content.arrays()
 
     def _load(self, arrays: Arrays) -> None:
@@ -341,12 +400,16 @@ class ItemGraph(Model):
             counts = Counts(*(arrays[f"{name}/counts/{key}"] for key in Counts._fields))
             self._counted[name] = CountedRelation(counts, float(arrays[f"{name}/scale"][0]))
         self._store = self._make_store(relations, int(arrays["n_items"][0]), items)
+        self._popularity_total = int(self._popularity.sum())
+        self._recent = RecentCounts(self.config, len(self._popularity))
+        self._recent.load(arrays, self._popularity)
         self._content = ContentRelations.restore([PROJECTED, *vectors], self.config, arrays)
 
     def _count_all(self, histories: Histories, n_items: int, progress: Progress) -> dict[str, Rows]:
         """Compute popularity and counts of pairs; return the edges of the counted relations."""
         rows = positive_rows(histories)
         self._popularity = popularity_of(rows, n_items)
+        self._popularity_total = int(self._popularity.sum())
         relations = {}
         for done, name in enumerate(COUNTED):
             progress(done, len(self.relations), name)
@@ -378,11 +441,33 @@ class ItemGraph(Model):
         if self._store.room > before:
             more = np.zeros(self._store.room - before, dtype=np.int64)
             self._popularity = np.concatenate((self._popularity, more))
+            self._recent.grow(len(self._popularity))
             fresh = np.arange(before, self._store.room)
             self._store.set_gains(fresh, newcomer_gains(self.relations, self.config, more))
             for name in COUNTED:
                 divisors = pair_divisors(name, self.config, self._popularity[fresh])
                 self._store.set_divisors(name, fresh, divisors)
+
+    def _choose_time_terms(self, data: Dataset, seed: int, progress: Progress) -> None:
+        def fit(config: ItemGraphConfig, part: Dataset) -> "ItemGraph":
+            return ItemGraph(config).fit(part, seed=seed)
+
+        found = choose_time_terms(data, self.config, fit, seed=seed, progress=progress)
+        self.time_terms = found
+        if found is not None:
+            self.config = found.config
+
+    def _count_recent(self, histories: Histories) -> None:
+        """Count the events of histories as recent events; previous counts are discarded."""
+        self._recent = RecentCounts(self.config, len(self._popularity))
+        rows = positive_rows(histories)
+        self._recent.add(rows, histories.times, 1, self._popularity, self._popularity_total)
+
+    def _returning(self, histories: Histories) -> NDArray[np.bool_]:
+        """Return which users get a score with the terms of time and repeats: bool [n]."""
+        if not self._recent.active:
+            return np.zeros(len(histories), dtype=np.bool_)
+        return self._recent.returning(histories)
 
     def _graph(self) -> Graph:
         weights, half_lives = weights_and_half_lives(self.relations, self.config)
