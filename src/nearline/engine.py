@@ -23,7 +23,7 @@ from nearline.log import Appended
 from nearline.recommend import batch, lookups
 from nearline.recommend.export import PART_USERS, Exported, export
 from nearline.recommend.language import Draft, Language
-from nearline.recommend.lists import View
+from nearline.recommend.lists import REPEATS_FOUND, View
 from nearline.recommend.pipeline import answer
 from nearline.schema import (
     Answer,
@@ -210,8 +210,8 @@ class Recommender(EngineStatus):
         Parameters
         ----------
         **options
-            Other fields of `nearline.schema.RecommendationRequest`, such as `exclude_seen`,
-            `category` or `context`.
+            Other fields of `nearline.schema.RecommendationRequest`, such as `repeats`, `category`
+            or `context`.
         """
         request = make_options(RecommendationRequest, user_id=user_id, k=k, **options)
         return list(self.answer(request).items)
@@ -397,4 +397,9 @@ class Recommender(EngineStatus):
 
     def _view(self) -> View:
         parts = self._current.serving()
-        return View(parts.state, parts.model, parts.model_id, self._clock())
+        found = parts.snapshot is not None and bool(
+            parts.snapshot.manifest.metrics.get(REPEATS_FOUND)
+        )
+        return View(
+            *(parts.state, parts.model, parts.model_id, self._clock()), self.config.repeats, found
+        )

@@ -78,7 +78,7 @@ def count_recent(
             continue
         for h in range(len(half_lives)):
             ticks = times[event] / half_lives[h]
-            cell = int(math.floor(ticks / CELL))
+            cell = math.floor(ticks / CELL)
             if cell > newest[h]:
                 _advance(h, cell, newest, cells, totals, sums)
             at = cell - newest[h] + 1

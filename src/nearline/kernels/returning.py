@@ -3,7 +3,10 @@
     score(j) = rises[j] * sum over the relations (see `kernels.scoring`)
                + mass * (lately(j) + repeats * own(j) / sqrt(sum of own))
     lately(j) = sum over half-lives h: weights[h] * sums[j, h]
-    own(j) = sum over events e of item j: max(weight(e), 0) * fade ** age(e) * rises[j] ** own_rising
+    own(j) = rises[j] ** own_rising
+             * sum over events e of item j: max(weight(e), 0) * fade ** age(e)
+
+For the user's own items, ``lately`` counts `own_lately` times.
 
 ``mass`` is the sum of the positive scores of the first line, so that the other terms have the scale
 of the user's own score. Without it, nothing is known about the user and there is no list.
@@ -49,9 +52,9 @@ class Terms(NamedTuple):
         Items that include all whose value of ``lately`` is above `floor`.
     floor : float
         Upper bound of ``lately`` for all other items.
-    repeats, fade, own_rising : float
-        Weight of the user's own items, factor by which an event decays with each later event, and
-        exponent of the rise of the user's own items.
+    repeats, fade, own_rising, own_lately : float
+        Weight of the user's own items, factor by which an event decays with each later event,
+        exponent of the rise of the user's own items, and factor of their value of ``lately``.
     """
 
     rises: Doubles
@@ -62,6 +65,7 @@ class Terms(NamedTuple):
     repeats: float
     fade: float
     own_rising: float
+    own_lately: float
 
 
 @njit(nogil=True, cache=True)
@@ -108,7 +112,8 @@ def _fill(
                     scratch.marked[item] = True
                     scratch.touched[count] = item
                     count += 1
-                scratch.totals[item] += mass * terms.repeats * own[item] / root
+                more = (terms.own_lately - 1.0) * _lately(terms, item)
+                scratch.totals[item] += mass * (terms.repeats * own[item] / root + more)
                 own[item] = 0.0
     return count, mass
 
@@ -146,9 +151,9 @@ def _recommend_returning(
                 if size == k and total + mass * highest < heap_scores[0]:
                     continue
                 score = total + mass * _lately(terms, item)
-                if score > 0.0 and not scratch.seen[item]:
-                    if everything or (item < len(allowed) and allowed[item]):
-                        size = offer(heap_scores, heap_items, size, score, item)
+                wanted = everything or (item < len(allowed) and allowed[item])
+                if score > 0.0 and wanted and not scratch.seen[item]:
+                    size = offer(heap_scores, heap_items, size, score, item)
             # Items without a score of their own can enter by what is popular lately.
             for at in range(len(terms.leaders)):
                 item = terms.leaders[at]
@@ -157,9 +162,9 @@ def _recommend_returning(
                     scratch.touched[count] = item
                     count += 1
                     score = mass * _lately(terms, item)
-                    if score > 0.0 and not scratch.seen[item]:
-                        if everything or (item < len(allowed) and allowed[item]):
-                            size = offer(heap_scores, heap_items, size, score, item)
+                    wanted = everything or (item < len(allowed) and allowed[item])
+                    if score > 0.0 and wanted and not scratch.seen[item]:
+                        size = offer(heap_scores, heap_items, size, score, item)
             if terms.floor > 0.0 and (size < k or heap_scores[0] <= mass * terms.floor):
                 for item in range(graph.n_items):
                     if scratch.marked[item] or scratch.seen[item]:
@@ -258,4 +263,5 @@ def other_parts(graph: Graph, terms: Terms, rows: Rows, target: int) -> tuple[fl
         mine = known & (rows.items == target) & (rows.weights > 0)
         factor = terms.rises[target] ** terms.own_rising * mass * terms.repeats
         own[mine] = factor * rows.weights[mine] * terms.fade ** ages[mine] / max(root, 1e-300)
-    return mass * float(_lately(terms, target)), own
+    lately = mass * float(_lately(terms, target))
+    return lately * (terms.own_lately if own.any() else 1.0), own

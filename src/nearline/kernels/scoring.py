@@ -181,6 +181,7 @@ def accumulate(graph: Graph, rows: Rows, row: int, scratch: Scratch) -> int:
 
 @njit(nogil=True, cache=True)
 def mark_seen(rows: Rows, row: int, n_items: int, seen: Bools, value: bool) -> None:
+    """Set ``seen[item]`` to `value` for the items of a history."""
     for event in range(rows.indptr[row], rows.indptr[row + 1]):
         if 0 <= rows.items[event] < n_items:
             seen[rows.items[event]] = value
@@ -188,6 +189,7 @@ def mark_seen(rows: Rows, row: int, n_items: int, seen: Bools, value: bool) -> N
 
 @njit(nogil=True, cache=True)
 def clear(scratch: Scratch, count: int) -> None:
+    """Reset the scores and marks of the first `count` touched items."""
     for at in range(count):
         item = scratch.touched[at]
         scratch.totals[item] = 0.0

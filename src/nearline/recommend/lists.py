@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 from nearline.data import Histories
 from nearline.models.base import Model
 from nearline.schema import ListOptions
+from nearline.schema.rules import AUTO, EXCLUDE, INCLUDE
 from nearline.state import State
 
 # Tiers in the order of a list; arrays store indices into this tuple.
 TIERS = ("personal", "session", "stated", "context", "trending", "popular")
+# Metric of a snapshot, 0 or 1: whether training found that users repeat items.
+REPEATS_FOUND = "repeats_found"
 PERSONAL, SESSION, PREFERENCES, CONTEXT, TRENDING, POPULAR = range(len(TIERS))
 
 
@@ -21,12 +24,28 @@ class View:
     """State, model, snapshot ID of the model and time (Unix seconds) that one request uses.
 
     A promotion changes the model of later requests only.
+
+    Attributes
+    ----------
+    repeats : str
+        Default of the request option of the same name.
+    repeats_found : bool
+        Whether training found that users repeat items; this is what "auto" means.
     """
 
     state: State
     model: Model
     model_id: str
     now: float
+    repeats: str = EXCLUDE
+    repeats_found: bool = False
+
+    def excludes_seen(self, options: ListOptions) -> bool:
+        """Return whether a list leaves out the items of the user's history."""
+        if options.repeats is None and not options.exclude_seen:
+            return False
+        repeats = options.repeats or self.repeats
+        return not (self.repeats_found if repeats == AUTO else repeats == INCLUDE)
 
 
 class Lists(NamedTuple):
@@ -72,6 +91,7 @@ class Query:
     tier : int
         Tier of the candidates: `PERSONAL`, or `SESSION` if the request contains the history.
     options : ListOptions
+        Options of the request; `exclude_seen` is what the list must do, whatever `repeats` is.
     allowed : bool [n_items]
         Mask of the items that are available and of the category.
     excluded : frozenset of int

@@ -217,6 +217,8 @@ class Lately(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         by its share of all events. 0 disables the factor.
     rising_half_life : float
         The half-life for this factor, one of `half_lives`.
+    patience : float
+        Factor of the half-lives of all relations for a returning user, who continues no session.
     after : float
         Seconds between the latest event of a user and the newest event of all after which the user
         is returning. The score of other users has only the relations.
@@ -226,10 +228,12 @@ class Lately(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     weights: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
     rising: float = 0.0
     rising_half_life: float = 7.0
+    patience: float = 1.0
     after: float = 3_600.0
 
     def __post_init__(self) -> None:
         require(self, "rising", 0, MAX_EXPONENT)
+        require(self, "patience", 0.001, 1e6)
         require(self, "after", 0, 1e12)
         if not 1 <= len(self.half_lives) <= 16 or not all(
             0.001 <= h < 1e6 for h in self.half_lives
@@ -262,15 +266,20 @@ class Repeats(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         As in `Transitions`.
     rising : float
         Exponent of the factor `Lately.rising` for the user's own items.
+    lately : float
+        Factor of the term `Lately.weights` for the user's own items, to which it adds the order
+        among items that the user had equally often.
     """
 
     weight: float = 0.0
     half_life: float = 1_000_000.0
     rising: float = 0.0
+    lately: float = 1.0
 
     def __post_init__(self) -> None:
         require(self, "weight", 0, MAX_NUMBER)
         require(self, "half_life", 0, MAX_NUMBER, above=True)
+        require(self, "lately", 0, MAX_NUMBER)
         require(self, "rising", 0, MAX_EXPONENT)
 
 

@@ -52,7 +52,8 @@ class RecentCounts:
         self._weights = np.array(lately.weights, dtype=np.float64)
         self._rising, self._after = lately.rising, lately.after
         self._rising_at = lately.half_lives.index(lately.rising_half_life)
-        self._repeats = (repeats.weight, 0.5 ** (1.0 / repeats.half_life), repeats.rising)
+        fade = 0.5 ** (1.0 / repeats.half_life)
+        self._repeats = (repeats.weight, fade, repeats.rising, repeats.lately)
         self._units = (0.0, 0.0)
         self._leaders: set[int] | None = None
 
@@ -201,7 +202,12 @@ class RecentCounts:
 def uses_time(config: ItemGraphConfig) -> bool:
     """Return whether the score of returning users has other terms than the relations."""
     lately = config.lately
-    return lately.rising > 0 or any(lately.weights) or config.repeats.weight > 0
+    return (
+        lately.rising > 0
+        or any(lately.weights)
+        or lately.patience != 1
+        or config.repeats.weight > 0
+    )
 
 
 def _unit(total: float) -> float:

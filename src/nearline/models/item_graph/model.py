@@ -182,7 +182,8 @@ class ItemGraph(Model):
         scores = score_rows(self._graph(), rows)
         if returning.any():
             theirs = _rows(histories.select(np.flatnonzero(returning)))
-            scores[returning] = score_returning(self._graph(), self._recent.terms(), theirs)
+            graph = self._graph(returning=True)
+            scores[returning] = score_returning(graph, self._recent.terms(), theirs)
         return scores
 
     def recommend_from(
@@ -195,10 +196,10 @@ class ItemGraph(Model):
     ) -> Ranking:
         """Return the `k` items with the highest scores above zero; see `Model.recommend_from`."""
         check_k(k)
-        graph, returning = self._graph(), self._returning(histories)
+        returning = self._returning(histories)
         if not returning.any():
             best = recommend_rows(
-                graph, _rows(histories), k, exclude_seen=exclude_seen, allowed=allowed
+                self._graph(), _rows(histories), k, exclude_seen=exclude_seen, allowed=allowed
             )
             return Ranking(best.items, best.scores)
         items = np.full((len(histories), k), -1, dtype=np.int32)
@@ -206,11 +207,11 @@ class ItemGraph(Model):
         if not returning.all():
             rows = _rows(histories.select(np.flatnonzero(~returning)))
             items[~returning], scores[~returning] = recommend_rows(
-                graph, rows, k, exclude_seen=exclude_seen, allowed=allowed
+                self._graph(), rows, k, exclude_seen=exclude_seen, allowed=allowed
             )
             histories = histories.select(np.flatnonzero(returning))
         items[returning], scores[returning] = recommend_returning(
-            *(graph, self._recent.terms(), _rows(histories), k),
+            *(self._graph(returning=True), self._recent.terms(), _rows(histories), k),
             exclude_seen=exclude_seen,
             allowed=allowed,
         )
@@ -237,10 +238,11 @@ class ItemGraph(Model):
         belongs to no event.
         """
         check_single(history)
-        graph, rows = self._graph(), _rows(history)
+        rows, returning = _rows(history), bool(self._returning(history)[0])
+        graph = self._graph(returning=returning)
         parts = score_parts(graph, rows, item)
         lately, own = 0.0, np.zeros(0)
-        if self._returning(history)[0]:
+        if returning:
             terms = self._recent.terms()
             parts *= terms.rises[item]
             lately, own = other_parts(graph, terms, rows, item)
@@ -469,8 +471,10 @@ class ItemGraph(Model):
             return np.zeros(len(histories), dtype=np.bool_)
         return self._recent.returning(histories)
 
-    def _graph(self) -> Graph:
+    def _graph(self, *, returning: bool = False) -> Graph:
         weights, half_lives = weights_and_half_lives(self.relations, self.config)
+        if returning:
+            half_lives *= self.config.lately.patience
         for relation, counted in enumerate(self._counted.values()):
             weights[relation] *= counted.scale
         return self._store.view(weights, half_lives, self.config.max_history)

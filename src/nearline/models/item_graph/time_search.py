@@ -140,7 +140,7 @@ def _questions(
         sizes = np.diff(past.histories.indptr)
         users = np.flatnonzero((sizes > 0) & (np.diff(future.indptr) > 0))
         drawn = np.random.default_rng(seed).permutation(users)
-        drawn = np.sort(drawn[np.cumsum(sizes[drawn]) <= config.search.events])
+        drawn = np.sort(drawn[np.cumsum(sizes[drawn]) <= config.search.events // len(CUTS)])
         if len(drawn) == 0:
             continue
         histories, targets = past.histories.select(drawn), future.select(drawn)
@@ -228,20 +228,21 @@ def _repeated(**fields: object) -> Change:
 
 
 def _starts() -> list[Change]:
-    """Return pairs of a rise and a weight of one half-life to begin with."""
-    mixes = ((0, 0, 0, 0), (0, 1.0, 0, 0), (0, 3.0, 0, 0), (0, 0, 1.0, 0), (0, 0, 3.0, 0))
+    """Return combinations of patience, rise and weights of half-lives to begin with."""
+    mixes = ((0.0, 0, 0, 0), (0, 1.0, 0, 0), (0, 3.0, 0, 0), (0, 0, 3.0, 0), (0, 0, 0, 1.0))
     return [
-        _lately(rising=rising, weights=tuple(float(w) for w in mix))
-        for rising in (0.0, 0.6)
-        for mix in (*mixes, (0, 0, 0, 1.0))
-        if rising or any(mix)
+        _lately(patience=patience, rising=rising, weights=tuple(float(weight) for weight in mix))
+        for patience in (1.0, 30.0)
+        for rising in (0.0, 0.8)
+        for mix in mixes
+        if patience > 1 or rising or any(mix)
     ]
 
 
 def _scaled_weight(h: int, factor: float) -> Change:
     def change(config: ItemGraphConfig) -> ItemGraphConfig:
         weights = list(config.lately.weights)
-        new = weights[h] * factor if weights[h] else (0.1 if factor > 1 else 0.0)
+        new = weights[h] * factor if weights[h] else (0.3 if factor > 1 else 0.0)
         weights[h] = float(f"{new:.3g}") if 0.02 <= new <= 100 else weights[h] * (factor > 1)
         return replace(config, lately=replace(config.lately, weights=tuple(weights)))
 
@@ -257,26 +258,38 @@ def _moves(config: ItemGraphConfig) -> list[list[Change]]:
         return change
 
     half_lives = config.lately.half_lives
-    moves = [[rise(0.2), rise(-0.2)]]
+
+    def patient(factor: float) -> Change:
+        def change(config: ItemGraphConfig) -> ItemGraphConfig:
+            patience = float(f"{min(max(config.lately.patience * factor, 1.0), 1e4):.3g}")
+            return replace(config, lately=replace(config.lately, patience=patience))
+
+        return change
+
+    moves = [[rise(0.2), rise(-0.2)], [patient(3.0), patient(1 / 3.0)]]
     moves += [[_scaled_weight(h, 2.5), _scaled_weight(h, 0.4)] for h in range(len(half_lives))]
     moves.append([_lately(rising_half_life=days) for days in half_lives])
-    moves.append([rise(0.1), rise(-0.1)])
     return moves
 
 
 def _repeat_starts() -> list[Change]:
-    return [_repeated(weight=weight) for weight in (0.1, 0.3, 1.0, 3.0)]
+    return [
+        _repeated(weight=weight, lately=lately)
+        for weight, lately in ((0.1, 1.0), (0.3, 1.0), (1.0, 1.0), (3.0, 10.0), (10.0, 100.0))
+    ]
 
 
 def _repeat_moves() -> list[list[Change]]:
-    def scaled(factor: float) -> Change:
-        return lambda config: replace(
-            config,
-            repeats=replace(config.repeats, weight=float(f"{config.repeats.weight * factor:.3g}")),
-        )
+    def scaled(field: str, factor: float) -> Change:
+        def change(config: ItemGraphConfig) -> ItemGraphConfig:
+            value = float(f"{getattr(config.repeats, field) * factor:.3g}")
+            return replace(config, repeats=replace(config.repeats, **{field: value}))
+
+        return change
 
     return [
+        [scaled("lately", 3.0), scaled("lately", 1 / 3.0)],
         [_repeated(half_life=events) for events in (1e6, 300.0, 100.0, 30.0, 10.0)],
         [_repeated(rising=exponent) for exponent in (0.0, 0.1, 0.2, 0.4)],
-        [scaled(2.0), scaled(0.5)],
+        [scaled("weight", 2.0), scaled("weight", 0.5)],
     ]
