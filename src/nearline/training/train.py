@@ -65,7 +65,7 @@ class TrainingSpec(Struct, frozen=True, kw_only=True):
 UNREACHABLE = "validation_unreachable"
 # Share of the held-out interactions that repeat an item of the history; left out where it is 0.
 REPEAT_SHARE = "repeat_share"
-# Repeats are the truth if at least this share repeats and lists with seen items are significantly better.
+# Minimum share of repeats, if lists with seen items are also significantly better, for "auto".
 FEWEST_REPEATS = 0.1
 # Share of each user's items that is held out if they are a set without an order.
 SET_SHARE = 0.1
