@@ -82,3 +82,19 @@ def interest_scores(
         vectors @ interest, lengths, out=np.zeros(len(vectors)), where=lengths > 0
     )
     return scores
+
+
+def filter_weights(
+    matrix: NDArray[np.float64], alpha: float, factors: int, linear: float, spectral: float
+) -> NDArray[np.float64]:
+    """Weights of the spectral filter, including the diagonal of its low-pass part."""
+    items_of = np.maximum(matrix.sum(axis=1), 1)
+    users_of = matrix.sum(axis=0)
+    n = np.maximum(users_of, 1)
+    normalised = matrix / np.sqrt(items_of)[:, None] / np.sqrt(n)
+    near = normalised.T @ normalised
+    np.fill_diagonal(near, 0)
+    vectors = np.linalg.svd(normalised)[2][:factors].T
+    ratio = n[None, :] / n[:, None]
+    low = vectors @ vectors.T * (users_of > 0)
+    return np.asarray(near * ratio**linear + alpha * low * ratio**spectral)

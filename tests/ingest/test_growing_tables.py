@@ -90,8 +90,8 @@ def test_later_tables_are_later(tables: list[list[Row]]) -> None:
         for user, batches in expected.items():
             history = rec.user(user).history
             times = sorted({past.timestamp for past in history})
-            found = [Counter(p.item_id for p in history if p.timestamp == t) for t in times]
-            assert found == batches
+            per_time = [Counter(p.item_id for p in history if p.timestamp == t) for t in times]
+            assert per_time == batches
 
 
 def test_rows_after_clock_times_are_later_but_not_in_the_future() -> None:

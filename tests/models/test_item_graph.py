@@ -14,6 +14,7 @@ from nearline.common.progress import no_progress
 from nearline.data.dataset import Histories
 from nearline.errors import Damaged, InvalidInput
 from nearline.models.item_graph.config import (
+    NO_DECAY,
     CoEngagement,
     ContentSettings,
     ItemGraphConfig,
@@ -25,6 +26,7 @@ from nearline.models.item_graph.config import (
 from nearline.models.item_graph.model import ItemGraph
 from nearline.models.item_graph.relations import Sources
 from nearline.models.item_graph.search import _Objective, choose, ndcg
+from nearline.models.neighbours.rp3beta import RP3Beta, RP3BetaConfig
 from nearline.models.validation import mean_ndcg
 
 DATA, TARGETS = shop()
@@ -347,3 +349,49 @@ def test_invalid_input_is_rejected() -> None:
     del arrays["content/values"]
     with pytest.raises(Damaged, match="content/values"):
         ItemGraph.restore(model.config, arrays)
+
+
+def test_pairs_of_sets_by_hand() -> None:
+    """Sets {0, 1} and {0, 1, 2}: neither the order of items nor their distance matters."""
+    rows = [[0, 1], [2, 0, 1]]
+    data = replace(dataset(rows, 3), order="none")
+    pairs = {"source_exponent": 1.0, "exponent": 0.5, "user_exponent": 1.0, "shrinkage": 0.0}
+    config = ItemGraphConfig.from_builtins({"coengagement": pairs, "scales": {"coengagement": 1.0}})
+    model = ItemGraph(config).fit(data)
+    # 3 is rounded to a power of 2 ** (1/4): 2 ** 1.5.
+    three = 2**1.5
+    both = (1 / 2 + 1 / three) / 2 / 2**0.5
+    found = model.score_many(Histories.from_rows([[0], [2], [0, 1], [1, 0]]))
+    assert found[0] == pytest.approx(np.array([0, both, 1 / three / 2]), rel=1e-6)
+    assert found[1] == pytest.approx(np.array([1 / three / 2**0.5] * 2 + [0]), rel=1e-6)
+    assert found[2] == pytest.approx(np.array([both, both, 2 / three / 2]), rel=1e-6)
+    assert np.array_equal(found[2], found[3])
+    assert {part.relation for part in model.explain(Histories.from_rows([[0, 1]]), 2)} == {
+        "coengagement"
+    }
+
+
+def test_rp3beta_is_a_special_case_of_sets() -> None:
+    """All users have four items, so that the number of items need not be rounded."""
+    rng = np.random.default_rng(2)
+    rows = [rng.permutation(9)[:4].tolist() for _ in range(30)]
+    data = replace(dataset(rows, 9), order="none")
+    pairs = {"source_exponent": 1.0, "exponent": 0.4, "user_exponent": 1.0, "shrinkage": 0.0}
+    config = ItemGraphConfig.from_builtins({"coengagement": pairs, "scales": {"coengagement": 1.0}})
+    expected = RP3Beta(RP3BetaConfig(beta=0.4)).fit(data).score_many(data.histories)
+    found = ItemGraph(config).fit(data).score_many(data.histories)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_search_on_sets_neither_uses_order_nor_depends_on_it() -> None:
+    data, targets = shop()
+    data = replace(data, order="none", texts=None, vectors={})
+    rows = [data.histories.row(user)[::-1].tolist() for user in range(data.n_users)]
+    turned = replace(data, histories=Histories.from_rows(rows))
+    one, other = (ItemGraph().fit(some, validation=targets) for some in (data, turned))
+    assert one.config == other.config
+    assert one.config.transitions.weight == 0
+    assert one.config.coengagement.half_life == NO_DECAY
+    assert one.score_many(data.histories) == pytest.approx(
+        other.score_many(turned.histories), rel=1e-5
+    )

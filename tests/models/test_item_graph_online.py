@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from tests.models.synthetic import dataset
 
 from nearline.data.dataset import Histories
+from nearline.models.item_graph.config import ItemGraphConfig
 from nearline.models.item_graph.model import ItemGraph
+from nearline.models.item_graph.sets import for_sets
 
 # NEARLINE_EXAMPLES=1000 draws as many logs; the suite draws fewer.
 EXAMPLES = int(os.environ.get("NEARLINE_EXAMPLES", "300"))
@@ -26,6 +28,8 @@ LOGS = st.lists(
 )
 Log = list[tuple[int, int, int, float]]
 LEARNED = ("popularity", "transitions/", "coengagement/")
+# Settings for ordered histories, and for sets, in which the pairs of long histories count less.
+CONFIGS = st.sampled_from([ItemGraphConfig(), for_sets(ItemGraphConfig())])
 
 
 def arrived(log: Log, *, by_time: bool) -> Histories:
@@ -51,33 +55,38 @@ def learned(model: ItemGraph) -> dict[str, bytes]:
     }
 
 
-def fitted_on(log: Log) -> ItemGraph:
+def fitted_on(log: Log, config: ItemGraphConfig | None = None) -> ItemGraph:
     data = dataset([[0]], 6)
-    return ItemGraph().fit(dataclasses.replace(data, histories=arrived(log, by_time=True)))
+    return ItemGraph(config).fit(dataclasses.replace(data, histories=arrived(log, by_time=True)))
 
 
 @settings(deadline=None, max_examples=EXAMPLES)
-@given(LOGS, st.integers(0, 25), st.integers(1, 5))
-def test_online_counts_equal_a_fit_on_the_whole_log(log: Log, cut: int, size: int) -> None:
-    model = fitted_on(log[:cut])
+@given(LOGS, st.integers(0, 25), st.integers(1, 5), CONFIGS)
+def test_online_counts_equal_a_fit_on_the_whole_log(
+    log: Log, cut: int, size: int, config: ItemGraphConfig
+) -> None:
+    model = fitted_on(log[:cut], config)
     for start in range(cut, len(log), size):
         before = arrived(log[:start], by_time=True)
         model.observe(before, arrived(log[start : start + size], by_time=False))
-    assert learned(model) == learned(fitted_on(log))
+    assert learned(model) == learned(fitted_on(log, config))
     # Rows are shorter than what is kept, so the lists are right too, but for the fit's scale.
-    whole, everything = fitted_on(log), Histories.from_rows([[item] for item in range(6)])
+    whole, everything = fitted_on(log, config), Histories.from_rows([[item] for item in range(6)])
     for name, relation in model._counted.items():
         relation.scale = whole._counted[name].scale
     assert np.array_equal(model.score_many(everything), whole.score_many(everything))
 
 
 @settings(deadline=None, max_examples=EXAMPLES)
-@given(LOGS, st.integers(0, 25), st.integers(0, 2))
-def test_forgetting_a_user_restores_the_counts(log: Log, cut: int, user: int) -> None:
-    model = fitted_on(log[:cut])
+@given(LOGS, st.integers(0, 25), st.integers(0, 2), CONFIGS)
+def test_forgetting_a_user_restores_the_counts(
+    log: Log, cut: int, user: int, config: ItemGraphConfig
+) -> None:
+    model = fitted_on(log[:cut], config)
     model.observe(arrived(log[:cut], by_time=True), arrived(log[cut:], by_time=False))
     model.forget(arrived([event for event in log if event[0] == user], by_time=True))
-    assert learned(model) == learned(fitted_on([event for event in log if event[0] != user]))
+    others = [event for event in log if event[0] != user]
+    assert learned(model) == learned(fitted_on(others, config))
 
 
 def test_a_restored_graph_counts_new_events() -> None:

@@ -1,4 +1,4 @@
-"""EASE, SLIM and RP3beta: weights against dense NumPy, and what all item weights share."""
+"""EASE, SLIM, RP3beta, spectral filter: weights against dense NumPy, and what all share."""
 
 from dataclasses import replace
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from tests.models.synthetic import dataset, shop
-from tests.naive_linear import ease_weights, liked, walk_weights
+from tests.naive_linear import ease_weights, filter_weights, liked, walk_weights
 
 from nearline.data.dataset import Histories
 from nearline.errors import Damaged, InvalidInput
@@ -16,6 +17,11 @@ from nearline.models.capabilities import explain
 from nearline.models.item_weights import liked_once
 from nearline.models.linear.ease import Ease, EaseConfig, weights_from_gram
 from nearline.models.linear.slim import Slim, SlimConfig
+from nearline.models.linear.spectral_filter import (
+    SpectralFilter,
+    SpectralFilterConfig,
+    singular_vectors,
+)
 from nearline.models.neighbours.rp3beta import RP3Beta, RP3BetaConfig
 
 ROWS = [[0, 1], [0, 1, 2], [1, 2], [3], []]
@@ -62,6 +68,44 @@ def test_rp3beta_equals_a_product_of_transitions(
     assert model.score_many(single(6)) == pytest.approx(
         walk_weights(liked(rows, 6), alpha, beta), rel=1e-5, abs=1e-7
     )
+
+
+def test_spectral_filter_equals_dense_algebra() -> None:
+    """On random histories, whose singular values are distinct."""
+    rng = np.random.default_rng(5)
+    rows = [sorted(rng.permutation(12)[: rng.integers(2, 7)].tolist()) for _ in range(40)]
+    config = SpectralFilterConfig(alpha=0.4, factors=3, linear_shift=0.1, spectral_shift=0.6)
+    model = SpectralFilter(config).fit(dataset(rows, 13))
+    expected = filter_weights(liked(rows, 13), 0.4, 3, 0.1, 0.6)
+    assert model.score_many(single(13)) == pytest.approx(expected, abs=1e-5)
+    assert model.score_many(Histories.from_rows(rows)) == pytest.approx(
+        liked(rows, 13) @ expected, abs=1e-4
+    )
+
+
+def test_spectral_filter_by_hand() -> None:
+    # Both entries are 1 / sqrt(2 * 1): (R'R)[0, 1] = 1/2, V = (1, 1) / sqrt(2), VV' = 1/2.
+    config = SpectralFilterConfig(alpha=0.5, factors=1)
+    model = SpectralFilter(config).fit(dataset([[0, 1]], 2))
+    expected = np.array([[0.25, 0.75], [0.75, 0.25]])
+    assert model.score_many(single(2)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_singular_vectors_are_equal_for_equal_seeds() -> None:
+    matrix = sparse.random_array((30, 20), density=0.3, rng=np.random.default_rng(1)).tocsr()
+    one, two = (singular_vectors(sparse.csr_array(matrix), 5, seed=3) for _ in range(2))
+    assert np.array_equal(one, two)
+    assert one.T @ one == pytest.approx(np.eye(5), abs=1e-5)
+
+
+def test_spectral_filter_chooses_settings_on_validation_data() -> None:
+    data, targets = shop()
+    model = SpectralFilter(SpectralFilterConfig(alpha=50.0, factors=1))
+    model.fit(data, validation=targets)
+    assert model.config.alpha < 50.0
+    again = model.refit(data)
+    assert again.config == model.config
+    assert np.array_equal(again.score_many(data.histories), model.score_many(data.histories))
 
 
 def test_slim_by_hand() -> None:

@@ -29,3 +29,16 @@ def test_only_the_requested_class_is_loaded() -> None:
         "assert 'nearline.models.factors.bpr' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_serving_imports_neither_scipy_nor_narwhals() -> None:
+    code = (
+        "import sys, nearline as nl, nearline.server\n"
+        "rec = nl.Recommender()\n"
+        "rec.put_item('tea', text='green tea')\n"
+        "rec.observe('ann', 'tea')\n"
+        "rec.recommend('ben')\n"
+        "print({'scipy.sparse', 'narwhals'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

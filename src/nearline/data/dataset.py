@@ -1,15 +1,18 @@
 """Datasets: interactions as arrays, on which models are fitted and evaluated."""
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from nearline.data.order import Order
 from nearline.data.users import UserEncoder
 from nearline.kernels.opinions import superseded
 from nearline.schema.histories import Histories
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 # The vector column of an item's text, encoded by a language model.
 LANGUAGE = "language"
@@ -111,6 +114,8 @@ class Dataset:
 
         Interactions with unknown items (-1) are left out.
         """
+        from scipy import sparse
+
         known = self.histories.items >= 0
         keep = self._newest(known) if values else np.flatnonzero(known)
         cells = self.values[keep] if values else np.ones(len(keep), dtype=np.float32)

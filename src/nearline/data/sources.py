@@ -7,9 +7,8 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-import narwhals as nw
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
@@ -20,6 +19,9 @@ from nearline.data.notes import SourceNotes, notes_of, with_notes
 from nearline.data.options import ReadOptions, read_options
 from nearline.data.text_files import SEPARATORS, read_text_table
 from nearline.errors import DataNotFound, InvalidInput
+
+if TYPE_CHECKING:
+    import narwhals as nw
 
 # Sources of `read_table`: a path, or a frame of a library that narwhals supports.
 Source = Any
@@ -160,6 +162,8 @@ def to_frame(columns: Mapping[str, Any], like: object = None) -> Any:
 
     If `like` is not a frame of pandas, polars or Arrow in memory, the result is a `pyarrow.Table`.
     """
+    import narwhals as nw  # slow to import, and a server without frames doesn't need it
+
     backend: Literal["pandas", "polars", "pyarrow"] = "pyarrow"
     native: Any = nw.from_native(cast("Any", like), pass_through=True)
     if isinstance(native, nw.DataFrame | nw.LazyFrame):
@@ -260,7 +264,9 @@ def _encoding_help(path: Path, encoding: str, error: Exception) -> str:
     )
 
 
-def _eager(source: object) -> nw.DataFrame[Any]:
+def _eager(source: object) -> "nw.DataFrame[Any]":
+    import narwhals as nw
+
     try:
         frame: Any = nw.from_native(cast("Any", source))
     except TypeError:
@@ -273,7 +279,7 @@ def _eager(source: object) -> nw.DataFrame[Any]:
     return frame.collect() if isinstance(frame, nw.LazyFrame) else frame
 
 
-def _column(frame: nw.DataFrame[Any], name: str) -> Any:
+def _column(frame: "nw.DataFrame[Any]", name: str) -> Any:
     try:
         return frame.get_column(name).to_arrow()
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:

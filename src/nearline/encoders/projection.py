@@ -15,17 +15,19 @@ equations are solved for all factors simultaneously by conjugate gradients (M. H
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from nearline.encoders.base import unit
 from nearline.encoders.tfidf import Vector
 from nearline.kernels.edges import Rows
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 Floats = NDArray[np.float32]
 Arrays = dict[str, NDArray[Any]]
@@ -90,6 +92,8 @@ class Projection:
         With z interactions and t non-zero TF-IDF weights, the time complexity is
         O((z + t + n_items * d) * factors) for each of about 35 iterations.
         """
+        from scipy import sparse
+
         n_items = interactions.shape[1]
         words = sparse.csr_array(
             (texts.weights, texts.items, texts.indptr), shape=(n_items, n_terms)
@@ -124,6 +128,8 @@ class Projection:
         float32 [n_items, factors]
             The projected vectors; zeros for an item without content.
         """
+        from scipy import sparse
+
         words = sparse.csr_array(
             (texts.weights, texts.items, texts.indptr),
             shape=(len(texts.indptr) - 1, len(self._words)),
@@ -182,6 +188,8 @@ def _places(
     Interactions are first divided by the square roots of the users' activity and the items'
     popularity.
     """
+    from scipy import sparse
+
     activity = np.asarray(interactions.sum(axis=1)).ravel()
     users = sparse.diags_array(1.0 / np.sqrt(np.maximum(activity, 1.0)))
     items = sparse.diags_array(1.0 / np.sqrt(np.maximum(popularity, 1.0) + SHRINKAGE))

@@ -6,18 +6,20 @@ the m users who have a relevant item.
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from nearline.data.dataset import Histories, IntArray
 from nearline.errors import InvalidInput
 from nearline.models.base import check_k
 
+if TYPE_CHECKING:
+    from scipy import sparse
+
 Values = NDArray[np.float64]
-Features = NDArray[np.floating] | sparse.csr_array
+Features: TypeAlias = "NDArray[np.floating] | sparse.csr_array"
 
 # Number of lists that `diversity` processes at a time; limits its memory.
 DIVERSITY_BLOCK = 128
@@ -275,6 +277,8 @@ def diversity(items: IntArray, features: Features) -> Values:
     The cosines of all pairs in a list sum to (|sum of unit vectors|² - sum of |unit vector|²) / 2.
     With d features, a list therefore takes O(k d) time instead of O(k² d).
     """
+    from scipy import sparse
+
     unit = _unit_rows(features)
     own = _squared_lengths(unit)
     result = np.empty(len(items), dtype=np.float64)
@@ -294,6 +298,8 @@ def diversity(items: IntArray, features: Features) -> Values:
 
 def _unit_rows(features: Features) -> Features:
     """Scale rows to unit length in float64; leave rows of zeros unchanged."""
+    from scipy import sparse
+
     lengths = np.sqrt(_squared_lengths(features))
     scale = 1.0 / np.where(lengths == 0, 1.0, lengths)
     if isinstance(features, np.ndarray):

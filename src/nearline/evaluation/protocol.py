@@ -121,7 +121,7 @@ def evaluate(
     *,
     k: int = 10,
     popularity: NDArray[np.integer],
-    features: Features | None = None,
+    features: "Features | None" = None,
     exclude_seen: bool = True,
     rng: np.random.Generator,
     block: int = 1024,
@@ -307,7 +307,7 @@ def _check_lists(
 
 
 def _list_means(
-    lists: IntArray, k: int, popularity: NDArray[np.integer], features: Features | None
+    lists: IntArray, k: int, popularity: NDArray[np.integer], features: "Features | None"
 ) -> dict[str, float]:
     """Compute the metrics that do not depend on held-out items; leave out undefined ones."""
     shown = exposure(lists, len(popularity))

@@ -5,7 +5,6 @@ from operator import itemgetter
 from typing import Any
 
 import msgspec
-import narwhals as nw
 
 from nearline.engine import Recommender
 from nearline.schema import ListOptions, ScoredItem, check_id, narrowed
@@ -19,6 +18,8 @@ def answer_batch(engine: Recommender, question: BatchIn) -> Any:
     The function returns when all lists are computed, so it must be called in a thread. A user who
     occurs twice in the request occurs twice in the answer.
     """
+    import narwhals as nw  # slow to import
+
     convert_each(question.user_ids, lambda user_id: check_id(user_id, "user_ids"))
     users = list(dict.fromkeys(question.user_ids))
     options = msgspec.structs.asdict(narrowed(question, ListOptions))

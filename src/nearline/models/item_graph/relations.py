@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from nearline.data.dataset import Dataset, Histories
 from nearline.encoders.index import VectorIndex
@@ -253,6 +252,8 @@ class Sources:
 
     def projection(self, config: ItemGraphConfig) -> Projection | None:
         """Return the projection of content to factors; None if it is not used."""
+        from scipy import sparse  # only for training: its import takes longer than opening a store
+
         settings = config.projected
         if not self.projects(settings):
             return None

@@ -82,12 +82,13 @@ class SpectralFilter(DenseModel):
     N. Halko, P. Martinsson, J. Tropp, "Finding structure with randomness", SIAM Review 53(2), 2011.
 
     Use it for users whose interactions have no order, in particular if the catalogue is too large
-    for `ease`. New items have no entries. Training takes seconds to minutes; the time for a list is
-    O(factors * n_items).
+    for `ease`. New items have no entries, and only items with a score above zero are listed.
+    Training takes seconds to minutes; the time for a list is O(factors * n_items).
     """
 
     name: ClassVar[str] = "spectral_filter"
     config_type: ClassVar[type[Struct]] = SpectralFilterConfig
+    _floor = 0.0
     tunes_itself: ClassVar[bool] = True
     space: ClassVar[Space] = {
         "alpha": Range(0.01, 3.0, log=True),

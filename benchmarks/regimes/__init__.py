@@ -1,0 +1,1 @@
+"""Accuracy in regimes of data other than ordered histories of distinct items."""

@@ -1,0 +1,107 @@
+"""Comparison with simple models: which model is used, and what the metrics contain."""
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import nearline as nl
+from nearline.common.progress import no_progress
+from nearline.config import BEST, BEST_FOR_SETS, BEST_MODEL, Config, for_order
+from nearline.data import Dataset, Histories, make_dataset, read_interactions, set_split
+from nearline.models.item_graph.config import ItemGraphConfig
+from nearline.models.item_graph.model import ItemGraph
+from nearline.training.members import never_worse, significantly_better
+
+SIMPLE = {f"validation_ndcg@10_{name}" for name in ("popularity", "item_knn", "rp3beta")}
+
+
+def groups(n_users: int = 200, seed: int = 0) -> Dataset:
+    """Users of four groups, each with six of the ten items of the group; no times."""
+    rng = np.random.default_rng(seed)
+    items = [f"i{u % 4}-{i}" for u in range(n_users) for i in rng.permutation(10)[:6]]
+    users = [f"u{u}" for u in range(n_users) for _ in range(6)]
+    return make_dataset(read_interactions(pa.table({"user_id": users, "item_id": items})))
+
+
+def compared(model: ItemGraph, data: Dataset, truth: Histories) -> tuple[str, dict[str, float]]:
+    chosen, metrics = never_worse(
+        model, data, truth, seed=0, exclude_seen=True, progress=no_progress
+    )
+    return chosen.name, metrics
+
+
+def test_a_model_that_is_not_worse_is_kept() -> None:
+    split = set_split(groups(), 0.1)
+    model = ItemGraph().fit(split.train)
+    name, metrics = compared(model, split.train, split.test)
+    assert name == "item_graph"
+    assert metrics.keys() == SIMPLE
+    assert metrics["validation_ndcg@10_rp3beta"] > metrics["validation_ndcg@10_popularity"]
+
+
+def test_a_model_that_is_worse_is_replaced_or_blended() -> None:
+    """A graph without any edge between items cannot rank."""
+    split = set_split(groups(), 0.1)
+    useless = ItemGraphConfig.from_builtins({"coengagement": {"weight": 0.0}, "scales": {}})
+    model = ItemGraph(useless).fit(split.train)
+    chosen, metrics = never_worse(
+        model, split.train, split.test, seed=0, exclude_seen=True, progress=no_progress
+    )
+    assert chosen.name in {"blend", "rp3beta", "item_knn"}
+    found = chosen.recommend_from(split.train.histories, 10).items
+    own_group = [
+        split.train.item_ids[i].startswith(f"i{int(user[1:]) % 4}-")
+        for user, row in zip(split.train.user_ids, found, strict=True)
+        for i in row[:3]
+    ]
+    assert np.mean(own_group) > 0.9
+    assert metrics.keys() == SIMPLE
+    again = chosen.refit(split.train)
+    assert np.array_equal(again.recommend_from(split.train.histories, 10).items, found)
+
+
+def test_trending_needs_times() -> None:
+    split = set_split(groups(), 0.1)
+    timed = dataclasses.replace(split.train, order="times")
+    _, metrics = compared(ItemGraph().fit(timed), timed, split.test)
+    assert metrics.keys() == SIMPLE | {"validation_ndcg@10_trending"}
+
+
+def test_few_users_are_not_compared() -> None:
+    split = set_split(groups(60), 0.1)
+    assert compared(ItemGraph().fit(split.train), split.train, split.test) == ("item_graph", {})
+
+
+@pytest.mark.parametrize(("lead", "expected"), [(0.1, True), (0.001, False), (-0.1, False)])
+def test_significance(lead: float, expected: bool) -> None:
+    values = np.random.default_rng(0).random(500)
+    noise = np.random.default_rng(1).normal(scale=0.1, size=500)
+    assert significantly_better(values + lead + noise - noise.mean(), values, 0) is expected
+
+
+def test_training_reports_regime_and_choice() -> None:
+    data = groups()
+    users = np.repeat(np.array(data.user_ids), np.diff(data.histories.indptr))
+    items = np.array(data.item_ids)[data.histories.items]
+    with nl.Recommender() as rec:
+        assert rec.training_summary == []
+        rec.fit(pa.table({"user_id": users, "item_id": items}))
+        first, second = rec.training_summary
+        assert "no order" in first
+        assert second.startswith("Chosen: item_graph, with an NDCG@10 of ")
+        assert rec.metrics.keys() > SIMPLE
+        for name in ("popularity", "item_knn", "rp3beta"):
+            assert f"{name} {rec.metrics[f'validation_ndcg@10_{name}']:.4f}" in second
+
+
+def test_the_preset_best_depends_on_the_order() -> None:
+    best = Config(model=BEST_MODEL, settings=BEST)
+    assert for_order(best, "times", 50) is best
+    assert for_order(Config(), "none", 50) == Config()
+    large = for_order(best, "none", 1_000_000)
+    assert large.settings == BEST_FOR_SETS
+    parts = [part["model"] for part in for_order(best, "none", 50).settings["parts"]]
+    assert parts == ["item_graph", "spectral_filter", "popularity", "ease"]
+    large.new_model()
