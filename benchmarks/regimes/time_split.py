@@ -8,8 +8,8 @@ learn nor see new events. Two questions are asked of the same models: what new i
 from typing import Any
 
 import numpy as np
-
 from benchmarks.regimes.repeats import most_frequent
+
 from nearline.cli.study import EngineModel, Subject, SubjectTables
 from nearline.config import Config
 from nearline.data import Histories, clean, load_dataset, time_split
