@@ -20,8 +20,8 @@ from nearline.evaluation.protocol import RanksItems
 from nearline.models.base import Model
 from nearline.models.popularity import Trending, TrendingConfig
 from nearline.models.registry import make_model
-from nearline.recommend.lists import REPEATS_FOUND
 from nearline.schema import DAY
+from nearline.schema.rules import REPEATS_FOUND
 
 NAMES = ("online-retail", "movielens-100k", "synthetic")
 HALF_LIVES = (1, 3, 7, 30)

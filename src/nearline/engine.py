@@ -23,7 +23,7 @@ from nearline.log import Appended
 from nearline.recommend import batch, lookups
 from nearline.recommend.export import PART_USERS, Exported, export
 from nearline.recommend.language import Draft, Language
-from nearline.recommend.lists import REPEATS_FOUND, View
+from nearline.recommend.lists import View
 from nearline.recommend.pipeline import answer
 from nearline.schema import (
     Answer,
@@ -397,9 +397,5 @@ class Recommender(EngineStatus):
 
     def _view(self) -> View:
         parts = self._current.serving()
-        found = parts.snapshot is not None and bool(
-            parts.snapshot.manifest.metrics.get(REPEATS_FOUND)
-        )
-        return View(
-            *(parts.state, parts.model, parts.model_id, self._clock()), self.config.repeats, found
-        )
+        default = (self.config.repeats, parts.repeats_found)
+        return View(parts.state, parts.model, parts.model_id, self._clock(), *default)

@@ -14,8 +14,6 @@ from nearline.state import State
 
 # Tiers in the order of a list; arrays store indices into this tuple.
 TIERS = ("personal", "session", "stated", "context", "trending", "popular")
-# Metric of a snapshot, 0 or 1: whether training found that users repeat items.
-REPEATS_FOUND = "repeats_found"
 PERSONAL, SESSION, PREFERENCES, CONTEXT, TRENDING, POPULAR = range(len(TIERS))
 
 

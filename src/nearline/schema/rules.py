@@ -28,6 +28,8 @@ MAX_FUTURE = DAY
 # What lists may contain of the user's history; "auto" is one of the others, chosen by training.
 EXCLUDE, INCLUDE, AUTO = "exclude", "include", "auto"
 REPEATS = (EXCLUDE, INCLUDE, AUTO)
+# Metric of a snapshot, 0 or 1: whether training found that users repeat items.
+REPEATS_FOUND = "repeats_found"
 
 
 def make_record(kind: type[Struct], **fields: object) -> Any:

@@ -30,7 +30,7 @@ from nearline.evaluation.metrics import reached_already
 from nearline.log import Readable
 from nearline.models.base import Model
 from nearline.models.item_graph.model import ItemGraph
-from nearline.recommend.lists import REPEATS_FOUND
+from nearline.schema.rules import REPEATS_FOUND
 from nearline.snapshots import Snapshot, build
 from nearline.training.members import DEFAULTS, never_worse
 from nearline.training.search import list_score, score_with_seen, search
