@@ -96,10 +96,14 @@ class RecentCounts:
             *(self._newest_cells, self._cells, self._totals, self._sums),
         )
         if sign > 0:
-            self._newest = max(self._newest, float(times.max()))
+            self.reach(float(times.max()))
         self._set_rises(rows.items, popularity)
         if self._leaders is not None:
             self._lead(rows.items, sign)
+
+    def reach(self, time: float) -> None:
+        """Set the time of the newest event, unless a newer one is known."""
+        self._newest = max(self._newest, time)
 
     def _set_rises(self, items: NDArray[np.int32], popularity: Longs) -> None:
         if self._rising <= 0:

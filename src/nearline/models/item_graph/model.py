@@ -167,6 +167,8 @@ class ItemGraph(Model):
         self._store = self._make_store(relations, data.n_items)
         self._content = ContentRelations.fitted(sources, self.config)
         self._count_recent(data.counted_histories)
+        # Some events do not count, but the newest of them is the end of the data all the same.
+        self._recent.reach(float(data.histories.times.max(initial=-np.inf)))
         if found is not None:
             factors = sources.factors | {name: self._counted[name].scale for name in COUNTED}
             # A relation without edges has no meaningful scale.
