@@ -30,10 +30,21 @@ SHARE, K, SEED = 0.2, 10, 0
 DEFAULT = "default"
 
 
-def run(name: str, now: float) -> dict[str, Any]:
+def run(data: Path, only: Collection[str] | None = None) -> None:
+    """Measure the data sets in the folder `data`, or those in `only`, and write the results."""
+    path = RESULTS / "regimes_time_split.json"
+    rows = json.loads(path.read_text())["rows"] if path.exists() else []
+    for name in only or NAMES:
+        folder = data / name
+        row = measure(name, folder if folder.exists() else None)
+        rows = [old for old in rows if old["data"] != name] + [row]
+        write("regimes_time_split", {"share": SHARE, "k": K, "seed": SEED}, rows)
+
+
+def measure(name: str, folder: Path | None) -> dict[str, Any]:
     """Measure one data set; return the accuracy of each model, and the default minus each."""
-    found = load_dataset(name)
-    table, _ = clean(found.interactions, now=now)
+    found = load_dataset(name, path=folder)
+    table, _ = clean(found.interactions, now=time.time())
     tables = SubjectTables(Subject(name, table, found.items))
     split = time_split(tables.data, SHARE)
     moment = float(split.train.histories.times.max())
