@@ -5,9 +5,14 @@ learn nor see new events. Two questions are asked of the same models: what new i
 (seen items left out of lists and truth), and everything the user gets (`repeats`).
 """
 
+import json
+import time
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.machine import RESULTS, write
 from benchmarks.regimes.repeats import most_frequent
 
 from nearline.cli.study import EngineModel, Subject, SubjectTables
