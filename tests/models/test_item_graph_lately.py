@@ -52,7 +52,9 @@ def fitted(rows: NDArray[np.float64], config: ItemGraphConfig = CONFIG) -> ItemG
 def recent(rows: NDArray[np.float64], half_life: float) -> NDArray[np.float64]:
     """Decayed sum of the weights of each item at the time of the newest event."""
     decay = 0.5 ** ((rows[:, 2].max() - rows[:, 2]) / (half_life * DAY))
-    return np.bincount(rows[:, 1].astype(int), decay * rows[:, 3], minlength=N_ITEMS)
+    sums = np.zeros(N_ITEMS)
+    np.add.at(sums, rows[:, 1].astype(int), decay * rows[:, 3])
+    return sums
 
 
 def away(histories: Histories) -> Histories:
