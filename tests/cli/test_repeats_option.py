@@ -78,7 +78,7 @@ def weekly_shop(repeat: bool) -> dict[str, list[object]]:
     """Users who come every week, and either buy their own three items or always new ones."""
     rng = np.random.default_rng(0)
     rows = []
-    for user in range(60):
+    for user in range(120):
         own = rng.permutation(200)
         for week in range(20):
             for turn in range(3):
@@ -99,7 +99,6 @@ def test_training_finds_whether_users_repeat_items(repeat: bool) -> None:
         if repeat:
             assert rec.metrics["repeat_share"] == pytest.approx(1.0)
             own = {line.item_id for line in rec.recommend("u7", 3, repeats="auto")}
-            assert own == set(pa.table(weekly_shop(True))["item_id"].to_pylist()) & own
             rows = weekly_shop(True)
             bought = zip(rows["user_id"], rows["item_id"], strict=True)
             assert own == {item for user, item in bought if user == "u7"}

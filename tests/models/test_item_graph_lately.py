@@ -91,7 +91,7 @@ def test_the_score_is_the_relations_times_the_rise_plus_lately_plus_own_items() 
         own *= (rise * factor) ** 0.3
         score = base[user] * rise * factor
         mass = score[score > 0].sum()
-        lately = popular_lately * np.where(own > 0, 3.0, 1.0)
+        lately = popular_lately + np.where(own > 0, 3.0 * shares[0], 0.0)
         expected = score + mass * (lately + 0.7 * own / np.sqrt(own.sum()))
         assert found[user] == pytest.approx(expected, rel=2e-3)
 

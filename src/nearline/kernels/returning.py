@@ -6,7 +6,7 @@
     own(j) = rises[j] ** own_rising
              * sum over events e of item j: max(weight(e), 0) * fade ** age(e)
 
-For the user's own items, ``lately`` counts `own_lately` times.
+The user's own items also get ``mass * own_lately * sums[j, own_column]``.
 
 ``mass`` is the sum of the positive scores of the first line, so that the other terms have the scale
 of the user's own score. Without it, nothing is known about the user and there is no list.
@@ -54,7 +54,9 @@ class Terms(NamedTuple):
         Upper bound of ``lately`` for all other items.
     repeats, fade, own_rising, own_lately : float
         Weight of the user's own items, factor by which an event decays with each later event,
-        exponent of the rise of the user's own items, and factor of their value of ``lately``.
+        exponent of the rise of the user's own items, and weight of their decayed sums.
+    own_column : int
+        Index of the half-life of these sums.
     """
 
     rises: Doubles
@@ -66,6 +68,7 @@ class Terms(NamedTuple):
     fade: float
     own_rising: float
     own_lately: float
+    own_column: int
 
 
 @njit(nogil=True, cache=True)
@@ -112,7 +115,7 @@ def _fill(
                     scratch.marked[item] = True
                     scratch.touched[count] = item
                     count += 1
-                more = (terms.own_lately - 1.0) * _lately(terms, item)
+                more = terms.own_lately * terms.sums[item, terms.own_column]
                 scratch.totals[item] += mass * (terms.repeats * own[item] / root + more)
                 own[item] = 0.0
     return count, mass
@@ -263,5 +266,7 @@ def other_parts(graph: Graph, terms: Terms, rows: Rows, target: int) -> tuple[fl
         mine = known & (rows.items == target) & (rows.weights > 0)
         factor = terms.rises[target] ** terms.own_rising * mass * terms.repeats
         own[mine] = factor * rows.weights[mine] * terms.fade ** ages[mine] / max(root, 1e-300)
-    lately = mass * float(_lately(terms, target))
-    return lately * (terms.own_lately if own.any() else 1.0), own
+    lately = float(_lately(terms, target))
+    if own.any():
+        lately += terms.own_lately * float(terms.sums[target, terms.own_column])
+    return mass * lately, own

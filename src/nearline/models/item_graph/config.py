@@ -267,14 +267,17 @@ class Repeats(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rising : float
         Exponent of the factor `Lately.rising` for the user's own items.
     lately : float
-        Factor of the term `Lately.weights` for the user's own items, to which it adds the order
-        among items that the user had equally often.
+        Weight of the share of an own item in the recent events, in addition to `Lately.weights`. It
+        orders items that the user had equally often.
+    lately_half_life : float
+        The half-life of these recent events in days, one of `Lately.half_lives`.
     """
 
     weight: float = 0.0
     half_life: float = 1_000_000.0
     rising: float = 0.0
-    lately: float = 1.0
+    lately: float = 0.0
+    lately_half_life: float = 3.0
 
     def __post_init__(self) -> None:
         require(self, "weight", 0, MAX_NUMBER)
@@ -351,6 +354,12 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     search: Search = Search()
 
     def __post_init__(self) -> None:
+        if self.repeats.lately_half_life not in self.lately.half_lives:
+            raise InvalidInput(
+                f"repeats.lately_half_life is {self.repeats.lately_half_life}; it must be one of "
+                "lately.half_lives",
+                field="repeats",
+            )
         require(self, "counts", 1, 100_000)
         require(self, "max_history", 1, 100_000)
         require_each(self, "scales", 0, 1e300, most=MAX_NAMES)

@@ -53,7 +53,9 @@ class RecentCounts:
         self._rising, self._after = lately.rising, lately.after
         self._rising_at = lately.half_lives.index(lately.rising_half_life)
         fade = 0.5 ** (1.0 / repeats.half_life)
-        self._repeats = (repeats.weight, fade, repeats.rising, repeats.lately)
+        self._repeats = (repeats.weight, fade, repeats.rising)
+        self._own_lately = repeats.lately
+        self._own_column = lately.half_lives.index(repeats.lately_half_life)
         self._units = (0.0, 0.0)
         self._leaders: set[int] | None = None
 
@@ -128,11 +130,15 @@ class RecentCounts:
 
     def terms(self) -> Terms:
         """Return the terms of the score for the kernels."""
-        weights = self._weights / np.maximum(self._shares(), 1.0)
+        shares = np.maximum(self._shares(), 1.0)
+        weights = self._weights / shares
+        own = (self._own_lately / float(shares[self._own_column]), self._own_column)
         if self._leaders is None:
             self._find_leaders(weights)
         return Terms(
-            self._rises, self._sums, weights, self._leader_items, self._floor, *self._repeats
+            *(self._rises, self._sums, weights, self._leader_items, self._floor),
+            *self._repeats,
+            *own,
         )
 
     def returning(self, histories: Histories) -> NDArray[np.bool_]:

@@ -275,7 +275,7 @@ def _moves(config: ItemGraphConfig) -> list[list[Change]]:
 def _repeat_starts() -> list[Change]:
     return [
         _repeated(weight=weight, lately=lately)
-        for weight, lately in ((0.1, 1.0), (0.3, 1.0), (1.0, 1.0), (3.0, 10.0), (10.0, 100.0))
+        for weight, lately in ((0.3, 0.0), (1.0, 3.0), (3.0, 30.0), (10.0, 300.0), (30.0, 1_000.0))
     ]
 
 
