@@ -397,5 +397,5 @@ class Recommender(EngineStatus):
 
     def _view(self) -> View:
         parts = self._current.serving()
-        default = (self.config.repeats, parts.repeats_found)
-        return View(parts.state, parts.model, parts.model_id, self._clock(), *default)
+        lists = (self.config.repeats, parts.repeats_found)
+        return View(parts.state, parts.model, parts.model_id, self._clock(), *lists)

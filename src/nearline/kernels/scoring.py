@@ -35,7 +35,6 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-
 # Contributions below this, relative to the newest event, are too small for single precision.
 FAINTEST = 2.0**-20
 

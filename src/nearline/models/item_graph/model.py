@@ -26,16 +26,9 @@ from nearline.data.order import NONE
 from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.pair_counts import Changes, Counts, changed_pairs
-from nearline.kernels.returning import other_parts, recommend_returning, score_returning
-from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
 from nearline.models.base import (
-    Model,
-    ModelPart,
     Range,
-    Ranking,
     Space,
-    check_k,
-    check_single,
     check_validation,
     check_weights,
 )
@@ -62,23 +55,21 @@ from nearline.models.item_graph.relations import (
     popularity_of,
     positive_rows,
     squared_weights,
-    weights_and_half_lives,
 )
+from nearline.models.item_graph.scores import ScoresByGraph
 from nearline.models.item_graph.search import KNOBS, choose
 from nearline.models.item_graph.sets import for_sets
 from nearline.models.item_graph.time_search import Found, choose_time_terms
 
 Arrays = dict[str, NDArray[Any]]
 
-# Parts of a score beside the relations; see `kernels.returning`.
-LATELY, REPEATS = "lately", "repeats"
 
 # Typical number of new pairs of an event in a relation, for users with about ten events, with a
 # reserve for events that arrive during a compaction.
 PAIRS_AN_EVENT = 24
 
 
-class ItemGraph(Model):
+class ItemGraph(ScoresByGraph):
     """A weighted sum of item-to-item relations, with weights chosen on validation data.
 
     Parameters
@@ -118,16 +109,6 @@ class ItemGraph(Model):
     def untrained(cls, config: ItemGraphConfig | None = None) -> Self:
         """Create a graph without items, to which `put_items` and `observe` can add data."""
         return cls(config)
-
-    @property
-    def n_items(self) -> int:
-        """Number of items that the model can score."""
-        return self._store.n_items
-
-    @property
-    def relations(self) -> tuple[str, ...]:
-        """Names of the relations, in the order of summation."""
-        return self._store.names
 
     def fit(
         self,
@@ -177,83 +158,6 @@ class ItemGraph(Model):
         self.fitted_on = data.histories
         progress(len(relations), len(relations), "done")
         return self
-
-    def score_many(self, histories: Histories) -> FloatArray:
-        """Return the scores of all items: float32 [n_users, n_items], 0 for items without edges."""
-        rows, returning = _rows(histories), self._returning(histories)
-        scores = score_rows(self._graph(), rows)
-        if returning.any():
-            theirs = _rows(histories.select(np.flatnonzero(returning)))
-            graph = self._graph(returning=True)
-            scores[returning] = score_returning(graph, self._recent.terms(), theirs)
-        return scores
-
-    def recommend_from(
-        self,
-        histories: Histories,
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        allowed: NDArray[np.bool_] | None = None,
-    ) -> Ranking:
-        """Return the `k` items with the highest scores above zero; see `Model.recommend_from`."""
-        check_k(k)
-        returning = self._returning(histories)
-        if not returning.any():
-            best = recommend_rows(
-                self._graph(), _rows(histories), k, exclude_seen=exclude_seen, allowed=allowed
-            )
-            return Ranking(best.items, best.scores)
-        items = np.full((len(histories), k), -1, dtype=np.int32)
-        scores = np.zeros((len(histories), k), dtype=np.float32)
-        if not returning.all():
-            rows = _rows(histories.select(np.flatnonzero(~returning)))
-            items[~returning], scores[~returning] = recommend_rows(
-                self._graph(), rows, k, exclude_seen=exclude_seen, allowed=allowed
-            )
-            histories = histories.select(np.flatnonzero(returning))
-        items[returning], scores[returning] = recommend_returning(
-            *(self._graph(returning=True), self._recent.terms(), _rows(histories), k),
-            exclude_seen=exclude_seen,
-            allowed=allowed,
-        )
-        return Ranking(items, scores)
-
-    def similar(self, items: IntArray, k: int) -> Ranking:
-        """Return similar items: the recommendations for a history that consists of the item."""
-        events = Histories.from_rows([[int(item)] for item in items])
-        return self.recommend_from(events, k)
-
-    def search_text(
-        self, text: str, k: int, *, allowed: NDArray[np.bool_] | None = None
-    ) -> Ranking:
-        """Return the items whose texts have the largest TF-IDF cosine with `text`."""
-        check_k(k)
-        items, cosines = self._content.search_text(text, k, allowed)
-        return Ranking(items[None], cosines[None])
-
-    def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Return the parts of the score of `item`.
-
-        There is a part for each event, oldest first, and relation. The score of a user who returns
-        also has the parts `REPEATS` of events with the item itself, and a part `LATELY`, which
-        belongs to no event.
-        """
-        check_single(history)
-        rows, returning = _rows(history), bool(self._returning(history)[0])
-        graph = self._graph(returning=returning)
-        parts = score_parts(graph, rows, item)
-        lately, own = 0.0, np.zeros(0)
-        if returning:
-            terms = self._recent.terms()
-            parts *= terms.rises[item]
-            lately, own = other_parts(graph, terms, rows, item)
-        found = [
-            ModelPart(int(event), self.relations[relation], float(parts[event, relation]))
-            for event, relation in np.argwhere(parts)
-        ]
-        found += [ModelPart(int(at), REPEATS, float(own[at])) for at in np.flatnonzero(own)]
-        return [*found, ModelPart(-1, LATELY, lately)] if lately else found
 
     def put_items(
         self,
@@ -466,22 +370,3 @@ class ItemGraph(Model):
         self._recent = RecentCounts(self.config, len(self._popularity))
         rows = positive_rows(histories)
         self._recent.add(rows, histories.times, 1, self._popularity, self._popularity_total)
-
-    def _returning(self, histories: Histories) -> NDArray[np.bool_]:
-        """Return which users get a score with the terms of time and repeats: bool [n]."""
-        if not self._recent.active:
-            return np.zeros(len(histories), dtype=np.bool_)
-        return self._recent.returning(histories)
-
-    def _graph(self, *, returning: bool = False) -> Graph:
-        weights, half_lives = weights_and_half_lives(self.relations, self.config)
-        if returning:
-            half_lives *= self.config.lately.patience
-        for relation, counted in enumerate(self._counted.values()):
-            weights[relation] *= counted.scale
-        return self._store.view(weights, half_lives, self.config.max_history)
-
-
-def _rows(histories: Histories) -> Rows:
-    check_weights(histories)
-    return Rows(histories.indptr, histories.items, histories.weights)

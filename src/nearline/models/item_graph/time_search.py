@@ -188,6 +188,8 @@ class _TimeSearch:
         seen: bool,
     ) -> ItemGraphConfig:
         """Return the best settings that were found, if they are significantly better."""
+        if len(plain) == 0:
+            return config
         best, value, values = config, float(plain.mean()), plain
 
         def attempt(changed: ItemGraphConfig) -> bool:
