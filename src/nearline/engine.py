@@ -210,8 +210,7 @@ class Recommender(EngineStatus):
         Parameters
         ----------
         **options
-            Other fields of `nearline.schema.RecommendationRequest`, such as `repeats`, `category`
-            or `context`.
+            Other fields of `nearline.schema.RecommendationRequest`, such as `repeats`.
         """
         request = make_options(RecommendationRequest, user_id=user_id, k=k, **options)
         return list(self.answer(request).items)
