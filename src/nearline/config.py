@@ -139,12 +139,13 @@ BEST: dict[str, Any] = {
     ]
 }
 
-# Parts for interactions without order: a filter instead of the transformer, and EASE for catalogues
-# of up to `MOST_EASE_ITEMS` items.
+# Parts for interactions without order: factors and a filter instead of the transformer, and EASE
+# for catalogues of up to `MOST_EASE_ITEMS` items.
 BEST_FOR_SETS: dict[str, Any] = {
     "parts": [
         {"model": "item_graph"},
-        {"model": "spectral_filter", "weight": 1.0},
+        {"model": "implicit_als", "settings": {"factors": 128}, "weight": 0.4},
+        {"model": "spectral_filter", "weight": 0.4},
         {"model": "popularity", "weight": 0.05},
     ]
 }

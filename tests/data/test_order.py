@@ -34,6 +34,8 @@ def shuffled(table: pa.Table, seed: int) -> pa.Table:
         # Users with one interaction do not count.
         ([0, 0, 1, 2], [CLOCK, CLOCK, CLOCK + 1, CLOCK + 2], "none"),
         ([0, 1, 2], [CLOCK, CLOCK + 1, CLOCK + 2], "times"),
+        ([0, 1], [CLOCK, CLOCK], "times"),
+        ([0, 1], [0, 0], "none"),
         # One user in five is enough; one in six is not.
         ([0, 0, 1, 1, 2, 2, 3, 3, 4, 4], [0, 1] + 8 * [0], "positions"),
         ([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5], [0, 1] + 10 * [0], "none"),

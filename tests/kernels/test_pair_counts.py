@@ -10,8 +10,9 @@ from tests import naive
 from tests.kernels.test_edges import as_lists, ragged
 
 from nearline.kernels.counted_edges import KEY, Edges, apply_changes, make_table, merged, rehash
-from nearline.kernels.edges import EQUAL, MOST, UNIT, Rows, pair_edges, steps_of, units
+from nearline.kernels.edges import MOST, UNIT, Rows, pair_edges, steps_of, units
 from nearline.kernels.pair_counts import Counts, changed_pairs, pair_counts, strongest
+from nearline.kernels.row_factors import EQUAL
 
 N_ITEMS = 5
 # (user, item, time, weight), in order of arrival; times collide and run backwards.

@@ -53,6 +53,25 @@ def test_equal_terms_and_no_others_have_equal_hashes(texts: list[list[str]], lon
     assert 0 not in hashes
 
 
+@settings(deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(WORDS, st.lists(WORDS, max_size=3)), max_size=5), max_size=5),
+    st.integers(1, 3),
+)
+def test_parts_are_terms_after_those_of_the_words(
+    texts: list[list[tuple[str, list[str]]]], longest: int
+) -> None:
+    lines = [" ".join("\t".join((word, *parts)) for word, parts in text) for text in texts]
+    sizes, hashes = hash_texts(encoded(lines), len(lines), longest)
+    expected = [
+        [*terms(" ".join(word for word, _ in text), longest), *(p for _, own in text for p in own)]
+        for text in texts
+    ]
+    assert sizes.tolist() == [len(own) for own in expected]
+    flat = [term for own in expected for term in own]
+    assert hash_lines(encoded(flat), len(flat)).tolist() == hashes.tolist()
+
+
 def test_the_order_of_words_matters() -> None:
     _, hashes = hash_texts(encoded(["ab cd ab", "cdab"]), 2, 2)
     # ab, cd, ab, "ab cd", "cd ab"; cdab.

@@ -12,6 +12,7 @@ from tests.models.synthetic import N_ITEMS, dataset, recall, shop
 
 from nearline.common.progress import no_progress
 from nearline.data.dataset import Histories
+from nearline.encoders.reading import LANGUAGE, WORDS
 from nearline.errors import Damaged, InvalidInput
 from nearline.models.item_graph.config import (
     NO_DECAY,
@@ -296,6 +297,37 @@ def test_scales_of_a_search_are_kept_on_a_longer_log() -> None:
     assert ItemGraph(chosen.config).fit(longer).config == chosen.config
 
 
+def test_the_search_keeps_the_better_reading() -> None:
+    # The words of a pair of items agree without their endings only, or only with them.
+    for texts, expected in (
+        (["cup", "cups", "pot", "pots"] * 30, LANGUAGE),
+        (["cup", "cup", "cups", "cups"] * 30, WORDS),
+    ):
+        named = [f"{text} m{number // 4}" for number, text in enumerate(texts)]
+        rows = [[number // 2 * 2] for number in range(120)]
+        data = replace(dataset(rows, 120), texts=named)
+        targets = Histories.from_rows([[row[0] + 1] for row in rows])
+        config = ItemGraphConfig(search=Search(evaluations=5))
+        found = choose(data, Sources(data), targets, config, seed=0, progress=no_progress)
+        assert found is not None
+        assert found.content.reading == expected
+
+
+def test_a_graph_of_a_version_without_readings_keeps_its_own() -> None:
+    texts = ["The mugs", "a mug", "the lamp"]
+    words = ItemGraphConfig(content=ContentSettings(reading=WORDS))
+    data = replace(dataset([[0], [1]], 3), texts=texts)
+    arrays = ItemGraph(words).fit(data).arrays()
+    assert not any("languages" in name for name in arrays)
+    again = ItemGraph.restore(ItemGraphConfig(), arrays)
+    assert again.config == words
+    assert again.search_text("mugs", 3).items.tolist() == [[0]]
+    new = ItemGraph(ItemGraphConfig()).fit(data)
+    kept = ItemGraph.restore(ItemGraphConfig(), new.arrays())
+    assert kept.config.content.reading == LANGUAGE
+    assert sorted(kept.search_text("mugs", 3).items[0].tolist()) == [0, 1]
+
+
 def test_the_search_measures_the_model_that_it_chooses() -> None:
     # Words weigh little and events are few: what stands for missing pairs is much.
     few = DATA.take(np.arange(DATA.n_interactions) % 4 == 0)
@@ -340,6 +372,8 @@ def test_settings_from_a_manifest() -> None:
 
 
 def test_invalid_input_is_rejected() -> None:
+    with pytest.raises(InvalidInput, match="one of words, language"):
+        ContentSettings(reading="letters")
     model = ItemGraph().fit(DATA)
     with pytest.raises(InvalidInput, match="2 items but 1 texts"):
         model.put_items([0, 1], ["one"])
@@ -356,6 +390,7 @@ def test_pairs_of_sets_by_hand() -> None:
     rows = [[0, 1], [2, 0, 1]]
     data = replace(dataset(rows, 3), order="none")
     pairs = {"source_exponent": 1.0, "exponent": 0.5, "user_exponent": 1.0, "shrinkage": 0.0}
+    pairs["weight"] = 1.0
     config = ItemGraphConfig.from_builtins({"coengagement": pairs, "scales": {"coengagement": 1.0}})
     model = ItemGraph(config).fit(data)
     # 3 is rounded to a power of 2 ** (1/4): 2 ** 1.5.
@@ -377,6 +412,7 @@ def test_rp3beta_is_a_special_case_of_sets() -> None:
     rows = [rng.permutation(9)[:4].tolist() for _ in range(30)]
     data = replace(dataset(rows, 9), order="none")
     pairs = {"source_exponent": 1.0, "exponent": 0.4, "user_exponent": 1.0, "shrinkage": 0.0}
+    pairs["weight"] = 1.0
     config = ItemGraphConfig.from_builtins({"coengagement": pairs, "scales": {"coengagement": 1.0}})
     expected = RP3Beta(RP3BetaConfig(beta=0.4)).fit(data).score_many(data.histories)
     found = ItemGraph(config).fit(data).score_many(data.histories)
@@ -385,13 +421,13 @@ def test_rp3beta_is_a_special_case_of_sets() -> None:
 
 def test_a_search_on_sets_neither_uses_order_nor_depends_on_it() -> None:
     data, targets = shop()
-    data = replace(data, order="none", texts=None, vectors={})
+    data = replace(data, order="none")
     rows = [data.histories.row(user)[::-1].tolist() for user in range(data.n_users)]
     turned = replace(data, histories=Histories.from_rows(rows))
     one, other = (ItemGraph().fit(some, validation=targets) for some in (data, turned))
     assert one.config == other.config
     assert one.config.transitions.weight == 0
-    assert one.config.coengagement.half_life == NO_DECAY
+    assert {one.config.relation(name).half_life for name in one.relations[1:]} == {NO_DECAY}
     assert one.score_many(data.histories) == pytest.approx(
         other.score_many(turned.histories), rel=1e-5
     )

@@ -103,5 +103,5 @@ def test_the_preset_best_depends_on_the_order() -> None:
     large = for_order(best, "none", 1_000_000)
     assert large.settings == BEST_FOR_SETS
     parts = [part["model"] for part in for_order(best, "none", 50).settings["parts"]]
-    assert parts == ["item_graph", "spectral_filter", "popularity", "ease"]
+    assert parts == ["item_graph", "implicit_als", "spectral_filter", "popularity", "ease"]
     large.new_model()

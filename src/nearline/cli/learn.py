@@ -191,11 +191,11 @@ def train(
             {
                 "store": str(store),
                 "model": model_id,
-                "summary": summary,
                 "offset": offset,
                 "users": users,
                 "items": items,
                 "metrics": metrics,
+                "summary": summary,
             }
         )
         return

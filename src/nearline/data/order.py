@@ -30,7 +30,8 @@ def order_of(users: NDArray[np.integer], times: NDArray[np.float64]) -> Order:
     """Determine the order of n interactions.
 
     Users with one interaction are ignored. If, for fewer than `FEWEST_ORDERED` of the others, any
-    two times differ, there is no order. Otherwise times are positions if most are below 1e8.
+    two times differ, there is no order. Otherwise times are positions if most are below 1e8. If no
+    user has several interactions, only equal times below 1e8 are no order.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def order_of(users: NDArray[np.integer], times: NDArray[np.float64]) -> Order:
     if several.any():
         ordered = float(differing[several].mean()) >= FEWEST_ORDERED
     else:
-        ordered = bool((times != times[0]).any()) or len(times) == 1
+        ordered = bool((times != times[0]).any()) or len(times) == 1 or times[0] >= FIRST_CLOCK_TIME
     if not ordered:
         return NONE
     return TIMES if np.median(times) >= FIRST_CLOCK_TIME else POSITIONS

@@ -14,7 +14,6 @@ share a new word are neighbours. Earlier vectors keep the document frequencies a
 creation; the next fit updates them.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from nearline.encoders.reading import WORDS, make_reader, words
 from nearline.errors import Damaged
 from nearline.kernels.edges import Rows
 from nearline.kernels.terms import (
@@ -38,7 +38,6 @@ from nearline.kernels.terms import (
 
 Vector = tuple[NDArray[np.int32], NDArray[np.float32]]
 
-_WORD = re.compile(r"\w\w+")
 # Texts that are split into words together: bounds the memory and the time of one call.
 TEXTS_AT_ONCE = 1_024
 # Smallest capacity of the table of terms, a power of two.
@@ -52,14 +51,12 @@ class TfIdfConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ----------
     longest : int
         Maximum length of word n-grams: with 2, terms are single words and pairs of words.
+    reading : str
+        How texts are read, one of `READINGS`; see `nearline.encoders.reading`.
     """
 
     longest: int = 2
-
-
-def words(text: str) -> list[str]:
-    """Return the words with two letters or more, in lower case."""
-    return _WORD.findall(text.lower())
+    reading: str = WORDS
 
 
 def terms(text: str, longest: int) -> list[str]:
@@ -89,6 +86,7 @@ class TfIdf:
         self.config = config or TfIdfConfig()
         self.n_terms = self.n_texts = 0
         self._table = _make_table(0)
+        self._reader = make_reader(self.config.reading)
 
     @property
     def frequencies(self) -> NDArray[np.int32]:
@@ -111,7 +109,8 @@ class TfIdf:
         -----
         The time complexity is O(total number of words).
         """
-        blocks = [self._learn(block) for block in _blocks(texts)]
+        self._reader.survey(texts)
+        blocks = [self._learn(self._reader.read(block)) for block in _blocks(texts)]
         sizes, columns, counts = (
             np.concatenate([np.zeros(0, kind), *(block[field] for block in blocks)])
             for field, kind in ((0, np.int64), (1, np.int32), (2, np.int32))
@@ -131,7 +130,7 @@ class TfIdf:
             Vectors of the texts, and for each entry the document frequency of its term up to and
             including its text.
         """
-        counted = self._learn(texts)
+        counted = self._learn(self._reader.learn(texts))
         indptr = np.concatenate(([0], np.cumsum(counted.sizes))).astype(np.int64)
         return Rows(indptr, counted.columns, weigh(counted)), counted.frequencies
 
@@ -143,18 +142,24 @@ class TfIdf:
     def encode(self, text: str) -> Vector:
         """Return the columns and values of a text's vector without learning the text.
 
-        Terms that are not in the vocabulary are ignored.
+        Terms that are not in the vocabulary are ignored. If the text may be read in several ways,
+        the one with the most known terms is taken.
         """
         table = self._table
+        found = [self._count(table, text) for text in self._reader.readings(text)]
+        columns, counts = max(found, key=lambda one: len(one[0]))
+        sizes, n_texts = np.array([len(columns)]), np.array([self.n_texts])
+        frequencies = table.frequencies[columns]
+        return columns, weigh(TermCounts(sizes, columns, counts, frequencies, n_texts))
+
+    def _count(self, table: TermTable, text: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Return the columns of the known terms of a text that was read, and their counts."""
         _, hashes = _hashes([text], self.config.longest)
         distinct, counts = hashes.copy(), np.zeros(len(hashes), dtype=np.int32)
         n = count_distinct(hashes, _slots(len(hashes)), distinct, counts)
         columns = look_up(table, distinct[:n])
         known = columns >= 0
-        columns, counts = columns[known], counts[:n][known]
-        sizes, n_texts = np.array([len(columns)]), np.array([self.n_texts])
-        frequencies = table.frequencies[columns]
-        return columns, weigh(TermCounts(sizes, columns, counts, frequencies, n_texts))
+        return columns[known], counts[:n][known]
 
     def restricted(self, columns: NDArray[np.int64]) -> "TfIdf":
         """Return an encoder whose vocabulary consists of some terms, numbered in this order."""
@@ -172,6 +177,7 @@ class TfIdf:
             "hashes": hashes,
             "frequencies": self.frequencies.astype(np.int64),
             "n_texts": np.array([self.n_texts], dtype=np.int64),
+            **self._reader.arrays(),
         }
 
     @classmethod
@@ -186,6 +192,7 @@ class TfIdf:
             The numbers of terms and frequencies differ.
         """
         encoder = cls(config)
+        encoder._reader = make_reader(config.reading, arrays)
         if "terms" in arrays:
             text = arrays["terms"].tobytes().decode()
             hashes = _hashes_of_terms(text.split("\n") if text else [])
@@ -204,6 +211,7 @@ class TfIdf:
         return encoder
 
     def _learn(self, texts: Sequence[str]) -> TermCounts:
+        """Learn the terms of texts that were read."""
         sizes, hashes = _hashes(texts, self.config.longest)
         self._make_room(self.n_terms + len(hashes))
         slots = _slots(int(sizes.max(initial=0)))
@@ -232,9 +240,8 @@ def _blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _hashes(texts: Sequence[str], longest: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the number of terms of each text, and the hashes of the terms of all."""
-    joined = "\n".join([" ".join(words(text)) for text in texts])
-    return hash_texts(np.frombuffer(joined.encode(), dtype=np.uint8), len(texts), longest)
+    """Return the number of terms of texts that were read, and the hashes of the terms of all."""
+    return hash_texts(np.frombuffer("\n".join(texts).encode(), dtype=np.uint8), len(texts), longest)
 
 
 def _hashes_of_terms(terms: Sequence[str]) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from nearline.kernels.chunks import map_chunks
+from nearline.kernels.row_factors import EQUAL, row_factors
 from nearline.kernels.topk import check_k, finish_row, finished_lists, offer, start_lists
 
 Ints = NDArray[np.int32]
@@ -26,10 +27,6 @@ Doubles = NDArray[np.float64]
 # so that a 64-bit sum has room for 2**18 of the largest pairs.
 UNIT = 2.0**-30
 MOST = 2**45
-
-
-# Shares of histories of all lengths, if these are not taken into account.
-EQUAL = np.ones(1)
 
 
 class Rows(NamedTuple):
@@ -226,23 +223,6 @@ def steps_of(forward: Doubles, backward: Doubles) -> Doubles:
     return np.concatenate((backward[::-1], [0.0], forward)).astype(np.float64)
 
 
-def row_factors(rows: Rows, shares: Doubles) -> Doubles:
-    """Return the factor of the pairs of each row: float64 [n_rows].
-
-    Parameters
-    ----------
-    rows : Rows
-        Histories.
-    shares : float64 [m]
-        Factor by the number of known entries with a positive weight; the last one also applies to
-        larger numbers.
-    """
-    counted = (rows.items >= 0) & (rows.weights > 0)
-    before = np.concatenate(([0], np.cumsum(counted)))
-    factors: Doubles = shares[np.minimum(np.diff(before[rows.indptr]), len(shares) - 1)]
-    return factors
-
-
 def pair_edges(
     rows: Rows,
     steps: Doubles,
@@ -270,7 +250,7 @@ def pair_edges(
     steps : float64 [2 * reach + 1]
         Kernel for gaps from -reach to reach, at least 0 (see `steps_of`).
     shares : float64 [m]
-        Factor of the pairs of a row by its length, see `row_factors`.
+        Factor of the pairs of a row by its length, see `kernels.row_factors`.
     source, target : float64 [n_items]
         Factors of the divisor, at least 0.
     offset : float
@@ -300,7 +280,7 @@ def pair_edges(
     check_items(rows, n_items)
     check_k(top_k, "top_k")
     top_k = min(top_k, max(n_items, 1))
-    places, factors = occurrences(rows, n_items), row_factors(rows, shares)
+    places, factors = occurrences(rows, n_items), row_factors(*rows, shares)
     return pack(
         map_chunks(
             lambda first, last: _pair_rows(

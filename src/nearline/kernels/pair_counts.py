@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from nearline.kernels.chunks import map_chunks
 from nearline.kernels.edges import (
-    EQUAL,
     UNIT,
     Occurrences,
     Rows,
@@ -21,8 +20,8 @@ from nearline.kernels.edges import (
     occurrences,
     pack,
     pair_units,
-    row_factors,
 )
+from nearline.kernels.row_factors import EQUAL, row_factors
 from nearline.kernels.topk import check_k, offer
 
 Ints = NDArray[np.int32]
@@ -139,7 +138,7 @@ def pair_counts(
         Maximum number of pairs of an item. Those with the largest counts are kept; for equal
         counts, those with the lower index.
     shares : float64 [m]
-        Factor of the pairs of a row by its length (see `edges.row_factors`).
+        Factor of the pairs of a row by its length (see `kernels.row_factors`).
     threads : int or None
         Number of threads; None for one per core.
 
@@ -149,7 +148,7 @@ def pair_counts(
     """
     check_items(rows, n_items)
     most = max(1, min(most, n_items))
-    places, factors = occurrences(rows, n_items), row_factors(rows, shares)
+    places, factors = occurrences(rows, n_items), row_factors(*rows, shares)
     parts = map_chunks(
         lambda first, last: _count_rows(rows, places, steps, factors, n_items, most, first, last),
         n_items,

@@ -16,7 +16,7 @@ Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
-SPACE, NEWLINE = 32, 10
+SPACE, NEWLINE, TAB = 32, 10, 9
 # Constants of the hash: FNV-1a for the bytes of a word, and odd multipliers that mix the result.
 OFFSET, PRIME = 0x4BF29CE484222325, 0x100000001B3
 FIRST, SECOND = 0x2545F4914F6CDD1D, 0x5851F42D4C957F2D
@@ -83,7 +83,7 @@ def _joined(term: int, word: int) -> int:
 def _read_word(text: Bytes, at: int) -> tuple[int, int]:
     """Return the hash of the word at a position, 0 for none, and the position of its end."""
     value, first = OFFSET, at
-    while at < len(text) and text[at] != SPACE and text[at] != NEWLINE:
+    while at < len(text) and text[at] != SPACE and text[at] != NEWLINE and text[at] != TAB:
         value = (value ^ text[at]) * PRIME
         at += 1
     return (_mixed(value) if at > first else 0), at
@@ -91,12 +91,13 @@ def _read_word(text: Bytes, at: int) -> tuple[int, int]:
 
 @njit(nogil=True, cache=True)
 def hash_texts(text: Bytes, n_texts: int, longest: int) -> tuple[Longs, Longs]:
-    """Hash the terms of texts: words in their order, then pairs of words, and so on.
+    """Hash the terms of texts: words in their order, pairs of words and so on, parts of words.
 
     Parameters
     ----------
     text : uint8 [n]
-        UTF-8 of all texts: words separated by spaces, texts separated by newlines.
+        UTF-8 of all texts: words separated by spaces, texts separated by newlines. A part of a
+        word follows a tab; it is a term by itself, but not in pairs.
     n_texts : int
         Number of texts.
     longest : int
@@ -107,17 +108,23 @@ def hash_texts(text: Bytes, n_texts: int, longest: int) -> tuple[Longs, Longs]:
     int64 [n_texts], int64 [m]
         Number of terms of each text, and the hashes of the terms of all texts.
     """
-    n_words = n_texts
+    n_words, n_parts = n_texts, 0
     for byte in text:
         n_words += byte == SPACE
-    hashes = np.empty(n_words * longest, dtype=np.int64)
+        n_parts += byte == TAB
+    hashes = np.empty(n_words * longest + n_parts, dtype=np.int64)
+    parts = np.empty(n_parts, dtype=np.int64)
     sizes = np.zeros(n_texts, dtype=np.int64)
     at = filled = 0
     for number in range(n_texts):
-        first = filled
+        first, n_parts = filled, 0
         while True:
+            is_part = at > 0 and text[at - 1] == TAB
             word, at = _read_word(text, at)
-            if word != 0:
+            if word != 0 and is_part:
+                parts[n_parts] = word
+                n_parts += 1
+            elif word != 0:
                 hashes[filled] = word
                 filled += 1
             at += 1
@@ -131,6 +138,8 @@ def hash_texts(text: Bytes, n_texts: int, longest: int) -> tuple[Longs, Longs]:
                     term = _joined(term, word)
                 hashes[filled] = term
                 filled += 1
+        hashes[filled : filled + n_parts] = parts[:n_parts]
+        filled += n_parts
         sizes[number] = filled - first
     return sizes, hashes[:filled]
 

@@ -18,7 +18,7 @@ def make_answer(
     request: RecommendationRequest, query: Query, lists: Lists, offset: int, *, late: bool
 ) -> Answer:
     """Convert the list of a block of one user to an answer."""
-    view, ids = query.view, query.view.state.items
+    view, id_of = query.view, query.view.state.items.id_of
     lines = []
     for item, score, tier in zip(*(array[0].tolist() for array in lists), strict=True):
         if item < 0:
@@ -27,7 +27,7 @@ def make_answer(
         if request.explain:
             reasons = parts_of(item, score, tier, query.histories, view)[:MAX_REASONS]
         lines.append(
-            Recommendation(item_id=ids.id_of(item), score=score, tier=TIERS[tier], reasons=reasons)
+            Recommendation(item_id=id_of(item), score=score, tier=TIERS[tier], reasons=reasons)
         )
     return Answer(
         recommendation_id=recommendation_id(

@@ -1,52 +1,62 @@
 """First stage of the pipeline: the items that the model ranks for each user with a history."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.data import Histories
+from nearline.models.base import Ranking
 from nearline.recommend.lists import Lists, Query
 
 
-def candidates(lists: Lists, query: Query) -> Lists:
+def candidates(_: Lists, query: Query) -> Lists:
     """Return the model's ranking for each user; the list of a user without a history is empty.
 
     The later stages fill empty lists from current counts, which are fresher than what a model
     returns for an empty history.
-    """
-    histories, options, model = query.histories, query.options, query.view.model
-    blocks = _blocks(query)
-    width = max((wanted for _, wanted in blocks), default=options.k)
-    if width > options.k:
-        lists = Lists.empty(len(histories), width)
-    lists.tiers[:] = query.tier
-    for rows, wanted in blocks:
-        found = model.recommend_from(
-            histories if isinstance(rows, slice) else histories.select(rows),
-            wanted,
-            exclude_seen=options.exclude_seen,
-            allowed=query.allowed[: model.n_items],
-        )
-        lists.items[rows, :wanted] = found.items
-        lists.scores[rows, :wanted] = found.scores
-    return lists
 
-
-def _blocks(query: Query) -> list[tuple[slice | NDArray[np.int64], int]]:
-    """Return the users to ask the model for, in blocks with the same number of items to ask for.
-
-    The number is `k` plus the number of items that the rules may remove: asking for more items is
-    cheaper than a mask over the catalogue for each user. Some models search deeper for longer
-    lists, so each number has a block of its own: a list must not depend on the other users. Users
-    without a history belong to no block. The usual block is a slice of all users, for which NumPy
-    copies faster than for an array of rows.
+    The model is asked for `k` items plus the number of items that the rules may remove: this is
+    cheaper than a mask over the catalogue for each user.
     """
     wanted = query.options.k + len(query.excluded)
     indptr = query.histories.indptr
     known = indptr[1:] > indptr[:-1]  # has a history
     disliking = [] if query.options.exclude_seen else query.disliking()
-    if not disliking and known.all():
-        return [(slice(None), wanted)]
+    if not disliking and known.all():  # nearly always, and without copies
+        found = _ranking(query)(query.histories, wanted)
+        tiers = np.empty(found.items.shape, dtype=np.int8)
+        tiers.fill(query.tier)
+        return Lists(found.items, found.scores.astype(np.float64), tiers)
     widths = np.where(known, wanted, 0)
     for user in disliking:
         widths[user] = query.options.k + len(query.ruled_out(user))
-    different = sorted(set(widths.tolist()) - {0})
-    return [(np.flatnonzero(widths == width), width) for width in different]
+    return _by_width(query, widths)
+
+
+def _by_width(query: Query, widths: NDArray[np.int64]) -> Lists:
+    """Ask the model for lists of different lengths; a user with length 0 gets an empty list.
+
+    Some models search deeper for longer lists, so each length has a block of its own: a list must
+    not depend on the other users.
+    """
+    lists = Lists.empty(len(widths), max(query.options.k, int(widths.max(initial=0))))
+    lists.tiers[:] = query.tier
+    rank = _ranking(query)
+    for width in sorted(set(widths.tolist()) - {0}):
+        rows = np.flatnonzero(widths == width)
+        found = rank(query.histories.select(rows), width)
+        lists.items[rows, :width] = found.items
+        lists.scores[rows, :width] = found.scores
+    return lists
+
+
+def _ranking(query: Query) -> Callable[[Histories, int], Ranking]:
+    """Return the model's method that ranks items, with the options of the query."""
+    model = query.view.model
+    return partial(
+        model.recommend_from,
+        exclude_seen=query.options.exclude_seen,
+        allowed=query.allowed[: model.n_items],
+    )

@@ -8,7 +8,6 @@ manifest of an equal export resumes after the last complete part.
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -147,7 +146,7 @@ def export(
     )
     manifest, started_over = _begin(path, wanted)
     # All parts, including those of an earlier run, use the same time.
-    view = replace(view, now=manifest.made_at)
+    view = msgspec.structs.replace(view, now=manifest.made_at)
 
     def tables(first: int, last: int) -> Iterable[pa.Table]:
         for start in range(first, last, BLOCK):

@@ -7,8 +7,10 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from nearline.encoders.reading import LANGUAGE, READINGS
+from nearline.encoders.tfidf import TfIdfConfig
 from nearline.errors import InvalidInput
-from nearline.models.settings import require, require_each
+from nearline.models.settings import require, require_each, require_one_of
 
 # Names of the relations; a relation of vectors is named after its column.
 TRANSITIONS, COENGAGEMENT, CONTENT = "transitions", "coengagement", "content"
@@ -135,6 +137,11 @@ class ContentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Exponent of the cosine; values above 1 favour the nearest items.
     longest : int
         Maximum length of word n-grams.
+    reading : str
+        How texts are read: "language" folds accents, reads scripts without spaces by their
+        characters, and leaves out the function words and endings of the text's own language;
+        "words" takes sequences of letters as they are. A search keeps the one that is better on
+        validation data.
     """
 
     weight: float = 1.2
@@ -142,10 +149,17 @@ class ContentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     neighbours: int = 100
     power: float = 0.85
     longest: int = 2
+    reading: str = LANGUAGE
 
     def __post_init__(self) -> None:
         _check_relation(self, "power")
         require(self, "longest", 1, 5)
+        require_one_of(self, "reading", READINGS)
+
+    @property
+    def terms(self) -> TfIdfConfig:
+        """Settings of the terms of texts."""
+        return TfIdfConfig(longest=self.longest, reading=self.reading)
 
 
 class Vectors(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

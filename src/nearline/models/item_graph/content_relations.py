@@ -10,7 +10,6 @@ from nearline.data.dataset import FloatArray
 from nearline.encoders.index import VectorIndex
 from nearline.encoders.projection import Projection
 from nearline.encoders.text_index import TextIndex
-from nearline.encoders.tfidf import TfIdfConfig
 from nearline.models.item_graph.config import (
     CONTENT,
     PROJECTED,
@@ -63,7 +62,7 @@ class ContentRelations:
     @classmethod
     def untrained(cls, config: ItemGraphConfig) -> Self:
         """Create empty indexes, without a projection."""
-        words = TextIndex(TfIdfConfig(longest=config.content.longest))
+        words = TextIndex(config.content.terms)
         factors = {CONTENT: 1.0, PROJECTED: 1.0}
         return cls(config, words, {PROJECTED: VectorIndex(1)}, factors, None)
 
@@ -130,9 +129,7 @@ class ContentRelations:
     @classmethod
     def restore(cls, names: list[str], config: ItemGraphConfig, arrays: Arrays) -> Self:
         """Create the relation of texts and the relations `names` from the result of `arrays`."""
-        words = TextIndex.restore(
-            TfIdfConfig(longest=config.content.longest), _behind(f"{CONTENT}/index/", arrays)
-        )
+        words = TextIndex.restore(config.content.terms, _behind(f"{CONTENT}/index/", arrays))
         vectors = {
             name: VectorIndex.restore(_behind(f"{array_key(name)}/index/", arrays))
             for name in names

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.data.order import NONE
+from nearline.encoders.reading import READINGS, WORDS
 from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.pair_counts import Changes, Counts, changed_pairs
@@ -88,7 +89,7 @@ class ItemGraph(ScoresByGraph):
         f"{knob.part}.{knob.field}": Range(knob.low, knob.high, log=knob.scale)
         for knob in KNOBS
         if knob.part != VECTOR_PREFIX  # the vector columns depend on the data
-    }
+    } | {f"{CONTENT}.reading": READINGS}
 
     tunes_itself: ClassVar[bool] = True
 
@@ -131,7 +132,7 @@ class ItemGraph(ScoresByGraph):
         """
         check_weights(data.histories)
         if data.order == NONE:
-            self.config = for_sets(self.config)
+            self.config = for_sets(self.config, data.vectors)
         sources = Sources(data, seed)
         found = None
         if validation is not None:
@@ -292,6 +293,9 @@ class ItemGraph(ScoresByGraph):
         return arrays | self._content.arrays()
 
     def _load(self, arrays: Arrays) -> None:
+        if f"{CONTENT}/index/languages" not in arrays:
+            # Also the snapshots of versions that had no other reading, and no setting of it.
+            self.config = replace(self.config, content=replace(self.config.content, reading=WORDS))
         vectors = sorted(
             relation_of(key.removesuffix("/indptr"))
             for key in arrays

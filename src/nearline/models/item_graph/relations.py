@@ -15,10 +15,10 @@ from nearline.data.dataset import Dataset, Histories
 from nearline.encoders.index import VectorIndex
 from nearline.encoders.projection import Projection
 from nearline.encoders.text_index import TextIndex
-from nearline.encoders.tfidf import TfIdfConfig
 from nearline.kernels.counted_events import LIMITS
-from nearline.kernels.edges import EQUAL, MOST, UNIT, Rows, pair_edges, steps_of
+from nearline.kernels.edges import MOST, UNIT, Rows, pair_edges, steps_of
 from nearline.kernels.pair_counts import Counts, pair_counts
+from nearline.kernels.row_factors import EQUAL
 from nearline.models.item_graph.config import (
     COENGAGEMENT,
     CONTENT,
@@ -257,7 +257,7 @@ class Sources:
         settings = config.projected
         if not self.projects(settings):
             return None
-        key = settings.factors, settings.ridge, config.content.longest
+        key = settings.factors, settings.ridge, config.content.terms
         if key not in self._projections:
             text = self._text_index(config)
             self._projections[key] = Projection.fit(
@@ -278,7 +278,7 @@ class Sources:
         key = _key(name, settings, config)
         if key not in self._near:
             if isinstance(settings, ContentSettings):
-                index = TextIndex(TfIdfConfig(longest=settings.longest))
+                index = TextIndex(settings.terms)
                 self._near[key] = index.fit(self._texts, settings.neighbours)
                 self._words[key] = index
             else:
@@ -307,9 +307,9 @@ def _key(name: str, settings: FromContent, config: ItemGraphConfig) -> tuple[obj
     It consists of the name and all settings that affect the neighbours.
     """
     if isinstance(settings, ContentSettings):
-        return name, settings.neighbours, settings.longest
+        return name, settings.neighbours, settings.terms
     if isinstance(settings, Projected):
-        words = config.content.longest
+        words = config.content.terms
         return name, settings.neighbours, settings.factors, settings.ridge, words
     return name, settings.neighbours
 

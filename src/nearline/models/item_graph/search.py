@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nearline.common.progress import Progress
 from nearline.data.dataset import Dataset, Histories
 from nearline.data.order import NONE
+from nearline.encoders.reading import LANGUAGE, WORDS
 from nearline.kernels.edges import Rows
 from nearline.kernels.scoring import rank_rows
 from nearline.models.item_graph.config import (
@@ -129,8 +130,11 @@ def choose(
         return None
     search = _Search(objective, config, config.search.evaluations, progress)
     unordered = data.order == NONE
-    for start in set_starts(config) if unordered else _starts(sources.names, config):
+    first = _reading(config, WORDS) if sources.has_text else config
+    for start in set_starts(first) if unordered else _starts(sources.names, first):
         search.evaluate(start)
+    if sources.has_text:
+        search.compare(_reading(search.best, LANGUAGE))
     step = 1.0
     for _ in range(ROUNDS):
         for knob in _knobs_in_use(sources, config):
@@ -152,6 +156,11 @@ def _starts(names: list[str], config: ItemGraphConfig) -> list[ItemGraphConfig]:
             start = start.with_relation(name, replace(start.relation(name), half_life=half_life))
         starts.append(start)
     return starts
+
+
+def _reading(config: ItemGraphConfig, reading: str) -> ItemGraphConfig:
+    """Return settings with another way to read texts."""
+    return replace(config, content=replace(config.content, reading=reading))
 
 
 def _knobs_in_use(sources: Sources, config: ItemGraphConfig) -> list[Knob]:
@@ -184,6 +193,12 @@ class _Search:
         self._objective = objective
         self._left = self._all = evaluations
         self._progress = progress
+
+    def compare(self, config: ItemGraphConfig) -> None:
+        """Store settings if they are as good as the best so far, outside the budget."""
+        value = self._objective(config)
+        if value >= self.value:
+            self.best, self.value = config, value
 
     def evaluate(self, config: ItemGraphConfig) -> bool:
         """Evaluate settings; if they are the best so far, store them and return True."""

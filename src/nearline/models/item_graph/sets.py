@@ -8,6 +8,8 @@ a user have the same weight in the score. Co-engagement can then express several
 - the linear part of GF-CF: exponents 0.5, 0.5 and 1.
 """
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from nearline.models.item_graph.config import (
@@ -15,6 +17,7 @@ from nearline.models.item_graph.config import (
     NO_DECAY,
     CoEngagement,
     ItemGraphConfig,
+    Vectors,
 )
 
 # Neighbours of an item. More are useful than with decay, since a score sums over the whole history.
@@ -25,15 +28,17 @@ STARTS = ((1.0, 0.4, 1.0), (0.5, 0.5, 1.0), (0.5, 0.5, 0.0))
 SHRINKAGE = 1.0
 
 
-def for_sets(config: ItemGraphConfig) -> ItemGraphConfig:
+def for_sets(config: ItemGraphConfig, columns: Iterable[str] = ()) -> ItemGraphConfig:
     """Return settings without direction and decay; the result of this function is unchanged.
 
-    Exponents, shrinkage and neighbours of co-engagement are also replaced if they have the defaults
-    of ordered histories.
+    `columns` are the names of the vector columns, each of which has a relation. Exponents,
+    shrinkage and neighbours of co-engagement are also replaced if they have the defaults of ordered
+    histories.
     """
     parts = {name: getattr(config, name) for name in ("coengagement", "content", "projected")}
     still = {name: replace(part, half_life=NO_DECAY) for name, part in parts.items()}
-    vectors = {name: replace(part, half_life=NO_DECAY) for name, part in config.vectors.items()}
+    given = {name: Vectors() for name in columns} | config.vectors
+    vectors = {name: replace(part, half_life=NO_DECAY) for name, part in given.items()}
     pairs = replace(still.pop("coengagement"), window=MAX_GAP)
     if pairs == replace(CoEngagement(), half_life=NO_DECAY, window=MAX_GAP):
         pairs = _with_exponents(replace(pairs, neighbours=NEIGHBOURS, weight=1.0), DEFAULT)

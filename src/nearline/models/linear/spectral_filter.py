@@ -154,6 +154,8 @@ class SpectralFilter(DenseModel):
         """Return the scores of all items: float32 [n_users, n_items], 0 without known items."""
         rows = Rows(histories.indptr, histories.items, liked_once(histories))
         scores = score_rows(self._graph, rows)
+        if self.config.alpha == 0:
+            return scores
         known = (rows.items >= 0) & (rows.items < self.n_items) & (rows.weights > 0)
         before = np.concatenate(([0], np.cumsum(known)))
         liked = sparse.csr_array(
