@@ -276,8 +276,13 @@ def _moves(config: ItemGraphConfig) -> list[list[Change]]:
 
 def _repeat_starts() -> list[Change]:
     return [
-        _repeated(weight=weight, lately=lately)
-        for weight, lately in ((0.3, 0.0), (1.0, 3.0), (3.0, 30.0), (10.0, 300.0), (30.0, 1_000.0))
+        _repeated(weight=weight, lately=lately, rising=rising)
+        for weight, lately, rising in (
+            (0.3, 0.0, 0.0),
+            (1.0, 3.0, 0.0),
+            (5.0, 300.0, 0.1),
+            (20.0, 2_000.0, 0.1),
+        )
     ]
 
 
