@@ -10,9 +10,10 @@ from tests.models.synthetic import dataset
 
 from nearline.data.dataset import Dataset, Histories
 from nearline.models.item_graph import lately as lately_module
-from nearline.models.item_graph.config import ItemGraphConfig, Lately, Repeats
+from nearline.models.item_graph.config import ItemGraphConfig
 from nearline.models.item_graph.model import ItemGraph
 from nearline.models.item_graph.scores import LATELY, REPEATS
+from nearline.models.item_graph.time_config import Lately, Repeats
 
 DAY = 86_400.0
 START = 1_600_000_000.0

@@ -16,7 +16,8 @@ from nearline.common.progress import Progress
 from nearline.data.clock import FIRST_CLOCK_TIME
 from nearline.data.dataset import Dataset, Histories
 from nearline.data.order import TIMES
-from nearline.models.item_graph.config import ItemGraphConfig, Lately, Repeats
+from nearline.models.item_graph.config import ItemGraphConfig
+from nearline.models.item_graph.time_config import Lately, Repeats
 from nearline.models.validation import ndcg_of_lists
 from nearline.schema.rules import DAY
 
