@@ -242,7 +242,9 @@ def _compare(
         "seed": seed,
         "progress": progress,
     }
-    chosen = [*names, *(name for name in BASELINES if name not in names)] if names else discover()
+    known = discover()
+    missing = [name for name in BASELINES if name in known and name not in names]
+    chosen = [*names, *missing] if names else list(known)
     models = [make_model(name, {}) for name in (names if ratings and names else chosen)]
     if not ratings:
         parts = carve(data)
