@@ -16,6 +16,7 @@ from nearline.errors import InvalidInput, MissingExtra
 from nearline.models.base import Model
 from nearline.models.registry import make_model
 from nearline.models.settings import require
+from nearline.schema.rules import EXCLUDE, check_repeats
 from nearline.state import StateConfig
 
 
@@ -43,6 +44,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Whether the lists by which training chooses a model and reports its accuracy leave out items
         of the users' histories. Set it to False if users interact with items repeatedly. Requests
         have an option of the same name.
+    repeats : str
+        Default of the request option of the same name: "exclude", "include" or "auto".
     online : bool
         Whether the serving model learns from each event, if it supports online learning. Histories
         and trending counts are updated in any case.
@@ -81,6 +84,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     search: int = 0
     encoder: str | None = None
     exclude_seen: bool = True
+    repeats: str = EXCLUDE
     online: bool = True
     merge_events: int = 30_000
     reserve: bool = False
@@ -93,9 +97,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     llm: LlmConfig | None = None
 
     def __post_init__(self) -> None:
-        """Validate the memory budget; raise `InvalidInput`."""
+        """Validate the memory budget and `repeats`; raise `InvalidInput`."""
         if self.memory is not None:
             require(self, "memory", LEAST_BYTES, MOST_BYTES)
+        check_repeats(self.repeats)
 
     def new_model(self) -> Model:
         """Create the unfitted model.

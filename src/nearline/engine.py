@@ -207,7 +207,7 @@ class Recommender(EngineStatus):
         Parameters
         ----------
         **options
-            Other fields of `nearline.schema.RecommendationRequest`, such as `category`.
+            Other fields of `nearline.schema.RecommendationRequest`, such as `repeats`.
         """
         request = make_options(RecommendationRequest, user_id=user_id, k=k, **options)
         return list(self.answer(request).items)
@@ -397,4 +397,5 @@ class Recommender(EngineStatus):
 
     def _view(self) -> View:
         parts = self._current.serving()
-        return View(parts.state, parts.model, parts.model_id, self._clock())
+        lists = (self.config.repeats, parts.repeats_found)
+        return View(parts.state, parts.model, parts.model_id, self._clock(), *lists)

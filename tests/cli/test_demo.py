@@ -14,7 +14,7 @@ from tests.server.serving import free_port, wait_until_ready
 from nearline.data import load_dataset, synthetic_shop
 from nearline.errors import DataNotFound
 
-MODELS = ["popularity", "item graph", "item graph + text"]
+MODELS = ["popularity", "trending", "item graph", "item graph + text"]
 
 
 @pytest.fixture(scope="module")

@@ -118,7 +118,7 @@ def test_evaluate_files(events: Path, items: Path) -> None:
     assert found["fraction"] is None
     assert found["protocol"] == "strict"
     reports = found["models"]
-    assert list(reports) == [POPULARITY, "item graph + text"]
+    assert list(reports) == [POPULARITY, "trending", "item graph + text"]
     # The last item of each user is one of two unseen items of the user's colour.
     assert (
         reports["item graph + text"]["means"]["recall@2"] > reports[POPULARITY]["means"]["recall@2"]

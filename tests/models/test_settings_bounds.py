@@ -54,7 +54,16 @@ def test_no_kind_of_setting_escapes_the_test_above(name: str) -> None:
     kind = discover()[name]
     checked = {path for path, _ in numbers(kind.config_type())}
     rest = {path: value for path, value in settings_of(kind).items() if path not in checked}
-    allowed = {"scales", "vectors", "parts", "at_least", "hidden", "dilations"}
+    allowed = {
+        "scales",
+        "vectors",
+        "parts",
+        "at_least",
+        "hidden",
+        "dilations",
+        "half_lives",
+        "weights",
+    }
     for path, value in rest.items():
         assert isinstance(value, bool | str) or path.rpartition(".")[2] in allowed, path
 

@@ -9,6 +9,7 @@ import click
 
 from nearline.cli.evaluate import SPLITS
 from nearline.cli.options import (
+    chosen_repeats,
     column_option,
     encoder_option,
     example,
@@ -25,6 +26,7 @@ from nearline.cli.ranges import FloatRange, IntRange
 from nearline.cli.reading import reading_options
 from nearline.common.counts import count
 from nearline.errors import InvalidInput
+from nearline.schema.rules import AUTO
 
 if TYPE_CHECKING:
     from nearline.common.progress import Progress
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
 
 
 FOLDS = 5
+# Models that every comparison of lists contains.
+BASELINES = ("popularity", "trending")
+# Share of held-out items in the histories from which on `--repeats auto` includes seen items.
+OFTEN = 0.1
 # Share of the training part of a fold on which the search measures accuracy.
 VALIDATION_SHARE = 0.1
 
@@ -236,9 +242,15 @@ def _compare(
         "seed": seed,
         "progress": progress,
     }
-    models = [make_model(name, {}) for name in names or discover()]
+    known = discover()
+    missing = [name for name in BASELINES if name in known and name not in names]
+    chosen = [*names, *missing] if names else list(known)
+    models = [make_model(name, {}) for name in (names if ratings and names else chosen)]
     if not ratings:
-        return compare_models(models, carve(data), k=k, exclude_seen=not include_seen, **options)
+        parts = carve(data)
+        if chosen_repeats() == AUTO:
+            include_seen = _repeats_often(parts)
+        return compare_models(models, parts, k=k, exclude_seen=not include_seen, **options)
     if folded:
         return compare_ratings(
             models, random_folds(data, FOLDS, np.random.default_rng(seed)), **options
@@ -277,6 +289,30 @@ def _compare_large(
     )
 
 
+def _repeats_often(split: "Split") -> bool:
+    """Return whether the test part often repeats items of the histories."""
+    from nearline.evaluation import relevant_counts
+    from nearline.evaluation.metrics import reached_already
+
+    relevant = int(relevant_counts(split.test).sum())
+    return reached_already(split.test, split.train.histories) >= OFTEN * max(relevant, 1)
+
+
+def _not_ahead(found: "Comparison") -> str:
+    """Return a warning if the best model is not significantly better than the baselines."""
+    best = found.entries[0].model
+    near = [
+        entry.model
+        for entry in found.entries
+        if entry.model in BASELINES and (entry.behind is None or entry.behind.high >= 0)
+    ]
+    if best in near:
+        return f"Warning: no model is better than {best}."
+    if near:
+        return f"Warning: {best} is not significantly better than {' and '.join(near)}."
+    return ""
+
+
 def _write(found: "Comparison | RatingComparison") -> None:
     from nearline.evaluation.comparison import Comparison
     from nearline.evaluation.comparison_tables import also_rows, list_rows, rating_rows
@@ -294,5 +330,7 @@ def _write(found: "Comparison | RatingComparison") -> None:
     for rows in tables:
         write_table(rows, numbers=range(1, len(rows[0])))
         click.echo()
+    if isinstance(found, Comparison) and (warning := _not_ahead(found)):
+        click.echo(f"{warning}\n")
     if found.left_out:
         write_table([["left out", "because"], *map(list, found.left_out.items())])

@@ -16,6 +16,7 @@ from nearline.cli.options import (
     include_seen_option,
     items_option,
     json_option,
+    refuse_auto,
     seed_option,
 )
 from nearline.cli.output import progress_bars, write_json
@@ -69,6 +70,7 @@ def demo(
     from nearline.cli import showcase
     from nearline.cli.study import load_subject
 
+    refuse_auto()
     if not stop:
         server.check_address("127.0.0.1", port, None)  # fail before the training
     with progress_bars() as progress:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nearline.cli.options import (
+    chosen_repeats,
     column_option,
     encoder_option,
     example,
@@ -21,6 +22,7 @@ from nearline.cli.output import progress_bars, write_json, write_table
 from nearline.cli.ranges import FloatRange
 from nearline.cli.reading import reading_options
 from nearline.common.counts import count
+from nearline.schema.rules import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,7 +92,8 @@ def evaluate(
 
     DATA is a file of interactions or the name of a data set: movielens-100k, amazon-beauty,
     amazon-sports, amazon-toys, online-retail, synthetic. Every item is ranked for every user, and
-    items of the history are masked unless --include-seen is given.
+    items of the history are masked unless --include-seen is given. The models popularity and
+    trending are always measured, too.
     """
     from nearline.cli.study import load_subject
 
@@ -152,6 +155,8 @@ def _evaluate(
     if encoder is not None:
         names.append(GRAPH_AND_LANGUAGE)
     engines = fit_engines(names, tables, parts, seed=seed, encoder=encoder, progress=progress)
+    if chosen_repeats() == AUTO:
+        include_seen = engines[names[0]].engine.repeats_found
     reports = measure(
         engines, parts, question, k=k, seed=seed, progress=progress, exclude_seen=not include_seen
     )
@@ -160,9 +165,11 @@ def _evaluate(
 
 def _write(reports: "Mapping[str, Report]") -> None:
     """Print a table of metrics, and a note about held-out items in the histories."""
-    from nearline.cli.study import metric_rows
+    from nearline.cli.study import metric_rows, not_ahead
 
     first = next(iter(reports.values()))
     if first.n_unreachable:
         click.echo(repeats(first.n_unreachable, first.n_relevant))
     write_table(metric_rows(reports, digits=4), numbers=range(1, 1 + len(reports)))
+    if warning := not_ahead(reports):
+        click.echo(warning)

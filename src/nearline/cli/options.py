@@ -1,10 +1,10 @@
 """Options that several commands share, and opening of the store in `--store`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,11 +13,14 @@ from nearline.cli.request_options import request_option
 from nearline.common.counts import count
 from nearline.errors import DataNotFound, StoreInUse
 from nearline.schema import ListOptions, request_fields
+from nearline.schema.rules import AUTO, EXCLUDE, INCLUDE, REPEATS
 
 if TYPE_CHECKING:
     from nearline.adapters.llm_config import LlmConfig
     from nearline.config import Config
     from nearline.engine import Recommender
+
+C = TypeVar("C", bound=Callable[..., Any])
 
 
 def example(*lines: str) -> str:
@@ -50,11 +53,64 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document to standard output."
 )
 k_option = request_option(next(f for f in request_fields(ListOptions) if f.name == "k"))
-include_seen_option = click.option(
-    "--include-seen",
-    is_flag=True,
-    help="Keep items of the user's history, for items that users interact with repeatedly.",
-)
+_REPEATS, _NAMED = "nearline.repeats", "nearline.repeats.named"
+
+
+def _keep_repeats(ctx: click.Context, _parameter: click.Parameter, given: str | None) -> None:
+    ctx.meta[_REPEATS] = ctx.meta[_NAMED] = given
+
+
+def _include_seen(ctx: click.Context, _parameter: click.Parameter, flag: bool) -> bool:
+    given = ctx.meta.get(_REPEATS)
+    if flag and given not in (None, INCLUDE):
+        raise click.UsageError(f"--include-seen means --repeats include, not --repeats {given}")
+    if flag:
+        ctx.meta[_REPEATS] = INCLUDE
+    return flag or given == INCLUDE
+
+
+def include_seen_option(command: C) -> C:
+    """Add the options `--include-seen` and `--repeats`; the command receives `include_seen`.
+
+    `include_seen` is False for `--repeats auto`; see `chosen_repeats`.
+    """
+    repeats_option = click.option(
+        "--repeats",
+        type=click.Choice(REPEATS),
+        is_eager=True,
+        expose_value=False,
+        callback=_keep_repeats,
+        help="Items of the user's history: exclude (default), include, or auto: what training or "
+        "the held-out interactions say.",
+    )
+    flag = click.option(
+        "--include-seen",
+        is_flag=True,
+        callback=_include_seen,
+        help="Keep items of the user's history, for items that users interact with repeatedly: "
+        "the same as --repeats include.",
+    )
+    return flag(repeats_option(command))
+
+
+def default_repeats() -> str:
+    """Return `--repeats` as the default of requests; `--include-seen` alone does not set it."""
+    context = click.get_current_context(silent=True)
+    return EXCLUDE if context is None else context.meta.get(_NAMED) or EXCLUDE
+
+
+def refuse_auto() -> None:
+    """Raise a usage error for ``--repeats auto``, in commands that measure before training."""
+    if chosen_repeats() == AUTO:
+        raise click.UsageError("--repeats auto is not possible here: use exclude or include")
+
+
+def chosen_repeats() -> str:
+    """Return the value of `--repeats` of the running command; "exclude" if it was not given."""
+    context = click.get_current_context(silent=True)
+    return EXCLUDE if context is None else context.meta.get(_REPEATS) or EXCLUDE
+
+
 seed_option = click.option(
     "--seed", type=IntRange(min=0), default=0, show_default=True, help="Random seed."
 )

@@ -15,6 +15,7 @@ from nearline.cli.options import (
     k_option,
     out_option,
     picture_option,
+    refuse_auto,
     seed_option,
 )
 from nearline.cli.output import progress_bars, write_document, write_json, write_table
@@ -106,6 +107,7 @@ def replay(
     from nearline.common.pictures import check_picture
     from nearline.replay.picture import draw
 
+    refuse_auto()
     if picture is not None:
         check_picture(picture)  # fail before the replay
     if question["spread"] is None and data in ORDER_ONLY:

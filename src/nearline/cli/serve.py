@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nearline.cli.options import (
+    default_repeats,
     encoder_option,
     example,
     include_seen_option,
@@ -100,8 +101,8 @@ def serve(
     By default the server accepts connections from this machine only; any other --host needs an
     API key. A store that does not exist is created, and learns from the events that it receives.
     A language model, if named, is used for requests with rerank or words. Use the encoder that
-    the store was trained with. --include-seen applies to the lists by which trainings are judged; a
-    request has an option of its own.
+    the store was trained with. --include-seen applies to the lists by which trainings are judged.
+    --repeats is also the default of requests.
     """
     gc.disable()  # the server enables it once the store is loaded
     try:
@@ -115,6 +116,7 @@ def serve(
             exclude_seen=not include_seen,
             memory=memory,
             similar_users=similar_users,
+            repeats=default_repeats(),
             llm=llm_config(llm_url, llm_model),
         )
         run_server(

@@ -35,11 +35,12 @@ from nearline.data import (
     without_item_fields,
 )
 from nearline.engine import Recommender
-from nearline.evaluation import Report, evaluate
+from nearline.evaluation import Report, compare, evaluate
 from nearline.models.base import Model, Ranking
-from nearline.models.popularity import Popularity
+from nearline.models.popularity import Popularity, Trending
 from nearline.schema import Item
 
+TRENDING = "trending"
 POPULARITY, GRAPH, GRAPH_AND_TEXT = "popularity", "item graph", "item graph + text"
 GRAPH_AND_LANGUAGE = "item graph + text + language"
 
@@ -231,8 +232,12 @@ def measure(
     progress: Progress,
     exclude_seen: bool = True,
 ) -> dict[str, Report]:
-    """Evaluate the popularity baseline and each engine on the same held-out data."""
-    models: dict[str, Model | EngineModel] = {POPULARITY: Popularity().fit(parts.fit), **engines}
+    """Evaluate the baselines popularity and trending and each engine on the same held-out data."""
+    models: dict[str, Model | EngineModel] = {
+        POPULARITY: Popularity().fit(parts.fit),
+        TRENDING: Trending().fit(parts.fit),
+        **engines,
+    }
     counts = np.bincount(parts.fit.histories.items, minlength=parts.fit.n_items)
     return {
         name: evaluate(
@@ -247,6 +252,21 @@ def measure(
         )
         for name, model in models.items()
     }
+
+
+def not_ahead(reports: Mapping[str, Report]) -> str:
+    """Return a warning if a model is not significantly better than the baselines, otherwise ""."""
+    baselines = (POPULARITY, TRENDING)
+    for name, report in reports.items():
+        behind = []
+        for baseline in baselines:
+            ndcg = f"ndcg@{report.k}"
+            rng = np.random.default_rng(0)
+            if name not in baselines and compare(report, reports[baseline], rng)[ndcg].low <= 0:
+                behind.append(baseline)
+        if behind:
+            return f"Warning: {name} is not significantly better than {' and '.join(behind)}."
+    return ""
 
 
 def metric_rows(reports: Mapping[str, Report], *, digits: int) -> list[list[str]]:

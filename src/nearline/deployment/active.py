@@ -215,6 +215,11 @@ class EngineStatus:
         return training_summary(snapshot.manifest) if snapshot else []
 
     @property
+    def repeats_found(self) -> bool:
+        """Whether training found that users repeat items: the meaning of `repeats` "auto"."""
+        return self._current.deployment.repeats_found
+
+    @property
     def offset(self) -> int:
         """Every log record before this offset is reflected in answers."""
         return self._current.deployment.state.offset

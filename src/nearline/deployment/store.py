@@ -30,6 +30,7 @@ from nearline.ingest import follow, forget_examples
 from nearline.log import MEMORY, Log, UnwritableLog, open_log, open_or_read, url_of
 from nearline.models.base import Model
 from nearline.models.capabilities import LearnsOnline
+from nearline.schema.rules import REPEATS_FOUND
 from nearline.snapshots import COUNTING, Snapshot, SnapshotStore
 from nearline.state import State, load_checkpoint, remove_unfinished, save_checkpoint
 
@@ -79,6 +80,11 @@ class Deployment:
     def model_id(self) -> str:
         """ID of the active snapshot; ``untrained`` without one."""
         return self.snapshot.manifest.id if self.snapshot else "untrained"
+
+    @cached_property
+    def repeats_found(self) -> bool:
+        """Whether training found that users repeat items: the meaning of `repeats` "auto"."""
+        return self.snapshot is not None and bool(self.snapshot.manifest.metrics.get(REPEATS_FOUND))
 
     @cached_property
     def stamp_model(self) -> str:

@@ -35,7 +35,6 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-
 # Contributions below this, relative to the newest event, are too small for single precision.
 FAINTEST = 2.0**-20
 
@@ -97,7 +96,7 @@ class Scratch(NamedTuple):
     seen: Bools
 
 
-_NOTHING = np.zeros(0, dtype=np.bool_)
+NOTHING = np.zeros(0, dtype=np.bool_)
 
 
 class _Local(threading.local):
@@ -107,7 +106,7 @@ class _Local(threading.local):
 _local = _Local()
 
 
-def _scratch(n_items: int) -> Scratch:
+def scratch_of(n_items: int) -> Scratch:
     """Return the working memory of this thread, for at least `n_items` items."""
     scratch = _local.scratch
     if scratch is None or len(scratch.totals) < n_items:
@@ -148,7 +147,7 @@ def _entry(graph: Graph, relation: int, item: int, neighbour: int, value: float)
 
 
 @njit(nogil=True, cache=True)
-def _accumulate(graph: Graph, rows: Rows, row: int, scratch: Scratch) -> int:
+def accumulate(graph: Graph, rows: Rows, row: int, scratch: Scratch) -> int:
     """Compute the scores of a history in the working memory; return the number of items."""
     count = 0
     age = 0
@@ -180,14 +179,16 @@ def _accumulate(graph: Graph, rows: Rows, row: int, scratch: Scratch) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _mark_seen(rows: Rows, row: int, n_items: int, seen: Bools, value: bool) -> None:
+def mark_seen(rows: Rows, row: int, n_items: int, seen: Bools, value: bool) -> None:
+    """Set ``seen[item]`` to `value` for the items of a history."""
     for event in range(rows.indptr[row], rows.indptr[row + 1]):
         if 0 <= rows.items[event] < n_items:
             seen[rows.items[event]] = value
 
 
 @njit(nogil=True, cache=True)
-def _clear(scratch: Scratch, count: int) -> None:
+def clear(scratch: Scratch, count: int) -> None:
+    """Reset the scores and marks of the first `count` touched items."""
     for at in range(count):
         item = scratch.touched[at]
         scratch.totals[item] = 0.0
@@ -211,9 +212,9 @@ def _recommend_rows(
     heap_scores = np.empty(k, dtype=np.float64)
     heap_items = np.empty(k, dtype=np.int32)
     for row in range(first, last):
-        count = _accumulate(graph, rows, row, scratch)
+        count = accumulate(graph, rows, row, scratch)
         if exclude_seen:
-            _mark_seen(rows, row, graph.n_items, scratch.seen, True)
+            mark_seen(rows, row, graph.n_items, scratch.seen, True)
         size = 0
         for at in range(count):
             item = scratch.touched[at]
@@ -224,8 +225,8 @@ def _recommend_rows(
                 size = offer(heap_scores, heap_items, size, score, item)
         write_best(heap_scores, heap_items, size, out_items[row], out_scores[row])
         if exclude_seen:
-            _mark_seen(rows, row, graph.n_items, scratch.seen, False)
-        _clear(scratch, count)
+            mark_seen(rows, row, graph.n_items, scratch.seen, False)
+        clear(scratch, count)
 
 
 def recommend_rows(
@@ -258,12 +259,12 @@ def recommend_rows(
     check_k(k)
     n = len(rows.indptr) - 1
     everything = allowed is None
-    mask = _NOTHING if allowed is None else allowed
+    mask = NOTHING if allowed is None else allowed
     items = np.full((n, k), -1, dtype=np.int32)
     scores = np.zeros((n, k), dtype=np.float32)
 
     def work(first: int, last: int) -> None:
-        scratch = _scratch(graph.n_items)
+        scratch = scratch_of(graph.n_items)
         _recommend_rows(
             graph, rows, exclude_seen, everything, mask, scratch, first, last, items, scores
         )
@@ -277,18 +278,18 @@ def _score_rows(
     graph: Graph, rows: Rows, scratch: Scratch, first: int, last: int, out: Floats
 ) -> None:
     for row in range(first, last):
-        count = _accumulate(graph, rows, row, scratch)
+        count = accumulate(graph, rows, row, scratch)
         for at in range(count):
             item = scratch.touched[at]
             out[row, item] = scratch.totals[item]
-        _clear(scratch, count)
+        clear(scratch, count)
 
 
 def score_rows(graph: Graph, rows: Rows, *, threads: int | None = None) -> Floats:
     """Compute the scores of all items for each of n histories: float32 [n, n_items]."""
     out = np.zeros((len(rows.indptr) - 1, graph.n_items), dtype=np.float32)
     map_chunks(
-        lambda first, last: _score_rows(graph, rows, _scratch(graph.n_items), first, last, out),
+        lambda first, last: _score_rows(graph, rows, scratch_of(graph.n_items), first, last, out),
         len(out),
         least=64,
         threads=threads,
@@ -307,8 +308,8 @@ def _rank_rows(
     out: Longs,
 ) -> None:
     for row in range(first, last):
-        count = _accumulate(graph, rows, row, scratch)
-        _mark_seen(rows, row, graph.n_items, scratch.seen, True)
+        count = accumulate(graph, rows, row, scratch)
+        mark_seen(rows, row, graph.n_items, scratch.seen, True)
         for entry in range(targets.indptr[row], targets.indptr[row + 1]):
             target = targets.items[entry]
             out[entry] = graph.n_items
@@ -324,8 +325,8 @@ def _rank_rows(
                 if score > own or (score == own and item < target):
                     before += not scratch.seen[item]
             out[entry] = before
-        _mark_seen(rows, row, graph.n_items, scratch.seen, False)
-        _clear(scratch, count)
+        mark_seen(rows, row, graph.n_items, scratch.seen, False)
+        clear(scratch, count)
 
 
 def rank_rows(graph: Graph, rows: Rows, targets: Rows, *, threads: int | None = None) -> Longs:
@@ -356,7 +357,7 @@ def rank_rows(graph: Graph, rows: Rows, targets: Rows, *, threads: int | None = 
     out = np.empty(len(targets.items), dtype=np.int64)
     map_chunks(
         lambda first, last: _rank_rows(
-            graph, rows, targets, _scratch(graph.n_items), first, last, out
+            graph, rows, targets, scratch_of(graph.n_items), first, last, out
         ),
         len(rows.indptr) - 1,
         threads=threads,

@@ -14,8 +14,8 @@ def draw_users(validation: Histories, most: int, seed: int) -> NDArray[np.int64]
     return np.sort(np.random.default_rng(seed).permutation(users)[:most])
 
 
-def mean_ndcg(items: IntArray, truth: Histories) -> float:
-    """Compute the mean NDCG of lists over users with a known positive target.
+def ndcg_of_lists(items: IntArray, truth: Histories) -> NDArray[np.float64]:
+    """Compute the NDCG of each list: float64 [n], NaN for a user without a known positive target.
 
     Relevance is binary, and the discount is 1 / log2(rank + 1).
 
@@ -28,12 +28,19 @@ def mean_ndcg(items: IntArray, truth: Histories) -> float:
     """
     k = items.shape[1]
     discounts = 1.0 / np.log2(np.arange(2, k + 2))
-    best = np.concatenate(([0.0], np.cumsum(discounts)))
+    best = np.concatenate(([np.nan], np.cumsum(discounts)))
     width = int(max(items.max(initial=0), truth.items.max(initial=0))) + 1
     counted = (truth.weights > 0) & (truth.items >= 0)
     rows = np.repeat(np.arange(len(truth)), np.diff(truth.indptr))[counted]
     keys = np.unique(rows * width + truth.items[counted])
     relevant = np.bincount(keys // width, minlength=len(truth))
     found = np.isin(np.arange(len(items))[:, None] * width + items, keys) & (items >= 0)
-    gains = found @ discounts / best[np.clip(relevant, 1, k)]
-    return float(gains[relevant > 0].mean()) if (relevant > 0).any() else 0.0
+    values: NDArray[np.float64] = found @ discounts / best[np.minimum(relevant, k)]
+    return values
+
+
+def mean_ndcg(items: IntArray, truth: Histories) -> float:
+    """Compute the mean of `ndcg_of_lists` over users with a target; 0 if there are none."""
+    values = ndcg_of_lists(items, truth)
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else 0.0

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from nearline.data import Histories
 from nearline.models.base import Model
 from nearline.schema import ListOptions
+from nearline.schema.rules import AUTO, EXCLUDE, INCLUDE
 from nearline.state import State
 
 # Tiers in the order of a list; arrays store indices into this tuple.
@@ -20,12 +21,28 @@ class View(Struct, frozen=True):
     """State, model, snapshot ID of the model and time (Unix seconds) that one request uses.
 
     A promotion changes the model of later requests only.
+
+    Attributes
+    ----------
+    repeats : str
+        Default of the request option of the same name.
+    repeats_found : bool
+        Whether training found that users repeat items; this is what "auto" means.
     """
 
     state: State
     model: Model
     model_id: str
     now: float
+    repeats: str = EXCLUDE
+    repeats_found: bool = False
+
+    def excludes_seen(self, options: ListOptions) -> bool:
+        """Return whether a list leaves out the items of the user's history."""
+        if options.repeats is None and not options.exclude_seen:
+            return False
+        repeats = options.repeats or self.repeats
+        return not (self.repeats_found if repeats == AUTO else repeats == INCLUDE)
 
 
 class Lists(NamedTuple):
@@ -68,6 +85,7 @@ class Query(Struct, frozen=True):
     tier : int
         Tier of the candidates: `PERSONAL`, or `SESSION` if the request contains the history.
     options : ListOptions
+        Options of the request; `exclude_seen` is what the list must do, whatever `repeats` is.
     allowed : bool [n_items]
         Mask of the items that are available and of the category.
     excluded : frozenset of int

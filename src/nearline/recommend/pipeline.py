@@ -7,6 +7,7 @@ To add a stage, write it in a module of its own and add it to `STAGES`.
 from collections.abc import Callable, Iterable
 
 import numpy as np
+from msgspec.structs import replace
 
 from nearline.data import Histories
 from nearline.recommend.answers import make_answer
@@ -72,6 +73,9 @@ def make_query(
         An option is invalid.
     """
     check_options(options)
+    exclude_seen = view.excludes_seen(options)
+    if exclude_seen != options.exclude_seen:
+        options = replace(options, exclude_seen=exclude_seen)
     return Query(
         view=view,
         histories=histories,

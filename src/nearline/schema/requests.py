@@ -19,6 +19,7 @@ from nearline.schema.rules import (
     check_context,
     check_k,
     check_preferences,
+    check_repeats,
     check_text,
 )
 
@@ -34,6 +35,10 @@ class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Length of the list, 1 to 1000.
     exclude_seen : bool
         Leave out items of the user's history. Disliked items are always left out.
+    repeats : str or None
+        Whether items of the user's history may appear: "exclude", "include", or "auto" for what
+        training found to be the truth. None: as `exclude_seen` says and, if that is true, as the
+        configuration of the recommender says. A value takes precedence over `exclude_seen`.
     category : str or None
         List only items of this category; None or an empty string means all items.
     exclude : tuple of str
@@ -61,6 +66,14 @@ class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             extra={"opposite": "include_seen"},
         ),
     ] = True
+    repeats: Annotated[
+        str | None,
+        Meta(
+            description="Items of the user's history: exclude, include, or auto, as training found "
+            "to be better; takes precedence over exclude_seen.",
+            examples=["auto"],
+        ),
+    ] = None
     category: Annotated[
         str | None, Meta(description="List only items of this category; empty means all.")
     ] = None
@@ -154,7 +167,7 @@ def _ids(value: object, field: str) -> tuple[str, ...]:
     return tuple(as_list(value, field, "item ids"))
 
 
-_MAY_BE_NONE = ("category", "context", "preferences", "user_id", "history")
+_MAY_BE_NONE = ("repeats", "category", "context", "preferences", "user_id", "history")
 # How a keyword argument of a Python call becomes a field; others are checked by `check_options`.
 _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
     "k": check_k,
@@ -172,7 +185,7 @@ def narrowed(options: ListOptions, kind: type[O]) -> O:
 
 
 def check_options(options: ListOptions) -> None:
-    """Check the fields k, category, context and preferences of a request.
+    """Check the fields k, repeats, category, context and preferences of a request.
 
     Raises
     ------
@@ -180,6 +193,8 @@ def check_options(options: ListOptions) -> None:
         A field is invalid; the error names it.
     """
     check_k(options.k)
+    if options.repeats is not None:
+        check_repeats(options.repeats)
     if options.category is not None:
         _check_category(options.category)
     if options.context is not None:

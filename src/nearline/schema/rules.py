@@ -25,6 +25,11 @@ MAX_ABSOLUTE_NUMBER = 1e15
 # Seconds that a time may lie in the future, since clocks of clients may be fast. One day is more
 # than the error from any wrong time zone.
 MAX_FUTURE = DAY
+# What lists may contain of the user's history; "auto" is one of the others, chosen by training.
+EXCLUDE, INCLUDE, AUTO = "exclude", "include", "auto"
+REPEATS = (EXCLUDE, INCLUDE, AUTO)
+# Metric of a snapshot, 0 or 1: whether training found that users repeat items.
+REPEATS_FOUND = "repeats_found"
 
 
 def make_record(kind: type[Struct], **fields: object) -> Any:
@@ -286,6 +291,15 @@ def check_item(item: Item, *, now: float) -> Item:
         check_id(name, "vectors")
         _check_vector(vector, f"vectors.{name}")
     return item
+
+
+def check_repeats(repeats: object) -> str:
+    """Return a valid value of the option `repeats`; raise `InvalidInput` for any other."""
+    if repeats not in REPEATS:
+        raise InvalidInput(
+            f"repeats is {repeats!r:.50}; it must be one of {', '.join(REPEATS)}", field="repeats"
+        )
+    return str(repeats)
 
 
 def check_preferences(text: object) -> None:

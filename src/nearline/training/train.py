@@ -25,9 +25,12 @@ from nearline.data import (
 from nearline.deployment.texts import with_language
 from nearline.encoders import TextVectors
 from nearline.errors import InvalidInput, NotTrained
-from nearline.evaluation import evaluate, relevant_counts
+from nearline.evaluation import Report, compare, evaluate, relevant_counts
+from nearline.evaluation.metrics import reached_already
 from nearline.log import Readable
 from nearline.models.base import Model
+from nearline.models.item_graph.model import ItemGraph
+from nearline.schema.rules import REPEATS_FOUND
 from nearline.snapshots import Snapshot, build
 from nearline.training.members import DEFAULTS, never_worse
 from nearline.training.search import list_score, score_with_seen, search
@@ -60,6 +63,10 @@ class TrainingSpec(Struct, frozen=True, kw_only=True):
 
 # Share of what was held out that lists without seen items cannot hold; left out where it is 0.
 UNREACHABLE = "validation_unreachable"
+# Share of the held-out interactions that repeat an item of the history; left out where it is 0.
+REPEAT_SHARE = "repeat_share"
+# Minimum share of repeats, if lists with seen items are also significantly better, for "auto".
+FEWEST_REPEATS = 0.1
 # Share of each user's items that is held out if they are a set without an order.
 SET_SHARE = 0.1
 
@@ -145,14 +152,15 @@ def choose(
             progress=progress,
         )
         model = type(model)(found)
-    model.fit(seen, validation=truth, seed=seed, progress=progress)
+    fitted = model.fit(seen, validation=truth, seed=seed, progress=progress)
     exclude_seen = spec.config.exclude_seen
     simple: dict[str, float] = {}
     if model.name in DEFAULTS:
         model, simple = never_worse(
             model, seen, truth, seed=seed, exclude_seen=exclude_seen, progress=progress
         )
-    return model, _metrics(model, seen, truth, seed, exclude_seen=exclude_seen) | simple
+    metrics = _metrics(model, seen, truth, seed, exclude_seen=exclude_seen)
+    return model, metrics | simple | _repeats(fitted, seen, truth, seed)
 
 
 def describe(
@@ -201,14 +209,41 @@ def check_serves(model: Model) -> None:
         )
 
 
+def _repeats(model: Model, seen: Dataset, truth: Histories, seed: int) -> dict[str, float]:
+    """Return the share of repeats in the held-out interactions, and whether they are the truth."""
+    if isinstance(model, ItemGraph) and model.time_terms is not None:
+        share, repeated = model.time_terms.repeat_share, model.time_terms.repeats
+    else:
+        counted = relevant_counts(truth).sum()
+        share = reached_already(truth, seen.histories) / counted if counted else 0.0
+        repeated = False
+        if share >= FEWEST_REPEATS:
+            with_seen, without = (
+                _report(model, seen, truth, seed, exclude_seen=masks) for masks in (False, True)
+            )
+            difference = compare(with_seen, without, np.random.default_rng(seed))["ndcg@10"]
+            repeated = difference.low > 0
+    return {REPEAT_SHARE: float(share), REPEATS_FOUND: float(repeated)} if share else {}
+
+
 def _metrics(
     model: Model, seen: Dataset, truth: Histories, seed: int, *, exclude_seen: bool
 ) -> dict[str, float]:
     """Return the accuracy on the validation data, which is slightly optimistic."""
     if not relevant_counts(truth).any():  # no targets, or only dislikes
         return {}
+    report = _report(model, seen, truth, seed, exclude_seen=exclude_seen)
+    metrics = {f"validation_{name}": value for name, value in report.means.items()}
+    if report.n_unreachable:
+        metrics[UNREACHABLE] = report.n_unreachable / report.n_relevant
+    return metrics
+
+
+def _report(
+    model: Model, seen: Dataset, truth: Histories, seed: int, *, exclude_seen: bool
+) -> Report:
     counts = np.bincount(seen.histories.items, minlength=seen.n_items)
-    report = evaluate(
+    return evaluate(
         model,
         seen.histories,
         truth,
@@ -217,7 +252,3 @@ def _metrics(
         exclude_seen=exclude_seen,
         rng=np.random.default_rng(seed),
     )
-    metrics = {f"validation_{name}": value for name, value in report.means.items()}
-    if report.n_unreachable:
-        metrics[UNREACHABLE] = report.n_unreachable / report.n_relevant
-    return metrics

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from nearline.encoders.reading import LANGUAGE, READINGS
 from nearline.encoders.tfidf import TfIdfConfig
 from nearline.errors import InvalidInput
+from nearline.models.item_graph.time_config import Lately, Repeats
 from nearline.models.settings import require, require_each, require_one_of
 
 # Names of the relations; a relation of vectors is named after its column.
@@ -253,6 +254,11 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     vectors : dict of str to Vectors
         Settings of the relation of each vector column; columns that are not given have the
         defaults.
+    lately : Lately
+        What is popular lately, in the score of users who return; chosen by `fit` where interactions
+        have real times.
+    repeats : Repeats
+        The user's own items in lists that include them; chosen by `fit` like `lately`.
     counts : int
         Maximum number of pairs of an item whose counts are stored for online updates; the largest
         counts are kept. For items with at most so many pairs, online updates are exact.
@@ -271,12 +277,20 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     content: ContentSettings = ContentSettings()
     projected: Projected = Projected()
     vectors: dict[str, Vectors] = {}
+    lately: Lately = Lately()
+    repeats: Repeats = Repeats()
     counts: int = 2_048
     max_history: int = 200
     scales: dict[str, float] = {}
     search: Search = Search()
 
     def __post_init__(self) -> None:
+        if self.repeats.lately_half_life not in self.lately.half_lives:
+            raise InvalidInput(
+                f"repeats.lately_half_life is {self.repeats.lately_half_life}; it must be one of "
+                "lately.half_lives",
+                field="repeats",
+            )
         require(self, "counts", 1, 100_000)
         require(self, "max_history", 1, 100_000)
         require_each(self, "scales", 0, 1e300, most=MAX_NAMES)

@@ -27,20 +27,10 @@ from nearline.encoders.reading import READINGS, WORDS
 from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.pair_counts import Changes, Counts, changed_pairs
-from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
-from nearline.models.array_checks import (
-    MOST_ITEMS,
-    check_array,
-    check_number,
-)
+from nearline.models.array_checks import MOST_ITEMS, check_array, check_number
 from nearline.models.base import (
-    Model,
-    ModelPart,
     Range,
-    Ranking,
     Space,
-    check_k,
-    check_single,
     check_validation,
     check_weights,
 )
@@ -61,6 +51,7 @@ from nearline.models.item_graph.counted_relation import (
     no_counts,
 )
 from nearline.models.item_graph.graph_store import GraphStore, rows_from
+from nearline.models.item_graph.lately import RecentCounts
 from nearline.models.item_graph.relations import (
     COUNTED,
     Sources,
@@ -72,19 +63,21 @@ from nearline.models.item_graph.relations import (
     popularity_of,
     positive_rows,
     squared_weights,
-    weights_and_half_lives,
 )
+from nearline.models.item_graph.scores import ScoresByGraph
 from nearline.models.item_graph.search import KNOBS, choose
 from nearline.models.item_graph.sets import for_sets
+from nearline.models.item_graph.time_search import Found, choose_time_terms
 
 Arrays = dict[str, NDArray[Any]]
+
 
 # Typical number of new pairs of an event in a relation, for users with about ten events, with a
 # reserve for events that arrive during a compaction.
 PAIRS_AN_EVENT = 24
 
 
-class ItemGraph(Model):
+class ItemGraph(ScoresByGraph):
     """A weighted sum of item-to-item relations, with weights chosen on validation data.
 
     Parameters
@@ -110,26 +103,20 @@ class ItemGraph(Model):
     def __init__(self, config: ItemGraphConfig | None = None) -> None:
         super().__init__(config)
         self._popularity = np.zeros(0, dtype=np.int64)
+        self._popularity_total = 0
         self._counted = {name: CountedRelation(no_counts(0), 1.0) for name in COUNTED}
         self._store = self._make_store(
             {name: pack([]) for name in (*COUNTED, CONTENT, PROJECTED)}, 0
         )
         self._content = ContentRelations.untrained(self.config)
+        self._recent = RecentCounts(self.config, 0)
+        # Result of the search on splits by time, if there was one.
+        self.time_terms: Found | None = None
 
     @classmethod
     def untrained(cls, config: ItemGraphConfig | None = None) -> Self:
         """Create a graph without items, to which `put_items` and `observe` can add data."""
         return cls(config)
-
-    @property
-    def n_items(self) -> int:
-        """Number of items that the model can score."""
-        return self._store.n_items
-
-    @property
-    def relations(self) -> tuple[str, ...]:
-        """Names of the relations, in the order of summation."""
-        return self._store.names
 
     def fit(
         self,
@@ -157,12 +144,18 @@ class ItemGraph(Model):
             check_validation(validation, data)
             found = choose(data, sources, validation, self.config, seed=seed, progress=progress)
             self.config = found or self.config
+            if found is not None:
+                self._choose_time_terms(data, seed, progress)
+                found = self.config
         relations: dict[str, Rows] = self._count_all(data.counted_histories, data.n_items, progress)
         for name in sources.names[len(COUNTED) :]:
             progress(len(relations), len(sources.names), name)
             relations[name] = sources.edges(name, self.config)
         self._store = self._make_store(relations, data.n_items)
         self._content = ContentRelations.fitted(sources, self.config)
+        self._count_recent(data.counted_histories)
+        # Some events do not count, but the newest of them is the end of the data all the same.
+        self._recent.reach(float(data.histories.times.max(initial=-np.inf)))
         if found is not None:
             factors = sources.factors | {name: self._counted[name].scale for name in COUNTED}
             # A relation without edges has no meaningful scale.
@@ -171,47 +164,6 @@ class ItemGraph(Model):
         self.fitted_on = data.histories
         progress(len(relations), len(relations), "done")
         return self
-
-    def score_many(self, histories: Histories) -> FloatArray:
-        """Return the scores of all items: float32 [n_users, n_items], 0 for items without edges."""
-        return score_rows(self._graph(), _rows(histories))
-
-    def recommend_from(
-        self,
-        histories: Histories,
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        allowed: NDArray[np.bool_] | None = None,
-    ) -> Ranking:
-        """Return the `k` items with the highest scores above zero; see `Model.recommend_from`."""
-        check_k(k)
-        best = recommend_rows(
-            self._graph(), _rows(histories), k, exclude_seen=exclude_seen, allowed=allowed
-        )
-        return Ranking(best.items, best.scores)
-
-    def similar(self, items: IntArray, k: int) -> Ranking:
-        """Return similar items: the recommendations for a history that consists of the item."""
-        events = Histories.from_rows([[int(item)] for item in items])
-        return self.recommend_from(events, k)
-
-    def search_text(
-        self, text: str, k: int, *, allowed: NDArray[np.bool_] | None = None
-    ) -> Ranking:
-        """Return the items whose texts have the largest TF-IDF cosine with `text`."""
-        check_k(k)
-        items, cosines = self._content.search_text(text, k, allowed)
-        return Ranking(items[None], cosines[None])
-
-    def explain(self, history: Histories, item: int) -> list[ModelPart]:
-        """Return a part of the score of `item` for each event, oldest first, and relation."""
-        check_single(history)
-        parts = score_parts(self._graph(), _rows(history), item)
-        return [
-            ModelPart(int(event), self.relations[relation], float(parts[event, relation]))
-            for event, relation in np.argwhere(parts)
-        ]
 
     def put_items(
         self,
@@ -293,6 +245,13 @@ class ItemGraph(Model):
         for name, scale in scales.items():
             self._counted[name].scale = scale
         self._store = self._make_store(relations | content, n_items)
+        self._count_recent(histories)
+
+    def set_time_terms(self, config: ItemGraphConfig) -> None:
+        """Change the settings `lately` and `repeats`, except the half-lives."""
+        self.config = replace(self.config, lately=config.lately, repeats=config.repeats)
+        self._recent.set_terms(self.config)
+        self._recent.set_all_rises(self._popularity)
 
     def forget(self, histories: Histories) -> None:
         """Subtract the pairs of `histories`, all events of some users, from the counts."""
@@ -318,6 +277,9 @@ class ItemGraph(Model):
             changes = changed_pairs(old, before.times, new, events.times, steps, shares)
             changes = Changes(changes.sources, changes.targets, sign * changes.units)
             counted.apply(changes, self._store, relation)
+        self._popularity_total += int(amounts.sum())
+        if self._recent.active:
+            self._recent.add(new, events.times, sign, self._popularity, self._popularity_total)
 
     def add_item(self, text: str = "", vectors: Mapping[str, FloatArray] | None = None) -> int:
         """Add an item with a text and vectors, float32 [d] by column; return its index."""
@@ -344,6 +306,7 @@ class ItemGraph(Model):
             items.append(rows.items)
         # Concatenated, as `GraphStore` takes them.
         arrays["items"] = np.concatenate(items)
+        arrays |= self._recent.arrays(self.n_items)
         return arrays | self._content.arrays()
 
     def _load(self, arrays: Arrays) -> None:
@@ -365,12 +328,16 @@ class ItemGraph(Model):
             counts = counts_from(arrays, name, n_items)
             self._counted[name] = CountedRelation(counts, float(arrays[f"{name}/scale"][0]))
         self._store = self._make_store(relations, n_items, items)
+        self._popularity_total = int(self._popularity.sum())
+        self._recent = RecentCounts(self.config, len(self._popularity))
+        self._recent.load(arrays, self._popularity)
         self._content = ContentRelations.restore([PROJECTED, *vectors], self.config, arrays)
 
     def _count_all(self, histories: Histories, n_items: int, progress: Progress) -> dict[str, Rows]:
         """Compute popularity and counts of pairs; return the edges of the counted relations."""
         rows = positive_rows(histories)
         self._popularity = popularity_of(rows, n_items)
+        self._popularity_total = int(self._popularity.sum())
         relations = {}
         for done, name in enumerate(COUNTED):
             progress(done, len(self.relations), name)
@@ -402,19 +369,24 @@ class ItemGraph(Model):
         if self._store.room > before:
             more = np.zeros(self._store.room - before, dtype=np.int64)
             self._popularity = np.concatenate((self._popularity, more))
+            self._recent.grow(len(self._popularity))
             fresh = np.arange(before, self._store.room)
             self._store.set_gains(fresh, newcomer_gains(self.relations, self.config, more))
             for name in COUNTED:
                 divisors = pair_divisors(name, self.config, self._popularity[fresh])
                 self._store.set_divisors(name, fresh, divisors)
 
-    def _graph(self) -> Graph:
-        weights, half_lives = weights_and_half_lives(self.relations, self.config)
-        for relation, counted in enumerate(self._counted.values()):
-            weights[relation] *= counted.scale
-        return self._store.view(weights, half_lives, self.config.max_history)
+    def _choose_time_terms(self, data: Dataset, seed: int, progress: Progress) -> None:
+        def fit(config: ItemGraphConfig, part: Dataset) -> "ItemGraph":
+            return ItemGraph(config).fit(part, seed=seed)
 
+        found = choose_time_terms(data, self.config, fit, seed=seed, progress=progress)
+        self.time_terms = found
+        if found is not None:
+            self.config = found.config
 
-def _rows(histories: Histories) -> Rows:
-    check_weights(histories)
-    return Rows(histories.indptr, histories.items, histories.weights)
+    def _count_recent(self, histories: Histories) -> None:
+        """Count the events of histories as recent events; previous counts are discarded."""
+        self._recent = RecentCounts(self.config, len(self._popularity))
+        rows = positive_rows(histories)
+        self._recent.add(rows, histories.times, 1, self._popularity, self._popularity_total)

@@ -1,0 +1,137 @@
+"""Scoring with an item graph: lists, explanations, and the choice between two kinds of users."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.data.dataset import FloatArray, Histories, IntArray
+from nearline.kernels.edges import Rows
+from nearline.kernels.returning import other_parts, recommend_returning, score_returning
+from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
+from nearline.models.base import Model, ModelPart, Ranking, check_k, check_single, check_weights
+from nearline.models.item_graph.content_relations import ContentRelations
+from nearline.models.item_graph.counted_relation import CountedRelation
+from nearline.models.item_graph.graph_store import GraphStore
+from nearline.models.item_graph.lately import RecentCounts
+from nearline.models.item_graph.relations import weights_and_half_lives
+
+# Parts of a score beside the relations; see `kernels.returning`.
+LATELY, REPEATS = "lately", "repeats"
+
+
+class ScoresByGraph(Model):
+    """Abstract base class of the item graph: the methods that rank and explain.
+
+    The score of a user in a session consists of the relations; that of a user who returns after a
+    while has the terms of `kernels.returning`, too.
+    """
+
+    _store: GraphStore
+    _counted: dict[str, CountedRelation]
+    _content: ContentRelations
+    _recent: RecentCounts
+
+    @property
+    def n_items(self) -> int:
+        """Number of items that the model can score."""
+        return self._store.n_items
+
+    @property
+    def relations(self) -> tuple[str, ...]:
+        """Names of the relations, in the order of summation."""
+        return self._store.names
+
+    def score_many(self, histories: Histories) -> FloatArray:
+        """Return the scores of all items: float32 [n_users, n_items], 0 for items without edges."""
+        rows, returning = _rows(histories), self._returning(histories)
+        scores = score_rows(self._graph(), rows)
+        if returning.any():
+            theirs = _rows(histories.select(np.flatnonzero(returning)))
+            graph = self._graph(returning=True)
+            scores[returning] = score_returning(graph, self._recent.terms(), theirs)
+        return scores
+
+    def recommend_from(
+        self,
+        histories: Histories,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> Ranking:
+        """Return the `k` items with the highest scores above zero; see `Model.recommend_from`."""
+        check_k(k)
+        returning = self._returning(histories)
+        if not returning.any():
+            best = recommend_rows(
+                self._graph(), _rows(histories), k, exclude_seen=exclude_seen, allowed=allowed
+            )
+            return Ranking(best.items, best.scores)
+        items = np.full((len(histories), k), -1, dtype=np.int32)
+        scores = np.zeros((len(histories), k), dtype=np.float32)
+        if not returning.all():
+            rows = _rows(histories.select(np.flatnonzero(~returning)))
+            items[~returning], scores[~returning] = recommend_rows(
+                self._graph(), rows, k, exclude_seen=exclude_seen, allowed=allowed
+            )
+            histories = histories.select(np.flatnonzero(returning))
+        items[returning], scores[returning] = recommend_returning(
+            *(self._graph(returning=True), self._recent.terms(), _rows(histories), k),
+            exclude_seen=exclude_seen,
+            allowed=allowed,
+        )
+        return Ranking(items, scores)
+
+    def similar(self, items: IntArray, k: int) -> Ranking:
+        """Return similar items: the recommendations for a history that consists of the item."""
+        events = Histories.from_rows([[int(item)] for item in items])
+        return self.recommend_from(events, k)
+
+    def search_text(
+        self, text: str, k: int, *, allowed: NDArray[np.bool_] | None = None
+    ) -> Ranking:
+        """Return the items whose texts have the largest TF-IDF cosine with `text`."""
+        check_k(k)
+        items, cosines = self._content.search_text(text, k, allowed)
+        return Ranking(items[None], cosines[None])
+
+    def explain(self, history: Histories, item: int) -> list[ModelPart]:
+        """Return the parts of the score of `item`.
+
+        There is a part for each event, oldest first, and relation. The score of a user who returns
+        also has the parts `REPEATS` of events with the item itself, and a part `LATELY`, which
+        belongs to no event.
+        """
+        check_single(history)
+        rows, returning = _rows(history), bool(self._returning(history)[0])
+        graph = self._graph(returning=returning)
+        parts = score_parts(graph, rows, item)
+        lately, own = 0.0, np.zeros(0)
+        if returning:
+            terms = self._recent.terms()
+            parts *= terms.rises[item]
+            lately, own = other_parts(graph, terms, rows, item)
+        found = [
+            ModelPart(int(event), self.relations[relation], float(parts[event, relation]))
+            for event, relation in np.argwhere(parts)
+        ]
+        found += [ModelPart(int(at), REPEATS, float(own[at])) for at in np.flatnonzero(own)]
+        return [*found, ModelPart(-1, LATELY, lately)] if lately else found
+
+    def _returning(self, histories: Histories) -> NDArray[np.bool_]:
+        """Return which users get a score with the terms of time and repeats: bool [n]."""
+        if not self._recent.active:
+            return np.zeros(len(histories), dtype=np.bool_)
+        return self._recent.returning(histories)
+
+    def _graph(self, *, returning: bool = False) -> Graph:
+        weights, half_lives = weights_and_half_lives(self.relations, self.config)
+        if returning:
+            half_lives *= self.config.lately.patience
+        for relation, counted in enumerate(self._counted.values()):
+            weights[relation] *= counted.scale
+        return self._store.view(weights, half_lives, self.config.max_history)
+
+
+def _rows(histories: Histories) -> Rows:
+    check_weights(histories)
+    return Rows(histories.indptr, histories.items, histories.weights)
