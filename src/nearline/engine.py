@@ -204,10 +204,7 @@ class Recommender(EngineStatus):
     def recommend(self, user_id: str, k: int = 10, **options: Any) -> list[Recommendation]:
         """Return the top `k` items for a user, known or not, each with its tier.
 
-        Parameters
-        ----------
-        **options
-            Other fields of `nearline.schema.RecommendationRequest`, such as `repeats`.
+        `options`: other fields of `nearline.schema.RecommendationRequest`, such as `repeats`.
         """
         request = make_options(RecommendationRequest, user_id=user_id, k=k, **options)
         return list(self.answer(request).items)
@@ -318,8 +315,8 @@ class Recommender(EngineStatus):
 
         `timestamp`: Unix seconds, RFC 3339 or a datetime. `fields`: others of `nearline.Event`.
         """
-        given = {"user_id": user_id, "item_id": item_id, "event": event, **fields}
-        return self.append_events([new_event(given, timestamp, now=self._clock())]).result()
+        fields |= {"user_id": user_id, "item_id": item_id, "event": event}
+        return self.append_events([new_event(fields, timestamp, now=self._clock())]).result()
 
     def append_events(self, events: Sequence[Event]) -> Future[Appended]:
         """Queue a list of events atomically; the future resolves once it is durable."""
@@ -397,5 +394,5 @@ class Recommender(EngineStatus):
 
     def _view(self) -> View:
         parts = self._current.serving()
-        lists = (self.config.repeats, parts.repeats_found)
-        return View(parts.state, parts.model, parts.model_id, self._clock(), *lists)
+        repeats = (self.config.repeats, parts.repeats_found)
+        return View(parts.state, parts.model, parts.model_id, self._clock(), *repeats)
