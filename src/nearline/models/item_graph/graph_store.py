@@ -110,13 +110,13 @@ class GraphStore:
         """Number of items that fit into the allocated arrays."""
         return self._heads.shape[1]
 
-    def view(self, weights: Doubles, half_lives: Doubles, max_history: int) -> Graph:
+    def view(self, weights: Doubles, ratios: Doubles, max_history: int) -> Graph:
         """Return the current graph for the scoring kernels.
 
         Parameters
         ----------
-        weights, half_lives : float64 [R]
-            Weight of each relation, and number of events after which it is halved.
+        weights, ratios : float64 [R]
+            Weight of each relation, and the factor by which it decays with each event.
         max_history : int
             Number of most recent events that are used.
         """
@@ -129,7 +129,7 @@ class GraphStore:
             self._added_items,
             self._added_values,
             weights,
-            np.where(half_lives < NO_DECAY, 0.5 ** (1.0 / half_lives), 1.0),
+            ratios,
             self._sources,
             self._targets,
             self._offsets,
@@ -308,3 +308,8 @@ def rows_from(
     if first != len(items):
         raise ValueError(f"there are {len(items)} items of {first} edges")
     return relations
+
+
+def decay_ratios(half_lives: Doubles) -> Doubles:
+    """Return the factors by which weights decay with each event; 1 where there is no decay."""
+    return np.where(half_lives < NO_DECAY, 0.5 ** (1.0 / half_lives), 1.0)

@@ -1,5 +1,7 @@
 """Scoring with an item graph: lists, explanations, and the choice between two kinds of users."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,9 +10,10 @@ from nearline.kernels.edges import Rows
 from nearline.kernels.returning import other_parts, recommend_returning, score_returning
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
 from nearline.models.base import Model, ModelPart, Ranking, check_k, check_single, check_weights
+from nearline.models.item_graph.config import ItemGraphConfig
 from nearline.models.item_graph.content_relations import ContentRelations
 from nearline.models.item_graph.counted_relation import CountedRelation
-from nearline.models.item_graph.graph_store import GraphStore
+from nearline.models.item_graph.graph_store import Doubles, GraphStore, decay_ratios
 from nearline.models.item_graph.lately import RecentCounts
 from nearline.models.item_graph.relations import weights_and_half_lives
 
@@ -29,6 +32,7 @@ class ScoresByGraph(Model):
     _counted: dict[str, CountedRelation]
     _content: ContentRelations
     _recent: RecentCounts
+    _weighted: "Weighted | None" = None
 
     @property
     def n_items(self) -> int:
@@ -60,8 +64,7 @@ class ScoresByGraph(Model):
     ) -> Ranking:
         """Return the `k` items with the highest scores above zero; see `Model.recommend_from`."""
         check_k(k)
-        returning = self._returning(histories)
-        if not returning.any():
+        if not self._recent.active or not (returning := self._returning(histories)).any():
             best = recommend_rows(
                 self._graph(), _rows(histories), k, exclude_seen=exclude_seen, allowed=allowed
             )
@@ -124,14 +127,42 @@ class ScoresByGraph(Model):
         return self._recent.returning(histories)
 
     def _graph(self, *, returning: bool = False) -> Graph:
-        weights, half_lives = weights_and_half_lives(self.relations, self.config)
-        if returning:
-            half_lives *= self.config.lately.patience
-        for relation, counted in enumerate(self._counted.values()):
-            weights[relation] *= counted.scale
-        return self._store.view(weights, half_lives, self.config.max_history)
+        scales = [counted.scale for counted in self._counted.values()]
+        known = self._weighted
+        if known is None or known.config is not self.config or known.scales != scales:
+            self._weighted = known = weigh(self.relations, self.config, scales)
+        ratios = known.returning if returning else known.ratios
+        return self._store.view(known.weights, ratios, self.config.max_history)
 
 
 def _rows(histories: Histories) -> Rows:
     check_weights(histories)
     return Rows(histories.indptr, histories.items, histories.weights)
+
+
+class Weighted(NamedTuple):
+    """Weights and decays of the relations, computed once for some settings and scales.
+
+    Attributes
+    ----------
+    config, scales
+        The settings, and the scale of each counted relation.
+    weights, ratios : float64 [R]
+        Weight of each relation, and the factor by which it decays with each event.
+    returning : float64 [R]
+        The decay for users who return after a while.
+    """
+
+    config: ItemGraphConfig
+    scales: list[float]
+    weights: Doubles
+    ratios: Doubles
+    returning: Doubles
+
+
+def weigh(names: tuple[str, ...], config: ItemGraphConfig, scales: list[float]) -> Weighted:
+    """Compute the weights and decays of the relations."""
+    weights, half_lives = weights_and_half_lives(names, config)
+    weights[: len(scales)] *= scales
+    patient = decay_ratios(half_lives * config.lately.patience)
+    return Weighted(config, scales, weights, decay_ratios(half_lives), patient)

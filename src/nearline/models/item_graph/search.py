@@ -28,7 +28,7 @@ from nearline.models.item_graph.config import (
     CoEngagement,
     ItemGraphConfig,
 )
-from nearline.models.item_graph.graph_store import Divisors, GraphStore
+from nearline.models.item_graph.graph_store import Divisors, GraphStore, decay_ratios
 from nearline.models.item_graph.relations import (
     COUNTED,
     Sources,
@@ -269,7 +269,7 @@ class _Objective:
         gains = newcomer_gains(store.names, config, self._sources.popularity)
         store.set_gains(np.arange(self._n_items), gains)
         weights, half_lives = weights_and_half_lives(store.names, config)
-        graph = store.view(weights, half_lives, config.max_history)
+        graph = store.view(weights, decay_ratios(half_lives), config.max_history)
         return ndcg(rank_rows(graph, self._histories, self._targets), self._targets.indptr, self._k)
 
     def _graph(self, config: ItemGraphConfig) -> GraphStore:
