@@ -1,0 +1,475 @@
+"""Scores by neighbours among sessions, with an index of sessions that can be updated.
+
+    score(j) = sum over sessions s that share items with a history:
+               value(s) * factor(place of j in s - anchor of s)
+
+    value(s) = (sum over the shared items h: weight(h)) ** power * len(s) ** -length_exponent
+               * 0.5 ** ((newest - time(s)) / recency)
+    weight(h) = 0.5 ** (age(h) / half_life) * (number of sessions with h) ** -source_exponent
+
+The age of an item of the history is the number of later events, `newest` is the time of the newest
+of these sessions, and the anchor of a session is the last place of the most recent item that it
+shares. Scores are divided by ``(number of sessions with j) ** target_exponent``; those of the items
+of the history are multiplied by `repeats`. A session of the same length whose items are all in the
+history adds nothing: it would usually be the history itself.
+
+Each item has a linked list of the sessions that contain it, the last added first. Entries of the
+list are never reused, so that one thread may add and remove sessions while others score.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from nearline.kernels.chunks import map_chunks
+
+Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+# A score of a candidate is at least this, so that a candidate is never taken for a new one.
+LEAST = 1e-300
+
+
+class SessionIndex(NamedTuple):
+    """Sessions, and the list of the sessions of each item.
+
+    Attributes
+    ----------
+    starts, lengths, distinct : int64, int32, int32 [sessions]
+        First event, number of events and number of items of each session; the numbers are 0 for a
+        removed session.
+    times : float64 [sessions]
+        Time of the last event of each session.
+    events : int32 [events]
+        Items of all sessions; -1 for those of removed sessions.
+    heads : int64 [items]
+        First entry of the list of each item; -1 for none.
+    counts : int64 [items]
+        Number of sessions of each item.
+    entry_sessions, entry_places, following : int32, int32, int64 [entries]
+        Session of each entry of a list, last place of the item in the session, and next entry of
+        the list; -1 for none.
+    used : int64 [3]
+        Number of sessions, events and entries in use; the arrays may be longer.
+    """
+
+    starts: Longs
+    lengths: Ints
+    distinct: Ints
+    times: Doubles
+    events: Ints
+    heads: Longs
+    counts: Longs
+    entry_sessions: Ints
+    entry_places: Ints
+    following: Longs
+    used: Longs
+
+
+class SessionWeights(NamedTuple):
+    """Settings of the score; see the description of the module.
+
+    Attributes
+    ----------
+    power, length_exponent, half_life, recency, source_exponent, target_exponent : float
+        Settings of the same names; a `recency` of 0 ignores times.
+    after, before : float64 [reach + 1]
+        Factor of an item by its distance after or before the anchor, in events; farther items are
+        ignored.
+    repeats : float64 [r]
+        Factor of an item of the history by its age; the last value is for all higher ages.
+    max_history : int
+        Number of most recent events of a history that are used.
+    most_sessions : int
+        Number of most recent sessions of each item that are used.
+    """
+
+    power: float
+    length_exponent: float
+    half_life: float
+    recency: float
+    source_exponent: float
+    target_exponent: float
+    after: Doubles
+    before: Doubles
+    repeats: Doubles
+    max_history: int
+    most_sessions: int
+
+
+class _Matches(NamedTuple):
+    """Working memory of one thread: the sessions that share items with the current history."""
+
+    sums: Doubles
+    anchors: Ints
+    shared: Ints
+    touched: Ints
+    candidates: Ints
+
+
+def empty_index(sessions: int, events: int, items: int) -> SessionIndex:
+    """Create an index without sessions, with room for the given numbers."""
+    return SessionIndex(
+        np.zeros(sessions, dtype=np.int64),
+        np.zeros(sessions, dtype=np.int32),
+        np.zeros(sessions, dtype=np.int32),
+        np.zeros(sessions, dtype=np.float64),
+        np.full(events, -1, dtype=np.int32),
+        np.full(items, -1, dtype=np.int64),
+        np.zeros(items, dtype=np.int64),
+        np.zeros(events, dtype=np.int32),
+        np.zeros(events, dtype=np.int32),
+        np.full(events, -1, dtype=np.int64),
+        np.zeros(3, dtype=np.int64),
+    )
+
+
+def grown(index: SessionIndex, sessions: int, events: int, items: int) -> SessionIndex:
+    """Return an index with room for more sessions, events and items; all arrays are copied."""
+    larger = empty_index(
+        max(sessions, len(index.lengths)),
+        max(events, len(index.events)),
+        max(items, len(index.heads)),
+    )
+    for old, new in zip(index, larger, strict=True):
+        new[: len(old)] = old
+    return larger
+
+
+@njit(nogil=True, cache=True)
+def _is_last_place(items: Ints, place: int) -> bool:
+    """Return whether the item at `place` does not occur at a later place."""
+    for later in range(place + 1, len(items)):
+        if items[later] == items[place]:
+            return False
+    return True
+
+
+@njit(nogil=True, cache=True)
+def _add(index: SessionIndex, items: Ints, time: float) -> None:
+    session, first, entry = index.used[0], index.used[1], index.used[2]
+    index.starts[session] = first
+    index.events[first : first + len(items)] = items
+    index.times[session] = time
+    index.lengths[session] = len(items)
+    index.used[0] = session + 1
+    index.used[1] = first + len(items)
+    for place in range(len(items)):
+        if _is_last_place(items, place):
+            item = items[place]
+            index.distinct[session] += 1
+            index.entry_sessions[entry] = session
+            index.entry_places[entry] = place
+            index.following[entry] = index.heads[item]
+            index.heads[item] = entry
+            index.counts[item] += 1
+            entry += 1
+    index.used[2] = entry
+
+
+@njit(nogil=True, cache=True)
+def _find(index: SessionIndex, items: Ints, time: float) -> int:
+    """Return a session with the given items and time; -1 if there is none."""
+    entry = index.heads[items[0]]
+    while entry >= 0:
+        session = index.entry_sessions[entry]
+        if index.lengths[session] == len(items) and index.times[session] == time:
+            first = index.starts[session]
+            if np.array_equal(index.events[first : first + len(items)], items):
+                return int(session)
+        entry = index.following[entry]
+    return -1
+
+
+@njit(nogil=True, cache=True)
+def _remove(index: SessionIndex, items: Ints, time: float) -> None:
+    session = _find(index, items, time)
+    if session < 0:
+        return
+    for place in range(len(items)):
+        if not _is_last_place(items, place):
+            continue
+        item, last = items[place], -1
+        entry = index.heads[item]
+        while index.entry_sessions[entry] != session:
+            last, entry = entry, index.following[entry]
+        if last < 0:
+            index.heads[item] = index.following[entry]
+        else:
+            index.following[last] = index.following[entry]
+        index.counts[item] -= 1
+    first = index.starts[session]
+    index.lengths[session] = 0
+    index.distinct[session] = 0
+    index.times[session] = 0.0
+    index.events[first : first + len(items)] = -1
+
+
+@njit(nogil=True, cache=True)
+def add_sessions(index: SessionIndex, indptr: Longs, items: Ints, times: Doubles) -> None:
+    """Add sessions, for which the index must have room, in place.
+
+    Parameters
+    ----------
+    index : SessionIndex
+    indptr, items, times : int64 [n + 1], int32 [m], float64 [m]
+        Items and times of the events of each session, oldest first; empty sessions are ignored.
+    """
+    for row in range(len(indptr) - 1):
+        first, last = indptr[row], indptr[row + 1]
+        if last > first:
+            _add(index, items[first:last], times[last - 1])
+
+
+@njit(nogil=True, cache=True)
+def remove_sessions(index: SessionIndex, indptr: Longs, items: Ints, times: Doubles) -> None:
+    """Remove sessions with the same items and time of the last event; see `add_sessions`.
+
+    Of several equal ones, one is removed. Sessions that are not in the index are ignored.
+    """
+    for row in range(len(indptr) - 1):
+        first, last = indptr[row], indptr[row + 1]
+        if last > first:
+            _remove(index, items[first:last], times[last - 1])
+
+
+@njit(nogil=True, cache=True)
+def _weight(index: SessionIndex, by: SessionWeights, item: int, age: int) -> float:
+    return 0.5 ** (age / by.half_life) * (index.counts[item] + 1.0) ** -by.source_exponent
+
+
+@njit(nogil=True, cache=True)
+def _match(index: SessionIndex, by: SessionWeights, items: Ints, found: _Matches) -> int:
+    """Find the sessions that share items with a history; return their number."""
+    n = 0
+    for place in range(len(items) - 1, max(len(items) - by.max_history, 0) - 1, -1):
+        if not _is_last_place(items, place):
+            continue
+        weight = _weight(index, by, items[place], len(items) - 1 - place)
+        entry, left = index.heads[items[place]], by.most_sessions
+        while entry >= 0 and left > 0:
+            session = index.entry_sessions[entry]
+            if found.shared[session] == 0:
+                found.touched[n] = session
+                found.anchors[session] = index.entry_places[entry]
+                n += 1
+            found.shared[session] += 1
+            found.sums[session] += weight
+            entry = index.following[entry]
+            left -= 1
+    return n
+
+
+@njit(nogil=True, cache=True)
+def _newest(index: SessionIndex, found: _Matches, n: int) -> float:
+    newest = -np.inf
+    for at in range(n):
+        newest = max(newest, index.times[found.touched[at]])
+    return newest
+
+
+@njit(nogil=True, cache=True)
+def _value(
+    index: SessionIndex,
+    by: SessionWeights,
+    session: int,
+    found: _Matches,
+    n_events: int,
+    newest: float,
+) -> float:
+    """Return the value of a session; 0 if it was removed or is taken for the history itself."""
+    length = index.lengths[session]
+    alone = length == n_events and found.shared[session] >= index.distinct[session]
+    if length == 0 or alone:
+        return 0.0
+    value = found.sums[session] ** by.power * float(length) ** -by.length_exponent
+    if by.recency > 0:
+        value *= 0.5 ** ((newest - index.times[session]) / by.recency)
+    return float(value)
+
+
+@njit(nogil=True, cache=True)
+def _factor(by: SessionWeights, distance: int) -> float:
+    if abs(distance) >= len(by.after):
+        return 0.0
+    return float(by.after[distance] if distance >= 0 else by.before[-distance])
+
+
+@njit(nogil=True, cache=True)
+def _own_factor(by: SessionWeights, items: Ints, item: int) -> float:
+    """Return the factor of an item's score that depends on the history: 1 if it is not in it."""
+    for place in range(len(items) - 1, max(len(items) - by.max_history, 0) - 1, -1):
+        if items[place] == item:
+            return float(by.repeats[min(len(items) - 1 - place, len(by.repeats) - 1)])
+    return 1.0
+
+
+@njit(nogil=True, cache=True)
+def _score(
+    index: SessionIndex, by: SessionWeights, items: Ints, found: _Matches, scores: Floats
+) -> int:
+    """Add the scores of one history to `scores`, which are 0; return the number of candidates."""
+    n = _match(index, by, items, found)
+    newest = _newest(index, found, n)
+    candidates = 0
+    for at in range(n):
+        session = found.touched[at]
+        value = _value(index, by, session, found, len(items), newest)
+        if value > 0.0:
+            anchor, reach = found.anchors[session], len(by.after)
+            first = index.starts[session]
+            low, high = max(anchor - reach + 1, 0), min(anchor + reach, index.lengths[session])
+            for place in range(low, high):
+                item = index.events[first + place]
+                if item < 0 or item >= len(scores):
+                    continue
+                if scores[item] == 0:
+                    found.candidates[candidates] = item
+                    candidates += 1
+                scores[item] += np.float32(value * _factor(by, place - anchor) + 1e-30)
+        found.sums[session] = 0.0
+        found.shared[session] = 0
+    for at in range(candidates):
+        item = found.candidates[at]
+        scores[item] *= np.float32((index.counts[item] + 1.0) ** -by.target_exponent)
+    for place in range(len(items) - 1, max(len(items) - by.max_history, 0) - 1, -1):
+        if _is_last_place(items, place):
+            scores[items[place]] *= np.float32(_own_factor(by, items, items[place]))
+    return candidates
+
+
+@njit(nogil=True, cache=True)
+def _score_rows(
+    index: SessionIndex,
+    by: SessionWeights,
+    indptr: Longs,
+    items: Ints,
+    found: _Matches,
+    scores: NDArray[np.float32],
+) -> None:
+    for row in range(len(indptr) - 1):
+        _score(index, by, items[indptr[row] : indptr[row + 1]], found, scores[row])
+
+
+@njit(nogil=True, cache=True)
+def _rank_rows(
+    index: SessionIndex,
+    by: SessionWeights,
+    indptr: Longs,
+    items: Ints,
+    targets: Ints,
+    found: _Matches,
+    scores: Floats,
+    ranks: Longs,
+) -> None:
+    for row in range(len(indptr) - 1):
+        n = _score(index, by, items[indptr[row] : indptr[row + 1]], found, scores)
+        own = scores[targets[row]] if targets[row] < len(scores) else np.float32(0.0)
+        ranks[row] = len(scores)
+        if own > 0:
+            ranks[row] = 0
+            for at in range(n):
+                item = found.candidates[at]
+                ranks[row] += scores[item] > own or (scores[item] == own and item < targets[row])
+        for at in range(n):
+            scores[found.candidates[at]] = 0
+
+
+def _matches(index: SessionIndex) -> _Matches:
+    n = len(index.lengths)
+    # Zeros are not written until they are used, unlike those of an array created by a kernel.
+    return _Matches(
+        np.zeros(n, dtype=np.float64),
+        np.zeros(n, dtype=np.int32),
+        np.zeros(n, dtype=np.int32),
+        np.zeros(n, dtype=np.int32),
+        np.zeros(len(index.heads), dtype=np.int32),
+    )
+
+
+def score_sessions(
+    index: SessionIndex, by: SessionWeights, indptr: Longs, items: Ints, n_items: int
+) -> Floats:
+    """Return the scores of all items for each history: float32 [n, n_items].
+
+    Parameters
+    ----------
+    index : SessionIndex
+    by : SessionWeights
+    indptr, items : int64 [n + 1], int32 [m]
+        Items of each history, oldest first; all are below `n_items`.
+    n_items : int
+        Number of items to score, at most the number for which the index has room.
+    """
+    scores = np.zeros((len(indptr) - 1, n_items), dtype=np.float32)
+
+    def work(first: int, last: int) -> None:
+        _score_rows(index, by, indptr[first : last + 1], items, _matches(index), scores[first:last])
+
+    map_chunks(work, len(scores))
+    return scores
+
+
+def rank_targets(
+    index: SessionIndex, by: SessionWeights, indptr: Longs, items: Ints, targets: Ints
+) -> Longs:
+    """Return the rank of one target of each history among all items, from 0: int64 [n].
+
+    Parameters are those of `score_sessions`, and `targets`, int32 [n]. The rank of a target without
+    a score is the number of items.
+    """
+    ranks = np.zeros(len(targets), dtype=np.int64)
+
+    def work(first: int, last: int) -> None:
+        scores = np.zeros(len(index.heads), dtype=np.float32)
+        span = indptr[first : last + 1]
+        _rank_rows(
+            *(index, by, span, items, targets[first:last], _matches(index), scores),
+            ranks[first:last],
+        )
+
+    map_chunks(work, len(targets))
+    return ranks
+
+
+@njit(nogil=True, cache=True)
+def _score_parts(
+    index: SessionIndex,
+    by: SessionWeights,
+    items: Ints,
+    target: int,
+    found: _Matches,
+    parts: Doubles,
+) -> None:
+    n = _match(index, by, items, found)
+    newest = _newest(index, found, n)
+    common = (index.counts[target] + 1.0) ** -by.target_exponent * _own_factor(by, items, target)
+    for at in range(n):
+        session, amount = found.touched[at], 0.0
+        for place in range(index.lengths[session]):
+            if index.events[index.starts[session] + place] == target:
+                amount += _factor(by, place - found.anchors[session])
+        value = _value(index, by, session, found, len(items), newest)
+        if amount * value == 0.0:
+            continue
+        own = index.events[index.starts[session] : index.starts[session] + index.lengths[session]]
+        shares, total = np.zeros(len(items)), 0.0
+        for place in range(max(len(items) - by.max_history, 0), len(items)):
+            if _is_last_place(items, place) and np.any(own == items[place]):
+                shares[place] = _weight(index, by, items[place], len(items) - 1 - place)
+                total += shares[place]
+        parts += shares * (amount * value * common / total)
+
+
+def session_parts(index: SessionIndex, by: SessionWeights, items: Ints, target: int) -> Doubles:
+    """Return the part of the score of an item that each event of a history adds: float64 [n].
+
+    The value of a session is divided among the shared items in proportion to their weights.
+    """
+    parts = np.zeros(len(items), dtype=np.float64)
+    _score_parts(index, by, items, target, _matches(index), parts)
+    return parts
