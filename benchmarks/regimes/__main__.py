@@ -8,9 +8,9 @@ FOLDER contains the data sets, one folder each. Results are written to ``results
 import argparse
 from pathlib import Path
 
-from benchmarks.regimes import sets
+from benchmarks.regimes import sessions, sets
 
-REGIMES = {"sets": sets.run}
+REGIMES = {"sets": sets.run, "sessions": sessions.run}
 
 
 def main() -> None:

@@ -30,8 +30,8 @@ Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
-# A score of a candidate is at least this, so that a candidate is never taken for a new one.
-LEAST = 1e-300
+# Added to each term of a score, so that the score of a candidate is never 0.
+LEAST = 1e-30
 
 
 class SessionIndex(NamedTuple):
@@ -75,8 +75,11 @@ class SessionWeights(NamedTuple):
 
     Attributes
     ----------
-    power, length_exponent, half_life, recency, source_exponent, target_exponent : float
+    power, half_life, recency : float
         Settings of the same names; a `recency` of 0 ignores times.
+    lengths, sources, targets : float64 [any]
+        Factor of a session by its length, of a shared item by its number of sessions, and of a
+        scored item by its number of sessions; the last value is for all higher numbers.
     after, before : float64 [reach + 1]
         Factor of an item by its distance after or before the anchor, in events; farther items are
         ignored.
@@ -89,11 +92,11 @@ class SessionWeights(NamedTuple):
     """
 
     power: float
-    length_exponent: float
     half_life: float
     recency: float
-    source_exponent: float
-    target_exponent: float
+    lengths: Doubles
+    sources: Doubles
+    targets: Doubles
     after: Doubles
     before: Doubles
     repeats: Doubles
@@ -143,10 +146,10 @@ def grown(index: SessionIndex, sessions: int, events: int, items: int) -> Sessio
 @njit(nogil=True, cache=True)
 def _is_last_place(items: Ints, place: int) -> bool:
     """Return whether the item at `place` does not occur at a later place."""
+    last = True
     for later in range(place + 1, len(items)):
-        if items[later] == items[place]:
-            return False
-    return True
+        last = last and items[later] != items[place]
+    return last
 
 
 @njit(nogil=True, cache=True)
@@ -169,6 +172,36 @@ def _add(index: SessionIndex, items: Ints, time: float) -> None:
             index.counts[item] += 1
             entry += 1
     index.used[2] = entry
+
+
+@njit(nogil=True, cache=True)
+def _sort_entries(index: SessionIndex, sorted_: SessionIndex) -> None:
+    at = 0
+    for item in range(len(index.heads)):
+        entry = index.heads[item]
+        if entry >= 0:
+            sorted_.heads[item] = at
+        while entry >= 0:
+            sorted_.entry_sessions[at] = index.entry_sessions[entry]
+            sorted_.entry_places[at] = index.entry_places[entry]
+            entry = index.following[entry]
+            sorted_.following[at] = at + 1 if entry >= 0 else -1
+            at += 1
+    sorted_.used[2] = at
+
+
+def with_sorted_entries(index: SessionIndex) -> SessionIndex:
+    """Return an equal index in which the entries of a list are adjacent, for faster scoring."""
+    n = len(index.events)
+    result = index._replace(
+        heads=np.full(len(index.heads), -1, dtype=np.int64),
+        entry_sessions=np.zeros(n, dtype=np.int32),
+        entry_places=np.zeros(n, dtype=np.int32),
+        following=np.full(n, -1, dtype=np.int64),
+        used=index.used.copy(),
+    )
+    _sort_entries(index, result)
+    return result
 
 
 @njit(nogil=True, cache=True)
@@ -238,8 +271,14 @@ def remove_sessions(index: SessionIndex, indptr: Longs, items: Ints, times: Doub
 
 
 @njit(nogil=True, cache=True)
+def _at(table: Doubles, number: int) -> float:
+    """Return the value for a number; the last one if it is beyond the table."""
+    return float(table[min(number, len(table) - 1)])
+
+
+@njit(nogil=True, cache=True)
 def _weight(index: SessionIndex, by: SessionWeights, item: int, age: int) -> float:
-    return 0.5 ** (age / by.half_life) * (index.counts[item] + 1.0) ** -by.source_exponent
+    return float(0.5 ** (age / by.half_life) * _at(by.sources, index.counts[item]))
 
 
 @njit(nogil=True, cache=True)
@@ -286,7 +325,7 @@ def _value(
     alone = length == n_events and found.shared[session] >= index.distinct[session]
     if length == 0 or alone:
         return 0.0
-    value = found.sums[session] ** by.power * float(length) ** -by.length_exponent
+    value = found.sums[session] ** by.power * _at(by.lengths, length)
     if by.recency > 0:
         value *= 0.5 ** ((newest - index.times[session]) / by.recency)
     return float(value)
@@ -304,7 +343,7 @@ def _own_factor(by: SessionWeights, items: Ints, item: int) -> float:
     """Return the factor of an item's score that depends on the history: 1 if it is not in it."""
     for place in range(len(items) - 1, max(len(items) - by.max_history, 0) - 1, -1):
         if items[place] == item:
-            return float(by.repeats[min(len(items) - 1 - place, len(by.repeats) - 1)])
+            return _at(by.repeats, len(items) - 1 - place)
     return 1.0
 
 
@@ -330,12 +369,12 @@ def _score(
                 if scores[item] == 0:
                     found.candidates[candidates] = item
                     candidates += 1
-                scores[item] += np.float32(value * _factor(by, place - anchor) + 1e-30)
+                scores[item] += np.float32(value * _factor(by, place - anchor) + LEAST)
         found.sums[session] = 0.0
         found.shared[session] = 0
     for at in range(candidates):
         item = found.candidates[at]
-        scores[item] *= np.float32((index.counts[item] + 1.0) ** -by.target_exponent)
+        scores[item] *= np.float32(_at(by.targets, index.counts[item]))
     for place in range(len(items) - 1, max(len(items) - by.max_history, 0) - 1, -1):
         if _is_last_place(items, place):
             scores[items[place]] *= np.float32(_own_factor(by, items, items[place]))
@@ -447,7 +486,7 @@ def _score_parts(
 ) -> None:
     n = _match(index, by, items, found)
     newest = _newest(index, found, n)
-    common = (index.counts[target] + 1.0) ** -by.target_exponent * _own_factor(by, items, target)
+    common = _at(by.targets, index.counts[target]) * _own_factor(by, items, target)
     for at in range(n):
         session, amount = found.touched[at], 0.0
         for place in range(index.lengths[session]):

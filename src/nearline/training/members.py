@@ -1,8 +1,9 @@
 """Comparison of a trained model with simple ones, so that it is never worse than these.
 
 Popularity, trending, item kNN and RP3beta are trained on the same data, with a few settings each,
-and measured on the same validation users. If one of them is significantly better than the model,
-both are blended, or the simple one is used alone.
+and measured on the same validation users. If histories are as short as sessions, session kNN is,
+too. If one of them is significantly better than the model, both are blended, or the simple one is
+used alone.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from nearline.data import TIMES, Dataset, Histories
 from nearline.evaluation import judge, ndcg, paired_differences
 from nearline.models.base import Model
 from nearline.models.hybrids.blend import Blend, BlendConfig, BlendPart
+from nearline.models.neighbours.session_knn import SessionKnn, has_sessions
 from nearline.models.registry import make_model
 from nearline.models.validation import draw_users
 from nearline.schema import DAY
@@ -29,6 +31,7 @@ GRIDS: dict[str, tuple[dict[str, Any], ...]] = {
     "trending": tuple({"half_life": days * DAY} for days in (1.0, 7.0, 30.0)),
     "item_knn": tuple({"neighbours": 200, "measure": name} for name in ("cosine", "tfidf")),
     "rp3beta": tuple({"beta": beta} for beta in (0.2, 0.4, 0.6)),
+    SessionKnn.name: ({},),
 }
 # Models that are compared; others are trained only at the explicit request of the user.
 DEFAULTS = ("item_graph", "learned_ranking")
@@ -91,7 +94,8 @@ def never_worse(
     own, found, best = measure(model), {}, None
     for done, (name, tried) in enumerate(_simple_models(data)):
         progress(done, len(GRIDS), f"compare {name}")
-        measured = [measure(one.fit(data, seed=seed)) for one in tried]
+        by = validation if tried[0].tunes_itself else None
+        measured = [measure(one.fit(data, validation=by, seed=seed)) for one in tried]
         top = max(measured, key=lambda one: float(one.values.mean()))
         found[f"validation_ndcg@{K}_{name}"] = float(top.values.mean())
         if best is None or top.values.mean() > best.values.mean():
@@ -112,7 +116,9 @@ def significantly_better(first: Values, second: Values, seed: int) -> bool:
 
 def _simple_models(data: Dataset) -> Iterator[tuple[str, list[Model]]]:
     for name, grid in GRIDS.items():
-        if name != "trending" or data.order == TIMES:
+        if name == "trending" and data.order != TIMES:
+            continue
+        if name != SessionKnn.name or has_sessions(data):
             yield name, [make_model(name, settings) for settings in grid]
 
 

@@ -30,6 +30,7 @@ from nearline.evaluation.metrics import reached_already
 from nearline.log import Readable
 from nearline.models.base import Model
 from nearline.models.item_graph.model import ItemGraph
+from nearline.models.neighbours.session_knn import has_sessions
 from nearline.recommend.lists import REPEATS_FOUND
 from nearline.snapshots import Snapshot, build
 from nearline.training.members import DEFAULTS, never_worse
@@ -138,7 +139,8 @@ def choose(
     journal: Path | None,
 ) -> tuple[Model, dict[str, float]]:
     """Choose settings on validation data; return the model fitted without it, and its metrics."""
-    model, seed = for_order(spec.config, data.order, data.n_items).new_model(), spec.seed
+    config = for_order(spec.config, data.order, data.n_items, sessions=has_sessions(data))
+    model, seed = config.new_model(), spec.seed
     seen, truth = _divide(data, validation, spec.config)
     if spec.config.search and len(truth.items):
         found = search(
@@ -160,7 +162,9 @@ def choose(
             model, seen, truth, seed=seed, exclude_seen=exclude_seen, progress=progress
         )
     metrics = _metrics(model, seen, truth, seed, exclude_seen=exclude_seen)
-    return model, metrics | simple | _repeats(fitted, seen, truth, seed)
+    has_terms = isinstance(fitted, ItemGraph) and fitted.time_terms is not None
+    repeats = _repeats(fitted if has_terms else model, seen, truth, seed)
+    return model, metrics | simple | repeats
 
 
 def describe(

@@ -1,6 +1,7 @@
 """Nearest neighbours of sessions: items of sessions that share items with the current one."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ from nearline.kernels.sessions import (
     remove_sessions,
     score_sessions,
     session_parts,
+    with_sorted_entries,
 )
 from nearline.models.base import (
     ModelPart,
@@ -42,6 +44,8 @@ CUTOFF, FEWEST = 10, 100
 ROUNDS = 2
 # A half-life of this or more is none.
 NO_DECAY = 1e9
+# Length of the tables of powers; longer sessions and more sessions of an item count like this.
+TABLE = 10_000
 
 
 class SessionKnnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,21 +85,21 @@ class SessionKnnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Maximum number of settings that it tries; 0 disables the choice.
     """
 
-    half_life: float = 1.5
-    power: float = 1.0
+    half_life: float = 1.0
+    power: float = 1.5
     length_exponent: float = 0.3
     gap_power: float = 0.7
-    backward: float = 0.5
+    backward: float = 0.7
     source_exponent: float = 0.3
     target_exponent: float = 0.1
     recency: float = 0.0
     repeat_last: float = 1.0
-    repeat: float = 1.0
-    repeat_older: float = 1.0
-    reach: int = 50
+    repeat: float = 2.0
+    repeat_older: float = 2.0
+    reach: int = 15
     max_history: int = 30
     most_sessions: int = 2_000
-    sample: int = 5_000
+    sample: int = 3_000
     evaluations: int = 80
 
     def __post_init__(self) -> None:
@@ -222,7 +226,9 @@ class SessionKnn(DenseModel):
         """Return the scores of all items: float32 [n_users, n_items], 0 without a neighbour."""
         check_weights(histories)
         rows, _ = self._liked(histories)
-        return score_sessions(self._index, self._settings(), rows.indptr, rows.items, self._n_items)
+        return score_sessions(
+            self._index, weights_of(self.config), rows.indptr, rows.items, self._n_items
+        )
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
         """Return a part of the score of `item` for each item of the session, oldest first.
@@ -234,7 +240,7 @@ class SessionKnn(DenseModel):
         if not 0 <= item < self._n_items:
             return []
         rows, kept = self._liked(history)
-        amounts = session_parts(self._index, self._settings(), rows.items, item)
+        amounts = session_parts(self._index, weights_of(self.config), rows.items, item)
         return [
             ModelPart(int(event), self.name, float(amount))
             for event, amount in zip(np.flatnonzero(kept), amounts, strict=True)
@@ -295,8 +301,9 @@ class SessionKnn(DenseModel):
         indptr, items = np.asarray(arrays["indptr"]), np.asarray(arrays["items"])
         times = np.repeat(arrays["times"], np.diff(indptr))
         self._n_items = int(arrays["n_items"][0])
-        self._index = empty_index(len(indptr) - 1, len(items), self._n_items)
-        add_sessions(self._index, indptr.copy(), items.copy(), times)
+        index = empty_index(len(indptr) - 1, len(items), self._n_items)
+        add_sessions(index, indptr.copy(), items.copy(), times)
+        self._index = with_sorted_entries(index)
 
     def _store(self, histories: Histories, n_items: int, *, sort: bool) -> None:
         """Replace the index; with `sort`, the order of sessions is that of their last events."""
@@ -308,7 +315,7 @@ class SessionKnn(DenseModel):
         self._n_items = n_items
         index = empty_index(len(rows), len(rows.items), n_items)
         add_sessions(index, rows.indptr, rows.items, rows.times)
-        self._index = index
+        self._index = with_sorted_entries(index)
 
     def _make_room(self, sessions: int, events: int, n_items: int) -> None:
         """Make room for more sessions and events, and for `n_items` items in total."""
@@ -328,24 +335,6 @@ class SessionKnn(DenseModel):
         kept = (histories.weights > 0) & (histories.items >= 0) & (histories.items < self._n_items)
         return histories.take(kept), kept
 
-    def _settings(self) -> SessionWeights:
-        config = self.config
-        distances = np.maximum(np.arange(config.reach + 1, dtype=np.float64), 1.0)
-        after = distances**-config.gap_power
-        return SessionWeights(
-            config.power,
-            config.length_exponent,
-            config.half_life,
-            config.recency * DAY,
-            config.source_exponent,
-            config.target_exponent,
-            after,
-            config.backward * after,
-            np.array([config.repeat_last, *[config.repeat] * 3, config.repeat_older]),
-            config.max_history,
-            config.most_sessions,
-        )
-
     def _choose(self, data: Dataset, validation: Histories, seed: int, progress: Progress) -> None:
         """Change one setting at a time while NDCG@10 improves, in smaller steps each round."""
         users = draw_users(validation, self.config.sample, seed)
@@ -360,7 +349,9 @@ class SessionKnn(DenseModel):
             left -= 1
             progress(most - left, most, "search")
             self.config = config
-            ranks = rank_targets(self._index, self._settings(), rows.indptr, rows.items, targets)
+            ranks = rank_targets(
+                self._index, weights_of(self.config), rows.indptr, rows.items, targets
+            )
             return float(np.where(ranks < CUTOFF, 1 / np.log2(ranks + 2.0), 0.0).mean())
 
         best: SessionKnnConfig = self.config
@@ -381,6 +372,26 @@ class SessionKnn(DenseModel):
                     if moved:
                         break
         self.config = best
+
+
+@lru_cache(maxsize=64)
+def weights_of(config: SessionKnnConfig) -> SessionWeights:
+    """Return the settings as tables for the kernel."""
+    numbers = np.arange(TABLE, dtype=np.float64)
+    after = np.maximum(numbers[: config.reach + 1], 1.0) ** -config.gap_power
+    return SessionWeights(
+        power=config.power,
+        half_life=config.half_life,
+        recency=config.recency * DAY,
+        lengths=np.maximum(numbers, 1.0) ** -config.length_exponent,
+        sources=(numbers + 1.0) ** -config.source_exponent,
+        targets=(numbers + 1.0) ** -config.target_exponent,
+        after=after,
+        before=config.backward * after,
+        repeats=np.array([config.repeat_last, *[config.repeat] * 3, config.repeat_older]),
+        max_history=config.max_history,
+        most_sessions=config.most_sessions,
+    )
 
 
 def has_sessions(data: Dataset) -> bool:
