@@ -138,8 +138,8 @@ def grown(index: SessionIndex, sessions: int, events: int, items: int) -> Sessio
         max(events, len(index.events)),
         max(items, len(index.heads)),
     )
-    for old, new in zip(index, larger, strict=True):
-        new[: len(old)] = old
+    for name, old in index._asdict().items():
+        getattr(larger, name)[: len(old)] = old
     return larger
 
 

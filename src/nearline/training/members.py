@@ -18,7 +18,7 @@ from nearline.data import TIMES, Dataset, Histories
 from nearline.evaluation import judge, ndcg, paired_differences
 from nearline.models.base import Model
 from nearline.models.hybrids.blend import Blend, BlendConfig, BlendPart
-from nearline.models.neighbours.session_knn import SessionKnn, has_sessions
+from nearline.models.neighbours.session_knn import SessionKnn
 from nearline.models.registry import make_model
 from nearline.models.validation import draw_users
 from nearline.schema import DAY
@@ -54,6 +54,7 @@ def never_worse(
     seed: int,
     exclude_seen: bool,
     progress: Progress,
+    sessions: bool = False,
 ) -> tuple[Model, dict[str, float]]:
     """Compare a model with simple ones, and return the model to use instead.
 
@@ -69,6 +70,8 @@ def never_worse(
         Seed of all random numbers.
     exclude_seen : bool
         Whether lists leave out items of the histories.
+    sessions : bool
+        Whether histories are sessions, so that session kNN is compared, too.
 
     Returns
     -------
@@ -92,7 +95,7 @@ def never_worse(
         return _Measured(one, np.asarray(ndcg(judge(lists, truth, K)), dtype=np.float64))
 
     own, found, best = measure(model), {}, None
-    for done, (name, tried) in enumerate(_simple_models(data)):
+    for done, (name, tried) in enumerate(_simple_models(data, sessions)):
         progress(done, len(GRIDS), f"compare {name}")
         by = validation if tried[0].tunes_itself else None
         measured = [measure(one.fit(data, validation=by, seed=seed)) for one in tried]
@@ -114,11 +117,11 @@ def significantly_better(first: Values, second: Values, seed: int) -> bool:
     return paired_differences({"": first}, {"": second}, rng)[""].low > 0
 
 
-def _simple_models(data: Dataset) -> Iterator[tuple[str, list[Model]]]:
+def _simple_models(data: Dataset, sessions: bool) -> Iterator[tuple[str, list[Model]]]:
     for name, grid in GRIDS.items():
         if name == "trending" and data.order != TIMES:
             continue
-        if name != SessionKnn.name or has_sessions(data):
+        if name != SessionKnn.name or sessions:
             yield name, [make_model(name, settings) for settings in grid]
 
 

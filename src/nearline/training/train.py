@@ -162,7 +162,11 @@ def choose(
     simple: dict[str, float] = {}
     if model.name in DEFAULTS:
         model, simple = never_worse(
-            model, seen, truth, seed=seed, exclude_seen=exclude_seen, progress=progress
+            *(model, seen, truth),
+            seed=seed,
+            exclude_seen=exclude_seen,
+            progress=progress,
+            sessions=sessions,
         )
     metrics = _metrics(model, seen, truth, seed, exclude_seen=exclude_seen)
     repeats = _repeats(model if returning else fitted, seen, truth, seed)
