@@ -50,6 +50,38 @@ def session_scores(
     return found
 
 
+def two_step_scores(
+    sessions: Sequence[Session], history: Sequence[int], config: SessionKnnConfig
+) -> dict[int, dict[int, float]]:
+    """Return the parts of the score of each item with a second step; see `session_scores`."""
+    first = session_scores(sessions, history, config)
+    scores = {item: sum(parts.values()) for item, parts in first.items()}
+    best = sorted(scores, key=lambda item: (-scores[item], item))[: config.expanded]
+    own = set(list(history)[-config.max_history :])
+    second: dict[int, dict[int, float]] = {}
+    for start in best:
+        lists = {
+            item: sum(parts.values())
+            for item, parts in session_scores(sessions, [start], config).items()
+        }
+        total = sum(lists.values())
+        for item in lists.keys() - own:
+            parts = second.setdefault(item, {})
+            for source, amount in first[start].items():
+                parts[source] = parts.get(source, 0.0) + amount * lists[item] / total
+    mass = sum(sum(parts.values()) for parts in second.values())
+    common = config.second * sum(scores.values()) / mass if mass else 0.0
+    found = {
+        item: {source: (1 - config.second) * amount for source, amount in parts.items()}
+        for item, parts in first.items()
+    }
+    for item, parts in second.items():
+        mixed = found.setdefault(item, {})
+        for source, amount in parts.items():
+            mixed[source] = mixed.get(source, 0.0) + common * amount
+    return found
+
+
 def _repeat(age: int | None, config: SessionKnnConfig) -> float:
     if age is None:
         return 1.0

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from msgspec.structs import replace
-from tests.naive_sessions import session_scores
+from tests.naive_sessions import session_scores, two_step_scores
 
 from nearline.data import Dataset, Histories, leave_one_out
 from nearline.models.neighbours.session_knn import SessionKnn, SessionKnnConfig, has_sessions
@@ -89,6 +89,24 @@ def test_scores_and_parts_equal_the_oracle(order: str) -> None:
             assert scores[item] == pytest.approx(sum(parts.values()), rel=1e-5)
             found = {history[part.source]: part.amount for part in model.explain(rows, item)}
             assert found == pytest.approx({i: a for i, a in parts.items() if a}, rel=1e-5)
+
+
+def test_two_steps_equal_the_oracle() -> None:
+    data = dataset(random_rows(25, seed=7))
+    model = SessionKnn(replace(CONFIG, second=0.3, expanded=3, reach=2)).fit(data)
+    plain = SessionKnn(replace(CONFIG, reach=2)).fit(data)
+    more = 0
+    for history in random_rows(30, seed=8):
+        expected = two_step_scores(listed(data), history, model.config)
+        rows = Histories.from_rows([history])
+        scores = model.score_many(rows)[0]
+        more += int((scores > 0).sum() - (plain.score_many(rows)[0] > 0).sum())
+        for item in range(N_ITEMS):
+            parts = expected.get(item, {})
+            assert scores[item] == pytest.approx(sum(parts.values()), rel=1e-4)
+            found = {history[part.source]: part.amount for part in model.explain(rows, item)}
+            assert found == pytest.approx({i: a for i, a in parts.items() if a}, rel=1e-4)
+    assert more > 0
 
 
 def test_only_the_most_recent_sessions_of_an_item_are_used() -> None:

@@ -13,6 +13,10 @@ shares. Scores are divided by ``(number of sessions with j) ** target_exponent``
 of the history are multiplied by `repeats`. A session of the same length whose items are all in the
 history adds nothing: it would usually be the history itself.
 
+In an optional second step, the best items are taken for sessions of one item each. The normalised
+scores of these, weighted by the scores of the items, are mixed with the scores of the first step;
+items of the history are left out of the second step.
+
 Each item has a linked list of the sessions that contain it, the last added first. Entries of the
 list are never reused, so that one thread may add and remove sessions while others score.
 """
@@ -89,6 +93,10 @@ class SessionWeights(NamedTuple):
         Number of most recent events of a history that are used.
     most_sessions : int
         Number of most recent sessions of each item that are used.
+    second : float
+        Share of the second step in the score.
+    expanded : int
+        Number of best items of the first step from which the second one starts.
     """
 
     power: float
@@ -102,6 +110,8 @@ class SessionWeights(NamedTuple):
     repeats: Doubles
     max_history: int
     most_sessions: int
+    second: float
+    expanded: int
 
 
 class _Matches(NamedTuple):
@@ -111,6 +121,15 @@ class _Matches(NamedTuple):
     anchors: Ints
     shared: Ints
     touched: Ints
+    candidates: Ints
+
+
+class _Second(NamedTuple):
+    """Working memory of one thread for the second step."""
+
+    found: _Matches
+    scores: Floats
+    sums: Doubles
     candidates: Ints
 
 
@@ -382,16 +401,97 @@ def _score(
 
 
 @njit(nogil=True, cache=True)
+def _best(scores: Floats, candidates: Ints, n: int, most: int) -> Ints:
+    """Return the candidates with the highest scores above 0, best first; ties by lower index."""
+    best, size = np.zeros(most, dtype=np.int32), 0
+    for at in range(n):
+        item = candidates[at]
+        place = size
+        while place > 0 and (
+            scores[item] > scores[best[place - 1]]
+            or (scores[item] == scores[best[place - 1]] and item < best[place - 1])
+        ):
+            if place < most:
+                best[place] = best[place - 1]
+            place -= 1
+        if place < most and scores[item] > 0:
+            best[place] = item
+            size = min(size + 1, most)
+    return best[:size]
+
+
+@njit(nogil=True, cache=True)
+def _second_step(
+    index: SessionIndex, by: SessionWeights, best: Ints, first: Floats, again: _Second
+) -> int:
+    """Add the scores of the second step to `again.sums`; return the number of its candidates."""
+    n, best_total = 0, 0.0
+    for item in best:
+        best_total += first[item]
+    for at in range(len(best)):
+        found = _score(index, by, best[at : at + 1], again.found, again.scores)
+        total = 0.0
+        for place in range(found):
+            total += again.scores[again.found.candidates[place]]
+        for place in range(found):
+            item = again.found.candidates[place]
+            if total > 0.0 and again.scores[item] > 0:
+                if again.sums[item] == 0.0:
+                    again.candidates[n] = item
+                    n += 1
+                again.sums[item] += first[best[at]] / best_total * again.scores[item] / total
+            again.scores[item] = 0
+    return n
+
+
+@njit(nogil=True, cache=True)
+def _score_twice(
+    index: SessionIndex,
+    by: SessionWeights,
+    items: Ints,
+    found: _Matches,
+    again: _Second,
+    scores: Floats,
+) -> int:
+    """Add the scores of both steps, like `_score`."""
+    n = _score(index, by, items, found, scores)
+    if by.second == 0.0:
+        return n
+    total, mass = 0.0, 0.0
+    for at in range(n):
+        total += scores[found.candidates[at]]
+    best = _best(scores, found.candidates, n, by.expanded)
+    seconds = _second_step(index, by, best, scores, again)
+    for place in range(max(len(items) - by.max_history, 0), len(items)):
+        again.sums[items[place]] = 0.0
+    for at in range(seconds):
+        mass += again.sums[again.candidates[at]]
+    for at in range(n):
+        scores[found.candidates[at]] *= np.float32(1.0 - by.second)
+    for at in range(seconds):
+        item = again.candidates[at]
+        if again.sums[item] > 0.0:
+            if scores[item] == 0:
+                found.candidates[n] = item
+                n += 1
+            scores[item] += np.float32(by.second * total * again.sums[item] / mass + LEAST)
+            again.sums[item] = 0.0
+    return n
+
+
+@njit(nogil=True, cache=True)
 def _score_rows(
     index: SessionIndex,
     by: SessionWeights,
     indptr: Longs,
     items: Ints,
     found: _Matches,
+    again: _Second,
     scores: NDArray[np.float32],
 ) -> None:
     for row in range(len(indptr) - 1):
-        _score(index, by, items[indptr[row] : indptr[row + 1]], found, scores[row])
+        history = items[indptr[row] : indptr[row + 1]]
+        _score_twice(index, by, history, found, again, scores[row])
 
 
 @njit(nogil=True, cache=True)
@@ -402,11 +502,13 @@ def _rank_rows(
     items: Ints,
     targets: Ints,
     found: _Matches,
+    again: _Second,
     scores: Floats,
     ranks: Longs,
 ) -> None:
     for row in range(len(indptr) - 1):
-        n = _score(index, by, items[indptr[row] : indptr[row + 1]], found, scores)
+        history = items[indptr[row] : indptr[row + 1]]
+        n = _score_twice(index, by, history, found, again, scores)
         own = scores[targets[row]] if targets[row] < len(scores) else np.float32(0.0)
         ranks[row] = len(scores)
         if own > 0:
@@ -430,6 +532,15 @@ def _matches(index: SessionIndex) -> _Matches:
     )
 
 
+def _memory(index: SessionIndex, n_items: int) -> _Second:
+    return _Second(
+        _matches(index),
+        np.zeros(n_items, dtype=np.float32),
+        np.zeros(len(index.heads), dtype=np.float64),
+        np.zeros(n_items, dtype=np.int32),
+    )
+
+
 def score_sessions(
     index: SessionIndex, by: SessionWeights, indptr: Longs, items: Ints, n_items: int
 ) -> Floats:
@@ -447,7 +558,8 @@ def score_sessions(
     scores = np.zeros((len(indptr) - 1, n_items), dtype=np.float32)
 
     def work(first: int, last: int) -> None:
-        _score_rows(index, by, indptr[first : last + 1], items, _matches(index), scores[first:last])
+        memory = _matches(index), _memory(index, n_items)
+        _score_rows(index, by, indptr[first : last + 1], items, *memory, scores[first:last])
 
     map_chunks(work, len(scores))
     return scores
@@ -464,12 +576,10 @@ def rank_targets(
     ranks = np.zeros(len(targets), dtype=np.int64)
 
     def work(first: int, last: int) -> None:
-        scores = np.zeros(len(index.heads), dtype=np.float32)
+        n_items = len(index.heads)
+        memory = _matches(index), _memory(index, n_items), np.zeros(n_items, dtype=np.float32)
         span = indptr[first : last + 1]
-        _rank_rows(
-            *(index, by, span, items, targets[first:last], _matches(index), scores),
-            ranks[first:last],
-        )
+        _rank_rows(index, by, span, items, targets[first:last], *memory, ranks[first:last])
 
     map_chunks(work, len(targets))
     return ranks
@@ -504,11 +614,38 @@ def _score_parts(
         parts += shares * (amount * value * common / total)
 
 
-def session_parts(index: SessionIndex, by: SessionWeights, items: Ints, target: int) -> Doubles:
+def session_parts(
+    index: SessionIndex, by: SessionWeights, items: Ints, target: int, n_items: int
+) -> Doubles:
     """Return the part of the score of an item that each event of a history adds: float64 [n].
 
-    The value of a session is divided among the shared items in proportion to their weights.
+    The value of a session is divided among the shared items in proportion to their weights. The
+    second step is divided like the scores of the items from which it starts.
     """
-    parts = np.zeros(len(items), dtype=np.float64)
-    _score_parts(index, by, items, target, _matches(index), parts)
+    alone = by._replace(second=0.0)
+
+    def first_step(item: int) -> Doubles:
+        parts = np.zeros(len(items), dtype=np.float64)
+        _score_parts(index, alone, items, item, _matches(index), parts)
+        return parts
+
+    parts = first_step(target)
+    if by.second == 0.0:
+        return parts
+    parts *= 1.0 - by.second
+    scores = score_sessions(index, alone, np.array([0, len(items)]), items, n_items)[0]
+    best = np.argsort(-scores, kind="stable")[: by.expanded].astype(np.int32)
+    best = best[scores[best] > 0]
+    if len(best) == 0:
+        return parts
+    lists = score_sessions(index, alone, np.arange(len(best) + 1), best, n_items).astype(float)
+    lists /= np.maximum(lists.sum(axis=1, keepdims=True), LEAST)
+    sums = scores[best] / scores[best].sum(dtype=np.float64) @ lists
+    sums[items[-by.max_history :]] = 0.0
+    if sums[target] > 0:
+        common = by.second * scores.sum(dtype=np.float64) / sums.sum()
+        common /= scores[best].sum(dtype=np.float64)
+        for item, row in zip(best, lists, strict=True):
+            if row[target] > 0:
+                parts += common * row[target] * first_step(int(item))
     return parts

@@ -79,10 +79,16 @@ class SessionKnnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Number of most recent events of the current session that are used.
     most_sessions : int
         Number of most recent sessions of each item that are used.
+    second : float
+        Share of a second step, in which the best items are taken for sessions of one item each; 0
+        for none. It finds more items, and takes the time of `expanded` answers.
+    expanded : int
+        Number of best items from which the second step starts.
     sample : int
         Maximum number of sessions by which a fit with validation data chooses settings.
     evaluations : int
-        Maximum number of settings that it tries; 0 disables the choice.
+        Maximum number of settings that it tries, without those of the second step; 0 disables the
+        choice.
     """
 
     half_life: float = 1.0
@@ -99,6 +105,8 @@ class SessionKnnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reach: int = 15
     max_history: int = 30
     most_sessions: int = 2_000
+    second: float = 0.0
+    expanded: int = 15
     sample: int = 3_000
     evaluations: int = 80
 
@@ -113,6 +121,8 @@ class SessionKnnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         require(self, "reach", 1, 1_000)
         require(self, "max_history", 1, 1_000)
         require(self, "most_sessions", 1, 1_000_000)
+        require(self, "second", 0, 0.999)
+        require(self, "expanded", 1, 1_000)
         require(self, "sample", 1, 1_000_000)
         require(self, "evaluations", 0, 100_000)
 
@@ -141,6 +151,8 @@ STEPS = (
 )
 # Half-lives of sessions, in days, that are tried.
 RECENCIES = (1.0, 4.0, 15.0, 60.0, 250.0)
+# Shares of the second step that are tried at the end.
+SECONDS = (0.2, 0.35, 0.5, 0.65)
 
 
 class SessionKnn(DenseModel):
@@ -240,7 +252,9 @@ class SessionKnn(DenseModel):
         if not 0 <= item < self._n_items:
             return []
         rows, kept = self._liked(history)
-        amounts = session_parts(self._index, weights_of(self.config), rows.items, item)
+        amounts = session_parts(
+            self._index, weights_of(self.config), rows.items, item, self._n_items
+        )
         return [
             ModelPart(int(event), self.name, float(amount))
             for event, amount in zip(np.flatnonzero(kept), amounts, strict=True)
@@ -347,7 +361,7 @@ class SessionKnn(DenseModel):
         def quality(config: SessionKnnConfig) -> float:
             nonlocal left
             left -= 1
-            progress(most - left, most, "search")
+            progress(min(most - left, most), most, "search")
             self.config = config
             ranks = rank_targets(
                 self._index, weights_of(self.config), rows.indptr, rows.items, targets
@@ -371,6 +385,9 @@ class SessionKnn(DenseModel):
                         best, top, moved = other, found, True
                     if moved:
                         break
+        for share in SECONDS:
+            if (found := quality(other := replace(best, second=share))) > top:
+                best, top = other, found
         self.config = best
 
 
@@ -391,6 +408,8 @@ def weights_of(config: SessionKnnConfig) -> SessionWeights:
         repeats=np.array([config.repeat_last, *[config.repeat] * 3, config.repeat_older]),
         max_history=config.max_history,
         most_sessions=config.most_sessions,
+        second=config.second,
+        expanded=config.expanded,
     )
 
 
