@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nearline.models.neighbours.session_knn import SessionKnnConfig
+from nearline.models.neighbours.session_settings import SessionKnnConfig
 from nearline.schema import DAY
 
 Session = tuple[Sequence[int], float]

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from tests.naive_sessions import session_scores, two_step_scores
 
 from nearline.data import Dataset, Histories, leave_one_out
-from nearline.models.neighbours.session_knn import SessionKnn, SessionKnnConfig, has_sessions
+from nearline.models.neighbours.session_knn import SessionKnn, has_sessions
+from nearline.models.neighbours.session_settings import SessionKnnConfig
 
 CONFIG = SessionKnnConfig(
     half_life=1.3,

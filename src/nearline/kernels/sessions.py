@@ -1,4 +1,4 @@
-"""Scores by neighbours among sessions, with an index of sessions that can be updated.
+"""Scores by neighbours among sessions.
 
     score(j) = sum over sessions s that share items with a history:
                value(s) * factor(place of j in s - anchor of s)
@@ -16,9 +16,6 @@ history adds nothing: it would usually be the history itself.
 In an optional second step, the best items are taken for sessions of one item each. The normalised
 scores of these, weighted by the scores of the items, are mixed with the scores of the first step;
 items of the history are left out of the second step.
-
-Each item has a linked list of the sessions that contain it, the last added first. Entries of the
-list are never reused, so that one thread may add and remove sessions while others score.
 """
 
 from typing import NamedTuple
@@ -28,6 +25,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from nearline.kernels.chunks import map_chunks
+from nearline.kernels.session_index import SessionIndex, is_last_place
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
@@ -36,42 +34,6 @@ Doubles = NDArray[np.float64]
 
 # Added to each term of a score, so that the score of a candidate is never 0.
 LEAST = 1e-30
-
-
-class SessionIndex(NamedTuple):
-    """Sessions, and the list of the sessions of each item.
-
-    Attributes
-    ----------
-    starts, lengths, distinct : int64, int32, int32 [sessions]
-        First event, number of events and number of items of each session; the numbers are 0 for a
-        removed session.
-    times : float64 [sessions]
-        Time of the last event of each session.
-    events : int32 [events]
-        Items of all sessions; -1 for those of removed sessions.
-    heads : int64 [items]
-        First entry of the list of each item; -1 for none.
-    counts : int64 [items]
-        Number of sessions of each item.
-    entry_sessions, entry_places, following : int32, int32, int64 [entries]
-        Session of each entry of a list, last place of the item in the session, and next entry of
-        the list; -1 for none.
-    used : int64 [3]
-        Number of sessions, events and entries in use; the arrays may be longer.
-    """
-
-    starts: Longs
-    lengths: Ints
-    distinct: Ints
-    times: Doubles
-    events: Ints
-    heads: Longs
-    counts: Longs
-    entry_sessions: Ints
-    entry_places: Ints
-    following: Longs
-    used: Longs
 
 
 class SessionWeights(NamedTuple):
@@ -133,162 +95,6 @@ class _Second(NamedTuple):
     candidates: Ints
 
 
-def empty_index(sessions: int, events: int, items: int) -> SessionIndex:
-    """Create an index without sessions, with room for the given numbers."""
-    return SessionIndex(
-        np.zeros(sessions, dtype=np.int64),
-        np.zeros(sessions, dtype=np.int32),
-        np.zeros(sessions, dtype=np.int32),
-        np.zeros(sessions, dtype=np.float64),
-        np.full(events, -1, dtype=np.int32),
-        np.full(items, -1, dtype=np.int64),
-        np.zeros(items, dtype=np.int64),
-        np.zeros(events, dtype=np.int32),
-        np.zeros(events, dtype=np.int32),
-        np.full(events, -1, dtype=np.int64),
-        np.zeros(3, dtype=np.int64),
-    )
-
-
-def grown(index: SessionIndex, sessions: int, events: int, items: int) -> SessionIndex:
-    """Return an index with room for more sessions, events and items; all arrays are copied."""
-    larger = empty_index(
-        max(sessions, len(index.lengths)),
-        max(events, len(index.events)),
-        max(items, len(index.heads)),
-    )
-    for name, old in index._asdict().items():
-        getattr(larger, name)[: len(old)] = old
-    return larger
-
-
-@njit(nogil=True, cache=True)
-def _is_last_place(items: Ints, place: int) -> bool:
-    """Return whether the item at `place` does not occur at a later place."""
-    last = True
-    for later in range(place + 1, len(items)):
-        last = last and items[later] != items[place]
-    return last
-
-
-@njit(nogil=True, cache=True)
-def _add(index: SessionIndex, items: Ints, time: float) -> None:
-    session, first, entry = index.used[0], index.used[1], index.used[2]
-    index.starts[session] = first
-    index.events[first : first + len(items)] = items
-    index.times[session] = time
-    index.lengths[session] = len(items)
-    index.used[0] = session + 1
-    index.used[1] = first + len(items)
-    for place in range(len(items)):
-        if _is_last_place(items, place):
-            item = items[place]
-            index.distinct[session] += 1
-            index.entry_sessions[entry] = session
-            index.entry_places[entry] = place
-            index.following[entry] = index.heads[item]
-            index.heads[item] = entry
-            index.counts[item] += 1
-            entry += 1
-    index.used[2] = entry
-
-
-@njit(nogil=True, cache=True)
-def _sort_entries(index: SessionIndex, sorted_: SessionIndex) -> None:
-    at = 0
-    for item in range(len(index.heads)):
-        entry = index.heads[item]
-        if entry >= 0:
-            sorted_.heads[item] = at
-        while entry >= 0:
-            sorted_.entry_sessions[at] = index.entry_sessions[entry]
-            sorted_.entry_places[at] = index.entry_places[entry]
-            entry = index.following[entry]
-            sorted_.following[at] = at + 1 if entry >= 0 else -1
-            at += 1
-    sorted_.used[2] = at
-
-
-def with_sorted_entries(index: SessionIndex) -> SessionIndex:
-    """Return an equal index in which the entries of a list are adjacent, for faster scoring."""
-    n = len(index.events)
-    result = index._replace(
-        heads=np.full(len(index.heads), -1, dtype=np.int64),
-        entry_sessions=np.zeros(n, dtype=np.int32),
-        entry_places=np.zeros(n, dtype=np.int32),
-        following=np.full(n, -1, dtype=np.int64),
-        used=index.used.copy(),
-    )
-    _sort_entries(index, result)
-    return result
-
-
-@njit(nogil=True, cache=True)
-def _find(index: SessionIndex, items: Ints, time: float) -> int:
-    """Return a session with the given items and time; -1 if there is none."""
-    entry = index.heads[items[0]]
-    while entry >= 0:
-        session = index.entry_sessions[entry]
-        if index.lengths[session] == len(items) and index.times[session] == time:
-            first = index.starts[session]
-            if np.array_equal(index.events[first : first + len(items)], items):
-                return int(session)
-        entry = index.following[entry]
-    return -1
-
-
-@njit(nogil=True, cache=True)
-def _remove(index: SessionIndex, items: Ints, time: float) -> None:
-    session = _find(index, items, time)
-    if session < 0:
-        return
-    for place in range(len(items)):
-        if not _is_last_place(items, place):
-            continue
-        item, last = items[place], -1
-        entry = index.heads[item]
-        while index.entry_sessions[entry] != session:
-            last, entry = entry, index.following[entry]
-        if last < 0:
-            index.heads[item] = index.following[entry]
-        else:
-            index.following[last] = index.following[entry]
-        index.counts[item] -= 1
-    first = index.starts[session]
-    index.lengths[session] = 0
-    index.distinct[session] = 0
-    index.times[session] = 0.0
-    index.events[first : first + len(items)] = -1
-
-
-@njit(nogil=True, cache=True)
-def add_sessions(index: SessionIndex, indptr: Longs, items: Ints, times: Doubles) -> None:
-    """Add sessions, for which the index must have room, in place.
-
-    Parameters
-    ----------
-    index : SessionIndex
-    indptr, items, times : int64 [n + 1], int32 [m], float64 [m]
-        Items and times of the events of each session, oldest first; empty sessions are ignored.
-    """
-    for row in range(len(indptr) - 1):
-        first, last = indptr[row], indptr[row + 1]
-        if last > first:
-            _add(index, items[first:last], times[last - 1])
-
-
-@njit(nogil=True, cache=True)
-def remove_sessions(index: SessionIndex, indptr: Longs, items: Ints, times: Doubles) -> None:
-    """Remove sessions with the same items and time of the last event; see `add_sessions`.
-
-    Of several equal ones, one is removed. Sessions that are not in the index are ignored.
-    """
-    for row in range(len(indptr) - 1):
-        first, last = indptr[row], indptr[row + 1]
-        if last > first:
-            _remove(index, items[first:last], times[last - 1])
-
-
 @njit(nogil=True, cache=True)
 def _at(table: Doubles, number: int) -> float:
     """Return the value for a number; the last one if it is beyond the table."""
@@ -305,7 +111,7 @@ def _match(index: SessionIndex, by: SessionWeights, items: Ints, found: _Matches
     """Find the sessions that share items with a history; return their number."""
     n = 0
     for place in range(len(items) - 1, max(len(items) - by.max_history, 0) - 1, -1):
-        if not _is_last_place(items, place):
+        if not is_last_place(items, place):
             continue
         weight = _weight(index, by, items[place], len(items) - 1 - place)
         entry, left = index.heads[items[place]], by.most_sessions
@@ -395,7 +201,7 @@ def _score(
         item = found.candidates[at]
         scores[item] *= np.float32(_at(by.targets, index.counts[item]))
     for place in range(len(items) - 1, max(len(items) - by.max_history, 0) - 1, -1):
-        if _is_last_place(items, place):
+        if is_last_place(items, place):
             scores[items[place]] *= np.float32(_own_factor(by, items, items[place]))
     return candidates
 
@@ -608,7 +414,7 @@ def _score_parts(
         own = index.events[index.starts[session] : index.starts[session] + index.lengths[session]]
         shares, total = np.zeros(len(items)), 0.0
         for place in range(max(len(items) - by.max_history, 0), len(items)):
-            if _is_last_place(items, place) and np.any(own == items[place]):
+            if is_last_place(items, place) and np.any(own == items[place]):
                 shares[place] = _weight(index, by, items[place], len(items) - 1 - place)
                 total += shares[place]
         parts += shares * (amount * value * common / total)

@@ -1,8 +1,7 @@
 """Nearest neighbours of sessions: items of sessions that share items with the current one."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from msgspec import Struct
@@ -10,20 +9,17 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from nearline.common.progress import Progress, no_progress
-from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray, OffsetArray
+from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.data.order import NONE, TIMES
 from nearline.errors import InvalidInput
-from nearline.kernels.sessions import (
-    SessionWeights,
+from nearline.kernels.session_index import (
     add_sessions,
     empty_index,
     grown,
-    rank_targets,
     remove_sessions,
-    score_sessions,
-    session_parts,
     with_sorted_entries,
 )
+from nearline.kernels.sessions import score_sessions, session_parts
 from nearline.models.base import (
     ModelPart,
     Range,
@@ -33,126 +29,16 @@ from nearline.models.base import (
     check_weights,
 )
 from nearline.models.dense_scores import DenseModel
-from nearline.models.settings import require
-from nearline.models.validation import draw_users
-from nearline.schema import DAY
-
-# Sessions are shorter than this; it separates clicks of a visit from histories of years.
-LONGEST_MEDIAN = 5
-# Length of the lists by which settings are chosen, and minimum number of sessions with a target.
-CUTOFF, FEWEST = 10, 100
-ROUNDS = 2
-# A half-life of this or more is none.
-NO_DECAY = 1e9
-# Length of the tables of powers; longer sessions and more sessions of an item count like this.
-TABLE = 10_000
-
-
-class SessionKnnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `SessionKnn`.
-
-    Attributes
-    ----------
-    half_life : float
-        Number of later events of the current session after which the weight of an item is halved.
-    power : float
-        Exponent of the sum of the weights of the shared items; above 1, sessions that share several
-        items count more.
-    length_exponent : float
-        A session with n events is divided by ``n ** length_exponent``.
-    gap_power : float
-        Exponent by which items of a session count less with their distance to the most recent
-        shared item.
-    backward : float
-        Factor of items before this item.
-    source_exponent, target_exponent : float
-        Exponents of the number of sessions of a shared item, and of a scored item, by which scores
-        are divided.
-    recency : float
-        Half-life of sessions in days; 0 for none.
-    repeat_last, repeat, repeat_older : float
-        Factors of the scores of items of the current session: of its last item, of those up to 3
-        events before it, and of older ones.
-    reach : int
-        Largest distance, in events, between a scored item and the most recent shared item.
-    max_history : int
-        Number of most recent events of the current session that are used.
-    most_sessions : int
-        Number of most recent sessions of each item that are used.
-    second : float
-        Share of a second step, in which the best items are taken for sessions of one item each; 0
-        for none. It finds more items, and takes the time of `expanded` answers.
-    expanded : int
-        Number of best items from which the second step starts.
-    sample : int
-        Maximum number of sessions by which a fit with validation data chooses settings.
-    evaluations : int
-        Maximum number of settings that it tries, without those of the second step; 0 disables the
-        choice.
-    """
-
-    half_life: float = 1.0
-    power: float = 1.5
-    length_exponent: float = 0.3
-    gap_power: float = 0.7
-    backward: float = 0.7
-    source_exponent: float = 0.3
-    target_exponent: float = 0.1
-    recency: float = 0.0
-    repeat_last: float = 1.0
-    repeat: float = 2.0
-    repeat_older: float = 2.0
-    reach: int = 15
-    max_history: int = 30
-    most_sessions: int = 2_000
-    second: float = 0.0
-    expanded: int = 15
-    sample: int = 3_000
-    evaluations: int = 80
-
-    def __post_init__(self) -> None:
-        require(self, "half_life", 0, NO_DECAY, above=True)
-        require(self, "power", 0, 10)
-        for field in ("length_exponent", "gap_power", "source_exponent", "target_exponent"):
-            require(self, field, -5, 5)
-        for field in ("backward", "repeat_last", "repeat", "repeat_older"):
-            require(self, field, 0, 1e6)
-        require(self, "recency", 0, 1e6)
-        require(self, "reach", 1, 1_000)
-        require(self, "max_history", 1, 1_000)
-        require(self, "most_sessions", 1, 1_000_000)
-        require(self, "second", 0, 0.999)
-        require(self, "expanded", 1, 1_000)
-        require(self, "sample", 1, 1_000_000)
-        require(self, "evaluations", 0, 100_000)
-
-
-class _Step(NamedTuple):
-    """Setting that a fit with validation data changes: its step, as a factor or a summand."""
-
-    field: str
-    step: float
-    low: float
-    high: float
-    scale: bool = True
-
-
-STEPS = (
-    _Step("half_life", 0.6, 0.2, 100.0),
-    _Step("repeat_last", 2.0, 0.01, 100.0),
-    _Step("repeat", 1.0, 0.01, 100.0),
-    _Step("repeat_older", 1.0, 0.01, 100.0),
-    _Step("power", 0.3, 0.2, 4.0, scale=False),
-    _Step("gap_power", 0.3, 0.0, 4.0, scale=False),
-    _Step("backward", 0.6, 0.02, 2.0),
-    _Step("length_exponent", 0.3, -1.0, 2.0, scale=False),
-    _Step("source_exponent", 0.2, -0.5, 2.0, scale=False),
-    _Step("target_exponent", 0.15, -0.5, 1.0, scale=False),
+from nearline.models.neighbours.session_settings import (
+    NO_DECAY,
+    SessionKnnConfig,
+    choose,
+    positive_events,
+    weights_of,
 )
-# Half-lives of sessions, in days, that are tried.
-RECENCIES = (1.0, 4.0, 15.0, 60.0, 250.0)
-# Shares of the second step that are tried at the end.
-SECONDS = (0.2, 0.35, 0.5, 0.65)
+
+# Histories with a larger median length than this are no sessions.
+LONGEST_MEDIAN = 5
 
 
 class SessionKnn(DenseModel):
@@ -230,7 +116,9 @@ class SessionKnn(DenseModel):
         if validation is not None:
             check_validation(validation, data)
             if data.order != NONE:
-                self._choose(data, validation, seed, progress)
+                self.config = choose(
+                    self._index, self.config, data, validation, seed=seed, progress=progress
+                )
         progress(1, 1, "done")
         return self
 
@@ -276,7 +164,7 @@ class SessionKnn(DenseModel):
 
     def observe(self, before: Histories, events: Histories) -> None:
         """Extend the sessions of some users by new events, and make them the most recent ones."""
-        old, new = _positive(before), _joined(before, events)
+        old, new = positive_events(before), _joined(before, events)
         changed = np.diff(old.indptr) != np.diff(new.indptr)
         old, new = (rows.select(np.flatnonzero(changed)) for rows in (old, new))
         self._make_room(len(new), len(new.items), int(new.items.max(initial=-1)) + 1)
@@ -285,7 +173,7 @@ class SessionKnn(DenseModel):
 
     def forget(self, histories: Histories) -> None:
         """Remove the sessions of users."""
-        rows = _positive(histories)
+        rows = positive_events(histories)
         rows = rows.take(rows.items < self._n_items)
         remove_sessions(self._index, rows.indptr, rows.items, rows.times)
 
@@ -321,7 +209,7 @@ class SessionKnn(DenseModel):
 
     def _store(self, histories: Histories, n_items: int, *, sort: bool) -> None:
         """Replace the index; with `sort`, the order of sessions is that of their last events."""
-        rows = _positive(histories)
+        rows = positive_events(histories)
         filled = np.flatnonzero(np.diff(rows.indptr))
         if sort:
             filled = filled[np.argsort(rows.times[rows.indptr[filled + 1] - 1], kind="stable")]
@@ -349,88 +237,12 @@ class SessionKnn(DenseModel):
         kept = (histories.weights > 0) & (histories.items >= 0) & (histories.items < self._n_items)
         return histories.take(kept), kept
 
-    def _choose(self, data: Dataset, validation: Histories, seed: int, progress: Progress) -> None:
-        """Change one setting at a time while NDCG@10 improves, in smaller steps each round."""
-        users = draw_users(validation, self.config.sample, seed)
-        if len(users) < FEWEST or self.config.evaluations == 0:
-            return
-        rows, _ = self._liked(data.histories.select(users))
-        targets = _last_targets(validation.select(users))
-        left = most = self.config.evaluations
-
-        def quality(config: SessionKnnConfig) -> float:
-            nonlocal left
-            left -= 1
-            progress(min(most - left, most), most, "search")
-            self.config = config
-            ranks = rank_targets(
-                self._index, weights_of(self.config), rows.indptr, rows.items, targets
-            )
-            return float(np.where(ranks < CUTOFF, 1 / np.log2(ranks + 2.0), 0.0).mean())
-
-        best: SessionKnnConfig = self.config
-        top = quality(best)
-        for days in RECENCIES if data.order == TIMES else ():
-            other = replace(best, recency=days)
-            if left > 0 and (found := quality(other)) > top:
-                best, top = other, found
-        for number in range(ROUNDS):
-            for step in STEPS:
-                for direction in (1, -1):
-                    moved = False
-                    while left > 0 and (other := _turned(best, step, direction, number)) != best:
-                        found = quality(other)
-                        if found <= top:
-                            break
-                        best, top, moved = other, found, True
-                    if moved:
-                        break
-        for share in SECONDS:
-            if (found := quality(other := replace(best, second=share))) > top:
-                best, top = other, found
-        self.config = best
-
-
-@lru_cache(maxsize=64)
-def weights_of(config: SessionKnnConfig) -> SessionWeights:
-    """Return the settings as tables for the kernel."""
-    numbers = np.arange(TABLE, dtype=np.float64)
-    after = np.maximum(numbers[: config.reach + 1], 1.0) ** -config.gap_power
-    return SessionWeights(
-        power=config.power,
-        half_life=config.half_life,
-        recency=config.recency * DAY,
-        lengths=np.maximum(numbers, 1.0) ** -config.length_exponent,
-        sources=(numbers + 1.0) ** -config.source_exponent,
-        targets=(numbers + 1.0) ** -config.target_exponent,
-        after=after,
-        before=config.backward * after,
-        repeats=np.array([config.repeat_last, *[config.repeat] * 3, config.repeat_older]),
-        max_history=config.max_history,
-        most_sessions=config.most_sessions,
-        second=config.second,
-        expanded=config.expanded,
-    )
-
 
 def has_sessions(data: Dataset) -> bool:
     """Return whether histories are as short as sessions, and have an order."""
     sizes = np.diff(data.histories.indptr)
     sizes = sizes[sizes > 1]
     return data.order != NONE and len(sizes) > 0 and float(np.median(sizes)) <= LONGEST_MEDIAN
-
-
-def _turned(config: SessionKnnConfig, step: _Step, direction: int, number: int) -> SessionKnnConfig:
-    """Return settings in which one is changed by a step, within its bounds."""
-    size, old = step.step / 2**number, getattr(config, step.field)
-    new = old * (1.0 + size) ** direction if step.scale else old + direction * size
-    new = float(f"{min(max(new, step.low), step.high):.4g}")
-    return replace(config, **{step.field: new})
-
-
-def _positive(histories: Histories) -> Histories:
-    """Return the events of known items with a positive weight."""
-    return histories.take((histories.weights > 0) & (histories.items >= 0))
 
 
 def _joined(before: Histories, events: Histories) -> Histories:
@@ -442,15 +254,8 @@ def _joined(before: Histories, events: Histories) -> Histories:
         for name in ("items", "weights", "times")
     )
     order = np.argsort(times, kind="stable")
-    return _positive(
+    return positive_events(
         Histories.group(
             users[order].astype(np.int64), len(before), items[order], weights[order], times[order]
         )
     )
-
-
-def _last_targets(truth: Histories) -> IntArray:
-    """Return the last known positive target of each row, which has at least one: int32 [n]."""
-    rows = _positive(truth)
-    ends: OffsetArray = rows.indptr[1:] - 1
-    return rows.items[ends]
