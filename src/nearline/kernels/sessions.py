@@ -76,7 +76,7 @@ class SessionWeights(NamedTuple):
     expanded: int
 
 
-class _Matches(NamedTuple):
+class SessionMatches(NamedTuple):
     """Working memory of one thread: the sessions that share items with the current history."""
 
     sums: Doubles
@@ -89,31 +89,33 @@ class _Matches(NamedTuple):
 class _Second(NamedTuple):
     """Working memory of one thread for the second step."""
 
-    found: _Matches
+    found: SessionMatches
     scores: Floats
     sums: Doubles
     candidates: Ints
 
 
 @njit(nogil=True, cache=True)
-def _at(table: Doubles, number: int) -> float:
+def table_value(table: Doubles, number: int) -> float:
     """Return the value for a number; the last one if it is beyond the table."""
     return float(table[min(number, len(table) - 1)])
 
 
 @njit(nogil=True, cache=True)
-def _weight(index: SessionIndex, by: SessionWeights, item: int, age: int) -> float:
-    return float(0.5 ** (age / by.half_life) * _at(by.sources, index.counts[item]))
+def item_weight(index: SessionIndex, by: SessionWeights, item: int, age: int) -> float:
+    return float(0.5 ** (age / by.half_life) * table_value(by.sources, index.counts[item]))
 
 
 @njit(nogil=True, cache=True)
-def _match(index: SessionIndex, by: SessionWeights, items: Ints, found: _Matches) -> int:
+def match_sessions(
+    index: SessionIndex, by: SessionWeights, items: Ints, found: SessionMatches
+) -> int:
     """Find the sessions that share items with a history; return their number."""
     n = 0
     for place in range(len(items) - 1, max(len(items) - by.max_history, 0) - 1, -1):
         if not is_last_place(items, place):
             continue
-        weight = _weight(index, by, items[place], len(items) - 1 - place)
+        weight = item_weight(index, by, items[place], len(items) - 1 - place)
         entry, left = index.heads[items[place]], by.most_sessions
         while entry >= 0 and left > 0:
             session = index.entry_sessions[entry]
@@ -129,7 +131,7 @@ def _match(index: SessionIndex, by: SessionWeights, items: Ints, found: _Matches
 
 
 @njit(nogil=True, cache=True)
-def _newest(index: SessionIndex, found: _Matches, n: int) -> float:
+def newest_time(index: SessionIndex, found: SessionMatches, n: int) -> float:
     newest = -np.inf
     for at in range(n):
         newest = max(newest, index.times[found.touched[at]])
@@ -137,11 +139,11 @@ def _newest(index: SessionIndex, found: _Matches, n: int) -> float:
 
 
 @njit(nogil=True, cache=True)
-def _value(
+def session_value(
     index: SessionIndex,
     by: SessionWeights,
     session: int,
-    found: _Matches,
+    found: SessionMatches,
     n_events: int,
     newest: float,
 ) -> float:
@@ -150,39 +152,39 @@ def _value(
     alone = length == n_events and found.shared[session] >= index.distinct[session]
     if length == 0 or alone:
         return 0.0
-    value = found.sums[session] ** by.power * _at(by.lengths, length)
+    value = found.sums[session] ** by.power * table_value(by.lengths, length)
     if by.recency > 0:
         value *= 0.5 ** ((newest - index.times[session]) / by.recency)
     return float(value)
 
 
 @njit(nogil=True, cache=True)
-def _factor(by: SessionWeights, distance: int) -> float:
+def distance_factor(by: SessionWeights, distance: int) -> float:
     if abs(distance) >= len(by.after):
         return 0.0
     return float(by.after[distance] if distance >= 0 else by.before[-distance])
 
 
 @njit(nogil=True, cache=True)
-def _own_factor(by: SessionWeights, items: Ints, item: int) -> float:
+def own_factor(by: SessionWeights, items: Ints, item: int) -> float:
     """Return the factor of an item's score that depends on the history: 1 if it is not in it."""
     for place in range(len(items) - 1, max(len(items) - by.max_history, 0) - 1, -1):
         if items[place] == item:
-            return _at(by.repeats, len(items) - 1 - place)
+            return table_value(by.repeats, len(items) - 1 - place)
     return 1.0
 
 
 @njit(nogil=True, cache=True)
 def _score(
-    index: SessionIndex, by: SessionWeights, items: Ints, found: _Matches, scores: Floats
+    index: SessionIndex, by: SessionWeights, items: Ints, found: SessionMatches, scores: Floats
 ) -> int:
     """Add the scores of one history to `scores`, which are 0; return the number of candidates."""
-    n = _match(index, by, items, found)
-    newest = _newest(index, found, n)
+    n = match_sessions(index, by, items, found)
+    newest = newest_time(index, found, n)
     candidates = 0
     for at in range(n):
         session = found.touched[at]
-        value = _value(index, by, session, found, len(items), newest)
+        value = session_value(index, by, session, found, len(items), newest)
         if value > 0.0:
             anchor, reach = found.anchors[session], len(by.after)
             first = index.starts[session]
@@ -194,15 +196,15 @@ def _score(
                 if scores[item] == 0:
                     found.candidates[candidates] = item
                     candidates += 1
-                scores[item] += np.float32(value * _factor(by, place - anchor) + LEAST)
+                scores[item] += np.float32(value * distance_factor(by, place - anchor) + LEAST)
         found.sums[session] = 0.0
         found.shared[session] = 0
     for at in range(candidates):
         item = found.candidates[at]
-        scores[item] *= np.float32(_at(by.targets, index.counts[item]))
+        scores[item] *= np.float32(table_value(by.targets, index.counts[item]))
     for place in range(len(items) - 1, max(len(items) - by.max_history, 0) - 1, -1):
         if is_last_place(items, place):
-            scores[items[place]] *= np.float32(_own_factor(by, items, items[place]))
+            scores[items[place]] *= np.float32(own_factor(by, items, items[place]))
     return candidates
 
 
@@ -255,7 +257,7 @@ def _score_twice(
     index: SessionIndex,
     by: SessionWeights,
     items: Ints,
-    found: _Matches,
+    found: SessionMatches,
     again: _Second,
     scores: Floats,
 ) -> int:
@@ -291,7 +293,7 @@ def _score_rows(
     by: SessionWeights,
     indptr: Longs,
     items: Ints,
-    found: _Matches,
+    found: SessionMatches,
     again: _Second,
     scores: NDArray[np.float32],
 ) -> None:
@@ -307,7 +309,7 @@ def _rank_rows(
     indptr: Longs,
     items: Ints,
     targets: Ints,
-    found: _Matches,
+    found: SessionMatches,
     again: _Second,
     scores: Floats,
     ranks: Longs,
@@ -326,10 +328,10 @@ def _rank_rows(
             scores[found.candidates[at]] = 0
 
 
-def _matches(index: SessionIndex) -> _Matches:
+def make_matches(index: SessionIndex) -> SessionMatches:
     n = len(index.lengths)
     # Zeros are not written until they are used, unlike those of an array created by a kernel.
-    return _Matches(
+    return SessionMatches(
         np.zeros(n, dtype=np.float64),
         np.zeros(n, dtype=np.int32),
         np.zeros(n, dtype=np.int32),
@@ -340,7 +342,7 @@ def _matches(index: SessionIndex) -> _Matches:
 
 def _memory(index: SessionIndex, n_items: int) -> _Second:
     return _Second(
-        _matches(index),
+        make_matches(index),
         np.zeros(n_items, dtype=np.float32),
         np.zeros(len(index.heads), dtype=np.float64),
         np.zeros(n_items, dtype=np.int32),
@@ -364,7 +366,7 @@ def score_sessions(
     scores = np.zeros((len(indptr) - 1, n_items), dtype=np.float32)
 
     def work(first: int, last: int) -> None:
-        memory = _matches(index), _memory(index, n_items)
+        memory = make_matches(index), _memory(index, n_items)
         _score_rows(index, by, indptr[first : last + 1], items, *memory, scores[first:last])
 
     map_chunks(work, len(scores))
@@ -383,75 +385,9 @@ def rank_targets(
 
     def work(first: int, last: int) -> None:
         n_items = len(index.heads)
-        memory = _matches(index), _memory(index, n_items), np.zeros(n_items, dtype=np.float32)
+        memory = make_matches(index), _memory(index, n_items), np.zeros(n_items, dtype=np.float32)
         span = indptr[first : last + 1]
         _rank_rows(index, by, span, items, targets[first:last], *memory, ranks[first:last])
 
     map_chunks(work, len(targets))
     return ranks
-
-
-@njit(nogil=True, cache=True)
-def _score_parts(
-    index: SessionIndex,
-    by: SessionWeights,
-    items: Ints,
-    target: int,
-    found: _Matches,
-    parts: Doubles,
-) -> None:
-    n = _match(index, by, items, found)
-    newest = _newest(index, found, n)
-    common = _at(by.targets, index.counts[target]) * _own_factor(by, items, target)
-    for at in range(n):
-        session, amount = found.touched[at], 0.0
-        for place in range(index.lengths[session]):
-            if index.events[index.starts[session] + place] == target:
-                amount += _factor(by, place - found.anchors[session])
-        value = _value(index, by, session, found, len(items), newest)
-        if amount * value == 0.0:
-            continue
-        own = index.events[index.starts[session] : index.starts[session] + index.lengths[session]]
-        shares, total = np.zeros(len(items)), 0.0
-        for place in range(max(len(items) - by.max_history, 0), len(items)):
-            if is_last_place(items, place) and np.any(own == items[place]):
-                shares[place] = _weight(index, by, items[place], len(items) - 1 - place)
-                total += shares[place]
-        parts += shares * (amount * value * common / total)
-
-
-def session_parts(
-    index: SessionIndex, by: SessionWeights, items: Ints, target: int, n_items: int
-) -> Doubles:
-    """Return the part of the score of an item that each event of a history adds: float64 [n].
-
-    The value of a session is divided among the shared items in proportion to their weights. The
-    second step is divided like the scores of the items from which it starts.
-    """
-    alone = by._replace(second=0.0)
-
-    def first_step(item: int) -> Doubles:
-        parts = np.zeros(len(items), dtype=np.float64)
-        _score_parts(index, alone, items, item, _matches(index), parts)
-        return parts
-
-    parts = first_step(target)
-    if by.second == 0.0:
-        return parts
-    parts *= 1.0 - by.second
-    scores = score_sessions(index, alone, np.array([0, len(items)]), items, n_items)[0]
-    best = np.argsort(-scores, kind="stable")[: by.expanded].astype(np.int32)
-    best = best[scores[best] > 0]
-    if len(best) == 0:
-        return parts
-    lists = score_sessions(index, alone, np.arange(len(best) + 1), best, n_items).astype(float)
-    lists /= np.maximum(lists.sum(axis=1, keepdims=True), LEAST)
-    sums = scores[best] / scores[best].sum(dtype=np.float64) @ lists
-    sums[items[-by.max_history :]] = 0.0
-    if sums[target] > 0:
-        common = by.second * scores.sum(dtype=np.float64) / sums.sum()
-        common /= scores[best].sum(dtype=np.float64)
-        for item, row in zip(best, lists, strict=True):
-            if row[target] > 0:
-                parts += common * row[target] * first_step(int(item))
-    return parts

@@ -19,7 +19,8 @@ from nearline.kernels.session_index import (
     remove_sessions,
     with_sorted_entries,
 )
-from nearline.kernels.sessions import score_sessions, session_parts
+from nearline.kernels.session_parts import session_parts
+from nearline.kernels.sessions import score_sessions
 from nearline.models.base import (
     ModelPart,
     Range,

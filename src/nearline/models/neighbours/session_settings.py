@@ -104,7 +104,7 @@ class SessionKnnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         require(self, "evaluations", 0, 100_000)
 
 
-class _Step(NamedTuple):
+class _SessionStep(NamedTuple):
     """Setting that a fit with validation data changes: its step, as a factor or a summand."""
 
     field: str
@@ -115,16 +115,16 @@ class _Step(NamedTuple):
 
 
 STEPS = (
-    _Step("half_life", 0.6, 0.2, 100.0),
-    _Step("repeat_last", 2.0, 0.01, 100.0),
-    _Step("repeat", 1.0, 0.01, 100.0),
-    _Step("repeat_older", 1.0, 0.01, 100.0),
-    _Step("power", 0.3, 0.2, 4.0, scale=False),
-    _Step("gap_power", 0.3, 0.0, 4.0, scale=False),
-    _Step("backward", 0.6, 0.02, 2.0),
-    _Step("length_exponent", 0.3, -1.0, 2.0, scale=False),
-    _Step("source_exponent", 0.2, -0.5, 2.0, scale=False),
-    _Step("target_exponent", 0.15, -0.5, 1.0, scale=False),
+    _SessionStep("half_life", 0.6, 0.2, 100.0),
+    _SessionStep("repeat_last", 2.0, 0.01, 100.0),
+    _SessionStep("repeat", 1.0, 0.01, 100.0),
+    _SessionStep("repeat_older", 1.0, 0.01, 100.0),
+    _SessionStep("power", 0.3, 0.2, 4.0, scale=False),
+    _SessionStep("gap_power", 0.3, 0.0, 4.0, scale=False),
+    _SessionStep("backward", 0.6, 0.02, 2.0),
+    _SessionStep("length_exponent", 0.3, -1.0, 2.0, scale=False),
+    _SessionStep("source_exponent", 0.2, -0.5, 2.0, scale=False),
+    _SessionStep("target_exponent", 0.15, -0.5, 1.0, scale=False),
 )
 # Half-lives of sessions, in days, that are tried.
 RECENCIES = (1.0, 4.0, 15.0, 60.0, 250.0)
@@ -154,7 +154,7 @@ def weights_of(config: SessionKnnConfig) -> SessionWeights:
     )
 
 
-class _Objective:
+class _SessionObjective:
     """Objective of the choice: NDCG@10 of lists with the items of the session, for given targets.
 
     Attributes
@@ -195,7 +195,7 @@ def choose(
     if len(users) < FEWEST or config.evaluations == 0:
         return config
     histories, truth = data.histories.select(users), validation.select(users)
-    quality = _Objective(index, histories, truth, config.evaluations)
+    quality = _SessionObjective(index, histories, truth, config.evaluations)
     best, top = config, quality(config)
     for days in RECENCIES if data.order == TIMES else ():
         other = replace(best, recency=days)
@@ -213,7 +213,7 @@ def choose(
 
 
 def _move(
-    quality: _Objective, best: SessionKnnConfig, top: float, step: _Step, number: int
+    quality: _SessionObjective, best: SessionKnnConfig, top: float, step: _SessionStep, number: int
 ) -> tuple[SessionKnnConfig, float]:
     """Change one setting while the objective improves; return the best settings and its value."""
     for direction in (1, -1):
@@ -228,7 +228,9 @@ def _move(
     return best, top
 
 
-def _turned(config: SessionKnnConfig, step: _Step, direction: int, number: int) -> SessionKnnConfig:
+def _turned(
+    config: SessionKnnConfig, step: _SessionStep, direction: int, number: int
+) -> SessionKnnConfig:
     """Return settings in which one is changed by a step, within its bounds."""
     size, old = step.step / 2**number, getattr(config, step.field)
     new = old * (1.0 + size) ** direction if step.scale else old + direction * size
