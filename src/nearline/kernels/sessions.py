@@ -103,6 +103,7 @@ def table_value(table: Doubles, number: int) -> float:
 
 @njit(nogil=True, cache=True)
 def item_weight(index: SessionIndex, by: SessionWeights, item: int, age: int) -> float:
+    """Return the weight of an item of the history by its age."""
     return float(0.5 ** (age / by.half_life) * table_value(by.sources, index.counts[item]))
 
 
@@ -132,6 +133,7 @@ def match_sessions(
 
 @njit(nogil=True, cache=True)
 def newest_time(index: SessionIndex, found: SessionMatches, n: int) -> float:
+    """Return the time of the newest of the first `n` sessions that were found."""
     newest = -np.inf
     for at in range(n):
         newest = max(newest, index.times[found.touched[at]])
@@ -160,6 +162,7 @@ def session_value(
 
 @njit(nogil=True, cache=True)
 def distance_factor(by: SessionWeights, distance: int) -> float:
+    """Return the factor of an item by its distance to the anchor; 0 beyond the reach."""
     if abs(distance) >= len(by.after):
         return 0.0
     return float(by.after[distance] if distance >= 0 else by.before[-distance])
@@ -329,6 +332,7 @@ def _rank_rows(
 
 
 def make_matches(index: SessionIndex) -> SessionMatches:
+    """Return empty working memory for an index."""
     n = len(index.lengths)
     # Zeros are not written until they are used, unlike those of an array created by a kernel.
     return SessionMatches(
