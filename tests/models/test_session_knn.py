@@ -159,7 +159,7 @@ def test_forgotten_users_leave_no_trace() -> None:
     assert all(np.array_equal(left[name], right[name]) for name in left)
     removed = np.flatnonzero(model._index.lengths == 0)
     assert len(removed) == 21
-    assert (model._index.events == -1).sum() == sum(len(data.histories.row(u)) for u in gone)
+    assert (model._index.events == -1).sum() == len(data.histories.select(gone).items)
 
 
 def test_equal_sessions_are_removed_one_by_one() -> None:
