@@ -8,9 +8,9 @@ FOLDER contains the data sets, one folder each. Results are written to ``results
 import argparse
 from pathlib import Path
 
-from benchmarks.regimes import sets, time_split
+from benchmarks.regimes import sessions, sets, time_split
 
-REGIMES = {"sets": sets.run, "time_split": time_split.run}
+REGIMES = {"sets": sets.run, "sessions": sessions.run, "time_split": time_split.run}
 
 
 def main() -> None:

@@ -164,17 +164,24 @@ BEST_FOR_SETS: dict[str, Any] = {
         {"model": "popularity", "weight": 0.05},
     ]
 }
+# Parts for histories that are as short as sessions.
+BEST_FOR_SESSIONS: dict[str, Any] = {
+    "parts": [*BEST["parts"], {"model": "session_knn", "weight": 1.0}],
+}
 EASE_PART: dict[str, Any] = {"model": "ease", "weight": 0.5}
 MOST_EASE_ITEMS = 8_000
 
 
-def for_order(config: Config, order: Order, n_items: int) -> Config:
+def for_order(config: Config, order: Order, n_items: int, *, sessions: bool = False) -> Config:
     """Return the settings to train with, given the order of the interactions.
 
-    They differ from `config` only for the preset "best" and interactions without order.
+    They differ from `config` only for the preset "best", and for interactions without order or
+    histories that are as short as sessions.
     """
-    if order != NONE or config.model != BEST_MODEL or config.settings != BEST:
+    if config.model != BEST_MODEL or config.settings != BEST:
         return config
+    if order != NONE:
+        return replace(config, settings=BEST_FOR_SESSIONS) if sessions else config
     ease = [EASE_PART] if n_items <= MOST_EASE_ITEMS else []
     return replace(config, settings={"parts": BEST_FOR_SETS["parts"] + ease})
 

@@ -69,6 +69,37 @@ def test_trending_needs_times() -> None:
     assert metrics.keys() == SIMPLE | {"validation_ndcg@10_trending"}
 
 
+def walks(n: int = 400, seed: int = 0) -> pa.Table:
+    """Sessions that walk two steps on a circle of 40 items, and often return to their start."""
+    rng = np.random.default_rng(seed)
+    starts, returns = rng.integers(0, 40, n), rng.random(n) < 0.5
+    rows = [
+        [s, (s + 1) % 40, (s + 2) % 40, s if back else (s + 3) % 40]
+        for s, back in zip(starts.tolist(), returns.tolist(), strict=True)
+    ]
+    return pa.table(
+        {
+            "user_id": [f"u{u}" for u, row in enumerate(rows) for _ in row],
+            "item_id": [f"i{item}" for row in rows for item in row],
+            "timestamp": [float(place) for row in rows for place in range(len(row))],
+        }
+    )
+
+
+def test_session_neighbours_are_compared_for_sessions() -> None:
+    """Lists that leave out seen items could not hold half of the targets."""
+    with nl.Recommender() as rec:
+        rec.fit(walks())
+        assert rec.metrics.keys() > {"validation_ndcg@10_session_knn", "repeats_found"}
+        assert "validation_unreachable" not in rec.metrics
+        assert rec.metrics["repeats_found"] == 1.0
+        assert rec.metrics["validation_ndcg@10_session_knn"] > 0.5
+        (chosen,) = rec.training_summary[1:]
+        assert "session_knn" in chosen.split(", with", 1)[0]
+        best = rec.recommend("u0", k=1, repeats="include")
+        assert len(best) == 1
+
+
 def test_few_users_are_not_compared() -> None:
     split = set_split(groups(60), 0.1)
     assert compared(ItemGraph().fit(split.train), split.train, split.test) == ("item_graph", {})
@@ -105,3 +136,6 @@ def test_the_preset_best_depends_on_the_order() -> None:
     parts = [part["model"] for part in for_order(best, "none", 50).settings["parts"]]
     assert parts == ["item_graph", "implicit_als", "spectral_filter", "popularity", "ease"]
     large.new_model()
+    parts = [part["model"] for part in for_order(best, "times", 9, sessions=True).settings["parts"]]
+    assert parts == ["item_graph", "sasrec", "popularity", "session_knn"]
+    assert for_order(Config(), "times", 9, sessions=True) == Config()

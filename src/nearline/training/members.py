@@ -1,8 +1,9 @@
 """Comparison of a trained model with simple ones, so that it is never worse than these.
 
 Popularity, trending, item kNN and RP3beta are trained on the same data, with a few settings each,
-and measured on the same validation users. If one of them is significantly better than the model,
-both are blended, or the simple one is used alone.
+and measured on the same validation users. If histories are as short as sessions, session kNN is,
+too. If one of them is significantly better than the model, both are blended, or the simple one is
+used alone.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from nearline.data import TIMES, Dataset, Histories
 from nearline.evaluation import judge, ndcg, paired_differences
 from nearline.models.base import Model
 from nearline.models.hybrids.blend import Blend, BlendConfig, BlendPart
+from nearline.models.neighbours.session_knn import SessionKnn
 from nearline.models.registry import make_model
 from nearline.models.validation import draw_users
 from nearline.schema import DAY
@@ -29,6 +31,7 @@ GRIDS: dict[str, tuple[dict[str, Any], ...]] = {
     "trending": tuple({"half_life": days * DAY} for days in (7.0, 1.0, 30.0)),
     "item_knn": tuple({"neighbours": 200, "measure": name} for name in ("cosine", "tfidf")),
     "rp3beta": tuple({"beta": beta} for beta in (0.4, 0.2, 0.6)),
+    SessionKnn.name: ({},),
 }
 MOST_INTERACTIONS = 5_000_000
 # Models that are compared; others are trained only at the explicit request of the user.
@@ -52,6 +55,7 @@ def never_worse(
     seed: int,
     exclude_seen: bool,
     progress: Progress,
+    sessions: bool = False,
 ) -> tuple[Model, dict[str, float]]:
     """Compare a model with simple ones, and return the model to use instead.
 
@@ -67,6 +71,8 @@ def never_worse(
         Seed of all random numbers.
     exclude_seen : bool
         Whether lists leave out items of the histories.
+    sessions : bool
+        Whether histories are sessions, so that session kNN is compared, too.
 
     Returns
     -------
@@ -90,9 +96,10 @@ def never_worse(
         return _Measured(one, np.asarray(ndcg(judge(lists, truth, K)), dtype=np.float64))
 
     own, found, best = measure(model), {}, None
-    for done, (name, tried) in enumerate(_simple_models(data)):
+    for done, (name, tried) in enumerate(_simple_models(data, sessions)):
         progress(done, len(GRIDS), f"compare {name}")
-        measured = [measure(one.fit(data, seed=seed)) for one in tried]
+        by = validation if tried[0].tunes_itself else None
+        measured = [measure(one.fit(data, validation=by, seed=seed)) for one in tried]
         top = max(measured, key=lambda one: float(one.values.mean()))
         found[f"validation_ndcg@{K}_{name}"] = float(top.values.mean())
         if best is None or top.values.mean() > best.values.mean():
@@ -111,10 +118,13 @@ def significantly_better(first: Values, second: Values, seed: int) -> bool:
     return paired_differences({"": first}, {"": second}, rng)[""].low > 0
 
 
-def _simple_models(data: Dataset) -> Iterator[tuple[str, list[Model]]]:
+def _simple_models(data: Dataset, sessions: bool) -> Iterator[tuple[str, list[Model]]]:
     most = None if data.n_interactions <= MOST_INTERACTIONS else 1
+    left_out = set() if data.order == TIMES else {"trending"}
+    if not sessions:
+        left_out.add(SessionKnn.name)
     for name, grid in GRIDS.items():
-        if name != "trending" or data.order == TIMES:
+        if name not in left_out:
             yield name, [make_model(name, settings) for settings in grid[:most]]
 
 

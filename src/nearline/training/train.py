@@ -30,6 +30,7 @@ from nearline.evaluation.metrics import reached_already
 from nearline.log import Readable
 from nearline.models.base import Model
 from nearline.models.item_graph.model import ItemGraph
+from nearline.models.neighbours.session_knn import has_sessions
 from nearline.schema.rules import REPEATS_FOUND
 from nearline.snapshots import Snapshot, build
 from nearline.training.members import DEFAULTS, never_worse
@@ -138,7 +139,9 @@ def choose(
     journal: Path | None,
 ) -> tuple[Model, dict[str, float]]:
     """Choose settings on validation data; return the model fitted without it, and its metrics."""
-    model, seed = for_order(spec.config, data.order, data.n_items).new_model(), spec.seed
+    sessions = has_sessions(data)
+    config = for_order(spec.config, data.order, data.n_items, sessions=sessions)
+    model, seed = config.new_model(), spec.seed
     seen, truth = _divide(data, validation, spec.config)
     if spec.config.search and len(truth.items):
         found = search(
@@ -153,14 +156,21 @@ def choose(
         )
         model = type(model)(found)
     fitted = model.fit(seen, validation=truth, seed=seed, progress=progress)
-    exclude_seen = spec.config.exclude_seen
+    # Sessions that return to their items are judged by lists that can have them.
+    returning = sessions and _repeat_share(seen, truth) >= FEWEST_REPEATS
+    exclude_seen = spec.config.exclude_seen and not returning
     simple: dict[str, float] = {}
     if model.name in DEFAULTS:
         model, simple = never_worse(
-            model, seen, truth, seed=seed, exclude_seen=exclude_seen, progress=progress
+            *(model, seen, truth),
+            seed=seed,
+            exclude_seen=exclude_seen,
+            progress=progress,
+            sessions=sessions,
         )
     metrics = _metrics(model, seen, truth, seed, exclude_seen=exclude_seen)
-    return model, metrics | simple | _repeats(fitted, seen, truth, seed)
+    repeats = _repeats(model if returning else fitted, seen, truth, seed)
+    return model, metrics | simple | repeats
 
 
 def describe(
@@ -209,14 +219,18 @@ def check_serves(model: Model) -> None:
         )
 
 
+def _repeat_share(seen: Dataset, truth: Histories) -> float:
+    """Return the share of targets that are items of the user's history; 0 without targets."""
+    counted = relevant_counts(truth).sum()
+    return float(reached_already(truth, seen.histories) / counted) if counted else 0.0
+
+
 def _repeats(model: Model, seen: Dataset, truth: Histories, seed: int) -> dict[str, float]:
     """Return the share of repeats in the held-out interactions, and whether they are the truth."""
     if isinstance(model, ItemGraph) and model.time_terms is not None:
         share, repeated = model.time_terms.repeat_share, model.time_terms.repeats
     else:
-        counted = relevant_counts(truth).sum()
-        share = reached_already(truth, seen.histories) / counted if counted else 0.0
-        repeated = False
+        share, repeated = _repeat_share(seen, truth), False
         if share >= FEWEST_REPEATS:
             with_seen, without = (
                 _report(model, seen, truth, seed, exclude_seen=masks) for masks in (False, True)
