@@ -30,10 +30,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
 }
 
-Table = pa.Table
 
-
-def read(folder: Path, name: str) -> tuple[Table, Table, dict[str, str]]:
+def read(folder: Path, name: str) -> tuple[pa.Table, pa.Table, dict[str, str]]:
     """Return training interactions, test prefixes and the next item of each prefix."""
     train, test = (pq.read_table(folder / name / f"{part}.parquet") for part in ("train", "test"))
     if name == "diginetica":
@@ -49,7 +47,7 @@ def read(folder: Path, name: str) -> tuple[Table, Table, dict[str, str]]:
     )
 
 
-def _renamed(table: Table, columns: dict[str, str]) -> Table:
+def _renamed(table: pa.Table, columns: dict[str, str]) -> pa.Table:
     table = table.rename_columns([columns.get(name, name) for name in table.column_names])
     for name in ("user_id", "item_id"):
         at = table.column_names.index(name)
@@ -57,7 +55,7 @@ def _renamed(table: Table, columns: dict[str, str]) -> Table:
     return table
 
 
-def _prefixes(test: Table) -> tuple[Table, dict[str, str]]:
+def _prefixes(test: pa.Table) -> tuple[pa.Table, dict[str, str]]:
     """Return all prefixes of sessions as sessions of their own, and the item after each."""
     sessions: dict[str, list[tuple[float, str]]] = {}
     for user, item, moment in zip(
@@ -77,7 +75,7 @@ def _prefixes(test: Table) -> tuple[Table, dict[str, str]]:
     return pa.table(rows), truth
 
 
-def score(lists: Table, truth: dict[str, str]) -> dict[str, float]:
+def score(lists: pa.Table, truth: dict[str, str]) -> dict[str, float]:
     """Return P@20 and MRR@20 in percent, with half the width of the 95 % interval of each."""
     place = {user: at for at, user in enumerate(truth)}
     gains = np.zeros(len(truth))
