@@ -21,7 +21,7 @@ from tests.server.serving import wait_until_ready
 import nearline as nl
 from nearline.data import synthetic_shop
 from nearline.kernels.scoring import recommend_rows
-from nearline.models.item_graph import model as item_graph
+from nearline.models.item_graph import scores as item_graph
 from nearline.models.registry import discover
 from nearline.recommend.answers import recommendation_id
 from nearline.schema import RecommendationRequest
@@ -195,6 +195,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "history": st.none() | st.lists(st.text(max_size=2), max_size=3).map(tuple),
     "k": st.integers(1, 1000),
     "exclude_seen": st.booleans(),
+    "repeats": st.sampled_from((None, "exclude", "include", "auto")),
     "category": st.none() | st.text(max_size=3),
     "exclude": st.lists(st.text(max_size=2), max_size=3).map(tuple),
     "explain": st.booleans(),

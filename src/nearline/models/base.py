@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
-from nearline.errors import Damaged, InvalidInput, NotTrained
+from nearline.errors import Damaged, InvalidInput, NearlineError, NotTrained
 
 Mask = NDArray[np.bool_]
 # Arrays of a snapshot by name.
@@ -242,6 +242,8 @@ class Model(ABC):
         model = cls(config)
         try:
             model._load(arrays)
+        except NearlineError:
+            raise
         except KeyError as error:
             raise Damaged(f"the array {error} of {cls.name} is missing; fit again") from None
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
