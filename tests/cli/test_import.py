@@ -236,7 +236,11 @@ def test_info_shows_the_summary_again(tmp_path: Path) -> None:
     shown = run("import", "--store", store, path).stdout
     again = run("info", "--store", store)
     assert again.exit_code == 0
-    for line in ("users: 1, items: 1", "times: none in the source", "kinds of events: view 1"):
+    for line in (
+        "users: 1, items: 1",
+        "times: no timestamp in the source",
+        "kinds of events: view 1",
+    ):
         assert line in shown
         assert line in again.stdout
     assert "user_id='-'" in again.stdout

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from nearline.data.clock import without_row_numbers
 from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.data.order import order_of, without_row_order
 from nearline.data.users import UserEncoder
@@ -153,6 +154,7 @@ def _sort(
     times: NDArray[np.float64],
     weights: NDArray[np.float64],
 ) -> tuple[Histories, NDArray[np.intp]]:
+    times = without_row_numbers(times)
     order = np.lexsort((times, users))  # stable: interactions with equal times keep their order
     counts = np.bincount(users, minlength=n_users)
     indptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)

@@ -15,6 +15,9 @@ from nearline.schema import DAY
 Floats = NDArray[np.float64]
 # Smaller times are positions or row numbers.
 FIRST_CLOCK_TIME = 1e8
+# Rows of a table without times have the same whole number as time, plus a fraction of less than
+# this, by which a history shows them in the order of the table. Models never see the fraction.
+UNDATED_SPAN = 2.0**-20
 # Share of the numbers of a column that must be plausible in the same format.
 _MOST = 0.9
 _MOST_WRONG = 0.5
@@ -24,6 +27,13 @@ _SERIAL_EPOCH = 25_569.0  # 1970-01-01 in days of a spreadsheet
 # Milliseconds and smaller units must be in 1990 or later: earlier ones may be dates.
 _FIRST_PARTS = 6.3e8
 POSITION = "position"
+
+
+def without_row_numbers(times: Floats) -> Floats:
+    """Return times without the fractions of rows that have no time; see `UNDATED_SPAN`."""
+    whole = np.floor(times)
+    undated = (times < FIRST_CLOCK_TIME) & (times - whole < UNDATED_SPAN)
+    return np.where(undated, whole, times)
 
 
 class Clock(NamedTuple):

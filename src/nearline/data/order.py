@@ -13,7 +13,7 @@ import pyarrow as pa
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from nearline.data.clock import FIRST_CLOCK_TIME
+from nearline.data.clock import FIRST_CLOCK_TIME, without_row_numbers
 from nearline.data.events import content_keys
 from nearline.data.notes import notes_of, with_notes
 
@@ -42,6 +42,7 @@ def order_of(users: NDArray[np.integer], times: NDArray[np.float64]) -> Order:
     """
     if len(users) == 0:
         return TIMES
+    times = without_row_numbers(times)
     sizes = np.bincount(users)
     first = np.zeros(len(sizes), dtype=np.float64)
     first[users[::-1]] = times[::-1]

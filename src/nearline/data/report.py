@@ -77,8 +77,8 @@ class TimesRead:
     def __str__(self) -> str:
         if not self.how:
             return (
-                "none in the source; the interactions of a user are a set without an order (a "
-                "column that orders them can be named as timestamp)"
+                "no timestamp in the source; the interactions of a user are a set without an "
+                "order (a column that orders them can be named as timestamp)"
             )
         sets = "; equal for most users, whose interactions are a set without an order"
         unordered = sets if self.order == "none" else ""

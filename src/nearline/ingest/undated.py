@@ -1,13 +1,14 @@
 """Tables without times: known rows are recognised by content, and new rows are the latest.
 
-All new rows get the same time, since the order of the rows of a table never counts.
+All new rows get the same time, since the order of the rows of a table never counts. In a store
+without real times, a tiny fraction keeps the order of the table for people who read a history.
 """
 
 import numpy as np
 import pyarrow as pa
 
 from nearline.data import event_ids
-from nearline.data.clock import FIRST_CLOCK_TIME
+from nearline.data.clock import FIRST_CLOCK_TIME, UNDATED_SPAN
 from nearline.log import Log
 from nearline.schema import DAY
 
@@ -41,19 +42,24 @@ def with_times(table: pa.Table, latest: float | None, now: float) -> pa.Table:
     """Set one time for all rows that is later than `latest`.
 
     It is a second later, or less if it would otherwise be in the future. If there are only tables
-    without times, it is the number of earlier tables.
+    without times, it is the number of earlier tables, plus a fraction below `UNDATED_SPAN`.
 
     Parameters
     ----------
+    table : pyarrow.Table
+        Rows with their numbers in the column ``timestamp``.
     latest : float or None
         Time of the latest event in the state, in Unix seconds; None if there is none.
     now : float
         Current time in Unix seconds.
     """
-    time = 0.0 if latest is None else latest + 1.0
+    column = table.schema.get_field_index("timestamp")
     if latest is not None and latest >= FIRST_CLOCK_TIME:
         left = min(now + DAY, max(now, latest + DAY / 2)) - latest
-        time = latest + min(1.0, max(left / 2, _LEAST_STEP))
-    column = table.schema.get_field_index("timestamp")
-    times = pa.array(np.full(table.num_rows, time))
-    return table.set_column(column, "timestamp", times)
+        times = np.full(table.num_rows, latest + min(1.0, max(left / 2, _LEAST_STEP)))
+    else:
+        numbers = table["timestamp"].to_numpy()
+        share = (numbers + 1.0) / (numbers.max(initial=0.0) + 2.0)
+        first = 0.0 if latest is None else np.floor(latest) + 1.0
+        times = first + UNDATED_SPAN * share
+    return table.set_column(column, "timestamp", pa.array(times))

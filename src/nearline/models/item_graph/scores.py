@@ -46,10 +46,10 @@ class ScoresByGraph(Model):
 
     def score_many(self, histories: Histories) -> FloatArray:
         """Return the scores of all items: float32 [n_users, n_items], 0 for items without edges."""
-        rows, returning = _rows(histories), self._returning(histories)
+        rows, returning = self._rows(histories), self._returning(histories)
         scores = score_rows(self._graph(), rows)
         if returning.any():
-            theirs = _rows(histories.select(np.flatnonzero(returning)))
+            theirs = self._rows(histories.select(np.flatnonzero(returning)))
             graph = self._graph(returning=True)
             scores[returning] = score_returning(graph, self._recent.terms(), theirs)
         return scores
@@ -66,19 +66,19 @@ class ScoresByGraph(Model):
         check_k(k)
         if not self._recent.active or not (returning := self._returning(histories)).any():
             best = recommend_rows(
-                self._graph(), _rows(histories), k, exclude_seen=exclude_seen, allowed=allowed
+                self._graph(), self._rows(histories), k, exclude_seen=exclude_seen, allowed=allowed
             )
             return Ranking(best.items, best.scores)
         items = np.full((len(histories), k), -1, dtype=np.int32)
         scores = np.zeros((len(histories), k), dtype=np.float32)
         if not returning.all():
-            rows = _rows(histories.select(np.flatnonzero(~returning)))
+            rows = self._rows(histories.select(np.flatnonzero(~returning)))
             items[~returning], scores[~returning] = recommend_rows(
                 self._graph(), rows, k, exclude_seen=exclude_seen, allowed=allowed
             )
             histories = histories.select(np.flatnonzero(returning))
         items[returning], scores[returning] = recommend_returning(
-            *(self._graph(returning=True), self._recent.terms(), _rows(histories), k),
+            *(self._graph(returning=True), self._recent.terms(), self._rows(histories), k),
             exclude_seen=exclude_seen,
             allowed=allowed,
         )
@@ -105,7 +105,7 @@ class ScoresByGraph(Model):
         belongs to no event.
         """
         check_single(history)
-        rows, returning = _rows(history), bool(self._returning(history)[0])
+        rows, returning = _plain_rows(history), bool(self._returning(history)[0])
         graph = self._graph(returning=returning)
         parts = score_parts(graph, rows, item)
         lately, own = 0.0, np.zeros(0)
@@ -126,16 +126,30 @@ class ScoresByGraph(Model):
             return np.zeros(len(histories), dtype=np.bool_)
         return self._recent.returning(histories)
 
+    def _rows(self, histories: Histories) -> Rows:
+        """Return the events to score; if they are a set, in the order of the items."""
+        rows = _plain_rows(histories)
+        if len(rows.items) < 2 or self._weights().ordered:
+            return rows
+        # Sums of floating-point numbers then do not depend on the order of the events.
+        users = np.repeat(np.arange(len(histories)), np.diff(histories.indptr))
+        order = np.lexsort((rows.items, users))
+        return Rows(rows.indptr, rows.items[order], rows.weights[order])
+
     def _graph(self, *, returning: bool = False) -> Graph:
+        known = self._weights()
+        ratios = known.returning if returning else known.ratios
+        return self._store.view(known.weights, ratios, self.config.max_history)
+
+    def _weights(self) -> "Weighted":
         scales = [counted.scale for counted in self._counted.values()]
         known = self._weighted
         if known is None or known.config is not self.config or known.scales != scales:
             self._weighted = known = weigh(self.relations, self.config, scales)
-        ratios = known.returning if returning else known.ratios
-        return self._store.view(known.weights, ratios, self.config.max_history)
+        return known
 
 
-def _rows(histories: Histories) -> Rows:
+def _plain_rows(histories: Histories) -> Rows:
     check_weights(histories)
     return Rows(histories.indptr, histories.items, histories.weights)
 
@@ -151,6 +165,8 @@ class Weighted(NamedTuple):
         Weight of each relation, and the factor by which it decays with each event.
     returning : float64 [R]
         The decay for users who return after a while.
+    ordered : bool
+        Whether a score depends on the order of the events.
     """
 
     config: ItemGraphConfig
@@ -158,11 +174,14 @@ class Weighted(NamedTuple):
     weights: Doubles
     ratios: Doubles
     returning: Doubles
+    ordered: bool
 
 
 def weigh(names: tuple[str, ...], config: ItemGraphConfig, scales: list[float]) -> Weighted:
     """Compute the weights and decays of the relations."""
     weights, half_lives = weights_and_half_lives(names, config)
     weights[: len(scales)] *= scales
+    ratios = decay_ratios(half_lives)
     patient = decay_ratios(half_lives * config.lately.patience)
-    return Weighted(config, scales, weights, decay_ratios(half_lives), patient)
+    ordered = bool(((ratios < 1.0) & (weights != 0.0)).any())
+    return Weighted(config, scales, weights, ratios, patient, ordered)
