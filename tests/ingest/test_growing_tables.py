@@ -1,5 +1,6 @@
 """Tables without times: known rows are stored once, and rows of later tables are later."""
 
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def test_members(old: str, new: str, added: int) -> None:
 @given(tables=st.lists(Rows, min_size=1, max_size=4))
 @settings(max_examples=40, deadline=None)
 def test_later_tables_are_later(tables: list[list[Row]]) -> None:
-    """The new rows of a table have one time, which is later than those of earlier tables."""
+    """The new rows of a table have one whole time, later than those of earlier tables."""
     counts: Counter[Row] = Counter()
     expected: dict[str, list[Counter[str]]] = {}
     with nl.Recommender(clock=lambda: NOW) as rec:
@@ -89,8 +90,11 @@ def test_later_tables_are_later(tables: list[list[Row]]) -> None:
                 expected.setdefault(user, []).append(found)
         for user, batches in expected.items():
             history = rec.user(user).history
-            times = sorted({past.timestamp for past in history})
-            per_time = [Counter(p.item_id for p in history if p.timestamp == t) for t in times]
+            when = [math.floor(past.timestamp) for past in history]
+            per_time = [
+                Counter(past.item_id for past, at in zip(history, when, strict=True) if at == time)
+                for time in sorted(set(when))
+            ]
             assert per_time == batches
 
 
