@@ -41,6 +41,9 @@ from nearline.models.item_graph.sets import set_starts
 # Minimum number of targets; with fewer, the choice would mostly depend on chance.
 FEWEST_TARGETS = 100
 ROUNDS = 4
+# Relative gain from which texts are read by their language. A smaller one is often due to chance,
+# and plain words, from which the search starts, may end up better.
+CLEARLY = 0.02
 
 
 class Knob(NamedTuple):
@@ -195,9 +198,9 @@ class _Search:
         self._progress = progress
 
     def compare(self, config: ItemGraphConfig) -> None:
-        """Store settings if they are as good as the best so far, outside the budget."""
+        """Store settings if they are clearly better than the best so far, outside the budget."""
         value = self._objective(config)
-        if value >= self.value:
+        if value > (1.0 + CLEARLY) * self.value:
             self.best, self.value = config, value
 
     def evaluate(self, config: ItemGraphConfig) -> bool:
