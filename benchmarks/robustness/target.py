@@ -21,6 +21,8 @@ from nearline.bench.load import Connection
 from nearline.log import SQLiteLog
 
 READY_SECONDS = 60.0
+# Seconds after its time in which a load generator must end.
+GRACE = 15.0
 STOP_SECONDS = 60.0
 
 
@@ -214,6 +216,13 @@ class Fault:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
         )
-        _, errors = await process.communicate(json.dumps(question).encode())
+        asked = json.dumps(question).encode()
+        try:
+            async with asyncio.timeout(question["seconds"] + GRACE):
+                _, errors = await process.communicate(asked)
+        except TimeoutError:  # it waits for a server that was stopped or killed
+            process.kill()
+            await process.wait()
+            return
         if process.returncode != 0:
             raise RuntimeError(f"the load generator failed: {errors.decode()[-1_000:]}")
