@@ -158,10 +158,13 @@ def _run(request: Request, task: Task, memory: int, kind: type[Made]) -> Made:
         requests, responses = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
         try:
             with task.cancelled_by(process.kill), _within(memory, process) as watch:
-                # If the process has ended already, the error is reported below.
-                with contextlib.suppress(BrokenPipeError):
+                try:
                     requests.write(msgspec.json.encode(request) + b"\n")
                     requests.flush()
+                except BrokenPipeError:  # the process has ended already, which is reported below
+                    # Drops what was not written; otherwise the last `close` would fail too.
+                    with contextlib.suppress(BrokenPipeError):
+                        requests.close()
                 last = _read_lines(responses, task)
         except BaseException:
             process.kill()
