@@ -224,8 +224,12 @@ class ItemGraph(ScoresByGraph):
 
     @property
     def wants_compaction(self) -> bool:
-        """Whether changes take much memory, also in comparison with the fixed counts."""
-        return counted_relation.is_worth_packing(self.learned_bytes, self._counted)
+        """Whether changed pairs take much memory, also in comparison with the fixed counts.
+
+        Edges of new items do not count: packing them again and again would take quadratic time.
+        """
+        pairs = sum(c.changed_bytes for c in self._counted.values())
+        return counted_relation.is_worth_packing(2 * pairs, self._counted)  # edges are as large
 
     def compact(self) -> None:
         """Add the changed counts to the fixed ones, and pack all edges into rows."""
