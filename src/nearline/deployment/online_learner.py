@@ -153,8 +153,6 @@ class OnlineLearner:
         self._put(items)
         if self._learner and past.user_ids:
             self._observe(self._learner, past)
-            if self._learner.wants_compaction:
-                self._learner.compact()
         while waiting := self._next():
             self._learn(waiting)
 
