@@ -23,7 +23,7 @@ from nearline.models.registry import make_model
 from nearline.models.validation import draw_users
 from nearline.schema import DAY
 
-# Length of the lists that are compared, and bounds on the number of users for whom they are.
+# Length of the compared lists, and bounds on the number of users in the comparison.
 K, FEWEST_USERS, MOST_USERS = 10, 100, 5_000
 # Settings that are tried for each simple model; only the first for more than `MOST_INTERACTIONS`.
 GRIDS: dict[str, tuple[dict[str, Any], ...]] = {

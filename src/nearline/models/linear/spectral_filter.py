@@ -48,7 +48,7 @@ class SpectralFilterConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     neighbours : int
         Maximum number of entries of the linear filter in a row.
     sample : int
-        Maximum number of users by whom a fit with validation data chooses the other settings.
+        Maximum number of users on which a fit with validation data evaluates the other settings.
     """
 
     alpha: float = 0.3
