@@ -164,19 +164,10 @@ class State:
             left = self._events_in(kept)
             gone = self._events_in(records)
             self.profiles.forget(user_id, records, [pair for pair in kept if pair[0] < self.offset])
-            # Later events of the user do not count.
-            all_events = sorted(gone + left, key=lambda pair: pair[0]) if left else gone
-            columns, before = self._counted(all_events[: counting.LIMITS.events])
-            _, history = by_user(columns, by_time=True)
-            self.counters.subtract(*current(history))
-            contexts = [event.context for _, event in before]
-            offsets = [offset for offset, _ in before]
-            self.contexts.subtract(columns.items, columns.weights, contexts, offsets)
-            if user_id in self.users:
-                self._histories.remove(self.users.remove(user_id))
-            added = self._fold(left)[1] if left else None
+            history, added = self._forget_events(user_id, gone, left) if gone else (None, None)
         for follower in followers:
-            follower.forget(history)
+            if history is not None:
+                follower.forget(history)
             if added is not None:
                 follower.add_events(added)
         self.reflected = Reflected(self.offset, self.reflected.erasures + 1)
@@ -236,6 +227,22 @@ class State:
         """Return a copy of the events of several users that count; see `CountedRows`."""
         with self.lock:
             return self._histories.counted_rows(self.users.indices_of(user_ids))
+
+    def _forget_events(
+        self, user_id: str, gone: list[tuple[int, Event]], left: list[tuple[int, Event]]
+    ) -> tuple[Histories, Added | None]:
+        """Remove events, and add the other ones of the user again; return both for followers."""
+        # Later events of the user do not count.
+        all_events = sorted(gone + left, key=lambda pair: pair[0]) if left else gone
+        columns, before = self._counted(all_events[: counting.LIMITS.events])
+        _, history = by_user(columns, by_time=True)
+        self.counters.subtract(*current(history))
+        contexts = [event.context for _, event in before]
+        offsets = [offset for offset, _ in before]
+        self.contexts.subtract(columns.items, columns.weights, contexts, offsets)
+        if user_id in self.users:
+            self._histories.remove(self.users.remove(user_id))
+        return history, self._fold(left)[1] if left else None
 
     def _counted(
         self, events: Sequence[tuple[int, Event]]
