@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nearline.errors import InvalidInput
 from nearline.schema import (
-    PROFILE_RECORDS,
+    USER_RECORDS,
     AttributeValue,
     Critique,
     CritiqueRevoked,
@@ -133,9 +133,7 @@ def test_the_deletion_of_one_event_keeps_the_profile(records: list[Record]) -> N
     kept = [
         (at, record)
         for at, record in log
-        if at != gone[0]
-        and isinstance(record, Event | PROFILE_RECORDS)  # type: ignore[arg-type]
-        and record.user_id == gone[1].user_id
+        if at != gone[0] and isinstance(record, USER_RECORDS) and record.user_id == gone[1].user_id
     ]
     state.forget(gone[1].user_id, [gone], kept)
     assert view(state) == naive(records)
