@@ -25,6 +25,8 @@ MAX_ABSOLUTE_NUMBER = 1e15
 # Seconds that a time may lie in the future, since clocks of clients may be fast. One day is more
 # than the error from any wrong time zone.
 MAX_FUTURE = DAY
+# The last time at which an item may expire: the end of the year 9999.
+LAST_TIME = 253_402_300_799.0
 # What lists may contain of the user's history; "auto" is one of the others, chosen by training.
 EXCLUDE, INCLUDE, AUTO = "exclude", "include", "auto"
 REPEATS = (EXCLUDE, INCLUDE, AUTO)
@@ -150,8 +152,44 @@ def parse_time(value: object, field: str = "timestamp", *, now: float) -> float:
             field=field,
         )
     value = plain(value)
-    if value is None:
-        return float(now)
+    return float(now) if value is None else check_time(_seconds(value, field), field, now=now)
+
+
+def parse_expiry(value: object, field: str = "expires_at") -> float | None:
+    """Convert the time at which an item expires to Unix seconds; it may lie in the far future.
+
+    Parameters
+    ----------
+    value : float, str, datetime or None
+        Time in the forms of `parse_time`; None means never.
+
+    Raises
+    ------
+    InvalidInput
+        The value is not a time from 1970 to the year 9999.
+    """
+    if _is_missing_time(value):
+        raise InvalidInput(
+            f"{field} is {value!r:.60}; send RFC 3339 or Unix seconds, or omit it for never",
+            field=field,
+        )
+    value = plain(value)
+    return None if value is None else check_expiry(_seconds(value, field), field)
+
+
+def check_expiry(seconds: float, field: str = "expires_at") -> float:
+    """Return `seconds` if it is a Unix time up to the year 9999; raise `InvalidInput` if not."""
+    if seconds > LAST_TIME:
+        raise InvalidInput(
+            f"{field} is {seconds:.15g}, after the year 9999; Unix times are seconds here, not "
+            "milliseconds",
+            field=field,
+        )
+    return check_time(seconds, field, now=LAST_TIME)
+
+
+def _seconds(value: object, field: str) -> float:
+    """Return a time that is not None in Unix seconds, unchecked."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
@@ -171,10 +209,9 @@ def parse_time(value: object, field: str = "timestamp", *, now: float) -> float:
             f"{field} is {value!r:.60}; send Unix seconds, RFC 3339 or a datetime", field=field
         )
     try:
-        seconds = float(value)
+        return float(value)
     except OverflowError:
         raise InvalidInput(f"{field} is too large a number", field=field) from None
-    return check_time(seconds, field, now=now)
 
 
 def _is_missing_time(value: object) -> bool:
@@ -237,9 +274,12 @@ def new_event(fields: Mapping[str, object], timestamp: object, *, now: float) ->
 def new_item(fields: Mapping[str, object], timestamp: object, *, now: float) -> Item:
     """Create and validate a catalogue entry from the fields of `Item`.
 
-    The other parameters and the errors are those of `new_event`.
+    `expires_at` may have any form that `parse_expiry` accepts. The other parameters and the errors
+    are those of `new_event`.
     """
     when = parse_time(timestamp, now=now)
+    if "expires_at" in fields:
+        fields = {**fields, "expires_at": parse_expiry(fields["expires_at"])}
     return check_item(make_record(Item, **fields, timestamp=when), now=now)
 
 
@@ -290,6 +330,8 @@ def check_item(item: Item, *, now: float) -> Item:
     for name, vector in item.vectors.items():
         check_id(name, "vectors")
         _check_vector(vector, f"vectors.{name}")
+    if item.expires_at is not None:
+        check_expiry(item.expires_at)
     return item
 
 

@@ -8,6 +8,7 @@ not all zero.
 from typing import Any
 
 from nearline.schema.rules import (
+    LAST_TIME,
     MAX_ABSOLUTE_NUMBER,
     MAX_CONTEXT_FIELDS,
     MAX_ID_BYTES,
@@ -87,8 +88,10 @@ def _constrain(field: str, schema: Schema, limits: Limits) -> None:
             part.update(TEXT)
         elif kind == "string" and field == "preferences":
             part["maxLength"] = MAX_PREFERENCES_CHARS
-        elif kind == "string" and field == "timestamp":
+        elif kind == "string" and field in ("timestamp", "expires_at"):
             part["format"] = "date-time"
+        elif kind == "number" and field == "expires_at":
+            part.update({"minimum": 0, "maximum": LAST_TIME})
         elif kind == "number" and field != "timestamp":
             part.update(NUMBER)
         elif kind == "integer" and field == "seed":
