@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nearline.schema import Item, ItemDeleted, ItemPatched, Record
-from nearline.schema.rules import LAST_TIME, parse_expiry
+from nearline.schema.times import LAST_TIME, parse_expiry
 from nearline.state import Catalogue, State, load_checkpoint, save_checkpoint
 
 NAMES = "abcde"

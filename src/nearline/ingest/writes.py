@@ -15,7 +15,7 @@ from nearline.errors import InvalidInput, UnknownItem
 from nearline.log import Appended, Log
 from nearline.schema import Event, Item, ItemDeleted, ItemPatched, check_event, check_id, check_item
 from nearline.schema.arguments import as_list, mapping, plain
-from nearline.schema.rules import parse_expiry
+from nearline.schema.times import parse_expiry
 from nearline.state import State
 
 T = TypeVar("T", Event, Item)

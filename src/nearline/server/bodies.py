@@ -18,7 +18,7 @@ from nearline.schema import (
     parse_time,
 )
 from nearline.schema.records import AttributeValue, Scalar
-from nearline.schema.rules import parse_expiry
+from nearline.schema.times import parse_expiry
 
 Timestamp = str | float | None
 FIRST_TIME = 631_152_000.0  # 1990-01-01

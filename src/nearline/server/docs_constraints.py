@@ -8,7 +8,6 @@ not all zero.
 from typing import Any
 
 from nearline.schema.rules import (
-    LAST_TIME,
     MAX_ABSOLUTE_NUMBER,
     MAX_CONTEXT_FIELDS,
     MAX_ID_BYTES,
@@ -18,6 +17,7 @@ from nearline.schema.rules import (
     MAX_TEXT_CHARS,
     MAX_VECTOR_LENGTH,
 )
+from nearline.schema.times import LAST_TIME
 from nearline.server.bodies import FIRST_TIME
 from nearline.server.limits import Limits
 
