@@ -41,7 +41,6 @@ from nearline.schema.requests import (
     narrowed,
 )
 from nearline.schema.rules import (
-    DAY,
     MAX_ID_BYTES,
     MAX_K,
     check_context,
@@ -53,8 +52,8 @@ from nearline.schema.rules import (
     make_record,
     new_event,
     new_item,
-    parse_time,
 )
+from nearline.schema.times import DAY, parse_time
 
 if TYPE_CHECKING:
     from nearline.schema.blocks import EventBlock, StoredBlock

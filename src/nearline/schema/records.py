@@ -81,6 +81,8 @@ class Item(
         Maps names to vectors: lists of finite numbers that are not all zero.
     available : bool
         False excludes the item from all recommendations immediately.
+    expires_at : float or None
+        Unix seconds from which on the item is as if `available` were false; None for never.
     """
 
     item_id: str
@@ -91,6 +93,7 @@ class Item(
     attributes: dict[str, AttributeValue] = {}
     vectors: dict[str, list[float]] = {}
     available: bool = True
+    expires_at: float | None = None
 
     @property
     def content(self) -> str:
@@ -118,7 +121,7 @@ class ItemPatched(
     item_id : str
     timestamp : float
         Time of the change, in Unix seconds.
-    text, title, categories, attributes, vectors, available
+    text, title, categories, attributes, vectors, available, expires_at
         Fields of `Item`. A field that is set replaces the previous value completely.
     """
 
@@ -130,6 +133,7 @@ class ItemPatched(
     attributes: dict[str, AttributeValue] | UnsetType = UNSET
     vectors: dict[str, list[float]] | UnsetType = UNSET
     available: bool | UnsetType = UNSET
+    expires_at: float | UnsetType | None = UNSET
 
     @property
     def changes(self) -> dict[str, object]:
