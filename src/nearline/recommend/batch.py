@@ -103,8 +103,8 @@ def _criticise(
         if said:
             query = make_query(histories.select(np.array([row])), options, view)
             found = run_criticised(criticised(query, said), said, run)
-            for array, mine in zip(lists, found, strict=True):
-                array[row] = mine[0]
+            lists.items[row], lists.scores[row] = found.items[0], found.scores[0]
+            lists.tiers[row] = found.tiers[0]
 
 
 def _columns(
