@@ -17,7 +17,7 @@ Longs = NDArray[np.int64]
 
 USUAL, SMALL = 2, 1
 # Events beyond which a user is very active; only known items and positive weights are counted.
-VERY_ACTIVE = 50
+VERY_ACTIVE = 20
 
 
 @njit(nogil=True, cache=True)

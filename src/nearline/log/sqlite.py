@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Self
@@ -120,12 +121,7 @@ class SQLiteLog:
         """
         check_id(user_id, "user_id")
         self._check_process()
-        # Read here, so that the writer, for which other writes wait, reads only newer events.
-        erasures, read_to = self._tables.erasures, self._tables.end
-        known = user_events(self._tables, user_id)
-        job = EraseJob(user_id, known=Known(known, read_to, erasures))
-        self._writer.submit(job)
-        return job.future
+        return self._erase(EraseJob(user_id))
 
     def erase_event(self, event_id: str) -> "Future[int]":
         """Replace the event with this ID by a tombstone; the future returns 1, or 0 without it.
@@ -148,9 +144,15 @@ class SQLiteLog:
             nothing: Future[int] = Future()
             nothing.set_result(0)
             return nothing
-        job = EraseJob(user_id, event_id)
-        self._writer.submit(job)
-        return job.future
+        return self._erase(EraseJob(user_id, event_id))
+
+    def _erase(self, job: EraseJob) -> "Future[int]":
+        # Read here, so that the writer, for which other writes wait, reads only newer events.
+        erasures, read_to = self._tables.erasures, self._tables.end
+        events = user_events(self._tables, job.user_id)
+        known = replace(job, known=Known(events, read_to, erasures))
+        self._writer.submit(known)
+        return known.future
 
     def _user_of(self, event_id: str) -> str | None:
         """Return the user of an event; None if the event is not stored."""
@@ -219,9 +221,13 @@ class SQLiteLog:
         """Return all events of a user with their offsets, in order; empty for an unknown user.
 
         The time depends on the number of the user's events, not on the length of the log. A
-        listener may call this method.
+        listener may call this method; during an erasure, it returns the events that are left, which
+        are not read again.
         """
         self._check_open()
+        left = self._writer.left
+        if left is not None and left.user_id == user_id:
+            return left.events
         return user_events(self._tables, user_id)
 
     def known(self, event_ids: Sequence[str]) -> list[bool]:

@@ -103,6 +103,13 @@ class EraseJob:
     joins: bool = False
 
 
+class Left(NamedTuple):
+    """Events of a user that are not erased while the listener is told of an erasure."""
+
+    user_id: str
+    events: list[tuple[int, Event]]
+
+
 WriteJob = AppendJob | BlockJob | EraseJob
 
 
@@ -117,6 +124,7 @@ class Writer:
         self._on_commit: OnCommit | None = None
         self._on_erase: OnErase | None = None
         self._failure: BaseException | None = None
+        self.left: Left | None = None
         graveyard = Graveyard(tables.bury, tables.scrub, tables.unmark)
         self._burials = Burials(graveyard, lambda: tables_module.BUSY_MS / 1_000)
         for marker, end in tables.markers():  # of erasures that a crash interrupted
@@ -301,7 +309,8 @@ class Writer:
         The future is resolved when the burial is complete.
         """
         try:
-            events = self._events_to_erase(job)
+            known = self._events_of(job)
+            events = [pair for pair in known if job.event_id in (None, pair[1].event_id)]
             marker, end = Marker.of(job.user_id), self._tables.end
             marked = len(events) > PIECE
             if marked:
@@ -316,21 +325,23 @@ class Writer:
             burial.add(events, end)
         try:
             if events and self._on_erase:
+                kept = [pair for pair in known if job.event_id not in (None, pair[1].event_id)]
+                self.left = Left(job.user_id, kept)
                 self._on_erase(job.user_id, events)
         except BaseException as error:
             self._failure = error
             job.future.set_exception(error)
             return
+        finally:
+            self.left = None
         burial.wait_for(job.future, len(events))
 
-    def _events_to_erase(self, job: EraseJob) -> list[tuple[int, Event]]:
+    def _events_of(self, job: EraseJob) -> list[tuple[int, Event]]:
+        """Return all events of the user of a job, in order."""
         known = job.known
         if known is not None and known.erasures == self._tables.erasures:
             return known.events + user_events(self._tables, job.user_id, known.end)
-        events = user_events(self._tables, job.user_id)
-        if job.event_id is None:
-            return events
-        return [(at, event) for at, event in events if event.event_id == job.event_id]
+        return user_events(self._tables, job.user_id)
 
     def _refusal(self) -> Closed:
         return Closed(

@@ -7,7 +7,6 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.kernels import counted_events as counting
 from nearline.kernels.opinions import any_negative
 from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record, StoredBlock
 from nearline.schema.histories import Histories
@@ -18,6 +17,7 @@ from nearline.state.contexts import Context, Contexts, ContextsCopy
 from nearline.state.counters import Counters, CountersCopy
 from nearline.state.counts import change_of_counts, current
 from nearline.state.histories import CountedRows, HistoryStore, HistoryStoreCopy, UserHistory
+from nearline.state.relevant import counted, relevant
 from nearline.state.vocabulary import Vocabulary
 
 # Number of records that are applied while the lock is held, so that readers wait for at most a few
@@ -218,9 +218,7 @@ class State:
             followers = self.followers
             left = [(offset, event) for offset, event in kept if offset < self.offset]
             gone = [(offset, event) for offset, event in events if offset < self.offset]
-            # Later events of the user do not count.
-            all_events = sorted(gone + left, key=lambda pair: pair[0]) if left else gone
-            columns, before = self._counted(all_events[: counting.LIMITS.events])
+            columns, before = counted(gone, left, self.items, self.config.weight)
             _, history = by_user(columns, by_time=True)
             self.counters.subtract(*current(history))
             contexts = [event.context for _, event in before]
@@ -228,7 +226,7 @@ class State:
             self.contexts.subtract(columns.items, columns.weights, contexts, offsets)
             if user_id in self.users:
                 self._histories.remove(self.users.remove(user_id))
-            added = self._fold(left)[1] if left else None
+            added = self._fold_again(user_id, left) if left else None
         for follower in followers:
             follower.forget(history)
             if added is not None:
@@ -286,17 +284,6 @@ class State:
         with self.lock:
             return self._histories.counted_rows(self.users.indices_of(user_ids))
 
-    def _counted(
-        self, events: Sequence[tuple[int, Event]]
-    ) -> tuple[Columns, list[tuple[int, Event]]]:
-        """Return those of the first events of one user that count, also as columns of user 0."""
-        index, weight = self.items, self.config.weight
-        items = np.array([index[event.item_id] for _, event in events], dtype=np.int32)
-        which = counting.counted_events(np.zeros(len(items), dtype=np.int64), items)
-        counted = [event for event, counts in zip(events, which.tolist(), strict=True) if counts]
-        rows = [(0, index[e.item_id], weight(e.event), e.timestamp) for _, e in counted]
-        return columns_of(rows), counted
-
     def _check_offsets(self, batch: Sequence[tuple[int, Record]]) -> None:
         least = self.offset
         # The offsets inside a block are consecutive.
@@ -342,6 +329,13 @@ class State:
         self.catalogue.grow(known)
         self.offset = max(self.offset, batch[-1][0] + 1)
         return changed, added
+
+    def _fold_again(self, user_id: str, events: Sequence[tuple[int, Event]]) -> Added | None:
+        """Apply all events of a user who was removed; see `_fold`."""
+        few = relevant(events, self._histories.longest, self.config.weight)
+        added = self._fold(few)[1]
+        self._histories.set_arrived(self.users[user_id], len(events))
+        return added
 
     def _append(self, columns: Columns) -> NDArray[np.bool_] | None:
         """Add events to the histories, and count them; return which count, None if all do."""
