@@ -22,9 +22,9 @@ from nearline.log.writer import (
     EraseJob,
     Known,
     Writer,
-    user_events,
+    user_records,
 )
-from nearline.schema import Event, EventBlock, Record, check_id
+from nearline.schema import Event, EventBlock, Record, UserRecord, check_id
 
 
 class SQLiteLog:
@@ -102,13 +102,13 @@ class SQLiteLog:
         return job.future
 
     def erase(self, user_id: str) -> "Future[int]":
-        """Replace all events of a user by tombstones; the future returns the number of events.
+        """Replace all records that name a user by tombstones; the future returns their number.
 
-        When the future is resolved, no file of the log contains the bytes of the events. An erasure
-        takes a look-up, a write per event and a checkpoint of the write-ahead log. Many events are
+        When the future is resolved, no file of the log contains the bytes of these. An erasure
+        takes a look-up, a write per record and a checkpoint of the write-ahead log. Many are
         overwritten in pieces, between other writes; readers see none of them from the first
         commit on. If the process ends in between, the rest is overwritten when the log is opened
-        again. Events of the user that are appended after this call are stored. The `event_id` of an
+        again. Records that are appended after this call are stored. The `event_id` of an
         erased event can be stored again. If the disk rejects a write, the future raises
         `StorageFailed`, and the user must be erased again.
 
@@ -147,12 +147,12 @@ class SQLiteLog:
         return self._erase(EraseJob(user_id, event_id))
 
     def _erase(self, job: EraseJob) -> "Future[int]":
-        # Read here, so that the writer, for which other writes wait, reads only newer events.
+        # Read here, so that the writer, for which other writes wait, reads only newer records.
         erasures, read_to = self._tables.erasures, self._tables.end
-        events = user_events(self._tables, job.user_id)
-        known = replace(job, known=Known(events, read_to, erasures))
-        self._writer.submit(known)
-        return known.future
+        records = user_records(self._tables, job.user_id)
+        job = replace(job, known=Known(records, read_to, erasures))
+        self._writer.submit(job)
+        return job.future
 
     def _user_of(self, event_id: str) -> str | None:
         """Return the user of an event; None if the event is not stored."""
@@ -221,14 +221,25 @@ class SQLiteLog:
         """Return all events of a user with their offsets, in order; empty for an unknown user.
 
         The time depends on the number of the user's events, not on the length of the log. A
-        listener may call this method; during an erasure, it returns the events that are left, which
-        are not read again.
+        listener may call this method.
+        """
+        self._check_open()
+        return [
+            (offset, record)
+            for offset, record in user_records(self._tables, user_id)
+            if isinstance(record, Event)
+        ]
+
+    def records_of(self, user_id: str) -> list[tuple[int, UserRecord]]:
+        """Return all records that name a user with their offsets, in order; see `events_of`.
+
+        A listener that is called for an erasure gets the records that are left without reading.
         """
         self._check_open()
         left = self._writer.left
         if left is not None and left.user_id == user_id:
-            return left.events
-        return user_events(self._tables, user_id)
+            return left.records
+        return user_records(self._tables, user_id)
 
     def known(self, event_ids: Sequence[str]) -> list[bool]:
         """Return for each of `event_ids` whether such an event is stored and not erased."""
