@@ -135,12 +135,9 @@ def test_the_same_holds_for_a_user_with_more_events_than_are_stored(
             fill(other, [number for number in everything if number != gone])
             assert histories(rec) == histories(other)
             assert counts(rec) == counts(other)
-            states = [engine._current.deployment.state for engine in (rec, other)]
-            for one in (
-                lambda state: state.counted_of(["a"]).arrived.tolist(),
-                lambda state: state.opposed(["a"]).tolist(),
-            ):
-                assert one(states[0]) == one(states[1])
+            one, two = (engine._current.deployment.state for engine in (rec, other))
+            assert one.counted_of(["a"]).arrived.tolist() == two.counted_of(["a"]).arrived.tolist()
+            assert one.opposed(["a"]).tolist() == two.opposed(["a"]).tolist()
             # Later events of both count alike.
             for engine in (rec, other):
                 engine.observe("a", "w", timestamp=NOW + 5)

@@ -71,6 +71,10 @@ class BlockJob:
         return len(self.coded.payloads)
 
 
+# Records that name a user, with their offsets, in order.
+UserRecords = list[tuple[int, UserRecord]]
+
+
 class Known(NamedTuple):
     """Records of a user that were read before the writer executes a job.
 
@@ -310,7 +314,7 @@ class Writer:
         """
         try:
             known = self._records_of(job)
-            events = [pair for pair in known if _is_erased(job, pair[1])]
+            events, kept = _split(known, job.event_id)
             marker, end = Marker.of(job.user_id), self._tables.end
             marked = len(events) > PIECE
             if marked:
@@ -325,7 +329,6 @@ class Writer:
             burial.add(events, end)
         try:
             if events and self._on_erase:
-                kept = [pair for pair in known if not _is_erased(job, pair[1])]
                 self.left = Left(job.user_id, kept)
                 self._on_erase(job.user_id, events)
         except BaseException as error:
@@ -350,10 +353,15 @@ class Writer:
         )
 
 
-def _is_erased(job: EraseJob, record: UserRecord) -> bool:
-    if job.event_id is None:
-        return True
-    return isinstance(record, Event) and record.event_id == job.event_id
+def _split(records: UserRecords, event_id: str | None) -> tuple[UserRecords, UserRecords]:
+    """Return the records that an erasure removes, all of them for the ID None, and the others."""
+    if event_id is None:
+        return records, []
+    erased = [
+        pair for pair in records if isinstance(pair[1], Event) and pair[1].event_id == event_id
+    ]
+    offsets = {offset for offset, _ in erased}
+    return erased, [pair for pair in records if pair[0] not in offsets]
 
 
 def user_records(tables: Tables, user_id: str, start: int = 0) -> list[tuple[int, UserRecord]]:

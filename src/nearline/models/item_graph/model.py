@@ -51,7 +51,7 @@ from nearline.models.item_graph.counted_relation import (
     no_counts,
 )
 from nearline.models.item_graph.graph_store import GraphStore, rows_from
-from nearline.models.item_graph.item_counts import ItemCounts
+from nearline.models.item_graph.item_statistics import ItemStatistics
 from nearline.models.item_graph.lately import RecentCounts
 from nearline.models.item_graph.relations import (
     COUNTED,
@@ -99,7 +99,7 @@ class ItemGraph(ScoresByGraph):
 
     def __init__(self, config: ItemGraphConfig | None = None) -> None:
         super().__init__(config)
-        self._items = ItemCounts(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+        self._items = ItemStatistics(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
         self._counted = {name: CountedRelation(no_counts(0), 1.0) for name in COUNTED}
         self._store = self._make_store(
             {name: pack([]) for name in (*COUNTED, CONTENT, PROJECTED)}, 0
@@ -318,7 +318,7 @@ class ItemGraph(ScoresByGraph):
         n_items = check_number(arrays, "n_items", 0, MOST_ITEMS)
         items = check_array(arrays, "items", "int32", None)
         relations = rows_from(arrays, (*COUNTED, CONTENT, PROJECTED, *vectors), items, n_items)
-        self._items = ItemCounts.restore(arrays, n_items)
+        self._items = ItemStatistics.restore(arrays, n_items)
         for name in COUNTED:
             counts = counts_from(arrays, name, n_items)
             self._counted[name] = CountedRelation(counts, float(arrays[f"{name}/scale"][0]))
@@ -330,7 +330,7 @@ class ItemGraph(ScoresByGraph):
     def _count_all(self, histories: Histories, n_items: int, progress: Progress) -> dict[str, Rows]:
         """Compute popularity and counts of pairs; return the edges of the counted relations."""
         rows = positive_rows(histories)
-        self._items = ItemCounts.of(rows, n_items)
+        self._items = ItemStatistics.of(rows, n_items)
         relations = {}
         for done, name in enumerate(COUNTED):
             progress(done, len(self.relations), name)

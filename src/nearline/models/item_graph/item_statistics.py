@@ -32,7 +32,7 @@ ALL = slice(None)
 MANY = 2**40
 
 
-class ItemCounts:
+class ItemStatistics:
     """Popularity and support of items, with room for later ones.
 
     Parameters
@@ -76,9 +76,9 @@ class ItemCounts:
             SUPPORT: self._support[:n_items].copy(),
         }
 
-    def cut(self, n_items: int) -> "ItemCounts":
+    def cut(self, n_items: int) -> "ItemStatistics":
         """Return a copy for the first items, without room for later ones."""
-        return ItemCounts(self.popularity[:n_items].copy(), self._support[:n_items].copy())
+        return ItemStatistics(self.popularity[:n_items].copy(), self._support[:n_items].copy())
 
     def grow(self, room: int) -> NDArray[np.int64]:
         """Extend the counts to `room` items, and return the indices of the new ones."""
