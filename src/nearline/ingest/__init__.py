@@ -1,5 +1,12 @@
 """Writes to the log, imports of tables, and the connection from the log to the state."""
 
+from nearline.ingest.definitions import (
+    checked_definition,
+    define,
+    definition,
+    definitions,
+    undefine,
+)
 from nearline.ingest.follow import follow, replay
 from nearline.ingest.imports import import_interactions, import_items, warn_users_ignored
 from nearline.ingest.record import forget_examples, keep_summary, kept_summaries
@@ -7,6 +14,10 @@ from nearline.ingest.writes import append_events, delete_item, patch_item, patch
 
 __all__ = [
     "append_events",
+    "checked_definition",
+    "define",
+    "definition",
+    "definitions",
     "delete_item",
     "follow",
     "forget_examples",
@@ -18,5 +29,6 @@ __all__ = [
     "patched",
     "put_items",
     "replay",
+    "undefine",
     "warn_users_ignored",
 ]

@@ -8,9 +8,9 @@ from typing import Protocol, Self
 
 from msgspec import Struct
 
-from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record
+from nearline.schema import Defined, Event, Item, ItemDeleted, ItemPatched, Record, Undefined
 
-Appendable = Event | Item | ItemPatched | ItemDeleted
+Appendable = Event | Item | ItemPatched | ItemDeleted | Defined | Undefined
 # Called after a commit is durable and before its futures are resolved, in the order of offsets and
 # by one thread at a time, so that the state contains an append when it is acknowledged.
 OnCommit = Callable[[Sequence[tuple[int, Record]]], None]

@@ -7,10 +7,19 @@ from msgspec import Struct
 
 from nearline.errors import Damaged, InvalidInput
 from nearline.log.base import Appendable
-from nearline.schema import Erased, Event, Item, ItemDeleted, ItemPatched, Record
+from nearline.schema import (
+    Defined,
+    Erased,
+    Event,
+    Item,
+    ItemDeleted,
+    ItemPatched,
+    Record,
+    Undefined,
+)
 
 KEY_BYTES = 16
-_KINDS = (Event, Item, ItemPatched, ItemDeleted)
+_KINDS = (Event, Item, ItemPatched, ItemDeleted, Defined, Undefined)
 _ERASED = Erased()
 # Stateless, so all threads can share them.
 _ENCODER = msgspec.msgpack.Encoder()
@@ -50,7 +59,7 @@ def encode(record: Appendable, position: int = 0) -> Coded:
 
     Parameters
     ----------
-    record : Event, Item, ItemPatched or ItemDeleted
+    record : Appendable
         Record to encode.
     position : int
         Position of the record in its list, for error messages.

@@ -15,6 +15,7 @@ from nearline.recommend.candidates import candidates
 from nearline.recommend.fill import fill, preferences
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
 from nearline.recommend.rules import allowed_items, rules
+from nearline.recommend.scenarios import resolved
 from nearline.schema import (
     Answer,
     ListOptions,
@@ -48,6 +49,7 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
     """
     # Read first, so that the list reflects every record before this offset.
     offset = view.state.offset
+    request = resolved(request, view.state)
     histories, tier = history_of(request, view.state)
     query = make_query(histories, request, view, tier=tier)
     lists = run(query, LATE_STAGES if late else STAGES)
@@ -56,7 +58,7 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
 
 def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:
     """Return the lists of the block of users of `query`: arrays [n, k]."""
-    lists = Lists.empty(len(query.histories), query.options.k)
+    lists = Lists.empty(len(query.histories), query.k)
     for stage in stages:
         lists = stage(lists, query)
     return lists
@@ -65,13 +67,16 @@ def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:
 def make_query(
     histories: Histories, options: ListOptions, view: View, *, tier: int = PERSONAL
 ) -> Query:
-    """Validate the options, and look up the items that they name.
+    """Validate the options, apply their scenario, and look up the items that they name.
 
     Raises
     ------
     InvalidInput
         An option is invalid.
+    UnknownScenario
+        There is no such scenario.
     """
+    options = resolved(options, view.state)
     check_options(options)
     exclude_seen = view.excludes_seen(options)
     if exclude_seen != options.exclude_seen:

@@ -16,6 +16,8 @@ from nearline.schema.answers import (
 from nearline.schema.fields import RequestField, Shape, request_fields
 from nearline.schema.records import (
     CatalogueRecord,
+    Defined,
+    DefinitionRecord,
     Erased,
     Event,
     Item,
@@ -23,8 +25,10 @@ from nearline.schema.records import (
     ItemPatched,
     Record,
     Scalar,
+    Undefined,
 )
 from nearline.schema.requests import (
+    DEFAULT_K,
     ListOptions,
     RecommendationRequest,
     check_options,
@@ -52,11 +56,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DAY",
+    "DEFAULT_K",
     "MAX_ID_BYTES",
     "MAX_K",
     "RERANKED",
     "Answer",
     "CatalogueRecord",
+    "Defined",
+    "DefinitionRecord",
     "Erased",
     "Event",
     "EventBlock",
@@ -75,6 +82,7 @@ __all__ = [
     "ScoredItem",
     "Shape",
     "StoredBlock",
+    "Undefined",
     "UserSummary",
     "check_context",
     "check_event",

@@ -1,4 +1,6 @@
-"""Log records: events, catalogue changes, and placeholders of erased events."""
+"""Log records: events, catalogue changes, definitions, and placeholders of erased events."""
+
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -154,9 +156,39 @@ class ItemDeleted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     timestamp: float
 
 
+class Defined(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="defined"):
+    """A definition under a name, such as a scenario; it replaces an earlier one of that name.
+
+    Attributes
+    ----------
+    kind : str
+        Kind of the definition; see `nearline.schema.definitions`.
+    name : str
+        1 to 512 bytes of UTF-8, unique within the kind.
+    timestamp : float
+        Time of the change, in Unix seconds.
+    body : dict
+        Fields of the definition; it must not name a user.
+    """
+
+    kind: str
+    name: str
+    timestamp: float
+    body: dict[str, Any]
+
+
+class Undefined(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="undefined"):
+    """Removal of a definition."""
+
+    kind: str
+    name: str
+    timestamp: float
+
+
 class Erased(Struct, frozen=True, forbid_unknown_fields=True, tag="erased"):
     """Placeholder at the offset of an event that was removed by the erasure of its user."""
 
 
 CatalogueRecord = Item | ItemPatched | ItemDeleted
-Record = Event | Item | ItemPatched | ItemDeleted | Erased
+DefinitionRecord = Defined | Undefined
+Record = Event | Item | ItemPatched | ItemDeleted | Defined | Undefined | Erased

@@ -2,16 +2,18 @@
 
 from nearline.state.audience import users_with
 from nearline.state.catalogue import Catalogue
+from nearline.state.changes import Added, Follower, Reflected
 from nearline.state.checkpoint import load as load_checkpoint
 from nearline.state.checkpoint import remove_unfinished
 from nearline.state.checkpoint import save as save_checkpoint
 from nearline.state.config import StateConfig
 from nearline.state.counters import Counters, Top
+from nearline.state.definitions import Definitions
 from nearline.state.histories import UserHistory
 from nearline.state.kinds import STANDARD_WEIGHTS
 from nearline.state.leaders import best
 from nearline.state.matches import CatalogueMatch, match_catalogue
-from nearline.state.state import Added, Follower, Reflected, State
+from nearline.state.state import State
 from nearline.state.vocabulary import Vocabulary
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "Catalogue",
     "CatalogueMatch",
     "Counters",
+    "Definitions",
     "Follower",
     "Reflected",
     "State",

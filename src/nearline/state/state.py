@@ -2,99 +2,38 @@
 
 import threading
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nearline.kernels import counted_events as counting
 from nearline.kernels.opinions import any_negative
-from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record, StoredBlock
+from nearline.schema import (
+    Defined,
+    Event,
+    Item,
+    ItemDeleted,
+    ItemPatched,
+    Record,
+    StoredBlock,
+    Undefined,
+)
 from nearline.schema.histories import Histories
 from nearline.state.blocks import Columns, block_columns, by_user, columns_of
 from nearline.state.catalogue import Catalogue, CatalogueCopy
+from nearline.state.changes import Added, Follower, Reflected, StateCopy
 from nearline.state.config import StateConfig
 from nearline.state.contexts import Context, Contexts, ContextsCopy
 from nearline.state.counters import Counters, CountersCopy
 from nearline.state.counts import change_of_counts, current
-from nearline.state.histories import CountedRows, HistoryStore, HistoryStoreCopy, UserHistory
+from nearline.state.definitions import Definitions, DefinitionsCopy
+from nearline.state.histories import CountedRows, HistoryStore, UserHistory
 from nearline.state.vocabulary import Vocabulary
 
 # Number of records that are applied while the lock is held, so that readers wait for at most a few
 # milliseconds.
 RECORDS_PER_HOLD = 1_000
-
-
-class Added(NamedTuple):
-    """Events that were applied to the state together.
-
-    Attributes
-    ----------
-    offset : int
-        Offset of the first record of the batch.
-    user_ids : list of str
-        Users of the events, with one row each in `before` and `events`.
-    before : Histories
-        Earlier events of these users that count, see `kernels.counted_events`. A row may be
-        incomplete if its user has no new event that counts.
-    events : Histories
-        New events of these users that count, in order of arrival.
-    opposed : bool [n]
-        Whether each user ever had an event of negative weight, so that events may be superseded;
-        `before` and `events` contain superseded events too.
-    """
-
-    offset: int
-    user_ids: list[str]
-    before: Histories
-    events: Histories
-    opposed: NDArray[np.bool_]
-
-
-class Follower(Protocol):
-    """Protocol of objects that receive all changes of a state, in the order of the log.
-
-    Methods are called after the state includes the change, without its lock.
-    """
-
-    def put_items(self, changed: Sequence[tuple[int, Item | None]]) -> None:
-        """Handle new entries by index; None if one was deleted, or if the item has no entry."""
-        ...
-
-    def add_events(self, added: Added) -> None:
-        """Process new events; `put_items` was called for their entries before."""
-        ...
-
-    def forget(self, history: Histories) -> None:
-        """Process an erasure; `history` has one row, with all events of the user that count."""
-        ...
-
-
-class Reflected(NamedTuple):
-    """Part of the log that is included in a state and in its followers.
-
-    Attributes
-    ----------
-    offset : int
-        Offset in the log; all records before it are included.
-    erasures : int
-        Number of erasures that are included.
-    """
-
-    offset: int
-    erasures: int
-
-
-class StateCopy(NamedTuple):
-    """Consistent copy of a state at one offset; the fields are those of `State`."""
-
-    offset: int
-    users: list[str]
-    items: list[str]
-    histories: HistoryStoreCopy
-    counters: CountersCopy
-    contexts: ContextsCopy
-    catalogue: CatalogueCopy
 
 
 class State:
@@ -121,6 +60,7 @@ class State:
     catalogue : Catalogue
     counters : Counters
     contexts : Contexts
+    definitions : Definitions
     reflected : Reflected
         Part of the log that the state and all followers include, set after each change. Data that
         was derived from the state and its followers is valid until this value changes. While
@@ -141,6 +81,7 @@ class State:
         self.contexts = Contexts(self.lock)
         self.catalogue = Catalogue(self.lock)
         self.catalogue.grow(self.items.slots)
+        self.definitions = Definitions()
         self.followers: tuple[Follower, ...] = ()
         self._histories = HistoryStore(self.config.history_length)
 
@@ -158,6 +99,7 @@ class State:
         counters: CountersCopy,
         contexts: ContextsCopy,
         catalogue: CatalogueCopy,
+        definitions: DefinitionsCopy,
     ) -> Self:
         """Create a state from the parts of a `StateCopy`, whose arrays are used and modified."""
         state = cls(config)
@@ -168,6 +110,7 @@ class State:
         state.counters = Counters.from_copy(config.trending_half_life, state.lock, counters)
         state.contexts = Contexts.from_copy(state.lock, contexts)
         state.catalogue = Catalogue.from_copy(state.lock, catalogue)
+        state.definitions = Definitions.from_copy(definitions)
         bound = config.history_length
         state._histories = HistoryStore.from_rows(bound, histories, arrived, opposed)
         return state
@@ -279,6 +222,7 @@ class State:
                 self.counters.copy(),
                 self.contexts.copy(),
                 self.catalogue.copy(),
+                self.definitions.copy(),
             )
 
     def counted_of(self, user_ids: Iterable[str]) -> CountedRows:
@@ -370,7 +314,7 @@ class State:
     def _record_columns(
         self, batch: Sequence[tuple[int, Record]]
     ) -> tuple[Columns, list[tuple[int, Item | None]]]:
-        """Fold the catalogue changes of a batch, and index its events."""
+        """Fold the changes of catalogue and definitions of a batch, and index its events."""
         rows: list[tuple[int, int, float, float]] = []
         changed: list[tuple[int, Item | None]] = []
         known = self.items.slots
@@ -397,4 +341,6 @@ class State:
                 else:
                     self.catalogue.delete(index)
                 changed.append((index, item))
+            elif isinstance(record, Defined | Undefined):
+                self.definitions.apply(record)
         return columns_of(rows), changed
