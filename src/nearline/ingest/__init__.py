@@ -2,6 +2,7 @@
 
 from nearline.ingest.definitions import (
     checked_definition,
+    copy_definitions,
     define,
     definition,
     definitions,
@@ -15,6 +16,7 @@ from nearline.ingest.writes import append_events, delete_item, patch_item, patch
 __all__ = [
     "append_events",
     "checked_definition",
+    "copy_definitions",
     "define",
     "definition",
     "definitions",

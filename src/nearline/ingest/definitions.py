@@ -112,3 +112,14 @@ def _check_named(body: Mapping[str, Any], state: State) -> None:
             f"{nearest(scenario, state.definitions.all(SCENARIO))}",
             field="scenario",
         )
+
+
+def copy_definitions(state: State, log: Log, *, now: float) -> None:
+    """Append the definitions of a state to another log."""
+    records = [
+        Defined(kind=kind, name=name, timestamp=now, body=body)
+        for kind, name, body in state.definitions.copy()
+        if body is not None
+    ]
+    if records:
+        log.append(records).result()

@@ -5,7 +5,8 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from nearline.errors import UnknownScenario
-from nearline.schema import DEFAULT_K, ListOptions, check_id
+from nearline.recommend.lists import View
+from nearline.schema import DEFAULT_K, Defined, ListOptions, check_id
 from nearline.schema.definitions import nearest
 from nearline.state import State
 
@@ -30,3 +31,13 @@ def resolved(options: O, state: State) -> O:
             raise UnknownScenario(f"there is no scenario {name!r:.100}{nearest(name, scenarios)}")
         options = scenarios[name].applied_to(options)
     return options if options.k is not None else replace(options, k=DEFAULT_K)
+
+
+def check_definition(record: Defined, view: View) -> None:
+    """Check what of a definition depends on the catalogue: the names in its expressions.
+
+    Raises
+    ------
+    InvalidInput
+        An expression is invalid; the error names the field.
+    """

@@ -108,12 +108,12 @@ class Rule(
     pin: Pin | None = None
     bury: Bury | None = None
     scale: Scale | None = None
-    scenario: Annotated[
-        str | None, Meta(description="Apply only to lists of this scenario.")
-    ] = None
-    start: Annotated[
-        str | float | None, Meta(description="Time from which the rule applies.")
-    ] = None
+    scenario: Annotated[str | None, Meta(description="Apply only to lists of this scenario.")] = (
+        None
+    )
+    start: Annotated[str | float | None, Meta(description="Time from which the rule applies.")] = (
+        None
+    )
     until: Annotated[str | float | None, Meta(description="Time at which the rule ends.")] = None
 
     @property
@@ -220,7 +220,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean {close[0]!r:.100}?"
     shown = ", ".join(repr(one)[:60] for one in names[:10])
-    return f"; known are {shown}{', ...' if len(names) > 10 else ''}" if names else "; there is none"
+    return (
+        f"; known are {shown}{', ...' if len(names) > 10 else ''}" if names else "; there is none"
+    )
 
 
 def _given(name: str, fields: object, kind: str, known: tuple[str, ...]) -> dict[str, Any]:
