@@ -38,7 +38,7 @@ SCENARIO_FIELDS = (*SCENARIO_OPTIONS, "rules")
 _DEFAULTS = ListOptions()
 
 
-class Scenario(Struct, frozen=True, kw_only=True):
+class ScenarioOptions(Struct, frozen=True, kw_only=True):
     """Options that requests naming the scenario have unless they set their own.
 
     Attributes
@@ -151,7 +151,7 @@ def check_scenario(name: str, fields: object) -> dict[str, Any]:
     return _checked_size(msgspec.to_builtins(body))
 
 
-def scenario_of(name: str, body: Mapping[str, Any]) -> Scenario | None:
+def scenario_of(name: str, body: Mapping[str, Any]) -> ScenarioOptions | None:
     """Return the scenario that is stored as `body`; None if another version wrote its values.
 
     Fields of other versions are ignored.
@@ -162,7 +162,7 @@ def scenario_of(name: str, body: Mapping[str, Any]) -> Scenario | None:
     except InvalidInput:
         return None
     rules = body.get("rules")
-    return Scenario(
+    return ScenarioOptions(
         name=name,
         options={field: getattr(options, field) for field in known},
         rules=None if rules is None else tuple(rules),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from nearline.schema import Defined, DefinitionRecord
-from nearline.schema.definitions import RULE, SCENARIO, Rule, Scenario, rule_of, scenario_of
+from nearline.schema.definitions import RULE, SCENARIO, Rule, ScenarioOptions, rule_of, scenario_of
 
 # Names that were removed; so many are remembered, the oldest are forgotten first.
 MAX_REMOVED = 1_000
@@ -24,7 +24,7 @@ class Definitions:
 
     Attributes
     ----------
-    scenarios : mapping of str to Scenario
+    scenarios : mapping of str to ScenarioOptions
     rules : mapping of str to Rule
         By name, in alphabetical order.
     boundaries : tuple of float
@@ -35,7 +35,7 @@ class Definitions:
     def __init__(self) -> None:
         self._bodies: dict[tuple[str, str], dict[str, Any]] = {}
         self._removed: dict[tuple[str, str], None] = {}
-        self.scenarios: Mapping[str, Scenario] = {}
+        self.scenarios: Mapping[str, ScenarioOptions] = {}
         self.rules: Mapping[str, Rule] = {}
         self.boundaries: tuple[float, ...] = ()
         self._active: dict[tuple[int, str | None], dict[str, Rule]] = {}
