@@ -14,7 +14,7 @@ O = TypeVar("O", bound=ListOptions)  # noqa: E741 (a type variable)
 
 
 def resolved(options: O, state: State) -> O:
-    """Return `options` with the values of the scenario and the default length where not set.
+    """Return `options` with the values of the scenario and the defaults where not set.
 
     Values of the request have priority over those of the scenario. The result is unchanged by
     another call.
@@ -30,7 +30,13 @@ def resolved(options: O, state: State) -> O:
         if name not in scenarios:
             raise UnknownScenario(f"there is no scenario {name!r:.100}{nearest(name, scenarios)}")
         options = scenarios[name].applied_to(options)
-    return options if options.k is not None else replace(options, k=DEFAULT_K)
+    if options.k is not None and options.exclude_seen is not None:
+        return options
+    return replace(
+        options,
+        k=DEFAULT_K if options.k is None else options.k,
+        exclude_seen=options.exclude_seen is not False,
+    )
 
 
 def check_definition(record: Defined, view: View) -> None:
