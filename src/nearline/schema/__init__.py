@@ -15,7 +15,12 @@ from nearline.schema.answers import (
 )
 from nearline.schema.fields import RequestField, Shape, request_fields
 from nearline.schema.records import (
+    PROFILE_RECORDS,
+    USER_RECORDS,
+    AttributeValue,
     CatalogueRecord,
+    Critique,
+    CritiqueRevoked,
     Defined,
     DefinitionRecord,
     Erased,
@@ -23,9 +28,13 @@ from nearline.schema.records import (
     Item,
     ItemDeleted,
     ItemPatched,
+    ProfileRecord,
     Record,
     Scalar,
     Undefined,
+    UserPatched,
+    UserPut,
+    UserRecord,
 )
 from nearline.schema.requests import (
     DEFAULT_K,
@@ -36,7 +45,6 @@ from nearline.schema.requests import (
     narrowed,
 )
 from nearline.schema.rules import (
-    DAY,
     MAX_ID_BYTES,
     MAX_K,
     check_context,
@@ -48,8 +56,8 @@ from nearline.schema.rules import (
     make_record,
     new_event,
     new_item,
-    parse_time,
 )
+from nearline.schema.times import DAY, parse_time
 
 if TYPE_CHECKING:
     from nearline.schema.blocks import EventBlock, StoredBlock
@@ -59,9 +67,14 @@ __all__ = [
     "DEFAULT_K",
     "MAX_ID_BYTES",
     "MAX_K",
+    "PROFILE_RECORDS",
     "RERANKED",
+    "USER_RECORDS",
     "Answer",
+    "AttributeValue",
     "CatalogueRecord",
+    "Critique",
+    "CritiqueRevoked",
     "Defined",
     "DefinitionRecord",
     "Erased",
@@ -74,6 +87,7 @@ __all__ = [
     "ListOptions",
     "Part",
     "PastEvent",
+    "ProfileRecord",
     "Recommendation",
     "RecommendationRequest",
     "Record",
@@ -83,6 +97,9 @@ __all__ = [
     "Shape",
     "StoredBlock",
     "Undefined",
+    "UserPatched",
+    "UserPut",
+    "UserRecord",
     "UserSummary",
     "check_context",
     "check_event",

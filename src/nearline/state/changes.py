@@ -13,6 +13,7 @@ from nearline.state.contexts import ContextsCopy
 from nearline.state.counters import CountersCopy
 from nearline.state.definitions import DefinitionsCopy
 from nearline.state.histories import HistoryStoreCopy
+from nearline.state.profiles import ProfilesCopy
 
 
 class Added(NamedTuple):
@@ -86,3 +87,4 @@ class StateCopy(NamedTuple):
     contexts: ContextsCopy
     catalogue: CatalogueCopy
     definitions: DefinitionsCopy
+    profiles: ProfilesCopy

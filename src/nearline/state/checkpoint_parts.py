@@ -36,6 +36,7 @@ DTYPES = {
     "available": BOOL,
     "entries": BYTES,
     "definitions": BYTES,
+    "profiles": BYTES,
     "vectors.keys": BYTES,
     "vectors": FLOAT64,
 }

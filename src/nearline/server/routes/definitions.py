@@ -17,7 +17,8 @@ from nearline.server.paths import path_id
 Name = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
 _SCENARIO = [Example(summary="the home page", value={"k": 5, "repeats": "exclude"})]
-_RULE = [Example(summary="a pin", value={"pin": {"item_id": "i1", "position": 1}})]
+_SCALE = {"scale": {"filter": '"toys" in categories', "factor": 1.5}}
+_RULE = [Example(summary="more toys", value=_SCALE)]
 
 
 @put("/scenarios/{name:str}", status_code=200, tags=["scenarios"])
