@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from nearline.errors import InvalidInput
 from nearline.schema.arguments import as_list, mapping, plain, whole_number
 from nearline.schema.requests import ListOptions, check_options, make_options
-from nearline.schema.rules import MAX_K, check_id, check_number, parse_time
+from nearline.schema.rules import MAX_K, check_id, check_number
+from nearline.schema.times import parse_time
 
 O = TypeVar("O", bound=ListOptions)  # noqa: E741 (a type variable)
 
