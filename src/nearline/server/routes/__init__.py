@@ -1,5 +1,6 @@
 """The route handlers, one module for each kind of resource."""
 
+from nearline.server.routes.critiques import add_critique, list_critiques, revoke_critique
 from nearline.server.routes.definitions import (
     delete_rule,
     delete_scenario,
@@ -50,6 +51,9 @@ V1 = [
     delete_item,
     get_user,
     put_user,
+    add_critique,
+    list_critiques,
+    revoke_critique,
     change_user,
     forget_user,
     put_scenario,
