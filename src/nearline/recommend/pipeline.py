@@ -10,11 +10,13 @@ import numpy as np
 from msgspec.structs import replace
 
 from nearline.data import Histories
-from nearline.recommend.answers import make_answer
+from nearline.recommend.answers import make_answer, with_critiques
 from nearline.recommend.candidates import candidates
+from nearline.recommend.critiques import active_critiques, criticised, run_criticised
 from nearline.recommend.fill import fill, preferences
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
 from nearline.recommend.rules import allowed_items, rules
+from nearline.recommend.scenarios import resolved
 from nearline.schema import (
     Answer,
     ListOptions,
@@ -48,15 +50,23 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
     """
     # Read first, so that the list reflects every record before this offset.
     offset = view.state.offset
+    request = resolved(request, view.state)
     histories, tier = history_of(request, view.state)
     query = make_query(histories, request, view, tier=tier)
-    lists = run(query, LATE_STAGES if late else STAGES)
-    return make_answer(request, query, lists, offset, late=late)
+    stages = LATE_STAGES if late else STAGES
+    said = active_critiques(request.user_id, view)
+    if not said:
+        return make_answer(request, query, run(query, stages), offset, late=late)
+    query = criticised(query, said)
+    lists = run_criticised(query, said, lambda changed: run(changed, stages))
+    return with_critiques(
+        make_answer(request, query, lists, offset, late=late), request, said, view
+    )
 
 
 def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:
     """Return the lists of the block of users of `query`: arrays [n, k]."""
-    lists = Lists.empty(len(query.histories), query.options.k)
+    lists = Lists.empty(len(query.histories), query.k)
     for stage in stages:
         lists = stage(lists, query)
     return lists
@@ -65,13 +75,16 @@ def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:
 def make_query(
     histories: Histories, options: ListOptions, view: View, *, tier: int = PERSONAL
 ) -> Query:
-    """Validate the options, and look up the items that they name.
+    """Validate the options, apply their scenario, and look up the items that they name.
 
     Raises
     ------
     InvalidInput
         An option is invalid.
+    UnknownScenario
+        There is no such scenario.
     """
+    options = resolved(options, view.state)
     check_options(options)
     exclude_seen = view.excludes_seen(options)
     if exclude_seen != options.exclude_seen:

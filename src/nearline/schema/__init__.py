@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from nearline.schema.answers import (
     RERANKED,
     Answer,
+    CritiqueOut,
     Explanation,
     Part,
     PastEvent,
@@ -21,6 +22,8 @@ from nearline.schema.records import (
     CatalogueRecord,
     Critique,
     CritiqueRevoked,
+    Defined,
+    DefinitionRecord,
     Erased,
     Event,
     Item,
@@ -29,11 +32,13 @@ from nearline.schema.records import (
     ProfileRecord,
     Record,
     Scalar,
+    Undefined,
     UserPatched,
     UserPut,
     UserRecord,
 )
 from nearline.schema.requests import (
+    DEFAULT_K,
     ListOptions,
     RecommendationRequest,
     check_options,
@@ -60,6 +65,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DAY",
+    "DEFAULT_K",
     "MAX_ID_BYTES",
     "MAX_K",
     "PROFILE_RECORDS",
@@ -69,7 +75,10 @@ __all__ = [
     "AttributeValue",
     "CatalogueRecord",
     "Critique",
+    "CritiqueOut",
     "CritiqueRevoked",
+    "Defined",
+    "DefinitionRecord",
     "Erased",
     "Event",
     "EventBlock",
@@ -89,6 +98,7 @@ __all__ = [
     "ScoredItem",
     "Shape",
     "StoredBlock",
+    "Undefined",
     "UserPatched",
     "UserPut",
     "UserRecord",
