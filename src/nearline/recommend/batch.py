@@ -11,9 +11,11 @@ import pyarrow as pa
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data import Histories, Weight, histories_for
+from nearline.recommend.attributes import with_features
 from nearline.recommend.critiques import active_critiques, criticised, run_criticised
 from nearline.recommend.lists import Lists, View
 from nearline.recommend.pipeline import make_query, run
+from nearline.recommend.scenarios import resolved
 from nearline.schema import ListOptions, check_id, check_options
 from nearline.schema.arguments import as_list
 from nearline.state import State
@@ -52,6 +54,7 @@ def recommend_many(
     InvalidInput
         An option or an ID is invalid.
     """
+    options = resolved(options, view.state)
     check_options(options)
     state = view.state
     if users is None:
@@ -86,7 +89,7 @@ def _blocks(
     n_users = len(user_ids)
     for first in range(0, n_users, block):
         last = min(first + block, n_users)
-        some = histories(first, last)
+        some = with_features(histories(first, last), user_ids[first:last], view)
         lists = run(make_query(some, options, view))
         if view.state.profiles.some_critiques:
             _criticise(lists, user_ids[first:last], some, options, view)

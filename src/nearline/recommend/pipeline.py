@@ -11,11 +11,13 @@ from msgspec.structs import replace
 
 from nearline.data import Histories
 from nearline.recommend.answers import make_answer, with_critiques
+from nearline.recommend.attributes import by_attributes, with_features
 from nearline.recommend.candidates import candidates
 from nearline.recommend.critiques import active_critiques, criticised, run_criticised
 from nearline.recommend.fill import fill, preferences
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
 from nearline.recommend.rules import allowed_items, rules
+from nearline.recommend.scenarios import resolved
 from nearline.schema import (
     Answer,
     ListOptions,
@@ -29,7 +31,7 @@ __all__ = ["LATE_STAGES", "STAGES", "View", "answer", "history_of", "make_query"
 
 Stage = Callable[[Lists, Query], Lists]
 
-STAGES: tuple[Stage, ...] = (candidates, rules, preferences, fill)
+STAGES: tuple[Stage, ...] = (candidates, rules, preferences, by_attributes, fill)
 # For a request whose time budget is used up: the same list without the candidates of the model.
 LATE_STAGES = STAGES[1:]
 
@@ -49,7 +51,10 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
     """
     # Read first, so that the list reflects every record before this offset.
     offset = view.state.offset
+    request = resolved(request, view.state)
     histories, tier = history_of(request, view.state)
+    if request.user_id is not None:
+        histories = with_features(histories, [request.user_id], view)
     query = make_query(histories, request, view, tier=tier)
     stages = LATE_STAGES if late else STAGES
     said = active_critiques(request.user_id, view)
@@ -64,7 +69,7 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
 
 def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:
     """Return the lists of the block of users of `query`: arrays [n, k]."""
-    lists = Lists.empty(len(query.histories), query.options.k)
+    lists = Lists.empty(len(query.histories), query.k)
     for stage in stages:
         lists = stage(lists, query)
     return lists
@@ -73,13 +78,16 @@ def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:
 def make_query(
     histories: Histories, options: ListOptions, view: View, *, tier: int = PERSONAL
 ) -> Query:
-    """Validate the options, and look up the items that they name.
+    """Validate the options, apply their scenario, and look up the items that they name.
 
     Raises
     ------
     InvalidInput
         An option is invalid.
+    UnknownScenario
+        There is no such scenario.
     """
+    options = resolved(options, view.state)
     check_options(options)
     exclude_seen = view.excludes_seen(options)
     if exclude_seen != options.exclude_seen:

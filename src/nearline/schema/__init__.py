@@ -22,6 +22,8 @@ from nearline.schema.records import (
     CatalogueRecord,
     Critique,
     CritiqueRevoked,
+    Defined,
+    DefinitionRecord,
     Erased,
     Event,
     Item,
@@ -30,11 +32,13 @@ from nearline.schema.records import (
     ProfileRecord,
     Record,
     Scalar,
+    Undefined,
     UserPatched,
     UserPut,
     UserRecord,
 )
 from nearline.schema.requests import (
+    DEFAULT_K,
     ListOptions,
     RecommendationRequest,
     check_options,
@@ -61,6 +65,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DAY",
+    "DEFAULT_K",
     "MAX_ID_BYTES",
     "MAX_K",
     "PROFILE_RECORDS",
@@ -72,6 +77,8 @@ __all__ = [
     "Critique",
     "CritiqueOut",
     "CritiqueRevoked",
+    "Defined",
+    "DefinitionRecord",
     "Erased",
     "Event",
     "EventBlock",
@@ -91,6 +98,7 @@ __all__ = [
     "ScoredItem",
     "Shape",
     "StoredBlock",
+    "Undefined",
     "UserPatched",
     "UserPut",
     "UserRecord",

@@ -2,12 +2,13 @@
 
 from nearline.state.audience import users_with
 from nearline.state.catalogue import Catalogue
-from nearline.state.changes import Added, Follower, Reflected
+from nearline.state.changes import Added, Follower, Reflected, UsersChanged
 from nearline.state.checkpoint import load as load_checkpoint
 from nearline.state.checkpoint import remove_unfinished
 from nearline.state.checkpoint import save as save_checkpoint
 from nearline.state.config import StateConfig
 from nearline.state.counters import Counters, Top
+from nearline.state.definitions import Definitions
 from nearline.state.histories import UserHistory
 from nearline.state.kinds import STANDARD_WEIGHTS
 from nearline.state.leaders import best
@@ -21,12 +22,14 @@ __all__ = [
     "Catalogue",
     "CatalogueMatch",
     "Counters",
+    "Definitions",
     "Follower",
     "Reflected",
     "State",
     "StateConfig",
     "Top",
     "UserHistory",
+    "UsersChanged",
     "Vocabulary",
     "best",
     "load_checkpoint",

@@ -67,7 +67,7 @@ class AttributeCounts:
         if features is None or not len(histories):
             return
         users, items = first_items(histories, self.settings.first)
-        some: NDArray[np.bool_] = (features > 0).any(axis=1)[users]
+        some = np.asarray((features > 0).any(axis=1))[users]
         users, items = users[some], items[some]
         if not len(items):
             return
