@@ -56,7 +56,9 @@ def first_taken(histories: Histories) -> Histories:
     """Return the first items of each user."""
     users, items = first_items(histories, FIRST)
     ones = np.ones(len(items), dtype=np.float32)
-    return Histories.group(users, len(histories), items, ones, np.arange(len(items)) * 1.0)
+    return Histories.group(
+        users, len(histories), items, ones, np.arange(len(items), dtype=np.float64)
+    )
 
 
 def run_fold(data: Dataset, fold: int, seed: int) -> tuple[Row, dict[str, Report]]:

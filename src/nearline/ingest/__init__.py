@@ -9,7 +9,7 @@ from nearline.ingest.definitions import (
     undefine,
 )
 from nearline.ingest.follow import follow, replay
-from nearline.ingest.imports import import_interactions, import_items, warn_users_ignored
+from nearline.ingest.imports import import_interactions, import_items, import_users
 from nearline.ingest.record import forget_examples, keep_summary, kept_summaries
 from nearline.ingest.writes import append_events, delete_item, patch_item, patched, put_items
 
@@ -25,6 +25,7 @@ __all__ = [
     "forget_examples",
     "import_interactions",
     "import_items",
+    "import_users",
     "keep_summary",
     "kept_summaries",
     "patch_item",
@@ -32,5 +33,4 @@ __all__ = [
     "put_items",
     "replay",
     "undefine",
-    "warn_users_ignored",
 ]

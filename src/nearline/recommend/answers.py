@@ -84,8 +84,8 @@ def parts_of(
 ) -> tuple[Part, ...]:
     """Return the parts of a score, largest first; a score of the fill stages is a single part."""
     if tier == ATTRIBUTES:
-        parts = attribute_parts(item, score, history, view)
-        return tuple(Part(source="", relation=name, amount=amount) for name, amount in parts)
+        named = attribute_parts(item, score, history, view)
+        return tuple(Part(source="", relation=name, amount=amount) for name, amount in named)
     if tier not in (PERSONAL, SESSION):
         return (Part(source="", relation=TIERS[tier], amount=score),)
     ids = view.state.items
