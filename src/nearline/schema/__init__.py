@@ -15,14 +15,23 @@ from nearline.schema.answers import (
 )
 from nearline.schema.fields import RequestField, Shape, request_fields
 from nearline.schema.records import (
+    PROFILE_RECORDS,
+    USER_RECORDS,
+    AttributeValue,
     CatalogueRecord,
+    Critique,
+    CritiqueRevoked,
     Erased,
     Event,
     Item,
     ItemDeleted,
     ItemPatched,
+    ProfileRecord,
     Record,
     Scalar,
+    UserPatched,
+    UserPut,
+    UserRecord,
 )
 from nearline.schema.requests import (
     ListOptions,
@@ -32,7 +41,6 @@ from nearline.schema.requests import (
     narrowed,
 )
 from nearline.schema.rules import (
-    DAY,
     MAX_ID_BYTES,
     MAX_K,
     check_context,
@@ -44,8 +52,8 @@ from nearline.schema.rules import (
     make_record,
     new_event,
     new_item,
-    parse_time,
 )
+from nearline.schema.times import DAY, parse_time
 
 if TYPE_CHECKING:
     from nearline.schema.blocks import EventBlock, StoredBlock
@@ -54,9 +62,14 @@ __all__ = [
     "DAY",
     "MAX_ID_BYTES",
     "MAX_K",
+    "PROFILE_RECORDS",
     "RERANKED",
+    "USER_RECORDS",
     "Answer",
+    "AttributeValue",
     "CatalogueRecord",
+    "Critique",
+    "CritiqueRevoked",
     "Erased",
     "Event",
     "EventBlock",
@@ -67,6 +80,7 @@ __all__ = [
     "ListOptions",
     "Part",
     "PastEvent",
+    "ProfileRecord",
     "Recommendation",
     "RecommendationRequest",
     "Record",
@@ -75,6 +89,9 @@ __all__ = [
     "ScoredItem",
     "Shape",
     "StoredBlock",
+    "UserPatched",
+    "UserPut",
+    "UserRecord",
     "UserSummary",
     "check_context",
     "check_event",
