@@ -132,7 +132,7 @@ def weight_table(config: BlendConfig) -> NDArray[np.float64]:
     return shares
 
 
-class Tables(NamedTuple):
+class BlendTables(NamedTuple):
     """Weights, float32 [lengths, parts], and normalisers of a configuration, computed once."""
 
     config: BlendConfig
@@ -173,7 +173,7 @@ class Blend(Hybrid):
     name: ClassVar[str] = "blend"
     config_type: ClassVar[type[Struct]] = BlendConfig
     space: ClassVar[Space] = {}
-    _known: Tables | None = None
+    _known: BlendTables | None = None
 
     def fit(
         self,
@@ -375,10 +375,10 @@ class Blend(Hybrid):
         row = np.searchsorted(self.config.at_least, lengths, side="right") - 1
         return self._tables().weights[row]
 
-    def _tables(self) -> "Tables":
+    def _tables(self) -> "BlendTables":
         if self._known is None or self._known.config is not self.config:
             parts = self.config.parts
-            self._known = Tables(
+            self._known = BlendTables(
                 self.config,
                 weight_table(self.config).astype(np.float32),
                 [Normaliser(part.normaliser, part.temperature) for part in parts],
