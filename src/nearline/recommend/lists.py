@@ -6,6 +6,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from nearline.common.signing import Signer
 from nearline.data import Histories
 from nearline.models.base import Model
 from nearline.schema import ListOptions
@@ -28,6 +29,8 @@ class View(Struct, frozen=True):
         Default of the request option of the same name.
     repeats_found : bool
         Whether training found that users repeat items; this is what "auto" means.
+    signer : Signer or None
+        Signs the cursors of pages; without one, answers have no cursors.
     """
 
     state: State
@@ -36,6 +39,7 @@ class View(Struct, frozen=True):
     now: float
     repeats: str = EXCLUDE
     repeats_found: bool = False
+    signer: Signer | None = None
 
     def excludes_seen(self, options: ListOptions) -> bool:
         """Return whether a list leaves out the items of the user's history."""
@@ -89,7 +93,7 @@ class Query(Struct, frozen=True):
     allowed : bool [n_items]
         Mask of the items that are available and of the category.
     excluded : frozenset of int
-        Indices of the items that the request excludes.
+        Indices of the items that the request excludes, or that earlier pages showed.
     """
 
     view: View

@@ -14,6 +14,7 @@ from nearline.recommend.answers import make_answer
 from nearline.recommend.candidates import candidates
 from nearline.recommend.fill import fill, preferences
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
+from nearline.recommend.pages import continued, shown_before
 from nearline.recommend.rules import allowed_items, rules
 from nearline.schema import (
     Answer,
@@ -49,9 +50,9 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
     # Read first, so that the list reflects every record before this offset.
     offset = view.state.offset
     histories, tier = history_of(request, view.state)
-    query = make_query(histories, request, view, tier=tier)
+    query = make_query(histories, request, view, tier=tier, shown=shown_before(request, view))
     lists = run(query, LATE_STAGES if late else STAGES)
-    return make_answer(request, query, lists, offset, late=late)
+    return continued(make_answer(request, query, lists, offset, late=late), request, view)
 
 
 def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:
@@ -63,9 +64,16 @@ def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:
 
 
 def make_query(
-    histories: Histories, options: ListOptions, view: View, *, tier: int = PERSONAL
+    histories: Histories,
+    options: ListOptions,
+    view: View,
+    *,
+    tier: int = PERSONAL,
+    shown: frozenset[int] = frozenset(),
 ) -> Query:
     """Validate the options, and look up the items that they name.
+
+    `shown` are the indices of items that the lists must not contain either.
 
     Raises
     ------
@@ -82,7 +90,7 @@ def make_query(
         tier=tier,
         options=options,
         allowed=allowed_items(view.state, options.category),
-        excluded=frozenset(_known(options.exclude, "exclude", view.state)),
+        excluded=shown.union(_known(options.exclude, "exclude", view.state)),
     )
 
 

@@ -102,6 +102,9 @@ class Answer(Struct, frozen=True, kw_only=True):
         Snapshot ID of the model; ``untrained`` if there is none.
     offset : int
         The list reflects every log record before this offset.
+    next : str or None
+        Cursor of the next page, to send as `cursor` with an otherwise equal request; None if the
+        list has fewer items than requested, so that there are no more.
     """
 
     recommendation_id: str
@@ -110,3 +113,4 @@ class Answer(Struct, frozen=True, kw_only=True):
     tier: str
     model: str
     offset: int
+    next: str | None = None

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 from msgspec import Meta, Struct
 
 from nearline.errors import InvalidInput
-from nearline.schema.arguments import as_list, flag, plain
+from nearline.schema.arguments import as_list, flag, plain, text
 from nearline.schema.fields import Shape, request_fields
 from nearline.schema.records import Scalar
 from nearline.schema.rules import (
@@ -109,6 +109,10 @@ class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unkno
         Add the largest parts of each score to the answer.
     rerank : bool
         Let the configured language model reorder the top of the list.
+    cursor : str or None
+        Value of `next` in the answer with the previous page of this list: the list continues
+        without the items that were on earlier pages. All other fields, except `k`, `explain` and
+        `rerank`, must be as for that page.
     """
 
     user_id: Annotated[str | None, Meta(description="User to recommend to.")] = None
@@ -122,6 +126,13 @@ class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unkno
     rerank: Annotated[
         bool, Meta(description="Let the language model reorder the top of the list.")
     ] = False
+    cursor: Annotated[
+        str | None,
+        Meta(
+            description="The value of `next` in the previous page of this list: continue it, "
+            "without any item of earlier pages."
+        ),
+    ] = None
 
 
 # Computed on import, because msgspec must not inspect a struct in two threads concurrently.
@@ -167,7 +178,7 @@ def _ids(value: object, field: str) -> tuple[str, ...]:
     return tuple(as_list(value, field, "item ids"))
 
 
-_MAY_BE_NONE = ("repeats", "category", "context", "preferences", "user_id", "history")
+_MAY_BE_NONE = ("repeats", "category", "context", "preferences", "user_id", "history", "cursor")
 # How a keyword argument of a Python call becomes a field; others are checked by `check_options`.
 _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
     "k": check_k,
@@ -176,6 +187,7 @@ _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
     "exclude_seen": flag,
     "explain": flag,
     "rerank": flag,
+    "cursor": text,
 }
 
 
