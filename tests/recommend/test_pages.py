@@ -14,7 +14,7 @@ from tests.engine.shop import catalogue, clock, shop
 
 import nearline as nl
 from nearline.common.signing import Signer
-from nearline.deployment.secret import SECRET, secret_of
+from nearline.deployment.secret import KEY_FILE, secret_of
 from nearline.errors import InvalidInput
 from nearline.recommend.pages import MAX_SHOWN, make_cursor, read_cursor
 from nearline.schema import RecommendationRequest
@@ -126,8 +126,21 @@ def test_forged_cursors_are_refused(rec: nl.Recommender) -> None:
     raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     changed = [raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :] for at in range(len(raw))]
     texts = [base64.urlsafe_b64encode(one).rstrip(b"=").decode() for one in changed]
-    texts += ["", "x", "é", "=", cursor[:-1], cursor + "A", cursor + "=", cursor + "\n", "A" * 99_999]
-    texts += [cursor.replace("-", "+").replace("_", "/") + " ", make_cursor([1], QUESTION, STATE, SIGNER)]
+    texts += [
+        "",
+        "x",
+        "é",
+        "=",
+        cursor[:-1],
+        cursor + "A",
+        cursor + "=",
+        cursor + "\n",
+        "A" * 99_999,
+    ]
+    texts += [
+        cursor.replace("-", "+").replace("_", "/") + " ",
+        make_cursor([1], QUESTION, STATE, SIGNER),
+    ]
     for text in texts:
         with pytest.raises(InvalidInput, match="did not make") as error:
             rec.answer(replace(request, cursor=text))
@@ -167,7 +180,7 @@ def test_copies_of_a_store_share_the_secret(tmp_path: Path, rec: nl.Recommender)
     request = RecommendationRequest(user_id="u", k=2)
     cursor = rec.answer(request).next
     rec.save(tmp_path / "copy")
-    assert (tmp_path / "copy" / SECRET).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "copy" / KEY_FILE).stat().st_mode & 0o777 == 0o600
     with nl.Recommender.load(tmp_path / "copy", clock=clock) as other:
         assert other.answer(replace(request, cursor=cursor)).items
     with nl.Recommender(tmp_path / "other", clock=clock) as another:
@@ -180,11 +193,11 @@ def test_the_secret_is_made_once(tmp_path: Path) -> None:
     first = secret_of(tmp_path)
     assert secret_of(tmp_path) == first
     assert len(first) == 32
-    assert [path.name for path in tmp_path.iterdir()] == [SECRET]
+    assert [path.name for path in tmp_path.iterdir()] == [KEY_FILE]
 
 
 def test_a_secret_of_the_wrong_size_is_not_used(tmp_path: Path) -> None:
-    (tmp_path / SECRET).write_bytes(b"")
+    (tmp_path / KEY_FILE).write_bytes(b"")
     assert len(secret_of(tmp_path)) == 32
     assert secret_of(tmp_path) != secret_of(tmp_path)
 

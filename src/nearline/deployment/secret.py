@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_bytes, token_hex
 
@@ -9,7 +10,7 @@ from nearline.common.signing import SECRET_BYTES
 
 logger = logging.getLogger(__name__)
 
-SECRET = "secret.key"
+KEY_FILE = "secret.key"
 
 
 def secret_of(folder: Path) -> bytes:
@@ -19,7 +20,7 @@ def secret_of(folder: Path) -> bytes:
     Only the owner of the file can read it. In a folder that cannot be written, the secret is valid
     for this process only.
     """
-    path = folder / SECRET
+    path = folder / KEY_FILE
     try:
         return _read(path)
     except FileNotFoundError:
@@ -34,18 +35,16 @@ def secret_of(folder: Path) -> bytes:
 
 def write_secret(folder: Path, secret: bytes) -> bytes:
     """Store a secret, unless there is one already; return the one that is stored."""
-    path = folder / SECRET
-    partial = folder / f".{SECRET}.{token_hex(8)}"
+    path = folder / KEY_FILE
+    partial = folder / f".{KEY_FILE}.{token_hex(8)}"
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(secret)
             file.flush()
             os.fsync(file.fileno())
-        try:
-            os.link(partial, path)  # atomic, and fails if the file exists
-        except FileExistsError:
-            pass
+        with suppress(FileExistsError):
+            os.link(partial, path)  # atomic
     finally:
         partial.unlink(missing_ok=True)
     return _read(path)

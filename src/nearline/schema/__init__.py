@@ -10,6 +10,7 @@ from nearline.schema.answers import (
     Part,
     PastEvent,
     Recommendation,
+    RecommendationList,
     ScoredItem,
     UserSummary,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "Part",
     "PastEvent",
     "Recommendation",
+    "RecommendationList",
     "RecommendationRequest",
     "Record",
     "RequestField",

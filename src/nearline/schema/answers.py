@@ -114,3 +114,22 @@ class Answer(Struct, frozen=True, kw_only=True):
     model: str
     offset: int
     next: str | None = None
+
+
+class RecommendationList(list[Recommendation]):
+    """List of recommendations that also has the answer from which it was taken.
+
+    Attributes
+    ----------
+    answer : Answer
+        The list with its ID, tier, model, offset and the cursor of the next page.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.items)
+        self.answer = answer
+
+    @property
+    def next(self) -> str | None:
+        """Cursor of the next page; None if there are no more items."""
+        return self.answer.next
