@@ -4,8 +4,8 @@ import itertools
 from typing import NamedTuple
 
 import numpy as np
-import pyversity
 import pytest
+import pyversity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -109,7 +109,10 @@ def obvious(
             near = max((matrix[i, j] for j in chosen), default=0.0)
             base = (1 - strength) * base - strength * near
         elif method == DPP:
-            bigger, smaller = kernel[np.ix_([*chosen, i], [*chosen, i])], kernel[np.ix_(chosen, chosen)]
+            bigger, smaller = (
+                kernel[np.ix_([*chosen, i], [*chosen, i])],
+                kernel[np.ix_(chosen, chosen)],
+            )
             base = np.log(np.linalg.det(bigger) / np.linalg.det(smaller))
         return float(
             (1 - calibration) * base - calibration * divergence(wanted, case.groups[[*chosen, i]])

@@ -20,6 +20,7 @@ A selection of k from n candidates takes O(k * n * f) time, with f features per 
 O(k^2 * n) for DPP and O(k * n * g) for g groups: similarities are computed only to selected items.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +57,46 @@ class Sparse(NamedTuple):
     columns: Ints
     values: Doubles
     n_columns: int
+
+
+def no_features(n: int) -> Sparse:
+    """Return `n` empty rows."""
+    return Sparse(np.zeros(n + 1, np.int64), np.zeros(0, np.int32), np.zeros(0), 0)
+
+
+def packed(rows: Sequence[tuple[Ints, Doubles]], n_columns: int) -> Sparse:
+    """Return rows that are given by their columns and values."""
+    if not rows:
+        return no_features(0)._replace(n_columns=n_columns)
+    sizes = np.array([len(columns) for columns, _ in rows], dtype=np.int64)
+    return Sparse(
+        np.append(np.int64(0), np.cumsum(sizes)),
+        np.concatenate([columns for columns, _ in rows]).astype(np.int32),
+        np.concatenate([values for _, values in rows]).astype(np.float64),
+        n_columns,
+    )
+
+
+def joined(kinds: Sequence[Sparse]) -> Sparse:
+    """Return rows with the columns of several kinds, each with the same weight.
+
+    Kinds without any entry do not count.
+    """
+    used = [kind for kind in kinds if len(kind.columns)]
+    if len(used) < 2:
+        return used[0] if used else kinds[0]
+    n = len(used[0].indptr) - 1
+    owners = np.concatenate([np.repeat(np.arange(n), np.diff(kind.indptr)) for kind in used])
+    order = np.argsort(owners, kind="stable")
+    first = np.cumsum([0] + [kind.n_columns for kind in used])
+    columns = [kind.columns + start for kind, start in zip(used, first, strict=False)]
+    values = np.concatenate([kind.values for kind in used]) / np.sqrt(len(used))
+    return Sparse(
+        np.searchsorted(owners[order], np.arange(n + 1)).astype(np.int64),
+        np.concatenate(columns).astype(np.int32)[order],
+        values[order],
+        int(first[-1]),
+    )
 
 
 @njit(nogil=True, cache=True)
@@ -98,7 +139,7 @@ def _divergence(groups: Sparse, i: int, wanted: Doubles, mix: Doubles, size: int
 @njit(nogil=True, cache=True)
 def admits(labels_of: Longs, labels: Ints, i: int, room: Ints) -> bool:
     """Return whether the list has room for candidate i: every label of it has."""
-    for entry in range(labels_of[i], labels_of[i + 1]):
+    for entry in range(labels_of[i], labels_of[i + 1]):  # noqa: SIM110 (not in compiled code)
         if room[labels[entry]] <= 0:
             return False
     return True
@@ -167,9 +208,7 @@ def select(
                 value = (1.0 - strength) * value - strength * nearest[i]
             elif method == DPP:
                 # Below the least gain, the order of the weights: all values are below its log.
-                value = (
-                    np.log(gains[i]) if gains[i] > LEAST_GAIN else -1e6 - 1.0 / relevance[i]
-                )
+                value = np.log(gains[i]) if gains[i] > LEAST_GAIN else -1e6 - 1.0 / relevance[i]
             if calibration > 0.0:
                 value *= 1.0 - calibration
                 value -= calibration * _divergence(groups, i, wanted, mix, size + 1)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.models.capabilities import SearchesText
+from nearline.recommend.caps import LabelCounts
 from nearline.recommend.contexts import orders_given
 from nearline.recommend.lists import CONTEXT, POPULAR, PREFERENCES, TRENDING, Lists, Query
 from nearline.state import State, Top
@@ -52,16 +53,21 @@ def fill(lists: Lists, query: Query) -> Lists:
     A list stays short only if no allowed item is left.
     """
     rows = lists.short()
-    if not rows:
-        return lists
-    order = fallback(
-        _depth(lists, rows, query),
-        query.view.state,
-        now=query.view.now,
-        allowed=query.allowed,
-        context=query.options.context,
-    )
-    return _add(lists, rows, order, query)
+    n = _depth(lists, rows, query) if rows else 0
+    while rows:
+        order = fallback(
+            n,
+            query.view.state,
+            now=query.view.now,
+            allowed=query.allowed,
+            context=query.options.context,
+        )
+        lists = _add(lists, rows, order, query)
+        # Only caps can leave out so many items that the list is still short.
+        if not query.options.max_per or n >= len(query.allowed):
+            break
+        rows, n = lists.short(), 4 * n
+    return lists
 
 
 def fallback(
@@ -130,11 +136,14 @@ def _add(lists: Lists, rows: Sequence[int], order: Lists, query: Query) -> Lists
     for row in rows:
         start = int(np.count_nonzero(lists.items[row] >= 0))
         taken = set(query.ruled_out(row)).union(lists.items[row, :start].tolist())
+        counts = LabelCounts.of(query, lists.items[row, :start])
         added: list[tuple[int, float, int]] = []
         for line in found:
             if start + len(added) == width:
                 break
             if line[0] not in taken:
+                if counts is not None and not counts.takes(line[0]):
+                    continue
                 taken.add(line[0])
                 added.append(line)
         if added:

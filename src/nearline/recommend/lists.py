@@ -94,6 +94,8 @@ class Query(Struct, frozen=True):
         Mask of the items that are available and of the category.
     excluded : frozenset of int
         Indices of the items that the request excludes, or that earlier pages showed.
+    depth : int
+        Number of candidates per user: `k`, or more if later stages choose from them.
     """
 
     view: View
@@ -102,6 +104,7 @@ class Query(Struct, frozen=True):
     options: ListOptions
     allowed: NDArray[np.bool_]
     excluded: frozenset[int]
+    depth: int
 
     def row(self, user: int) -> slice:
         """Return the slice of the arrays of `histories` that belongs to a user of the block."""

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from nearline.data import Histories
 from nearline.recommend.answers import make_answer
 from nearline.recommend.candidates import candidates
+from nearline.recommend.diversity import depth_of, diversify
 from nearline.recommend.fill import fill, preferences
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
 from nearline.recommend.pages import continued, shown_before
@@ -29,7 +30,7 @@ __all__ = ["LATE_STAGES", "STAGES", "View", "answer", "history_of", "make_query"
 
 Stage = Callable[[Lists, Query], Lists]
 
-STAGES: tuple[Stage, ...] = (candidates, rules, preferences, fill)
+STAGES: tuple[Stage, ...] = (candidates, rules, diversify, preferences, fill)
 # For a request whose time budget is used up: the same list without the candidates of the model.
 LATE_STAGES = STAGES[1:]
 
@@ -91,6 +92,7 @@ def make_query(
         options=options,
         allowed=allowed_items(view.state, options.category),
         excluded=shown.union(_known(options.exclude, "exclude", view.state)),
+        depth=depth_of(options),
     )
 
 
