@@ -16,14 +16,23 @@ from nearline.schema.answers import (
 )
 from nearline.schema.fields import RequestField, Shape, request_fields
 from nearline.schema.records import (
+    PROFILE_RECORDS,
+    USER_RECORDS,
+    AttributeValue,
     CatalogueRecord,
+    Critique,
+    CritiqueRevoked,
     Erased,
     Event,
     Item,
     ItemDeleted,
     ItemPatched,
+    ProfileRecord,
     Record,
     Scalar,
+    UserPatched,
+    UserPut,
+    UserRecord,
 )
 from nearline.schema.requests import (
     ListOptions,
@@ -33,7 +42,6 @@ from nearline.schema.requests import (
     narrowed,
 )
 from nearline.schema.rules import (
-    DAY,
     MAX_ID_BYTES,
     MAX_K,
     check_context,
@@ -45,8 +53,8 @@ from nearline.schema.rules import (
     make_record,
     new_event,
     new_item,
-    parse_time,
 )
+from nearline.schema.times import DAY, parse_time
 
 if TYPE_CHECKING:
     from nearline.schema.blocks import EventBlock, StoredBlock
@@ -55,9 +63,14 @@ __all__ = [
     "DAY",
     "MAX_ID_BYTES",
     "MAX_K",
+    "PROFILE_RECORDS",
     "RERANKED",
+    "USER_RECORDS",
     "Answer",
+    "AttributeValue",
     "CatalogueRecord",
+    "Critique",
+    "CritiqueRevoked",
     "Erased",
     "Event",
     "EventBlock",
@@ -68,6 +81,7 @@ __all__ = [
     "ListOptions",
     "Part",
     "PastEvent",
+    "ProfileRecord",
     "Recommendation",
     "RecommendationList",
     "RecommendationRequest",
@@ -77,6 +91,9 @@ __all__ = [
     "ScoredItem",
     "Shape",
     "StoredBlock",
+    "UserPatched",
+    "UserPut",
+    "UserRecord",
     "UserSummary",
     "check_context",
     "check_event",

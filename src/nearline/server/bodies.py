@@ -18,6 +18,7 @@ from nearline.schema import (
     parse_time,
 )
 from nearline.schema.records import AttributeValue, Scalar
+from nearline.schema.times import parse_expiry
 
 Timestamp = str | float | None
 FIRST_TIME = 631_152_000.0  # 1990-01-01
@@ -78,6 +79,7 @@ class ItemIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     attributes: dict[str, AttributeValue] = {}
     vectors: dict[str, list[float]] = {}
     available: bool = True
+    expires_at: Timestamp = None
 
     def item_at(self, item_id: str | None, now: float) -> Item:
         """Return the entry of item `item_id` in the form of the log."""
@@ -94,6 +96,7 @@ class ItemIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             attributes=self.attributes,
             vectors=self.vectors,
             available=self.available,
+            expires_at=parse_expiry(self.expires_at),
         )
 
 
@@ -107,6 +110,7 @@ class ItemChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     attributes: dict[str, AttributeValue] | UnsetType = UNSET
     vectors: dict[str, list[float]] | UnsetType = UNSET
     available: bool | UnsetType = UNSET
+    expires_at: Timestamp | UnsetType = UNSET
 
     def changes_at(self, now: float) -> dict[str, object]:
         """Return the fields that were sent, with the time in Unix seconds."""
@@ -121,7 +125,7 @@ class ItemChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class ItemOut(Struct, frozen=True, kw_only=True):
-    """A catalogue entry with all fields; `timestamp` is in Unix seconds."""
+    """A catalogue entry with all fields; times are in Unix seconds."""
 
     item_id: str
     timestamp: float
@@ -131,6 +135,7 @@ class ItemOut(Struct, frozen=True, kw_only=True):
     attributes: dict[str, AttributeValue]
     vectors: dict[str, list[float]]
     available: bool
+    expires_at: float | None
 
 
 class TimedRequest(RecommendationRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -196,6 +201,24 @@ class RankIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     item_ids: list[str]
 
 
+class UserIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All attributes of a user."""
+
+    attributes: Annotated[
+        dict[str, AttributeValue],
+        Meta(description="Names to texts, numbers, booleans or lists of these; at most 64."),
+    ]
+
+
+class UserChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Attributes of a user to change; others keep their values."""
+
+    attributes: Annotated[
+        dict[str, AttributeValue | None],
+        Meta(description="Names to new values; null removes an attribute."),
+    ]
+
+
 class JobIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request for a background job; the fields after `kind` are for trainings."""
 
@@ -225,7 +248,7 @@ class DeletedEvent(Struct, frozen=True):
 
 
 class Forgotten(Struct, frozen=True, kw_only=True):
-    """Number of events that were erased."""
+    """Number of records of the user that were erased: events, attributes, critiques."""
 
     erased: int
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nearline.schema import Item, ItemPatched
 from nearline.state.arrays import grown
+from nearline.state.expiry import Expiries
 
 Vectors = dict[str, NDArray[np.float64]]
 # Number of cached masks of categories, each of which takes one byte per item.
@@ -26,7 +27,7 @@ class CatalogueCopy(NamedTuple):
     vectors : dict of int to dict of str to float64 [d]
         Vectors by item index and name.
     available : bool [n_items]
-        Whether each item is available.
+        Whether each item is available, also if it has expired.
     """
 
     entries: dict[int, Item]
@@ -39,7 +40,8 @@ class Catalogue:
 
     An item without an entry, which is known only from events, is available until it is deleted. A
     deleted item has no entry and remains unavailable, even if there are new events, until an entry
-    is stored again. Methods that read acquire the lock and can be called by any thread.
+    is stored again. An item is not available from its `expires_at` on; `advance` compares this with
+    the time. Methods that read acquire the lock and can be called by any thread.
 
     Parameters
     ----------
@@ -53,7 +55,8 @@ class Catalogue:
         # Vectors are stored separately as arrays, which take a quarter of the memory of lists.
         self._entries: dict[int, Item] = {}
         self._vectors: dict[int, Vectors] = {}
-        self._available = np.ones(0, dtype=np.bool_)
+        self._available = np.ones(0, dtype=np.bool_)  # without expired items
+        self._expiries = Expiries()
         # Items by each name of their categories, and number of items by label.
         self._members: dict[str, set[int]] = {}
         self._labels: Counter[str] = Counter()
@@ -68,6 +71,8 @@ class Catalogue:
         catalogue._entries, catalogue._vectors, catalogue._available = parts
         for index, item in parts.entries.items():
             catalogue._join(index, item)
+            if item.expires_at is not None and item.available:
+                catalogue._expiries.put(index, item.expires_at)
         return catalogue
 
     def __len__(self) -> int:
@@ -90,7 +95,8 @@ class Catalogue:
             }
             item = msgspec.structs.replace(item, vectors={})
         self._entries[index] = item
-        self._available[index] = item.available
+        gone = item.available and self._expiries.put(index, item.expires_at)
+        self._available[index] = item.available and not gone
         self._masks.clear()
         self._join(index, item)
 
@@ -131,6 +137,25 @@ class Catalogue:
     def vectors_of(self, index: int) -> Vectors:
         """Return the vectors of an item by name, float64 [d] each; they must not be modified."""
         return self._vectors.get(index, {})
+
+    @property
+    def expiring(self) -> bool:
+        """Whether an item has a time at which it expires."""
+        return self._expiries.in_use
+
+    def advance(self, now: float) -> int:
+        """Hide the items that have expired at `now`, in Unix seconds; return their number.
+
+        The time does not depend on the number of items unless some expire.
+        """
+        if not self._expiries.in_use:
+            return 0
+        if not self._expiries.is_current(now):
+            with self._lock:
+                hidden, shown = self._expiries.advance(now)
+                self._available[hidden], self._available[shown] = False, True
+                self._masks.clear()
+        return len(self._expiries.passed)
 
     def available(self) -> NDArray[np.bool_]:
         """Return whether each item is available: bool [n_items], read-only.
@@ -184,6 +209,7 @@ class Catalogue:
     def copy(self) -> CatalogueCopy:
         """Return a copy of the tables; the caller must hold the lock."""
         available = self._available[: self._size].copy()
+        available[list(self._expiries.passed)] = True
         return CatalogueCopy(self._entries.copy(), self._vectors.copy(), available)
 
     def _join(self, index: int, item: Item) -> None:
@@ -197,6 +223,8 @@ class Catalogue:
         self._vectors.pop(index, None)
         if item is None:
             return
+        if item.expires_at is not None:
+            self._expiries.put(index, None)
         for label in set(item.categories):
             self._labels[label] -= 1
             if not self._labels[label]:

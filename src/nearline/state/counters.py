@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.kernels import decay
-from nearline.schema.rules import MAX_FUTURE
+from nearline.schema.times import MAX_FUTURE
 from nearline.state.arrays import grown
 from nearline.state.leaders import Leaders
 
