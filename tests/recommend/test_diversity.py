@@ -122,6 +122,19 @@ def test_one_list_is_the_row_of_a_batch_and_of_an_export(
         assert len(set(alone)) == len(alone) == 7
 
 
+def test_a_column_of_names_that_was_imported_is_an_attribute() -> None:
+    table = pa.table(
+        {
+            "item_id": [f"x{n}" for n in range(6)],
+            "brand": ["oak", "oak", "elm", "oak", "elm", "fir"],
+        }
+    )
+    with nl.Recommender(clock=clock) as rec:
+        rec.add(items=table)
+        assert rec.item("x0").categories == ["brand=oak"]
+        assert ids(rec.recommend("u", max_per={"brand": 1})) == ["x0", "x2", "x5"]
+
+
 def test_off_is_the_plain_list(rec: nl.Recommender) -> None:
     plain = rec.recommend("u1")
     for shape in ({"diversity": 0}, {"diversity": 0.0, "diversity_method": "dpp"}, {"max_per": {}}):

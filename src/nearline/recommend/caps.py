@@ -26,8 +26,9 @@ def labels_of(item: Item | None, names: Iterable[str]) -> list[Label]:
         return []
     for name in names:
         value = item.categories if name == CATEGORIES else item.attributes.get(name)
-        if value is None:
-            continue
+        if value is None:  # an imported column of names, such as the category "brand=oak"
+            prefix = f"{name}="
+            value = [label for label in item.categories if label.startswith(prefix)]
         for one in value if isinstance(value, list) else (value,):
             found[name, isinstance(one, bool), one] = None
     return list(found)
