@@ -137,7 +137,8 @@ def test_a_column_of_names_that_was_imported_is_an_attribute() -> None:
 
 def test_off_is_the_plain_list(rec: nl.Recommender) -> None:
     plain = rec.recommend("u1")
-    for shape in ({"diversity": 0}, {"diversity": 0.0, "diversity_method": "dpp"}, {"max_per": {}}):
+    shapes: list[dict[str, Any]] = [{"diversity": 0}, {"max_per": {}}, {"calibration": 0.0}]
+    for shape in [*shapes, {"diversity": 0.0, "diversity_method": "dpp"}]:
         assert rec.recommend("u1", **shape) == plain
 
 
@@ -153,7 +154,7 @@ def test_lists_are_less_alike_the_stronger(rec: nl.Recommender, method: str) -> 
     users = [f"u{n}" for n in range(20)]
 
     def mean(strength: float) -> float:
-        options = {"diversity": strength, "diversity_method": method}
+        options: dict[str, Any] = {"diversity": strength, "diversity_method": method}
         return float(np.mean([similarity(ids(rec.recommend(u, **options))) for u in users]))
 
     assert mean(0.0) > mean(0.4) > mean(0.9)
@@ -182,7 +183,7 @@ def shares(item_ids: list[str]) -> list[float]:
     counts: Counter[str] = Counter()
     for item in item_ids:
         own = ITEMS[item]["categories"]
-        counts.update({name: 1 / len(own) for name in own})  # type: ignore[arg-type]
+        counts.update({name: 1 / len(own) for name in own})
     return [counts[f"c{n}"] / (sum(counts.values()) or 1) for n in range(6)]
 
 
@@ -230,9 +231,7 @@ def test_wrong_options_are_refused(rec: nl.Recommender, option: str, wrong: list
         for ask in (
             lambda value=value: rec.recommend("u1", **{option: value}),
             lambda value=value: rec.recommend_many(["u1"], **{option: value}),
-            lambda value=value: rec.answer(
-                RecommendationRequest(user_id="u1", **{option: value})  # type: ignore[arg-type]
-            ),
+            lambda value=value: rec.answer(RecommendationRequest(user_id="u1", **{option: value})),
         ):
             with pytest.raises(InvalidInput) as error:
                 ask()

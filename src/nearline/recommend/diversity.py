@@ -45,8 +45,7 @@ def diversify(lists: Lists, query: Query) -> Lists:
     for row in range(len(lists.items)):
         size = int(np.count_nonzero(lists.items[row] >= 0))
         places = _places(lists.items[row, :size], lists.scores[row, :size], row, query)
-        for to, source in zip(chosen, lists, strict=True):
-            to[row, : len(places)] = source[row, places]
+        _copy(lists, row, places, chosen, row, 0)
         if len(places) < options.k and options.max_per and size == query.depth:
             _search_deeper(chosen, row, len(places), query)
     return chosen
@@ -105,11 +104,20 @@ def _search_deeper(chosen: Lists, row: int, size: int, query: Query) -> None:
             if item < 0 or size == options.k:
                 break
             if item not in taken and (counts is None or counts.takes(item)):
-                for to, source in zip(chosen, found, strict=True):
-                    to[row, size] = source[0, at]
+                _copy(found, 0, np.array([at]), chosen, row, size)
                 size += 1
         if found.items[0, -1] < 0:
             break
+
+
+def _copy(
+    source: Lists, row: int, places: NDArray[np.integer], target: Lists, to: int, start: int
+) -> None:
+    """Copy lines of a list, at some places, to a list from position `start` on."""
+    lines = slice(start, start + len(places))
+    target.items[to, lines] = source.items[row, places]
+    target.scores[to, lines] = source.scores[row, places]
+    target.tiers[to, lines] = source.tiers[row, places]
 
 
 class Mix(NamedTuple):
