@@ -10,8 +10,9 @@ import numpy as np
 from msgspec.structs import replace
 
 from nearline.data import Histories
-from nearline.recommend.answers import make_answer
+from nearline.recommend.answers import make_answer, with_critiques
 from nearline.recommend.candidates import candidates
+from nearline.recommend.critiques import active_critiques, criticised, run_criticised
 from nearline.recommend.diversity import depth_of, diversify
 from nearline.recommend.fill import fill, preferences
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
@@ -52,8 +53,17 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
     offset = view.state.offset
     histories, tier = history_of(request, view.state)
     query = make_query(histories, request, view, tier=tier, shown=shown_before(request, view))
-    lists = run(query, LATE_STAGES if late else STAGES)
-    return continued(make_answer(request, query, lists, offset, late=late), request, view)
+    stages = LATE_STAGES if late else STAGES
+    said = active_critiques(request.user_id, view)
+    if said:
+        query = criticised(query, said)
+        lists = run_criticised(query, said, lambda changed: run(changed, stages))
+    else:
+        lists = run(query, stages)
+    made = make_answer(request, query, lists, offset, late=late)
+    if said:
+        made = with_critiques(made, request, said, view)
+    return continued(made, request, view)
 
 
 def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:
