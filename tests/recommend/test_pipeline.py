@@ -196,8 +196,8 @@ def test_items_that_the_model_ranks_come_first_and_are_personal(name: str, data:
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "user_id": st.none() | st.text(max_size=3),
     "history": st.none() | st.lists(st.text(max_size=2), max_size=3).map(tuple),
-    "k": st.integers(1, 1000),
-    "exclude_seen": st.booleans(),
+    "k": st.none() | st.integers(1, 1000),
+    "exclude_seen": st.none() | st.booleans(),
     "repeats": st.sampled_from((None, "exclude", "include", "auto")),
     "category": st.none() | st.text(max_size=3),
     "exclude": st.lists(st.text(max_size=2), max_size=3).map(tuple),
@@ -210,6 +210,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "calibration": st.none() | st.floats(0, 1),
     "max_per": st.none() | st.dictionaries(st.text(max_size=2), st.integers(1, 9), max_size=2),
     "cursor": st.none() | st.text(max_size=3),
+    "scenario": st.none() | st.text(max_size=3),
 }
 requests = st.builds(RecommendationRequest, **FIELDS)
 

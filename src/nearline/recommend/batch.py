@@ -14,6 +14,7 @@ from nearline.data import Histories, Weight, histories_for
 from nearline.recommend.critiques import active_critiques, criticised, run_criticised
 from nearline.recommend.lists import Lists, View
 from nearline.recommend.pipeline import make_query, run
+from nearline.recommend.scenarios import resolved
 from nearline.schema import ListOptions, check_id, check_options
 from nearline.schema.arguments import as_list
 from nearline.state import State
@@ -52,6 +53,7 @@ def recommend_many(
     InvalidInput
         An option or an ID is invalid.
     """
+    options = resolved(options, view.state)
     check_options(options)
     state = view.state
     if users is None:

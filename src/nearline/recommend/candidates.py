@@ -57,6 +57,6 @@ def _ranking(query: Query) -> Callable[[Histories, int], Ranking]:
     model = query.view.model
     return partial(
         model.recommend_from,
-        exclude_seen=query.options.exclude_seen,
+        exclude_seen=bool(query.options.exclude_seen),
         allowed=query.allowed[: model.n_items],
     )

@@ -19,7 +19,7 @@ from nearline.recommend.caps import Label, LabelCounts, labels_of
 from nearline.recommend.features import features_of
 from nearline.recommend.lists import Lists, Query
 from nearline.recommend.rules import rules
-from nearline.schema import Item, ListOptions
+from nearline.schema import DEFAULT_K, Item, ListOptions
 
 # Candidates from which a list is chosen.
 POOL = 200
@@ -30,10 +30,10 @@ MOST_EXPONENT = 100.0
 
 
 def depth_of(options: ListOptions) -> int:
-    """Return how many candidates a request needs per user."""
+    """Return how many candidates a request, whose scenario is applied, needs per user."""
     if options.diversity or options.calibration or options.max_per:
-        return max(POOL, options.k)
-    return options.k
+        return max(POOL, options.k or DEFAULT_K)
+    return options.k or DEFAULT_K
 
 
 def diversify(lists: Lists, query: Query) -> Lists:
@@ -41,12 +41,12 @@ def diversify(lists: Lists, query: Query) -> Lists:
     options = query.options
     if not (options.diversity or options.calibration or options.max_per):
         return lists
-    chosen = Lists.empty(len(lists.items), options.k)
+    chosen = Lists.empty(len(lists.items), query.k)
     for row in range(len(lists.items)):
         size = int(np.count_nonzero(lists.items[row] >= 0))
         places = _places(lists.items[row, :size], lists.scores[row, :size], row, query)
         _copy(lists, row, places, chosen, row, 0)
-        if len(places) < options.k and options.max_per and size == query.depth:
+        if len(places) < query.k and options.max_per and size == query.depth:
             _search_deeper(chosen, row, len(places), query)
     return chosen
 
@@ -76,7 +76,7 @@ def _places(
         mix = _mix(entries, row, query)
     caps = _caps(entries, query)
     return select(
-        options.k,
+        query.k,
         method,
         relevance,
         strength,
@@ -94,14 +94,14 @@ def _search_deeper(chosen: Lists, row: int, size: int, query: Query) -> None:
     """Extend a list that caps left short by candidates behind the pool, in their order."""
     options, depth = query.options, query.depth
     n_items = query.view.model.n_items
-    while size < options.k and depth < n_items:
+    while size < query.k and depth < n_items:
         depth *= DEEPER
         deeper = replace(query, histories=query.histories.select(np.array([row])), depth=depth)
         found = rules(candidates(Lists.empty(1, depth), deeper), deeper)
         counts = LabelCounts.of(query, chosen.items[row, :size])
         taken = set(chosen.items[row, :size].tolist())
         for at, item in enumerate(found.items[0].tolist()):
-            if item < 0 or size == options.k:
+            if item < 0 or size == query.k:
                 break
             if item not in taken and (counts is None or counts.takes(item)):
                 _copy(found, 0, np.array([at]), chosen, row, size)

@@ -18,6 +18,7 @@ from nearline.recommend.fill import fill, preferences
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
 from nearline.recommend.pages import continued, shown_before
 from nearline.recommend.rules import allowed_items, rules
+from nearline.recommend.scenarios import resolved
 from nearline.schema import (
     Answer,
     ListOptions,
@@ -51,6 +52,7 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
     """
     # Read first, so that the list reflects every record before this offset.
     offset = view.state.offset
+    request = resolved(request, view.state)
     histories, tier = history_of(request, view.state)
     query = make_query(histories, request, view, tier=tier, shown=shown_before(request, view))
     stages = LATE_STAGES if late else STAGES
@@ -68,7 +70,7 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
 
 def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:
     """Return the lists of the block of users of `query`: arrays [n, k]."""
-    lists = Lists.empty(len(query.histories), query.options.k)
+    lists = Lists.empty(len(query.histories), query.k)
     for stage in stages:
         lists = stage(lists, query)
     return lists
@@ -82,7 +84,7 @@ def make_query(
     tier: int = PERSONAL,
     shown: frozenset[int] = frozenset(),
 ) -> Query:
-    """Validate the options, and look up the items that they name.
+    """Validate the options, apply their scenario, and look up the items that they name.
 
     `shown` are the indices of items that the lists must not contain either.
 
@@ -90,7 +92,10 @@ def make_query(
     ------
     InvalidInput
         An option is invalid.
+    UnknownScenario
+        There is no such scenario.
     """
+    options = resolved(options, view.state)
     check_options(options)
     exclude_seen = view.excludes_seen(options)
     if exclude_seen != options.exclude_seen:

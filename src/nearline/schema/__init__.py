@@ -23,6 +23,8 @@ from nearline.schema.records import (
     CatalogueRecord,
     Critique,
     CritiqueRevoked,
+    Defined,
+    DefinitionRecord,
     Erased,
     Event,
     Item,
@@ -31,11 +33,13 @@ from nearline.schema.records import (
     ProfileRecord,
     Record,
     Scalar,
+    Undefined,
     UserPatched,
     UserPut,
     UserRecord,
 )
 from nearline.schema.requests import (
+    DEFAULT_K,
     ListOptions,
     RecommendationRequest,
     check_options,
@@ -62,6 +66,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DAY",
+    "DEFAULT_K",
     "MAX_ID_BYTES",
     "MAX_K",
     "PROFILE_RECORDS",
@@ -73,6 +78,8 @@ __all__ = [
     "Critique",
     "CritiqueOut",
     "CritiqueRevoked",
+    "Defined",
+    "DefinitionRecord",
     "Erased",
     "Event",
     "EventBlock",
@@ -93,6 +100,7 @@ __all__ = [
     "ScoredItem",
     "Shape",
     "StoredBlock",
+    "Undefined",
     "UserPatched",
     "UserPut",
     "UserRecord",

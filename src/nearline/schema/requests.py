@@ -18,11 +18,14 @@ from nearline.schema.records import Scalar
 from nearline.schema.rules import (
     MAX_K,
     check_context,
+    check_id,
     check_k,
     check_preferences,
     check_repeats,
     check_text,
 )
+
+DEFAULT_K = 10
 
 O = TypeVar("O", bound="ListOptions")  # noqa: E741 (a type variable)
 
@@ -32,10 +35,10 @@ class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     Attributes
     ----------
-    k : int
-        Length of the list, 1 to 1000.
-    exclude_seen : bool
-        Leave out items of the user's history. Disliked items are always left out.
+    k : int or None
+        Length of the list, 1 to 1000; None for that of the scenario, or else 10.
+    exclude_seen : bool or None
+        Leave out items of the user's history; None means True. Disliked items are always left out.
     repeats : str or None
         Whether items of the user's history may appear: "exclude", "include", or "auto" for what
         training found to be the truth. None: as `exclude_seen` says and, if that is true, as the
@@ -61,23 +64,26 @@ class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Maximum number of items in the list with the same value of an attribute, or with the same
         category, by the name of the attribute or "categories". The list is only shorter than `k` if
         no other items are left.
+    scenario : str or None
+        Name of a stored scenario, whose options hold where the request does not set its own.
     """
 
     k: Annotated[
-        int,
+        int | None,
         Meta(
-            description="Length of the list.",
+            description="Length of the list; by default that of the scenario, or else 10.",
             # Bounds for Litestar's OpenAPI document. `check_k` enforces them, not msgspec.
             extra_json_schema={"extra": {"minimum": 1, "maximum": MAX_K}},
         ),
-    ] = 10
+    ] = None
     exclude_seen: Annotated[
-        bool,
+        bool | None,
         Meta(
-            description="Leave out items of the user's history; disliked items never appear.",
+            description="Leave out items of the user's history, which is the default; disliked "
+            "items never appear.",
             extra={"opposite": "include_seen"},
         ),
-    ] = True
+    ] = None
     repeats: Annotated[
         str | None,
         Meta(
@@ -132,6 +138,13 @@ class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             description="Maximum number of items with the same value of an attribute, or with the "
             "same category.",
             examples=[{"brand": 2}],
+        ),
+    ] = None
+    scenario: Annotated[
+        str | None,
+        Meta(
+            description="Scenario whose options hold where the request does not set its own.",
+            examples=["home"],
         ),
     ] = None
 
@@ -220,7 +233,8 @@ def _ids(value: object, field: str) -> tuple[str, ...]:
 
 _MAY_BE_NONE = frozenset(
     {
-        *("repeats", "category", "context", "preferences", "user_id", "history", "cursor"),
+        *("k", "exclude_seen", "repeats", "category", "context", "preferences", "scenario"),
+        *("user_id", "history", "cursor"),
         *("diversity", "diversity_method", "calibration", "max_per"),
     }
 )
@@ -242,14 +256,15 @@ def narrowed(options: ListOptions, kind: type[O]) -> O:
 
 
 def check_options(options: ListOptions) -> None:
-    """Check the fields k, repeats, category, context and preferences of a request.
+    """Check the fields k, repeats, category, context, preferences and scenario of a request.
 
     Raises
     ------
     InvalidInput
         A field is invalid; the error names it.
     """
-    check_k(options.k)
+    if options.k is not None:
+        check_k(options.k)
     if options.repeats is not None:
         check_repeats(options.repeats)
     if options.category is not None:
@@ -258,6 +273,8 @@ def check_options(options: ListOptions) -> None:
         check_context(options.context)
     if options.preferences is not None:
         check_preferences(options.preferences)
+    if options.scenario is not None:
+        check_id(options.scenario, "scenario")
     check_shape(options)
 
 

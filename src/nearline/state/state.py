@@ -12,12 +12,14 @@ from nearline.kernels.opinions import any_negative
 from nearline.schema import (
     PROFILE_RECORDS,
     AttributeValue,
+    Defined,
     Event,
     Item,
     ItemDeleted,
     ItemPatched,
     Record,
     StoredBlock,
+    Undefined,
     UserRecord,
 )
 from nearline.schema.histories import Histories
@@ -28,6 +30,7 @@ from nearline.state.config import StateConfig
 from nearline.state.contexts import Context, Contexts, ContextsCopy
 from nearline.state.counters import Counters, CountersCopy
 from nearline.state.counts import change_of_counts, current
+from nearline.state.definitions import Definitions, DefinitionsCopy
 from nearline.state.histories import CountedRows, HistoryStore, UserHistory
 from nearline.state.profiles import Profiles, ProfilesCopy
 from nearline.state.vocabulary import Vocabulary
@@ -61,6 +64,7 @@ class State:
     catalogue : Catalogue
     counters : Counters
     contexts : Contexts
+    definitions : Definitions
     profiles : Profiles
         Attributes and critiques of users.
     reflected : Reflected
@@ -84,6 +88,7 @@ class State:
         self.profiles = Profiles(self.lock)
         self.catalogue = Catalogue(self.lock)
         self.catalogue.grow(self.items.slots)
+        self.definitions = Definitions()
         self.followers: tuple[Follower, ...] = ()
         self._histories = HistoryStore(self.config.history_length)
 
@@ -101,6 +106,7 @@ class State:
         counters: CountersCopy,
         contexts: ContextsCopy,
         catalogue: CatalogueCopy,
+        definitions: DefinitionsCopy,
         profiles: ProfilesCopy,
     ) -> Self:
         """Create a state from the parts of a `StateCopy`, whose arrays are used and modified."""
@@ -112,6 +118,7 @@ class State:
         state.counters = Counters.from_copy(config.trending_half_life, state.lock, counters)
         state.contexts = Contexts.from_copy(state.lock, contexts)
         state.catalogue = Catalogue.from_copy(state.lock, catalogue)
+        state.definitions = Definitions.from_copy(definitions)
         state.profiles = Profiles.from_copy(state.lock, profiles)
         bound = config.history_length
         state._histories = HistoryStore.from_rows(bound, histories, arrived, opposed)
@@ -220,6 +227,7 @@ class State:
                 self.counters.copy(),
                 self.contexts.copy(),
                 self.catalogue.copy(),
+                self.definitions.copy(),
                 self.profiles.copy(),
             )
 
@@ -336,7 +344,7 @@ class State:
     def _record_columns(
         self, batch: Sequence[tuple[int, Record]]
     ) -> tuple[Columns, list[tuple[int, Item | None]]]:
-        """Fold the catalogue changes of a batch, and index its events."""
+        """Fold the changes of catalogue and definitions of a batch, and index its events."""
         rows: list[tuple[int, int, float, float]] = []
         changed: list[tuple[int, Item | None]] = []
         known = self.items.slots
@@ -363,6 +371,8 @@ class State:
                 else:
                     self.catalogue.delete(index)
                 changed.append((index, item))
+            elif isinstance(record, Defined | Undefined):
+                self.definitions.apply(record)
             elif isinstance(record, PROFILE_RECORDS):
                 self.profiles.apply(record)
         return columns_of(rows), changed
