@@ -92,7 +92,7 @@ def _places(
 
 def _search_deeper(chosen: Lists, row: int, size: int, query: Query) -> None:
     """Extend a list that caps left short by candidates behind the pool, in their order."""
-    options, depth = query.options, query.depth
+    depth = query.depth
     n_items = query.view.model.n_items
     while size < query.k and depth < n_items:
         depth *= DEEPER

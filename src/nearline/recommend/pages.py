@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from nearline.common.signing import Signer
 from nearline.errors import InvalidInput
 from nearline.recommend.lists import View
-from nearline.schema import Answer, RecommendationRequest
+from nearline.schema import DEFAULT_K, Answer, RecommendationRequest
 from nearline.state import State
 
 # Items that the pages of one list can show together; a cursor then has about 3,000 characters in a
@@ -52,8 +52,11 @@ def shown_before(request: RecommendationRequest, view: View) -> frozenset[int]:
 
 
 def continued(answer: Answer, request: RecommendationRequest, view: View) -> Answer:
-    """Return an answer with the cursor of its next page, if its list is full."""
-    if view.signer is None or len(answer.items) < request.k:
+    """Return an answer with the cursor of its next page, if its list is full.
+
+    `request` has the options of its scenario, as `scenarios.resolved` returns it.
+    """
+    if view.signer is None or len(answer.items) < (request.k or DEFAULT_K):
         return answer if answer.next is None else replace(answer, next=None)
     added = (view.state.items[line.item_id] for line in answer.items)
     shown = {*shown_before(request, view), *added}
