@@ -55,15 +55,18 @@ def fill(lists: Lists, query: Query) -> Lists:
     rows = lists.short()
     n = _depth(lists, rows, query) if rows else 0
     while rows:
-        order = fallback(
+        parts = orders(
             n,
             query.view.state,
             now=query.view.now,
             allowed=query.allowed,
             context=query.options.context,
         )
-        lists = _add(lists, rows, order, query)
-        # Only caps can leave out so many items that the list is still short.
+        for part in parts:
+            lists = _add(lists, rows, part, query)
+            # Caps can leave out so many items that `n` of a tier are too few.
+            if query.options.max_per and len(part.items) >= n:
+                break
         if not query.options.max_per or n >= len(query.allowed):
             break
         rows, n = lists.short(), 4 * n
@@ -78,9 +81,23 @@ def fallback(
     allowed: NDArray[np.bool_],
     context: Context | None = None,
 ) -> Lists:
-    """Return the order of items for users without a history: arrays [m] with the first `n` items.
+    """Return the order of items for users without a history: arrays [m]; see `orders`."""
+    parts = orders(n, state, now=now, allowed=allowed, context=context)
+    return Lists(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
-    An item occurs again in a later tier if it belongs to both.
+
+def orders(
+    n: int,
+    state: State,
+    *,
+    now: float,
+    allowed: NDArray[np.bool_],
+    context: Context | None = None,
+) -> list[Lists]:
+    """Return the orders of items for users without a history, one after the other: arrays [m].
+
+    Each has its first `n` items, or all of them. An item occurs again in a later order if it
+    belongs to both.
 
     Parameters
     ----------
@@ -106,8 +123,7 @@ def fallback(
             _scaled(Top(given.trending.items, floored), 1.0, TRENDING_SCALE, CONTEXT),
             _scaled(given.popular, 1.0, POPULAR_SCALE, CONTEXT),
         ]
-    parts.append(_scaled(popular, top_count, POPULAR_SCALE, POPULAR))
-    return Lists(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    return [*parts, _scaled(popular, top_count, POPULAR_SCALE, POPULAR)]
 
 
 def score_fallback(items: NDArray[np.int32], state: State, *, now: float) -> Lists:
