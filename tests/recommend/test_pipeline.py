@@ -61,6 +61,9 @@ options = st.fixed_dictionaries(
         "exclude": st.lists(st.sampled_from([*ITEMS, "unknown"]), max_size=4),
         "context": st.fixed_dictionaries({"country": st.sampled_from([*COUNTRIES, "IT"])}),
         "preferences": st.sampled_from(["tea", "blue mug", "nothing of it"]),
+        "diversity": st.sampled_from([0.0, 0.3, 1.0]),
+        "diversity_method": st.sampled_from(["mmr", "dpp"]),
+        "calibration": st.sampled_from([0.0, 0.5]),
     },
 )
 
@@ -193,8 +196,8 @@ def test_items_that_the_model_ranks_come_first_and_are_personal(name: str, data:
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "user_id": st.none() | st.text(max_size=3),
     "history": st.none() | st.lists(st.text(max_size=2), max_size=3).map(tuple),
-    "k": st.integers(1, 1000),
-    "exclude_seen": st.booleans(),
+    "k": st.none() | st.integers(1, 1000),
+    "exclude_seen": st.none() | st.booleans(),
     "repeats": st.sampled_from((None, "exclude", "include", "auto")),
     "category": st.none() | st.text(max_size=3),
     "exclude": st.lists(st.text(max_size=2), max_size=3).map(tuple),
@@ -202,6 +205,12 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "rerank": st.booleans(),
     "context": st.none() | st.dictionaries(st.text(max_size=2), st.integers() | st.text()),
     "preferences": st.none() | st.text(max_size=3),
+    "diversity": st.none() | st.floats(0, 1),
+    "diversity_method": st.sampled_from((None, "mmr", "dpp")),
+    "calibration": st.none() | st.floats(0, 1),
+    "max_per": st.none() | st.dictionaries(st.text(max_size=2), st.integers(1, 9), max_size=2),
+    "cursor": st.none() | st.text(max_size=3),
+    "scenario": st.none() | st.text(max_size=3),
 }
 requests = st.builds(RecommendationRequest, **FIELDS)
 

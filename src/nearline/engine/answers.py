@@ -12,11 +12,12 @@ from nearline.recommend import batch, lookups
 from nearline.recommend.export import PART_USERS, Exported, export
 from nearline.recommend.language import Draft
 from nearline.recommend.pipeline import answer
+from nearline.recommend.scenarios import O, resolved
 from nearline.schema import (
     Answer,
     Explanation,
     ListOptions,
-    Recommendation,
+    RecommendationList,
     RecommendationRequest,
     ScoredItem,
     make_options,
@@ -27,13 +28,15 @@ from nearline.schema.arguments import as_list
 class ListMethods(Engine):
     """Recommend, rank and explain."""
 
-    def recommend(self, user_id: str, k: int = 10, **options: Any) -> list[Recommendation]:
+    def recommend(self, user_id: str, k: int | None = None, **options: Any) -> RecommendationList:
         """Return the top `k` items for a user, known or not, each with its tier.
 
-        `options`: other fields of `nearline.schema.RecommendationRequest`, such as `repeats`.
+        `k` is 10 by default, or as the scenario says. `options`: other fields of
+        `nearline.schema.RecommendationRequest`, such as `repeats`. The attribute `next` of the list
+        is the `cursor` with which the next call continues it.
         """
         request = make_options(RecommendationRequest, user_id=user_id, k=k, **options)
-        return list(self.answer(request).items)
+        return RecommendationList(self.answer(request))
 
     def answer(self, request: RecommendationRequest, *, late: bool = False) -> Answer:
         """Return the answer to a request: a list with its ID, tier, model and offset.
@@ -48,10 +51,14 @@ class ListMethods(Engine):
             return self.language.draft_answer(request, self._view(), within)
         return Draft(answer(request, self._view()))
 
+    def resolved(self, options: O) -> O:
+        """Return `options` with the values of its scenario and the default `k` where not set."""
+        return resolved(options, self._current.open().state)
+
     def recommend_many(
         self,
         users: Iterable[str] | None = None,
-        k: int = 10,
+        k: int | None = None,
         histories: object = None,
         *,
         columns: Columns | None = None,
@@ -87,7 +94,7 @@ class ListMethods(Engine):
     def export(
         self,
         path: str | Path,
-        k: int = 10,
+        k: int | None = None,
         users: object = None,
         *,
         part_users: int = PART_USERS,

@@ -1,5 +1,13 @@
 """Writes to the log, imports of tables, and the connection from the log to the state."""
 
+from nearline.ingest.definitions import (
+    checked_definition,
+    copy_definitions,
+    define,
+    definition,
+    definitions,
+    undefine,
+)
 from nearline.ingest.follow import follow, replay
 from nearline.ingest.imports import import_interactions, import_items, warn_users_ignored
 from nearline.ingest.record import forget_examples, keep_summary, kept_summaries
@@ -15,6 +23,11 @@ from nearline.ingest.writes import (
 __all__ = [
     "append_event",
     "append_events",
+    "checked_definition",
+    "copy_definitions",
+    "define",
+    "definition",
+    "definitions",
     "delete_item",
     "follow",
     "forget_examples",
@@ -26,5 +39,6 @@ __all__ = [
     "patched",
     "put_items",
     "replay",
+    "undefine",
     "warn_users_ignored",
 ]

@@ -6,9 +6,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from nearline.common.signing import Signer
 from nearline.data import Histories
 from nearline.models.base import Model
-from nearline.schema import ListOptions
+from nearline.schema import DEFAULT_K, ListOptions
 from nearline.schema.rules import AUTO, EXCLUDE, INCLUDE
 from nearline.state import State
 
@@ -29,6 +30,8 @@ class View(Struct, frozen=True):
         Default of the request option of the same name.
     repeats_found : bool
         Whether training found that users repeat items; this is what "auto" means.
+    signer : Signer or None
+        Signs the cursors of pages; without one, answers have no cursors.
     """
 
     state: State
@@ -37,6 +40,7 @@ class View(Struct, frozen=True):
     now: float
     repeats: str = EXCLUDE
     repeats_found: bool = False
+    signer: Signer | None = None
 
     def __post_init__(self) -> None:
         """Hide the items that have expired."""
@@ -44,7 +48,7 @@ class View(Struct, frozen=True):
 
     def excludes_seen(self, options: ListOptions) -> bool:
         """Return whether a list leaves out the items of the user's history."""
-        if options.repeats is None and not options.exclude_seen:
+        if options.repeats is None and options.exclude_seen is False:
             return False
         repeats = options.repeats or self.repeats
         return not (self.repeats_found if repeats == AUTO else repeats == INCLUDE)
@@ -90,11 +94,13 @@ class Query(Struct, frozen=True):
     tier : int
         Tier of the candidates: `PERSONAL`, or `SESSION` if the request contains the history.
     options : ListOptions
-        Options of the request; `exclude_seen` is what the list must do, whatever `repeats` is.
+        Options of the request and its scenario; `k` and `exclude_seen` are what the list must do.
     allowed : bool [n_items]
         Mask of the items that are available and of the category.
     excluded : frozenset of int
-        Indices of the items that the request excludes.
+        Indices of the items that the request excludes, or that earlier pages showed.
+    depth : int
+        Number of candidates per user: `k`, or more if later stages choose from them.
     """
 
     view: View
@@ -103,6 +109,12 @@ class Query(Struct, frozen=True):
     options: ListOptions
     allowed: NDArray[np.bool_]
     excluded: frozenset[int]
+    depth: int
+
+    @property
+    def k(self) -> int:
+        """Length of the lists."""
+        return self.options.k or DEFAULT_K
 
     def row(self, user: int) -> slice:
         """Return the slice of the arrays of `histories` that belongs to a user of the block."""

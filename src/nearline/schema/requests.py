@@ -11,17 +11,21 @@ from typing import Annotated, Any, TypeVar
 from msgspec import Meta, Struct
 
 from nearline.errors import InvalidInput
-from nearline.schema.arguments import as_list, flag, plain
+from nearline.schema.arguments import as_list, flag, plain, text
 from nearline.schema.fields import Shape, request_fields
+from nearline.schema.list_rules import check_max_per, check_method, check_share
 from nearline.schema.records import Scalar
 from nearline.schema.rules import (
     MAX_K,
     check_context,
+    check_id,
     check_k,
     check_preferences,
     check_repeats,
     check_text,
 )
+
+DEFAULT_K = 10
 
 O = TypeVar("O", bound="ListOptions")  # noqa: E741 (a type variable)
 
@@ -31,10 +35,10 @@ class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     Attributes
     ----------
-    k : int
-        Length of the list, 1 to 1000.
-    exclude_seen : bool
-        Leave out items of the user's history. Disliked items are always left out.
+    k : int or None
+        Length of the list, 1 to 1000; None for that of the scenario, or else 10.
+    exclude_seen : bool or None
+        Leave out items of the user's history; None means True. Disliked items are always left out.
     repeats : str or None
         Whether items of the user's history may appear: "exclude", "include", or "auto" for what
         training found to be the truth. None: as `exclude_seen` says and, if that is true, as the
@@ -49,23 +53,37 @@ class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     preferences : str or None
         Text that describes what the user likes. Items with similar text follow the personal
         recommendations.
+    diversity : float or None
+        How much the personal part of the list avoids items that are similar to each other, 0 (off)
+        to 1.
+    diversity_method : str or None
+        "mmr" or "dpp"; None means "mmr". See `nearline.kernels.diversity`.
+    calibration : float or None
+        How much the personal part follows the mix of categories in the history, 0 (off) to 1.
+    max_per : dict or None
+        Maximum number of items in the list with the same value of an attribute, or with the same
+        category, by the name of the attribute or "categories". The list is only shorter than `k` if
+        no other items are left.
+    scenario : str or None
+        Name of a stored scenario, whose options hold where the request does not set its own.
     """
 
     k: Annotated[
-        int,
+        int | None,
         Meta(
-            description="Length of the list.",
+            description="Length of the list; by default that of the scenario, or else 10.",
             # Bounds for Litestar's OpenAPI document. `check_k` enforces them, not msgspec.
             extra_json_schema={"extra": {"minimum": 1, "maximum": MAX_K}},
         ),
-    ] = 10
+    ] = None
     exclude_seen: Annotated[
-        bool,
+        bool | None,
         Meta(
-            description="Leave out items of the user's history; disliked items never appear.",
+            description="Leave out items of the user's history, which is the default; disliked "
+            "items never appear.",
             extra={"opposite": "include_seen"},
         ),
-    ] = True
+    ] = None
     repeats: Annotated[
         str | None,
         Meta(
@@ -94,6 +112,41 @@ class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             examples=["green tea"],
         ),
     ] = None
+    diversity: Annotated[
+        float | None,
+        Meta(
+            description="How much the list avoids items that are similar to each other, from 0 "
+            "(off) to 1.",
+            extra_json_schema={"extra": {"minimum": 0, "maximum": 1}},
+        ),
+    ] = None
+    diversity_method: Annotated[
+        str | None,
+        Meta(description="Method of diversity: mmr (the default) or dpp.", examples=["dpp"]),
+    ] = None
+    calibration: Annotated[
+        float | None,
+        Meta(
+            description="How much the list follows the mix of categories in the history, from 0 "
+            "(off) to 1.",
+            extra_json_schema={"extra": {"minimum": 0, "maximum": 1}},
+        ),
+    ] = None
+    max_per: Annotated[
+        dict[str, int] | None,
+        Meta(
+            description="Maximum number of items with the same value of an attribute, or with the "
+            "same category.",
+            examples=[{"brand": 2}],
+        ),
+    ] = None
+    scenario: Annotated[
+        str | None,
+        Meta(
+            description="Scenario whose options hold where the request does not set its own.",
+            examples=["home"],
+        ),
+    ] = None
 
 
 class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,6 +162,10 @@ class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unkno
         Add the largest parts of each score to the answer.
     rerank : bool
         Let the configured language model reorder the top of the list.
+    cursor : str or None
+        Value of `next` in the answer with the previous page of this list: the list continues
+        without the items that were on earlier pages. All other fields, except `k`, `explain` and
+        `rerank`, must be as for that page.
     """
 
     user_id: Annotated[str | None, Meta(description="User to recommend to.")] = None
@@ -122,6 +179,13 @@ class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unkno
     rerank: Annotated[
         bool, Meta(description="Let the language model reorder the top of the list.")
     ] = False
+    cursor: Annotated[
+        str | None,
+        Meta(
+            description="The value of `next` in the previous page of this list: continue it, "
+            "without any item of earlier pages."
+        ),
+    ] = None
 
 
 # Computed on import, because msgspec must not inspect a struct in two threads concurrently.
@@ -167,7 +231,13 @@ def _ids(value: object, field: str) -> tuple[str, ...]:
     return tuple(as_list(value, field, "item ids"))
 
 
-_MAY_BE_NONE = ("repeats", "category", "context", "preferences", "user_id", "history")
+_MAY_BE_NONE = frozenset(
+    {
+        *("k", "exclude_seen", "repeats", "category", "context", "preferences", "scenario"),
+        *("user_id", "history", "cursor"),
+        *("diversity", "diversity_method", "calibration", "max_per"),
+    }
+)
 # How a keyword argument of a Python call becomes a field; others are checked by `check_options`.
 _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
     "k": check_k,
@@ -176,6 +246,7 @@ _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
     "exclude_seen": flag,
     "explain": flag,
     "rerank": flag,
+    "cursor": text,
 }
 
 
@@ -185,14 +256,15 @@ def narrowed(options: ListOptions, kind: type[O]) -> O:
 
 
 def check_options(options: ListOptions) -> None:
-    """Check the fields k, repeats, category, context and preferences of a request.
+    """Check the fields k, repeats, category, context, preferences and scenario of a request.
 
     Raises
     ------
     InvalidInput
         A field is invalid; the error names it.
     """
-    check_k(options.k)
+    if options.k is not None:
+        check_k(options.k)
     if options.repeats is not None:
         check_repeats(options.repeats)
     if options.category is not None:
@@ -201,6 +273,20 @@ def check_options(options: ListOptions) -> None:
         check_context(options.context)
     if options.preferences is not None:
         check_preferences(options.preferences)
+    if options.scenario is not None:
+        check_id(options.scenario, "scenario")
+    check_shape(options)
+
+
+def check_shape(options: ListOptions) -> None:
+    """Check the fields that choose from the candidates: diversity, calibration and caps."""
+    for field, share in (("diversity", options.diversity), ("calibration", options.calibration)):
+        if share is not None:
+            check_share(share, field)
+    if options.diversity_method is not None:
+        check_method(options.diversity_method)
+    if options.max_per is not None:
+        check_max_per(options.max_per)
 
 
 def _check_category(category: object) -> None:

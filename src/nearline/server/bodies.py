@@ -1,6 +1,6 @@
 """Request and response bodies."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -10,6 +10,7 @@ from nearline.errors import InvalidInput
 from nearline.jobs.queue import Job
 from nearline.schema import (
     DAY,
+    CritiqueOut,
     Event,
     Item,
     ListOptions,
@@ -17,6 +18,7 @@ from nearline.schema import (
     ScoredItem,
     parse_time,
 )
+from nearline.schema.definitions import SCENARIO_OPTIONS, Rule
 from nearline.schema.records import AttributeValue, Scalar
 from nearline.schema.times import parse_expiry
 
@@ -219,6 +221,39 @@ class UserChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ]
 
 
+class CritiqueIn(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"not_item": "not"}
+):
+    """What a user says about a list: exactly one of `more_like`, `not` and `less_of`."""
+
+    more_like: Annotated[
+        str | None, Meta(description="ID of an item of which the user wants more.")
+    ] = None
+    not_item: Annotated[
+        str | None, Meta(description="ID of an item that the user does not want.")
+    ] = None
+    less_of: Annotated[
+        dict[str, Scalar] | None,
+        Meta(description="One attribute, or categories, with a value that the user wants less of."),
+    ] = None
+    lasting: Annotated[
+        bool, Meta(description="Whether the critique holds until it is revoked.")
+    ] = False
+
+
+class Criticised(Struct, frozen=True, kw_only=True):
+    """ID of a stored critique, and the end of the log."""
+
+    critique_id: str
+    offset: int
+
+
+class CritiquesOut(Struct, frozen=True, kw_only=True):
+    """Critiques that hold, oldest first."""
+
+    critiques: list[CritiqueOut]
+
+
 class JobIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request for a background job; the fields after `kind` are for trainings."""
 
@@ -238,6 +273,51 @@ class VersionsOut(Struct, frozen=True, kw_only=True):
     """Snapshots, oldest first."""
 
     snapshots: list[Version]
+
+
+if TYPE_CHECKING:
+
+    class ScenarioIn(Struct, frozen=True, kw_only=True):
+        """Options of requests that name the scenario."""
+
+else:
+    _HINTS = get_type_hints(ListOptions, include_extras=True)
+    ScenarioIn = msgspec.defstruct(
+        "ScenarioIn",
+        [
+            ("name", str | None, None),
+            *((name, _HINTS[name], None) for name in SCENARIO_OPTIONS),
+            (
+                "rules",
+                Annotated[list[str] | None, Meta(description="Rules that apply; by default all.")],
+                None,
+            ),
+        ],
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+        omit_defaults=True,
+        module=__name__,
+    )
+    ScenarioIn.__doc__ = "Options of requests that name the scenario."
+
+
+class RuleIn(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A rule; `name` is optional, since the path contains it."""
+
+    name: str | None = None
+
+
+class ScenariosOut(Struct, frozen=True, kw_only=True):
+    """Scenarios, in alphabetical order, each with its name and the fields that it sets."""
+
+    scenarios: list[dict[str, Any]]
+
+
+class RulesOut(Struct, frozen=True, kw_only=True):
+    """Rules, in alphabetical order, each with its name and its fields."""
+
+    rules: list[dict[str, Any]]
 
 
 class DeletedEvent(Struct, frozen=True):
