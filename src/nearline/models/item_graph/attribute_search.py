@@ -35,7 +35,7 @@ SIGNIFICANT = 2.0
 Values = NDArray[np.float64]
 
 
-class Question(NamedTuple):
+class HeldOutFold(NamedTuple):
     """Scores for the users of one fold, and the NDCG of popular items.
 
     Attributes
@@ -101,7 +101,7 @@ def _question(
     out: NDArray[np.bool_],
     n_items: int,
     most: int,
-) -> Question:
+) -> HeldOutFold:
     counts = AttributeCounts(settings, n_items)
     counts.add(replace(histories.select(rows[~out]), features=features[~out]))
     tested = np.flatnonzero(out)[:most]
@@ -116,7 +116,7 @@ def _question(
     first = Histories.group(users, len(every), items, ones, times)
     top = np.argsort(-popularity, kind="stable")[:CUTOFF].astype(np.int32)
     lists = np.tile(top, (len(every), 1))
-    return Question(
+    return HeldOutFold(
         counts.by_column(features[tested], n_items),
         first,
         every,
@@ -125,7 +125,7 @@ def _question(
 
 
 def _climb(
-    settings: AttributeSettings, questions: Sequence[Question]
+    settings: AttributeSettings, questions: Sequence[HeldOutFold]
 ) -> tuple[AttributeSettings, Values | None]:
     """Change one weight at a time; return the best settings that are never worse, and values."""
     bases = [np.nanmean(np.concatenate([q.popular[at] for q in questions])) for at in (0, 1)]
@@ -144,7 +144,7 @@ def _climb(
 
 
 def _better(
-    weights: Values, than: Values | None, questions: Sequence[Question], bases: Sequence[float]
+    weights: Values, than: Values | None, questions: Sequence[HeldOutFold], bases: Sequence[float]
 ) -> Values | None:
     """Return the value of weights by user; None if it is lower, or they are worse on a question."""
     found = _values(weights, questions, bases)
@@ -154,7 +154,7 @@ def _better(
     return both if than is None or both.mean() > than.mean() else None
 
 
-def _values(weights: Values, questions: Sequence[Question], bases: Sequence[float]) -> Values:
+def _values(weights: Values, questions: Sequence[HeldOutFold], bases: Sequence[float]) -> Values:
     """Return NDCG by user, relative to the mean of popular items: float64 [2, n]."""
     found: list[list[Values]] = [[], []]
     for one in questions:
