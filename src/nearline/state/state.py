@@ -7,7 +7,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.kernels import counted_events as counting
 from nearline.kernels.opinions import any_negative
 from nearline.schema import (
     PROFILE_RECORDS,
@@ -33,6 +32,7 @@ from nearline.state.counts import change_of_counts, current
 from nearline.state.definitions import Definitions, DefinitionsCopy
 from nearline.state.histories import CountedRows, HistoryStore, UserHistory
 from nearline.state.profiles import Profiles, ProfilesCopy
+from nearline.state.relevant import counted, relevant
 from nearline.state.vocabulary import Vocabulary
 
 # Number of records that are applied while the lock is held, so that readers wait for at most a few
@@ -240,9 +240,7 @@ class State:
         self, user_id: str, gone: list[tuple[int, Event]], left: list[tuple[int, Event]]
     ) -> tuple[Histories, Added | None]:
         """Remove events, and add the other ones of the user again; return both for followers."""
-        # Later events of the user do not count.
-        all_events = sorted(gone + left, key=lambda pair: pair[0]) if left else gone
-        columns, before = self._counted(all_events[: counting.LIMITS.events])
+        columns, before = counted(gone, left, self.items, self.config.weight)
         _, history = by_user(columns, by_time=True)
         self.counters.subtract(*current(history))
         contexts = [event.context for _, event in before]
@@ -250,18 +248,14 @@ class State:
         self.contexts.subtract(columns.items, columns.weights, contexts, offsets)
         if user_id in self.users:
             self._histories.remove(self.users.remove(user_id))
-        return history, self._fold(left)[1] if left else None
+        return history, self._fold_again(user_id, left) if left else None
 
-    def _counted(
-        self, events: Sequence[tuple[int, Event]]
-    ) -> tuple[Columns, list[tuple[int, Event]]]:
-        """Return those of the first events of one user that count, also as columns of user 0."""
-        index, weight = self.items, self.config.weight
-        items = np.array([index[event.item_id] for _, event in events], dtype=np.int32)
-        which = counting.counted_events(np.zeros(len(items), dtype=np.int64), items)
-        counted = [event for event, counts in zip(events, which.tolist(), strict=True) if counts]
-        rows = [(0, index[e.item_id], weight(e.event), e.timestamp) for _, e in counted]
-        return columns_of(rows), counted
+    def _fold_again(self, user_id: str, events: Sequence[tuple[int, Event]]) -> Added | None:
+        """Apply all events of a user who was removed; see `_fold`."""
+        few = relevant(events, self._histories.longest, self.config.weight)
+        added = self._fold(few)[1]
+        self._histories.set_arrived(self.users[user_id], len(events))
+        return added
 
     def _events_in(self, records: Iterable[tuple[int, UserRecord]]) -> list[tuple[int, Event]]:
         """Return the events among records that the state includes."""
