@@ -11,6 +11,7 @@ import numpy as np
 
 from nearline.data.dataset import FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput
+from nearline.kernels.diversity import Sparse
 from nearline.models.base import Mask, Model, ModelPart, Ranking
 
 
@@ -96,6 +97,18 @@ class SearchesText(Protocol):
 
         The result has one row of at most `k` items, with scores above 0 and up to 1. `allowed` is
         described in `Model.recommend_from`.
+        """
+        ...
+
+
+@runtime_checkable
+class DescribesItems(Protocol):
+    """Protocol of models that know how similar the contents of items are to each other."""
+
+    def describe(self, items: IntArray) -> Sparse:
+        """Return features of items: one row each, of at most unit length.
+
+        The dot product of two rows is the similarity of their items.
         """
         ...
 
