@@ -12,6 +12,7 @@ from msgspec import Struct
 from nearline.engine import Recommender
 from nearline.server.batches import BatchTurns
 from nearline.server.cache import AnswerCache
+from nearline.server.completions import completion
 from nearline.server.exchange import LargeAnswers
 from nearline.server.host import EngineHost
 from nearline.server.limits import Limits
@@ -94,4 +95,4 @@ async def durable(write: Callable[[], Future[T]], size: int = 1, *, slow: bool =
     """
     apart = slow or size > CHECKED_AT_ONCE
     future = await asyncio.to_thread(write) if apart else write()
-    return await asyncio.shield(asyncio.wrap_future(future))
+    return await completion(future)
