@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nearline.data.attributes import Attributes
 from nearline.data.dataset import Dataset, FloatArray, Histories
-from nearline.models.base import ModelPart, Ranking, check_k
+from nearline.models.base import ModelPart, Ranking
 from nearline.models.item_graph.attribute_counts import AttributeCounts
 from nearline.models.item_graph.attribute_search import choose_attributes, choose_weight
 from nearline.models.item_graph.scores import ScoresByGraph
@@ -56,21 +56,17 @@ class ScoresByAttributes(ScoresByGraph):
             scores[row] += (weights[row] * more).astype(np.float32)
         return scores
 
-    def recommend_from(
+    def _recommend_with_features(
         self,
         histories: Histories,
         k: int,
         *,
-        exclude_seen: bool = True,
-        allowed: NDArray[np.bool_] | None = None,
+        exclude_seen: bool,
+        allowed: NDArray[np.bool_] | None,
     ) -> Ranking:
-        """Return the `k` items with the highest scores above zero; see `Model.recommend_from`."""
-        if histories.features is None:
-            return super().recommend_from(histories, k, exclude_seen=exclude_seen, allowed=allowed)
-        check_k(k)
         plain = replace(histories, features=None)
         with_them = np.flatnonzero(self._weights_of(histories))
-        found = super().recommend_from(plain, k, exclude_seen=exclude_seen, allowed=allowed)
+        found = self.recommend_from(plain, k, exclude_seen=exclude_seen, allowed=allowed)
         items, scores = found.items.copy(), found.scores.copy()
         at_once = max(1, SCORES_AT_ONCE // max(1, self.n_items))
         for first in range(0, len(with_them), at_once):
