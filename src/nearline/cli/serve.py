@@ -179,7 +179,9 @@ def several_stores(store: Path | None, stores: Path | None) -> Path | None:
         if store is not None and source is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError("--store and --stores exclude each other: name one")
     elif store is None:
-        raise click.UsageError("Missing option '--store' (or '--stores' for several stores).")
+        raise click.UsageError(
+            "Missing option '--store' (env var: 'NEARLINE_STORE'), or '--stores' for several stores."
+        )
     return stores
 
 
