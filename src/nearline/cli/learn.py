@@ -23,7 +23,8 @@ from nearline.cli.options import (
 )
 from nearline.cli.output import printable, progress_bars, write_json, write_table
 from nearline.cli.ranges import IntRange
-from nearline.cli.reading import reading_options, weighed, weights_option
+from nearline.cli.reading import reading_options, weights_option
+from nearline.cli.settings import command_config, config_option, is_given
 from nearline.common.counts import count
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ NEWLINE = "\n"
 @item_column_option
 @reading_options
 @weights_option
+@config_option
 @json_option
 def import_(
     file: Path | None,
@@ -71,7 +73,6 @@ def import_(
     before are not stored again. `nearline info` shows the summary again.
     """
     from nearline.common.compiler_cache import is_empty
-    from nearline.config import Config
     from nearline.data import read_interactions, read_items, read_table, without_item_fields
     from nearline.engine import Recommender
 
@@ -99,7 +100,7 @@ def import_(
         items, items_report = read_items(items, own, shared=shared, now=time.time())
         columns = without_item_fields(columns)
     table = None if file is None else read_interactions(file, columns, **reading)
-    config = Config(state=weighed(weights))
+    config = command_config(store, weights=weights)
     with Recommender(store, config=config) as engine, progress_bars() as progress:
         before = engine.offset
         added = engine.add(table, items, people, progress=progress)
@@ -166,6 +167,7 @@ def import_(
     "interrupted search is resumed. The item graph also has its own search.",
 )
 @seed_option
+@config_option
 @json_option
 def train(
     store: Path,
@@ -185,16 +187,11 @@ def train(
     the user's history, unless --include-seen is given. If a server has the store open, send POST
     /v1/jobs instead.
     """
-    from nearline.config import Config
-
-    config = Config(
-        state=weighed(weights),
-        model=model,
-        settings=settings,
-        search=search,
-        encoder=encoder,
-        exclude_seen=not include_seen,
-    )
+    options = {"model": model, "settings": settings, "search": search, "encoder": encoder}
+    given: dict[str, Any] = {name: value for name, value in options.items() if is_given(name)}
+    if include_seen or is_given("include_seen", "repeats"):
+        given["exclude_seen"] = not include_seen
+    config = command_config(store, weights=weights, **given)
     config.new_model()  # report a wrong name before the store is opened
     call = 'POST /v1/jobs {"kind": "train"}'
     with open_store(store, config, call=call) as engine, progress_bars() as progress:

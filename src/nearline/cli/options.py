@@ -105,6 +105,12 @@ def default_repeats() -> str:
     return EXCLUDE if context is None else context.meta.get(_NAMED) or EXCLUDE
 
 
+def repeats_named() -> bool:
+    """Return whether `--repeats` was given."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.meta.get(_NAMED) is not None
+
+
 def refuse_auto() -> None:
     """Raise a usage error for ``--repeats auto``, in commands that measure before training."""
     if chosen_repeats() == AUTO:
@@ -269,11 +275,13 @@ def open_store(
     StoreInUse
         Another process has the store open.
     """
+    from nearline.cli.settings import config_file
+    from nearline.config import Config
     from nearline.engine import Recommender
 
     check_store(folder)
     try:
-        engine = Recommender.load(folder, config=config)
+        engine = Recommender.load(folder, config=config or Config(file=config_file()))
     except StoreInUse as error:
         raise StoreInUse(
             f"{error}. If a server has it open, send {call}" if call else str(error)

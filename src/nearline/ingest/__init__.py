@@ -6,6 +6,7 @@ from nearline.ingest.definitions import (
     define,
     definition,
     definitions,
+    start_with,
     undefine,
 )
 from nearline.ingest.follow import follow, replay
@@ -40,5 +41,6 @@ __all__ = [
     "patched",
     "put_items",
     "replay",
+    "start_with",
     "undefine",
 ]
