@@ -22,7 +22,8 @@ class ImpressionMethods(Engine):
     ) -> int:
         """Record that a user was shown items of a list; return the number of items.
 
-        They count in the next list at once, and are logged within a second.
+        Items that occur in no event and have no catalogue entry are ignored. The others count in
+        the next list at once, and are logged within a second.
 
         Parameters
         ----------
@@ -36,8 +37,8 @@ class ImpressionMethods(Engine):
         Raises
         ------
         InvalidInput
-            The list is too long ago, so that its items or its user must be given; an item is
-            unknown; or the list was made for another user.
+            The list is too long ago, so that its items or its user must be given; an ID is
+            invalid; or the list was made for another user.
         Overloaded
             Too many impressions wait to be logged.
         """
@@ -78,15 +79,8 @@ class ImpressionMethods(Engine):
                 field="item_ids",
             )
         known = self._current.open().state.items
-        for position, item_id in enumerate(items):
-            if check_id(item_id, "item_ids") not in known:
-                raise InvalidInput(
-                    f"item_ids has {item_id!r:.60}, an item with neither events nor a catalogue "
-                    "entry; send the IDs of the list",
-                    field="item_ids",
-                    position=position,
-                )
-        return list(dict.fromkeys(items))
+        distinct = dict.fromkeys(check_id(item_id, "item_ids") for item_id in items)
+        return [item_id for item_id in distinct if item_id in known]
 
     def _noted(self, answer: Answer) -> Answer:
         """Remember the list of an answer, so that its impressions need only name its ID."""

@@ -69,6 +69,8 @@ class Impressions:
         Overloaded
             Too many showings wait to be logged.
         """
+        if not item_ids:
+            return
         with self._lock:
             if self._count + len(item_ids) > MAX_WAITING:
                 raise Overloaded(
