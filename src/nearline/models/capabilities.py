@@ -5,7 +5,7 @@ protocol.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -85,6 +85,30 @@ class LearnsOnline(AcceptsItems, Protocol):
 
     def compact(self) -> None:
         """Store what was learned as after a fit, which takes less memory; no score changes."""
+        ...
+
+
+class SparseScores(NamedTuple):
+    """Scores of some items for one history; all other items have the score 0.
+
+    Attributes
+    ----------
+    items : int32 [n]
+        Different items, in any order.
+    scores : float32 [n]
+        Score of each.
+    """
+
+    items: IntArray
+    scores: FloatArray
+
+
+@runtime_checkable
+class ScoresSparsely(Protocol):
+    """Protocol of models that score only the neighbours of the items of a history."""
+
+    def score_sparse(self, history: Histories) -> SparseScores:
+        """Return the scores other than 0 for one history; the time doesn't depend on `n_items`."""
         ...
 
 

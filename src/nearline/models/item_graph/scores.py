@@ -10,7 +10,9 @@ from nearline.kernels.diversity import Sparse
 from nearline.kernels.edges import Rows
 from nearline.kernels.returning import other_parts, recommend_returning, score_returning
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
+from nearline.kernels.sparse_scores import score_row
 from nearline.models.base import Model, ModelPart, Ranking, check_k, check_single, check_weights
+from nearline.models.capabilities import SparseScores
 from nearline.models.item_graph.config import ItemGraphConfig
 from nearline.models.item_graph.content_relations import ContentRelations
 from nearline.models.item_graph.counted_relation import CountedRelation
@@ -55,6 +57,15 @@ class ScoresByGraph(Model):
             graph = self._graph(returning=True)
             scores[returning] = score_returning(graph, self._recent.terms(), theirs)
         return scores
+
+    def score_sparse(self, history: Histories) -> SparseScores:
+        """Return the scores other than 0 for one history; see `ScoresSparsely`."""
+        check_single(history)
+        if self._returning(history)[0]:  # a score may have terms for all items
+            scores = self.score_many(history)[0]
+            items = np.flatnonzero(scores).astype(np.int32)
+            return SparseScores(items, scores[items])
+        return SparseScores(*score_row(self._graph(), self._rows(history)))
 
     def recommend_from(
         self,
