@@ -51,8 +51,8 @@ def check_max_per(value: object) -> None:
             )
 
 
-def check_max_shown(value: object) -> None:
-    """Raise `InvalidInput` unless `value` maps ``times``, and maybe ``days``, to numbers."""
+def check_max_shown(value: object) -> dict[str, float]:
+    """Return `value` if it maps ``times``, and maybe ``days``, to numbers."""
     names = {"times": MAX_TIMES, "days": MAX_DAYS}
     if not isinstance(value, Mapping) or "times" not in value or not set(value) <= set(names):
         raise InvalidInput(
@@ -69,3 +69,4 @@ def check_max_shown(value: object) -> None:
                 f"max_shown[{name!r}] is {number!r:.50}; it must be {kind} to {names[name]}",
                 field="max_shown",
             )
+    return {name: float(number) for name, number in value.items()}

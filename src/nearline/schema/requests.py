@@ -269,6 +269,10 @@ _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
     "explain": flag,
     "rerank": flag,
     "cursor": text,
+    "diversity": check_share,
+    "calibration": check_share,
+    "rotation": check_share,
+    "max_shown": lambda value, _: check_max_shown(plain(value)),
 }
 
 
