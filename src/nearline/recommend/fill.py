@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.models.capabilities import SearchesText
+from nearline.recommend.caps import LabelCounts
 from nearline.recommend.contexts import orders_given
 from nearline.recommend.lists import CONTEXT, POPULAR, PREFERENCES, TRENDING, Lists, Query
 from nearline.state import State, Top
@@ -52,16 +53,24 @@ def fill(lists: Lists, query: Query) -> Lists:
     A list stays short only if no allowed item is left.
     """
     rows = lists.short()
-    if not rows:
-        return lists
-    order = fallback(
-        _depth(lists, rows, query),
-        query.view.state,
-        now=query.view.now,
-        allowed=query.allowed,
-        context=query.options.context,
-    )
-    return _add(lists, rows, order, query)
+    n = _depth(lists, rows, query) if rows else 0
+    while rows:
+        parts = orders(
+            n,
+            query.view.state,
+            now=query.view.now,
+            allowed=query.allowed,
+            context=query.options.context,
+        )
+        for part in parts:
+            lists = _add(lists, rows, part, query)
+            # Caps can leave out so many items that `n` of a tier are too few.
+            if query.options.max_per and len(part.items) >= n:
+                break
+        if not query.options.max_per or n >= len(query.allowed):
+            break
+        rows, n = lists.short(), 4 * n
+    return lists
 
 
 def fallback(
@@ -72,9 +81,23 @@ def fallback(
     allowed: NDArray[np.bool_],
     context: Context | None = None,
 ) -> Lists:
-    """Return the order of items for users without a history: arrays [m] with the first `n` items.
+    """Return the order of items for users without a history: arrays [m]; see `orders`."""
+    parts = orders(n, state, now=now, allowed=allowed, context=context)
+    return Lists(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
-    An item occurs again in a later tier if it belongs to both.
+
+def orders(
+    n: int,
+    state: State,
+    *,
+    now: float,
+    allowed: NDArray[np.bool_],
+    context: Context | None = None,
+) -> list[Lists]:
+    """Return the orders of items for users without a history, one after the other: arrays [m].
+
+    Each has its first `n` items, or all of them. An item occurs again in a later order if it
+    belongs to both.
 
     Parameters
     ----------
@@ -100,8 +123,7 @@ def fallback(
             _scaled(Top(given.trending.items, floored), 1.0, TRENDING_SCALE, CONTEXT),
             _scaled(given.popular, 1.0, POPULAR_SCALE, CONTEXT),
         ]
-    parts.append(_scaled(popular, top_count, POPULAR_SCALE, POPULAR))
-    return Lists(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    return [*parts, _scaled(popular, top_count, POPULAR_SCALE, POPULAR)]
 
 
 def score_fallback(items: NDArray[np.int32], state: State, *, now: float) -> Lists:
@@ -130,11 +152,14 @@ def _add(lists: Lists, rows: Sequence[int], order: Lists, query: Query) -> Lists
     for row in rows:
         start = int(np.count_nonzero(lists.items[row] >= 0))
         taken = set(query.ruled_out(row)).union(lists.items[row, :start].tolist())
+        counts = LabelCounts.of(query, lists.items[row, :start])
         added: list[tuple[int, float, int]] = []
         for line in found:
             if start + len(added) == width:
                 break
             if line[0] not in taken:
+                if counts is not None and not counts.takes(line[0]):
+                    continue
                 taken.add(line[0])
                 added.append(line)
         if added:

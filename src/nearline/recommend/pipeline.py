@@ -13,8 +13,10 @@ from nearline.data import Histories
 from nearline.recommend.answers import make_answer, with_critiques
 from nearline.recommend.candidates import candidates
 from nearline.recommend.critiques import active_critiques, criticised, run_criticised
+from nearline.recommend.diversity import depth_of, diversify
 from nearline.recommend.fill import fill, preferences
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
+from nearline.recommend.pages import continued, shown_before
 from nearline.recommend.rules import allowed_items, rules
 from nearline.recommend.scenarios import resolved
 from nearline.schema import (
@@ -30,7 +32,7 @@ __all__ = ["LATE_STAGES", "STAGES", "View", "answer", "history_of", "make_query"
 
 Stage = Callable[[Lists, Query], Lists]
 
-STAGES: tuple[Stage, ...] = (candidates, rules, preferences, fill)
+STAGES: tuple[Stage, ...] = (candidates, rules, diversify, preferences, fill)
 # For a request whose time budget is used up: the same list without the candidates of the model.
 LATE_STAGES = STAGES[1:]
 
@@ -52,16 +54,18 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
     offset = view.state.offset
     request = resolved(request, view.state)
     histories, tier = history_of(request, view.state)
-    query = make_query(histories, request, view, tier=tier)
+    query = make_query(histories, request, view, tier=tier, shown=shown_before(request, view))
     stages = LATE_STAGES if late else STAGES
     said = active_critiques(request.user_id, view)
-    if not said:
-        return make_answer(request, query, run(query, stages), offset, late=late)
-    query = criticised(query, said)
-    lists = run_criticised(query, said, lambda changed: run(changed, stages))
-    return with_critiques(
-        make_answer(request, query, lists, offset, late=late), request, said, view
-    )
+    if said:
+        query = criticised(query, said)
+        lists = run_criticised(query, said, lambda changed: run(changed, stages))
+    else:
+        lists = run(query, stages)
+    made = make_answer(request, query, lists, offset, late=late)
+    if said:
+        made = with_critiques(made, request, said, view)
+    return continued(made, request, view)
 
 
 def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:
@@ -73,9 +77,16 @@ def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:
 
 
 def make_query(
-    histories: Histories, options: ListOptions, view: View, *, tier: int = PERSONAL
+    histories: Histories,
+    options: ListOptions,
+    view: View,
+    *,
+    tier: int = PERSONAL,
+    shown: frozenset[int] = frozenset(),
 ) -> Query:
     """Validate the options, apply their scenario, and look up the items that they name.
+
+    `shown` are the indices of items that the lists must not contain either.
 
     Raises
     ------
@@ -95,7 +106,8 @@ def make_query(
         tier=tier,
         options=options,
         allowed=allowed_items(view.state, options.category),
-        excluded=frozenset(_known(options.exclude, "exclude", view.state)),
+        excluded=shown.union(_known(options.exclude, "exclude", view.state)),
+        depth=depth_of(options),
     )
 
 

@@ -11,6 +11,7 @@ from nearline.schema.answers import (
     Part,
     PastEvent,
     Recommendation,
+    RecommendationList,
     ScoredItem,
     UserSummary,
 )
@@ -91,6 +92,7 @@ __all__ = [
     "PastEvent",
     "ProfileRecord",
     "Recommendation",
+    "RecommendationList",
     "RecommendationRequest",
     "Record",
     "RequestField",

@@ -11,8 +11,9 @@ from typing import Annotated, Any, TypeVar
 from msgspec import Meta, Struct
 
 from nearline.errors import InvalidInput
-from nearline.schema.arguments import as_list, flag, plain
+from nearline.schema.arguments import as_list, flag, plain, text
 from nearline.schema.fields import Shape, request_fields
+from nearline.schema.list_rules import check_max_per, check_method, check_share
 from nearline.schema.records import Scalar
 from nearline.schema.rules import (
     MAX_K,
@@ -52,6 +53,17 @@ class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     preferences : str or None
         Text that describes what the user likes. Items with similar text follow the personal
         recommendations.
+    diversity : float or None
+        How much the personal part of the list avoids items that are similar to each other, 0 (off)
+        to 1.
+    diversity_method : str or None
+        "mmr" or "dpp"; None means "mmr". See `nearline.kernels.diversity`.
+    calibration : float or None
+        How much the personal part follows the mix of categories in the history, 0 (off) to 1.
+    max_per : dict or None
+        Maximum number of items in the list with the same value of an attribute, or with the same
+        category, by the name of the attribute or "categories". The list is only shorter than `k` if
+        no other items are left.
     scenario : str or None
         Name of a stored scenario, whose options hold where the request does not set its own.
     """
@@ -100,6 +112,34 @@ class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             examples=["green tea"],
         ),
     ] = None
+    diversity: Annotated[
+        float | None,
+        Meta(
+            description="How much the list avoids items that are similar to each other, from 0 "
+            "(off) to 1.",
+            extra_json_schema={"extra": {"minimum": 0, "maximum": 1}},
+        ),
+    ] = None
+    diversity_method: Annotated[
+        str | None,
+        Meta(description="Method of diversity: mmr (the default) or dpp.", examples=["dpp"]),
+    ] = None
+    calibration: Annotated[
+        float | None,
+        Meta(
+            description="How much the list follows the mix of categories in the history, from 0 "
+            "(off) to 1.",
+            extra_json_schema={"extra": {"minimum": 0, "maximum": 1}},
+        ),
+    ] = None
+    max_per: Annotated[
+        dict[str, int] | None,
+        Meta(
+            description="Maximum number of items with the same value of an attribute, or with the "
+            "same category.",
+            examples=[{"brand": 2}],
+        ),
+    ] = None
     scenario: Annotated[
         str | None,
         Meta(
@@ -122,6 +162,10 @@ class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unkno
         Add the largest parts of each score to the answer.
     rerank : bool
         Let the configured language model reorder the top of the list.
+    cursor : str or None
+        Value of `next` in the answer with the previous page of this list: the list continues
+        without the items that were on earlier pages. All other fields, except `k`, `explain` and
+        `rerank`, must be as for that page.
     """
 
     user_id: Annotated[str | None, Meta(description="User to recommend to.")] = None
@@ -135,6 +179,13 @@ class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unkno
     rerank: Annotated[
         bool, Meta(description="Let the language model reorder the top of the list.")
     ] = False
+    cursor: Annotated[
+        str | None,
+        Meta(
+            description="The value of `next` in the previous page of this list: continue it, "
+            "without any item of earlier pages."
+        ),
+    ] = None
 
 
 # Computed on import, because msgspec must not inspect a struct in two threads concurrently.
@@ -180,9 +231,12 @@ def _ids(value: object, field: str) -> tuple[str, ...]:
     return tuple(as_list(value, field, "item ids"))
 
 
-_MAY_BE_NONE = (
-    *("k", "exclude_seen", "repeats", "category", "context", "preferences", "scenario"),
-    *("user_id", "history"),
+_MAY_BE_NONE = frozenset(
+    {
+        *("k", "exclude_seen", "repeats", "category", "context", "preferences", "scenario"),
+        *("user_id", "history", "cursor"),
+        *("diversity", "diversity_method", "calibration", "max_per"),
+    }
 )
 # How a keyword argument of a Python call becomes a field; others are checked by `check_options`.
 _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
@@ -192,6 +246,7 @@ _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
     "exclude_seen": flag,
     "explain": flag,
     "rerank": flag,
+    "cursor": text,
 }
 
 
@@ -220,6 +275,18 @@ def check_options(options: ListOptions) -> None:
         check_preferences(options.preferences)
     if options.scenario is not None:
         check_id(options.scenario, "scenario")
+    check_shape(options)
+
+
+def check_shape(options: ListOptions) -> None:
+    """Check the fields that choose from the candidates: diversity, calibration and caps."""
+    for field, share in (("diversity", options.diversity), ("calibration", options.calibration)):
+        if share is not None:
+            check_share(share, field)
+    if options.diversity_method is not None:
+        check_method(options.diversity_method)
+    if options.max_per is not None:
+        check_max_per(options.max_per)
 
 
 def _check_category(category: object) -> None:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from nearline.engine import Recommender
 from nearline.server.batches import BatchTurns
 from nearline.server.cache import AnswerCache
+from nearline.server.completions import completion
 from nearline.server.exchange import LargeAnswers
 from nearline.server.host import EngineHost
 from nearline.server.limits import Limits
@@ -84,4 +85,4 @@ async def durable(write: Callable[[], Future[T]], size: int = 1, *, slow: bool =
     """
     apart = slow or size > CHECKED_AT_ONCE
     future = await asyncio.to_thread(write) if apart else write()
-    return await asyncio.shield(asyncio.wrap_future(future))
+    return await completion(future)

@@ -151,5 +151,6 @@ def _load_kernels() -> None:
             scratch.observe("u", "b")
         scratch.recommend("u", explain=True)
         scratch.recommend("v", preferences="one")
+        scratch.recommend("u", diversity=0.5, repeats="include")
         scratch.similar("a")
         scratch.forget("u").result()

@@ -115,6 +115,10 @@ class Catalogue:
         self._available[index] = False
         self._masks.clear()
 
+    def entry_of(self, index: int) -> Item | None:
+        """Return the entry of an item, without its vectors; the caller must hold the lock."""
+        return self._entries.get(index)
+
     def get(self, index: int) -> Item | None:
         """Return the entry of an item, or None if it has none."""
         with self._lock:

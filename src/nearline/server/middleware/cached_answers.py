@@ -47,12 +47,18 @@ class CachedAnswers:
     async def compute(self, exchange: Exchange, scope: HTTPScope) -> None:
         """Pass a request on to `app`, and cache the answer if its handler allows it."""
         scope.setdefault("state", {})["exchange"] = exchange
+        if exchange.method != "GET":
+            try:
+                await self.app(scope, exchange.receive, exchange.send)
+            finally:
+                exchange.route = scope.get("path_template") or UNROUTED
+            return
         response = RecordedResponse(exchange.send)
         try:
             await self.app(scope, exchange.receive, response.send)
         finally:
             exchange.route = scope.get("path_template") or UNROUTED
-            self._cache.misses += exchange.route == LISTS and exchange.method == "GET"
+            self._cache.misses += exchange.route == LISTS
         key = exchange.path, scope["query_string"]
         self._keep(key, exchange, response, made_ahead=False)
 
