@@ -18,6 +18,7 @@ from nearline.cli.options import (
 )
 from nearline.cli.output import write_json, write_table
 from nearline.cli.request_options import request_options
+from nearline.cli.settings import config_file, config_option
 from nearline.errors import UnknownItem
 from nearline.schema import RecommendationRequest
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @request_options(RecommendationRequest, without=["user_id"])
 @llm_url_option
 @llm_model_option
+@config_option
 @json_option
 def recommend(
     user: str,
@@ -65,6 +67,7 @@ def recommend(
 @click.argument("item")
 @store_option
 @k_option
+@config_option
 @json_option
 def similar(item: str, store: Path, k: int, as_json: bool) -> None:
     """List the items most similar to ITEM."""
@@ -87,6 +90,7 @@ def similar(item: str, store: Path, k: int, as_json: bool) -> None:
 @click.option("--words", is_flag=True, help="Also describe the largest parts in a sentence.")
 @llm_url_option
 @llm_model_option
+@config_option
 @json_option
 def explain(
     user: str,
@@ -121,7 +125,7 @@ def explain(
 def _config(llm_url: str | None, llm_model: str | None) -> "Config":
     from nearline.config import Config
 
-    return Config(llm=llm_config(llm_url, llm_model))
+    return Config(llm=llm_config(llm_url, llm_model), file=config_file())
 
 
 def list_rows(

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,17 +19,27 @@ from nearline.cli.options import (
     llm_config,
     llm_model_option,
     llm_url_option,
-    store_option,
+    optional_store_option,
+    repeats_named,
 )
 from nearline.cli.output import write_json
 from nearline.cli.ranges import ByteSize, IntRange
-from nearline.cli.reading import weighed, weights_option
+from nearline.cli.reading import weights_option
+from nearline.cli.settings import (
+    command_config,
+    config_file,
+    config_option,
+    is_given,
+    server_limits,
+)
 from nearline.cli.wording import for_command_line
 from nearline.common.budget import LEAST_BYTES, MOST_BYTES
 from nearline.errors import NearlineError
 
 if TYPE_CHECKING:
+    from nearline.config import Config
     from nearline.engine import Recommender
+    from nearline.server import Limits
 
 port_option = click.option(
     "--port", type=IntRange(1, 65_535), default=8080, show_default=True, help="TCP port."
@@ -39,11 +49,25 @@ port_option = click.option(
 @click.command(
     epilog=example(
         "nearline serve --store shop/ --port 8080",
+        "nearline serve --stores tenants/ --most-open 20",
         "NEARLINE_API_KEY=... nearline serve --store shop/ --host 0.0.0.0",
         "NEARLINE_LLM_KEY=... nearline serve --store shop/ --llm-url URL --llm-model NAME",
     )
 )
-@store_option
+@optional_store_option
+@click.option(
+    "--stores",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder of several stores, one in each subfolder: /v1/ns/NAME/... is the store NAME.",
+)
+@click.option(
+    "--most-open",
+    type=IntRange(1, 10_000),
+    default=100,
+    show_default=True,
+    help="With --stores: number of stores that are open at once; others are closed.",
+)
 @port_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -80,9 +104,12 @@ port_option = click.option(
 )
 @llm_url_option
 @llm_model_option
+@config_option
 @json_option
 def serve(
-    store: Path,
+    store: Path | None,
+    stores: Path | None,
+    most_open: int,
     port: int,
     host: str,
     api_key: str | None,
@@ -103,44 +130,73 @@ def serve(
     A language model, if named, is used for requests with rerank or words. Use the encoder that
     the store was trained with. --include-seen applies to the lists by which trainings are judged.
     --repeats is also the default of requests.
+
+    With --stores, each subfolder is a store, which its first request opens; PUT /v1/ns/NAME creates
+    one.
     """
+    several = several_stores(store, stores)
     gc.disable()  # the server enables it once the store is loaded
     try:
-        from nearline.config import Config
         from nearline.engine import Recommender
 
-        config = Config(
-            state=weighed(weights),
-            reserve=True,
-            encoder=encoder,
-            exclude_seen=not include_seen,
-            memory=memory,
-            similar_users=similar_users,
-            repeats=default_repeats(),
-            llm=llm_config(llm_url, llm_model),
-        )
+        options = {"encoder": encoder, "memory": memory, "similar_users": similar_users}
+        given: dict[str, Any] = {name: value for name, value in options.items() if is_given(name)}
+        if include_seen or is_given("include_seen"):
+            given["exclude_seen"] = not include_seen
+        if repeats_named():
+            given |= {"exclude_seen": not include_seen, "repeats": default_repeats()}
+        if llm := llm_config(llm_url, llm_model):
+            given["llm"] = llm
+
+        file = config_file()
+
+        def config(folder: Path | None) -> "Config":
+            reserve = not several
+            return command_config(folder, file=file, weights=weights, reserve=reserve, **given)
+
+        single = None if several else config(store)
+        limits = server_limits(None if several else store, memory)
         run_server(
-            lambda: Recommender(store, config=config),
+            None if several else lambda: Recommender(store, config=single),
+            several=several,
+            most_open=most_open,
+            open_store=lambda folder: Recommender(folder, config=config(folder)),
             host=host,
             port=port,
             api_key=api_key,
             allow_hosts=allow_hosts,
-            memory=memory,
+            limits=limits,
             as_json=as_json,
         )
     finally:
         gc.enable()
 
 
+def several_stores(store: Path | None, stores: Path | None) -> Path | None:
+    """Return the folder of several stores; raise a usage error unless one of both is named."""
+    if stores is not None:
+        source = click.get_current_context().get_parameter_source("store")
+        if store is not None and source is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError("--store and --stores exclude each other: name one")
+    elif store is None:
+        raise click.UsageError(
+            "Missing option '--store' (env var: 'NEARLINE_STORE'), or '--stores' for several stores."
+        )
+    return stores
+
+
 def run_server(
-    open_engine: "Callable[[], Recommender]",
+    open_engine: "Callable[[], Recommender] | None",
     *,
     host: str,
     port: int,
     api_key: str | None,
     as_json: bool,
     allow_hosts: "Sequence[str]" = (),
-    memory: int | None = None,
+    limits: "Limits | None" = None,
+    several: Path | None = None,
+    most_open: int = 100,
+    open_store: "Callable[[Path], Recommender] | None" = None,
 ) -> None:
     """Serve until a signal arrives; print the address to standard output."""
     from nearline import server
@@ -157,9 +213,12 @@ def run_server(
             host,
             port,
             api_key=api_key,
-            limits=server.Limits(memory=memory),
+            limits=limits,
             allow_hosts=allow_hosts,
             announce=announce,
+            stores=None
+            if several is None or open_store is None
+            else server.Stores(folder=several, open_store=open_store, most_open=most_open),
         )
     except (NearlineError, OSError) as error:
         # Like all other lines of the server on standard error.

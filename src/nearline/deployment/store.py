@@ -6,7 +6,7 @@ shop/snapshots/        trained models, and which of them is active
 shop/vectors.db        vectors of encoded texts; encoded again if it is missing
 shop/imports.json      summaries of the last imports
 shop/secret.key        secret that signs cursors; made again if it is missing
-shop/nearline.toml     weights of kinds of events, if a user wrote this file
+shop/nearline.toml     settings, if a user wrote this file
 shop/search.journal    trials of hyper-parameter searches
 """
 

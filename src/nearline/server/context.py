@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from litestar import Request
+from litestar.types import Scope
 from msgspec import Struct
 
 from nearline.engine import Recommender
@@ -33,8 +34,10 @@ class AppContext(Struct, frozen=True, kw_only=True):
     ----------
     batches : BatchTurns
         Turn of a batch, which is computed while no other is.
-    timer : callable
-        Monotonic clock in seconds.
+    clock, timer : callable
+        Clock in Unix seconds, and monotonic clock in seconds.
+    namespaces : Namespaces or None
+        Stores of the server; None if it has a single one.
     """
 
     host: EngineHost
@@ -46,13 +49,20 @@ class AppContext(Struct, frozen=True, kw_only=True):
     large_answers: LargeAnswers
     compute_queue: ComputeQueue
     batches: BatchTurns
+    clock: Callable[[], float]
     timer: Callable[[], float]
     document: dict[str, Any]
+    namespaces: Any = None
 
 
 def app_context(request: Request[Any, Any, Any]) -> AppContext:
-    """Return the context of the application that handles a request."""
-    context: AppContext = request.app.state["context"]
+    """Return the context of the store that a request is for."""
+    return context_of(request.scope)
+
+
+def context_of(scope: Scope) -> AppContext:
+    """Return the context of the store to which an ASGI scope belongs."""
+    context: AppContext = scope["state"]["context"]
     return context
 
 
