@@ -29,6 +29,7 @@ from nearline.state.counters import CountersCopy
 from nearline.state.definitions import DefinitionsCopy
 from nearline.state.kinds import STANDARD_KINDS, STANDARD_WEIGHTS
 from nearline.state.profiles import Profiled, ProfilesCopy
+from nearline.state.showings import Packed, packed, unpacked
 from nearline.state.state import State
 
 HISTORY_ARRAYS = ("indptr", "items", "weights", "times")
@@ -97,6 +98,17 @@ def save(state: State, path: Path, erasures: int) -> int:
     return copy.offset
 
 
+class AheadOfLog(Damaged):
+    """The checkpoint is intact and reflects records that the log lacks."""
+
+    def __init__(self, path: Path, offset: int, end: int) -> None:
+        super().__init__(
+            f"state checkpoint {path} cannot be used: its offset {offset} is not within the log, "
+            f"which ends at {end}"
+        )
+        self.offset = offset
+
+
 def remove_unfinished(path: Path) -> None:
     """Remove the incomplete file of a process that was killed while it wrote a checkpoint.
 
@@ -120,12 +132,16 @@ def load(path: Path, config: StateConfig, erasures: int, end: int) -> State | No
     Damaged
         The file is damaged, or has another format, other settings or another log; the message
         contains the reason. The whole log must then be replayed.
+    AheadOfLog
+        The file reflects records that the log lacks.
     """
     try:
         data = memoryview(path.read_bytes())
     except FileNotFoundError:
         return None
     header, sections = _read(data, path)
+    if header.offset > end:
+        raise AheadOfLog(path, header.offset, end)
     reason = _misfit(header, config, erasures, end)
     if reason:
         raise _refused(path, reason)
@@ -167,6 +183,7 @@ def _sections(copy: StateCopy) -> Sections:
         "definitions": _pack(copy.definitions),
         "vectors.keys": _pack(keys),
         "profiles": _pack((copy.profiles.attributes, copy.profiles.critiques)),
+        "showings": _pack(packed(copy.showings)),
         "vectors": np.concatenate([np.zeros(0), *(vector for _, _, vector in vectors)]),
     }
 
@@ -214,6 +231,7 @@ def _restore(config: StateConfig, offset: int, sections: Sections) -> State:
         catalogue=CatalogueCopy(entries, vectors, sections["available"].copy()),
         definitions=_unpack(sections["definitions"], DefinitionsCopy),
         profiles=ProfilesCopy(*_unpack(sections["profiles"], Profiled)),
+        showings=unpacked(_unpack(sections["showings"], Packed), len(items)),
     )
 
 
@@ -256,7 +274,7 @@ def _misfit(header: Header, config: StateConfig, erasures: int, end: int) -> str
         return "it was made with another configuration of the state"
     if header.erasures != erasures:
         return f"it has {header.erasures} erasures and the log has {erasures}"
-    if not 0 <= header.offset <= end:
+    if header.offset < 0:
         return f"its offset {header.offset} is not within the log, which ends at {end}"
     return ""
 
