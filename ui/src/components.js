@@ -100,7 +100,7 @@ export function Field({ label, hint, children, error }) {
 
 /** A table that can be scrolled by keyboard where it is wider than the page. */
 export const Scroll = ({ label, children }) =>
-  html`<div class="scroll" tabindex="0" role="region" aria-label=${label}>${children}</div>`;
+  html`<div class="scroll" tabindex="0" role="region" aria-label=${t("table.of", { name: label })}>${children}</div>`;
 
 export function ItemLink({ id, entries }) {
   const title = entries.get(id)?.title;

@@ -19,7 +19,7 @@ function layout(ids, edges, root, old) {
   });
   if (nodes.length) Object.assign(nodes.find((node) => node.id === root) ?? {}, old.has(root) ? {} : { x: WIDTH / 2, y: HEIGHT / 2 });
   forceSimulation(nodes)
-    .force("link", forceLink(edges.map(({ source, target }) => ({ source, target }))).id((node) => node.id).distance(ids.length > 12 ? 95 : 140).strength(0.6))
+    .force("link", forceLink(edges.map(({ source, target }) => ({ source, target }))).id((node) => node.id).distance(ids.length > 12 ? 110 : 170).strength(0.6))
     .force("charge", forceManyBody().strength(-620))
     .force("collide", forceCollide(36))
     .force("x", forceX(WIDTH / 2).strength(0.06))
@@ -30,7 +30,7 @@ function layout(ids, edges, root, old) {
   const span = (axis, size) => {
     const values = nodes.map((node) => node[axis]);
     const [low, high] = [Math.min(...values), Math.max(...values)];
-    const scale = Math.min(1, (size - 2 * EDGE - (axis === "x" ? 60 : 0)) / Math.max(high - low, 1));
+    const scale = Math.min(1.7, (size - 2 * EDGE - (axis === "x" ? 60 : 0)) / Math.max(high - low, 1));
     for (const node of nodes) node[axis] = size / 2 + (node[axis] - (low + high) / 2) * scale;
   };
   span("x", WIDTH);
@@ -55,13 +55,13 @@ export function Graph({ root, ids, edges, entries, opened, selected, onOpen }) {
       const [a, b] = [at.get(source), at.get(target)];
       return html`<g class=${"edge " + colourOf(relation)} key=${`${source}\u0000${target}`}><title>${`${relationName(relation)} ${score(amount)}`}</title>
         <line x1=${a.x} y1=${a.y} x2=${b.x} y2=${b.y} stroke-width=${1 + (4 * amount) / most} />
-        ${source === selected && html`<text x=${a.x + (b.x - a.x) * 0.56} y=${a.y + (b.y - a.y) * 0.56} dy="4">${score(amount)}</text>`}</g>`;
+        ${source === selected && html`<text x=${a.x + (b.x - a.x) * 0.6} y=${a.y + (b.y - a.y) * 0.6} dy="4">${score(amount)}</text>`}</g>`;
     })}
     ${ids.map((id) => {
       const { x, y } = at.get(id);
       const title = entries.get(id)?.title || id;
       const state = [id === root && "root", id === selected && "selected", opened.has(id) && "opened"].filter(Boolean).join(" ");
-      return html`<g class=${"node " + state} key=${id} transform=${`translate(${x},${y})`} role="button" tabindex="0" aria-label=${t("graph.node", { item: title })}
+      return html`<g class=${"node " + state} key=${id} transform=${`translate(${x},${y})`} role="button" tabindex="0"
         aria-pressed=${id === selected} onClick=${() => onOpen(id)} onKeyDown=${press(id)}><title>${title}</title>
         <circle r=${id === root ? 13 : 9} /><text dy=${id === root ? 28 : 23}>${short(title)}</text></g>`;
     })}</svg></div>`;

@@ -32,6 +32,7 @@ const formats = computed(() => ({
   compact: new Intl.NumberFormat(language.value, { notation: "compact", maximumFractionDigits: 1 }),
   digits: new Intl.NumberFormat(language.value, { maximumSignificantDigits: 3 }),
   score: new Intl.NumberFormat(language.value, { minimumFractionDigits: 3, maximumFractionDigits: 3 }),
+  large: new Intl.NumberFormat(language.value, { minimumFractionDigits: 1, maximumFractionDigits: 1 }),
   percent: new Intl.NumberFormat(language.value, { style: "percent", maximumFractionDigits: 0 }),
   time: new Intl.DateTimeFormat(language.value, { dateStyle: "medium", timeStyle: "short" }),
   ago: new Intl.RelativeTimeFormat(language.value, { numeric: "auto", style: "short" }),
@@ -41,8 +42,13 @@ export const whole = (x) => formats.value.whole.format(x);
 export const compact = (x) => (Math.abs(x) < 10000 ? whole(x) : formats.value.compact.format(x));
 export const digits = (x) => (Number.isFinite(x) ? formats.value.digits.format(x) : "–");
 export const percent = (x) => formats.value.percent.format(x);
-export const score = (x) =>
-  x !== 0 && Math.abs(x) < 0.01 ? x.toExponential(1) : formats.value.score.format(x);
+
+/** Return a score with three decimals, or one if it is large. */
+export function score(x) {
+  if (Math.abs(x) >= 10) return formats.value.large.format(x);
+  return x !== 0 && Math.abs(x) < 0.001 ? x.toExponential(1) : formats.value.score.format(x);
+}
+
 export const time = (seconds) => (seconds === null ? "–" : formats.value.time.format(seconds * 1000));
 
 /** Return a duration in seconds with a fitting unit. */

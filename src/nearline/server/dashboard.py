@@ -12,9 +12,9 @@ from msgspec import Struct
 
 PAGE = "index.html"
 _TYPES = {
-    PAGE: "text/html; charset=utf-8",
-    "app.js": "text/javascript; charset=utf-8",
-    "app.css": "text/css; charset=utf-8",
+    PAGE: "text/html",
+    "app.js": "text/javascript",
+    "app.css": "text/css",
     "icon.svg": "image/svg+xml",
 }
 # The page and its files, which need no API key.

@@ -21,7 +21,7 @@ export function Catalogue() {
     return page;
   }, [text, filter, pages.cursor]);
   return html`<div class="title"><h1>${t("nav.items")}</h1></div><${Card} id="items" title=${t("items.title")} hint=${t("items.hint")}>
-    <form class="line" role="search" onSubmit=${(event) => (event.preventDefault(), setFilter(draft.trim()))}>
+    <form class="line" onSubmit=${(event) => (event.preventDefault(), setFilter(draft.trim()))}>
       <div class="field grow"><label for="q">${t("items.search")}</label><input id="q" type="search" value=${text} onInput=${(event) => setText(event.target.value.trim())} /></div>
       <div class="field grow"><label for="filter">${t("items.filter")}</label><input id="filter" value=${draft} placeholder='price < 20 && "tea" in categories' onInput=${(event) => setDraft(event.target.value)} /></div>
       <button>${t("items.apply")}</button></form>

@@ -4,6 +4,7 @@ import asyncio
 
 from litestar import Response, get
 from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
 
 from nearline.server.dashboard import PAGE, dashboard_file
 from nearline.server.decoding import StrictRequest
@@ -16,7 +17,7 @@ async def dashboard(request: StrictRequest) -> Response[bytes]:
 
 
 @get("/ui/{name:str}", include_in_schema=False)
-async def dashboard_part(request: StrictRequest, name: str) -> Response[bytes]:
+async def dashboard_part(request: StrictRequest, name: FromPath[str]) -> Response[bytes]:
     """Return a file that the page loads."""
     if name == PAGE:
         raise NotFoundException
