@@ -139,7 +139,7 @@ class State:
         self.counters = Counters(self.config.trending_half_life, self.lock)
         self.counters.grow(self.items.slots)
         self.contexts = Contexts(self.lock)
-        self.catalogue = Catalogue(self.lock)
+        self.catalogue = Catalogue(self.lock, lambda index: self.items.id_of(index))
         self.catalogue.grow(self.items.slots)
         self.followers: tuple[Follower, ...] = ()
         self._histories = HistoryStore(self.config.history_length)
@@ -167,7 +167,7 @@ class State:
         state.items = Vocabulary.from_table(items)
         state.counters = Counters.from_copy(config.trending_half_life, state.lock, counters)
         state.contexts = Contexts.from_copy(state.lock, contexts)
-        state.catalogue = Catalogue.from_copy(state.lock, catalogue)
+        state.catalogue = Catalogue.from_copy(state.lock, lambda at: state.items.id_of(at), catalogue)
         bound = config.history_length
         state._histories = HistoryStore.from_rows(bound, histories, arrived, opposed)
         return state
