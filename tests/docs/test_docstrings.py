@@ -22,7 +22,7 @@ MODULES = list(modules_with_examples())
 
 
 def test_the_way_in_has_an_example() -> None:
-    assert {"nearline", "nearline.engine"} <= set(MODULES)
+    assert {"nearline", "nearline.engine.recommender"} <= set(MODULES)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -1,0 +1,127 @@
+"""Methods of the recommender that answer requests for lists and explanations."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from nearline.common.progress import Progress, no_progress
+from nearline.data import read_interactions, to_frame
+from nearline.engine.base import Engine
+from nearline.jobs.training import Columns
+from nearline.recommend import batch, lookups
+from nearline.recommend.export import PART_USERS, Exported, export
+from nearline.recommend.language import Draft
+from nearline.recommend.pipeline import answer
+from nearline.schema import (
+    Answer,
+    Explanation,
+    ListOptions,
+    Recommendation,
+    RecommendationRequest,
+    ScoredItem,
+    make_options,
+)
+from nearline.schema.arguments import as_list
+
+
+class ListMethods(Engine):
+    """Recommend, rank and explain."""
+
+    def recommend(self, user_id: str, k: int = 10, **options: Any) -> list[Recommendation]:
+        """Return the top `k` items for a user, known or not, each with its tier.
+
+        `options`: other fields of `nearline.schema.RecommendationRequest`, such as `repeats`.
+        """
+        request = make_options(RecommendationRequest, user_id=user_id, k=k, **options)
+        return list(self.answer(request).items)
+
+    def answer(self, request: RecommendationRequest, *, late: bool = False) -> Answer:
+        """Return the answer to a request: a list with its ID, tier, model and offset.
+
+        With `late`, neither the model nor the language model is used; the rules are the same.
+        """
+        return answer(request, self._view(), late=True) if late else self.draft(request).result()
+
+    def draft(self, request: RecommendationRequest, within: float | None = None) -> Draft[Answer]:
+        """Answer without waiting for the language model; `within`: its time limit in seconds."""
+        if request.rerank:
+            return self.language.draft_answer(request, self._view(), within)
+        return Draft(answer(request, self._view()))
+
+    def recommend_many(
+        self,
+        users: Iterable[str] | None = None,
+        k: int = 10,
+        histories: object = None,
+        *,
+        columns: Columns | None = None,
+        block_users: int | None = None,
+        progress: Progress = no_progress,
+        **options: Any,
+    ) -> Any:
+        """Recommend to many users: a frame of `user_id`, `item_id`, `score`, `rank` (from 1).
+
+        Parameters
+        ----------
+        users
+            None means all users.
+        histories : frame, path or None
+            Used instead of the stored histories in this call. The result has the type of
+            `histories` or of the training data, else it is an Arrow table.
+        block_users : int or None
+            Users that are computed at a time; `progress` is called after each block.
+        **options
+            Other fields of `nearline.schema.ListOptions`.
+        """
+        frame = batch.recommend_many(
+            users,
+            make_options(ListOptions, k=k, **options),
+            self._view(),
+            given=None if histories is None else read_interactions(histories, columns),
+            weight=self.config.state.weight,
+            block=block_users,
+            progress=progress,
+        )
+        return to_frame(frame, histories if histories is not None else self._like)
+
+    def export(
+        self,
+        path: str | Path,
+        k: int = 10,
+        users: object = None,
+        *,
+        part_users: int = PART_USERS,
+        progress: Progress = no_progress,
+        **options: Any,
+    ) -> Exported:
+        """Write the lists of many users to a folder of Parquet files; resume an interrupted export.
+
+        `users`: IDs, or a frame or file with a column `user_id`; None means all. `options` are
+        those of `recommend_many`. For details see `nearline.recommend.export.export`.
+        """
+        return export(
+            Path(path),
+            users,
+            make_options(ListOptions, k=k, **options),
+            self._view(),
+            erasures=self._current.deployment.log.erasures,
+            weight=self.config.state.weight,
+            part_users=part_users,
+            progress=progress,
+        )
+
+    def similar(self, item_id: str, k: int = 10) -> list[ScoredItem]:
+        """Return the items most similar to an item, best first."""
+        return lookups.similar(item_id, k, self._view(), self.config.similar_users)
+
+    def rank(self, user_id: str, item_ids: Sequence[str]) -> list[ScoredItem]:
+        """Rank the given items for a user, best first."""
+        return lookups.rank(user_id, as_list(item_ids, "item_ids", "item IDs"), self._view())
+
+    def explain(self, user_id: str, item_id: str, *, words: bool = False) -> Explanation:
+        """Return the parts of a score, which sum to it; with `words`, also as a sentence."""
+        return self.draft_explanation(user_id, item_id, words=words).result()
+
+    def draft_explanation(self, user_id: str, item_id: str, *, words: bool) -> Draft[Explanation]:
+        """Explain without waiting for the language model, which the draft can wait for."""
+        return self.language.draft_explanation(user_id, item_id, self._view(), words=words)

@@ -1,0 +1,78 @@
+"""What the groups of methods of the recommender share: opening, closing, and views."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from nearline.config import Config, configured
+from nearline.deployment import store
+from nearline.deployment.active import ActiveDeployment, EngineStatus
+from nearline.deployment.versions import Versions
+from nearline.jobs.checkpoints import Checkpoints
+from nearline.jobs.embedding import Embedding
+from nearline.jobs.merging import Merging
+from nearline.jobs.queue import Jobs
+from nearline.jobs.scheduler import Scheduler
+from nearline.jobs.training import Training
+from nearline.recommend.language import Language
+from nearline.recommend.lists import View
+
+
+class Engine(EngineStatus):
+    """An open recommender: its deployment, its jobs and its clock."""
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        preset: str = "fast",
+        encoder: str | None = None,
+        config: Config | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        config = configured(config or Config(), preset, encoder)
+        self.path = Path(path) if path is not None else None
+        self._clock = clock
+        self._like: object = None
+        self.language = Language(config.llm, clock)
+        self._current = current = ActiveDeployment(self.path, config, clock)
+        self.config = current.config
+        self.jobs = jobs = Jobs(clock)
+        self.versions = Versions(current)
+        self._training, self._checkpoints = Training(current, jobs), Checkpoints(current, jobs)
+        self._merging, self._embedding = Merging(current, jobs), Embedding(current, jobs)
+        recurring = (self._checkpoints, self._merging, self._embedding)
+        self._scheduler = Scheduler(current, jobs, recurring).start()
+
+    def now(self) -> float:
+        """Return the current time of the recommender's clock in Unix seconds."""
+        return self._clock()
+
+    def save(self, path: str | Path) -> None:
+        """Write log, checkpoint and snapshot to a new folder, which `load` can open."""
+        store.save(self._current.open(), Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path, **options: Any) -> Self:
+        """Open a folder that `save` wrote, or any other store."""
+        store.check_is_store(Path(path))
+        return cls(path, **options)
+
+    def close(self) -> None:
+        """Cancel jobs, finish queued writes, save the checkpoint, close the store. Idempotent."""
+        self._scheduler.stop()
+        self.jobs.close()
+        self.language.close()
+        self._current.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _view(self) -> View:
+        parts = self._current.serving()
+        repeats = (self.config.repeats, parts.repeats_found)
+        return View(parts.state, parts.model, parts.model_id, self._clock(), *repeats)

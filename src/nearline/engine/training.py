@@ -1,0 +1,107 @@
+"""Methods of the recommender that import data and train."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from nearline import ingest
+from nearline.common.progress import Progress, no_progress
+from nearline.data import CleaningReport
+from nearline.engine.base import Engine
+from nearline.jobs.queue import Job
+from nearline.jobs.training import Columns, import_tables
+
+
+class TrainingMethods(Engine):
+    """Import tables, train, and maintain the store."""
+
+    def fit(
+        self,
+        interactions: object = None,
+        items: object = None,
+        users: object = None,
+        validation: object = None,
+        seed: int = 0,
+        *,
+        columns: Columns | None = None,
+        progress: Progress = no_progress,
+        **options: Any,
+    ) -> Self:
+        """Import the given data, train on the whole log, and activate the model.
+
+        Parameters
+        ----------
+        interactions : frame, path or None
+            `user_id`, `item_id`, optional `timestamp`, `event`, `value`. In memory they replace all
+            earlier data; in a folder new rows are appended to the log. None: train on the log.
+        items : frame, path or None
+            `item_id` and any text, category, number or vector columns.
+        users : None
+            Ignored with a warning: the serving models do not use attributes of users.
+        validation : frame, path or None
+            Interactions for choosing the settings, which are never trained on. None: the last
+            interaction of each user, which is trained on afterwards.
+        columns : mapping or None
+            Maps canonical column names to those in the tables; `options` are the fields of
+            `nearline.data.options.ReadOptions`.
+
+        Raises
+        ------
+        InvalidInput, NotTrained
+            No data is left after cleaning; the active model stays active.
+        """
+        ingest.warn_users_ignored(users)
+        given = (interactions, items, validation, columns)
+        self._training.fit(*given, seed=seed, progress=progress, **options)
+        if interactions is not None:
+            self._like = interactions
+        return self
+
+    def train(
+        self, seed: int = 0, *, model: str | None = None, settings: Mapping[str, Any] | None = None
+    ) -> Job:
+        """Train on the whole log in the background; activate the model unless it is worse.
+
+        Parameters
+        ----------
+        model, settings
+            Model to train instead of the configured one; without `settings`, with its defaults.
+
+        Returns
+        -------
+        Job
+            The queued job, which `jobs` can follow and cancel. A store is trained in a separate
+            process of low priority, a recommender in memory in a thread.
+
+        Raises
+        ------
+        InvalidInput, Overloaded
+            The model or a setting does not exist; too many trainings are queued.
+        """
+        return self._training.submit(seed, model, settings)
+
+    def merge(self) -> Job:
+        """Write a new snapshot with everything that the active model learned since the last one."""
+        return self._merging.submit()
+
+    def checkpoint(self) -> Job:
+        """Write the state of a store to its checkpoint in the background."""
+        return self._checkpoints.submit()
+
+    def embed(self) -> Job:
+        """Encode the texts of items without a vector in the background."""
+        return self._embedding.submit()
+
+    def add(
+        self,
+        interactions: object = None,
+        items: object = None,
+        *,
+        columns: Columns | None = None,
+        progress: Progress = no_progress,
+        **options: Any,
+    ) -> CleaningReport | None:
+        """Import interactions and items without training, and report; `options` as for `fit`."""
+        if interactions is not None:
+            self._like = interactions
+        given = (self._current.open(), interactions, items, columns, progress)
+        return import_tables(self._current, *given, **options)
