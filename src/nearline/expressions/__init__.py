@@ -9,8 +9,18 @@ Source of the language: the Common Expression Language, https://github.com/googl
 supported, and where it differs, is listed in docs/filters.md.
 """
 
-from nearline.expressions.columns import ItemColumns
-from nearline.expressions.kept import Bindings, Expressions
-from nearline.expressions.parser import MAX_CHARS, Program, parse
+from nearline.expressions.columns import FIELDS, ItemColumns
+from nearline.expressions.kept import Expressions
+from nearline.expressions.machine import Bindings
+from nearline.expressions.parser import ATTRIBUTES, MAX_CHARS, Program, parse
 
-__all__ = ["MAX_CHARS", "Bindings", "Expressions", "ItemColumns", "Program", "parse"]
+__all__ = [
+    "ATTRIBUTES",
+    "FIELDS",
+    "MAX_CHARS",
+    "Bindings",
+    "Expressions",
+    "ItemColumns",
+    "Program",
+    "parse",
+]

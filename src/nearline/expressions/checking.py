@@ -1,4 +1,4 @@
-"""Checks of an expression: unknown names, types that do not fit, and factors that are no factors."""
+"""Checks of an expression: unknown names, types that do not fit, constants that are no factors."""
 
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -63,7 +63,9 @@ def check(program: Program, names: Names, *, factor: bool) -> None:
         _need(result, 1 << BOOL, program.code[-1].at, "a filter is")
         return
     if not result.types & NUMBERS and result.types & 1 << BOOL:
-        raise fault(0, "a boost is a number, and this is true or false; write CONDITION ? 2.0 : 1.0")
+        raise fault(
+            0, "a boost is a number, and this is true or false; write CONDITION ? 2.0 : 1.0"
+        )
     _need(result, NUMBERS, program.code[-1].at, "a boost is")
     for number in result.numbers:
         check_factor(number)
@@ -78,7 +80,7 @@ def check_factor(number: float) -> None:
 def _sort_of(program: Program, names: Names) -> _Sort:
     stack: list[_Sort] = []
     for step in program.code:
-        start = len(stack) - step.count
+        start = len(stack) - step.takes
         operands = stack[start:]
         del stack[start:]
         stack.append(_RULES[step.op](step, operands, names))
@@ -105,7 +107,7 @@ def _name(step: Instruction, _: list[_Sort], names: Names) -> _Sort:
     return _Sort(*found, varies=True, label=name)
 
 
-def unknown(name: str, known: list[str]) -> str:
+def unknown(name: str, known: list[str], advice: str = "; has(NAME) may name any") -> str:
     """Describe an unknown name, with the nearest known ones."""
     near = get_close_matches(name[:100], known[:MAX_COMPARED], n=3, cutoff=0.5)
     if near:
@@ -113,7 +115,7 @@ def unknown(name: str, known: list[str]) -> str:
     else:
         more = ", ..." if len(known) > 10 else ""
         shown = "there are " + ", ".join(known[:10]) + more
-    return f"no item has an attribute {name[:60]!r}; {shown}; has(NAME) may name any"
+    return f"no item has an attribute {name[:60]!r}; {shown}{advice}"
 
 
 def _kept(step: Instruction, _: list[_Sort], names: Names) -> _Sort:
@@ -238,4 +240,3 @@ _RULES: dict[str, Callable[[Instruction, list[_Sort], Names], _Sort]] = {
     "days_since": _days,
     **dict.fromkeys(("startsWith", "endsWith", "contains"), _search),
 }
-

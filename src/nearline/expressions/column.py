@@ -40,6 +40,11 @@ class ValueColumn:
         self._counts = [0] * (LIST + 1)
         self._lists: PackedLists | None = None
 
+    @staticmethod
+    def bytes_of(size: int) -> int:
+        """Return the memory in bytes of a column of `size` items without lists."""
+        return 9 * size
+
     @property
     def bytes(self) -> int:
         """Memory in bytes."""

@@ -30,13 +30,24 @@ class Entry(Protocol):
     """Catalogue entry of an item."""
 
     @property
-    def title(self) -> str: ...
+    def title(self) -> str:
+        """Title; may be empty."""
+        ...
+
     @property
-    def timestamp(self) -> float: ...
+    def timestamp(self) -> float:
+        """Time of the last change, in Unix seconds."""
+        ...
+
     @property
-    def categories(self) -> list[str]: ...
+    def categories(self) -> list[str]:
+        """Categories."""
+        ...
+
     @property
-    def attributes(self) -> Mapping[str, Any]: ...
+    def attributes(self) -> Mapping[str, Any]:
+        """Names to strings, numbers, booleans or lists of these."""
+        ...
 
 
 class Source(Protocol):
@@ -90,7 +101,7 @@ class ItemColumns:
         self._changes = np.zeros(CHANGES_KEPT, dtype=np.int64)
         self._names: Counter[str] = Counter()
         self._columns: dict[Key, ValueColumn] = {}
-        self._new((False, "categories"), evict=False)
+        self._create((False, "categories"))
 
     def grow(self, slots: int) -> None:
         """Extend all columns to the item indices below `slots`."""
@@ -112,7 +123,7 @@ class ItemColumns:
                 values.append(value)
         for name, (indices, values) in found.items():
             self._names[name] = len(indices)
-            column = self._new((True, name), evict=False)
+            column = self._create_if_room((True, name))
             if column is not None:
                 column.load(indices, values)
         for index, entry in entries.items():
@@ -144,6 +155,10 @@ class ItemColumns:
             return None
         at = np.arange(version, self.version) % CHANGES_KEPT
         return np.unique(self._changes[at])
+
+    def has_attribute(self, name: str) -> bool:
+        """Return whether an item has an attribute of this name."""
+        return name in self._names
 
     def names(self) -> list[str]:
         """Return the fields, and the attributes that items have, most frequent first."""
@@ -187,7 +202,7 @@ class ItemColumns:
             self._drop((True, name))
             self.shape += 1
         elif change > 0 and self._names[name] == 1:
-            self._new((True, name), evict=False)
+            self._create_if_room((True, name))
             self.shape += 1
 
     def _set(self, key: Key, index: int, value: Any) -> None:
@@ -213,8 +228,7 @@ class ItemColumns:
         with self.lock:
             column = self._columns.get(key)
             if column is None:
-                column = self._new(key, evict=True)
-                assert column is not None
+                column = self._create(key)
                 column.complete = False
             elif column.complete:
                 self._columns[key] = self._columns.pop(key)  # used most recently
@@ -229,11 +243,14 @@ class ItemColumns:
             self.shape += 1
         return column
 
-    def _new(self, key: Key, *, evict: bool) -> ValueColumn | None:
-        """Create a column without values; None if there is no room and nothing may be dropped."""
+    def _create_if_room(self, key: Key) -> ValueColumn | None:
+        """Create a column without values; None if there is no room."""
+        room = MAX_BYTES - self._bytes()
+        return self._create(key) if ValueColumn.bytes_of(self.size) <= room else None
+
+    def _create(self, key: Key) -> ValueColumn:
+        """Create a column without values, for which others are dropped if there is no room."""
         column = ValueColumn(self.strings, self.size)
-        if not evict and self._bytes() + column.bytes > MAX_BYTES:
-            return None
         self._make_room(column.bytes)
         self._columns[key] = column
         return column
@@ -249,5 +266,3 @@ class ItemColumns:
 
     def _bytes(self) -> int:
         return sum(column.bytes for column in self._columns.values())
-
-

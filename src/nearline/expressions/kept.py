@@ -11,14 +11,14 @@ from nearline.expressions.checking import MAX_FACTOR, check, check_factor
 from nearline.expressions.columns import ItemColumns, Rows
 from nearline.expressions.machine import Bindings, Machine
 from nearline.expressions.operands import NUMBERS, only, operand, truth
-from nearline.expressions.parser import Program, parse
+from nearline.expressions.parser import PROGRAMS_KEPT, Program, parse
 
-# Numbers of parsed expressions, and of kept masks (1 byte an item) and factors (8 bytes an item).
-PROGRAMS_KEPT = 256
+# Numbers of kept masks (1 byte an item) and factors (8 bytes an item).
 MASKS_KEPT = 64
 FACTORS_KEPT = 8
 
 Array = NDArray[Any]
+NOTHING = Bindings()
 
 
 class KeptResult:
@@ -44,21 +44,10 @@ class Expressions:
     def __init__(self, columns: ItemColumns) -> None:
         self._columns = columns
         self._lock = columns.lock
-        self._programs: dict[str, Program] = {}
         # The shape of the columns for which an expression was checked, by text and kind.
         self._checked: dict[tuple[str, bool], int] = {}
         self._masks: dict[tuple[Any, ...], KeptResult] = {}
         self._factors: dict[tuple[Any, ...], KeptResult] = {}
-
-    def program(self, text: str) -> Program:
-        """Return a parsed expression; raise `InvalidInput` if it is not part of the language."""
-        program = self._programs.get(text)
-        if program is None:
-            program = parse(text)
-            with self._lock:
-                _make_room(self._programs, PROGRAMS_KEPT)
-                self._programs[text] = program
-        return program
 
     def check(self, text: str, field: str = "filter", *, factor: bool = False) -> Program:
         """Check an expression against the catalogue, and return it parsed.
@@ -79,7 +68,7 @@ class Expressions:
             that does not fit.
         """
         try:
-            program = self.program(text)
+            program = parse(text)
             if self._checked.get((text, factor)) != self._columns.shape:
                 check(program, self._columns, factor=factor)
                 # Only now, because the check may have built columns.
@@ -92,7 +81,7 @@ class Expressions:
         return program
 
     def mask(
-        self, text: str, bindings: Bindings = Bindings(), field: str = "filter"
+        self, text: str, bindings: Bindings = NOTHING, field: str = "filter"
     ) -> NDArray[np.bool_]:
         """Return for which items a filter is true: bool [n_items], read-only.
 
@@ -112,7 +101,7 @@ class Expressions:
         return self._computed(program, bindings, _masked).array
 
     def factors(
-        self, text: str, bindings: Bindings = Bindings(), field: str = "boost"
+        self, text: str, bindings: Bindings = NOTHING, field: str = "boost"
     ) -> NDArray[np.float64]:
         """Return the factor of each item by a boost: float64 [n_items], read-only.
 
@@ -127,7 +116,7 @@ class Expressions:
         program = self.check(text, field, factor=True)
         try:
             if program.static:
-                return _read_only(self._keep(self._factors, FACTORS_KEPT, program, _factors))
+                return _read_only(self._keep(self._factors, FACTORS_KEPT, program, _static_factors))
             return self._computed(program, bindings, _factors).array
         except InvalidInput as error:
             raise InvalidInput(f"{field}, {error.message}", field=field) from None
@@ -149,9 +138,9 @@ class Expressions:
                 table[program.key] = table.pop(program.key)  # used most recently
                 if kept.version == self._columns.version and len(kept.array) == self._columns.size:
                     return kept.array
-                if self._update(kept, program, Bindings(), convert):
+                if self._update(kept, program, NOTHING, convert):
                     return kept.array
-        kept = self._computed(program, Bindings(), convert)
+        kept = self._computed(program, NOTHING, convert)
         with self._lock:
             _make_room(table, most)
             table[program.key] = kept
@@ -205,7 +194,7 @@ class Expressions:
         machine = Machine(self._columns, bindings, n, rows, self._kept_mask)
         found = convert(machine.run(program))
         size = n if rows is None else len(rows)
-        return found if len(np.shape(found)) else np.full(size, found)
+        return found if found.ndim else np.full(size, found)
 
 
 def _masked(found: Any) -> Array:
@@ -218,6 +207,14 @@ def _factors(found: Any) -> Array:
     if not values.ndim and values == values:
         check_factor(float(values))
     return np.clip(np.where(np.isnan(values), 1.0, values), 0.0, MAX_FACTOR)
+
+
+def _static_factors(found: Any) -> Array:
+    """Return factors as `_factors` does; a constant that is missing is no factor, such as 1 / 0."""
+    values = only(operand(found), NUMBERS)
+    if not np.ndim(values):
+        check_factor(float(values))
+    return _factors(found)
 
 
 def _read_only(array: Array) -> Array:

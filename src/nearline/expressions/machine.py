@@ -69,7 +69,7 @@ class Machine:
         """Evaluate a program. O(instructions x items)."""
         stack: list[Found] = []
         for step in program.code:
-            start = len(stack) - step.count
+            start = len(stack) - step.takes
             given = stack[start:]
             del stack[start:]
             stack.append(_STEPS[step.op](self, step, given))
@@ -103,7 +103,7 @@ class Machine:
         """Return the time of the request."""
         return Operand(self._bindings.now, 1 << DOUBLE)
 
-    def list(self, _: Instruction, given: Sequence[Found]) -> Found:
+    def elements(self, _: Instruction, given: Sequence[Found]) -> Found:
         """Return the elements of a list."""
         return Literal(tuple(ops.operand(_scalar(one)) for one in given))
 
@@ -222,7 +222,7 @@ class Machine:
             text = None if np.ndim(other.values) else self._text(other)
             if text is not None and np.ndim(one.values):
                 # Against one string, no order of all strings is needed.
-                ranks = self._for_each(one, lambda w, t=text: float((w > t) - (w < t)), np.nan)
+                ranks = self._for_each(one, _order_against(text), np.nan)
                 return (ranks, 0.0) if one is left else (0.0, ranks)
         distinct, table = self._table()
         for one in (left, right):
@@ -232,10 +232,7 @@ class Machine:
         texts = [self._text_of(code) for code in self._codes(used)]
         order = sorted(range(len(texts)), key=texts.__getitem__)
         table[used[order]] = np.arange(len(used))
-        return tuple(
-            np.where(np.isnan(one.values), np.nan, table[np.nan_to_num(one.values).astype(np.int64)])
-            for one in (left, right)
-        )
+        return _looked_up(table, left.values), _looked_up(table, right.values)
 
     def _table(self) -> tuple[NDArray[np.bool_], Floats]:
         """Return arrays with an entry for each string; negative codes count from the end."""
@@ -249,6 +246,14 @@ class Machine:
 
 def _scalar(value: Found) -> Operand | Mask:
     return Operand(np.nan, 0) if isinstance(value, Literal) else value
+
+
+def _order_against(text: str) -> Callable[[str], float]:
+    return lambda word: float((word > text) - (word < text))
+
+
+def _looked_up(table: Floats, codes: Any) -> Any:
+    return np.where(np.isnan(codes), np.nan, table[np.nan_to_num(codes).astype(np.int64)])
 
 
 def _seconds(text: str) -> float:
@@ -270,7 +275,7 @@ _STEPS: dict[str, Callable[[Machine, Instruction, Sequence[Found]], Found]] = {
     "name": Machine.name,
     "has": Machine.has,
     "now": Machine.now,
-    "list": Machine.list,
+    "list": Machine.elements,
     "kept": Machine.kept,
     "&&": Machine.conjunction,
     "||": Machine.disjunction,

@@ -76,7 +76,8 @@ def truth(value: "Operand | Mask") -> Mask:
         return value
     if not value.types & 1 << BOOL:
         return np.zeros(np.shape(value.values), dtype=np.bool_)
-    return only(value, 1 << BOOL) == 1.0
+    found: Mask = only(value, 1 << BOOL) == 1.0
+    return found
 
 
 def operand(value: "Operand | Mask") -> Operand:
@@ -125,17 +126,17 @@ def within(value: Operand, found: "Operand | Literal") -> Mask:
     """Return whether each value is an entry of a list: bool [n] or one bool."""
     if isinstance(found, Literal):
         return _in_literal(value, found.elements)
-    found = found.lists
-    if found is None:
+    lists = found.lists
+    if lists is None:
         return False
-    hits = np.zeros(found.n, dtype=np.bool_)
+    hits = np.zeros(lists.n, dtype=np.bool_)
     per_entry = value
     if np.ndim(value.values):
-        kinds = None if value.kinds is None else value.kinds[found.owners]
-        per_entry = Operand(value.values[found.owners], value.types, kinds)
-    same = compare("==", found.entries, per_entry, _no_ranks)
+        kinds = None if value.kinds is None else value.kinds[lists.owners]
+        per_entry = Operand(value.values[lists.owners], value.types, kinds)
+    same = compare("==", lists.entries, per_entry, _no_ranks)
     if np.ndim(same):
-        hits[found.owners[np.flatnonzero(same)]] = True
+        hits[lists.owners[np.flatnonzero(same)]] = True
     return hits
 
 
@@ -175,7 +176,9 @@ def choice(condition: Mask, value: "Operand | Mask", other: "Operand | Mask") ->
     values = np.where(condition, one.values, two.values)
     if types & (types - 1) == 0:
         return Operand(values, types)
-    return Operand(values, types, np.where(condition, kinds_of(one), kinds_of(two)).astype(np.uint8))
+    return Operand(
+        values, types, np.where(condition, kinds_of(one), kinds_of(two)).astype(np.uint8)
+    )
 
 
 def kinds_of(value: Operand) -> Any:
@@ -217,7 +220,8 @@ def _whole(value: Operand) -> Mask:
         return False
     if not value.types & 1 << DOUBLE:
         return True
-    return kinds_of(value) == INT
+    whole: Mask = kinds_of(value) == INT
+    return whole
 
 
 def _both_whole(left: Operand, right: Operand) -> Mask:
@@ -245,14 +249,15 @@ def _present(values: Any) -> Mask:
 
 def _of_types(kinds: Kinds, types: int) -> NDArray[np.bool_]:
     if types == NUMBERS:
-        return np.subtract(kinds, INT, dtype=np.uint8) <= DOUBLE - INT
-    found = kinds == types.bit_length() - 1
-    assert not types & (types - 1)
+        found: NDArray[np.bool_] = np.subtract(kinds, INT, dtype=np.uint8) <= DOUBLE - INT
+    else:
+        found = kinds == types.bit_length() - 1  # of one type
     return found
 
 
 def _no_ranks(left: Operand, right: Operand) -> tuple[Any, Any]:
-    raise AssertionError("equality needs no order")
+    """Return the values, as equality does not need an order."""
+    return left.values, right.values
 
 
 _COMPARISONS: dict[str, Any] = {

@@ -4,6 +4,7 @@ Postfix programs are checked and evaluated by loops over their instructions, so 
 expression costs no stack. Only the parser recurses, once for each nesting, and nesting is bounded.
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from nearline.expressions.tokens import (
@@ -22,15 +23,15 @@ from nearline.expressions.tokens import (
 MAX_CHARS = 4_096
 MAX_DEPTH = 32
 MAX_INSTRUCTIONS = 500
+# Number of parsed expressions that are kept.
+PROGRAMS_KEPT = 256
 
 _LEVELS = {"||": 1, "&&": 2, "+": 4, "-": 4, "*": 5, "/": 5, "%": 5}
 _LEVELS |= dict.fromkeys(("==", "!=", "<", "<=", ">", ">=", "in"), 3)
 _METHODS = ("startsWith", "endsWith", "contains", "size")
 _FUNCTIONS = ("has", "size", "days_since")
 _LOGICAL = ("&&", "||", "!", "?:")
-_TRUTHS = frozenset(
-    ("&&", "||", "!", "==", "!=", "<", "<=", ">", ">=", "in", "has", *_METHODS[:3])
-)
+_TRUTHS = frozenset(("&&", "||", "!", "==", "!=", "<", "<=", ">", ">=", "in", "has", *_METHODS[:3]))
 # Where a name is looked up: fields and attributes of the item, only its attributes, and so on.
 ITEM, ATTRIBUTES, USER, CONTEXT = "item", "attributes", "user", "context"
 _SCOPES = {name: name for name in (ATTRIBUTES, USER, CONTEXT)}
@@ -41,13 +42,13 @@ Constant = tuple[int, Any]
 
 
 class Instruction(NamedTuple):
-    """One step of a program: takes `count` operands from the stack and puts one on it.
+    """One step of a program: takes `takes` operands from the stack and puts one on it.
 
     Attributes
     ----------
     op : str
         Operator or function; "constant", "name", "has", "now", "list" or "kept".
-    count : int
+    takes : int
         Number of operands.
     value : object
         A `Constant`; scope and name; or a `Program` whose result is kept.
@@ -56,7 +57,7 @@ class Instruction(NamedTuple):
     """
 
     op: str
-    count: int
+    takes: int
     value: Any
     at: int
 
@@ -93,6 +94,7 @@ class _Part(NamedTuple):
     truth: bool
 
 
+@lru_cache(PROGRAMS_KEPT)
 def parse(text: str) -> Program:
     """Parse an expression.
 
@@ -107,7 +109,8 @@ def parse(text: str) -> Program:
     """
     if len(text) > MAX_CHARS:
         raise fault(
-            MAX_CHARS, f"the expression has {len(text):,} characters; at most {MAX_CHARS:,} are allowed"
+            MAX_CHARS,
+            f"the expression has {len(text):,} characters; at most {MAX_CHARS:,} are allowed",
         )
     parser = _Parser(tokens_of(text))
     part = parser.choice()
@@ -118,7 +121,7 @@ def parse(text: str) -> Program:
 def _program(
     code: list[Instruction], static: bool, users: frozenset[str] = frozenset(), timed: bool = False
 ) -> Program:
-    key = tuple((i.op, i.count, i.value.key if i.op == "kept" else i.value) for i in code)
+    key = tuple((i.op, i.takes, i.value.key if i.op == "kept" else i.value) for i in code)
     return Program(tuple(code), static, key, frozenset(users), timed)
 
 

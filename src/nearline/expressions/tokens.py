@@ -91,7 +91,9 @@ def tokens_of(text: str) -> list[Token]:
 
 def _token(kind: str, text: str, at: int) -> Token:
     if kind == "whole":
-        whole = int(text, 0 if text[:2] in ("0x", "0X") else 10) if len(text) < 20 else MAX_WHOLE + 1
+        whole = (
+            int(text, 0 if text[:2] in ("0x", "0X") else 10) if len(text) < 20 else MAX_WHOLE + 1
+        )
         if whole > MAX_WHOLE:
             raise fault(at, f"{text:.30} is too large; whole numbers go up to 2**53")
         return Token("constant", text, at, whole)

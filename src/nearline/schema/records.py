@@ -5,6 +5,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 Scalar = str | int | float | bool
 AttributeValue = Scalar | list[Scalar]
+# Longest name of an item that is taken from its text.
+NAME_CHARS = 60
 
 
 # Not tracked by the garbage collector (`gc=False`): events and items are numerous and contain no
@@ -95,6 +97,13 @@ class Item(
         """Title, text and categories, joined by spaces: the text for content similarity."""
         parts = (self.title, self.text, " ".join(self.categories))
         return " ".join(part for part in parts if part)
+
+    @property
+    def name(self) -> str:
+        """The title, or else the start of the text: what people call the item."""
+        if self.title or len(self.text) <= NAME_CHARS:
+            return self.title or self.text
+        return self.text[: NAME_CHARS - 1].rpartition(" ")[0][:NAME_CHARS] + "…"
 
 
 class ItemPatched(

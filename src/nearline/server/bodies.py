@@ -12,6 +12,7 @@ from nearline.schema import (
     DAY,
     Event,
     Item,
+    ItemOptions,
     ListOptions,
     RecommendationRequest,
     ScoredItem,
@@ -189,7 +190,7 @@ class Preloading(Struct, frozen=True, kw_only=True):
     accepted: int
 
 
-class RankIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RankIn(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request to rank given items for a user."""
 
     user_id: str

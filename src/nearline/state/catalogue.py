@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.expressions import Expressions, ItemColumns
+from nearline.expressions import ATTRIBUTES, FIELDS, Expressions, ItemColumns
 from nearline.kernels.arrays import grown
 from nearline.schema import Item, ItemPatched
 
@@ -203,6 +203,18 @@ class Catalogue:
                     self._masks.pop(next(iter(self._masks)))
                 self._masks[category] = mask
             return _read_only(mask)
+
+    def has_attribute(self, name: str) -> bool:
+        """Return whether an entry has an attribute of this name."""
+        return self._columns.has_attribute(name)
+
+    def attribute_names(self) -> list[str]:
+        """Return the names of all attributes of entries, most frequent first."""
+        return self._columns.names()[len(FIELDS) :]
+
+    def attribute_types(self, name: str) -> tuple[int, int]:
+        """Return the types of an attribute's values and of the entries of its lists, as bits."""
+        return self._columns.types(ATTRIBUTES, name) or (0, 0)
 
     def copy(self) -> CatalogueCopy:
         """Return a copy of the tables; the caller must hold the lock."""

@@ -167,7 +167,8 @@ class State:
         state.items = Vocabulary.from_table(items)
         state.counters = Counters.from_copy(config.trending_half_life, state.lock, counters)
         state.contexts = Contexts.from_copy(state.lock, contexts)
-        state.catalogue = Catalogue.from_copy(state.lock, lambda at: state.items.id_of(at), catalogue)
+        id_of = state.items.id_of
+        state.catalogue = Catalogue.from_copy(state.lock, id_of, catalogue)
         bound = config.history_length
         state._histories = HistoryStore.from_rows(bound, histories, arrived, opposed)
         return state
