@@ -73,7 +73,7 @@ class Machine:
             given = stack[start:]
             del stack[start:]
             stack.append(_STEPS[step.op](self, step, given))
-        return cast("Operand | Mask", stack[0])
+        return _scalar(stack[0])
 
     def constant(self, step: Instruction, _: Sequence[Found]) -> Found:
         """Return a literal."""

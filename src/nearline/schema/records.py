@@ -101,9 +101,13 @@ class Item(
     @property
     def name(self) -> str:
         """The title, or else the start of the text: what people call the item."""
-        if self.title or len(self.text) <= NAME_CHARS:
-            return self.title or self.text
-        return self.text[: NAME_CHARS - 1].rpartition(" ")[0][:NAME_CHARS] + "…"
+        if self.title or not self.text:
+            return self.title
+        text = " ".join(self.text[: 4 * NAME_CHARS].split())
+        if len(text) <= NAME_CHARS:
+            return text
+        start = text[: NAME_CHARS - 1]
+        return (start.rpartition(" ")[0] or start) + "…"
 
 
 class ItemPatched(
