@@ -23,6 +23,7 @@ TRAIN = {
     "vectors": {"image": [0.5, 1.0]},
     "timestamp": "1970-01-02T00:00:00Z",
     "available": True,
+    "expires_at": 4e9,
 }
 
 
@@ -35,7 +36,8 @@ def listed(client: Client, user_id: str = "someone", **query: int) -> set[str]:
 def test_an_entry_is_returned_with_all_fields(client: Client) -> None:
     stored = client.put("/v1/items/i77", json=TRAIN)
     assert stored.json() == {"accepted": 1, "duplicates": 0, "offset": 1}
-    assert client.get("/v1/items/i77").json() == TRAIN | {"item_id": "i77", "timestamp": 86_400.0}
+    found = client.get("/v1/items/i77").json()
+    assert found == TRAIN | {"item_id": "i77", "timestamp": 86_400.0}
 
 
 def test_the_answer_of_get_can_be_put(client: Client) -> None:

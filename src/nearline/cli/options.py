@@ -128,7 +128,8 @@ column_option = click.option(
     callback=_pairs,
     metavar="FIELD=COLUMN",
     help="Column to read as user_id, item_id, timestamp, event or value (in a catalogue: item_id, "
-    "title, text, categories or available) if its name differs. Can be given several times.",
+    "title, text, categories, available or expires_at) if its name differs. Can be given several "
+    "times.",
 )
 item_column_option = click.option(
     "--item-column",

@@ -24,7 +24,7 @@ from nearline.schema.arguments import mapping
 
 REQUIRED = ("item_id",)
 # Fields that interactions do not have.
-OF_ITEMS_ALONE = ("title", "text", "categories", "available")
+OF_ITEMS_ALONE = ("title", "text", "categories", "available", "expires_at")
 OPTIONAL = (*OF_ITEMS_ALONE, "timestamp")
 # Fields by lower-case column name.
 _USUAL = {
@@ -122,7 +122,7 @@ def reader_of(column: Any, name: str, field: str | None, note: Note) -> Reader:
         match field:
             case "item_id":
                 return Reader(to_ids(column, field), partial(_put, field), field)
-            case "timestamp":
+            case "timestamp" | "expires_at":
                 return Reader(to_seconds(column, field), partial(_put, field), field)
             case "title":
                 return Reader(column.cast(pa.string()), partial(_put, field), field)

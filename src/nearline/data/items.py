@@ -59,7 +59,8 @@ def read_items(
     The name of a column, or else its content, determines what it becomes:
 
     - ``item_id``: the ID (whole numbers in decimal form); ``title`` or ``name``: the title;
-      ``text`` or ``description``: the text; ``timestamp``: time of the entry; ``available``.
+      ``text`` or ``description``: the text; ``timestamp``: time of the entry; ``available``;
+      ``expires_at``: time from which on the item is not available.
     - ``categories``, ``category``, ``genre``, ``genres``, ``tags``: labels, as lists, as lists
       in JSON, or as text separated by ``|``, ``;`` or ``,``.
     - numbers, times, booleans, and text that contains numbers: an attribute.

@@ -236,7 +236,9 @@ class EngineStatus:
         # Checked last: an import that begins in between must not give its offsets to a stamp.
         if current.lags or (parts.live is not None and parts.live.lags):
             return None
-        return Stamp(parts.stamp_model, reflected.offset, reflected.erasures)
+        catalogue = parts.state.catalogue
+        expired = catalogue.advance(current.clock()) if catalogue.expiring else 0
+        return Stamp(parts.stamp_model, reflected.offset, reflected.erasures, expired)
 
     @property
     def n_users(self) -> int:

@@ -6,6 +6,8 @@ from msgspec import Struct
 class Stamp(Struct, frozen=True, gc=False):
     """Version of the data behind an answer; equal in every process with the same log and model.
 
+    At the same time, that is: items expire.
+
     Attributes
     ----------
     model : str
@@ -14,8 +16,11 @@ class Stamp(Struct, frozen=True, gc=False):
         Every log record before it is reflected in the state and in the model.
     erasures : int
         Number of erasures that both reflect.
+    expired : int
+        Number of items that have expired.
     """
 
     model: str
     offset: int
     erasures: int
+    expired: int = 0

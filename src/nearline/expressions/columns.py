@@ -20,7 +20,7 @@ CHANGES_KEPT = 4_096
 # Items whose values are read while the lock is held.
 ITEMS_PER_HOLD = 2_000
 
-FIELDS = ("item_id", "title", "categories", "timestamp", "available")
+FIELDS = ("item_id", "title", "categories", "timestamp", "available", "expires_at")
 Rows = NDArray[np.int64]
 # A column's name, and whether it is an attribute or else one of `FIELDS`.
 Key = tuple[bool, str]
@@ -37,6 +37,11 @@ class Entry(Protocol):
     @property
     def timestamp(self) -> float:
         """Time of the last change, in Unix seconds."""
+        ...
+
+    @property
+    def expires_at(self) -> float | None:
+        """Time from which the item is hidden, in Unix seconds; None for never."""
         ...
 
     @property

@@ -15,6 +15,7 @@ from nearline.errors import InvalidInput, UnknownItem
 from nearline.log import Appended, Log
 from nearline.schema import Event, Item, ItemDeleted, ItemPatched, check_event, check_id, check_item
 from nearline.schema.arguments import as_list, mapping, plain
+from nearline.schema.times import parse_expiry
 from nearline.state import State
 
 T = TypeVar("T", Event, Item)
@@ -63,6 +64,8 @@ def _patch(item_id: str, changes: Mapping[str, object], now: float) -> ItemPatch
     if given.get("item_id", item_id) != item_id:
         raise InvalidInput("the ID of an item cannot be changed", field="item_id")
     fields = {"timestamp": now, **plain(given), "item_id": item_id}
+    if "expires_at" in fields:
+        fields["expires_at"] = parse_expiry(fields["expires_at"])
     try:
         return msgspec.convert(fields, ItemPatched)
     except msgspec.ValidationError as error:

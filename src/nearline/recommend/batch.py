@@ -11,10 +11,11 @@ import pyarrow as pa
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data import Histories, Weight, histories_for
+from nearline.recommend.critiques import active_critiques, criticised, run_criticised
 from nearline.recommend.field_columns import column_types, field_column
 from nearline.recommend.lists import Lists, View
 from nearline.recommend.pipeline import make_query, run
-from nearline.recommend.selection import choose, names_of_user, user_attributes
+from nearline.recommend.selection import choose, names_of_user
 from nearline.schema import ListOptions, check_id, check_options
 from nearline.schema.arguments import as_list
 from nearline.state import State
@@ -83,31 +84,38 @@ def _rows(histories: Histories, first: int, last: int) -> Histories:
 
 def _blocks(
     histories: Callable[[int, int], Histories],
-    user_ids: list[str],
+    user_ids: Sequence[str],
     options: ListOptions,
     view: View,
     progress: Progress,
     block: int,
 ) -> Iterator[Lists]:
     """Yield the lists of each block of users."""
-    names = names_of_user(options)
+    names = sorted(names_of_user(options))
     for first in range(0, len(user_ids), block):
         last = min(first + block, len(user_ids))
         some = histories(first, last)
         if names:
-            yield _by_attributes(user_ids[first:last], some, sorted(names), options, view)
+            lists = _by_attributes(user_ids[first:last], some, names, options, view)
         else:
-            yield run(make_query(some, options, view))
+            lists = run(make_query(some, options, view))
+        if view.state.profiles.some_critiques:
+            _criticise(lists, user_ids[first:last], some, options, view)
+        yield lists
         progress(last, len(user_ids), "users")
 
 
 def _by_attributes(
-    user_ids: list[str], histories: Histories, names: list[str], options: ListOptions, view: View
+    user_ids: Sequence[str],
+    histories: Histories,
+    names: Sequence[str],
+    options: ListOptions,
+    view: View,
 ) -> Lists:
     """Return lists whose expressions use attributes of the user, by users with equal attributes."""
     groups: dict[str, list[int]] = {}
     for row, user_id in enumerate(user_ids):
-        known = user_attributes(view.state, user_id)
+        known = view.state.user_attributes(user_id)
         groups.setdefault(repr([known.get(name) for name in names]), []).append(row)
     lists = Lists.empty(len(user_ids), options.k)
     for rows in groups.values():
@@ -115,6 +123,19 @@ def _by_attributes(
         found = run(make_query(some, options, view, user_id=user_ids[rows[0]]))
         lists.items[rows], lists.scores[rows], lists.tiers[rows] = found
     return lists
+
+
+def _criticise(
+    lists: Lists, user_ids: Sequence[str], histories: Histories, options: ListOptions, view: View
+) -> None:
+    """Replace the lists of users with critiques, one by one."""
+    for row, user_id in enumerate(user_ids):
+        said = active_critiques(user_id, view)
+        if said:
+            query = make_query(histories.select(np.array([row])), options, view, user_id=user_id)
+            found = run_criticised(criticised(query, said), said, run)
+            lists.items[row], lists.scores[row] = found.items[0], found.scores[0]
+            lists.tiers[row] = found.tiers[0]
 
 
 def _columns(

@@ -22,6 +22,7 @@ _TYPES = {
     "categories": pa.list_(pa.string()),
     "timestamp": pa.float64(),
     "available": pa.bool_(),
+    "expires_at": pa.float64(),
 }
 
 

@@ -21,7 +21,8 @@ PERSONAL, SESSION, PREFERENCES, CONTEXT, TRENDING, POPULAR = range(len(TIERS))
 class View(Struct, frozen=True):
     """State, model, snapshot ID of the model and time (Unix seconds) that one request uses.
 
-    A promotion changes the model of later requests only.
+    A promotion changes the model of later requests only. Items that have expired by then are not
+    available any more.
 
     Attributes
     ----------
@@ -37,6 +38,10 @@ class View(Struct, frozen=True):
     now: float
     repeats: str = EXCLUDE
     repeats_found: bool = False
+
+    def __post_init__(self) -> None:
+        """Hide the items that have expired."""
+        self.state.catalogue.advance(self.now)
 
     @property
     def expressions(self) -> Expressions:

@@ -1,6 +1,6 @@
 """Answers about given items and users: ranking, explanation, similar items, entries, histories."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from msgspec.structs import replace
@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from nearline.data import Histories
 from nearline.errors import InvalidInput, UnknownItem, UnknownUser
-from nearline.recommend.answers import parts_of
+from nearline.recommend.answers import own_items, parts_of
+from nearline.recommend.critiques import active_critiques, concerning, named_parts, with_liked
 from nearline.recommend.fill import score_fallback
 from nearline.recommend.lists import PERSONAL, TIERS, Lists, View
 from nearline.recommend.pipeline import known_history
@@ -23,6 +24,7 @@ from nearline.recommend.selection import (
 )
 from nearline.schema import (
     BoostOptions,
+    Critique,
     Explanation,
     Item,
     ItemOptions,
@@ -94,7 +96,7 @@ def rank(user_id: str, item_ids: list[str], options: ItemOptions, view: View) ->
         known = [at if at is not None and at < len(chosen) and chosen[at] else None for at in known]
         pairs = [(i, at) for i, at in zip(item_ids, known, strict=True) if at is not None]
         item_ids, known = [i for i, _ in pairs], [at for _, at in pairs]
-    history = known_history(user_id, view.state)
+    history = _criticised_history(user_id, active_critiques(user_id, view), view)
     lines = _score({index for index in known if index is not None}, history, view, choice.factors)
     places = {
         item: (tier, -score)
@@ -123,20 +125,25 @@ def explain(
 
     A boost multiplies the score and its parts.
     """
-    history = known_history(check_id(user_id, "user_id"), view.state)
+    said = active_critiques(check_id(user_id, "user_id"), view)
+    history = _criticised_history(user_id, said, view)
     index = _known_item(item_id, view.state)
     check_boost_options(options)
     factors = factors_of(options, view, bindings_of(options, view, user_id))
     factor = 1.0 if factors is None or index >= len(factors) else float(factors[index])
     line = _score({index}, history, view, factors)
     score, tier = float(line.scores[0]), int(line.tiers[0])
+    parts = parts_of(index, score, tier, history, view, factor)
+    if said:
+        parts = named_parts(parts, said, own_items(user_id, view))
     return Explanation(
         user_id=user_id,
         item_id=item_id,
         score=score,
         tier=TIERS[tier],
-        parts=parts_of(index, score, tier, history, view, factor),
+        parts=parts,
         factor=factor,
+        critiques=concerning(index, said, view),
     )
 
 
@@ -155,10 +162,14 @@ def item(item_id: str, view: View) -> Item:
 
 
 def user(user_id: str, view: View) -> UserSummary:
-    """Return the stored history of a user, most recent event first."""
-    known = view.state.history(check_id(user_id, "user_id"))
+    """Return the attributes and the stored history of a user, most recent event first."""
+    state = view.state
+    known = state.history(check_id(user_id, "user_id"))
+    if known is None and not state.profiles.knows(user_id):
+        raise UnknownUser(f"user {user_id!r} has neither events nor attributes")
+    attributes = dict(state.user_attributes(user_id))
     if known is None:
-        raise UnknownUser(f"user {user_id!r} has no events")
+        return UserSummary(user_id=user_id, history=(), attributes=attributes)
     rows = zip(
         view.state.items.ids_of(known.items),
         known.weights.tolist(),
@@ -166,7 +177,15 @@ def user(user_id: str, view: View) -> UserSummary:
         strict=True,
     )
     past = [PastEvent(item_id=item, weight=weight, timestamp=when) for item, weight, when in rows]
-    return UserSummary(user_id=user_id, history=tuple(reversed(past)))
+    history = tuple(reversed(past))
+    return UserSummary(user_id=user_id, history=history, attributes=attributes)
+
+
+def _criticised_history(user_id: str, said: Sequence[Critique], view: View) -> Histories:
+    """Return the history of a user, with the items that are wanted more."""
+    history, items = known_history(user_id, view.state), view.state.items
+    liked = [items.get(one.more_like) for one in said if one.more_like is not None]
+    return with_liked(history, [index for index in liked if index is not None])
 
 
 def _lines(

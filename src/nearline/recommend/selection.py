@@ -1,6 +1,6 @@
 """What the expressions of a request select: allowed items, factors of scores, and shown fields."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,18 +15,13 @@ from nearline.state import State, Top
 
 Scores = NDArray[np.float64]
 # Fields of an entry that an answer can show, beside attributes.
-SHOWN = ("item_id", "title", "text", "categories", "timestamp", "available")
+SHOWN = ("item_id", "title", "text", "categories", "timestamp", "available", "expires_at")
 
 
 def bindings_of(options: BoostOptions, view: View, user_id: str | None) -> Bindings:
     """Return what the expressions of a request know beside the catalogue."""
-    return Bindings(user_attributes(view.state, user_id), options.context or {}, view.now)
-
-
-def user_attributes(state: State, user_id: str | None) -> Mapping[str, Any]:
-    """Return the attributes of a user; empty if there are none."""
-    found = getattr(state, "user_attributes", None)
-    return {} if user_id is None or found is None else found(user_id)
+    user = {} if user_id is None else view.state.user_attributes(user_id)
+    return Bindings(user, options.context or {}, view.now)
 
 
 def selected(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from nearline.schema.answers import (
     RERANKED,
     Answer,
+    CritiqueOut,
     Explanation,
     Part,
     PastEvent,
@@ -15,14 +16,23 @@ from nearline.schema.answers import (
 )
 from nearline.schema.fields import RequestField, Shape, request_fields
 from nearline.schema.records import (
+    PROFILE_RECORDS,
+    USER_RECORDS,
+    AttributeValue,
     CatalogueRecord,
+    Critique,
+    CritiqueRevoked,
     Erased,
     Event,
     Item,
     ItemDeleted,
     ItemPatched,
+    ProfileRecord,
     Record,
     Scalar,
+    UserPatched,
+    UserPut,
+    UserRecord,
 )
 from nearline.schema.requests import (
     BoostOptions,
@@ -38,7 +48,6 @@ from nearline.schema.requests import (
     narrowed,
 )
 from nearline.schema.rules import (
-    DAY,
     MAX_ID_BYTES,
     MAX_K,
     check_context,
@@ -50,8 +59,8 @@ from nearline.schema.rules import (
     make_record,
     new_event,
     new_item,
-    parse_time,
 )
+from nearline.schema.times import DAY, parse_time
 
 if TYPE_CHECKING:
     from nearline.schema.blocks import EventBlock, StoredBlock
@@ -60,10 +69,16 @@ __all__ = [
     "DAY",
     "MAX_ID_BYTES",
     "MAX_K",
+    "PROFILE_RECORDS",
     "RERANKED",
+    "USER_RECORDS",
     "Answer",
+    "AttributeValue",
     "BoostOptions",
     "CatalogueRecord",
+    "Critique",
+    "CritiqueOut",
+    "CritiqueRevoked",
     "Erased",
     "Event",
     "EventBlock",
@@ -76,6 +91,7 @@ __all__ = [
     "ListOptions",
     "Part",
     "PastEvent",
+    "ProfileRecord",
     "Recommendation",
     "RecommendationRequest",
     "Record",
@@ -85,6 +101,9 @@ __all__ = [
     "Shape",
     "SimilarOptions",
     "StoredBlock",
+    "UserPatched",
+    "UserPut",
+    "UserRecord",
     "UserSummary",
     "check_boost_options",
     "check_context",

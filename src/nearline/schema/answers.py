@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from nearline.schema.records import AttributeValue
+from nearline.schema.records import AttributeValue, Critique, Scalar
 
 # Suffix of the tier of a line whose position a language model chose.
 RERANKED = "+llm"
@@ -66,6 +66,24 @@ class Part(Struct, frozen=True, kw_only=True):
     amount: float
 
 
+class CritiqueOut(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"not_item": "not"}
+):
+    """A critique that holds; see `nearline.schema.Critique`."""
+
+    critique_id: str
+    timestamp: float
+    lasting: bool
+    more_like: str | None = None
+    not_item: str | None = None
+    less_of: dict[str, Scalar] | None = None
+
+    @classmethod
+    def of(cls, said: Critique) -> "CritiqueOut":
+        """Create the answer from the record."""
+        return cls(**{name: getattr(said, name) for name in cls.__struct_fields__})
+
+
 class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Explanation of the score of one item for one user.
 
@@ -77,6 +95,8 @@ class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
         A sentence that describes the largest parts; empty unless requested with ``words=True``.
     worded_by : str
         Author of `words`: ``llm``, or ``template`` if no language model answered in time.
+    critiques : tuple of CritiqueOut
+        Critiques of the user that are about the item.
     """
 
     user_id: str
@@ -87,6 +107,7 @@ class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     factor: float = 1.0
     words: str = ""
     worded_by: str = ""
+    critiques: tuple[CritiqueOut, ...] = ()
 
 
 class PastEvent(Struct, frozen=True, kw_only=True):
@@ -98,10 +119,11 @@ class PastEvent(Struct, frozen=True, kw_only=True):
 
 
 class UserSummary(Struct, frozen=True, kw_only=True):
-    """A user and the history that recommendations are based on, most recent event first."""
+    """A user: attributes, and the history of recommendations, most recent event first."""
 
     user_id: str
     history: tuple[PastEvent, ...]
+    attributes: dict[str, AttributeValue] = {}
 
 
 class Answer(Struct, frozen=True, kw_only=True):

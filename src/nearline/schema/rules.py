@@ -1,8 +1,6 @@
 """Validation of all external values: IDs, numbers, times, texts, events and items."""
 
-import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -11,8 +9,8 @@ from msgspec import Struct
 from nearline.errors import InvalidInput
 from nearline.schema.arguments import plain, whole_number
 from nearline.schema.records import Event, Item, Scalar
+from nearline.schema.times import check_expiry, check_time, parse_expiry, parse_time
 
-DAY = 86_400.0
 MAX_ID_BYTES = 512
 MAX_K = 1_000
 MAX_TEXT_CHARS = 100_000
@@ -22,9 +20,6 @@ MAX_VECTOR_LENGTH = 16_384
 MAX_CONTEXT_FIELDS = 64
 MAX_PREFERENCES_CHARS = 1_000
 MAX_ABSOLUTE_NUMBER = 1e15
-# Seconds that a time may lie in the future, since clocks of clients may be fast. One day is more
-# than the error from any wrong time zone.
-MAX_FUTURE = DAY
 # What lists may contain of the user's history; "auto" is one of the others, chosen by training.
 EXCLUDE, INCLUDE, AUTO = "exclude", "include", "auto"
 REPEATS = (EXCLUDE, INCLUDE, AUTO)
@@ -102,91 +97,6 @@ def check_number(value: object, field: str) -> float:
     return float(value)
 
 
-def check_time(seconds: float, field: str, *, now: float) -> float:
-    """Return `seconds` as a float if it is a Unix time from 1970 to one day after `now`.
-
-    Raises
-    ------
-    InvalidInput
-        The time is not finite or not in this range; `field` is its name in the message.
-    """
-    if not math.isfinite(seconds):
-        raise InvalidInput(f"{field} is {seconds}; it must be finite Unix seconds", field=field)
-    if seconds < 0:
-        raise InvalidInput(
-            f"{field} is {seconds:.15g}, before 1970; send Unix seconds or RFC 3339", field=field
-        )
-    if seconds > now + MAX_FUTURE:
-        raise InvalidInput(
-            f"{field} is {seconds:.15g}, more than a day in the future; "
-            "Unix times are seconds here, not milliseconds",
-            field=field,
-        )
-    return float(seconds)
-
-
-def parse_time(value: object, field: str = "timestamp", *, now: float) -> float:
-    """Convert a time to Unix seconds.
-
-    Parameters
-    ----------
-    value : float, str, datetime or None
-        Unix seconds, RFC 3339 text or a datetime; None means `now`. A time without a UTC offset
-        is interpreted as UTC.
-    field : str
-        Name of the field for the error message.
-    now : float
-        Current time in Unix seconds.
-
-    Raises
-    ------
-    InvalidInput
-        The value is not a time, or is not between 1970 and one day after `now`.
-    """
-    if _is_missing_time(value):
-        raise InvalidInput(
-            f"{field} is {value!r:.60}; send RFC 3339 or Unix seconds, or omit it for the current "
-            "time",
-            field=field,
-        )
-    value = plain(value)
-    if value is None:
-        return float(now)
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            raise InvalidInput(
-                f"{field} is {value!r:.60}; send RFC 3339 (2026-01-31T12:00:00Z) or Unix seconds",
-                field=field,
-            ) from None
-    if isinstance(value, datetime):
-        moment = value if value.tzinfo else value.replace(tzinfo=UTC)
-        try:
-            value = moment.timestamp()
-        except (OverflowError, OSError):
-            raise InvalidInput(f"{field} is {value}; no such Unix time", field=field) from None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidInput(
-            f"{field} is {value!r:.60}; send Unix seconds, RFC 3339 or a datetime", field=field
-        )
-    try:
-        seconds = float(value)
-    except OverflowError:
-        raise InvalidInput(f"{field} is too large a number", field=field) from None
-    return check_time(seconds, field, now=now)
-
-
-def _is_missing_time(value: object) -> bool:
-    """Return whether a value is NaT of NumPy or pandas, which is not equal to itself."""
-    if value is None or isinstance(value, str | int | float):
-        return False
-    try:
-        return bool(value != value)
-    except (TypeError, ValueError):  # of another type, which is refused later
-        return False
-
-
 def check_k(k: object, field: str = "k") -> int:
     """Return `k` if it is a whole number from 1 to 1000."""
     return whole_number(k, field, least=1, most=MAX_K)
@@ -237,9 +147,12 @@ def new_event(fields: Mapping[str, object], timestamp: object, *, now: float) ->
 def new_item(fields: Mapping[str, object], timestamp: object, *, now: float) -> Item:
     """Create and validate a catalogue entry from the fields of `Item`.
 
-    The other parameters and the errors are those of `new_event`.
+    `expires_at` may have any form that `parse_expiry` accepts. The other parameters and the errors
+    are those of `new_event`.
     """
     when = parse_time(timestamp, now=now)
+    if "expires_at" in fields:
+        fields = {**fields, "expires_at": parse_expiry(fields["expires_at"])}
     return check_item(make_record(Item, **fields, timestamp=when), now=now)
 
 
@@ -290,6 +203,8 @@ def check_item(item: Item, *, now: float) -> Item:
     for name, vector in item.vectors.items():
         check_id(name, "vectors")
         _check_vector(vector, f"vectors.{name}")
+    if item.expires_at is not None:
+        check_expiry(item.expires_at)
     return item
 
 

@@ -10,6 +10,7 @@ from nearline.errors import InvalidInput
 from nearline.jobs.queue import Job
 from nearline.schema import (
     DAY,
+    CritiqueOut,
     Event,
     Item,
     ItemOptions,
@@ -19,6 +20,7 @@ from nearline.schema import (
     parse_time,
 )
 from nearline.schema.records import AttributeValue, Scalar
+from nearline.schema.times import parse_expiry
 
 Timestamp = str | float | None
 FIRST_TIME = 631_152_000.0  # 1990-01-01
@@ -79,6 +81,7 @@ class ItemIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     attributes: dict[str, AttributeValue] = {}
     vectors: dict[str, list[float]] = {}
     available: bool = True
+    expires_at: Timestamp = None
 
     def item_at(self, item_id: str | None, now: float) -> Item:
         """Return the entry of item `item_id` in the form of the log."""
@@ -95,6 +98,7 @@ class ItemIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             attributes=self.attributes,
             vectors=self.vectors,
             available=self.available,
+            expires_at=parse_expiry(self.expires_at),
         )
 
 
@@ -108,6 +112,7 @@ class ItemChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     attributes: dict[str, AttributeValue] | UnsetType = UNSET
     vectors: dict[str, list[float]] | UnsetType = UNSET
     available: bool | UnsetType = UNSET
+    expires_at: Timestamp | UnsetType = UNSET
 
     def changes_at(self, now: float) -> dict[str, object]:
         """Return the fields that were sent, with the time in Unix seconds."""
@@ -122,7 +127,7 @@ class ItemChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class ItemOut(Struct, frozen=True, kw_only=True):
-    """A catalogue entry with all fields; `timestamp` is in Unix seconds."""
+    """A catalogue entry with all fields; times are in Unix seconds."""
 
     item_id: str
     timestamp: float
@@ -132,6 +137,7 @@ class ItemOut(Struct, frozen=True, kw_only=True):
     attributes: dict[str, AttributeValue]
     vectors: dict[str, list[float]]
     available: bool
+    expires_at: float | None
 
 
 class TimedRequest(RecommendationRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -197,6 +203,57 @@ class RankIn(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True)
     item_ids: list[str]
 
 
+class UserIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All attributes of a user."""
+
+    attributes: Annotated[
+        dict[str, AttributeValue],
+        Meta(description="Names to texts, numbers, booleans or lists of these; at most 64."),
+    ]
+
+
+class UserChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Attributes of a user to change; others keep their values."""
+
+    attributes: Annotated[
+        dict[str, AttributeValue | None],
+        Meta(description="Names to new values; null removes an attribute."),
+    ]
+
+
+class CritiqueIn(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"not_item": "not"}
+):
+    """What a user says about a list: exactly one of `more_like`, `not` and `less_of`."""
+
+    more_like: Annotated[
+        str | None, Meta(description="ID of an item of which the user wants more.")
+    ] = None
+    not_item: Annotated[
+        str | None, Meta(description="ID of an item that the user does not want.")
+    ] = None
+    less_of: Annotated[
+        dict[str, Scalar] | None,
+        Meta(description="One attribute, or categories, with a value that the user wants less of."),
+    ] = None
+    lasting: Annotated[
+        bool, Meta(description="Whether the critique holds until it is revoked.")
+    ] = False
+
+
+class Criticised(Struct, frozen=True, kw_only=True):
+    """ID of a stored critique, and the end of the log."""
+
+    critique_id: str
+    offset: int
+
+
+class CritiquesOut(Struct, frozen=True, kw_only=True):
+    """Critiques that hold, oldest first."""
+
+    critiques: list[CritiqueOut]
+
+
 class JobIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request for a background job; the fields after `kind` are for trainings."""
 
@@ -226,7 +283,7 @@ class DeletedEvent(Struct, frozen=True):
 
 
 class Forgotten(Struct, frozen=True, kw_only=True):
-    """Number of events that were erased."""
+    """Number of records of the user that were erased: events, attributes, critiques."""
 
     erased: int
 

@@ -17,6 +17,7 @@ from nearline.schema.rules import (
     MAX_TEXT_CHARS,
     MAX_VECTOR_LENGTH,
 )
+from nearline.schema.times import LAST_TIME
 from nearline.server.bodies import FIRST_TIME
 from nearline.server.limits import Limits
 
@@ -87,8 +88,10 @@ def _constrain(field: str, schema: Schema, limits: Limits) -> None:
             part.update(TEXT)
         elif kind == "string" and field == "preferences":
             part["maxLength"] = MAX_PREFERENCES_CHARS
-        elif kind == "string" and field == "timestamp":
+        elif kind == "string" and field in ("timestamp", "expires_at"):
             part["format"] = "date-time"
+        elif kind == "number" and field == "expires_at":
+            part.update({"minimum": 0, "maximum": LAST_TIME})
         elif kind == "number" and field != "timestamp":
             part.update(NUMBER)
         elif kind == "integer" and field == "seed":

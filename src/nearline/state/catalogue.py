@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from nearline.expressions import ATTRIBUTES, FIELDS, Expressions, ItemColumns
 from nearline.kernels.arrays import grown
-from nearline.schema import Item, ItemPatched
+from nearline.schema import Item, ItemPatched, Scalar
+from nearline.state.expiry import Expiries
 
 Vectors = dict[str, NDArray[np.float64]]
 # Number of cached masks of categories, each of which takes one byte per item.
@@ -28,7 +29,7 @@ class CatalogueCopy(NamedTuple):
     vectors : dict of int to dict of str to float64 [d]
         Vectors by item index and name.
     available : bool [n_items]
-        Whether each item is available.
+        Whether each item is available, also if it has expired.
     """
 
     entries: dict[int, Item]
@@ -41,7 +42,8 @@ class Catalogue:
 
     An item without an entry, which is known only from events, is available until it is deleted. A
     deleted item has no entry and remains unavailable, even if there are new events, until an entry
-    is stored again. Methods that read acquire the lock and can be called by any thread.
+    is stored again. An item is not available from its `expires_at` on; `advance` compares this with
+    the time. Methods that read acquire the lock and can be called by any thread.
 
     Parameters
     ----------
@@ -63,7 +65,8 @@ class Catalogue:
         # Vectors are stored separately as arrays, which take a quarter of the memory of lists.
         self._entries: dict[int, Item] = {}
         self._vectors: dict[int, Vectors] = {}
-        self._available = np.ones(0, dtype=np.bool_)
+        self._available = np.ones(0, dtype=np.bool_)  # without expired items
+        self._expiries = Expiries()
         # Items by each name of their categories, and number of items by label.
         self._members: dict[str, set[int]] = {}
         self._labels: Counter[str] = Counter()
@@ -82,6 +85,8 @@ class Catalogue:
         catalogue._entries, catalogue._vectors, catalogue._available = parts
         for index, item in parts.entries.items():
             catalogue._join(index, item)
+            if item.expires_at is not None and item.available:
+                catalogue._expiries.put(index, item.expires_at)
         catalogue._columns.grow(catalogue._size)
         catalogue._columns.load(parts.entries)
         return catalogue
@@ -107,7 +112,8 @@ class Catalogue:
             }
             item = msgspec.structs.replace(item, vectors={})
         self._entries[index] = item
-        self._available[index] = item.available
+        gone = item.available and self._expiries.put(index, item.expires_at)
+        self._available[index] = item.available and not gone
         self._masks.clear()
         self._join(index, item)
         self._columns.change(index, before, item)
@@ -155,6 +161,27 @@ class Catalogue:
         """Return the vectors of an item by name, float64 [d] each; they must not be modified."""
         return self._vectors.get(index, {})
 
+    @property
+    def expiring(self) -> bool:
+        """Whether an item has a time at which it expires."""
+        return self._expiries.in_use
+
+    def advance(self, now: float) -> int:
+        """Hide the items that have expired at `now`, in Unix seconds; return their number.
+
+        The time does not depend on the number of items unless some expire.
+        """
+        if not self._expiries.in_use:
+            return 0
+        if not self._expiries.is_current(now):
+            with self._lock:
+                hidden, shown = self._expiries.advance(now)
+                self._available[hidden], self._available[shown] = False, True
+                self._masks.clear()
+                for index in (*hidden, *shown):
+                    self._columns.change(index, self._entries.get(index), self._entries.get(index))
+        return len(self._expiries.passed)
+
     def available(self) -> NDArray[np.bool_]:
         """Return whether each item is available: bool [n_items], read-only.
 
@@ -186,6 +213,24 @@ class Catalogue:
                 if found:  # requests for unknown categories must not take memory
                     self._sorted[category] = members
             return members
+
+    def with_attribute(self, name: str, value: Scalar) -> NDArray[np.int32]:
+        """Return the items whose attribute is a value, or a list that contains it: ascending.
+
+        Booleans differ from numbers. O(entries).
+        """
+        with self._lock:
+            entries = list(self._entries.items())
+        found = [
+            index
+            for index, item in entries
+            if (given := item.attributes.get(name)) is not None
+            and any(
+                one == value and isinstance(one, bool) == isinstance(value, bool)
+                for one in (given if isinstance(given, list) else [given])
+            )
+        ]
+        return np.array(sorted(found), dtype=np.int32)
 
     def available_in(self, category: str) -> NDArray[np.bool_]:
         """Return whether each item is available and in `category`: bool [n_items], read-only.
@@ -219,6 +264,7 @@ class Catalogue:
     def copy(self) -> CatalogueCopy:
         """Return a copy of the tables; the caller must hold the lock."""
         available = self._available[: self._size].copy()
+        available[list(self._expiries.passed)] = True
         return CatalogueCopy(self._entries.copy(), self._vectors.copy(), available)
 
     def _join(self, index: int, item: Item) -> None:
@@ -233,6 +279,8 @@ class Catalogue:
         self._vectors.pop(index, None)
         if item is None:
             return None
+        if item.expires_at is not None:
+            self._expiries.put(index, None)
         for label in set(item.categories):
             self._labels[label] -= 1
             if not self._labels[label]:

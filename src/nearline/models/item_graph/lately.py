@@ -11,7 +11,7 @@ from nearline.kernels.edges import Rows
 from nearline.kernels.recent_counts import FADED, NEVER, count_recent, set_rises
 from nearline.kernels.returning import Terms
 from nearline.models.item_graph.config import ItemGraphConfig
-from nearline.schema.rules import DAY
+from nearline.schema.times import DAY
 
 Arrays = dict[str, NDArray[Any]]
 Longs = NDArray[np.int64]

@@ -19,7 +19,7 @@ from nearline.data.order import TIMES
 from nearline.models.item_graph.config import ItemGraphConfig
 from nearline.models.item_graph.time_config import Lately, Repeats
 from nearline.models.validation import ndcg_of_lists
-from nearline.schema.rules import DAY
+from nearline.schema.times import DAY
 
 if TYPE_CHECKING:
     from nearline.models.item_graph.model import ItemGraph

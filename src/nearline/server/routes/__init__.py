@@ -1,5 +1,6 @@
 """The route handlers, one module for each kind of resource."""
 
+from nearline.server.routes.critiques import add_critique, list_critiques, revoke_critique
 from nearline.server.routes.events import delete_event, store_events
 from nearline.server.routes.health import docs, index, livez, metrics, openapi, readyz
 from nearline.server.routes.items import (
@@ -20,7 +21,7 @@ from nearline.server.routes.recommendations import (
     recommend_session,
 )
 from nearline.server.routes.snapshots import list_snapshots, promote_snapshot, roll_back
-from nearline.server.routes.users import forget_user, get_user
+from nearline.server.routes.users import change_user, forget_user, get_user, put_user
 
 OPERATIONS = [index, livez, readyz, metrics, openapi, docs]
 V1 = [
@@ -39,6 +40,11 @@ V1 = [
     change_item,
     delete_item,
     get_user,
+    put_user,
+    add_critique,
+    list_critiques,
+    revoke_critique,
+    change_user,
     forget_user,
     submit_job,
     list_jobs,
