@@ -58,7 +58,7 @@ class Catalogue:
         Evaluates filters and boosts for all items.
     """
 
-    def __init__(self, lock: "threading.RLock", id_of: Callable[[int], str]) -> None:
+    def __init__(self, lock: "threading.RLock", id_of: Callable[[int], str] = str) -> None:
         self._lock = lock
         self.id_of = id_of
         self._size = 0
