@@ -77,7 +77,7 @@ class Catalogue:
 
     @classmethod
     def from_copy(
-        cls, lock: "threading.RLock", id_of: Callable[[int], str], parts: CatalogueCopy
+        cls, lock: "threading.RLock", parts: CatalogueCopy, id_of: Callable[[int], str] = str
     ) -> Self:
         """Create a catalogue from a copy, whose parts are used and modified."""
         catalogue = cls(lock, id_of)
