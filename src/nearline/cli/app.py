@@ -14,6 +14,7 @@ import click
 from nearline.cli.ask import explain, recommend, similar
 from nearline.cli.bench import bench
 from nearline.cli.compare import compare
+from nearline.cli.definitions import rules, scenarios
 from nearline.cli.demo import demo
 from nearline.cli.doctor import doctor
 from nearline.cli.evaluate import evaluate
@@ -73,7 +74,7 @@ def main() -> None:
 
 for _command in (
     *(demo, import_, models, train, evaluate, compare, replay),
-    *(info, snapshots, promote, rollback),
+    *(info, snapshots, promote, rollback, scenarios, rules),
     *(recommend, similar, explain, user, critique, export, serve, bench, doctor),
 ):
     main.add_command(_command)
