@@ -139,6 +139,8 @@ def test_files_need_no_key_but_data_does(locked: Client) -> None:
 
 def test_files_are_for_allowed_hosts_only() -> None:
     app = create_app(Recommender, allowed_hosts=frozenset(), log_stream=io.StringIO())
-    with TestClient(app, base_url="http://nearline.localhost", raise_server_exceptions=False) as client:
+    with TestClient(
+        app, base_url="http://nearline.localhost", raise_server_exceptions=False
+    ) as client:
         assert client.get("/ui").status_code == 200
         assert client.get("/ui", headers={"Host": "other.example"}).status_code == 403

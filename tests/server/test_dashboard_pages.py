@@ -27,8 +27,10 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 SIZES = {"wide": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
-PAGES = ("overview", "users", "user/u1", "user/nobody", "items", "item/i1", "item/none")
-PAGES = (*PAGES, "models", "data", "system")
+PAGES = (
+    *("overview", "user/u1", "user/nobody", "item/i1", "item/none"),
+    *("models", "data", "system"),
+)
 ITEMS = [
     {"item_id": f"i{n}", "title": f"Tea number {n}", "text": "green tea", "categories": ["tea"]}
     for n in range(12)
@@ -83,7 +85,7 @@ class View:
     def open(self, page: str) -> Any:
         self.page.goto(f"{self.url}/ui#/{page}")
         self.page.wait_for_selector("h1")
-        self.page.wait_for_function("!document.querySelector('.loading, .skeleton')")
+        playwright.expect(self.page.locator(".loading, .skeleton")).to_have_count(0, timeout=20_000)
         return self.page
 
     def violations(self) -> list[str]:
@@ -173,7 +175,7 @@ def test_a_neighbour_opens_by_keyboard(view: View) -> None:
     nodes.first.wait_for()
     page.locator(".node:not(.opened)").first.focus()
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelectorAll('.node.opened').length === 2")
+    page.locator(".node.opened").nth(1).wait_for()
 
 
 def test_an_item_is_hidden_and_shown_again(view: View, server: LiveServer) -> None:

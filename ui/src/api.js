@@ -21,10 +21,21 @@ export class Problem extends Error {
 
 export const apiKey = () => sessionStorage.getItem(KEY);
 
-export function setApiKey(key) {
-  if (key) sessionStorage.setItem(KEY, key);
-  else sessionStorage.removeItem(KEY);
-  locked.value = false;
+/** Keep a key if the server accepts it. */
+export async function logIn(key) {
+  sessionStorage.setItem(KEY, key);
+  try {
+    await get("v1/snapshots");
+    locked.value = false;
+  } catch (error) {
+    sessionStorage.removeItem(KEY);
+    throw error;
+  }
+}
+
+export function logOut() {
+  sessionStorage.removeItem(KEY);
+  locked.value = true;
 }
 
 /** Percent-encode path segments: path`v1/users/${id}`. */

@@ -13,7 +13,9 @@ export function Chart({ label, times, series, format }) {
   const place = useRef();
   const plot = useRef();
   useEffect(() => {
-    const width = () => Math.max(place.current.clientWidth, 120);
+    const element = place.current;
+    if (!element) return;
+    const width = () => Math.max(element.clientWidth, 120);
     const grid = { stroke: colour("--line"), width: 1 };
     const axis = { stroke: colour("--muted"), grid, ticks: { show: false }, font: "11px system-ui" };
     plot.current = new uPlot(
@@ -24,13 +26,13 @@ export function Chart({ label, times, series, format }) {
         series: [{}, ...series.map(([, name]) => ({ stroke: colour(name), fill: colour(name).replace("rgb(", "rgba(").replace(")", ", 0.1)"), width: 2, points: { show: false } }))],
       },
       [[], ...series.map(() => [])],
-      place.current,
+      element,
     );
     const watcher = new ResizeObserver(() => plot.current.setSize({ width: width(), height: HEIGHT }));
-    watcher.observe(place.current);
-    return () => (watcher.disconnect(), plot.current.destroy());
+    watcher.observe(element);
+    return () => (watcher.disconnect(), plot.current.destroy(), (plot.current = null));
   }, [theme.value, language.value]);
-  useEffect(() => plot.current.setData([times, ...series.map((one) => one[2])]), [times, theme.value, language.value]);
+  useEffect(() => plot.current?.setData([times, ...series.map((one) => one[2])]), [times, theme.value, language.value]);
   const last = series.map(([name, , values]) => `${name} ${format(values.at(-1))}`).join(", ");
   return html`<div class="chart"><ul class="legend">${series.map(([name, tone, values]) =>
     html`<li><i class="dot" style=${{ background: `var(${tone})` }} aria-hidden="true"></i>${name} <b>${format(values.at(-1))}</b></li>`)}</ul>

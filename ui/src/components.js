@@ -111,7 +111,7 @@ const COLOURS = { transitions: 1, coengagement: 2, content: 3, projected: 5, tre
 
 /** Class of the colour of a relation or tier. */
 export const colourOf = (relation) =>
-  "c" + (COLOURS[relation] ?? (relation.startsWith("vector:") ? 4 : 0));
+  relation === "rest" ? "rest" : "c" + (COLOURS[relation] ?? (relation.startsWith("vector:") ? 4 : 0));
 
 export const relationName = (relation) =>
   relation.startsWith("vector:")
@@ -138,7 +138,7 @@ export function ScoreBar({ parts, total, most }) {
   const label = sums.map(([name, amount]) => `${relationName(name)} ${score(amount)}`).join(", ");
   return html`<span class="bar" role="img" aria-label=${label} title=${label}>${sums.map(
     ([name, amount]) =>
-      html`<i class=${(name === "rest" ? "rest" : colourOf(name)) + (amount < 0 ? " minus" : "")}
+      html`<i class=${colourOf(name) + (amount < 0 ? " minus" : "")}
         style=${{ width: `${(100 * Math.abs(amount)) / (most || 1)}%` }}></i>`,
   )}</span>`;
 }

@@ -3,7 +3,7 @@ import "./style.css";
 import { effect } from "@preact/signals";
 import { render } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { apiKey, get, locked, setApiKey } from "./api.js";
+import { apiKey, locked, logIn, logOut } from "./api.js";
 import { ErrorNote, Icon, html, useAction } from "./components.js";
 import { language, setLanguage, t } from "./i18n.js";
 import { Data } from "./pages/data.js";
@@ -37,10 +37,7 @@ effect(() => {
 
 function Login() {
   const [key, setKey] = useState("");
-  const [enter, busy, error] = useAction(async () => {
-    setApiKey(key.trim());
-    await get("v1/snapshots");
-  });
+  const [enter, busy, error] = useAction(() => logIn(key.trim()));
   return html`<main class="login" id="main"><form class="card" onSubmit=${(event) => (event.preventDefault(), enter())}>
     <img src="ui/icon.svg" alt="" width="40" height="40" /><h1>${t("login.title")}</h1><p class="muted">${t("login.text")}</p>
     <label for="key">${t("login.key")}</label>
@@ -70,7 +67,7 @@ function Head() {
     <div class="tools"><${Find} />
       <div class="row"><button class="quiet" onClick=${() => setTheme(dark ? "light" : "dark")} aria-label=${t("theme.toggle")} title=${t("theme.toggle")}>${dark ? "☀" : "☾"}</button>
       <button class="quiet" onClick=${() => setLanguage(language.value === "en" ? "zh" : "en")} lang=${language.value === "en" ? "zh" : "en"}>${language.value === "en" ? "中文" : "English"}</button>
-      ${apiKey() && html`<button class="quiet" onClick=${() => (setApiKey(null), (locked.value = true))}>${t("login.leave")}</button>`}</div></div></header>`;
+      ${apiKey() && html`<button class="quiet" onClick=${logOut}>${t("login.leave")}</button>`}</div></div></header>`;
 }
 
 function App() {

@@ -1,12 +1,13 @@
 // A user: history, list with the parts of each score, and a list for other circumstances.
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { call, get, path, query } from "../api.js";
 import { Card, Confirm, Empty, ErrorNote, Field, ItemLink, Legend, Loaded, Parts, ScoreBar, html, tierName, useAction, useEntries, useLoad } from "../components.js";
 import { ItemInput } from "../iteminput.js";
 import { ago, duration, percent, score, t, time, whole } from "../i18n.js";
-import { go, link } from "../router.js";
+import { link } from "../router.js";
 
 const SHOWN = 12;
+const EXPLAINED = 20;
 const KINDS = ["view", "like", "cart", "purchase", "dislike"];
 const PLAIN = { k: 10, category: "", filter: "", diversity: 0, include_seen: false };
 
@@ -168,15 +169,17 @@ function List({ lists, seconds, changed }) {
   const lines = data?.after?.items ?? [];
   const gone = data ? data.before.items.filter((line) => !lines.some((other) => other.item_id === line.item_id)) : [];
   const entries = useEntries([...lines, ...gone].flatMap((line) => [line.item_id, ...(line.reasons ?? []).map((part) => part.source)]).filter(Boolean));
+  const exact = useExact(data?.user ?? null, lines, data?.after.offset);
   const places = useMemo(() => new Map((data?.before?.items ?? []).map((line, at) => [line.item_id, at])), [data]);
   if (lists.error) return html`<${ErrorNote} error=${lists.error} />`;
   if (!data) return html`<${Card} id="list" title=${t("list.title")}><div class="skeleton"></div><//>`;
   const most = Math.max(...lines.map((line) => line.score), 0);
-  const names = [...new Set(lines.flatMap((line) => (line.reasons ?? []).map((part) => part.relation)))];
+  const partsOf = (line) => exact.get(line.item_id) ?? withRest(line.reasons ?? [], line.score);
+  const names = [...new Set(lines.flatMap((line) => partsOf(line).map((part) => part.relation)))];
   return html`<${Card} id="list" title=${changed ? t("list.changed") : t("list.title")}
     hint=${t("list.hint", { n: whole(lines.length), time: duration(seconds), offset: whole(data.after.offset) })}>
     <${Legend} names=${names} />
-    ${lines.length ? html`<ol class="list" aria-busy=${lists.loading}>${lines.map((line, at) => html`<${Line} key=${line.item_id} user=${data.user} line=${line} at=${at} was=${changed ? places.get(line.item_id) : at} most=${most} entries=${entries} />`)}</ol>`
+    ${lines.length ? html`<ol class="list" aria-busy=${lists.loading}>${lines.map((line, at) => html`<${Line} key=${line.item_id} parts=${partsOf(line)} line=${line} at=${at} was=${changed ? places.get(line.item_id) : at} most=${most} entries=${entries} />`)}</ol>`
       : html`<${Empty} title=${t("list.empty")}>${t("list.empty.next")}<//>`}
     ${gone.length > 0 && html`<details class="gone" open><summary>${t("list.gone", { n: whole(gone.length) })}</summary><ul class="rows">${gone.map(
       (line) => html`<li><${ItemLink} id=${line.item_id} entries=${entries} /></li>`)}</ul></details>`}<//>`;
@@ -189,23 +192,35 @@ function Move({ at, was }) {
   return html`<span class=${"move " + (up ? "up" : "down")} aria-label=${t(up ? "list.up" : "list.down", { n: Math.abs(was - at) })}>${up ? "▲" : "▼"}${Math.abs(was - at)}</span>`;
 }
 
-function Line({ user, line, at, was, most, entries }) {
+function Line({ parts, line, at, was, most, entries }) {
   const [open, setOpen] = useState(false);
-  const parts = line.reasons ?? [];
   const entry = entries.get(line.item_id);
   return html`<li><details onToggle=${(event) => setOpen(event.target.open)}><summary><span class="rank">${at + 1}</span><${Move} at=${at} was=${was} />
     <span class="grow named"><b>${entry?.title || line.item_id}</b><small class="muted">${(entry?.categories ?? []).slice(0, 3).join(" · ") || line.item_id}</small></span>
     <span class="tier">${tierName(line.tier)}</span><${ScoreBar} parts=${parts} total=${line.score} most=${most} /><span class="n">${score(line.score)}</span></summary>
-    <div class="inside">${open && (user === null ? html`<${Parts} parts=${withRest(parts, line.score)} total=${line.score} entries=${entries} />` : html`<${Exact} user=${user} item=${line.item_id} />`)}
+    <div class="inside">${open && html`<${Inside} parts=${parts} total=${line.score} />`}
       <p><a href=${link("item", line.item_id)}>${t("list.open")}</a></p></div></details></li>`;
 }
 
-/** All parts of a score, as the server explains it. */
-function Exact({ user, item }) {
-  const found = useLoad((signal) => get(path`v1/users/${user}/explanations/${item}`, signal), [user, item]);
-  const parts = found.data?.parts ?? [];
+function Inside({ parts, total }) {
   const entries = useEntries(parts.map((part) => part.source).filter(Boolean));
-  return html`<${Loaded} of=${found}>${(data) => html`<${Parts} parts=${data.parts} total=${data.score} entries=${entries} />`}<//>`;
+  return html`<${Parts} parts=${parts} total=${total} entries=${entries} />`;
+}
+
+/** All parts of the scores of a user's first lines, as the server explains them; none for a changed history. */
+function useExact(user, lines, offset) {
+  const [found, setFound] = useState(new Map());
+  const items = user === null ? [] : lines.slice(0, EXPLAINED).map((line) => line.item_id);
+  useEffect(() => {
+    const stop = new AbortController();
+    setFound(new Map());
+    Promise.all(items.map((item) => get(path`v1/users/${user}/explanations/${item}`, stop.signal))).then(
+      (all) => setFound(new Map(all.filter((one) => one.parts.length).map((one) => [one.item_id, one.parts]))),
+      () => {}, // the parts in the list remain
+    );
+    return () => stop.abort();
+  }, [user, offset, items.join("\u0000")]);
+  return found;
 }
 
 /** Parts that sum to the score: lists contain only the largest ones. */
