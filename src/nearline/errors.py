@@ -39,7 +39,11 @@ class UnknownItem(NearlineError, LookupError):
 
 
 class UnknownUser(NearlineError, LookupError):
-    """The user has no events."""
+    """The user has neither events nor attributes."""
+
+
+class UnknownCritique(NearlineError, LookupError):
+    """The user has no critique with this ID."""
 
 
 class UnknownJob(NearlineError, LookupError):

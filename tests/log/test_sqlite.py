@@ -140,7 +140,7 @@ def test_an_erasure_fails_if_the_write_ahead_file_cannot_be_emptied(
         with raw(path) as outsider:
             outsider.execute("BEGIN")
             outsider.execute("SELECT count(*) FROM log").fetchall()
-            with pytest.raises(StorageFailed, match=r"1 events were erased.*erase the user again"):
+            with pytest.raises(StorageFailed, match=r"1 records were erased.*erase the user again"):
                 erase(log, "a")
         assert listener.erased == [("a", [(0, event("a"))])]
         assert erase(log, "a") == 0

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from nearline.common.progress import Progress, no_progress
 from nearline.log import Log, Readable, in_blocks
-from nearline.schema import Event, Record
+from nearline.schema import Record, UserRecord
 from nearline.state import Reflected, State
 
 
@@ -38,9 +38,9 @@ def follow(
         state.apply(records)
         on_change()
 
-    def forget(user_id: str, events: Sequence[tuple[int, Event]]) -> None:
-        # If a single event was erased, the other events of the user remain.
-        state.forget(user_id, events, log.events_of(user_id))
+    def forget(user_id: str, records: Sequence[tuple[int, UserRecord]]) -> None:
+        # If a single event was erased, the other records of the user remain.
+        state.forget(user_id, records, log.records_of(user_id))
         on_erased()
         on_change()
 

@@ -8,14 +8,14 @@ from typing import Protocol, Self
 
 from msgspec import Struct
 
-from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record
+from nearline.schema import CatalogueRecord, Event, Record, UserRecord
 
-Appendable = Event | Item | ItemPatched | ItemDeleted
+Appendable = UserRecord | CatalogueRecord
 # Called after a commit is durable and before its futures are resolved, in the order of offsets and
 # by one thread at a time, so that the state contains an append when it is acknowledged.
 OnCommit = Callable[[Sequence[tuple[int, Record]]], None]
-# Called with the user and the erased events before the erasure is acknowledged.
-OnErase = Callable[[str, Sequence[tuple[int, Event]]], None]
+# Called with the user and the erased records before the erasure is acknowledged.
+OnErase = Callable[[str, Sequence[tuple[int, UserRecord]]], None]
 
 
 class Appended(Struct, frozen=True):
@@ -97,8 +97,12 @@ class Log(Readable, Protocol):
         """Return all events of a user with their offsets, in order."""
         ...
 
+    def records_of(self, user_id: str) -> list[tuple[int, UserRecord]]:
+        """Return all records that name a user with their offsets, in order."""
+        ...
+
     def erase(self, user_id: str) -> Future[int]:
-        """Replace all events of a user by tombstones; the future returns the number of events."""
+        """Replace all records that name a user by tombstones; the future returns their number."""
         ...
 
     def erase_event(self, event_id: str) -> Future[int]:

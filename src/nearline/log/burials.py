@@ -1,8 +1,8 @@
-"""Erasures in progress: a user's events are overwritten in pieces, between other writes.
+"""Erasures in progress: a user's records are overwritten in pieces, between other writes.
 
-An erasure of more events than one piece first stores a *marker*: a hash of the user ID, and the
-offset before which all events of this user are erased. From this commit on, these events are hidden
-from all readers. Then they are overwritten piece by piece. If the process ends before the marker is
+An erasure of more records than one piece first stores a *marker*: a hash of the user ID, and the
+offset before which all records of this user are erased. From this commit on, these are hidden from
+all readers. Then they are overwritten piece by piece. If the process ends before the marker is
 removed, the rest is overwritten after the log is opened again.
 """
 
@@ -13,9 +13,9 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from nearline.errors import StorageFailed
-from nearline.log.codec import event_key, user_key
+from nearline.log.codec import keys_of, user_key
 from nearline.log.key_index import Buried
-from nearline.schema import Erased, Event, Record
+from nearline.schema import USER_RECORDS, Erased, Record, UserRecord
 
 # Events of one transaction, for which other writes wait a few milliseconds.
 PIECE = 500
@@ -58,29 +58,25 @@ class Marker(NamedTuple):
         return cls(int(rest[0]), bytes.fromhex(rest[1])) if prefix == _PREFIX else None
 
     def covers(self, record: Record) -> bool:
-        """Return whether a record is an event of the user."""
-        return isinstance(record, Event) and _digest(record.user_id) == self.digest
+        """Return whether a record names the user."""
+        return isinstance(record, USER_RECORDS) and _digest(record.user_id) == self.digest
 
 
 def without_erased(hidden: Mapping[bytes, int], offset: int, record: Record) -> Record:
-    """Return a record, or `Erased` for an event that is being erased.
+    """Return a record, or `Erased` for one that is being erased.
 
-    `hidden` contains the digest of each user and the offset before which events are hidden.
+    `hidden` contains the digest of each user and the offset before which records are
+    hidden.
     """
-    if isinstance(record, Event) and offset < hidden.get(_digest(record.user_id), 0):
+    if isinstance(record, USER_RECORDS) and offset < hidden.get(_digest(record.user_id), 0):
         return _ERASED
     return record
 
 
-def buried(events: Sequence[tuple[int, Event]]) -> list[Buried]:
-    """Return the keys of events."""
+def buried(records: Sequence[tuple[int, UserRecord]]) -> list[Buried]:
+    """Return the keys of records that name a user."""
     return [
-        Buried(
-            offset,
-            user_key(event.user_id),
-            None if event.event_id is None else event_key(event.event_id),
-        )
-        for offset, event in events
+        Buried(offset, user_key(record.user_id), keys_of(record)[1]) for offset, record in records
     ]
 
 
@@ -107,7 +103,7 @@ class Burial:
         self.end = 0
         self._marker = marker
         self.due = 0.0
-        self._events: list[tuple[int, Event]] = []
+        self._events: list[tuple[int, UserRecord]] = []
         self._futures: list[tuple[Future[int], int]] = []
         self._erased = 0
         self._busy_since: float | None = None
@@ -118,7 +114,7 @@ class Burial:
         self._erased += events
         self.due = 0.0
 
-    def add(self, events: Sequence[tuple[int, Event]], end: int) -> None:
+    def add(self, events: Sequence[tuple[int, UserRecord]], end: int) -> None:
         """Add events that a marker hides, but that are not overwritten yet."""
         self._events.extend(events)
         self.end = end
@@ -161,7 +157,7 @@ class Burial:
                 self.due = now + BUSY_SECONDS
                 return False
             raise StorageFailed(
-                f"{self._erased} events were erased from the log, but its write-ahead file may "
+                f"{self._erased} records were erased from the log, but its write-ahead file may "
                 f"still contain their bytes ({error.__cause__}); erase the user again"
             ) from error
         return True

@@ -7,10 +7,10 @@ from msgspec import Struct
 
 from nearline.errors import Damaged, InvalidInput
 from nearline.log.base import Appendable
-from nearline.schema import Erased, Event, Item, ItemDeleted, ItemPatched, Record
+from nearline.schema import USER_RECORDS, Erased, Event, Item, ItemDeleted, ItemPatched, Record
 
 KEY_BYTES = 16
-_KINDS = (Event, Item, ItemPatched, ItemDeleted)
+_KINDS = (*USER_RECORDS, Item, ItemPatched, ItemDeleted)
 _ERASED = Erased()
 # Stateless, so all threads can share them.
 _ENCODER = msgspec.msgpack.Encoder()
@@ -25,7 +25,7 @@ class Coded(Struct, frozen=True, gc=False):
     payload : bytes
         MessagePack, tagged with the kind of record; it never begins with a zero byte.
     user_key : int or None
-        64-bit hash of the user ID of an event.
+        64-bit hash of the user ID of a record that names a user.
     event_key : bytes or None
         128-bit hash of the ID of an event. Events with equal hashes are duplicates.
     """
@@ -50,7 +50,7 @@ def encode(record: Appendable, position: int = 0) -> Coded:
 
     Parameters
     ----------
-    record : Event, Item, ItemPatched or ItemDeleted
+    record : Appendable
         Record to encode.
     position : int
         Position of the record in its list, for error messages.
@@ -80,9 +80,9 @@ def encode(record: Appendable, position: int = 0) -> Coded:
 
 def keys_of(record: Record) -> tuple[int | None, bytes | None]:
     """Return the hashes of the user ID and event ID of a record; None if it has none."""
-    if not isinstance(record, Event):
+    if not isinstance(record, USER_RECORDS):
         return None, None
-    event_id = record.event_id
+    event_id = record.event_id if isinstance(record, Event) else None
     return user_key(record.user_id), None if event_id is None else event_key(event_id)
 
 

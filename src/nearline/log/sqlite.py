@@ -21,9 +21,9 @@ from nearline.log.writer import (
     EraseJob,
     Known,
     Writer,
-    user_events,
+    user_records,
 )
-from nearline.schema import Event, EventBlock, Record, check_id
+from nearline.schema import Event, EventBlock, Record, UserRecord, check_id
 
 
 class SQLiteLog:
@@ -101,13 +101,13 @@ class SQLiteLog:
         return job.future
 
     def erase(self, user_id: str) -> "Future[int]":
-        """Replace all events of a user by tombstones; the future returns the number of events.
+        """Replace all records that name a user by tombstones; the future returns their number.
 
-        When the future is resolved, no file of the log contains the bytes of the events. An erasure
-        takes a look-up, a write per event and a checkpoint of the write-ahead log. Many events are
+        When the future is resolved, no file of the log contains the bytes of these. An erasure
+        takes a look-up, a write per record and a checkpoint of the write-ahead log. Many are
         overwritten in pieces, between other writes; readers see none of them from the first
         commit on. If the process ends in between, the rest is overwritten when the log is opened
-        again. Events of the user that are appended after this call are stored. The `event_id` of an
+        again. Records that are appended after this call are stored. The `event_id` of an
         erased event can be stored again. If the disk rejects a write, the future raises
         `StorageFailed`, and the user must be erased again.
 
@@ -122,7 +122,7 @@ class SQLiteLog:
         self._check_process()
         # Read here, so that the writer, for which other writes wait, reads only newer events.
         erasures, read_to = self._tables.erasures, self._tables.end
-        known = user_events(self._tables, user_id)
+        known = user_records(self._tables, user_id)
         job = EraseJob(user_id, known=Known(known, read_to, erasures))
         self._writer.submit(job)
         return job.future
@@ -222,7 +222,16 @@ class SQLiteLog:
         listener may call this method.
         """
         self._check_open()
-        return user_events(self._tables, user_id)
+        return [
+            (offset, record)
+            for offset, record in user_records(self._tables, user_id)
+            if isinstance(record, Event)
+        ]
+
+    def records_of(self, user_id: str) -> list[tuple[int, UserRecord]]:
+        """Return all records that name a user with their offsets, in order; see `events_of`."""
+        self._check_open()
+        return user_records(self._tables, user_id)
 
     def known(self, event_ids: Sequence[str]) -> list[bool]:
         """Return for each of `event_ids` whether such an event is stored and not erased."""

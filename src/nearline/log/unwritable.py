@@ -11,7 +11,7 @@ from nearline.log.base import Appendable, Appended, Log, OnCommit, OnErase, in_b
 from nearline.log.reader import LogReader
 from nearline.log.sqlite import SQLiteLog
 from nearline.log.writer import QUEUED_BYTES
-from nearline.schema import Event, Record
+from nearline.schema import USER_RECORDS, Event, Record, UserRecord
 
 # Of these, the file system or its permissions are the cause, not the program.
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
@@ -63,10 +63,15 @@ class UnwritableLog(LogReader):
 
     def events_of(self, user_id: str) -> list[tuple[int, Event]]:
         """Return all events of a user with their offsets; reads the whole log."""
+        records = self.records_of(user_id)
+        return [(offset, record) for offset, record in records if isinstance(record, Event)]
+
+    def records_of(self, user_id: str) -> list[tuple[int, UserRecord]]:
+        """Return all records that name a user with their offsets; reads the whole log."""
         return [
             (offset, record)
             for offset, record in self.read()
-            if isinstance(record, Event) and record.user_id == user_id
+            if isinstance(record, USER_RECORDS) and record.user_id == user_id
         ]
 
     def listen(self, on_commit: OnCommit, on_erase: OnErase, start: int = 0) -> None:

@@ -24,7 +24,7 @@ from nearline.log.burials import (
 from nearline.log.codec import KEY_BYTES, Coded, decode
 from nearline.log.queue import JobQueue
 from nearline.log.tables import Tables
-from nearline.schema import Event, EventBlock, Record, StoredBlock
+from nearline.schema import USER_RECORDS, Event, EventBlock, Record, StoredBlock, UserRecord
 
 GROUP_RECORDS = 10_000
 QUEUED_RECORDS = 100_000
@@ -72,17 +72,17 @@ class BlockJob:
 
 
 class Known(NamedTuple):
-    """Events of a user that were read before the writer executes a job.
+    """Records of a user that were read before the writer executes a job.
 
     Attributes
     ----------
-    events : list of (int, Event)
-        All events of the user with their offsets, before the offset `end`.
+    events : list of (int, UserRecord)
+        All records of the user with their offsets, before the offset `end`.
     end, erasures : int
         End and number of erasures of the log before it was read.
     """
 
-    events: list[tuple[int, Event]]
+    events: list[tuple[int, UserRecord]]
     end: int
     erasures: int
 
@@ -91,7 +91,7 @@ class Known(NamedTuple):
 class EraseJob:
     """A user to erase, or one event of a user.
 
-    `known` contains events of the user, which the writer then need not read.
+    `known` contains records of the user, which the writer then need not read.
     """
 
     user_id: str
@@ -120,7 +120,7 @@ class Writer:
         graveyard = Graveyard(tables.bury, tables.scrub, tables.unmark)
         self._burials = Burials(graveyard, lambda: tables_module.BUSY_MS / 1_000)
         for marker, end in tables.markers():  # of erasures that a crash interrupted
-            self._burials.of(marker).add(marked_events(tables, marker, end), end)
+            self._burials.of(marker).add(marked_records(tables, marker, end), end)
         # Notified after each commit and when the writer stops.
         self.committed = Condition()
         # Calls the listener with one group while the next one is being committed.
@@ -296,7 +296,7 @@ class Writer:
         return np.flatnonzero(fresh)
 
     def _erase(self, job: EraseJob) -> None:
-        """Begin an erasure: hide or overwrite the events, and call the listener.
+        """Begin an erasure: hide or overwrite the records, and call the listener.
 
         The future is resolved when the burial is complete.
         """
@@ -323,14 +323,18 @@ class Writer:
             return
         burial.wait_for(job.future, len(events))
 
-    def _events_to_erase(self, job: EraseJob) -> list[tuple[int, Event]]:
+    def _events_to_erase(self, job: EraseJob) -> list[tuple[int, UserRecord]]:
         known = job.known
         if known is not None and known.erasures == self._tables.erasures:
-            return known.events + user_events(self._tables, job.user_id, known.end)
-        events = user_events(self._tables, job.user_id)
+            return known.events + user_records(self._tables, job.user_id, known.end)
+        events = user_records(self._tables, job.user_id)
         if job.event_id is None:
             return events
-        return [(at, event) for at, event in events if event.event_id == job.event_id]
+        return [
+            (at, record)
+            for at, record in events
+            if isinstance(record, Event) and record.event_id == job.event_id
+        ]
 
     def _refusal(self) -> Closed:
         return Closed(
@@ -339,31 +343,31 @@ class Writer:
         )
 
 
-def user_events(tables: Tables, user_id: str, start: int = 0) -> list[tuple[int, Event]]:
-    """Return (offset, event) of all events of a user from an offset on, in order.
+def user_records(tables: Tables, user_id: str, start: int = 0) -> list[tuple[int, UserRecord]]:
+    """Return (offset, record) of all records that name a user from an offset on, in order.
 
-    Events that are being erased are left out.
+    Records that are being erased are left out.
     """
-    events: list[tuple[int, Event]] = []
+    records: list[tuple[int, UserRecord]] = []
     marker = Marker.of(user_id)
     start = max(start, tables.hidden.get(marker.digest, 0))
     for offset, payload in tables.under(marker.user_key, start):
-        event = decode(offset, payload)
+        record = decode(offset, payload)
         # Two users may have the same key.
-        if isinstance(event, Event) and event.user_id == user_id:
-            events.append((offset, event))
-    return events
+        if isinstance(record, USER_RECORDS) and record.user_id == user_id:
+            records.append((offset, record))
+    return records
 
 
-def marked_events(tables: Tables, marker: Marker, end: int) -> list[tuple[int, Event]]:
-    """Return (offset, event) of the events that a marker hides and that are not overwritten yet."""
-    events: list[tuple[int, Event]] = []
+def marked_records(tables: Tables, marker: Marker, end: int) -> list[tuple[int, UserRecord]]:
+    """Return (offset, record) of those that a marker hides and that are not overwritten yet."""
+    records: list[tuple[int, UserRecord]] = []
     for offset, payload in tables.under(marker.user_key):
         with suppress(Damaged):  # a record that cannot be read does not prevent the others
-            event = decode(offset, payload)
-            if isinstance(event, Event) and offset < end and marker.covers(event):
-                events.append((offset, event))
-    return events
+            record = decode(offset, payload)
+            if isinstance(record, USER_RECORDS) and offset < end and marker.covers(record):
+                records.append((offset, record))
+    return records
 
 
 def _fail(group: Sequence[WriteJob], error: BaseException) -> None:

@@ -99,10 +99,14 @@ def item(item_id: str, view: View) -> Item:
 
 
 def user(user_id: str, view: View) -> UserSummary:
-    """Return the stored history of a user, most recent event first."""
-    known = view.state.history(check_id(user_id, "user_id"))
+    """Return the attributes and the stored history of a user, most recent event first."""
+    state = view.state
+    known = state.history(check_id(user_id, "user_id"))
+    if known is None and not state.profiles.knows(user_id):
+        raise UnknownUser(f"user {user_id!r} has neither events nor attributes")
+    attributes = dict(state.user_attributes(user_id))
     if known is None:
-        raise UnknownUser(f"user {user_id!r} has no events")
+        return UserSummary(user_id=user_id, history=(), attributes=attributes)
     rows = zip(
         view.state.items.ids_of(known.items),
         known.weights.tolist(),
@@ -110,7 +114,8 @@ def user(user_id: str, view: View) -> UserSummary:
         strict=True,
     )
     past = [PastEvent(item_id=item, weight=weight, timestamp=when) for item, weight, when in rows]
-    return UserSummary(user_id=user_id, history=tuple(reversed(past)))
+    history = tuple(reversed(past))
+    return UserSummary(user_id=user_id, history=history, attributes=attributes)
 
 
 def _score(items: set[int], history: Histories, view: View) -> Lists:

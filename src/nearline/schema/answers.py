@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from nearline.schema.records import AttributeValue
+
 # Suffix of the tier of a line whose position a language model chose.
 RERANKED = "+llm"
 
@@ -80,10 +82,11 @@ class PastEvent(Struct, frozen=True, kw_only=True):
 
 
 class UserSummary(Struct, frozen=True, kw_only=True):
-    """A user and the history that recommendations are based on, most recent event first."""
+    """A user: attributes, and the history of recommendations, most recent event first."""
 
     user_id: str
     history: tuple[PastEvent, ...]
+    attributes: dict[str, AttributeValue] = {}
 
 
 class Answer(Struct, frozen=True, kw_only=True):

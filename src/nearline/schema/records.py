@@ -1,5 +1,7 @@
 """Log records: events, catalogue changes, and placeholders of erased events."""
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
@@ -158,9 +160,109 @@ class ItemDeleted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     timestamp: float
 
 
+class UserPut(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag="user",
+):
+    """All attributes of a user; storing them replaces the previous ones.
+
+    Attributes
+    ----------
+    user_id : str
+    timestamp : float
+        Time of the change, in Unix seconds.
+    attributes : dict
+        Maps names to strings, numbers, booleans or lists of these.
+    """
+
+    user_id: str
+    timestamp: float
+    attributes: dict[str, AttributeValue] = {}
+
+    def applied_to(self, _: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+        """Return the attributes after this record."""
+        return self.attributes
+
+
+class UserPatched(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag="user_patched",
+):
+    """A change of some attributes of a user: None removes one, and others keep their values."""
+
+    user_id: str
+    timestamp: float
+    attributes: dict[str, AttributeValue | None] = {}
+
+    def applied_to(self, before: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+        """Return the attributes after this record."""
+        merged = {**before, **self.attributes}
+        return {name: value for name, value in merged.items() if value is not None}
+
+
+class Critique(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag="critique",
+    rename={"not_item": "not"},
+):
+    """A user's remark about a list; exactly one of the three kinds is given.
+
+    Attributes
+    ----------
+    user_id : str
+    timestamp : float
+        Time of the critique, in Unix seconds.
+    critique_id : str
+        Identifies what the user said: the same remark has the same ID and replaces the earlier one.
+    more_like : str or None
+        ID of an item of which the user wants more.
+    not_item : str or None
+        ID of an item that the user does not want; the field is called ``not``.
+    less_of : dict or None
+        Name and value of an attribute of items of which the user wants fewer.
+    lasting : bool
+        Whether the critique holds until it is revoked, and not only for the session.
+    """
+
+    user_id: str
+    timestamp: float
+    critique_id: str
+    more_like: str | None = None
+    not_item: str | None = None
+    less_of: dict[str, Scalar] | None = None
+    lasting: bool = False
+
+
+class CritiqueRevoked(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="critique_revoked"
+):
+    """Removal of a critique of a user."""
+
+    user_id: str
+    timestamp: float
+    critique_id: str
+
+
 class Erased(Struct, frozen=True, forbid_unknown_fields=True, tag="erased"):
-    """Placeholder at the offset of an event that was removed by the erasure of its user."""
+    """Placeholder at the offset of a record that was removed by the erasure of its user."""
 
 
 CatalogueRecord = Item | ItemPatched | ItemDeleted
-Record = Event | Item | ItemPatched | ItemDeleted | Erased
+# Records that name a user: an erasure of the user removes all of them.
+ProfileRecord = UserPut | UserPatched | Critique | CritiqueRevoked
+UserRecord = Event | ProfileRecord
+PROFILE_RECORDS = (UserPut, UserPatched, Critique, CritiqueRevoked)
+USER_RECORDS = (Event, *PROFILE_RECORDS)
+Record = UserRecord | CatalogueRecord | Erased

@@ -201,6 +201,24 @@ class RankIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     item_ids: list[str]
 
 
+class UserIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All attributes of a user."""
+
+    attributes: Annotated[
+        dict[str, AttributeValue],
+        Meta(description="Names to texts, numbers, booleans or lists of these; at most 64."),
+    ]
+
+
+class UserChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Attributes of a user to change; others keep their values."""
+
+    attributes: Annotated[
+        dict[str, AttributeValue | None],
+        Meta(description="Names to new values; null removes an attribute."),
+    ]
+
+
 class JobIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request for a background job; the fields after `kind` are for trainings."""
 
@@ -230,7 +248,7 @@ class DeletedEvent(Struct, frozen=True):
 
 
 class Forgotten(Struct, frozen=True, kw_only=True):
-    """Number of events that were erased."""
+    """Number of records of the user that were erased: events, attributes, critiques."""
 
     erased: int
 

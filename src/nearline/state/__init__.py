@@ -2,6 +2,7 @@
 
 from nearline.state.audience import users_with
 from nearline.state.catalogue import Catalogue
+from nearline.state.changes import Added, Follower, Reflected
 from nearline.state.checkpoint import load as load_checkpoint
 from nearline.state.checkpoint import remove_unfinished
 from nearline.state.checkpoint import save as save_checkpoint
@@ -11,7 +12,7 @@ from nearline.state.histories import UserHistory
 from nearline.state.kinds import STANDARD_WEIGHTS
 from nearline.state.leaders import best
 from nearline.state.matches import CatalogueMatch, match_catalogue
-from nearline.state.state import Added, Follower, Reflected, State
+from nearline.state.state import State
 from nearline.state.vocabulary import Vocabulary
 
 __all__ = [

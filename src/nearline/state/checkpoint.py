@@ -21,16 +21,18 @@ from nearline.kernels import counted_events
 from nearline.schema import Item
 from nearline.schema.histories import Histories
 from nearline.state.catalogue import CatalogueCopy, Vectors
+from nearline.state.changes import StateCopy
 from nearline.state.checkpoint_parts import MOST_EVENTS, Sections, check_sizes, check_types
 from nearline.state.config import StateConfig
 from nearline.state.contexts import ContextsCopy, Pair
 from nearline.state.counters import CountersCopy
 from nearline.state.kinds import STANDARD_KINDS, STANDARD_WEIGHTS
-from nearline.state.state import State, StateCopy
+from nearline.state.profiles import Profiled, ProfilesCopy
+from nearline.state.state import State
 
 HISTORY_ARRAYS = ("indptr", "items", "weights", "times")
 # The digit is the version of the format.
-MAGIC = b"nearline state 5\n"
+MAGIC = b"nearline state 6\n"
 DIGEST_BYTES = 32
 LENGTH_BYTES = 8
 # Errors of decoding, and of parts that do not fit together.
@@ -162,6 +164,7 @@ def _sections(copy: StateCopy) -> Sections:
         "available": catalogue.available,
         "entries": _pack(catalogue.entries),
         "vectors.keys": _pack(keys),
+        "profiles": _pack((copy.profiles.attributes, copy.profiles.critiques)),
         "vectors": np.concatenate([np.zeros(0), *(vector for _, _, vector in vectors)]),
     }
 
@@ -207,6 +210,7 @@ def _restore(config: StateConfig, offset: int, sections: Sections) -> State:
             sections["contexts.counts"],
         ),
         catalogue=CatalogueCopy(entries, vectors, sections["available"].copy()),
+        profiles=ProfilesCopy(*_unpack(sections["profiles"], Profiled)),
     )
 
 
@@ -224,7 +228,7 @@ def _parts(header: Header, sections: Sections) -> Iterator[memoryview]:
 def _read(data: memoryview, path: Path) -> tuple[Header, Sections]:
     """Verify the bytes of a file and split it into sections, which are views of `data`."""
     if data[: len(MAGIC)] != MAGIC:
-        raise _refused(path, f"it does not start with {MAGIC!r} (format 5)")
+        raise _refused(path, f"it does not start with {MAGIC!r} (format 6)")
     body, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
     if hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest() != digest:
         raise _refused(path, f"the checksum of its {len(data):,} bytes is wrong")

@@ -1,100 +1,40 @@
 """The state in memory, which is the result of applying the log's records in order (a fold)."""
 
 import threading
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nearline.kernels import counted_events as counting
 from nearline.kernels.opinions import any_negative
-from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record, StoredBlock
+from nearline.schema import (
+    PROFILE_RECORDS,
+    AttributeValue,
+    Event,
+    Item,
+    ItemDeleted,
+    ItemPatched,
+    Record,
+    StoredBlock,
+    UserRecord,
+)
 from nearline.schema.histories import Histories
 from nearline.state.blocks import Columns, block_columns, by_user, columns_of
 from nearline.state.catalogue import Catalogue, CatalogueCopy
+from nearline.state.changes import Added, Follower, Reflected, StateCopy
 from nearline.state.config import StateConfig
 from nearline.state.contexts import Context, Contexts, ContextsCopy
 from nearline.state.counters import Counters, CountersCopy
 from nearline.state.counts import change_of_counts, current
-from nearline.state.histories import CountedRows, HistoryStore, HistoryStoreCopy, UserHistory
+from nearline.state.histories import CountedRows, HistoryStore, UserHistory
+from nearline.state.profiles import Profiles, ProfilesCopy
 from nearline.state.vocabulary import Vocabulary
 
 # Number of records that are applied while the lock is held, so that readers wait for at most a few
 # milliseconds.
 RECORDS_PER_HOLD = 1_000
-
-
-class Added(NamedTuple):
-    """Events that were applied to the state together.
-
-    Attributes
-    ----------
-    offset : int
-        Offset of the first record of the batch.
-    user_ids : list of str
-        Users of the events, with one row each in `before` and `events`.
-    before : Histories
-        Earlier events of these users that count, see `kernels.counted_events`. A row may be
-        incomplete if its user has no new event that counts.
-    events : Histories
-        New events of these users that count, in order of arrival.
-    opposed : bool [n]
-        Whether each user ever had an event of negative weight, so that events may be superseded;
-        `before` and `events` contain superseded events too.
-    """
-
-    offset: int
-    user_ids: list[str]
-    before: Histories
-    events: Histories
-    opposed: NDArray[np.bool_]
-
-
-class Follower(Protocol):
-    """Protocol of objects that receive all changes of a state, in the order of the log.
-
-    Methods are called after the state includes the change, without its lock.
-    """
-
-    def put_items(self, changed: Sequence[tuple[int, Item | None]]) -> None:
-        """Handle new entries by index; None if one was deleted, or if the item has no entry."""
-        ...
-
-    def add_events(self, added: Added) -> None:
-        """Process new events; `put_items` was called for their entries before."""
-        ...
-
-    def forget(self, history: Histories) -> None:
-        """Process an erasure; `history` has one row, with all events of the user that count."""
-        ...
-
-
-class Reflected(NamedTuple):
-    """Part of the log that is included in a state and in its followers.
-
-    Attributes
-    ----------
-    offset : int
-        Offset in the log; all records before it are included.
-    erasures : int
-        Number of erasures that are included.
-    """
-
-    offset: int
-    erasures: int
-
-
-class StateCopy(NamedTuple):
-    """Consistent copy of a state at one offset; the fields are those of `State`."""
-
-    offset: int
-    users: list[str]
-    items: list[str]
-    histories: HistoryStoreCopy
-    counters: CountersCopy
-    contexts: ContextsCopy
-    catalogue: CatalogueCopy
 
 
 class State:
@@ -121,6 +61,8 @@ class State:
     catalogue : Catalogue
     counters : Counters
     contexts : Contexts
+    profiles : Profiles
+        Attributes and critiques of users.
     reflected : Reflected
         Part of the log that the state and all followers include, set after each change. Data that
         was derived from the state and its followers is valid until this value changes. While
@@ -139,6 +81,7 @@ class State:
         self.counters = Counters(self.config.trending_half_life, self.lock)
         self.counters.grow(self.items.slots)
         self.contexts = Contexts(self.lock)
+        self.profiles = Profiles(self.lock)
         self.catalogue = Catalogue(self.lock)
         self.catalogue.grow(self.items.slots)
         self.followers: tuple[Follower, ...] = ()
@@ -158,6 +101,7 @@ class State:
         counters: CountersCopy,
         contexts: ContextsCopy,
         catalogue: CatalogueCopy,
+        profiles: ProfilesCopy,
     ) -> Self:
         """Create a state from the parts of a `StateCopy`, whose arrays are used and modified."""
         state = cls(config)
@@ -168,6 +112,7 @@ class State:
         state.counters = Counters.from_copy(config.trending_half_life, state.lock, counters)
         state.contexts = Contexts.from_copy(state.lock, contexts)
         state.catalogue = Catalogue.from_copy(state.lock, catalogue)
+        state.profiles = Profiles.from_copy(state.lock, profiles)
         bound = config.history_length
         state._histories = HistoryStore.from_rows(bound, histories, arrived, opposed)
         return state
@@ -195,18 +140,18 @@ class State:
     def forget(
         self,
         user_id: str,
-        events: Iterable[tuple[int, Event]],
-        kept: Iterable[tuple[int, Event]] = (),
+        records: Iterable[tuple[int, UserRecord]],
+        kept: Iterable[tuple[int, UserRecord]] = (),
     ) -> None:
-        """Remove events of a user, as if they had been `Erased` from the start.
+        """Remove records of a user, as if they had been `Erased` from the start.
 
         Parameters
         ----------
-        events : iterable of (offset, Event)
-            Events of the user that were erased, in order. Those from `offset` on are not in the
+        records : iterable of (offset, UserRecord)
+            Records of the user that were erased, in order. Those from `offset` on are not in the
             state yet and are skipped.
-        kept : iterable of (offset, Event)
-            Every other event of the user in the log.
+        kept : iterable of (offset, UserRecord)
+            Every other record of the user in the log.
 
         Notes
         -----
@@ -216,21 +161,13 @@ class State:
         """
         with self.lock:
             followers = self.followers
-            left = [(offset, event) for offset, event in kept if offset < self.offset]
-            gone = [(offset, event) for offset, event in events if offset < self.offset]
-            # Later events of the user do not count.
-            all_events = sorted(gone + left, key=lambda pair: pair[0]) if left else gone
-            columns, before = self._counted(all_events[: counting.LIMITS.events])
-            _, history = by_user(columns, by_time=True)
-            self.counters.subtract(*current(history))
-            contexts = [event.context for _, event in before]
-            offsets = [offset for offset, _ in before]
-            self.contexts.subtract(columns.items, columns.weights, contexts, offsets)
-            if user_id in self.users:
-                self._histories.remove(self.users.remove(user_id))
-            added = self._fold(left)[1] if left else None
+            left = self._events_in(kept)
+            gone = self._events_in(records)
+            self.profiles.forget(user_id, records, [pair for pair in kept if pair[0] < self.offset])
+            history, added = self._forget_events(user_id, gone, left) if gone else (None, None)
         for follower in followers:
-            follower.forget(history)
+            if history is not None:
+                follower.forget(history)
             if added is not None:
                 follower.add_events(added)
         self.reflected = Reflected(self.offset, self.reflected.erasures + 1)
@@ -257,6 +194,10 @@ class State:
         with self.lock:
             return self._histories.opposed(self.users.indices_of(user_ids))
 
+    def user_attributes(self, user_id: str) -> Mapping[str, AttributeValue]:
+        """Return the attributes of a user; empty for an unknown user."""
+        return self.profiles.attributes(user_id)
+
     def latest(self) -> float | None:
         """Return the time of the latest event in Unix seconds; None without events. O(events)."""
         with self.lock:
@@ -279,12 +220,29 @@ class State:
                 self.counters.copy(),
                 self.contexts.copy(),
                 self.catalogue.copy(),
+                self.profiles.copy(),
             )
 
     def counted_of(self, user_ids: Iterable[str]) -> CountedRows:
         """Return a copy of the events of several users that count; see `CountedRows`."""
         with self.lock:
             return self._histories.counted_rows(self.users.indices_of(user_ids))
+
+    def _forget_events(
+        self, user_id: str, gone: list[tuple[int, Event]], left: list[tuple[int, Event]]
+    ) -> tuple[Histories, Added | None]:
+        """Remove events, and add the other ones of the user again; return both for followers."""
+        # Later events of the user do not count.
+        all_events = sorted(gone + left, key=lambda pair: pair[0]) if left else gone
+        columns, before = self._counted(all_events[: counting.LIMITS.events])
+        _, history = by_user(columns, by_time=True)
+        self.counters.subtract(*current(history))
+        contexts = [event.context for _, event in before]
+        offsets = [offset for offset, _ in before]
+        self.contexts.subtract(columns.items, columns.weights, contexts, offsets)
+        if user_id in self.users:
+            self._histories.remove(self.users.remove(user_id))
+        return history, self._fold(left)[1] if left else None
 
     def _counted(
         self, events: Sequence[tuple[int, Event]]
@@ -296,6 +254,14 @@ class State:
         counted = [event for event, counts in zip(events, which.tolist(), strict=True) if counts]
         rows = [(0, index[e.item_id], weight(e.event), e.timestamp) for _, e in counted]
         return columns_of(rows), counted
+
+    def _events_in(self, records: Iterable[tuple[int, UserRecord]]) -> list[tuple[int, Event]]:
+        """Return the events among records that the state includes."""
+        return [
+            (offset, record)
+            for offset, record in records
+            if offset < self.offset and isinstance(record, Event)
+        ]
 
     def _check_offsets(self, batch: Sequence[tuple[int, Record]]) -> None:
         least = self.offset
@@ -397,4 +363,6 @@ class State:
                 else:
                     self.catalogue.delete(index)
                 changed.append((index, item))
+            elif isinstance(record, PROFILE_RECORDS):
+                self.profiles.apply(record)
         return columns_of(rows), changed

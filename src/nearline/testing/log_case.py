@@ -11,7 +11,16 @@ import pytest
 
 from nearline.log.base import Appendable, Appended, Log
 from nearline.log.opening import open_log
-from nearline.schema import Event, EventBlock, Record
+from nearline.schema import (
+    Critique,
+    CritiqueRevoked,
+    Event,
+    EventBlock,
+    Record,
+    UserPatched,
+    UserPut,
+    UserRecord,
+)
 from nearline.schema.blocks import COLUMNS
 
 WAIT = 30.0  # seconds after which a test that waits fails
@@ -22,6 +31,16 @@ MakeLog = Callable[[], Log]
 def event(user: str, item: str = "i", event_id: str | None = None) -> Event:
     """Create an event with the given IDs at time 1.0; other fields have their defaults."""
     return Event(user_id=user, item_id=item, timestamp=1.0, event_id=event_id)
+
+
+def profile_records(user: str) -> list[Appendable]:
+    """Create a record of each kind about a user beside events."""
+    return [
+        UserPut(user_id=user, timestamp=1.0, attributes={"age": 31, "likes": ["tea", 1, True]}),
+        UserPatched(user_id=user, timestamp=2.0, attributes={"age": None, "country": "FR"}),
+        Critique(user_id=user, timestamp=3.0, critique_id="c", less_of={"brand": "x"}),
+        CritiqueRevoked(user_id=user, timestamp=4.0, critique_id="c"),
+    ]
 
 
 def block(*events: Event) -> EventBlock:
@@ -52,15 +71,15 @@ class Listener:
     ----------
     commits : list of list of (offset, Record)
         Records of each commit.
-    erased : list of (user_id, list of (offset, Event))
-        Events of each erasure.
+    erased : list of (user_id, list of (offset, UserRecord))
+        Records of each erasure.
     entered : threading.Event
         Set when `on_commit` was called.
     """
 
     def __init__(self, gate: Signal | None = None) -> None:
         self.commits: list[list[tuple[int, Record]]] = []
-        self.erased: list[tuple[str, list[tuple[int, Event]]]] = []
+        self.erased: list[tuple[str, list[tuple[int, UserRecord]]]] = []
         self.entered = Signal()
         self._gate = gate
 
@@ -71,7 +90,7 @@ class Listener:
         if self._gate:
             assert self._gate.wait(WAIT)
 
-    def on_erase(self, user_id: str, events: Sequence[tuple[int, Event]]) -> None:
+    def on_erase(self, user_id: str, events: Sequence[tuple[int, UserRecord]]) -> None:
         """Record an erasure."""
         self.erased.append((user_id, list(events)))
 

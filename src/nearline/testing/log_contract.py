@@ -18,7 +18,7 @@ import pytest
 
 from nearline.errors import Closed
 from nearline.log.base import Appended, Log
-from nearline.schema import Erased, Event, Record
+from nearline.schema import Erased, Event, Record, UserRecord
 from nearline.testing.log_case import WAIT, Listener, append, block, erase, event
 from nearline.testing.log_copies import LogCopyTests
 from nearline.testing.log_records import LogRecordTests
@@ -163,7 +163,7 @@ class LogContract(LogRecordTests, LogCopyTests):
     def test_a_listener_that_fails_to_erase_stops_the_log(self, log: Log) -> None:
         """The log is closed, since it has erased the user but the state has not."""
 
-        def fail(_user_id: str, _events: Sequence[tuple[int, Event]]) -> None:
+        def fail(_user_id: str, _events: Sequence[tuple[int, UserRecord]]) -> None:
             raise ZeroDivisionError
 
         log.listen(Listener().on_commit, fail)

@@ -9,7 +9,16 @@ import pytest
 from nearline.errors import InvalidInput
 from nearline.log.base import Appendable, Appended, Log
 from nearline.schema import Erased, Event, Item, ItemDeleted
-from nearline.testing.log_case import WAIT, Listener, LogCase, append, block, erase, event
+from nearline.testing.log_case import (
+    WAIT,
+    Listener,
+    LogCase,
+    append,
+    block,
+    erase,
+    event,
+    profile_records,
+)
 
 
 class LogRecordTests(LogCase):
@@ -82,6 +91,7 @@ class LogRecordTests(LogCase):
             ),
             event("u"),
             ItemDeleted(item_id="i/1", timestamp=3.0),
+            *profile_records("u"),
         ]
         append(log, *records)
         assert list(log.read()) == list(enumerate(records))
@@ -193,6 +203,27 @@ class LogRecordTests(LogCase):
         assert erase(log, "a") == 2
         assert list(log.read()) == [(0, Erased()), (1, item), (2, event("b")), (3, Erased())]
         assert (log.end, log.erasures) == (4, 1)
+
+    def test_erasing_removes_every_record_that_names_the_user(self, log: Log) -> None:
+        """Attributes and critiques too, also if the user has no events."""
+        append(log, *profile_records("a"), event("b"), *profile_records("b"), event("a"))
+        assert [at for at, _ in log.records_of("a")] == [0, 1, 2, 3, 9]
+        assert [at for at, _ in log.events_of("a")] == [9]
+        assert erase(log, "a") == 5
+        assert erase(log, "nobody") == 0
+        erased = {0, 1, 2, 3, 9}
+        assert {at for at, record in log.read() if record == Erased()} == erased
+        assert len(log.records_of("b")) == 5
+        append(log, *profile_records("a"))
+        assert erase(log, "a") == 4
+        assert log.erasures == 2
+
+    def test_many_profile_records_are_erased_in_pieces(self, log: Log) -> None:
+        """A marker hides attributes, like events, until they are overwritten."""
+        append(log, *profile_records("a") * 300, event("b"))
+        assert erase(log, "a") == 1_200
+        assert log.records_of("a") == []
+        assert [r for _, r in log.read() if r != Erased()] == [event("b")]
 
     def test_offsets_are_not_reused_after_erasing_the_last(self, log: Log) -> None:
         """The tombstone keeps the offset of the event."""

@@ -20,7 +20,7 @@ from nearline.server.routes.recommendations import (
     recommend_session,
 )
 from nearline.server.routes.snapshots import list_snapshots, promote_snapshot, roll_back
-from nearline.server.routes.users import forget_user, get_user
+from nearline.server.routes.users import change_user, forget_user, get_user, put_user
 
 OPERATIONS = [index, livez, readyz, metrics, openapi, docs]
 V1 = [
@@ -39,6 +39,8 @@ V1 = [
     change_item,
     delete_item,
     get_user,
+    put_user,
+    change_user,
     forget_user,
     submit_job,
     list_jobs,
