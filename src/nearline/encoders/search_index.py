@@ -6,7 +6,6 @@ the looser it is: 1, 1/2 and 1/4. So an item with the word comes before one with
 If the encoder's vectors are set, items are also found by the cosine of their vectors.
 """
 
-import heapq
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,15 +19,14 @@ from numpy.typing import NDArray
 from nearline.encoders.index import VectorIndex
 from nearline.encoders.prefixes import PrefixDictionary
 from nearline.encoders.search_terms import TermReader
-from nearline.kernels.term_scores import K1, B, add_term
-from nearline.kernels.topk import top_k_rows
+from nearline.kernels.term_scores import add_term, best_allowed
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 
 STEM, BEGINNING = 0.5, 0.25
 # Words with the beginning that are looked at, and the most frequent of these that are searched.
-LOOKED_AT, EXPANDED = 2_000, 64
+LOOKED_AT, EXPANDED = 512, 32
 # Entries of inverted lists that a search reads for the beginning of a word.
 MOST_ENTRIES = 200_000
 
@@ -118,16 +116,14 @@ class SearchIndex:
         """
         asked = self._reader.asked(text)
         with self._lock:
-            n = len(self._lengths)
-            scores = np.zeros(n, dtype=np.float32)
-            norms = self._norms()
+            scores = np.zeros(len(self._lengths), dtype=np.float32)
+            lists = self._lists
             for words, weight in ((asked.words, 1.0), (asked.stems, STEM)):
                 for word in words:
-                    postings = self._lists.get(word)
-                    if postings is not None:
-                        df = len(postings.items)
-                        _add(scores, postings, norms, weight * self._rarity(df))
-            self._add_beginning(asked.beginning, scores, norms)
+                    if word in lists:
+                        self._add(scores, word, weight * self._rarity(len(lists[word].items)))
+            if asked.beginning:
+                self._add_beginning(asked.beginning, scores)
         return _best(scores, k, allowed)
 
     def nearest(self, vector: Floats, k: int, allowed: NDArray[np.bool_]) -> Found:
@@ -152,7 +148,11 @@ class SearchIndex:
             if known is None:
                 known = lists[term] = Postings()
                 self._words.add(term)
-            known.put(item, count)
+            if not known.items or known.items[-1] < item:  # a new item, nearly always
+                known.items.append(item)
+                known.counts.append(count)
+            else:
+                known.put(item, count)
         if found:
             self._terms[item] = list(found)
         if item >= len(self._lengths):
@@ -162,41 +162,31 @@ class SearchIndex:
         self._total += length - int(self._lengths[item])
         self._lengths[item] = length
 
-    def _norms(self) -> Floats:
-        mean = max(1.0, self._total / max(1, len(self._terms)))
-        norms: Floats = (K1 * (1 - B) + K1 * B / mean * self._lengths).astype(np.float32)
-        return norms
-
     def _rarity(self, df: int) -> float:
         return log(1 + (max(0, len(self._terms) - df) + 0.5) / (df + 0.5))
 
-    def _add_beginning(self, beginning: str, scores: Floats, norms: Floats) -> None:
-        if not beginning:
-            return
+    def _add_beginning(self, beginning: str, scores: Floats) -> None:
         lists = self._lists
         near = self._words.beginning(beginning, LOOKED_AT, lists)
-        sizes = ((len(lists[word].items), word) for word in near)
+        near.sort(key=lambda word: -len(lists[word].items))
         total, chosen = 0, []
-        for size, word in heapq.nsmallest(EXPANDED, sizes, key=lambda pair: (-pair[0], pair[1])):
+        for word in near[:EXPANDED]:
+            size = len(lists[word].items)
             if total + size <= MOST_ENTRIES or not chosen:
                 total += size
                 chosen.append(word)
         weight = BEGINNING * self._rarity(min(total, len(self._terms)))
         for word in chosen:
-            _add(scores, lists[word], norms, weight)
+            self._add(scores, word, weight)
 
-
-def _add(scores: Floats, postings: Postings, norms: Floats, weight: float) -> None:
-    items = np.frombuffer(postings.items, dtype=np.int32)
-    counts = np.frombuffer(postings.counts, dtype=np.uint16)
-    add_term(scores, items, counts, norms, weight)
+    def _add(self, scores: Floats, word: str, weight: float) -> None:
+        """Add the weights of a word; the arrays must not be changed meanwhile."""
+        postings = self._lists[word]
+        items = np.frombuffer(postings.items, dtype=np.int32)
+        counts = np.frombuffer(postings.counts, dtype=np.uint16)
+        mean = max(1.0, self._total / max(1, len(self._terms)))
+        add_term(scores, items, counts, self._lengths, mean, weight)
 
 
 def _best(scores: Floats, k: int, allowed: NDArray[np.bool_]) -> Found:
-    """Return the `k` largest positive scores of items that are allowed, best first."""
-    n = min(len(scores), len(allowed))
-    if n == 0:
-        return Found(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
-    best = top_k_rows((scores[:n] * allowed[:n])[None], min(k, n), above=0.0)
-    kept = best.items[0] >= 0
-    return Found(best.items[0][kept], best.scores[0][kept])
+    return Found(*best_allowed(scores, allowed, min(k, max(1, len(scores)))))

@@ -1,7 +1,7 @@
 """The terms by which texts are found: their words, stems, and characters of some scripts."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
 from nearline.encoders.reading import LanguageReader
@@ -58,14 +58,14 @@ class TermReader:
             Texts of the item, and how much an occurrence in each counts.
         """
         counts: Counter[str] = Counter()
-        for text, weight in texts:
+        given = [pair for pair in texts if pair[0]]
+        readings = self._reader.read([text for text, _ in given])
+        for (text, weight), reading in zip(given, readings, strict=True):
             words = _words(text)
-            for word in words:
-                counts[word] += weight
-            known = set(words)
-            for stem in _stems(self._reader.read([text])[0]):
-                if stem not in known:
-                    counts[stem] += weight
+            found = words + _stems(reading, set(words))
+            counts.update(found)
+            for _ in range(weight - 1):
+                counts.update(found)
         if len(counts) > MOST_TERMS:
             counts = Counter(dict(counts.most_common(MOST_TERMS)))
         return {term: min(count, MOST_COUNTED) for term, count in counts.items()}
@@ -111,8 +111,10 @@ def _words(text: str) -> list[str]:
     return found
 
 
-def _stems(reading: str) -> list[str]:
-    return [part[:LONGEST_WORD] for part in reading.replace("\t", " ").split(" ") if part]
+def _stems(reading: str, words: Container[str]) -> list[str]:
+    """Return the stems and parts of a reading that are not words themselves."""
+    parts = reading.replace("\t", " ").split(" ")
+    return [part[:LONGEST_WORD] for part in parts if part and part not in words]
 
 
 def _beginning(text: str) -> str:

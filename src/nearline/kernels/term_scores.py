@@ -12,6 +12,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from nearline.kernels.topk import best_first, offer
+
 K1, B = 1.2, 0.75
 
 
@@ -20,7 +22,8 @@ def add_term(
     scores: NDArray[np.float32],
     items: NDArray[np.int32],
     counts: NDArray[np.uint16],
-    norms: NDArray[np.float32],
+    lengths: NDArray[np.int32],
+    mean: float,
     weight: float,
 ) -> None:
     """Add the weights of one term to the scores of the items that have it.
@@ -31,11 +34,33 @@ def add_term(
         Scores, which are changed in place.
     items, counts : int32, uint16 [n]
         Items with the term, and how often it occurs in each.
-    norms : float32 [n_items]
-        Normaliser of each item by its length.
+    lengths, mean : int32 [n_items], float
+        Number of words of each item, and their mean.
     weight : float
         Weight of the term.
     """
+    most, least = np.float32(weight * (K1 + 1)), np.float32(K1 * (1 - B))
+    slope = np.float32(K1 * B / mean)
     for at in range(len(items)):
         item, count = items[at], np.float32(counts[at])
-        scores[item] += np.float32(weight) * count * np.float32(K1 + 1) / (count + norms[item])
+        scores[item] += most * count / (count + least + slope * np.float32(lengths[item]))
+
+
+@njit(nogil=True, cache=True)
+def best_allowed(
+    scores: NDArray[np.float32], allowed: NDArray[np.bool_], k: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the `k` items with the largest positive scores that are allowed, best first.
+
+    Parameters
+    ----------
+    scores, allowed : float32 [n], bool [m]
+        Items that are not in both are left out.
+    """
+    values, items = np.empty(k, dtype=np.float64), np.empty(k, dtype=np.int32)
+    size = 0
+    for item in range(min(len(scores), len(allowed))):
+        if scores[item] > 0 and allowed[item]:
+            size = offer(values, items, size, scores[item], item)
+    best_first(values, items, size)
+    return items[:size].copy(), values[:size].astype(np.float32)
