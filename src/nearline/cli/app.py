@@ -26,6 +26,7 @@ from nearline.cli.output import printable
 from nearline.cli.replay import replay
 from nearline.cli.serve import serve
 from nearline.cli.snapshots import promote, rollback, snapshots
+from nearline.cli.users import critique, user
 from nearline.cli.wording import for_command_line
 from nearline.errors import NearlineError
 
@@ -73,6 +74,6 @@ def main() -> None:
 for _command in (
     *(demo, import_, models, train, evaluate, compare, replay),
     *(info, snapshots, promote, rollback),
-    *(recommend, similar, explain, export, serve, bench, doctor),
+    *(recommend, similar, explain, user, critique, export, serve, bench, doctor),
 ):
     main.add_command(_command)

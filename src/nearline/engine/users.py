@@ -8,7 +8,8 @@ from nearline.engine.base import Engine
 from nearline.ingest import profiles
 from nearline.log import Appended
 from nearline.recommend import lookups
-from nearline.schema import UserSummary, check_id
+from nearline.recommend.critiques import active_critiques
+from nearline.schema import Critique, CritiqueOut, UserSummary, check_id
 
 
 class UserMethods(Engine):
@@ -39,6 +40,48 @@ class UserMethods(Engine):
         """Change some attributes of a user, as a mapping; see `patch_user`."""
         parts = self._current.open()
         return profiles.patch_user(parts.log, parts.state, user_id, changes, now=self._clock())
+
+    # Critiques
+
+    def critique(self, user_id: str, **fields: Any) -> CritiqueOut:
+        """Store what a user said about a list; the next list follows it.
+
+        `fields`: one of ``more_like`` (an item ID), ``not_`` (an item ID) and ``less_of`` (a
+        mapping of an attribute or "categories" to a value), and optionally ``lasting``: by default,
+        a critique holds for an hour, and then until the user's next event.
+
+        Raises
+        ------
+        InvalidInput
+            There is not exactly one of the three, or an item is unknown.
+        """
+        critique, stored = self.add_critique(user_id, fields)
+        stored.result()
+        return CritiqueOut.of(critique)
+
+    def add_critique(
+        self, user_id: str, fields: Mapping[str, Any]
+    ) -> tuple[Critique, Future[Appended]]:
+        """Queue a critique, given as a mapping; the future resolves once it is durable."""
+        parts = self._current.open()
+        return profiles.add_critique(parts.log, parts.state, user_id, fields, now=self._clock())
+
+    def critiques(self, user_id: str) -> list[CritiqueOut]:
+        """Return the critiques of a user that hold now, oldest first."""
+        said = active_critiques(check_id(user_id, "user_id"), self._view())
+        return [CritiqueOut.of(one) for one in said]
+
+    def revoke_critique(self, user_id: str, critique_id: str) -> Future[Appended]:
+        """Queue the removal of a critique; lists are then as without it."""
+        parts = self._current.open()
+        now = self._clock()
+        return profiles.revoke_critique(parts.log, parts.state, user_id, critique_id, now=now)
+
+    def expires(self, user_id: str) -> bool:
+        """Return whether the lists of a user will change by time alone, when a critique ends."""
+        if not self._current.deployment.state.profiles.some_critiques:
+            return False
+        return any(not one.lasting for one in active_critiques(user_id, self._view()))
 
     def forget(self, user_id: str) -> Future[int]:
         """Erase all records of a user everywhere; the future resolves to their number."""

@@ -1,13 +1,16 @@
 """Conversion of a list of the pipeline to an answer, with its ID and its reasons."""
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import msgspec
+from msgspec.structs import replace
 
 from nearline.data import Histories
 from nearline.models.capabilities import explain
+from nearline.recommend.critiques import named_parts
 from nearline.recommend.lists import PERSONAL, SESSION, TIERS, Lists, Query, View
-from nearline.schema import Answer, Part, Recommendation, RecommendationRequest
+from nearline.schema import Answer, Critique, Part, Recommendation, RecommendationRequest
 
 MAX_REASONS = 3
 # Keys are sorted; values that JSON lacks, such as NumPy numbers, are encoded by their repr.
@@ -39,6 +42,25 @@ def make_answer(
         model=view.model_id,
         offset=offset,
     )
+
+
+def with_critiques(
+    answer: Answer, request: RecommendationRequest, said: Sequence[Critique], view: View
+) -> Answer:
+    """Return the answer to a request of a user with critiques, which the ID and reasons name."""
+    ids = (answer.recommendation_id, *(one.critique_id for one in said))
+    made_from = recommendation_id(request, view.model_id, answer.offset, *ids)
+    items = answer.items
+    if request.explain:
+        own = own_items(request.user_id, view)
+        items = tuple(replace(line, reasons=named_parts(line.reasons, said, own)) for line in items)
+    return replace(answer, recommendation_id=made_from, items=items)
+
+
+def own_items(user_id: str | None, view: View) -> frozenset[str]:
+    """Return the IDs of the items in the stored history of a user."""
+    known = None if user_id is None else view.state.history(user_id)
+    return frozenset() if known is None else frozenset(view.state.items.ids_of(known.items))
 
 
 def recommendation_id(

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data import Histories, Weight, histories_for
+from nearline.recommend.critiques import active_critiques, criticised, run_criticised
 from nearline.recommend.lists import Lists, View
 from nearline.recommend.pipeline import make_query, run
 from nearline.schema import ListOptions, check_id, check_options
@@ -61,7 +62,7 @@ def recommend_many(
     else:
         rows = histories_for(state.items.table(), given, user_ids, weight)
         histories = partial(_rows, rows)
-    blocks = _blocks(histories, len(user_ids), options, view, progress, block or BLOCK)
+    blocks = _blocks(histories, user_ids, options, view, progress, block or BLOCK)
     return _columns(user_ids, blocks, view)
 
 
@@ -75,17 +76,35 @@ def _rows(histories: Histories, first: int, last: int) -> Histories:
 
 def _blocks(
     histories: Callable[[int, int], Histories],
-    n_users: int,
+    user_ids: Sequence[str],
     options: ListOptions,
     view: View,
     progress: Progress,
     block: int,
 ) -> Iterator[Lists]:
     """Yield the lists of each block of users."""
+    n_users = len(user_ids)
     for first in range(0, n_users, block):
         last = min(first + block, n_users)
-        yield run(make_query(histories(first, last), options, view))
+        some = histories(first, last)
+        lists = run(make_query(some, options, view))
+        if view.state.profiles.some_critiques:
+            _criticise(lists, user_ids[first:last], some, options, view)
+        yield lists
         progress(last, n_users, "users")
+
+
+def _criticise(
+    lists: Lists, user_ids: Sequence[str], histories: Histories, options: ListOptions, view: View
+) -> None:
+    """Replace the lists of users with critiques, one by one."""
+    for row, user_id in enumerate(user_ids):
+        said = active_critiques(user_id, view)
+        if said:
+            query = make_query(histories.select(np.array([row])), options, view)
+            found = run_criticised(criticised(query, said), said, run)
+            lists.items[row], lists.scores[row] = found.items[0], found.scores[0]
+            lists.tiers[row] = found.tiers[0]
 
 
 def _columns(

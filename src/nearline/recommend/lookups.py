@@ -1,15 +1,19 @@
 """Answers about given items and users: ranking, explanation, similar items, entries, histories."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from nearline.data import Histories
 from nearline.errors import InvalidInput, UnknownItem, UnknownUser
-from nearline.recommend.answers import parts_of
+from nearline.recommend.answers import own_items, parts_of
+from nearline.recommend.critiques import active_critiques, concerning, named_parts, with_liked
 from nearline.recommend.fill import score_fallback
 from nearline.recommend.lists import PERSONAL, TIERS, Lists, View
 from nearline.recommend.pipeline import known_history
 from nearline.schema import (
+    Critique,
     Explanation,
     Item,
     PastEvent,
@@ -59,7 +63,7 @@ def rank(user_id: str, item_ids: list[str], view: View) -> list[ScoredItem]:
             field="item_ids",
         )
     known = [view.state.items.get(_item_id(i, at)) for at, i in enumerate(item_ids)]
-    history = known_history(user_id, view.state)
+    history = _criticised_history(user_id, active_critiques(user_id, view), view)
     lines = _score({index for index in known if index is not None}, history, view)
     places = {
         item: (tier, -score)
@@ -76,16 +80,21 @@ def rank(user_id: str, item_ids: list[str], view: View) -> list[ScoredItem]:
 
 def explain(user_id: str, item_id: str, view: View) -> Explanation:
     """Return all parts of the score of an item for a user; they sum to the score."""
-    history = known_history(check_id(user_id, "user_id"), view.state)
+    said = active_critiques(check_id(user_id, "user_id"), view)
+    history = _criticised_history(user_id, said, view)
     index = _known_item(item_id, view.state)
     line = _score({index}, history, view)
     score, tier = float(line.scores[0]), int(line.tiers[0])
+    parts = parts_of(index, score, tier, history, view)
+    if said:
+        parts = named_parts(parts, said, own_items(user_id, view))
     return Explanation(
         user_id=user_id,
         item_id=item_id,
         score=score,
         tier=TIERS[tier],
-        parts=parts_of(index, score, tier, history, view),
+        parts=parts,
+        critiques=concerning(index, said, view),
     )
 
 
@@ -116,6 +125,13 @@ def user(user_id: str, view: View) -> UserSummary:
     past = [PastEvent(item_id=item, weight=weight, timestamp=when) for item, weight, when in rows]
     history = tuple(reversed(past))
     return UserSummary(user_id=user_id, history=history, attributes=attributes)
+
+
+def _criticised_history(user_id: str, said: Sequence[Critique], view: View) -> Histories:
+    """Return the history of a user, with the items that are wanted more."""
+    history, items = known_history(user_id, view.state), view.state.items
+    liked = [items.get(one.more_like) for one in said if one.more_like is not None]
+    return with_liked(history, [index for index in liked if index is not None])
 
 
 def _score(items: set[int], history: Histories, view: View) -> Lists:

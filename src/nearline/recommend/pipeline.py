@@ -10,8 +10,9 @@ import numpy as np
 from msgspec.structs import replace
 
 from nearline.data import Histories
-from nearline.recommend.answers import make_answer
+from nearline.recommend.answers import make_answer, with_critiques
 from nearline.recommend.candidates import candidates
+from nearline.recommend.critiques import active_critiques, criticised, run_criticised
 from nearline.recommend.fill import fill, preferences
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
 from nearline.recommend.rules import allowed_items, rules
@@ -50,8 +51,15 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
     offset = view.state.offset
     histories, tier = history_of(request, view.state)
     query = make_query(histories, request, view, tier=tier)
-    lists = run(query, LATE_STAGES if late else STAGES)
-    return make_answer(request, query, lists, offset, late=late)
+    stages = LATE_STAGES if late else STAGES
+    said = active_critiques(request.user_id, view)
+    if not said:
+        return make_answer(request, query, run(query, stages), offset, late=late)
+    query = criticised(query, said)
+    lists = run_criticised(query, said, lambda changed: run(changed, stages))
+    return with_critiques(
+        make_answer(request, query, lists, offset, late=late), request, said, view
+    )
 
 
 def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:

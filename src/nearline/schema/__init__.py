@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from nearline.schema.answers import (
     RERANKED,
     Answer,
+    CritiqueOut,
     Explanation,
     Part,
     PastEvent,
@@ -69,6 +70,7 @@ __all__ = [
     "AttributeValue",
     "CatalogueRecord",
     "Critique",
+    "CritiqueOut",
     "CritiqueRevoked",
     "Erased",
     "Event",

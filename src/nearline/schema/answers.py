@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from nearline.schema.records import AttributeValue
+from nearline.schema.records import AttributeValue, Critique, Scalar
 
 # Suffix of the tier of a line whose position a language model chose.
 RERANKED = "+llm"
@@ -53,6 +53,24 @@ class Part(Struct, frozen=True, kw_only=True):
     amount: float
 
 
+class CritiqueOut(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"not_item": "not"}
+):
+    """A critique that holds; see `nearline.schema.Critique`."""
+
+    critique_id: str
+    timestamp: float
+    lasting: bool
+    more_like: str | None = None
+    not_item: str | None = None
+    less_of: dict[str, Scalar] | None = None
+
+    @classmethod
+    def of(cls, said: Critique) -> "CritiqueOut":
+        """Create the answer from the record."""
+        return cls(**{name: getattr(said, name) for name in cls.__struct_fields__})
+
+
 class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Explanation of the score of one item for one user.
 
@@ -62,6 +80,8 @@ class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
         A sentence that describes the largest parts; empty unless requested with ``words=True``.
     worded_by : str
         Author of `words`: ``llm``, or ``template`` if no language model answered in time.
+    critiques : tuple of CritiqueOut
+        Critiques of the user that are about the item.
     """
 
     user_id: str
@@ -71,6 +91,7 @@ class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     parts: tuple[Part, ...]
     words: str = ""
     worded_by: str = ""
+    critiques: tuple[CritiqueOut, ...] = ()
 
 
 class PastEvent(Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from nearline.errors import InvalidInput
 from nearline.jobs.queue import Job
 from nearline.schema import (
     DAY,
+    CritiqueOut,
     Event,
     Item,
     ListOptions,
@@ -217,6 +218,39 @@ class UserChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         dict[str, AttributeValue | None],
         Meta(description="Names to new values; null removes an attribute."),
     ]
+
+
+class CritiqueIn(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"not_item": "not"}
+):
+    """What a user says about a list: exactly one of `more_like`, `not` and `less_of`."""
+
+    more_like: Annotated[
+        str | None, Meta(description="ID of an item of which the user wants more.")
+    ] = None
+    not_item: Annotated[
+        str | None, Meta(description="ID of an item that the user does not want.")
+    ] = None
+    less_of: Annotated[
+        dict[str, Scalar] | None,
+        Meta(description="One attribute, or categories, with a value that the user wants less of."),
+    ] = None
+    lasting: Annotated[
+        bool, Meta(description="Whether the critique holds until it is revoked.")
+    ] = False
+
+
+class Criticised(Struct, frozen=True, kw_only=True):
+    """ID of a stored critique, and the end of the log."""
+
+    critique_id: str
+    offset: int
+
+
+class CritiquesOut(Struct, frozen=True, kw_only=True):
+    """Critiques that hold, oldest first."""
+
+    critiques: list[CritiqueOut]
 
 
 class JobIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -46,6 +46,8 @@ async def answer_list(app: AppContext, exchange: Exchange, timed: TimedRequest) 
     # Lines of lower tiers change with time, and a cache key does not include the body.
     user_id = None if question.history is not None else question.user_id
     lasting = all(line.tier in _LASTING for line in answer.items)
+    if user_id is not None and lasting and engine.expires(user_id):
+        return answer
     if stamp is not None and user_id is not None and answer.items and lasting:
         exchange.cache_policy = CachePolicy(stamp, None if reranked else user_id)
     return answer

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.schema import Item, ItemPatched
+from nearline.schema import Item, ItemPatched, Scalar
 from nearline.state.arrays import grown
 from nearline.state.expiry import Expiries
 
@@ -184,6 +184,24 @@ class Catalogue:
                 if found:  # requests for unknown categories must not take memory
                     self._sorted[category] = members
             return members
+
+    def with_attribute(self, name: str, value: Scalar) -> NDArray[np.int32]:
+        """Return the items whose attribute is a value, or a list that contains it: ascending.
+
+        Booleans differ from numbers. O(entries).
+        """
+        with self._lock:
+            entries = list(self._entries.items())
+        found = [
+            index
+            for index, item in entries
+            if (given := item.attributes.get(name)) is not None
+            and any(
+                one == value and isinstance(one, bool) == isinstance(value, bool)
+                for one in (given if isinstance(given, list) else [given])
+            )
+        ]
+        return np.array(sorted(found), dtype=np.int32)
 
     def available_in(self, category: str) -> NDArray[np.bool_]:
         """Return whether each item is available and in `category`: bool [n_items], read-only.

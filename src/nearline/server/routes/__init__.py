@@ -1,5 +1,6 @@
 """The route handlers, one module for each kind of resource."""
 
+from nearline.server.routes.critiques import add_critique, list_critiques, revoke_critique
 from nearline.server.routes.events import delete_event, store_events
 from nearline.server.routes.health import docs, index, livez, metrics, openapi, readyz
 from nearline.server.routes.items import (
@@ -40,6 +41,9 @@ V1 = [
     delete_item,
     get_user,
     put_user,
+    add_critique,
+    list_critiques,
+    revoke_critique,
     change_user,
     forget_user,
     submit_job,
