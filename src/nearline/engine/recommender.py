@@ -1,13 +1,14 @@
 """The class `Recommender`, composed of its groups of methods."""
 
 from nearline.engine.answers import ListMethods
+from nearline.engine.around import AroundMethods
 from nearline.engine.catalogue import ItemMethods
 from nearline.engine.events import EventMethods
 from nearline.engine.training import TrainingMethods
 from nearline.engine.users import UserMethods
 
 
-class Recommender(TrainingMethods, ListMethods, EventMethods, ItemMethods, UserMethods):
+class Recommender(TrainingMethods, ListMethods, EventMethods, AroundMethods, ItemMethods, UserMethods):
     """A real-time recommender: trained on a table, then updated by every event.
 
     Parameters
