@@ -7,6 +7,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from nearline.data import Histories
+from nearline.expressions import Expressions
 from nearline.models.base import Model
 from nearline.schema import ListOptions
 from nearline.schema.rules import AUTO, EXCLUDE, INCLUDE
@@ -41,6 +42,11 @@ class View(Struct, frozen=True):
     def __post_init__(self) -> None:
         """Hide the items that have expired."""
         self.state.catalogue.advance(self.now)
+
+    @property
+    def expressions(self) -> Expressions:
+        """Evaluates filters and boosts for all items."""
+        return self.state.catalogue.expressions
 
     def excludes_seen(self, options: ListOptions) -> bool:
         """Return whether a list leaves out the items of the user's history."""
@@ -92,9 +98,11 @@ class Query(Struct, frozen=True):
     options : ListOptions
         Options of the request; `exclude_seen` is what the list must do, whatever `repeats` is.
     allowed : bool [n_items]
-        Mask of the items that are available and of the category.
+        Mask of the items that are available, of the category, and selected by the filter.
     excluded : frozenset of int
         Indices of the items that the request excludes.
+    factors : float64 [n_items] or None
+        Factors by which the boost of the request multiplies scores, at least as long as `allowed`.
     """
 
     view: View
@@ -103,6 +111,7 @@ class Query(Struct, frozen=True):
     options: ListOptions
     allowed: NDArray[np.bool_]
     excluded: frozenset[int]
+    factors: NDArray[np.float64] | None = None
 
     def row(self, user: int) -> slice:
         """Return the slice of the arrays of `histories` that belongs to a user of the block."""

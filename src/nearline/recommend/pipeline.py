@@ -15,7 +15,8 @@ from nearline.recommend.candidates import candidates
 from nearline.recommend.critiques import active_critiques, criticised, run_criticised
 from nearline.recommend.fill import fill, preferences
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
-from nearline.recommend.rules import allowed_items, rules
+from nearline.recommend.rules import allowed_items, relevant, rules
+from nearline.recommend.selection import choose
 from nearline.schema import (
     Answer,
     ListOptions,
@@ -29,7 +30,7 @@ __all__ = ["LATE_STAGES", "STAGES", "View", "answer", "history_of", "make_query"
 
 Stage = Callable[[Lists, Query], Lists]
 
-STAGES: tuple[Stage, ...] = (candidates, rules, preferences, fill)
+STAGES: tuple[Stage, ...] = (candidates, rules, relevant, preferences, fill)
 # For a request whose time budget is used up: the same list without the candidates of the model.
 LATE_STAGES = STAGES[1:]
 
@@ -50,7 +51,7 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
     # Read first, so that the list reflects every record before this offset.
     offset = view.state.offset
     histories, tier = history_of(request, view.state)
-    query = make_query(histories, request, view, tier=tier)
+    query = make_query(histories, request, view, tier=tier, user_id=request.user_id)
     stages = LATE_STAGES if late else STAGES
     said = active_critiques(request.user_id, view)
     if not said:
@@ -71,9 +72,19 @@ def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:
 
 
 def make_query(
-    histories: Histories, options: ListOptions, view: View, *, tier: int = PERSONAL
+    histories: Histories,
+    options: ListOptions,
+    view: View,
+    *,
+    tier: int = PERSONAL,
+    user_id: str | None = None,
 ) -> Query:
-    """Validate the options, and look up the items that they name.
+    """Validate the options, look up the items that they name, and evaluate the expressions.
+
+    Parameters
+    ----------
+    user_id : str or None
+        User whose attributes expressions use, which must be those of all users of the block.
 
     Raises
     ------
@@ -84,13 +95,15 @@ def make_query(
     exclude_seen = view.excludes_seen(options)
     if exclude_seen != options.exclude_seen:
         options = replace(options, exclude_seen=exclude_seen)
+    choice = choose(options, view, user_id, allowed_items(view.state, options.category))
     return Query(
         view=view,
         histories=histories,
         tier=tier,
         options=options,
-        allowed=allowed_items(view.state, options.category),
+        allowed=choice.allowed,
         excluded=frozenset(_known(options.exclude, "exclude", view.state)),
+        factors=choice.factors,
     )
 
 

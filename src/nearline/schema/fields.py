@@ -42,6 +42,8 @@ class RequestField(Struct, frozen=True, kw_only=True):
         A valid value; None if the documentation shows no example.
     opposite : str
         For a flag that is on by default: name of the option that turns it off.
+    comma : bool
+        Whether a list can also be written as one string, with commas between its entries.
     """
 
     name: str
@@ -53,6 +55,7 @@ class RequestField(Struct, frozen=True, kw_only=True):
     maximum: float | None = None
     example: Any = None
     opposite: str = ""
+    comma: bool = False
 
     @property
     def is_repeatable(self) -> bool:
@@ -88,7 +91,7 @@ class RequestField(Struct, frozen=True, kw_only=True):
             The field is a mapping, and a string has no name or no separator or repeats a name.
         """
         if self.shape is Shape.LIST:
-            return tuple(texts)
+            return split_at_commas(texts) if self.comma else tuple(texts)
         if self.shape is Shape.MAPPING:
             return self._mapping(texts, separator)
         return texts[0]
@@ -175,4 +178,11 @@ def _request_field(field: inspect.Field) -> RequestField:
         maximum=bounds.get("maximum", getattr(kind, "le", None)),
         example=next(iter(schema.get("examples", ())), None),
         opposite=extra.get("opposite", ""),
+        comma=extra.get("comma", False),
     )
+
+
+def split_at_commas(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the entries of lists that are written with commas, without spaces around them."""
+    parts = (part.strip() for text in texts for part in text.split(","))
+    return tuple(part for part in parts if part)

@@ -12,22 +12,124 @@ from msgspec import Meta, Struct
 
 from nearline.errors import InvalidInput
 from nearline.schema.arguments import as_list, flag, plain
-from nearline.schema.fields import Shape, request_fields
+from nearline.schema.fields import Shape, request_fields, split_at_commas
 from nearline.schema.records import Scalar
 from nearline.schema.rules import (
     MAX_K,
     check_context,
+    check_id,
     check_k,
+    check_number,
     check_preferences,
     check_repeats,
     check_text,
 )
 
-O = TypeVar("O", bound="ListOptions")  # noqa: E741 (a type variable)
+O = TypeVar("O", bound="BoostOptions")  # noqa: E741 (a type variable)
+
+# Largest number of fields of the catalogue that an answer can contain.
+MAX_FIELDS = 100
+
+_Length = Annotated[
+    int,
+    Meta(
+        description="Length of the list.",
+        # Bounds for Litestar's OpenAPI document. `check_k` enforces them, not msgspec.
+        extra_json_schema={"extra": {"minimum": 1, "maximum": MAX_K}},
+    ),
+]
 
 
-class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BoostOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options that determine scores.
+
+    Attributes
+    ----------
+    boost : str or None
+        Expression that gives the factor by which the score of an item is multiplied; see
+        `nearline.expressions`.
+    context : dict or None
+        Context of the request, such as device, country or hour, with the names that events use.
+        Expressions read it as ``context.NAME``. In recommendations, items that are popular in this
+        context follow the personal ones.
+    """
+
+    boost: Annotated[
+        str | None,
+        Meta(
+            description="Expression that gives a factor for the score of each item, from 0.",
+            examples=['brand == "own" ? 1.5 : 1.0'],
+        ),
+    ] = None
+    context: Annotated[
+        dict[str, Scalar] | None,
+        Meta(
+            description="Context of the request, as in events: the list is filled with what is "
+            "popular in it, and expressions know it as context.NAME.",
+            examples=[{"country": "FR"}],
+        ),
+    ] = None
+
+
+class ExplainOptions(BoostOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of an explanation; with `words`, it contains a sentence."""
+
+    words: Annotated[bool, Meta(description="Also describe the largest parts in a sentence.")] = (
+        False
+    )
+
+
+class ItemOptions(BoostOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options that all requests for lists of items have in common.
+
+    Those of `BoostOptions`, and the following.
+
+    Attributes
+    ----------
+    filter : str or None
+        Expression that must be true for an item of the list; see `nearline.expressions`.
+    min_score : float or None
+        Leave out items with a lower score (after the boost). The list can then be shorter.
+    fields : tuple of str
+        Fields and attributes of the catalogue that each item of the answer shows.
+    """
+
+    filter: Annotated[
+        str | None,
+        Meta(
+            description="Expression over the attributes of an item: list only items for which it "
+            "is true.",
+            examples=['price < 20 && "tea" in categories'],
+        ),
+    ] = None
+    min_score: Annotated[
+        float | None,
+        Meta(
+            description="Leave out items with a lower score, after the boost; the list may get "
+            "shorter than k."
+        ),
+    ] = None
+    fields: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Fields and attributes of the catalogue to show with each item, with "
+            "commas between them.",
+            examples=["title,price"],
+            extra={"comma": True},
+        ),
+    ] = ()
+
+
+class SimilarOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of a request for similar items; `k` is the length of the list, 1 to 1000."""
+
+    k: _Length = 10
+
+
+class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options that requests for one user and for many users have in common.
+
+    Those of `ItemOptions`, and the following.
 
     Attributes
     ----------
@@ -43,22 +145,12 @@ class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         List only items of this category; None or an empty string means all items.
     exclude : tuple of str
         IDs of items to leave out.
-    context : dict or None
-        Context of the request, such as device, country or hour, with the names that events use.
-        Items that are popular in this context follow the personal recommendations.
     preferences : str or None
         Text that describes what the user likes. Items with similar text follow the personal
         recommendations.
     """
 
-    k: Annotated[
-        int,
-        Meta(
-            description="Length of the list.",
-            # Bounds for Litestar's OpenAPI document. `check_k` enforces them, not msgspec.
-            extra_json_schema={"extra": {"minimum": 1, "maximum": MAX_K}},
-        ),
-    ] = 10
+    k: _Length = 10
     exclude_seen: Annotated[
         bool,
         Meta(
@@ -78,14 +170,6 @@ class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         str | None, Meta(description="List only items of this category; empty means all.")
     ] = None
     exclude: Annotated[tuple[str, ...], Meta(description="ID of an item to leave out.")] = ()
-    context: Annotated[
-        dict[str, Scalar] | None,
-        Meta(
-            description="Context of the request, as in events: the list is filled with what is "
-            "popular in it.",
-            examples=[{"country": "FR"}],
-        ),
-    ] = None
     preferences: Annotated[
         str | None,
         Meta(
@@ -155,7 +239,7 @@ def make_options(kind: type[O], **fields: Any) -> O:
 
 
 @cache
-def _names_of(kind: type[ListOptions]) -> frozenset[str]:
+def _names_of(kind: type[BoostOptions]) -> frozenset[str]:
     return frozenset(kind.__struct_fields__)
 
 
@@ -167,25 +251,77 @@ def _ids(value: object, field: str) -> tuple[str, ...]:
     return tuple(as_list(value, field, "item ids"))
 
 
-_MAY_BE_NONE = ("repeats", "category", "context", "preferences", "user_id", "history")
+def _field_names(value: object, field: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return split_at_commas([value])
+    return tuple(as_list(value, field, "names"))
+
+
+_MAY_BE_NONE = (
+    "filter",
+    "boost",
+    "min_score",
+    "repeats",
+    "category",
+    "context",
+    "preferences",
+    "user_id",
+    "history",
+)
 # How a keyword argument of a Python call becomes a field; others are checked by `check_options`.
 _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
     "k": check_k,
+    "fields": _field_names,
     "exclude": _ids,
     "history": _ids,
     "exclude_seen": flag,
     "explain": flag,
     "rerank": flag,
+    "words": flag,
 }
 
 
-def narrowed(options: ListOptions, kind: type[O]) -> O:
+def narrowed(options: BoostOptions, kind: type[O]) -> O:
     """Convert `options` to the class `kind`, which has a subset of the fields of its class."""
     return kind(**{name: getattr(options, name) for name in kind.__struct_fields__})
 
 
+def check_boost_options(options: BoostOptions) -> None:
+    """Check the boost, except for its syntax, and the context of a request.
+
+    Raises
+    ------
+    InvalidInput
+        A field is invalid; the error names it.
+    """
+    _check_expression(options.boost, "boost")
+    if options.context is not None:
+        check_context(options.context)
+
+
+def check_item_options(options: ItemOptions) -> None:
+    """Check the fields of `ItemOptions`, except for the syntax of expressions.
+
+    Raises
+    ------
+    InvalidInput
+        A field is invalid; the error names it.
+    """
+    check_boost_options(options)
+    _check_expression(options.filter, "filter")
+    if options.min_score is not None:
+        check_number(options.min_score, "min_score")
+    if len(options.fields) > MAX_FIELDS:
+        raise InvalidInput(
+            f"fields has {len(options.fields):,} entries; at most {MAX_FIELDS} are allowed",
+            field="fields",
+        )
+    for name in options.fields:
+        check_id(name, "fields")
+
+
 def check_options(options: ListOptions) -> None:
-    """Check the fields k, repeats, category, context and preferences of a request.
+    """Check all fields of a request except lists of IDs and the syntax of expressions.
 
     Raises
     ------
@@ -193,14 +329,20 @@ def check_options(options: ListOptions) -> None:
         A field is invalid; the error names it.
     """
     check_k(options.k)
+    check_item_options(options)
     if options.repeats is not None:
         check_repeats(options.repeats)
     if options.category is not None:
         _check_category(options.category)
-    if options.context is not None:
-        check_context(options.context)
     if options.preferences is not None:
         check_preferences(options.preferences)
+
+
+def _check_expression(text: object, field: str) -> None:
+    if text is not None and not isinstance(text, str):
+        raise InvalidInput(
+            f"{field} is {text!r:.50}; it must be an expression, such as 'price < 20'", field=field
+        )
 
 
 def _check_category(category: object) -> None:

@@ -82,7 +82,7 @@ class State:
         self.counters.grow(self.items.slots)
         self.contexts = Contexts(self.lock)
         self.profiles = Profiles(self.lock)
-        self.catalogue = Catalogue(self.lock)
+        self.catalogue = Catalogue(self.lock, lambda index: self.items.id_of(index))
         self.catalogue.grow(self.items.slots)
         self.followers: tuple[Follower, ...] = ()
         self._histories = HistoryStore(self.config.history_length)
@@ -111,7 +111,7 @@ class State:
         state.items = Vocabulary.from_table(items)
         state.counters = Counters.from_copy(config.trending_half_life, state.lock, counters)
         state.contexts = Contexts.from_copy(state.lock, contexts)
-        state.catalogue = Catalogue.from_copy(state.lock, catalogue)
+        state.catalogue = Catalogue.from_copy(state.lock, state.items.id_of, catalogue)
         state.profiles = Profiles.from_copy(state.lock, profiles)
         bound = config.history_length
         state._histories = HistoryStore.from_rows(bound, histories, arrived, opposed)
