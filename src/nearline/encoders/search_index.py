@@ -169,7 +169,8 @@ class SearchIndex:
         lists = self._lists
         near = self._words.beginning(beginning, LOOKED_AT, lists)
         near.sort(key=lambda word: -len(lists[word].items))
-        total, chosen = 0, []
+        total = 0
+        chosen: list[str] = []
         for word in near[:EXPANDED]:
             size = len(lists[word].items)
             if total + size <= MOST_ENTRIES or not chosen:

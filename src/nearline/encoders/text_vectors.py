@@ -87,7 +87,8 @@ class TextVectors:
             return None
         try:
             with self._encoding:
-                return self.encoder.encode([text])[0]
+                vector: Floats = self.encoder.encode([text])[0]
+                return vector
         except Exception as error:  # the search goes on with words alone
             self._rests_until = self._timer() + REST
             logger.warning(

@@ -12,6 +12,7 @@ from nearline.recommend import batch, lookups
 from nearline.recommend.export import PART_USERS, Exported, export
 from nearline.recommend.language import Draft
 from nearline.recommend.pipeline import answer
+from nearline.recommend.similar import similar
 from nearline.schema import (
     Answer,
     ExplainOptions,
@@ -120,7 +121,7 @@ class ListMethods(Engine):
         `options`: other fields of `nearline.schema.SimilarOptions`, such as `filter`.
         """
         asked = make_options(SimilarOptions, k=k, **options)
-        return lookups.similar(item_id, asked, self._view(), self.config.similar_users)
+        return similar(item_id, asked, self._view(), self.config.similar_users)
 
     def rank(self, user_id: str, item_ids: Sequence[str], **options: Any) -> list[ScoredItem]:
         """Rank the given items for a user, best first; with a filter, only those that it selects.

@@ -8,7 +8,9 @@ from nearline.engine.training import TrainingMethods
 from nearline.engine.users import UserMethods
 
 
-class Recommender(TrainingMethods, ListMethods, EventMethods, AroundMethods, ItemMethods, UserMethods):
+class Recommender(
+    TrainingMethods, ListMethods, EventMethods, AroundMethods, ItemMethods, UserMethods
+):
     """A real-time recommender: trained on a table, then updated by every event.
 
     Parameters

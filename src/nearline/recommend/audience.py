@@ -5,8 +5,7 @@ from numpy.typing import NDArray
 
 from nearline.data import Histories
 from nearline.recommend.lists import View
-from nearline.recommend.lookups import known_item, known_to_few, score_items
-from nearline.recommend.pipeline import known_history
+from nearline.recommend.lookups import known_item, known_to_few, rank_history, score_items
 from nearline.schema import check_k
 from nearline.schema.answers import ScoredUser
 from nearline.schema.arguments import flag
@@ -38,9 +37,10 @@ def audience(
     item = known_item(item_id, view.state)
     check_k(request.k)
     flag(request.exclude_seen, "exclude_seen")
-    if item >= view.model.n_items or known_to_few(
-        np.array([item], dtype=np.int32), view.state, least_users
-    ).any():
+    if (
+        item >= view.model.n_items
+        or known_to_few(np.array([item], dtype=np.int32), view.state, least_users).any()
+    ):
         return []
     user_ids = view.state.user_ids()
     histories = view.state.histories_of(user_ids)
@@ -54,8 +54,8 @@ def audience(
     first = np.lexsort((users, -scores))[: request.k + BLOCK // 64]
     one = np.array([item], dtype=np.int32)
     exact = [
-        (user_ids[user], float(score_items(one, known_history(user_ids[user], view.state), view)[1][0]))
-        for user in users[first].tolist()
+        (user, float(score_items(one, rank_history(user, view), view).scores[0]))
+        for user in (user_ids[place] for place in users[first].tolist())
     ]
     exact.sort(key=lambda pair: (-pair[1], pair[0]))
     return [ScoredUser(user_id=user, score=score) for user, score in exact[: request.k]]
@@ -99,7 +99,5 @@ def _scores(
     for first in range(0, len(users), BLOCK):
         rows = histories.select(users[first : first + BLOCK]).without_superseded()
         found = model.recommend_from(rows, 1, exclude_seen=False, allowed=only)
-        scores[first : first + BLOCK] = np.where(
-            found.items[:, 0] == item, found.scores[:, 0], 0.0
-        )
+        scores[first : first + BLOCK] = np.where(found.items[:, 0] == item, found.scores[:, 0], 0.0)
     return scores

@@ -10,7 +10,7 @@ from nearline.recommend.fusion import CANDIDATES, fused
 from nearline.recommend.lists import View
 from nearline.recommend.lookups import lines_of
 from nearline.recommend.rules import allowed_items
-from nearline.recommend.selection import Order, boosted, choose, first_boosted
+from nearline.recommend.selection import Order, choose, first_boosted
 from nearline.schema import ScoredItem
 from nearline.schema.questions import SearchRequest, check_search
 
@@ -46,14 +46,9 @@ def search(
             return Order(found.items, scores, -np.inf if complete else float(scores[-1]))
 
         best = first_boosted(order, request.k, choice.factors)
-        return lines_of(best.items, best.scores, request, view)
+        return lines_of(best, request, view)
     depth = max(CANDIDATES, 2 * request.k)
     orders = [index.search(request.q, depth, choice.allowed).items]
     if vector is not None:
         orders.append(index.nearest(vector, depth, choice.allowed).items)
-    items, scores = fused(orders, request.user, view)
-    if choice.factors is not None:
-        scores = boosted(scores, choice.factors[items])
-        best_first = np.lexsort((items, -scores))
-        items, scores = items[best_first], scores[best_first]
-    return lines_of(items[: request.k], scores[: request.k], request, view)
+    return lines_of(fused(orders, request.k, request.user, view, choice.factors), request, view)

@@ -1,11 +1,17 @@
-"""Requests around items: similar and popular items, search, audiences, and listings."""
+"""Requests around items: popular items, search, audiences, and listings."""
 
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from nearline.errors import InvalidInput
-from nearline.schema.requests import ItemOptions, SimilarOptions, check_item_options
+from nearline.schema.requests import (
+    ItemOptions,
+    SimilarOptions,
+    check_category,
+    check_expression,
+    check_item_options,
+)
 from nearline.schema.rules import MAX_K, check_id, check_k, check_text
 
 # Names of relations between items, and the relations of the item graph that they stand for; a name
@@ -41,30 +47,6 @@ _User = Annotated[
     str | None,
     Meta(description="User for whom the items are ordered: what the user prefers moves up."),
 ]
-
-
-class SimilarRequest(SimilarOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request for items similar to one.
-
-    Those of `SimilarOptions`, and the following.
-
-    Attributes
-    ----------
-    relation : str or None
-        One of `RELATIONS`: the only relation by which items may be similar. None for all.
-    user : str or None
-        User for whom the most similar items are ordered.
-    """
-
-    relation: Annotated[
-        str | None,
-        Meta(
-            description="Only by this relation: bought_together (items of the same users), "
-            "viewed_next (items that follow) or content (texts and vectors).",
-            examples=["bought_together"],
-        ),
-    ] = None
-    user: _User = None
 
 
 class CountedRequest(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -165,7 +147,7 @@ class ItemsRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     cursor: _Cursor = None
 
 
-def check_similar(request: SimilarRequest) -> None:
+def check_similar(request: SimilarOptions) -> None:
     """Check the fields of a request, except for the syntax of expressions.
 
     Raises
@@ -192,7 +174,8 @@ def check_search(request: SearchRequest) -> None:
     check_text(request.q, "q", MAX_QUERY_CHARS)
     check_k(request.k)
     check_item_options(request)
-    check_category(request.category)
+    if request.category is not None:
+        check_category(request.category)
     _check_user(request.user)
 
 
@@ -200,21 +183,15 @@ def check_counted(request: CountedRequest) -> None:
     """Check the fields of a request, except for the syntax of expressions."""
     check_k(request.k)
     check_item_options(request)
-    check_category(request.category)
-
-
-def check_category(category: object) -> None:
-    """Raise `InvalidInput` unless `category` is None or a text."""
-    if category is None:
-        return
-    if not isinstance(category, str):
-        raise InvalidInput(f"category is {category!r:.50}; it must be a string", field="category")
-    check_text(category, "category")
+    if request.category is not None:
+        check_category(request.category)
 
 
 def check_page(request: ItemsRequest | UsersRequest) -> None:
     """Check the length and the cursor of a page; whether the cursor is genuine is not known."""
     check_k(request.k)
+    if isinstance(request, ItemsRequest):
+        check_expression(request.filter, "filter")
     if request.cursor is not None and not isinstance(request.cursor, str):
         raise InvalidInput(
             f"cursor is {request.cursor!r:.50}; it must be the `next` of a page", field="cursor"

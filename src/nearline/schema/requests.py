@@ -25,7 +25,7 @@ from nearline.schema.rules import (
     check_text,
 )
 
-O = TypeVar("O", bound="BoostOptions")  # noqa: E741 (a type variable)
+O = TypeVar("O", bound=Struct)  # noqa: E741 (a type variable)
 
 # Largest number of fields of the catalogue that an answer can contain.
 MAX_FIELDS = 100
@@ -121,9 +121,34 @@ class ItemOptions(BoostOptions, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class SimilarOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of a request for similar items; `k` is the length of the list, 1 to 1000."""
+    """Options of a request for similar items.
+
+    Those of `ItemOptions`, and the following.
+
+    Attributes
+    ----------
+    k : int
+        Length of the list, 1 to 1000.
+    relation : str or None
+        One of `nearline.schema.questions.RELATIONS`: the only relation by which items may be
+        similar. None for all.
+    user : str or None
+        User for whom the most similar items are ordered.
+    """
 
     k: _Length = 10
+    relation: Annotated[
+        str | None,
+        Meta(
+            description="Only by this relation: bought_together (items of the same users), "
+            "viewed_next (items that follow) or content (texts and vectors).",
+            examples=["bought_together"],
+        ),
+    ] = None
+    user: Annotated[
+        str | None,
+        Meta(description="User for whom the items are ordered: what the user prefers moves up."),
+    ] = None
 
 
 class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -239,7 +264,7 @@ def make_options(kind: type[O], **fields: Any) -> O:
 
 
 @cache
-def _names_of(kind: type[BoostOptions]) -> frozenset[str]:
+def _names_of(kind: type[Struct]) -> frozenset[str]:
     return frozenset(kind.__struct_fields__)
 
 
@@ -267,6 +292,9 @@ _MAY_BE_NONE = (
     "preferences",
     "user_id",
     "history",
+    "user",
+    "relation",
+    "cursor",
 )
 # How a keyword argument of a Python call becomes a field; others are checked by `check_options`.
 _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
@@ -281,7 +309,7 @@ _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
 }
 
 
-def narrowed(options: BoostOptions, kind: type[O]) -> O:
+def narrowed(options: Struct, kind: type[O]) -> O:
     """Convert `options` to the class `kind`, which has a subset of the fields of its class."""
     return kind(**{name: getattr(options, name) for name in kind.__struct_fields__})
 
@@ -294,7 +322,7 @@ def check_boost_options(options: BoostOptions) -> None:
     InvalidInput
         A field is invalid; the error names it.
     """
-    _check_expression(options.boost, "boost")
+    check_expression(options.boost, "boost")
     if options.context is not None:
         check_context(options.context)
 
@@ -308,7 +336,7 @@ def check_item_options(options: ItemOptions) -> None:
         A field is invalid; the error names it.
     """
     check_boost_options(options)
-    _check_expression(options.filter, "filter")
+    check_expression(options.filter, "filter")
     if options.min_score is not None:
         check_number(options.min_score, "min_score")
     if len(options.fields) > MAX_FIELDS:
@@ -333,19 +361,21 @@ def check_options(options: ListOptions) -> None:
     if options.repeats is not None:
         check_repeats(options.repeats)
     if options.category is not None:
-        _check_category(options.category)
+        check_category(options.category)
     if options.preferences is not None:
         check_preferences(options.preferences)
 
 
-def _check_expression(text: object, field: str) -> None:
+def check_expression(text: object, field: str) -> None:
+    """Raise `InvalidInput` unless an expression is None or a text; its syntax is not checked."""
     if text is not None and not isinstance(text, str):
         raise InvalidInput(
             f"{field} is {text!r:.50}; it must be an expression, such as 'price < 20'", field=field
         )
 
 
-def _check_category(category: object) -> None:
+def check_category(category: object) -> None:
+    """Raise `InvalidInput` unless a category is a text."""
     if not isinstance(category, str):
         raise InvalidInput(f"category is {category!r:.50}; it must be a string", field="category")
     check_text(category, "category")
