@@ -76,7 +76,7 @@ class SearchIndex:
 
     def __init__(self, entries: Sequence[tuple[int, Sequence[tuple[str, int]]]] = ()) -> None:
         self._lock = Lock()
-        self._reader = TermReader([" ".join(text for text, _ in texts) for _, texts in entries])
+        self._reader = TermReader()
         self._lists: dict[str, Postings] = {}
         self._terms: dict[int, list[str]] = {}
         self._lengths = np.zeros(0, dtype=np.int32)

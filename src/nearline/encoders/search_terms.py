@@ -1,7 +1,7 @@
 """The terms by which texts are found: their words, stems, and characters of some scripts."""
 
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 from nearline.encoders.reading import LanguageReader
@@ -36,18 +36,13 @@ class Asked(NamedTuple):
 class TermReader:
     """Reads the terms of items and of search texts.
 
-    Stems follow the rules of the language of each text; see `nearline.encoders.reading`. The words
-    themselves do not depend on a language.
-
-    Parameters
-    ----------
-    texts : sequence of str
-        Texts whose languages decide where a text has no clear language.
+    Stems follow the rules of the language of each text, and those of English where it has no clear
+    language; see `nearline.encoders.reading`. So a text has the same terms in every catalogue. The
+    words themselves do not depend on a language.
     """
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self) -> None:
         self._reader = LanguageReader()
-        self._reader.survey(texts)
 
     def terms(self, texts: Iterable[tuple[str, int]]) -> dict[str, int]:
         """Return the terms of an item, with the number of their occurrences.

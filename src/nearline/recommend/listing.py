@@ -73,9 +73,7 @@ def _listed(name: str, index: int, state: State) -> ListedItem | None:
     """Return an item as it is listed; None if it was deleted."""
     entry = state.catalogue.entry(index)
     if entry is not None:
-        return ListedItem(
-            **{name: getattr(entry, name) for name in ListedItem.__struct_fields__}
-        )
+        return ListedItem(**{name: getattr(entry, name) for name in ListedItem.__struct_fields__})
     if not state.catalogue.available()[index]:
         return None
     return ListedItem(item_id=name)
