@@ -52,7 +52,8 @@ class Writer:
 
     def logic(self, depth: int) -> Pair:
         op, parts = self.rng.choice(["&&", "||"]), [self.truth(depth) for _ in range(2)]
-        return Pair(*(f"({a} {op} {b})" for a, b in zip(*(p[:2] for p in parts), strict=True)))
+        one, other = parts
+        return Pair(f"({one.ours} {op} {other.ours})", f"({one.cel} {op} {other.cel})")
 
     def negation(self, depth: int) -> Pair:
         part = self.truth(depth)
@@ -68,7 +69,7 @@ class Writer:
         if self.rng.random() < 0.5:
             return Pair(f"has({name})", f"has(item.{name})")
         if self.rng.random() < 0.3:
-            return Pair(*[self.rng.choice(["true", "false"])] * 2)
+            return literal(self.rng.random() < 0.5)
         return Pair("sale", "(has(item.sale) && item.sale)")
 
     def comparison(self, depth: int) -> Pair:

@@ -92,9 +92,8 @@ def test_results_after_changes_equal_those_of_a_new_catalogue(changes: list[Any]
             results(catalogue)
     expected = results(replayed(changes))
     assert results(catalogue) == expected
-    with threading.RLock() as _:
-        copy = catalogue.copy()
-    assert results(Catalogue.from_copy(threading.RLock(), str, copy)) == expected
+    copy = catalogue.copy()
+    assert results(Catalogue.from_copy(threading.RLock(), copy)) == expected
 
 
 @pytest.mark.parametrize(("name", "bound"), [("CHANGES_KEPT", 4), ("MAX_BYTES", 400)])

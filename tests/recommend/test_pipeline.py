@@ -202,6 +202,10 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "rerank": st.booleans(),
     "context": st.none() | st.dictionaries(st.text(max_size=2), st.integers() | st.text()),
     "preferences": st.none() | st.text(max_size=3),
+    "filter": st.none() | st.text(max_size=3),
+    "boost": st.none() | st.text(max_size=3),
+    "min_score": st.none() | st.floats(-2, 2),
+    "fields": st.lists(st.text(max_size=2), max_size=3).map(tuple),
 }
 requests = st.builds(RecommendationRequest, **FIELDS)
 

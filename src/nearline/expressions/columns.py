@@ -26,7 +26,7 @@ Rows = NDArray[np.int64]
 Key = tuple[bool, str]
 
 
-class Entry(Protocol):
+class CatalogueEntry(Protocol):
     """Catalogue entry of an item."""
 
     @property
@@ -55,10 +55,10 @@ class Entry(Protocol):
         ...
 
 
-class Source(Protocol):
+class ColumnSource(Protocol):
     """What columns are built from."""
 
-    def entry_of(self, index: int) -> Entry | None:
+    def entry_of(self, index: int) -> CatalogueEntry | None:
         """Return the entry of an item, or None if it has none."""
         ...
 
@@ -96,7 +96,7 @@ class ItemColumns:
     strings : StringTable
     """
 
-    def __init__(self, lock: "threading.RLock", source: Source) -> None:
+    def __init__(self, lock: "threading.RLock", source: ColumnSource) -> None:
         self.lock = lock
         self.size = 0
         self.version = 0
@@ -118,7 +118,7 @@ class ItemColumns:
                     column.set(index, self._value_of(key, index))
         self._make_room(0)
 
-    def load(self, entries: Mapping[int, Entry]) -> None:
+    def load(self, entries: Mapping[int, CatalogueEntry]) -> None:
         """Read all entries of a catalogue, after `grow`, into new columns."""
         found: dict[str, tuple[list[int], list[Any]]] = {}
         for index, entry in entries.items():
@@ -135,7 +135,9 @@ class ItemColumns:
             self._set((False, "categories"), index, entry.categories)
         self.shape += 1
 
-    def change(self, index: int, before: Entry | None, after: Entry | None) -> None:
+    def change(
+        self, index: int, before: CatalogueEntry | None, after: CatalogueEntry | None
+    ) -> None:
         """Follow a change of the entry of an item. O(attributes of the item)."""
         old: Mapping[str, Any] = before.attributes if before is not None else {}
         new: Mapping[str, Any] = after.attributes if after is not None else {}

@@ -22,6 +22,7 @@ from nearline.state import State
 
 # Users in a block: enough to keep all cores busy, few enough to bound the memory.
 BLOCK = 4_096
+NO_COLUMNS: Mapping[str, pa.DataType] = {}
 
 
 def recommend_many(
@@ -139,7 +140,10 @@ def _criticise(
 
 
 def _columns(
-    user_ids: list[str], blocks: Iterable[Lists], view: View, fields: Mapping[str, pa.DataType]
+    user_ids: list[str],
+    blocks: Iterable[Lists],
+    view: View,
+    fields: Mapping[str, pa.DataType] = NO_COLUMNS,
 ) -> dict[str, pa.ChunkedArray]:
     """Convert the lists of all blocks to columns with one row for each item of a list.
 

@@ -58,7 +58,7 @@ class Catalogue:
         Evaluates filters and boosts for all items.
     """
 
-    def __init__(self, lock: "threading.RLock", id_of: Callable[[int], str]) -> None:
+    def __init__(self, lock: "threading.RLock", id_of: Callable[[int], str] = str) -> None:
         self._lock = lock
         self.id_of = id_of
         self._size = 0
@@ -77,7 +77,7 @@ class Catalogue:
 
     @classmethod
     def from_copy(
-        cls, lock: "threading.RLock", id_of: Callable[[int], str], parts: CatalogueCopy
+        cls, lock: "threading.RLock", parts: CatalogueCopy, id_of: Callable[[int], str] = str
     ) -> Self:
         """Create a catalogue from a copy, whose parts are used and modified."""
         catalogue = cls(lock, id_of)

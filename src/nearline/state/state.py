@@ -111,7 +111,7 @@ class State:
         state.items = Vocabulary.from_table(items)
         state.counters = Counters.from_copy(config.trending_half_life, state.lock, counters)
         state.contexts = Contexts.from_copy(state.lock, contexts)
-        state.catalogue = Catalogue.from_copy(state.lock, state.items.id_of, catalogue)
+        state.catalogue = Catalogue.from_copy(state.lock, catalogue, state.items.id_of)
         state.profiles = Profiles.from_copy(state.lock, profiles)
         bound = config.history_length
         state._histories = HistoryStore.from_rows(bound, histories, arrived, opposed)
