@@ -54,6 +54,18 @@ class UnknownSnapshot(NearlineError, LookupError):
     """There is no such snapshot."""
 
 
+class UnknownScenario(NearlineError, LookupError):
+    """There is no scenario of this name; the message states the nearest one."""
+
+
+class UnknownRule(NearlineError, LookupError):
+    """There is no rule of this name; the message states the nearest one."""
+
+
+class UnknownNamespace(NearlineError, LookupError):
+    """The server has no namespace of this name; the message states the nearest one."""
+
+
 class NotTrained(NearlineError, RuntimeError):
     """The call needs a trained model, and there is none yet."""
 

@@ -2,6 +2,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 
+import click
 import pytest
 from tests.cli.running import run
 
@@ -10,6 +11,12 @@ from nearline.cli.evaluate import SPLITS
 from nearline.cli.study import STRATEGIES
 
 COMMANDS = list(main.commands)
+# With the commands of groups instead of the groups.
+LEAVES = [
+    name if not isinstance(command, click.Group) else f"{name} {sub}"
+    for name, command in main.commands.items()
+    for sub in (command.commands if isinstance(command, click.Group) else [""])
+]
 
 
 def test_commands_are_listed_in_the_order_of_use() -> None:
@@ -17,21 +24,21 @@ def test_commands_are_listed_in_the_order_of_use() -> None:
     assert [line.split()[0] for line in listed.splitlines() if line.strip()] == COMMANDS
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *LEAVES])
 def test_every_help_has_an_example_of_the_command(command: str) -> None:
-    result = run(command, "--help")
+    result = run(*command.split(), "--help")
     assert result.exit_code == 0
     assert f"nearline {command}" in result.stdout.split("Example:")[1]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", LEAVES)
 def test_every_command_has_the_option_json(command: str) -> None:
-    assert "--json" in run(command, "-h").stdout
+    assert "--json" in run(*command.split(), "-h").stdout
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", LEAVES)
 def test_examples_use_only_options_that_exist(command: str) -> None:
-    text = run(command, "--help").stdout
+    text = run(*command.split(), "--help").stdout
     options, example = text.split("Options:")[1].split("Example:")
     known = set(options.replace(",", " ").split())
     used = {word for word in example.split() if word.startswith("-")}

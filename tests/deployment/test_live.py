@@ -20,7 +20,7 @@ from nearline.deployment.catch_up import catch_up
 from nearline.deployment.changes import EVENTS_AT_ONCE, Waiting, together
 from nearline.deployment.online_learner import OnlineLearner, put_entries
 from nearline.errors import UnknownUser
-from nearline.kernels import counted_events
+from nearline.kernels import counted_events, support
 from nearline.log import SQLiteLog
 from nearline.models.item_graph import counted_relation
 from nearline.models.item_graph.model import ItemGraph
@@ -67,7 +67,7 @@ def act(rec: nl.Recommender, step: Any) -> None:
 
 def counted(model: Any) -> dict[str, bytes]:
     """Return counts, edges and popularity as bytes."""
-    prefixes = ("popularity", "transitions/", "coengagement/")
+    prefixes = ("popularity", "support", "transitions/", "coengagement/")
     arrays = model.arrays()
     found = {n: a.tobytes() for n, a in arrays.items() if n.startswith(prefixes)}
     # Items of all edges stand in one array, those of counted relations first.
@@ -106,6 +106,7 @@ def test_online_counts_equal_a_recount_where_users_are_beyond_the_limits(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(counted_events, "LIMITS", limits)
+        patch.setattr(support, "VERY_ACTIVE", 2)
         with nl.Recommender(config=CONFIG) as rec:
             for step in steps:
                 act(rec, step)
@@ -136,6 +137,7 @@ def test_after_an_erasure_nothing_is_left_of_a_user_beyond_the_limits(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(counted_events, "LIMITS", limits)
+        patch.setattr(support, "VERY_ACTIVE", 2)
         with nl.Recommender(config=CONFIG) as seen, nl.Recommender(config=CONFIG) as unseen:
             never = [without(step) for step in steps if step[0] == "put" or step[1] != "u"]
             assert run(seen, steps) == run(unseen, [s for s in never if s != ("list", [])])
@@ -148,6 +150,7 @@ def test_the_same_holds_while_entries_and_erasures_are_learned_in_a_second_threa
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(counted_events, "LIMITS", limits)
+        patch.setattr(support, "VERY_ACTIVE", 2)
         patch.setattr("nearline.deployment.online_learner.ITEMS_AT_ONCE", 0)
         patch.setattr("nearline.deployment.online_learner.FORGOTTEN_AT_ONCE", 0)
         with nl.Recommender(config=CONFIG) as rec:
@@ -263,6 +266,7 @@ def test_the_same_holds_after_training_and_restarts_where_users_are_beyond_the_l
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(counted_events, "LIMITS", limits)
+        patch.setattr(support, "VERY_ACTIVE", 2)
         train_and_restart(tmp_path_factory, before, between, last)
 
 

@@ -36,6 +36,12 @@ def read(name: str) -> str:
     return (DOCS / name).read_text(encoding="utf-8")
 
 
+def reference(kind: str) -> str:
+    """The pages of the reference that describe the routes or the commands."""
+    pages = sorted(REFERENCE.glob(f"{kind}*.md"))
+    return "\n".join(page.read_text(encoding="utf-8") for page in pages)
+
+
 def section(text: str, heading: str) -> str:
     """What stands below a heading, up to the next of its level or above; fails without it."""
     level = len(heading) - len(heading.lstrip("#"))
@@ -57,11 +63,23 @@ def rows(text: str) -> dict[str, list[str]]:
 CONTEXT = click.Context(main)
 
 
-@pytest.mark.parametrize("name", main.list_commands(CONTEXT))
+def commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """All commands by name, those of groups too."""
+    for name in group.list_commands(CONTEXT):
+        command = group.get_command(CONTEXT, name)
+        assert command is not None
+        yield before + name, command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{before}{name} ")
+
+
+COMMANDS = dict(commands(main))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_is_documented(name: str) -> None:
-    command = main.get_command(CONTEXT, name)
-    assert command is not None
-    table = rows(section(read("reference/cli.md"), f"## nearline {name}"))
+    command = COMMANDS[name]
+    table = rows(section(reference("cli"), f"## nearline {name}"))
     options = {
         name
         for p in command.params
@@ -86,7 +104,7 @@ OPERATIONS = dict(operations())
 
 @pytest.mark.parametrize("route", OPERATIONS)
 def test_every_route_and_query_value_is_documented(route: str) -> None:
-    text = section(read("reference/http.md"), f"### {route}")
+    text = section(reference("http"), f"### {route}")
     parameters = OPERATIONS[route].get("parameters", [])
     assert isinstance(parameters, list)
     for parameter in parameters:
@@ -94,7 +112,7 @@ def test_every_route_and_query_value_is_documented(route: str) -> None:
 
 
 def test_every_documented_route_exists() -> None:
-    headings = re.findall(r"^### ([A-Z]+ /.*)$", read("reference/http.md"), re.MULTILINE)
+    headings = re.findall(r"^### ([A-Z]+ /.*)$", reference("http"), re.MULTILINE)
     assert sorted(headings) == sorted(OPERATIONS)
 
 

@@ -1,8 +1,10 @@
 """A forked process refuses writes, and leaves the store to the process that opened it."""
 
+import faulthandler
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,9 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="there is no fork"),
     pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork"),
 ]
+
+# Seconds after which a forked process is killed.
+SECONDS = 60
 
 CHANGES: dict[str, Callable[[nl.Recommender], object]] = {
     "observe": lambda engine: engine.observe("u", "i"),
@@ -31,21 +36,38 @@ CHANGES: dict[str, Callable[[nl.Recommender], object]] = {
 
 
 def in_fork(call: Callable[[], object]) -> str:
-    """Call a function in a forked process; return its result or error as a text."""
+    """Call a function in a forked process; return its result or error as a text.
+
+    A process that does not end is killed from here: an alarm of its own would not help if it waits
+    for a lock in the handlers that run right after the fork.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        signal.alarm(20)  # ends a process that waits forever
+        faulthandler.dump_traceback_later(SECONDS - 5)
         try:
             found = f"returned {call()!r}"
         except BaseException as error:
             found = f"{type(error).__name__}: {error}"
-        os.write(writing, found.encode())
+        os.write(writing, found.encode()[:10_000])
         os._exit(0)
     os.close(writing)
-    _, status = os.waitpid(child, 0)
-    with os.fdopen(reading) as pipe:
-        return f"ended with {status}" if status else pipe.read()
+    os.set_blocking(reading, False)  # other processes may have inherited the other end
+    status = ended(child)
+    with os.fdopen(reading, "rb") as pipe:
+        return f"ended with {status}" if status else (pipe.read() or b"").decode()
+
+
+def ended(child: int) -> int:
+    """Wait for a process and return its status; kill it after a while."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return status
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.005)
 
 
 @pytest.fixture

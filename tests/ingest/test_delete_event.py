@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nearline as nl
+from nearline.config import Config
+from nearline.kernels import counted_events
 from nearline.schema import Erased
+from nearline.state import StateConfig
 
 NOW = 1_700_000_000.0
 Events = st.lists(
@@ -98,3 +101,45 @@ def test_the_model_learns_as_if_the_event_had_never_existed() -> None:
         expected = {line.item_id: line.score for line in other.similar("x", 5) if line.score > 0}
         assert expected.keys() == {"y"}
         assert {item: score for item, score in found.items() if score > 0} == expected
+
+
+LONG = st.lists(
+    st.tuples(
+        st.sampled_from("xyz"), st.integers(0, 9), st.sampled_from(["view", "like", "dislike"])
+    ),
+    min_size=1,
+    max_size=25,
+)
+
+
+@given(events=LONG, which=st.integers(0, 24))
+@settings(max_examples=60, deadline=None)
+def test_the_same_holds_for_a_user_with_more_events_than_are_stored(
+    events: list[tuple[str, int, str]], which: int
+) -> None:
+    def fill(rec: nl.Recommender, numbers: list[int]) -> None:
+        for number in numbers:
+            item, time, kind = events[number]
+            rec.observe("a", item, kind, timestamp=NOW + time, event_id=f"e{number}")
+
+    gone, everything = which % len(events), list(range(len(events)))
+    config = Config(state=StateConfig(history_length=4))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counted_events, "LIMITS", counted_events.CountedLimits(events=6, repeats=3))
+        with (
+            nl.Recommender(config=config, clock=lambda: NOW) as rec,
+            nl.Recommender(config=config, clock=lambda: NOW) as other,
+        ):
+            fill(rec, everything)
+            assert rec.delete_event(f"e{gone}").result() == 1
+            fill(other, [number for number in everything if number != gone])
+            assert histories(rec) == histories(other)
+            assert counts(rec) == counts(other)
+            one, two = (engine._current.deployment.state for engine in (rec, other))
+            assert one.counted_of(["a"]).arrived.tolist() == two.counted_of(["a"]).arrived.tolist()
+            assert one.opposed(["a"]).tolist() == two.opposed(["a"]).tolist()
+            # Later events of both count alike.
+            for engine in (rec, other):
+                engine.observe("a", "w", timestamp=NOW + 5)
+            assert histories(rec) == histories(other)
+            assert counts(rec) == counts(other)

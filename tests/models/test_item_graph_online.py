@@ -4,11 +4,13 @@ import dataclasses
 import os
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.models.synthetic import dataset
 
 from nearline.data.dataset import Histories
+from nearline.kernels import support
 from nearline.models.item_graph.config import ItemGraphConfig
 from nearline.models.item_graph.model import ItemGraph
 from nearline.models.item_graph.sets import for_sets
@@ -26,8 +28,10 @@ LOGS = st.lists(
     ),
     max_size=25,
 )
+# Numbers of events beyond which a user is very active.
+ACTIVE = st.sampled_from([2, 4, support.VERY_ACTIVE])
 Log = list[tuple[int, int, int, float]]
-LEARNED = ("popularity", "transitions/", "coengagement/")
+LEARNED = ("popularity", "support", "transitions/", "coengagement/")
 # Settings for ordered histories, and for sets, in which the pairs of long histories count less.
 CONFIGS = st.sampled_from([ItemGraphConfig(), for_sets(ItemGraphConfig())])
 
@@ -61,32 +65,36 @@ def fitted_on(log: Log, config: ItemGraphConfig | None = None) -> ItemGraph:
 
 
 @settings(deadline=None, max_examples=EXAMPLES)
-@given(LOGS, st.integers(0, 25), st.integers(1, 5), CONFIGS)
+@given(LOGS, st.integers(0, 25), st.integers(1, 5), CONFIGS, ACTIVE)
 def test_online_counts_equal_a_fit_on_the_whole_log(
-    log: Log, cut: int, size: int, config: ItemGraphConfig
+    log: Log, cut: int, size: int, config: ItemGraphConfig, active: int
 ) -> None:
-    model = fitted_on(log[:cut], config)
-    for start in range(cut, len(log), size):
-        before = arrived(log[:start], by_time=True)
-        model.observe(before, arrived(log[start : start + size], by_time=False))
-    assert learned(model) == learned(fitted_on(log, config))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(support, "VERY_ACTIVE", active)
+        model, whole = fitted_on(log[:cut], config), fitted_on(log, config)
+        for start in range(cut, len(log), size):
+            before = arrived(log[:start], by_time=True)
+            model.observe(before, arrived(log[start : start + size], by_time=False))
+    assert learned(model) == learned(whole)
     # Rows are shorter than what is kept, so the lists are right too, but for the fit's scale.
-    whole, everything = fitted_on(log, config), Histories.from_rows([[item] for item in range(6)])
+    everything = Histories.from_rows([[item] for item in range(6)])
     for name, relation in model._counted.items():
         relation.scale = whole._counted[name].scale
     assert np.array_equal(model.score_many(everything), whole.score_many(everything))
 
 
 @settings(deadline=None, max_examples=EXAMPLES)
-@given(LOGS, st.integers(0, 25), st.integers(0, 2), CONFIGS)
+@given(LOGS, st.integers(0, 25), st.integers(0, 2), CONFIGS, ACTIVE)
 def test_forgetting_a_user_restores_the_counts(
-    log: Log, cut: int, user: int, config: ItemGraphConfig
+    log: Log, cut: int, user: int, config: ItemGraphConfig, active: int
 ) -> None:
-    model = fitted_on(log[:cut], config)
-    model.observe(arrived(log[:cut], by_time=True), arrived(log[cut:], by_time=False))
-    model.forget(arrived([event for event in log if event[0] == user], by_time=True))
     others = [event for event in log if event[0] != user]
-    assert learned(model) == learned(fitted_on(others, config))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(support, "VERY_ACTIVE", active)
+        model, without = fitted_on(log[:cut], config), fitted_on(others, config)
+        model.observe(arrived(log[:cut], by_time=True), arrived(log[cut:], by_time=False))
+        model.forget(arrived([event for event in log if event[0] == user], by_time=True))
+    assert learned(model) == learned(without)
 
 
 def test_a_restored_graph_counts_new_events() -> None:

@@ -308,7 +308,10 @@ def test_our_own_sentence() -> None:
         popular = rec.explain("stranger", "a", words=True)
         assert popular.worded_by == "template"
         assert popular.words == "“Green tea” is trending at the moment."
-        assert rec.explain("u", "c", words=True).words == "There is no reason to recommend “coffee” yet."
+        assert (
+            rec.explain("u", "c", words=True).words
+            == "There is no reason to recommend “coffee” yet."
+        )
 
 
 def test_httpx_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

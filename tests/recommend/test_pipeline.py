@@ -193,8 +193,8 @@ def test_items_that_the_model_ranks_come_first_and_are_personal(name: str, data:
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "user_id": st.none() | st.text(max_size=3),
     "history": st.none() | st.lists(st.text(max_size=2), max_size=3).map(tuple),
-    "k": st.integers(1, 1000),
-    "exclude_seen": st.booleans(),
+    "k": st.none() | st.integers(1, 1000),
+    "exclude_seen": st.none() | st.booleans(),
     "repeats": st.sampled_from((None, "exclude", "include", "auto")),
     "category": st.none() | st.text(max_size=3),
     "exclude": st.lists(st.text(max_size=2), max_size=3).map(tuple),
@@ -206,6 +206,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "boost": st.none() | st.text(max_size=3),
     "min_score": st.none() | st.floats(-2, 2),
     "fields": st.lists(st.text(max_size=2), max_size=3).map(tuple),
+    "scenario": st.none() | st.text(max_size=3),
 }
 requests = st.builds(RecommendationRequest, **FIELDS)
 

@@ -15,6 +15,7 @@ from nearline.cli.around import audience, items, popular, search, trending, user
 from nearline.cli.ask import explain, recommend, similar
 from nearline.cli.bench import bench
 from nearline.cli.compare import compare
+from nearline.cli.definitions import rules, scenarios
 from nearline.cli.demo import demo
 from nearline.cli.doctor import doctor
 from nearline.cli.evaluate import evaluate
@@ -74,23 +75,8 @@ def main() -> None:
 
 for _command in (
     *(demo, import_, models, train, evaluate, compare, replay),
-    *(info, snapshots, promote, rollback),
-    *(
-        recommend,
-        similar,
-        search,
-        popular,
-        trending,
-        audience,
-        explain,
-        items,
-        users,
-        user,
-        critique,
-        export,
-        serve,
-        bench,
-        doctor,
-    ),
+    *(info, snapshots, promote, rollback, scenarios, rules),
+    *(recommend, similar, search, popular, trending, audience, explain, items, users),
+    *(user, critique, export, serve, bench, doctor),
 ):
     main.add_command(_command)

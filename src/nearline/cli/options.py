@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from msgspec.structs import replace
 
 from nearline.cli.ranges import IntRange
 from nearline.cli.request_options import request_option
 from nearline.common.counts import count
 from nearline.errors import DataNotFound, StoreInUse
-from nearline.schema import ListOptions, request_fields
+from nearline.schema import DEFAULT_K, ListOptions, request_fields
 from nearline.schema.rules import AUTO, EXCLUDE, INCLUDE, REPEATS
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ store_option = click.option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document to standard output."
 )
-k_option = request_option(next(f for f in request_fields(ListOptions) if f.name == "k"))
+_K = next(field for field in request_fields(ListOptions) if field.name == "k")
+k_option = request_option(replace(_K, default=DEFAULT_K, description="Length of the list."))
 _REPEATS, _NAMED = "nearline.repeats", "nearline.repeats.named"
 
 

@@ -40,10 +40,10 @@ def request_option(field: RequestField) -> Callable[[C], C]:
     names = [option, field.name] if len(field.name) > 1 else [f"-{field.name}", option, field.name]
     settings: dict[str, Any] = {"help": _help_of(field)}
     if field.shape is Shape.FLAG:
-        if field.default:
+        if field.default or field.opposite:
             opposite = field.opposite or f"no_{field.name}"
             names[-2] = f"{option}/--{_hyphenated(opposite)}"
-        settings |= {"is_flag": True, "default": field.default, "show_default": field.default}
+        settings |= {"is_flag": True, "default": field.default, "show_default": bool(field.default)}
     elif field.is_repeatable:
         settings |= {"multiple": True, "callback": _reader(field)}
         if field.shape is Shape.MAPPING:

@@ -12,6 +12,8 @@ from nearline.recommend import batch, lookups
 from nearline.recommend.export import PART_USERS, Exported, export
 from nearline.recommend.language import Draft
 from nearline.recommend.pipeline import answer
+from nearline.recommend.scenarios import O, resolved
+from nearline.recommend.selection import uses_time
 from nearline.recommend.similar import similar
 from nearline.schema import (
     Answer,
@@ -32,10 +34,11 @@ from nearline.schema.records import AttributeValue
 class ListMethods(Engine):
     """Recommend, rank and explain."""
 
-    def recommend(self, user_id: str, k: int = 10, **options: Any) -> list[Recommendation]:
+    def recommend(self, user_id: str, k: int | None = None, **options: Any) -> list[Recommendation]:
         """Return the top `k` items for a user, known or not, each with its tier.
 
-        `options`: other fields of `nearline.schema.RecommendationRequest`, such as `repeats`.
+        `k` is 10 by default, or as the scenario says. `options`: other fields of
+        `nearline.schema.RecommendationRequest`, such as `repeats`.
         """
         request = make_options(RecommendationRequest, user_id=user_id, k=k, **options)
         return list(self.answer(request).items)
@@ -53,10 +56,14 @@ class ListMethods(Engine):
             return self.language.draft_answer(request, self._view(), within)
         return Draft(answer(request, self._view()))
 
+    def resolved(self, options: O) -> O:
+        """Return `options` with the values of its scenario and the default `k` where not set."""
+        return resolved(options, self._current.open().state)
+
     def recommend_many(
         self,
         users: Iterable[str] | None = None,
-        k: int = 10,
+        k: int | None = None,
         histories: object = None,
         *,
         columns: Columns | None = None,
@@ -92,7 +99,7 @@ class ListMethods(Engine):
     def export(
         self,
         path: str | Path,
-        k: int = 10,
+        k: int | None = None,
         users: object = None,
         *,
         part_users: int = PART_USERS,
@@ -131,6 +138,10 @@ class ListMethods(Engine):
         asked = make_options(ItemOptions, **options)
         ids = as_list(item_ids, "item_ids", "item IDs")
         return lookups.rank(user_id, ids, asked, self._view())
+
+    def uses_time(self, request: ListOptions) -> bool:
+        """Return whether an expression of a request, or of its scenario, depends on the time."""
+        return uses_time(resolved(request, self._view().state))
 
     def fields(self, item_id: str, names: Iterable[str]) -> dict[str, AttributeValue]:
         """Return the fields and attributes of an item that it has, by name."""

@@ -3,13 +3,20 @@
 from nearline.engine.answers import ListMethods
 from nearline.engine.around import AroundMethods
 from nearline.engine.catalogue import ItemMethods
+from nearline.engine.definitions import DefinitionMethods
 from nearline.engine.events import EventMethods
 from nearline.engine.training import TrainingMethods
 from nearline.engine.users import UserMethods
 
 
 class Recommender(
-    TrainingMethods, ListMethods, EventMethods, AroundMethods, ItemMethods, UserMethods
+    TrainingMethods,
+    ListMethods,
+    EventMethods,
+    AroundMethods,
+    ItemMethods,
+    UserMethods,
+    DefinitionMethods,
 ):
     """A real-time recommender: trained on a table, then updated by every event.
 

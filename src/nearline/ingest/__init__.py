@@ -1,5 +1,13 @@
 """Writes to the log, imports of tables, and the connection from the log to the state."""
 
+from nearline.ingest.definitions import (
+    checked_definition,
+    copy_definitions,
+    define,
+    definition,
+    definitions,
+    undefine,
+)
 from nearline.ingest.follow import follow, replay
 from nearline.ingest.imports import import_interactions, import_items, warn_users_ignored
 from nearline.ingest.record import forget_examples, keep_summary, kept_summaries
@@ -7,6 +15,11 @@ from nearline.ingest.writes import append_events, delete_item, patch_item, patch
 
 __all__ = [
     "append_events",
+    "checked_definition",
+    "copy_definitions",
+    "define",
+    "definition",
+    "definitions",
     "delete_item",
     "follow",
     "forget_examples",
@@ -18,5 +31,6 @@ __all__ = [
     "patched",
     "put_items",
     "replay",
+    "undefine",
     "warn_users_ignored",
 ]

@@ -69,6 +69,8 @@ class Training:
             old = parts = current.open()
             if current.path is None and interactions is not None:
                 parts = store.open_memory(current.config, current.texts, current.changed.set)
+                # Scenarios and rules are not data.
+                ingest.copy_definitions(old.state, parts.log, now=current.clock())
                 # The model trained below includes all records, so this one need not learn them.
                 store.retire(parts)
             try:

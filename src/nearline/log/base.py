@@ -8,9 +8,9 @@ from typing import Protocol, Self
 
 from msgspec import Struct
 
-from nearline.schema import CatalogueRecord, Event, Record, UserRecord
+from nearline.schema import CatalogueRecord, DefinitionRecord, Event, Record, UserRecord
 
-Appendable = UserRecord | CatalogueRecord
+Appendable = UserRecord | CatalogueRecord | DefinitionRecord
 # Called after a commit is durable and before its futures are resolved, in the order of offsets and
 # by one thread at a time, so that the state contains an append when it is acknowledged.
 OnCommit = Callable[[Sequence[tuple[int, Record]]], None]

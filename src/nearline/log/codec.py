@@ -7,10 +7,20 @@ from msgspec import Struct
 
 from nearline.errors import Damaged, InvalidInput
 from nearline.log.base import Appendable
-from nearline.schema import USER_RECORDS, Erased, Event, Item, ItemDeleted, ItemPatched, Record
+from nearline.schema import (
+    USER_RECORDS,
+    Defined,
+    Erased,
+    Event,
+    Item,
+    ItemDeleted,
+    ItemPatched,
+    Record,
+    Undefined,
+)
 
 KEY_BYTES = 16
-_KINDS = (*USER_RECORDS, Item, ItemPatched, ItemDeleted)
+_KINDS = (*USER_RECORDS, Item, ItemPatched, ItemDeleted, Defined, Undefined)
 _ERASED = Erased()
 # Stateless, so all threads can share them.
 _ENCODER = msgspec.msgpack.Encoder()

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Self
@@ -120,12 +121,7 @@ class SQLiteLog:
         """
         check_id(user_id, "user_id")
         self._check_process()
-        # Read here, so that the writer, for which other writes wait, reads only newer events.
-        erasures, read_to = self._tables.erasures, self._tables.end
-        known = user_records(self._tables, user_id)
-        job = EraseJob(user_id, known=Known(known, read_to, erasures))
-        self._writer.submit(job)
-        return job.future
+        return self._erase(EraseJob(user_id))
 
     def erase_event(self, event_id: str) -> "Future[int]":
         """Replace the event with this ID by a tombstone; the future returns 1, or 0 without it.
@@ -148,7 +144,13 @@ class SQLiteLog:
             nothing: Future[int] = Future()
             nothing.set_result(0)
             return nothing
-        job = EraseJob(user_id, event_id)
+        return self._erase(EraseJob(user_id, event_id))
+
+    def _erase(self, job: EraseJob) -> "Future[int]":
+        # Read here, so that the writer, for which other writes wait, reads only newer records.
+        erasures, read_to = self._tables.erasures, self._tables.end
+        records = user_records(self._tables, job.user_id)
+        job = replace(job, known=Known(records, read_to, erasures))
         self._writer.submit(job)
         return job.future
 
@@ -229,8 +231,14 @@ class SQLiteLog:
         ]
 
     def records_of(self, user_id: str) -> list[tuple[int, UserRecord]]:
-        """Return all records that name a user with their offsets, in order; see `events_of`."""
+        """Return all records that name a user with their offsets, in order; see `events_of`.
+
+        A listener that is called for an erasure gets the records that are left without reading.
+        """
         self._check_open()
+        left = self._writer.left
+        if left is not None and left.user_id == user_id:
+            return left.records
         return user_records(self._tables, user_id)
 
     def known(self, event_ids: Sequence[str]) -> list[bool]:

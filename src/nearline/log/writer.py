@@ -71,6 +71,10 @@ class BlockJob:
         return len(self.coded.payloads)
 
 
+# Records that name a user, with their offsets, in order.
+UserRecords = list[tuple[int, UserRecord]]
+
+
 class Known(NamedTuple):
     """Records of a user that were read before the writer executes a job.
 
@@ -103,6 +107,13 @@ class EraseJob:
     joins: bool = False
 
 
+class Left(NamedTuple):
+    """Records of a user that remain, while the listener is called for an erasure."""
+
+    user_id: str
+    records: list[tuple[int, UserRecord]]
+
+
 WriteJob = AppendJob | BlockJob | EraseJob
 
 
@@ -117,6 +128,7 @@ class Writer:
         self._on_commit: OnCommit | None = None
         self._on_erase: OnErase | None = None
         self._failure: BaseException | None = None
+        self.left: Left | None = None
         graveyard = Graveyard(tables.bury, tables.scrub, tables.unmark)
         self._burials = Burials(graveyard, lambda: tables_module.BUSY_MS / 1_000)
         for marker, end in tables.markers():  # of erasures that a crash interrupted
@@ -301,7 +313,8 @@ class Writer:
         The future is resolved when the burial is complete.
         """
         try:
-            events = self._events_to_erase(job)
+            known = self._records_of(job)
+            events, kept = _split(known, job.event_id)
             marker, end = Marker.of(job.user_id), self._tables.end
             marked = len(events) > PIECE
             if marked:
@@ -316,31 +329,39 @@ class Writer:
             burial.add(events, end)
         try:
             if events and self._on_erase:
+                self.left = Left(job.user_id, kept)
                 self._on_erase(job.user_id, events)
         except BaseException as error:
             self._failure = error
             job.future.set_exception(error)
             return
+        finally:
+            self.left = None
         burial.wait_for(job.future, len(events))
 
-    def _events_to_erase(self, job: EraseJob) -> list[tuple[int, UserRecord]]:
+    def _records_of(self, job: EraseJob) -> list[tuple[int, UserRecord]]:
+        """Return all records of the user of a job, in order."""
         known = job.known
         if known is not None and known.erasures == self._tables.erasures:
             return known.events + user_records(self._tables, job.user_id, known.end)
-        events = user_records(self._tables, job.user_id)
-        if job.event_id is None:
-            return events
-        return [
-            (at, record)
-            for at, record in events
-            if isinstance(record, Event) and record.event_id == job.event_id
-        ]
+        return user_records(self._tables, job.user_id)
 
     def _refusal(self) -> Closed:
         return Closed(
             f"the log stopped because its listener failed ({self._failure!r}); committed records "
             "are durable: close the store and open it again, which replays them"
         )
+
+
+def _split(records: UserRecords, event_id: str | None) -> tuple[UserRecords, UserRecords]:
+    """Return the records that an erasure removes, all of them for the ID None, and the others."""
+    if event_id is None:
+        return records, []
+    erased = [
+        pair for pair in records if isinstance(pair[1], Event) and pair[1].event_id == event_id
+    ]
+    offsets = {offset for offset, _ in erased}
+    return erased, [pair for pair in records if pair[0] not in offsets]
 
 
 def user_records(tables: Tables, user_id: str, start: int = 0) -> list[tuple[int, UserRecord]]:

@@ -15,8 +15,9 @@ from nearline.recommend.critiques import active_critiques, criticised, run_criti
 from nearline.recommend.field_columns import column_types, field_column
 from nearline.recommend.lists import Lists, View
 from nearline.recommend.pipeline import make_query, run
+from nearline.recommend.scenarios import resolved
 from nearline.recommend.selection import choose, names_of_user
-from nearline.schema import ListOptions, check_id, check_options
+from nearline.schema import DEFAULT_K, ListOptions, check_id, check_options
 from nearline.schema.arguments import as_list
 from nearline.state import State
 
@@ -58,6 +59,7 @@ def recommend_many(
     InvalidInput
         An option or an ID is invalid.
     """
+    options = resolved(options, view.state)
     check_options(options)
     state = view.state
     if users is None:
@@ -118,7 +120,7 @@ def _by_attributes(
     for row, user_id in enumerate(user_ids):
         known = view.state.user_attributes(user_id)
         groups.setdefault(repr([known.get(name) for name in names]), []).append(row)
-    lists = Lists.empty(len(user_ids), options.k)
+    lists = Lists.empty(len(user_ids), options.k or DEFAULT_K)
     for rows in groups.values():
         some = histories.select(np.array(rows))
         found = run(make_query(some, options, view, user_id=user_ids[rows[0]]))

@@ -22,6 +22,7 @@ from nearline.errors import Damaged, InvalidInput
 from nearline.recommend.batch import BLOCK, recommend_many
 from nearline.recommend.field_columns import column_types
 from nearline.recommend.lists import View
+from nearline.recommend.scenarios import resolved
 from nearline.schema import ListOptions, check_id, check_options
 
 logger = logging.getLogger(__name__)
@@ -131,6 +132,7 @@ def export(
     Memory is bounded by one block of lists, beside the user IDs. If `path` contains an export with
     another manifest, it is deleted, and a warning is logged.
     """
+    options = resolved(options, view.state)
     check_options(options)
     if part_users < 1:
         raise InvalidInput(f"part_users is {part_users}; it must be at least 1", field="part_users")

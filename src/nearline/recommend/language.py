@@ -22,6 +22,7 @@ from nearline.recommend.answers import recommendation_id
 from nearline.recommend.lists import View
 from nearline.recommend.lookups import explain
 from nearline.recommend.pipeline import answer, history_of
+from nearline.recommend.scenarios import resolved
 from nearline.schema import (
     RERANKED,
     Answer,
@@ -144,6 +145,7 @@ class Language:
         """
         if self.model is None or not request.rerank:
             return Draft(answer(request, view))
+        request = resolved(request, view.state)
         k, most = check_k(request.k), self.model.config.candidates
         wide = answer(replace(request, k=max(k, most)), view)
         name = recommendation_id(request, view.model_id, wide.offset, "full")

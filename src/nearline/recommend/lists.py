@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from nearline.data import Histories
 from nearline.expressions import Expressions
 from nearline.models.base import Model
-from nearline.schema import ListOptions
+from nearline.schema import DEFAULT_K, ListOptions
 from nearline.schema.rules import AUTO, EXCLUDE, INCLUDE
 from nearline.state import State
 
@@ -50,7 +50,7 @@ class View(Struct, frozen=True):
 
     def excludes_seen(self, options: ListOptions) -> bool:
         """Return whether a list leaves out the items of the user's history."""
-        if options.repeats is None and not options.exclude_seen:
+        if options.repeats is None and options.exclude_seen is False:
             return False
         repeats = options.repeats or self.repeats
         return not (self.repeats_found if repeats == AUTO else repeats == INCLUDE)
@@ -96,7 +96,7 @@ class Query(Struct, frozen=True):
     tier : int
         Tier of the candidates: `PERSONAL`, or `SESSION` if the request contains the history.
     options : ListOptions
-        Options of the request; `exclude_seen` is what the list must do, whatever `repeats` is.
+        Options of the request and its scenario; `k` and `exclude_seen` are what the list must do.
     allowed : bool [n_items]
         Mask of the items that are available, of the category, and selected by the filter.
     excluded : frozenset of int
@@ -112,6 +112,11 @@ class Query(Struct, frozen=True):
     allowed: NDArray[np.bool_]
     excluded: frozenset[int]
     factors: NDArray[np.float64] | None = None
+
+    @property
+    def k(self) -> int:
+        """Length of the lists."""
+        return self.options.k or DEFAULT_K
 
     def row(self, user: int) -> slice:
         """Return the slice of the arrays of `histories` that belongs to a user of the block."""

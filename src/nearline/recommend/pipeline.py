@@ -16,6 +16,7 @@ from nearline.recommend.critiques import active_critiques, criticised, run_criti
 from nearline.recommend.fill import fill, preferences
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
 from nearline.recommend.rules import allowed_items, relevant, rules
+from nearline.recommend.scenarios import resolved
 from nearline.recommend.selection import choose
 from nearline.schema import (
     Answer,
@@ -50,6 +51,7 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
     """
     # Read first, so that the list reflects every record before this offset.
     offset = view.state.offset
+    request = resolved(request, view.state)
     histories, tier = history_of(request, view.state)
     query = make_query(histories, request, view, tier=tier, user_id=request.user_id)
     stages = LATE_STAGES if late else STAGES
@@ -65,7 +67,7 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
 
 def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:
     """Return the lists of the block of users of `query`: arrays [n, k]."""
-    lists = Lists.empty(len(query.histories), query.options.k)
+    lists = Lists.empty(len(query.histories), query.k)
     for stage in stages:
         lists = stage(lists, query)
     return lists
@@ -79,7 +81,7 @@ def make_query(
     tier: int = PERSONAL,
     user_id: str | None = None,
 ) -> Query:
-    """Validate the options, look up the items that they name, and evaluate the expressions.
+    """Validate the options, apply their scenario, and evaluate the expressions.
 
     Parameters
     ----------
@@ -90,7 +92,10 @@ def make_query(
     ------
     InvalidInput
         An option is invalid.
+    UnknownScenario
+        There is no such scenario.
     """
+    options = resolved(options, view.state)
     check_options(options)
     exclude_seen = view.excludes_seen(options)
     if exclude_seen != options.exclude_seen:

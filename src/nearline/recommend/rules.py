@@ -23,7 +23,7 @@ def rules(lists: Lists, query: Query) -> Lists:
 
     Models already omit items that are not allowed and, if `exclude_seen` is set, seen items.
     """
-    k, items = query.options.k, lists.items
+    k, items = query.k, lists.items
     if query.options.exclude_seen and not query.excluded:
         return Lists(items[:, :k], lists.scores[:, :k], lists.tiers[:, :k])
     out = np.zeros(items.shape, dtype=np.bool_)

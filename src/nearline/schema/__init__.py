@@ -22,6 +22,8 @@ from nearline.schema.records import (
     CatalogueRecord,
     Critique,
     CritiqueRevoked,
+    Defined,
+    DefinitionRecord,
     Erased,
     Event,
     Item,
@@ -30,11 +32,13 @@ from nearline.schema.records import (
     ProfileRecord,
     Record,
     Scalar,
+    Undefined,
     UserPatched,
     UserPut,
     UserRecord,
 )
 from nearline.schema.requests import (
+    DEFAULT_K,
     BoostOptions,
     ExplainOptions,
     ItemOptions,
@@ -67,6 +71,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DAY",
+    "DEFAULT_K",
     "MAX_ID_BYTES",
     "MAX_K",
     "PROFILE_RECORDS",
@@ -79,6 +84,8 @@ __all__ = [
     "Critique",
     "CritiqueOut",
     "CritiqueRevoked",
+    "Defined",
+    "DefinitionRecord",
     "Erased",
     "Event",
     "EventBlock",
@@ -101,6 +108,7 @@ __all__ = [
     "Shape",
     "SimilarOptions",
     "StoredBlock",
+    "Undefined",
     "UserPatched",
     "UserPut",
     "UserRecord",

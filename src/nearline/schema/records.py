@@ -1,6 +1,7 @@
-"""Log records: events, catalogue changes, and placeholders of erased events."""
+"""Log records: events, catalogue changes, definitions, and placeholders of erased events."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -173,6 +174,35 @@ class ItemDeleted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     timestamp: float
 
 
+class Defined(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="defined"):
+    """A definition under a name, such as a scenario; it replaces an earlier one of that name.
+
+    Attributes
+    ----------
+    kind : str
+        Kind of the definition; see `nearline.schema.definitions`.
+    name : str
+        1 to 512 bytes of UTF-8, unique within the kind.
+    timestamp : float
+        Time of the change, in Unix seconds.
+    body : dict
+        Fields of the definition; it must not name a user.
+    """
+
+    kind: str
+    name: str
+    timestamp: float
+    body: dict[str, Any]
+
+
+class Undefined(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="undefined"):
+    """Removal of a definition."""
+
+    kind: str
+    name: str
+    timestamp: float
+
+
 class UserPut(
     Struct,
     frozen=True,
@@ -273,9 +303,10 @@ class Erased(Struct, frozen=True, forbid_unknown_fields=True, tag="erased"):
 
 
 CatalogueRecord = Item | ItemPatched | ItemDeleted
+DefinitionRecord = Defined | Undefined
 # Records that name a user: an erasure of the user removes all of them.
 ProfileRecord = UserPut | UserPatched | Critique | CritiqueRevoked
 UserRecord = Event | ProfileRecord
 PROFILE_RECORDS = (UserPut, UserPatched, Critique, CritiqueRevoked)
 USER_RECORDS = (Event, *PROFILE_RECORDS)
-Record = UserRecord | CatalogueRecord | Erased
+Record = UserRecord | CatalogueRecord | DefinitionRecord | Erased

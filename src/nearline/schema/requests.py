@@ -25,19 +25,14 @@ from nearline.schema.rules import (
     check_text,
 )
 
+DEFAULT_K = 10
+
 O = TypeVar("O", bound=Struct)  # noqa: E741 (a type variable)
 
 # Largest number of fields of the catalogue that an answer can contain.
 MAX_FIELDS = 100
-
-_Length = Annotated[
-    int,
-    Meta(
-        description="Length of the list.",
-        # Bounds for Litestar's OpenAPI document. `check_k` enforces them, not msgspec.
-        extra_json_schema={"extra": {"minimum": 1, "maximum": MAX_K}},
-    ),
-]
+# Bounds for Litestar's OpenAPI document. `check_k` enforces them, not msgspec.
+_LENGTHS = {"extra": {"minimum": 1, "maximum": MAX_K}}
 
 
 class BoostOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -136,7 +131,9 @@ class SimilarOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fiel
         User for whom the most similar items are ordered.
     """
 
-    k: _Length = 10
+    k: Annotated[int, Meta(description="Length of the list.", extra_json_schema=_LENGTHS)] = (
+        DEFAULT_K
+    )
     relation: Annotated[
         str | None,
         Meta(
@@ -158,10 +155,10 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes
     ----------
-    k : int
-        Length of the list, 1 to 1000.
-    exclude_seen : bool
-        Leave out items of the user's history. Disliked items are always left out.
+    k : int or None
+        Length of the list, 1 to 1000; None for that of the scenario, or else 10.
+    exclude_seen : bool or None
+        Leave out items of the user's history; None means True. Disliked items are always left out.
     repeats : str or None
         Whether items of the user's history may appear: "exclude", "include", or "auto" for what
         training found to be the truth. None: as `exclude_seen` says and, if that is true, as the
@@ -173,16 +170,25 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
     preferences : str or None
         Text that describes what the user likes. Items with similar text follow the personal
         recommendations.
+    scenario : str or None
+        Name of a stored scenario, whose options hold where the request does not set its own.
     """
 
-    k: _Length = 10
-    exclude_seen: Annotated[
-        bool,
+    k: Annotated[
+        int | None,
         Meta(
-            description="Leave out items of the user's history; disliked items never appear.",
+            description="Length of the list; by default that of the scenario, or else 10.",
+            extra_json_schema=_LENGTHS,
+        ),
+    ] = None
+    exclude_seen: Annotated[
+        bool | None,
+        Meta(
+            description="Leave out items of the user's history, which is the default; disliked "
+            "items never appear.",
             extra={"opposite": "include_seen"},
         ),
-    ] = True
+    ] = None
     repeats: Annotated[
         str | None,
         Meta(
@@ -201,6 +207,13 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
             description="Text that describes what the user likes: similar items follow the "
             "personal recommendations.",
             examples=["green tea"],
+        ),
+    ] = None
+    scenario: Annotated[
+        str | None,
+        Meta(
+            description="Scenario whose options hold where the request does not set its own.",
+            examples=["home"],
         ),
     ] = None
 
@@ -283,18 +296,9 @@ def _field_names(value: object, field: str) -> tuple[str, ...]:
 
 
 _MAY_BE_NONE = (
-    "filter",
-    "boost",
-    "min_score",
-    "repeats",
-    "category",
-    "context",
-    "preferences",
-    "user_id",
-    "history",
-    "user",
-    "relation",
-    "cursor",
+    *("k", "exclude_seen", "repeats", "category", "context", "preferences", "scenario"),
+    *("user_id", "history", "filter", "boost", "min_score"),
+    *("user", "relation", "cursor"),
 )
 # How a keyword argument of a Python call becomes a field; others are checked by `check_options`.
 _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
@@ -356,7 +360,8 @@ def check_options(options: ListOptions) -> None:
     InvalidInput
         A field is invalid; the error names it.
     """
-    check_k(options.k)
+    if options.k is not None:
+        check_k(options.k)
     check_item_options(options)
     if options.repeats is not None:
         check_repeats(options.repeats)
@@ -364,6 +369,8 @@ def check_options(options: ListOptions) -> None:
         check_category(options.category)
     if options.preferences is not None:
         check_preferences(options.preferences)
+    if options.scenario is not None:
+        check_id(options.scenario, "scenario")
 
 
 def check_expression(text: object, field: str) -> None:

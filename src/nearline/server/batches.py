@@ -106,7 +106,8 @@ def answer_batch(engine: Recommender, question: BatchIn, give_way: Callable[[], 
                 items.append(ScoredItem(item_id, score, fields))
         give_way()
     parts = []
-    for users in _pieces(question.user_ids, max(1, PIECE_LINES // question.k)):
+    k = engine.resolved(question).k or 1
+    for users in _pieces(question.user_ids, max(1, PIECE_LINES // k)):
         some = [UserItems(user_id=user_id, items=lists.get(user_id, [])) for user_id in users]
         parts.append(msgspec.json.encode(some)[1:-1])  # without the brackets
         give_way()

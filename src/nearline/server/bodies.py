@@ -1,6 +1,6 @@
 """Request and response bodies."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -21,6 +21,7 @@ from nearline.schema import (
     parse_time,
 )
 from nearline.schema.answers import ScoredUser
+from nearline.schema.definitions import SCENARIO_OPTIONS, Rule
 from nearline.schema.records import AttributeValue, Scalar
 from nearline.schema.times import parse_expiry
 
@@ -275,6 +276,51 @@ class VersionsOut(Struct, frozen=True, kw_only=True):
     """Snapshots, oldest first."""
 
     snapshots: list[Version]
+
+
+if TYPE_CHECKING:
+
+    class ScenarioIn(Struct, frozen=True, kw_only=True):
+        """Options of requests that name the scenario."""
+
+else:
+    _HINTS = get_type_hints(ListOptions, include_extras=True)
+    ScenarioIn = msgspec.defstruct(
+        "ScenarioIn",
+        [
+            ("name", str | None, None),
+            *((name, _HINTS[name], None) for name in SCENARIO_OPTIONS),
+            (
+                "rules",
+                Annotated[list[str] | None, Meta(description="Rules that apply; by default all.")],
+                None,
+            ),
+        ],
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+        omit_defaults=True,
+        module=__name__,
+    )
+    ScenarioIn.__doc__ = "Options of requests that name the scenario."
+
+
+class RuleIn(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A rule; `name` is optional, since the path contains it."""
+
+    name: str | None = None
+
+
+class ScenariosOut(Struct, frozen=True, kw_only=True):
+    """Scenarios, in alphabetical order, each with its name and the fields that it sets."""
+
+    scenarios: list[dict[str, Any]]
+
+
+class RulesOut(Struct, frozen=True, kw_only=True):
+    """Rules, in alphabetical order, each with its name and its fields."""
+
+    rules: list[dict[str, Any]]
 
 
 class DeletedEvent(Struct, frozen=True):

@@ -26,10 +26,12 @@ Schema = dict[str, Any]
 BODIES = (
     *("EventIn", "ItemIn", "ItemChanges", "SessionIn", "BatchIn", "PreloadIn", "RankIn", "JobIn"),
 )
+# A definition has further conditions, such as exactly one action of a rule.
+DEFINITIONS = ("ScenarioIn", "RuleIn", "Pin", "Bury", "Scale")
 ID: Schema = {"minLength": 1, "maxLength": MAX_ID_BYTES, "pattern": "^[^\\u0000]*$"}
 TEXT: Schema = {"maxLength": MAX_TEXT_CHARS}
 NUMBER: Schema = {"minimum": -MAX_ABSOLUTE_NUMBER, "maximum": MAX_ABSOLUTE_NUMBER}
-IDS = ("user_id", "item_id", "event", "event_id", "session_id", "recommendation_id")
+IDS = ("user_id", "item_id", "event", "event_id", "session_id", "recommendation_id", "scenario")
 
 
 def add_constraints(document: Schema, limits: Limits) -> None:
@@ -45,6 +47,8 @@ def add_constraints(document: Schema, limits: Limits) -> None:
         for part in schema["properties"].get("timestamp", {}).get("anyOf", ()):
             if part["type"] == "number":
                 part["minimum"] = FIRST_TIME if name == "EventIn" else 0
+    for name in DEFINITIONS:
+        schemas[name]["additionalProperties"] = False
     for path in ("/v1/events", "/v1/items"):
         body = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         for part in (body["schema"], *body["schema"].get("anyOf", ())):

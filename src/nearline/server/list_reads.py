@@ -1,6 +1,5 @@
 """Computation of one list, common to the routes of lists and the middleware for plain lists."""
 
-from nearline.recommend.selection import uses_time
 from nearline.schema import RERANKED, Answer, RecommendationRequest, narrowed
 from nearline.server.bodies import TimedRequest
 from nearline.server.context import AppContext
@@ -46,8 +45,8 @@ async def answer_list(app: AppContext, exchange: Exchange, timed: TimedRequest) 
         return answer  # not cached: the next request asks the language model again
     # Lines of lower tiers change with time, and a cache key does not include the body.
     user_id = None if question.history is not None else question.user_id
-    lasting = all(line.tier in _LASTING for line in answer.items) and not uses_time(question)
-    if user_id is not None and lasting and engine.expires(user_id):
+    lasting = all(line.tier in _LASTING for line in answer.items)
+    if user_id is not None and lasting and (engine.expires(user_id) or engine.uses_time(question)):
         return answer
     if stamp is not None and user_id is not None and answer.items and lasting:
         exchange.cache_policy = CachePolicy(stamp, None if reranked else user_id)

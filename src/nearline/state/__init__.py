@@ -8,6 +8,7 @@ from nearline.state.checkpoint import remove_unfinished
 from nearline.state.checkpoint import save as save_checkpoint
 from nearline.state.config import StateConfig
 from nearline.state.counters import Counters, Top
+from nearline.state.definitions import Definitions
 from nearline.state.histories import UserHistory
 from nearline.state.kinds import STANDARD_WEIGHTS
 from nearline.state.leaders import best
@@ -21,6 +22,7 @@ __all__ = [
     "Catalogue",
     "CatalogueMatch",
     "Counters",
+    "Definitions",
     "Follower",
     "Reflected",
     "State",

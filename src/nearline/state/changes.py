@@ -1,4 +1,4 @@
-"""Values that a state passes to its followers, and the copy from which checkpoints are written."""
+"""Values that a state passes to others: changes, copies, and the interface of its followers."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -11,6 +11,7 @@ from nearline.schema.histories import Histories
 from nearline.state.catalogue import CatalogueCopy
 from nearline.state.contexts import ContextsCopy
 from nearline.state.counters import CountersCopy
+from nearline.state.definitions import DefinitionsCopy
 from nearline.state.histories import HistoryStoreCopy
 from nearline.state.profiles import ProfilesCopy
 
@@ -85,4 +86,5 @@ class StateCopy(NamedTuple):
     counters: CountersCopy
     contexts: ContextsCopy
     catalogue: CatalogueCopy
+    definitions: DefinitionsCopy
     profiles: ProfilesCopy

@@ -26,6 +26,7 @@ from nearline.state.checkpoint_parts import MOST_EVENTS, Sections, check_sizes, 
 from nearline.state.config import StateConfig
 from nearline.state.contexts import ContextsCopy, Pair
 from nearline.state.counters import CountersCopy
+from nearline.state.definitions import DefinitionsCopy
 from nearline.state.kinds import STANDARD_KINDS, STANDARD_WEIGHTS
 from nearline.state.profiles import Profiled, ProfilesCopy
 from nearline.state.state import State
@@ -163,6 +164,7 @@ def _sections(copy: StateCopy) -> Sections:
         "contexts.counts": contexts.counts,
         "available": catalogue.available,
         "entries": _pack(catalogue.entries),
+        "definitions": _pack(copy.definitions),
         "vectors.keys": _pack(keys),
         "profiles": _pack((copy.profiles.attributes, copy.profiles.critiques)),
         "vectors": np.concatenate([np.zeros(0), *(vector for _, _, vector in vectors)]),
@@ -210,6 +212,7 @@ def _restore(config: StateConfig, offset: int, sections: Sections) -> State:
             sections["contexts.counts"],
         ),
         catalogue=CatalogueCopy(entries, vectors, sections["available"].copy()),
+        definitions=_unpack(sections["definitions"], DefinitionsCopy),
         profiles=ProfilesCopy(*_unpack(sections["profiles"], Profiled)),
     )
 

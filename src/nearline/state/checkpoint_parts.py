@@ -35,6 +35,7 @@ DTYPES = {
     "contexts.counts": INT64,
     "available": BOOL,
     "entries": BYTES,
+    "definitions": BYTES,
     "profiles": BYTES,
     "vectors.keys": BYTES,
     "vectors": FLOAT64,

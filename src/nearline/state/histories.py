@@ -225,6 +225,15 @@ class HistoryStore:
             which,
         )
 
+    @property
+    def longest(self) -> int:
+        """Maximum number of events that are stored for a user."""
+        return int(self._classes[-1])
+
+    def set_arrived(self, user: int, arrived: int) -> None:
+        """Set the number of events that were added for a user, who has at least one."""
+        self._regions[user, slab.ARRIVED] = arrived
+
     def remove(self, user: int) -> None:
         """Overwrite the events of a user and release their region."""
         slab.release(user, self._items, self._weights, self._times, self._regions, self._heads)

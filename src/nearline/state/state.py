@@ -7,17 +7,18 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.kernels import counted_events as counting
 from nearline.kernels.opinions import any_negative
 from nearline.schema import (
     PROFILE_RECORDS,
     AttributeValue,
+    Defined,
     Event,
     Item,
     ItemDeleted,
     ItemPatched,
     Record,
     StoredBlock,
+    Undefined,
     UserRecord,
 )
 from nearline.schema.histories import Histories
@@ -28,8 +29,10 @@ from nearline.state.config import StateConfig
 from nearline.state.contexts import Context, Contexts, ContextsCopy
 from nearline.state.counters import Counters, CountersCopy
 from nearline.state.counts import change_of_counts, current
+from nearline.state.definitions import Definitions, DefinitionsCopy
 from nearline.state.histories import CountedRows, HistoryStore, UserHistory
 from nearline.state.profiles import Profiles, ProfilesCopy
+from nearline.state.relevant import counted, relevant
 from nearline.state.vocabulary import Vocabulary
 
 # Number of records that are applied while the lock is held, so that readers wait for at most a few
@@ -61,6 +64,7 @@ class State:
     catalogue : Catalogue
     counters : Counters
     contexts : Contexts
+    definitions : Definitions
     profiles : Profiles
         Attributes and critiques of users.
     reflected : Reflected
@@ -84,6 +88,7 @@ class State:
         self.profiles = Profiles(self.lock)
         self.catalogue = Catalogue(self.lock, lambda index: self.items.id_of(index))
         self.catalogue.grow(self.items.slots)
+        self.definitions = Definitions()
         self.followers: tuple[Follower, ...] = ()
         self._histories = HistoryStore(self.config.history_length)
 
@@ -101,6 +106,7 @@ class State:
         counters: CountersCopy,
         contexts: ContextsCopy,
         catalogue: CatalogueCopy,
+        definitions: DefinitionsCopy,
         profiles: ProfilesCopy,
     ) -> Self:
         """Create a state from the parts of a `StateCopy`, whose arrays are used and modified."""
@@ -112,6 +118,7 @@ class State:
         state.counters = Counters.from_copy(config.trending_half_life, state.lock, counters)
         state.contexts = Contexts.from_copy(state.lock, contexts)
         state.catalogue = Catalogue.from_copy(state.lock, catalogue, state.items.id_of)
+        state.definitions = Definitions.from_copy(definitions)
         state.profiles = Profiles.from_copy(state.lock, profiles)
         bound = config.history_length
         state._histories = HistoryStore.from_rows(bound, histories, arrived, opposed)
@@ -220,6 +227,7 @@ class State:
                 self.counters.copy(),
                 self.contexts.copy(),
                 self.catalogue.copy(),
+                self.definitions.copy(),
                 self.profiles.copy(),
             )
 
@@ -232,9 +240,7 @@ class State:
         self, user_id: str, gone: list[tuple[int, Event]], left: list[tuple[int, Event]]
     ) -> tuple[Histories, Added | None]:
         """Remove events, and add the other ones of the user again; return both for followers."""
-        # Later events of the user do not count.
-        all_events = sorted(gone + left, key=lambda pair: pair[0]) if left else gone
-        columns, before = self._counted(all_events[: counting.LIMITS.events])
+        columns, before = counted(gone, left, self.items, self.config.weight)
         _, history = by_user(columns, by_time=True)
         self.counters.subtract(*current(history))
         contexts = [event.context for _, event in before]
@@ -242,18 +248,14 @@ class State:
         self.contexts.subtract(columns.items, columns.weights, contexts, offsets)
         if user_id in self.users:
             self._histories.remove(self.users.remove(user_id))
-        return history, self._fold(left)[1] if left else None
+        return history, self._fold_again(user_id, left) if left else None
 
-    def _counted(
-        self, events: Sequence[tuple[int, Event]]
-    ) -> tuple[Columns, list[tuple[int, Event]]]:
-        """Return those of the first events of one user that count, also as columns of user 0."""
-        index, weight = self.items, self.config.weight
-        items = np.array([index[event.item_id] for _, event in events], dtype=np.int32)
-        which = counting.counted_events(np.zeros(len(items), dtype=np.int64), items)
-        counted = [event for event, counts in zip(events, which.tolist(), strict=True) if counts]
-        rows = [(0, index[e.item_id], weight(e.event), e.timestamp) for _, e in counted]
-        return columns_of(rows), counted
+    def _fold_again(self, user_id: str, events: Sequence[tuple[int, Event]]) -> Added | None:
+        """Apply all events of a user who was removed; see `_fold`."""
+        few = relevant(events, self._histories.longest, self.config.weight)
+        added = self._fold(few)[1]
+        self._histories.set_arrived(self.users[user_id], len(events))
+        return added
 
     def _events_in(self, records: Iterable[tuple[int, UserRecord]]) -> list[tuple[int, Event]]:
         """Return the events among records that the state includes."""
@@ -336,7 +338,7 @@ class State:
     def _record_columns(
         self, batch: Sequence[tuple[int, Record]]
     ) -> tuple[Columns, list[tuple[int, Item | None]]]:
-        """Fold the catalogue changes of a batch, and index its events."""
+        """Fold the changes of catalogue and definitions of a batch, and index its events."""
         rows: list[tuple[int, int, float, float]] = []
         changed: list[tuple[int, Item | None]] = []
         known = self.items.slots
@@ -363,6 +365,8 @@ class State:
                 else:
                     self.catalogue.delete(index)
                 changed.append((index, item))
+            elif isinstance(record, Defined | Undefined):
+                self.definitions.apply(record)
             elif isinstance(record, PROFILE_RECORDS):
                 self.profiles.apply(record)
         return columns_of(rows), changed

@@ -51,18 +51,15 @@ from nearline.models.item_graph.counted_relation import (
     no_counts,
 )
 from nearline.models.item_graph.graph_store import GraphStore, rows_from
+from nearline.models.item_graph.item_statistics import ItemStatistics
 from nearline.models.item_graph.lately import RecentCounts
 from nearline.models.item_graph.relations import (
     COUNTED,
     Sources,
     count_pairs,
-    newcomer_gains,
-    pair_divisors,
     pair_shares,
     pair_steps,
-    popularity_of,
     positive_rows,
-    squared_weights,
 )
 from nearline.models.item_graph.scores import ScoresByGraph
 from nearline.models.item_graph.search import KNOBS, choose
@@ -102,8 +99,7 @@ class ItemGraph(ScoresByGraph):
 
     def __init__(self, config: ItemGraphConfig | None = None) -> None:
         super().__init__(config)
-        self._popularity = np.zeros(0, dtype=np.int64)
-        self._popularity_total = 0
+        self._items = ItemStatistics(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
         self._counted = {name: CountedRelation(no_counts(0), 1.0) for name in COUNTED}
         self._store = self._make_store(
             {name: pack([]) for name in (*COUNTED, CONTENT, PROJECTED)}, 0
@@ -236,7 +232,7 @@ class ItemGraph(ScoresByGraph):
         counted = counted_relation.packed(self._counted, self.n_items)
         relations = {name: self._edges_of(name, new.counts)[0] for name, new in counted.items()}
         relations |= {name: self._store.rows(name) for name in self.relations[len(COUNTED) :]}
-        self._popularity = self._popularity[: self.n_items].copy()
+        self._items = self._items.cut(self.n_items)
         self._counted, self._store = counted, self._make_store(relations, self.n_items)
 
     def rebuild_counts(self, histories: Histories, n_items: int) -> None:
@@ -255,7 +251,7 @@ class ItemGraph(ScoresByGraph):
         """Change the settings `lately` and `repeats`, except the half-lives."""
         self.config = replace(self.config, lately=config.lately, repeats=config.repeats)
         self._recent.set_terms(self.config)
-        self._recent.set_all_rises(self._popularity)
+        self._recent.set_all_rises(self._items.popularity)
 
     def forget(self, histories: Histories) -> None:
         """Subtract the pairs of `histories`, all events of some users, from the counts."""
@@ -263,27 +259,24 @@ class ItemGraph(ScoresByGraph):
         self._count(nothing, histories, -1)
 
     def _count(self, before: Histories, events: Histories, sign: int) -> None:
-        known = events.items >= 0
-        if not known.any():
+        if not (events.items >= 0).any():
             return
         self._grow(int(events.items.max()) + 1)
         old, new = positive_rows(before), positive_rows(events)
-        touched = np.unique(new.items[known])
-        amounts = sign * squared_weights(new)[known]
-        np.add.at(self._popularity, new.items[known], amounts)
-        gains = newcomer_gains(self.relations, self.config, self._popularity[touched])
+        touched = self._items.add(old, new, sign)
+        gains = self._items.gains(self.relations, self.config, touched)
         self._store.set_gains(touched, gains)
         for relation, (name, counted) in enumerate(self._counted.items()):
-            divisors = pair_divisors(name, self.config, self._popularity[touched])
+            divisors = self._items.divisors(name, self.config, touched)
             self._store.set_divisors(name, touched, divisors)
             settings = getattr(self.config, name)
             steps, shares = pair_steps(settings), pair_shares(settings)
             changes = changed_pairs(old, before.times, new, events.times, steps, shares)
             changes = Changes(changes.sources, changes.targets, sign * changes.units)
             counted.apply(changes, self._store, relation)
-        self._popularity_total += int(amounts.sum())
         if self._recent.active:
-            self._recent.add(new, events.times, sign, self._popularity, self._popularity_total)
+            popularity, total = self._items.popularity, self._items.total
+            self._recent.add(new, events.times, sign, popularity, total)
 
     def add_item(self, text: str = "", vectors: Mapping[str, FloatArray] | None = None) -> int:
         """Add an item with a text and vectors, float32 [d] by column; return its index."""
@@ -294,7 +287,7 @@ class ItemGraph(ScoresByGraph):
     def arrays(self) -> Arrays:
         """Return all learned parameters, including items and events added after the fit."""
         arrays: Arrays = {"n_items": np.array([self.n_items], dtype=np.int64)}
-        arrays["popularity"] = self._popularity[: self.n_items].copy()
+        arrays |= self._items.arrays(self.n_items)
         items = []
         for name in self.relations:
             key = array_key(name)
@@ -325,23 +318,19 @@ class ItemGraph(ScoresByGraph):
         n_items = check_number(arrays, "n_items", 0, MOST_ITEMS)
         items = check_array(arrays, "items", "int32", None)
         relations = rows_from(arrays, (*COUNTED, CONTENT, PROJECTED, *vectors), items, n_items)
-        self._popularity = check_array(arrays, "popularity", "int64", n_items).copy()
-        if (self._popularity < 0).any():
-            raise ValueError("a popularity is negative")
+        self._items = ItemStatistics.restore(arrays, n_items)
         for name in COUNTED:
             counts = counts_from(arrays, name, n_items)
             self._counted[name] = CountedRelation(counts, float(arrays[f"{name}/scale"][0]))
         self._store = self._make_store(relations, n_items, items)
-        self._popularity_total = int(self._popularity.sum())
-        self._recent = RecentCounts(self.config, len(self._popularity))
-        self._recent.load(arrays, self._popularity)
+        self._recent = RecentCounts(self.config, n_items)
+        self._recent.load(arrays, self._items.popularity)
         self._content = ContentRelations.restore([PROJECTED, *vectors], self.config, arrays)
 
     def _count_all(self, histories: Histories, n_items: int, progress: Progress) -> dict[str, Rows]:
         """Compute popularity and counts of pairs; return the edges of the counted relations."""
         rows = positive_rows(histories)
-        self._popularity = popularity_of(rows, n_items)
-        self._popularity_total = int(self._popularity.sum())
+        self._items = ItemStatistics.of(rows, n_items)
         relations = {}
         for done, name in enumerate(COUNTED):
             progress(done, len(self.relations), name)
@@ -353,31 +342,27 @@ class ItemGraph(ScoresByGraph):
 
     def _edges_of(self, name: str, counts: Counts) -> tuple[Rows, float]:
         """Return the edges of a counted relation, and the scale of the relation."""
-        popularity = self._popularity[: len(counts.indptr) - 1]
-        divisors = pair_divisors(name, self.config, popularity)
+        divisors = self._items.divisors(name, self.config, slice(len(counts.indptr) - 1))
         return edges_of(counts, divisors, getattr(self.config, name).neighbours)
 
     def _make_store(
         self, relations: dict[str, Rows], n_items: int, items: IntArray | None = None
     ) -> GraphStore:
-        divisors = {name: pair_divisors(name, self.config, self._popularity) for name in COUNTED}
+        divisors = {name: self._items.divisors(name, self.config) for name in COUNTED}
         store = GraphStore(relations, n_items, divisors, items)
-        gains = newcomer_gains(store.names, self.config, self._popularity[:n_items])
+        gains = self._items.gains(store.names, self.config, slice(n_items))
         store.set_gains(np.arange(n_items), gains)
         return store
 
     def _grow(self, n_items: int) -> None:
         """Extend the graph to `n_items` items, without events or content."""
-        before = len(self._popularity)
         self._store.grow(n_items)
-        if self._store.room > before:
-            more = np.zeros(self._store.room - before, dtype=np.int64)
-            self._popularity = np.concatenate((self._popularity, more))
-            self._recent.grow(len(self._popularity))
-            fresh = np.arange(before, self._store.room)
-            self._store.set_gains(fresh, newcomer_gains(self.relations, self.config, more))
+        if self._store.room > len(self._items.popularity):
+            fresh = self._items.grow(self._store.room)
+            self._recent.grow(self._store.room)
+            self._store.set_gains(fresh, self._items.gains(self.relations, self.config, fresh))
             for name in COUNTED:
-                divisors = pair_divisors(name, self.config, self._popularity[fresh])
+                divisors = self._items.divisors(name, self.config, fresh)
                 self._store.set_divisors(name, fresh, divisors)
 
     def _choose_time_terms(self, data: Dataset, seed: int, progress: Progress) -> None:
@@ -391,6 +376,6 @@ class ItemGraph(ScoresByGraph):
 
     def _count_recent(self, histories: Histories) -> None:
         """Count the events of histories as recent events; previous counts are discarded."""
-        self._recent = RecentCounts(self.config, len(self._popularity))
-        rows = positive_rows(histories)
-        self._recent.add(rows, histories.times, 1, self._popularity, self._popularity_total)
+        popularity, total = self._items.popularity, self._items.total
+        self._recent = RecentCounts(self.config, len(popularity))
+        self._recent.add(positive_rows(histories), histories.times, 1, popularity, total)

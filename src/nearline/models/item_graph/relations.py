@@ -15,6 +15,7 @@ from nearline.data.dataset import Dataset, Histories
 from nearline.encoders.index import VectorIndex
 from nearline.encoders.projection import Projection
 from nearline.encoders.text_index import TextIndex
+from nearline.kernels import support as supports
 from nearline.kernels.counted_events import LIMITS
 from nearline.kernels.edges import MOST, UNIT, Rows, pair_edges, steps_of
 from nearline.kernels.pair_counts import Counts, pair_counts
@@ -37,6 +38,8 @@ from nearline.models.item_graph.graph_store import Divisors
 # Relations whose edges are counts of pairs; the others are computed from texts and vectors.
 COUNTED = (TRANSITIONS, COENGAGEMENT)
 FLOOR = 1e-9
+# Divisor of the edges to weak items, which thus rank behind all others of the relation.
+WEAK_DIVISOR = 2.0**10
 
 Doubles = NDArray[np.float64]
 Units = NDArray[np.int64]
@@ -97,8 +100,33 @@ def pair_shares(settings: Transitions | CoEngagement) -> Doubles:
     return rounded**-settings.user_exponent
 
 
-def pair_divisors(name: str, config: ItemGraphConfig, popularity: Units) -> Divisors:
-    """Compute the divisors of a counted relation from the popularity of items, int64 [n]."""
+def support_of(rows: Rows, n_items: int) -> Units:
+    """Return the support of each item, see `kernels.support`: int64 [n_items]."""
+    support, marks = np.zeros(n_items, dtype=np.int64), np.zeros(n_items, dtype=np.int64)
+    nothing = Rows(np.zeros_like(rows.indptr), rows.items[:0], rows.weights[:0])
+    supports.add_support(nothing, rows, 1, supports.VERY_ACTIVE, support, marks, 0)
+    return support
+
+
+def pair_divisors(
+    name: str, config: ItemGraphConfig, popularity: Units, weak: NDArray[np.bool_]
+) -> Divisors:
+    """Compute the divisors of a counted relation.
+
+    Parameters
+    ----------
+    popularity : int64 [n]
+        Sum of the squared event weights of each item, in units.
+    weak : bool [n]
+        Whether only one user has interacted with the item, and this user is very active.
+    """
+    divisors = _divisors(name, config, popularity)
+    if not weak.any():
+        return divisors
+    return divisors._replace(target=np.where(weak, WEAK_DIVISOR, 1.0) * divisors.target)
+
+
+def _divisors(name: str, config: ItemGraphConfig, popularity: Units) -> Divisors:
     amounts = popularity * UNIT
     if name == COENGAGEMENT:
         pairs = config.coengagement
@@ -172,6 +200,7 @@ class Sources:
     def __init__(self, data: Dataset, seed: int = 0) -> None:
         self._rows = positive_rows(data.counted_histories)
         self._popularity = popularity_of(self._rows, data.n_items)
+        self._weak = support_of(self._rows, data.n_items) == supports.SMALL
         self._texts = data.texts or [""] * data.n_items
         self._vectors = data.vectors
         # Events of known items, for a sparse matrix.
@@ -189,6 +218,10 @@ class Sources:
     def popularity(self) -> Units:
         """Sum of the squared event weights of each item, in units: int64 [n_items]."""
         return self._popularity
+
+    def divisors(self, name: str, config: ItemGraphConfig) -> Divisors:
+        """Return the divisors of a counted relation."""
+        return pair_divisors(name, config, self._popularity, self._weak)
 
     @property
     def has_text(self) -> bool:
@@ -214,7 +247,7 @@ class Sources:
 
     def strongest_pairs(self, config: ItemGraphConfig) -> Rows:
         """Return the counts of the strongest co-engagement pairs of each item, not divided."""
-        divisors = pair_divisors(COENGAGEMENT, config, self._popularity)
+        divisors = self.divisors(COENGAGEMENT, config)
         rows = pair_edges(
             self._rows,
             pair_steps(config.coengagement),
@@ -228,7 +261,7 @@ class Sources:
 
     def _edges(self, name: str, config: ItemGraphConfig) -> Rows:
         if name in COUNTED:
-            divisors = pair_divisors(name, config, self._popularity)
+            divisors = self.divisors(name, config)
             return pair_edges(
                 self._rows,
                 pair_steps(getattr(config, name)),

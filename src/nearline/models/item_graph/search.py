@@ -33,7 +33,6 @@ from nearline.models.item_graph.relations import (
     COUNTED,
     Sources,
     newcomer_gains,
-    pair_divisors,
     weights_and_half_lives,
 )
 from nearline.models.item_graph.sets import set_starts
@@ -311,7 +310,7 @@ class _Objective:
         Unlike the edges, they take little time to compute. The strongest edges of an item are those
         for the exponents with which they were computed, which hardly matters.
         """
-        divisors = pair_divisors(COENGAGEMENT, config, self._sources.popularity)
+        divisors = self._sources.divisors(COENGAGEMENT, config)
         sources = np.repeat(1.0 / divisors.source, np.diff(counts.indptr))
         total = float((counts.weights * sources / divisors.target[counts.items]).sum())
         source = divisors.source * (total / self._n_items if total > 0 else 1.0)

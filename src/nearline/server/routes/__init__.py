@@ -9,6 +9,16 @@ from nearline.server.routes.around import (
     trending_items,
 )
 from nearline.server.routes.critiques import add_critique, list_critiques, revoke_critique
+from nearline.server.routes.definitions import (
+    delete_rule,
+    delete_scenario,
+    get_rule,
+    get_scenario,
+    list_rules,
+    list_scenarios,
+    put_rule,
+    put_scenario,
+)
 from nearline.server.routes.events import delete_event, store_events
 from nearline.server.routes.health import docs, index, livez, metrics, openapi, readyz
 from nearline.server.routes.items import (
@@ -60,6 +70,14 @@ V1 = [
     revoke_critique,
     change_user,
     forget_user,
+    put_scenario,
+    get_scenario,
+    list_scenarios,
+    delete_scenario,
+    put_rule,
+    get_rule,
+    list_rules,
+    delete_rule,
     submit_job,
     list_jobs,
     get_job,

@@ -83,9 +83,10 @@ async def recommend_batch(
 ) -> Response[BatchOut]:
     """Return the lists of many users, each equal to the answer of a request for that user."""
     app = app_context(request)
-    check_k(data.k)
+    data = app.host.engine.resolved(data)
+    k = check_k(data.k)
     at_most(len(data.exclude), app.limits.exclude_length, "exclude")
-    at_most(len(data.user_ids), app.limits.batch_lines // data.k, "user_ids")
+    at_most(len(data.user_ids), app.limits.batch_lines // k, "user_ids")
     # In a thread, so that other requests continue.
     async with app.batches:
         app.large_answers.check()

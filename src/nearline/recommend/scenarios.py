@@ -1,0 +1,49 @@
+"""Options of a request after its scenario and the defaults were applied."""
+
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from nearline.errors import UnknownScenario
+from nearline.recommend.lists import View
+from nearline.schema import DEFAULT_K, Defined, ListOptions, check_id
+from nearline.schema.definitions import nearest
+from nearline.state import State
+
+O = TypeVar("O", bound=ListOptions)  # noqa: E741 (a type variable)
+
+
+def resolved(options: O, state: State) -> O:
+    """Return `options` with the values of the scenario and the defaults where not set.
+
+    Values of the request have priority over those of the scenario. The result is unchanged by
+    another call.
+
+    Raises
+    ------
+    UnknownScenario
+        There is no scenario of this name.
+    """
+    if options.scenario is not None:
+        name = check_id(options.scenario, "scenario")
+        scenarios = state.definitions.scenarios
+        if name not in scenarios:
+            raise UnknownScenario(f"there is no scenario {name!r:.100}{nearest(name, scenarios)}")
+        options = scenarios[name].applied_to(options)
+    if options.k is not None and options.exclude_seen is not None:
+        return options
+    return replace(
+        options,
+        k=DEFAULT_K if options.k is None else options.k,
+        exclude_seen=options.exclude_seen is not False,
+    )
+
+
+def check_definition(record: Defined, view: View) -> None:
+    """Check what of a definition depends on the catalogue: the names in its expressions.
+
+    Raises
+    ------
+    InvalidInput
+        An expression is invalid; the error names the field.
+    """

@@ -1,0 +1,126 @@
+"""Current definitions of a store: scenarios and rules, folded from the log."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Mapping
+from typing import Any, Self
+
+from nearline.schema import Defined, DefinitionRecord
+from nearline.schema.definitions import RULE, SCENARIO, Rule, ScenarioOptions, rule_of, scenario_of
+
+# Names that were removed; so many are remembered, the oldest are forgotten first.
+MAX_REMOVED = 1_000
+# Active rules are kept for so many pairs of a period and a scenario.
+MAX_ACTIVE = 64
+
+# Kind, name and body of each definition; the body is None for a removed one.
+DefinitionsCopy = list[tuple[str, str, dict[str, Any] | None]]
+
+
+class Definitions:
+    """Definitions by kind and name.
+
+    Tables are replaced on each change and never modified, so readers need no lock.
+
+    Attributes
+    ----------
+    scenarios : mapping of str to ScenarioOptions
+    rules : mapping of str to Rule
+        By name, in alphabetical order.
+    boundaries : tuple of float
+        Times at which a rule begins or ends, in Unix seconds, ascending: lists made before one of
+        them are not valid after it.
+    """
+
+    def __init__(self) -> None:
+        self._bodies: dict[tuple[str, str], dict[str, Any]] = {}
+        self._removed: dict[tuple[str, str], None] = {}
+        self.scenarios: Mapping[str, ScenarioOptions] = {}
+        self.rules: Mapping[str, Rule] = {}
+        self.boundaries: tuple[float, ...] = ()
+        self._active: dict[tuple[int, str | None], dict[str, Rule]] = {}
+
+    @classmethod
+    def from_copy(cls, parts: DefinitionsCopy) -> Self:
+        """Create definitions from a copy."""
+        definitions = cls()
+        for kind, name, body in parts:
+            if body is None:
+                definitions._removed[kind, name] = None
+            else:
+                definitions.apply(Defined(kind=kind, name=name, timestamp=0.0, body=body))
+        return definitions
+
+    def apply(self, record: DefinitionRecord) -> None:
+        """Fold one record; its body is not validated, since it was before it was stored."""
+        key = record.kind, record.name
+        if isinstance(record, Defined):
+            self._bodies[key] = record.body
+            self._removed.pop(key, None)
+        elif self._bodies.pop(key, None) is not None:
+            self._removed[key] = None
+            if len(self._removed) > MAX_REMOVED:
+                del self._removed[next(iter(self._removed))]
+        self._index(record)
+
+    def get(self, kind: str, name: str) -> dict[str, Any] | None:
+        """Return the body of a definition; None if there is none."""
+        return self._bodies.get((kind, name))
+
+    def all(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Return the bodies of all definitions of a kind by name, in alphabetical order."""
+        return {name: self._bodies[of, name] for of, name in sorted(self._bodies) if of == kind}
+
+    def was_removed(self, kind: str, name: str) -> bool:
+        """Return whether a definition of this name was removed and not stored again."""
+        return (kind, name) in self._removed
+
+    def period(self, now: float) -> int:
+        """Return the number of the period between two boundaries in which a time lies."""
+        return bisect_right(self.boundaries, now) if self.boundaries else 0
+
+    def active(self, scenario: str | None, now: float) -> Mapping[str, Rule]:
+        """Return the rules that apply to a list at a time, by name in alphabetical order.
+
+        Takes constant time, except for the first list of a period and scenario.
+        """
+        if not self.rules:
+            return self.rules
+        active, key = self._active, (self.period(now), scenario)
+        found = active.get(key)
+        if found is None:
+            chosen = self.scenarios.get(scenario) if scenario is not None else None
+            names = None if chosen is None else chosen.rules
+            found = {
+                name: rule
+                for name, rule in self.rules.items()
+                if rule.scenario in (None, scenario)
+                and (names is None or name in names)
+                and rule.times[0] <= now < rule.times[1]
+            }
+            if len(active) >= MAX_ACTIVE:
+                active.clear()
+            active[key] = found
+        return found
+
+    def copy(self) -> DefinitionsCopy:
+        """Return a copy of all definitions, and of the names of removed ones."""
+        there: DefinitionsCopy = [(*key, body) for key, body in self._bodies.items()]
+        return there + [(*key, None) for key in self._removed]
+
+    def _index(self, record: DefinitionRecord) -> None:
+        """Replace the tables that requests read."""
+        name = record.name
+        if record.kind == SCENARIO:
+            scenarios = {other: one for other, one in self.scenarios.items() if other != name}
+            if isinstance(record, Defined) and (scenario := scenario_of(name, record.body)):
+                scenarios[name] = scenario
+            self.scenarios = scenarios
+        elif record.kind == RULE:
+            rules = {other: one for other, one in self.rules.items() if other != name}
+            if isinstance(record, Defined) and (rule := rule_of(record.body)):
+                rules[name] = rule
+            self.rules = dict(sorted(rules.items()))
+            times = {time for rule in self.rules.values() for time in rule.times}
+            self.boundaries = tuple(sorted(time for time in times if math.isfinite(time)))
+        self._active = {}
