@@ -31,7 +31,7 @@ LOOKED_AT, EXPANDED = 512, 32
 MOST_ENTRIES = 200_000
 
 
-class Found(NamedTuple):
+class SearchHits(NamedTuple):
     """Items, best first, and their scores: int32, float32 [n]."""
 
     items: Ints
@@ -106,7 +106,7 @@ class SearchIndex:
                 given = np.zeros(self._vectors.width, np.float32) if vector is None else vector
                 self._vectors.put(item, given)
 
-    def search(self, text: str, k: int, allowed: NDArray[np.bool_]) -> Found:
+    def search(self, text: str, k: int, allowed: NDArray[np.bool_]) -> SearchHits:
         """Return the `k` items that match a text best, and their BM25 scores.
 
         Parameters
@@ -126,7 +126,7 @@ class SearchIndex:
                 self._add_beginning(asked.beginning, scores)
         return _best(scores, k, allowed)
 
-    def nearest(self, vector: Floats, k: int, allowed: NDArray[np.bool_]) -> Found:
+    def nearest(self, vector: Floats, k: int, allowed: NDArray[np.bool_]) -> SearchHits:
         """Return the `k` items whose vectors have the largest positive cosines with `vector`."""
         with self._lock:
             vectors = self._vectors
@@ -189,5 +189,5 @@ class SearchIndex:
         add_term(scores, items, counts, self._lengths, mean, weight)
 
 
-def _best(scores: Floats, k: int, allowed: NDArray[np.bool_]) -> Found:
-    return Found(*best_allowed(scores, allowed, min(k, max(1, len(scores)))))
+def _best(scores: Floats, k: int, allowed: NDArray[np.bool_]) -> SearchHits:
+    return SearchHits(*best_allowed(scores, allowed, min(k, max(1, len(scores)))))
