@@ -47,7 +47,8 @@ class Texts:
     def asked(self) -> str:
         """Return a search text."""
         text = self.draw(int(self._random.integers(1, 4)))
-        return text[: -max(1, len(text.split()[-1]) // 2)] if self._random.random() < 0.5 else text
+        half = len(text.split()[-1]) // 2
+        return text[: len(text) - half] if self._random.random() < 0.5 else text
 
     def item(self, n: int) -> Item:
         """Return an entry."""

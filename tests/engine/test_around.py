@@ -227,6 +227,24 @@ def test_candidates_of_a_large_store_contain_the_best(
     assert len(rec.audience("shoe-2", k=100)) <= 3
 
 
+def test_a_filter_of_an_audience_knows_user_and_item(rec: nl.Recommender) -> None:
+    everyone = rec.audience("shoe-2", k=100, exclude_seen=False)
+    for person, line in enumerate(everyone):
+        rec.put_user(line.user_id, number=person)
+    odd = rec.audience("shoe-2", k=100, exclude_seen=False, filter="user.number % 2 == 1")
+    assert odd == everyone[1::2]
+    assert (
+        rec.audience("shoe-2", exclude_seen=False, filter="user.number >= 3", k=2) == everyone[3:5]
+    )
+    both = 'user.number < 3 && "shoes" in categories'
+    assert rec.audience("shoe-2", exclude_seen=False, filter=both) == everyone[:3]
+    assert rec.audience("shoe-2", exclude_seen=False, filter='"teas" in categories') == []
+    with pytest.raises(InvalidInput, match="filter"):
+        rec.audience("shoe-2", filter="user.number <")
+    with pytest.raises(InvalidInput, match="filter"):
+        rec.audience("shoe-2", filter=3)
+
+
 def test_an_audience_respects_the_least_number_of_users() -> None:
     with nl.Recommender(clock=clock, config=Config(similar_users=7)) as rec:
         rec.fit(shop(), items=catalogue())

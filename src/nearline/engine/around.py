@@ -56,7 +56,7 @@ class AroundMethods(Engine):
     def audience(self, item_id: str, k: int = 10, **options: Any) -> list[ScoredUser]:
         """Return the users to whom an item appeals most, by the score that `rank` gives it.
 
-        `options`: other fields of `nearline.schema.questions.AudienceRequest`: `exclude_seen`.
+        `options`: other fields of `nearline.schema.questions.AudienceRequest`, such as `filter`.
         """
         request = make_options(AudienceRequest, k=k, **options)
         return audience(item_id, request, self._view(), self.config.similar_users)

@@ -1,15 +1,20 @@
 """The users for an item: those for whom the model gives it the highest scores."""
 
+from collections.abc import Iterable
+from itertools import islice
+
 import numpy as np
 from numpy.typing import NDArray
 
 from nearline.data import Histories
+from nearline.expressions import Bindings
 from nearline.recommend.lists import View
 from nearline.recommend.lookups import known_item, known_to_few, rank_history, score_items
 from nearline.schema import check_k
 from nearline.schema.answers import ScoredUser
 from nearline.schema.arguments import flag
 from nearline.schema.questions import AudienceRequest
+from nearline.schema.requests import check_expression
 
 # Users up to whom the model scores everyone. Of more, it scores the candidates.
 EVERYONE, CANDIDATES = 20_000, 10_000
@@ -17,6 +22,8 @@ EVERYONE, CANDIDATES = 20_000, 10_000
 NEIGHBOURS = 1_000
 # Users that are scored together.
 BLOCK = 4_096
+# Users beyond `k` whose scores are computed once more.
+MORE = 64
 
 
 def audience(
@@ -36,6 +43,9 @@ def audience(
     """
     item = known_item(item_id, view.state)
     check_k(request.k)
+    check_expression(request.filter, "filter")
+    if request.filter:
+        view.expressions.check(request.filter)
     flag(request.exclude_seen, "exclude_seen")
     if (
         item >= view.model.n_items
@@ -50,15 +60,30 @@ def audience(
     scores = _scores(histories, users, item, view)
     ranked = scores > 0
     users, scores = users[ranked], scores[ranked]
+    first = users[np.lexsort((users, -scores))].tolist()
     # A few more, since scores of a block may differ from those of one user in the last digit.
-    first = np.lexsort((users, -scores))[: request.k + BLOCK // 64]
+    chosen = _chosen((user_ids[place] for place in first), item, request, view, request.k + MORE)
     one = np.array([item], dtype=np.int32)
     exact = [
-        (user, float(score_items(one, rank_history(user, view), view).scores[0]))
-        for user in (user_ids[place] for place in users[first].tolist())
+        (user, float(score_items(one, rank_history(user, view), view).scores[0])) for user in chosen
     ]
     exact.sort(key=lambda pair: (-pair[1], pair[0]))
     return [ScoredUser(user_id=user, score=score) for user, score in exact[: request.k]]
+
+
+def _chosen(
+    user_ids: Iterable[str], item: int, request: AudienceRequest, view: View, n: int
+) -> list[str]:
+    """Return the first `n` users for whom the filter is true."""
+    if not request.filter:
+        return list(islice(user_ids, n))
+    text, state = request.filter, view.state
+
+    def fits(user: str) -> bool:
+        bindings = Bindings(state.user_attributes(user), {}, view.now)
+        return view.expressions.holds(text, item, bindings)
+
+    return list(islice(filter(fits, user_ids), n))
 
 
 def _eligible(histories: Histories, item: int, *, exclude_seen: bool) -> NDArray[np.bool_]:

@@ -90,12 +90,23 @@ class AudienceRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     Attributes
     ----------
+    filter : str or None
+        Expression over the attributes of a user, as ``user.NAME``, and of the item, which must be
+        true; see `nearline.expressions`.
     k : int
         Length of the list, 1 to 1000.
     exclude_seen : bool
         Leave out users with the item in their history.
     """
 
+    filter: Annotated[
+        str | None,
+        Meta(
+            description="Expression over the attributes of users and of the item: list only users "
+            "for whom it is true.",
+            examples=['user.country == "FR"'],
+        ),
+    ] = None
     k: _Length = 10
     exclude_seen: Annotated[
         bool,
