@@ -120,7 +120,7 @@ def explain(
     if as_json:
         write_json(why)
         return
-    if why.factor != 1.0:
+    if why.factor is not None:
         rows.append([f"x {why.factor:.6g}", "boost", "", "(contained in the amounts)"])
     rows.append([signed(why.score, 6), "score", "", f"tier: {why.tier}"])
     write_table([["amount", "relation", "from", "title"], *rows], numbers=[0])
@@ -160,7 +160,7 @@ def list_rows(
         row += [line.tier, *shown_fields(line.fields, fields)]
         if with_reasons:
             reasons = [reason(engine, part) for part in line.reasons]
-            if line.factor != 1.0:
+            if line.factor is not None:
                 reasons.append(f"x {line.factor:.4g}  boost")
             row.append("\n".join(reasons))
         rows.append(row)

@@ -30,7 +30,7 @@ def make_answer(
             break
         line = Recommendation(item_id=id_of(item), score=score, tier=TIERS[tier])
         if request.explain:
-            factor = 1.0 if query.factors is None else float(query.factors[item])
+            factor = None if query.factors is None else float(query.factors[item])
             reasons = parts_of(item, score, tier, query.histories, view, factor)[:MAX_REASONS]
             line = replace(line, reasons=reasons, factor=factor)
         if request.fields:
@@ -83,7 +83,7 @@ def recommendation_id(
 
 
 def parts_of(
-    item: int, score: float, tier: int, history: Histories, view: View, factor: float = 1.0
+    item: int, score: float, tier: int, history: Histories, view: View, factor: float | None = None
 ) -> tuple[Part, ...]:
     """Return the parts of a score, largest first; a score of the fill stages is a single part.
 
@@ -92,7 +92,7 @@ def parts_of(
     if tier not in (PERSONAL, SESSION):
         return (Part(source="", relation=TIERS[tier], amount=score),)
     ids, parts = view.state.items, explain(view.model, history, item)
-    if factor != 1.0:
+    if factor is not None:
         total = sum(part.amount for part in parts)
         scale = float(boosted(np.float64(total), factor)) / total if total else 1.0
         parts = [part._replace(amount=scale * part.amount) for part in parts]

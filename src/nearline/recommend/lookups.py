@@ -91,7 +91,9 @@ def explain(
     index = known_item(item_id, view.state)
     check_boost_options(options)
     factors = factors_of(options, view, bindings_of(options, view, user_id))
-    factor = 1.0 if factors is None or index >= len(factors) else float(factors[index])
+    factor = None
+    if factors is not None:
+        factor = float(factors[index]) if index < len(factors) else 1.0
     line = _score({index}, history, view, factors)
     score, tier = float(line.scores[0]), int(line.tiers[0])
     parts = parts_of(index, score, tier, history, view, factor)

@@ -33,8 +33,9 @@ class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True):
         position of the line.
     reasons : tuple of Part
         Largest parts of the score; empty unless the request has ``explain=True``.
-    factor : float
-        Factor of the request's boost, which the score and the reasons contain.
+    factor : float or None
+        Factor of the request's boost, which the score and the reasons contain; None unless the
+        request has a boost and ``explain=True``.
     fields : dict
         Fields and attributes of the catalogue that the request asks for, if the item has them.
     """
@@ -43,7 +44,7 @@ class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     score: float
     tier: str
     reasons: "tuple[Part, ...]" = ()
-    factor: float = 1.0
+    factor: float | None = None
     fields: dict[str, AttributeValue] = {}
 
 
@@ -89,8 +90,8 @@ class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes
     ----------
-    factor : float
-        Factor of the boost, which the score and its parts contain; 1 without a boost.
+    factor : float or None
+        Factor of the boost, which the score and its parts contain; None without a boost.
     words : str
         A sentence that describes the largest parts; empty unless requested with ``words=True``.
     worded_by : str
@@ -104,7 +105,7 @@ class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     score: float
     tier: str
     parts: tuple[Part, ...]
-    factor: float = 1.0
+    factor: float | None = None
     words: str = ""
     worded_by: str = ""
     critiques: tuple[CritiqueOut, ...] = ()
