@@ -32,7 +32,9 @@ def test_scores_are_the_mixture_of_the_parts() -> None:
     model.fit(DATA)
     few = DATA.histories.select(np.arange(5))
     graph, popular = (part.score_many(few) for part in model.parts)
-    wanted = 0.75 * normalised(graph, "share", 1.0) + 0.25 * normalised(popular, "softmax", 10.0)
+    wanted = 0.75 * normalised(graph, Normaliser("share", 1.0)) + 0.25 * normalised(
+        popular, Normaliser("softmax", 10.0)
+    )
     assert model.score_many(few) == pytest.approx(wanted, abs=1e-7)
     assert model.score_many(few).sum(axis=1) == pytest.approx(np.ones(5), abs=1e-5)
 
@@ -46,7 +48,8 @@ def test_weights_depend_on_the_length_of_the_history() -> None:
     # 0 and 1 known events, 2, 3 to 5, 6 and more; an unknown item is none.
     rows = [[], [4, -1], [4, 5], [4, 5, 6, 7, 8], [4, 5, 6, 7, 8, 9]]
     asked = Histories.from_rows(rows)
-    graph, popular = (normalised(p.score_many(asked), "share", 1.0) for p in model.parts)
+    share = Normaliser("share")
+    graph, popular = (normalised(part.score_many(asked), share) for part in model.parts)
     weight = np.array([0, 0, 0.5, 1, 0.75])[:, None]
     wanted = weight * graph + (1 - weight) * popular
     assert model.score_many(asked) == pytest.approx(wanted, abs=1e-7)

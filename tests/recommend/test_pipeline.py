@@ -61,6 +61,9 @@ options = st.fixed_dictionaries(
         "exclude": st.lists(st.sampled_from([*ITEMS, "unknown"]), max_size=4),
         "context": st.fixed_dictionaries({"country": st.sampled_from([*COUNTRIES, "IT"])}),
         "preferences": st.sampled_from(["tea", "blue mug", "nothing of it"]),
+        "diversity": st.sampled_from([0.0, 0.3, 1.0]),
+        "diversity_method": st.sampled_from(["mmr", "dpp"]),
+        "calibration": st.sampled_from([0.0, 0.5]),
     },
 )
 
@@ -206,6 +209,11 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "boost": st.none() | st.text(max_size=3),
     "min_score": st.none() | st.floats(-2, 2),
     "fields": st.lists(st.text(max_size=2), max_size=3).map(tuple),
+    "diversity": st.none() | st.floats(0, 1),
+    "diversity_method": st.sampled_from((None, "mmr", "dpp")),
+    "calibration": st.none() | st.floats(0, 1),
+    "max_per": st.none() | st.dictionaries(st.text(max_size=2), st.integers(1, 9), max_size=2),
+    "cursor": st.none() | st.text(max_size=3),
     "scenario": st.none() | st.text(max_size=3),
 }
 requests = st.builds(RecommendationRequest, **FIELDS)

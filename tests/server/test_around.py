@@ -39,7 +39,7 @@ def ids(found: dict[str, Any]) -> list[str]:
 
 def test_answers_equal_those_in_python(shop: Client, app: Gateway) -> None:
     rec = app.host.engine
-    for path, query, expected in [
+    questions: list[tuple[str, dict[str, Any], Any]] = [
         ("/v1/search", {"q": "green te", "k": 1}, rec.search("green te", 1)),
         ("/v1/search", {"q": "tea", "filter": "price > 9"}, rec.search("tea", filter="price > 9")),
         ("/v1/search", {"q": "茶", "fields": "price"}, rec.search("茶", fields="price")),
@@ -53,7 +53,8 @@ def test_answers_equal_those_in_python(shop: Client, app: Gateway) -> None:
             rec.similar("sencha", relation="content"),
         ),
         ("/v1/items/sencha/similar", {"user": "ann"}, rec.similar("sencha", user="ann")),
-    ]:
+    ]
+    for path, query, expected in questions:
         found, plain = get(shop, path, **query)["items"], msgspec.to_builtins(expected)
         assert ids({"items": found}) == ids({"items": plain}), (path, query)
         # Counts of trending items decay while the test runs.

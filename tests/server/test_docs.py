@@ -35,6 +35,9 @@ CONTRACT = {
     ("patch", "/v1/users/{user_id}"),
     ("get", "/v1/users/{user_id}"),
     ("delete", "/v1/users/{user_id}"),
+    ("get", "/v1/ns"),
+    ("put", "/v1/ns/{name}"),
+    ("get", "/v1/ns/{name}"),
     ("put", "/v1/scenarios/{name}"),
     ("get", "/v1/scenarios/{name}"),
     ("get", "/v1/scenarios"),
@@ -65,7 +68,7 @@ def test_every_route_is_described(client: Client) -> None:
     for verb, path in CONTRACT:
         operation = document["paths"][path][verb]
         assert operation["description"], path
-        bare = path.endswith((":promote", ":rollback"))
+        bare = path.endswith((":promote", ":rollback")) or path == "/v1/ns/{name}"
         assert ("requestBody" in operation) == (verb in {"post", "put", "patch"} and not bare)
 
 

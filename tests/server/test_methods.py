@@ -9,7 +9,15 @@ from tests.server.test_docs import CONTRACT
 from nearline.server import Gateway
 
 Client = TestClient[Gateway]
-IDS = {"item_id": "i1", "user_id": "u1", "job_id": "j1", "event_id": "e1", "snapshot_id": "0" * 16}
+IDS = {
+    "item_id": "i1",
+    "user_id": "u1",
+    "job_id": "j1",
+    "event_id": "e1",
+    "snapshot_id": "0" * 16,
+    "name": "home",
+    "critique_id": "c1",
+}
 PATHS = sorted({path for _, path in CONTRACT} | {"/"})
 # Their answers differ from one request to the next.
 CHANGING = {"/metrics"}

@@ -47,7 +47,9 @@ def ids(answer: dict[str, list[dict[str, str]]]) -> list[str]:
 
 def test_a_list_for_a_known_user(trained_shop: Client) -> None:
     answer = trained_shop.get("/v1/users/u5/recommendations").json()
-    assert set(answer) == {"recommendation_id", "user_id", "items", "tier", "model", "offset"}
+    assert set(answer) == {
+        *("recommendation_id", "user_id", "items", "tier", "model", "offset", "next")
+    }
     assert ids(answer) == ["b", "c"]
     assert (answer["user_id"], answer["offset"]) == ("u5", 8)
     assert answer["model"] != "untrained"

@@ -26,7 +26,7 @@ class Slow(Recommender):
     queued: "Future[Appended]"
     asked: threading.Event
 
-    def append_events(self, events: Any) -> "Future[Appended]":
+    def append_event(self, event: Any) -> "Future[Appended]":
         self.queued = Future()
         self.asked.set()
         return self.queued
@@ -63,6 +63,9 @@ class Full(Recommender):
 
     def append_events(self, events: Any) -> "Future[Appended]":
         raise Overloaded("100,000 records wait to be written; try again in a second")
+
+    def append_event(self, event: Any) -> "Future[Appended]":
+        return self.append_events([event])
 
 
 def test_a_full_log_gives_503() -> None:

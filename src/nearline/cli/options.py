@@ -41,15 +41,19 @@ def _pairs(_ctx: click.Context, _parameter: click.Parameter, given: tuple[str, .
     return columns or None
 
 
-store_option = click.option(
-    "--store",
-    type=click.Path(path_type=Path),
-    envvar="NEARLINE_STORE",
-    show_envvar=True,
-    required=True,
-    metavar="DIR",
-    help="Folder of the store: its log, checkpoint and snapshots.",
-)
+def _store_option(*, required: bool) -> Callable[[C], C]:
+    return click.option(
+        "--store",
+        type=click.Path(path_type=Path),
+        envvar="NEARLINE_STORE",
+        show_envvar=True,
+        required=required,
+        metavar="DIR",
+        help="Folder of the store: its log, checkpoint and snapshots.",
+    )
+
+
+store_option, optional_store_option = _store_option(required=True), _store_option(required=False)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document to standard output."
 )

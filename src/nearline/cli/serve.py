@@ -19,7 +19,7 @@ from nearline.cli.options import (
     llm_config,
     llm_model_option,
     llm_url_option,
-    store_option,
+    optional_store_option,
 )
 from nearline.cli.output import write_json
 from nearline.cli.ranges import ByteSize, IntRange
@@ -39,11 +39,25 @@ port_option = click.option(
 @click.command(
     epilog=example(
         "nearline serve --store shop/ --port 8080",
+        "nearline serve --stores tenants/ --most-open 20",
         "NEARLINE_API_KEY=... nearline serve --store shop/ --host 0.0.0.0",
         "NEARLINE_LLM_KEY=... nearline serve --store shop/ --llm-url URL --llm-model NAME",
     )
 )
-@store_option
+@optional_store_option
+@click.option(
+    "--stores",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder of several stores, one in each subfolder: /v1/ns/NAME/... is the store NAME.",
+)
+@click.option(
+    "--most-open",
+    type=IntRange(1, 10_000),
+    default=100,
+    show_default=True,
+    help="With --stores: number of stores that are open at once; others are closed.",
+)
 @port_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -82,7 +96,9 @@ port_option = click.option(
 @llm_model_option
 @json_option
 def serve(
-    store: Path,
+    store: Path | None,
+    stores: Path | None,
+    most_open: int,
     port: int,
     host: str,
     api_key: str | None,
@@ -103,7 +119,11 @@ def serve(
     A language model, if named, is used for requests with rerank or words. Use the encoder that
     the store was trained with. --include-seen applies to the lists by which trainings are judged.
     --repeats is also the default of requests.
+
+    With --stores, each subfolder is a store, which its first request opens; PUT /v1/ns/NAME creates
+    one.
     """
+    several = several_stores(store, stores)
     gc.disable()  # the server enables it once the store is loaded
     try:
         from nearline.config import Config
@@ -111,7 +131,7 @@ def serve(
 
         config = Config(
             state=weighed(weights),
-            reserve=True,
+            reserve=not several,
             encoder=encoder,
             exclude_seen=not include_seen,
             memory=memory,
@@ -120,7 +140,10 @@ def serve(
             llm=llm_config(llm_url, llm_model),
         )
         run_server(
-            lambda: Recommender(store, config=config),
+            None if several else lambda: Recommender(store, config=config),
+            several=several,
+            most_open=most_open,
+            open_store=lambda folder: Recommender(folder, config=config),
             host=host,
             port=port,
             api_key=api_key,
@@ -132,8 +155,19 @@ def serve(
         gc.enable()
 
 
+def several_stores(store: Path | None, stores: Path | None) -> Path | None:
+    """Return the folder of several stores; raise a usage error unless one of both is named."""
+    if stores is not None:
+        source = click.get_current_context().get_parameter_source("store")
+        if store is not None and source is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError("--store and --stores exclude each other: name one")
+    elif store is None:
+        raise click.UsageError("Missing option '--store' (or '--stores' for several stores).")
+    return stores
+
+
 def run_server(
-    open_engine: "Callable[[], Recommender]",
+    open_engine: "Callable[[], Recommender] | None",
     *,
     host: str,
     port: int,
@@ -141,6 +175,9 @@ def run_server(
     as_json: bool,
     allow_hosts: "Sequence[str]" = (),
     memory: int | None = None,
+    several: Path | None = None,
+    most_open: int = 100,
+    open_store: "Callable[[Path], Recommender] | None" = None,
 ) -> None:
     """Serve until a signal arrives; print the address to standard output."""
     from nearline import server
@@ -160,6 +197,9 @@ def run_server(
             limits=server.Limits(memory=memory),
             allow_hosts=allow_hosts,
             announce=announce,
+            stores=None
+            if several is None or open_store is None
+            else server.Stores(folder=several, open_store=open_store, most_open=most_open),
         )
     except (NearlineError, OSError) as error:
         # Like all other lines of the server on standard error.

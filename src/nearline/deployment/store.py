@@ -5,6 +5,7 @@ shop/state.checkpoint  the state at some offset; replayed from the log if it is 
 shop/snapshots/        trained models, and which of them is active
 shop/vectors.db        vectors of encoded texts; encoded again if it is missing
 shop/imports.json      summaries of the last imports
+shop/secret.key        secret that signs cursors; made again if it is missing
 shop/nearline.toml     weights of kinds of events, if a user wrote this file
 shop/search.journal    trials of hyper-parameter searches
 """
@@ -13,16 +14,19 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
+from secrets import token_bytes
 
 from nearline.common.budget import divided
+from nearline.common.signing import SECRET_BYTES, Signer
 from nearline.config import Config
 from nearline.deployment.catch_up import catch_up
 from nearline.deployment.online_learner import OnlineLearner
 from nearline.deployment.restore import create_untrained, restore_or_create
+from nearline.deployment.secret import secret_of, write_secret
 from nearline.deployment.texts import texts_for
 from nearline.encoders import TextVectors
 from nearline.errors import Damaged, DataNotFound, InvalidInput, NotTrained, UnknownSnapshot
@@ -65,6 +69,8 @@ class Deployment:
         Updates the model with each commit.
     memory : int or None
         Number of the model in memory, unique in this process; None for a store in a folder.
+    signer : Signer
+        Signs cursors with the secret of the store.
     """
 
     log: Log
@@ -75,6 +81,7 @@ class Deployment:
     texts: TextVectors | None = None
     live: OnlineLearner | None = None
     memory: int | None = None
+    signer: Signer = field(default_factory=lambda: Signer(token_bytes(SECRET_BYTES)))
 
     @property
     def model_id(self) -> str:
@@ -149,7 +156,10 @@ def open_folder(
         checkpoint = folder / CHECKPOINT
         with suppress(OSError):  # the store may be open for reading only
             remove_unfinished(checkpoint)
-        parts = Deployment(log, state, create_untrained(config), snapshot, snapshots, texts)
+        signer = Signer(secret_of(folder))
+        parts = Deployment(
+            log, state, create_untrained(config), snapshot, snapshots, texts, signer=signer
+        )
 
         def on_erased() -> None:
             # These files may contain events of the erased user.
@@ -256,6 +266,7 @@ def save(parts: Deployment, folder: Path) -> None:
         raise InvalidInput(f"{folder} exists and is not an empty folder; save to a new one")
     folder.mkdir(parents=True, exist_ok=True)
     parts.log.copy_to(folder / LOG)
+    write_secret(folder, parts.signer.secret)
     if parts.snapshot is not None:
         snapshots = SnapshotStore(folder / SNAPSHOTS)
         snapshot = parts.snapshot

@@ -21,7 +21,7 @@ from nearline.schema import (
     Explanation,
     ItemOptions,
     ListOptions,
-    Recommendation,
+    RecommendationList,
     RecommendationRequest,
     ScoredItem,
     SimilarOptions,
@@ -34,14 +34,15 @@ from nearline.schema.records import AttributeValue
 class ListMethods(Engine):
     """Recommend, rank and explain."""
 
-    def recommend(self, user_id: str, k: int | None = None, **options: Any) -> list[Recommendation]:
+    def recommend(self, user_id: str, k: int | None = None, **options: Any) -> RecommendationList:
         """Return the top `k` items for a user, known or not, each with its tier.
 
         `k` is 10 by default, or as the scenario says. `options`: other fields of
-        `nearline.schema.RecommendationRequest`, such as `repeats`.
+        `nearline.schema.RecommendationRequest`, such as `repeats`. The attribute `next` of the list
+        is the `cursor` with which the next call continues it.
         """
         request = make_options(RecommendationRequest, user_id=user_id, k=k, **options)
-        return list(self.answer(request).items)
+        return RecommendationList(self.answer(request))
 
     def answer(self, request: RecommendationRequest, *, late: bool = False) -> Answer:
         """Return the answer to a request: a list with its ID, tier, model and offset.

@@ -77,4 +77,5 @@ class Engine(EngineStatus):
     def _view(self) -> View:
         parts = self._current.serving()
         repeats = (self.config.repeats, parts.repeats_found)
-        return View(parts.state, parts.model, parts.model_id, self._clock(), *repeats)
+        about = (parts.state, parts.model, parts.model_id, self._clock())
+        return View(*about, *repeats, signer=parts.signer)

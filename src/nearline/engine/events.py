@@ -29,6 +29,10 @@ class EventMethods(Engine):
         fields |= {"user_id": user_id, "item_id": item_id, "event": event}
         return self.append_events([new_event(fields, timestamp, now=self._clock())]).result()
 
+    def append_event(self, event: Event) -> Future[Appended]:
+        """Queue one event; the future resolves once it is durable."""
+        return ingest.append_event(self._current.open().log, event, now=self._clock())
+
     def append_events(self, events: Sequence[Event]) -> Future[Appended]:
         """Queue a list of events atomically; the future resolves once it is durable."""
         return ingest.append_events(self._current.open().log, events, now=self._clock())

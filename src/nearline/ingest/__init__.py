@@ -11,9 +11,17 @@ from nearline.ingest.definitions import (
 from nearline.ingest.follow import follow, replay
 from nearline.ingest.imports import import_interactions, import_items, warn_users_ignored
 from nearline.ingest.record import forget_examples, keep_summary, kept_summaries
-from nearline.ingest.writes import append_events, delete_item, patch_item, patched, put_items
+from nearline.ingest.writes import (
+    append_event,
+    append_events,
+    delete_item,
+    patch_item,
+    patched,
+    put_items,
+)
 
 __all__ = [
+    "append_event",
     "append_events",
     "checked_definition",
     "copy_definitions",

@@ -26,6 +26,11 @@ def append_events(log: Log, events: Sequence[Event], *, now: float) -> Future[Ap
     return log.append(_checked(events, check_event, now))
 
 
+def append_event(log: Log, event: Event, *, now: float) -> Future[Appended]:
+    """Append one event; an error about it has no position."""
+    return log.append([check_event(event, now=now)])
+
+
 def put_items(log: Log, items: Sequence[Item], *, now: float) -> Future[Appended]:
     """Append catalogue entries atomically; each replaces the previous entry of its item."""
     return log.append(_checked(items, check_item, now))

@@ -5,12 +5,13 @@ protocol.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from nearline.data.dataset import FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput
+from nearline.kernels.diversity import Sparse
 from nearline.models.base import Mask, Model, ModelPart, Ranking
 
 
@@ -87,6 +88,30 @@ class LearnsOnline(AcceptsItems, Protocol):
         ...
 
 
+class SparseScores(NamedTuple):
+    """Scores of some items for one history; all other items have the score 0.
+
+    Attributes
+    ----------
+    items : int32 [n]
+        Different items, in any order.
+    scores : float32 [n]
+        Score of each.
+    """
+
+    items: IntArray
+    scores: FloatArray
+
+
+@runtime_checkable
+class ScoresSparsely(Protocol):
+    """Protocol of models that score only the neighbours of the items of a history."""
+
+    def score_sparse(self, history: Histories) -> SparseScores:
+        """Return the scores other than 0 for one history; the time doesn't depend on `n_items`."""
+        ...
+
+
 @runtime_checkable
 class SearchesText(Protocol):
     """Protocol of models that can search items by their texts."""
@@ -96,6 +121,18 @@ class SearchesText(Protocol):
 
         The result has one row of at most `k` items, with scores above 0 and up to 1. `allowed` is
         described in `Model.recommend_from`.
+        """
+        ...
+
+
+@runtime_checkable
+class DescribesItems(Protocol):
+    """Protocol of models that know how similar the contents of items are to each other."""
+
+    def describe(self, items: IntArray) -> Sparse:
+        """Return features of items: one row each, of at most unit length.
+
+        The dot product of two rows is the similarity of their items.
         """
         ...
 

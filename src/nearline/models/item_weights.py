@@ -19,6 +19,7 @@ from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
 from nearline.kernels.sets import newest
+from nearline.kernels.sparse_scores import score_row
 from nearline.models.array_checks import check_array, check_indices, check_starts
 from nearline.models.base import (
     Mask,
@@ -29,6 +30,7 @@ from nearline.models.base import (
     check_single,
     check_weights,
 )
+from nearline.models.capabilities import SparseScores
 
 # Longer than any history, so that all events are used.
 NO_LIMIT = 2**31 - 1
@@ -139,6 +141,11 @@ class ItemWeights(Model):
     def score_many(self, histories: Histories) -> FloatArray:
         """Return the scores of all items: float32 [n_users, n_items], 0 without a weight."""
         return score_rows(self._graph, self._rows(histories))
+
+    def score_sparse(self, history: Histories) -> SparseScores:
+        """Return the scores other than 0 for one history; see `ScoresSparsely`."""
+        check_single(history)
+        return SparseScores(*score_row(self._graph, self._rows(history)))
 
     def recommend_from(
         self,

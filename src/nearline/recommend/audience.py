@@ -13,8 +13,8 @@ from nearline.recommend.lookups import known_item, known_to_few, rank_history, s
 from nearline.schema import check_k
 from nearline.schema.answers import ScoredUser
 from nearline.schema.arguments import flag
+from nearline.schema.item_options import check_expression
 from nearline.schema.questions import AudienceRequest
-from nearline.schema.requests import check_expression
 
 # Users up to whom the model scores everyone. Of more, it scores the candidates.
 EVERYONE, CANDIDATES = 20_000, 10_000

@@ -18,10 +18,10 @@ def candidates(_: Lists, query: Query) -> Lists:
     The later stages fill empty lists from current counts, which are fresher than what a model
     returns for an empty history.
 
-    The model is asked for `k` items plus the number of items that the rules may remove: this is
+    The model is asked for `depth` items plus the number of items that the rules may remove: this is
     cheaper than a mask over the catalogue for each user.
     """
-    wanted = query.k + len(query.excluded)
+    wanted = query.depth + len(query.excluded)
     indptr = query.histories.indptr
     known = indptr[1:] > indptr[:-1]  # has a history
     disliking = [] if query.options.exclude_seen else query.disliking()
@@ -32,7 +32,7 @@ def candidates(_: Lists, query: Query) -> Lists:
         return Lists(found.items, found.scores.astype(np.float64), tiers)
     widths = np.where(known, wanted, 0)
     for user in disliking:
-        widths[user] = query.k + len(query.ruled_out(user))
+        widths[user] = query.depth + len(query.ruled_out(user))
     return _by_width(query, widths)
 
 
@@ -42,7 +42,7 @@ def _by_width(query: Query, widths: NDArray[np.int64]) -> Lists:
     Some models search deeper for longer lists, so each length has a block of its own: a list must
     not depend on the other users.
     """
-    lists = Lists.empty(len(widths), max(query.k, int(widths.max(initial=0))))
+    lists = Lists.empty(len(widths), max(query.depth, int(widths.max(initial=0))))
     lists.tiers[:] = query.tier
     rank = _ranking(query)
     if query.factors is not None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.models.capabilities import SearchesText
+from nearline.recommend.caps import LabelCounts
 from nearline.recommend.contexts import Orders, orders_given
 from nearline.recommend.lists import CONTEXT, POPULAR, PREFERENCES, TRENDING, Lists, Query
 from nearline.recommend.selection import Order, first_boosted
@@ -58,17 +59,25 @@ def fill(lists: Lists, query: Query) -> Lists:
     A list stays short only if no allowed item is left.
     """
     rows = lists.short()
-    if not rows:
-        return lists
-    order = fallback(
-        _depth(lists, rows, query),
-        query.view.state,
-        now=query.view.now,
-        allowed=query.allowed,
-        context=query.options.context,
-        factors=query.factors,
-    )
-    return _add(lists, rows, order, query)
+    n = _depth(lists, rows, query) if rows else 0
+    while rows:
+        parts = orders(
+            n,
+            query.view.state,
+            now=query.view.now,
+            allowed=query.allowed,
+            context=query.options.context,
+            factors=query.factors,
+        )
+        for part in parts:
+            lists = _add(lists, rows, part, query)
+            # Caps can leave out so many items that `n` of a tier are too few.
+            if query.options.max_per and len(part.items) >= n:
+                break
+        if not query.options.max_per or n >= len(query.allowed):
+            break
+        rows, n = lists.short(), 4 * n
+    return lists
 
 
 def fallback(
@@ -80,9 +89,24 @@ def fallback(
     context: Context | None = None,
     factors: NDArray[np.float64] | None = None,
 ) -> Lists:
-    """Return the order of items for users without a history: arrays [m] with the first `n` items.
+    """Return the order of items for users without a history: arrays [m]; see `orders`."""
+    parts = orders(n, state, now=now, allowed=allowed, context=context, factors=factors)
+    return Lists(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
-    An item occurs again in a later tier if it belongs to both.
+
+def orders(
+    n: int,
+    state: State,
+    *,
+    now: float,
+    allowed: NDArray[np.bool_],
+    context: Context | None = None,
+    factors: NDArray[np.float64] | None = None,
+) -> list[Lists]:
+    """Return the orders of items for users without a history, one after the other: arrays [m].
+
+    Each has its first `n` items, or all of them. An item occurs again in a later order if it
+    belongs to both.
 
     Parameters
     ----------
@@ -115,8 +139,7 @@ def fallback(
                 _scaled(liked, 1.0, POPULAR_SCALE, CONTEXT),
             ]
         popular = first_boosted(lambda m: _order(counters.popular(m, allowed), m), n, factors)
-    parts.append(_scaled(popular, top_count, POPULAR_SCALE, POPULAR))
-    return Lists(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    return [*parts, _scaled(popular, top_count, POPULAR_SCALE, POPULAR)]
 
 
 def _boosted_given(
@@ -173,11 +196,14 @@ def _add(lists: Lists, rows: Sequence[int], order: Lists, query: Query) -> Lists
     for row in rows:
         start = int(np.count_nonzero(lists.items[row] >= 0))
         taken = set(query.ruled_out(row)).union(lists.items[row, :start].tolist())
+        counts = LabelCounts.of(query, lists.items[row, :start])
         added: list[tuple[int, float, int]] = []
         for line in found:
             if start + len(added) == width:
                 break
             if line[0] not in taken:
+                if counts is not None and not counts.takes(line[0]):
+                    continue
                 taken.add(line[0])
                 added.append(line)
         if added:

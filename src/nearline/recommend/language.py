@@ -21,6 +21,7 @@ from nearline.errors import MissingExtra
 from nearline.recommend.answers import recommendation_id
 from nearline.recommend.lists import View
 from nearline.recommend.lookups import explain
+from nearline.recommend.pages import continued
 from nearline.recommend.pipeline import answer, history_of
 from nearline.recommend.scenarios import resolved
 from nearline.schema import (
@@ -149,7 +150,8 @@ class Language:
         k, most = check_k(request.k), self.model.config.candidates
         wide = answer(replace(request, k=max(k, most)), view)
         name = recommendation_id(request, view.model_id, wide.offset, "full")
-        plain = replace(wide, recommendation_id=name, items=wide.items[:k])
+        shorter = replace(wide, recommendation_id=name, items=wide.items[:k])
+        plain = continued(shorter, request, view)
         history = _liked_texts(request, view)
         # Lines without text keep their places.
         shown = {
@@ -170,7 +172,7 @@ class Language:
             for place, number in zip(places, order, strict=True):
                 line = wide.items[places[number - 1]]
                 lines[place] = replace(line, tier=line.tier + RERANKED)
-            return _reranked(plain, lines[:k], request)
+            return continued(_reranked(plain, lines[:k], request), request, view)
 
         prompt = _order_prompt(history, list(shown.values()))
         asked = self.model.ask(prompt, lambda text: read_order(text, len(shown)), within)

@@ -4,11 +4,9 @@ A cursor names the last ID of a page. The order of IDs never changes, so that ov
 occurs twice, and nothing is missed that was there all the time, whatever else is written meanwhile.
 """
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from hashlib import blake2b
-
 import msgspec
 
+from nearline.common.signing import SIGNATURE_BYTES, Signer
 from nearline.errors import InvalidInput
 from nearline.expressions import Bindings
 from nearline.recommend.lists import View
@@ -16,8 +14,10 @@ from nearline.schema.answers import ItemPage, ListedItem, ListedUser, UserPage
 from nearline.schema.questions import ItemsRequest, UsersRequest, check_page
 from nearline.state import State
 
+# Purposes of cursors.
 ITEMS, USERS = "items", "users"
-DIGEST_BYTES = 8
+# For a view without a secret: a cursor says nothing that its holder could not send without one.
+UNSIGNED = Signer(bytes(SIGNATURE_BYTES))
 # IDs that are read at a time where a filter leaves some out.
 AT_ONCE = 1_000
 
@@ -32,7 +32,7 @@ def item_page(request: ItemsRequest, view: View) -> ItemPage:
     """
     check_page(request)
     state = view.state
-    after = _position(request.cursor, ITEMS, request.filter)
+    after = _position(request.cursor, ITEMS, request.filter, view)
     mask = None
     if request.filter:
         mask = view.expressions.mask(request.filter, Bindings({}, {}, view.now))
@@ -41,7 +41,9 @@ def item_page(request: ItemsRequest, view: View) -> ItemPage:
         names = state.items.after(after, AT_ONCE if mask is not None else request.k + 1)
         for name in names:
             if len(lines) == request.k:
-                return ItemPage(items=tuple(lines), next=_cursor(ITEMS, after, request.filter))
+                return ItemPage(
+                    items=tuple(lines), next=_cursor(ITEMS, after, request.filter, view)
+                )
             after = name
             index = state.items[name]
             if mask is not None and not (index < len(mask) and mask[index]):
@@ -57,7 +59,7 @@ def user_page(request: UsersRequest, view: View) -> UserPage:
     """Return the next users: those with events or with attributes."""
     check_page(request)
     state = view.state
-    after = _position(request.cursor, USERS, None)
+    after = _position(request.cursor, USERS, None, view)
     wanted = request.k + 1
     names = {*state.users.after(after, wanted), *state.profiles.after(after, wanted)}
     first = sorted(names)[:wanted]
@@ -66,7 +68,7 @@ def user_page(request: UsersRequest, view: View) -> UserPage:
         ListedUser(user_id=name, attributes=state.profiles.attributes(name)) for name in page
     )
     more = len(first) > request.k
-    return UserPage(users=users, next=_cursor(USERS, page[-1], None) if more else None)
+    return UserPage(users=users, next=_cursor(USERS, page[-1], None, view) if more else None)
 
 
 def _listed(name: str, index: int, state: State) -> ListedItem | None:
@@ -79,31 +81,24 @@ def _listed(name: str, index: int, state: State) -> ListedItem | None:
     return ListedItem(item_id=name)
 
 
-def _cursor(kind: str, after: str, text: str | None) -> str:
-    content = msgspec.json.encode((kind, after, text or ""))
-    digest = blake2b(content, digest_size=DIGEST_BYTES).digest()
-    return urlsafe_b64encode(digest + content).rstrip(b"=").decode()
+def _cursor(kind: str, after: str, text: str | None, view: View) -> str:
+    return _signer(view).sign(kind, msgspec.json.encode((after, text or "")))
 
 
-def _position(cursor: str | None, kind: str, text: str | None) -> str:
+def _position(cursor: str | None, kind: str, text: str | None, view: View) -> str:
     """Return the ID after which a page begins; "" for the first page."""
     if cursor is None:
         return ""
-    try:
-        found = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
-        content = msgspec.json.decode(found[DIGEST_BYTES:], type=tuple[str, str, str])
-    except (ValueError, msgspec.MsgspecError):
-        content = ("", "", "")
-    if _cursor(*content) != cursor or content[0] != kind:
-        raise InvalidInput(
-            f"cursor is {cursor!r:.60}, which is not the `next` of a page of {kind}; send it as it "
-            "was in the answer, or omit it to begin again",
-            field="cursor",
-        )
-    if content[2] != (text or ""):
+    content = _signer(view).verify(kind, cursor, "cursor")
+    after, before = msgspec.json.decode(content, type=tuple[str, str])
+    if before != (text or ""):
         raise InvalidInput(
             "cursor belongs to a listing with another filter; send the filter of the first page, "
             "or omit the cursor to begin again",
             field="cursor",
         )
-    return content[1]
+    return after
+
+
+def _signer(view: View) -> Signer:
+    return view.signer or UNSIGNED

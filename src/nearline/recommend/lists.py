@@ -6,6 +6,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from nearline.common.signing import Signer
 from nearline.data import Histories
 from nearline.expressions import Expressions
 from nearline.models.base import Model
@@ -30,6 +31,8 @@ class View(Struct, frozen=True):
         Default of the request option of the same name.
     repeats_found : bool
         Whether training found that users repeat items; this is what "auto" means.
+    signer : Signer or None
+        Signs the cursors of pages; without one, answers have no cursors.
     """
 
     state: State
@@ -38,6 +41,7 @@ class View(Struct, frozen=True):
     now: float
     repeats: str = EXCLUDE
     repeats_found: bool = False
+    signer: Signer | None = None
 
     def __post_init__(self) -> None:
         """Hide the items that have expired."""
@@ -100,7 +104,9 @@ class Query(Struct, frozen=True):
     allowed : bool [n_items]
         Mask of the items that are available, of the category, and selected by the filter.
     excluded : frozenset of int
-        Indices of the items that the request excludes.
+        Indices of the items that the request excludes, or that earlier pages showed.
+    depth : int
+        Number of candidates per user: `k`, or more if later stages choose from them.
     factors : float64 [n_items] or None
         Factors by which the boost of the request multiplies scores, at least as long as `allowed`.
     """
@@ -111,6 +117,7 @@ class Query(Struct, frozen=True):
     options: ListOptions
     allowed: NDArray[np.bool_]
     excluded: frozenset[int]
+    depth: int
     factors: NDArray[np.float64] | None = None
 
     @property

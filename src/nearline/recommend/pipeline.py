@@ -13,8 +13,10 @@ from nearline.data import Histories
 from nearline.recommend.answers import make_answer, with_critiques
 from nearline.recommend.candidates import candidates
 from nearline.recommend.critiques import active_critiques, criticised, run_criticised
+from nearline.recommend.diversity import depth_of, diversify
 from nearline.recommend.fill import fill, preferences
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
+from nearline.recommend.pages import continued, shown_before
 from nearline.recommend.rules import allowed_items, relevant, rules
 from nearline.recommend.scenarios import resolved
 from nearline.recommend.selection import choose
@@ -31,7 +33,7 @@ __all__ = ["LATE_STAGES", "STAGES", "View", "answer", "history_of", "make_query"
 
 Stage = Callable[[Lists, Query], Lists]
 
-STAGES: tuple[Stage, ...] = (candidates, rules, relevant, preferences, fill)
+STAGES: tuple[Stage, ...] = (candidates, rules, relevant, diversify, preferences, fill)
 # For a request whose time budget is used up: the same list without the candidates of the model.
 LATE_STAGES = STAGES[1:]
 
@@ -53,16 +55,19 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
     offset = view.state.offset
     request = resolved(request, view.state)
     histories, tier = history_of(request, view.state)
-    query = make_query(histories, request, view, tier=tier, user_id=request.user_id)
+    before = shown_before(request, view)
+    query = make_query(histories, request, view, tier=tier, user_id=request.user_id, shown=before)
     stages = LATE_STAGES if late else STAGES
     said = active_critiques(request.user_id, view)
-    if not said:
-        return make_answer(request, query, run(query, stages), offset, late=late)
-    query = criticised(query, said)
-    lists = run_criticised(query, said, lambda changed: run(changed, stages))
-    return with_critiques(
-        make_answer(request, query, lists, offset, late=late), request, said, view
-    )
+    if said:
+        query = criticised(query, said)
+        lists = run_criticised(query, said, lambda changed: run(changed, stages))
+    else:
+        lists = run(query, stages)
+    made = make_answer(request, query, lists, offset, late=late)
+    if said:
+        made = with_critiques(made, request, said, view)
+    return continued(made, request, view)
 
 
 def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:
@@ -80,6 +85,7 @@ def make_query(
     *,
     tier: int = PERSONAL,
     user_id: str | None = None,
+    shown: frozenset[int] = frozenset(),
 ) -> Query:
     """Validate the options, apply their scenario, and evaluate the expressions.
 
@@ -87,6 +93,8 @@ def make_query(
     ----------
     user_id : str or None
         User whose attributes expressions use, which must be those of all users of the block.
+    shown : frozenset of int
+        Indices of items that the lists must not contain either.
 
     Raises
     ------
@@ -107,7 +115,8 @@ def make_query(
         tier=tier,
         options=options,
         allowed=choice.allowed,
-        excluded=frozenset(_known(options.exclude, "exclude", view.state)),
+        excluded=shown.union(_known(options.exclude, "exclude", view.state)),
+        depth=depth_of(options),
         factors=choice.factors,
     )
 

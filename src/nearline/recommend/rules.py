@@ -19,11 +19,11 @@ def allowed_items(state: State, category: str | None = None) -> NDArray[np.bool_
 
 
 def rules(lists: Lists, query: Query) -> Lists:
-    """Remove excluded and disliked items, and truncate the lists to `k`.
+    """Remove excluded and disliked items, and truncate the lists to the depth of the query.
 
     Models already omit items that are not allowed and, if `exclude_seen` is set, seen items.
     """
-    k, items = query.k, lists.items
+    k, items = query.depth, lists.items
     if query.options.exclude_seen and not query.excluded:
         return Lists(items[:, :k], lists.scores[:, :k], lists.tiers[:, :k])
     out = np.zeros(items.shape, dtype=np.bool_)

@@ -11,10 +11,20 @@ from nearline.schema.answers import (
     Part,
     PastEvent,
     Recommendation,
+    RecommendationList,
     ScoredItem,
     UserSummary,
 )
 from nearline.schema.fields import RequestField, Shape, request_fields
+from nearline.schema.item_options import (
+    DEFAULT_K,
+    BoostOptions,
+    ExplainOptions,
+    ItemOptions,
+    SimilarOptions,
+    check_boost_options,
+    check_item_options,
+)
 from nearline.schema.records import (
     PROFILE_RECORDS,
     USER_RECORDS,
@@ -38,15 +48,8 @@ from nearline.schema.records import (
     UserRecord,
 )
 from nearline.schema.requests import (
-    DEFAULT_K,
-    BoostOptions,
-    ExplainOptions,
-    ItemOptions,
     ListOptions,
     RecommendationRequest,
-    SimilarOptions,
-    check_boost_options,
-    check_item_options,
     check_options,
     make_options,
     narrowed,
@@ -100,6 +103,7 @@ __all__ = [
     "PastEvent",
     "ProfileRecord",
     "Recommendation",
+    "RecommendationList",
     "RecommendationRequest",
     "Record",
     "RequestField",

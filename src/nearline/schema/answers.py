@@ -143,6 +143,9 @@ class Answer(Struct, frozen=True, kw_only=True):
         Snapshot ID of the model; ``untrained`` if there is none.
     offset : int
         The list reflects every log record before this offset.
+    next : str or None
+        Cursor of the next page, to send as `cursor` with an otherwise equal request; None if the
+        list has fewer items than requested, so that there are no more.
     """
 
     recommendation_id: str
@@ -151,6 +154,26 @@ class Answer(Struct, frozen=True, kw_only=True):
     tier: str
     model: str
     offset: int
+    next: str | None = None
+
+
+class RecommendationList(list[Recommendation]):
+    """List of recommendations that also has the answer from which it was taken.
+
+    Attributes
+    ----------
+    answer : Answer
+        The list with its ID, tier, model, offset and the cursor of the next page.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.items)
+        self.answer = answer
+
+    @property
+    def next(self) -> str | None:
+        """Cursor of the next page; None if there are no more items."""
+        return self.answer.next
 
 
 class ScoredUser(Struct, frozen=True, kw_only=True):

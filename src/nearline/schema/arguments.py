@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import Any
 
+from msgspec import Struct
+
 from nearline.errors import InvalidInput
 
 # Types of most values, which are returned at once.
@@ -18,7 +20,7 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 def plain(value: object) -> Any:
     """Return `value` with NumPy scalars and arrays inside it turned into Python ones."""
-    if type(value) in _PLAIN:
+    if type(value) in _PLAIN or isinstance(value, Struct):
         return value
     np = _numpy()
     if np is not None:
@@ -65,6 +67,8 @@ def as_list(value: object, field: str, of: str = "ids") -> list[Any]:
     A text is refused, since its characters would pass for entries, and so is a whole table.
     """
     what = f"it must be a list of {of}"
+    if type(value) is list:  # nearly always
+        return [plain(entry) for entry in value]
     if isinstance(value, str | bytes):
         raise InvalidInput(f"{field} is a text; {what}: [{_shown(value)}]", field=field)
     if isinstance(value, Mapping) or hasattr(value, "columns"):

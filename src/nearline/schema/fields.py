@@ -75,8 +75,8 @@ class RequestField(Struct, frozen=True, kw_only=True):
     def value_of(self, texts: Sequence[str], separator: str) -> object:
         """Return the value of the field from its occurrences in a query string or command line.
 
-        A list becomes a tuple and a mapping becomes a dict. A flag, a number or a text is returned
-        as the first string, without conversion.
+        A list becomes a tuple and a mapping becomes a dict; a mapping can also be one JSON object.
+        A flag, a number or a text is returned as the first string, without conversion.
 
         Parameters
         ----------
@@ -88,7 +88,8 @@ class RequestField(Struct, frozen=True, kw_only=True):
         Raises
         ------
         InvalidInput
-            The field is a mapping, and a string has no name or no separator or repeats a name.
+            The field is a mapping, and a string has no name or no separator or repeats a name, or
+            is not valid JSON.
         """
         if self.shape is Shape.LIST:
             return split_at_commas(texts) if self.comma else tuple(texts)
@@ -104,7 +105,19 @@ class RequestField(Struct, frozen=True, kw_only=True):
         name, value = next(iter(self.example.items()))
         return f"{form}, such as {name}{separator}{value}"
 
-    def _mapping(self, texts: Sequence[str], separator: str) -> dict[str, str]:
+    def _json(self, text: str) -> dict[str, Any]:
+        """Return a mapping that is written as one JSON object."""
+        try:
+            return msgspec.json.decode(text, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise InvalidInput(
+                f"{self.name} is {text!r:.100}, which is not a JSON object ({error!s:.100})",
+                field=self.name,
+            ) from None
+
+    def _mapping(self, texts: Sequence[str], separator: str) -> dict[str, Any]:
+        if len(texts) == 1 and texts[0].lstrip().startswith("{"):
+            return self._json(texts[0])
         entries: dict[str, str] = {}
         for text in texts:
             name, found, value = text.partition(separator)

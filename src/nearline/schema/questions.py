@@ -5,14 +5,16 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from nearline.errors import InvalidInput
-from nearline.schema.requests import (
+from nearline.schema.item_options import (
+    DEFAULT_K,
+    LENGTHS,
     ItemOptions,
     SimilarOptions,
-    check_category,
     check_expression,
     check_item_options,
 )
-from nearline.schema.rules import MAX_K, check_id, check_k, check_text
+from nearline.schema.requests import check_category
+from nearline.schema.rules import check_id, check_k, check_text
 
 # Names of relations between items, and the relations of the item graph that they stand for; a name
 # that ends with a colon stands for all relations that begin with it.
@@ -23,20 +25,8 @@ RELATIONS = {
 }
 MAX_QUERY_CHARS = 1_000
 
-_Length = Annotated[
-    int,
-    Meta(
-        description="Length of the list.",
-        extra_json_schema={"extra": {"minimum": 1, "maximum": MAX_K}},
-    ),
-]
-_Page = Annotated[
-    int,
-    Meta(
-        description="Length of a page.",
-        extra_json_schema={"extra": {"minimum": 1, "maximum": MAX_K}},
-    ),
-]
+_Length = Annotated[int, Meta(description="Length of the list.", extra_json_schema=LENGTHS)]
+_Page = Annotated[int, Meta(description="Length of a page.", extra_json_schema=LENGTHS)]
 _Cursor = Annotated[
     str | None, Meta(description="The `next` of the page before; omit it for the first page.")
 ]
@@ -60,7 +50,7 @@ class CountedRequest(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fiel
         List only items of this category; None or an empty string means all items.
     """
 
-    k: _Length = 10
+    k: _Length = DEFAULT_K
     category: _Category = None
 
 
@@ -80,7 +70,7 @@ class SearchRequest(ItemOptions, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     q: Annotated[str, Meta(description="Text to search for.", examples=["green tea"])]
-    k: _Length = 10
+    k: _Length = DEFAULT_K
     category: _Category = None
     user: _User = None
 
@@ -107,7 +97,7 @@ class AudienceRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             examples=['user.country == "FR"'],
         ),
     ] = None
-    k: _Length = 10
+    k: _Length = DEFAULT_K
     exclude_seen: Annotated[
         bool,
         Meta(

@@ -11,141 +11,23 @@ from typing import Annotated, Any, TypeVar
 from msgspec import Meta, Struct
 
 from nearline.errors import InvalidInput
-from nearline.schema.arguments import as_list, flag, plain
+from nearline.schema.arguments import as_list, flag, plain, text
 from nearline.schema.fields import Shape, request_fields, split_at_commas
-from nearline.schema.records import Scalar
+from nearline.schema.item_options import (
+    LENGTHS,
+    ItemOptions,
+    check_item_options,
+)
+from nearline.schema.list_rules import check_max_per, check_method, check_share
 from nearline.schema.rules import (
-    MAX_K,
-    check_context,
     check_id,
     check_k,
-    check_number,
     check_preferences,
     check_repeats,
     check_text,
 )
 
-DEFAULT_K = 10
-
 O = TypeVar("O", bound=Struct)  # noqa: E741 (a type variable)
-
-# Largest number of fields of the catalogue that an answer can contain.
-MAX_FIELDS = 100
-# Bounds for Litestar's OpenAPI document. `check_k` enforces them, not msgspec.
-_LENGTHS = {"extra": {"minimum": 1, "maximum": MAX_K}}
-
-
-class BoostOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options that determine scores.
-
-    Attributes
-    ----------
-    boost : str or None
-        Expression that gives the factor by which the score of an item is multiplied; see
-        `nearline.expressions`.
-    context : dict or None
-        Context of the request, such as device, country or hour, with the names that events use.
-        Expressions read it as ``context.NAME``. In recommendations, items that are popular in this
-        context follow the personal ones.
-    """
-
-    boost: Annotated[
-        str | None,
-        Meta(
-            description="Expression that gives a factor for the score of each item, from 0.",
-            examples=['brand == "own" ? 1.5 : 1.0'],
-        ),
-    ] = None
-    context: Annotated[
-        dict[str, Scalar] | None,
-        Meta(
-            description="Context of the request, as in events: the list is filled with what is "
-            "popular in it, and expressions know it as context.NAME.",
-            examples=[{"country": "FR"}],
-        ),
-    ] = None
-
-
-class ExplainOptions(BoostOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of an explanation; with `words`, it contains a sentence."""
-
-    words: Annotated[bool, Meta(description="Also describe the largest parts in a sentence.")] = (
-        False
-    )
-
-
-class ItemOptions(BoostOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options that all requests for lists of items have in common.
-
-    Those of `BoostOptions`, and the following.
-
-    Attributes
-    ----------
-    filter : str or None
-        Expression that must be true for an item of the list; see `nearline.expressions`.
-    min_score : float or None
-        Leave out items with a lower score (after the boost). The list can then be shorter.
-    fields : tuple of str
-        Fields and attributes of the catalogue that each item of the answer shows.
-    """
-
-    filter: Annotated[
-        str | None,
-        Meta(
-            description="Expression over the attributes of an item: list only items for which it "
-            "is true.",
-            examples=['price < 20 && "tea" in categories'],
-        ),
-    ] = None
-    min_score: Annotated[
-        float | None,
-        Meta(
-            description="Leave out items with a lower score, after the boost; the list may get "
-            "shorter than k."
-        ),
-    ] = None
-    fields: Annotated[
-        tuple[str, ...],
-        Meta(
-            description="Fields and attributes of the catalogue to show with each item, with "
-            "commas between them.",
-            examples=["title,price"],
-            extra={"comma": True},
-        ),
-    ] = ()
-
-
-class SimilarOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of a request for similar items.
-
-    Those of `ItemOptions`, and the following.
-
-    Attributes
-    ----------
-    k : int
-        Length of the list, 1 to 1000.
-    relation : str or None
-        One of `nearline.schema.questions.RELATIONS`: the only relation by which items may be
-        similar. None for all.
-    user : str or None
-        User for whom the most similar items are ordered.
-    """
-
-    k: Annotated[int, Meta(description="Length of the list.", extra_json_schema=_LENGTHS)] = (
-        DEFAULT_K
-    )
-    relation: Annotated[
-        str | None,
-        Meta(
-            description="Only by this relation: bought_together (items of the same users), "
-            "viewed_next (items that follow) or content (texts and vectors).",
-            examples=["bought_together"],
-        ),
-    ] = None
-    user: Annotated[
-        str | None,
-        Meta(description="User for whom the items are ordered: what the user prefers moves up."),
-    ] = None
 
 
 class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -170,6 +52,17 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
     preferences : str or None
         Text that describes what the user likes. Items with similar text follow the personal
         recommendations.
+    diversity : float or None
+        How much the personal part of the list avoids items that are similar to each other, 0 (off)
+        to 1.
+    diversity_method : str or None
+        "mmr" or "dpp"; None means "mmr". See `nearline.kernels.diversity`.
+    calibration : float or None
+        How much the personal part follows the mix of categories in the history, 0 (off) to 1.
+    max_per : dict or None
+        Maximum number of items in the list with the same value of an attribute, or with the same
+        category, by the name of the attribute or "categories". The list is only shorter than `k` if
+        no other items are left.
     scenario : str or None
         Name of a stored scenario, whose options hold where the request does not set its own.
     """
@@ -178,7 +71,7 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
         int | None,
         Meta(
             description="Length of the list; by default that of the scenario, or else 10.",
-            extra_json_schema=_LENGTHS,
+            extra_json_schema=LENGTHS,
         ),
     ] = None
     exclude_seen: Annotated[
@@ -209,6 +102,34 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
             examples=["green tea"],
         ),
     ] = None
+    diversity: Annotated[
+        float | None,
+        Meta(
+            description="How much the list avoids items that are similar to each other, from 0 "
+            "(off) to 1.",
+            extra_json_schema={"extra": {"minimum": 0, "maximum": 1}},
+        ),
+    ] = None
+    diversity_method: Annotated[
+        str | None,
+        Meta(description="Method of diversity: mmr (the default) or dpp.", examples=["dpp"]),
+    ] = None
+    calibration: Annotated[
+        float | None,
+        Meta(
+            description="How much the list follows the mix of categories in the history, from 0 "
+            "(off) to 1.",
+            extra_json_schema={"extra": {"minimum": 0, "maximum": 1}},
+        ),
+    ] = None
+    max_per: Annotated[
+        dict[str, int] | None,
+        Meta(
+            description="Maximum number of items with the same value of an attribute, or with the "
+            "same category.",
+            examples=[{"brand": 2}],
+        ),
+    ] = None
     scenario: Annotated[
         str | None,
         Meta(
@@ -231,6 +152,10 @@ class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unkno
         Add the largest parts of each score to the answer.
     rerank : bool
         Let the configured language model reorder the top of the list.
+    cursor : str or None
+        Value of `next` in the answer with the previous page of this list: the list continues
+        without the items that were on earlier pages. All other fields, except `k`, `explain` and
+        `rerank`, must be as for that page.
     """
 
     user_id: Annotated[str | None, Meta(description="User to recommend to.")] = None
@@ -244,6 +169,13 @@ class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unkno
     rerank: Annotated[
         bool, Meta(description="Let the language model reorder the top of the list.")
     ] = False
+    cursor: Annotated[
+        str | None,
+        Meta(
+            description="The value of `next` in the previous page of this list: continue it, "
+            "without any item of earlier pages."
+        ),
+    ] = None
 
 
 # Computed on import, because msgspec must not inspect a struct in two threads concurrently.
@@ -295,10 +227,12 @@ def _field_names(value: object, field: str) -> tuple[str, ...]:
     return tuple(as_list(value, field, "names"))
 
 
-_MAY_BE_NONE = (
-    *("k", "exclude_seen", "repeats", "category", "context", "preferences", "scenario"),
-    *("user_id", "history", "filter", "boost", "min_score"),
-    *("user", "relation", "cursor"),
+_MAY_BE_NONE = frozenset(
+    {
+        *("k", "exclude_seen", "repeats", "category", "context", "preferences", "scenario"),
+        *("user_id", "history", "cursor", "filter", "boost", "min_score"),
+        *("diversity", "diversity_method", "calibration", "max_per", "user", "relation"),
+    }
 )
 # How a keyword argument of a Python call becomes a field; others are checked by `check_options`.
 _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
@@ -310,46 +244,13 @@ _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
     "explain": flag,
     "rerank": flag,
     "words": flag,
+    "cursor": text,
 }
 
 
 def narrowed(options: Struct, kind: type[O]) -> O:
     """Convert `options` to the class `kind`, which has a subset of the fields of its class."""
     return kind(**{name: getattr(options, name) for name in kind.__struct_fields__})
-
-
-def check_boost_options(options: BoostOptions) -> None:
-    """Check the boost, except for its syntax, and the context of a request.
-
-    Raises
-    ------
-    InvalidInput
-        A field is invalid; the error names it.
-    """
-    check_expression(options.boost, "boost")
-    if options.context is not None:
-        check_context(options.context)
-
-
-def check_item_options(options: ItemOptions) -> None:
-    """Check the fields of `ItemOptions`, except for the syntax of expressions.
-
-    Raises
-    ------
-    InvalidInput
-        A field is invalid; the error names it.
-    """
-    check_boost_options(options)
-    check_expression(options.filter, "filter")
-    if options.min_score is not None:
-        check_number(options.min_score, "min_score")
-    if len(options.fields) > MAX_FIELDS:
-        raise InvalidInput(
-            f"fields has {len(options.fields):,} entries; at most {MAX_FIELDS} are allowed",
-            field="fields",
-        )
-    for name in options.fields:
-        check_id(name, "fields")
 
 
 def check_options(options: ListOptions) -> None:
@@ -371,14 +272,18 @@ def check_options(options: ListOptions) -> None:
         check_preferences(options.preferences)
     if options.scenario is not None:
         check_id(options.scenario, "scenario")
+    check_shape(options)
 
 
-def check_expression(text: object, field: str) -> None:
-    """Raise `InvalidInput` unless an expression is None or a text; its syntax is not checked."""
-    if text is not None and not isinstance(text, str):
-        raise InvalidInput(
-            f"{field} is {text!r:.50}; it must be an expression, such as 'price < 20'", field=field
-        )
+def check_shape(options: ListOptions) -> None:
+    """Check the fields that choose from the candidates: diversity, calibration and caps."""
+    for field, share in (("diversity", options.diversity), ("calibration", options.calibration)):
+        if share is not None:
+            check_share(share, field)
+    if options.diversity_method is not None:
+        check_method(options.diversity_method)
+    if options.max_per is not None:
+        check_max_per(options.max_per)
 
 
 def check_category(category: object) -> None:

@@ -4,6 +4,7 @@ from nearline.server.app import create_app
 from nearline.server.gateway import Gateway
 from nearline.server.limits import Limits
 from nearline.server.logs import JsonLog
+from nearline.server.namespaces import Stores
 from nearline.server.run import check_address, serve
 
-__all__ = ["Gateway", "JsonLog", "Limits", "check_address", "create_app", "serve"]
+__all__ = ["Gateway", "JsonLog", "Limits", "Stores", "check_address", "create_app", "serve"]

@@ -11,9 +11,11 @@ from typing import Any, TextIO
 from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.types import ControllerRouterHandler
+from msgspec.structs import replace
 
 from nearline.common.budget import MemoryUse
 from nearline.engine import Recommender
+from nearline.errors import InvalidInput
 from nearline.server.batches import BatchTurns
 from nearline.server.cache import AnswerCache
 from nearline.server.context import AppContext
@@ -27,6 +29,7 @@ from nearline.server.logs import JsonLog
 from nearline.server.metrics import Metrics
 from nearline.server.middleware.api_keys import checked_key
 from nearline.server.middleware.request_ids import unique_ids
+from nearline.server.namespaces import Namespaces, Stores, StoresHost
 from nearline.server.preload import Preloader
 from nearline.server.problems import problem_response
 from nearline.server.queries import refuse_unknown_query
@@ -35,7 +38,7 @@ from nearline.server.traffic import ComputeQueue, Traffic
 
 
 def create_app(
-    open_engine: Callable[[], Recommender],
+    open_engine: Callable[[], Recommender] | None,
     limits: Limits | None = None,
     *,
     api_key: str | None = None,
@@ -44,6 +47,7 @@ def create_app(
     timer: Callable[[], float] = time.perf_counter,
     new_request_id: Callable[[], str] | None = None,
     log_stream: TextIO | None = None,
+    stores: Stores | None = None,
 ) -> Gateway:
     """Create the HTTP API as an ASGI application.
 
@@ -52,8 +56,8 @@ def create_app(
 
     Parameters
     ----------
-    open_engine : callable
-        Opens the store and returns the engine; called once, in a thread.
+    open_engine : callable or None
+        Opens the store and returns the engine; called once, in a thread. None with `stores`.
     limits : Limits or None
         Limits on single requests and on the server; None for the defaults.
     api_key : str or None
@@ -67,15 +71,19 @@ def create_app(
         for all requests of this application, followed by a counter.
     log_stream : TextIO or None
         Stream of log lines; None for standard error.
+    stores : Stores or None
+        Folder of several stores, which are then served as namespaces.
 
     Raises
     ------
     InvalidInput
-        `api_key` cannot be sent in a header.
+        `api_key` cannot be sent in a header; there is neither `open_engine` nor `stores`.
     """
     api_key = checked_key(api_key)
     log = JsonLog(log_stream or sys.stderr, clock)
-    host = EngineHost(open_engine, log)
+    if (open_engine is None) == (stores is None):
+        raise InvalidInput("give either open_engine or stores")
+    host = StoresHost(log) if open_engine is None else EngineHost(open_engine, log)
 
     @asynccontextmanager
     async def engine_life(_: Litestar) -> AsyncIterator[None]:
@@ -86,10 +94,14 @@ def create_app(
             yield
         finally:
             preloading.cancel()
+            if context.namespaces is not None:
+                await context.namespaces.close()
             await host.close()
             await asyncio.to_thread(log.stop)
 
     context = _make_context(host, limits or Limits(), clock=clock, timer=timer)
+    if stores is not None:
+        context = replace(context, namespaces=Namespaces(stores, context, log))
     api = Litestar(
         _routes(),
         exception_handlers={Exception: problem_response},
@@ -142,6 +154,7 @@ def _make_context(
         preloader=Preloader(cache, traffic, per_second=per_second, clock=clock, timer=timer),
         traffic=traffic,
         large_answers=large_answers,
+        clock=clock,
         compute_queue=ComputeQueue(timer, limits.wait_seconds),
         batches=BatchTurns(traffic, timer),
         timer=timer,

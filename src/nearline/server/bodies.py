@@ -317,6 +317,12 @@ class ScenariosOut(Struct, frozen=True, kw_only=True):
     scenarios: list[dict[str, Any]]
 
 
+class NamespacesOut(Struct, frozen=True, kw_only=True):
+    """Namespaces of a server, in alphabetical order."""
+
+    namespaces: list[Any]
+
+
 class RulesOut(Struct, frozen=True, kw_only=True):
     """Rules, in alphabetical order, each with its name and its fields."""
 

@@ -6,11 +6,13 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from litestar import Request
+from litestar.types import Scope
 from msgspec import Struct
 
 from nearline.engine import Recommender
 from nearline.server.batches import BatchTurns
 from nearline.server.cache import AnswerCache
+from nearline.server.completions import completion
 from nearline.server.exchange import LargeAnswers
 from nearline.server.host import EngineHost
 from nearline.server.limits import Limits
@@ -32,8 +34,10 @@ class AppContext(Struct, frozen=True, kw_only=True):
     ----------
     batches : BatchTurns
         Turn of a batch, which is computed while no other is.
-    timer : callable
-        Monotonic clock in seconds.
+    clock, timer : callable
+        Clock in Unix seconds, and monotonic clock in seconds.
+    namespaces : Namespaces or None
+        Stores of the server; None if it has a single one.
     """
 
     host: EngineHost
@@ -45,13 +49,20 @@ class AppContext(Struct, frozen=True, kw_only=True):
     large_answers: LargeAnswers
     compute_queue: ComputeQueue
     batches: BatchTurns
+    clock: Callable[[], float]
     timer: Callable[[], float]
     document: dict[str, Any]
+    namespaces: Any = None
 
 
 def app_context(request: Request[Any, Any, Any]) -> AppContext:
-    """Return the context of the application that handles a request."""
-    context: AppContext = request.app.state["context"]
+    """Return the context of the store that a request is for."""
+    return context_of(request.scope)
+
+
+def context_of(scope: Scope) -> AppContext:
+    """Return the context of the store to which an ASGI scope belongs."""
+    context: AppContext = scope["state"]["context"]
     return context
 
 
@@ -84,4 +95,4 @@ async def durable(write: Callable[[], Future[T]], size: int = 1, *, slow: bool =
     """
     apart = slow or size > CHECKED_AT_ONCE
     future = await asyncio.to_thread(write) if apart else write()
-    return await asyncio.shield(asyncio.wrap_future(future))
+    return await completion(future)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 
 from nearline.log import Appended
-from nearline.schema import check_event
 from nearline.server.bodies import EventIn
 from nearline.server.context import AppContext
 from nearline.server.decoding import at_most, convert_each
@@ -29,8 +28,7 @@ def queue(context: AppContext, data: Events) -> "Future[Appended]":
     if isinstance(data, list):
         at_most(len(data), context.limits.list_length, "body")
         return engine.append_events(convert_each(data, lambda one: one.event_at(now)))
-    # A single event is validated here, since an error of the engine would have a list position.
-    return engine.append_events([check_event(data.event_at(now), now=now)])
+    return engine.append_event(data.event_at(now))
 
 
 def stored(context: AppContext, data: Events, appended: Appended) -> None:

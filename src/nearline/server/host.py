@@ -22,6 +22,8 @@ class EngineHost:
         Opens the store and replays its log, which may take long; called once, in a thread.
     log : JsonLog
         Gets a line when the engine is open, closed or could not be opened.
+    warm : bool
+        Load the compiled kernels while the store is opened.
 
     Attributes
     ----------
@@ -35,8 +37,11 @@ class EngineHost:
         Called in a thread once everything is loaded, before the first answer.
     """
 
-    def __init__(self, open_engine: Callable[[], Recommender], log: JsonLog):
+    def __init__(
+        self, open_engine: Callable[[], Recommender], log: JsonLog, *, warm: bool = True
+    ) -> None:
         self._open_engine = open_engine
+        self._warm = warm
         self._log = log
         self._engine: Recommender | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -52,6 +57,16 @@ class EngineHost:
         if self._engine is None:
             raise NotReady(f"{self.state}; try again once /readyz returns 200")
         return self._engine
+
+    @property
+    def current(self) -> Recommender | None:
+        """The engine if it is open."""
+        return self._engine
+
+    async def opened(self) -> None:
+        """Wait until the engine is open, or could not be opened."""
+        if self._opening is not None:
+            await asyncio.shield(self._opening)
 
     @property
     def stamp(self) -> Stamp | None:
@@ -100,6 +115,8 @@ class EngineHost:
             self._log.write("info", "store closed")
 
     def _open_warm(self) -> Recommender:
+        if not self._warm:
+            return self._open_engine()
         with ThreadPoolExecutor(1) as pool:
             warm = pool.submit(_load_kernels)
             engine = self._open_engine()
@@ -151,5 +168,6 @@ def _load_kernels() -> None:
             scratch.observe("u", "b")
         scratch.recommend("u", explain=True)
         scratch.recommend("v", preferences="one")
+        scratch.recommend("u", diversity=0.5, repeats="include")
         scratch.similar("a")
         scratch.forget("u").result()

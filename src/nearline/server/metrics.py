@@ -149,8 +149,8 @@ class Metrics(Collector):
             "nearline_memory_used_bytes", "Bytes used of the share.", labels=("part",)
         )
         parts = dict(self.memory)
-        if self._host.state == "ready":
-            parts["queue"] = self._host.engine.queue_memory
+        if self._host.current is not None:
+            parts["queue"] = self._host.current.queue_memory
         for part, use in parts.items():
             limits.add_metric((part,), use.limit)
             used.add_metric((part,), use.used())
@@ -159,9 +159,9 @@ class Metrics(Collector):
     def _of_engine(self) -> Iterator[Metric]:
         ready = self._host.state == "ready"
         yield GaugeMetricFamily("nearline_ready", "1 when the store is open.", value=int(ready))
-        if not ready:
+        engine = self._host.current
+        if engine is None:
             return
-        engine = self._host.engine
         yield GaugeMetricFamily("nearline_log_offset", "End of the log.", value=engine.offset)
         yield GaugeMetricFamily("nearline_users", "Users with a history.", value=engine.n_users)
         yield GaugeMetricFamily("nearline_items", "Items known.", value=engine.n_items)

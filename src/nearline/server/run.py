@@ -23,6 +23,7 @@ from nearline.server.gateway import Gateway
 from nearline.server.limits import Limits
 from nearline.server.log_handlers import everything_as_json
 from nearline.server.middleware.allowed_hosts import allowed_names
+from nearline.server.namespaces import Stores
 
 # Maximum number of connections that wait to be accepted, and that are open.
 BACKLOG = 1_024
@@ -40,7 +41,7 @@ def print_at_once(message: str) -> None:
 
 
 def serve(
-    open_engine: Callable[[], Recommender],
+    open_engine: Callable[[], Recommender] | None,
     host: str = "127.0.0.1",
     port: int = 8080,
     *,
@@ -49,6 +50,7 @@ def serve(
     allow_hosts: Sequence[str] = (),
     announce: Callable[[str], None] = print_at_once,
     drain_seconds: float = 30.0,
+    stores: Stores | None = None,
 ) -> bool:
     """Serve until SIGTERM or SIGINT; then finish requests in flight, close the store and return.
 
@@ -57,8 +59,9 @@ def serve(
 
     Parameters
     ----------
-    open_engine : callable
-        Opens the store; called once, in a thread, while the server already responds to ``/livez``.
+    open_engine : callable or None
+        Opens the store, unless `stores` is given; called once, in a thread, while the server
+        already responds to ``/livez``.
     host : str
         An IP address or ``localhost``; one that is not loopback requires an `api_key`.
     port : int
@@ -69,6 +72,8 @@ def serve(
         Called with a message that contains the address, once the server listens on it.
     drain_seconds : float
         Maximum seconds to wait for requests in flight at shutdown.
+    stores : Stores or None
+        Folder of several stores, which are served as namespaces.
 
     Returns
     -------
@@ -93,6 +98,7 @@ def serve(
             limits,
             api_key=api_key,
             allowed_hosts=allowed_names(address, allow_hosts),
+            stores=stores,
         )
         with everything_as_json(app.log):
             # Callbacks between threads are cheaper in uvloop than in asyncio's own loop.

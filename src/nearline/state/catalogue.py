@@ -134,13 +134,13 @@ class Catalogue:
         self._masks.clear()
         self._columns.change(index, before, None)
 
-    def entry_of(self, index: int) -> Item | None:
-        """Return the entry of an item, without its vectors; the caller must hold the lock."""
-        return self._entries.get(index)
-
     def is_available(self, index: int) -> bool:
         """Return whether an item is available; the caller must hold the lock."""
         return bool(self._available[index])
+
+    def entry_of(self, index: int) -> Item | None:
+        """Return the entry of an item, without its vectors; the caller must hold the lock."""
+        return self._entries.get(index)
 
     def get(self, index: int) -> Item | None:
         """Return the entry of an item, or None if it has none."""

@@ -9,7 +9,7 @@ weights depend on the number of known events of a user, because some models need
 """
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 from msgspec import Struct
@@ -19,8 +19,18 @@ from numpy.typing import NDArray
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
-from nearline.models.base import Model, ModelPart, Space, check_single, check_weights
-from nearline.models.capabilities import LearnsOnline, explain
+from nearline.kernels.sparse_mix import MixedParts, mix_row
+from nearline.models.base import (
+    Mask,
+    Model,
+    ModelPart,
+    Ranking,
+    Space,
+    check_k,
+    check_single,
+    check_weights,
+)
+from nearline.models.capabilities import LearnsOnline, ScoresSparsely, explain
 from nearline.models.hybrids.blend_search import (
     BlendWeights,
     HeldOutUsers,
@@ -28,9 +38,10 @@ from nearline.models.hybrids.blend_search import (
     find_weights,
 )
 from nearline.models.hybrids.hybrid import MAX_WEIGHT, Hybrid, HybridPart
-from nearline.models.hybrids.normalisers import NORMALISERS, SHARE, normalised
+from nearline.models.hybrids.normalisers import NORMALISERS, SHARE, SOFTMAX, Normaliser, normalised
 from nearline.models.settings import require, require_each, require_one_of
 
+Places = NDArray[np.integer]
 # Maximum number of ranges of history lengths.
 MAX_RANGES = 64
 
@@ -121,6 +132,24 @@ def weight_table(config: BlendConfig) -> NDArray[np.float64]:
     return shares
 
 
+class BlendTables(NamedTuple):
+    """Weights, float32 [lengths, parts], and normalisers of a configuration, computed once."""
+
+    config: BlendConfig
+    weights: FloatArray
+    normalisers: list[Normaliser]
+
+    def mixed(self, used: Places, weights: FloatArray, sizes: Places) -> MixedParts:
+        """Return some parts as the kernel reads them."""
+        normalisers = [self.normalisers[place] for place in used]
+        return MixedParts(
+            weights.astype(np.float64),
+            np.array([how.name == SOFTMAX for how in normalisers]),
+            np.array([how.temperature for how in normalisers]),
+            sizes.astype(np.int64),
+        )
+
+
 class Blend(Hybrid):
     """A mixture of normalised scores; weights and normalisers are chosen on validation data.
 
@@ -137,12 +166,14 @@ class Blend(Hybrid):
 
     Notes
     -----
-    An answer scores all items with every part and adds O(n_items * parts).
+    Scoring all items with every part takes O(n_items * parts) time, but an answer of parts that all
+    score sparsely, such as the item graph and `item_knn`, does not.
     """
 
     name: ClassVar[str] = "blend"
     config_type: ClassVar[type[Struct]] = BlendConfig
     space: ClassVar[Space] = {}
+    _known: BlendTables | None = None
 
     def fit(
         self,
@@ -210,6 +241,41 @@ class Blend(Hybrid):
             return self.parts[place].score_many(some)
 
         return self.mix(histories, scores_of)
+
+    def recommend_from(
+        self,
+        histories: Histories,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        allowed: Mask | None = None,
+    ) -> Ranking:
+        """Return the `k` best items for each history; see `Model.recommend_from`.
+
+        If all parts score sparsely, items that none of them scores are not listed, and the time
+        doesn't depend on the number of items.
+        """
+        sparse = [part for part in self.parts if isinstance(part, ScoresSparsely)]
+        if len(sparse) < len(self.parts):
+            return super().recommend_from(histories, k, exclude_seen=exclude_seen, allowed=allowed)
+        check_k(k)
+        check_weights(histories)
+        items = np.full((len(histories), k), -1, dtype=np.int32)
+        scores = np.zeros((len(histories), k), dtype=np.float32)
+        weights, sizes = self._weights(histories), np.array([part.n_items for part in sparse])
+        nothing = np.zeros(0, dtype=np.int32)
+        for row in range(len(histories)):
+            one = histories if len(histories) == 1 else histories.select(np.array([row]))
+            used = np.flatnonzero(weights[row])
+            best = mix_row(
+                [sparse[place].score_sparse(one) for place in used],
+                self._tables().mixed(used, weights[row, used], sizes[used]),
+                k,
+                seen=one.items if exclude_seen else nothing,
+                allowed=allowed,
+            )
+            items[row], scores[row] = best.items[0], best.scores[0]
+        return Ranking(items, scores)
 
     def mix(
         self, histories: Histories, scores_of: Callable[[int, NDArray[np.int64]], FloatArray]
@@ -300,15 +366,24 @@ class Blend(Hybrid):
         return [part for part in self.parts if isinstance(part, LearnsOnline)]
 
     def _normalised(self, place: int, scores: FloatArray) -> FloatArray:
-        given = self.config.parts[place]
-        return normalised(scores, given.normaliser, given.temperature)
+        return normalised(scores, self._tables().normalisers[place])
 
     def _weights(self, histories: Histories) -> FloatArray:
         """Return the weights of the parts for each history: float32 [n_users, parts]."""
         known = np.concatenate(([0], np.cumsum(histories.items >= 0)))
         lengths = np.diff(known[histories.indptr])
         row = np.searchsorted(self.config.at_least, lengths, side="right") - 1
-        return weight_table(self.config).astype(np.float32)[row]
+        return self._tables().weights[row]
+
+    def _tables(self) -> "BlendTables":
+        if self._known is None or self._known.config is not self.config:
+            parts = self.config.parts
+            self._known = BlendTables(
+                self.config,
+                weight_table(self.config).astype(np.float32),
+                [Normaliser(part.normaliser, part.temperature) for part in parts],
+            )
+        return self._known
 
     def _set_weights(self, found: BlendWeights) -> None:
         """Store the result of a search in the settings."""

@@ -9,10 +9,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nearline.common.progress import Progress, no_progress
-from nearline.data.dataset import Dataset, FloatArray, Histories
+from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput
+from nearline.kernels.diversity import Sparse, no_features
 from nearline.models.base import Arrays, Mask, Model, Ranking, check_validation, check_weights
-from nearline.models.capabilities import AcceptsItems, SearchesText
+from nearline.models.capabilities import AcceptsItems, DescribesItems, SearchesText
 from nearline.models.dense_scores import DenseModel
 from nearline.models.registry import make_model, model_class
 
@@ -141,6 +142,15 @@ class Hybrid(DenseModel):
                 if found.items.size:
                     return found
         return Ranking(np.zeros((1, 0), dtype=np.int32), np.zeros((1, 0), dtype=np.float32))
+
+    def describe(self, items: IntArray) -> Sparse:
+        """Describe items by the first part that can; see `DescribesItems`."""
+        for part in self.parts:
+            if isinstance(part, DescribesItems):
+                found = part.describe(items)
+                if len(found.columns):
+                    return found
+        return no_features(len(items))
 
     def arrays(self) -> Arrays:
         """Return the arrays of all parts; names begin with the position, such as ``0/``."""

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.data.splits import leave_one_out
+from nearline.kernels.diversity import Sparse
 from nearline.kernels.trees import Trees, sum_trees
 from nearline.models.base import (
     Arrays,
@@ -198,6 +199,10 @@ class LearnedRanking(DenseModel):
     def search_text(self, text: str, k: int, *, allowed: Mask | None = None) -> Ranking:
         """Search items by text with the blend."""
         return self.blend.search_text(text, k, allowed=allowed)
+
+    def describe(self, items: IntArray) -> Sparse:
+        """Describe items by the blend."""
+        return self.blend.describe(items)
 
     def observe(self, before: Histories, events: Histories) -> None:
         """Update the blend with new events."""

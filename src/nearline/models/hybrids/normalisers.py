@@ -38,12 +38,15 @@ class Sums(NamedTuple):
 
 
 def sums_of(scores: FloatArray, how: Normaliser) -> Sums:
-    """Compute the normalisation constants of n rows from all their scores, float32 [n, items]."""
+    """Compute the normalisation constants of n rows from all their scores, float32 [n, items].
+
+    Sums have double precision, so that after rounding they do not depend on the order of the items.
+    """
     if how.name == SOFTMAX:
         top = scores.max(axis=1, keepdims=True, initial=-np.float32(3e38))
-        total = _powers(scores, top, how.temperature).sum(axis=1, keepdims=True)
-        return Sums(top, total)
-    total = np.maximum(scores, np.float32(0.0)).sum(axis=1, keepdims=True)
+        powers = _powers(scores, top, how.temperature)
+        return Sums(top, _row_sums(powers))
+    total = _row_sums(np.maximum(scores, np.float32(0.0)))
     # A row without a score above 0 becomes 0.
     return Sums(np.zeros_like(total), np.where(total > 0, total, np.float32(np.inf)))
 
@@ -57,13 +60,12 @@ def apply(scores: FloatArray, sums: Sums, how: Normaliser) -> FloatArray:
     return scores / sums.total
 
 
-def normalised(scores: FloatArray, name: str, temperature: float) -> FloatArray:
+def normalised(scores: FloatArray, how: Normaliser) -> FloatArray:
     """Return normalised rows of scores: float32 [n, items].
 
     ``share`` divides scores by the sum of the positive ones; a row without any becomes 0.
     ``softmax`` divides exp(score / temperature) by its sum over the row.
     """
-    how = Normaliser(name, temperature)
     return apply(scores, sums_of(scores, how), how)
 
 
@@ -72,3 +74,8 @@ def _powers(scores: FloatArray, top: FloatArray, temperature: float) -> FloatArr
     powers /= np.float32(temperature)
     np.exp(powers, out=powers)
     return powers
+
+
+def _row_sums(rows: FloatArray) -> FloatArray:
+    sums: FloatArray = rows.sum(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    return sums

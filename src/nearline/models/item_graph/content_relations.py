@@ -10,6 +10,7 @@ from nearline.data.dataset import FloatArray
 from nearline.encoders.index import VectorIndex
 from nearline.encoders.projection import Projection
 from nearline.encoders.text_index import TextIndex
+from nearline.kernels.diversity import Sparse
 from nearline.models.item_graph.config import (
     CONTENT,
     PROJECTED,
@@ -17,6 +18,7 @@ from nearline.models.item_graph.config import (
     ItemGraphConfig,
     array_key,
 )
+from nearline.models.item_graph.features import described
 from nearline.models.item_graph.graph_store import GraphStore
 from nearline.models.item_graph.relations import Sources, relation_config
 
@@ -113,6 +115,11 @@ class ContentRelations:
     ) -> tuple[NDArray[np.int32], FloatArray]:
         """Return the items whose texts are nearest to a text, best first, and their cosines."""
         return self._words.matching(text, k, allowed)
+
+    def describe(self, items: NDArray[np.int32]) -> Sparse:
+        """Return the texts and vectors of items as features; see `features.described`."""
+        vectors = [index for name, index in self._vectors.items() if name != PROJECTED]
+        return described(items, self._words, vectors)
 
     def arrays(self) -> Arrays:
         """Return all learned parameters as arrays; names begin with the relation."""

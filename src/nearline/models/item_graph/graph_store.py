@@ -228,6 +228,10 @@ class GraphStore:
             values.append(row_values)
         return pack([(sizes, np.concatenate(items), np.concatenate(values))])
 
+    def row(self, relation: str, item: int) -> tuple[Ints, Floats]:
+        """Return the targets and values of the edges of an item in one relation."""
+        return self._row(self.names.index(relation), item)
+
     def _row(self, r: int, item: int) -> tuple[Ints, Floats]:
         items, values = np.zeros(0, np.int32), np.zeros(0, np.float32)
         if item < self._n_base:

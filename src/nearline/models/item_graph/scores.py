@@ -7,13 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.data.dataset import FloatArray, Histories, IntArray
+from nearline.kernels.diversity import Sparse
 from nearline.kernels.edges import Rows
 from nearline.kernels.returning import other_parts, recommend_returning, score_returning
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
+from nearline.kernels.sparse_scores import score_row
 from nearline.models.base import Model, ModelPart, Ranking, check_k, check_single, check_weights
+from nearline.models.capabilities import SparseScores
 from nearline.models.item_graph.config import ItemGraphConfig
 from nearline.models.item_graph.content_relations import ContentRelations
 from nearline.models.item_graph.counted_relation import CountedRelation
+from nearline.models.item_graph.features import described_by_edges
 from nearline.models.item_graph.graph_store import Doubles, GraphStore, decay_ratios
 from nearline.models.item_graph.lately import RecentCounts
 from nearline.models.item_graph.relations import weights_and_half_lives
@@ -54,6 +58,15 @@ class ScoresByGraph(Model):
             graph = self._graph(returning=True)
             scores[returning] = score_returning(graph, self._recent.terms(), theirs)
         return scores
+
+    def score_sparse(self, history: Histories) -> SparseScores:
+        """Return the scores other than 0 for one history; see `ScoresSparsely`."""
+        check_single(history)
+        if self._returning(history)[0]:  # a score may have terms for all items
+            scores = self.score_many(history)[0]
+            items = np.flatnonzero(scores).astype(np.int32)
+            return SparseScores(items, scores[items])
+        return SparseScores(*score_row(self._graph(), self._rows(history)))
 
     def recommend_from(
         self,
@@ -116,6 +129,11 @@ class ScoresByGraph(Model):
         check_k(k)
         items, cosines = self._content.search_text(text, k, allowed)
         return Ranking(items[None], cosines[None])
+
+    def describe(self, items: IntArray) -> Sparse:
+        """Return features of items: their texts and vectors, or else the items chosen with them."""
+        found = self._content.describe(items)
+        return found if len(found.columns) else described_by_edges(self._store, items)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
         """Return the parts of the score of `item`.

@@ -24,6 +24,7 @@ class CachedAnswers:
 
     def __init__(self, app: HTTPApp, context: AppContext) -> None:
         self.app = app
+        self._context = context
         self._cache = context.cache
         self._preloader = context.preloader
         self._timer = context.timer
@@ -46,13 +47,20 @@ class CachedAnswers:
 
     async def compute(self, exchange: Exchange, scope: HTTPScope) -> None:
         """Pass a request on to `app`, and cache the answer if its handler allows it."""
-        scope.setdefault("state", {})["exchange"] = exchange
+        state = scope.setdefault("state", {})
+        state["exchange"], state["context"] = exchange, self._context
+        if exchange.method != "GET":
+            try:
+                await self.app(scope, exchange.receive, exchange.send)
+            finally:
+                exchange.route = scope.get("path_template") or UNROUTED
+            return
         response = RecordedResponse(exchange.send)
         try:
             await self.app(scope, exchange.receive, response.send)
         finally:
             exchange.route = scope.get("path_template") or UNROUTED
-            self._cache.misses += exchange.route == LISTS and exchange.method == "GET"
+            self._cache.misses += exchange.route == LISTS
         key = exchange.path, scope["query_string"]
         self._keep(key, exchange, response, made_ahead=False)
 
@@ -84,7 +92,7 @@ class CachedAnswers:
             "raw_path": path,
             "query_string": query,
             "headers": [],
-            "state": {"exchange": exchange},
+            "state": {"exchange": exchange, "context": self._context},
         }
         response = RecordedResponse(send)
         await self.app(scope, receive, response.send)

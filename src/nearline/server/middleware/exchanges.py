@@ -8,6 +8,7 @@ from litestar.types import HTTPScope, Message, Receive, Send
 from nearline.errors import InvalidInput
 from nearline.server.exchange import CLIENT_CLOSED, PART_BYTES, Exchange, LargeAnswers
 from nearline.server.middleware.cached_answers import CachedAnswers
+from nearline.server.middleware.namespaced import Namespaced
 from nearline.server.middleware.request_ids import RequestIds
 from nearline.server.traffic import Traffic
 
@@ -30,7 +31,7 @@ class Exchanges:
     request_ids : RequestIds
     checks : sequence of callable
         Called with the exchange before anything is sent; raise to refuse the request.
-    cached : CachedAnswers
+    cached : CachedAnswers or Namespaced
         Answers from the cache, or computes the answer.
     send_error : callable
         Answers a request that raised an error.
@@ -46,7 +47,7 @@ class Exchanges:
         large_answers: LargeAnswers,
         request_ids: RequestIds,
         checks: Sequence[Callable[[Exchange], None]],
-        cached: CachedAnswers,
+        cached: CachedAnswers | Namespaced,
         send_error: Callable[[Exception, Exchange], Awaitable[None]],
         observers: Sequence[Callable[[Exchange], None]],
     ) -> None:

@@ -11,9 +11,10 @@ import msgspec
 from litestar.types import HTTPScope, Receive, Send
 
 from nearline.errors import NearlineError
-from nearline.server.context import CHECKED_AT_ONCE, AppContext, durable
+from nearline.server.context import CHECKED_AT_ONCE, context_of, durable
 from nearline.server.event_writes import Events, queue, stored
 from nearline.server.exchange import HTTPApp, exchange_of
+from nearline.server.limits import Limits
 
 PATH = "/v1/events"
 MAX_BODY_BYTES = 65_536
@@ -25,10 +26,9 @@ _encoder = msgspec.json.Encoder()
 class PlainEvents:
     """Answers plain requests with events."""
 
-    def __init__(self, app: HTTPApp, context: AppContext) -> None:
+    def __init__(self, app: HTTPApp, limits: Limits) -> None:
         self.app = app
-        self._context = context
-        self._max_bytes = min(MAX_BODY_BYTES, context.limits.body_bytes)
+        self._max_bytes = min(MAX_BODY_BYTES, limits.body_bytes)
 
     def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer a plain request; pass on all others."""
@@ -58,16 +58,17 @@ class PlainEvents:
 
     async def _append_body(self, body: bytes, scope: HTTPScope, send: Send) -> bool:
         """Append events and respond; return False, with nothing appended, if they are not plain."""
+        context = context_of(scope)
         try:
             data = _decoder.decode(body)
             if isinstance(data, list) and len(data) > CHECKED_AT_ONCE:
                 return False
-            future = queue(self._context, data)
+            future = queue(context, data)
         except (msgspec.MsgspecError, NearlineError, UnicodeDecodeError, RecursionError):
             return False  # the route reports the error
         scope["path_template"] = PATH
         appended = await durable(lambda: future)
-        stored(self._context, data, appended)
+        stored(context, data, appended)
         answer = _encoder.encode(appended)
         headers = [
             (b"content-type", b"application/json"),

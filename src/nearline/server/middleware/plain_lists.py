@@ -11,7 +11,7 @@ import msgspec
 from litestar.types import HTTPScope, Receive, Send
 
 from nearline.server.bodies import TimedRequest
-from nearline.server.context import AppContext
+from nearline.server.context import context_of
 from nearline.server.exchange import HTTPApp, exchange_of
 from nearline.server.list_reads import answer_list
 from nearline.server.middleware.cached_answers import LISTS
@@ -26,9 +26,8 @@ _encoder = msgspec.json.Encoder()
 class PlainLists:
     """Answers plain requests for lists."""
 
-    def __init__(self, app: HTTPApp, context: AppContext) -> None:
+    def __init__(self, app: HTTPApp) -> None:
         self.app = app
-        self._context = context
 
     def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer a plain request; pass on all others."""
@@ -47,7 +46,7 @@ class PlainLists:
 
     async def _answer(self, request: TimedRequest, scope: HTTPScope, send: Send) -> None:
         scope["path_template"] = LISTS
-        answer = await answer_list(self._context, exchange_of(scope), request)
+        answer = await answer_list(context_of(scope), exchange_of(scope), request)
         body = _encoder.encode(answer)
         headers = [
             (b"content-type", b"application/json"),

@@ -12,6 +12,7 @@ from nearline.server.middleware.api_keys import ApiKeys
 from nearline.server.middleware.cached_answers import CachedAnswers
 from nearline.server.middleware.canonical_paths import CanonicalPaths
 from nearline.server.middleware.exchanges import Exchanges
+from nearline.server.middleware.namespaced import Namespaced
 from nearline.server.middleware.overload import OverloadProtection
 from nearline.server.middleware.plain_events import PlainEvents
 from nearline.server.middleware.plain_lists import PlainLists
@@ -39,17 +40,20 @@ def middleware_stack(
     checks: list[Callable[[Exchange], None]] = [AllowedHosts(allowed_hosts).check]
     if api_key is not None:
         checks.append(ApiKeys(api_key))
-    routed = CanonicalPaths(PlainEvents(AllowedMethods(api), context))
-    computing = OverloadProtection(PlainLists(routed, context), context.traffic)
+    routed = CanonicalPaths(PlainEvents(AllowedMethods(api), context.limits))
+    computing = OverloadProtection(PlainLists(routed), context.traffic)
     bodies = RequestBodies(computing, context.limits)
     context.metrics.memory["bodies"] = MemoryUse(bodies.limit, lambda: bodies.held)
+    answers: CachedAnswers | Namespaced = CachedAnswers(bodies, context)
+    if context.namespaces is not None:
+        answers = Namespaced(bodies, CachedAnswers(bodies, context), context.namespaces)
     return Exchanges(
         timer=context.timer,
         traffic=context.traffic,
         large_answers=context.large_answers,
         request_ids=RequestIds(new_request_id),
         checks=checks,
-        cached=CachedAnswers(bodies, context),
+        cached=answers,
         send_error=send_problem,
         observers=[context.metrics.completed, RequestLog(log).completed],
     )

@@ -30,6 +30,7 @@ from nearline.server.routes.items import (
     similar_items,
 )
 from nearline.server.routes.jobs import cancel_job, get_job, list_jobs, submit_job
+from nearline.server.routes.namespaces import get_namespace, list_namespaces, put_namespace
 from nearline.server.routes.recommendations import (
     explain,
     preload,
@@ -78,6 +79,9 @@ V1 = [
     get_rule,
     list_rules,
     delete_rule,
+    list_namespaces,
+    put_namespace,
+    get_namespace,
     submit_job,
     list_jobs,
     get_job,
