@@ -317,7 +317,7 @@ def test_other_cursors_are_refused(rec: nl.Recommender, cursor: Any) -> None:
 def test_a_cursor_belongs_to_its_listing(rec: nl.Recommender) -> None:
     cursor = rec.item_page(ItemsRequest(k=2)).next
     assert cursor is not None
-    with pytest.raises(InvalidInput, match="users"):
+    with pytest.raises(InvalidInput, match="cursor"):
         rec.user_page(UsersRequest(cursor=cursor))
     with pytest.raises(InvalidInput, match="another filter"):
         rec.item_page(ItemsRequest(cursor=cursor, filter="available"))

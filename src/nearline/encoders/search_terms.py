@@ -15,7 +15,7 @@ MOST_TERMS, MOST_ASKED = 4_096, 32
 MOST_COUNTED = 255
 
 
-class Asked(NamedTuple):
+class SearchTerms(NamedTuple):
     """The terms of a search text.
 
     Attributes
@@ -65,7 +65,7 @@ class TermReader:
             counts = Counter(dict(counts.most_common(MOST_TERMS)))
         return {term: min(count, MOST_COUNTED) for term, count in counts.items()}
 
-    def asked(self, text: str) -> Asked:
+    def asked(self, text: str) -> SearchTerms:
         """Return the terms of a search text; of a long one, the first."""
         words = list(dict.fromkeys(_words(text)))[:MOST_ASKED]
         stems: dict[str, None] = {}
@@ -74,7 +74,7 @@ class TermReader:
             stems |= dict.fromkeys(part.split("\t")[0] for part in reading.split(" "))
         known = {"", *words}
         others = [stem[:LONGEST_WORD] for stem in stems if stem not in known]
-        return Asked(words, others[:MOST_ASKED], _beginning(text))
+        return SearchTerms(words, others[:MOST_ASKED], _beginning(text))
 
 
 def _words(text: str) -> list[str]:
