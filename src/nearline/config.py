@@ -1,21 +1,24 @@
 """Settings of the engine, and presets."""
 
 import tomllib
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
 from nearline.adapters.llm_config import LlmConfig
 from nearline.common.budget import LEAST_BYTES, MOST_BYTES
 from nearline.data import NONE, CleaningConfig, Order
-from nearline.errors import InvalidInput, MissingExtra
+from nearline.errors import DataNotFound, InvalidInput, MissingExtra
 from nearline.models.base import Model
 from nearline.models.registry import make_model
 from nearline.models.settings import require
+from nearline.schema.arguments import mapping
+from nearline.schema.definitions import check_rule, check_scenario, nearest
 from nearline.schema.rules import EXCLUDE, check_repeats
 from nearline.state import StateConfig
 
@@ -75,6 +78,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     llm : LlmConfig or None
         Language model that reranks lists and writes explanations when a request asks for it; None
         disables both.
+    scenarios, rules : dict
+        Scenarios and rules by name, each with its fields, that are stored when the recommender is
+        opened, unless one of the name is there or was deleted.
+    file : str or None
+        TOML file with settings that hold where this object has the defaults; None for
+        ``nearline.toml`` in the folder of the store, if it exists; an empty string for none.
     """
 
     state: StateConfig = StateConfig()
@@ -95,6 +104,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     checkpoint_seconds: float = 300.0
     memory: int | None = None
     llm: LlmConfig | None = None
+    scenarios: dict[str, dict[str, Any]] = {}
+    rules: dict[str, dict[str, Any]] = {}
+    file: str | None = None
 
     def __post_init__(self) -> None:
         """Validate the memory budget and `repeats`; raise `InvalidInput`."""
@@ -114,34 +126,139 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 SETTINGS_FILE = "nearline.toml"
+# Value of `Config.file` for settings that no file adds to.
+NO_FILE = ""
+# Tables of a file that are not settings of `Config`.
+WEIGHTS, LIMITS = "weights", "limits"
 
 
-class _File(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the file of settings in a store's folder may hold."""
+class FileSettings(NamedTuple):
+    """Content of a file of settings.
 
-    weights: dict[str, float] = {}
+    Attributes
+    ----------
+    path : Path or None
+        The file; None if there is none.
+    config : dict
+        Settings of `Config` that the file sets, by name; those of nested settings are nested.
+    limits : dict
+        Limits of the server (`nearline.server.Limits`) that it sets.
+    """
+
+    path: Path | None
+    config: dict[str, Any]
+    limits: dict[str, Any]
 
 
-def with_weights_of(folder: Path | None, config: Config) -> Config:
-    """Return `config` with the weights that stand in ``nearline.toml``; its own come first.
+def read_settings(folder: Path | None, file: str | None) -> FileSettings:
+    """Read the file of settings of a store.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Folder of the store, whose ``nearline.toml`` is read if it exists.
+    file : str or None
+        Another file to read instead; an empty string reads none.
 
     Raises
     ------
+    DataNotFound
+        There is no `file`.
     InvalidInput
-        The file is not valid TOML, or holds something else than numbers under ``[weights]``.
+        The file is not valid TOML, or holds an unknown name or an invalid value.
     """
-    path = None if folder is None else folder / SETTINGS_FILE
-    if path is None or not path.is_file():
-        return config
+    path = Path(file) if file else None if folder is None else folder / SETTINGS_FILE
+    if file == NO_FILE or path is None or (file is None and not path.is_file()):
+        return FileSettings(None, {}, {})
     try:
-        found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataNotFound(f"there is no file {path}; name a file of settings") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} is not valid TOML: {error}") from error
+    try:
+        limits, weights = found.pop(LIMITS, {}), found.pop(WEIGHTS, {})
+        check_names(found, Config, extra=(WEIGHTS, LIMITS), without=("file",))
+        config = msgspec.to_builtins(msgspec.convert(found, Config))
+        known = {name: _given(config[name], value) for name, value in found.items()}
+        if weights:
+            numbers = _weights(weights)
+            state = known.setdefault("state", {})
+            state["event_weights"] = {**state.get("event_weights", {}), **numbers}
+        for kind, check in (("scenarios", check_scenario), ("rules", check_rule)):
+            for name, fields in known.get(kind, {}).items():
+                try:
+                    check(name, fields)
+                except InvalidInput as error:
+                    raise InvalidInput(f"{kind}.{name}: {error.message}") from None
+    except (msgspec.ValidationError, InvalidInput) as error:
+        raise InvalidInput(f"{path} is not valid: {error}") from None
+    return FileSettings(path, known, mapping(limits, LIMITS, "in_flight = 100"))
+
+
+def _weights(table: object) -> dict[str, float]:
+    """Return the weights in the table of a file; raise `InvalidInput` if they are not numbers."""
+    try:
+        found = msgspec.convert(table, dict[str, float])
+    except msgspec.ValidationError as error:
         raise InvalidInput(
-            f"{path} is not valid: {error}; it may hold a table [weights] with a number for each "
-            "kind of event"
-        ) from error
-    weights = {**found.weights, **config.state.event_weights}
-    return replace(config, state=replace(config.state, event_weights=weights))
+            f"[{WEIGHTS}] has something else than a number for each kind of event: {error}"
+        ) from None
+    return StateConfig(event_weights=found).event_weights
+
+
+def check_names(
+    found: Mapping[str, Any],
+    kind: type[Struct],
+    where: str = "",
+    *,
+    extra: tuple[str, ...] = (),
+    without: tuple[str, ...] = (),
+) -> None:
+    """Raise `InvalidInput` for the first name that is no setting; the nearest one is stated."""
+    names = [name for name in (*kind.__struct_fields__, *extra) if name not in without]
+    for name, value in found.items():
+        if name not in names:
+            raise InvalidInput(f"{where + name!r:.100} is no setting{nearest(name, names)}")
+        default = next((f.default for f in fields(kind) if f.name == name), None)
+        inner: type[Any] = LlmConfig if name == "llm" else type(default)
+        if isinstance(value, Mapping) and issubclass(inner, Struct):
+            check_names(value, inner, f"{where}{name}.")
+
+
+def with_settings_of(folder: Path | None, config: Config) -> Config:
+    """Return `config` with the settings that its file adds; see `read_settings`.
+
+    A setting of `config` that differs from its default has priority over the file. Weights of
+    kinds, scenarios and rules are joined.
+    """
+    found = read_settings(folder, config.file).config
+    settings = _merged(config, found) if found else config
+    return replace(settings, file=NO_FILE)
+
+
+def _merged(config: Any, found: Mapping[str, Any]) -> Any:
+    """Return a struct with the values of a file for the fields that have their defaults."""
+    default, given = type(config)(), dict[str, Any]()
+    for name, value in found.items():
+        own = getattr(config, name)
+        if isinstance(own, Struct):
+            given[name] = _merged(own, value)
+        elif name in ("event_weights", "scenarios", "rules"):
+            given[name] = {**value, **own}
+        elif own == getattr(default, name):
+            given[name] = value
+    kinds = {field.name: field.type for field in fields(type(config))}
+    return replace(
+        config, **{name: msgspec.convert(value, kinds[name]) for name, value in given.items()}
+    )
+
+
+def _given(converted: Any, given: Any) -> Any:
+    """Return the converted values of what was given, without the defaults of nested settings."""
+    if isinstance(given, Mapping) and isinstance(converted, Mapping):
+        return {name: _given(converted[name], value) for name, value in given.items()}
+    return converted
 
 
 # Model of the preset "best", and its parts. Popularity helps users with very short histories.

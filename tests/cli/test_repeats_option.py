@@ -10,6 +10,7 @@ import nearline as nl
 from nearline.errors import InvalidInput
 from nearline.recommend.lists import View
 from nearline.schema import ListOptions
+from nearline.state import State
 
 EVENTS = [("ann", "a"), ("ann", "b"), ("ben", "a"), ("ben", "c"), ("cleo", "b"), ("cleo", "a")]
 
@@ -24,7 +25,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def view(repeats: str, found: bool) -> View:
-    return View(None, None, "m", 0.0, repeats, found)  # type: ignore[arg-type]
+    return View(State(), None, "m", 0.0, repeats, found)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

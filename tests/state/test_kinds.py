@@ -95,12 +95,17 @@ def test_the_file_in_the_folder_of_a_store(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["[weights", "[weights]\ncart = 'much'\n", "[wights]\ncart = 2\n", "weights = 3\n"],
+    ("text", "message"),
+    [
+        ("[weights", "TOML"),
+        ("[weights]\ncart = 'much'\n", r"\[weights\].*`\$\[\.\.\.\]`"),
+        ("[wights]\ncart = 2\n", "did you mean 'weights'"),
+        ("weights = 3\n", r"\[weights\]"),
+    ],
 )
-def test_an_invalid_file_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_invalid_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "nearline.toml").write_text(text)
-    with pytest.raises(InvalidInput, match=r"nearline\.toml is not valid.*\[weights\]"):
+    with pytest.raises(InvalidInput, match=rf"nearline\.toml is not valid.*{message}"):
         nl.Recommender(tmp_path)
 
 

@@ -27,6 +27,7 @@ from nearline.cli.options import example
 from nearline.cli.output import printable
 from nearline.cli.replay import replay
 from nearline.cli.serve import serve
+from nearline.cli.settings import config
 from nearline.cli.snapshots import promote, rollback, snapshots
 from nearline.cli.users import critique, user
 from nearline.cli.wording import for_command_line
@@ -75,7 +76,7 @@ def main() -> None:
 
 for _command in (
     *(demo, import_, models, train, evaluate, compare, replay),
-    *(info, snapshots, promote, rollback, scenarios, rules),
+    *(info, snapshots, promote, rollback, scenarios, rules, config),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
     *(user, critique, export, serve, bench, doctor),
 ):

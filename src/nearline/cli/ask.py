@@ -17,6 +17,7 @@ from nearline.cli.options import (
 )
 from nearline.cli.output import write_json, write_table
 from nearline.cli.request_options import request_options
+from nearline.cli.settings import config_file, config_option
 from nearline.errors import UnknownItem
 from nearline.schema import ExplainOptions, RecommendationRequest, SimilarOptions
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 @request_options(RecommendationRequest, without=["user_id"])
 @llm_url_option
 @llm_model_option
+@config_option
 @json_option
 def recommend(
     user: str,
@@ -75,6 +77,7 @@ def recommend(
 @click.argument("item")
 @store_option
 @request_options(SimilarOptions)
+@config_option
 @json_option
 def similar(item: str, store: Path, as_json: bool, **options: Any) -> None:
     """List the items most similar to ITEM."""
@@ -94,6 +97,7 @@ def similar(item: str, store: Path, as_json: bool, **options: Any) -> None:
 @request_options(ExplainOptions)
 @llm_url_option
 @llm_model_option
+@config_option
 @json_option
 def explain(
     user: str,
@@ -131,7 +135,7 @@ def explain(
 def _config(llm_url: str | None, llm_model: str | None) -> "Config":
     from nearline.config import Config
 
-    return Config(llm=llm_config(llm_url, llm_model))
+    return Config(llm=llm_config(llm_url, llm_model), file=config_file())
 
 
 def scored_rows(

@@ -8,6 +8,7 @@ import click
 from nearline.cli.options import example, json_option, open_store, store_option
 from nearline.cli.output import printable, progress_bars, write_json
 from nearline.cli.request_options import request_options
+from nearline.cli.settings import config_option
 from nearline.common.counts import count
 from nearline.schema import ListOptions
 
@@ -28,6 +29,7 @@ from nearline.schema import ListOptions
     metavar="FILE",
     help="Table with a column user_id: the users to recommend to. Default: all users.",
 )
+@config_option
 @json_option
 def export(
     folder: Path, store: Path, users_file: Path | None, as_json: bool, **options: Any

@@ -105,6 +105,12 @@ def default_repeats() -> str:
     return EXCLUDE if context is None else context.meta.get(_NAMED) or EXCLUDE
 
 
+def repeats_named() -> bool:
+    """Return whether `--repeats` was given."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.meta.get(_NAMED) is not None
+
+
 def refuse_auto() -> None:
     """Raise a usage error for ``--repeats auto``, in commands that measure before training."""
     if chosen_repeats() == AUTO:
@@ -126,6 +132,13 @@ items_option = click.option(
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Catalogue: a table with item_id and any text, category, number or vector columns.",
+)
+users_option = click.option(
+    "--users",
+    "users_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Users: a table with user_id and columns of attributes, such as age or country.",
 )
 column_option = click.option(
     "--column",
@@ -262,11 +275,13 @@ def open_store(
     StoreInUse
         Another process has the store open.
     """
+    from nearline.cli.settings import config_file
+    from nearline.config import Config
     from nearline.engine import Recommender
 
     check_store(folder)
     try:
-        engine = Recommender.load(folder, config=config)
+        engine = Recommender.load(folder, config=config or Config(file=config_file()))
     except StoreInUse as error:
         raise StoreInUse(
             f"{error}. If a server has it open, send {call}" if call else str(error)

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,16 +20,26 @@ from nearline.cli.options import (
     llm_model_option,
     llm_url_option,
     optional_store_option,
+    repeats_named,
 )
 from nearline.cli.output import write_json
 from nearline.cli.ranges import ByteSize, IntRange
-from nearline.cli.reading import weighed, weights_option
+from nearline.cli.reading import weights_option
+from nearline.cli.settings import (
+    command_config,
+    config_file,
+    config_option,
+    is_given,
+    server_limits,
+)
 from nearline.cli.wording import for_command_line
 from nearline.common.budget import LEAST_BYTES, MOST_BYTES
 from nearline.errors import NearlineError
 
 if TYPE_CHECKING:
+    from nearline.config import Config
     from nearline.engine import Recommender
+    from nearline.server import Limits
 
 port_option = click.option(
     "--port", type=IntRange(1, 65_535), default=8080, show_default=True, help="TCP port."
@@ -94,6 +104,7 @@ port_option = click.option(
 )
 @llm_url_option
 @llm_model_option
+@config_option
 @json_option
 def serve(
     store: Path | None,
@@ -126,29 +137,35 @@ def serve(
     several = several_stores(store, stores)
     gc.disable()  # the server enables it once the store is loaded
     try:
-        from nearline.config import Config
         from nearline.engine import Recommender
 
-        config = Config(
-            state=weighed(weights),
-            reserve=not several,
-            encoder=encoder,
-            exclude_seen=not include_seen,
-            memory=memory,
-            similar_users=similar_users,
-            repeats=default_repeats(),
-            llm=llm_config(llm_url, llm_model),
-        )
+        options = {"encoder": encoder, "memory": memory, "similar_users": similar_users}
+        given: dict[str, Any] = {name: value for name, value in options.items() if is_given(name)}
+        if include_seen or is_given("include_seen"):
+            given["exclude_seen"] = not include_seen
+        if repeats_named():
+            given |= {"exclude_seen": not include_seen, "repeats": default_repeats()}
+        if llm := llm_config(llm_url, llm_model):
+            given["llm"] = llm
+
+        file = config_file()
+
+        def config(folder: Path | None) -> "Config":
+            reserve = not several
+            return command_config(folder, file=file, weights=weights, reserve=reserve, **given)
+
+        single = None if several else config(store)
+        limits = server_limits(None if several else store, memory)
         run_server(
-            None if several else lambda: Recommender(store, config=config),
+            None if several else lambda: Recommender(store, config=single),
             several=several,
             most_open=most_open,
-            open_store=lambda folder: Recommender(folder, config=config),
+            open_store=lambda folder: Recommender(folder, config=config(folder)),
             host=host,
             port=port,
             api_key=api_key,
             allow_hosts=allow_hosts,
-            memory=memory,
+            limits=limits,
             as_json=as_json,
         )
     finally:
@@ -162,7 +179,9 @@ def several_stores(store: Path | None, stores: Path | None) -> Path | None:
         if store is not None and source is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError("--store and --stores exclude each other: name one")
     elif store is None:
-        raise click.UsageError("Missing option '--store' (or '--stores' for several stores).")
+        raise click.UsageError(
+            "Missing option '--store' (env var: 'NEARLINE_STORE'), or '--stores' for several stores."
+        )
     return stores
 
 
@@ -174,7 +193,7 @@ def run_server(
     api_key: str | None,
     as_json: bool,
     allow_hosts: "Sequence[str]" = (),
-    memory: int | None = None,
+    limits: "Limits | None" = None,
     several: Path | None = None,
     most_open: int = 100,
     open_store: "Callable[[Path], Recommender] | None" = None,
@@ -194,7 +213,7 @@ def run_server(
             host,
             port,
             api_key=api_key,
-            limits=server.Limits(memory=memory),
+            limits=limits,
             allow_hosts=allow_hosts,
             announce=announce,
             stores=None

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from nearline.common.budget import MemoryUse, divided
 from nearline.common.elapsed import Elapsed
-from nearline.config import Config, with_weights_of
+from nearline.config import Config, with_settings_of
 from nearline.deployment import store
 from nearline.deployment.stamp import Stamp
 from nearline.deployment.summary import training_summary
@@ -55,7 +55,7 @@ class ActiveDeployment:
     def __init__(self, path: Path | None, config: Config, clock: Callable[[], float]) -> None:
         self.path, self.clock = path, clock
         self._process = os.getpid()
-        config = with_weights_of(path, config)
+        config = with_settings_of(path, config)
         self.training, self.elapsed, self.changed = Lock(), Elapsed(clock), Event()
         self._foreground, self._counting = 0, Lock()
         self.texts = open_texts(config, self.vectors)

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from nearline.config import Config, configured
+from nearline.config import Config, configured, with_settings_of
 from nearline.deployment import store
 from nearline.deployment.active import ActiveDeployment, EngineStatus
 from nearline.deployment.live_search import LiveSearch
 from nearline.deployment.versions import Versions
+from nearline.ingest import start_with
 from nearline.jobs.checkpoints import Checkpoints
 from nearline.jobs.embedding import Embedding
 from nearline.jobs.merging import Merging
@@ -32,13 +33,15 @@ class Engine(EngineStatus):
         config: Config | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        config = configured(config or Config(), preset, encoder)
         self.path = Path(path) if path is not None else None
+        config = with_settings_of(self.path, configured(config or Config(), preset, encoder))
         self._clock = clock
         self._like: object = None
         self.language = Language(config.llm, clock)
         self._current = current = ActiveDeployment(self.path, config, clock)
         self.config = current.config
+        parts = current.deployment
+        start_with(config.scenarios, config.rules, parts.log, parts.state, now=clock())
         self.jobs = jobs = Jobs(clock)
         self.versions = Versions(current)
         self._search = LiveSearch(current)

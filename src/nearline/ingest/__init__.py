@@ -6,10 +6,11 @@ from nearline.ingest.definitions import (
     define,
     definition,
     definitions,
+    start_with,
     undefine,
 )
 from nearline.ingest.follow import follow, replay
-from nearline.ingest.imports import import_interactions, import_items, warn_users_ignored
+from nearline.ingest.imports import import_interactions, import_items, import_users
 from nearline.ingest.record import forget_examples, keep_summary, kept_summaries
 from nearline.ingest.writes import (
     append_event,
@@ -33,12 +34,13 @@ __all__ = [
     "forget_examples",
     "import_interactions",
     "import_items",
+    "import_users",
     "keep_summary",
     "kept_summaries",
     "patch_item",
     "patched",
     "put_items",
     "replay",
+    "start_with",
     "undefine",
-    "warn_users_ignored",
 ]

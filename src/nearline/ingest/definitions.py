@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from nearline.errors import InvalidInput, NearlineError, UnknownRule, UnknownScenario
-from nearline.log import Appended, Log
+from nearline.log import Appended, Log, UnwritableLog
 from nearline.schema import Defined, Undefined, check_id
 from nearline.schema.definitions import (
     MAX_DEFINITIONS,
@@ -112,6 +112,35 @@ def _check_named(body: Mapping[str, Any], state: State) -> None:
             f"{nearest(scenario, state.definitions.all(SCENARIO))}",
             field="scenario",
         )
+
+
+def start_with(
+    scenarios: Mapping[str, object],
+    rules: Mapping[str, object],
+    log: Log,
+    state: State,
+    *,
+    now: float,
+) -> None:
+    """Append the scenarios and rules of the settings that were never stored under their names.
+
+    Items and scenarios that they name need not exist yet. A log that cannot be written is left as
+    it is.
+
+    Raises
+    ------
+    InvalidInput
+        A definition is invalid.
+    """
+    found = state.definitions
+    records = [
+        Defined(kind=kind, name=name, timestamp=now, body=_CHECKS[kind](name, fields))
+        for kind, some in ((SCENARIO, scenarios), (RULE, rules))
+        for name, fields in some.items()
+        if found.get(kind, name) is None and not found.was_removed(kind, name)
+    ]
+    if records and not isinstance(log, UnwritableLog):
+        log.append(records).result()
 
 
 def copy_definitions(state: State, log: Log, *, now: float) -> None:

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from nearline.data import Histories
 from nearline.models.capabilities import explain
+from nearline.recommend.attributes import attribute_parts
 from nearline.recommend.critiques import named_parts
-from nearline.recommend.lists import PERSONAL, SESSION, TIERS, Lists, Query, View
+from nearline.recommend.lists import ATTRIBUTES, PERSONAL, SESSION, TIERS, Lists, Query, View
 from nearline.recommend.selection import boosted, shown
 from nearline.schema import Answer, Critique, Part, Recommendation, RecommendationRequest
 
@@ -89,6 +90,9 @@ def parts_of(
 
     The score contains the factor of a boost, and so does each part.
     """
+    if tier == ATTRIBUTES:
+        named = attribute_parts(item, score, history, view)
+        return tuple(Part(source="", relation=name, amount=amount) for name, amount in named)
     if tier not in (PERSONAL, SESSION):
         return (Part(source="", relation=TIERS[tier], amount=score),)
     ids, parts = view.state.items, explain(view.model, history, item)

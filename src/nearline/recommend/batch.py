@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data import Histories, Weight, histories_for
+from nearline.recommend.attributes import with_features
 from nearline.recommend.critiques import active_critiques, criticised, run_criticised
 from nearline.recommend.field_columns import column_types, field_column
 from nearline.recommend.lists import Lists, View
@@ -97,7 +98,7 @@ def _blocks(
     names = sorted(names_of_user(options))
     for first in range(0, len(user_ids), block):
         last = min(first + block, len(user_ids))
-        some = histories(first, last)
+        some = with_features(histories(first, last), user_ids[first:last], view)
         if names:
             lists = _by_attributes(user_ids[first:last], some, names, options, view)
         else:

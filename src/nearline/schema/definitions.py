@@ -7,6 +7,7 @@ end of lists, or scales scores. Both are stored in the log as `Defined` records.
 import difflib
 import math
 from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -182,6 +183,9 @@ def check_rule(name: str, fields: object) -> dict[str, Any]:
     """
     check_id(name, "name")
     given = _given(name, fields, "rule", Rule.__struct_encode_fields__)
+    for bound in ("from", "until"):
+        if isinstance(given.get(bound), date):  # a date of TOML or Python, or a datetime
+            given[bound] = given[bound].isoformat()
     try:
         rule = msgspec.convert(given, Rule)
     except msgspec.ValidationError as error:
