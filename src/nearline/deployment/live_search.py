@@ -8,7 +8,7 @@ from nearline.encoders import TextVectors
 from nearline.encoders.search_index import SearchIndex
 from nearline.schema import Item
 from nearline.schema.histories import Histories
-from nearline.state import Added, State
+from nearline.state import Added, State, UsersChanged
 
 # How much an occurrence of a word in the title counts.
 TITLE = 3
@@ -76,6 +76,9 @@ class SearchFollower:
 
     def add_events(self, added: Added) -> None:
         """Do nothing: events do not change texts."""
+
+    def change_users(self, changed: UsersChanged) -> None:
+        """Do nothing: attributes of users do not change texts."""
 
     def forget(self, history: Histories) -> None:
         """Do nothing: erasures of users do not change texts."""

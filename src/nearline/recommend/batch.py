@@ -102,7 +102,7 @@ def _blocks(
         if names:
             lists = _by_attributes(user_ids[first:last], some, names, options, view)
         else:
-            lists = run(make_query(some, options, view))
+            lists = run(make_query(some, options, view, user_ids=user_ids[first:last]))
         if view.state.profiles.some_critiques:
             _criticise(lists, user_ids[first:last], some, options, view)
         yield lists
@@ -124,7 +124,7 @@ def _by_attributes(
     lists = Lists.empty(len(user_ids), options.k or DEFAULT_K)
     for rows in groups.values():
         some = histories.select(np.array(rows))
-        found = run(make_query(some, options, view, user_id=user_ids[rows[0]]))
+        found = run(make_query(some, options, view, user_ids=[user_ids[row] for row in rows]))
         lists.items[rows], lists.scores[rows], lists.tiers[rows] = found
     return lists
 
@@ -136,7 +136,8 @@ def _criticise(
     for row, user_id in enumerate(user_ids):
         said = active_critiques(user_id, view)
         if said:
-            query = make_query(histories.select(np.array([row])), options, view, user_id=user_id)
+            some = histories.select(np.array([row]))
+            query = make_query(some, options, view, user_ids=[user_id])
             found = run_criticised(criticised(query, said), said, run)
             lists.items[row], lists.scores[row] = found.items[0], found.scores[0]
             lists.tiers[row] = found.tiers[0]

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from nearline.common.signing import Signer
 from nearline.data import Histories
 from nearline.expressions import Expressions
+from nearline.ingest.impressions import Impressions
 from nearline.models.base import Model
 from nearline.schema import DEFAULT_K, ListOptions
 from nearline.schema.rules import AUTO, EXCLUDE, INCLUDE
 from nearline.state import State
+from nearline.state.showings import Rows
 
 # Tiers in the order of a list; arrays store indices into this tuple.
 TIERS = ("personal", "session", "stated", "attributes", "context", "trending", "popular")
@@ -33,6 +35,8 @@ class View(Struct, frozen=True):
         Whether training found that users repeat items; this is what "auto" means.
     signer : Signer or None
         Signs the cursors of pages; without one, answers have no cursors.
+    impressions : Impressions or None
+        Showings that are not in the state yet.
     """
 
     state: State
@@ -42,6 +46,7 @@ class View(Struct, frozen=True):
     repeats: str = EXCLUDE
     repeats_found: bool = False
     signer: Signer | None = None
+    impressions: Impressions | None = None
 
     def __post_init__(self) -> None:
         """Hide the items that have expired."""
@@ -51,6 +56,12 @@ class View(Struct, frozen=True):
     def expressions(self) -> Expressions:
         """Evaluates filters and boosts for all items."""
         return self.state.catalogue.expressions
+
+    def showings_of(self, user_id: str) -> Rows:
+        """Return the items that were shown to a user, with times; see `state.showings`."""
+        if self.impressions is None:
+            return self.state.showings.of(user_id)
+        return self.impressions.of(user_id, self.state)
 
     def excludes_seen(self, options: ListOptions) -> bool:
         """Return whether a list leaves out the items of the user's history."""
@@ -109,6 +120,10 @@ class Query(Struct, frozen=True):
         Number of candidates per user: `k`, or more if later stages choose from them.
     factors : float64 [n_items] or None
         Factors by which the boost of the request multiplies scores, at least as long as `allowed`.
+    showings : tuple of Rows or None
+        What was shown to each user, if the options depend on it.
+    hidden : tuple of frozenset of int or None
+        Items that each user was shown as often as the request allows.
     """
 
     view: View
@@ -119,6 +134,8 @@ class Query(Struct, frozen=True):
     excluded: frozenset[int]
     depth: int
     factors: NDArray[np.float64] | None = None
+    showings: tuple[Rows, ...] | None = None
+    hidden: tuple[frozenset[int], ...] | None = None
 
     @property
     def k(self) -> int:
@@ -144,6 +161,7 @@ class Query(Struct, frozen=True):
 
     def ruled_out(self, user: int) -> frozenset[int]:
         """Return the items that a user's list must not contain, even if `allowed`."""
+        out = self.excluded if self.hidden is None else self.excluded | self.hidden[user]
         if self.options.exclude_seen:
-            return self.excluded.union(self.histories.items[self.row(user)].tolist())
-        return self.excluded.union(self.disliked(user))
+            return out.union(self.histories.items[self.row(user)].tolist())
+        return out.union(self.disliked(user))

@@ -4,7 +4,7 @@ A stage is a function that takes the lists of a block of users and the query, an
 To add a stage, write it in a module of its own and add it to `STAGES`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from msgspec.structs import replace
@@ -16,6 +16,7 @@ from nearline.recommend.candidates import candidates
 from nearline.recommend.critiques import active_critiques, criticised, run_criticised
 from nearline.recommend.diversity import depth_of, diversify
 from nearline.recommend.fill import fill, preferences
+from nearline.recommend.frequency import hidden_items, showings_of
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
 from nearline.recommend.pages import continued, shown_before
 from nearline.recommend.rules import allowed_items, relevant, rules
@@ -61,8 +62,8 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
     histories, tier = history_of(request, view.state)
     if request.user_id is not None:
         histories = with_features(histories, [request.user_id], view)
-    before = shown_before(request, view)
-    query = make_query(histories, request, view, tier=tier, user_id=request.user_id, shown=before)
+    before, users = shown_before(request, view), [request.user_id]
+    query = make_query(histories, request, view, tier=tier, shown=before, user_ids=users)
     stages = LATE_STAGES if late else STAGES
     said = active_critiques(request.user_id, view)
     if said:
@@ -90,17 +91,18 @@ def make_query(
     view: View,
     *,
     tier: int = PERSONAL,
-    user_id: str | None = None,
     shown: frozenset[int] = frozenset(),
+    user_ids: Sequence[str | None] | None = None,
 ) -> Query:
     """Validate the options, apply their scenario, and evaluate the expressions.
 
     Parameters
     ----------
-    user_id : str or None
-        User whose attributes expressions use, which must be those of all users of the block.
     shown : frozenset of int
         Indices of items that the lists must not contain either.
+    user_ids : sequence of str or None
+        Users of the histories; without them, showings do not count. If expressions use attributes
+        of users, all have the same values.
 
     Raises
     ------
@@ -114,7 +116,9 @@ def make_query(
     exclude_seen = view.excludes_seen(options)
     if exclude_seen != options.exclude_seen:
         options = replace(options, exclude_seen=exclude_seen)
+    user_id = user_ids[0] if user_ids else None
     choice = choose(options, view, user_id, allowed_items(view.state, options.category))
+    showings = showings_of(user_ids, options, view)
     return Query(
         view=view,
         histories=histories,
@@ -124,6 +128,8 @@ def make_query(
         excluded=shown.union(_known(options.exclude, "exclude", view.state)),
         depth=depth_of(options),
         factors=choice.factors,
+        showings=showings,
+        hidden=hidden_items(showings, options, view.now),
     )
 
 

@@ -44,6 +44,8 @@ class RequestField(Struct, frozen=True, kw_only=True):
         For a flag that is on by default: name of the option that turns it off.
     comma : bool
         Whether a list can also be written as one string, with commas between its entries.
+    values : Shape
+        For a mapping: form of its values, `INTEGER`, `NUMBER`, or else `TEXT`.
     """
 
     name: str
@@ -56,6 +58,7 @@ class RequestField(Struct, frozen=True, kw_only=True):
     example: Any = None
     opposite: str = ""
     comma: bool = False
+    values: Shape = Shape.TEXT
 
     @property
     def is_repeatable(self) -> bool:
@@ -64,9 +67,11 @@ class RequestField(Struct, frozen=True, kw_only=True):
 
     @property
     def allowed(self) -> str:
-        """Valid values of a flag or a number, in words for an error message."""
+        """Valid values, in words for an error message."""
         if self.shape is Shape.FLAG:
             return "true or false"
+        if self.shape is Shape.MAPPING:
+            return f"a JSON object such as {msgspec.json.encode(self.example).decode()}"
         kind = "a whole number" if self.shape is Shape.INTEGER else "a number"
         if self.minimum is None or self.maximum is None:
             return kind
@@ -118,7 +123,7 @@ class RequestField(Struct, frozen=True, kw_only=True):
     def _mapping(self, texts: Sequence[str], separator: str) -> dict[str, Any]:
         if len(texts) == 1 and texts[0].lstrip().startswith("{"):
             return self._json(texts[0])
-        entries: dict[str, str] = {}
+        entries: dict[str, Any] = {}
         for text in texts:
             name, found, value = text.partition(separator)
             if not (name and found):
@@ -131,8 +136,21 @@ class RequestField(Struct, frozen=True, kw_only=True):
                     f"{self.name} names {name!r:.100} more than once; give each name one value",
                     field=self.name,
                 )
-            entries[name] = value
+            entries[name] = self._number(name, value)
         return entries
+
+    def _number(self, name: str, text: str) -> object:
+        """Return the value of a mapping's entry, as a number if its values are numbers."""
+        if self.values is Shape.TEXT:
+            return text
+        try:
+            return int(text) if self.values is Shape.INTEGER else float(text)
+        except ValueError:
+            kind = "a whole number" if self.values is Shape.INTEGER else "a number"
+            raise InvalidInput(
+                f"{self.name} has {text!r:.50} for {name!r:.50}; it must be {kind}",
+                field=self.name,
+            ) from None
 
 
 _SHAPES: tuple[tuple[type[inspect.Type], Shape], ...] = (
@@ -192,6 +210,7 @@ def _request_field(field: inspect.Field) -> RequestField:
         example=next(iter(schema.get("examples", ())), None),
         opposite=extra.get("opposite", ""),
         comma=extra.get("comma", False),
+        values=_value_shape(kind),
     )
 
 
@@ -199,3 +218,11 @@ def split_at_commas(texts: Sequence[str]) -> tuple[str, ...]:
     """Return the entries of lists that are written with commas, without spaces around them."""
     parts = (part.strip() for text in texts for part in text.split(","))
     return tuple(part for part in parts if part)
+
+
+def _value_shape(kind: inspect.Type) -> Shape:
+    """Return the form of the values of a mapping."""
+    value = kind.value_type if isinstance(kind, inspect.DictType) else None
+    if isinstance(value, inspect.IntType):
+        return Shape.INTEGER
+    return Shape.NUMBER if isinstance(value, inspect.FloatType) else Shape.TEXT

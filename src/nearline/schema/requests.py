@@ -18,7 +18,7 @@ from nearline.schema.item_options import (
     ItemOptions,
     check_item_options,
 )
-from nearline.schema.list_rules import check_max_per, check_method, check_share
+from nearline.schema.list_rules import check_max_per, check_max_shown, check_method, check_share
 from nearline.schema.rules import (
     check_id,
     check_k,
@@ -63,6 +63,11 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
         Maximum number of items in the list with the same value of an attribute, or with the same
         category, by the name of the attribute or "categories". The list is only shorter than `k` if
         no other items are left.
+    max_shown : dict or None
+        ``times`` and ``days``: leave out items that the user was shown so often in the last days,
+        7 by default, at most 30.
+    rotation : float or None
+        How much the personal part avoids items that the user was shown lately, 0 (off) to 1.
     scenario : str or None
         Name of a stored scenario, whose options hold where the request does not set its own.
     """
@@ -128,6 +133,22 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
             description="Maximum number of items with the same value of an attribute, or with the "
             "same category.",
             examples=[{"brand": 2}],
+        ),
+    ] = None
+    max_shown: Annotated[
+        dict[str, float] | None,
+        Meta(
+            description="Leave out items that the user was shown so many times in so many days "
+            "(7 by default, at most 30).",
+            examples=[{"times": 3, "days": 7}],
+        ),
+    ] = None
+    rotation: Annotated[
+        float | None,
+        Meta(
+            description="How much the list avoids items that the user was shown lately, from 0 "
+            "(off) to 1.",
+            extra_json_schema={"extra": {"minimum": 0, "maximum": 1}},
         ),
     ] = None
     scenario: Annotated[
@@ -231,7 +252,9 @@ _MAY_BE_NONE = frozenset(
     {
         *("k", "exclude_seen", "repeats", "category", "context", "preferences", "scenario"),
         *("user_id", "history", "cursor", "filter", "boost", "min_score"),
-        *("diversity", "diversity_method", "calibration", "max_per", "user", "relation"),
+        *("diversity", "diversity_method", "calibration", "max_per"),
+        *("max_shown", "rotation"),
+        *("user", "relation"),
     }
 )
 # How a keyword argument of a Python call becomes a field; others are checked by `check_options`.
@@ -245,6 +268,10 @@ _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
     "rerank": flag,
     "words": flag,
     "cursor": text,
+    "diversity": check_share,
+    "calibration": check_share,
+    "rotation": check_share,
+    "max_shown": lambda value, _: check_max_shown(plain(value)),
 }
 
 
@@ -277,13 +304,16 @@ def check_options(options: ListOptions) -> None:
 
 def check_shape(options: ListOptions) -> None:
     """Check the fields that choose from the candidates: diversity, calibration and caps."""
-    for field, share in (("diversity", options.diversity), ("calibration", options.calibration)):
+    for field in ("diversity", "calibration", "rotation"):
+        share = getattr(options, field)
         if share is not None:
             check_share(share, field)
     if options.diversity_method is not None:
         check_method(options.diversity_method)
     if options.max_per is not None:
         check_max_per(options.max_per)
+    if options.max_shown is not None:
+        check_max_shown(options.max_shown)
 
 
 def check_category(category: object) -> None:
