@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearline.encoders.prefixes import APART, PrefixDictionary
@@ -54,6 +54,7 @@ def bm25(documents: dict[int, list[str]], asked: str, beginning: str) -> dict[in
     return scores
 
 
+@settings(deadline=None)
 @given(changes, st.sampled_from(["tea", "te", "green", "gre", "red", "7", "x"]))
 def test_scores_equal_the_formula_after_any_changes(
     done: list[tuple[int, str]], asked: str
@@ -69,6 +70,7 @@ def test_scores_equal_the_formula_after_any_changes(
     assert order == sorted(order, key=lambda item: (-scores[item], item))
 
 
+@settings(deadline=None)
 @given(changes)
 def test_changed_item_by_item_or_made_at_once(done: list[tuple[int, str]]) -> None:
     index = SearchIndex()

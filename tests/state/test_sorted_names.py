@@ -1,6 +1,6 @@
 """Pages of sorted IDs: nothing twice, and nothing missed that was there all the time."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearline.state.vocabulary import Vocabulary
@@ -9,6 +9,7 @@ names = st.text("abc", min_size=1, max_size=3)
 steps = st.lists(st.tuples(st.sampled_from("+-"), names), max_size=8)
 
 
+@settings(deadline=None)
 @given(st.sets(names, max_size=20), st.lists(steps, max_size=10), st.integers(1, 5))
 def test_pages_while_ids_come_and_go(
     first: set[str], between: list[list[tuple[str, str]]], n: int
