@@ -30,14 +30,6 @@ def test_a_new_user_is_led_by_what_they_do(rec: nl.Recommender) -> None:
     assert rec.recommend("new", k=1)[0].item_id == "shoe-2"
 
 
-def test_attributes_of_users_are_ignored_and_that_is_said(
-    rec: nl.Recommender, caplog: pytest.LogCaptureFixture
-) -> None:
-    rec.fit(shop(), users=pa.table({"user_id": ["shoe0"], "age": [30]}))
-    assert "TwoTower on make_dataset" in caplog.text
-    assert len(rec.recommend("shoe0", k=3)) == 3
-
-
 def test_a_list_has_k_items_while_the_catalogue_has_them(rec: nl.Recommender) -> None:
     lines = rec.recommend("shoe0", k=9)
     assert set(ids(lines)) == {f"tea-{n}" for n in range(4)}  # five shoes are seen

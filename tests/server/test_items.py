@@ -11,7 +11,7 @@ from litestar.testing import TestClient
 from nearline.data import Histories
 from nearline.schema import Item
 from nearline.server import Gateway
-from nearline.state import Added
+from nearline.state import Added, UsersChanged
 from nearline.testing.inspector import inspect
 
 Client = TestClient[Gateway]
@@ -158,6 +158,9 @@ def test_writes_that_wait_do_not_block_other_requests(client: Client, app: Gatew
 
         def add_events(self, added: Added) -> None:
             pass
+
+        def change_users(self, changed: UsersChanged) -> None:
+            """Ignore attributes of users."""
 
         def forget(self, history: Histories) -> None:
             pass

@@ -13,7 +13,7 @@ from nearline.kernels import counted_events
 from nearline.kernels.counted_events import LIMITS, CountedLimits
 from nearline.schema import Erased, Event, Item, ItemDeleted, StoredBlock
 from nearline.schema.histories import Histories
-from nearline.state import Added, State, StateConfig
+from nearline.state import Added, State, StateConfig, UsersChanged
 from nearline.state.state import RECORDS_PER_HOLD
 from nearline.testing.log_case import block
 
@@ -186,6 +186,9 @@ class Listener:
 
     def add_events(self, added: Added) -> None:
         self.events.append(added)
+
+    def change_users(self, changed: UsersChanged) -> None:
+        """Ignore attributes of users."""
 
     def forget(self, history: Histories) -> None:
         self.forgotten.append(history.items.tolist())

@@ -19,6 +19,7 @@ from nearline.cli.options import (
     seed_option,
     set_option,
     store_option,
+    users_option,
 )
 from nearline.cli.output import printable, progress_bars, write_json, write_table
 from nearline.cli.ranges import IntRange
@@ -36,7 +37,7 @@ NEWLINE = "\n"
     "import",
     epilog=example(
         "nearline import --store shop/ events.csv --items items.csv --column timestamp=date",
-        "nearline import --store shop/ --items items.csv",
+        "nearline import --store shop/ --items items.csv --users users.csv",
         "nearline import --store shop/ u.data --no-header --column user_id=1 --column item_id=2",
         "nearline import --store shop/ old.csv --encoding latin-1 --day-first --weights refund=-2",
     ),
@@ -44,6 +45,7 @@ NEWLINE = "\n"
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @store_option
 @items_option
+@users_option
 @column_option
 @item_column_option
 @reading_options
@@ -54,13 +56,14 @@ def import_(
     file: Path | None,
     store: Path,
     items_file: Path | None,
+    users_file: Path | None,
     columns: dict[str, str] | None,
     item_columns: dict[str, str] | None,
     reading: dict[str, Any],
     weights: dict[str, float],
     as_json: bool,
 ) -> None:
-    """Add interactions and a catalogue to a store.
+    """Add interactions, a catalogue and attributes of users to a store.
 
     The store is created if it does not exist.
 
@@ -73,16 +76,24 @@ def import_(
     from nearline.data import read_interactions, read_items, read_table, without_item_fields
     from nearline.engine import Recommender
 
-    if file is None and items_file is None:
-        raise click.UsageError("Nothing to import: name a FILE of interactions, --items, or both.")
+    if file is None and items_file is None and users_file is None:
+        raise click.UsageError(
+            "Nothing to import: name a FILE of interactions, --items, --users, or several of these."
+        )
     if is_empty():
         click.echo("The first import on this machine compiles code for several seconds.", err=True)
     # Files are read before the store is created, so that a wrong name leaves no store behind.
-    items = report = items_report = None
+    items = people = report = items_report = None
+    file_options = {
+        name: reading[name] for name in ("separator", "encoding", "header") if name in reading
+    }
+    if users_file is not None:
+        people = read_table(users_file, **file_options)
+        own_name = (columns or {}).get("user_id")
+        if own_name in people.column_names:
+            names = ["user_id" if name == own_name else name for name in people.column_names]
+            people = people.rename_columns(names)
     if items_file is not None:
-        file_options = {
-            name: reading[name] for name in ("separator", "encoding", "header") if name in reading
-        }
         items = read_table(items_file, flat=False, **file_options)
         own, shared = (columns, None) if file is None else (None, columns)
         own = (own or {}) | (item_columns or {})
@@ -92,15 +103,17 @@ def import_(
     config = command_config(store, weights=weights)
     with Recommender(store, config=config) as engine, progress_bars() as progress:
         before = engine.offset
-        added = engine.add(table, items, progress=progress)
+        added = engine.add(table, items, people, progress=progress)
         report, match = added if table is not None else None, engine.catalogue_match
         after, users, n_items = engine.offset, engine.n_users, engine.n_items
+    users_report = None if added is None or people is None else (added.users or added)
     if as_json:
         write_json(
             {
                 "store": str(store),
-                "report": replace(report, items=None).as_dict() if report else None,
+                "report": replace(report, items=None, users=None).as_dict() if report else None,
                 "items_report": items_report.as_dict() if items_report else None,
+                "users_report": users_report.as_dict() if users_report else None,
                 "catalogue_match": match.as_dict(),
                 "records_stored": after - before,
                 "offset": after,
@@ -114,6 +127,8 @@ def import_(
         click.echo("".join(f"{printable(line)}\n" for line in report.summary()), nl=False)
     if items_report is not None:
         click.echo(f"Catalogue: {printable(str(items_report), keep=NEWLINE)}")
+    if users_report is not None:
+        click.echo(f"Users: {printable(str(replace(users_report, items=None)), keep=NEWLINE)}")
     if str(match):
         click.echo(printable(str(match), keep=NEWLINE))
     click.echo(

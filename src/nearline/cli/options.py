@@ -133,6 +133,13 @@ items_option = click.option(
     metavar="FILE",
     help="Catalogue: a table with item_id and any text, category, number or vector columns.",
 )
+users_option = click.option(
+    "--users",
+    "users_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Users: a table with user_id and columns of attributes, such as age or country.",
+)
 column_option = click.option(
     "--column",
     "columns",

@@ -10,12 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from nearline.data.attributes import numbers_among, table_of_users
 from nearline.data.clock import without_row_numbers
 from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.data.order import order_of, without_row_order
-from nearline.data.users import UserEncoder
+from nearline.data.users import UserEncoder, attributes_of_rows
+from nearline.errors import InvalidInput
 from nearline.kernels.counted_events import counted_events
-from nearline.schema import Item
+from nearline.schema import AttributeValue, Item
 
 # Maps a kind of event to its weight.
 Weight = Callable[[str], float]
@@ -78,13 +80,37 @@ def make_dataset(
     return data if users is None else _with_users(data, users)
 
 
+def with_attributes(
+    data: Dataset, attributes: Mapping[str, Mapping[str, AttributeValue]]
+) -> Dataset:
+    """Add attributes by user ID to a dataset; those of other users are left out.
+
+    Models that read `user_features` get those attributes that are single numbers or labels.
+    """
+    users = [attributes.get(user_id, {}) for user_id in data.user_ids]
+    if not any(users):
+        return data
+    data = replace(data, user_attributes=users)
+    numbers = numbers_among(users)
+    try:
+        encoder = UserEncoder.fit(table_of_users(users, numbers), quiet=True)
+    except InvalidInput:  # no column can be used
+        return data
+    features = encoder.encode(table_of_users(users, numbers))
+    features[[not user for user in users]] = 0.0
+    return replace(data, user_features=features, user_encoder=encoder)
+
+
 def _with_users(data: Dataset, users: pa.Table) -> Dataset:
     encoder = UserEncoder.fit(users)
     features = np.zeros((data.n_users, len(encoder.names)), dtype=np.float32)
     index = {user_id: row for row, user_id in enumerate(data.user_ids)}
     rows = [index[user_id] for user_id in users["user_id"].to_pylist()]
     features[rows] = encoder.encode(users)
-    return replace(data, user_features=features, user_encoder=encoder)
+    attributes: list[Mapping[str, AttributeValue]] = [{} for _ in data.user_ids]
+    for row, user in zip(rows, attributes_of_rows(users), strict=True):
+        attributes[row] = user
+    return replace(data, user_features=features, user_encoder=encoder, user_attributes=attributes)
 
 
 def histories_for(

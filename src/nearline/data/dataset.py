@@ -1,5 +1,6 @@
 """Datasets: interactions as arrays, on which models are fitted and evaluated."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from nearline.data.order import Order
 from nearline.data.users import UserEncoder
 from nearline.kernels.opinions import superseded
+from nearline.schema import AttributeValue
 from nearline.schema.histories import Histories
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ class Dataset:
         there are no attributes.
     user_encoder : UserEncoder or None
         Encoder of ``user_features``, also for new users.
+    user_attributes : list of dict or None
+        Attributes of each user by name; None if no user has any.
     counted : bool [n] or None
         Whether each interaction counts, see `kernels.counted_events`; None if all do.
     counted_rows : Histories or None
@@ -78,6 +82,7 @@ class Dataset:
     encoder: str = ""
     user_features: FloatArray | None = None
     user_encoder: UserEncoder | None = None
+    user_attributes: list[Mapping[str, AttributeValue]] | None = None
     counted: NDArray[np.bool_] | None = None
     counted_rows: Histories | None = None
     order: Order = "times"

@@ -1,14 +1,22 @@
 """Conversion of the log to a dataset, for training."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nearline.data.build import Weight, assemble, same_weight
+from nearline.data.build import Weight, assemble, same_weight, with_attributes
 from nearline.data.dataset import Dataset
 from nearline.log.base import Readable
-from nearline.schema import Event, Item, ItemDeleted, ItemPatched
+from nearline.schema import (
+    AttributeValue,
+    Event,
+    Item,
+    ItemDeleted,
+    ItemPatched,
+    UserPatched,
+    UserPut,
+)
 
 
 def dataset_from_log(
@@ -27,6 +35,7 @@ def dataset_from_log(
     times, values, weights = array("d"), array("d"), array("d")
     weight_of: dict[str, float] = {}
     nothing = float("nan")
+    attributes: dict[str, Mapping[str, AttributeValue]] = {}
     for _, record in log.read(0, stop):
         if isinstance(record, Event):
             users.append(user_index.setdefault(record.user_id, len(user_index)))
@@ -44,7 +53,9 @@ def dataset_from_log(
                 catalogue[record.item_id] = record.applied_to(catalogue[record.item_id])
         elif isinstance(record, ItemDeleted):
             catalogue.pop(record.item_id, None)
-    return assemble(
+        elif isinstance(record, UserPut | UserPatched):
+            attributes[record.user_id] = record.applied_to(attributes.get(record.user_id, {}))
+    data = assemble(
         list(user_index),
         list(item_index),
         catalogue,
@@ -54,3 +65,4 @@ def dataset_from_log(
         weights=np.array(weights),
         values=np.array(values),
     )
+    return with_attributes(data, attributes) if attributes else data

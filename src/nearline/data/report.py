@@ -117,8 +117,8 @@ class CleaningReport:
         Fields by column of the source.
     remarks : tuple of str
         Further lines of the report.
-    items : CleaningReport or None
-        Report of the catalogue, if there was one.
+    items, users : CleaningReport or None
+        Reports of the catalogue and of the table of users, if there were such.
     """
 
     rows_in: int
@@ -134,6 +134,7 @@ class CleaningReport:
     columns: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     items: "CleaningReport | None" = None
+    users: "CleaningReport | None" = None
 
     @property
     def rows_dropped(self) -> int:
@@ -143,8 +144,9 @@ class CleaningReport:
     def as_dict(self) -> dict[str, Any]:
         """Return the report as values for JSON."""
         values = asdict(self)
-        if self.items is None:
-            del values["items"]
+        for name in ("items", "users"):
+            if values[name] is None:
+                del values[name]
         return values
 
     @classmethod

@@ -1,6 +1,7 @@
 """Attributes of users: reading of tables, and encoding of columns as numbers for models."""
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,9 +18,10 @@ from nearline.data.columns import name_columns, to_ids, to_numbers, to_seconds
 from nearline.data.report import CleaningReport, Sieve
 from nearline.data.sources import Source, read_table
 from nearline.errors import Damaged, InvalidInput
-from nearline.schema import MAX_ID_BYTES
+from nearline.schema import MAX_ID_BYTES, AttributeValue
 
 USER_ID = "user_id"
+_PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,15})?")
 # Maximum number of labels of a column that are encoded; other labels become zeros.
 MOST_LABELS = 64
 
@@ -74,6 +76,37 @@ def read_users(
     return sieve.table, report
 
 
+def attributes_of_rows(users: pa.Table) -> list[dict[str, AttributeValue]]:
+    """Return the attributes of each row of a result of `read_users`, without missing values.
+
+    Times become Unix seconds. Text in which every value is a plain number becomes numbers, except
+    codes with leading zeros.
+    """
+    found: list[dict[str, AttributeValue]] = [{} for _ in range(users.num_rows)]
+    for name in users.column_names:
+        if name == USER_ID:
+            continue
+        for row, value in zip(found, _plain_values(users[name], name), strict=True):
+            if value is not None and value != "" and value != [] and value == value:
+                row[name] = value
+    return found
+
+
+def _plain_values(column: Any, name: str) -> list[Any]:
+    kind = column.type
+    if _is_time(kind):
+        return list(pa.table({name: to_seconds(column, name)})[name].to_pylist())
+    if pa.types.is_decimal(kind):
+        return list(column.cast(pa.float64()).to_pylist())
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        texts = [None if text is None else text.strip() for text in column.to_pylist()]
+        given = [text for text in texts if text]
+        if given and all(_PLAIN_NUMBER.fullmatch(text) for text in given):
+            return [float(t) if t and "." in t else int(t) if t else None for t in texts]
+        return texts
+    return list(column.to_pylist())
+
+
 class UserColumn(Struct, frozen=True, forbid_unknown_fields=True):
     """Encoding of one column.
 
@@ -116,8 +149,10 @@ class UserEncoder:
         self.columns = list(columns)
 
     @classmethod
-    def fit(cls, users: pa.Table) -> "UserEncoder":
+    def fit(cls, users: pa.Table, *, quiet: bool = False) -> "UserEncoder":
         """Create an encoder from a result of `read_users`; the order of its rows has no effect.
+
+        With `quiet`, there is no warning about columns that are left out.
 
         Raises
         ------
@@ -127,7 +162,7 @@ class UserEncoder:
         """
         found = {name: _learn(users[name], name) for name in users.column_names if name != USER_ID}
         left_out = [name for name, column in found.items() if column is None]
-        if left_out:
+        if left_out and not quiet:
             _log.warning(
                 "users: %s left out; a column must hold numbers, or labels that repeat",
                 ", ".join(left_out),

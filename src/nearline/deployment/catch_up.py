@@ -15,13 +15,14 @@ from nearline.common.memory import collection_paused
 from nearline.data import Histories, dataset_from_log
 from nearline.deployment.changes import stacked
 from nearline.deployment.online_learner import OnlineLearner
+from nearline.deployment.user_rows import all_users
 from nearline.encoders import TextVectors
 from nearline.errors import Damaged
 from nearline.kernels import counted_events
 from nearline.kernels.history_split import came_before
 from nearline.log import Log
 from nearline.models.base import Model
-from nearline.models.capabilities import LearnsOnline
+from nearline.models.capabilities import LearnsOnline, LearnsUsers
 from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record
 from nearline.state import Added, State
 
@@ -81,10 +82,13 @@ def catch_up(
             past = records.added(log)
             if learner and erasures != log.erasures:
                 continue  # a user whose events were read may have been erased meanwhile
+            users = all_users(state, log, model) if isinstance(model, LearnsUsers) else None
             state.followers = (*state.followers, live)
             if model.n_items < len(state.items):
                 last = len(state.items) - 1
                 records.items.append((last, state.catalogue.get(last)))
+        if online and users is not None and isinstance(model, LearnsUsers):
+            model.recount_users(users)
         live.learn_past(records.items, past)
         return live
 

@@ -9,7 +9,7 @@ import numpy as np
 from nearline.data import Histories
 from nearline.kernels.opinions import superseded, superseded_after
 from nearline.schema import Item
-from nearline.state import Added
+from nearline.state import Added, UsersChanged
 
 # Events per call of the model: amortises the cost of a call, and bounds the memory of the changes.
 EVENTS_AT_ONCE = 20_000
@@ -30,12 +30,12 @@ class Compaction(NamedTuple):
 Entry = tuple[int, Item | None]
 # One queued change: an item, new events, a user's history to unlearn; an acknowledgement, or a
 # compaction.
-Waiting = Entry | Added | Histories | Acknowledgement | Compaction
+Waiting = Entry | Added | Histories | UsersChanged | Acknowledgement | Compaction
 
 
 def together(
     waiting: Iterable[Waiting],
-) -> Iterator[list[Entry] | Added | Histories | Acknowledgement | Compaction]:
+) -> Iterator[list[Entry] | Added | Histories | UsersChanged | Acknowledgement | Compaction]:
     """Join consecutive batches of events, up to `EVENTS_AT_ONCE`, and consecutive entries.
 
     The order is kept.
@@ -58,7 +58,7 @@ def together(
         elif is_entry:
             entries.append(cast("Entry", what))
         else:
-            yield cast("Histories | Acknowledgement | Compaction", what)
+            yield cast("Histories | UsersChanged | Acknowledgement | Compaction", what)
     if run:
         yield joined(run)
     if entries:

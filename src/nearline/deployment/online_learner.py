@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Event as Signal
 from threading import Lock, Thread
 from typing import TypeVar, cast
@@ -26,12 +27,13 @@ from nearline.deployment.changes import (
     current_events,
     together,
 )
+from nearline.deployment.user_rows import with_complete_rows
 from nearline.encoders import TextVectors
 from nearline.log import Log
 from nearline.models.base import Model
-from nearline.models.capabilities import AcceptsItems, LearnsOnline
+from nearline.models.capabilities import AcceptsItems, LearnsOnline, LearnsUsers
 from nearline.schema import Item
-from nearline.state import Added, State
+from nearline.state import Added, State, UsersChanged
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +74,7 @@ class OnlineLearner:
         self._texts = texts
         self._log, self._state = log, state
         self._learner = model if online and isinstance(model, LearnsOnline) else None
+        self._users = model if online and isinstance(model, LearnsUsers) else None
         self._takes_items = isinstance(model, AcceptsItems)
         self._paused = False
         self._lock = Lock()
@@ -124,6 +127,11 @@ class OnlineLearner:
             self._learn_beside([history])
         elif not self._waits(history):
             self._learner.forget(history)
+
+    def change_users(self, changed: UsersChanged) -> None:
+        """Teach the model what users with attributes take, once it has learned what is queued."""
+        if self._users is not None and not self._waits(changed):
+            self._learn_users(changed)
 
     def settle(self) -> None:
         """Wait for the second thread, if it is learning."""
@@ -207,6 +215,8 @@ class OnlineLearner:
                 what.future.set_result(what.result)
             elif isinstance(what, list):
                 self._put(what)
+            elif isinstance(what, UsersChanged):
+                self._learn_users(what)
             elif not isinstance(self.model, LearnsOnline):
                 continue
             elif isinstance(what, Compaction):
@@ -224,7 +234,7 @@ class OnlineLearner:
         The caller replaces the model later by one that has caught up with the log.
         """
         self.settle()
-        self._learner, self._paused = None, True
+        self._learner, self._users, self._paused = None, None, True
 
     def leave(self) -> None:
         """Stop following the state."""
@@ -261,6 +271,24 @@ class OnlineLearner:
     def _put(self, changed: Sequence[Entry]) -> None:
         if self._takes_items:
             put_entries(self.model, changed, self._texts)
+
+    def _learn_users(self, changed: UsersChanged) -> None:
+        model = self._users
+        if model is None:
+            return
+        features = [model.user_features(attributes) for attributes in changed.attributes]
+        if features[0] is None or features[1] is None:
+            return
+        before, after = changed.histories
+        if not changed.complete.all():
+            # Only the log has all events of these users; they had them before the change, too.
+            before, after = (
+                with_complete_rows(changed, rows, self._log, self._state)
+                for rows in (before, after)
+            )
+        model.learn_users(
+            replace(before, features=features[0]), replace(after, features=features[1])
+        )
 
     def _observe(self, learner: LearnsOnline, added: Added) -> None:
         before, events = added.before, added.events

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Self
 
-from nearline import ingest
 from nearline.common.progress import Progress, no_progress
 from nearline.data import CleaningReport
 from nearline.engine.base import Engine
@@ -35,8 +34,8 @@ class TrainingMethods(Engine):
             earlier data; in a folder new rows are appended to the log. None: train on the log.
         items : frame, path or None
             `item_id` and any text, category, number or vector columns.
-        users : None
-            Ignored with a warning: the serving models do not use attributes of users.
+        users : frame, path or None
+            `user_id`, and columns of attributes: texts, numbers, booleans or lists of these.
         validation : frame, path or None
             Interactions for choosing the settings, which are never trained on. None: the last
             interaction of each user, which is trained on afterwards.
@@ -49,8 +48,7 @@ class TrainingMethods(Engine):
         InvalidInput, NotTrained
             No data is left after cleaning; the active model stays active.
         """
-        ingest.warn_users_ignored(users)
-        given = (interactions, items, validation, columns)
+        given = (interactions, items, validation, columns, users)
         self._training.fit(*given, seed=seed, progress=progress, **options)
         if interactions is not None:
             self._like = interactions
@@ -95,13 +93,14 @@ class TrainingMethods(Engine):
         self,
         interactions: object = None,
         items: object = None,
+        users: object = None,
         *,
         columns: Columns | None = None,
         progress: Progress = no_progress,
         **options: Any,
     ) -> CleaningReport | None:
-        """Import interactions and items without training, and report; `options` as for `fit`."""
+        """Import interactions, items and users without training, and report; as for `fit`."""
         if interactions is not None:
             self._like = interactions
         given = (self._current.open(), interactions, items, columns, progress)
-        return import_tables(self._current, *given, **options)
+        return import_tables(self._current, *given, users=users, **options)

@@ -10,7 +10,7 @@ from nearline.ingest.definitions import (
     undefine,
 )
 from nearline.ingest.follow import follow, replay
-from nearline.ingest.imports import import_interactions, import_items, warn_users_ignored
+from nearline.ingest.imports import import_interactions, import_items, import_users
 from nearline.ingest.record import forget_examples, keep_summary, kept_summaries
 from nearline.ingest.writes import (
     append_event,
@@ -34,6 +34,7 @@ __all__ = [
     "forget_examples",
     "import_interactions",
     "import_items",
+    "import_users",
     "keep_summary",
     "kept_summaries",
     "patch_item",
@@ -42,5 +43,4 @@ __all__ = [
     "replay",
     "start_with",
     "undefine",
-    "warn_users_ignored",
 ]

@@ -19,21 +19,28 @@ from nearline.data import (
     clean,
     read_interactions,
     read_items,
+    read_table,
+    read_users,
     to_events,
 )
 from nearline.data.notes import notes_of
 from nearline.data.order import by_content, in_own_order, order_of_rows
-from nearline.data.report import KindOfEvent, TimesRead
+from nearline.data.report import Dropped, KindOfEvent, TimesRead
+from nearline.data.users import USER_ID, attributes_of_rows
 from nearline.encoders import TextVectors
-from nearline.errors import NearlineError
+from nearline.errors import InvalidInput, NearlineError
 from nearline.ingest.undated import new_rows, with_times
 from nearline.log import Appended, Log
+from nearline.schema import UserPut
+from nearline.schema.profile_rules import new_user
 from nearline.state import State, StateConfig
 
 logger = logging.getLogger(__name__)
 
 # Number of items of a block. While it is written, events wait.
 ITEM_BLOCK = 500
+# The same of users.
+USER_BLOCK = 1_000
 
 
 def import_interactions(
@@ -143,14 +150,51 @@ def import_items(
     return report
 
 
-def warn_users_ignored(users: object) -> None:
-    """Log a warning if there are user attributes, which a recommender does not learn from."""
-    if users is not None:
-        logger.warning(
-            "users is ignored: a recommender does not learn from user attributes; pass them as the "
-            "context of events and requests, or fit "
-            "nearline.models.sequence.two_tower.TwoTower on make_dataset(..., users=...)"
-        )
+def import_users(
+    log: Log,
+    state: State,
+    source: object,
+    columns: Mapping[str, str] | None = None,
+    *,
+    now: float,
+    progress: Progress,
+) -> CleaningReport:
+    """Append the attributes of a table of users in blocks, and report what was dropped.
+
+    The attributes of a row replace those of the user; rows that change nothing are not stored.
+
+    Parameters
+    ----------
+    columns : mapping or None
+        Mapping of columns, of which only that of `user_id` is used, if the table has it.
+    """
+    table = read_table(source)
+    named = (columns or {}).get(USER_ID)
+    own = {USER_ID: named} if named is not None and named in table.column_names else None
+    users, report = read_users(table, own)
+    log.append([]).result()  # the state then reflects all queued records
+    records: list[UserPut] = []
+    bad: list[str] = []
+    known = 0
+    rows = zip(users[USER_ID].to_pylist(), attributes_of_rows(users), strict=True)
+    for user_id, attributes in rows:
+        try:
+            record = new_user(user_id, attributes, now=now)
+        except InvalidInput as error:
+            bad.append(str(error))
+            continue
+        if state.profiles.knows(user_id) and state.user_attributes(user_id) == record.attributes:
+            known += 1
+        else:
+            records.append(record)
+    for start in range(0, len(records), USER_BLOCK):
+        log.append(records[start : start + USER_BLOCK]).result()
+        progress(min(start + USER_BLOCK, len(records)), len(records), "users")
+    dropped = report.dropped
+    if bad:
+        dropped = (*dropped, Dropped("an attribute is not valid", len(bad), bad[0]))
+    kept = report.rows_kept - len(bad)
+    return replace(report, rows_kept=kept, dropped=dropped, known=known, n_users=kept)
 
 
 def _settle(

@@ -50,6 +50,7 @@ class Training:
         items: object,
         validation: object,
         columns: Columns | None,
+        users: object = None,
         *,
         seed: int,
         progress: Progress,
@@ -74,7 +75,8 @@ class Training:
                 # The model trained below includes all records, so this one need not learn them.
                 store.retire(parts)
             try:
-                import_tables(current, parts, interactions, items, columns, progress, **options)
+                given = (interactions, items, columns, progress)
+                import_tables(current, parts, *given, users=users, **options)
                 snapshot = train(
                     parts.log,
                     training_spec(current, parts, current.config, seed),
@@ -176,9 +178,11 @@ def import_tables(
     items: object,
     columns: Columns | None,
     progress: Progress,
+    *,
+    users: object = None,
     **options: Any,
 ) -> CleaningReport | None:
-    """Import items, then interactions, into the log of `parts`; report what was dropped.
+    """Import items, users, then interactions into the log of `parts`; report what was dropped.
 
     `columns` maps the columns of interactions, and those columns of the items that exist; without
     interactions, all of them must exist in the items.
@@ -202,9 +206,16 @@ def import_tables(
                 pausing=pausing,
                 progress=progress,
             )
+        people = None
+        if users is not None:
+            with current.importing() if active else nullcontext():
+                people = ingest.import_users(
+                    parts.log, parts.state, users, columns, now=now, progress=progress
+                )
         if interactions is None:
-            _keep_summary(current, now, entries)
-            return entries
+            found = entries if people is None else dataclasses.replace(people, items=entries)
+            _keep_summary(current, now, found)
+            return found
         with current.importing() if active else nullcontext():
             report = ingest.import_interactions(
                 parts.log,
@@ -216,7 +227,7 @@ def import_tables(
                 progress=progress,
                 **options,
             )
-    report = dataclasses.replace(report, items=entries)
+    report = dataclasses.replace(report, items=entries, users=people)
     _keep_summary(current, now, report)
     return report
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from nearline.data.attributes import Attributes
 from nearline.data.dataset import FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput
 from nearline.kernels.diversity import Sparse
@@ -109,6 +110,35 @@ class ScoresSparsely(Protocol):
 
     def score_sparse(self, history: Histories) -> SparseScores:
         """Return the scores other than 0 for one history; the time doesn't depend on `n_items`."""
+        ...
+
+
+@runtime_checkable
+class UsesAttributes(Protocol):
+    """Protocol of models that use attributes of users, as `Histories.features`."""
+
+    def user_features(self, users: Sequence[Attributes]) -> FloatArray | None:
+        """Return the features of users with these attributes; None if the model uses none."""
+        ...
+
+
+@runtime_checkable
+class LearnsUsers(UsesAttributes, Protocol):
+    """Protocol of models that learn, without training, what users with attributes take."""
+
+    def learn_users(self, before: Histories, after: Histories) -> None:
+        """Replace what was learned from some users.
+
+        Parameters
+        ----------
+        before, after : Histories
+            All events of these users that count, with their features, before and after a change of
+            either.
+        """
+        ...
+
+    def recount_users(self, histories: Histories) -> None:
+        """Replace what was learned from all users, given their events that count and features."""
         ...
 
 

@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from nearline.data import Histories
 from nearline.models.capabilities import explain
+from nearline.recommend.attributes import attribute_parts
 from nearline.recommend.critiques import named_parts
-from nearline.recommend.lists import PERSONAL, SESSION, TIERS, Lists, Query, View
+from nearline.recommend.lists import ATTRIBUTES, PERSONAL, SESSION, TIERS, Lists, Query, View
 from nearline.schema import Answer, Critique, Part, Recommendation, RecommendationRequest
 
 MAX_REASONS = 3
@@ -82,6 +83,9 @@ def parts_of(
     item: int, score: float, tier: int, history: Histories, view: View
 ) -> tuple[Part, ...]:
     """Return the parts of a score, largest first; a score of the fill stages is a single part."""
+    if tier == ATTRIBUTES:
+        named = attribute_parts(item, score, history, view)
+        return tuple(Part(source="", relation=name, amount=amount) for name, amount in named)
     if tier not in (PERSONAL, SESSION):
         return (Part(source="", relation=TIERS[tier], amount=score),)
     ids = view.state.items

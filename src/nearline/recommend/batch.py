@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data import Histories, Weight, histories_for
+from nearline.recommend.attributes import with_features
 from nearline.recommend.critiques import active_critiques, criticised, run_criticised
 from nearline.recommend.lists import Lists, View
 from nearline.recommend.pipeline import make_query, run
@@ -88,7 +89,7 @@ def _blocks(
     n_users = len(user_ids)
     for first in range(0, n_users, block):
         last = min(first + block, n_users)
-        some = histories(first, last)
+        some = with_features(histories(first, last), user_ids[first:last], view)
         lists = run(make_query(some, options, view))
         if view.state.profiles.some_critiques:
             _criticise(lists, user_ids[first:last], some, options, view)

@@ -2,7 +2,8 @@
 
 Each line carries its tier. Within a tier, scores decrease:
 
-- stated: text similarity between the item and the preferences (0 to 1), scaled to 1e-7 to 1e-6;
+- stated: text similarity between the item and the preferences (0 to 1), scaled to 2e-7 to 1e-6;
+- attributes: what people with the same attributes take, scaled to 1e-7 to 2e-7;
 - trending: the item's decayed count relative to the largest one, times 1e-7;
 - popular: the item's all-time count relative to the largest one, times 1e-9; 0 without events.
 
@@ -24,6 +25,7 @@ from nearline.state import State, Top
 from nearline.state.contexts import Context
 
 PREFERENCES_SCALE = 1e-6
+ATTRIBUTES_SCALE = 2e-7
 TRENDING_SCALE = 1e-7
 POPULAR_SCALE = 1e-9
 # An item is trending from one event's worth of decayed weight on.
@@ -38,13 +40,13 @@ def preferences(lists: Lists, query: Query) -> Lists:
         return lists
     found = model.search_text(
         query.options.preferences or "",
-        _depth(lists, rows, query),
+        depth(lists, rows, query),
         allowed=query.allowed[: model.n_items],
     )
     similarities = np.minimum(found.scores[0].astype(np.float64), 1.0)
-    scores = TRENDING_SCALE + (PREFERENCES_SCALE - TRENDING_SCALE) * similarities
+    scores = ATTRIBUTES_SCALE + (PREFERENCES_SCALE - ATTRIBUTES_SCALE) * similarities
     tiers = np.full(len(scores), PREFERENCES, dtype=np.int8)
-    return _add(lists, rows, Lists(found.items[0], scores, tiers), query)
+    return add(lists, rows, Lists(found.items[0], scores, tiers), query)
 
 
 def fill(lists: Lists, query: Query) -> Lists:
@@ -53,7 +55,7 @@ def fill(lists: Lists, query: Query) -> Lists:
     A list stays short only if no allowed item is left.
     """
     rows = lists.short()
-    n = _depth(lists, rows, query) if rows else 0
+    n = depth(lists, rows, query) if rows else 0
     while rows:
         parts = orders(
             n,
@@ -63,7 +65,7 @@ def fill(lists: Lists, query: Query) -> Lists:
             context=query.options.context,
         )
         for part in parts:
-            lists = _add(lists, rows, part, query)
+            lists = add(lists, rows, part, query)
             # Caps can leave out so many items that `n` of a tier are too few.
             if query.options.max_per and len(part.items) >= n:
                 break
@@ -138,12 +140,12 @@ def score_fallback(items: NDArray[np.int32], state: State, *, now: float) -> Lis
     return Lists(items, scores, np.where(rising, TRENDING, POPULAR).astype(np.int8))
 
 
-def _depth(lists: Lists, rows: Sequence[int], query: Query) -> int:
+def depth(lists: Lists, rows: Sequence[int], query: Query) -> int:
     """Return how many items of an order are enough to fill these rows, after all exclusions."""
     return int(lists.items.shape[1]) + max(len(query.ruled_out(row)) for row in rows)
 
 
-def _add(lists: Lists, rows: Sequence[int], order: Lists, query: Query) -> Lists:
+def add(lists: Lists, rows: Sequence[int], order: Lists, query: Query) -> Lists:
     """Append items of one order [m] to short lists in place, without repeating items."""
     found = list(
         zip(order.items.tolist(), order.scores.tolist(), order.tiers.tolist(), strict=True)

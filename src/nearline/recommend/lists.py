@@ -14,8 +14,8 @@ from nearline.schema.rules import AUTO, EXCLUDE, INCLUDE
 from nearline.state import State
 
 # Tiers in the order of a list; arrays store indices into this tuple.
-TIERS = ("personal", "session", "stated", "context", "trending", "popular")
-PERSONAL, SESSION, PREFERENCES, CONTEXT, TRENDING, POPULAR = range(len(TIERS))
+TIERS = ("personal", "session", "stated", "attributes", "context", "trending", "popular")
+PERSONAL, SESSION, PREFERENCES, ATTRIBUTES, CONTEXT, TRENDING, POPULAR = range(len(TIERS))
 
 
 class View(Struct, frozen=True):

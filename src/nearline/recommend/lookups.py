@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from nearline.data import Histories
 from nearline.errors import InvalidInput, UnknownItem, UnknownUser
 from nearline.recommend.answers import own_items, parts_of
+from nearline.recommend.attributes import score_by_attributes, with_features
 from nearline.recommend.critiques import active_critiques, concerning, named_parts, with_liked
 from nearline.recommend.fill import score_fallback
-from nearline.recommend.lists import PERSONAL, TIERS, Lists, View
+from nearline.recommend.lists import ATTRIBUTES, PERSONAL, TIERS, Lists, View
 from nearline.recommend.pipeline import known_history
 from nearline.schema import (
     Critique,
@@ -129,7 +130,8 @@ def user(user_id: str, view: View) -> UserSummary:
 
 def _criticised_history(user_id: str, said: Sequence[Critique], view: View) -> Histories:
     """Return the history of a user, with the items that are wanted more."""
-    history, items = known_history(user_id, view.state), view.state.items
+    history = with_features(known_history(user_id, view.state), [user_id], view)
+    items = view.state.items
     liked = [items.get(one.more_like) for one in said if one.more_like is not None]
     return with_liked(history, [index for index in liked if index is not None])
 
@@ -138,6 +140,9 @@ def _score(items: set[int], history: Histories, view: View) -> Lists:
     """Score items for one user, with the tiers that `answer` would give them: arrays [n]."""
     wanted = np.array(sorted(items), dtype=np.int32)
     lines = score_fallback(wanted, view.state, now=view.now)
+    theirs = score_by_attributes(wanted, history.features, view)
+    lines.tiers[theirs > 0] = ATTRIBUTES
+    lines.scores[theirs > 0] = theirs[theirs > 0]
     if len(history.items) and len(wanted):
         ranked = _ranked(wanted, history, view)
         lines.tiers[ranked] = PERSONAL

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from nearline.data import Histories
 from nearline.recommend.answers import make_answer, with_critiques
+from nearline.recommend.attributes import by_attributes, with_features
 from nearline.recommend.candidates import candidates
 from nearline.recommend.critiques import active_critiques, criticised, run_criticised
 from nearline.recommend.diversity import depth_of, diversify
@@ -32,7 +33,7 @@ __all__ = ["LATE_STAGES", "STAGES", "View", "answer", "history_of", "make_query"
 
 Stage = Callable[[Lists, Query], Lists]
 
-STAGES: tuple[Stage, ...] = (candidates, rules, diversify, preferences, fill)
+STAGES: tuple[Stage, ...] = (candidates, rules, diversify, preferences, by_attributes, fill)
 # For a request whose time budget is used up: the same list without the candidates of the model.
 LATE_STAGES = STAGES[1:]
 
@@ -54,6 +55,8 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
     offset = view.state.offset
     request = resolved(request, view.state)
     histories, tier = history_of(request, view.state)
+    if request.user_id is not None:
+        histories = with_features(histories, [request.user_id], view)
     query = make_query(histories, request, view, tier=tier, shown=shown_before(request, view))
     stages = LATE_STAGES if late else STAGES
     said = active_critiques(request.user_id, view)

@@ -21,9 +21,9 @@ class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes
     ----------
     tier : str
-        Tier that produced the line: ``personal``, ``session``, ``stated``, ``context``,
-        ``trending`` or ``popular``; with the suffix ``+llm`` if a language model chose the
-        position of the line.
+        Tier that produced the line: ``personal``, ``session``, ``stated``, ``attributes``,
+        ``context``, ``trending`` or ``popular``; with the suffix ``+llm`` if a language model chose
+        the position of the line.
     reasons : tuple of Part
         Largest parts of the score; empty unless the request has ``explain=True``.
     """

@@ -2,7 +2,7 @@
 
 from nearline.state.audience import users_with
 from nearline.state.catalogue import Catalogue
-from nearline.state.changes import Added, Follower, Reflected
+from nearline.state.changes import Added, Follower, Reflected, UsersChanged
 from nearline.state.checkpoint import load as load_checkpoint
 from nearline.state.checkpoint import remove_unfinished
 from nearline.state.checkpoint import save as save_checkpoint
@@ -29,6 +29,7 @@ __all__ = [
     "StateConfig",
     "Top",
     "UserHistory",
+    "UsersChanged",
     "Vocabulary",
     "best",
     "load_checkpoint",

@@ -13,7 +13,7 @@ from nearline.state.contexts import ContextsCopy
 from nearline.state.counters import CountersCopy
 from nearline.state.definitions import DefinitionsCopy
 from nearline.state.histories import HistoryStoreCopy
-from nearline.state.profiles import ProfilesCopy
+from nearline.state.profiles import Attributes, ProfilesCopy
 
 
 class Added(NamedTuple):
@@ -42,6 +42,30 @@ class Added(NamedTuple):
     opposed: NDArray[np.bool_]
 
 
+class UsersChanged(NamedTuple):
+    """Users with attributes whose attributes or events changed together.
+
+    Attributes
+    ----------
+    user_ids : list of str
+    attributes : (list of dict, list of dict)
+        Attributes of each user before and after.
+    histories : (Histories, Histories)
+        Events of each user that count, sorted by time, before and after; with superseded ones.
+    complete : bool [n]
+        Whether the rows have all events that count. They may not if a user had more events than
+        count, and then has other attributes.
+    offset : int
+        All records before it are included after the change.
+    """
+
+    user_ids: list[str]
+    attributes: tuple[list[Attributes], list[Attributes]]
+    histories: tuple[Histories, Histories]
+    complete: NDArray[np.bool_]
+    offset: int
+
+
 class Follower(Protocol):
     """Protocol of objects that receive all changes of a state, in the order of the log.
 
@@ -54,6 +78,10 @@ class Follower(Protocol):
 
     def add_events(self, added: Added) -> None:
         """Process new events; `put_items` was called for their entries before."""
+        ...
+
+    def change_users(self, changed: UsersChanged) -> None:
+        """Process changes of users with attributes, after `add_events` and `forget`."""
         ...
 
     def forget(self, history: Histories) -> None:

@@ -22,6 +22,7 @@ from nearline.schema import (
     UserRecord,
 )
 from nearline.schema.histories import Histories
+from nearline.state.attributed import change_of_user, change_since, users_before
 from nearline.state.blocks import Columns, block_columns, by_user, columns_of
 from nearline.state.catalogue import Catalogue, CatalogueCopy
 from nearline.state.changes import Added, Follower, Reflected, StateCopy
@@ -136,12 +137,17 @@ class State:
         for start in range(0, len(batch), RECORDS_PER_HOLD):
             with self.lock:
                 followers = self.followers
-                changed, added = self._fold(batch[start : start + RECORDS_PER_HOLD])
+                some = batch[start : start + RECORDS_PER_HOLD]
+                before = users_before(some, self) if followers else None
+                changed, added = self._fold(some)
+                users = None if before is None else change_since(before, self)
             for follower in followers:
                 if changed:
                     follower.put_items(changed)
                 if added is not None:
                     follower.add_events(added)
+                if users is not None:
+                    follower.change_users(users)
             self.reflected = Reflected(self.offset, self.reflected.erasures)
 
     def forget(
@@ -170,13 +176,19 @@ class State:
             followers = self.followers
             left = self._events_in(kept)
             gone = self._events_in(records)
+            attributes = self.profiles.attributes(user_id)
             self.profiles.forget(user_id, records, [pair for pair in kept if pair[0] < self.offset])
+            users = None
+            if attributes and followers:
+                users = change_of_user(user_id, attributes, gone, left, self)
             history, added = self._forget_events(user_id, gone, left) if gone else (None, None)
         for follower in followers:
             if history is not None:
                 follower.forget(history)
             if added is not None:
                 follower.add_events(added)
+            if users is not None:
+                follower.change_users(users)
         self.reflected = Reflected(self.offset, self.reflected.erasures + 1)
 
     def history(self, user_id: str) -> UserHistory | None:

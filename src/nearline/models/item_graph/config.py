@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from nearline.encoders.reading import LANGUAGE, READINGS
 from nearline.encoders.tfidf import TfIdfConfig
 from nearline.errors import InvalidInput
+from nearline.models.item_graph.attribute_config import AttributeSettings
 from nearline.models.item_graph.time_config import Lately, Repeats
 from nearline.models.settings import require, require_each, require_one_of
 
@@ -259,6 +260,8 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         have real times.
     repeats : Repeats
         The user's own items in lists that include them; chosen by `fit` like `lately`.
+    attributes : AttributeSettings
+        What people with the same attributes take; chosen by `fit` where users have attributes.
     counts : int
         Maximum number of pairs of an item whose counts are stored for online updates; the largest
         counts are kept. For items with at most so many pairs, online updates are exact.
@@ -279,6 +282,7 @@ class ItemGraphConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     vectors: dict[str, Vectors] = {}
     lately: Lately = Lately()
     repeats: Repeats = Repeats()
+    attributes: AttributeSettings = AttributeSettings()
     counts: int = 2_048
     max_history: int = 200
     scales: dict[str, float] = {}

@@ -35,6 +35,8 @@ from nearline.models.base import (
     check_weights,
 )
 from nearline.models.item_graph import counted_relation
+from nearline.models.item_graph.attribute_counts import AttributeCounts
+from nearline.models.item_graph.by_attributes import ScoresByAttributes
 from nearline.models.item_graph.config import (
     CONTENT,
     PROJECTED,
@@ -61,7 +63,6 @@ from nearline.models.item_graph.relations import (
     pair_steps,
     positive_rows,
 )
-from nearline.models.item_graph.scores import ScoresByGraph
 from nearline.models.item_graph.search import KNOBS, choose
 from nearline.models.item_graph.sets import for_sets
 from nearline.models.item_graph.time_search import Found, choose_time_terms
@@ -74,7 +75,7 @@ Arrays = dict[str, NDArray[Any]]
 PAIRS_AN_EVENT = 24
 
 
-class ItemGraph(ScoresByGraph):
+class ItemGraph(ScoresByAttributes):
     """A weighted sum of item-to-item relations, with weights chosen on validation data.
 
     Parameters
@@ -106,6 +107,7 @@ class ItemGraph(ScoresByGraph):
         )
         self._content = ContentRelations.untrained(self.config)
         self._recent = RecentCounts(self.config, 0)
+        self._by_attributes = AttributeCounts(self.config.attributes)
         # Result of the search on splits by time, if there was one.
         self.time_terms: Found | None = None
 
@@ -157,6 +159,7 @@ class ItemGraph(ScoresByGraph):
             # A relation without edges has no meaningful scale.
             scales = {name: factors[name] for name, rows in relations.items() if rows.weights.any()}
             self.config = replace(self.config, scales=scales)
+        self._fit_attributes(data, validation, seed)
         self.fitted_on = data.histories
         progress(len(relations), len(relations), "done")
         return self
@@ -303,7 +306,7 @@ class ItemGraph(ScoresByGraph):
             items.append(rows.items)
         # Concatenated, as `GraphStore` takes them.
         arrays["items"] = np.concatenate(items)
-        arrays |= self._recent.arrays(self.n_items)
+        arrays |= self._recent.arrays(self.n_items) | self._by_attributes.arrays(self.n_items)
         return arrays | self._content.arrays()
 
     def _load(self, arrays: Arrays) -> None:
@@ -325,6 +328,7 @@ class ItemGraph(ScoresByGraph):
         self._store = self._make_store(relations, n_items, items)
         self._recent = RecentCounts(self.config, n_items)
         self._recent.load(arrays, self._items.popularity)
+        self._by_attributes.load(arrays, n_items)
         self._content = ContentRelations.restore([PROJECTED, *vectors], self.config, arrays)
 
     def _count_all(self, histories: Histories, n_items: int, progress: Progress) -> dict[str, Rows]:

@@ -1,5 +1,6 @@
 """Scoring with an item graph: lists, explanations, and the choice between two kinds of users."""
 
+from abc import abstractmethod
 from typing import NamedTuple
 
 import numpy as np
@@ -77,6 +78,10 @@ class ScoresByGraph(Model):
     ) -> Ranking:
         """Return the `k` items with the highest scores above zero; see `Model.recommend_from`."""
         check_k(k)
+        if histories.features is not None:
+            return self._recommend_with_features(
+                histories, k, exclude_seen=exclude_seen, allowed=allowed
+            )
         if not self._recent.active or not (returning := self._returning(histories)).any():
             best = recommend_rows(
                 self._graph(), self._rows(histories), k, exclude_seen=exclude_seen, allowed=allowed
@@ -96,6 +101,17 @@ class ScoresByGraph(Model):
             allowed=allowed,
         )
         return Ranking(items, scores)
+
+    @abstractmethod
+    def _recommend_with_features(
+        self,
+        histories: Histories,
+        k: int,
+        *,
+        exclude_seen: bool,
+        allowed: NDArray[np.bool_] | None,
+    ) -> Ranking:
+        """Return the best items for histories with features; see `Model.recommend_from`."""
 
     def similar(self, items: IntArray, k: int) -> Ranking:
         """Return similar items: the recommendations for a history that consists of the item."""

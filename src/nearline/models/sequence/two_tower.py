@@ -1,5 +1,6 @@
 """Two-tower model: the score is the cosine of the outputs of a user and an item network."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
@@ -8,6 +9,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from nearline.common.progress import Progress, no_progress
+from nearline.data.attributes import Attributes, table_of_users
 from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.data.users import UserEncoder
 from nearline.errors import InvalidInput
@@ -119,6 +121,16 @@ class TwoTower(SequenceModel):
     def user_vectors(self, histories: Histories) -> FloatArray:
         """Return vectors of users: float32 [n_users, width], zero without events and features."""
         return self._vectors(histories, *self._features_of(histories))
+
+    def user_features(self, users: Sequence[Attributes]) -> FloatArray | None:
+        """Return the features of users with these attributes; None if it was fitted without."""
+        encoder = self.user_encoder
+        if encoder is None:
+            return None
+        numbers = {column.name: column.labels is None for column in encoder.columns}
+        features = encoder.encode(table_of_users(users, numbers))
+        features[[not user for user in users]] = 0.0
+        return features
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of a sequence model and the encoder of user features."""
