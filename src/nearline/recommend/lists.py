@@ -14,8 +14,8 @@ from nearline.schema.rules import AUTO, EXCLUDE, INCLUDE
 from nearline.state import State
 
 # Tiers in the order of a list; arrays store indices into this tuple.
-TIERS = ("personal", "session", "stated", "attributes", "context", "trending", "popular")
-PERSONAL, SESSION, PREFERENCES, ATTRIBUTES, CONTEXT, TRENDING, POPULAR = range(len(TIERS))
+TIERS = ("personal", "session", "stated", "attributes", "context", "trending", "popular", "pinned")
+PERSONAL, SESSION, PREFERENCES, ATTRIBUTES, CONTEXT, TRENDING, POPULAR, PINNED = range(len(TIERS))
 
 
 class View(Struct, frozen=True):
@@ -56,6 +56,8 @@ class View(Struct, frozen=True):
 
 class Lists(NamedTuple):
     """Lists of n users, ordered by tier and, within a tier, by decreasing score.
+
+    Rules can change this order: pinned items stand anywhere, and buried ones at the end.
 
     Attributes
     ----------

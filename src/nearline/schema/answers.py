@@ -126,6 +126,9 @@ class Answer(Struct, frozen=True, kw_only=True):
         Snapshot ID of the model; ``untrained`` if there is none.
     offset : int
         The list reflects every log record before this offset.
+    rules : tuple of str
+        Names of the merchandising rules that fired, in alphabetical order: the pins that the list
+        shows, and the rules to bury or to scale that select at least one item that it may contain.
     next : str or None
         Cursor of the next page, to send as `cursor` with an otherwise equal request; None if the
         list has fewer items than requested, so that there are no more.
@@ -137,6 +140,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     tier: str
     model: str
     offset: int
+    rules: tuple[str, ...] = ()
     next: str | None = None
 
 
