@@ -24,6 +24,8 @@ def candidates(_: Lists, query: Query) -> Lists:
     indptr = query.histories.indptr
     known = indptr[1:] > indptr[:-1]  # has a history
     disliking = [] if query.options.exclude_seen else query.disliking()
+    if query.whole is not None:
+        disliking = np.flatnonzero(known).tolist()
     if not disliking and known.all():  # nearly always, and without copies
         found = _ranking(query)(query.histories, wanted)
         tiers = np.empty(found.items.shape, dtype=np.int8)

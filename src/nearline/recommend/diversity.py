@@ -96,7 +96,7 @@ def _search_deeper(chosen: Lists, row: int, size: int, query: Query) -> None:
     n_items = query.view.model.n_items
     while size < query.k and depth < n_items:
         depth *= DEEPER
-        deeper = replace(query, histories=query.histories.select(np.array([row])), depth=depth)
+        deeper = replace(query.select(np.array([row])), depth=depth)
         found = rules(candidates(Lists.empty(1, depth), deeper), deeper)
         counts = LabelCounts.of(query, chosen.items[row, :size])
         taken = set(chosen.items[row, :size].tolist())

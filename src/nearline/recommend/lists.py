@@ -4,6 +4,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from nearline.common.signing import Signer
@@ -103,6 +104,8 @@ class Query(Struct, frozen=True):
         Indices of the items that the request excludes, or that earlier pages showed.
     depth : int
         Number of candidates per user: `k`, or more if later stages choose from them.
+    whole : Histories or None
+        Whole histories of the users, if `histories` has only a part of them.
     """
 
     view: View
@@ -112,6 +115,7 @@ class Query(Struct, frozen=True):
     allowed: NDArray[np.bool_]
     excluded: frozenset[int]
     depth: int
+    whole: Histories | None = None
 
     @property
     def k(self) -> int:
@@ -123,20 +127,31 @@ class Query(Struct, frozen=True):
         indptr = self.histories.indptr
         return slice(int(indptr[user]), int(indptr[user + 1]))
 
+    @property
+    def known(self) -> Histories:
+        """Histories to which exclusions apply: one row for each user."""
+        return self.histories if self.whole is None else self.whole
+
+    def select(self, rows: NDArray[np.integer]) -> Self:
+        """Return the query of some users of the block."""
+        whole = None if self.whole is None else self.whole.select(rows)
+        return replace(self, histories=self.histories.select(rows), whole=whole)
+
     def disliking(self) -> list[int]:
         """Return the users of the block who disliked at least one item."""
-        events = np.flatnonzero(self.histories.weights < 0)
-        rows = np.searchsorted(self.histories.indptr, events, side="right") - 1
+        events = np.flatnonzero(self.known.weights < 0)
+        rows = np.searchsorted(self.known.indptr, events, side="right") - 1
         users: list[int] = np.unique(rows).tolist()
         return users
 
     def disliked(self, user: int) -> set[int]:
         """Return the items that the user disliked: events of negative weight."""
-        row = self.row(user)
-        return set(self.histories.items[row][self.histories.weights[row] < 0].tolist())
+        known = self.known
+        row = slice(int(known.indptr[user]), int(known.indptr[user + 1]))
+        return set(known.items[row][known.weights[row] < 0].tolist())
 
     def ruled_out(self, user: int) -> frozenset[int]:
         """Return the items that a user's list must not contain, even if `allowed`."""
         if self.options.exclude_seen:
-            return self.excluded.union(self.histories.items[self.row(user)].tolist())
+            return self.excluded.union(self.known.row(user).tolist())
         return self.excluded.union(self.disliked(user))

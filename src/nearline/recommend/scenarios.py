@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from nearline.errors import UnknownScenario
+from nearline.errors import InvalidInput, UnknownScenario
 from nearline.recommend.lists import View
 from nearline.schema import DEFAULT_K, Defined, ListOptions, check_id
 from nearline.schema.definitions import nearest
@@ -47,3 +47,10 @@ def check_definition(record: Defined, view: View) -> None:
     InvalidInput
         An expression is invalid; the error names the field.
     """
+    kind = record.body.get("because")
+    if kind is not None and view.state.config.weight(kind) <= 0:
+        raise InvalidInput(
+            f"because is {kind!r:.100}, whose weight is not positive; name a kind of event by which "
+            "users show interest, such as purchase",
+            field="because",
+        )
