@@ -30,10 +30,12 @@ def anchored(query: Query, kind: str) -> Query:
 
 def anchor_of(query: Query) -> str | None:
     """Return the ID of the anchor of a query of one user; None if it has none."""
-    if query.whole is None or len(query.histories.items) != 1:
+    kind = anchor_kind(query.options, query.view.state)
+    if kind is None or query.whole is None or len(query.histories.items) != 1:
         return None
-    only = int(query.histories.items[0])
-    return query.view.state.items.id_of(only) if only >= 0 else None
+    if query.histories.weights[0] < query.view.state.config.weight(kind):
+        return None
+    return query.view.state.items.id_of(int(query.histories.items[0]))
 
 
 def anchor_kind(options: ListOptions, state: State) -> str | None:

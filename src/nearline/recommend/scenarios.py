@@ -50,7 +50,7 @@ def check_definition(record: Defined, view: View) -> None:
     kind = record.body.get("because")
     if kind is not None and view.state.config.weight(kind) <= 0:
         raise InvalidInput(
-            f"because is {kind!r:.100}, whose weight is not positive; name a kind of event by which "
-            "users show interest, such as purchase",
+            f"because is {kind!r:.100}, whose weight is not positive; name a kind of event that "
+            "shows interest, such as purchase",
             field="because",
         )
