@@ -155,9 +155,6 @@ def test_rules_of_a_scenario_apply_only_there(rec: nl.Recommender) -> None:
     rec.put_rule("all", pin={"item_id": "i18", "position": 2})
     try:
         assert ids(rec, "u1", scenario="home")[:2] == ["i19", "i18"]
-        assert ids(rec, "u1", scenario="bare") == [
-            one for one in ids(rec, "u1", k=5, scenario="bare")[:4]
-        ]
         assert not {"i18", "i19"} & set(ids(rec, "u1", scenario="bare")[:2])
         assert ids(rec, "u1")[1] == "i18"
         session = rec.answer(RecommendationRequest(history=("i1",), scenario="home"))
