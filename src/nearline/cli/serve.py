@@ -180,7 +180,8 @@ def several_stores(store: Path | None, stores: Path | None) -> Path | None:
             raise click.UsageError("--store and --stores exclude each other: name one")
     elif store is None:
         raise click.UsageError(
-            "Missing option '--store' (env var: 'NEARLINE_STORE'); --stores serves several stores."
+            "Missing option '--store' (env var: 'NEARLINE_STORE'), or '--stores' for several "
+            "stores."
         )
     return stores
 

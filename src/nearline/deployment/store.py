@@ -36,7 +36,13 @@ from nearline.models.base import Model
 from nearline.models.capabilities import LearnsOnline
 from nearline.schema.rules import REPEATS_FOUND
 from nearline.snapshots import COUNTING, Snapshot, SnapshotStore
-from nearline.state import State, load_checkpoint, remove_unfinished, save_checkpoint
+from nearline.state import (
+    AheadOfLog,
+    State,
+    load_checkpoint,
+    remove_unfinished,
+    save_checkpoint,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +137,7 @@ def open_folder(
     StoreInUse
         The store is open already, in this or another process.
     Damaged
-        The log cannot be read.
+        The log cannot be read, or lacks records that a snapshot or the checkpoint reflects.
     """
     if folder.exists() and not folder.is_dir():
         raise InvalidInput(f"{folder} is a file; a store is a folder: name another path")
@@ -152,6 +158,7 @@ def open_folder(
         logger.warning("%s cannot be written and is open for reading only", folder)
     try:
         snapshot = loading.result()
+        _check_complete(folder, log, snapshot.manifest.offset if snapshot else 0)
         state = _open_state(folder, config, log, snapshot.item_ids if snapshot else [])
         checkpoint = folder / CHECKPOINT
         with suppress(OSError):  # the store may be open for reading only
@@ -352,6 +359,9 @@ def _open_state(folder: Path, config: Config, log: Log, item_ids: list[str]) -> 
         state = load_checkpoint(
             folder / CHECKPOINT, config.state, erasures=log.erasures, end=log.end
         )
+    except AheadOfLog as error:
+        _check_complete(folder, log, error.offset)
+        raise
     except Damaged as error:
         logger.warning("the checkpoint is ignored and the whole log is replayed: %s", error)
         # A crash may have interrupted an erasure: these files may contain events of the user.
@@ -361,3 +371,13 @@ def _open_state(folder: Path, config: Config, log: Log, item_ids: list[str]) -> 
     if state is not None and state.items.table()[: len(item_ids)] == item_ids:
         return state
     return State(config.state, item_ids=item_ids)
+
+
+def _check_complete(folder: Path, log: Log, reflected: int) -> None:
+    """Raise Damaged if the log lacks some of the first `reflected` records."""
+    if log.end < reflected:
+        raise Damaged(
+            f"the log of the store {folder} ends at offset {log.end}, but another file was made "
+            f"from {reflected} records: {LOG} was replaced or cut off; restore a backup. To "
+            f"continue with the records that are left, remove {SNAPSHOTS} and {CHECKPOINT}"
+        )

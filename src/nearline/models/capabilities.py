@@ -109,7 +109,7 @@ class ScoresSparsely(Protocol):
     """Protocol of models that score only the neighbours of the items of a history."""
 
     def score_sparse(self, history: Histories) -> SparseScores:
-        """Return the scores other than 0 for one history; the time doesn't depend on `n_items`."""
+        """Return the scores other than 0 for one history."""
         ...
 
 

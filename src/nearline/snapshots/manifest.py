@@ -16,9 +16,10 @@ from nearline.snapshots.arrays import Array, ArraySpec, canonical, describe
 from nearline.snapshots.item_ids import PREFIX, pack
 
 FORMAT = 1
-# In version 0, every event was counted, and in version 1 all but superseded ones. Increase it with
-# each change of `nearline.kernels.counted_events`, including `LIMITS`, and of `kernels.opinions`.
-COUNTING = 2
+# In version 0, every event was counted, and in version 1 all but superseded ones; before version 3,
+# the support of items was not counted. Increase it with each change of `kernels.counted_events`,
+# including `LIMITS`, of `kernels.opinions`, and of `kernels.support`.
+COUNTING = 3
 ID_PATTERN = r"^[0-9a-f]{16}\Z"
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 

@@ -3,8 +3,8 @@
 from nearline.state.audience import users_with
 from nearline.state.catalogue import Catalogue
 from nearline.state.changes import Added, Follower, Reflected, UsersChanged
+from nearline.state.checkpoint import AheadOfLog, remove_unfinished
 from nearline.state.checkpoint import load as load_checkpoint
-from nearline.state.checkpoint import remove_unfinished
 from nearline.state.checkpoint import save as save_checkpoint
 from nearline.state.config import StateConfig
 from nearline.state.counters import Counters, Top
@@ -19,6 +19,7 @@ from nearline.state.vocabulary import Vocabulary
 __all__ = [
     "STANDARD_WEIGHTS",
     "Added",
+    "AheadOfLog",
     "Catalogue",
     "CatalogueMatch",
     "Counters",

@@ -97,6 +97,17 @@ def save(state: State, path: Path, erasures: int) -> int:
     return copy.offset
 
 
+class AheadOfLog(Damaged):
+    """The checkpoint is intact and reflects records that the log lacks."""
+
+    def __init__(self, path: Path, offset: int, end: int) -> None:
+        super().__init__(
+            f"state checkpoint {path} cannot be used: its offset {offset} is not within the log, "
+            f"which ends at {end}"
+        )
+        self.offset = offset
+
+
 def remove_unfinished(path: Path) -> None:
     """Remove the incomplete file of a process that was killed while it wrote a checkpoint.
 
@@ -120,12 +131,16 @@ def load(path: Path, config: StateConfig, erasures: int, end: int) -> State | No
     Damaged
         The file is damaged, or has another format, other settings or another log; the message
         contains the reason. The whole log must then be replayed.
+    AheadOfLog
+        The file reflects records that the log lacks.
     """
     try:
         data = memoryview(path.read_bytes())
     except FileNotFoundError:
         return None
     header, sections = _read(data, path)
+    if header.offset > end:
+        raise AheadOfLog(path, header.offset, end)
     reason = _misfit(header, config, erasures, end)
     if reason:
         raise _refused(path, reason)
@@ -256,7 +271,7 @@ def _misfit(header: Header, config: StateConfig, erasures: int, end: int) -> str
         return "it was made with another configuration of the state"
     if header.erasures != erasures:
         return f"it has {header.erasures} erasures and the log has {erasures}"
-    if not 0 <= header.offset <= end:
+    if header.offset < 0:
         return f"its offset {header.offset} is not within the log, which ends at {end}"
     return ""
 

@@ -252,8 +252,8 @@ class Blend(Hybrid):
     ) -> Ranking:
         """Return the `k` best items for each history; see `Model.recommend_from`.
 
-        If all parts score sparsely, items that none of them scores are not listed, and the time
-        doesn't depend on the number of items.
+        If all parts score sparsely, only the items that they score are mixed, and no others are
+        listed.
         """
         sparse = [part for part in self.parts if isinstance(part, ScoresSparsely)]
         if len(sparse) < len(self.parts):

@@ -29,6 +29,7 @@ from nearline.models.base import (
     check_validation,
     check_weights,
 )
+from nearline.models.capabilities import SparseScores
 from nearline.models.dense_scores import DenseModel
 from nearline.models.neighbours.session_settings import (
     NO_DECAY,
@@ -130,6 +131,13 @@ class SessionKnn(DenseModel):
         return score_sessions(
             self._index, weights_of(self.config), rows.indptr, rows.items, self._n_items
         )
+
+    def score_sparse(self, history: Histories) -> SparseScores:
+        """Return the scores other than 0 for one history; see `ScoresSparsely`."""
+        check_single(history)
+        scores = self.score_many(history)[0]
+        items = np.flatnonzero(scores).astype(np.int32)
+        return SparseScores(items, scores[items])
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
         """Return a part of the score of `item` for each item of the session, oldest first.
