@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from nearline.data import Histories
 from nearline.models.capabilities import explain
+from nearline.recommend.anchors import anchor_of
 from nearline.recommend.attributes import attribute_parts
 from nearline.recommend.critiques import named_parts
 from nearline.recommend.lists import ATTRIBUTES, PERSONAL, SESSION, TIERS, Lists, Query, View
@@ -42,6 +43,7 @@ def make_answer(
         tier=lines[0].tier if lines else "popular",
         model=view.model_id,
         offset=offset,
+        because=anchor_of(query),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from nearline.data import Histories
+from nearline.recommend.anchors import anchor_kind, anchored
 from nearline.recommend.answers import make_answer, with_critiques
 from nearline.recommend.attributes import by_attributes, with_features
 from nearline.recommend.candidates import candidates
@@ -103,7 +104,7 @@ def make_query(
     exclude_seen = view.excludes_seen(options)
     if exclude_seen != options.exclude_seen:
         options = replace(options, exclude_seen=exclude_seen)
-    return Query(
+    query = Query(
         view=view,
         histories=histories,
         tier=tier,
@@ -112,6 +113,8 @@ def make_query(
         excluded=shown.union(_known(options.exclude, "exclude", view.state)),
         depth=depth_of(options),
     )
+    kind = anchor_kind(options, view.state)
+    return query if kind is None else anchored(query, kind)
 
 
 def history_of(request: RecommendationRequest, state: State) -> tuple[Histories, int]:
