@@ -167,7 +167,15 @@ def test_the_openapi_document_has_the_parameters_of_today() -> None:
     document = create_app(nl.Recommender).api.state["context"].document
     operation = document["paths"]["/v1/users/{user_id}/recommendations"]["get"]
     options = {"k", "exclude_seen", "repeats", "category", "exclude", "context", "preferences"}
-    options |= {"diversity", "diversity_method", "calibration", "max_per", "scenario"}
+    options |= {
+        "diversity",
+        "diversity_method",
+        "calibration",
+        "max_per",
+        "scenario",
+        "max_shown",
+        "rotation",
+    }
     single = options | {"explain", "rerank", "cursor", "deadline_ms"}
     assert {one["name"] for one in operation["parameters"]} == {"user_id"} | single
     schemas = document["components"]["schemas"]

@@ -49,6 +49,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         have an option of the same name.
     repeats : str
         Default of the request option of the same name: "exclude", "include" or "auto".
+    imply_impressions : bool
+        Whether each answer to a user counts as an impression of all its items, so that frequency
+        caps and rotation work without `POST /v1/impressions`. Answers are then not cached.
     online : bool
         Whether the serving model learns from each event, if it supports online learning. Histories
         and trending counts are updated in any case.
@@ -94,6 +97,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     encoder: str | None = None
     exclude_seen: bool = True
     repeats: str = EXCLUDE
+    imply_impressions: bool = False
     online: bool = True
     merge_events: int = 30_000
     reserve: bool = False

@@ -209,6 +209,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "diversity_method": st.sampled_from((None, "mmr", "dpp")),
     "calibration": st.none() | st.floats(0, 1),
     "max_per": st.none() | st.dictionaries(st.text(max_size=2), st.integers(1, 9), max_size=2),
+    "max_shown": st.none() | st.fixed_dictionaries({"times": st.floats(1, 9)}),
+    "rotation": st.none() | st.floats(0, 1),
     "cursor": st.none() | st.text(max_size=3),
     "scenario": st.none() | st.text(max_size=3),
 }

@@ -10,6 +10,7 @@ Client = TestClient[Gateway]
 CONTRACT = {
     ("post", "/v1/events"),
     ("delete", "/v1/events/{event_id}"),
+    ("post", "/v1/impressions"),
     ("get", "/v1/users/{user_id}/recommendations"),
     ("post", "/v1/recommendations"),
     ("post", "/v1/recommendations:batch"),

@@ -228,13 +228,18 @@ class EngineStatus:
     def stamp(self) -> Stamp | None:
         """What answers depend on: one stays valid while the stamp read before it is the same.
 
-        None while the model lags behind the log: answers are then not to be kept.
+        None while the model lags behind the log, or if each answer counts as an impression: answers
+        are then not to be kept.
         """
         current = self._current
         parts = current.deployment
         reflected = parts.state.reflected
         # Checked last: an import that begins in between must not give its offsets to a stamp.
-        if current.lags or (parts.live is not None and parts.live.lags):
+        if (
+            current.config.imply_impressions
+            or current.lags
+            or (parts.live is not None and parts.live.lags)
+        ):
             return None
         catalogue = parts.state.catalogue
         expired = catalogue.advance(current.clock()) if catalogue.expiring else 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data import read_interactions, to_frame
-from nearline.engine.base import Engine
+from nearline.engine.impressions import ImpressionMethods
 from nearline.jobs.training import Columns
 from nearline.recommend import batch, lookups
 from nearline.recommend.export import PART_USERS, Exported, export
@@ -25,7 +25,7 @@ from nearline.schema import (
 from nearline.schema.arguments import as_list
 
 
-class ListMethods(Engine):
+class ListMethods(ImpressionMethods):
     """Recommend, rank and explain."""
 
     def recommend(self, user_id: str, k: int | None = None, **options: Any) -> RecommendationList:
@@ -43,13 +43,16 @@ class ListMethods(Engine):
 
         With `late`, neither the model nor the language model is used; the rules are the same.
         """
-        return answer(request, self._view(), late=True) if late else self.draft(request).result()
+        if late:
+            return self._noted(answer(request, self._view(), late=True))
+        return self.draft(request).result()
 
     def draft(self, request: RecommendationRequest, within: float | None = None) -> Draft[Answer]:
         """Answer without waiting for the language model; `within`: its time limit in seconds."""
         if request.rerank:
-            return self.language.draft_answer(request, self._view(), within)
-        return Draft(answer(request, self._view()))
+            draft = self.language.draft_answer(request, self._view(), within)
+            return draft.then(self._noted)
+        return Draft(self._noted(answer(request, self._view())))
 
     def resolved(self, options: O) -> O:
         """Return `options` with the values of its scenario and the default `k` where not set."""

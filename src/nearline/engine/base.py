@@ -10,14 +10,18 @@ from nearline.deployment import store
 from nearline.deployment.active import ActiveDeployment, EngineStatus
 from nearline.deployment.versions import Versions
 from nearline.ingest import start_with
+from nearline.ingest.impressions import Impressions
 from nearline.jobs.checkpoints import Checkpoints
 from nearline.jobs.embedding import Embedding
 from nearline.jobs.merging import Merging
 from nearline.jobs.queue import Jobs
 from nearline.jobs.scheduler import Scheduler
 from nearline.jobs.training import Training
+from nearline.log import Log
 from nearline.recommend.language import Language
 from nearline.recommend.lists import View
+from nearline.recommend.recent_lists import RecentLists
+from nearline.state import State
 
 
 class Engine(EngineStatus):
@@ -46,6 +50,8 @@ class Engine(EngineStatus):
         self._training, self._checkpoints = Training(current, jobs), Checkpoints(current, jobs)
         self._merging, self._embedding = Merging(current, jobs), Embedding(current, jobs)
         recurring = (self._checkpoints, self._merging, self._embedding)
+        self._impressions = Impressions(self._log_and_state)
+        self._recent = RecentLists()
         self._scheduler = Scheduler(current, jobs, recurring).start()
 
     def now(self) -> float:
@@ -54,6 +60,7 @@ class Engine(EngineStatus):
 
     def save(self, path: str | Path) -> None:
         """Write log, checkpoint and snapshot to a new folder, which `load` can open."""
+        self._impressions.flush()
         store.save(self._current.open(), Path(path))
 
     @classmethod
@@ -67,6 +74,7 @@ class Engine(EngineStatus):
         self._scheduler.stop()
         self.jobs.close()
         self.language.close()
+        self._impressions.close()
         self._current.close()
 
     def __enter__(self) -> Self:
@@ -79,4 +87,8 @@ class Engine(EngineStatus):
         parts = self._current.serving()
         repeats = (self.config.repeats, parts.repeats_found)
         about = (parts.state, parts.model, parts.model_id, self._clock())
-        return View(*about, *repeats, signer=parts.signer)
+        return View(*about, *repeats, signer=parts.signer, impressions=self._impressions)
+
+    def _log_and_state(self) -> tuple[Log, State]:
+        parts = self._current.open()
+        return parts.log, parts.state

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from nearline.engine.base import Engine
+from nearline.engine.impressions import ImpressionMethods
 from nearline.ingest import profiles
 from nearline.log import Appended
 from nearline.recommend import lookups
@@ -12,7 +12,7 @@ from nearline.recommend.critiques import active_critiques
 from nearline.schema import Critique, CritiqueOut, UserSummary, check_id
 
 
-class UserMethods(Engine):
+class UserMethods(ImpressionMethods):
     """Read, change and erase what is known about users."""
 
     def user(self, user_id: str) -> UserSummary:
@@ -85,6 +85,7 @@ class UserMethods(Engine):
 
     def forget(self, user_id: str) -> Future[int]:
         """Erase all records of a user everywhere; the future resolves to their number."""
-        erased = self._current.erased(lambda log: log.erase(check_id(user_id, "user_id")))
+        self._forget_impressions(check_id(user_id, "user_id"))
+        erased = self._current.erased(lambda log: log.erase(user_id))
         erased.add_done_callback(self.language.forget)
         return erased

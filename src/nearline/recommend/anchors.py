@@ -25,13 +25,14 @@ def anchored(query: Query, kind: str) -> Query:
         if len(anchors):
             keep[row] = False
             keep[row.start + anchors[-1]] = True
-    return replace(query, histories=histories.take(keep), whole=histories)
+    hidden = tuple(query.ruled_out(user) for user in range(len(histories)))
+    return replace(query, histories=histories.take(keep), hidden=hidden)
 
 
 def anchor_of(query: Query) -> str | None:
     """Return the ID of the anchor of a query of one user; None if it has none."""
     kind = anchor_kind(query.options, query.view.state)
-    if kind is None or query.whole is None or len(query.histories.items) != 1:
+    if kind is None or len(query.histories.items) != 1:
         return None
     if query.histories.weights[0] < query.view.state.config.weight(kind):
         return None

@@ -90,7 +90,7 @@ def _blocks(
     for first in range(0, n_users, block):
         last = min(first + block, n_users)
         some = with_features(histories(first, last), user_ids[first:last], view)
-        lists = run(make_query(some, options, view))
+        lists = run(make_query(some, options, view, user_ids=user_ids[first:last]))
         if view.state.profiles.some_critiques:
             _criticise(lists, user_ids[first:last], some, options, view)
         yield lists
@@ -104,7 +104,8 @@ def _criticise(
     for row, user_id in enumerate(user_ids):
         said = active_critiques(user_id, view)
         if said:
-            query = make_query(histories.select(np.array([row])), options, view)
+            some = histories.select(np.array([row]))
+            query = make_query(some, options, view, user_ids=[user_id])
             found = run_criticised(criticised(query, said), said, run)
             lists.items[row], lists.scores[row] = found.items[0], found.scores[0]
             lists.tiers[row] = found.tiers[0]

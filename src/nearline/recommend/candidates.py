@@ -24,16 +24,16 @@ def candidates(_: Lists, query: Query) -> Lists:
     indptr = query.histories.indptr
     known = indptr[1:] > indptr[:-1]  # has a history
     disliking = [] if query.options.exclude_seen else query.disliking()
-    if query.whole is not None:
-        disliking = np.flatnonzero(known).tolist()
-    if not disliking and known.all():  # nearly always, and without copies
+    if query.hidden is None and not disliking and known.all():  # nearly always, and without copies
         found = _ranking(query)(query.histories, wanted)
         tiers = np.empty(found.items.shape, dtype=np.int8)
         tiers.fill(query.tier)
         return Lists(found.items, found.scores.astype(np.float64), tiers)
     widths = np.where(known, wanted, 0)
+    for user, hidden in enumerate(query.hidden or ()):
+        widths[user] += known[user] * _rounded(len(hidden))
     for user in disliking:
-        widths[user] = query.depth + len(query.ruled_out(user))
+        widths[user] = query.depth + _rounded(len(query.ruled_out(user)))
     return _by_width(query, widths)
 
 
@@ -52,6 +52,11 @@ def _by_width(query: Query, widths: NDArray[np.int64]) -> Lists:
         lists.items[rows, :width] = found.items
         lists.scores[rows, :width] = found.scores
     return lists
+
+
+def _rounded(n: int) -> int:
+    """Return the next power of two, so that there are few different lengths; 0 for 0."""
+    return 1 << (n - 1).bit_length() if n else 0
 
 
 def _ranking(query: Query) -> Callable[[Histories, int], Ranking]:

@@ -17,9 +17,11 @@ from nearline.kernels.diversity import DPP, MMR, RELEVANCE, Sparse, no_features,
 from nearline.recommend.candidates import candidates
 from nearline.recommend.caps import Label, LabelCounts, labels_of
 from nearline.recommend.features import features_of
+from nearline.recommend.frequency import rotation_factors
 from nearline.recommend.lists import Lists, Query
 from nearline.recommend.rules import rules
 from nearline.schema import DEFAULT_K, Item, ListOptions
+from nearline.state.showings import NOTHING
 
 # Candidates from which a list is chosen.
 POOL = 200
@@ -31,15 +33,19 @@ MOST_EXPONENT = 100.0
 
 def depth_of(options: ListOptions) -> int:
     """Return how many candidates a request, whose scenario is applied, needs per user."""
-    if options.diversity or options.calibration or options.max_per:
+    if _shapes(options):
         return max(POOL, options.k or DEFAULT_K)
     return options.k or DEFAULT_K
+
+
+def _shapes(options: ListOptions) -> bool:
+    return bool(options.diversity or options.calibration or options.max_per or options.rotation)
 
 
 def diversify(lists: Lists, query: Query) -> Lists:
     """Choose `k` of the candidates of each user by relevance, similarity, mix and caps."""
     options = query.options
-    if not (options.diversity or options.calibration or options.max_per):
+    if not _shapes(options):
         return lists
     chosen = Lists.empty(len(lists.items), query.k)
     for row in range(len(lists.items)):
@@ -61,6 +67,8 @@ def _places(
         return np.zeros(0, np.int32)
     with state.lock:
         entries = [state.catalogue.entry_of(item) for item in items.tolist()]
+    if options.rotation and query.showings is not None:
+        scores = _rotated(items, scores, row, query)
     span = float(np.ptp(scores))
     relevance = (scores - scores.min()) / span if span else np.ones(n)
     strength, method, features = options.diversity or 0.0, RELEVANCE, no_features(n)
@@ -90,13 +98,25 @@ def _places(
     )
 
 
+def _rotated(
+    items: NDArray[np.int32], scores: NDArray[np.float64], row: int, query: Query
+) -> NDArray[np.float64]:
+    """Return scores that are lower for items that the user was shown lately."""
+    rows = NOTHING if query.showings is None else query.showings[row]
+    rotation = query.options.rotation or 0.0
+    factors = rotation_factors(items, rows, rotation, query.view.now)
+    # Of scores below 0, the distance to the best is enlarged instead.
+    least = min(0.0, float(scores.min()))
+    return least + (scores - least) * factors
+
+
 def _search_deeper(chosen: Lists, row: int, size: int, query: Query) -> None:
     """Extend a list that caps left short by candidates behind the pool, in their order."""
     depth = query.depth
     n_items = query.view.model.n_items
     while size < query.k and depth < n_items:
         depth *= DEEPER
-        deeper = replace(query.select(np.array([row])), depth=depth)
+        deeper = replace(query.select([row]), depth=depth)
         found = rules(candidates(Lists.empty(1, depth), deeper), deeper)
         counts = LabelCounts.of(query, chosen.items[row, :size])
         taken = set(chosen.items[row, :size].tolist())

@@ -100,6 +100,13 @@ class Draft(Generic[T]):
             return self.plain
         return self.finish(self.asked.result())
 
+    def then(self, note: Callable[[T], T]) -> "Draft[T]":
+        """Return a draft whose final answer is passed through a function."""
+        if self.asked is None or self.finish is None:
+            return Draft(note(self.plain))
+        finish = self.finish
+        return Draft(self.plain, self.asked, lambda found: note(finish(found)))
+
     async def arrived(self) -> T:
         """Wait as `result` does, without blocking the event loop; cancelling cancels the call."""
         if self.asked is None or self.finish is None:

@@ -1,5 +1,6 @@
 """Values that the stages of the pipeline exchange: a query and its lists."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -9,10 +10,12 @@ from numpy.typing import NDArray
 
 from nearline.common.signing import Signer
 from nearline.data import Histories
+from nearline.ingest.impressions import Impressions
 from nearline.models.base import Model
 from nearline.schema import DEFAULT_K, ListOptions
 from nearline.schema.rules import AUTO, EXCLUDE, INCLUDE
 from nearline.state import State
+from nearline.state.showings import Rows
 
 # Tiers in the order of a list; arrays store indices into this tuple.
 TIERS = ("personal", "session", "stated", "attributes", "context", "trending", "popular", "pinned")
@@ -33,6 +36,8 @@ class View(Struct, frozen=True):
         Whether training found that users repeat items; this is what "auto" means.
     signer : Signer or None
         Signs the cursors of pages; without one, answers have no cursors.
+    impressions : Impressions or None
+        Showings that are not in the state yet.
     """
 
     state: State
@@ -42,10 +47,17 @@ class View(Struct, frozen=True):
     repeats: str = EXCLUDE
     repeats_found: bool = False
     signer: Signer | None = None
+    impressions: Impressions | None = None
 
     def __post_init__(self) -> None:
         """Hide the items that have expired."""
         self.state.catalogue.advance(self.now)
+
+    def showings_of(self, user_id: str) -> Rows:
+        """Return the items that were shown to a user, with times; see `state.showings`."""
+        if self.impressions is None:
+            return self.state.showings.of(user_id)
+        return self.impressions.of(user_id, self.state)
 
     def excludes_seen(self, options: ListOptions) -> bool:
         """Return whether a list leaves out the items of the user's history."""
@@ -104,8 +116,11 @@ class Query(Struct, frozen=True):
         Indices of the items that the request excludes, or that earlier pages showed.
     depth : int
         Number of candidates per user: `k`, or more if later stages choose from them.
-    whole : Histories or None
-        Whole histories of the users, if `histories` has only a part of them.
+    showings : tuple of Rows or None
+        What was shown to each user, if the options depend on it.
+    hidden : tuple of frozenset of int or None
+        Items that the list of each user must not contain either, such as those that the user was
+        shown as often as the request allows.
     """
 
     view: View
@@ -115,43 +130,43 @@ class Query(Struct, frozen=True):
     allowed: NDArray[np.bool_]
     excluded: frozenset[int]
     depth: int
-    whole: Histories | None = None
+    showings: tuple[Rows, ...] | None = None
+    hidden: tuple[frozenset[int], ...] | None = None
 
     @property
     def k(self) -> int:
         """Length of the lists."""
         return self.options.k or DEFAULT_K
 
+    def select(self, rows: Sequence[int]) -> Self:
+        """Return the query of some users of the block."""
+        return replace(
+            self,
+            histories=self.histories.select(np.array(rows, dtype=np.int64)),
+            showings=None if self.showings is None else tuple(self.showings[r] for r in rows),
+            hidden=None if self.hidden is None else tuple(self.hidden[r] for r in rows),
+        )
+
     def row(self, user: int) -> slice:
         """Return the slice of the arrays of `histories` that belongs to a user of the block."""
         indptr = self.histories.indptr
         return slice(int(indptr[user]), int(indptr[user + 1]))
 
-    @property
-    def known(self) -> Histories:
-        """Histories to which exclusions apply: one row for each user."""
-        return self.histories if self.whole is None else self.whole
-
-    def select(self, rows: NDArray[np.integer]) -> Self:
-        """Return the query of some users of the block."""
-        whole = None if self.whole is None else self.whole.select(rows)
-        return replace(self, histories=self.histories.select(rows), whole=whole)
-
     def disliking(self) -> list[int]:
         """Return the users of the block who disliked at least one item."""
-        events = np.flatnonzero(self.known.weights < 0)
-        rows = np.searchsorted(self.known.indptr, events, side="right") - 1
+        events = np.flatnonzero(self.histories.weights < 0)
+        rows = np.searchsorted(self.histories.indptr, events, side="right") - 1
         users: list[int] = np.unique(rows).tolist()
         return users
 
     def disliked(self, user: int) -> set[int]:
         """Return the items that the user disliked: events of negative weight."""
-        known = self.known
-        row = slice(int(known.indptr[user]), int(known.indptr[user + 1]))
-        return set(known.items[row][known.weights[row] < 0].tolist())
+        row = self.row(user)
+        return set(self.histories.items[row][self.histories.weights[row] < 0].tolist())
 
     def ruled_out(self, user: int) -> frozenset[int]:
         """Return the items that a user's list must not contain, even if `allowed`."""
+        out = self.excluded if self.hidden is None else self.excluded | self.hidden[user]
         if self.options.exclude_seen:
-            return self.excluded.union(self.known.row(user).tolist())
-        return self.excluded.union(self.disliked(user))
+            return out.union(self.histories.items[self.row(user)].tolist())
+        return out.union(self.disliked(user))

@@ -140,8 +140,7 @@ def merchandised(query: Query, make: Callable[[Query], Lists]) -> Lists:
         lists = make(replace(plain, allowed=allowed & ~buried))
         rows = lists.short()
         if rows:
-            some = plain.select(np.array(rows))
-            rest = make(replace(some, allowed=allowed & buried))
+            rest = make(replace(plain.select(rows), allowed=allowed & buried))
             _append(lists, rows, rest, query)
     if pinned:
         for row in range(len(lists.items)):

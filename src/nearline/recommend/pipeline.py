@@ -4,7 +4,7 @@ A stage is a function that takes the lists of a block of users and the query, an
 To add a stage, write it in a module of its own and add it to `STAGES`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from msgspec.structs import replace
@@ -17,6 +17,7 @@ from nearline.recommend.candidates import candidates
 from nearline.recommend.critiques import active_critiques, criticised, run_criticised
 from nearline.recommend.diversity import depth_of, diversify
 from nearline.recommend.fill import fill, preferences
+from nearline.recommend.frequency import hidden_items, showings_of
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
 from nearline.recommend.pages import continued, shown_before
 from nearline.recommend.rules import allowed_items, rules
@@ -58,7 +59,8 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
     histories, tier = history_of(request, view.state)
     if request.user_id is not None:
         histories = with_features(histories, [request.user_id], view)
-    query = make_query(histories, request, view, tier=tier, shown=shown_before(request, view))
+    before, users = shown_before(request, view), [request.user_id]
+    query = make_query(histories, request, view, tier=tier, shown=before, user_ids=users)
     stages = LATE_STAGES if late else STAGES
     said = active_critiques(request.user_id, view)
     if said:
@@ -87,10 +89,12 @@ def make_query(
     *,
     tier: int = PERSONAL,
     shown: frozenset[int] = frozenset(),
+    user_ids: Sequence[str | None] | None = None,
 ) -> Query:
     """Validate the options, apply their scenario, and look up the items that they name.
 
-    `shown` are the indices of items that the lists must not contain either.
+    `shown` are the indices of items that the lists must not contain either. `user_ids` are the
+    users of the histories; without them, showings do not count.
 
     Raises
     ------
@@ -104,6 +108,7 @@ def make_query(
     exclude_seen = view.excludes_seen(options)
     if exclude_seen != options.exclude_seen:
         options = replace(options, exclude_seen=exclude_seen)
+    showings = showings_of(user_ids, options, view)
     query = Query(
         view=view,
         histories=histories,
@@ -112,6 +117,8 @@ def make_query(
         allowed=allowed_items(view.state, options.category),
         excluded=shown.union(_known(options.exclude, "exclude", view.state)),
         depth=depth_of(options),
+        showings=showings,
+        hidden=hidden_items(showings, options, view.now),
     )
     kind = anchor_kind(options, view.state)
     return query if kind is None else anchored(query, kind)

@@ -24,17 +24,16 @@ def rules(lists: Lists, query: Query) -> Lists:
     Models already omit items that are not allowed and, if `exclude_seen` is set, seen items.
     """
     k, items = query.depth, lists.items
-    if query.options.exclude_seen and not query.excluded and query.whole is None:
+    if query.options.exclude_seen and not query.excluded and query.hidden is None:
         return Lists(items[:, :k], lists.scores[:, :k], lists.tiers[:, :k])
     out = np.zeros(items.shape, dtype=np.bool_)
     if query.excluded:
         out |= np.isin(items, list(query.excluded))
-    if query.whole is not None:  # the model has seen only a part of the histories
-        for user in range(len(items)):
-            out[user] |= np.isin(items[user], list(query.ruled_out(user)))
-    elif not query.options.exclude_seen:
+    if not query.options.exclude_seen:
         for user in query.disliking():
             out[user] |= np.isin(items[user], list(query.disliked(user)))
+    for user, hidden in enumerate(query.hidden or ()):
+        out[user] |= np.isin(items[user], list(hidden))
     if not out.any():
         return Lists(items[:, :k], lists.scores[:, :k], lists.tiers[:, :k])
     order = np.argsort(out | (items < 0), axis=1, kind="stable")

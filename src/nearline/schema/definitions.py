@@ -33,7 +33,7 @@ LAST_TIME = 32_503_680_000.0
 # Options of a request that a scenario may set; the others belong to one request or user.
 _SETTABLE = (
     *("filter", "boost", "min_score", "diversity", "diversity_method", "calibration", "max_per"),
-    *("repeats", "category", "fields", "k"),
+    *("max_shown", "rotation", "repeats", "category", "fields", "k"),
 )
 SCENARIO_OPTIONS = tuple(name for name in _SETTABLE if name in ListOptions.__struct_fields__)
 SCENARIO_FIELDS = (*SCENARIO_OPTIONS, "rules", "because")

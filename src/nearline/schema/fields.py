@@ -42,6 +42,8 @@ class RequestField(Struct, frozen=True, kw_only=True):
         A valid value; None if the documentation shows no example.
     opposite : str
         For a flag that is on by default: name of the option that turns it off.
+    values : Shape
+        For a mapping: form of its values, `INTEGER`, `NUMBER`, or else `TEXT`.
     """
 
     name: str
@@ -53,6 +55,7 @@ class RequestField(Struct, frozen=True, kw_only=True):
     maximum: float | None = None
     example: Any = None
     opposite: str = ""
+    values: Shape = Shape.TEXT
 
     @property
     def is_repeatable(self) -> bool:
@@ -61,9 +64,11 @@ class RequestField(Struct, frozen=True, kw_only=True):
 
     @property
     def allowed(self) -> str:
-        """Valid values of a flag or a number, in words for an error message."""
+        """Valid values, in words for an error message."""
         if self.shape is Shape.FLAG:
             return "true or false"
+        if self.shape is Shape.MAPPING:
+            return f"a JSON object such as {msgspec.json.encode(self.example).decode()}"
         kind = "a whole number" if self.shape is Shape.INTEGER else "a number"
         if self.minimum is None or self.maximum is None:
             return kind
@@ -115,7 +120,7 @@ class RequestField(Struct, frozen=True, kw_only=True):
     def _mapping(self, texts: Sequence[str], separator: str) -> dict[str, Any]:
         if len(texts) == 1 and texts[0].lstrip().startswith("{"):
             return self._json(texts[0])
-        entries: dict[str, str] = {}
+        entries: dict[str, Any] = {}
         for text in texts:
             name, found, value = text.partition(separator)
             if not (name and found):
@@ -128,8 +133,21 @@ class RequestField(Struct, frozen=True, kw_only=True):
                     f"{self.name} names {name!r:.100} more than once; give each name one value",
                     field=self.name,
                 )
-            entries[name] = value
+            entries[name] = self._number(name, value)
         return entries
+
+    def _number(self, name: str, text: str) -> object:
+        """Return the value of a mapping's entry, as a number if its values are numbers."""
+        if self.values is Shape.TEXT:
+            return text
+        try:
+            return int(text) if self.values is Shape.INTEGER else float(text)
+        except ValueError:
+            kind = "a whole number" if self.values is Shape.INTEGER else "a number"
+            raise InvalidInput(
+                f"{self.name} has {text!r:.50} for {name!r:.50}; it must be {kind}",
+                field=self.name,
+            ) from None
 
 
 _SHAPES: tuple[tuple[type[inspect.Type], Shape], ...] = (
@@ -188,4 +206,13 @@ def _request_field(field: inspect.Field) -> RequestField:
         maximum=bounds.get("maximum", getattr(kind, "le", None)),
         example=next(iter(schema.get("examples", ())), None),
         opposite=extra.get("opposite", ""),
+        values=_value_shape(kind),
     )
+
+
+def _value_shape(kind: inspect.Type) -> Shape:
+    """Return the form of the values of a mapping."""
+    value = kind.value_type if isinstance(kind, inspect.DictType) else None
+    if isinstance(value, inspect.IntType):
+        return Shape.INTEGER
+    return Shape.NUMBER if isinstance(value, inspect.FloatType) else Shape.TEXT

@@ -8,6 +8,8 @@ from nearline.schema.rules import MAX_K, check_id
 
 METHODS = ("mmr", "dpp")
 MAX_CAPS = 10
+# Showings and days that a frequency cap can name, and its days if it names none.
+MAX_TIMES, MAX_DAYS, DEFAULT_DAYS = 100, 30, 7.0
 
 
 def check_share(value: object, field: str) -> float:
@@ -47,3 +49,24 @@ def check_max_per(value: object) -> None:
                 f"{MAX_K:,}",
                 field="max_per",
             )
+
+
+def check_max_shown(value: object) -> dict[str, float]:
+    """Return `value` if it maps ``times``, and maybe ``days``, to numbers."""
+    names = {"times": MAX_TIMES, "days": MAX_DAYS}
+    if not isinstance(value, Mapping) or "times" not in value or not set(value) <= set(names):
+        raise InvalidInput(
+            f"max_shown is {value!r:.60}; it must have times and may have days, such as "
+            '{"times": 3, "days": 7}',
+            field="max_shown",
+        )
+    for name, number in value.items():
+        whole = name == "times"
+        valid = not isinstance(number, bool) and isinstance(number, Real)
+        if not valid or not 0 < number <= names[name] or (whole and number != int(number)):
+            kind = "a whole number from 1" if whole else "a number above 0 and up"
+            raise InvalidInput(
+                f"max_shown[{name!r}] is {number!r:.50}; it must be {kind} to {names[name]}",
+                field="max_shown",
+            )
+    return {name: float(number) for name, number in value.items()}

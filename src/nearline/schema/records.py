@@ -285,6 +285,28 @@ class CritiqueRevoked(
     critique_id: str
 
 
+class ItemsShown(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="shown"):
+    """Items that were shown to a user.
+
+    Attributes
+    ----------
+    user_id : str
+    timestamp : float
+        Time of the last showing, in Unix seconds.
+    number : int
+        Number of the record, which is larger than those of all earlier ones.
+    item_ids : list of str
+    times : list of float
+        Time at which each item was shown, in Unix seconds.
+    """
+
+    user_id: str
+    timestamp: float
+    number: int
+    item_ids: list[str]
+    times: list[float]
+
+
 class Erased(Struct, frozen=True, forbid_unknown_fields=True, tag="erased"):
     """Placeholder at the offset of a record that was removed by the erasure of its user."""
 
@@ -293,7 +315,7 @@ CatalogueRecord = Item | ItemPatched | ItemDeleted
 DefinitionRecord = Defined | Undefined
 # Records that name a user: an erasure of the user removes all of them.
 ProfileRecord = UserPut | UserPatched | Critique | CritiqueRevoked
-UserRecord = Event | ProfileRecord
+UserRecord = Event | ProfileRecord | ItemsShown
 PROFILE_RECORDS = (UserPut, UserPatched, Critique, CritiqueRevoked)
-USER_RECORDS = (Event, *PROFILE_RECORDS)
+USER_RECORDS = (Event, *PROFILE_RECORDS, ItemsShown)
 Record = UserRecord | CatalogueRecord | DefinitionRecord | Erased

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from nearline.errors import InvalidInput
 from nearline.schema.arguments import as_list, flag, plain, text
 from nearline.schema.fields import Shape, request_fields
-from nearline.schema.list_rules import check_max_per, check_method, check_share
+from nearline.schema.list_rules import check_max_per, check_max_shown, check_method, check_share
 from nearline.schema.records import Scalar
 from nearline.schema.rules import (
     MAX_K,
@@ -64,6 +64,11 @@ class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Maximum number of items in the list with the same value of an attribute, or with the same
         category, by the name of the attribute or "categories". The list is only shorter than `k` if
         no other items are left.
+    max_shown : dict or None
+        ``times`` and ``days``: leave out items that the user was shown so often in the last days,
+        7 by default, at most 30.
+    rotation : float or None
+        How much the personal part avoids items that the user was shown lately, 0 (off) to 1.
     scenario : str or None
         Name of a stored scenario, whose options hold where the request does not set its own.
     """
@@ -138,6 +143,22 @@ class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             description="Maximum number of items with the same value of an attribute, or with the "
             "same category.",
             examples=[{"brand": 2}],
+        ),
+    ] = None
+    max_shown: Annotated[
+        dict[str, float] | None,
+        Meta(
+            description="Leave out items that the user was shown so many times in so many days "
+            "(7 by default, at most 30).",
+            examples=[{"times": 3, "days": 7}],
+        ),
+    ] = None
+    rotation: Annotated[
+        float | None,
+        Meta(
+            description="How much the list avoids items that the user was shown lately, from 0 "
+            "(off) to 1.",
+            extra_json_schema={"extra": {"minimum": 0, "maximum": 1}},
         ),
     ] = None
     scenario: Annotated[
@@ -236,6 +257,7 @@ _MAY_BE_NONE = frozenset(
         *("k", "exclude_seen", "repeats", "category", "context", "preferences", "scenario"),
         *("user_id", "history", "cursor"),
         *("diversity", "diversity_method", "calibration", "max_per"),
+        *("max_shown", "rotation"),
     }
 )
 # How a keyword argument of a Python call becomes a field; others are checked by `check_options`.
@@ -247,6 +269,10 @@ _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
     "explain": flag,
     "rerank": flag,
     "cursor": text,
+    "diversity": check_share,
+    "calibration": check_share,
+    "rotation": check_share,
+    "max_shown": lambda value, _: check_max_shown(plain(value)),
 }
 
 
@@ -280,13 +306,16 @@ def check_options(options: ListOptions) -> None:
 
 def check_shape(options: ListOptions) -> None:
     """Check the fields that choose from the candidates: diversity, calibration and caps."""
-    for field, share in (("diversity", options.diversity), ("calibration", options.calibration)):
+    for field in ("diversity", "calibration", "rotation"):
+        share = getattr(options, field)
         if share is not None:
             check_share(share, field)
     if options.diversity_method is not None:
         check_method(options.diversity_method)
     if options.max_per is not None:
         check_max_per(options.max_per)
+    if options.max_shown is not None:
+        check_max_shown(options.max_shown)
 
 
 def _check_category(category: object) -> None:

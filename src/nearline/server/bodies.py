@@ -196,6 +196,20 @@ class Preloading(Struct, frozen=True, kw_only=True):
     accepted: int
 
 
+class ImpressionsIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Items of a list that a user saw: all by default, and by default the user of the list."""
+
+    recommendation_id: str
+    item_ids: list[str] | None = None
+    user_id: str | None = None
+
+
+class ImpressionsOut(Struct, frozen=True, kw_only=True):
+    """Number of items that were accepted."""
+
+    accepted: int
+
+
 class RankIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request to rank given items for a user."""
 

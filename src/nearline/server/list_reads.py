@@ -1,5 +1,6 @@
 """Computation of one list, common to the routes of lists and the middleware for plain lists."""
 
+from nearline.recommend.frequency import uses_showings
 from nearline.schema import RERANKED, Answer, RecommendationRequest, narrowed
 from nearline.server.bodies import TimedRequest
 from nearline.server.context import AppContext
@@ -49,6 +50,8 @@ async def answer_list(app: AppContext, exchange: Exchange, timed: TimedRequest) 
     lasting = all(line.tier in _LASTING for line in answer.items)
     if user_id is not None and lasting and engine.expires(user_id):
         return answer
+    if uses_showings(question if question.scenario is None else engine.resolved(question)):
+        return answer  # depends on impressions, which are not in the stamp
     if stamp is not None and user_id is not None and answer.items and lasting:
         exchange.cache_policy = CachePolicy(stamp, None if reranked else user_id)
     return answer

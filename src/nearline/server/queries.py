@@ -3,6 +3,7 @@
 Unknown query parameters are refused, not ignored, so that misspelt names are noticed.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -68,7 +69,8 @@ class QueryReader(Generic[Q]):
             # Not strict, since numbers and booleans in a query are text.
             return msgspec.convert(given, self._kind, strict=False)
         except msgspec.ValidationError as error:
-            field = self.fields[str(error).rpartition("`$.")[2].rstrip("`")]
+            place = str(error).rpartition("`$.")[2].rstrip("`")
+            field = self.fields[re.split(r"[.\[]", place)[0]]
             text = request.query[field.name][0]
             raise InvalidInput(
                 f"{field.name} is {text!r:.100}; it must be {field.allowed}", field=field.name

@@ -14,6 +14,7 @@ from nearline.state.counters import CountersCopy
 from nearline.state.definitions import DefinitionsCopy
 from nearline.state.histories import HistoryStoreCopy
 from nearline.state.profiles import Attributes, ProfilesCopy
+from nearline.state.showings import ShowingsCopy
 
 
 class Added(NamedTuple):
@@ -116,3 +117,4 @@ class StateCopy(NamedTuple):
     catalogue: CatalogueCopy
     definitions: DefinitionsCopy
     profiles: ProfilesCopy
+    showings: ShowingsCopy

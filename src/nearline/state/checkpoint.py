@@ -29,6 +29,7 @@ from nearline.state.counters import CountersCopy
 from nearline.state.definitions import DefinitionsCopy
 from nearline.state.kinds import STANDARD_KINDS, STANDARD_WEIGHTS
 from nearline.state.profiles import Profiled, ProfilesCopy
+from nearline.state.showings import Packed, packed, unpacked
 from nearline.state.state import State
 
 HISTORY_ARRAYS = ("indptr", "items", "weights", "times")
@@ -182,6 +183,7 @@ def _sections(copy: StateCopy) -> Sections:
         "definitions": _pack(copy.definitions),
         "vectors.keys": _pack(keys),
         "profiles": _pack((copy.profiles.attributes, copy.profiles.critiques)),
+        "showings": _pack(packed(copy.showings)),
         "vectors": np.concatenate([np.zeros(0), *(vector for _, _, vector in vectors)]),
     }
 
@@ -229,6 +231,7 @@ def _restore(config: StateConfig, offset: int, sections: Sections) -> State:
         catalogue=CatalogueCopy(entries, vectors, sections["available"].copy()),
         definitions=_unpack(sections["definitions"], DefinitionsCopy),
         profiles=ProfilesCopy(*_unpack(sections["profiles"], Profiled)),
+        showings=unpacked(_unpack(sections["showings"], Packed), len(items)),
     )
 
 

@@ -37,6 +37,7 @@ DTYPES = {
     "entries": BYTES,
     "definitions": BYTES,
     "profiles": BYTES,
+    "showings": BYTES,
     "vectors.keys": BYTES,
     "vectors": FLOAT64,
 }

@@ -16,6 +16,7 @@ from nearline.schema import (
     Item,
     ItemDeleted,
     ItemPatched,
+    ItemsShown,
     Record,
     StoredBlock,
     Undefined,
@@ -34,6 +35,7 @@ from nearline.state.definitions import Definitions, DefinitionsCopy
 from nearline.state.histories import CountedRows, HistoryStore, UserHistory
 from nearline.state.profiles import Profiles, ProfilesCopy
 from nearline.state.relevant import counted, relevant
+from nearline.state.showings import Showings, ShowingsCopy
 from nearline.state.vocabulary import Vocabulary
 
 # Number of records that are applied while the lock is held, so that readers wait for at most a few
@@ -68,6 +70,8 @@ class State:
     definitions : Definitions
     profiles : Profiles
         Attributes and critiques of users.
+    showings : Showings
+        Which items were shown to which users.
     reflected : Reflected
         Part of the log that the state and all followers include, set after each change. Data that
         was derived from the state and its followers is valid until this value changes. While
@@ -87,6 +91,7 @@ class State:
         self.counters.grow(self.items.slots)
         self.contexts = Contexts(self.lock)
         self.profiles = Profiles(self.lock)
+        self.showings = Showings(self.lock, self.items.get)
         self.catalogue = Catalogue(self.lock)
         self.catalogue.grow(self.items.slots)
         self.definitions = Definitions()
@@ -109,6 +114,7 @@ class State:
         catalogue: CatalogueCopy,
         definitions: DefinitionsCopy,
         profiles: ProfilesCopy,
+        showings: ShowingsCopy,
     ) -> Self:
         """Create a state from the parts of a `StateCopy`, whose arrays are used and modified."""
         state = cls(config)
@@ -121,6 +127,7 @@ class State:
         state.catalogue = Catalogue.from_copy(state.lock, catalogue)
         state.definitions = Definitions.from_copy(definitions)
         state.profiles = Profiles.from_copy(state.lock, profiles)
+        state.showings = Showings.from_copy(state.lock, state.items.get, showings)
         bound = config.history_length
         state._histories = HistoryStore.from_rows(bound, histories, arrived, opposed)
         return state
@@ -177,7 +184,9 @@ class State:
             left = self._events_in(kept)
             gone = self._events_in(records)
             attributes = self.profiles.attributes(user_id)
-            self.profiles.forget(user_id, records, [pair for pair in kept if pair[0] < self.offset])
+            known = [pair for pair in kept if pair[0] < self.offset]
+            self.profiles.forget(user_id, records, known)
+            self.showings.forget(user_id, records, known)
             users = None
             if attributes and followers:
                 users = change_of_user(user_id, attributes, gone, left, self)
@@ -241,6 +250,7 @@ class State:
                 self.catalogue.copy(),
                 self.definitions.copy(),
                 self.profiles.copy(),
+                self.showings.copy(),
             )
 
     def counted_of(self, user_ids: Iterable[str]) -> CountedRows:
@@ -379,6 +389,8 @@ class State:
                 changed.append((index, item))
             elif isinstance(record, Defined | Undefined):
                 self.definitions.apply(record)
+            elif isinstance(record, ItemsShown):
+                self.showings.apply(record)
             elif isinstance(record, PROFILE_RECORDS):
                 self.profiles.apply(record)
         return columns_of(rows), changed

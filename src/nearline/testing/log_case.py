@@ -16,6 +16,7 @@ from nearline.schema import (
     CritiqueRevoked,
     Event,
     EventBlock,
+    ItemsShown,
     Record,
     UserPatched,
     UserPut,
@@ -40,6 +41,7 @@ def profile_records(user: str) -> list[Appendable]:
         UserPatched(user_id=user, timestamp=2.0, attributes={"age": None, "country": "FR"}),
         Critique(user_id=user, timestamp=3.0, critique_id="c", less_of={"brand": "x"}),
         CritiqueRevoked(user_id=user, timestamp=4.0, critique_id="c"),
+        ItemsShown(user_id=user, timestamp=5.0, number=1, item_ids=["i", "j"], times=[4.5, 5.0]),
     ]
 
 

@@ -13,6 +13,7 @@ from nearline.server.routes.definitions import (
 )
 from nearline.server.routes.events import delete_event, store_events
 from nearline.server.routes.health import docs, index, livez, metrics, openapi, readyz
+from nearline.server.routes.impressions import add_impressions
 from nearline.server.routes.items import (
     change_item,
     delete_item,
@@ -38,6 +39,7 @@ OPERATIONS = [index, livez, readyz, metrics, openapi, docs]
 V1 = [
     store_events,
     delete_event,
+    add_impressions,
     recommend,
     recommend_session,
     recommend_batch,
