@@ -1,0 +1,219 @@
+"""Merchandising rules: pins, items that are listed last, and factors of scores.
+
+- ``scale``: the scores of the items that the filter selects are multiplied by the factor, together
+  with the boost of the request, before anything is chosen.
+- ``bury``: the list is made without the items that the filter selects. Only if it is not full, they
+  follow, in the order of the other stages.
+- ``pin``: after all other stages, the item is inserted at its position, whatever its score, its
+  category counts (`max_per`) and the other stages say. A pin does nothing if the list must not
+  contain the item: if it is unavailable, excluded, seen or disliked, or not selected by the filter
+  of the request.
+
+Of several pins for a position, the others follow the first by name. On later pages, positions are
+counted from the first page on.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from nearline.expressions import Bindings, Expressions
+from nearline.recommend.caps import LabelCounts
+from nearline.recommend.lists import PINNED, Lists, Query, View
+from nearline.schema.definitions import Rule
+
+Mask = NDArray[np.bool_]
+Factors = NDArray[np.float64]
+
+
+class PinnedItem(NamedTuple):
+    """An item to show at a position (from 0) of this page, and the name of the rule."""
+
+    position: int
+    name: str
+    item: int
+
+
+class Merchandise(Struct, frozen=True):
+    """The rules that apply to the lists of a query.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Names of all rules that apply at this time.
+    matching : tuple of str
+        Names of the rules that select at least one allowed item: to bury or to scale.
+    buried : bool [n] or None
+        Which items are listed last.
+    pins : tuple of PinnedItem
+        By position and name; at most one for each item.
+    """
+
+    names: tuple[str, ...]
+    matching: tuple[str, ...]
+    buried: Mask | None
+    pins: tuple[PinnedItem, ...]
+
+
+def scaling(rule: Rule) -> str:
+    """Return the expression of the factors of a rule that scales scores."""
+    if rule.scale is None:
+        raise ValueError("the rule scales no scores")
+    # The line break ends a comment in the filter.
+    return f"({rule.scale.filter}\n) ? {float(rule.scale.factor)!r} : 1.0"
+
+
+def expressions_of(rules: Mapping[str, Rule]) -> list[str]:
+    """Return the expressions of rules."""
+    texts = [rule.bury.filter for rule in rules.values() if rule.bury is not None]
+    return texts + [rule.scale.filter for rule in rules.values() if rule.scale is not None]
+
+
+def merchandise(
+    rules: Mapping[str, Rule],
+    view: View,
+    allowed: Mask,
+    factors: Factors | None,
+    bindings: Bindings,
+    *,
+    first: int = 0,
+) -> tuple[Merchandise, Factors | None]:
+    """Evaluate the rules that apply to a query.
+
+    Parameters
+    ----------
+    rules : mapping of str to Rule
+        By name.
+    allowed : bool [n]
+        Items that the lists may contain.
+    factors : float64 [n_items] or None
+        Factors of the boost of the request.
+    bindings : Bindings
+        What expressions know beside the catalogue.
+    first : int
+        Number of items on earlier pages.
+
+    Returns
+    -------
+    Merchandise, factors
+        The factors include those of the rules.
+    """
+    matching: list[str] = []
+    buried: Mask | None = None
+    expressions = view.expressions
+    for name, rule in rules.items():
+        if rule.bury is not None:
+            mask = _aligned(expressions, rule.bury.filter, bindings, allowed)
+            if mask.any():
+                matching.append(name)
+                buried = mask if buried is None else buried | mask
+        elif rule.scale is not None:
+            mask = _aligned(expressions, rule.scale.filter, bindings, allowed)
+            if mask.any():
+                matching.append(name)
+                own = expressions.factors(scaling(rule), bindings)
+                n = len(own) if factors is None else min(len(own), len(factors))
+                factors = own if factors is None else factors[:n] * own[:n]
+    plan = Merchandise(tuple(rules), tuple(matching), buried, _pins(rules, view, first))
+    return plan, factors
+
+
+def merchandised(query: Query, make: Callable[[Query], Lists]) -> Lists:
+    """Return the lists of a query with rules; `make` returns those of one without."""
+    plan: Any = query.merchandise
+    plain = replace(query, merchandise=None)
+    n = len(query.allowed)
+    pinned = [pin.item for pin in plan.pins if pin.item < n]
+    allowed = query.allowed
+    if pinned:
+        allowed = allowed.copy()
+        allowed[pinned] = False
+    if plan.buried is None:
+        lists = make(replace(plain, allowed=allowed))
+    else:
+        buried = np.zeros(n, dtype=np.bool_)
+        buried[: len(plan.buried)] = plan.buried[:n]
+        lists = make(replace(plain, allowed=allowed & ~buried))
+        rows = lists.short()
+        if rows:
+            rest = make(replace(plain.select(rows), allowed=allowed & buried))
+            _append(lists, rows, rest, query)
+    if pinned:
+        for row in range(len(lists.items)):
+            _insert(lists, row, query)
+    return lists
+
+
+def fired(query: Query, lists: Lists, row: int = 0) -> tuple[str, ...]:
+    """Return the names of the rules that fired in a list, in alphabetical order.
+
+    These are the pins that the list shows, and the rules to bury or to scale that select at least
+    one of the items that the list may contain.
+    """
+    plan: Any = query.merchandise
+    if plan is None:
+        return ()
+    shown = set(lists.items[row][lists.tiers[row] == PINNED].tolist())
+    pins = [pin.name for pin in plan.pins if pin.item in shown]
+    return tuple(sorted((*plan.matching, *pins)))
+
+
+def _aligned(expressions: Expressions, text: str, bindings: Bindings, allowed: Mask) -> Mask:
+    """Return which of the allowed items a filter selects; newer items are not selected."""
+    mask = expressions.mask(text, bindings)
+    n = min(len(mask), len(allowed))
+    return mask[:n] & allowed[:n]
+
+
+def _pins(rules: Mapping[str, Rule], view: View, first: int) -> tuple[PinnedItem, ...]:
+    """Return the pins of this page and of later ones."""
+    found: list[PinnedItem] = []
+    for name, rule in rules.items():
+        if rule.pin is not None:
+            index = view.state.items.get(rule.pin.item_id)
+            position = rule.pin.position - 1 - first
+            if index is not None and position >= 0:
+                found.append(PinnedItem(position, name, index))
+    pins: dict[int, PinnedItem] = {}
+    for pin in sorted(found):
+        pins.setdefault(pin.item, pin)
+    return tuple(pins.values())
+
+
+def _append(lists: Lists, rows: list[int], rest: Lists, query: Query) -> None:
+    """Append buried items to short lists in place."""
+    for at, row in enumerate(rows):
+        start = int(np.count_nonzero(lists.items[row] >= 0))
+        counts = LabelCounts.of(query, lists.items[row, :start])
+        for place, item in enumerate(rest.items[at].tolist()):
+            if item < 0 or start == query.k:
+                break
+            if counts is None or counts.takes(item):
+                for whole, part in zip(lists, rest, strict=True):
+                    whole[row, start] = part[at, place]
+                start += 1
+
+
+def _insert(lists: Lists, row: int, query: Query) -> None:
+    """Insert the pins into one list in place."""
+    plan: Any = query.merchandise
+    size = int(np.count_nonzero(lists.items[row] >= 0))
+    lines = list(zip(*(array[row, :size].tolist() for array in lists), strict=True))
+    ruled_out = query.ruled_out(row)
+    following = 0
+    for pin in plan.pins:
+        if pin.item >= len(query.allowed) or not query.allowed[pin.item]:
+            continue
+        at = min(max(pin.position, following), len(lines))
+        if pin.item in ruled_out or pin.position >= query.k or at >= query.k:
+            continue
+        lines.insert(at, (pin.item, 0.0, PINNED))
+        following = at + 1
+    lines = lines[: query.k]
+    if lines:
+        for array, values in zip(lists, zip(*lines, strict=True), strict=True):
+            array[row, : len(values)] = values
