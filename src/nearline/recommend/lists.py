@@ -105,6 +105,35 @@ class Lists(NamedTuple):
         return rows
 
 
+class PinnedItem(NamedTuple):
+    """An item to show at a position (from 0) of this page, and the name of the rule."""
+
+    position: int
+    name: str
+    item: int
+
+
+class Merchandise(Struct, frozen=True):
+    """The merchandising rules that apply to the lists of a query.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Names of all rules that apply at this time.
+    matching : tuple of str
+        Names of the rules that select at least one allowed item: to bury or to scale.
+    buried : bool [n] or None
+        Which items are listed last.
+    pins : tuple of PinnedItem
+        By position and name; at most one for each item.
+    """
+
+    names: tuple[str, ...]
+    matching: tuple[str, ...]
+    buried: NDArray[np.bool_] | None
+    pins: tuple[PinnedItem, ...]
+
+
 class Query(Struct, frozen=True):
     """A request for the lists of a block of users.
 
@@ -129,6 +158,8 @@ class Query(Struct, frozen=True):
     hidden : tuple of frozenset of int or None
         Items that the list of each user must not contain either, such as those that the user was
         shown as often as the request allows.
+    merchandise : Merchandise or None
+        Merchandising rules that apply; None without any.
     """
 
     view: View
@@ -141,6 +172,7 @@ class Query(Struct, frozen=True):
     factors: NDArray[np.float64] | None = None
     showings: tuple[Rows, ...] | None = None
     hidden: tuple[frozenset[int], ...] | None = None
+    merchandise: Merchandise | None = None
 
     @property
     def k(self) -> int:

@@ -13,50 +13,20 @@ Of several pins for a position, the others follow the first by name. On later pa
 counted from the first page on.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
-from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from nearline.expressions import Bindings, Expressions
+from nearline.errors import InvalidInput
 from nearline.recommend.caps import LabelCounts
-from nearline.recommend.lists import PINNED, Lists, Query, View
+from nearline.recommend.lists import PINNED, Lists, Merchandise, PinnedItem, Query, View
+from nearline.recommend.selection import Choice
 from nearline.schema.definitions import Rule
 
 Mask = NDArray[np.bool_]
 Factors = NDArray[np.float64]
-
-
-class PinnedItem(NamedTuple):
-    """An item to show at a position (from 0) of this page, and the name of the rule."""
-
-    position: int
-    name: str
-    item: int
-
-
-class Merchandise(Struct, frozen=True):
-    """The rules that apply to the lists of a query.
-
-    Attributes
-    ----------
-    names : tuple of str
-        Names of all rules that apply at this time.
-    matching : tuple of str
-        Names of the rules that select at least one allowed item: to bury or to scale.
-    buried : bool [n] or None
-        Which items are listed last.
-    pins : tuple of PinnedItem
-        By position and name; at most one for each item.
-    """
-
-    names: tuple[str, ...]
-    matching: tuple[str, ...]
-    buried: Mask | None
-    pins: tuple[PinnedItem, ...]
 
 
 def scaling(rule: Rule) -> str:
@@ -74,57 +44,50 @@ def expressions_of(rules: Mapping[str, Rule]) -> list[str]:
 
 
 def merchandise(
-    rules: Mapping[str, Rule],
-    view: View,
-    allowed: Mask,
-    factors: Factors | None,
-    bindings: Bindings,
-    *,
-    first: int = 0,
+    rules: Mapping[str, Rule], view: View, choice: Choice, *, first: int = 0
 ) -> tuple[Merchandise, Factors | None]:
     """Evaluate the rules that apply to a query.
+
+    A rule whose filter names an attribute that no item has any more does nothing.
 
     Parameters
     ----------
     rules : mapping of str to Rule
         By name.
-    allowed : bool [n]
-        Items that the lists may contain.
-    factors : float64 [n_items] or None
-        Factors of the boost of the request.
-    bindings : Bindings
-        What expressions know beside the catalogue.
+    choice : Choice
+        What the expressions of the request choose.
     first : int
         Number of items on earlier pages.
 
     Returns
     -------
     Merchandise, factors
-        The factors include those of the rules.
+        The factors (float64 [n_items] or None) include those of the request and of the rules.
     """
     matching: list[str] = []
     buried: Mask | None = None
-    expressions = view.expressions
+    factors = choice.factors
     for name, rule in rules.items():
+        action = rule.bury or rule.scale
+        mask = None if action is None else _selected(action.filter, view, choice)
+        if mask is None or not mask.any():
+            continue
+        matching.append(name)
         if rule.bury is not None:
-            mask = _aligned(expressions, rule.bury.filter, bindings, allowed)
-            if mask.any():
-                matching.append(name)
-                buried = mask if buried is None else buried | mask
-        elif rule.scale is not None:
-            mask = _aligned(expressions, rule.scale.filter, bindings, allowed)
-            if mask.any():
-                matching.append(name)
-                own = expressions.factors(scaling(rule), bindings)
-                n = len(own) if factors is None else min(len(own), len(factors))
-                factors = own if factors is None else factors[:n] * own[:n]
-    plan = Merchandise(tuple(rules), tuple(matching), buried, _pins(rules, view, first))
-    return plan, factors
+            n = len(mask) if buried is None else min(len(mask), len(buried))
+            buried = mask if buried is None else buried[:n] | mask[:n]
+        else:
+            own = view.expressions.factors(scaling(rule), choice.bindings)
+            n = len(own) if factors is None else min(len(own), len(factors))
+            factors = own if factors is None else factors[:n] * own[:n]
+    return Merchandise(tuple(rules), tuple(matching), buried, _pins(rules, view, first)), factors
 
 
 def merchandised(query: Query, make: Callable[[Query], Lists]) -> Lists:
     """Return the lists of a query with rules; `make` returns those of one without."""
-    plan: Any = query.merchandise
+    plan = query.merchandise
+    if plan is None:
+        return make(query)
     plain = replace(query, merchandise=None)
     n = len(query.allowed)
     pinned = [pin.item for pin in plan.pins if pin.item < n]
@@ -144,7 +107,7 @@ def merchandised(query: Query, make: Callable[[Query], Lists]) -> Lists:
             _append(lists, rows, rest, query)
     if pinned:
         for row in range(len(lists.items)):
-            _insert(lists, row, query)
+            _insert(lists, row, plan.pins, query)
     return lists
 
 
@@ -154,7 +117,7 @@ def fired(query: Query, lists: Lists, row: int = 0) -> tuple[str, ...]:
     These are the pins that the list shows, and the rules to bury or to scale that select at least
     one of the items that the list may contain.
     """
-    plan: Any = query.merchandise
+    plan = query.merchandise
     if plan is None:
         return ()
     shown = set(lists.items[row][lists.tiers[row] == PINNED].tolist())
@@ -162,11 +125,19 @@ def fired(query: Query, lists: Lists, row: int = 0) -> tuple[str, ...]:
     return tuple(sorted((*plan.matching, *pins)))
 
 
-def _aligned(expressions: Expressions, text: str, bindings: Bindings, allowed: Mask) -> Mask:
-    """Return which of the allowed items a filter selects; newer items are not selected."""
-    mask = expressions.mask(text, bindings)
-    n = min(len(mask), len(allowed))
-    return mask[:n] & allowed[:n]
+def names_of_rules(query: Query) -> tuple[str, ...]:
+    """Return the names of the rules that apply to a query, whether they fire or not."""
+    return () if query.merchandise is None else query.merchandise.names
+
+
+def _selected(text: str, view: View, choice: Choice) -> Mask | None:
+    """Return which of the allowed items a filter selects; None if it cannot be evaluated."""
+    try:
+        mask = view.expressions.mask(text, choice.bindings)
+    except InvalidInput:
+        return None
+    n = min(len(mask), len(choice.allowed))
+    return mask[:n] & choice.allowed[:n]
 
 
 def _pins(rules: Mapping[str, Rule], view: View, first: int) -> tuple[PinnedItem, ...]:
@@ -198,14 +169,13 @@ def _append(lists: Lists, rows: list[int], rest: Lists, query: Query) -> None:
                 start += 1
 
 
-def _insert(lists: Lists, row: int, query: Query) -> None:
-    """Insert the pins into one list in place."""
-    plan: Any = query.merchandise
+def _insert(lists: Lists, row: int, pins: Iterable[PinnedItem], query: Query) -> None:
+    """Insert pins into one list in place."""
     size = int(np.count_nonzero(lists.items[row] >= 0))
     lines = list(zip(*(array[row, :size].tolist() for array in lists), strict=True))
     ruled_out = query.ruled_out(row)
     following = 0
-    for pin in plan.pins:
+    for pin in pins:
         if pin.item >= len(query.allowed) or not query.allowed[pin.item]:
             continue
         at = min(max(pin.position, following), len(lines))
