@@ -151,11 +151,12 @@ def test_answers_name_the_rules_that_fired(rec: nl.Recommender) -> None:
 def test_rules_of_a_scenario_apply_only_there(rec: nl.Recommender) -> None:
     rec.put_scenario("home", k=4)
     rec.put_scenario("bare", k=4, rules=[])
+    before = ids(rec, "u1", k=4)
     rec.put_rule("home-only", pin={"item_id": "i19", "position": 1}, scenario="home")
     rec.put_rule("all", pin={"item_id": "i18", "position": 2})
     try:
         assert ids(rec, "u1", scenario="home")[:2] == ["i19", "i18"]
-        assert not {"i18", "i19"} & set(ids(rec, "u1", scenario="bare")[:2])
+        assert ids(rec, "u1", scenario="bare") == before
         assert ids(rec, "u1")[1] == "i18"
         session = rec.answer(RecommendationRequest(history=("i1",), scenario="home"))
         assert [line.item_id for line in session.items[:2]] == ["i19", "i18"]

@@ -164,8 +164,9 @@ def _append(lists: Lists, rows: list[int], rest: Lists, query: Query) -> None:
             if item < 0 or start == query.k:
                 break
             if counts is None or counts.takes(item):
-                for whole, part in zip(lists, rest, strict=True):
-                    whole[row, start] = part[at, place]
+                lists.items[row, start] = item
+                lists.scores[row, start] = rest.scores[at, place]
+                lists.tiers[row, start] = rest.tiers[at, place]
                 start += 1
 
 
@@ -184,6 +185,6 @@ def _insert(lists: Lists, row: int, pins: Iterable[PinnedItem], query: Query) ->
         lines.insert(at, (pin.item, 0.0, PINNED))
         following = at + 1
     lines = lines[: query.k]
-    if lines:
-        for array, values in zip(lists, zip(*lines, strict=True), strict=True):
-            array[row, : len(values)] = values
+    for place, (item, score, tier) in enumerate(lines):
+        lists.items[row, place], lists.scores[row, place] = item, score
+        lists.tiers[row, place] = tier
