@@ -28,7 +28,7 @@ FLAGS = [
 ]
 SIZES = {"wide": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 PAGES = (
-    *("overview", "user/u1", "user/nobody", "item/i1", "item/none"),
+    *("overview", "users", "user/u1", "user/nobody", "items", "item/i1", "item/none"),
     *("models", "data", "system"),
 )
 ITEMS = [
@@ -141,7 +141,7 @@ def test_an_event_is_stored_and_the_list_follows(view: View, server: LiveServer)
     page.get_by_label("Kind").select_option("purchase")
     page.get_by_role("button", name="Store event").click()
     page.get_by_text("Durable after").wait_for()
-    page.locator("#history ~ *, .rows").get_by_text("Tea number 3").first.wait_for()
+    page.locator(".rows").get_by_text("Tea number 3").first.wait_for()
     assert [event["item_id"] for event in user_of(server, "fresh")["history"]] == ["i3"]
 
 
@@ -176,6 +176,16 @@ def test_a_neighbour_opens_by_keyboard(view: View) -> None:
     page.locator(".node:not(.opened)").first.focus()
     page.keyboard.press("Enter")
     page.locator(".node.opened").nth(1).wait_for()
+
+
+def test_the_catalogue_is_searched(view: View) -> None:
+    page = view.open("items")
+    rows = page.locator("tbody tr")
+    page.get_by_label("Search").fill("number 11")
+    page.locator("tbody").get_by_text("Tea number 11").wait_for()
+    page.get_by_label("Search").fill("nothing of this name")
+    page.get_by_text("Nothing matches").wait_for()
+    assert rows.count() == 0
 
 
 def test_an_item_is_hidden_and_shown_again(view: View, server: LiveServer) -> None:
