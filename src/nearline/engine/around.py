@@ -19,7 +19,6 @@ from nearline.schema.questions import (
 )
 from nearline.schema.rules import MAX_K
 
-
 # Items among which a search takes a few milliseconds.
 FAST_ITEMS = 200_000
 
