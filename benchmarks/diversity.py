@@ -112,7 +112,7 @@ def main() -> None:
     with nl.Recommender() as rec:
         rec.fit(train, seed=SEED)
         rec.put_items(list(data.items or [])).result()
-        rows = []
+        rows: list[dict[str, Any]] = []
         for shape in SHAPES:
             ndcg, diversity = measured(rec, users, targets, genres, shape)
             rows.append({"options": shape, "ndcg@10": ndcg, "genre_diversity": diversity})
