@@ -14,6 +14,7 @@ from nearline.recommend.language import Draft
 from nearline.recommend.pipeline import answer
 from nearline.recommend.scenarios import O, resolved
 from nearline.recommend.selection import uses_time
+from nearline.recommend.similar import similar
 from nearline.schema import (
     Answer,
     ExplainOptions,
@@ -131,7 +132,7 @@ class ListMethods(ImpressionMethods):
         `options`: other fields of `nearline.schema.SimilarOptions`, such as `filter`.
         """
         asked = make_options(SimilarOptions, k=k, **options)
-        return lookups.similar(item_id, asked, self._view(), self.config.similar_users)
+        return similar(item_id, asked, self._view(), self.config.similar_users)
 
     def rank(self, user_id: str, item_ids: Sequence[str], **options: Any) -> list[ScoredItem]:
         """Rank the given items for a user, best first; with a filter, only those that it selects.

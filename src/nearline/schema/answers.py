@@ -174,3 +174,44 @@ class RecommendationList(list[Recommendation]):
     def next(self) -> str | None:
         """Cursor of the next page; None if there are no more items."""
         return self.answer.next
+
+
+class ScoredUser(Struct, frozen=True, kw_only=True):
+    """A user and the score of an item for this user; compare scores only within one answer."""
+
+    user_id: str
+    score: float
+
+
+class ListedItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An item of a listing: its entry without vectors, or its ID alone if it has no entry."""
+
+    item_id: str
+    timestamp: float | None = None
+    text: str = ""
+    title: str = ""
+    categories: list[str] = []
+    attributes: dict[str, AttributeValue] = {}
+    available: bool = True
+    expires_at: float | None = None
+
+
+class ItemPage(Struct, frozen=True, kw_only=True):
+    """A page of items; `next` is the cursor of the page after it, None after the last one."""
+
+    items: tuple[ListedItem, ...]
+    next: str | None
+
+
+class ListedUser(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A user of a listing, with attributes if there are any."""
+
+    user_id: str
+    attributes: dict[str, AttributeValue] = {}
+
+
+class UserPage(Struct, frozen=True, kw_only=True):
+    """A page of users; `next` is the cursor of the page after it, None after the last one."""
+
+    users: tuple[ListedUser, ...]
+    next: str | None
