@@ -4,11 +4,13 @@ import { useMemo, useRef } from "preact/hooks";
 import { colourOf, html, relationName } from "./components.js";
 import { score, t } from "./i18n.js";
 
-const WIDTH = 760;
+// The size of a phone, on which the texts of a wide picture would be too small.
+const NARROW = innerWidth <= 720;
+const WIDTH = NARROW ? 400 : 760;
 const HEIGHT = 460;
 const EDGE = 34;
 const STEPS = 240;
-const TITLE_CHARS = 22;
+const TITLE_CHARS = NARROW ? 15 : 22;
 
 /** Place nodes; those that had a place stay close to it. */
 function layout(ids, edges, root, old) {
@@ -19,7 +21,7 @@ function layout(ids, edges, root, old) {
   });
   if (nodes.length) Object.assign(nodes.find((node) => node.id === root) ?? {}, old.has(root) ? {} : { x: WIDTH / 2, y: HEIGHT / 2 });
   forceSimulation(nodes)
-    .force("link", forceLink(edges.map(({ source, target }) => ({ source, target }))).id((node) => node.id).distance(ids.length > 12 ? 110 : 170).strength(0.6))
+    .force("link", forceLink(edges.map(({ source, target }) => ({ source, target }))).id((node) => node.id).distance(NARROW ? 90 : ids.length > 12 ? 110 : 170).strength(0.6))
     .force("charge", forceManyBody().strength(-620))
     .force("collide", forceCollide(36))
     .force("x", forceX(WIDTH / 2).strength(0.06))

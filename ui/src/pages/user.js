@@ -63,9 +63,8 @@ export function User({ id }) {
   return html`<div class="title"><div><p class="crumb"><a href=${link("users")}>${t("nav.users")}</a></p><h1>${id}</h1></div>
     <${Forget} id=${id} onDone=${user.reload} /></div>
     <${Loaded} of=${user}>${(data) => html`<div class="split">
-      <div class="stack"><${Attributes} values=${data.attributes} /><${Record} id=${id} onDone=${user.reload} />
-        <${History} events=${data.history} ...${what} /></div>
       <div class="stack"><${WhatIf} ...${what} changed=${lists.data?.changed} /><${List} lists=${lists} seconds=${seconds} changed=${lists.data?.changed} /></div>
+      <div class="stack"><${Record} id=${id} onDone=${user.reload} /><${Attributes} values=${data.attributes} /><${History} events=${data.history} ...${what} /></div>
     </div>`}<//>`;
 }
 
