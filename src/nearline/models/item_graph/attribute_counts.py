@@ -85,29 +85,38 @@ class AttributeCounts:
         found: Doubles = np.tensordot(weights, columns, axes=1)
         return found
 
-    def by_column(self, features: FloatArray, n_items: int) -> Doubles:
-        """Return the term of all users, and of each column: float64 [1 + C, n_users, n_items].
+    def by_column(
+        self, features: FloatArray, n_items: int, items: NDArray[np.int32] | None = None
+    ) -> Doubles:
+        """Return the term of all users, and of each column: float64 [1 + C, n_users, n].
 
-        A user without a token in a column has the term of all users there.
+        n is the number of `items`, or `n_items`. A user without a token in a column has the term of
+        all users there.
         """
-        counts = self._counts[:, :n_items].astype(np.float64)
-        share = np.zeros(n_items)
-        share[: counts.shape[1]] = counts[0] / max(1, self._totals[0])
+        self._grow(n_items)
+        counts = self._counts[:, :n_items] if items is None else self._counts[:, items]
+        share = counts[0] / max(1, self._totals[0])
         pseudo = self.settings.shrinkage * self.settings.first
-        found = np.empty((1 + len(self.settings.columns), len(features), n_items))
+        found = np.empty((1 + len(self.settings.columns), len(features), len(share)))
         found[:] = share
         for column in range(len(self.settings.columns)):
             mine = np.flatnonzero(self._column_of == column)
-            among = features[:, mine] > 0
-            has = among.any(axis=1)
-            if not has.any():
+            among = np.asarray(features[:, mine] > 0)
+            used = np.flatnonzero(among.any(axis=0))
+            if not len(used):
                 continue
-            rates = np.zeros((len(mine), n_items))
-            rates[:, : counts.shape[1]] = counts[1 + mine]
+            among, mine = among[:, used], mine[used]
+            has = among.any(axis=1)
             total = self._totals[1 + mine, None] + pseudo
-            rates = (rates + pseudo * share) / np.maximum(total, 1.0)
+            rates = (counts[1 + mine] + pseudo * share) / np.maximum(total, 1.0)
             found[1 + column, has] = among[has] @ rates / among[has].sum(axis=1, keepdims=True)
         return found
+
+    def leaders(self, k: int) -> NDArray[np.int32]:
+        """Return the `k` most frequent items of each token, ascending and distinct: int32 [n]."""
+        k = min(k, self._counts.shape[1])
+        some = np.argpartition(-self._counts, k - 1, axis=1)[:, :k] if k else self._counts[:, :0]
+        return np.unique(some).astype(np.int32)
 
     def parts(self, features: FloatArray, item: int) -> list[tuple[str, float]]:
         """Return the terms of the score of an item for one user, by the names of the tokens."""
