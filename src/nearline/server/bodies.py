@@ -13,6 +13,7 @@ from nearline.schema import (
     CritiqueOut,
     Event,
     Item,
+    ItemOptions,
     ListOptions,
     RecommendationRequest,
     ScoredItem,
@@ -210,7 +211,7 @@ class ImpressionsOut(Struct, frozen=True, kw_only=True):
     accepted: int
 
 
-class RankIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RankIn(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request to rank given items for a user."""
 
     user_id: str
