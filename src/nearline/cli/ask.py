@@ -24,7 +24,7 @@ from nearline.schema import ExplainOptions, RecommendationRequest, SimilarOption
 if TYPE_CHECKING:
     from nearline.config import Config
     from nearline.engine import Recommender
-    from nearline.schema import Part, Recommendation
+    from nearline.schema import Part, Recommendation, ScoredItem
     from nearline.schema.records import AttributeValue
 
 
@@ -83,11 +83,7 @@ def similar(item: str, store: Path, as_json: bool, **options: Any) -> None:
     """List the items most similar to ITEM."""
     with open_store(store) as engine:
         found = engine.similar(item, **options)
-        names = options["fields"]
-        rows = [["#", "item", "title", "score", *names]]
-        for place, near in enumerate(found, start=1):
-            row = [str(place), near.item_id, title_of(engine, near.item_id), f"{near.score:#.4g}"]
-            rows.append(row + shown_fields(near.fields, names))
+        rows = scored_rows(engine, found, options["fields"])
     if as_json:
         write_json({"item_id": item, "items": found})
     else:
@@ -140,6 +136,17 @@ def _config(llm_url: str | None, llm_model: str | None) -> "Config":
     from nearline.config import Config
 
     return Config(llm=llm_config(llm_url, llm_model), file=config_file())
+
+
+def scored_rows(
+    engine: "Recommender", lines: "Sequence[ScoredItem]", fields: "Sequence[str]"
+) -> list[list[str]]:
+    """Return items with their scores as the rows of a table, header first."""
+    rows = [["#", "item", "title", "score", *fields]]
+    for place, line in enumerate(lines, start=1):
+        row = [str(place), line.item_id, title_of(engine, line.item_id), f"{line.score:#.4g}"]
+        rows.append(row + shown_fields(line.fields, fields))
+    return rows
 
 
 def list_rows(

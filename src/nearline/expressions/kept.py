@@ -100,6 +100,15 @@ class Expressions:
             return _read_only(self._kept_mask(program))
         return self._computed(program, bindings, _masked).array
 
+    def holds(self, text: str, item: int, bindings: Bindings, field: str = "filter") -> bool:
+        """Return whether a filter is true for one item; errors are those of `check`."""
+        program = self.check(text, field)
+        with self._lock:
+            size = self._columns.size
+            if item >= size:
+                return False
+            return bool(self._run(program, bindings, _masked, size, np.array([item]))[0])
+
     def factors(
         self, text: str, bindings: Bindings = NOTHING, field: str = "boost"
     ) -> NDArray[np.float64]:

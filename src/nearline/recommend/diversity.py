@@ -116,7 +116,7 @@ def _search_deeper(chosen: Lists, row: int, size: int, query: Query) -> None:
     n_items = query.view.model.n_items
     while size < query.k and depth < n_items:
         depth *= DEEPER
-        deeper = _one(query, row, depth)
+        deeper = replace(query.select([row]), depth=depth)
         found = relevant(rules(candidates(Lists.empty(1, depth), deeper), deeper), deeper)
         counts = LabelCounts.of(query, chosen.items[row, :size])
         taken = set(chosen.items[row, :size].tolist())
@@ -128,17 +128,6 @@ def _search_deeper(chosen: Lists, row: int, size: int, query: Query) -> None:
                 size += 1
         if found.items[0, -1] < 0:
             break
-
-
-def _one(query: Query, row: int, depth: int) -> Query:
-    """Return the query of one user of the block, with more candidates."""
-    return replace(
-        query,
-        histories=query.histories.select(np.array([row])),
-        depth=depth,
-        showings=None if query.showings is None else (query.showings[row],),
-        hidden=None if query.hidden is None else (query.hidden[row],),
-    )
 
 
 def _copy(

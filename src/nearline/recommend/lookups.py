@@ -1,4 +1,4 @@
-"""Answers about given items and users: ranking, explanation, similar items, entries, histories."""
+"""Answers about given items and users: ranking, explanation, entries, histories."""
 
 from collections.abc import Iterable, Sequence
 
@@ -15,12 +15,10 @@ from nearline.recommend.fill import score_fallback
 from nearline.recommend.lists import ATTRIBUTES, PERSONAL, TIERS, Lists, View
 from nearline.recommend.pipeline import known_history
 from nearline.recommend.selection import (
-    Order,
     bindings_of,
     boosted,
     choose,
     factors_of,
-    first_boosted,
     shown,
 )
 from nearline.schema import (
@@ -31,52 +29,15 @@ from nearline.schema import (
     ItemOptions,
     PastEvent,
     ScoredItem,
-    SimilarOptions,
     UserSummary,
     check_boost_options,
     check_id,
-    check_k,
 )
 from nearline.schema.records import AttributeValue
-from nearline.state import State, users_with
+from nearline.state import State, Top, users_with
 
 MAX_LIST = 10_000
 NO_OPTIONS = BoostOptions()
-
-
-def similar(
-    item_id: str, options: SimilarOptions, view: View, least_users: int = 1
-) -> list[ScoredItem]:
-    """Return the available items most similar to an item according to the model, best first.
-
-    An item that occurs in the histories of fewer than `least_users` users, but of at least one, has
-    no list and is in no list. Otherwise, the list of an item that only one person knows shows what
-    else this person has looked at. Items without any event are compared by their content only.
-    """
-    index = _known_item(item_id, view.state)
-    check_k(options.k)
-    choice = choose(options, view)
-    n_items = view.model.n_items
-    if index >= n_items:
-        return []
-    allowed = np.zeros(n_items, dtype=np.bool_)
-    n_known = min(n_items, len(choice.allowed))
-    allowed[:n_known] = choice.allowed[:n_known]
-
-    def order(n: int) -> Order:
-        # More than n, because most are usually allowed, and the others are removed.
-        wide = min(2 * n + 50, n_items)
-        found = view.model.similar(np.array([index], dtype=np.int32), wide)
-        items, scores = found.items[0], found.scores[0].astype(np.float64)
-        listed = items >= 0
-        least = -np.inf if wide >= n_items or not listed.all() else float(scores[-1])
-        kept = listed & allowed[items] & ~_known_to_few(items, view.state, least_users)
-        return Order(items[kept], scores[kept], least)
-
-    if _known_to_few(np.array([index], dtype=np.int32), view.state, least_users)[0]:
-        return []
-    best = first_boosted(order, options.k, choice.factors)
-    return _lines(zip(best.items.tolist(), best.scores.tolist(), strict=True), options, view)
 
 
 def rank(user_id: str, item_ids: list[str], options: ItemOptions, view: View) -> list[ScoredItem]:
@@ -97,7 +58,7 @@ def rank(user_id: str, item_ids: list[str], options: ItemOptions, view: View) ->
         known = [at if at is not None and at < len(chosen) and chosen[at] else None for at in known]
         pairs = [(i, at) for i, at in zip(item_ids, known, strict=True) if at is not None]
         item_ids, known = [i for i, _ in pairs], [at for _, at in pairs]
-    history = _criticised_history(user_id, active_critiques(user_id, view), view)
+    history = rank_history(user_id, view)
     lines = _score({index for index in known if index is not None}, history, view, choice.factors)
     places = {
         item: (tier, -score)
@@ -128,7 +89,7 @@ def explain(
     """
     said = active_critiques(check_id(user_id, "user_id"), view)
     history = _criticised_history(user_id, said, view)
-    index = _known_item(item_id, view.state)
+    index = known_item(item_id, view.state)
     check_boost_options(options)
     factors = factors_of(options, view, bindings_of(options, view, user_id))
     factor = None
@@ -152,7 +113,7 @@ def explain(
 
 def fields(item_id: str, names: Iterable[str], view: View) -> dict[str, AttributeValue]:
     """Return the fields and attributes of an item that it has, by name."""
-    return shown(_known_item(item_id, view.state), names, view.state)
+    return shown(known_item(item_id, view.state), names, view.state)
 
 
 def item(item_id: str, view: View) -> Item:
@@ -184,6 +145,11 @@ def user(user_id: str, view: View) -> UserSummary:
     return UserSummary(user_id=user_id, history=history, attributes=attributes)
 
 
+def rank_history(user_id: str, view: View) -> Histories:
+    """Return the history (one row) by which `rank` scores items for a user."""
+    return _criticised_history(user_id, active_critiques(user_id, view), view)
+
+
 def _criticised_history(user_id: str, said: Sequence[Critique], view: View) -> Histories:
     """Return the history of a user, with the items that are wanted more."""
     history = with_features(known_history(user_id, view.state), [user_id], view)
@@ -192,12 +158,11 @@ def _criticised_history(user_id: str, said: Sequence[Critique], view: View) -> H
     return with_liked(history, [index for index in liked if index is not None])
 
 
-def _lines(
-    pairs: Iterable[tuple[int, float]], options: ItemOptions, view: View
-) -> list[ScoredItem]:
+def lines_of(best: Top, options: ItemOptions, view: View) -> list[ScoredItem]:
     """Return lines with their fields, without those of a low score."""
     id_of = view.state.items.id_of
     least = -np.inf if options.min_score is None else options.min_score
+    pairs = zip(best.items.tolist(), best.scores.tolist(), strict=True)
     lines = [(item, ScoredItem(id_of(item), score)) for item, score in pairs if score >= least]
     if not options.fields:
         return [line for _, line in lines]
@@ -208,7 +173,7 @@ def _with_fields(line: ScoredItem, item: int, options: ItemOptions, view: View) 
     return replace(line, fields=shown(item, options.fields, view.state))
 
 
-def _known_to_few(items: NDArray[np.int32], state: State, least: int) -> NDArray[np.bool_]:
+def known_to_few(items: NDArray[np.int32], state: State, least: int) -> NDArray[np.bool_]:
     """Return which items are in the histories of at least one user, but of fewer than `least`."""
     few = np.zeros(len(items), dtype=np.bool_)
     if least > 1:
@@ -221,8 +186,16 @@ def _known_to_few(items: NDArray[np.int32], state: State, least: int) -> NDArray
 def _score(
     items: set[int], history: Histories, view: View, factors: NDArray[np.float64] | None
 ) -> Lists:
-    """Score items for one user, with the tiers that `answer` would give them: arrays [n]."""
-    wanted = np.array(sorted(items), dtype=np.int32)
+    return score_items(np.array(sorted(items), dtype=np.int32), history, view, factors)
+
+
+def score_items(
+    wanted: NDArray[np.int32],
+    history: Histories,
+    view: View,
+    factors: NDArray[np.float64] | None = None,
+) -> Lists:
+    """Score distinct items for one user, with the tiers that `answer` would give: arrays [n]."""
     lines = score_fallback(wanted, view.state, now=view.now)
     theirs = score_by_attributes(wanted, history.features, view)
     lines.tiers[theirs > 0] = ATTRIBUTES
@@ -245,7 +218,8 @@ def _ranked(wanted: NDArray[np.int32], history: Histories, view: View) -> NDArra
     return np.isin(wanted, found.items[0])
 
 
-def _known_item(item_id: str, state: State) -> int:
+def known_item(item_id: str, state: State) -> int:
+    """Return the index of an item; raise `UnknownItem` if there is none."""
     index = state.items.get(check_id(item_id, "item_id"))
     if index is None:
         raise UnknownItem(f"item {item_id!r} has neither events nor a catalogue entry")

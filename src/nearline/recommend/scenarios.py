@@ -4,8 +4,9 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from nearline.errors import UnknownScenario
+from nearline.errors import InvalidInput, UnknownScenario
 from nearline.recommend.lists import View
+from nearline.recommend.selection import check_fields
 from nearline.schema import DEFAULT_K, Defined, ListOptions, check_id
 from nearline.schema.definitions import nearest
 from nearline.state import State
@@ -47,3 +48,19 @@ def check_definition(record: Defined, view: View) -> None:
     InvalidInput
         An expression is invalid; the error names the field.
     """
+    check = view.expressions.check
+    for field in ("filter", "boost"):
+        if record.body.get(field):
+            check(record.body[field], field, factor=field == "boost")
+    for action in ("bury", "scale"):
+        if action in record.body:
+            check(record.body[action]["filter"], f"{action}.filter")
+    if record.body.get("fields"):
+        check_fields(record.body["fields"], view.state)
+    kind = record.body.get("because")
+    if kind is not None and view.state.config.weight(kind) <= 0:
+        raise InvalidInput(
+            f"because is {kind!r:.100}, whose weight is not positive; name a kind of event that "
+            "shows interest, such as purchase",
+            field="because",
+        )

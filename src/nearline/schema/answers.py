@@ -143,6 +143,11 @@ class Answer(Struct, frozen=True, kw_only=True):
         Snapshot ID of the model; ``untrained`` if there is none.
     offset : int
         The list reflects every log record before this offset.
+    rules : tuple of str
+        Names of the merchandising rules that fired, in alphabetical order: the pins that the list
+        shows, and the rules to bury or to scale that select at least one item that it may contain.
+    because : str or None
+        ID of the item of the history from which a list was made whose scenario asks for one.
     next : str or None
         Cursor of the next page, to send as `cursor` with an otherwise equal request; None if the
         list has fewer items than requested, so that there are no more.
@@ -154,6 +159,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     tier: str
     model: str
     offset: int
+    rules: tuple[str, ...] = ()
+    because: str | None = None
     next: str | None = None
 
 
@@ -174,3 +181,44 @@ class RecommendationList(list[Recommendation]):
     def next(self) -> str | None:
         """Cursor of the next page; None if there are no more items."""
         return self.answer.next
+
+
+class ScoredUser(Struct, frozen=True, kw_only=True):
+    """A user and the score of an item for this user; compare scores only within one answer."""
+
+    user_id: str
+    score: float
+
+
+class ListedItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An item of a listing: its entry without vectors, or its ID alone if it has no entry."""
+
+    item_id: str
+    timestamp: float | None = None
+    text: str = ""
+    title: str = ""
+    categories: list[str] = []
+    attributes: dict[str, AttributeValue] = {}
+    available: bool = True
+    expires_at: float | None = None
+
+
+class ItemPage(Struct, frozen=True, kw_only=True):
+    """A page of items; `next` is the cursor of the page after it, None after the last one."""
+
+    items: tuple[ListedItem, ...]
+    next: str | None
+
+
+class ListedUser(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A user of a listing, with attributes if there are any."""
+
+    user_id: str
+    attributes: dict[str, AttributeValue] = {}
+
+
+class UserPage(Struct, frozen=True, kw_only=True):
+    """A page of users; `next` is the cursor of the page after it, None after the last one."""
+
+    users: tuple[ListedUser, ...]
+    next: str | None

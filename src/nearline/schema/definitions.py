@@ -36,7 +36,7 @@ _SETTABLE = (
     *("max_shown", "rotation", "repeats", "category", "fields", "k"),
 )
 SCENARIO_OPTIONS = tuple(name for name in _SETTABLE if name in ListOptions.__struct_fields__)
-SCENARIO_FIELDS = (*SCENARIO_OPTIONS, "rules")
+SCENARIO_FIELDS = (*SCENARIO_OPTIONS, "rules", "because")
 _DEFAULTS = ListOptions()
 
 
@@ -50,11 +50,14 @@ class ScenarioOptions(Struct, frozen=True, kw_only=True):
         Values of request options by name.
     rules : tuple of str or None
         Names of the rules that apply; None for all rules that are not for another scenario.
+    because : str or None
+        Kind of event: the list is made from the newest item of the history with such an event.
     """
 
     name: str
     options: dict[str, Any]
     rules: tuple[str, ...] | None = None
+    because: str | None = None
 
     def applied_to(self, options: O) -> O:
         """Return `options` with the values of the scenario for options that are not set."""
@@ -139,10 +142,12 @@ def check_scenario(name: str, fields: object) -> dict[str, Any]:
     """
     check_id(name, "name")
     given = _given(name, fields, "scenario", SCENARIO_FIELDS)
-    rules = given.pop("rules", None)
+    rules, because = given.pop("rules", None), given.pop("because", None)
     options = make_options(ListOptions, **given)
     check_options(options)
     body = {field: getattr(options, field) for field in given}
+    if because is not None:
+        body["because"] = check_id(because, "because")
     if rules is not None:
         body["rules"] = [check_id(rule, "rules") for rule in as_list(rules, "rules", "rule names")]
         if len(body["rules"]) > MAX_DEFINITIONS:
@@ -168,6 +173,7 @@ def scenario_of(name: str, body: Mapping[str, Any]) -> ScenarioOptions | None:
         name=name,
         options={field: getattr(options, field) for field in known},
         rules=None if rules is None else tuple(rules),
+        because=body.get("because"),
     )
 
 

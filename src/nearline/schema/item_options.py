@@ -96,11 +96,36 @@ class ItemOptions(BoostOptions, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class SimilarOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of a request for similar items; `k` is the length of the list, 1 to 1000."""
+    """Options of a request for similar items.
+
+    Those of `ItemOptions`, and the following.
+
+    Attributes
+    ----------
+    k : int
+        Length of the list, 1 to 1000.
+    relation : str or None
+        One of `nearline.schema.questions.RELATIONS`: the only relation by which items may be
+        similar. None for all.
+    user : str or None
+        User for whom the most similar items are ordered.
+    """
 
     k: Annotated[int, Meta(description="Length of the list.", extra_json_schema=LENGTHS)] = (
         DEFAULT_K
     )
+    relation: Annotated[
+        str | None,
+        Meta(
+            description="Only by this relation: bought_together (items of the same users), "
+            "viewed_next (items that follow) or content (texts and vectors).",
+            examples=["bought_together"],
+        ),
+    ] = None
+    user: Annotated[
+        str | None,
+        Meta(description="User for whom the items are ordered: what the user prefers moves up."),
+    ] = None
 
 
 def check_boost_options(options: BoostOptions) -> None:
@@ -111,7 +136,7 @@ def check_boost_options(options: BoostOptions) -> None:
     InvalidInput
         A field is invalid; the error names it.
     """
-    _check_expression(options.boost, "boost")
+    check_expression(options.boost, "boost")
     if options.context is not None:
         check_context(options.context)
 
@@ -125,7 +150,7 @@ def check_item_options(options: ItemOptions) -> None:
         A field is invalid; the error names it.
     """
     check_boost_options(options)
-    _check_expression(options.filter, "filter")
+    check_expression(options.filter, "filter")
     if options.min_score is not None:
         check_number(options.min_score, "min_score")
     if len(options.fields) > MAX_FIELDS:
@@ -137,7 +162,8 @@ def check_item_options(options: ItemOptions) -> None:
         check_id(name, "fields")
 
 
-def _check_expression(text: object, field: str) -> None:
+def check_expression(text: object, field: str) -> None:
+    """Raise `InvalidInput` unless an expression is None or a text; its syntax is not checked."""
     if text is not None and not isinstance(text, str):
         raise InvalidInput(
             f"{field} is {text!r:.50}; it must be an expression, such as 'price < 20'", field=field

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from nearline.errors import InvalidInput
 from nearline.schema.arguments import as_list, flag, plain, text
 from nearline.schema.fields import Shape, request_fields, split_at_commas
 from nearline.schema.item_options import (
     LENGTHS,
-    BoostOptions,
     ItemOptions,
     check_item_options,
 )
@@ -28,7 +27,7 @@ from nearline.schema.rules import (
     check_text,
 )
 
-O = TypeVar("O", bound="BoostOptions")  # noqa: E741 (a type variable)
+O = TypeVar("O", bound=Struct)  # noqa: E741 (a type variable)
 
 
 class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -231,7 +230,7 @@ def make_options(kind: type[O], **fields: Any) -> O:
 
 
 @cache
-def _names_of(kind: type[BoostOptions]) -> frozenset[str]:
+def _names_of(kind: type[Struct]) -> frozenset[str]:
     return frozenset(kind.__struct_fields__)
 
 
@@ -255,6 +254,7 @@ _MAY_BE_NONE = frozenset(
         *("user_id", "history", "cursor", "filter", "boost", "min_score"),
         *("diversity", "diversity_method", "calibration", "max_per"),
         *("max_shown", "rotation"),
+        *("user", "relation"),
     }
 )
 # How a keyword argument of a Python call becomes a field; others are checked by `check_options`.
@@ -275,7 +275,7 @@ _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
 }
 
 
-def narrowed(options: BoostOptions, kind: type[O]) -> O:
+def narrowed(options: Struct, kind: type[O]) -> O:
     """Convert `options` to the class `kind`, which has a subset of the fields of its class."""
     return kind(**{name: getattr(options, name) for name in kind.__struct_fields__})
 
@@ -294,7 +294,7 @@ def check_options(options: ListOptions) -> None:
     if options.repeats is not None:
         check_repeats(options.repeats)
     if options.category is not None:
-        _check_category(options.category)
+        check_category(options.category)
     if options.preferences is not None:
         check_preferences(options.preferences)
     if options.scenario is not None:
@@ -316,7 +316,8 @@ def check_shape(options: ListOptions) -> None:
         check_max_shown(options.max_shown)
 
 
-def _check_category(category: object) -> None:
+def check_category(category: object) -> None:
+    """Raise `InvalidInput` unless a category is a text."""
     if not isinstance(category, str):
         raise InvalidInput(f"category is {category!r:.50}; it must be a string", field="category")
     check_text(category, "category")

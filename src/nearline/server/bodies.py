@@ -15,10 +15,12 @@ from nearline.schema import (
     Item,
     ItemOptions,
     ListOptions,
+    Recommendation,
     RecommendationRequest,
     ScoredItem,
     parse_time,
 )
+from nearline.schema.answers import ScoredUser
 from nearline.schema.definitions import SCENARIO_OPTIONS, Rule
 from nearline.schema.records import AttributeValue, Scalar
 from nearline.schema.times import parse_expiry
@@ -301,6 +303,13 @@ else:
         "ScenarioIn",
         [
             ("name", str | None, None),
+            (
+                "because",
+                Annotated[
+                    str | None, Meta(description="Kind of event of the item that lists start from.")
+                ],
+                None,
+            ),
             *((name, _HINTS[name], None) for name in SCENARIO_OPTIONS),
             (
                 "rules",
@@ -352,6 +361,18 @@ class Forgotten(Struct, frozen=True, kw_only=True):
     """Number of records of the user that were erased: events, attributes, critiques."""
 
     erased: int
+
+
+class CountedItems(Struct, frozen=True, kw_only=True):
+    """Items, best first, each with the tier that says why it is listed."""
+
+    items: list[Recommendation]
+
+
+class Audience(Struct, frozen=True, kw_only=True):
+    """Users, best first."""
+
+    users: list[ScoredUser]
 
 
 class ScoredItems(Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ not all zero.
 
 from typing import Any
 
+from nearline.schema.arguments import MAX_SEED
 from nearline.schema.rules import (
     MAX_ABSOLUTE_NUMBER,
     MAX_CONTEXT_FIELDS,
@@ -16,6 +17,7 @@ from nearline.schema.rules import (
     MAX_PREFERENCES_CHARS,
     MAX_TEXT_CHARS,
     MAX_VECTOR_LENGTH,
+    MAX_VECTORS,
 )
 from nearline.schema.times import LAST_TIME
 from nearline.server.bodies import FIRST_TIME
@@ -99,7 +101,7 @@ def _constrain(field: str, schema: Schema, limits: Limits) -> None:
         elif kind == "number" and field != "timestamp":
             part.update(NUMBER)
         elif kind == "integer" and field == "seed":
-            part["minimum"] = 0
+            part.update({"minimum": 0, "maximum": MAX_SEED})
         elif kind == "array" and field in lists:
             part["maxItems"] = lists[field]
             part["items"].update(ID)
@@ -116,6 +118,7 @@ def _constrain_mapping(field: str, schema: Schema) -> None:
     if field == "vectors":
         values.update({"minItems": 1, "maxItems": MAX_VECTOR_LENGTH})
         values["items"].update(NUMBER)
+        schema["maxProperties"] = MAX_VECTORS
         return
     schema["maxProperties"] = MAX_CONTEXT_FIELDS if field == "context" else MAX_LABELS
     most = MAX_LABEL_BYTES if field == "context" else MAX_TEXT_CHARS

@@ -152,6 +152,10 @@ class Catalogue:
         lists = {name: vector.tolist() for name, vector in vectors.items()}
         return msgspec.structs.replace(item, vectors=lists)
 
+    def entry(self, index: int) -> Item | None:
+        """Return the entry of an item without its vectors, or None if it has none."""
+        return self._entries.get(index)
+
     def entries(self) -> list[tuple[int, Item]]:
         """Return all entries by ascending item index, without their vectors (see `vectors_of`)."""
         with self._lock:
