@@ -175,6 +175,10 @@ def test_the_openapi_document_has_the_parameters_of_today() -> None:
         "scenario",
         "max_shown",
         "rotation",
+        "filter",
+        "boost",
+        "min_score",
+        "fields",
     }
     single = options | {"explain", "rerank", "cursor", "deadline_ms"}
     assert {one["name"] for one in operation["parameters"]} == {"user_id"} | single

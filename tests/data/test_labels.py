@@ -101,3 +101,7 @@ def test_labels_are_prefixed_with_the_column_unless_it_is_named_as_labels() -> N
         ["vegan=yes", "alcohol=yes", "old"],
     ]
     assert report.columns["vegan"] == "labels vegan=..."
+    # By their names, expressions find the columns.
+    assert [item.attributes["vegan"] for item in items] == ["yes", "no", "no", "yes"]
+    assert [item.attributes.get("maker") for item in items] == ["A", "A", "B", None]
+    assert not any("tags" in item.attributes for item in items)

@@ -302,11 +302,16 @@ def test_our_own_sentence() -> None:
         rec.put_item("b", text="green tea leaves in bags")
         rec.put_item("c", text="coffee")
         rec.observe("u", "a", timestamp=1.8e9)
-        assert rec.explain("u", "b", words=True).words == "“b” is similar to “Green tea”."
+        assert rec.explain("u", "b", words=True).words == (
+            "“green tea leaves in bags” is similar to “Green tea”."
+        )
         popular = rec.explain("stranger", "a", words=True)
         assert popular.worded_by == "template"
         assert popular.words == "“Green tea” is trending at the moment."
-        assert rec.explain("u", "c", words=True).words == "There is no reason to recommend “c” yet."
+        assert (
+            rec.explain("u", "c", words=True).words
+            == "There is no reason to recommend “coffee” yet."
+        )
 
 
 def test_httpx_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

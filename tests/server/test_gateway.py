@@ -106,7 +106,7 @@ class Broken(Recommender):
     def draft(self, request: object, within: object = None) -> Any:
         raise ZeroDivisionError("inside: alice's secret")
 
-    def rank(self, user_id: str, item_ids: object) -> Any:
+    def rank(self, user_id: str, item_ids: object, **options: Any) -> Any:
         raise NotTrained("rank needs a model; call fit first")
 
 

@@ -13,7 +13,7 @@ def entry(name: str, **fields: object) -> Item:
 
 @pytest.fixture
 def catalogue() -> Catalogue:
-    catalogue = Catalogue(threading.RLock())
+    catalogue = Catalogue(threading.RLock(), str)
     catalogue.grow(4)
     return catalogue
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearline.schema import Item, ItemDeleted, ItemPatched, Record
@@ -18,6 +18,7 @@ puts = st.tuples(st.sampled_from(range(5)), times, st.booleans())
 steps = st.lists(st.one_of(puts, st.integers(0, 10), st.sampled_from(NAMES)), max_size=40)
 
 
+@settings(deadline=None)
 @given(steps)
 def test_availability_equals_a_comparison_of_all_times(changes: list[object]) -> None:
     catalogue = Catalogue(threading.RLock())

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from nearline.cli.around import audience, items, popular, search, trending, users
 from nearline.cli.ask import explain, recommend, similar
 from nearline.cli.bench import bench
 from nearline.cli.compare import compare
@@ -76,6 +77,7 @@ def main() -> None:
 for _command in (
     *(demo, import_, models, train, evaluate, compare, replay),
     *(info, snapshots, promote, rollback, scenarios, rules, config),
-    *(recommend, similar, explain, user, critique, export, serve, bench, doctor),
+    *(recommend, similar, search, popular, trending, audience, explain, items, users),
+    *(user, critique, export, serve, bench, doctor),
 ):
     main.add_command(_command)

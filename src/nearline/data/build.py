@@ -1,6 +1,5 @@
 """Conversion of tables and catalogues to datasets, in which IDs become dense indices."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,9 +11,10 @@ from numpy.typing import NDArray
 
 from nearline.data.attributes import numbers_among, table_of_users
 from nearline.data.clock import without_row_numbers
-from nearline.data.dataset import Dataset, FloatArray, Histories
+from nearline.data.dataset import Dataset, Histories
 from nearline.data.order import order_of, without_row_order
 from nearline.data.users import UserEncoder, attributes_of_rows
+from nearline.data.vector_columns import vector_columns
 from nearline.errors import InvalidInput
 from nearline.kernels.counted_events import counted_events
 from nearline.schema import AttributeValue, Item
@@ -166,7 +166,7 @@ def assemble(
         values[order].astype(np.float32),
         texts=texts if any(texts) else None,
         categories=categories if any(categories) else None,
-        vectors=_vectors(entries),
+        vectors=vector_columns(entries),
         counted=None if counted.all() else counted[order],
         order=order_of(columns["users"], columns["times"]),
     )
@@ -193,24 +193,6 @@ def _sort(
         ),
         order,
     )
-
-
-def _vectors(entries: Sequence[Item | None]) -> dict[str, FloatArray]:
-    """Stack the vectors of each name; a vector of an unusual length counts as missing."""
-    names = dict.fromkeys(name for entry in entries if entry for name in entry.vectors)
-    stacked = {}
-    for name in names:
-        given = [
-            (row, entry.vectors[name])
-            for row, entry in enumerate(entries)
-            if entry and name in entry.vectors
-        ]
-        length = Counter(len(vector) for _, vector in given).most_common(1)[0][0]
-        stacked[name] = np.zeros((len(entries), length), dtype=np.float32)
-        for row, vector in given:
-            if len(vector) == length:
-                stacked[name][row] = vector
-    return stacked
 
 
 def _floats(column: Any) -> NDArray[np.float64]:

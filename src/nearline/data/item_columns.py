@@ -191,7 +191,10 @@ def _reader_of_text(column: Any, name: str, note: Note) -> Reader:
 
 
 def _labels(column: Any, name: str | None) -> Reader:
-    """Return a reader of labels, which are prefixed with the column's `name` unless it is None."""
+    """Return a reader of labels.
+
+    Unless `name` is None, they are prefixed with it and are also an attribute of that name.
+    """
     kind, separator = column.type, None
     if pa.types.is_string(kind):
         cells = islice((cell for cell in column.to_pylist() if cell), _LOOKED_AT)
@@ -295,6 +298,8 @@ def _put_labels(
     kept: Collection[str] = filled.setdefault("categories", [])
     more = labels if column is None else with_column(column, labels)
     filled["categories"] = list(dict.fromkeys((*kept, *more)))
+    if column is not None and labels:  # by its name, an expression finds an attribute
+        _put_attribute(column, filled, labels[0] if len(labels) == 1 else labels)
 
 
 def _put_attribute(name: str, filled: dict[str, Any], value: Any) -> None:

@@ -66,8 +66,8 @@ def read_items(
     - numbers, times, booleans, and text that contains numbers: an attribute.
     - lists of numbers: a vector, which is missing if all numbers are zero; lists of text: an
       attribute.
-    - other text: labels prefixed with the name of the column (``brand=Acme``) if values or
-      parts of lists recur, otherwise part of the text.
+    - other text: labels prefixed with the name of the column (``brand=Acme``) and an attribute,
+      if values or parts of lists recur, otherwise part of the text.
 
     A cell or column that cannot be read is left out; a row is dropped only if its ID is invalid.
 

@@ -145,6 +145,12 @@ class VectorIndex:
         kept = best.items[0] >= 0
         return items[best.items[0][kept]].astype(np.int32), best.scores[0][kept]
 
+    def cosines(self, vector: Floats) -> Floats:
+        """Return the cosine of a vector, float32 [width], with that of each item: float32 [n]."""
+        codes, scales = quantise(np.asarray(vector, dtype=np.float32)[None])
+        known = slice(0, self._n_items)
+        return cosines(self._codes[known], self._scales[known], codes[0], float(scales[0]))
+
     def arrays(self) -> Arrays:
         """Return the state of the index as arrays by name.
 

@@ -78,6 +78,27 @@ class TextVectors:
         """Return the cached vector of a text, float32 [d], or None if it is not cached."""
         return self._cache.get(self.encoder.fingerprint, [text]).get(text) if text else None
 
+    def query(self, text: str) -> Floats | None:
+        """Return the vector of a search text, float32 [d], which is not cached.
+
+        None if the text is empty or the encoder fails; it is then not called for `REST` seconds.
+        """
+        if not text.strip() or self._timer() < self._rests_until:
+            return None
+        try:
+            with self._encoding:
+                vector: Floats = self.encoder.encode([text])[0]
+                return vector
+        except Exception as error:  # the search goes on with words alone
+            self._rests_until = self._timer() + REST
+            logger.warning(
+                "encoder %s failed: %s; texts are searched by words alone for %g seconds",
+                self.encoder.name,
+                error,
+                REST,
+            )
+            return None
+
     def prepare(self, texts: Sequence[str]) -> None:
         """Add the vectors of texts to the cache, if the encoder computes them in time.
 

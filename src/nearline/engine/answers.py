@@ -13,16 +13,22 @@ from nearline.recommend.export import PART_USERS, Exported, export
 from nearline.recommend.language import Draft
 from nearline.recommend.pipeline import answer
 from nearline.recommend.scenarios import O, resolved
+from nearline.recommend.selection import uses_time
+from nearline.recommend.similar import similar
 from nearline.schema import (
     Answer,
+    ExplainOptions,
     Explanation,
+    ItemOptions,
     ListOptions,
     RecommendationList,
     RecommendationRequest,
     ScoredItem,
+    SimilarOptions,
     make_options,
 )
 from nearline.schema.arguments import as_list
+from nearline.schema.records import AttributeValue
 
 
 class ListMethods(ImpressionMethods):
@@ -120,18 +126,43 @@ class ListMethods(ImpressionMethods):
             progress=progress,
         )
 
-    def similar(self, item_id: str, k: int = 10) -> list[ScoredItem]:
-        """Return the items most similar to an item, best first."""
-        return lookups.similar(item_id, k, self._view(), self.config.similar_users)
+    def similar(self, item_id: str, k: int = 10, **options: Any) -> list[ScoredItem]:
+        """Return the items most similar to an item, best first.
 
-    def rank(self, user_id: str, item_ids: Sequence[str]) -> list[ScoredItem]:
-        """Rank the given items for a user, best first."""
-        return lookups.rank(user_id, as_list(item_ids, "item_ids", "item IDs"), self._view())
+        `options`: other fields of `nearline.schema.SimilarOptions`, such as `filter`.
+        """
+        asked = make_options(SimilarOptions, k=k, **options)
+        return similar(item_id, asked, self._view(), self.config.similar_users)
 
-    def explain(self, user_id: str, item_id: str, *, words: bool = False) -> Explanation:
-        """Return the parts of a score, which sum to it; with `words`, also as a sentence."""
-        return self.draft_explanation(user_id, item_id, words=words).result()
+    def rank(self, user_id: str, item_ids: Sequence[str], **options: Any) -> list[ScoredItem]:
+        """Rank the given items for a user, best first; with a filter, only those that it selects.
 
-    def draft_explanation(self, user_id: str, item_id: str, *, words: bool) -> Draft[Explanation]:
+        `options`: fields of `nearline.schema.ItemOptions`, such as `boost`.
+        """
+        asked = make_options(ItemOptions, **options)
+        ids = as_list(item_ids, "item_ids", "item IDs")
+        return lookups.rank(user_id, ids, asked, self._view())
+
+    def uses_time(self, request: ListOptions) -> bool:
+        """Return whether an expression of a request, or of its scenario, depends on the time."""
+        return uses_time(resolved(request, self._view().state))
+
+    def fields(self, item_id: str, names: Iterable[str]) -> dict[str, AttributeValue]:
+        """Return the fields and attributes of an item that it has, by name."""
+        return lookups.fields(item_id, names, self._view())
+
+    def explain(
+        self, user_id: str, item_id: str, *, words: bool = False, **options: Any
+    ) -> Explanation:
+        """Return the parts of a score, which sum to it; with `words`, also as a sentence.
+
+        `options`: the `boost` of the list, and the `context` if the boost uses it.
+        """
+        asked = make_options(ExplainOptions, words=words, **options)
+        return self.draft_explanation(user_id, item_id, asked).result()
+
+    def draft_explanation(
+        self, user_id: str, item_id: str, options: ExplainOptions
+    ) -> Draft[Explanation]:
         """Explain without waiting for the language model, which the draft can wait for."""
-        return self.language.draft_explanation(user_id, item_id, self._view(), words=words)
+        return self.language.draft_explanation(user_id, item_id, self._view(), options)

@@ -8,6 +8,7 @@ from typing import Any, Self
 from nearline.config import Config, configured, with_settings_of
 from nearline.deployment import store
 from nearline.deployment.active import ActiveDeployment, EngineStatus
+from nearline.deployment.live_search import LiveSearch
 from nearline.deployment.versions import Versions
 from nearline.ingest import start_with
 from nearline.ingest.impressions import Impressions
@@ -47,6 +48,7 @@ class Engine(EngineStatus):
         start_with(config.scenarios, config.rules, parts.log, parts.state, now=clock())
         self.jobs = jobs = Jobs(clock)
         self.versions = Versions(current)
+        self._search = LiveSearch(current)
         self._training, self._checkpoints = Training(current, jobs), Checkpoints(current, jobs)
         self._merging, self._embedding = Merging(current, jobs), Embedding(current, jobs)
         recurring = (self._checkpoints, self._merging, self._embedding)

@@ -1,6 +1,7 @@
 """The class `Recommender`, composed of its groups of methods."""
 
 from nearline.engine.answers import ListMethods
+from nearline.engine.around import AroundMethods
 from nearline.engine.catalogue import ItemMethods
 from nearline.engine.definitions import DefinitionMethods
 from nearline.engine.events import EventMethods
@@ -12,6 +13,7 @@ class Recommender(
     TrainingMethods,
     ListMethods,
     EventMethods,
+    AroundMethods,
     ItemMethods,
     UserMethods,
     DefinitionMethods,

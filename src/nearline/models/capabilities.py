@@ -4,7 +4,7 @@
 protocol.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -168,6 +168,20 @@ class DescribesItems(Protocol):
 
 
 @runtime_checkable
+class RelatesItems(Protocol):
+    """Protocol of models whose similarity of items consists of relations with names."""
+
+    @property
+    def relations(self) -> tuple[str, ...]:
+        """Names of the relations."""
+        ...
+
+    def related(self, items: IntArray, k: int, relations: Sequence[str]) -> Ranking:
+        """Return the `k` most similar items for each of some items, by some relations only."""
+        ...
+
+
+@runtime_checkable
 class PredictsRatings(Protocol):
     """Protocol of models that predict the rating of an item by a user."""
 
@@ -196,6 +210,38 @@ def predict(model: Model, users: IntArray, items: IntArray) -> FloatArray:
     if not isinstance(model, PredictsRatings):
         raise InvalidInput(f"model {model.name!r} predicts no ratings")
     return model.predict(users, items)
+
+
+def related(model: Model, items: IntArray, k: int, relations: Sequence[str]) -> Ranking:
+    """Return the `k` most similar items for each of some items, by some relations only.
+
+    Parameters
+    ----------
+    relations : sequence of str
+        Names of relations of the model, or of one of its parts. A name that ends with a colon
+        stands for all relations that begin with it.
+
+    Raises
+    ------
+    InvalidInput
+        Neither the model nor one of its parts has relations.
+    """
+    for part in _parts(model):
+        if isinstance(part, RelatesItems):
+            return part.related(items, k, relations)
+    raise InvalidInput(
+        f"relation: the active model, {model.name}, has no relations between items; omit it, or "
+        "train item_graph",
+        field="relation",
+    )
+
+
+def _parts(model: Model) -> Iterator[Model]:
+    """Yield a model, and the models of which it consists."""
+    yield model
+    for part in getattr(model, "parts", ()):
+        if isinstance(part, Model):
+            yield from _parts(part)
 
 
 def explain(model: Model, history: Histories, item: int) -> list[ModelPart]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 import msgspec
+import numpy as np
 from msgspec.structs import replace
 
 from nearline.data import Histories
@@ -11,6 +12,7 @@ from nearline.models.capabilities import explain
 from nearline.recommend.attributes import attribute_parts
 from nearline.recommend.critiques import named_parts
 from nearline.recommend.lists import ATTRIBUTES, PERSONAL, SESSION, TIERS, Lists, Query, View
+from nearline.recommend.selection import boosted, shown
 from nearline.schema import Answer, Critique, Part, Recommendation, RecommendationRequest
 
 MAX_REASONS = 3
@@ -27,12 +29,14 @@ def make_answer(
     for item, score, tier in zip(*(array[0].tolist() for array in lists), strict=True):
         if item < 0:
             break
-        reasons: tuple[Part, ...] = ()
+        line = Recommendation(item_id=id_of(item), score=score, tier=TIERS[tier])
         if request.explain:
-            reasons = parts_of(item, score, tier, query.histories, view)[:MAX_REASONS]
-        lines.append(
-            Recommendation(item_id=id_of(item), score=score, tier=TIERS[tier], reasons=reasons)
-        )
+            factor = None if query.factors is None else float(query.factors[item])
+            reasons = parts_of(item, score, tier, query.histories, view, factor)[:MAX_REASONS]
+            line = replace(line, reasons=reasons, factor=factor)
+        if request.fields:
+            line = replace(line, fields=shown(item, request.fields, view.state))
+        lines.append(line)
     return Answer(
         recommendation_id=recommendation_id(
             request, view.model_id, offset, "late" if late else "full"
@@ -80,21 +84,28 @@ def recommendation_id(
 
 
 def parts_of(
-    item: int, score: float, tier: int, history: Histories, view: View
+    item: int, score: float, tier: int, history: Histories, view: View, factor: float | None = None
 ) -> tuple[Part, ...]:
-    """Return the parts of a score, largest first; a score of the fill stages is a single part."""
+    """Return the parts of a score, largest first; a score of the fill stages is a single part.
+
+    The score contains the factor of a boost, and so does each part.
+    """
     if tier == ATTRIBUTES:
         named = attribute_parts(item, score, history, view)
         return tuple(Part(source="", relation=name, amount=amount) for name, amount in named)
     if tier not in (PERSONAL, SESSION):
         return (Part(source="", relation=TIERS[tier], amount=score),)
-    ids = view.state.items
-    parts = [
+    ids, parts = view.state.items, explain(view.model, history, item)
+    if factor is not None:
+        total = sum(part.amount for part in parts)
+        scale = float(boosted(np.float64(total), factor)) / total if total else 1.0
+        parts = [part._replace(amount=scale * part.amount) for part in parts]
+    found = [
         Part(
             source=ids.id_of(int(history.items[part.source])) if part.source >= 0 else "",
             relation=part.relation,
             amount=part.amount,
         )
-        for part in explain(view.model, history, item)
+        for part in parts
     ]
-    return tuple(sorted(parts, key=lambda part: -abs(part.amount)))
+    return tuple(sorted(found, key=lambda part: -abs(part.amount)))

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nearline.data import Histories
-from nearline.models.base import Ranking
 from nearline.models.capabilities import UsesAttributes, explain
 from nearline.recommend.fill import ATTRIBUTES_SCALE, TRENDING_SCALE, add, depth
 from nearline.recommend.lists import ATTRIBUTES, Lists, Query, View
+from nearline.recommend.selection import Order, first_boosted
 
 
 def with_features(histories: Histories, user_ids: Sequence[str], view: View) -> Histories:
@@ -28,7 +29,6 @@ def by_attributes(lists: Lists, query: Query) -> Lists:
     features = query.histories.features
     if features is None:
         return lists
-    model = query.view.model
     found: dict[bytes, Lists] = {}
     for row in lists.short():
         mine = features[row : row + 1]
@@ -36,13 +36,10 @@ def by_attributes(lists: Lists, query: Query) -> Lists:
             continue
         key = mine.tobytes()
         if key not in found:  # users with equal attributes have the same order
-            ranking = model.recommend_from(
-                _nobody(mine),
-                min(depth(lists, lists.short(), query), model.n_items) or 1,
-                exclude_seen=False,
-                allowed=query.allowed[: model.n_items],
-            )
-            found[key] = _order(ranking)
+            order = partial(_order, _nobody(mine), query)
+            top = first_boosted(order, depth(lists, lists.short(), query), query.factors)
+            tiers = np.full(len(top.items), ATTRIBUTES, dtype=np.int8)
+            found[key] = Lists(top.items, top.scores, tiers)
         add(lists, [row], found[key], query)
     return lists
 
@@ -68,12 +65,17 @@ def attribute_parts(
     return [(part.relation, score * part.amount / total) for part in parts] if total else []
 
 
-def _order(ranking: Ranking) -> Lists:
-    items = ranking.items[0]
-    listed = items >= 0
+def _order(nobody: Histories, query: Query, n: int) -> Order:
+    """Return the first `n` items of the model's order for attributes without events."""
+    model = query.view.model
+    n = max(1, min(n, model.n_items))
+    ranking = model.recommend_from(
+        nobody, n, exclude_seen=False, allowed=query.allowed[: model.n_items]
+    )
+    listed = ranking.items[0] >= 0
     scores = _scaled(ranking.scores[0][listed].astype(np.float64))
-    tiers = np.full(len(scores), ATTRIBUTES, dtype=np.int8)
-    return Lists(items[listed], scores, tiers)
+    complete = n == model.n_items or not listed.all()
+    return Order(ranking.items[0][listed], scores, -np.inf if complete else float(scores[-1]))
 
 
 def _scaled(raw: NDArray[np.float64]) -> NDArray[np.float64]:

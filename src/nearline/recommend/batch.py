@@ -3,7 +3,7 @@
 Models score a block on all cores. Beside the result, the memory of one block is used.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -13,15 +13,18 @@ from nearline.common.progress import Progress, no_progress
 from nearline.data import Histories, Weight, histories_for
 from nearline.recommend.attributes import with_features
 from nearline.recommend.critiques import active_critiques, criticised, run_criticised
+from nearline.recommend.field_columns import column_types, field_column
 from nearline.recommend.lists import Lists, View
 from nearline.recommend.pipeline import make_query, run
 from nearline.recommend.scenarios import resolved
-from nearline.schema import ListOptions, check_id, check_options
+from nearline.recommend.selection import choose, names_of_user
+from nearline.schema import DEFAULT_K, ListOptions, check_id, check_options
 from nearline.schema.arguments import as_list
 from nearline.state import State
 
 # Users in a block: enough to keep all cores busy, few enough to bound the memory.
 BLOCK = 4_096
+NO_COLUMNS: Mapping[str, pa.DataType] = {}
 
 
 def recommend_many(
@@ -33,8 +36,9 @@ def recommend_many(
     weight: Weight,
     block: int | None = None,
     progress: Progress = no_progress,
+    fields: Mapping[str, pa.DataType] | None = None,
 ) -> dict[str, pa.ChunkedArray]:
-    """Recommend to many users; return the columns `user_id`, `item_id`, `score` and `rank`.
+    """Recommend to many users; return `user_id`, `item_id`, `score`, `rank` and the fields.
 
     Parameters
     ----------
@@ -48,6 +52,8 @@ def recommend_many(
         Maps a kind of event to its weight, for `given`.
     block : int or None
         Number of users in a block; None for `BLOCK`.
+    fields : mapping or None
+        Types of the columns of `options.fields`; None for those that fit now.
 
     Raises
     ------
@@ -65,8 +71,11 @@ def recommend_many(
     else:
         rows = histories_for(state.items.table(), given, user_ids, weight)
         histories = partial(_rows, rows)
+    choose(options, view)  # so that the options are checked even if there are no users
     blocks = _blocks(histories, user_ids, options, view, progress, block or BLOCK)
-    return _columns(user_ids, blocks, view)
+    if fields is None:
+        fields = column_types(options.fields, state)
+    return _columns(user_ids, blocks, view, fields)
 
 
 def _known_histories(user_ids: Sequence[str], state: State, first: int, last: int) -> Histories:
@@ -86,15 +95,38 @@ def _blocks(
     block: int,
 ) -> Iterator[Lists]:
     """Yield the lists of each block of users."""
-    n_users = len(user_ids)
-    for first in range(0, n_users, block):
-        last = min(first + block, n_users)
+    names = sorted(names_of_user(options))
+    for first in range(0, len(user_ids), block):
+        last = min(first + block, len(user_ids))
         some = with_features(histories(first, last), user_ids[first:last], view)
-        lists = run(make_query(some, options, view, user_ids=user_ids[first:last]))
+        if names:
+            lists = _by_attributes(user_ids[first:last], some, names, options, view)
+        else:
+            lists = run(make_query(some, options, view, user_ids=user_ids[first:last]))
         if view.state.profiles.some_critiques:
             _criticise(lists, user_ids[first:last], some, options, view)
         yield lists
-        progress(last, n_users, "users")
+        progress(last, len(user_ids), "users")
+
+
+def _by_attributes(
+    user_ids: Sequence[str],
+    histories: Histories,
+    names: Sequence[str],
+    options: ListOptions,
+    view: View,
+) -> Lists:
+    """Return lists whose expressions use attributes of the user, by users with equal attributes."""
+    groups: dict[str, list[int]] = {}
+    for row, user_id in enumerate(user_ids):
+        known = view.state.user_attributes(user_id)
+        groups.setdefault(repr([known.get(name) for name in names]), []).append(row)
+    lists = Lists.empty(len(user_ids), options.k or DEFAULT_K)
+    for rows in groups.values():
+        some = histories.select(np.array(rows))
+        found = run(make_query(some, options, view, user_ids=[user_ids[row] for row in rows]))
+        lists.items[rows], lists.scores[rows], lists.tiers[rows] = found
+    return lists
 
 
 def _criticise(
@@ -112,18 +144,22 @@ def _criticise(
 
 
 def _columns(
-    user_ids: list[str], blocks: Iterable[Lists], view: View
+    user_ids: list[str],
+    blocks: Iterable[Lists],
+    view: View,
+    fields: Mapping[str, pa.DataType] = NO_COLUMNS,
 ) -> dict[str, pa.ChunkedArray]:
     """Convert the lists of all blocks to columns with one row for each item of a list.
 
     A column has one chunk per block, so that nothing is copied and no chunk exceeds the limits of
-    Arrow's 32-bit offsets.
+    Arrow's 32-bit offsets. `fields` are the types of columns of the catalogue, by name.
     """
     kinds = {
         "user_id": pa.string(),
         "item_id": pa.string(),
         "score": pa.float64(),
         "rank": pa.int64(),
+        **fields,
     }
     chunks: dict[str, list[pa.Array]] = {name: [] for name in kinds}
     item_ids = pa.array(view.state.items.table(), pa.string())
@@ -137,5 +173,7 @@ def _columns(
         chunks["item_id"].append(item_ids.take(pa.array(items[users, places])))
         chunks["score"].append(pa.array(scores[users, places]))
         chunks["rank"].append(pa.array(places + 1))
+        for name, kind in fields.items():
+            chunks[name].append(field_column(name, kind, items[users, places], view.state))
         start += len(items)
     return {name: pa.chunked_array(chunks[name], kind) for name, kind in kinds.items()}

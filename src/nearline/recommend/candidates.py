@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from nearline.data import Histories
 from nearline.models.base import Ranking
 from nearline.recommend.lists import Lists, Query
+from nearline.recommend.selection import Order, first_boosted
 
 
 def candidates(_: Lists, query: Query) -> Lists:
@@ -24,7 +25,8 @@ def candidates(_: Lists, query: Query) -> Lists:
     indptr = query.histories.indptr
     known = indptr[1:] > indptr[:-1]  # has a history
     disliking = [] if query.options.exclude_seen else query.disliking()
-    if query.hidden is None and not disliking and known.all():  # nearly always, and without copies
+    plain = query.factors is None and query.hidden is None
+    if plain and not disliking and known.all():  # nearly always, and without copies
         found = _ranking(query)(query.histories, wanted)
         tiers = np.empty(found.items.shape, dtype=np.int8)
         tiers.fill(query.tier)
@@ -46,12 +48,34 @@ def _by_width(query: Query, widths: NDArray[np.int64]) -> Lists:
     lists = Lists.empty(len(widths), max(query.depth, int(widths.max(initial=0))))
     lists.tiers[:] = query.tier
     rank = _ranking(query)
+    if query.factors is not None:
+        for row in np.flatnonzero(widths).tolist():
+            top = first_boosted(_order_of(query, row, rank), int(widths[row]), query.factors)
+            lists.items[row, : len(top.items)] = top.items
+            lists.scores[row, : len(top.items)] = top.scores
+        return lists
     for width in sorted(set(widths.tolist()) - {0}):
         rows = np.flatnonzero(widths == width)
         found = rank(query.histories.select(rows), width)
         lists.items[rows, :width] = found.items
         lists.scores[rows, :width] = found.scores
     return lists
+
+
+def _order_of(
+    query: Query, row: int, rank: Callable[[Histories, int], Ranking]
+) -> Callable[[int], Order]:
+    """Return a function that returns the first n items of the model's order for one user."""
+    history, n_items = query.histories.select(np.array([row])), query.view.model.n_items
+
+    def order(n: int) -> Order:
+        found = rank(history, max(1, min(n, n_items)))
+        items, scores = found.items[0], found.scores[0].astype(np.float64)
+        listed = items >= 0
+        complete = n >= n_items or not listed.all()
+        return Order(items[listed], scores[listed], -np.inf if complete else scores[-1])
+
+    return order
 
 
 def _rounded(n: int) -> int:

@@ -19,7 +19,7 @@ from nearline.recommend.caps import Label, LabelCounts, labels_of
 from nearline.recommend.features import features_of
 from nearline.recommend.frequency import rotation_factors
 from nearline.recommend.lists import Lists, Query
-from nearline.recommend.rules import rules
+from nearline.recommend.rules import relevant, rules
 from nearline.schema import DEFAULT_K, Item, ListOptions
 from nearline.state.showings import NOTHING
 
@@ -117,7 +117,7 @@ def _search_deeper(chosen: Lists, row: int, size: int, query: Query) -> None:
     while size < query.k and depth < n_items:
         depth *= DEEPER
         deeper = _one(query, row, depth)
-        found = rules(candidates(Lists.empty(1, depth), deeper), deeper)
+        found = relevant(rules(candidates(Lists.empty(1, depth), deeper), deeper), deeper)
         counts = LabelCounts.of(query, chosen.items[row, :size])
         taken = set(chosen.items[row, :size].tolist())
         for at, item in enumerate(found.items[0].tolist()):

@@ -20,6 +20,7 @@ from nearline.common.progress import Progress, no_progress
 from nearline.data import Weight, read_user_ids
 from nearline.errors import Damaged, InvalidInput
 from nearline.recommend.batch import BLOCK, recommend_many
+from nearline.recommend.field_columns import column_types
 from nearline.recommend.lists import View
 from nearline.recommend.scenarios import resolved
 from nearline.schema import ListOptions, check_id, check_options
@@ -153,9 +154,11 @@ def export(
     def tables(first: int, last: int) -> Iterable[pa.Table]:
         for start in range(first, last, BLOCK):
             some = user_ids[start : min(start + BLOCK, last)]
-            yield pa.table(recommend_many(some, options, view, weight=weight))
+            yield pa.table(recommend_many(some, options, view, weight=weight, fields=fields))
             progress(start + len(some), len(user_ids), "users")
 
+    fields = column_types(options.fields, view.state)
+    schema = pa.schema([*SCHEMA, *fields.items()])
     rows, resumed = [], 0
     for number, first in enumerate(range(0, len(user_ids), part_users)):
         part = path / f"part-{number:05d}.parquet"
@@ -164,7 +167,7 @@ def export(
         if there is not None:
             resumed += 1
             progress(last, len(user_ids), "users")
-        rows.append(_write(part, tables(first, last)) if there is None else there)
+        rows.append(_write(part, schema, tables(first, last)) if there is None else there)
     _save(path / MANIFEST, msgspec.structs.replace(manifest, complete=True))
     done = (len(user_ids), sum(rows), len(rows), resumed, started_over)
     return Exported(str(path), manifest.model, manifest.offset, *done)
@@ -269,12 +272,12 @@ def _rows_of(part: Path) -> int | None:
         ) from error
 
 
-def _write(part: Path, tables: Iterable[pa.Table]) -> int:
+def _write(part: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
     rows = 0
 
     def write(partial: Path) -> None:
         nonlocal rows
-        with parquet.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
+        with parquet.ParquetWriter(partial, schema, compression="zstd") as writer:
             for table in tables:
                 writer.write_table(table)
                 rows += table.num_rows

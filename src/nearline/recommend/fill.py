@@ -12,15 +12,17 @@ If events with a value of the request's context are known, the tier "context" ta
 the largest score given the context.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nearline.models.capabilities import SearchesText
 from nearline.recommend.caps import LabelCounts
-from nearline.recommend.contexts import orders_given
+from nearline.recommend.contexts import Orders, orders_given
 from nearline.recommend.lists import CONTEXT, POPULAR, PREFERENCES, TRENDING, Lists, Query
+from nearline.recommend.selection import Order, first_boosted
 from nearline.state import State, Top
 from nearline.state.contexts import Context
 
@@ -30,6 +32,8 @@ TRENDING_SCALE = 1e-7
 POPULAR_SCALE = 1e-9
 # An item is trending from one event's worth of decayed weight on.
 TRENDING_MINIMUM = 1.0
+LEAST_TRENDING = POPULAR_SCALE / TRENDING_SCALE
+EMPTY = (np.zeros(0, dtype=np.int32), np.zeros(0))
 
 
 def preferences(lists: Lists, query: Query) -> Lists:
@@ -38,15 +42,17 @@ def preferences(lists: Lists, query: Query) -> Lists:
     rows = lists.short() if query.options.preferences else []
     if not rows or not isinstance(model, SearchesText):
         return lists
-    found = model.search_text(
-        query.options.preferences or "",
-        depth(lists, rows, query),
-        allowed=query.allowed[: model.n_items],
-    )
-    similarities = np.minimum(found.scores[0].astype(np.float64), 1.0)
-    scores = ATTRIBUTES_SCALE + (PREFERENCES_SCALE - ATTRIBUTES_SCALE) * similarities
-    tiers = np.full(len(scores), PREFERENCES, dtype=np.int8)
-    return add(lists, rows, Lists(found.items[0], scores, tiers), query)
+    allowed, text = query.allowed[: model.n_items], query.options.preferences or ""
+
+    def order(n: int) -> Order:
+        found = model.search_text(text, n, allowed=allowed)
+        similarities = np.minimum(found.scores[0].astype(np.float64), 1.0)
+        scores = ATTRIBUTES_SCALE + (PREFERENCES_SCALE - ATTRIBUTES_SCALE) * similarities
+        return _order(Top(found.items[0], scores), n)
+
+    found = first_boosted(order, depth(lists, rows, query), query.factors)
+    tiers = np.full(len(found.items), PREFERENCES, dtype=np.int8)
+    return add(lists, rows, Lists(found.items, found.scores, tiers), query)
 
 
 def fill(lists: Lists, query: Query) -> Lists:
@@ -63,6 +69,7 @@ def fill(lists: Lists, query: Query) -> Lists:
             now=query.view.now,
             allowed=query.allowed,
             context=query.options.context,
+            factors=query.factors,
         )
         for part in parts:
             lists = add(lists, rows, part, query)
@@ -82,9 +89,10 @@ def fallback(
     now: float,
     allowed: NDArray[np.bool_],
     context: Context | None = None,
+    factors: NDArray[np.float64] | None = None,
 ) -> Lists:
     """Return the order of items for users without a history: arrays [m]; see `orders`."""
-    parts = orders(n, state, now=now, allowed=allowed, context=context)
+    parts = orders(n, state, now=now, allowed=allowed, context=context, factors=factors)
     return Lists(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
@@ -95,6 +103,7 @@ def orders(
     now: float,
     allowed: NDArray[np.bool_],
     context: Context | None = None,
+    factors: NDArray[np.float64] | None = None,
 ) -> list[Lists]:
     """Return the orders of items for users without a history, one after the other: arrays [m].
 
@@ -105,27 +114,60 @@ def orders(
     ----------
     allowed : bool [n_items]
         Mask of the items that may be listed.
+    factors : float64 [n_items] or None
+        Factors by which scores are multiplied within each tier.
     """
     counters = state.counters
-    with state.lock:
-        given = orders_given(
-            context or {}, n, state, now=now, allowed=allowed, trending_from=TRENDING_MINIMUM
+
+    def given(m: int) -> Orders | None:
+        return orders_given(
+            context or {}, m, state, now=now, allowed=allowed, trending_from=TRENDING_MINIMUM
         )
-        trending = counters.trending(n, now, allowed) if given is None else None
-        popular = counters.popular(n, allowed)
+
+    with state.lock:
         top_trend, top_count = _tops(state, now)
-    if trending is not None:
-        rising = int(np.count_nonzero(trending.scores >= TRENDING_MINIMUM))
-        trending = Top(trending.items[:rising], trending.scores[:rising])
-        parts = [_scaled(trending, top_trend, TRENDING_SCALE, TRENDING)]
-    elif given is not None:
-        # Within the tier, items trending in the context score higher than those popular in it.
-        floored = np.maximum(given.trending.scores, POPULAR_SCALE / TRENDING_SCALE)
-        parts = [
-            _scaled(Top(given.trending.items, floored), 1.0, TRENDING_SCALE, CONTEXT),
-            _scaled(given.popular, 1.0, POPULAR_SCALE, CONTEXT),
-        ]
+        known = given(n)
+        if known is None:
+            rising = first_boosted(
+                lambda m: _rising(counters.trending(m, now, allowed), m), n, factors
+            )
+            parts = [_scaled(rising, top_trend, TRENDING_SCALE, TRENDING)]
+        else:
+            trending, liked = known if factors is None else _boosted_given(given, n, factors)
+            # Within the tier, items trending in the context score higher than those popular in it.
+            trending = Top(trending.items, np.maximum(trending.scores, LEAST_TRENDING))
+            parts = [
+                _scaled(trending, 1.0, TRENDING_SCALE, CONTEXT),
+                _scaled(liked, 1.0, POPULAR_SCALE, CONTEXT),
+            ]
+        popular = first_boosted(lambda m: _order(counters.popular(m, allowed), m), n, factors)
     return [*parts, _scaled(popular, top_count, POPULAR_SCALE, POPULAR)]
+
+
+def _boosted_given(
+    given: Callable[[int], Orders | None], n: int, factors: NDArray[np.float64]
+) -> Orders:
+    """Return the top items given a context, by scores times factors."""
+
+    def order(which: int, m: int) -> Order:
+        found = given(m)
+        return _order(Top(*EMPTY) if found is None else found[which], m)
+
+    return Orders(*(first_boosted(partial(order, which), n, factors) for which in (0, 1)))
+
+
+def _order(top: Top, n: int) -> Order:
+    complete = len(top.items) < n
+    return Order(top.items, top.scores, -np.inf if complete else float(top.scores[-1]))
+
+
+def _rising(top: Top, n: int) -> Order:
+    """Return the trending items among the first `n` items by decayed counts."""
+    rising = int(np.count_nonzero(top.scores >= TRENDING_MINIMUM))
+    found = _order(top, n)
+    if rising < len(top.items):
+        return Order(top.items[:rising], top.scores[:rising], -np.inf)
+    return found
 
 
 def score_fallback(items: NDArray[np.int32], state: State, *, now: float) -> Lists:
@@ -150,6 +192,8 @@ def add(lists: Lists, rows: Sequence[int], order: Lists, query: Query) -> Lists:
     found = list(
         zip(order.items.tolist(), order.scores.tolist(), order.tiers.tolist(), strict=True)
     )
+    if query.options.min_score is not None:
+        found = [line for line in found if line[1] >= query.options.min_score]
     width = lists.items.shape[1]
     for row in rows:
         start = int(np.count_nonzero(lists.items[row] >= 0))

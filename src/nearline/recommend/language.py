@@ -27,6 +27,7 @@ from nearline.recommend.scenarios import resolved
 from nearline.schema import (
     RERANKED,
     Answer,
+    ExplainOptions,
     Explanation,
     Part,
     Recommendation,
@@ -185,11 +186,11 @@ class Language:
         return Draft(plain, asked, finish)
 
     def draft_explanation(
-        self, user_id: str, item_id: str, view: View, *, words: bool
+        self, user_id: str, item_id: str, view: View, options: ExplainOptions
     ) -> Draft[Explanation]:
         """Explain a score; with `words`, add a sentence by the model or else a template."""
-        why = explain(user_id, item_id, view)
-        if not words:
+        why = explain(user_id, item_id, view, options)
+        if not options.words:
             return Draft(why)
         plain = replace(why, words=sentence(why, view), worded_by="template")
         parts = [(part, _text(part.source, view)) for part in _largest(why)]
@@ -308,7 +309,7 @@ def _text_at(index: int, view: View) -> str:
 def _name(item_id: str, view: View) -> str:
     index = view.state.items.get(item_id)
     item = None if index is None else view.state.catalogue.get(index)
-    title = clean(item.title, NAME_CHARS) if item else ""
+    title = clean(item.name, NAME_CHARS) if item else ""
     return f"“{title or clean(item_id, NAME_CHARS)}”"
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from nearline.common.signing import Signer
 from nearline.data import Histories
+from nearline.expressions import Expressions
 from nearline.ingest.impressions import Impressions
 from nearline.models.base import Model
 from nearline.schema import DEFAULT_K, ListOptions
@@ -50,6 +51,11 @@ class View(Struct, frozen=True):
     def __post_init__(self) -> None:
         """Hide the items that have expired."""
         self.state.catalogue.advance(self.now)
+
+    @property
+    def expressions(self) -> Expressions:
+        """Evaluates filters and boosts for all items."""
+        return self.state.catalogue.expressions
 
     def showings_of(self, user_id: str) -> Rows:
         """Return the items that were shown to a user, with times; see `state.showings`."""
@@ -107,11 +113,13 @@ class Query(Struct, frozen=True):
     options : ListOptions
         Options of the request and its scenario; `k` and `exclude_seen` are what the list must do.
     allowed : bool [n_items]
-        Mask of the items that are available and of the category.
+        Mask of the items that are available, of the category, and selected by the filter.
     excluded : frozenset of int
         Indices of the items that the request excludes, or that earlier pages showed.
     depth : int
         Number of candidates per user: `k`, or more if later stages choose from them.
+    factors : float64 [n_items] or None
+        Factors by which the boost of the request multiplies scores, at least as long as `allowed`.
     showings : tuple of Rows or None
         What was shown to each user, if the options depend on it.
     hidden : tuple of frozenset of int or None
@@ -125,6 +133,7 @@ class Query(Struct, frozen=True):
     allowed: NDArray[np.bool_]
     excluded: frozenset[int]
     depth: int
+    factors: NDArray[np.float64] | None = None
     showings: tuple[Rows, ...] | None = None
     hidden: tuple[frozenset[int], ...] | None = None
 

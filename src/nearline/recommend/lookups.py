@@ -1,8 +1,9 @@
-"""Answers about given items and users: ranking, explanation, similar items, entries, histories."""
+"""Answers about given items and users: ranking, explanation, entries, histories."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from nearline.data import Histories
@@ -13,80 +14,90 @@ from nearline.recommend.critiques import active_critiques, concerning, named_par
 from nearline.recommend.fill import score_fallback
 from nearline.recommend.lists import ATTRIBUTES, PERSONAL, TIERS, Lists, View
 from nearline.recommend.pipeline import known_history
+from nearline.recommend.selection import (
+    bindings_of,
+    boosted,
+    choose,
+    factors_of,
+    shown,
+)
 from nearline.schema import (
+    BoostOptions,
     Critique,
     Explanation,
     Item,
+    ItemOptions,
     PastEvent,
     ScoredItem,
     UserSummary,
+    check_boost_options,
     check_id,
-    check_k,
 )
-from nearline.state import State, users_with
+from nearline.schema.records import AttributeValue
+from nearline.state import State, Top, users_with
 
 MAX_LIST = 10_000
+NO_OPTIONS = BoostOptions()
 
 
-def similar(item_id: str, k: int, view: View, least_users: int = 1) -> list[ScoredItem]:
-    """Return the available items most similar to an item according to the model, best first.
+def rank(user_id: str, item_ids: list[str], options: ItemOptions, view: View) -> list[ScoredItem]:
+    """Rank the given items by tier and score; unknown items come last with score 0.
 
-    An item that occurs in the histories of fewer than `least_users` users, but of at least one, has
-    no list and is in no list. Otherwise, the list of an item that only one person knows shows what
-    else this person has looked at. Items without any event are compared by their content only.
+    With a filter, only the items for which it is true are ranked, and no unknown ones.
     """
-    index = _known_item(item_id, view.state)
-    k = check_k(k)
-    if index >= view.model.n_items:
-        return []
-    available = view.state.catalogue.available()
-    # More than k, because unavailable items are removed.
-    found = view.model.similar(np.array([index], dtype=np.int32), 2 * k + 50)
-    ids = view.state.items
-    if least_users > 1:
-        asked = np.append(found.items[0][found.items[0] >= 0], np.int32(index))
-        users = users_with(view.state, asked)
-        few = set(asked[(users > 0) & (users < least_users)].tolist())
-        if index in few:
-            return []
-        available = available.copy()
-        available[list(few)] = False
-    pairs = zip(found.items[0].tolist(), found.scores[0].tolist(), strict=True)
-    return [ScoredItem(ids.id_of(i), s) for i, s in pairs if i >= 0 and available[i]][:k]
-
-
-def rank(user_id: str, item_ids: list[str], view: View) -> list[ScoredItem]:
-    """Rank the given items by tier and score; unknown items come last with score 0."""
     check_id(user_id, "user_id")
     if len(item_ids) > MAX_LIST:
         raise InvalidInput(
             f"item_ids has {len(item_ids):,} entries; at most {MAX_LIST:,} are allowed",
             field="item_ids",
         )
+    choice = choose(options, view, user_id)
     known = [view.state.items.get(_item_id(i, at)) for at, i in enumerate(item_ids)]
-    history = _criticised_history(user_id, active_critiques(user_id, view), view)
-    lines = _score({index for index in known if index is not None}, history, view)
+    if options.filter:
+        chosen = view.expressions.mask(options.filter, choice.bindings)
+        known = [at if at is not None and at < len(chosen) and chosen[at] else None for at in known]
+        pairs = [(i, at) for i, at in zip(item_ids, known, strict=True) if at is not None]
+        item_ids, known = [i for i, _ in pairs], [at for _, at in pairs]
+    history = rank_history(user_id, view)
+    lines = _score({index for index in known if index is not None}, history, view, choice.factors)
     places = {
         item: (tier, -score)
         for item, score, tier in zip(*(array.tolist() for array in lines), strict=True)
     }
     last = (len(TIERS), 0.0)
     found = [
-        (last if index is None else places[index], item_id)
+        (last if index is None else places[index], item_id, index)
         for item_id, index in zip(item_ids, known, strict=True)
     ]
     found.sort(key=lambda line: line[0])
-    return [ScoredItem(item_id, 0.0 - place[1]) for place, item_id in found]
+    scored = [ScoredItem(item_id, 0.0 - place[1]) for place, item_id, _ in found]
+    if options.fields:
+        scored = [
+            line if index is None else _with_fields(line, index, options, view)
+            for line, (_, _, index) in zip(scored, found, strict=True)
+        ]
+    least = -np.inf if options.min_score is None else options.min_score
+    return [line for line in scored if line.score >= least]
 
 
-def explain(user_id: str, item_id: str, view: View) -> Explanation:
-    """Return all parts of the score of an item for a user; they sum to the score."""
+def explain(
+    user_id: str, item_id: str, view: View, options: BoostOptions = NO_OPTIONS
+) -> Explanation:
+    """Return all parts of the score of an item for a user; they sum to the score.
+
+    A boost multiplies the score and its parts.
+    """
     said = active_critiques(check_id(user_id, "user_id"), view)
     history = _criticised_history(user_id, said, view)
-    index = _known_item(item_id, view.state)
-    line = _score({index}, history, view)
+    index = known_item(item_id, view.state)
+    check_boost_options(options)
+    factors = factors_of(options, view, bindings_of(options, view, user_id))
+    factor = None
+    if factors is not None:
+        factor = float(factors[index]) if index < len(factors) else 1.0
+    line = _score({index}, history, view, factors)
     score, tier = float(line.scores[0]), int(line.tiers[0])
-    parts = parts_of(index, score, tier, history, view)
+    parts = parts_of(index, score, tier, history, view, factor)
     if said:
         parts = named_parts(parts, said, own_items(user_id, view))
     return Explanation(
@@ -95,8 +106,14 @@ def explain(user_id: str, item_id: str, view: View) -> Explanation:
         score=score,
         tier=TIERS[tier],
         parts=parts,
+        factor=factor,
         critiques=concerning(index, said, view),
     )
+
+
+def fields(item_id: str, names: Iterable[str], view: View) -> dict[str, AttributeValue]:
+    """Return the fields and attributes of an item that it has, by name."""
+    return shown(known_item(item_id, view.state), names, view.state)
 
 
 def item(item_id: str, view: View) -> Item:
@@ -128,6 +145,11 @@ def user(user_id: str, view: View) -> UserSummary:
     return UserSummary(user_id=user_id, history=history, attributes=attributes)
 
 
+def rank_history(user_id: str, view: View) -> Histories:
+    """Return the history (one row) by which `rank` scores items for a user."""
+    return _criticised_history(user_id, active_critiques(user_id, view), view)
+
+
 def _criticised_history(user_id: str, said: Sequence[Critique], view: View) -> Histories:
     """Return the history of a user, with the items that are wanted more."""
     history = with_features(known_history(user_id, view.state), [user_id], view)
@@ -136,9 +158,44 @@ def _criticised_history(user_id: str, said: Sequence[Critique], view: View) -> H
     return with_liked(history, [index for index in liked if index is not None])
 
 
-def _score(items: set[int], history: Histories, view: View) -> Lists:
-    """Score items for one user, with the tiers that `answer` would give them: arrays [n]."""
-    wanted = np.array(sorted(items), dtype=np.int32)
+def lines_of(best: Top, options: ItemOptions, view: View) -> list[ScoredItem]:
+    """Return lines with their fields, without those of a low score."""
+    id_of = view.state.items.id_of
+    least = -np.inf if options.min_score is None else options.min_score
+    pairs = zip(best.items.tolist(), best.scores.tolist(), strict=True)
+    lines = [(item, ScoredItem(id_of(item), score)) for item, score in pairs if score >= least]
+    if not options.fields:
+        return [line for _, line in lines]
+    return [_with_fields(line, item, options, view) for item, line in lines]
+
+
+def _with_fields(line: ScoredItem, item: int, options: ItemOptions, view: View) -> ScoredItem:
+    return replace(line, fields=shown(item, options.fields, view.state))
+
+
+def known_to_few(items: NDArray[np.int32], state: State, least: int) -> NDArray[np.bool_]:
+    """Return which items are in the histories of at least one user, but of fewer than `least`."""
+    few = np.zeros(len(items), dtype=np.bool_)
+    if least > 1:
+        known = np.flatnonzero(items >= 0)
+        users = users_with(state, items[known])
+        few[known] = (users > 0) & (users < least)
+    return few
+
+
+def _score(
+    items: set[int], history: Histories, view: View, factors: NDArray[np.float64] | None
+) -> Lists:
+    return score_items(np.array(sorted(items), dtype=np.int32), history, view, factors)
+
+
+def score_items(
+    wanted: NDArray[np.int32],
+    history: Histories,
+    view: View,
+    factors: NDArray[np.float64] | None = None,
+) -> Lists:
+    """Score distinct items for one user, with the tiers that `answer` would give: arrays [n]."""
     lines = score_fallback(wanted, view.state, now=view.now)
     theirs = score_by_attributes(wanted, history.features, view)
     lines.tiers[theirs > 0] = ATTRIBUTES
@@ -147,6 +204,9 @@ def _score(items: set[int], history: Histories, view: View) -> Lists:
         ranked = _ranked(wanted, history, view)
         lines.tiers[ranked] = PERSONAL
         lines.scores[ranked] = view.model.score(history, wanted)[ranked]
+    if factors is not None:
+        known = wanted < len(factors)
+        lines.scores[known] = boosted(lines.scores[known], factors[wanted[known]])
     return lines
 
 
@@ -158,7 +218,8 @@ def _ranked(wanted: NDArray[np.int32], history: Histories, view: View) -> NDArra
     return np.isin(wanted, found.items[0])
 
 
-def _known_item(item_id: str, state: State) -> int:
+def known_item(item_id: str, state: State) -> int:
+    """Return the index of an item; raise `UnknownItem` if there is none."""
     index = state.items.get(check_id(item_id, "item_id"))
     if index is None:
         raise UnknownItem(f"item {item_id!r} has neither events nor a catalogue entry")

@@ -19,8 +19,9 @@ from nearline.recommend.fill import fill, preferences
 from nearline.recommend.frequency import hidden_items, showings_of
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
 from nearline.recommend.pages import continued, shown_before
-from nearline.recommend.rules import allowed_items, rules
+from nearline.recommend.rules import allowed_items, relevant, rules
 from nearline.recommend.scenarios import resolved
+from nearline.recommend.selection import choose
 from nearline.schema import (
     Answer,
     ListOptions,
@@ -34,7 +35,10 @@ __all__ = ["LATE_STAGES", "STAGES", "View", "answer", "history_of", "make_query"
 
 Stage = Callable[[Lists, Query], Lists]
 
-STAGES: tuple[Stage, ...] = (candidates, rules, diversify, preferences, by_attributes, fill)
+STAGES: tuple[Stage, ...] = (
+    *(candidates, rules, relevant, diversify),
+    *(preferences, by_attributes, fill),
+)
 # For a request whose time budget is used up: the same list without the candidates of the model.
 LATE_STAGES = STAGES[1:]
 
@@ -90,10 +94,15 @@ def make_query(
     shown: frozenset[int] = frozenset(),
     user_ids: Sequence[str | None] | None = None,
 ) -> Query:
-    """Validate the options, apply their scenario, and look up the items that they name.
+    """Validate the options, apply their scenario, and evaluate the expressions.
 
-    `shown` are the indices of items that the lists must not contain either. `user_ids` are the
-    users of the histories; without them, showings do not count.
+    Parameters
+    ----------
+    shown : frozenset of int
+        Indices of items that the lists must not contain either.
+    user_ids : sequence of str or None
+        Users of the histories; without them, showings do not count. If expressions use attributes
+        of users, all have the same values.
 
     Raises
     ------
@@ -107,15 +116,18 @@ def make_query(
     exclude_seen = view.excludes_seen(options)
     if exclude_seen != options.exclude_seen:
         options = replace(options, exclude_seen=exclude_seen)
+    user_id = user_ids[0] if user_ids else None
+    choice = choose(options, view, user_id, allowed_items(view.state, options.category))
     showings = showings_of(user_ids, options, view)
     return Query(
         view=view,
         histories=histories,
         tier=tier,
         options=options,
-        allowed=allowed_items(view.state, options.category),
+        allowed=choice.allowed,
         excluded=shown.union(_known(options.exclude, "exclude", view.state)),
         depth=depth_of(options),
+        factors=choice.factors,
         showings=showings,
         hidden=hidden_items(showings, options, view.now),
     )

@@ -1,4 +1,4 @@
-"""Rules of the pipeline: availability, category, exclusions, seen and disliked items."""
+"""Rules of the pipeline: availability, category, exclusions, seen, disliked, irrelevant items."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,3 +41,12 @@ def rules(lists: Lists, query: Query) -> Lists:
     scores = np.take_along_axis(np.where(out, 0.0, lists.scores), order, axis=1)
     tiers = np.take_along_axis(lists.tiers, order, axis=1)
     return Lists(items[:, :k], scores[:, :k], tiers[:, :k])
+
+
+def relevant(lists: Lists, query: Query) -> Lists:
+    """Remove items with a lower score than the request asks for."""
+    if query.options.min_score is None:
+        return lists
+    low = lists.scores < query.options.min_score
+    items = np.where(low, np.int32(-1), lists.items)
+    return Lists(items, np.where(low, 0.0, lists.scores), lists.tiers)

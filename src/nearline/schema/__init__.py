@@ -16,6 +16,15 @@ from nearline.schema.answers import (
     UserSummary,
 )
 from nearline.schema.fields import RequestField, Shape, request_fields
+from nearline.schema.item_options import (
+    DEFAULT_K,
+    BoostOptions,
+    ExplainOptions,
+    ItemOptions,
+    SimilarOptions,
+    check_boost_options,
+    check_item_options,
+)
 from nearline.schema.records import (
     PROFILE_RECORDS,
     USER_RECORDS,
@@ -40,7 +49,6 @@ from nearline.schema.records import (
     UserRecord,
 )
 from nearline.schema.requests import (
-    DEFAULT_K,
     ListOptions,
     RecommendationRequest,
     check_options,
@@ -75,6 +83,7 @@ __all__ = [
     "USER_RECORDS",
     "Answer",
     "AttributeValue",
+    "BoostOptions",
     "CatalogueRecord",
     "Critique",
     "CritiqueOut",
@@ -84,9 +93,11 @@ __all__ = [
     "Erased",
     "Event",
     "EventBlock",
+    "ExplainOptions",
     "Explanation",
     "Item",
     "ItemDeleted",
+    "ItemOptions",
     "ItemPatched",
     "ItemsShown",
     "ListOptions",
@@ -101,16 +112,19 @@ __all__ = [
     "Scalar",
     "ScoredItem",
     "Shape",
+    "SimilarOptions",
     "StoredBlock",
     "Undefined",
     "UserPatched",
     "UserPut",
     "UserRecord",
     "UserSummary",
+    "check_boost_options",
     "check_context",
     "check_event",
     "check_id",
     "check_item",
+    "check_item_options",
     "check_k",
     "check_options",
     "check_preferences",

@@ -8,11 +8,18 @@ from nearline.schema.records import AttributeValue, Critique, Scalar
 RERANKED = "+llm"
 
 
-class ScoredItem(Struct, frozen=True):
-    """An item and its score. Higher scores are better; compare them only within one answer."""
+class ScoredItem(Struct, frozen=True, omit_defaults=True):
+    """An item and its score. Higher scores are better; compare them only within one answer.
+
+    Attributes
+    ----------
+    fields : dict
+        Fields and attributes of the catalogue that the request asks for, if the item has them.
+    """
 
     item_id: str
     score: float
+    fields: dict[str, AttributeValue] = {}
 
 
 class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -26,12 +33,19 @@ class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True):
         the position of the line.
     reasons : tuple of Part
         Largest parts of the score; empty unless the request has ``explain=True``.
+    factor : float or None
+        Factor of the request's boost, which the score and the reasons contain; None unless the
+        request has a boost and ``explain=True``.
+    fields : dict
+        Fields and attributes of the catalogue that the request asks for, if the item has them.
     """
 
     item_id: str
     score: float
     tier: str
     reasons: "tuple[Part, ...]" = ()
+    factor: float | None = None
+    fields: dict[str, AttributeValue] = {}
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -76,6 +90,8 @@ class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes
     ----------
+    factor : float or None
+        Factor of the boost, which the score and its parts contain; None without a boost.
     words : str
         A sentence that describes the largest parts; empty unless requested with ``words=True``.
     worded_by : str
@@ -89,6 +105,7 @@ class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     score: float
     tier: str
     parts: tuple[Part, ...]
+    factor: float | None = None
     words: str = ""
     worded_by: str = ""
     critiques: tuple[CritiqueOut, ...] = ()
@@ -157,3 +174,44 @@ class RecommendationList(list[Recommendation]):
     def next(self) -> str | None:
         """Cursor of the next page; None if there are no more items."""
         return self.answer.next
+
+
+class ScoredUser(Struct, frozen=True, kw_only=True):
+    """A user and the score of an item for this user; compare scores only within one answer."""
+
+    user_id: str
+    score: float
+
+
+class ListedItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An item of a listing: its entry without vectors, or its ID alone if it has no entry."""
+
+    item_id: str
+    timestamp: float | None = None
+    text: str = ""
+    title: str = ""
+    categories: list[str] = []
+    attributes: dict[str, AttributeValue] = {}
+    available: bool = True
+    expires_at: float | None = None
+
+
+class ItemPage(Struct, frozen=True, kw_only=True):
+    """A page of items; `next` is the cursor of the page after it, None after the last one."""
+
+    items: tuple[ListedItem, ...]
+    next: str | None
+
+
+class ListedUser(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A user of a listing, with attributes if there are any."""
+
+    user_id: str
+    attributes: dict[str, AttributeValue] = {}
+
+
+class UserPage(Struct, frozen=True, kw_only=True):
+    """A page of users; `next` is the cursor of the page after it, None after the last one."""
+
+    users: tuple[ListedUser, ...]
+    next: str | None

@@ -42,6 +42,8 @@ class RequestField(Struct, frozen=True, kw_only=True):
         A valid value; None if the documentation shows no example.
     opposite : str
         For a flag that is on by default: name of the option that turns it off.
+    comma : bool
+        Whether a list can also be written as one string, with commas between its entries.
     values : Shape
         For a mapping: form of its values, `INTEGER`, `NUMBER`, or else `TEXT`.
     """
@@ -55,6 +57,7 @@ class RequestField(Struct, frozen=True, kw_only=True):
     maximum: float | None = None
     example: Any = None
     opposite: str = ""
+    comma: bool = False
     values: Shape = Shape.TEXT
 
     @property
@@ -94,7 +97,7 @@ class RequestField(Struct, frozen=True, kw_only=True):
             is not valid JSON.
         """
         if self.shape is Shape.LIST:
-            return tuple(texts)
+            return split_at_commas(texts) if self.comma else tuple(texts)
         if self.shape is Shape.MAPPING:
             return self._mapping(texts, separator)
         return texts[0]
@@ -206,8 +209,15 @@ def _request_field(field: inspect.Field) -> RequestField:
         maximum=bounds.get("maximum", getattr(kind, "le", None)),
         example=next(iter(schema.get("examples", ())), None),
         opposite=extra.get("opposite", ""),
+        comma=extra.get("comma", False),
         values=_value_shape(kind),
     )
+
+
+def split_at_commas(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the entries of lists that are written with commas, without spaces around them."""
+    parts = (part.strip() for text in texts for part in text.split(","))
+    return tuple(part for part in parts if part)
 
 
 def _value_shape(kind: inspect.Type) -> Shape:

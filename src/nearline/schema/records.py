@@ -8,6 +8,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 Scalar = str | int | float | bool
 AttributeValue = Scalar | list[Scalar]
+# Longest name of an item that is taken from its text.
+NAME_CHARS = 60
 
 
 # Not tracked by the garbage collector (`gc=False`): events and items are numerous and contain no
@@ -101,6 +103,17 @@ class Item(
         """Title, text and categories, joined by spaces: the text for content similarity."""
         parts = (self.title, self.text, " ".join(self.categories))
         return " ".join(part for part in parts if part)
+
+    @property
+    def name(self) -> str:
+        """The title, or else the start of the text: what people call the item."""
+        if self.title or not self.text:
+            return self.title
+        text = " ".join(self.text[: 4 * NAME_CHARS].split())
+        if len(text) <= NAME_CHARS:
+            return text
+        start = text[: NAME_CHARS - 1]
+        return (start.rpartition(" ")[0] or start) + "…"
 
 
 class ItemPatched(

@@ -12,12 +12,14 @@ from msgspec import Meta, Struct
 
 from nearline.errors import InvalidInput
 from nearline.schema.arguments import as_list, flag, plain, text
-from nearline.schema.fields import Shape, request_fields
+from nearline.schema.fields import Shape, request_fields, split_at_commas
+from nearline.schema.item_options import (
+    LENGTHS,
+    ItemOptions,
+    check_item_options,
+)
 from nearline.schema.list_rules import check_max_per, check_max_shown, check_method, check_share
-from nearline.schema.records import Scalar
 from nearline.schema.rules import (
-    MAX_K,
-    check_context,
     check_id,
     check_k,
     check_preferences,
@@ -25,13 +27,13 @@ from nearline.schema.rules import (
     check_text,
 )
 
-DEFAULT_K = 10
-
-O = TypeVar("O", bound="ListOptions")  # noqa: E741 (a type variable)
+O = TypeVar("O", bound=Struct)  # noqa: E741 (a type variable)
 
 
-class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options that requests for one user and for many users have in common.
+
+    Those of `ItemOptions`, and the following.
 
     Attributes
     ----------
@@ -47,9 +49,6 @@ class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         List only items of this category; None or an empty string means all items.
     exclude : tuple of str
         IDs of items to leave out.
-    context : dict or None
-        Context of the request, such as device, country or hour, with the names that events use.
-        Items that are popular in this context follow the personal recommendations.
     preferences : str or None
         Text that describes what the user likes. Items with similar text follow the personal
         recommendations.
@@ -77,8 +76,7 @@ class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         int | None,
         Meta(
             description="Length of the list; by default that of the scenario, or else 10.",
-            # Bounds for Litestar's OpenAPI document. `check_k` enforces them, not msgspec.
-            extra_json_schema={"extra": {"minimum": 1, "maximum": MAX_K}},
+            extra_json_schema=LENGTHS,
         ),
     ] = None
     exclude_seen: Annotated[
@@ -101,14 +99,6 @@ class ListOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         str | None, Meta(description="List only items of this category; empty means all.")
     ] = None
     exclude: Annotated[tuple[str, ...], Meta(description="ID of an item to leave out.")] = ()
-    context: Annotated[
-        dict[str, Scalar] | None,
-        Meta(
-            description="Context of the request, as in events: the list is filled with what is "
-            "popular in it.",
-            examples=[{"country": "FR"}],
-        ),
-    ] = None
     preferences: Annotated[
         str | None,
         Meta(
@@ -240,7 +230,7 @@ def make_options(kind: type[O], **fields: Any) -> O:
 
 
 @cache
-def _names_of(kind: type[ListOptions]) -> frozenset[str]:
+def _names_of(kind: type[Struct]) -> frozenset[str]:
     return frozenset(kind.__struct_fields__)
 
 
@@ -252,22 +242,31 @@ def _ids(value: object, field: str) -> tuple[str, ...]:
     return tuple(as_list(value, field, "item ids"))
 
 
+def _field_names(value: object, field: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return split_at_commas([value])
+    return tuple(as_list(value, field, "names"))
+
+
 _MAY_BE_NONE = frozenset(
     {
         *("k", "exclude_seen", "repeats", "category", "context", "preferences", "scenario"),
-        *("user_id", "history", "cursor"),
+        *("user_id", "history", "cursor", "filter", "boost", "min_score"),
         *("diversity", "diversity_method", "calibration", "max_per"),
         *("max_shown", "rotation"),
+        *("user", "relation"),
     }
 )
 # How a keyword argument of a Python call becomes a field; others are checked by `check_options`.
 _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
     "k": check_k,
+    "fields": _field_names,
     "exclude": _ids,
     "history": _ids,
     "exclude_seen": flag,
     "explain": flag,
     "rerank": flag,
+    "words": flag,
     "cursor": text,
     "diversity": check_share,
     "calibration": check_share,
@@ -276,13 +275,13 @@ _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
 }
 
 
-def narrowed(options: ListOptions, kind: type[O]) -> O:
+def narrowed(options: Struct, kind: type[O]) -> O:
     """Convert `options` to the class `kind`, which has a subset of the fields of its class."""
     return kind(**{name: getattr(options, name) for name in kind.__struct_fields__})
 
 
 def check_options(options: ListOptions) -> None:
-    """Check the fields k, repeats, category, context, preferences and scenario of a request.
+    """Check all fields of a request except lists of IDs and the syntax of expressions.
 
     Raises
     ------
@@ -291,12 +290,11 @@ def check_options(options: ListOptions) -> None:
     """
     if options.k is not None:
         check_k(options.k)
+    check_item_options(options)
     if options.repeats is not None:
         check_repeats(options.repeats)
     if options.category is not None:
-        _check_category(options.category)
-    if options.context is not None:
-        check_context(options.context)
+        check_category(options.category)
     if options.preferences is not None:
         check_preferences(options.preferences)
     if options.scenario is not None:
@@ -318,7 +316,8 @@ def check_shape(options: ListOptions) -> None:
         check_max_shown(options.max_shown)
 
 
-def _check_category(category: object) -> None:
+def check_category(category: object) -> None:
+    """Raise `InvalidInput` unless a category is a text."""
     if not isinstance(category, str):
         raise InvalidInput(f"category is {category!r:.50}; it must be a string", field="category")
     check_text(category, "category")

@@ -17,6 +17,7 @@ MAX_TEXT_CHARS = 100_000
 MAX_LABELS = 1_000
 MAX_LABEL_BYTES = 512
 MAX_VECTOR_LENGTH = 16_384
+MAX_VECTORS = 64
 MAX_CONTEXT_FIELDS = 64
 MAX_PREFERENCES_CHARS = 1_000
 MAX_ABSOLUTE_NUMBER = 1e15
@@ -200,6 +201,7 @@ def check_item(item: Item, *, now: float) -> Item:
     for name, value in item.attributes.items():
         check_id(name, "attributes")
         _check_attribute(value, f"attributes.{name}")
+    _check_count(len(item.vectors), "vectors", MAX_VECTORS)
     for name, vector in item.vectors.items():
         check_id(name, "vectors")
         _check_vector(vector, f"vectors.{name}")
@@ -254,11 +256,9 @@ def check_context(context: object) -> None:
             check_number(value, f"context.{name}")
 
 
-def _check_count(count: int, field: str) -> None:
-    if count > MAX_LABELS:
-        raise InvalidInput(
-            f"{field} has {count} entries; at most {MAX_LABELS} are allowed", field=field
-        )
+def _check_count(count: int, field: str, most: int = MAX_LABELS) -> None:
+    if count > most:
+        raise InvalidInput(f"{field} has {count} entries; at most {most} are allowed", field=field)
 
 
 def _check_attribute(value: object, field: str) -> None:

@@ -89,6 +89,7 @@ def answer_batch(engine: Recommender, question: BatchIn, give_way: Callable[[], 
     convert_each(question.user_ids, lambda user_id: check_id(user_id, "user_ids"))
     users = list(dict.fromkeys(question.user_ids))
     options = msgspec.structs.asdict(narrowed(question, ListOptions))
+    names = question.fields
     while True:
         model, offset = engine.model_id, engine.offset
         frame = engine.recommend_many(
@@ -100,7 +101,9 @@ def answer_batch(engine: Recommender, question: BatchIn, give_way: Callable[[], 
     for rows in _rows_of(frame):
         for user_id, group in groupby(rows, key=itemgetter(0)):
             items = lists.setdefault(user_id, [])
-            items.extend(ScoredItem(item_id, score) for _, item_id, score in group)
+            for _, item_id, score in group:
+                fields = engine.fields(item_id, names) if names else {}
+                items.append(ScoredItem(item_id, score, fields))
         give_way()
     parts = []
     k = engine.resolved(question).k or 1

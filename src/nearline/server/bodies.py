@@ -13,11 +13,14 @@ from nearline.schema import (
     CritiqueOut,
     Event,
     Item,
+    ItemOptions,
     ListOptions,
+    Recommendation,
     RecommendationRequest,
     ScoredItem,
     parse_time,
 )
+from nearline.schema.answers import ScoredUser
 from nearline.schema.definitions import SCENARIO_OPTIONS, Rule
 from nearline.schema.records import AttributeValue, Scalar
 from nearline.schema.times import parse_expiry
@@ -210,7 +213,7 @@ class ImpressionsOut(Struct, frozen=True, kw_only=True):
     accepted: int
 
 
-class RankIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RankIn(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request to rank given items for a user."""
 
     user_id: str
@@ -351,6 +354,18 @@ class Forgotten(Struct, frozen=True, kw_only=True):
     """Number of records of the user that were erased: events, attributes, critiques."""
 
     erased: int
+
+
+class CountedItems(Struct, frozen=True, kw_only=True):
+    """Items, best first, each with the tier that says why it is listed."""
+
+    items: list[Recommendation]
+
+
+class Audience(Struct, frozen=True, kw_only=True):
+    """Users, best first."""
+
+    users: list[ScoredUser]
 
 
 class ScoredItems(Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from nearline.schema.rules import (
     MAX_PREFERENCES_CHARS,
     MAX_TEXT_CHARS,
     MAX_VECTOR_LENGTH,
+    MAX_VECTORS,
 )
 from nearline.schema.times import LAST_TIME
 from nearline.server.bodies import FIRST_TIME
@@ -116,6 +117,7 @@ def _constrain_mapping(field: str, schema: Schema) -> None:
     if field == "vectors":
         values.update({"minItems": 1, "maxItems": MAX_VECTOR_LENGTH})
         values["items"].update(NUMBER)
+        schema["maxProperties"] = MAX_VECTORS
         return
     schema["maxProperties"] = MAX_CONTEXT_FIELDS if field == "context" else MAX_LABELS
     most = MAX_LABEL_BYTES if field == "context" else MAX_TEXT_CHARS

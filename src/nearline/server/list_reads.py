@@ -47,7 +47,7 @@ async def answer_list(app: AppContext, exchange: Exchange, timed: TimedRequest) 
     # Lines of lower tiers change with time, and a cache key does not include the body.
     user_id = None if question.history is not None else question.user_id
     lasting = all(line.tier in _LASTING for line in answer.items)
-    if user_id is not None and lasting and engine.expires(user_id):
+    if user_id is not None and lasting and (engine.expires(user_id) or engine.uses_time(question)):
         return answer
     if uses_showings(question if question.scenario is None else engine.resolved(question)):
         return answer  # depends on impressions, which are not in the stamp

@@ -65,6 +65,9 @@ class QueryReader(Generic[Q]):
         """
         for name, texts in request.query.items():
             given[name] = self.fields[name].value_of(texts, SEPARATOR)
+        for name, field in self.fields.items():
+            if field.required and name not in given:
+                raise InvalidInput(f"query parameter {name!r} is missing; send it", field=name)
         try:
             # Not strict, since numbers and booleans in a query are text.
             return msgspec.convert(given, self._kind, strict=False)

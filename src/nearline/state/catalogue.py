@@ -2,14 +2,16 @@
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple, Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.expressions import ATTRIBUTES, FIELDS, Expressions, ItemColumns
+from nearline.kernels.arrays import grown
 from nearline.schema import Item, ItemPatched, Scalar
-from nearline.state.arrays import grown
 from nearline.state.expiry import Expiries
 
 Vectors = dict[str, NDArray[np.float64]]
@@ -47,10 +49,18 @@ class Catalogue:
     ----------
     lock : RLock
         The lock of the state.
+    id_of : callable
+        Returns the ID of an item by its index.
+
+    Attributes
+    ----------
+    expressions : Expressions
+        Evaluates filters and boosts for all items.
     """
 
-    def __init__(self, lock: "threading.RLock") -> None:
+    def __init__(self, lock: "threading.RLock", id_of: Callable[[int], str] = str) -> None:
         self._lock = lock
+        self.id_of = id_of
         self._size = 0
         # Vectors are stored separately as arrays, which take a quarter of the memory of lists.
         self._entries: dict[int, Item] = {}
@@ -62,17 +72,23 @@ class Catalogue:
         self._labels: Counter[str] = Counter()
         self._sorted: dict[str, NDArray[np.int32]] = {}
         self._masks: dict[str, NDArray[np.bool_]] = {}
+        self._columns = ItemColumns(lock, self)
+        self.expressions = Expressions(self._columns)
 
     @classmethod
-    def from_copy(cls, lock: "threading.RLock", parts: CatalogueCopy) -> Self:
+    def from_copy(
+        cls, lock: "threading.RLock", parts: CatalogueCopy, id_of: Callable[[int], str] = str
+    ) -> Self:
         """Create a catalogue from a copy, whose parts are used and modified."""
-        catalogue = cls(lock)
+        catalogue = cls(lock, id_of)
         catalogue._size = len(parts.available)
         catalogue._entries, catalogue._vectors, catalogue._available = parts
         for index, item in parts.entries.items():
             catalogue._join(index, item)
             if item.expires_at is not None and item.available:
                 catalogue._expiries.put(index, item.expires_at)
+        catalogue._columns.grow(catalogue._size)
+        catalogue._columns.load(parts.entries)
         return catalogue
 
     def __len__(self) -> int:
@@ -85,10 +101,11 @@ class Catalogue:
             self._available = grown(self._available, slots, fill=True)
             self._size = slots
             self._masks.clear()
+            self._columns.grow(slots)
 
     def put(self, index: int, item: Item) -> None:
         """Store an entry, which replaces the previous one; `grow` must be called before."""
-        self._leave(index)
+        before = self._leave(index)
         if item.vectors:
             self._vectors[index] = {
                 name: np.array(vector, dtype=np.float64) for name, vector in item.vectors.items()
@@ -99,6 +116,7 @@ class Catalogue:
         self._available[index] = item.available and not gone
         self._masks.clear()
         self._join(index, item)
+        self._columns.change(index, before, item)
 
     def patch(self, index: int, patch: ItemPatched) -> Item | None:
         """Apply changes to an entry and return the new entry; None if there is none."""
@@ -111,9 +129,14 @@ class Catalogue:
 
     def delete(self, index: int) -> None:
         """Remove the entry and make the item unavailable; `grow` must be called before."""
-        self._leave(index)
+        before = self._leave(index)
         self._available[index] = False
         self._masks.clear()
+        self._columns.change(index, before, None)
+
+    def is_available(self, index: int) -> bool:
+        """Return whether an item is available; the caller must hold the lock."""
+        return bool(self._available[index])
 
     def entry_of(self, index: int) -> Item | None:
         """Return the entry of an item, without its vectors; the caller must hold the lock."""
@@ -128,6 +151,10 @@ class Catalogue:
             return item
         lists = {name: vector.tolist() for name, vector in vectors.items()}
         return msgspec.structs.replace(item, vectors=lists)
+
+    def entry(self, index: int) -> Item | None:
+        """Return the entry of an item without its vectors, or None if it has none."""
+        return self._entries.get(index)
 
     def entries(self) -> list[tuple[int, Item]]:
         """Return all entries by ascending item index, without their vectors (see `vectors_of`)."""
@@ -155,6 +182,8 @@ class Catalogue:
                 hidden, shown = self._expiries.advance(now)
                 self._available[hidden], self._available[shown] = False, True
                 self._masks.clear()
+                for index in (*hidden, *shown):
+                    self._columns.change(index, self._entries.get(index), self._entries.get(index))
         return len(self._expiries.passed)
 
     def available(self) -> NDArray[np.bool_]:
@@ -224,6 +253,18 @@ class Catalogue:
                 self._masks[category] = mask
             return _read_only(mask)
 
+    def has_attribute(self, name: str) -> bool:
+        """Return whether an entry has an attribute of this name."""
+        return self._columns.has_attribute(name)
+
+    def attribute_names(self) -> list[str]:
+        """Return the names of all attributes of entries, most frequent first."""
+        return self._columns.names()[len(FIELDS) :]
+
+    def attribute_types(self, name: str) -> tuple[int, int]:
+        """Return the types of an attribute's values and of the entries of its lists, as bits."""
+        return self._columns.types(ATTRIBUTES, name) or (0, 0)
+
     def copy(self) -> CatalogueCopy:
         """Return a copy of the tables; the caller must hold the lock."""
         available = self._available[: self._size].copy()
@@ -236,11 +277,12 @@ class Catalogue:
             self._members.setdefault(name, set()).add(index)
             self._sorted.pop(name, None)
 
-    def _leave(self, index: int) -> None:
+    def _leave(self, index: int) -> Item | None:
+        """Remove an entry from all tables, and return it."""
         item = self._entries.pop(index, None)
         self._vectors.pop(index, None)
         if item is None:
-            return
+            return None
         if item.expires_at is not None:
             self._expiries.put(index, None)
         for label in set(item.categories):
@@ -253,6 +295,7 @@ class Catalogue:
             if not members:
                 del self._members[name]
             self._sorted.pop(name, None)
+        return item
 
 
 def _names(item: Item) -> set[str]:

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.kernels import decay
+from nearline.kernels.arrays import grown
 from nearline.schema.times import MAX_FUTURE
-from nearline.state.arrays import grown
 from nearline.state.leaders import Leaders
 
 # Exponent beyond which a power of two is zero or infinite, even times the largest or smallest sum.

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.kernels import counted_events, slab
+from nearline.kernels.arrays import grown, resized
 from nearline.kernels.opinions import any_negative
 from nearline.schema.histories import Histories
-from nearline.state.arrays import grown, resized
 
 SMALLEST_REGION = 4
 # The pool is the largest part of the memory, so its size is not doubled.

@@ -15,6 +15,7 @@ from nearline.schema import (
     UserPut,
     UserRecord,
 )
+from nearline.state.sorted_names import SortedNames
 
 # Maximum number of attributes and of critiques of one user. A new critique beyond that removes the
 # oldest; a change that leads to more attributes has no effect.
@@ -58,6 +59,7 @@ class Profiles:
     def __init__(self, lock: "threading.RLock") -> None:
         self._lock = lock
         self._attributes: dict[str, bytes] = {}
+        self._order = SortedNames()
         # The lists are replaced, not changed.
         self._critiques: dict[str, list[Critique]] = {}
 
@@ -87,6 +89,10 @@ class Profiles:
         with self._lock:
             return list(self._attributes)
 
+    def after(self, user_id: str, n: int) -> list[str]:
+        """Return the `n` users with attributes that come first after `user_id` alphabetically."""
+        return self._order.after(user_id, n, self._attributes)
+
     def attributes(self, user_id: str) -> Attributes:
         """Return the attributes of a user; empty for an unknown user."""
         encoded = self._attributes.get(user_id)
@@ -102,6 +108,8 @@ class Profiles:
         if isinstance(record, UserPut | UserPatched):
             changed = record.applied_to(self.attributes(user_id))
             if len(changed) <= MAX_ATTRIBUTES or isinstance(record, UserPut):
+                if user_id not in self._attributes:
+                    self._order.added(user_id)
                 self._attributes[user_id] = _ENCODER.encode(changed)
             return
         others = [one for one in self.critiques(user_id) if one.critique_id != record.critique_id]

@@ -6,6 +6,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.state.sorted_names import SortedNames
+
 
 class Vocabulary:
     """Two-way mapping between IDs and indices.
@@ -18,6 +20,7 @@ class Vocabulary:
         self._ids: list[str] = []
         self._indices: dict[str, int] = {}
         self._free: list[int] = []
+        self._order = SortedNames()
 
     @classmethod
     def from_table(cls, table: Iterable[str]) -> Self:
@@ -47,6 +50,10 @@ class Vocabulary:
     def get(self, name: str) -> int | None:
         """Return the index of an ID, or None if it is unknown."""
         return self._indices.get(name)
+
+    def after(self, name: str, n: int) -> list[str]:
+        """Return the `n` IDs that come first after `name` in alphabetical order."""
+        return self._order.after(name, n, self._indices)
 
     def id_of(self, index: int) -> str:
         """Return the ID with an index; "" if it was removed."""
@@ -78,6 +85,7 @@ class Vocabulary:
             index = len(self._ids)
             self._ids.append(name)
         self._indices[name] = index
+        self._order.added(name)
         return index
 
     def remove(self, name: str) -> int:

@@ -1,6 +1,7 @@
 """Scoring with an item graph: lists, explanations, and the choice between two kinds of users."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -117,6 +118,25 @@ class ScoresByGraph(Model):
         """Return similar items: the recommendations for a history that consists of the item."""
         events = Histories.from_rows([[int(item)] for item in items])
         return self.recommend_from(events, k)
+
+    def related(self, items: IntArray, k: int, relations: Sequence[str]) -> Ranking:
+        """Return similar items by some relations only; see `nearline.models.capabilities.related`.
+
+        The relations have their weights in the score, or equal ones if all of these are 0.
+        """
+        check_k(k)
+        known = self._weights()
+        chosen = [
+            any(name == one or (one[-1:] == ":" and name.startswith(one)) for one in relations)
+            for name in self.relations
+        ]
+        weights = np.where(chosen, known.weights, 0.0)
+        if not weights.any():
+            weights[chosen] = 1.0
+        graph = self._store.view(weights, known.ratios, self.config.max_history)
+        rows = _plain_rows(Histories.from_rows([[int(item)] for item in items]))
+        best = recommend_rows(graph, rows, k, exclude_seen=True, allowed=None)
+        return Ranking(best.items, best.scores)
 
     def search_text(
         self, text: str, k: int, *, allowed: NDArray[np.bool_] | None = None

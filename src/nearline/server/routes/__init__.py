@@ -1,5 +1,13 @@
 """The route handlers, one module for each kind of resource."""
 
+from nearline.server.routes.around import (
+    item_audience,
+    list_items,
+    list_users,
+    popular_items,
+    search_items,
+    trending_items,
+)
 from nearline.server.routes.critiques import add_critique, list_critiques, revoke_critique
 from nearline.server.routes.definitions import (
     delete_rule,
@@ -47,11 +55,17 @@ V1 = [
     rank,
     explain,
     similar_items,
+    item_audience,
+    popular_items,
+    trending_items,
+    search_items,
+    list_items,
     put_items,
     put_item,
     get_item,
     change_item,
     delete_item,
+    list_users,
     get_user,
     put_user,
     add_critique,

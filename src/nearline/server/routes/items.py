@@ -7,18 +7,20 @@ from typing import Annotated
 import msgspec
 from litestar import delete, get, patch, post, put
 from litestar.openapi.spec import Example
-from litestar.params import Body, PathParameter, QueryParameter
+from litestar.params import Body, PathParameter
 
 from nearline.errors import InvalidInput
 from nearline.log import Appended
-from nearline.schema import MAX_K, check_item
+from nearline.schema import SimilarOptions, check_item
 from nearline.server.bodies import ItemChanges, ItemIn, ItemOut, ScoredItems
 from nearline.server.context import app_context, durable, engine_of
 from nearline.server.decoding import StrictRequest, at_most, convert_each
 from nearline.server.paths import path_id
+from nearline.server.queries import READER, QueryReader
 
 ItemId = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
+_SIMILAR = QueryReader(SimilarOptions, without=())
 _ENTRY: dict[str, object] = {
     "title": "Wooden train",
     "text": "Beech, twelve wagons, from three years on",
@@ -30,14 +32,16 @@ _MANY = [Example(summary="a list", value=[{"item_id": "i77", **_ENTRY}])]
 _CHANGE = [Example(summary="hide the item", value={"available": False})]
 
 
-@get("/items/{item_id:str}/similar", tags=["items"])
-async def similar_items(
-    request: StrictRequest,
-    item_id: ItemId,
-    k: Annotated[int, QueryParameter(ge=1, le=MAX_K, description="Length of the list.")] = 10,
-) -> ScoredItems:
+@get(
+    "/items/{item_id:str}/similar",
+    tags=["items"],
+    opt={READER: _SIMILAR},
+    operation_class=_SIMILAR.operation(),
+)
+async def similar_items(request: StrictRequest, item_id: ItemId) -> ScoredItems:
     """Return the items most similar to an item, best first."""
-    return ScoredItems(items=engine_of(request).similar(path_id(item_id, "item_id"), k))
+    options = msgspec.structs.asdict(_SIMILAR.read(request))
+    return ScoredItems(items=engine_of(request).similar(path_id(item_id, "item_id"), **options))
 
 
 @post("/items", status_code=200, tags=["items"])

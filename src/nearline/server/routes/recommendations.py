@@ -3,11 +3,20 @@
 import asyncio
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Response, get, post
 from litestar.openapi.spec import Example
-from litestar.params import Body, PathParameter, QueryParameter
+from litestar.params import Body, PathParameter
 
-from nearline.schema import Answer, Explanation, check_id, check_k
+from nearline.schema import (
+    Answer,
+    ExplainOptions,
+    Explanation,
+    ItemOptions,
+    check_id,
+    check_k,
+    narrowed,
+)
 from nearline.server.batches import answer_batch
 from nearline.server.bodies import (
     BatchIn,
@@ -29,6 +38,7 @@ from nearline.server.queries import READER, QueryReader
 IdInPath = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
 _QUERY = QueryReader(TimedRequest, without=("user_id", "history"))
+_EXPLAIN = QueryReader(ExplainOptions, without=())
 _SESSION = [Example(summary="a session", value={"history": ["i3", "i9"], "k": 5})]
 _BATCH = [Example(summary="two users", value={"user_ids": ["u1", "u2"], "k": 5})]
 _PRELOAD = [Example(summary="two users", value={"user_ids": ["u1", "u2"]})]
@@ -107,22 +117,22 @@ async def rank(
     """Rank the given items for a user, best first."""
     app = app_context(request)
     at_most(len(data.item_ids), app.limits.rank_length, "item_ids")
-    return ScoredItems(items=app.host.engine.rank(data.user_id, data.item_ids))
+    options = msgspec.structs.asdict(narrowed(data, ItemOptions))
+    return ScoredItems(items=app.host.engine.rank(data.user_id, data.item_ids, **options))
 
 
-@get("/users/{user_id:str}/explanations/{item_id:str}", tags=["recommendations"])
-async def explain(
-    request: StrictRequest,
-    user_id: IdInPath,
-    item_id: IdInPath,
-    words: Annotated[
-        bool, QueryParameter(description="Also describe the largest parts in a sentence.")
-    ] = False,
-) -> Explanation:
+@get(
+    "/users/{user_id:str}/explanations/{item_id:str}",
+    tags=["recommendations"],
+    opt={READER: _EXPLAIN},
+    operation_class=_EXPLAIN.operation(),
+)
+async def explain(request: StrictRequest, user_id: IdInPath, item_id: IdInPath) -> Explanation:
     """Explain the score of an item for a user by its parts, which sum to the score.
 
     With `words=true`, the answer also contains `words`, a sentence about the largest parts, and
     `worded_by`: `llm` if a language model wrote the sentence, `template` otherwise.
     """
+    options = _EXPLAIN.read(request)
     user_id, item_id = path_id(user_id, "user_id"), path_id(item_id, "item_id")
-    return await engine_of(request).draft_explanation(user_id, item_id, words=words).arrived()
+    return await engine_of(request).draft_explanation(user_id, item_id, options).arrived()

@@ -1,0 +1,225 @@
+"""One column: a value of any type for each item."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.expressions.operands import Kinds, ListOperand, Operand
+from nearline.expressions.strings import StringTable
+from nearline.expressions.tokens import BOOL, DOUBLE, INT, LIST, MISSING, STRING
+from nearline.kernels.arrays import grown
+
+_TYPES = {bool: BOOL, int: INT, float: DOUBLE, str: STRING, list: LIST}
+# Lists are packed again once this number of entries, and half of all, belong to no list.
+FEWEST_DEAD = 1_024
+
+
+class ValueColumn:
+    """Values of one attribute or field: numbers, strings, booleans and lists.
+
+    Parameters
+    ----------
+    strings : StringTable
+        Table of the strings of all columns.
+    size : int
+        Number of items; none has a value at first.
+
+    Attributes
+    ----------
+    complete : bool
+        Whether the column has the values of all items.
+    """
+
+    def __init__(self, strings: StringTable, size: int) -> None:
+        self.complete = True
+        self._strings = strings
+        self._values = np.full(size, np.nan)
+        self._kinds = np.zeros(size, dtype=np.uint8)
+        self._counts = [0] * (LIST + 1)
+        self._lists: PackedLists | None = None
+
+    @staticmethod
+    def bytes_of(size: int) -> int:
+        """Return the memory in bytes of a column of `size` items without lists."""
+        return 9 * size
+
+    @property
+    def bytes(self) -> int:
+        """Memory in bytes."""
+        packed = 0 if self._lists is None else self._lists.bytes
+        return self._values.nbytes + self._kinds.nbytes + packed
+
+    def grow(self, size: int) -> None:
+        """Extend the column; the new items have no value."""
+        self._values = grown(self._values, size, np.nan)
+        self._kinds = grown(self._kinds, size)
+        if self._lists is not None:
+            self._lists.grow(size)
+
+    def load(self, indices: Sequence[int], values: Sequence[Any]) -> None:
+        """Set the values of items that have none."""
+        found = set(map(type, values))
+        kind = _TYPES[found.pop()] if len(found) == 1 else LIST
+        if kind == LIST:
+            for index, value in zip(indices, values, strict=True):
+                self.set(index, value)
+            return
+        if kind == STRING:
+            values = [self._strings.take(value) for value in values]
+        self._values[indices] = values
+        self._kinds[indices] = kind
+        self._counts[kind] += len(values)
+
+    def set(self, index: int, value: Any) -> bool:
+        """Set the value of an item, None for a missing one; return whether the types changed."""
+        kind = MISSING if value is None else _TYPES[type(value)]
+        number = np.nan
+        if kind == STRING:
+            number = self._strings.take(value)
+        elif kind in (INT, DOUBLE, BOOL):
+            number = float(value)
+        before = int(self._kinds[index])
+        if before == MISSING == kind:
+            return False
+        if before == STRING:
+            self._strings.drop(int(self._values[index]))
+        types = self.types()
+        if LIST in (before, kind):
+            if self._lists is None:
+                self._lists = PackedLists(self._strings, len(self._values))
+            self._lists.set(index, value if kind == LIST else None)
+        self._values[index] = number
+        self._kinds[index] = kind
+        self._counts[before] -= 1
+        self._counts[kind] += 1
+        return types != self.types()
+
+    def types(self) -> tuple[int, int]:
+        """Return the types that occur, and those of the entries of lists, as bits."""
+        return _bits(self._counts), 0 if self._lists is None else _bits(self._lists.counts)
+
+    def operand(self, n: int, rows: NDArray[np.int64] | None) -> Operand:
+        """Return the values of the first `n` items, or of some; most arrays are views."""
+        types = _bits(self._counts)
+        values, kinds = self._values[:n], self._kinds[:n]
+        if rows is not None:
+            values, kinds = values[rows], kinds[rows]
+        lists = None
+        if types & 1 << LIST and self._lists is not None:
+            lists = self._lists.operand(n, rows)
+        types &= ~(1 << LIST)
+        several = types & (types - 1) != 0
+        return Operand(values, types, kinds if several else None, lists)
+
+    def release(self) -> None:
+        """Give back the references to strings; the column must not be used any more."""
+        self._strings.drop_all(self._values[self._kinds == STRING].astype(np.int64))
+        if self._lists is not None:
+            self._lists.release()
+
+
+class PackedLists:
+    """Lists of scalars by item, in arrays: entries of a changed list stay behind as NaN.
+
+    Attributes
+    ----------
+    counts : list of int
+        Number of entries by type.
+    """
+
+    def __init__(self, strings: StringTable, size: int) -> None:
+        self.counts = [0] * (LIST + 1)
+        self._strings = strings
+        self._starts = np.zeros(size, dtype=np.int64)
+        self._sizes = np.full(size, np.nan)
+        self._used = 0
+        self._dead = 0
+        self._owners = np.zeros(0, dtype=np.int32)
+        self._entries = np.zeros(0)
+        self._kinds: Kinds = np.zeros(0, dtype=np.uint8)
+
+    @property
+    def bytes(self) -> int:
+        """Memory in bytes."""
+        return 16 * len(self._starts) + 13 * len(self._entries)
+
+    def grow(self, size: int) -> None:
+        """Extend the lists to `size` items; the new items have no list."""
+        self._starts = grown(self._starts, size)
+        self._sizes = grown(self._sizes, size, np.nan)
+
+    def set(self, index: int, values: Sequence[Any] | None) -> None:
+        """Replace the list of an item; None means that it has no list. O(entries), amortised."""
+        self._remove(index)
+        if values is None:
+            return
+        start, end = self._used, self._used + len(values)
+        self._owners = grown(self._owners, end)
+        self._entries = grown(self._entries, end)
+        self._kinds = grown(self._kinds, end)
+        kinds = [_TYPES[type(value)] for value in values]
+        self._entries[start:end] = [
+            self._strings.take(value) if isinstance(value, str) else float(value)
+            for value in values
+        ]
+        self._kinds[start:end] = kinds
+        self._owners[start:end] = index
+        for kind in kinds:
+            self.counts[kind] += 1
+        self._starts[index], self._sizes[index], self._used = start, len(values), end
+
+    def operand(self, n: int, rows: NDArray[np.int64] | None) -> ListOperand:
+        """Return the lists of the first `n` items, or of some of them."""
+        if rows is None:
+            owners, entries = self._owners[: self._used], self._entries[: self._used]
+            kinds, sizes = self._kinds[: self._used], self._sizes[:n]
+            if self._used and int(owners.max()) >= n:  # items that are newer than the rest
+                old = owners < n
+                owners, entries, kinds = owners[old], entries[old], kinds[old]
+        else:
+            sizes = self._sizes[rows]
+            lengths = np.nan_to_num(sizes).astype(np.int64)
+            owners = np.repeat(np.arange(len(rows), dtype=np.int32), lengths)
+            before = np.cumsum(lengths) - lengths
+            at = np.arange(len(owners)) + np.repeat(self._starts[rows] - before, lengths)
+            entries, kinds = self._entries[at], self._kinds[at]
+            n = len(rows)
+        types = _bits(self.counts)
+        several = types & (types - 1) != 0
+        return ListOperand(n, owners, Operand(entries, types, kinds if several else None), sizes)
+
+    def release(self) -> None:
+        """Give back the references to strings."""
+        live = (self._kinds[: self._used] == STRING) & ~np.isnan(self._entries[: self._used])
+        self._strings.drop_all(self._entries[: self._used][live].astype(np.int64))
+
+    def _remove(self, index: int) -> None:
+        if np.isnan(self._sizes[index]):
+            return
+        length = int(self._sizes[index])
+        part = slice(int(self._starts[index]), int(self._starts[index]) + length)
+        for kind, entry in zip(self._kinds[part].tolist(), self._entries[part], strict=True):
+            self.counts[kind] -= 1
+            if kind == STRING:
+                self._strings.drop(int(entry))
+        self._entries[part] = np.nan
+        self._sizes[index] = np.nan
+        self._dead += length
+        if self._dead >= max(FEWEST_DEAD, self._used // 2):
+            self._pack()
+
+    def _pack(self) -> None:
+        """Copy the entries that belong to a list to new arrays."""
+        live = np.flatnonzero(~np.isnan(self._entries[: self._used]))
+        moved = np.cumsum(~np.isnan(self._entries[: self._used])) - 1
+        there = np.flatnonzero(np.nan_to_num(self._sizes) > 0)
+        self._starts[there] = moved[self._starts[there]]
+        self._owners, self._entries = self._owners[live], self._entries[live]
+        self._kinds = self._kinds[live]
+        self._used, self._dead = len(live), 0
+
+
+def _bits(counts: Sequence[int]) -> int:
+    return sum(1 << kind for kind in range(INT, LIST + 1) if counts[kind])

@@ -1,0 +1,291 @@
+"""Evaluation of a program for many items: a stack of operands."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.expressions import operands as ops
+from nearline.expressions.columns import ItemColumns, Rows
+from nearline.expressions.operands import Floats, Literal, Mask, Operand
+from nearline.expressions.parser import CONTEXT, USER, Instruction, Program, constant_of
+from nearline.expressions.tokens import DOUBLE, INT, LIST, STRING
+
+DAY = 86_400.0
+Found = Operand | Literal | Mask
+
+
+class Bindings(NamedTuple):
+    """What an expression knows beside the catalogue: attributes of user and request, and the time.
+
+    Attributes
+    ----------
+    user, context : mapping
+        Names to strings, numbers, booleans or, for users, lists of these.
+    now : float
+        Time of the request, in Unix seconds.
+    """
+
+    user: Mapping[str, Any] = {}
+    context: Mapping[str, Any] = {}
+    now: float = 0.0
+
+
+class Machine:
+    """Evaluates programs for the first `n` items, or for some of them.
+
+    Parameters
+    ----------
+    columns : ItemColumns
+    bindings : Bindings
+    n : int
+        Number of items.
+    rows : int64 [m] or None
+        Items to evaluate for; None for all.
+    kept : callable
+        Returns the result of a program that depends only on the catalogue: bool [n].
+    """
+
+    def __init__(
+        self,
+        columns: ItemColumns,
+        bindings: Bindings,
+        n: int,
+        rows: Rows | None,
+        kept: Callable[[Program], NDArray[np.bool_]],
+    ) -> None:
+        self._columns = columns
+        self._strings = columns.strings
+        self._bindings = bindings
+        self._n = n
+        self._rows = rows
+        self._kept = kept
+        # Strings that no item has get the codes -1, -2, ...
+        self._others: dict[str, int] = {}
+
+    def run(self, program: Program) -> Operand | Mask:
+        """Evaluate a program. O(instructions x items)."""
+        stack: list[Found] = []
+        for step in program.code:
+            start = len(stack) - step.takes
+            given = stack[start:]
+            del stack[start:]
+            stack.append(_STEPS[step.op](self, step, given))
+        return _scalar(stack[0])
+
+    def constant(self, step: Instruction, _: Sequence[Found]) -> Found:
+        """Return a literal."""
+        return self._of(step.value)
+
+    def name(self, step: Instruction, _: Sequence[Found]) -> Found:
+        """Return the values of a name."""
+        scope, name = step.value
+        if scope not in (USER, CONTEXT):
+            return self._columns.operand(scope, name, self._n, self._rows)
+        value = (self._bindings.user if scope == USER else self._bindings.context).get(name)
+        if value is None:
+            return Operand(np.nan, 0)
+        if isinstance(value, list | tuple):
+            return self._of((LIST, tuple(constant_of(entry) for entry in value)))
+        return self._of(constant_of(value))
+
+    def has(self, step: Instruction, given: Sequence[Found]) -> Found:
+        """Return where a name has a value."""
+        found = self.name(step, given)
+        if not isinstance(found, Operand):
+            return True
+        present: Mask = ~np.isnan(found.values)
+        return present if found.lists is None else present | ~np.isnan(found.lists.sizes)
+
+    def now(self, _step: Instruction, _: Sequence[Found]) -> Found:
+        """Return the time of the request."""
+        return Operand(self._bindings.now, 1 << DOUBLE)
+
+    def elements(self, _: Instruction, given: Sequence[Found]) -> Found:
+        """Return the elements of a list."""
+        return Literal(tuple(ops.operand(_scalar(one)) for one in given))
+
+    def kept(self, step: Instruction, _: Sequence[Found]) -> Found:
+        """Return the result of a part of the program that was evaluated before."""
+        mask = self._kept(step.value)[: self._n]
+        return mask if self._rows is None else mask[self._rows]
+
+    def conjunction(self, _: Instruction, given: Sequence[Found]) -> Found:
+        """Return where both are true."""
+        return ops.truth(_scalar(given[0])) & ops.truth(_scalar(given[1]))
+
+    def disjunction(self, _: Instruction, given: Sequence[Found]) -> Found:
+        """Return where one is true."""
+        return ops.truth(_scalar(given[0])) | ops.truth(_scalar(given[1]))
+
+    def negation(self, _: Instruction, given: Sequence[Found]) -> Found:
+        """Return where a value is not true."""
+        return np.logical_not(ops.truth(_scalar(given[0])))
+
+    def comparison(self, step: Instruction, given: Sequence[Found]) -> Found:
+        """Return where a comparison holds."""
+        left, right = (ops.operand(_scalar(one)) for one in given)
+        return ops.compare(step.op, left, right, self._ranks)
+
+    def within(self, _: Instruction, given: Sequence[Found]) -> Found:
+        """Return where a value is in a list."""
+        found = given[1]
+        if not isinstance(found, Operand | Literal):
+            return False
+        return ops.within(ops.operand(_scalar(given[0])), found)
+
+    def arithmetic(self, step: Instruction, given: Sequence[Found]) -> Found:
+        """Return the result of an operation on numbers."""
+        left, right = (ops.operand(_scalar(one)) for one in given)
+        return ops.arithmetic(step.op, left, right)
+
+    def negative(self, _: Instruction, given: Sequence[Found]) -> Found:
+        """Return numbers with the opposite sign."""
+        return ops.negative(ops.operand(_scalar(given[0])))
+
+    def choice(self, _: Instruction, given: Sequence[Found]) -> Found:
+        """Return one of two values, as a condition says."""
+        condition, value, other = map(_scalar, given)
+        return ops.choice(ops.truth(condition), value, other)
+
+    def size(self, _: Instruction, given: Sequence[Found]) -> Found:
+        """Return the number of characters of strings, and of entries of lists."""
+        found = given[0]
+        if isinstance(found, Literal):
+            return Operand(float(len(found.elements)), 1 << INT)
+        value = ops.operand(_scalar(found))
+        sizes = self._for_each(value, len, np.nan)
+        if value.lists is not None:
+            sizes = np.where(np.isnan(value.lists.sizes), sizes, value.lists.sizes)
+        return Operand(sizes, 1 << INT)
+
+    def days_since(self, _: Instruction, given: Sequence[Found]) -> Found:
+        """Return the days between times, in Unix seconds or as text, and the request."""
+        value = ops.operand(_scalar(given[0]))
+        seconds = ops.only(value, ops.NUMBERS)
+        if value.types & 1 << STRING:
+            texts = self._for_each(value, _seconds, np.nan)
+            seconds = np.where(np.isnan(texts), seconds, texts)
+        return Operand((self._bindings.now - seconds) / DAY, 1 << DOUBLE)
+
+    def search(self, step: Instruction, given: Sequence[Found]) -> Found:
+        """Return where one string begins with, ends with or contains another."""
+        where, what = (ops.operand(_scalar(one)) for one in given)
+        test = _SEARCHES[step.op]
+        if np.ndim(what.values):
+            text = self._text(where)
+            found = None if text is None else self._for_each(what, lambda w: test(text, w), 0.0)
+        else:
+            part = self._text(what)
+            found = None if part is None else self._for_each(where, lambda w: test(w, part), 0.0)
+        return False if found is None else found == 1.0
+
+    def _of(self, constant: tuple[int, Any]) -> Found:
+        kind, value = constant
+        if kind == LIST:
+            return Literal(tuple(cast("Operand", self._of(entry)) for entry in value))
+        if kind != STRING:
+            return Operand(value, 1 << kind)
+        code = self._strings.code(value)
+        if code is None:
+            code = self._others.setdefault(value, -1 - len(self._others))
+        return Operand(float(code), 1 << STRING)
+
+    def _text(self, value: Operand) -> str | None:
+        """Return the string of an operand that is one string; None if it is missing."""
+        code = ops.only(value, 1 << STRING)
+        return None if np.isnan(code) else self._text_of(int(code))
+
+    def _text_of(self, code: int) -> str:
+        return self._strings.text(code) if code >= 0 else list(self._others)[-1 - code]
+
+    def _for_each(self, value: Operand, function: Callable[[str], float], other: float) -> Floats:
+        """Return a number for each string, which is computed once for each distinct string."""
+        codes = ops.only(value, 1 << STRING)
+        there = ~np.isnan(codes)
+        if not np.ndim(codes):
+            return np.asarray(function(self._text_of(int(codes))) if there else other, np.float64)
+        known = codes[there].astype(np.int64)
+        distinct, table = self._table()
+        distinct[known] = True
+        used = np.flatnonzero(distinct)
+        table[used] = [function(self._text_of(code)) for code in self._codes(used)]
+        numbers = np.full(len(codes), other)
+        numbers[there] = table[known]
+        return numbers
+
+    def _ranks(self, left: Operand, right: Operand) -> tuple[Any, Any]:
+        """Return numbers in the order of the strings of two operands."""
+        for one, other in ((left, right), (right, left)):
+            text = None if np.ndim(other.values) else self._text(other)
+            if text is not None and np.ndim(one.values):
+                # Against one string, no order of all strings is needed.
+                ranks = self._for_each(one, _order_against(text), np.nan)
+                return (ranks, 0.0) if one is left else (0.0, ranks)
+        distinct, table = self._table()
+        for one in (left, right):
+            codes = np.atleast_1d(one.values)
+            distinct[codes[~np.isnan(codes)].astype(np.int64)] = True
+        used = np.flatnonzero(distinct)
+        texts = [self._text_of(code) for code in self._codes(used)]
+        order = sorted(range(len(texts)), key=texts.__getitem__)
+        table[used[order]] = np.arange(len(used))
+        return _looked_up(table, left.values), _looked_up(table, right.values)
+
+    def _table(self) -> tuple[NDArray[np.bool_], Floats]:
+        """Return arrays with an entry for each string; negative codes count from the end."""
+        size = len(self._strings) + len(self._others)
+        return np.zeros(size, dtype=np.bool_), np.full(max(size, 1), np.nan)
+
+    def _codes(self, places: NDArray[np.int64]) -> list[int]:
+        known, size = len(self._strings), len(self._strings) + len(self._others)
+        return [int(at) if at < known else int(at) - size for at in places.tolist()]
+
+
+def _scalar(value: Found) -> Operand | Mask:
+    return Operand(np.nan, 0) if isinstance(value, Literal) else value
+
+
+def _order_against(text: str) -> Callable[[str], float]:
+    return lambda word: float((word > text) - (word < text))
+
+
+def _looked_up(table: Floats, codes: Any) -> Any:
+    return np.where(np.isnan(codes), np.nan, table[np.nan_to_num(codes).astype(np.int64)])
+
+
+def _seconds(text: str) -> float:
+    """Return the Unix seconds of an ISO 8601 time, NaN for other strings."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return np.nan
+
+
+_SEARCHES: dict[str, Callable[[str, str], float]] = {
+    "startsWith": lambda text, part: float(text.startswith(part)),
+    "endsWith": lambda text, part: float(text.endswith(part)),
+    "contains": lambda text, part: float(part in text),
+}
+_STEPS: dict[str, Callable[[Machine, Instruction, Sequence[Found]], Found]] = {
+    "constant": Machine.constant,
+    "name": Machine.name,
+    "has": Machine.has,
+    "now": Machine.now,
+    "list": Machine.elements,
+    "kept": Machine.kept,
+    "&&": Machine.conjunction,
+    "||": Machine.disjunction,
+    "!": Machine.negation,
+    **dict.fromkeys(("==", "!=", "<", "<=", ">", ">="), Machine.comparison),
+    "in": Machine.within,
+    **dict.fromkeys("+-*/%", Machine.arithmetic),
+    "negative": Machine.negative,
+    "?:": Machine.choice,
+    "size": Machine.size,
+    "days_since": Machine.days_since,
+    **dict.fromkeys(_SEARCHES, Machine.search),
+}

@@ -1,0 +1,54 @@
+"""Search of items by a text: by its words, by its meaning, and for a user."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.encoders.search_index import SearchIndex
+from nearline.recommend.fusion import CANDIDATES, fused
+from nearline.recommend.lists import View
+from nearline.recommend.lookups import lines_of
+from nearline.recommend.rules import allowed_items
+from nearline.recommend.selection import Order, choose, first_boosted
+from nearline.schema import ScoredItem
+from nearline.schema.questions import SearchRequest, check_search
+
+
+def search(
+    request: SearchRequest,
+    view: View,
+    index: SearchIndex,
+    encode: Callable[[str], NDArray[np.float32] | None] | None,
+) -> list[ScoredItem]:
+    """Return the available items that match a text, best first.
+
+    By words alone, the scores are those of BM25. With an encoder or a user, the best items by
+    words, by the cosine of the texts' vectors, and for the user are fused (`nearline.recommend.
+    fusion`): at least 200 of each.
+
+    Parameters
+    ----------
+    index : SearchIndex
+        Index of the items of the state.
+    encode : callable or None
+        Returns the vector of a text, or None if the encoder fails.
+    """
+    check_search(request)
+    choice = choose(request, view, request.user, allowed_items(view.state, request.category))
+    vector = None if encode is None else encode(request.q)
+    if vector is None and request.user is None:
+
+        def order(n: int) -> Order:
+            found = index.search(request.q, n, choice.allowed)
+            complete = len(found.items) < n
+            scores = found.scores.astype(np.float64)
+            return Order(found.items, scores, -np.inf if complete else float(scores[-1]))
+
+        best = first_boosted(order, request.k, choice.factors)
+        return lines_of(best, request, view)
+    depth = max(CANDIDATES, 2 * request.k)
+    orders = [index.search(request.q, depth, choice.allowed).items]
+    if vector is not None:
+        orders.append(index.nearest(vector, depth, choice.allowed).items)
+    return lines_of(fused(orders, request.k, request.user, view, choice.factors), request, view)

@@ -1,0 +1,70 @@
+"""Items similar to an item."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.models.base import Ranking
+from nearline.models.capabilities import related
+from nearline.recommend.fusion import CANDIDATES, fused
+from nearline.recommend.lists import View
+from nearline.recommend.lookups import known_item, known_to_few, lines_of
+from nearline.recommend.selection import Order, choose, first_boosted
+from nearline.schema import ScoredItem, SimilarOptions
+from nearline.schema.questions import RELATIONS, check_similar
+
+
+def similar(
+    item_id: str, options: SimilarOptions, view: View, least_users: int = 1
+) -> list[ScoredItem]:
+    """Return the available items most similar to an item according to the model, best first.
+
+    An item that occurs in the histories of fewer than `least_users` users, but of at least one, has
+    no list and is in no list. Otherwise, the list of an item that only one person knows shows what
+    else this person has looked at. Items without any event are compared by their content only.
+
+    With a user, the most similar items, at least 200, are ordered by their similarity and for the
+    user; see `nearline.recommend.fusion`.
+    """
+    index = known_item(item_id, view.state)
+    check_similar(options)
+    choice = choose(options, view, options.user)
+    order = _order(index, options.relation, choice.allowed, view, least_users)
+    if index >= view.model.n_items or known_to_few(_one(index), view.state, least_users)[0]:
+        return []
+    if options.user is None:
+        return lines_of(first_boosted(order, options.k, choice.factors), options, view)
+    near = [order(max(CANDIDATES, 2 * options.k)).items]
+    return lines_of(fused(near, options.k, options.user, view, choice.factors), options, view)
+
+
+def _order(
+    index: int, relation: str | None, available: NDArray[np.bool_], view: View, least_users: int
+) -> Callable[[int], Order]:
+    """Return the order of the allowed items by their similarity with an item."""
+    n_items = view.model.n_items
+    allowed = np.zeros(n_items, dtype=np.bool_)
+    n_known = min(n_items, len(available))
+    allowed[:n_known] = available[:n_known]
+
+    def nearest(n: int) -> Ranking:
+        if relation is None:
+            return view.model.similar(_one(index), n)
+        return related(view.model, _one(index), n, RELATIONS[relation])
+
+    def order(n: int) -> Order:
+        # More than n, because most are usually allowed, and the others are removed.
+        wide = min(2 * n + 50, n_items)
+        found = nearest(wide)
+        items, scores = found.items[0], found.scores[0].astype(np.float64)
+        listed = items >= 0
+        least = -np.inf if wide >= n_items or not listed.all() else float(scores[-1])
+        kept = listed & allowed[items] & ~known_to_few(items, view.state, least_users)
+        return Order(items[kept], scores[kept], least)
+
+    return order
+
+
+def _one(index: int) -> NDArray[np.int32]:
+    return np.array([index], dtype=np.int32)

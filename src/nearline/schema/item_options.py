@@ -1,0 +1,170 @@
+"""Options that all requests for items have: filter, boost, minimum score, fields and context."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from nearline.errors import InvalidInput
+from nearline.schema.records import Scalar
+from nearline.schema.rules import MAX_K, check_context, check_id, check_number
+
+DEFAULT_K = 10
+# Largest number of fields of the catalogue that an answer can contain.
+MAX_FIELDS = 100
+# Bounds for Litestar's OpenAPI document. `check_k` enforces them, not msgspec.
+LENGTHS = {"extra": {"minimum": 1, "maximum": MAX_K}}
+
+
+class BoostOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options that determine scores.
+
+    Attributes
+    ----------
+    boost : str or None
+        Expression that gives the factor by which the score of an item is multiplied; see
+        `nearline.expressions`.
+    context : dict or None
+        Context of the request, such as device, country or hour, with the names that events use.
+        Expressions read it as ``context.NAME``. In recommendations, items that are popular in this
+        context follow the personal ones.
+    """
+
+    boost: Annotated[
+        str | None,
+        Meta(
+            description="Expression that gives a factor for the score of each item, from 0.",
+            examples=['brand == "own" ? 1.5 : 1.0'],
+        ),
+    ] = None
+    context: Annotated[
+        dict[str, Scalar] | None,
+        Meta(
+            description="Context of the request, as in events: the list is filled with what is "
+            "popular in it, and expressions know it as context.NAME.",
+            examples=[{"country": "FR"}],
+        ),
+    ] = None
+
+
+class ExplainOptions(BoostOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of an explanation; with `words`, it contains a sentence."""
+
+    words: Annotated[bool, Meta(description="Also describe the largest parts in a sentence.")] = (
+        False
+    )
+
+
+class ItemOptions(BoostOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options that all requests for lists of items have in common.
+
+    Those of `BoostOptions`, and the following.
+
+    Attributes
+    ----------
+    filter : str or None
+        Expression that must be true for an item of the list; see `nearline.expressions`.
+    min_score : float or None
+        Leave out items with a lower score (after the boost). The list can then be shorter.
+    fields : tuple of str
+        Fields and attributes of the catalogue that each item of the answer shows.
+    """
+
+    filter: Annotated[
+        str | None,
+        Meta(
+            description="Expression over the attributes of an item: list only items for which it "
+            "is true.",
+            examples=['price < 20 && "tea" in categories'],
+        ),
+    ] = None
+    min_score: Annotated[
+        float | None,
+        Meta(
+            description="Leave out items with a lower score, after the boost; the list may get "
+            "shorter than k."
+        ),
+    ] = None
+    fields: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Fields and attributes of the catalogue to show with each item, with "
+            "commas between them.",
+            examples=["title,price"],
+            extra={"comma": True},
+        ),
+    ] = ()
+
+
+class SimilarOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of a request for similar items.
+
+    Those of `ItemOptions`, and the following.
+
+    Attributes
+    ----------
+    k : int
+        Length of the list, 1 to 1000.
+    relation : str or None
+        One of `nearline.schema.questions.RELATIONS`: the only relation by which items may be
+        similar. None for all.
+    user : str or None
+        User for whom the most similar items are ordered.
+    """
+
+    k: Annotated[int, Meta(description="Length of the list.", extra_json_schema=LENGTHS)] = (
+        DEFAULT_K
+    )
+    relation: Annotated[
+        str | None,
+        Meta(
+            description="Only by this relation: bought_together (items of the same users), "
+            "viewed_next (items that follow) or content (texts and vectors).",
+            examples=["bought_together"],
+        ),
+    ] = None
+    user: Annotated[
+        str | None,
+        Meta(description="User for whom the items are ordered: what the user prefers moves up."),
+    ] = None
+
+
+def check_boost_options(options: BoostOptions) -> None:
+    """Check the boost, except for its syntax, and the context of a request.
+
+    Raises
+    ------
+    InvalidInput
+        A field is invalid; the error names it.
+    """
+    check_expression(options.boost, "boost")
+    if options.context is not None:
+        check_context(options.context)
+
+
+def check_item_options(options: ItemOptions) -> None:
+    """Check the fields of `ItemOptions`, except for the syntax of expressions.
+
+    Raises
+    ------
+    InvalidInput
+        A field is invalid; the error names it.
+    """
+    check_boost_options(options)
+    check_expression(options.filter, "filter")
+    if options.min_score is not None:
+        check_number(options.min_score, "min_score")
+    if len(options.fields) > MAX_FIELDS:
+        raise InvalidInput(
+            f"fields has {len(options.fields):,} entries; at most {MAX_FIELDS} are allowed",
+            field="fields",
+        )
+    for name in options.fields:
+        check_id(name, "fields")
+
+
+def check_expression(text: object, field: str) -> None:
+    """Raise `InvalidInput` unless an expression is None or a text; its syntax is not checked."""
+    if text is not None and not isinstance(text, str):
+        raise InvalidInput(
+            f"{field} is {text!r:.50}; it must be an expression, such as 'price < 20'", field=field
+        )
