@@ -119,7 +119,7 @@ def test_numbers_of_items(rec: nl.Recommender) -> None:
         (lambda rec: rec.recommend("c", preferences=["tea"]), "preferences is list"),
         (lambda rec: rec.recommend(7), "user_id is int; it must be a string"),
         (lambda rec: rec.fit(seed="x"), "seed is 'x'; it must be a whole number"),
-        (lambda rec: rec.fit(seed=-1), "seed is -1; it must be at least 0"),
+        (lambda rec: rec.fit(seed=-1), "seed is -1; it must be 0 to 4294967295"),
         (lambda rec: rec.train(seed=1.5), "seed is 1.5"),
         (lambda rec: rec.train(model=7), "model is 7; it must be a text"),
         (lambda rec: rec.train(settings=["l2"]), r"settings is \['l2'\]; it must be a mapping"),

@@ -14,6 +14,7 @@ from nearline.adapters.llm_config import LlmConfig
 from nearline.common.budget import LEAST_BYTES, MOST_BYTES
 from nearline.data import NONE, CleaningConfig, Order
 from nearline.errors import DataNotFound, InvalidInput, MissingExtra
+from nearline.expressions import parse
 from nearline.models.base import Model
 from nearline.models.registry import make_model
 from nearline.models.settings import require
@@ -192,12 +193,20 @@ def read_settings(folder: Path | None, file: str | None) -> FileSettings:
         for kind, check in (("scenarios", check_scenario), ("rules", check_rule)):
             for name, fields in known.get(kind, {}).items():
                 try:
-                    check(name, fields)
+                    _check_syntax(check(name, fields))
                 except InvalidInput as error:
                     raise InvalidInput(f"{kind}.{name}: {error.message}") from None
     except (msgspec.ValidationError, InvalidInput) as error:
         raise InvalidInput(f"{path} is not valid: {error}") from None
     return FileSettings(path, known, mapping(limits, LIMITS, "in_flight = 100"))
+
+
+def _check_syntax(body: Mapping[str, Any]) -> None:
+    """Check the expressions of a definition, without the names of attributes in them."""
+    texts = [body[name] for name in ("filter", "boost") if name in body]
+    texts += [body[action]["filter"] for action in ("bury", "scale") if action in body]
+    for text in texts:
+        parse(text)
 
 
 def _weights(table: object) -> dict[str, float]:

@@ -10,6 +10,7 @@ from tests.docs.running import Reader, check_output
 NOT_RUN = {
     ("README.md", "make demo"),
     ("docs/comparison.md", "nearline compare online-retail --large"),
+    ("docs/filters.md", "nearline "),
     ("docs/howto-cli.md", "nearline demo"),
     ("docs/quickstart.md", "make setup"),
 }

@@ -129,5 +129,5 @@ def test_the_nearest_name_is_stated() -> None:
 
 
 def test_scenarios_have_the_options_of_requests_and_their_rules() -> None:
-    assert set(SCENARIO_FIELDS) - {"rules"} <= set(ListOptions.__struct_fields__)
+    assert set(SCENARIO_FIELDS) - {"rules", "because"} <= set(ListOptions.__struct_fields__)
     assert {"k", "repeats", "rules"} <= set(SCENARIO_FIELDS)

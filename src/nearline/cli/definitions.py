@@ -51,6 +51,12 @@ def _scenario_options(command: Any) -> Any:
     help="Rule that applies to lists of the scenario; by default all that are not for another "
     "scenario. Can be given several times.",
 )
+@click.option(
+    "--because",
+    metavar="KIND",
+    help="Make lists from the newest item of the history with an event of this kind, such as "
+    "purchase.",
+)
 @json_option
 def put_scenario(
     name: str, store: Path, rules: tuple[str, ...], as_json: bool, **options: Any

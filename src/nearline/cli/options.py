@@ -14,6 +14,7 @@ from nearline.cli.request_options import request_option
 from nearline.common.counts import count
 from nearline.errors import DataNotFound, StoreInUse
 from nearline.schema import DEFAULT_K, ListOptions, request_fields
+from nearline.schema.arguments import MAX_SEED
 from nearline.schema.rules import AUTO, EXCLUDE, INCLUDE, REPEATS
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def chosen_repeats() -> str:
 
 
 seed_option = click.option(
-    "--seed", type=IntRange(min=0), default=0, show_default=True, help="Random seed."
+    "--seed", type=IntRange(0, MAX_SEED), default=0, show_default=True, help="Random seed."
 )
 items_option = click.option(
     "--items",

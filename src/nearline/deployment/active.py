@@ -243,7 +243,9 @@ class EngineStatus:
             return None
         catalogue = parts.state.catalogue
         expired = catalogue.advance(current.clock()) if catalogue.expiring else 0
-        return Stamp(parts.stamp_model, reflected.offset, reflected.erasures, expired)
+        rules = parts.state.definitions
+        period = rules.period(current.clock()) if rules.boundaries else 0
+        return Stamp(parts.stamp_model, reflected.offset, reflected.erasures, expired, period)
 
     @property
     def n_users(self) -> int:

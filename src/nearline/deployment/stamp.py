@@ -18,9 +18,12 @@ class Stamp(Struct, frozen=True, gc=False):
         Number of erasures that both reflect.
     expired : int
         Number of items that have expired.
+    period : int
+        Number of times, until now, at which a merchandising rule began or ended.
     """
 
     model: str
     offset: int
     erasures: int
     expired: int = 0
+    period: int = 0

@@ -134,6 +134,30 @@ class TextIndex:
         row = slice(base.indptr[item], base.indptr[item + 1])
         return base.items[row], base.weights[row]
 
+    def rows(self, items: Ints) -> Rows:
+        """Return the vectors of several items, one sparse row each."""
+        base, later = self._vectors, self._later.arrays
+        n_base, n_later = len(base.indptr) - 1, len(later.starts)
+        changed = items < n_later
+        changed[changed] = later.starts[items[changed]] >= 0
+        known = ~changed & (items < n_base)
+        sizes = np.zeros(len(items), dtype=np.int64)
+        sizes[changed] = later.sizes[items[changed]]
+        sizes[known] = base.indptr[items[known] + 1] - base.indptr[items[known]]
+        indptr = np.append(np.int64(0), np.cumsum(sizes))
+        columns = np.zeros(indptr[-1], dtype=np.int32)
+        values = np.zeros(indptr[-1], dtype=np.float32)
+        for those, starts, source in (
+            (changed, later.starts, (later.columns, later.values)),
+            (known, base.indptr, (base.items, base.weights)),
+        ):
+            lengths = sizes[those]
+            within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+            places = np.repeat(starts[items[those]], lengths) + within
+            targets = np.repeat(indptr[:-1][those], lengths) + within
+            columns[targets], values[targets] = source[0][places], source[1][places]
+        return Rows(indptr, columns, values)
+
     def nearest(self, item: int, k: int) -> tuple[Ints, Floats]:
         """Return the `k` items nearest to an item and their cosines, best first.
 

@@ -11,6 +11,7 @@ from nearline.jobs.training import Columns
 from nearline.recommend import batch, lookups
 from nearline.recommend.export import PART_USERS, Exported, export
 from nearline.recommend.language import Draft
+from nearline.recommend.merchandising import expressions_of
 from nearline.recommend.pipeline import answer
 from nearline.recommend.scenarios import O, resolved
 from nearline.recommend.selection import uses_time
@@ -144,8 +145,10 @@ class ListMethods(ImpressionMethods):
         return lookups.rank(user_id, ids, asked, self._view())
 
     def uses_time(self, request: ListOptions) -> bool:
-        """Return whether an expression of a request, or of its scenario, depends on the time."""
-        return uses_time(resolved(request, self._view().state))
+        """Return whether an expression of a request, its scenario or rules depends on the time."""
+        view = self._view()
+        rules = view.state.definitions.active(request.scenario, view.now)
+        return uses_time(resolved(request, view.state), expressions_of(rules))
 
     def fields(self, item_id: str, names: Iterable[str]) -> dict[str, AttributeValue]:
         """Return the fields and attributes of an item that it has, by name."""

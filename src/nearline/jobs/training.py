@@ -20,7 +20,7 @@ from nearline.deployment.active import ActiveDeployment
 from nearline.jobs import worker
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
 from nearline.log import url_of
-from nearline.schema.arguments import mapping, plain, text, whole_number
+from nearline.schema.arguments import checked_seed, mapping, plain, text
 from nearline.snapshots import SnapshotStore
 from nearline.training.acceptance import Verdict, train_and_judge
 from nearline.training.train import TrainingSpec, check_serves, train
@@ -57,7 +57,7 @@ class Training:
         **options: Any,
     ) -> None:
         """Import, train on the whole log and promote; see `Recommender.fit`."""
-        current, seed = self._current, whole_number(seed, "seed")
+        current, seed = self._current, checked_seed(seed)
         current.open()
         if current.config.model == "item_graph" and is_empty(TRAINING_KERNEL):
             logger.warning(
@@ -94,7 +94,7 @@ class Training:
     def submit(self, seed: int, model: str | None, settings: Mapping[str, Any] | None) -> Job:
         """Queue a training; see `Recommender.train`."""
         self._current.open()
-        config, seed = self._current.config, whole_number(seed, "seed")
+        config, seed = self._current.config, checked_seed(seed)
         if model is not None:
             config = replace(config, model=text(model, "model"), settings={})
         if settings is not None:

@@ -9,9 +9,11 @@ from msgspec.structs import replace
 
 from nearline.data import Histories
 from nearline.models.capabilities import explain
+from nearline.recommend.anchors import anchor_of
 from nearline.recommend.attributes import attribute_parts
 from nearline.recommend.critiques import named_parts
 from nearline.recommend.lists import ATTRIBUTES, PERSONAL, SESSION, TIERS, Lists, Query, View
+from nearline.recommend.merchandising import fired, names_of_rules
 from nearline.recommend.selection import boosted, shown
 from nearline.schema import Answer, Critique, Part, Recommendation, RecommendationRequest
 
@@ -39,13 +41,15 @@ def make_answer(
         lines.append(line)
     return Answer(
         recommendation_id=recommendation_id(
-            request, view.model_id, offset, "late" if late else "full"
+            request, view.model_id, offset, "late" if late else "full", *names_of_rules(query)
         ),
         user_id=request.user_id,
         items=tuple(lines),
         tier=lines[0].tier if lines else "popular",
         model=view.model_id,
         offset=offset,
+        rules=fired(query, lists),
+        because=anchor_of(query),
     )
 
 

@@ -15,6 +15,7 @@ from nearline.recommend.attributes import with_features
 from nearline.recommend.critiques import active_critiques, criticised, run_criticised
 from nearline.recommend.field_columns import column_types, field_column
 from nearline.recommend.lists import Lists, View
+from nearline.recommend.merchandising import expressions_of
 from nearline.recommend.pipeline import make_query, run
 from nearline.recommend.scenarios import resolved
 from nearline.recommend.selection import choose, names_of_user
@@ -95,7 +96,8 @@ def _blocks(
     block: int,
 ) -> Iterator[Lists]:
     """Yield the lists of each block of users."""
-    names = sorted(names_of_user(options))
+    rules = view.state.definitions.active(options.scenario, view.now)
+    names = sorted(names_of_user(options, expressions_of(rules)))
     for first in range(0, len(user_ids), block):
         last = min(first + block, len(user_ids))
         some = with_features(histories(first, last), user_ids[first:last], view)

@@ -4,7 +4,8 @@ The candidates are the 200 best of the model. Their scores are mapped to relevan
 least to 0 and the largest to 1. With the strength d, MMR weighs (1 - d) times the relevance against
 d times the similarity; the weights of DPP are exp(a * relevance) with a = (1 - d) / (2 * d), which
 maximises (1 - d) times the sum of relevances plus d times the log of the determinant (Chen et al.,
-2018, section 5). Similarities are cosines; see `recommend.features`.
+2018, section 5). Similarities are cosines; see `recommend.features`. The chosen candidates are
+listed by score, as all lists are.
 """
 
 from typing import NamedTuple
@@ -83,7 +84,7 @@ def _places(
     if calibration:
         mix = _mix(entries, row, query)
     caps = _caps(entries, query)
-    return select(
+    chosen = select(
         query.k,
         method,
         relevance,
@@ -96,6 +97,8 @@ def _places(
         caps.labels,
         caps.room,
     )
+    # The kernel's order is that of selection; lists are ordered by score.
+    return chosen[np.argsort(-scores[chosen], kind="stable")]
 
 
 def _rotated(
@@ -116,7 +119,7 @@ def _search_deeper(chosen: Lists, row: int, size: int, query: Query) -> None:
     n_items = query.view.model.n_items
     while size < query.k and depth < n_items:
         depth *= DEEPER
-        deeper = _one(query, row, depth)
+        deeper = replace(query.select([row]), depth=depth)
         found = relevant(rules(candidates(Lists.empty(1, depth), deeper), deeper), deeper)
         counts = LabelCounts.of(query, chosen.items[row, :size])
         taken = set(chosen.items[row, :size].tolist())
@@ -128,17 +131,6 @@ def _search_deeper(chosen: Lists, row: int, size: int, query: Query) -> None:
                 size += 1
         if found.items[0, -1] < 0:
             break
-
-
-def _one(query: Query, row: int, depth: int) -> Query:
-    """Return the query of one user of the block, with more candidates."""
-    return replace(
-        query,
-        histories=query.histories.select(np.array([row])),
-        depth=depth,
-        showings=None if query.showings is None else (query.showings[row],),
-        hidden=None if query.hidden is None else (query.hidden[row],),
-    )
 
 
 def _copy(

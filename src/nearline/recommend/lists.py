@@ -1,9 +1,11 @@
 """Values that the stages of the pipeline exchange: a query and its lists."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from nearline.common.signing import Signer
@@ -17,8 +19,8 @@ from nearline.state import State
 from nearline.state.showings import Rows
 
 # Tiers in the order of a list; arrays store indices into this tuple.
-TIERS = ("personal", "session", "stated", "attributes", "context", "trending", "popular")
-PERSONAL, SESSION, PREFERENCES, ATTRIBUTES, CONTEXT, TRENDING, POPULAR = range(len(TIERS))
+TIERS = ("personal", "session", "stated", "attributes", "context", "trending", "popular", "pinned")
+PERSONAL, SESSION, PREFERENCES, ATTRIBUTES, CONTEXT, TRENDING, POPULAR, PINNED = range(len(TIERS))
 
 
 class View(Struct, frozen=True):
@@ -74,6 +76,8 @@ class View(Struct, frozen=True):
 class Lists(NamedTuple):
     """Lists of n users, ordered by tier and, within a tier, by decreasing score.
 
+    Rules can change this order: pinned items stand anywhere, and buried ones at the end.
+
     Attributes
     ----------
     items : int32 [n, width]
@@ -101,6 +105,35 @@ class Lists(NamedTuple):
         return rows
 
 
+class PinnedItem(NamedTuple):
+    """An item to show at a position (from 0) of this page, and the name of the rule."""
+
+    position: int
+    name: str
+    item: int
+
+
+class Merchandise(Struct, frozen=True):
+    """The merchandising rules that apply to the lists of a query.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Names of all rules that apply at this time.
+    matching : tuple of str
+        Names of the rules that select at least one allowed item: to bury or to scale.
+    buried : bool [n] or None
+        Which items are listed last.
+    pins : tuple of PinnedItem
+        By position and name; at most one for each item.
+    """
+
+    names: tuple[str, ...]
+    matching: tuple[str, ...]
+    buried: NDArray[np.bool_] | None
+    pins: tuple[PinnedItem, ...]
+
+
 class Query(Struct, frozen=True):
     """A request for the lists of a block of users.
 
@@ -123,7 +156,10 @@ class Query(Struct, frozen=True):
     showings : tuple of Rows or None
         What was shown to each user, if the options depend on it.
     hidden : tuple of frozenset of int or None
-        Items that each user was shown as often as the request allows.
+        Items that the list of each user must not contain either, such as those that the user was
+        shown as often as the request allows.
+    merchandise : Merchandise or None
+        Merchandising rules that apply; None without any.
     """
 
     view: View
@@ -136,11 +172,21 @@ class Query(Struct, frozen=True):
     factors: NDArray[np.float64] | None = None
     showings: tuple[Rows, ...] | None = None
     hidden: tuple[frozenset[int], ...] | None = None
+    merchandise: Merchandise | None = None
 
     @property
     def k(self) -> int:
         """Length of the lists."""
         return self.options.k or DEFAULT_K
+
+    def select(self, rows: Sequence[int]) -> Self:
+        """Return the query of some users of the block."""
+        return replace(
+            self,
+            histories=self.histories.select(np.array(rows, dtype=np.int64)),
+            showings=None if self.showings is None else tuple(self.showings[r] for r in rows),
+            hidden=None if self.hidden is None else tuple(self.hidden[r] for r in rows),
+        )
 
     def row(self, user: int) -> slice:
         """Return the slice of the arrays of `histories` that belongs to a user of the block."""

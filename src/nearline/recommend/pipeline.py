@@ -10,6 +10,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from nearline.data import Histories
+from nearline.recommend.anchors import anchor_kind, anchored
 from nearline.recommend.answers import make_answer, with_critiques
 from nearline.recommend.attributes import by_attributes, with_features
 from nearline.recommend.candidates import candidates
@@ -18,6 +19,7 @@ from nearline.recommend.diversity import depth_of, diversify
 from nearline.recommend.fill import fill, preferences
 from nearline.recommend.frequency import hidden_items, showings_of
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
+from nearline.recommend.merchandising import merchandise, merchandised
 from nearline.recommend.pages import continued, shown_before
 from nearline.recommend.rules import allowed_items, relevant, rules
 from nearline.recommend.scenarios import resolved
@@ -79,6 +81,8 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
 
 def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:
     """Return the lists of the block of users of `query`: arrays [n, k]."""
+    if query.merchandise is not None:
+        return merchandised(query, lambda plain: run(plain, stages))
     lists = Lists.empty(len(query.histories), query.k)
     for stage in stages:
         lists = stage(lists, query)
@@ -119,7 +123,11 @@ def make_query(
     user_id = user_ids[0] if user_ids else None
     choice = choose(options, view, user_id, allowed_items(view.state, options.category))
     showings = showings_of(user_ids, options, view)
-    return Query(
+    plan, factors = None, choice.factors
+    rules_now = view.state.definitions.active(options.scenario, view.now)
+    if rules_now:
+        plan, factors = merchandise(rules_now, view, choice, first=len(shown))
+    query = Query(
         view=view,
         histories=histories,
         tier=tier,
@@ -127,10 +135,13 @@ def make_query(
         allowed=choice.allowed,
         excluded=shown.union(_known(options.exclude, "exclude", view.state)),
         depth=depth_of(options),
-        factors=choice.factors,
+        factors=factors,
         showings=showings,
         hidden=hidden_items(showings, options, view.now),
+        merchandise=plan,
     )
+    kind = anchor_kind(options, view.state)
+    return query if kind is None else anchored(query, kind)
 
 
 def history_of(request: RecommendationRequest, state: State) -> tuple[Histories, int]:

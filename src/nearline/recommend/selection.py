@@ -103,15 +103,15 @@ def factors_of(options: BoostOptions, view: View, bindings: Bindings) -> Scores 
     return view.expressions.factors(options.boost, bindings) if options.boost else None
 
 
-def names_of_user(options: ItemOptions) -> frozenset[str]:
-    """Return the attributes of the user that the expressions of a request use."""
-    texts = [text for text in (options.filter, options.boost) if text]
+def names_of_user(options: ItemOptions, more: Iterable[str] = ()) -> frozenset[str]:
+    """Return the attributes of the user that the expressions of a request, and more, use."""
+    texts = [text for text in (options.filter, options.boost, *more) if text]
     return frozenset().union(*(parse(text).user_names for text in texts))
 
 
-def uses_time(options: ItemOptions) -> bool:
-    """Return whether an expression of a request depends on the time."""
-    return any(parse(text).timed for text in (options.filter, options.boost) if text)
+def uses_time(options: ItemOptions, more: Iterable[str] = ()) -> bool:
+    """Return whether an expression of a request, or one more, depends on the time."""
+    return any(parse(text).timed for text in (options.filter, options.boost, *more) if text)
 
 
 def boosted(scores: Any, factors: Any) -> Any:

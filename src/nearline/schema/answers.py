@@ -143,6 +143,11 @@ class Answer(Struct, frozen=True, kw_only=True):
         Snapshot ID of the model; ``untrained`` if there is none.
     offset : int
         The list reflects every log record before this offset.
+    rules : tuple of str
+        Names of the merchandising rules that fired, in alphabetical order: the pins that the list
+        shows, and the rules to bury or to scale that select at least one item that it may contain.
+    because : str or None
+        ID of the item of the history from which a list was made whose scenario asks for one.
     next : str or None
         Cursor of the next page, to send as `cursor` with an otherwise equal request; None if the
         list has fewer items than requested, so that there are no more.
@@ -154,6 +159,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     tier: str
     model: str
     offset: int
+    rules: tuple[str, ...] = ()
+    because: str | None = None
     next: str | None = None
 
 

@@ -35,6 +35,15 @@ def plain(value: object) -> Any:
     return value
 
 
+# NumPy's older generators, which some packages use, take seeds of 32 bits.
+MAX_SEED = 2**32 - 1
+
+
+def checked_seed(seed: object) -> int:
+    """Return a valid seed of random numbers: a whole number from 0 to `MAX_SEED`."""
+    return whole_number(seed, "seed", most=MAX_SEED)
+
+
 def whole_number(value: object, field: str, *, least: int = 0, most: int | None = None) -> int:
     """Return `value` as an int if it is a whole number in these bounds, of Python or NumPy."""
     if isinstance(value, bool) or not isinstance(value, Integral):

@@ -8,19 +8,22 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 from datetime import date
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import fields as struct_fields
 from msgspec.structs import replace
 
 from nearline.errors import InvalidInput
 from nearline.schema.arguments import as_list, mapping, plain, whole_number
+from nearline.schema.item_options import ItemOptions
 from nearline.schema.requests import ListOptions, check_options, make_options
 from nearline.schema.rules import MAX_K, check_id, check_number
 from nearline.schema.times import parse_time
 
-O = TypeVar("O", bound=ListOptions)  # noqa: E741 (a type variable)
+O = TypeVar("O", bound=ItemOptions)  # noqa: E741 (a type variable)
 
 SCENARIO, RULE = "scenario", "rule"
 # Maximum number of definitions of a kind, and of bytes of one as JSON.
@@ -36,8 +39,14 @@ _SETTABLE = (
     *("max_shown", "rotation", "repeats", "category", "fields", "k"),
 )
 SCENARIO_OPTIONS = tuple(name for name in _SETTABLE if name in ListOptions.__struct_fields__)
-SCENARIO_FIELDS = (*SCENARIO_OPTIONS, "rules")
-_DEFAULTS = ListOptions()
+SCENARIO_FIELDS = (*SCENARIO_OPTIONS, "rules", "because")
+
+
+@cache
+def _defaults_of(kind: type[ItemOptions]) -> dict[str, Any]:
+    """Return the values of options that are not set; a length with a default counts as set."""
+    defaults = {field.name: field.default for field in struct_fields(kind)}
+    return {name: value for name, value in defaults.items() if name != "k" or value is None}
 
 
 class ScenarioOptions(Struct, frozen=True, kw_only=True):
@@ -50,20 +59,24 @@ class ScenarioOptions(Struct, frozen=True, kw_only=True):
         Values of request options by name.
     rules : tuple of str or None
         Names of the rules that apply; None for all rules that are not for another scenario.
+    because : str or None
+        Kind of event: the list is made from the newest item of the history with such an event.
     """
 
     name: str
     options: dict[str, Any]
     rules: tuple[str, ...] | None = None
+    because: str | None = None
 
     def applied_to(self, options: O) -> O:
         """Return `options` with the values of the scenario for options that are not set."""
+        defaults = _defaults_of(type(options))
         missing = {
             name: value
             for name, value in self.options.items()
-            if getattr(options, name) == getattr(_DEFAULTS, name)
+            if name in defaults and getattr(options, name) == defaults[name]
         }
-        if options.exclude_seen is not None:
+        if getattr(options, "exclude_seen", None) is not None:
             missing.pop("repeats", None)
         return replace(options, **missing)
 
@@ -139,10 +152,12 @@ def check_scenario(name: str, fields: object) -> dict[str, Any]:
     """
     check_id(name, "name")
     given = _given(name, fields, "scenario", SCENARIO_FIELDS)
-    rules = given.pop("rules", None)
+    rules, because = given.pop("rules", None), given.pop("because", None)
     options = make_options(ListOptions, **given)
     check_options(options)
     body = {field: getattr(options, field) for field in given}
+    if because is not None:
+        body["because"] = check_id(because, "because")
     if rules is not None:
         body["rules"] = [check_id(rule, "rules") for rule in as_list(rules, "rules", "rule names")]
         if len(body["rules"]) > MAX_DEFINITIONS:
@@ -168,6 +183,7 @@ def scenario_of(name: str, body: Mapping[str, Any]) -> ScenarioOptions | None:
         name=name,
         options={field: getattr(options, field) for field in known},
         rules=None if rules is None else tuple(rules),
+        because=body.get("because"),
     )
 
 

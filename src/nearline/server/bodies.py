@@ -303,6 +303,13 @@ else:
         "ScenarioIn",
         [
             ("name", str | None, None),
+            (
+                "because",
+                Annotated[
+                    str | None, Meta(description="Kind of event of the item that lists start from.")
+                ],
+                None,
+            ),
             *((name, _HINTS[name], None) for name in SCENARIO_OPTIONS),
             (
                 "rules",

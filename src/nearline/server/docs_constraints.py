@@ -7,6 +7,7 @@ not all zero.
 
 from typing import Any
 
+from nearline.schema.arguments import MAX_SEED
 from nearline.schema.rules import (
     MAX_ABSOLUTE_NUMBER,
     MAX_CONTEXT_FIELDS,
@@ -100,7 +101,7 @@ def _constrain(field: str, schema: Schema, limits: Limits) -> None:
         elif kind == "number" and field != "timestamp":
             part.update(NUMBER)
         elif kind == "integer" and field == "seed":
-            part["minimum"] = 0
+            part.update({"minimum": 0, "maximum": MAX_SEED})
         elif kind == "array" and field in lists:
             part["maxItems"] = lists[field]
             part["items"].update(ID)

@@ -7,8 +7,9 @@ from nearline.server.context import AppContext
 from nearline.server.decoding import at_most
 from nearline.server.exchange import CachePolicy, Exchange
 
-# Tiers of lines that depend only on a history, not on counts that decay with time.
-_LASTING = frozenset({"personal", "session", "personal" + RERANKED, "session" + RERANKED})
+# Tiers of lines that depend only on a history, not on counts that decay with time. A pin ends with
+# the period of the stamp.
+_LASTING = frozenset({"personal", "session", "pinned", "personal" + RERANKED, "session" + RERANKED})
 
 
 async def answer_list(app: AppContext, exchange: Exchange, timed: TimedRequest) -> Answer:

@@ -19,7 +19,9 @@ def described(items: NDArray[np.int32], words: TextIndex, vectors: Sequence[Vect
 
     Each kind of vector that occurs has the same weight.
     """
-    kinds = [packed([_unit(*words.vector(item)) for item in items.tolist()], words.encoder.n_terms)]
+    texts = words.rows(items)
+    columns, n_terms = texts.items, words.encoder.n_terms
+    kinds = [Sparse(texts.indptr, columns, texts.weights.astype(np.float64), n_terms)]
     for index in vectors:
         columns = np.arange(index.width, dtype=np.int32)
         rows = [index.vector(item) for item in items.tolist()]
