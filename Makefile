@@ -11,7 +11,7 @@ TWO    := -n 2 --dist loadfile --no-loadscope-reorder
 # Without bytecode, each of the many processes that tests start compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check format bench docs docs-test lock clean
+.PHONY: setup demo test check format bench docs docs-test lock ui clean
 
 setup: $(STAMP)
 
@@ -54,6 +54,10 @@ docs: $(STAMP)
 # Run the examples of all pages and docstrings, and check that the reference is complete.
 docs-test: $(STAMP)
 	$(BIN)/python -m pytest tests/docs
+
+# Bundle the dashboard; needs Node.js. The result is committed.
+ui:
+	cd ui && npm ci --no-audit --no-fund --silent && npm run --silent build
 
 # One lock for every supported Python and platform; no index address in it, so any mirror serves.
 lock: $(STAMP)
