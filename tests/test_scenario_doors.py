@@ -60,6 +60,21 @@ def test_a_scenario_holds_where_the_request_sets_nothing(rec: nl.Recommender) ->
     assert frame["item_id"].to_pylist() == [line.item_id for line in plain]
 
 
+def test_other_lists_take_a_scenario_too(rec: nl.Recommender) -> None:
+    rec.put_scenario("even", filter='"even" in categories', boost="2.0", k=2)
+    expected = rec.similar("i1", k=5, filter='"even" in categories', boost="2.0")
+    assert rec.similar("i1", k=5, scenario="even") == expected
+    ranked = rec.rank("u1", ["i1", "i2", "i3", "i4"], scenario="even")
+    assert {line.item_id for line in ranked} == {"i2", "i4"}
+    own = rec.rank("u1", ["i1", "i2"], scenario="even", filter="true")
+    assert {line.item_id for line in own} == {"i1", "i2"}
+    assert {line.item_id for line in rec.popular(scenario="even")} == {
+        f"i{n}" for n in range(0, 12, 2)
+    }
+    with pytest.raises(UnknownScenario):
+        rec.similar("i1", scenario="evne")
+
+
 def test_an_export_has_the_lists_of_the_scenario(rec: nl.Recommender, tmp_path: Path) -> None:
     rec.put_scenario("mail", k=2, category="odd")
     rec.export(tmp_path / "lists", scenario="mail")

@@ -9,6 +9,7 @@ from nearline.recommend.contexts import orders_given
 from nearline.recommend.fill import TRENDING_MINIMUM
 from nearline.recommend.lists import CONTEXT, POPULAR, TIERS, TRENDING, View
 from nearline.recommend.rules import allowed_items
+from nearline.recommend.scenarios import resolved
 from nearline.recommend.selection import Order, choose, first_boosted, shown
 from nearline.schema import Recommendation
 from nearline.schema.questions import CountedRequest, check_counted
@@ -22,6 +23,7 @@ def counted(request: CountedRequest, view: View, *, trending: bool) -> list[Reco
     of events; those of trending items decay with the age of the events. In a context they are
     relative to the largest one; see `nearline.recommend.contexts`.
     """
+    request = resolved(request, view.state)
     check_counted(request)
     choice = choose(request, view, None, allowed_items(view.state, request.category))
     least = -np.inf if request.min_score is None else request.min_score

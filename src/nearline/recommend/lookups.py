@@ -14,6 +14,7 @@ from nearline.recommend.critiques import active_critiques, concerning, named_par
 from nearline.recommend.fill import score_fallback
 from nearline.recommend.lists import ATTRIBUTES, PERSONAL, TIERS, Lists, View
 from nearline.recommend.pipeline import known_history
+from nearline.recommend.scenarios import resolved
 from nearline.recommend.selection import (
     bindings_of,
     boosted,
@@ -51,6 +52,7 @@ def rank(user_id: str, item_ids: list[str], options: ItemOptions, view: View) ->
             f"item_ids has {len(item_ids):,} entries; at most {MAX_LIST:,} are allowed",
             field="item_ids",
         )
+    options = resolved(options, view.state)
     choice = choose(options, view, user_id)
     known = [view.state.items.get(_item_id(i, at)) for at, i in enumerate(item_ids)]
     if options.filter:

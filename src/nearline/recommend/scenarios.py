@@ -7,11 +7,11 @@ from msgspec.structs import replace
 from nearline.errors import InvalidInput, UnknownScenario
 from nearline.recommend.lists import View
 from nearline.recommend.selection import check_fields
-from nearline.schema import DEFAULT_K, Defined, ListOptions, check_id
+from nearline.schema import DEFAULT_K, Defined, ItemOptions, ListOptions, check_id
 from nearline.schema.definitions import nearest
 from nearline.state import State
 
-O = TypeVar("O", bound=ListOptions)  # noqa: E741 (a type variable)
+O = TypeVar("O", bound=ItemOptions)  # noqa: E741 (a type variable)
 
 
 def resolved(options: O, state: State) -> O:
@@ -31,7 +31,9 @@ def resolved(options: O, state: State) -> O:
         if name not in scenarios:
             raise UnknownScenario(f"there is no scenario {name!r:.100}{nearest(name, scenarios)}")
         options = scenarios[name].applied_to(options)
-    if options.k is not None and options.exclude_seen is not None:
+    if not isinstance(options, ListOptions) or (
+        options.k is not None and options.exclude_seen is not None
+    ):
         return options
     return replace(
         options,

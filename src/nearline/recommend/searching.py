@@ -10,6 +10,7 @@ from nearline.recommend.fusion import CANDIDATES, fused
 from nearline.recommend.lists import View
 from nearline.recommend.lookups import lines_of
 from nearline.recommend.rules import allowed_items
+from nearline.recommend.scenarios import resolved
 from nearline.recommend.selection import Order, choose, first_boosted
 from nearline.schema import ScoredItem
 from nearline.schema.questions import SearchRequest, check_search
@@ -34,6 +35,7 @@ def search(
     encode : callable or None
         Returns the vector of a text, or None if the encoder fails.
     """
+    request = resolved(request, view.state)
     check_search(request)
     choice = choose(request, view, request.user, allowed_items(view.state, request.category))
     vector = None if encode is None else encode(request.q)

@@ -11,6 +11,7 @@ from nearline.recommend.diversity import diverse
 from nearline.recommend.fusion import CANDIDATES, fused
 from nearline.recommend.lists import View
 from nearline.recommend.lookups import known_item, known_to_few, lines_of
+from nearline.recommend.scenarios import resolved
 from nearline.recommend.selection import Order, choose, first_boosted
 from nearline.schema import ScoredItem, SimilarOptions
 from nearline.schema.questions import RELATIONS, check_similar
@@ -30,6 +31,7 @@ def similar(
     user; see `nearline.recommend.fusion`.
     """
     index = known_item(item_id, view.state)
+    options = resolved(options, view.state)
     check_similar(options)
     choice = choose(options, view, options.user)
     order = _order(index, options.relation, choice.allowed, view, least_users)

@@ -8,19 +8,22 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 from datetime import date
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import fields as struct_fields
 from msgspec.structs import replace
 
 from nearline.errors import InvalidInput
 from nearline.schema.arguments import as_list, mapping, plain, whole_number
+from nearline.schema.item_options import ItemOptions
 from nearline.schema.requests import ListOptions, check_options, make_options
 from nearline.schema.rules import MAX_K, check_id, check_number
 from nearline.schema.times import parse_time
 
-O = TypeVar("O", bound=ListOptions)  # noqa: E741 (a type variable)
+O = TypeVar("O", bound=ItemOptions)  # noqa: E741 (a type variable)
 
 SCENARIO, RULE = "scenario", "rule"
 # Maximum number of definitions of a kind, and of bytes of one as JSON.
@@ -37,7 +40,13 @@ _SETTABLE = (
 )
 SCENARIO_OPTIONS = tuple(name for name in _SETTABLE if name in ListOptions.__struct_fields__)
 SCENARIO_FIELDS = (*SCENARIO_OPTIONS, "rules", "because")
-_DEFAULTS = ListOptions()
+
+
+@cache
+def _defaults_of(kind: type[ItemOptions]) -> dict[str, Any]:
+    """Return the values of options that are not set; a length with a default counts as set."""
+    defaults = {field.name: field.default for field in struct_fields(kind)}
+    return {name: value for name, value in defaults.items() if name != "k" or value is None}
 
 
 class ScenarioOptions(Struct, frozen=True, kw_only=True):
@@ -61,12 +70,13 @@ class ScenarioOptions(Struct, frozen=True, kw_only=True):
 
     def applied_to(self, options: O) -> O:
         """Return `options` with the values of the scenario for options that are not set."""
+        defaults = _defaults_of(type(options))
         missing = {
             name: value
             for name, value in self.options.items()
-            if getattr(options, name) == getattr(_DEFAULTS, name)
+            if name in defaults and getattr(options, name) == defaults[name]
         }
-        if options.exclude_seen is not None:
+        if getattr(options, "exclude_seen", None) is not None:
             missing.pop("repeats", None)
         return replace(options, **missing)
 

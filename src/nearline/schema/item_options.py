@@ -88,6 +88,8 @@ class ItemOptions(BoostOptions, frozen=True, kw_only=True, forbid_unknown_fields
         Leave out items with a lower score (after the boost). The list can then be shorter.
     fields : tuple of str
         Fields and attributes of the catalogue that each item of the answer shows.
+    scenario : str or None
+        Name of a stored scenario, whose options hold where the request does not set its own.
     """
 
     filter: Annotated[
@@ -114,6 +116,13 @@ class ItemOptions(BoostOptions, frozen=True, kw_only=True, forbid_unknown_fields
             extra={"comma": True},
         ),
     ] = ()
+    scenario: Annotated[
+        str | None,
+        Meta(
+            description="Scenario whose options hold where the request does not set its own.",
+            examples=["home"],
+        ),
+    ] = None
 
 
 class SimilarOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -71,8 +71,6 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
         7 by default, at most 30.
     rotation : float or None
         How much the personal part avoids items that the user was shown lately, 0 (off) to 1.
-    scenario : str or None
-        Name of a stored scenario, whose options hold where the request does not set its own.
     """
 
     k: Annotated[
@@ -135,13 +133,6 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
             description="How much the list avoids items that the user was shown lately, from 0 "
             "(off) to 1.",
             extra_json_schema={"extra": {"minimum": 0, "maximum": 1}},
-        ),
-    ] = None
-    scenario: Annotated[
-        str | None,
-        Meta(
-            description="Scenario whose options hold where the request does not set its own.",
-            examples=["home"],
         ),
     ] = None
 
