@@ -245,6 +245,12 @@ def test_a_filter_of_an_audience_knows_user_and_item(rec: nl.Recommender) -> Non
         rec.audience("shoe-2", filter=3)
 
 
+def test_users_who_refuse_an_item_are_not_its_audience(rec: nl.Recommender) -> None:
+    first, second, *_ = rec.audience("shoe-2", exclude_seen=False)
+    rec.critique(first.user_id, not_="shoe-2")
+    assert rec.audience("shoe-2", exclude_seen=False, k=1) == [second]
+
+
 def test_an_audience_respects_the_least_number_of_users() -> None:
     with nl.Recommender(clock=clock, config=Config(similar_users=7)) as rec:
         rec.fit(shop(), items=catalogue())

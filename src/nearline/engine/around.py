@@ -19,6 +19,9 @@ from nearline.schema.questions import (
 )
 from nearline.schema.rules import MAX_K
 
+# Items among which a search takes a few milliseconds.
+FAST_ITEMS = 200_000
+
 
 class AroundMethods(Engine):
     """Search, count, and list items and users."""
@@ -32,6 +35,11 @@ class AroundMethods(Engine):
         `options`: other fields of `nearline.schema.questions.SearchRequest`, such as `filter`.
         """
         return self.found(make_options(SearchRequest, q=text, k=k, **options))
+
+    @property
+    def searches_fast(self) -> bool:
+        """Whether a search takes a few milliseconds at most: the index exists, and no encoder."""
+        return self._current.texts is None and self._search.ready and self.n_items <= FAST_ITEMS
 
     def found(self, request: SearchRequest) -> list[ScoredItem]:
         """Return the items that match the text of a request, best first."""

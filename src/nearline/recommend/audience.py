@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from nearline.data import Histories
 from nearline.expressions import Bindings
+from nearline.recommend.critiques import active_critiques
 from nearline.recommend.lists import View
 from nearline.recommend.lookups import known_item, known_to_few, rank_history, score_items
 from nearline.schema import check_k
@@ -74,12 +75,15 @@ def audience(
 def _chosen(
     user_ids: Iterable[str], item: int, request: AudienceRequest, view: View, n: int
 ) -> list[str]:
-    """Return the first `n` users for whom the filter is true."""
-    if not request.filter:
-        return list(islice(user_ids, n))
+    """Return the first `n` users for whom the filter is true and who did not refuse the item."""
     text, state = request.filter, view.state
+    item_id = state.items.id_of(item)
 
     def fits(user: str) -> bool:
+        if any(one.not_item == item_id for one in active_critiques(user, view)):
+            return False
+        if not text:
+            return True
         bindings = Bindings(state.user_attributes(user), {}, view.now)
         return view.expressions.holds(text, item, bindings)
 
