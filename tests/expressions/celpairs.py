@@ -85,7 +85,12 @@ class Writer:
             return guarded("{} in {}", self.whole(depth), attribute("sizes"))
         value = self.string if which == 2 else self.whole
         values = [value(-1) for _ in range(self.rng.randint(0, 6))]
-        return guarded("{} in [" + ", ".join(["{}"] * len(values)) + "]", value(depth), *values)
+        wanted = value(depth)
+        equal = [guarded("{} == {}", wanted, one).cel for one in values]
+        return Pair(
+            f"({wanted.ours} in [{', '.join(one.ours for one in values)}])",
+            f"({' || '.join(equal) or 'false'})",
+        )
 
     def search(self, _: int) -> Pair:
         method = self.rng.choice(["startsWith", "endsWith", "contains"])

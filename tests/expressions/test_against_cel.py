@@ -54,6 +54,23 @@ def test_random_expressions_equal_those_of_a_cel_library() -> None:
     assert told > EXPRESSIONS / 3  # most expressions distinguish items
 
 
+def test_texts_of_a_context_fit_numbers_and_booleans() -> None:
+    rows: list[Row] = [{"price": 5.0, "stock": 3, "brand": "7"}, {"price": 9.0, "brand": "x"}]
+    ex = catalogue_of(rows).expressions
+    bindings = Bindings(context={"limit": "7", "app": "true", "half": "0.5"})
+    for text, expected in (
+        ("price < context.limit", [True, False]),
+        ("context.app && price > 7", [False, True]),
+        ("brand == context.limit", [True, False]),
+        ("context.app == true && context.limit in [7, 8]", [True, True]),
+        ("stock / context.limit == 0", [True, False]),
+        ("price * context.half == 4.5", [False, True]),
+        ("context.limit", [False, False]),
+    ):
+        assert ex.mask(text, bindings).tolist() == expected, text
+    assert ex.factors("context.limit", bindings).tolist() == [7.0, 7.0]
+
+
 def test_attributes_of_users_and_contexts_are_constants() -> None:
     rng = random.Random(7)
     rows = [random_row(rng) for _ in range(30)]

@@ -58,6 +58,10 @@ class ValueColumn:
         if self._lists is not None:
             self._lists.grow(size)
 
+    def missing(self, first: int, last: int) -> list[int]:
+        """Return the items from `first` to `last` - 1 that have no value."""
+        return (np.flatnonzero(self._kinds[first:last] == MISSING) + first).tolist()
+
     def load(self, indices: Sequence[int], values: Sequence[Any]) -> None:
         """Set the values of items that have none."""
         found = set(map(type, values))
@@ -68,33 +72,37 @@ class ValueColumn:
             return
         if kind == STRING:
             values = [self._strings.take(value) for value in values]
-        self._values[indices] = values
-        self._kinds[indices] = kind
+        at = np.asarray(indices)
+        self._values[at] = values
+        self._kinds[at] = kind
         self._counts[kind] += len(values)
 
     def set(self, index: int, value: Any) -> bool:
         """Set the value of an item, None for a missing one; return whether the types changed."""
         kind = MISSING if value is None else _TYPES[type(value)]
-        number = np.nan
-        if kind == STRING:
-            number = self._strings.take(value)
-        elif kind in (INT, DOUBLE, BOOL):
-            number = float(value)
         before = int(self._kinds[index])
         if before == MISSING == kind:
             return False
+        number = np.nan
+        if kind == STRING:
+            number = self._strings.take(value)
+        elif kind not in (MISSING, LIST):
+            number = value
         if before == STRING:
             self._strings.drop(int(self._values[index]))
-        types = self.types()
+        changed = False
         if LIST in (before, kind):
             if self._lists is None:
                 self._lists = PackedLists(self._strings, len(self._values))
-            self._lists.set(index, value if kind == LIST else None)
+            changed = self._lists.set(index, value if kind == LIST else None)
         self._values[index] = number
-        self._kinds[index] = kind
-        self._counts[before] -= 1
-        self._counts[kind] += 1
-        return types != self.types()
+        if kind != before:
+            counts = self._counts
+            self._kinds[index] = kind
+            counts[before] -= 1
+            counts[kind] += 1
+            changed = changed or counts[kind] == 1 or not counts[before]
+        return changed
 
     def types(self) -> tuple[int, int]:
         """Return the types that occur, and those of the entries of lists, as bits."""
@@ -150,11 +158,18 @@ class PackedLists:
         self._starts = grown(self._starts, size)
         self._sizes = grown(self._sizes, size, np.nan)
 
-    def set(self, index: int, values: Sequence[Any] | None) -> None:
-        """Replace the list of an item; None means that it has no list. O(entries), amortised."""
+    def set(self, index: int, values: Sequence[Any] | None) -> bool:
+        """Replace the list of an item, None for no list; return whether the types changed.
+
+        O(entries), amortised.
+        """
+        before = self.counts.copy()
         self._remove(index)
-        if values is None:
-            return
+        if values is not None:
+            self._append(index, values)
+        return any(bool(old) != bool(new) for old, new in zip(before, self.counts, strict=True))
+
+    def _append(self, index: int, values: Sequence[Any]) -> None:
         start, end = self._used, self._used + len(values)
         self._owners = grown(self._owners, end)
         self._entries = grown(self._entries, end)
@@ -200,7 +215,9 @@ class PackedLists:
             return
         length = int(self._sizes[index])
         part = slice(int(self._starts[index]), int(self._starts[index]) + length)
-        for kind, entry in zip(self._kinds[part].tolist(), self._entries[part], strict=True):
+        for kind, entry in zip(
+            self._kinds[part].tolist(), self._entries[part].tolist(), strict=True
+        ):
             self.counts[kind] -= 1
             if kind == STRING:
                 self._strings.drop(int(entry))

@@ -148,6 +148,8 @@ class ItemColumns:
         for name, value in new.items():
             if name not in old:
                 self._count(name, 1)
+            elif _same(old[name], value):
+                continue
             self._set((True, name), index, value)
         for name in FIELDS:
             if (False, name) in self._columns:
@@ -240,11 +242,14 @@ class ItemColumns:
             elif column.complete:
                 self._columns[key] = self._columns.pop(key)  # used most recently
                 return column
-        # Changes are followed meanwhile; a value that is set twice does no harm.
+        # Changes are followed meanwhile; values that are there are newer.
         for start in range(0, self.size, ITEMS_PER_HOLD):
             with self.lock:
-                for index in range(start, min(start + ITEMS_PER_HOLD, self.size)):
-                    column.set(index, self._value_of(key, index))
+                missing = column.missing(start, min(start + ITEMS_PER_HOLD, self.size))
+                values = [(index, self._value_of(key, index)) for index in missing]
+                found = [(index, value) for index, value in values if value is not None]
+                if found:
+                    column.load(*zip(*found, strict=True))
         with self.lock:
             column.complete = True
             self.shape += 1
@@ -273,3 +278,8 @@ class ItemColumns:
 
     def _bytes(self) -> int:
         return sum(column.bytes for column in self._columns.values())
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Return whether two values of an attribute are surely equal, and of the same type."""
+    return old is new or (type(old) is type(new) and not isinstance(new, list) and old == new)

@@ -12,6 +12,7 @@ from nearline.expressions.columns import ItemColumns, Rows
 from nearline.expressions.machine import Bindings, Machine
 from nearline.expressions.operands import NUMBERS, only, operand, truth
 from nearline.expressions.parser import PROGRAMS_KEPT, Program, parse
+from nearline.expressions.tokens import BOOL
 
 # Numbers of kept masks (1 byte an item) and factors (8 bytes an item).
 MASKS_KEPT = 64
@@ -201,7 +202,8 @@ class Expressions:
         rows: Rows | None,
     ) -> Array:
         machine = Machine(self._columns, bindings, n, rows, self._kept_mask)
-        found = convert(machine.run(program))
+        types = 1 << BOOL if convert is _masked else NUMBERS
+        found = convert(machine.run(program, types))
         size = n if rows is None else len(rows)
         return found if found.ndim else np.full(size, found)
 

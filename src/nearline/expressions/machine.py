@@ -1,5 +1,6 @@
 """Evaluation of a program for many items: a stack of operands."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
@@ -11,9 +12,10 @@ from nearline.expressions import operands as ops
 from nearline.expressions.columns import ItemColumns, Rows
 from nearline.expressions.operands import Floats, Literal, Mask, Operand
 from nearline.expressions.parser import CONTEXT, USER, Instruction, Program, constant_of
-from nearline.expressions.tokens import DOUBLE, INT, LIST, STRING
+from nearline.expressions.tokens import BOOL, DOUBLE, INT, LIST, STRING
 
 DAY = 86_400.0
+_NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?")
 Found = Operand | Literal | Mask
 
 
@@ -65,15 +67,16 @@ class Machine:
         # Strings that no item has get the codes -1, -2, ...
         self._others: dict[str, int] = {}
 
-    def run(self, program: Program) -> Operand | Mask:
-        """Evaluate a program. O(instructions x items)."""
+    def run(self, program: Program, types: int = 1 << BOOL) -> Operand | Mask:
+        """Evaluate a program, whose result has one of some types. O(instructions x items)."""
         stack: list[Found] = []
         for step in program.code:
             start = len(stack) - step.takes
             given = stack[start:]
             del stack[start:]
             stack.append(_STEPS[step.op](self, step, given))
-        return _scalar(stack[0])
+        result = _scalar(stack[0])
+        return self._fitting(result, types) if isinstance(result, Operand) else result
 
     def constant(self, step: Instruction, _: Sequence[Found]) -> Found:
         """Return a literal."""
@@ -114,19 +117,20 @@ class Machine:
 
     def conjunction(self, _: Instruction, given: Sequence[Found]) -> Found:
         """Return where both are true."""
-        return ops.truth(_scalar(given[0])) & ops.truth(_scalar(given[1]))
+        return self._truth(given[0]) & self._truth(given[1])
 
     def disjunction(self, _: Instruction, given: Sequence[Found]) -> Found:
         """Return where one is true."""
-        return ops.truth(_scalar(given[0])) | ops.truth(_scalar(given[1]))
+        return self._truth(given[0]) | self._truth(given[1])
 
     def negation(self, _: Instruction, given: Sequence[Found]) -> Found:
         """Return where a value is not true."""
-        return np.logical_not(ops.truth(_scalar(given[0])))
+        return np.logical_not(self._truth(given[0]))
 
     def comparison(self, step: Instruction, given: Sequence[Found]) -> Found:
         """Return where a comparison holds."""
-        left, right = (ops.operand(_scalar(one)) for one in given)
+        one, other = (ops.operand(_scalar(value)) for value in given)
+        left, right = self._fitting(one, other.types), self._fitting(other, one.types)
         return ops.compare(step.op, left, right, self._ranks)
 
     def within(self, _: Instruction, given: Sequence[Found]) -> Found:
@@ -134,21 +138,27 @@ class Machine:
         found = given[1]
         if not isinstance(found, Operand | Literal):
             return False
-        return ops.within(ops.operand(_scalar(given[0])), found)
+        if isinstance(found, Operand):
+            types = 0 if found.lists is None else found.lists.entries.types
+        else:
+            types = 0
+            for one in found.elements:
+                types |= one.types
+        return ops.within(self._fitting(ops.operand(_scalar(given[0])), types), found)
 
     def arithmetic(self, step: Instruction, given: Sequence[Found]) -> Found:
         """Return the result of an operation on numbers."""
-        left, right = (ops.operand(_scalar(one)) for one in given)
+        left, right = (self._number(one) for one in given)
         return ops.arithmetic(step.op, left, right)
 
     def negative(self, _: Instruction, given: Sequence[Found]) -> Found:
         """Return numbers with the opposite sign."""
-        return ops.negative(ops.operand(_scalar(given[0])))
+        return ops.negative(self._number(given[0]))
 
     def choice(self, _: Instruction, given: Sequence[Found]) -> Found:
         """Return one of two values, as a condition says."""
         condition, value, other = map(_scalar, given)
-        return ops.choice(ops.truth(condition), value, other)
+        return ops.choice(self._truth(condition), value, other)
 
     def size(self, _: Instruction, given: Sequence[Found]) -> Found:
         """Return the number of characters of strings, and of entries of lists."""
@@ -181,6 +191,27 @@ class Machine:
             part = self._text(what)
             found = None if part is None else self._for_each(where, lambda w: test(w, part), 0.0)
         return False if found is None else found == 1.0
+
+    def _truth(self, value: Found) -> Mask:
+        found = _scalar(value)
+        return ops.truth(self._fitting(found, 1 << BOOL)) if isinstance(found, Operand) else found
+
+    def _number(self, value: Found) -> Operand:
+        return self._fitting(ops.operand(_scalar(value)), ops.NUMBERS)
+
+    def _fitting(self, value: Operand, types: int) -> Operand:
+        """Return one string as a number or a boolean, if it is written as one and must be one.
+
+        Query strings and command lines have only strings for the values of a context.
+        """
+        if value.types != 1 << STRING or not types or types & 1 << STRING or np.ndim(value.values):
+            return value
+        text = self._text(value)
+        if text in ("true", "false") and types & 1 << BOOL:
+            return Operand(float(text == "true"), 1 << BOOL)
+        if text is not None and types & ops.NUMBERS and _NUMBER.fullmatch(text):
+            return Operand(float(text), 1 << (INT if text.lstrip("-").isdigit() else DOUBLE))
+        return value
 
     def _of(self, constant: tuple[int, Any]) -> Found:
         kind, value = constant

@@ -22,7 +22,7 @@ from nearline.expressions.tokens import (
 # Bounds of an expression: characters, nesting, and operators, names and values.
 MAX_CHARS = 4_096
 MAX_DEPTH = 32
-MAX_INSTRUCTIONS = 500
+MAX_INSTRUCTIONS = 200
 # Number of parsed expressions that are kept.
 PROGRAMS_KEPT = 256
 
