@@ -56,6 +56,23 @@ def features(model: TwoTower, kind: str) -> np.ndarray:
     return model.user_encoder.encode(pa.table({"kind": [kind]}))
 
 
+def test_attributes_by_name_are_encoded_like_a_table_of_users() -> None:
+    encoder = DATA.user_encoder
+    assert encoder is not None
+    model = TwoTower(CONFIG)
+    assert model.user_features([{"kind": "child"}]) is None  # fitted without attributes
+    model.user_encoder = encoder
+    found = model.user_features(
+        [{"kind": "child", "age": 40, "other": [1]}, {}, {"kind": ["adult"]}]
+    )
+    assert found is not None
+    assert (
+        found[0].tolist()
+        == encoder.encode(pa.table({"kind": ["child"], "age": [40.0]}))[0].tolist()
+    )
+    assert not found[1:].any()
+
+
 def test_users_without_history_get_lists_by_their_features(fitted: TwoTower) -> None:
     found = fitted.recommend(COLD, 5)
     popular = fitted.recommend_from(Histories.from_rows([[]] * N_COLD), 5)

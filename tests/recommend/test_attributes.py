@@ -207,6 +207,7 @@ def naive_score(
 
     counted = [(one, list(dict.fromkeys(row))[:3]) for one, row in people if any(tokens(one))]
     total = max(1, sum(len(row) for _, row in counted))
+    pseudo = sum(len(row) for _, row in counted) / max(1, sum(bool(row) for _, row in counted))
     scores = []
     for item in range(6):
         share = sum(item in row for _, row in counted) / total
@@ -216,7 +217,9 @@ def naive_score(
             for token in mine:
                 rows = [row for one, row in counted if token in tokens(one)[column]]
                 n = sum(len(row) for row in rows)
-                rates.append((sum(item in row for row in rows) + 3 * share) / (n + 3))
+                rates.append(
+                    (sum(item in row for row in rows) + pseudo * share) / max(n + pseudo, 1)
+                )
             score += weight * (sum(rates) / len(rates) if rates else share)
         scores.append(score / weights)
     return scores

@@ -179,9 +179,15 @@ def test_critiques_of_unknown_items_are_refused(
         ("kind", 2, {n for n in range(N_ITEMS) if n % 4 == 2}),
         ("categories", "KIND=1", {n for n in range(N_ITEMS) if n % 4 == 1}),
         ("colour", "red", set()),
+        ("a b", "odd", {1}),
+        ("title", "x", set()),
+        ("brand", 'a"c\\me', set()),
+        ("sizes", "x", set(range(N_ITEMS))),
     ],
 )
 def test_items_with_a_value(rec: nl.Recommender, name: str, value: Any, wanted: set[int]) -> None:
+    if name == "a b":
+        rec.put_item("i1", attributes={"a b": ["odd"]})
     state = rec._current.deployment.state
     found = having(name, value, state, N_ITEMS)
     assert {int(state.items.id_of(int(i))[1:]) for i in np.flatnonzero(found)} == wanted

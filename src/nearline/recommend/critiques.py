@@ -10,13 +10,18 @@ The other stages of the pipeline run on the changed query, so filters, rules and
 to such lists as to all others.
 """
 
+import json
+import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from nearline.data import Histories
+from nearline.errors import InvalidInput
+from nearline.expressions.columns import FIELDS
 from nearline.recommend.lists import Lists, Query, View
 from nearline.schema import Critique, CritiqueOut, Part, Scalar
 from nearline.state import State
@@ -28,6 +33,8 @@ LIKED_WEIGHT = 2.0
 MORE_LIKE = "more_like"
 # Names by which the categories of items are meant.
 CATEGORIES = ("category", "categories")
+# Names that expressions can use.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 
 Mask = NDArray[np.bool_]
 
@@ -121,8 +128,17 @@ def having(name: str, value: Scalar, state: State, n_items: int) -> Mask:
     mask = np.zeros(n_items, dtype=np.bool_)
     label = str(value) if name in CATEGORIES else f"{name}={value}"
     _mark(mask, state.catalogue.members(label))
-    if name not in CATEGORIES:
+    if name in CATEGORIES:
+        return mask
+    if not _NAME.fullmatch(name) or name in FIELDS:
         _mark(mask, state.catalogue.with_attribute(name, value))
+        return mask
+    literal = json.dumps(value, ensure_ascii=False)
+    # The masks of expressions are kept and follow changes of items.
+    for expression in (f"{name} == {literal}", f"{literal} in {name}"):
+        with suppress(InvalidInput):  # no item has such a value, or such a list
+            found = state.catalogue.expressions.mask(expression)[:n_items]
+            mask[: len(found)] |= found
     return mask
 
 

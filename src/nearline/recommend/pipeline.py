@@ -42,7 +42,7 @@ STAGES: tuple[Stage, ...] = (
     *(preferences, by_attributes, fill),
 )
 # For a request whose time budget is used up: the same list without the candidates of the model.
-LATE_STAGES = STAGES[1:]
+LATE_STAGES = tuple(stage for stage in STAGES if stage not in (candidates, by_attributes))
 
 
 def answer(request: RecommendationRequest, view: View, *, late: bool = False) -> Answer:

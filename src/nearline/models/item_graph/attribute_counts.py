@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 from nearline.data.attributes import Attributes, encode_users
 from nearline.data.dataset import FloatArray, Histories
-from nearline.models.array_checks import check_array
+from nearline.models.array_checks import check_array, check_number
 from nearline.models.item_graph.attribute_config import AttributeSettings
 
 Arrays = dict[str, NDArray[Any]]
 Doubles = NDArray[np.float64]
 
 PREFIX = "attributes/"
+MOST_USERS = 2**40
 
 
 class AttributeCounts:
@@ -48,6 +49,7 @@ class AttributeCounts:
         rows = len(self.tokens) + 1 if self.active else 0
         self._counts = np.zeros((rows, n_items), dtype=np.int32)
         self._totals = np.zeros(rows, dtype=np.int64)
+        self._n_users = 0  # with attributes and events
 
     @property
     def active(self) -> bool:
@@ -76,6 +78,7 @@ class AttributeCounts:
         np.add.at(self._counts, (tokens + 1, items[events]), sign)
         np.add.at(self._counts[0], items, sign)
         self._totals[0] += sign * len(items)
+        self._n_users += sign * len(np.unique(users))
         self._totals[1:] += sign * np.bincount(tokens, minlength=len(self.tokens))
 
     def scores(self, features: FloatArray, n_items: int) -> Doubles:
@@ -85,29 +88,38 @@ class AttributeCounts:
         found: Doubles = np.tensordot(weights, columns, axes=1)
         return found
 
-    def by_column(self, features: FloatArray, n_items: int) -> Doubles:
-        """Return the term of all users, and of each column: float64 [1 + C, n_users, n_items].
+    def by_column(
+        self, features: FloatArray, n_items: int, items: NDArray[np.int32] | None = None
+    ) -> Doubles:
+        """Return the term of all users, and of each column: float64 [1 + C, n_users, n].
 
-        A user without a token in a column has the term of all users there.
+        n is the number of `items`, or `n_items`. A user without a token in a column has the term of
+        all users there.
         """
-        counts = self._counts[:, :n_items].astype(np.float64)
-        share = np.zeros(n_items)
-        share[: counts.shape[1]] = counts[0] / max(1, self._totals[0])
-        pseudo = self.settings.shrinkage * self.settings.first
-        found = np.empty((1 + len(self.settings.columns), len(features), n_items))
+        self._grow(n_items)
+        counts = self._counts[:, :n_items] if items is None else self._counts[:, items]
+        share = counts[0] / max(1, self._totals[0])
+        pseudo = self.settings.shrinkage * self._totals[0] / max(1, self._n_users)
+        found = np.empty((1 + len(self.settings.columns), len(features), len(share)))
         found[:] = share
         for column in range(len(self.settings.columns)):
             mine = np.flatnonzero(self._column_of == column)
-            among = features[:, mine] > 0
-            has = among.any(axis=1)
-            if not has.any():
+            among = np.asarray(features[:, mine] > 0)
+            used = np.flatnonzero(among.any(axis=0))
+            if not len(used):
                 continue
-            rates = np.zeros((len(mine), n_items))
-            rates[:, : counts.shape[1]] = counts[1 + mine]
+            among, mine = among[:, used], mine[used]
+            has = among.any(axis=1)
             total = self._totals[1 + mine, None] + pseudo
-            rates = (rates + pseudo * share) / np.maximum(total, 1.0)
+            rates = (counts[1 + mine] + pseudo * share) / np.maximum(total, 1.0)
             found[1 + column, has] = among[has] @ rates / among[has].sum(axis=1, keepdims=True)
         return found
+
+    def leaders(self, k: int) -> NDArray[np.int32]:
+        """Return the `k` most frequent items of each token, ascending and distinct: int32 [n]."""
+        k = min(k, self._counts.shape[1])
+        some = np.argpartition(-self._counts, k - 1, axis=1)[:, :k] if k else self._counts[:, :0]
+        return np.unique(some).astype(np.int32)
 
     def parts(self, features: FloatArray, item: int) -> list[tuple[str, float]]:
         """Return the terms of the score of an item for one user, by the names of the tokens."""
@@ -126,7 +138,10 @@ class AttributeCounts:
         if not self.active:
             return {}
         self._grow(n_items)
-        return {f"{PREFIX}counts": np.ascontiguousarray(self._counts[:, :n_items])}
+        return {
+            f"{PREFIX}counts": np.ascontiguousarray(self._counts[:, :n_items]),
+            f"{PREFIX}users": np.array([self._n_users], dtype=np.int64),
+        }
 
     def load(self, arrays: Arrays, n_items: int) -> None:
         """Set the counts from the result of `arrays`."""
@@ -137,6 +152,7 @@ class AttributeCounts:
         check_array({"counts": counts.ravel()}, "counts", "int32", shape[0] * shape[1])
         if counts.shape != shape or (counts < 0).any():
             raise ValueError(f"the counts of attributes have the shape {counts.shape}")
+        self._n_users = check_number(arrays, f"{PREFIX}users", 0, MOST_USERS)
         self._counts = counts.copy()
         self._totals = counts.sum(axis=1, dtype=np.int64)
 

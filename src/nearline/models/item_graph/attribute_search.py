@@ -24,13 +24,16 @@ FOLDS, CUTOFF = 5, 10
 FIRST_TAKEN = 10
 # Minimum number of users with attributes and events.
 FEWEST_USERS = 20
-# Scores of one column that are kept at a time, which bounds the memory.
-MOST_SCORES = 6_000_000
+# Most frequent items of each token, from which lists are made while settings are chosen.
+LEADERS = 100
+# Users of a fold, and scores that are kept at a time, which bounds time and memory.
+MOST_USERS, MOST_SCORES = 200, 2_000_000
 FIRSTS = (20, 50, 200, 1_000)
 STEPS = (0.0, 0.5, 1.0, 2.0)
 SHARES = (0.03, 0.1, 0.3, 1.0)
-# A difference counts if its mean is this many standard errors above zero.
-SIGNIFICANT = 2.0
+# A difference counts if its mean is this many standard errors above zero. It is large, since it is
+# the best of many settings.
+SIGNIFICANT = 3.0
 
 Values = NDArray[np.float64]
 
@@ -40,8 +43,10 @@ class HeldOutFold(NamedTuple):
 
     Attributes
     ----------
-    columns : float64 [1 + C, n, n_items]
-        Terms of the score.
+    columns : float64 [1 + C, n, m]
+        Terms of the score of some items.
+    items : int32 [m]
+        The items that are frequent among users with a token; lists can have only these.
     first, every : Histories
         Items that the users took first, and all.
     popular : (float64 [n], float64 [n])
@@ -49,6 +54,7 @@ class HeldOutFold(NamedTuple):
     """
 
     columns: Values
+    items: NDArray[np.int32]
     first: Histories
     every: Histories
     popular: tuple[Values, Values]
@@ -77,13 +83,14 @@ def choose_attributes(
     start = AttributeSettings(columns=columns, weights=(1.0,) * len(columns))
     rng = np.random.default_rng(seed)
     fold = rng.permutation(len(rows)) % FOLDS
-    most = max(20, MOST_SCORES // max(1, n_items) // FOLDS)
+    longest = int(np.diff(ends)[rows].max())
     features = encode_users(columns, [users[row] for row in rows])
     best, value, lead = nothing, 1.0, np.zeros(1)
-    for first in FIRSTS:
+    # Beyond the longest history, all are the same.
+    for first in (*(some for some in FIRSTS[:-1] if some < longest), FIRSTS[-1]):
         settings = changed(start, first=first)
         questions = [
-            _question(settings, histories, rows, features, fold == number, n_items, most)
+            _question(settings, histories, rows, features, fold == number, n_items)
             for number in range(FOLDS)
         ]
         settings, found = _climb(settings, questions)
@@ -100,11 +107,10 @@ def _question(
     features: FloatArray,
     out: NDArray[np.bool_],
     n_items: int,
-    most: int,
 ) -> HeldOutFold:
     counts = AttributeCounts(settings, n_items)
     counts.add(replace(histories.select(rows[~out]), features=features[~out]))
-    tested = np.flatnonzero(out)[:most]
+    tested = np.flatnonzero(out)[:MOST_USERS]
     known = np.ones(len(histories), dtype=np.bool_)
     known[rows[out]] = False
     others = histories.take(np.repeat(known, np.diff(histories.indptr)))
@@ -116,8 +122,10 @@ def _question(
     first = Histories.group(users, len(every), items, ones, times)
     top = np.argsort(-popularity, kind="stable")[:CUTOFF].astype(np.int32)
     lists = np.tile(top, (len(every), 1))
+    leaders = counts.leaders(LEADERS)
     return HeldOutFold(
-        counts.by_column(features[tested], n_items),
+        counts.by_column(features[tested], n_items, leaders),
+        leaders,
         first,
         every,
         (ndcg_of_lists(lists, first), ndcg_of_lists(lists, every)),
@@ -159,7 +167,7 @@ def _values(weights: Values, questions: Sequence[HeldOutFold], bases: Sequence[f
     found: list[list[Values]] = [[], []]
     for one in questions:
         scores = np.tensordot(weights, one.columns, axes=1)
-        lists = _top(scores)
+        lists = one.items[_top(scores)]
         found[0].append(ndcg_of_lists(lists, one.first) / bases[0])
         found[1].append(ndcg_of_lists(lists, one.every) / bases[1])
     return np.array([np.concatenate(some) for some in found])
