@@ -8,7 +8,7 @@ TORCH  ?= torch==2.13.0
 # Two workers of pytest. Files are distributed in their own order, so that the slowest are not last.
 TWO    := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo test check format bench docs docs-test lock clean
+.PHONY: setup demo test check format bench docs docs-test lock ui clean
 
 setup: $(STAMP)
 
@@ -51,6 +51,10 @@ docs: $(STAMP)
 # Run the examples of all pages and docstrings, and check that the reference is complete.
 docs-test: $(STAMP)
 	$(BIN)/python -m pytest tests/docs
+
+# Bundle the dashboard; needs Node.js. The result is committed.
+ui:
+	cd ui && npm ci --no-audit --no-fund --silent && npm run --silent build
 
 # One lock for every supported Python and platform; no index address in it, so any mirror serves.
 lock: $(STAMP)

@@ -119,6 +119,6 @@ def test_the_index_page_links_all_others(client: Client) -> None:
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
     links = re.findall(r'href="([^"]+)"', page.text)
-    assert links == ["docs", "openapi.json", "readyz", "livez", "metrics"]
+    assert links == ["ui", "docs", "openapi.json", "readyz", "livez", "metrics"]
     assert {client.get(f"/{link}").status_code for link in links} == {200}
     assert "State: ready." in page.text

@@ -37,6 +37,7 @@ def render_page(document: dict[str, Any]) -> str:
 def render_index(version: str, state: str) -> str:
     """Return the index page of a server, with its state and links to all other pages."""
     links = {
+        "ui": "Dashboard",
         "docs": "Documentation of the API",
         "openapi.json": "OpenAPI document",
         "readyz": "Whether the store is open",

@@ -3,11 +3,14 @@
 import hmac
 
 from nearline.errors import InvalidInput
+from nearline.server.dashboard import PATHS
 from nearline.server.exchange import Exchange
 from nearline.server.problems import Unauthorized
 
 # Health checks of orchestrators need no key.
 OPEN_PATHS = frozenset({b"/livez", b"/readyz"})
+# The dashboard asks for the key itself.
+_WITHOUT_KEY = OPEN_PATHS | PATHS
 
 
 def checked_key(api_key: str | None) -> str | None:
@@ -39,7 +42,7 @@ class ApiKeys:
 
     def __call__(self, exchange: Exchange) -> None:
         """Raise `Unauthorized` if the request needs the key and doesn't carry it."""
-        if exchange.path in OPEN_PATHS:
+        if exchange.path in _WITHOUT_KEY:
             return
         sent = exchange.headers.get(b"x-api-key")
         if sent is None:

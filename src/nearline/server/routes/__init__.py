@@ -9,6 +9,7 @@ from nearline.server.routes.around import (
     trending_items,
 )
 from nearline.server.routes.critiques import add_critique, list_critiques, revoke_critique
+from nearline.server.routes.dashboard import dashboard, dashboard_part
 from nearline.server.routes.definitions import (
     delete_rule,
     delete_scenario,
@@ -43,7 +44,7 @@ from nearline.server.routes.recommendations import (
 from nearline.server.routes.snapshots import list_snapshots, promote_snapshot, roll_back
 from nearline.server.routes.users import change_user, forget_user, get_user, put_user
 
-OPERATIONS = [index, livez, readyz, metrics, openapi, docs]
+OPERATIONS = [index, dashboard, dashboard_part, livez, readyz, metrics, openapi, docs]
 V1 = [
     store_events,
     delete_event,

@@ -1,0 +1,260 @@
+"""The pages of the dashboard in Chromium: no errors, accessible, and buttons that change data."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.server.serving import LiveServer, start_server, stop_server
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="needs playwright: pip install playwright"
+)
+CHROMIUM = shutil.which("chromium") or os.environ.get("NEARLINE_CHROMIUM")
+if CHROMIUM is None:
+    pytest.skip(
+        "needs Chromium: apt-get install chromium, or set NEARLINE_CHROMIUM to its path",
+        allow_module_level=True,
+    )
+
+AXE = Path(__file__).parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+SIZES = {"wide": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
+PAGES = (
+    *("overview", "users", "user/u1", "user/nobody", "items", "item/i1", "item/none"),
+    *("models", "data", "system"),
+)
+ITEMS = [
+    {"item_id": f"i{n}", "title": f"Tea number {n}", "text": "green tea", "categories": ["tea"]}
+    for n in range(12)
+]
+EVENTS = [
+    {"user_id": f"u{user}", "item_id": f"i{(user * 2 + step) % 12}", "timestamp": 1.7e9 + step}
+    for user in range(8)
+    for step in range(4)
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    live = start_server(tmp_path_factory.mktemp("dashboard"))
+    with httpx.Client(base_url=live.url) as http:
+        assert http.post("/v1/items", json=ITEMS).status_code == 200
+        assert http.post("/v1/events", json=EVENTS).status_code == 200
+    yield live
+    assert stop_server(live) == 0
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        found = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield found
+        found.close()
+
+
+class View:
+    """A tab that collects errors, and requests to other hosts."""
+
+    def __init__(self, browser: Any, url: str, **options: Any) -> None:
+        self.url = url
+        self.problems: list[str] = []
+        self._context = browser.new_context(**{"locale": "en-US", **options})
+        self.page = self._context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.page.on("console", self._said)
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("request", self._sent)
+
+    def _said(self, message: Any) -> None:
+        # The browser itself reports answers with status 404, which pages of unknown IDs expect.
+        if message.type in ("error", "warning") and "status of 404" not in message.text:
+            self.problems.append(message.text)
+
+    def _sent(self, request: Any) -> None:
+        if not request.url.startswith(self.url):
+            self.problems.append(f"request to {request.url}")
+
+    def open(self, page: str) -> Any:
+        self.page.goto(f"{self.url}/ui#/{page}")
+        self.page.wait_for_selector("h1")
+        playwright.expect(self.page.locator(".loading, .skeleton")).to_have_count(0, timeout=20_000)
+        return self.page
+
+    def violations(self) -> list[str]:
+        """Rules of axe-core that the page breaks."""
+        session = self._context.new_cdp_session(self.page)  # not subject to the page's policy
+        session.send("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
+        run = (
+            "axe.run(document).then("
+            "found => JSON.stringify(found.violations.map(one => [one.id, one.nodes[0].html])))"
+        )
+        got = session.send(
+            "Runtime.evaluate", {"expression": run, "awaitPromise": True, "returnByValue": True}
+        )
+        return [": ".join(one) for one in json.loads(got["result"]["value"])]
+
+    def close(self) -> None:
+        self._context.close()
+
+
+@pytest.fixture
+def view(browser: Any, server: LiveServer) -> Iterator[View]:
+    made = View(browser, server.url)
+    yield made
+    made.close()
+    assert made.problems == []
+
+
+def user_of(server: LiveServer, user: str) -> Any:
+    return httpx.get(f"{server.url}/v1/users/{user}").json()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_pages_are_without_errors_and_fit(
+    browser: Any, server: LiveServer, theme: str, size: str
+) -> None:
+    language = {"light": "en-US", "dark": "zh-CN"}[theme]
+    view = View(browser, server.url, color_scheme=theme, viewport=SIZES[size], locale=language)
+    for page in PAGES:
+        shown = view.open(page)
+        assert shown.evaluate("document.documentElement.lang") == language[:2]
+        assert shown.evaluate("document.documentElement.scrollWidth <= innerWidth"), page
+        assert shown.locator("[role=alert]").count() == 0, (page, shown.inner_text("main"))
+        if AXE.exists():
+            assert view.violations() == [], page
+    view.close()
+    assert view.problems == []
+
+
+def test_an_event_is_stored_and_the_list_follows(view: View, server: LiveServer) -> None:
+    page = view.open("user/fresh")
+    page.get_by_label("Item ID").fill("i3")
+    page.get_by_label("Kind").select_option("purchase")
+    page.get_by_role("button", name="Store event").click()
+    page.get_by_text("Durable after").wait_for()
+    page.locator(".rows").get_by_text("Tea number 3").first.wait_for()
+    assert [event["item_id"] for event in user_of(server, "fresh")["history"]] == ["i3"]
+
+
+def test_what_if_moves_the_list_and_stores_nothing(view: View, server: LiveServer) -> None:
+    before = user_of(server, "u1")
+    page = view.open("user/u1")
+    lines = page.locator("ol.list > li")
+    lines.first.wait_for()
+    page.get_by_label("Add an item to the history").fill("i9")
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_role("heading", name="Recommendations with these changes").wait_for()
+    page.locator(".move.up, .move.down, .move.new").first.wait_for()
+    assert user_of(server, "u1") == before
+    page.get_by_role("button", name="Back to the stored state").click()
+    page.get_by_role("heading", name="Recommendations", exact=True).wait_for()
+
+
+def test_the_parts_of_a_score_are_those_of_its_explanation(view: View, server: LiveServer) -> None:
+    page = view.open("user/u2")
+    first = page.locator("ol.list > li").first
+    first.locator("summary").click()
+    first.locator("table.parts tbody tr").first.wait_for()
+    listed = httpx.get(f"{server.url}/v1/users/u2/recommendations").json()["items"][0]["item_id"]
+    parts = httpx.get(f"{server.url}/v1/users/u2/explanations/{listed}").json()["parts"]
+    assert first.locator("table.parts tbody tr").count() == len(parts)
+
+
+def test_a_neighbour_opens_by_keyboard(view: View) -> None:
+    page = view.open("item/i1")
+    nodes = page.locator(".node")
+    nodes.first.wait_for()
+    page.locator(".node:not(.opened)").first.focus()
+    page.keyboard.press("Enter")
+    page.locator(".node.opened").nth(1).wait_for()
+
+
+def test_the_catalogue_is_searched(view: View) -> None:
+    page = view.open("items")
+    rows = page.locator("tbody tr")
+    page.get_by_label("Search").fill("number 11")
+    page.locator("tbody").get_by_text("Tea number 11").wait_for()
+    page.get_by_label("Search").fill("nothing of this name")
+    page.get_by_text("Nothing matches").wait_for()
+    assert rows.count() == 0
+
+
+def test_an_item_is_hidden_and_shown_again(view: View, server: LiveServer) -> None:
+    page = view.open("item/i7")
+    page.get_by_role("button", name="Hide from all lists").click()
+    page.get_by_role("button", name="Show in lists again").wait_for()
+    assert httpx.get(f"{server.url}/v1/items/i7").json()["available"] is False
+    page.get_by_role("button", name="Show in lists again").click()
+    page.get_by_role("button", name="Hide from all lists").wait_for()
+    assert httpx.get(f"{server.url}/v1/items/i7").json()["available"] is True
+
+
+def test_a_file_is_looked_at_then_stored_once(
+    view: View, server: LiveServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "orders.csv"
+    file.write_text('customer,product,when\nw1,"i1",2024-01-02\nw1,i2,2024-01-03\n,i3,2024-01-04\n')
+    page = view.open("data")
+    page.locator("#file").set_input_files(file)
+    page.get_by_label("Time", exact=True).select_option(label="when")
+    page.get_by_text("Line 4: User is missing.").wait_for()
+    assert user_of(server, "w1").get("history", []) == []
+    page.get_by_role("button", name="Store 2 rows").click()
+    page.get_by_text("2 of 2 rows sent: 2 stored").wait_for()
+    assert [one["item_id"] for one in user_of(server, "w1")["history"]] == ["i2", "i1"]
+    page.get_by_role("button", name="Store 2 rows").click()
+    page.get_by_text("2 of 2 rows sent: 0 stored").wait_for()
+
+
+def test_forget_a_user_by_keyboard(view: View, server: LiveServer) -> None:
+    httpx.post(f"{server.url}/v1/events", json={"user_id": "leaver", "item_id": "i1"})
+    page = view.open("user/leaver")
+    page.get_by_role("button", name="Forget this user").focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Cancel").wait_for()
+    dialog.get_by_role("button", name="Forget this user").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("1 records were erased.").wait_for()
+    assert user_of(server, "leaver").get("history", []) == []
+
+
+def test_a_checkpoint_is_made_and_listed(view: View) -> None:
+    page = view.open("models")
+    page.get_by_role("button", name="Checkpoint").click()
+    page.locator(".jobs li", has_text="Checkpoint").get_by_text("done").wait_for()
+
+
+def test_theme_and_language_are_remembered(view: View) -> None:
+    page = view.open("system")
+    page.get_by_role("button", name="Switch between light and dark").click()
+    page.get_by_role("button", name="中文").click()
+    page.reload()
+    page.get_by_role("heading", name="系统").wait_for()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+def test_login_by_key(browser: Any, tmp_path: Path) -> None:
+    live = start_server(tmp_path, api_key="secret")
+    view = View(browser, live.url)
+    view.page.goto(f"{live.url}/ui#/models")
+    view.page.get_by_label("API key").fill("wrong")
+    view.page.get_by_role("button", name="Log in").click()
+    view.page.get_by_text("a wrong API key").wait_for()
+    view.page.get_by_label("API key").fill("secret")
+    view.page.get_by_role("button", name="Log in").click()
+    view.page.get_by_role("heading", name="Models and jobs").wait_for()
+    view.page.get_by_role("button", name="Log out").wait_for()
+    assert view.page.evaluate("localStorage.length") == 0  # the key is in sessionStorage
+    view.close()
+    assert all("401" in problem for problem in view.problems)
+    assert stop_server(live) == 0

@@ -1,0 +1,40 @@
+// Bundle the dashboard into src/nearline/server/static. The first line of app.js names the hash of
+// the sources, which tests/ui/test_bundle.py compares.
+import { createHash } from "node:crypto";
+import { copyFileSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const out = join(here, "..", "src", "nearline", "server", "static");
+
+/** SHA-256 of the paths and texts of all sources and of the versions of the libraries. */
+function sourceHash() {
+  const names = readdirSync(join(here, "src"), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(here, join(entry.parentPath, entry.name)).split(sep).join("/"));
+  const hash = createHash("sha256");
+  for (const name of [...names, "package.json", "build.mjs"].sort()) {
+    hash.update(name + "\0");
+    hash.update(readFileSync(join(here, name)));
+    hash.update("\0");
+  }
+  return hash.digest("hex");
+}
+
+await build({
+  entryPoints: { app: join(here, "src", "main.js") },
+  outdir: out,
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: ["es2022", "chrome123", "firefox120", "safari17.5"],
+  charset: "utf8",
+  legalComments: "eof",
+  banner: { js: `/* sources ${sourceHash()} */` },
+  logLevel: "warning",
+});
+for (const name of ["index.html", "icon.svg"]) {
+  copyFileSync(join(here, "src", name), join(out, name));
+}

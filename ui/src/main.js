@@ -1,0 +1,93 @@
+// The shell: navigation, language, theme, login, and the page of the current URL.
+import "./style.css";
+import { effect } from "@preact/signals";
+import { render } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { apiKey, locked, logIn, logOut } from "./api.js";
+import { ErrorNote, Icon, html, useAction } from "./components.js";
+import { language, setLanguage, t } from "./i18n.js";
+import { Data } from "./pages/data.js";
+import { Item } from "./pages/item.js";
+import { Catalogue } from "./pages/catalogue.js";
+import { Models } from "./pages/models.js";
+import { Overview } from "./pages/overview.js";
+import { System } from "./pages/system.js";
+import { User } from "./pages/user.js";
+import { Users } from "./pages/users.js";
+import { go, link, route } from "./router.js";
+import { theme, setTheme } from "./theme.js";
+
+// Pages of the navigation, with the pages that belong to each.
+const NAVIGATION = [
+  ["overview", "overview", ["overview"]],
+  ["users", "user", ["users", "user"]],
+  ["items", "item", ["items", "item"]],
+  ["models", "models", ["models"]],
+  ["data", "data", ["data"]],
+  ["system", "system", ["system"]],
+];
+const PAGES = {
+  overview: Overview, users: Users, user: User, items: Catalogue, item: Item, models: Models, data: Data, system: System,
+};
+
+effect(() => {
+  document.documentElement.lang = language.value;
+  document.documentElement.dataset.theme = theme.value;
+});
+
+function Login() {
+  const [key, setKey] = useState("");
+  const [enter, busy, error] = useAction(() => logIn(key.trim()));
+  return html`<main class="login" id="main"><form class="card" onSubmit=${(event) => (event.preventDefault(), enter())}>
+    <img src="ui/icon.svg" alt="" width="40" height="40" /><h1>${t("login.title")}</h1><p class="muted">${t("login.text")}</p>
+    <label for="key">${t("login.key")}</label>
+    <input id="key" type="password" autocomplete="off" required value=${key} onInput=${(event) => setKey(event.target.value)} />
+    <button class="primary" disabled=${busy}>${t("login.enter")}</button>${error && html`<${ErrorNote} error=${error} />`}</form></main>`;
+}
+
+function Find() {
+  const [text, setText] = useState("");
+  const find = (event) => {
+    event.preventDefault();
+    if (text.trim()) go("user", text.trim());
+    setText("");
+  };
+  return html`<form class="find" role="search" onSubmit=${find}><label class="sr" for="find">${t("find.label")}</label>
+    <input id="find" type="search" placeholder=${t("find.placeholder")} value=${text} onInput=${(event) => setText(event.target.value)} /></form>`;
+}
+
+function Head() {
+  const { page } = route.value;
+  const dark = theme.value === "dark";
+  return html`<header class="top"><a class="brand" href=${link("overview")}><img src="ui/icon.svg" alt="" width="24" height="24" />Nearline</a>
+    <nav aria-label=${t("nav.label")}><ul>${NAVIGATION.map(
+      ([name, icon, pages]) =>
+        html`<li><a href=${link(name)} aria-current=${pages.includes(page) ? "page" : undefined}><${Icon} name=${icon} />${t(`nav.${name}`)}</a></li>`,
+    )}</ul></nav>
+    <div class="tools"><${Find} />
+      <div class="row"><button class="quiet" onClick=${() => setTheme(dark ? "light" : "dark")} aria-label=${t("theme.toggle")} title=${t("theme.toggle")}>${dark ? "☀" : "☾"}</button>
+      <button class="quiet" onClick=${() => setLanguage(language.value === "en" ? "zh" : "en")} lang=${language.value === "en" ? "zh" : "en"}>${language.value === "en" ? "中文" : "English"}</button>
+      ${apiKey() && html`<button class="quiet" onClick=${logOut}>${t("login.leave")}</button>`}</div></div></header>`;
+}
+
+function App() {
+  const { page, id } = route.value;
+  const Page = PAGES[page] ?? Overview;
+  const main = useRef();
+  const first = useRef(true);
+  useEffect(() => {
+    document.title = [id, t(`nav.${page in PAGES ? { user: "users", item: "items" }[page] ?? page : "overview"}`), "Nearline"].filter(Boolean).join(" · ");
+  }, [page, id, language.value]);
+  useEffect(() => {
+    if (!first.current) {
+      scrollTo(0, 0);
+      main.current?.focus();
+    }
+    first.current = false;
+  }, [page, id]);
+  if (locked.value) return html`<${Login} />`;
+  return html`<a class="skip" href="#main" onClick=${(event) => (event.preventDefault(), main.current.focus())}>${t("skip")}</a><${Head} />
+    <main id="main" tabindex="-1" ref=${main}><${Page} key=${`${page}/${id}`} id=${id} /></main>`;
+}
+
+render(html`<${App} />`, document.getElementById("app"));
