@@ -8,6 +8,9 @@ TORCH  ?= torch==2.13.0
 # Two workers of pytest. Files are distributed in their own order, so that the slowest are not last.
 TWO    := -n 2 --dist loadfile --no-loadscope-reorder
 
+# Without bytecode, each of the many processes that tests start compiles the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test check format bench docs docs-test lock ui clean
 
 setup: $(STAMP)

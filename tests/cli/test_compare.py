@@ -125,7 +125,8 @@ def test_large_compares_models_of_all_families(
     monkeypatch.setattr(lineup, "LINEUP", few)
     # One epoch is enough to test that every model is fitted and evaluated.
     monkeypatch.setitem(SAMPLED_VALIDATION["training"], "epochs", 1)
-    transformer = {"model": "sasrec", "settings": SAMPLED_VALIDATION}
+    settings = {**SAMPLED_VALIDATION, "width": 8, "blocks": 1}
+    transformer = {"model": "sasrec", "settings": settings}
     parts = [{"model": "item_graph"}, transformer, {"model": "popularity"}]
     monkeypatch.setattr("nearline.config.BEST", {"parts": parts})
     events, items = tmp_path / "events.csv", tmp_path / "items.csv"

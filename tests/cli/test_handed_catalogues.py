@@ -42,6 +42,7 @@ def test_02_the_time_of_a_catalogue_is_linear() -> None:
 
 
 def test_03_repeats_are_counted_and_reported(tmp_path: Path) -> None:
+    """Held-out items of the history are counted, and found if lists may contain them."""
     drawn = random.Random(0)
     lines, now, again = ["user_id,item_id,timestamp"], 1_600_000_000, 0
     for user in range(120):
@@ -61,6 +62,7 @@ def test_03_repeats_are_counted_and_reported(tmp_path: Path) -> None:
 
 
 def test_04_dropped_rows_of_a_catalogue_are_reported(tmp_path: Path) -> None:
+    """The report names the row without an ID and the prices that are no numbers."""
     text = "item_id,title,price\n1,Tea,12.5\n2,Pot,inf\n,Cup,3\n5,Jug,1e30\n6,Jar,2\n"
     found = run_json("import", "--store", tmp_path / "s", "--items", write(tmp_path, "g.csv", text))
     report = found["items_report"]
@@ -81,6 +83,7 @@ SEEN = "userId,filmId\na,1\na,2\nb,1\n"
 
 
 def test_05_columns_of_a_catalogue_can_be_mapped(tmp_path: Path) -> None:
+    """The option --column applies to the catalogue too, alone and with interactions."""
     films, seen = write(tmp_path, "films.csv", FILMS), write(tmp_path, "seen.csv", SEEN)
     alone = run_json(
         "import", "--store", tmp_path / "1", "--items", films, "--column", "item_id=filmId"
@@ -95,6 +98,7 @@ def test_05_columns_of_a_catalogue_can_be_mapped(tmp_path: Path) -> None:
 
 
 def test_06_an_index_without_a_name_is_dropped(tmp_path: Path) -> None:
+    """The first column, an index without a name, is left out."""
     path = write(tmp_path, "goods.csv", ",item_id,title\n0,a,Tea\n1,b,Pot\n")
     with nl.Recommender() as rec:
         rec.add(items=path)
@@ -130,12 +134,14 @@ def test_06_an_index_without_a_name_is_dropped(tmp_path: Path) -> None:
 def test_10_lists_in_text_are_labels(
     tmp_path: Path, name: str, text: str, expected: dict[str, list[str]]
 ) -> None:
+    """Lists in text, lists of objects and nested lists are lists of labels."""
     with nl.Recommender() as rec:
         rec.add(items=write(tmp_path, name, text))
         assert {item: rec.item(item).categories for item in expected} == expected
 
 
 def test_11_labels_keep_their_column(tmp_path: Path) -> None:
+    """The label vegan=yes is not the label alcohol=yes."""
     text = "item_id,vegan,alcohol\n1,yes,no\n2,no,yes\n3,no,no\n4,yes,yes\n"
     with nl.Recommender() as rec:
         rec.add(items=write(tmp_path, "food.csv", text))
@@ -145,6 +151,7 @@ def test_11_labels_keep_their_column(tmp_path: Path) -> None:
 
 
 def test_23_a_text_is_no_list_of_users() -> None:
+    """The text 'u12' is refused with the list to write instead."""
     table = pa.table({"user_id": ["u12", "u12", "u3", "u3", "u4"], "item_id": list("xyxyx")})
     with (
         nl.Recommender().fit(table) as rec,
@@ -154,12 +161,14 @@ def test_23_a_text_is_no_list_of_users() -> None:
 
 
 def test_29_numbers_of_numpy_are_numbers() -> None:
+    """A NumPy integer is a valid k."""
     with nl.Recommender() as rec:
         rec.observe("a", "x")
         assert [line.item_id for line in rec.recommend("b", k=np.int64(1))] == ["x"]  # type: ignore[arg-type]
 
 
 def test_32_commands_keep_seen_items(tmp_path: Path) -> None:
+    """The option --include-seen lists items of the history on every command."""
     path = write(tmp_path, "e.csv", "user_id,item_id\na,x\na,y\n")
     run("import", "--store", tmp_path / "s", path)
     new = run_json("recommend", "--store", tmp_path / "s", "a")["items"]
@@ -175,6 +184,7 @@ MODELS = ("implicit_als", "bpr", "ease", "slim", "item_knn", "user_knn", "rp3bet
 
 @pytest.mark.parametrize("model", MODELS)
 def test_34_events_against_items_leave_scores_finite(model: str) -> None:
+    """Scores of every model are finite where dislikes are in the data."""
     rng = np.random.default_rng(5)
     kinds, n = ["view", "purchase", "dislike"], 60
     for _ in range(4):

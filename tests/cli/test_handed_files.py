@@ -19,6 +19,7 @@ def write(folder: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
 
 
 def test_01_an_unmatched_quote_drops_no_rows(tmp_path: Path) -> None:
+    """A lone quotation mark is text: all six rows are read, and the report says so."""
     rows = ["u1\tapple", 'u2\t"Pear', "u3\tplum", "u4\tfig", 'u5\t"kiwi', "u6\tlime"]
     path = write(tmp_path, "plays.tsv", "user_id\titem_id\n" + "\n".join(rows) + "\n")
     with nl.Recommender() as rec:
@@ -31,6 +32,7 @@ def test_01_an_unmatched_quote_drops_no_rows(tmp_path: Path) -> None:
 
 
 def test_07_dates_as_numbers_are_dates(tmp_path: Path) -> None:
+    """The number 20210131 is 31 January 2021."""
     text = "user_id,item_id,timestamp\na,x,20210131\na,y,20210201\nb,x,20210302\n"
     with nl.Recommender() as rec:
         rec.add(write(tmp_path, "orders.csv", text))
@@ -39,6 +41,7 @@ def test_07_dates_as_numbers_are_dates(tmp_path: Path) -> None:
 
 
 def test_08_null_is_not_a_user(tmp_path: Path) -> None:
+    """Rows whose user or item is NULL, nan or \\N are dropped and reported."""
     text = "user_id,item_id\nNULL,a\nNULL,b\n\\N,c\nnan,d\nann,a\nann,NULL\nben,b\n"
     with nl.Recommender() as rec:
         report = rec.add(write(tmp_path, "e.csv", text))
@@ -49,6 +52,7 @@ def test_08_null_is_not_a_user(tmp_path: Path) -> None:
 
 
 def test_09_a_column_with_a_dash_remains_numeric(tmp_path: Path) -> None:
+    """A dash among prices is a missing price; the other cells stay numbers."""
     rows = "".join(f"i{n},Thing {n},{n}.50,{n % 3 + 1}\n" for n in range(1, 20))
     text = "item_id,title,price,episodes\n" + rows + "z,Odd,\u2014,Unknown\n"
     with nl.Recommender() as rec:
@@ -58,6 +62,7 @@ def test_09_a_column_with_a_dash_remains_numeric(tmp_path: Path) -> None:
 
 
 def test_15_only_the_row_inserted_at_the_top_is_new(tmp_path: Path) -> None:
+    """Three of four rows are known, wherever the new one stands."""
     old = "ann,tea\nann,pot\nben,tea\n"
     first = write(tmp_path, "a.csv", "user_id,item_id\n" + old)
     second = write(tmp_path, "b.csv", "user_id,item_id\nben,cup\n" + old)
@@ -68,6 +73,7 @@ def test_15_only_the_row_inserted_at_the_top_is_new(tmp_path: Path) -> None:
 
 
 def test_16_a_second_file_without_times_is_later(tmp_path: Path) -> None:
+    """Rows of a later file are later than all rows of an earlier one."""
     with nl.Recommender(tmp_path / "s") as rec:
         rec.add(write(tmp_path, "jan.csv", "user_id,item_id\nann,first\nann,second\n"))
         rec.add(write(tmp_path, "feb.csv", "user_id,item_id\nann,third\nann,fourth\n"))
@@ -84,12 +90,14 @@ def test_16_a_second_file_without_times_is_later(tmp_path: Path) -> None:
     [("2019-10-01 00:00:00 UTC", 1_569_888_000.0), ("2021-01-02 8:05", 1_609_574_700.0)],
 )
 def test_17_times_as_databases_export_them(tmp_path: Path, text: str, seconds: float) -> None:
+    """The suffix UTC and hours of one digit are read."""
     with nl.Recommender() as rec:
         rec.add(write(tmp_path, "t.csv", f"user_id,item_id,timestamp\na,x,{text}\n"))
         assert rec.user("a").history[0].timestamp == seconds
 
 
 def test_17_the_error_for_ambiguous_dates_names_the_option(tmp_path: Path) -> None:
+    """12/1/2010 is refused with the option that settles it, and read with that option."""
     path = write(tmp_path, "t.csv", "user_id,item_id,timestamp\na,x,12/1/2010 8:26\n")
     refused = run("import", "--store", tmp_path / "s", path)
     assert refused.exit_code == 1
@@ -99,11 +107,13 @@ def test_17_the_error_for_ambiguous_dates_names_the_option(tmp_path: Path) -> No
 
 
 def test_19_a_separator_of_two_characters(tmp_path: Path) -> None:
+    """A separator may have two characters."""
     table = read_table(write(tmp_path, "r.csv", "user_id::item_id\n1::10\n"), separator="::")
     assert table.to_pylist() == [{"user_id": "1", "item_id": "10"}]
 
 
 def test_20_semicolons_in_latin_1(tmp_path: Path) -> None:
+    """The error names the encoding; with it, the comma inside a field stays."""
     text = "user_id;item_id\nzo\u00eb;Caf\u00e9, black\nben;mug\n"
     path = write(tmp_path, "old.csv", text, "latin-1")
     refused = run("import", "--store", tmp_path / "s", path)
@@ -123,6 +133,7 @@ def test_20_semicolons_in_latin_1(tmp_path: Path) -> None:
     ],
 )
 def test_21_a_file_without_a_header(tmp_path: Path, text: str) -> None:
+    """The error names the options that read the file, and with them no row is lost."""
     path = write(tmp_path, "a.csv", text)
     refused = run("import", "--store", tmp_path / "s", path)
     assert "the file has no header" in refused.stderr
@@ -134,6 +145,7 @@ def test_21_a_file_without_a_header(tmp_path: Path, text: str) -> None:
 
 
 def test_24_unknown_kinds_are_listed_and_can_be_weighed(tmp_path: Path) -> None:
+    """Each kind is listed with its weight; unknown ones are marked and can be weighted."""
     kinds = ("addtocart", "remove_from_cart", "refund", "Purchase", "0")
     rows = "".join(f"a,i{n},160000000{n},{kind}\n" for n, kind in enumerate(kinds))
     path = write(tmp_path, "e.csv", "user_id,item_id,timestamp,event\n" + rows)
@@ -151,12 +163,14 @@ def test_24_unknown_kinds_are_listed_and_can_be_weighed(tmp_path: Path) -> None:
 
 
 def test_27_json_lines_in_a_json_file(tmp_path: Path) -> None:
+    """A .json file with one object on each line is read as JSON lines."""
     text = '{"user_id": "a", "item_id": "x"}\n{"user_id": "b", "item_id": "x"}\n'
     found = run_json("import", "--store", tmp_path / "s", write(tmp_path, "reviews.json", text))
     assert (found["records_stored"], found["users"], found["items"]) == (2, 2, 1)
 
 
 def test_30_items_inside_objects(tmp_path: Path) -> None:
+    """A field inside an object is mapped by OBJECT.FIELD."""
     path = write(
         tmp_path,
         "track.jsonl",

@@ -3,6 +3,7 @@
 None of them shows a traceback, since `run` raises unexpected exceptions.
 """
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,65 @@ WRONG = [
     ("train --store STORE --encoder FOLDER/none", "none", "encoder"),
     ("similar --store STORE ''", "item_id is empty", "1 to 512 bytes"),
     ("recommend --store STORE ''", "user_id is empty", "1 to 512 bytes"),
+    # Options of lists.
+    ("recommend --store STORE u1 --repeats sometimes", "sometimes", "exclude, include, auto"),
+    ("recommend --store STORE u1 --diversity 2", "2.0", "0<=x<=1"),
+    ("recommend --store STORE u1 --diversity much", "much", "0<=x<=1"),
+    ("recommend --store STORE u1 --diversity-method magic", "magic", "mmr or dpp"),
+    ("recommend --store STORE u1 --calibration -1", "-1.0", "0<=x<=1"),
+    ("recommend --store STORE u1 --max-per brand", "'brand'", "NAME=VALUE"),
+    ("recommend --store STORE u1 --max-per brand=0", "is 0", "from 1 to 1,000"),
+    ("recommend --store STORE u1 --max-per brand=two", "'two'", "a whole number"),
+    ("recommend --store STORE u1 --scenario nonesuch", "nonesuch", "none is stored"),
+    ("recommend --store STORE u1 --scenario ''", "scenario is empty", "1 to 512 bytes"),
+    ("recommend --store STORE u1 --cursor rubbish", "rubbish", "leave cursor out"),
+    ("recommend --store STORE u1 --exclude ''", "exclude is empty", "1 to 512 bytes"),
+    ("recommend --store STORE u1 --history ''", "history is empty", "1 to 512 bytes"),
+    ("export --store STORE FOLDER/x --scenario nonesuch", "nonesuch", "none is stored"),
+    ("export --store STORE FOLDER/x --max-per brand=0", "is 0", "from 1 to 1,000"),
+    ("evaluate EVENTS --repeats never", "never", "'exclude', 'include', 'auto'"),
+    ("train --store STORE --weights view=nan", "nan", "from -1e6 to 1e6"),
+    # Scenarios and rules.
+    ("scenarios remove --store STORE home", "remove", "nearline scenarios --help"),
+    ("scenarios put --store STORE", "NAME", "nearline scenarios put --help"),
+    ("scenarios put --store STORE '' -k 5", "name is empty", "1 to 512 bytes"),
+    ("scenarios put --store STORE home -k 0", "0", "1<=x<=1000"),
+    ("scenarios put --store STORE home --repeats sometimes", "sometimes", "auto"),
+    ("scenarios delete --store STORE nonesuch", "nonesuch", "none is stored"),
+    ("scenarios list --store FOLDER/none", "none", "nearline import --store"),
+    ("rules put --store STORE r", "none of them", "exactly one of pin, bury and scale"),
+    ("rules put --store STORE r --pin r1", "--pin", "--position"),
+    ("rules put --store STORE r --pin r1 --position 0", "0", "1<=x<=1000"),
+    ("rules put --store STORE r --pin r9 --position 1", "r9", "store the item first"),
+    ("rules put --store STORE r --scale 'price < 3'", "--scale", "--factor"),
+    ("rules put --store STORE r --scale 'price < 3' --factor -2", "-2.0", "0<=x<="),
+    ("rules put --store STORE r --pin r1 --position 1 --from soon", "soon", "RFC 3339"),
+    ("rules delete --store STORE nonesuch", "nonesuch", "none is stored"),
+    ("rules list --store FOLDER/none", "none", "nearline import --store"),
+    # Users.
+    ("user --store STORE nobody", "nobody", "neither events nor"),
+    ("user --store STORE u1 --set age", "'age'", "NAME=VALUE"),
+    ("critique --store STORE u1 --more-like r9", "r9", "name an item of a list"),
+    ("critique --store STORE u1 --less-of =red", "=red", "NAME=VALUE"),
+    ("critique --store STORE u1 --revoke nonesuch", "nonesuch", "list the critiques"),
+    ("critique --store STORE u1 --more-like r1 --not r2", "more_like and not", "exactly one"),
+    ("critique --store STORE u1 --lasting", "--lasting", "--more-like"),
+    ("import --store FOLDER/s --users ITEMS", "user_id", "--column"),
+    # Settings.
+    ("config chek", "chek", "check"),
+    ("config check", "--store", "--config"),
+    ("config check --store FOLDER/none", "none", "--config"),
+    ("config check --config FOLDER/none.toml", "none.toml", "name a file of settings"),
+    ("config check --config EVENTS", "events.csv", "line 1"),
+    ("config check --config FOLDER/unknown.toml", "state.histry", "did you mean"),
+    ("recommend --store STORE u1 --config FOLDER/none.toml", "none.toml", "name a file"),
+    ("info --store FOLDER/none", "none", "nearline import --store"),
+    ("import --store FOLDER/s EVENTS --item-column title=name", "--item-column", "--items"),
+    (
+        "import --store FOLDER/s EVENTS --items ITEMS --item-column title=nam",
+        "--item-column title=nam",
+        "'title'",
+    ),
 ]
 
 
@@ -136,6 +196,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "broken.parquet").write_bytes(b"PAR1 and nothing else")
     (folder / "binary.csv").write_bytes(b"user_id,item_id\n\xff\xfe\xfa,b\n")
     (folder / "header.csv").write_text("user_id,item_id\n")
+    (folder / "unknown.toml").write_text("[state]\nhistry = 3\n")
     (folder / "foreign.csv").write_text("customer,product\na,b\n")
     return folder
 
@@ -156,10 +217,10 @@ def test_a_wrong_command_line_says_what_is_wrong_and_what_to_do(
         "ITEMS": str(shop.parent / "items.csv"),
     }
     arguments = []
-    for word in line.split():
+    for word in shlex.split(line):
         for name, path in places.items():
             word = word.replace(name, path)
-        arguments.append("" if word == "''" else word)
+        arguments.append(word)
     result = run(*arguments)
     assert result.exit_code in (1, 2), result.output
     assert "Traceback" not in result.output

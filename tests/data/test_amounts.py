@@ -79,6 +79,16 @@ def test_ids_that_mix_numbers_and_text_are_refused(tmp_path: Path) -> None:
         read_interactions(path)
 
 
+def test_a_column_without_a_number_is_left_out_and_its_rows_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("user_id,item_id,value\nann,tea,50%\nben,tea,12%\n")
+    kept, report = clean(read_interactions(path), now=1e9)
+    assert kept["value"].to_pylist() == [None, None]
+    (fault,) = report.fields
+    assert (fault.reason, fault.rows) == ("value is not a finite number", 2)
+    assert fault.example == "line 2: value='50%'"
+
+
 def test_an_invalid_value_is_left_out_and_its_row_kept(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("user_id,item_id,value\nann,tea,$12.50\nann,mug,cheap\nben,tea,\n")

@@ -1,4 +1,7 @@
-"""Runs the blocks of one page as a reader would: one folder, one Python session, one server."""
+"""Runs the blocks of one page as a reader would: one folder, one Python session, one server.
+
+A block that is one plain command of Nearline runs in this process, which saves its start.
+"""
 
 import contextlib
 import doctest
@@ -6,6 +9,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,8 +18,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+from click.testing import CliRunner
 from tests.docs.blocks import RUN, Block
 from tests.server.serving import free_port, wait_until_ready
+
+from nearline.cli import main
 
 WRITTEN_ADDRESS = "127.0.0.1:8080"
 ANY = "..."
@@ -80,6 +87,10 @@ class Reader:
         return output.getvalue()
 
     def _bash(self, block: Block, body: str) -> str:
+        if (arguments := plain_command(body)) is not None:
+            result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+            assert result.exit_code == 0, f"{block.where}: {result.output}"
+            return result.stdout
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", body],
             cwd=self.folder,
@@ -114,6 +125,19 @@ class Reader:
             code = self._server.wait(timeout=SECONDS)
             self._server = None
             assert code == 0, f"the server ended with {code}"
+
+
+def plain_command(body: str) -> list[str] | None:
+    """Return the arguments of the one ``nearline`` command of a block; None for other blocks."""
+    lexer = shlex.shlex(body.replace("\\\n", " ").strip(), posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    # The shell gives a meaning to these, and to the end of a line.
+    if re.search(r"[$`*?\n#]", body.replace("\\\n", " ").strip()):
+        return None
+    words = list(lexer)
+    if words[0] != "nearline" or any(set(word) <= set("();<>|&") for word in words):
+        return None
+    return words[1:]
 
 
 def check_output(block: Block, found: str) -> None:

@@ -19,6 +19,7 @@ DRAWINGS = {
     ("README.md", "Python  ┐"),
     ("docs/architecture.md", "Python  ┐"),
     ("docs/architecture.md", "score(u, j) ="),
+    ("docs/item-graph.md", "A(u, j) = sum"),
     ("docs/item-graph.md", "score(u, j) = rises"),
     ("docs/item-graph.md", "score(u, j) = sum"),
 }

@@ -1,12 +1,9 @@
-"""Append lists of events forever and print the number of each list that was acknowledged.
-
-Called with the file of the log, and the round, which stands in every event's id.
-"""
+"""Append lists of events forever and send the number of each list that was acknowledged."""
 
 import random
-import sys
 from collections import deque
 from concurrent.futures import Future
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from nearline.log import Appended, SQLiteLog
@@ -25,7 +22,8 @@ def events(round_: int, number: int, size: int) -> list[Event]:
     ]
 
 
-def main(path: Path, round_: int) -> None:
+def ingest(path: Path, round_: int, acknowledged: Connection) -> None:
+    """Append to the log at `path`; the event IDs contain the round."""
     rng = random.Random(round_)
     log = SQLiteLog(path)
     waiting: deque[tuple[int, Future[Appended]]] = deque()
@@ -38,10 +36,6 @@ def main(path: Path, round_: int) -> None:
             if rng.random() < 0.2:  # a client that is not sure sends again
                 waiting.append((number, log.append(batch)))
             number += 1
-        acknowledged, future = waiting.popleft()
+        known, future = waiting.popleft()
         future.result()
-        print(acknowledged, flush=True)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+        acknowledged.send(known)

@@ -1,37 +1,40 @@
 """After `kill -9`, the log has every acknowledged list once and complete."""
 
+import multiprocessing
 import random
-import subprocess
-import sys
 from contextlib import suppress
 from itertools import groupby
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
+
+from tests.log.ingest_until_killed import ingest
 
 from nearline.log import SQLiteLog
 from nearline.schema import Event, Record
 
 ROUNDS = 30
-CHILD = Path(__file__).with_name("ingest_until_killed.py")
 
 
-def ingest_and_kill(path: Path, round_: int) -> list[int]:
-    """Run the child process and kill it at random; return the lists that it acknowledged."""
+def ingest_and_kill(context: ForkServerContext, path: Path, round_: int) -> list[int]:
+    """Run a child process and kill it at random; return the lists that it acknowledged."""
     rng = random.Random(round_)
-    with subprocess.Popen(
-        [sys.executable, str(CHILD), str(path), str(round_)], stdout=subprocess.PIPE, text=True
-    ) as child:
-        assert child.stdout
-        lines = []
-        if round_ % 2:  # at a random time, perhaps before or while it opens the log
-            with suppress(subprocess.TimeoutExpired):
-                child.wait(timeout=rng.uniform(0.0, 0.3))
-        else:  # after a random number of acknowledgements
-            lines = [child.stdout.readline() for _ in range(rng.randrange(1, 200))]
-        assert child.poll() is None
-        child.kill()
-        lines += child.stdout.readlines()
-    # A truncated line was not an acknowledgement.
-    return [int(line) for line in lines if line.endswith("\n")]
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=ingest, args=(path, round_, theirs))
+    child.start()
+    theirs.close()
+    lists = []
+    if round_ % 2:  # at a random time, perhaps before or while it opens the log
+        child.join(rng.uniform(0.0, 0.1))
+    else:  # after a random number of acknowledgements
+        lists = [ours.recv() for _ in range(rng.randrange(1, 200))]
+    assert child.exitcode is None
+    child.kill()
+    child.join()
+    with suppress(EOFError):
+        while True:
+            lists.append(ours.recv())
+    ours.close()
+    return lists
 
 
 def check_round(round_: int, records: list[Record], acknowledged: list[int]) -> None:
@@ -47,10 +50,13 @@ def check_round(round_: int, records: list[Record], acknowledged: list[int]) -> 
 
 def test_no_acknowledged_event_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
+    # Forked from a process that has imported the log, so that no round has to.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([ingest.__module__])
     stored: list[tuple[int, Record]] = []
     acknowledged = 0
     for round_ in range(ROUNDS):
-        numbers = ingest_and_kill(path, round_)
+        numbers = ingest_and_kill(context, path, round_)
         acknowledged += len(numbers)
         with SQLiteLog(path) as log:
             new = list(log.read(len(stored)))

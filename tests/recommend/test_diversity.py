@@ -246,3 +246,21 @@ def test_items_without_features_are_not_alike() -> None:
         for method in ("mmr", "dpp"):
             found = rec.recommend("a", diversity=0.9, diversity_method=method)
             assert ids(found)
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    item=st.sampled_from(["i1", "i40", "i200"]),
+    k=st.sampled_from([1, 5, 20]),
+    caps=st.dictionaries(st.sampled_from(["brand", "categories"]), st.integers(1, 3), min_size=1),
+)
+def test_similar_items_with_caps(
+    rec: nl.Recommender, item: str, k: int, caps: dict[str, int]
+) -> None:
+    whole = [line.item_id for line in rec.similar(item, k=1000)]
+    found = [line.item_id for line in rec.similar(item, k=k, max_per=caps)]
+    assert found == capped(whole, k, caps)
+    diverse = rec.similar(item, k=k, diversity=0.9, max_per=caps)
+    assert len(diverse) == len(found)
+    scores = [line.score for line in diverse]
+    assert scores == sorted(scores, reverse=True)

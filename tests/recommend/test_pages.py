@@ -1,6 +1,7 @@
 """Pages of lists: no item twice, and no cursor but our own."""
 
 import base64
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from nearline.state import State
 
 SIGNER = Signer(bytes(range(32)))
 QUESTION = bytes(12)
+# The suite draws fewer.
+N_USERS = int(os.environ.get("NEARLINE_PAGES_USERS", "3"))
 
 
 @pytest.fixture
@@ -95,6 +98,39 @@ def test_no_item_comes_twice_while_events_a_promotion_and_a_restart_happen(tmp_p
             request = replace(request, cursor=answer.next)
             next(changes, lambda _: None)(engine)
     assert len(seen) == len(set(seen)) >= 9
+
+
+def test_twenty_pages_of_many_users_under_events_a_promotion_and_restarts(tmp_path: Path) -> None:
+    """NEARLINE_PAGES_USERS=1000 is the full size."""
+    rng = np.random.default_rng(2)
+    users = [f"u{n}" for n in range(N_USERS)]
+    items = [f"i{n}" for n in range(120)]
+    rows = 8 * max(N_USERS, 20)
+    table = pa.table(
+        {
+            "user_id": [f"u{n}" for n in rng.integers(0, max(N_USERS, 20), rows)],
+            "item_id": [items[n] for n in rng.integers(0, len(items), rows)],
+            "timestamp": 1e5 + np.arange(rows) * 10.0,
+        }
+    )
+    config = nl.Config(settings={"search": {"evaluations": 0}})
+    with nl.Recommender(tmp_path / "shop", config=config, clock=clock) as engine:
+        engine.fit(table)
+    cursors: dict[str, str | None] = dict.fromkeys(users)
+    seen: dict[str, list[str]] = {user: [] for user in users}
+    for page in range(20):
+        with nl.Recommender(tmp_path / "shop", config=config, clock=clock) as engine:
+            for user in users:
+                found = engine.recommend(user, k=5, repeats="include", cursor=cursors[user])
+                seen[user] += [line.item_id for line in found]
+                cursors[user] = found.next
+            for user in users[:: max(len(users) // 10, 1)]:
+                engine.observe(user, items[int(rng.integers(0, len(items)))])
+            engine.put_item(f"new{page}", text="new")
+            if page == 9:
+                engine.fit(seed=1)  # promotes another model
+    for user in users:
+        assert len(seen[user]) == len(set(seen[user])) == 100
 
 
 def test_rerunning_makes_the_same_cursor(rec: nl.Recommender) -> None:

@@ -123,7 +123,7 @@ def test_wrong_rules_are_refused(fields: dict[str, Any], field: str) -> None:
 def test_the_nearest_name_is_stated() -> None:
     assert nearest("hoem", ["home", "cart"]) == "; did you mean 'home'?"
     assert nearest("x", ["home", "cart"]) == "; known are 'cart', 'home'"
-    assert nearest("x", []) == "; there is none"
+    assert nearest("x", []) == "; none is stored yet"
     assert "..." in nearest("zzz", [f"name {n}" for n in range(11)])
     assert len(nearest("y" * 100_000, ["x" * 512] * 1)) < 300
 

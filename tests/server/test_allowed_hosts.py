@@ -1,5 +1,7 @@
 """Requests of web pages of other sites are refused by their Host and Origin headers."""
 
+from collections.abc import Iterator
+
 import pytest
 from litestar.testing import TestClient
 
@@ -41,20 +43,36 @@ def client(*allow_hosts: str) -> TestClient[Gateway]:
     return TestClient(create_app(Recommender, allowed_hosts=names))
 
 
-@pytest.mark.parametrize("host", LOCAL)
-def test_names_of_this_machine_are_allowed(host: str) -> None:
+def ready(http: TestClient[Gateway]) -> TestClient[Gateway]:
+    while http.get("/readyz", headers={"host": "localhost"}).status_code != 200:
+        pass
+    return http
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[TestClient[Gateway]]:
     with client() as http:
-        assert http.get("/docs", headers={"host": host}).status_code == 200
+        yield ready(http)
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[TestClient[Gateway]]:
+    with client("shop.example") as http:
+        yield ready(http)
+
+
+@pytest.mark.parametrize("host", LOCAL)
+def test_names_of_this_machine_are_allowed(host: str, local: TestClient[Gateway]) -> None:
+    assert local.get("/docs", headers={"host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("host", FOREIGN)
-def test_other_names_are_refused(host: str) -> None:
-    with client() as http:
-        for _ in range(2):
-            refused = http.get("/docs", headers={"host": host})
-            assert refused.status_code == 403
-            assert "--allow-host" in refused.json()["detail"]
-        assert http.get("/livez", headers={"host": host}).status_code == 200
+def test_other_names_are_refused(host: str, local: TestClient[Gateway]) -> None:
+    for _ in range(2):
+        refused = local.get("/docs", headers={"host": host})
+        assert refused.status_code == 403
+        assert "--allow-host" in refused.json()["detail"]
+    assert local.get("/livez", headers={"host": host}).status_code == 200
 
 
 def test_a_name_that_was_allowed_is_answered_with_any_port() -> None:
@@ -86,13 +104,12 @@ def test_an_address_reachable_from_outside_accepts_all_names_unless_some_are_lis
         ("127.0.0.1:8080", "https://shop.example.evil.example", 403),
     ],
 )
-def test_pages_of_other_origins_are_refused(host: str, origin: str, status: int) -> None:
-    with client("shop.example") as http:
-        while http.get("/readyz", headers={"host": host}).status_code != 200:
-            pass
-        headers = {"host": host, "origin": origin}
-        assert http.post("/v1/events", json=EVENT, headers=headers).status_code == status
-        assert http.get("/docs", headers=headers).status_code == status
+def test_pages_of_other_origins_are_refused(
+    host: str, origin: str, status: int, shop: TestClient[Gateway]
+) -> None:
+    headers = {"host": host, "origin": origin}
+    assert shop.post("/v1/events", json=EVENT, headers=headers).status_code == status
+    assert shop.get("/docs", headers=headers).status_code == status
 
 
 @pytest.mark.parametrize("name", ["http://shop.example", "shop.example:80", "a/b", "", "a b@c"])
@@ -103,13 +120,12 @@ def test_invalid_host_names_are_refused_at_the_start(name: str) -> None:
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded"])
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/jobs", "/v1/items", "/v1/rank"])
-def test_a_body_without_the_type_of_json_is_refused(content_type: str | None, path: str) -> None:
-    with client() as http:
-        while http.get("/readyz", headers={"host": "localhost"}).status_code != 200:
-            pass
-        headers = {"host": "localhost"}
-        if content_type is not None:
-            headers["content-type"] = content_type
-        refused = http.post(path, content=b'{"user_id":"a","item_id":"i"}', headers=headers)
-        assert refused.status_code == 415
-        assert "application/json" in refused.json()["detail"]
+def test_a_body_without_the_type_of_json_is_refused(
+    content_type: str | None, path: str, local: TestClient[Gateway]
+) -> None:
+    headers = {"host": "localhost"}
+    if content_type is not None:
+        headers["content-type"] = content_type
+    refused = local.post(path, content=b'{"user_id":"a","item_id":"i"}', headers=headers)
+    assert refused.status_code == 415
+    assert "application/json" in refused.json()["detail"]

@@ -1,12 +1,15 @@
 """HEAD, OPTIONS and the methods that a refused request is offered."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from litestar.testing import TestClient
+from tests.server.serving import wait_until_ready
 from tests.server.test_docs import CONTRACT
 
-from nearline.server import Gateway
+from nearline.engine import Recommender
+from nearline.server import Gateway, create_app
 
 Client = TestClient[Gateway]
 IDS = {
@@ -21,6 +24,14 @@ IDS = {
 PATHS = sorted({path for _, path in CONTRACT} | {"/"})
 # Their answers differ from one request to the next.
 CHANGING = {"/metrics"}
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    """One client for all paths: each test writes what it reads."""
+    with TestClient(create_app(Recommender), raise_server_exceptions=False) as client:
+        wait_until_ready(client.get)
+        yield client
 
 
 def url_of(path: str) -> str:

@@ -1,6 +1,8 @@
 """Commands that import data into a store and train on it."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,6 +82,10 @@ def import_(
         raise click.UsageError(
             "Nothing to import: name a FILE of interactions, --items, --users, or several of these."
         )
+    if item_columns and items_file is None:
+        raise click.UsageError(
+            "--item-column names a column of a catalogue; add --items FILE, or use --column."
+        )
     if is_empty():
         click.echo("The first import on this machine compiles code for several seconds.", err=True)
     # Files are read before the store is created, so that a wrong name leaves no store behind.
@@ -97,7 +103,8 @@ def import_(
         items = read_table(items_file, flat=False, **file_options)
         own, shared = (columns, None) if file is None else (None, columns)
         own = (own or {}) | (item_columns or {})
-        items, items_report = read_items(items, own, shared=shared, now=time.time())
+        with _catalogue_options(item_columns):
+            items, items_report = read_items(items, own, shared=shared, now=time.time())
         columns = without_item_fields(columns)
     table = None if file is None else read_interactions(file, columns, **reading)
     config = command_config(store, weights=weights)
@@ -245,3 +252,17 @@ def _show(report: "CleaningReport") -> None:
     if report.fields:
         rows = [[f"{drop.rows:,}", drop.reason, drop.example] for drop in report.fields]
         write_table([["rows", "left out because", "for example"], *rows], numbers=[0])
+
+
+@contextmanager
+def _catalogue_options(item_columns: dict[str, str] | None) -> Iterator[None]:
+    """Let errors about columns name the option that was given."""
+    from nearline.errors import InvalidInput
+
+    try:
+        yield
+    except InvalidInput as error:
+        if not item_columns:
+            raise
+        message = str(error).replace("columns={", "item_columns={")
+        raise InvalidInput(message, field=error.field) from None

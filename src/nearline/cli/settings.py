@@ -94,9 +94,14 @@ def check(store: Path | None, as_json: bool) -> None:
     Commands use their options first, then the environment, then the file, then the defaults.
     """
     from nearline.config import read_settings
+    from nearline.errors import DataNotFound
 
     if store is None and config_file() is None:
         raise click.UsageError("Name a store with --store, or a file with --config.")
+    if store is not None and not store.is_dir():
+        raise DataNotFound(
+            f"there is no folder {store}; name that of a store, or a file with --config"
+        )
     found = read_settings(store, config_file())
     settings = command_config(store)
     settings.new_model()

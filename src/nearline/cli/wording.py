@@ -9,7 +9,7 @@ import re
 
 # Keyword arguments that are options of the same name.
 _SAME = ("encoding", "separator", "time_format", "encoder", "validation")
-_COLUMNS = re.compile(r"columns=(\{[^{}]*\})")
+_COLUMNS = re.compile(r"\b(item_)?columns=(\{[^{}]*\})")
 _READ_FIRST = re.compile(
     r"(?:read it with |use )?read_table\(path, (\w+)=([^()]+)\) and pass the (?:table|frame)"
 )
@@ -34,11 +34,12 @@ def for_command_line(message: str) -> str:
 
 
 def _column_options(found: re.Match[str]) -> str:
+    option = "--item-column" if found.group(1) else "--column"
     try:
-        columns = ast.literal_eval(found.group(1))
-        return " ".join(f"--column {_word(f'{field}={name}')}" for field, name in columns.items())
+        columns = ast.literal_eval(found.group(2))
+        return " ".join(f"{option} {_word(f'{field}={name}')}" for field, name in columns.items())
     except (ValueError, SyntaxError, AttributeError):
-        return "--column FIELD=COLUMN"
+        return f"{option} FIELD=COLUMN"
 
 
 def _option(name: str, value: str) -> str:

@@ -219,17 +219,20 @@ def _read_mixed(
     return found
 
 
-def to_numbers(column: Any, name: str, missing: Collection[str] = MISSING) -> Any:
+def to_numbers(
+    column: Any, name: str, missing: Collection[str] = MISSING, *, optional: bool = False
+) -> Any:
     """Convert values to float64: null if missing, NaN if a value is not a number.
 
-    Text may contain a currency and thousands separators; see `read_amounts`.
+    Text may contain a currency and thousands separators; see `read_amounts`. If no text is a
+    number, the column is refused unless it is `optional`.
     """
     if not pa.types.is_string(column.type):
         return _plain_numbers(column, name, "a number")
     column = without_missing(column, missing)
     with suppress(pa.ArrowInvalid):
         return column.cast(pa.float64())
-    return _read_texts(column, name, read_amounts)
+    return _read_texts(column, name, read_amounts, optional=optional)
 
 
 def _plain_numbers(column: Any, name: str, allowed: str) -> Any:
@@ -245,12 +248,18 @@ def _plain_numbers(column: Any, name: str, allowed: str) -> Any:
     raise InvalidInput(f"{name} is of type {kind}; it must be {allowed}", field=name)
 
 
-def _read_texts(column: Any, name: str, read: Callable[[list[str]], dict[str, float]]) -> Any:
+def _read_texts(
+    column: Any,
+    name: str,
+    read: Callable[[list[str]], dict[str, float]],
+    *,
+    optional: bool = False,
+) -> Any:
     """Read each distinct text of a column; NaN if `read` leaves it out."""
     codes = pa.chunked_array(column).combine_chunks().dictionary_encode()
     texts = codes.dictionary.to_pylist()
     found = read([text for text in texts if text is not None])
-    if texts and not found:
+    if texts and not found and not optional:
         raise InvalidInput(
             f"no {name} can be read; the first is {texts[0]!r:.60}; "
             + _ADVICE.get(name, "it must be a number"),

@@ -179,7 +179,7 @@ def _fields(given: Mapping[str, Any], notes: SourceNotes, options: ReadOptions) 
         notes.undated = True
         result["timestamp"] = pa.array(np.arange(rows, dtype=np.float64))
     if "value" in given:
-        result["value"] = to_numbers(given["value"], "value", missing)
+        result["value"] = to_numbers(given["value"], "value", missing, optional=True)
     else:
         result["value"] = pa.nulls(rows, pa.float64())
     for field in ("user_id", "item_id", "timestamp", "value"):

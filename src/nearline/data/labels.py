@@ -16,6 +16,8 @@ _PATH = re.compile(r"\s+(?:>|\u203a|\u00bb)\s+")
 # Keys of the label in an object.
 _KEYS = ("name", "label", "title", "value", "term", "tag", "text", "slug")
 NAMES = frozenset(_KEYS)
+# Keys of numbers that are about a label, and are none.
+_NUMBERS = frozenset(("id", "_id", "count", "rank", "order", "score"))
 _MISSING = frozenset((*MISSING, "(no genres listed)"))  # MovieLens
 
 
@@ -73,19 +75,26 @@ def with_column(column: str, labels: Iterable[str]) -> list[str]:
 
 
 def _parsed(text: str) -> Any:
-    """Parse a list or object in text; return None if the text contains neither."""
+    """Parse a list, tuple, set or object in text; return None if the text contains none."""
     text = text.strip()
-    if not (text.startswith(("[", "{")) and text.endswith(("]", "}"))):
+    if text[:1] + text[-1:] not in ("[]", "{}", "()"):
         return None
     for read in (json.loads, ast.literal_eval):
         try:
             found = read(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             continue
-        return found if isinstance(found, list | dict) else None
-    if text.startswith("{") and ":" not in text:  # an array as PostgreSQL writes it
+        if isinstance(found, set | frozenset):
+            return sorted(found, key=str)  # a set has no order of its own
+        return found if isinstance(found, list | dict | tuple) else None
+    # An array as PostgreSQL writes it, or a list whose texts have no quotation marks.
+    if text[0] in "{[" and ":" not in text and not set("[]{}") & set(text[1:-1]):
         return [part.strip().strip("\"'") for part in text[1:-1].split(",")]
     return None
+
+
+def _is_counted(key: str, entry: object) -> bool:
+    return isinstance(entry, int | float) and entry > 0 and str(key).lower() not in _NUMBERS
 
 
 def _flattened(value: Any) -> Iterator[str]:
@@ -93,7 +102,9 @@ def _flattened(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         named = [value[name] for name in _KEYS if value.get(name) is not None]
         texts = [entry for entry in value.values() if isinstance(entry, str)]
-        yield from _flattened((named or texts)[:1])
+        # Otherwise, keys with numbers are labels: {"Action": 120, "Puzzle": 8}.
+        counted = [key for key, entry in value.items() if _is_counted(key, entry)]
+        yield from _flattened((named or texts)[:1] or counted)
     elif isinstance(value, list | tuple):
         for entry in value:
             yield from _flattened(entry)

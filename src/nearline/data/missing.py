@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_WORDS = ("null", "nan", "none", "n/a", "nil", "nat", "undefined", "unknown")
+_WORDS = ("null", "nan", "none", "n/a", "n.a.", "nil", "nat", "undefined", "unknown")
 _MARKS = ("", "\\N", "#N/A", "<NA>", "<null>", "(null)", "-", "--", "\u2013", "\u2014")
 # Each in lower case, in upper case and capitalised.
 _SPELLED = tuple(

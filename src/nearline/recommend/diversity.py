@@ -8,6 +8,7 @@ maximises (1 - d) times the sum of relevances plus d times the log of the determ
 listed by score, as all lists are.
 """
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -19,9 +20,10 @@ from nearline.recommend.candidates import candidates
 from nearline.recommend.caps import Label, LabelCounts, labels_of
 from nearline.recommend.features import features_of
 from nearline.recommend.frequency import rotation_factors
-from nearline.recommend.lists import Lists, Query
+from nearline.recommend.lists import Lists, Query, View
 from nearline.recommend.rules import relevant, rules
-from nearline.schema import DEFAULT_K, Item, ListOptions
+from nearline.schema import DEFAULT_K, Item, ListOptions, SimilarOptions
+from nearline.state import Top
 from nearline.state.showings import NOTHING
 
 # Candidates from which a list is chosen.
@@ -72,23 +74,16 @@ def _places(
         scores = _rotated(items, scores, row, query)
     span = float(np.ptp(scores))
     relevance = (scores - scores.min()) / span if span else np.ones(n)
-    strength, method, features = options.diversity or 0.0, RELEVANCE, no_features(n)
-    if strength:
-        features = features_of(items, entries, query.view)
-        method = MMR
-        if options.diversity_method == "dpp":
-            method = DPP
-            exponent = min((1.0 - strength) / (2.0 * strength), MOST_EXPONENT)
-            relevance = np.exp(exponent * relevance)
+    relevance, method, features = _objective(items, entries, relevance, options, query.view)
     calibration, mix = options.calibration or 0.0, None
     if calibration:
         mix = _mix(entries, row, query)
-    caps = _caps(entries, query)
+    caps = _caps(entries, options.max_per)
     chosen = select(
         query.k,
         method,
         relevance,
-        strength,
+        options.diversity or 0.0,
         features,
         calibration if mix is not None else 0.0,
         mix.shares if mix is not None else no_features(n),
@@ -99,6 +94,56 @@ def _places(
     )
     # The kernel's order is that of selection; lists are ordered by score.
     return chosen[np.argsort(-scores[chosen], kind="stable")]
+
+
+def _objective(
+    items: NDArray[np.int32],
+    entries: list[Item | None],
+    relevance: NDArray[np.float64],
+    options: ListOptions | SimilarOptions,
+    view: View,
+) -> tuple[NDArray[np.float64], int, Sparse]:
+    """Return the relevances (weights for DPP), the method and the features of a selection."""
+    strength = options.diversity or 0.0
+    if not strength:
+        return relevance, RELEVANCE, no_features(len(items))
+    features = features_of(items, entries, view)
+    if options.diversity_method != "dpp":
+        return relevance, MMR, features
+    exponent = min((1.0 - strength) / (2.0 * strength), MOST_EXPONENT)
+    return np.exp(exponent * relevance), DPP, features
+
+
+def diverse(first: Callable[[int], Top], options: SimilarOptions, view: View) -> Top:
+    """Return the `k` items of an order that diversity and caps choose.
+
+    Parameters
+    ----------
+    first : callable
+        Returns the first n items of the order, or all if there are fewer.
+    """
+    k, depth = options.k, max(POOL, options.k)
+    if not (options.diversity or options.max_per):
+        return first(k)
+    while True:
+        pool = first(depth)
+        chosen = _chosen(pool, options, view)
+        if len(chosen) == min(k, len(pool.items)) or len(pool.items) < depth:
+            return Top(pool.items[chosen], pool.scores[chosen])
+        depth *= DEEPER
+
+
+def _chosen(pool: Top, options: SimilarOptions, view: View) -> NDArray[np.int32]:
+    n, span = len(pool.items), float(np.ptp(pool.scores)) if len(pool.items) else 0.0
+    with view.state.lock:
+        entries = [view.state.catalogue.entry_of(item) for item in pool.items.tolist()]
+    relevance = (pool.scores - pool.scores.min()) / span if span else np.ones(n)
+    relevance, method, features = _objective(pool.items, entries, relevance, options, view)
+    nothing, caps = no_features(n), _caps(entries, options.max_per)
+    strength = options.diversity or 0.0
+    mix = (0.0, nothing, np.zeros(0))
+    places = select(options.k, method, relevance, strength, features, *mix, *caps)
+    return np.sort(places)
 
 
 def _rotated(
@@ -187,8 +232,7 @@ class CapRows(NamedTuple):
     room: NDArray[np.int32]
 
 
-def _caps(entries: list[Item | None], query: Query) -> CapRows:
-    caps = query.options.max_per
+def _caps(entries: list[Item | None], caps: Mapping[str, int] | None) -> CapRows:
     if not caps:
         empty = no_features(len(entries))
         return CapRows(empty.indptr, empty.columns, np.zeros(0, np.int32))

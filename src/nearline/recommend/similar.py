@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from nearline.models.base import Ranking
 from nearline.models.capabilities import related
+from nearline.recommend.diversity import diverse
 from nearline.recommend.fusion import CANDIDATES, fused
 from nearline.recommend.lists import View
 from nearline.recommend.lookups import known_item, known_to_few, lines_of
@@ -14,6 +15,7 @@ from nearline.recommend.scenarios import resolved
 from nearline.recommend.selection import Order, choose, first_boosted
 from nearline.schema import ScoredItem, SimilarOptions
 from nearline.schema.questions import RELATIONS, check_similar
+from nearline.state import Top
 
 
 def similar(
@@ -35,10 +37,14 @@ def similar(
     order = _order(index, options.relation, choice.allowed, view, least_users)
     if index >= view.model.n_items or known_to_few(_one(index), view.state, least_users)[0]:
         return []
-    if options.user is None:
-        return lines_of(first_boosted(order, options.k, choice.factors), options, view)
-    near = [order(max(CANDIDATES, 2 * options.k)).items]
-    return lines_of(fused(near, options.k, options.user, view, choice.factors), options, view)
+    user, factors = options.user, choice.factors
+
+    def first(n: int) -> Top:
+        if user is None:
+            return first_boosted(order, n, factors)
+        return fused([order(max(CANDIDATES, 2 * n)).items], n, user, view, factors)
+
+    return lines_of(diverse(first, options, view), options, view)
 
 
 def _order(

@@ -242,7 +242,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
         return f"; did you mean {close[0]!r:.100}?"
     shown = ", ".join(repr(one)[:60] for one in names[:10])
     return (
-        f"; known are {shown}{', ...' if len(names) > 10 else ''}" if names else "; there is none"
+        f"; known are {shown}{', ...' if len(names) > 10 else ''}"
+        if names
+        else "; none is stored yet"
     )
 
 

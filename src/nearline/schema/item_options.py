@@ -13,6 +13,27 @@ DEFAULT_K = 10
 MAX_FIELDS = 100
 # Bounds for Litestar's OpenAPI document. `check_k` enforces them, not msgspec.
 LENGTHS = {"extra": {"minimum": 1, "maximum": MAX_K}}
+# Types of fields that several requests have.
+Diversity = Annotated[
+    float | None,
+    Meta(
+        description="How much the list avoids items that are similar to each other, from 0 "
+        "(off) to 1.",
+        extra_json_schema={"extra": {"minimum": 0, "maximum": 1}},
+    ),
+]
+DiversityMethod = Annotated[
+    str | None,
+    Meta(description="Method of diversity: mmr (the default) or dpp.", examples=["dpp"]),
+]
+MaxPer = Annotated[
+    dict[str, int] | None,
+    Meta(
+        description="Maximum number of items with the same value of an attribute, or with the "
+        "same category.",
+        examples=[{"brand": 2}],
+    ),
+]
 
 
 class BoostOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -118,6 +139,8 @@ class SimilarOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fiel
         similar. None for all.
     user : str or None
         User for whom the most similar items are ordered.
+    diversity, diversity_method, max_per
+        As in `ListOptions`.
     """
 
     k: Annotated[int, Meta(description="Length of the list.", extra_json_schema=LENGTHS)] = (
@@ -135,6 +158,9 @@ class SimilarOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fiel
         str | None,
         Meta(description="User for whom the items are ordered: what the user prefers moves up."),
     ] = None
+    diversity: Diversity = None
+    diversity_method: DiversityMethod = None
+    max_per: MaxPer = None
 
 
 def check_boost_options(options: BoostOptions) -> None:

@@ -21,6 +21,16 @@ def check_share(value: object, field: str) -> float:
     return float(value)
 
 
+def check_diversity(strength: object, method: object, caps: object) -> None:
+    """Check the fields diversity, diversity_method and max_per of a request; None is valid."""
+    if strength is not None:
+        check_share(strength, "diversity")
+    if method is not None:
+        check_method(method)
+    if caps is not None:
+        check_max_per(caps)
+
+
 def check_method(value: object) -> None:
     """Raise `InvalidInput` unless `value` is one of `METHODS`."""
     if value not in METHODS:

@@ -13,6 +13,7 @@ from nearline.schema.item_options import (
     check_expression,
     check_item_options,
 )
+from nearline.schema.list_rules import check_diversity
 from nearline.schema.requests import check_category
 from nearline.schema.rules import check_id, check_k, check_text
 
@@ -159,6 +160,7 @@ def check_similar(request: SimilarOptions) -> None:
     check_k(request.k)
     check_item_options(request)
     _check_user(request.user)
+    check_diversity(request.diversity, request.diversity_method, request.max_per)
     if request.relation is not None and request.relation not in RELATIONS:
         raise InvalidInput(
             f"relation is {request.relation!r:.50}; it must be one of {', '.join(RELATIONS)}",

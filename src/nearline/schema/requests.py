@@ -15,10 +15,13 @@ from nearline.schema.arguments import as_list, flag, plain, text
 from nearline.schema.fields import Shape, request_fields, split_at_commas
 from nearline.schema.item_options import (
     LENGTHS,
+    Diversity,
+    DiversityMethod,
     ItemOptions,
+    MaxPer,
     check_item_options,
 )
-from nearline.schema.list_rules import check_max_per, check_max_shown, check_method, check_share
+from nearline.schema.list_rules import check_diversity, check_max_shown, check_share
 from nearline.schema.rules import (
     check_id,
     check_k,
@@ -105,18 +108,8 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
             examples=["green tea"],
         ),
     ] = None
-    diversity: Annotated[
-        float | None,
-        Meta(
-            description="How much the list avoids items that are similar to each other, from 0 "
-            "(off) to 1.",
-            extra_json_schema={"extra": {"minimum": 0, "maximum": 1}},
-        ),
-    ] = None
-    diversity_method: Annotated[
-        str | None,
-        Meta(description="Method of diversity: mmr (the default) or dpp.", examples=["dpp"]),
-    ] = None
+    diversity: Diversity = None
+    diversity_method: DiversityMethod = None
     calibration: Annotated[
         float | None,
         Meta(
@@ -125,14 +118,7 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
             extra_json_schema={"extra": {"minimum": 0, "maximum": 1}},
         ),
     ] = None
-    max_per: Annotated[
-        dict[str, int] | None,
-        Meta(
-            description="Maximum number of items with the same value of an attribute, or with the "
-            "same category.",
-            examples=[{"brand": 2}],
-        ),
-    ] = None
+    max_per: MaxPer = None
     max_shown: Annotated[
         dict[str, float] | None,
         Meta(
@@ -295,14 +281,11 @@ def check_options(options: ListOptions) -> None:
 
 def check_shape(options: ListOptions) -> None:
     """Check the fields that choose from the candidates: diversity, calibration and caps."""
-    for field in ("diversity", "calibration", "rotation"):
+    check_diversity(options.diversity, options.diversity_method, options.max_per)
+    for field in ("calibration", "rotation"):
         share = getattr(options, field)
         if share is not None:
             check_share(share, field)
-    if options.diversity_method is not None:
-        check_method(options.diversity_method)
-    if options.max_per is not None:
-        check_max_per(options.max_per)
     if options.max_shown is not None:
         check_max_shown(options.max_shown)
 
