@@ -13,7 +13,7 @@ const NEEDED = { events: ["user_id", "item_id"], items: ["item_id"] };
 const NAMES = {
   user_id: /^(user|user_?id|uid|customer(_?id)?|visitor_?id|session_?id|reviewerid)$/,
   item_id: /^(item|item_?id|iid|product(_?id)?|movie_?id|article_?id|asin|sku)$/,
-  timestamp: /^(timestamp|time|date|ts|created(_at)?|unixreviewtime)$/,
+  timestamp: /^(timestamp|time|date|ts|when|created(_at)?|unixreviewtime)$/,
   event: /^(event|event_?type|action|kind|type)$/,
   value: /^(value|rating|score|stars|overall)$/,
   title: /^(title|name|movie_title)$/,
