@@ -1,7 +1,7 @@
 // Bundle the dashboard into src/nearline/server/static. The first line of app.js names the hash of
 // the sources, which tests/ui/test_bundle.py compares.
 import { createHash } from "node:crypto";
-import { copyFileSync, readdirSync, readFileSync } from "node:fs";
+import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -23,7 +23,8 @@ function sourceHash() {
   return hash.digest("hex");
 }
 
-await build({
+const { metafile } = await build({
+  metafile: true,
   entryPoints: { app: join(here, "src", "main.js") },
   outdir: out,
   bundle: true,
@@ -38,3 +39,15 @@ await build({
 for (const name of ["index.html", "icon.svg"]) {
   copyFileSync(join(here, "src", name), join(out, name));
 }
+
+// The licences of the libraries in the bundle ask for their texts to be passed on.
+const libraries = new Set(
+  Object.keys(metafile.inputs).flatMap((name) => name.match(/node_modules\/((?:@[^/]+\/)?[^/]+)/)?.[1] ?? []),
+);
+const texts = [...libraries].sort().map((name) => {
+  const folder = join(here, "node_modules", name);
+  const file = readdirSync(folder).find((one) => /^licen[cs]e/i.test(one));
+  if (!file) throw new Error(`${name} has no file with its licence`);
+  return `${name}\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`;
+});
+writeFileSync(join(out, "LICENSES.txt"), texts.join(`\n${"-".repeat(72)}\n\n`));

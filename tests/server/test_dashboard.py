@@ -68,6 +68,12 @@ def test_the_bundle_is_small() -> None:
     assert len(gzip.compress((BUILT / "app.js").read_bytes())) <= MAX_BUNDLE
 
 
+def test_the_licences_of_the_libraries_are_passed_on() -> None:
+    text = (BUILT / "LICENSES.txt").read_text(encoding="utf-8")
+    for name in ("preact", "htm", "@preact/signals", "uplot", "d3-force"):
+        assert f"\n{name}\n" in f"\n{text}"
+
+
 def test_the_files_name_no_other_host() -> None:
     allowed = {"http://www.w3.org", "http://www.apache.org", "https://github.com"}
     for path in BUILT.iterdir():

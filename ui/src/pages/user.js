@@ -180,8 +180,8 @@ function List({ lists, seconds, changed }) {
     <${Legend} names=${names} />
     ${lines.length ? html`<ol class="list" aria-busy=${lists.loading}>${lines.map((line, at) => html`<${Line} key=${line.item_id} parts=${partsOf(line)} line=${line} at=${at} was=${changed ? places.get(line.item_id) : at} most=${most} entries=${entries} />`)}</ol>`
       : html`<${Empty} title=${t("list.empty")}>${t("list.empty.next")}<//>`}
-    ${gone.length > 0 && html`<details class="gone" open><summary>${t("list.gone", { n: whole(gone.length) })}</summary><ul class="rows">${gone.map(
-      (line) => html`<li><${ItemLink} id=${line.item_id} entries=${entries} /></li>`)}</ul></details>`}<//>`;
+    ${gone.length > 0 && html`<details class="gone" open><summary>${t("list.gone", { n: whole(gone.length) })}</summary><ul class="chips">${gone.map(
+      (line) => html`<li><a class="chip" href=${link("item", line.item_id)}>${entries.get(line.item_id)?.title || line.item_id}</a></li>`)}</ul></details>`}<//>`;
 }
 
 function Move({ at, was }) {
