@@ -139,7 +139,10 @@ def test_config_check_shows_what_the_file_sets(store: Path, tmp_path: Path) -> N
         result = run("config", "check", "--config", wrong)
         assert (result.exit_code, message in result.stderr) == (1, True), result.stderr
     assert run("config", "check").exit_code == 2
-    assert "defaults hold" in run("config", "check", "--store", tmp_path / "none").stdout
+    missing = run("config", "check", "--store", tmp_path / "none")
+    assert (missing.exit_code, "there is no folder" in missing.stderr) == (1, True)
+    (tmp_path / "bare").mkdir()
+    assert "defaults hold" in run("config", "check", "--store", tmp_path / "bare").stdout
 
 
 def test_options_have_priority_over_the_file(store: Path) -> None:

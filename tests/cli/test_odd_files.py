@@ -196,7 +196,7 @@ CELLS = {
     "quoted arrays": ("genres", ['"{""Sci Fi"",War}"', "{War}"], {}, ["Sci Fi", "War"], ""),
     "objects of Python": ("genres", ["\"[{'id': 1, 'name': 'Drama'}]\"", "[]"], {}, ["Drama"], ""),
     "no genres of MovieLens": ("genres", ["(no genres listed)", "Drama|War"], {}, [], ""),
-    "truths": ("sale", ["TRUE", "FALSE"], {}, ["sale=TRUE"], ""),
+    "truths": ("sale", ["TRUE", "FALSE"], {"sale": "TRUE"}, ["sale=TRUE"], ""),
     "sizes": ("size", ['"1,5"', '"2,5"'], {}, [], "1,5"),
 }
 
@@ -208,7 +208,7 @@ def test_cells_of_a_catalogue(
     tmp_path: Path,
     column: str,
     cells: list[str],
-    attributes: dict[str, float],
+    attributes: dict[str, float | str],
     labels: list[str],
     text: str,
 ) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -166,7 +167,7 @@ class Machine:
         if isinstance(found, Literal):
             return Operand(float(len(found.elements)), 1 << INT)
         value = ops.operand(_scalar(found))
-        sizes = self._for_each(value, len, np.nan)
+        sizes = self._for_each(value, lambda texts: list(map(len, texts)), np.nan)
         if value.lists is not None:
             sizes = np.where(np.isnan(value.lists.sizes), sizes, value.lists.sizes)
         return Operand(sizes, 1 << INT)
@@ -176,20 +177,21 @@ class Machine:
         value = ops.operand(_scalar(given[0]))
         seconds = ops.only(value, ops.NUMBERS)
         if value.types & 1 << STRING:
-            texts = self._for_each(value, _seconds, np.nan)
+            texts = self._for_each(value, lambda texts: list(map(_seconds, texts)), np.nan)
             seconds = np.where(np.isnan(texts), seconds, texts)
         return Operand((self._bindings.now - seconds) / DAY, 1 << DOUBLE)
 
     def search(self, step: Instruction, given: Sequence[Found]) -> Found:
         """Return where one string begins with, ends with or contains another."""
         where, what = (ops.operand(_scalar(one)) for one in given)
-        test = _SEARCHES[step.op]
+        test = _SEARCHES_IN[step.op]
         if np.ndim(what.values):
             text = self._text(where)
-            found = None if text is None else self._for_each(what, lambda w: test(text, w), 0.0)
+            found = None if text is None else self._for_each(what, partial(test, text), 0.0)
         else:
             part = self._text(what)
-            found = None if part is None else self._for_each(where, lambda w: test(w, part), 0.0)
+            test = _SEARCHES_FOR[step.op]
+            found = None if part is None else self._for_each(where, partial(test, part), 0.0)
         return False if found is None else found == 1.0
 
     def _truth(self, value: Found) -> Mask:
@@ -232,17 +234,20 @@ class Machine:
     def _text_of(self, code: int) -> str:
         return self._strings.text(code) if code >= 0 else list(self._others)[-1 - code]
 
-    def _for_each(self, value: Operand, function: Callable[[str], float], other: float) -> Floats:
+    def _for_each(
+        self, value: Operand, function: Callable[[list[str]], Sequence[float]], other: float
+    ) -> Floats:
         """Return a number for each string, which is computed once for each distinct string."""
         codes = ops.only(value, 1 << STRING)
         there = ~np.isnan(codes)
         if not np.ndim(codes):
-            return np.asarray(function(self._text_of(int(codes))) if there else other, np.float64)
+            one = function([self._text_of(int(codes))])[0] if there else other
+            return np.asarray(one, np.float64)
         known = codes[there].astype(np.int64)
         distinct, table = self._table()
         distinct[known] = True
         used = np.flatnonzero(distinct)
-        table[used] = [function(self._text_of(code)) for code in self._codes(used)]
+        table[used] = np.array(function(self._texts_of(used)), dtype=np.float64)
         numbers = np.full(len(codes), other)
         numbers[there] = table[known]
         return numbers
@@ -260,7 +265,7 @@ class Machine:
             codes = np.atleast_1d(one.values)
             distinct[codes[~np.isnan(codes)].astype(np.int64)] = True
         used = np.flatnonzero(distinct)
-        texts = [self._text_of(code) for code in self._codes(used)]
+        texts = self._texts_of(used)
         order = sorted(range(len(texts)), key=texts.__getitem__)
         table[used[order]] = np.arange(len(used))
         return _looked_up(table, left.values), _looked_up(table, right.values)
@@ -270,17 +275,20 @@ class Machine:
         size = len(self._strings) + len(self._others)
         return np.zeros(size, dtype=np.bool_), np.full(max(size, 1), np.nan)
 
-    def _codes(self, places: NDArray[np.int64]) -> list[int]:
-        known, size = len(self._strings), len(self._strings) + len(self._others)
-        return [int(at) if at < known else int(at) - size for at in places.tolist()]
+    def _texts_of(self, places: NDArray[np.int64]) -> list[str]:
+        """Return the strings at some ascending places of the arrays of `_table`."""
+        known = int(np.searchsorted(places, len(self._strings)))
+        others = list(self._others)[::-1]  # the last place stands for the code -1
+        more = [others[at - len(self._strings)] for at in places[known:].tolist()]
+        return self._strings.texts(places[:known]) + more
 
 
 def _scalar(value: Found) -> Operand | Mask:
     return Operand(np.nan, 0) if isinstance(value, Literal) else value
 
 
-def _order_against(text: str) -> Callable[[str], float]:
-    return lambda word: float((word > text) - (word < text))
+def _order_against(text: str) -> Callable[[list[str]], Sequence[float]]:
+    return lambda words: [(word > text) - (word < text) for word in words]
 
 
 def _looked_up(table: Floats, codes: Any) -> Any:
@@ -296,10 +304,17 @@ def _seconds(text: str) -> float:
         return np.nan
 
 
-_SEARCHES: dict[str, Callable[[str, str], float]] = {
-    "startsWith": lambda text, part: float(text.startswith(part)),
-    "endsWith": lambda text, part: float(text.endswith(part)),
-    "contains": lambda text, part: float(part in text),
+Search = Callable[[str, list[str]], Sequence[float]]
+# One string in many, and many in one. Comprehensions, since a catalogue has many strings.
+_SEARCHES_FOR: dict[str, Search] = {
+    "startsWith": lambda part, texts: [text.startswith(part) for text in texts],
+    "endsWith": lambda part, texts: [text.endswith(part) for text in texts],
+    "contains": lambda part, texts: [part in text for text in texts],
+}
+_SEARCHES_IN: dict[str, Search] = {
+    "startsWith": lambda text, parts: [text.startswith(part) for part in parts],
+    "endsWith": lambda text, parts: [text.endswith(part) for part in parts],
+    "contains": lambda text, parts: [part in text for part in parts],
 }
 _STEPS: dict[str, Callable[[Machine, Instruction, Sequence[Found]], Found]] = {
     "constant": Machine.constant,
@@ -318,5 +333,5 @@ _STEPS: dict[str, Callable[[Machine, Instruction, Sequence[Found]], Found]] = {
     "?:": Machine.choice,
     "size": Machine.size,
     "days_since": Machine.days_since,
-    **dict.fromkeys(_SEARCHES, Machine.search),
+    **dict.fromkeys(_SEARCHES_FOR, Machine.search),
 }

@@ -29,6 +29,13 @@ class StringTable:
         """Return the string with a code; empty if the code is free."""
         return self._texts[code]
 
+    def texts(self, codes: NDArray[np.int64]) -> list[str]:
+        """Return the strings with some codes."""
+        if len(codes) == len(self._texts):
+            return self._texts
+        texts = self._texts
+        return [texts[code] for code in codes.tolist()]
+
     def take(self, text: str) -> int:
         """Return the code of a string and add a reference, adding the string if it is new."""
         code = self._codes.get(text)
