@@ -75,7 +75,10 @@ class Writer:
     def comparison(self, depth: int) -> Pair:
         value = self.rng.choice([self.double, self.whole, self.string])
         op = self.rng.choice(["==", "!=", "<", "<=", ">", ">="])
-        return guarded("{} " + op + " {}", value(depth), value(depth))
+        left, right = value(depth), value(depth)
+        if op in ("<", "<=", ">", ">=") and value == self.string and left.guards:
+            right = literal(self.rng.choice(BRANDS))  # of two strings, one may depend on the item
+        return guarded("{} " + op + " {}", left, right)
 
     def membership(self, depth: int) -> Pair:
         which = self.rng.randrange(4)

@@ -183,3 +183,17 @@ def test_impossible_factors_are_refused(shop: Catalogue, text: str, message: str
         shop.expressions.factors(text, Bindings(context={"scale": -3}))
     assert message in str(caught.value)
     assert caught.value.field == "boost"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (" || ".join(['brand.contains("a")'] * 6), "at most 5 of startsWith, endsWith, contains"),
+        ("brand < title", "only one of the strings of < may depend on the item"),
+    ],
+)
+def test_expressions_that_would_take_long_are_refused(
+    shop: Catalogue, text: str, message: str
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        shop.expressions.check(text)

@@ -144,6 +144,9 @@ def _logic(step: Instruction, operands: list[_Sort], _: Names) -> _Sort:
     return _Sort(1 << BOOL, varies=_varies(operands))
 
 
+_ORDERS = ("<", "<=", ">", ">=")
+
+
 def _comparison(step: Instruction, operands: list[_Sort], _: Names) -> _Sort:
     left, right = operands
     if not any(left.types & types and right.types & types for types in CLASSES):
@@ -153,6 +156,9 @@ def _comparison(step: Instruction, operands: list[_Sort], _: Names) -> _Sort:
             f"{step.op} compares values of one type; {left.label} is {_words(left.types)} and "
             f"{right.label} is {_words(right.types)}{hint}",
         )
+    strings = left.types & right.types & 1 << STRING
+    if step.op in _ORDERS and strings and left.varies and right.varies:
+        raise fault(step.at, f"only one of the strings of {step.op} may depend on the item")
     return _Sort(1 << BOOL, varies=_varies(operands))
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nearline.expressions import operands as ops
@@ -184,15 +185,29 @@ class Machine:
     def search(self, step: Instruction, given: Sequence[Found]) -> Found:
         """Return where one string begins with, ends with or contains another."""
         where, what = (ops.operand(_scalar(one)) for one in given)
-        test = _SEARCHES_IN[step.op]
         if np.ndim(what.values):
-            text = self._text(where)
+            text, test = self._text(where), _SEARCHES[step.op]
             found = None if text is None else self._for_each(what, partial(test, text), 0.0)
         else:
             part = self._text(what)
-            test = _SEARCHES_FOR[step.op]
-            found = None if part is None else self._for_each(where, partial(test, part), 0.0)
+            found = None if part is None else self._search_column(where, part, step.op)
         return False if found is None else found == 1.0
+
+    def _search_column(self, where: Operand, part: str, op: str) -> Floats:
+        """Return 1 where strings begin with, end with or contain `part`."""
+        codes = ops.only(where, 1 << STRING)
+        if not np.ndim(codes) or (codes < 0).any():
+            return self._for_each(where, lambda texts: _searched(op, part, texts), 0.0)
+        return _by_code(_COLUMN_SEARCHES[op](self._strings.column, part), codes, 0.0)
+
+    def _order_against(self, value: Operand, text: str) -> Floats:
+        """Return 1 for strings after `text`, -1 for those before it, and 0 for equal ones."""
+        codes = ops.only(value, 1 << STRING)
+        if (codes < 0).any():
+            return self._for_each(value, lambda ws: [(w > text) - (w < text) for w in ws], np.nan)
+        column = self._strings.column
+        after, before = pc.greater(column, text), pc.less(column, text)
+        return _by_code(after, codes, np.nan) - _by_code(before, codes, np.nan)
 
     def _truth(self, value: Found) -> Mask:
         found = _scalar(value)
@@ -258,7 +273,7 @@ class Machine:
             text = None if np.ndim(other.values) else self._text(other)
             if text is not None and np.ndim(one.values):
                 # Against one string, no order of all strings is needed.
-                ranks = self._for_each(one, _order_against(text), np.nan)
+                ranks = self._order_against(one, text)
                 return (ranks, 0.0) if one is left else (0.0, ranks)
         distinct, table = self._table()
         for one in (left, right):
@@ -283,12 +298,20 @@ class Machine:
         return self._strings.texts(places[:known]) + more
 
 
+def _by_code(found: Any, codes: Floats, missing: float) -> Floats:
+    """Return what was found for the string of each code; `missing` where the code is NaN."""
+    there = ~np.isnan(codes)
+    numbers = np.full(len(codes), missing)
+    numbers[there] = found.to_numpy(zero_copy_only=False)[codes[there].astype(np.int64)]
+    return numbers
+
+
+def _searched(op: str, part: str, texts: list[str]) -> Sequence[float]:
+    return [_SEARCHES[op](text, [part])[0] for text in texts]
+
+
 def _scalar(value: Found) -> Operand | Mask:
     return Operand(np.nan, 0) if isinstance(value, Literal) else value
-
-
-def _order_against(text: str) -> Callable[[list[str]], Sequence[float]]:
-    return lambda words: [(word > text) - (word < text) for word in words]
 
 
 def _looked_up(table: Floats, codes: Any) -> Any:
@@ -305,13 +328,13 @@ def _seconds(text: str) -> float:
 
 
 Search = Callable[[str, list[str]], Sequence[float]]
-# One string in many, and many in one. Comprehensions, since a catalogue has many strings.
-_SEARCHES_FOR: dict[str, Search] = {
-    "startsWith": lambda part, texts: [text.startswith(part) for text in texts],
-    "endsWith": lambda part, texts: [text.endswith(part) for text in texts],
-    "contains": lambda part, texts: [part in text for text in texts],
+# One string in many, and many in one.
+_COLUMN_SEARCHES: dict[str, Callable[[Any, str], Any]] = {
+    "startsWith": lambda texts, part: pc.starts_with(texts, part),
+    "endsWith": lambda texts, part: pc.ends_with(texts, part),
+    "contains": lambda texts, part: pc.match_substring(texts, part),
 }
-_SEARCHES_IN: dict[str, Search] = {
+_SEARCHES: dict[str, Search] = {
     "startsWith": lambda text, parts: [text.startswith(part) for part in parts],
     "endsWith": lambda text, parts: [text.endswith(part) for part in parts],
     "contains": lambda text, parts: [part in text for part in parts],
@@ -333,5 +356,5 @@ _STEPS: dict[str, Callable[[Machine, Instruction, Sequence[Found]], Found]] = {
     "?:": Machine.choice,
     "size": Machine.size,
     "days_since": Machine.days_since,
-    **dict.fromkeys(_SEARCHES_FOR, Machine.search),
+    **dict.fromkeys(_SEARCHES, Machine.search),
 }

@@ -23,6 +23,9 @@ from nearline.expressions.tokens import (
 MAX_CHARS = 4_096
 MAX_DEPTH = 32
 MAX_INSTRUCTIONS = 200
+# Each of these reads the strings of the whole catalogue.
+SEARCHES = ("startsWith", "endsWith", "contains")
+MAX_SEARCHES = 5
 # Number of parsed expressions that are kept.
 PROGRAMS_KEPT = 256
 
@@ -141,7 +144,7 @@ class _Parser:
         self.timed = False
         self._tokens = tokens
         self._next = 0
-        self._depth = 0
+        self._depth = self._searches = 0
 
     def choice(self) -> _Part:
         """Parse conditions, values and alternatives of ``? :``; a chain takes no recursion."""
@@ -290,6 +293,9 @@ class _Parser:
 
     def _emit(self, op: str, parts: list[_Part], at: int, value: Any = None) -> _Part:
         static = all(part.static for part in parts)
+        self._searches += op in SEARCHES
+        if self._searches > MAX_SEARCHES:
+            raise fault(at, f"at most {MAX_SEARCHES} of {', '.join(SEARCHES)} are allowed")
         if op in ("now", "days_since") or (op in ("name", "has") and value[0] in (USER, CONTEXT)):
             static = False
         if op in _LOGICAL and not static:

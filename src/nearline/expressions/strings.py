@@ -1,6 +1,9 @@
 """A table of strings: each one that a column contains has a number, its code."""
 
+from typing import Any
+
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from nearline.kernels.arrays import grown
@@ -16,6 +19,7 @@ class StringTable:
         self._free: list[int] = []
         # Seconds of the strings that are times, by code; NaN for others, -inf for unknown.
         self.seconds = np.zeros(0)
+        self._column: Any = None
 
     def __len__(self) -> int:
         """Return the number of codes, including free ones."""
@@ -36,10 +40,18 @@ class StringTable:
         texts = self._texts
         return [texts[code] for code in codes.tolist()]
 
+    @property
+    def column(self) -> Any:
+        """All strings as an Arrow array, by code; built again after strings were added."""
+        if self._column is None:
+            self._column = pa.array(self._texts, pa.large_string())
+        return self._column
+
     def take(self, text: str) -> int:
         """Return the code of a string and add a reference, adding the string if it is new."""
         code = self._codes.get(text)
         if code is None:
+            self._column = None
             if self._free:
                 code = self._free.pop()
                 self._texts[code] = text
@@ -57,6 +69,7 @@ class StringTable:
         """Remove a reference; a string without references leaves the table."""
         self._uses[code] -= 1
         if not self._uses[code]:
+            self._column = None
             del self._codes[self._texts[code]]
             self._texts[code] = ""
             self._free.append(code)
