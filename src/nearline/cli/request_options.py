@@ -72,7 +72,7 @@ def _type_of(field: RequestField) -> Any:
     if field.shape is Shape.INTEGER:
         return IntRange(*bounds)
     if field.shape is Shape.NUMBER:
-        return FloatRange(*bounds)
+        return click.FLOAT if bounds == (None, None) else FloatRange(*bounds)
     return click.STRING
 
 
