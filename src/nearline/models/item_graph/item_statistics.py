@@ -115,10 +115,16 @@ class ItemStatistics:
         )
         return np.unique(np.concatenate((items, changed)))
 
-    def divisors(self, name: str, config: ItemGraphConfig, items: Items = ALL) -> Divisors:
-        """Return the divisors of a counted relation for some items."""
-        weak = self._support[items] == supports.SMALL
-        return pair_divisors(name, config, self.popularity[items], weak)
+    def some_weak(self, items: Items = ALL) -> bool:
+        """Return whether any of these items is weak, see `relations.pair_divisors`."""
+        return bool((self._support[items] == supports.SMALL).any())
+
+    def divisors(
+        self, name: str, config: ItemGraphConfig, items: Items = ALL, *, weak: bool = True
+    ) -> Divisors:
+        """Return the divisors of a counted relation for some items; `weak`: with weak items."""
+        small = self._support[items] == supports.SMALL if weak else None
+        return pair_divisors(name, config, self.popularity[items], small)
 
     def gains(
         self, relations: Sequence[str], config: ItemGraphConfig, items: Items = ALL

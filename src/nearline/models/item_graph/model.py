@@ -345,9 +345,14 @@ class ItemGraph(ScoresByAttributes):
         return relations
 
     def _edges_of(self, name: str, counts: Counts) -> tuple[Rows, float]:
-        """Return the edges of a counted relation, and the scale of the relation."""
-        divisors = self._items.divisors(name, self.config, slice(len(counts.indptr) - 1))
-        return edges_of(counts, divisors, getattr(self.config, name).neighbours)
+        """Return the edges of a counted relation, and its scale as if no item were weak."""
+        known = slice(len(counts.indptr) - 1)
+        neighbours = getattr(self.config, name).neighbours
+        found = edges_of(counts, self._items.divisors(name, self.config, known), neighbours)
+        if not self._items.some_weak(known):
+            return found
+        plain = self._items.divisors(name, self.config, known, weak=False)
+        return found[0], edges_of(counts, plain, neighbours)[1]
 
     def _make_store(
         self, relations: dict[str, Rows], n_items: int, items: IntArray | None = None

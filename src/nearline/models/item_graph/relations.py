@@ -109,7 +109,7 @@ def support_of(rows: Rows, n_items: int) -> Units:
 
 
 def pair_divisors(
-    name: str, config: ItemGraphConfig, popularity: Units, weak: NDArray[np.bool_]
+    name: str, config: ItemGraphConfig, popularity: Units, weak: NDArray[np.bool_] | None = None
 ) -> Divisors:
     """Compute the divisors of a counted relation.
 
@@ -117,11 +117,12 @@ def pair_divisors(
     ----------
     popularity : int64 [n]
         Sum of the squared event weights of each item, in units.
-    weak : bool [n]
-        Whether only one user has interacted with the item, and this user is very active.
+    weak : bool [n] or None
+        Whether only one user has interacted with the item, and this user is very active. None: no
+        item is weak.
     """
     divisors = _divisors(name, config, popularity)
-    if not weak.any():
+    if weak is None or not weak.any():
         return divisors
     return divisors._replace(target=np.where(weak, WEAK_DIVISOR, 1.0) * divisors.target)
 
@@ -200,7 +201,6 @@ class Sources:
     def __init__(self, data: Dataset, seed: int = 0) -> None:
         self._rows = positive_rows(data.counted_histories)
         self._popularity = popularity_of(self._rows, data.n_items)
-        self._weak = support_of(self._rows, data.n_items) == supports.SMALL
         self._texts = data.texts or [""] * data.n_items
         self._vectors = data.vectors
         # Events of known items, for a sparse matrix.
@@ -220,8 +220,11 @@ class Sources:
         return self._popularity
 
     def divisors(self, name: str, config: ItemGraphConfig) -> Divisors:
-        """Return the divisors of a counted relation."""
-        return pair_divisors(name, config, self._popularity, self._weak)
+        """Return the divisors of a counted relation for a search, in which no item is weak.
+
+        Without the events that are held out, many items would have only one user.
+        """
+        return pair_divisors(name, config, self._popularity)
 
     @property
     def has_text(self) -> bool:
