@@ -78,7 +78,7 @@ def trending(store: Path, as_json: bool, **options: Any) -> None:
 @request_options(AudienceRequest)
 @json_option
 def audience(item: str, store: Path, as_json: bool, **options: Any) -> None:
-    """List the users to whom ITEM appeals most."""
+    """List the users who would like ITEM most."""
     with open_store(store) as engine:
         found = engine.audience(item, **options)
     if as_json:

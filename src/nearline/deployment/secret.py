@@ -54,6 +54,6 @@ def _read(path: Path) -> bytes:
     secret = path.read_bytes()
     if len(secret) != SECRET_BYTES:
         # Not the work of this package, which writes the file atomically.
-        logger.warning("%s has %d bytes instead of %d and is ignored", path, len(secret), 32)
+        logger.warning("%s has %d bytes and is ignored", path, len(secret))
         return token_bytes(SECRET_BYTES)
     return secret

@@ -62,7 +62,7 @@ class AroundMethods(Engine):
         return counted(make_options(CountedRequest, k=k, **options), self._view(), trending=True)
 
     def audience(self, item_id: str, k: int = 10, **options: Any) -> list[ScoredUser]:
-        """Return the users to whom an item appeals most, by the score that `rank` gives it.
+        """Return the users who would like an item most, by the score that `rank` gives it.
 
         `options`: other fields of `nearline.schema.questions.AudienceRequest`, such as `filter`.
         """

@@ -17,7 +17,7 @@ from nearline.schema.arguments import flag
 from nearline.schema.item_options import check_expression
 from nearline.schema.questions import AudienceRequest
 
-# Users up to whom the model scores everyone. Of more, it scores the candidates.
+# Up to this number of users, the model scores all; of more, only candidates.
 EVERYONE, CANDIDATES = 20_000, 10_000
 # Items by which candidates are found.
 NEIGHBOURS = 1_000

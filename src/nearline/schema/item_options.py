@@ -156,7 +156,7 @@ class SimilarOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = None
     user: Annotated[
         str | None,
-        Meta(description="User for whom the items are ordered: what the user prefers moves up."),
+        Meta(description="User whose preferences change the order of the items."),
     ] = None
     diversity: Diversity = None
     diversity_method: DiversityMethod = None

@@ -36,7 +36,7 @@ _Category = Annotated[
 ]
 _User = Annotated[
     str | None,
-    Meta(description="User for whom the items are ordered: what the user prefers moves up."),
+    Meta(description="User whose preferences change the order of the items."),
 ]
 
 

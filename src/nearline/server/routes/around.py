@@ -72,7 +72,7 @@ async def search_items(request: StrictRequest) -> ScoredItems:
     operation_class=_AUDIENCE.operation(),
 )
 async def item_audience(request: StrictRequest, item_id: ItemId) -> Audience:
-    """Return the users to whom an item appeals most, best first."""
+    """Return the users who would like an item most, best first."""
     engine = engine_of(request)
     options = msgspec.structs.asdict(_AUDIENCE.read(request))
     item_id = path_id(item_id, "item_id")
