@@ -10,22 +10,17 @@ attributes of another test user, which shows what the attributes add; `two_tower
     python -m benchmarks.attributes [--folds 5]
 """
 
-import argparse
 import time
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from benchmarks.machine import write
+from benchmarks.user_features import GROUPS, NAME, Row, load, run_folds
 
 from nearline.data import (
     Dataset,
     Histories,
-    clean,
     leave_one_out,
-    load_dataset,
-    make_dataset,
-    read_users,
 )
 from nearline.evaluation import Report, evaluate
 from nearline.evaluation.bootstrap import mean_intervals, paired_differences
@@ -35,21 +30,10 @@ from nearline.models.item_graph.config import ItemGraphConfig, Search
 from nearline.models.item_graph.model import ItemGraph
 from nearline.models.popularity import Popularity
 
-Row = dict[str, Any]
-
-NAME = "movielens-100k"
-GROUPS, K, FIRST = 5, 10, 10
+K, FIRST = 10, 10
 COLUMNS = ("user_id", "age", "gender", "occupation")
 # The relations of items are not used for users without a history, so their search is short.
 CONFIG = ItemGraphConfig(search=Search(evaluations=1))
-
-
-def load() -> Dataset:
-    """Read and clean the data set, including three attributes of its users."""
-    data = load_dataset(NAME)
-    table, _ = clean(data.interactions, now=time.time())
-    users, _ = read_users(data.users)
-    return make_dataset(table, data.items, users=users.select(COLUMNS))
 
 
 def first_taken(histories: Histories) -> Histories:
@@ -128,20 +112,5 @@ def table(folds: list[dict[str, Report]], seed: int) -> list[Row]:
     return rows
 
 
-def main() -> None:
-    """Run all folds and write the result."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--folds", type=int, default=GROUPS)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    data = load()
-    runs = [run_fold(data, fold, options.seed) for fold in range(options.folds)]
-    rows = table([reports for _, reports in runs], options.seed)
-    settings = {"seed": options.seed, "folds": [row for row, _ in runs]}
-    write("attributes", settings, rows)
-
-
 if __name__ == "__main__":
-    main()
+    run_folds("attributes", __doc__, load(COLUMNS), run_fold, table)

@@ -12,6 +12,7 @@ its accuracy shows what the model reaches without the right attributes.
 
 import argparse
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,8 @@ from nearline.models.sequence.training_config import TrainingConfig
 from nearline.models.sequence.two_tower import TwoTower, TwoTowerConfig
 
 Row = dict[str, Any]
+Fold = Callable[[Dataset, int, int], tuple[Row, dict[str, Report]]]
+Table = Callable[[list[dict[str, Report]], int], list[Row]]
 
 NAME = "movielens-100k"
 GROUPS, K = 5, 10
@@ -45,12 +48,14 @@ CONFIG = TwoTowerConfig(
 )
 
 
-def load() -> Dataset:
-    """Read and clean the data set, including the attributes of its users."""
+def load(columns: Sequence[str] | None = None) -> Dataset:
+    """Read and clean the data set, including the attributes of its users or some of them."""
     data = load_dataset(NAME)
     table, _ = clean(data.interactions, now=time.time())
     users, _ = read_users(data.users)
-    return make_dataset(table, data.items, users=users)
+    return make_dataset(
+        table, data.items, users=users if columns is None else users.select(columns)
+    )
 
 
 def run_fold(data: Dataset, fold: int, seed: int) -> tuple[Row, dict[str, Report]]:
@@ -123,20 +128,21 @@ def table(folds: list[dict[str, Report]], seed: int) -> list[Row]:
     return rows
 
 
-def main() -> None:
-    """Run all folds and write the result."""
+def run_folds(
+    name: str, description: str | None, data: Dataset, run_fold: Fold, table: Table
+) -> None:
+    """Run the folds that the command line asks for, and write the result."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=description, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--folds", type=int, default=GROUPS)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    data = load()
     runs = [run_fold(data, fold, options.seed) for fold in range(options.folds)]
     rows = table([reports for _, reports in runs], options.seed)
     settings = {"seed": options.seed, "folds": [row for row, _ in runs]}
-    write("user_features", settings, rows)
+    write(name, settings, rows)
 
 
 if __name__ == "__main__":
-    main()
+    run_folds("user_features", __doc__, load(), run_fold, table)
