@@ -28,8 +28,12 @@ CHANGING = {"/metrics"}
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    """One client for all paths: each test writes what it reads."""
-    with TestClient(create_app(Recommender), raise_server_exceptions=False) as client:
+    """One client for all paths: each test writes what it reads.
+
+    The clock stands still, for what is popular lately has scores that change with time.
+    """
+    app = create_app(lambda: Recommender(clock=lambda: 1.7e9))
+    with TestClient(app, raise_server_exceptions=False) as client:
         wait_until_ready(client.get)
         yield client
 

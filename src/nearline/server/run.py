@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import uvloop
 from granian.constants import Interfaces
@@ -100,9 +100,12 @@ def serve(
             allowed_hosts=allowed_names(address, allow_hosts),
             stores=stores,
         )
-        with everything_as_json(app.log):
+        with ExitStack() as handlers:
+            handlers.enter_context(everything_as_json(app.log))
             # Callbacks between threads are cheaper in uvloop than in asyncio's own loop.
             uvloop.run(_serve(app, address, port, announce, drain_seconds))
+            if app.host.abandoned:
+                handlers.pop_all()  # the thread that opens the store may still log
     finally:
         gc.unfreeze()
         gc.enable()
