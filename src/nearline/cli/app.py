@@ -29,7 +29,7 @@ from nearline.cli.replay import replay
 from nearline.cli.serve import serve
 from nearline.cli.settings import config
 from nearline.cli.snapshots import promote, rollback, snapshots
-from nearline.cli.users import critique, user
+from nearline.cli.users import consent, critique, tags, user
 from nearline.cli.wording import for_command_line
 from nearline.errors import NearlineError
 
@@ -78,6 +78,6 @@ for _command in (
     *(demo, import_, models, train, evaluate, compare, replay),
     *(info, snapshots, promote, rollback, scenarios, rules, config),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
-    *(user, critique, export, serve, bench, doctor),
+    *(user, consent, tags, critique, export, serve, bench, doctor),
 ):
     main.add_command(_command)

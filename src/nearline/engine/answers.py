@@ -20,8 +20,8 @@ from nearline.schema import (
     Answer,
     ExplainOptions,
     Explanation,
-    ItemOptions,
     ListOptions,
+    RankOptions,
     RecommendationList,
     RecommendationRequest,
     ScoredItem,
@@ -51,15 +51,15 @@ class ListMethods(ImpressionMethods):
         With `late`, neither the model nor the language model is used; the rules are the same.
         """
         if late:
-            return self._noted(answer(request, self._view(), late=True))
+            return self._noted(answer(request, self._view(), late=True), request)
         return self.draft(request).result()
 
     def draft(self, request: RecommendationRequest, within: float | None = None) -> Draft[Answer]:
         """Answer without waiting for the language model; `within`: its time limit in seconds."""
         if request.rerank:
             draft = self.language.draft_answer(request, self._view(), within)
-            return draft.then(self._noted)
-        return Draft(self._noted(answer(request, self._view())))
+            return draft.then(lambda found: self._noted(found, request))
+        return Draft(self._noted(answer(request, self._view()), request))
 
     def resolved(self, options: O) -> O:
         """Return `options` with the values of its scenario and the default `k` where not set."""
@@ -138,9 +138,9 @@ class ListMethods(ImpressionMethods):
     def rank(self, user_id: str, item_ids: Sequence[str], **options: Any) -> list[ScoredItem]:
         """Rank the given items for a user, best first; with a filter, only those that it selects.
 
-        `options`: fields of `nearline.schema.ItemOptions`, such as `boost`.
+        `options`: fields of `nearline.schema.RankOptions`, such as `boost`.
         """
-        asked = make_options(ItemOptions, **options)
+        asked = make_options(RankOptions, **options)
         ids = as_list(item_ids, "item_ids", "item IDs")
         return lookups.rank(user_id, ids, asked, self._view())
 

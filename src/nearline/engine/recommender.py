@@ -5,6 +5,7 @@ from nearline.engine.around import AroundMethods
 from nearline.engine.catalogue import ItemMethods
 from nearline.engine.definitions import DefinitionMethods
 from nearline.engine.events import EventMethods
+from nearline.engine.rights import RightsMethods
 from nearline.engine.training import TrainingMethods
 from nearline.engine.users import UserMethods
 
@@ -16,6 +17,7 @@ class Recommender(
     AroundMethods,
     ItemMethods,
     UserMethods,
+    RightsMethods,
     DefinitionMethods,
 ):
     """A real-time recommender: trained on a table, then updated by every event.

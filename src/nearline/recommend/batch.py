@@ -14,7 +14,7 @@ from nearline.data import Histories, Weight, histories_for
 from nearline.recommend.attributes import with_features
 from nearline.recommend.critiques import active_critiques, criticised, run_criticised
 from nearline.recommend.field_columns import column_types, field_column
-from nearline.recommend.lists import Lists, View
+from nearline.recommend.lists import STRANGER, Lists, View
 from nearline.recommend.merchandising import expressions_of
 from nearline.recommend.pipeline import make_query, run
 from nearline.recommend.scenarios import resolved
@@ -83,6 +83,14 @@ def _known_histories(user_ids: Sequence[str], state: State, first: int, last: in
     return state.histories_of(user_ids[first:last]).without_superseded()
 
 
+def _of_people(histories: Histories, people: Sequence[str]) -> Histories:
+    """Return histories in which the rows of strangers are empty."""
+    strange = np.array([person == STRANGER for person in people], dtype=np.bool_)
+    if not strange.any():
+        return histories
+    return histories.take(~np.repeat(strange, np.diff(histories.indptr)))
+
+
 def _rows(histories: Histories, first: int, last: int) -> Histories:
     return histories.select(np.arange(first, last))
 
@@ -100,13 +108,14 @@ def _blocks(
     names = sorted(names_of_user(options, expressions_of(rules)))
     for first in range(0, len(user_ids), block):
         last = min(first + block, len(user_ids))
-        some = with_features(histories(first, last), user_ids[first:last], view)
+        people = [view.person(user_id, options.profiling) for user_id in user_ids[first:last]]
+        some = with_features(_of_people(histories(first, last), people), people, view)
         if names:
-            lists = _by_attributes(user_ids[first:last], some, names, options, view)
+            lists = _by_attributes(people, some, names, options, view)
         else:
-            lists = run(make_query(some, options, view, user_ids=user_ids[first:last]))
+            lists = run(make_query(some, options, view, user_ids=people))
         if view.state.profiles.some_critiques:
-            _criticise(lists, user_ids[first:last], some, options, view)
+            _criticise(lists, people, some, options, view)
         yield lists
         progress(last, len(user_ids), "users")
 

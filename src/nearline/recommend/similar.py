@@ -33,11 +33,12 @@ def similar(
     index = known_item(item_id, view.state)
     options = resolved(options, view.state)
     check_similar(options)
-    choice = choose(options, view, options.user)
+    user = None if options.user is None else view.person(options.user, None)
+    choice = choose(options, view, user)
     order = _order(index, options.relation, choice.allowed, view, least_users)
     if index >= view.model.n_items or known_to_few(_one(index), view.state, least_users)[0]:
         return []
-    user, factors = options.user, choice.factors
+    factors = choice.factors
 
     def first(n: int) -> Top:
         if user is None:

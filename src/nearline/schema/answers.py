@@ -120,11 +120,35 @@ class PastEvent(Struct, frozen=True, kw_only=True):
 
 
 class UserSummary(Struct, frozen=True, kw_only=True):
-    """A user: attributes, and the history of recommendations, most recent event first."""
+    """A user: attributes, and the history of recommendations, most recent event first.
+
+    If the user objects to profiling, `profiling` is false, and the history is empty.
+    """
 
     user_id: str
     history: tuple[PastEvent, ...]
     attributes: dict[str, AttributeValue] = {}
+    profiling: bool = True
+
+
+class ConsentOut(Struct, frozen=True, kw_only=True):
+    """What a user allows; `timestamp` (Unix seconds) is null if the user never chose."""
+
+    user_id: str
+    profiling: bool
+    purposes: list[str]
+    timestamp: float | None
+
+
+class InterestTag(Struct, frozen=True, kw_only=True):
+    """A tag of a user's profile: a category, or ``name=value`` of an attribute.
+
+    `weight` is its share of the weights of all tags of the history.
+    """
+
+    tag: str
+    weight: float
+    items: int
 
 
 class Answer(Struct, frozen=True, kw_only=True):

@@ -67,12 +67,26 @@ class BoostOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = None
 
 
+Profiling = Annotated[
+    bool | None,
+    Meta(
+        description="With false, nothing about the user is used, neither stored data nor the "
+        "history of the request: the list is that of a stranger. By default as the user consented.",
+        extra={"opposite": "no_profiling"},
+    ),
+]
+
+
 class ExplainOptions(BoostOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of an explanation; with `words`, it contains a sentence."""
+    """Options of an explanation; with `words`, it contains a sentence.
+
+    With `profiling` false, the score is that of the item for a stranger.
+    """
 
     words: Annotated[bool, Meta(description="Also describe the largest parts in a sentence.")] = (
         False
     )
+    profiling: Profiling = None
 
 
 class ItemOptions(BoostOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,6 +137,12 @@ class ItemOptions(BoostOptions, frozen=True, kw_only=True, forbid_unknown_fields
             examples=["home"],
         ),
     ] = None
+
+
+class RankOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of a request to rank items: those of `ItemOptions`, and `profiling`."""
+
+    profiling: Profiling = None
 
 
 class SimilarOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -19,6 +19,7 @@ from nearline.schema.item_options import (
     DiversityMethod,
     ItemOptions,
     MaxPer,
+    Profiling,
     check_item_options,
 )
 from nearline.schema.list_rules import check_diversity, check_max_shown, check_share
@@ -71,6 +72,9 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
         7 by default, at most 30.
     rotation : float or None
         How much the personal part avoids items that the user was shown lately, 0 (off) to 1.
+    profiling : bool or None
+        False makes the list that a stranger would get: neither what is stored about the user nor
+        the history in the request is used. None and True mean as the user consented.
     """
 
     k: Annotated[
@@ -135,6 +139,7 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
             extra_json_schema={"extra": {"minimum": 0, "maximum": 1}},
         ),
     ] = None
+    profiling: Profiling = None
 
 
 class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -230,7 +235,7 @@ _MAY_BE_NONE = frozenset(
         *("k", "exclude_seen", "repeats", "category", "context", "preferences", "scenario"),
         *("user_id", "history", "cursor", "filter", "boost", "min_score"),
         *("diversity", "diversity_method", "calibration", "max_per"),
-        *("max_shown", "rotation"),
+        *("max_shown", "rotation", "profiling"),
         *("user", "relation"),
     }
 )
@@ -244,6 +249,7 @@ _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
     "explain": flag,
     "rerank": flag,
     "words": flag,
+    "profiling": flag,
     "cursor": text,
     "diversity": check_share,
     "calibration": check_share,
@@ -276,6 +282,8 @@ def check_options(options: ListOptions) -> None:
         check_preferences(options.preferences)
     if options.scenario is not None:
         check_id(options.scenario, "scenario")
+    if options.profiling is not None:
+        flag(options.profiling, "profiling")
     check_shape(options)
 
 

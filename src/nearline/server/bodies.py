@@ -13,8 +13,8 @@ from nearline.schema import (
     CritiqueOut,
     Event,
     Item,
-    ItemOptions,
     ListOptions,
+    RankOptions,
     Recommendation,
     RecommendationRequest,
     ScoredItem,
@@ -213,7 +213,7 @@ class ImpressionsOut(Struct, frozen=True, kw_only=True):
     accepted: int
 
 
-class RankIn(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RankIn(RankOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request to rank given items for a user."""
 
     user_id: str

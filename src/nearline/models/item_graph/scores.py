@@ -50,6 +50,11 @@ class ScoresByGraph(Model):
         """Names of the relations, in the order of summation."""
         return self._store.names
 
+    def criteria(self) -> dict[str, float]:
+        """Return the weights of the relations, each of which is scaled to the same total."""
+        weights, _ = weights_and_half_lives(self.relations, self.config)
+        return dict(zip(self.relations, weights.tolist(), strict=True))
+
     def score_many(self, histories: Histories) -> FloatArray:
         """Return the scores of all items: float32 [n_users, n_items], 0 for items without edges."""
         rows, returning = self._rows(histories), self._returning(histories)

@@ -41,6 +41,14 @@ from nearline.server.routes.recommendations import (
     recommend_batch,
     recommend_session,
 )
+from nearline.server.routes.rights import (
+    delete_tag,
+    export_user,
+    get_consent,
+    get_transparency,
+    list_tags,
+    put_consent,
+)
 from nearline.server.routes.snapshots import list_snapshots, promote_snapshot, roll_back
 from nearline.server.routes.users import change_user, forget_user, get_user, put_user
 
@@ -74,6 +82,12 @@ V1 = [
     revoke_critique,
     change_user,
     forget_user,
+    put_consent,
+    get_consent,
+    export_user,
+    get_transparency,
+    list_tags,
+    delete_tag,
     put_scenario,
     get_scenario,
     list_scenarios,
