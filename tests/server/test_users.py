@@ -18,6 +18,7 @@ def test_attributes_are_put_patched_and_read(client: TestClient[Any]) -> None:
         "user_id": "new/ü",
         "history": [],
         "attributes": {"country": "FR", "vip": True},
+        "profiling": True,
     }
     assert client.delete(URL).json() == {"erased": 2}
     assert client.get(URL).status_code == 404

@@ -131,9 +131,7 @@ def read_export(content: bytes, *, now: float) -> tuple[str, list[UserRecord]]:
         raise _refused(str(error)) from error
     for position, record in enumerate(records):
         try:
-            if record.user_id != user_id:
-                raise InvalidInput("the record is about another user", field="user_id")
-            _check(record, now)
+            _check(record, user_id, now)
         except InvalidInput as error:
             raise error.at(position) from None
     return user_id, records
@@ -149,7 +147,9 @@ def _read(file: zipfile.ZipFile, name: str) -> bytes:
     return content
 
 
-def _check(record: UserRecord, now: float) -> None:
+def _check(record: UserRecord, user_id: str, now: float) -> None:
+    if record.user_id != user_id:
+        raise InvalidInput("the record is about another user", field="user_id")
     check_time(record.timestamp, "timestamp", now=now)
     if isinstance(record, Event):
         check_event(record, now=now)

@@ -179,7 +179,7 @@ def deleted_tag(user_id: object, tag: object, *, now: float) -> TagDeleted:
 
 def check_tag(tag: object) -> str:
     """Return a tag, a category or ``name=value``; raise `InvalidInput` if it can't be one."""
-    if not isinstance(tag, str) or not tag:
+    if not isinstance(tag, str) or not tag or "\0" in tag:
         raise InvalidInput(f"tag is {tag!r:.50}; it must be a text, such as brand=x", field="tag")
     check_text(tag, "tag", 2 * MAX_LABEL_BYTES)
     return tag
