@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any, TextIO
 
 from litestar import Litestar, Router
@@ -34,7 +35,10 @@ from nearline.server.preload import Preloader
 from nearline.server.problems import problem_response
 from nearline.server.queries import refuse_unknown_query
 from nearline.server.routes import OPERATIONS, V1
+from nearline.server.security import API_HEADERS, Security, check_scope
 from nearline.server.traffic import ComputeQueue, Traffic
+from nearline.trust.keyring import Keyring
+from nearline.trust.keys import KeyStore
 
 
 def create_app(
@@ -48,6 +52,8 @@ def create_app(
     new_request_id: Callable[[], str] | None = None,
     log_stream: TextIO | None = None,
     stores: Stores | None = None,
+    security: Security | None = None,
+    keys: Path | None = None,
 ) -> Gateway:
     """Create the HTTP API as an ASGI application.
 
@@ -73,6 +79,10 @@ def create_app(
         Stream of log lines; None for standard error.
     stores : Stores or None
         Folder of several stores, which are then served as namespaces.
+    security : Security or None
+        Rates and other settings that concern security; None for the defaults.
+    keys : Path or None
+        Folder with the keys that ``nearline keys`` makes. Once there is one, requests need a key.
 
     Raises
     ------
@@ -83,11 +93,14 @@ def create_app(
     log = JsonLog(log_stream or sys.stderr, clock)
     if (open_engine is None) == (stores is None):
         raise InvalidInput("give either open_engine or stores")
+    keyring = None if keys is None else Keyring(KeyStore(keys), clock)
     host = StoresHost(log) if open_engine is None else EngineHost(open_engine, log)
 
     @asynccontextmanager
     async def engine_life(_: Litestar) -> AsyncIterator[None]:
         log.start()
+        if keyring is not None:
+            keyring.start()
         host.start()
         preloading = asyncio.create_task(context.preloader.run(gateway.make_ahead, log))
         try:
@@ -97,14 +110,20 @@ def create_app(
             if context.namespaces is not None:
                 await context.namespaces.close()
             await host.close()
+            if keyring is not None:
+                await asyncio.to_thread(keyring.stop)
             await asyncio.to_thread(log.stop)
 
-    context = _make_context(host, limits or Limits(), clock=clock, timer=timer)
+    context = _make_context(
+        host, limits or Limits(), security or Security(), clock=clock, timer=timer
+    )
     if stores is not None:
         context = replace(context, namespaces=Namespaces(stores, context, log))
     api = Litestar(
         _routes(),
         exception_handlers={Exception: problem_response},
+        guards=[check_scope],
+        response_headers={name.decode(): value.decode() for name, value in API_HEADERS},
         lifespan=[engine_life],
         logging_config=None,
         openapi_config=None,
@@ -116,6 +135,7 @@ def create_app(
         api,
         context,
         api_key=api_key,
+        keyring=keyring,
         allowed_hosts=allowed_hosts,
         log=log,
         new_request_id=new_request_id or unique_ids(),
@@ -136,6 +156,7 @@ def _document(limits: Limits) -> dict[str, Any]:
 def _make_context(
     host: EngineHost,
     limits: Limits,
+    security: Security,
     *,
     clock: Callable[[], float],
     timer: Callable[[], float],
@@ -159,4 +180,5 @@ def _make_context(
         batches=BatchTurns(traffic, timer),
         timer=timer,
         document=_document(limits),
+        security=security,
     )

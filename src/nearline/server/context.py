@@ -18,6 +18,7 @@ from nearline.server.host import EngineHost
 from nearline.server.limits import Limits
 from nearline.server.metrics import Metrics
 from nearline.server.preload import Preloader
+from nearline.server.security import Security
 from nearline.server.traffic import ComputeQueue, Traffic
 
 T = TypeVar("T")
@@ -52,6 +53,7 @@ class AppContext(Struct, frozen=True, kw_only=True):
     clock: Callable[[], float]
     timer: Callable[[], float]
     document: dict[str, Any]
+    security: Security
     namespaces: Any = None
 
 

@@ -8,12 +8,15 @@ from msgspec import Struct
 
 from nearline.deployment.stamp import Stamp
 from nearline.errors import Overloaded
+from nearline.trust.grants import NOTHING, Grant
 
 # ASGI application that handles only HTTP requests.
 HTTPApp = Callable[[HTTPScope, Receive, Send], Awaitable[None]]
 # Status that nginx, too, logs if a client closes the connection before the response.
 CLIENT_CLOSED = 499
 UNROUTED = "unrouted"
+# Headers that pages of other sites may send.
+CORS_HEADERS = b"authorization, x-api-key, nearline-user-token, content-type"
 # Headers Server-Timing for durations below a millisecond, by microseconds, since formatting a float
 # takes longer than any other step of a cached answer.
 _SHORT_TIMINGS = [(b"server-timing", b"app;dur=0.%03d" % number) for number in range(1_000)]
@@ -110,6 +113,14 @@ class Exchange(Struct, gc=False):
         Bytes of the response in the budget `large_answers`; 0 if it is not large.
     refusal : Overloaded or None
         Error because of which the response was not sent; frameworks wrap it in errors of their own.
+    grant : Grant
+        What the sender may do.
+    client : tuple or None
+        Address and port of the sender.
+    origin : bytes
+        Origin of another site whose page may read the response; empty without one.
+    audit : callable or None
+        Called with the status before the response starts, and stored by the audit log.
     """
 
     request_id: str
@@ -129,6 +140,10 @@ class Exchange(Struct, gc=False):
     cache_policy: CachePolicy | None = None
     reserved: int = 0
     refusal: Overloaded | None = None
+    grant: Grant = NOTHING
+    client: Any = None
+    origin: bytes = b""
+    audit: Callable[[int], None] | None = None
 
     def send(self, message: Message) -> Awaitable[None]:
         """Send an ASGI message; the headers of a response get its request ID and duration.
@@ -163,6 +178,14 @@ class Exchange(Struct, gc=False):
             (b"x-request-id", self.request_id.encode()),
             timing,
         ]
+        if self.origin:
+            message["headers"] += [
+                (b"access-control-allow-origin", self.origin),
+                (b"access-control-allow-headers", CORS_HEADERS),
+                (b"vary", b"origin"),
+            ]
+        if self.audit is not None:
+            self.audit(self.status)
         return message
 
     def release(self) -> None:
