@@ -21,6 +21,7 @@ from nearline.cli.doctor import doctor
 from nearline.cli.evaluate import evaluate
 from nearline.cli.export import export
 from nearline.cli.info import info
+from nearline.cli.keys import keys
 from nearline.cli.learn import import_, train
 from nearline.cli.models import models
 from nearline.cli.options import example
@@ -78,6 +79,6 @@ for _command in (
     *(demo, import_, models, train, evaluate, compare, replay),
     *(info, snapshots, promote, rollback, scenarios, rules, config),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
-    *(user, consent, tags, critique, export, serve, bench, doctor),
+    *(user, consent, tags, critique, export, serve, keys, bench, doctor),
 ):
     main.add_command(_command)

@@ -90,7 +90,9 @@ def create_app(
         `api_key` cannot be sent in a header; there is neither `open_engine` nor `stores`.
     """
     api_key = checked_key(api_key)
+    security = security or Security()
     log = JsonLog(log_stream or sys.stderr, clock)
+    log.show_ids = security.show_ids
     if (open_engine is None) == (stores is None):
         raise InvalidInput("give either open_engine or stores")
     keyring = None if keys is None else Keyring(KeyStore(keys), clock)
@@ -114,9 +116,7 @@ def create_app(
                 await asyncio.to_thread(keyring.stop)
             await asyncio.to_thread(log.stop)
 
-    context = _make_context(
-        host, limits or Limits(), security or Security(), clock=clock, timer=timer
-    )
+    context = _make_context(host, limits or Limits(), security, clock=clock, timer=timer)
     if stores is not None:
         context = replace(context, namespaces=Namespaces(stores, context, log))
     api = Litestar(

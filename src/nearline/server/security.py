@@ -1,15 +1,19 @@
 """Settings of a server that concern security, and the guard of all routes."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
+from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nearline.models.settings import require
 from nearline.server.exchange import exchange_of
+
+R = TypeVar("R", bound=Struct)
 
 # Entries of a handler's `opt`: the scope that a key needs, and whether publishable keys suffice.
 SCOPE, PUBLIC = "scope", "public"
@@ -85,3 +89,12 @@ def check_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
             public=bool(handler.opt.get(PUBLIC)),
             user_id=None if user_id is None else unquote(user_id),
         )
+
+
+def as_asked(request: Request[Any, Any, Any], data: R) -> R:
+    """Return the body of a request for a list, without profiling if a header asks for that."""
+    if not request.scope["state"]["context"].security.gpc:
+        return data
+    if exchange_of(request.scope).headers.get(b"sec-gpc") != b"1":
+        return data
+    return replace(data, profiling=False)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from nearline.server.context import app_context
 from nearline.server.decoding import StrictRequest
 from nearline.server.page import render_index, render_page
-from nearline.server.security import SCOPE
+from nearline.server.security import PAGE_HEADERS, SCOPE
 
 PROMETHEUS_TEXT = "text/plain; version=0.0.4"
 
@@ -20,10 +20,11 @@ class Health(Struct, frozen=True, kw_only=True):
 
 
 @get("/", media_type="text/html", include_in_schema=False, opt={SCOPE: "read"})
-async def index(request: StrictRequest) -> str:
+async def index(request: StrictRequest) -> Response[str]:
     """Return a page with links to the others."""
     app = app_context(request)
-    return render_index(app.document["info"]["version"], app.host.state)
+    page = render_index(app.document["info"]["version"], app.host.state)
+    return Response(page, media_type="text/html", headers=PAGE_HEADERS)
 
 
 @get("/livez", tags=["operations"], opt={SCOPE: "open"})
@@ -52,6 +53,7 @@ async def openapi(request: StrictRequest) -> dict[str, Any]:
 
 
 @get("/docs", tags=["operations"], media_type="text/html", opt={SCOPE: "read"})
-async def docs(request: StrictRequest) -> str:
+async def docs(request: StrictRequest) -> Response[str]:
     """Return the OpenAPI document as an HTML page."""
-    return render_page(app_context(request).document)
+    page = render_page(app_context(request).document)
+    return Response(page, media_type="text/html", headers=PAGE_HEADERS)

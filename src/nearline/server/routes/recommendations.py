@@ -34,7 +34,7 @@ from nearline.server.exchange import exchange_of
 from nearline.server.list_reads import answer_list
 from nearline.server.paths import path_id
 from nearline.server.queries import READER, QueryReader
-from nearline.server.security import PUBLIC, SCOPE
+from nearline.server.security import PUBLIC, SCOPE, as_asked
 
 IdInPath = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
@@ -72,7 +72,9 @@ async def recommend_session(
 
     Its `tier` ends in `+llm` if a language model reordered the top of the list.
     """
-    return await answer_list(app_context(request), exchange_of(request.scope), data)
+    return await answer_list(
+        app_context(request), exchange_of(request.scope), as_asked(request, data)
+    )
 
 
 @post("/recommendations:batch", status_code=200, tags=["recommendations"], opt={SCOPE: "read"})
@@ -84,7 +86,7 @@ async def recommend_batch(
 ) -> Response[BatchOut]:
     """Return the lists of many users, each equal to the answer of a request for that user."""
     app = app_context(request)
-    data = app.host.engine.resolved(data)
+    data = app.host.engine.resolved(as_asked(request, data))
     k = check_k(data.k)
     at_most(len(data.exclude), app.limits.exclude_length, "exclude")
     at_most(len(data.user_ids), app.limits.batch_lines // k, "user_ids")
@@ -118,7 +120,7 @@ async def rank(
     """Rank the given items for a user, best first."""
     app = app_context(request)
     at_most(len(data.item_ids), app.limits.rank_length, "item_ids")
-    options = msgspec.structs.asdict(narrowed(data, RankOptions))
+    options = msgspec.structs.asdict(narrowed(as_asked(request, data), RankOptions))
     return ScoredItems(items=app.host.engine.rank(data.user_id, data.item_ids, **options))
 
 
