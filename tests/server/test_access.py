@@ -64,7 +64,7 @@ def bearer(key: str, **more: str) -> dict[str, str]:
 
 
 def path_of(handler: HTTPRouteHandler, prefix: str) -> str:
-    path = next(iter(handler.paths))
+    path = next(iter(handler.paths)).replace("/ui/{name:str}", "/ui/app.js")
     for name in ("user_id", "item_id", "name", "job_id", "snapshot_id", "critique_id"):
         path = path.replace(f"{{{name}:str}}", "x")
     for name in ("event_id", "tag"):

@@ -45,7 +45,7 @@ def test_a_key_is_verified_and_only_its_hash_is_stored(tmp_path: Path, clock: Cl
         grant = ring.grant(made.key.encode())
         assert grant is not None
         assert (grant.key_id, grant.scopes) == (made.id, BITS["read"] | BITS["items"])
-        assert (grant.namespaces, grant.rate) == ({"a"}, 5.0)
+        assert (grant.namespaces, grant.rate) == (frozenset("a"), 5.0)
     for path in tmp_path.iterdir():
         assert path.stat().st_mode & 0o077 == 0
         assert made.key[-43:].encode() not in path.read_bytes()

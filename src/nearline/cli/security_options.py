@@ -39,6 +39,11 @@ def security_options(command: C) -> C:
             help="The header Sec-GPC: 1 of a browser means a list without profiling.",
         ),
         click.option(
+            "--audit",
+            is_flag=True,
+            help="Write an audit log to the folder of the keys: who did what to whose data.",
+        ),
+        click.option(
             "--show-ids",
             is_flag=True,
             help="Log lines of errors contain IDs of users and items; they are masked otherwise.",
@@ -80,6 +85,7 @@ def take_security(given: dict[str, Any], folder: Path | None) -> "dict[str, Any]
         address_rate=given["address_rate"],
         gpc=given["gpc"],
         show_ids=given["show_ids"],
+        audit=given["audit"],
     )
     return {
         "security": security,

@@ -129,9 +129,10 @@ def serve(
     """Serve a store over HTTP until Ctrl-C or SIGTERM.
 
     By default the server accepts connections from this machine only; any other --host needs an
-    API key, or keys that `nearline keys` made. A store that does not exist is created, and learns from the events that it receives.
-    A language model, if named, is used for requests with rerank or words. Use the encoder that
-    the store was trained with. --include-seen applies to the lists by which trainings are judged.
+    API key, or keys that `nearline keys` made. A store that does not exist is created, and learns
+    from the events that it receives. A language model, if named, is used for requests with rerank
+    or words. Use the encoder that the store was trained with. --include-seen applies to the lists
+    by which trainings are judged.
     --repeats is also the default of requests.
 
     With --stores, each subfolder is a store, which its first request opens; PUT /v1/ns/NAME creates

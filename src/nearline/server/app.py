@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from nearline.common.budget import MemoryUse
 from nearline.engine import Recommender
 from nearline.errors import InvalidInput
+from nearline.server.auditing import Auditor
 from nearline.server.batches import BatchTurns
 from nearline.server.cache import AnswerCache
 from nearline.server.context import AppContext
@@ -37,6 +38,7 @@ from nearline.server.queries import refuse_unknown_query
 from nearline.server.routes import OPERATIONS, V1
 from nearline.server.security import API_HEADERS, Security, check_scope
 from nearline.server.traffic import ComputeQueue, Traffic
+from nearline.trust.audit import AuditLine, AuditLog
 from nearline.trust.keyring import Keyring
 from nearline.trust.keys import KeyStore
 
@@ -82,7 +84,8 @@ def create_app(
     security : Security or None
         Rates and other settings that concern security; None for the defaults.
     keys : Path or None
-        Folder with the keys that ``nearline keys`` makes. Once there is one, requests need a key.
+        Folder with the keys that ``nearline keys`` makes, and with the audit log. Once there is a
+        key, requests need one.
 
     Raises
     ------
@@ -95,6 +98,11 @@ def create_app(
     log.show_ids = security.show_ids
     if (open_engine is None) == (stores is None):
         raise InvalidInput("give either open_engine or stores")
+    audit = None
+    if security.audit:
+        if keys is None:
+            raise InvalidInput("the audit log needs a folder; give keys, the folder of the store")
+        audit = AuditLog(keys, clock)
     keyring = None if keys is None else Keyring(KeyStore(keys), clock)
     host = StoresHost(log) if open_engine is None else EngineHost(open_engine, log)
 
@@ -103,6 +111,9 @@ def create_app(
         log.start()
         if keyring is not None:
             keyring.start()
+        if audit is not None:
+            audit.start()
+            audit.append(AuditLine("open"))
         host.start()
         preloading = asyncio.create_task(context.preloader.run(gateway.make_ahead, log))
         try:
@@ -114,9 +125,14 @@ def create_app(
             await host.close()
             if keyring is not None:
                 await asyncio.to_thread(keyring.stop)
+            if audit is not None:
+                audit.append(AuditLine("close"))
+                await asyncio.to_thread(audit.close)
             await asyncio.to_thread(log.stop)
 
     context = _make_context(host, limits or Limits(), security, clock=clock, timer=timer)
+    if audit is not None:
+        context = replace(context, auditor=Auditor(audit, timer))
     if stores is not None:
         context = replace(context, namespaces=Namespaces(stores, context, log))
     api = Litestar(

@@ -10,6 +10,7 @@ from litestar.types import Scope
 from msgspec import Struct
 
 from nearline.engine import Recommender
+from nearline.server.auditing import Auditor
 from nearline.server.batches import BatchTurns
 from nearline.server.cache import AnswerCache
 from nearline.server.completions import completion
@@ -37,6 +38,8 @@ class AppContext(Struct, frozen=True, kw_only=True):
         Turn of a batch, which is computed while no other is.
     clock, timer : callable
         Clock in Unix seconds, and monotonic clock in seconds.
+    auditor : Auditor or None
+        Writes the audit log, if there is one.
     namespaces : Namespaces or None
         Stores of the server; None if it has a single one.
     """
@@ -54,6 +57,7 @@ class AppContext(Struct, frozen=True, kw_only=True):
     timer: Callable[[], float]
     document: dict[str, Any]
     security: Security
+    auditor: Auditor | None = None
     namespaces: Any = None
 
 

@@ -120,7 +120,9 @@ class Exchange(Struct, gc=False):
     origin : bytes
         Origin of another site whose page may read the response; empty without one.
     audit : callable or None
-        Called with the status before the response starts, and stored by the audit log.
+        Called with the status before the response starts: the audit log.
+    namespace : str
+        Namespace of the request; empty outside of namespaces.
     """
 
     request_id: str
@@ -144,6 +146,7 @@ class Exchange(Struct, gc=False):
     client: Any = None
     origin: bytes = b""
     audit: Callable[[int], None] | None = None
+    namespace: str = ""
 
     def send(self, message: Message) -> Awaitable[None]:
         """Send an ASGI message; the headers of a response get its request ID and duration.

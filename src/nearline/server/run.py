@@ -102,8 +102,8 @@ def serve(
     Exception
         Any exception of `open_engine`.
     """
-    guarded = api_key is not None or (keys is not None and KeyStore(keys).exists)
-    address = check_address(host, port, guarded=guarded)
+    made = "" if keys is not None and KeyStore(keys).exists else None
+    address = check_address(host, port, made if api_key is None else api_key)
     if tls is not None:
         check_tls(tls)
     gc.disable()  # until `settle_memory`
@@ -149,7 +149,7 @@ def check_tls(tls: Tls) -> None:
         ) from None
 
 
-def check_address(host: str, port: int, *, guarded: bool) -> str:
+def check_address(host: str, port: int, api_key: str | None) -> str:
     """Return the IP address to bind; raise `InvalidInput` if it cannot or must not be used."""
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
@@ -157,10 +157,10 @@ def check_address(host: str, port: int, *, guarded: bool) -> str:
         raise InvalidInput(
             f"host is {host!r}; it must be an IP address or 'localhost'", field="host"
         ) from None
-    if not address.is_loopback and not guarded:
+    if not address.is_loopback and api_key is None:
         raise InvalidInput(
             f"host is {host}, which other machines can reach, and there is no API key; "
-            "give an API key or serve on 127.0.0.1",
+            "give an API key, make keys with nearline keys create, or serve on 127.0.0.1",
             field="host",
         )
     if not 1 <= port <= 65_535:

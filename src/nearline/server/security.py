@@ -41,6 +41,8 @@ class Security(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Whether the header ``Sec-GPC: 1`` (Global Privacy Control) means `profiling` false.
     show_ids : bool
         Whether log lines of errors contain IDs of users and items, which are masked otherwise.
+    audit : bool
+        Whether an audit log is written to the folder of the store or stores.
     """
 
     address_rate: float | None = None
@@ -48,6 +50,7 @@ class Security(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     burst: float = 1.0
     gpc: bool = False
     show_ids: bool = False
+    audit: bool = False
 
     def __post_init__(self) -> None:
         """Validate the rates; raise `InvalidInput`."""
@@ -81,13 +84,19 @@ def check_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
 
     Litestar calls it for every route, before the handler. A handler without a scope is refused.
     """
-    grant = exchange_of(connection.scope).grant
-    grant.check_scope(handler.opt.get(SCOPE))
-    if grant.publishable:
-        user_id = connection.path_params.get("user_id")
-        grant.check_public(
-            public=bool(handler.opt.get(PUBLIC)),
-            user_id=None if user_id is None else unquote(user_id),
+    exchange = exchange_of(connection.scope)
+    grant, scope = exchange.grant, handler.opt.get(SCOPE)
+    grant.check_scope(scope)
+    auditor = connection.scope["state"]["context"].auditor
+    if auditor is None and not grant.publishable:
+        return
+    user_id = connection.path_params.get("user_id")
+    user_id = None if user_id is None else unquote(user_id)
+    grant.check_public(public=bool(handler.opt.get(PUBLIC)), user_id=user_id)
+    if auditor is not None:
+        route = connection.scope.get("path_template") or ""
+        auditor.begin(
+            exchange, scope=scope or "", route=route, namespace=exchange.namespace, user_id=user_id
         )
 
 

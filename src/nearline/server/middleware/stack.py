@@ -44,6 +44,9 @@ def middleware_stack(
     the routes.
     """
     security, timer = context.security, context.timer
+    observers = [context.metrics.completed, RequestLog(log).completed]
+    if context.auditor is not None:
+        observers.append(context.auditor.completed)
     checks: list[Callable[[Exchange], None]] = [AllowedHosts(allowed_hosts, keyring).check]
     if security.address_rate is not None:
         checks.append(AddressRates(Rates(security.address_rate, security.burst), timer))
@@ -66,7 +69,7 @@ def middleware_stack(
         checks=checks,
         cached=answers,
         send_error=send_problem,
-        observers=[context.metrics.completed, RequestLog(log).completed],
+        observers=observers,
         grant=NOTHING if guarded else EVERYTHING,
         gpc=security.gpc,
     )
