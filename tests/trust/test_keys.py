@@ -16,7 +16,7 @@ from nearline.errors import DataNotFound, InvalidInput, StorageFailed
 from nearline.trust.grants import ALL, BITS, SCOPES, scope_bits
 from nearline.trust.keyring import Keyring
 from nearline.trust.keys import KEY_CHARS, KeyStore
-from nearline.trust.rates import MAX_BUCKETS, Rates
+from nearline.trust.rates import MAX_BUCKETS, RequestRates
 from nearline.trust.tokens import user_of, user_token
 
 
@@ -162,7 +162,7 @@ def test_a_token_names_a_user_until_it_expires() -> None:
 def test_a_bucket_admits_as_many_as_its_rate_and_burst(
     rate: float, burst: float, waits: list[float]
 ) -> None:
-    rates, now, admitted = Rates(rate, burst), 50.0, 0
+    rates, now, admitted = RequestRates(rate, burst), 50.0, 0
     for wait in waits:
         now += wait
         for _ in range(3):
@@ -170,7 +170,7 @@ def test_a_bucket_admits_as_many_as_its_rate_and_burst(
             admitted += not late
             assert late >= 0.0
             if late:  # after that time there is a token again
-                assert Rates.take(rates, "a", now + late + 1e-6) == 0.0
+                assert RequestRates.take(rates, "a", now + late + 1e-6) == 0.0
                 admitted += 1
                 now += late + 1e-6
     elapsed = now - 50.0
@@ -178,18 +178,18 @@ def test_a_bucket_admits_as_many_as_its_rate_and_burst(
 
 
 def test_the_admitted_rate_is_within_one_percent() -> None:
-    rates = Rates(100.0, burst=0.1)
+    rates = RequestRates(100.0, burst=0.1)
     admitted = sum(rates.take("k", 0.001 * n) == 0.0 for n in range(100_000))
     assert admitted == pytest.approx(100.0 * 100.0, rel=0.01)
 
 
 def test_buckets_are_bounded_and_independent() -> None:
-    rates = Rates(1.0)
+    rates = RequestRates(1.0)
     assert rates.take("a", 0.0) == 0.0
     assert rates.take("b", 0.0) == 0.0
     assert rates.take("a", 0.0) == pytest.approx(1.0)
     assert rates.take("a", 0.0, 10.0) > 0
-    assert Rates(None).take("a", 0.0) == 0.0
+    assert RequestRates(None).take("a", 0.0) == 0.0
     for n in range(MAX_BUCKETS + 10):
         rates.take(n, 0.5)
     assert len(rates) <= MAX_BUCKETS

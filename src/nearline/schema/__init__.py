@@ -15,6 +15,7 @@ from nearline.schema.answers import (
     Recommendation,
     RecommendationList,
     ScoredItem,
+    ScoredList,
     UserSummary,
 )
 from nearline.schema.fields import RequestField, Shape, request_fields
@@ -120,6 +121,7 @@ __all__ = [
     "RequestField",
     "Scalar",
     "ScoredItem",
+    "ScoredList",
     "Shape",
     "SimilarOptions",
     "StoredBlock",

@@ -160,7 +160,7 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
     return Response(
         msgspec.json.encode(problem),
         status_code=problem.status,
-        headers=headers,
+        headers={"x-content-type-options": "nosniff", "cache-control": "no-store", **headers},
         media_type=PROBLEM_JSON,
     )
 

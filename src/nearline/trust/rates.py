@@ -1,4 +1,4 @@
-"""Rates of requests: a token bucket for each key and each address.
+"""RequestRates of requests: a token bucket for each key and each address.
 
 A bucket is one number, the time at which it is full again (the generic cell rate algorithm, ITU-T
 I.371): a request moves it by the time that one token takes to come back, and is refused if that
@@ -11,7 +11,7 @@ from collections.abc import Hashable
 MAX_BUCKETS = 100_000
 
 
-class Rates:
+class RequestRates:
     """Token buckets by name.
 
     Parameters

@@ -1,16 +1,16 @@
-"""Rates of requests: the limits for each address and for each key."""
+"""RequestRates of requests: the limits for each address and for each key."""
 
 from collections.abc import Callable
 
 from nearline.server.exchange import Exchange
 from nearline.server.problems import TooManyRequests
-from nearline.trust.rates import Rates
+from nearline.trust.rates import RequestRates
 
 
 class AddressRates:
     """Limits the requests of each address, before their keys are looked at."""
 
-    def __init__(self, rates: Rates, timer: Callable[[], float]) -> None:
+    def __init__(self, rates: RequestRates, timer: Callable[[], float]) -> None:
         self.rates = rates
         self._timer = timer
 
@@ -25,7 +25,7 @@ class AddressRates:
 class KeyRates:
     """Limits the requests of each key."""
 
-    def __init__(self, rates: Rates, timer: Callable[[], float]) -> None:
+    def __init__(self, rates: RequestRates, timer: Callable[[], float]) -> None:
         self.rates = rates
         self._timer = timer
 

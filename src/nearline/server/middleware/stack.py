@@ -23,7 +23,7 @@ from nearline.server.middleware.request_log import RequestLog
 from nearline.server.middleware.request_rates import AddressRates, KeyRates
 from nearline.trust.grants import EVERYTHING, NOTHING
 from nearline.trust.keyring import Keyring
-from nearline.trust.rates import Rates
+from nearline.trust.rates import RequestRates
 
 
 def middleware_stack(
@@ -49,11 +49,11 @@ def middleware_stack(
         observers.append(context.auditor.completed)
     checks: list[Callable[[Exchange], None]] = [AllowedHosts(allowed_hosts, keyring).check]
     if security.address_rate is not None:
-        checks.append(AddressRates(Rates(security.address_rate, security.burst), timer))
+        checks.append(AddressRates(RequestRates(security.address_rate, security.burst), timer))
     guarded = api_key is not None or keyring is not None
     if guarded:
         checks.append(ApiKeys(api_key, keyring))
-        checks.append(KeyRates(Rates(security.key_rate, security.burst), timer))
+        checks.append(KeyRates(RequestRates(security.key_rate, security.burst), timer))
     routed = CanonicalPaths(PlainEvents(AllowedMethods(api), context.limits))
     computing = OverloadProtection(PlainLists(routed), context.traffic)
     bodies = RequestBodies(computing, context.limits)

@@ -121,7 +121,7 @@ async def rank(
     app = app_context(request)
     at_most(len(data.item_ids), app.limits.rank_length, "item_ids")
     options = msgspec.structs.asdict(narrowed(as_asked(request, data), RankOptions))
-    return ScoredItems(items=app.host.engine.rank(data.user_id, data.item_ids, **options))
+    return ScoredItems.of(app.host.engine.rank(data.user_id, data.item_ids, **options))
 
 
 @get(
