@@ -16,6 +16,7 @@ from nearline.cli.ask import explain, recommend, similar
 from nearline.cli.audit import audit
 from nearline.cli.bench import bench
 from nearline.cli.compare import compare
+from nearline.cli.comply import comply
 from nearline.cli.definitions import rules, scenarios
 from nearline.cli.demo import demo
 from nearline.cli.doctor import doctor
@@ -82,6 +83,7 @@ for _command in (
     *(info, snapshots, promote, rollback, scenarios, rules, config),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
     audit,
+    comply,
     *(user, consent, tags, critique, export, serve, keys, bench, doctor),
 ):
     main.add_command(_command)

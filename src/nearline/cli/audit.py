@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from nearline.cli.keys import folder_option
-from nearline.cli.options import example, json_option
+from nearline.cli.options import example, json_option, open_store, store_option
 from nearline.cli.output import printable, write_json, write_table
 
 
@@ -30,6 +30,20 @@ def verify_log(folder: Path, as_json: bool) -> None:
         click.echo(f"Not intact: {printable(found.problem)}; {found.lines:,} lines before it are.")
     if found.problem is not None:
         raise click.exceptions.Exit(1)
+
+
+@audit.command("receipt", epilog=example("nearline audit receipt --store shop/ TOKEN"))
+@click.argument("token")
+@store_option
+@json_option
+def receipt(token: str, store: Path, as_json: bool) -> None:
+    """Show what TOKEN, the receipt of an erasure, says, if this store made it."""
+    with open_store(store) as engine:
+        found = engine.read_receipt(token)
+    if as_json:
+        write_json(found)
+        return
+    write_table([["receipt", ""], *([name, str(value)] for name, value in found.items())])
 
 
 @audit.command("show", epilog=example("nearline audit show --store shop/ --user u1"))

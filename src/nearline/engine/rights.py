@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from nearline.engine.base import Engine
 from nearline.ingest import profiles
@@ -11,7 +14,10 @@ from nearline.log import Appended
 from nearline.recommend.criteria import Transparency, transparency
 from nearline.recommend.personal_data import personal_data
 from nearline.recommend.tags import interest_tags
-from nearline.schema import ConsentOut, InterestTag, check_id
+from nearline.schema import ConsentOut, ErasureReceipt, InterestTag, check_id
+
+# Purpose of the tokens of receipts.
+RECEIPT = "erasure"
 
 
 class RightsMethods(Engine):
@@ -99,6 +105,33 @@ class RightsMethods(Engine):
         parts = self._current.open()
         with self._current.importing():
             return import_user(parts.log, parts.state, content, now=self._clock())
+
+    # Erasure
+
+    def erasure_receipt(self, user_id: str, erased: int) -> ErasureReceipt:
+        """Return a signed receipt of an erasure that has just been completed.
+
+        Whether nothing is left is looked up again, in the log and in the state.
+        """
+        parts = self._current.open()
+        state, log = parts.state, parts.log
+        left = bool(log.records_of(user_id)) or state.history(user_id) is not None
+        made = {
+            "user": parts.signer.pseudonym(user_id),
+            "erased": erased,
+            "timestamp": self._clock(),
+            "offset": state.offset,
+            "erasures": log.erasures,
+            "nothing_left": not left and not state.profiles.knows(user_id),
+        }
+        token = parts.signer.sign(RECEIPT, msgspec.json.encode(made))
+        return msgspec.convert(made | {"token": token}, ErasureReceipt)
+
+    def read_receipt(self, token: str) -> dict[str, Any]:
+        """Return what a receipt of this store says; raise `InvalidInput` if it is not genuine."""
+        content = self._current.open().signer.verify(RECEIPT, token, "token")
+        found: dict[str, Any] = msgspec.json.decode(content)
+        return found
 
     # Interest tags
 

@@ -142,6 +142,34 @@ class ConsentOut(Struct, frozen=True, kw_only=True):
     timestamp: float | None
 
 
+class ErasureReceipt(Struct, frozen=True, kw_only=True):
+    """Receipt of an erasure.
+
+    Attributes
+    ----------
+    user : str
+        Keyed hash of the ID: the store can tell to whom the receipt belongs, nobody else.
+    erased : int
+        Number of erased records.
+    timestamp : float
+        Unix seconds.
+    offset, erasures : int
+        Offset of the log, and number of erasures in it, after the erasure.
+    nothing_left : bool
+        Whether log and state were found to have nothing about the user after the erasure.
+    token : str
+        The receipt with a signature of the store.
+    """
+
+    user: str
+    erased: int
+    timestamp: float
+    offset: int
+    erasures: int
+    nothing_left: bool
+    token: str
+
+
 class InterestTag(Struct, frozen=True, kw_only=True):
     """A tag of a user's profile: a category, or ``name=value`` of an attribute.
 

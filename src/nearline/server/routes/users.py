@@ -56,11 +56,12 @@ async def change_user(
 
 @delete("/users/{user_id:str}", status_code=200, tags=["users"], opt={SCOPE: "privacy"})
 async def forget_user(request: StrictRequest, user_id: UserId) -> Forgotten:
-    """Erase all events, attributes and critiques of a user; the count is 0 if there are none."""
+    """Erase all records of a user, and return a receipt; the count is 0 if there are none."""
     app = app_context(request)
     engine = app.host.engine
     user_id = path_id(user_id, "user_id")
     erased = await durable(lambda: engine.forget(user_id), slow=True)
     app.cache.drop_stale()
     app.preloader.forget(user_id)
-    return Forgotten(erased=erased)
+    receipt = await asyncio.to_thread(engine.erasure_receipt, user_id, erased)
+    return Forgotten(erased=erased, receipt=receipt)
