@@ -12,7 +12,9 @@ from msgspec import Struct
 from nearline.errors import (
     Closed,
     InvalidInput,
+    LogUnavailable,
     NearlineError,
+    NotThereYet,
     NotTrained,
     Overloaded,
     StorageFailed,
@@ -95,6 +97,8 @@ _STATUS: tuple[tuple[type[NearlineError], HTTPStatus, str], ...] = (
     (NotReady, HTTPStatus.SERVICE_UNAVAILABLE, "not-ready"),
     (Closed, HTTPStatus.SERVICE_UNAVAILABLE, "closed"),
     (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE, "overloaded"),
+    (LogUnavailable, HTTPStatus.SERVICE_UNAVAILABLE, "log-unavailable"),
+    (NotThereYet, HTTPStatus.SERVICE_UNAVAILABLE, "not-there-yet"),
     (StoreInUse, HTTPStatus.SERVICE_UNAVAILABLE, "store-in-use"),
     (StorageFailed, HTTPStatus.INSUFFICIENT_STORAGE, "storage-failed"),
 )
