@@ -54,7 +54,7 @@ class Connections:
         """Open a connection in autocommit mode, with the limits of this module."""
         psycopg = _psycopg()
         with self.explained():
-            connection = psycopg.connect(
+            connection: Connection[Any] = psycopg.connect(
                 self.target.conninfo,
                 autocommit=True,
                 connect_timeout=CONNECT_SECONDS,

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from nearline.common.signing import SECRET_BYTES
 from nearline.errors import Closed, InvalidInput, LogUnavailable, NearlineError
-from nearline.log.base import Appendable, Appended, OnCommit, OnErase, in_blocks
+from nearline.log.base import Appendable, Appended, Lease, OnCommit, OnErase, in_blocks
 from nearline.log.block_codec import encode_block
 from nearline.log.codec import Coded, decode, encode, event_key, kind_of, user_key
 from nearline.log.postgres import session
 from nearline.log.postgres.connections import Connections, cut
 from nearline.log.postgres.copying import copy_log
 from nearline.log.postgres.fold import Fold
-from nearline.log.postgres.session import Lease, Session, check_exists, head_of, prepare
+from nearline.log.postgres.session import Session, check_exists, head_of, prepare
 from nearline.log.postgres.target import PostgresTarget
 from nearline.log.postgres.writer import PostgresAppend, PostgresWriter
 from nearline.log.writer import QUEUED_BYTES, EraseJob
@@ -265,17 +265,6 @@ class PostgresLog:
                 on_commit(block)
             self._fold.listen(on_commit, on_erase)
 
-    def wait_for(self, offset: int, seconds: float) -> bool:
-        """Wait until the listener has received the records before an offset; return whether so."""
-        fold = self._fold
-        with fold.changed:
-            return (
-                fold.changed.wait_for(
-                    lambda: fold.applied >= offset or fold.failure is not None, seconds
-                )
-                and fold.applied >= offset
-            )
-
     def lease(self, name: str, seconds: float) -> Lease | None:
         """Take or keep a lease for some seconds; None if another server has it."""
         self._check_open()
@@ -283,6 +272,17 @@ class PostgresLog:
         values = (name, self._session.id, seconds)
         row = self._query(lambda db: db.execute(query, values).fetchone())
         return Lease(name, row[0]) if row and row[0] is not None else None
+
+    def now(self) -> float:
+        """Return the time of the database in Unix seconds, which all servers share."""
+        query = "SELECT extract(epoch FROM clock_timestamp())::float8"
+        row = self._query(lambda db: db.execute(query).fetchone())
+        return float(row[0]) if row else 0.0
+
+    def release(self, lease: Lease) -> None:
+        """Give up a lease before its end."""
+        query = "UPDATE leases SET until = clock_timestamp() WHERE name = %s AND epoch = %s"
+        self._query(lambda db: db.execute(query, lease))
 
     def copy_to(self, path: Path) -> None:
         """Write a consistent copy of the log to a new SQLite file, which `open_log` can open."""

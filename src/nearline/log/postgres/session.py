@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid4
 
 from nearline.errors import Damaged, DataNotFound, InvalidInput, LogUnavailable, StaleLease
+from nearline.log.base import Lease
 from nearline.log.codec import KINDS, Coded, decode
 from nearline.log.postgres.connections import Connections
 from nearline.log.postgres.migrations import STEPS, VERSION
@@ -43,20 +44,6 @@ class Head(NamedTuple):
     secret: bytes
 
 
-class Lease(NamedTuple):
-    """Right of one server at a time to do something, such as training.
-
-    Attributes
-    ----------
-    name : str
-    epoch : int
-        Rises with each change of the holder. Records with an older epoch are refused.
-    """
-
-    name: str
-    epoch: int
-
-
 def prepare(connections: Connections, secret: bytes) -> None:
     """Create the tables, or bring those of an older version up to date.
 
@@ -83,7 +70,7 @@ def prepare(connections: Connections, secret: bytes) -> None:
                     field="store",
                 )
             for number in range(version, VERSION):
-                db.execute(STEPS[number])  # type: ignore[call-overload]
+                db.execute(STEPS[number])
                 db.execute("INSERT INTO migrations VALUES (%s)", (number + 1,))
             if version == 0:
                 db.execute("INSERT INTO head (secret) VALUES (%s)", (secret,))

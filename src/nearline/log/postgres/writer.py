@@ -9,11 +9,11 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nearline.errors import Closed, LogUnavailable
-from nearline.log.base import Appended
+from nearline.log.base import Appended, Lease
 from nearline.log.codec import Coded
 from nearline.log.postgres.connections import Connections
 from nearline.log.postgres.fold import Fold
-from nearline.log.postgres.session import Lease, Session, head_of
+from nearline.log.postgres.session import Session, head_of
 from nearline.log.queue import JobQueue
 from nearline.log.writer import GROUP_RECORDS, QUEUED_RECORDS, AppendJob, EraseJob
 from nearline.schema import EventBlock, Record, StoredBlock
