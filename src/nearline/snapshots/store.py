@@ -349,9 +349,8 @@ class SnapshotStore:
         return self.folder / snapshot_id
 
     def _write_promoted(self, history: Sequence[str]) -> None:
-        # The name is fixed for a process, so that its next promotion overwrites a file left by a
-        # crash; servers that share the folder do not meet.
-        fresh = self.folder / f".{PROMOTED}.{os.getpid()}"
+        # Servers that share the folder, also in one process, must not write to the same file.
+        fresh = self.folder / f".{PROMOTED}.{os.getpid()}.{id(self)}"
         fresh.write_text("".join(f"{entry}\n" for entry in history), "ascii")
         _sync(fresh)
         fresh.replace(self.folder / PROMOTED)
