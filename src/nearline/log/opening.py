@@ -58,7 +58,8 @@ def open_log(
         return SQLiteLog(None, queue_bytes)
     if is_postgres(url):
         # Imported here, because most stores need no PostgreSQL.
-        from nearline.log.postgres.log import PostgresLog, PostgresReader
+        from nearline.log.postgres.log import PostgresLog
+        from nearline.log.postgres.reader import PostgresReader
 
         target = parse_target(url)
         return PostgresReader(target) if read_only else PostgresLog(target, queue_bytes)

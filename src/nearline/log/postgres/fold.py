@@ -11,7 +11,7 @@ from nearline.errors import Closed, Damaged
 from nearline.log.base import OnCommit, OnErase
 from nearline.log.codec import decode
 from nearline.log.postgres import session
-from nearline.log.postgres.session import Head
+from nearline.log.postgres.session import LogHead
 from nearline.schema import USER_RECORDS, Record, UserRecord
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Fold:
         Error of the listener or of reading, after which nothing is delivered.
     """
 
-    def __init__(self, head: Head, shown: str) -> None:
+    def __init__(self, head: LogHead, shown: str) -> None:
         self.end = self.applied = head.end
         self.erasures = head.erasures
         self.changed = Condition()
@@ -132,7 +132,7 @@ class Fold:
             elif self.applied < end:
                 self._fetch(db, end)
 
-    def catch_up(self, db: "Connection[Any]", head: Head) -> None:
+    def catch_up(self, db: "Connection[Any]", head: LogHead) -> None:
         """Deliver all erasures and records up to a head of the log."""
         self.notice(head.end)
         if head.end <= self.applied and head.erasures <= self.erasures:

@@ -6,20 +6,21 @@ from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from threading import Event as Signal
-from threading import Lock, Thread
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from nearline.common.signing import SECRET_BYTES
 from nearline.errors import Closed, InvalidInput, LogUnavailable, NearlineError
 from nearline.log.base import Appendable, Appended, Lease, OnCommit, OnErase, in_blocks
-from nearline.log.block_codec import encode_block
-from nearline.log.codec import Coded, decode, encode, event_key, kind_of, user_key
+from nearline.log.codec import decode, encode, event_key, kind_of, user_key
 from nearline.log.postgres import session
-from nearline.log.postgres.connections import Connections, cut
+from nearline.log.postgres.blocks import coded_rows, sum_of
+from nearline.log.postgres.connections import Connections
 from nearline.log.postgres.copying import copy_log
 from nearline.log.postgres.fold import Fold
-from nearline.log.postgres.session import Session, check_exists, head_of, prepare
+from nearline.log.postgres.session import Registration, head_of, prepare
 from nearline.log.postgres.target import PostgresTarget
+from nearline.log.postgres.threads import FollowingThreads
 from nearline.log.postgres.writer import PostgresAppend, PostgresWriter
 from nearline.log.writer import QUEUED_BYTES, EraseJob
 from nearline.schema import USER_RECORDS, Event, EventBlock, Record, UserRecord, check_id
@@ -29,10 +30,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Seconds between two looks at the log without a notification, and between signs of life.
-POLL_SECONDS, HEARTBEAT_SECONDS = 1.0, 1.0
-# The same while an erasure waits for other servers, and after an error.
-BURY_SECONDS, RETRY_SECONDS = 0.05, 0.2
+# Seconds between attempts to reach the database.
+RETRY_SECONDS = 0.2
 # Events of a block that are committed together: while they are, other servers wait.
 PIECE = 10_000
 _OF_USER = (
@@ -72,7 +71,7 @@ class PostgresLog:
         self._connections = connections = Connections(target)
         try:
             prepare(connections, os.urandom(SECRET_BYTES))
-            self._session = Session(connections)
+            self._session = Registration(connections)
         except BaseException:
             connections.close()
             raise
@@ -80,16 +79,10 @@ class PostgresLog:
         self._writer = PostgresWriter(
             connections, self._session, self._fold, queue_bytes, self._places_of
         )
-        self._listening: Connection[Any] | None = None
         self._closed = False
         self._stopping, self._closing = Signal(), Lock()
         self._process = os.getpid()
-        self._threads = [
-            Thread(target=self._follow, name="nearline-follow", daemon=True),
-            Thread(target=self._live, name="nearline-heartbeat", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads = FollowingThreads(connections, self._session, self._fold, self._writer)
 
     @property
     def secret(self) -> bytes:
@@ -136,24 +129,14 @@ class PostgresLog:
         return job.future
 
     def _append_block(self, block: EventBlock) -> "Future[Appended]":
-        coded = encode_block(block)
-        user_keys, events = coded.user_keys[coded.users].tolist(), coded.event_keys
-        spans, keyed = coded.spans.tolist(), coded.keyed.tolist()
-        each = [
-            Coded(
-                coded.payloads[span >> 32 : (span >> 32) + (span & 0xFFFFFFFF)],
-                user_keys[at],
-                events[at].tobytes() if keyed[at] else None,
-            )
-            for at, span in enumerate(spans)
-        ]
+        each = coded_rows(block)
         futures = []
         for start in range(0, max(1, len(block)), PIECE):
             piece = block[start : start + PIECE]
             job = PostgresAppend(piece, each[start : start + PIECE], joins=False)
             self._writer.submit(job)
             futures.append(job.future)
-        return futures[0] if len(futures) == 1 else _sum(futures)
+        return futures[0] if len(futures) == 1 else sum_of(futures)
 
     def _check_read_by_all(self, records: Sequence[Appendable]) -> None:
         for position, record in enumerate(records):
@@ -317,14 +300,12 @@ class PostgresLog:
             self._stopping.set()
             with self._fold.changed:
                 self._fold.changed.notify_all()
-            if self._listening is not None:
-                cut(self._listening)
+            self._threads.interrupt()
             with suppress(NearlineError), self._connections.reading() as db:
                 self._session.leave(db)
             self._closed = True
             self._connections.close()
-            for thread in self._threads:
-                thread.join()
+            self._threads.join()
             self._connections.stop_watching()
 
     def __enter__(self) -> Self:
@@ -332,57 +313,6 @@ class PostgresLog:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _follow(self) -> None:
-        """Deliver what other servers append; the body of a thread."""
-        channel = f"nearline_{self._connections.target.schema}"
-        self._keep_trying(lambda db: self._follow_on(db, channel))
-
-    def _follow_on(self, db: "Connection[Any]", channel: str) -> None:
-        self._listening = db
-        with self._connections.within(db):
-            db.execute(f'LISTEN "{channel}"')
-        while not self._stopping.is_set():
-            self._fold.yield_to_own()
-            with self._connections.within(db, 60.0):
-                erasures = self._fold.erasures
-                self._fold.catch_up(db, head_of(db))
-                if self._fold.erasures > erasures:  # another server may wait for this
-                    self._session.heartbeat(db, self._fold.applied, self._fold.erasures)
-            for _ in db.notifies(timeout=POLL_SECONDS, stop_after=1):
-                pass
-
-    def _live(self) -> None:
-        """Report that this server lives, and overwrite erased records; the body of a thread."""
-        self._keep_trying(self._live_on)
-
-    def _live_on(self, db: "Connection[Any]") -> None:
-        beats = 0
-        while not self._stopping.is_set():
-            with self._connections.within(db):
-                head = self._session.heartbeat(db, self._fold.applied, self._fold.erasures)
-                self._fold.notice(head.end)
-                self._writer.buried(self._session.bury(db))
-                if beats % 1_000 == 0:
-                    self._session.prune(db)
-            beats += 1
-            self._stopping.wait(BURY_SECONDS if self._writer.buries else HEARTBEAT_SECONDS)
-
-    def _keep_trying(self, work: "Callable[[Connection[Any]], None]") -> None:
-        """Call `work` with a connection until the log is closed or cannot be followed."""
-        while not self._stopping.is_set() and self._fold.failure is None:
-            db = None
-            try:
-                db = self._connections.connect()
-                with self._connections.explained():
-                    work(db)
-            except LogUnavailable:
-                self._stopping.wait(RETRY_SECONDS)
-            except BaseException as error:
-                self._fold.fail(error)
-            finally:
-                if db is not None:
-                    db.close()
 
     def _query(self, do: "Callable[[Connection[Any]], T]") -> T:
         """Execute statements that read; in the listener's thread, wait for the database."""
@@ -417,72 +347,3 @@ class PostgresLog:
         self._check_process()
         if self._closed:
             raise Closed("the log is closed; open the store again")
-
-
-class PostgresReader:
-    """Read-only view of a log in PostgreSQL, which ends where it ended when it was opened.
-
-    Raises
-    ------
-    DataNotFound
-        There is no log.
-    LogUnavailable, InvalidInput
-        As in `PostgresLog`.
-    """
-
-    def __init__(self, target: PostgresTarget) -> None:
-        self._connections = Connections(target)
-        try:
-            check_exists(self._connections)
-            with self._connections.reading() as db:
-                self._head = head_of(db)
-        except BaseException:
-            self._connections.close()
-            raise
-
-    @property
-    def end(self) -> int:
-        """End of the log when it was opened."""
-        return self._head.end
-
-    @property
-    def erasures(self) -> int:
-        """Number of erasures when the log was opened."""
-        return self._head.erasures
-
-    def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
-        """Yield (offset, record), `Erased` included, for offsets from `start` to ``stop - 1``."""
-        stop = self.end if stop is None else min(stop, self.end)
-        while start < stop:
-            with self._connections.reading() as db:
-                found = session.rows(db, start, stop, self._connections.target.shown)
-            yield from session.records(found, self.erasures)
-            start = found[-1][0] + 1
-
-    def close(self) -> None:
-        """Disconnect."""
-        self._connections.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def _sum(futures: "list[Future[Appended]]") -> "Future[Appended]":
-    """Return a future of the sum of several appends, which are resolved in order."""
-    whole: Future[Appended] = Future()
-    whole.set_running_or_notify_cancel()
-
-    def done(_: "Future[Appended]") -> None:
-        errors = [error for one in futures if (error := one.exception()) is not None]
-        if errors:
-            whole.set_exception(errors[0])
-            return
-        answers = [one.result() for one in futures]
-        accepted, duplicates = sum(a.accepted for a in answers), sum(a.duplicates for a in answers)
-        whole.set_result(Appended(accepted, duplicates, answers[-1].offset))
-
-    futures[-1].add_done_callback(done)
-    return whole

@@ -35,7 +35,7 @@ _UNREAD = "SELECT kinds FROM servers WHERE seen > clock_timestamp() - make_inter
 Row = tuple[int, bytes, int | None]
 
 
-class Head(NamedTuple):
+class LogHead(NamedTuple):
     """End and number of erasures of the log, its ID, and the secret of its cursors."""
 
     end: int
@@ -84,12 +84,12 @@ def _version(db: "Connection[Any]", schema: str) -> int:
     return int(row[0]) if row else 0
 
 
-def head_of(db: "Connection[Any]") -> Head:
+def head_of(db: "Connection[Any]") -> LogHead:
     """Return the head of the log."""
     row = db.execute(_HEAD, prepare=True).fetchone()
     if row is None:
         raise Damaged("the table head of the log has no row; restore the database from a backup")
-    return Head(*row)
+    return LogHead(*row)
 
 
 def check_exists(connections: Connections) -> None:
@@ -117,7 +117,7 @@ def records(found: Sequence[Row], erasures: int) -> Iterator[tuple[int, Record]]
         yield place, _ERASED if hidden else decode(place, payload)
 
 
-class Session:
+class Registration:
     """One server's registration, under which it appends.
 
     Attributes
@@ -181,7 +181,7 @@ class Session:
             "answering from memory and stores nothing; restart it to read the log again"
         )
 
-    def heartbeat(self, db: "Connection[Any]", place: int, erasures: int) -> Head:
+    def heartbeat(self, db: "Connection[Any]", place: int, erasures: int) -> LogHead:
         """Report that this server lives and what it has applied; return the head of the log.
 
         Raises

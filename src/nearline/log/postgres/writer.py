@@ -13,7 +13,7 @@ from nearline.log.base import Appended, Lease
 from nearline.log.codec import Coded
 from nearline.log.postgres.connections import Connections
 from nearline.log.postgres.fold import Fold
-from nearline.log.postgres.session import Session, head_of
+from nearline.log.postgres.session import Registration, head_of
 from nearline.log.queue import JobQueue
 from nearline.log.writer import GROUP_RECORDS, QUEUED_RECORDS, AppendJob, EraseJob
 from nearline.schema import EventBlock, Record, StoredBlock
@@ -42,7 +42,7 @@ class PostgresWriter:
     def __init__(
         self,
         connections: Connections,
-        own: Session,
+        own: Registration,
         fold: Fold,
         queue_bytes: int,
         erased_places: Callable[["Connection[Any]", EraseJob], list[int]],
