@@ -45,6 +45,6 @@ def test_an_offset_that_is_not_reached_in_time(
 
 @pytest.mark.parametrize("value", ["", "x", "-1", "1.5", "9" * 19, "²"])
 def test_an_invalid_offset_is_refused(client: Client, value: str) -> None:
-    answer = client.get(LIST, headers=[("Nearline-Min-Offset", value.encode("latin-1"))])
+    answer = client.get(LIST, headers=[(b"Nearline-Min-Offset", value.encode("latin-1"))])
     assert answer.status_code == 400
     assert answer.json()["field"] == "Nearline-Min-Offset"
