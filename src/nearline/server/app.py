@@ -102,6 +102,7 @@ def create_app(
     if security.audit:
         if keys is None:
             raise InvalidInput("the audit log needs a folder; give keys, the folder of the store")
+        keys.mkdir(parents=True, exist_ok=True)
         audit = AuditLog(keys, clock)
     keyring = None if keys is None else Keyring(KeyStore(keys), clock)
     host = StoresHost(log) if open_engine is None else EngineHost(open_engine, log)
