@@ -92,7 +92,10 @@ def check_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         return
     user_id = connection.path_params.get("user_id")
     user_id = None if user_id is None else unquote(user_id)
-    grant.check_public(public=bool(handler.opt.get(PUBLIC)), user_id=user_id)
+    if grant.publishable:
+        # Lists of similar and found items can be ordered for a user of the query.
+        for about in (user_id, *connection.query_params.getall("user", [])):
+            grant.check_public(public=bool(handler.opt.get(PUBLIC)), user_id=about)
     if auditor is not None:
         route = connection.scope.get("path_template") or ""
         auditor.begin(
