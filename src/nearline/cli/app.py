@@ -21,6 +21,7 @@ from nearline.cli.doctor import doctor
 from nearline.cli.evaluate import evaluate
 from nearline.cli.export import export
 from nearline.cli.info import info
+from nearline.cli.ingest import ingest, quarantine
 from nearline.cli.learn import import_, train
 from nearline.cli.models import models
 from nearline.cli.options import example
@@ -75,7 +76,7 @@ def main() -> None:
 
 
 for _command in (
-    *(demo, import_, models, train, evaluate, compare, replay),
+    *(demo, import_, ingest, quarantine, models, train, evaluate, compare, replay),
     *(info, snapshots, promote, rollback, scenarios, rules, config),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
     *(user, critique, export, serve, bench, doctor),

@@ -11,7 +11,9 @@ from nearline.deployment.active import ActiveDeployment, EngineStatus
 from nearline.deployment.live_search import LiveSearch
 from nearline.deployment.versions import Versions
 from nearline.ingest import start_with
+from nearline.ingest.connector import Ingested
 from nearline.ingest.impressions import Impressions
+from nearline.ingest.quarantine import Quarantine
 from nearline.jobs.checkpoints import Checkpoints
 from nearline.jobs.embedding import Embedding
 from nearline.jobs.merging import Merging
@@ -54,6 +56,8 @@ class Engine(EngineStatus):
         recurring = (self._checkpoints, self._merging, self._embedding)
         self._impressions = Impressions(self._log_and_state)
         self._recent = RecentLists()
+        self._quarantine = Quarantine(self.path)
+        self.ingested: dict[str, Ingested] = {}
         self._scheduler = Scheduler(current, jobs, recurring).start()
 
     def now(self) -> float:
@@ -78,6 +82,7 @@ class Engine(EngineStatus):
         self.language.close()
         self._impressions.close()
         self._current.close()
+        self._quarantine.close()
 
     def __enter__(self) -> Self:
         return self
