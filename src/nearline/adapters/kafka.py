@@ -162,14 +162,12 @@ class KafkaSource:
             if one.error() is not None:
                 self._check(one)
                 continue
-            partition, offset = one.partition(), one.offset()
+            partition, offset = one.partition() or 0, one.offset() or 0
             kind, milliseconds = one.timestamp()
             at = milliseconds / 1_000 if kind and milliseconds >= 0 else None
             self._read[partition] = offset + 1
             self._at_end.discard(partition)
-            messages.append(
-                Message(str(partition), offset, offset + 1, one.value(), one.key(), at)
-            )
+            messages.append(Message(str(partition), offset, offset + 1, one.value(), one.key(), at))
         return messages
 
     @property
@@ -237,7 +235,9 @@ class KafkaSource:
         return {"cluster": cluster} if cluster else {}
 
     def _assign(self, partitions: set[int], positions: Mapping[str, int]) -> None:
-        first = self._kafka.OFFSET_BEGINNING if self._start == "beginning" else self._kafka.OFFSET_END
+        first = (
+            self._kafka.OFFSET_BEGINNING if self._start == "beginning" else self._kafka.OFFSET_END
+        )
         for partition in partitions:
             if str(partition) in positions:
                 self._read[partition] = positions[str(partition)]
@@ -274,12 +274,12 @@ class KafkaSource:
         if error is None:
             return
         if error.code() == codes._PARTITION_EOF:
-            self._at_end.add(message.partition())
+            self._at_end.add(message.partition() or 0)
         elif error.code() in (codes._AUTO_OFFSET_RESET, codes.OFFSET_OUT_OF_RANGE):
+            at = self._read.get(message.partition() or 0, 0)
             raise SourceFailed(
                 f"partition {message.partition()} of the topic {self.topic} has no message at "
-                f"position {self._read.get(message.partition(), 0):,}: messages were deleted before "
-                "they were read, or the topic was created again. To continue with what is there, "
+                f"position {at:,}: messages were deleted before they were read, or the topic was created again. To continue with what is there, "
                 "start again from the beginning or the end"
             )
         elif error.code() in (

@@ -185,7 +185,7 @@ def list_(store: Path, source: str | None, limit: int, as_json: bool) -> None:
     check_store(store)
     table = Quarantine(store)
     try:
-        counts, found = table.counts(), table.list(source, limit=limit)
+        counts, found = table.counts(), table.messages(source, limit=limit)
     finally:
         table.close()
     if as_json:

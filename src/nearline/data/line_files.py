@@ -104,7 +104,7 @@ class LineFiles:
         self._files = {}
 
     def _find(self) -> None:
-        found = sorted(glob.glob(self.pattern)) or [self.pattern]
+        found = sorted(glob.glob(self.pattern)) or [self.pattern]  # noqa: PTH207 (any pattern)
         paths = {Path(path).name: Path(path) for path in found if Path(path).is_file()}
         if len(paths) > MAX_PARTITIONS:
             raise InvalidInput(
@@ -123,7 +123,9 @@ class LineFiles:
         at = self._positions.get(name, 0)
         while len(messages) < limit:
             line = file.readline(MAX_MESSAGE_BYTES + 1)
-            if not line or (self.follow and not line.endswith(b"\n") and len(line) <= MAX_MESSAGE_BYTES):
+            if not line or (
+                self.follow and not line.endswith(b"\n") and len(line) <= MAX_MESSAGE_BYTES
+            ):
                 file.seek(at)
                 break
             start, at = at, at + len(line)
@@ -140,12 +142,12 @@ class LineFiles:
         file = self._files.get(name)
         if file is None:
             path, at = self._paths[name], self._positions.get(name, 0)
-            file = self._files[name] = _opened(path)
             if path.suffix != ".gz" and path.stat().st_size < at:
                 raise SourceFailed(
                     f"{path} has fewer than the {at:,} bytes that were read before; if it was "
                     "replaced, give the source another name"
                 )
+            file = self._files[name] = _opened(path)
             file.seek(at)
             self._identity[name] = _head(path, HEAD_BYTES)
         elif self._positions.get(name, 0) < HEAD_BYTES:

@@ -16,6 +16,7 @@ from nearline.ingest.impressions import Impressions
 from nearline.ingest.quarantine import Quarantine
 from nearline.jobs.checkpoints import Checkpoints
 from nearline.jobs.embedding import Embedding
+from nearline.jobs.ingesting import Ingesting
 from nearline.jobs.merging import Merging
 from nearline.jobs.queue import Jobs
 from nearline.jobs.scheduler import Scheduler
@@ -57,7 +58,7 @@ class Engine(EngineStatus):
         self._impressions = Impressions(self._log_and_state)
         self._recent = RecentLists()
         self._quarantine = Quarantine(self.path)
-        self.ingested: dict[str, Ingested] = {}
+        self._ingesting, self.ingested = Ingesting(), dict[str, Ingested]()
         self._scheduler = Scheduler(current, jobs, recurring).start()
 
     def now(self) -> float:
@@ -77,6 +78,7 @@ class Engine(EngineStatus):
 
     def close(self) -> None:
         """Cancel jobs, finish queued writes, save the checkpoint, close the store. Idempotent."""
+        self._ingesting.close()
         self._scheduler.stop()
         self.jobs.close()
         self.language.close()

@@ -102,6 +102,24 @@ class StreamMethods(Engine):
         with nullcontext() if learns else self._current.importing():
             return connector.run(follow=waits, restart=restart, batch=batch, progress=progress)
 
+    def ingest_in_background(
+        self,
+        source: str,
+        *,
+        mapping: str | EventMap | Mapping[str, Any] | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """Follow a source in a thread until the recommender is closed; see `ingest`.
+
+        A source that fails is opened again after some seconds; a warning is logged.
+        """
+
+        def make() -> Connector:
+            opened = open_source(source, follow=True, settings=settings)
+            return self.connector(opened, mapping=mapping)
+
+        self._ingesting.start(make)
+
     def connector(
         self,
         source: Source,
@@ -112,9 +130,7 @@ class StreamMethods(Engine):
         """Return a connector from a source to the log, for a thread of its own; see `ingest`."""
         parts = self._current.open()
         mapper = mapper_of(mapping, source.name, fields)
-        connector = Connector(
-            source, mapper, parts.log, parts.state, self._quarantine, self._clock
-        )
+        connector = Connector(source, mapper, parts.log, parts.state, self._quarantine, self._clock)
         self.ingested[source.name] = connector.done
         return connector
 
@@ -147,7 +163,7 @@ class StreamMethods(Engine):
         done = Ingested(source or "all sources")
         total = sum(n for name, _, n in self._quarantine.counts() if source in (None, name))
         after = 0
-        while waiting := self._quarantine.list(source, after=after, limit=_REPLAYED):
+        while waiting := self._quarantine.messages(source, after=after, limit=_REPLAYED):
             after = waiting[-1].id
             events, over, skipped = self._events_of(waiting, mapping, fields)
             appended = log.append(events).result()

@@ -156,9 +156,9 @@ class Connector:
         identity = {} if restart else stored.get("identity", {})
         done = self.done
         done.positions = positions
-        self._source.open(positions, identity)
         waiting: tuple[Sequence[Any], Future[Appended]] | None = None
         try:
+            self._source.open(positions, identity)
             while not self._stop.is_set():
                 messages = self._source.poll(batch, POLL_SECONDS)
                 if messages:
@@ -250,4 +250,3 @@ class Connector:
                 logger.warning("%s; the connector tries again", error)
                 self._wait(seconds)
                 seconds = min(2 * seconds, MAX_RETRY_SECONDS)
-

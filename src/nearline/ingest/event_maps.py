@@ -1,6 +1,6 @@
 """Conversion of messages of a source to events."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -54,11 +54,18 @@ class EventMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class _Path(NamedTuple):
-    """Compiled path: its alternatives, each the keys before and after ``[]``."""
+    """Compiled path: its alternatives, each the keys before and after ``[]``.
+
+    `name` is the only key of the usual path, a name of the message itself.
+    """
 
     options: tuple[tuple[tuple[str, ...], tuple[str, ...] | None], ...]
+    name: str | None
 
     def value(self, whole: Any, entry: Any, key: bytes | None) -> Any:
+        if self.name is not None:
+            found = whole.get(self.name)
+            return None if found == "" else found
         for before, after in self.options:
             if before == (_KEY,):
                 found = None if key is None else key.decode(errors="replace")
@@ -119,9 +126,7 @@ class Mapper:
             raise InvalidInput(f"the message is larger than {MAX_MESSAGE_BYTES:,} bytes")
         content = self._decode(value)
         if not isinstance(content, dict):
-            raise InvalidInput(
-                f"the message is {type(content).__name__}; it must be a JSON object"
-            )
+            raise InvalidInput(f"the message is {type(content).__name__}; it must be a JSON object")
         if self._list is None:
             event = self._event(message, content, None, None, now)
             return [] if event is None else [event]
@@ -152,14 +157,15 @@ class Mapper:
             if kind is None:
                 return None
         found = {
-            name: None if (one := paths[name].value(content, entry, key)) is None else _id(one, name)
+            name: None
+            if (one := paths[name].value(content, entry, key)) is None
+            else _id(one, name)
             for name in ("user_id", "item_id", "event_id", "session_id", "recommendation_id")
         }
         for name in ("user_id", "item_id"):
             if found[name] is None:
                 raise InvalidInput(
-                    f"{name} is missing: there is nothing at "
-                    f"{self._map.fields.get(name, name)!r}",
+                    f"{name} is missing: there is nothing at {self._map.fields.get(name, name)!r}",
                     field=name,
                 )
         event_id = found["event_id"]
@@ -248,18 +254,20 @@ def _check(event_map: EventMap) -> None:
 
 
 def _compiled(path: str) -> _Path:
-    options = []
+    options: list[tuple[tuple[str, ...], tuple[str, ...] | None]] = []
     for option in path.split("|"):
         before, each, after = option.strip().partition(_EACH)
-        keys, rest = tuple(before.split(".")), tuple(after.removeprefix(".").split("."))
-        if not all(keys) or (each and after and not all(rest)) or _EACH in after:
+        keys, inner = tuple(before.split(".")), tuple(after.removeprefix(".").split("."))
+        if not all(keys) or (each and after and not all(inner)) or _EACH in after:
             raise InvalidInput(
                 f"{path!r:.200} is no path; write names with dots, such as properties.id or "
                 "products[].id",
                 field="map",
             )
-        options.append((keys, (rest if after else ()) if each else None))
-    return _Path(tuple(options))
+        options.append((keys, (inner if after else ()) if each else None))
+    first, rest = options[0]
+    usual = len(options) == 1 and len(first) == 1 and rest is None and first != (_KEY,)
+    return _Path(tuple(options), first[0] if usual else None)
 
 
 def _get(value: Any, keys: tuple[str, ...]) -> Any:
@@ -285,5 +293,7 @@ def _number(value: Any) -> float | None:
         try:
             return float(value)
         except ValueError:
-            raise InvalidInput(f"value is {value!r:.50}; it must be a number", field="value") from None
+            raise InvalidInput(
+                f"value is {value!r:.50}; it must be a number", field="value"
+            ) from None
     return value  # type: ignore[no-any-return]

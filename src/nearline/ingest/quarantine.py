@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock, Thread
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -115,9 +115,10 @@ class Quarantine:
             for one, reason in failed
         ]
         with self._open() as db:
-            count, size = db.execute(
+            totals: Any = db.execute(
                 "SELECT count(*), coalesce(sum(length(value)), 0) FROM message"
-            ).fetchall()[0]
+            ).fetchall()
+            count, size = totals[0]
             if count + len(rows) > MAX_MESSAGES or size > MAX_BYTES:
                 raise SourceFailed(
                     f"the quarantine has {count:,} messages ({size:,} bytes), which is its limit; "
@@ -129,7 +130,7 @@ class Quarantine:
                 rows,
             )
 
-    def list(
+    def messages(
         self, source: str | None = None, *, after: int = 0, limit: int = 100
     ) -> list[Quarantined]:
         """Return messages in the order of their IDs, from the first ID above `after` on."""
@@ -172,7 +173,7 @@ class Quarantine:
         if not self.exists:
             return
         with self._open() as db:
-            rows = db.execute("SELECT id, reason, key, value, size FROM message").fetchall()
+            rows: Any = db.execute("SELECT id, reason, key, value, size FROM message").fetchall()
             gone = [
                 (id_,)
                 for id_, reason, key, value, size in rows

@@ -61,8 +61,7 @@ READY: dict[str, tuple[EventMap, ...]] = {
             kinds=_SEGMENT_ORDER,
         ),
         EventMap(
-            fields=_SEGMENT
-            | {"item_id": "properties.product_id", "value": "properties.rating"},
+            fields=_SEGMENT | {"item_id": "properties.product_id", "value": "properties.rating"},
             kinds={"Product Reviewed": "rating"},
         ),
     ),
@@ -94,9 +93,7 @@ def mapper_of(
     """
     maps = _maps(mapping)
     if fields:
-        maps = [
-            msgspec.structs.replace(one, fields={**one.fields, **fields}) for one in maps
-        ]
+        maps = [msgspec.structs.replace(one, fields={**one.fields, **fields}) for one in maps]
     return Mapper(maps[0], source) if len(maps) == 1 else SeveralMaps(maps, source)
 
 

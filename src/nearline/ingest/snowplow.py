@@ -68,7 +68,7 @@ def decode_enriched(value: bytes) -> Any:
 
 
 def _with_times(event: dict[str, Any]) -> dict[str, Any]:
-    """Write times as RFC 3339; those of enriched events are UTC, with a space and without a zone."""
+    """Write times, which are UTC with a space and without a zone, as RFC 3339."""
     for name in _TIMES:
         text = event.get(name)
         if isinstance(text, str) and text and not text.endswith("Z"):
