@@ -279,8 +279,9 @@ class KafkaSource:
             at = self._read.get(message.partition() or 0, 0)
             raise SourceFailed(
                 f"partition {message.partition()} of the topic {self.topic} has no message at "
-                f"position {at:,}: messages were deleted before they were read, or the topic was created again. To continue with what is there, "
-                "start again from the beginning or the end"
+                f"position {at:,}: messages were deleted before they were read, or the topic was "
+                "created again. To continue with what is there, start again from the beginning or "
+                "the end"
             )
         elif error.code() in (
             codes.UNKNOWN_TOPIC_OR_PART,
