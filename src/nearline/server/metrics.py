@@ -195,8 +195,6 @@ def _of_language_model(model: "LanguageModel | None") -> Iterator[Metric]:
 
 
 def _of_sources(ingested: Mapping[str, Ingested]) -> Iterator[Metric]:
-    if not ingested:
-        return
     messages = CounterMetricFamily(
         "nearline_source_messages", "Messages read by source.", labels=("source", "outcome")
     )
