@@ -5,7 +5,9 @@ The probability of a click on the item at a position is a product:
 - *appeal*: a logistic function of the item's quality and of the angle between the user's and the
   item's taste, hidden vectors that the recommender never sees;
 - *examination*: 1 / position^bias, since lower positions are seen less often;
-- *freshness*: fatigue^n after n earlier showings of the same item to the user.
+- *freshness*: fatigue^n after n earlier showings of the same item to the user;
+- *patience*: after a click, the user goes on to lower positions only with this probability (cascade
+  model; N. Craswell et al., WSDM 2008).
 
 After each visit, the user's taste moves a little (drift), and new items can arrive. Titles and
 categories of the items tell something about their tastes, as in a real catalogue.
@@ -41,6 +43,11 @@ class WorldConfig(NamedTuple):
         Exponent of the examination; 0 means that all positions are seen.
     fatigue : float
         Factor of the appeal for each earlier showing, from 0 to 1; 1 means no fatigue.
+    patience : float
+        Probability to look on after a click, from 0 (one click at most) to 1.
+    activity : float
+        Standard deviation of the logarithm of the users' frequency of visits; 0 means that all
+        users visit equally often.
     drift : float
         Share of a user's taste that a visit replaces by a random one, from 0 to 1.
     seed : int
@@ -53,6 +60,8 @@ class WorldConfig(NamedTuple):
     strength: float = 3.0
     position_bias: float = 1.0
     fatigue: float = 0.9
+    patience: float = 1.0
+    activity: float = 0.0
     drift: float = 0.0
     seed: int = 0
 
@@ -87,6 +96,8 @@ class SimulatedWorld:
         self._tastes = _directions(self._rng, self.config.users)
         self._kinds = np.empty((0, len(TASTES)))
         self._quality = np.empty(0)
+        frequency = np.exp(self.config.activity * self._rng.standard_normal(self.config.users))
+        self._frequency = frequency.cumsum() / frequency.sum()
         self._shown: list[dict[int, int]] = [{} for _ in self.users]
         self.add_items(self.config.items)
 
@@ -124,6 +135,12 @@ class SimulatedWorld:
 
     def probabilities(self, user: str, items: Sequence[str]) -> Doubles:
         """Return the probability of a click on each line of a list. Unknown items have 0."""
+        alone = self.looks(user, items)
+        going_on = 1.0 - (1.0 - self.config.patience) * alone
+        return np.asarray(alone * np.concatenate([[1.0], going_on.cumprod()[:-1]])[: len(alone)])
+
+    def looks(self, user: str, items: Sequence[str]) -> Doubles:
+        """Return the probability of a click on each line if the user gets that far."""
         appeal = self.appeal(user)
         shown = self._shown[self._user_at[user]]
         found = np.zeros(len(items))
@@ -136,7 +153,7 @@ class SimulatedWorld:
         return found
 
     def best(self, user: str, k: int) -> list[str]:
-        """Return the list with the most expected clicks."""
+        """Return the k items with the highest appeal, the largest first."""
         appeal = self.appeal(user)
         for at, count in self._shown[self._user_at[user]].items():
             appeal[at] *= self.config.fatigue ** min(count, MOST_SHOWN)
@@ -144,11 +161,16 @@ class SimulatedWorld:
 
     def random_user(self) -> str:
         """Draw the user of the next visit."""
-        return self.users[int(self._rng.integers(len(self.users)))]
+        at = int(np.searchsorted(self._frequency, self._rng.random(), side="right"))
+        return self.users[min(at, len(self.users) - 1)]
 
     def visit(self, user: str, items: Sequence[str]) -> list[str]:
         """Show a list to a user; return the clicked items. The user gets tired and changes."""
-        clicked = self._rng.random(len(items)) < self.probabilities(user, items)
+        clicked = self._rng.random(len(items)) < self.looks(user, items)
+        if self.config.patience < 1.0:
+            stopped = clicked & (self._rng.random(len(items)) >= self.config.patience)
+            if stopped.any():
+                clicked[int(stopped.argmax()) + 1 :] = False
         at = self._user_at[user]
         shown = self._shown[at]
         for item in items:
@@ -172,9 +194,9 @@ def _check(config: WorldConfig) -> None:
         raise ValueError(f"{config.users} users and {config.items} items; at least 1 of each")
     if not 0.0 < config.rate < 1.0:
         raise ValueError(f"rate is {config.rate}; it must lie between 0 and 1")
-    for name in ("fatigue", "drift"):
+    for name in ("fatigue", "patience", "drift"):
         value = getattr(config, name)
         if not 0.0 <= value <= 1.0:
             raise ValueError(f"{name} is {value}; it must be from 0 to 1")
-    if not (config.position_bias >= 0.0 and np.isfinite(config.strength)):
-        raise ValueError("position_bias must be at least 0 and strength finite")
+    if not (config.position_bias >= 0.0 and config.activity >= 0.0):
+        raise ValueError("position_bias and activity must be at least 0")
