@@ -81,11 +81,7 @@ for _command in (
     *(demo, import_, models, train, evaluate, compare, replay, ope),
     *(info, snapshots, promote, rollback, scenarios, rules, config),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
-<<<<<<< HEAD
     *(backup, restore, archive),
-    *(user, critique, export, serve, bench, doctor),
-=======
     *(user, critique, export, serve, simulate, bench, doctor),
->>>>>>> main
 ):
     main.add_command(_command)
