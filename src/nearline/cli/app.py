@@ -13,6 +13,7 @@ import click
 
 from nearline.cli.around import audience, items, popular, search, trending, users
 from nearline.cli.ask import explain, recommend, similar
+from nearline.cli.backup import archive, backup, restore
 from nearline.cli.bench import bench
 from nearline.cli.compare import compare
 from nearline.cli.definitions import rules, scenarios
@@ -30,6 +31,7 @@ from nearline.cli.output import printable
 from nearline.cli.replay import replay
 from nearline.cli.serve import serve
 from nearline.cli.settings import config
+from nearline.cli.simulate import simulate
 from nearline.cli.snapshots import promote, rollback, snapshots
 from nearline.cli.users import critique, user
 from nearline.cli.wording import for_command_line
@@ -80,6 +82,7 @@ for _command in (
     *(demo, import_, ingest, quarantine, models, train, evaluate, compare, replay, ope),
     *(info, snapshots, promote, rollback, scenarios, rules, config),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
-    *(user, critique, export, serve, bench, doctor),
+    *(backup, restore, archive),
+    *(user, critique, export, serve, simulate, bench, doctor),
 ):
     main.add_command(_command)
