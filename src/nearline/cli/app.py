@@ -14,6 +14,7 @@ import click
 from nearline.cli.around import audience, items, popular, search, trending, users
 from nearline.cli.ask import explain, recommend, similar
 from nearline.cli.audit import audit
+from nearline.cli.backup import archive, backup, restore
 from nearline.cli.bench import bench
 from nearline.cli.compare import compare
 from nearline.cli.comply import comply
@@ -23,6 +24,7 @@ from nearline.cli.doctor import doctor
 from nearline.cli.evaluate import evaluate
 from nearline.cli.export import export
 from nearline.cli.info import info
+from nearline.cli.ingest import ingest, quarantine
 from nearline.cli.keys import keys
 from nearline.cli.learn import import_, train
 from nearline.cli.models import models
@@ -32,6 +34,7 @@ from nearline.cli.output import printable
 from nearline.cli.replay import replay
 from nearline.cli.serve import serve
 from nearline.cli.settings import config
+from nearline.cli.simulate import simulate
 from nearline.cli.snapshots import promote, rollback, snapshots
 from nearline.cli.users import consent, critique, tags, user
 from nearline.cli.wording import for_command_line
@@ -79,11 +82,10 @@ def main() -> None:
 
 
 for _command in (
-    *(demo, import_, models, train, evaluate, compare, replay, ope),
+    *(demo, import_, ingest, quarantine, models, train, evaluate, compare, replay, ope),
     *(info, snapshots, promote, rollback, scenarios, rules, config),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
-    audit,
-    comply,
-    *(user, consent, tags, critique, export, serve, keys, bench, doctor),
+    *(backup, restore, archive, keys, audit, comply),
+    *(user, consent, tags, critique, export, serve, simulate, bench, doctor),
 ):
     main.add_command(_command)
