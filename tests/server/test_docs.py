@@ -36,6 +36,7 @@ CONTRACT = {
     ("patch", "/v1/users/{user_id}"),
     ("get", "/v1/users/{user_id}"),
     ("delete", "/v1/users/{user_id}"),
+    ("get", "/v1/report"),
     ("get", "/v1/ns"),
     ("put", "/v1/ns/{name}"),
     ("get", "/v1/ns/{name}"),

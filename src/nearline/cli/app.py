@@ -26,6 +26,7 @@ from nearline.cli.models import models
 from nearline.cli.options import example
 from nearline.cli.output import printable
 from nearline.cli.replay import replay
+from nearline.cli.report import report
 from nearline.cli.serve import serve
 from nearline.cli.settings import config
 from nearline.cli.snapshots import promote, rollback, snapshots
@@ -78,6 +79,6 @@ for _command in (
     *(demo, import_, models, train, evaluate, compare, replay),
     *(info, snapshots, promote, rollback, scenarios, rules, config),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
-    *(user, critique, export, serve, bench, doctor),
+    *(user, critique, report, export, serve, bench, doctor),
 ):
     main.add_command(_command)

@@ -18,10 +18,11 @@ from nearline.jobs.merging import Merging
 from nearline.jobs.queue import Jobs
 from nearline.jobs.scheduler import Scheduler
 from nearline.jobs.training import Training
-from nearline.log import Log
+from nearline.log import Log, UnwritableLog
 from nearline.recommend.language import Language
 from nearline.recommend.lists import View
 from nearline.recommend.recent_lists import RecentLists
+from nearline.served import ServedLog
 from nearline.state import State
 
 
@@ -54,6 +55,8 @@ class Engine(EngineStatus):
         recurring = (self._checkpoints, self._merging, self._embedding)
         self._impressions = Impressions(self._log_and_state)
         self._recent = RecentLists()
+        writable = not isinstance(parts.log, UnwritableLog)
+        self.served = ServedLog(self.path, config.served_days, clock, writable=writable)
         self._scheduler = Scheduler(current, jobs, recurring).start()
 
     def now(self) -> float:
@@ -64,6 +67,7 @@ class Engine(EngineStatus):
         """Write log, checkpoint and snapshot to a new folder, which `load` can open."""
         self._impressions.flush()
         store.save(self._current.open(), Path(path))
+        self.served.copy_to(Path(path))
 
     @classmethod
     def load(cls, path: str | Path, **options: Any) -> Self:
@@ -77,6 +81,7 @@ class Engine(EngineStatus):
         self.jobs.close()
         self.language.close()
         self._impressions.close()
+        self.served.close()
         self._current.close()
 
     def __enter__(self) -> Self:

@@ -19,7 +19,11 @@ from msgspec.structs import replace
 from nearline.errors import InvalidInput
 from nearline.schema.arguments import as_list, mapping, plain, whole_number
 from nearline.schema.item_options import ItemOptions
-from nearline.schema.requests import ListOptions, check_options, make_options
+from nearline.schema.requests import (
+    RecommendationRequest,
+    check_options,
+    make_options,
+)
 from nearline.schema.rules import MAX_K, check_id, check_number
 from nearline.schema.times import parse_time
 
@@ -36,9 +40,11 @@ LAST_TIME = 32_503_680_000.0
 # Options of a request that a scenario may set; the others belong to one request or user.
 _SETTABLE = (
     *("filter", "boost", "min_score", "diversity", "diversity_method", "calibration", "max_per"),
-    *("max_shown", "rotation", "repeats", "category", "fields", "k"),
+    *("max_shown", "rotation", "repeats", "category", "fields", "k", "track"),
 )
-SCENARIO_OPTIONS = tuple(name for name in _SETTABLE if name in ListOptions.__struct_fields__)
+SCENARIO_OPTIONS = tuple(
+    name for name in _SETTABLE if name in RecommendationRequest.__struct_fields__
+)
 SCENARIO_FIELDS = (*SCENARIO_OPTIONS, "rules", "because")
 
 
@@ -153,7 +159,7 @@ def check_scenario(name: str, fields: object) -> dict[str, Any]:
     check_id(name, "name")
     given = _given(name, fields, "scenario", SCENARIO_FIELDS)
     rules, because = given.pop("rules", None), given.pop("because", None)
-    options = make_options(ListOptions, **given)
+    options = make_options(RecommendationRequest, **given)
     check_options(options)
     body = {field: getattr(options, field) for field in given}
     if because is not None:
@@ -175,7 +181,7 @@ def scenario_of(name: str, body: Mapping[str, Any]) -> ScenarioOptions | None:
     """
     known = {field: value for field, value in body.items() if field in SCENARIO_OPTIONS}
     try:
-        options = make_options(ListOptions, **known)
+        options = make_options(RecommendationRequest, **known)
     except InvalidInput:
         return None
     rules = body.get("rules")

@@ -150,6 +150,8 @@ class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unkno
         Add the largest parts of each score to the answer.
     rerank : bool
         Let the configured language model reorder the top of the list.
+    track : bool or None
+        Keep the list in the served log, so that reports know what it led to; None means False.
     cursor : str or None
         Value of `next` in the answer with the previous page of this list: the list continues
         without the items that were on earlier pages. All other fields, except `k`, `explain` and
@@ -167,6 +169,10 @@ class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unkno
     rerank: Annotated[
         bool, Meta(description="Let the language model reorder the top of the list.")
     ] = False
+    track: Annotated[
+        bool | None,
+        Meta(description="Keep the list in the served log, which reports are made from."),
+    ] = None
     cursor: Annotated[
         str | None,
         Meta(
@@ -231,7 +237,7 @@ _MAY_BE_NONE = frozenset(
         *("user_id", "history", "cursor", "filter", "boost", "min_score"),
         *("diversity", "diversity_method", "calibration", "max_per"),
         *("max_shown", "rotation"),
-        *("user", "relation"),
+        *("user", "relation", "track"),
     }
 )
 # How a keyword argument of a Python call becomes a field; others are checked by `check_options`.
@@ -243,6 +249,7 @@ _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
     "exclude_seen": flag,
     "explain": flag,
     "rerank": flag,
+    "track": flag,
     "words": flag,
     "cursor": text,
     "diversity": check_share,

@@ -41,6 +41,7 @@ from nearline.server.routes.recommendations import (
     recommend_batch,
     recommend_session,
 )
+from nearline.server.routes.report import get_report
 from nearline.server.routes.snapshots import list_snapshots, promote_snapshot, roll_back
 from nearline.server.routes.users import change_user, forget_user, get_user, put_user
 
@@ -82,6 +83,7 @@ V1 = [
     get_rule,
     list_rules,
     delete_rule,
+    get_report,
     list_namespaces,
     put_namespace,
     get_namespace,
