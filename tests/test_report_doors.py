@@ -118,7 +118,7 @@ def test_the_command_line_has_the_same_report(tmp_path: Path) -> None:
 def test_wrong_settings_are_refused() -> None:
     for settings in ({"served_days": 0.0}, {"attribution": {"click": 0.0}}):
         with pytest.raises(InvalidInput):
-            nl.Config(**settings)  # type: ignore[arg-type]
+            nl.Config(**settings)
     for value in ("yes", 1, 0.5):
         with nl.Recommender() as rec, pytest.raises(InvalidInput):
             rec.recommend("u", track=value)

@@ -2,10 +2,10 @@
 
 import sys
 import time
+from pathlib import Path
 
 from nearline.served import ServedLog
 from nearline.served.rows import Served
-from pathlib import Path
 
 log = ServedLog(Path(sys.argv[1]), 90.0, time.time)
 number = 0

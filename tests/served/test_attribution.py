@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from nearline.schema import Event
 from nearline.served import Attributed, Served, attribute, logged_rows, make_report
 from nearline.served.attribution import CLICKS, SKEW, window_of
-from nearline.served.rows import Seen
+from nearline.served.rows import ItemsSeen
 
 ITEMS = tuple("abcdef")
 
@@ -25,7 +25,7 @@ def listed(name: str, user_id: str | None, time: float, items: tuple[str, ...]) 
     )
 
 
-def run(entries: list[Served | Seen], events: list[Event]) -> list[Attributed]:
+def run(entries: list[Served | ItemsSeen], events: list[Event]) -> list[Attributed]:
     return attribute(entries, lambda _: list(enumerate(events)), {})
 
 
@@ -43,9 +43,7 @@ def oracle(lists: list[Served], event: Event) -> Served | None:
     else:
         own = [one for one in lists if one.user_id == event.user_id]
         before = [
-            one
-            for one in own
-            if event.item_id in one.item_ids and one.timestamp <= event.timestamp
+            one for one in own if event.item_id in one.item_ids and one.timestamp <= event.timestamp
         ]
     if not before:
         return None
@@ -118,7 +116,7 @@ def test_events_belong_to_the_list_that_the_definition_says(
 
 def test_ten_thousand_visits_give_the_true_rates() -> None:
     rng = random.Random(1)
-    entries, events = list[Served | Seen](), list[Event]()
+    entries, events = list[Served | ItemsSeen](), list[Event]()
     clicked = bought = shown = 0
     at_position = [0] * 5
     for visit in range(10_000):
@@ -128,7 +126,7 @@ def test_ten_thousand_visits_give_the_true_rates() -> None:
         seen = rng.randrange(1, 6)
         if visit % 2:  # half of the visits report what was seen
             entries.append(
-                Seen(
+                ItemsSeen(
                     recommendation_id=f"r{visit}",
                     user_id=user,
                     timestamp=time + 1,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nearline.schema import DAY
 from nearline.served import ServedLog, read_segments
 from nearline.served import segments as segments_module
-from nearline.served.rows import Seen, Served, decode_entries, encode_entry
+from nearline.served.rows import ItemsSeen, Served, decode_entries, encode_entry
 from nearline.served.segments import FOLDER, segments_of
 
 CHILD = Path(__file__).parent / "serve_until_killed.py"
@@ -34,7 +34,10 @@ class Clock:
 def served(name: str, user_id: str | None = "u", **fields: object) -> Served:
     given = {"item_ids": ("a", "b"), "tiers": ("personal", "popular"), "model": "m", "offset": 0}
     return Served(
-        recommendation_id=name, user_id=user_id, timestamp=0.0, **{**given, **fields}  # type: ignore[arg-type]
+        recommendation_id=name,
+        user_id=user_id,
+        timestamp=0.0,
+        **{**given, **fields},  # type: ignore[arg-type]
     )
 
 
@@ -59,7 +62,7 @@ def test_entries_are_there_after_a_restart_and_each_time(tmp_path: Path) -> None
     ]
     assert lists[0].variant == "b"
     assert lists[0].propensities == lists[2].propensities == (1.0, 0.25)
-    assert [entry.item_ids for entry in again if isinstance(entry, Seen)] == [("a",)]
+    assert [entry.item_ids for entry in again if isinstance(entry, ItemsSeen)] == [("a",)]
     late = [entry.recommendation_id for entry in read_segments(tmp_path / FOLDER, 1_700_000_004.0)]
     assert sorted(late) == ["r1", "r1"]  # the second serving, and what was seen of it
 
@@ -84,7 +87,9 @@ def test_an_erasure_leaves_nothing_of_a_user(tmp_path: Path) -> None:
     log.seen("gone", 'u"é', ["a"])
     log.flush()
     log.add(gone)
-    assert log.begin_erasure('u"é') == 5  # two lists, two more times in one line each, what was seen
+    assert (
+        log.begin_erasure('u"é') == 5
+    )  # two lists, two more times in one line each, what was seen
     log.add(gone)
     log.flush()
     log.add(gone)
@@ -133,8 +138,9 @@ def test_old_and_large_segments_end(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_killed_process_loses_less_than_a_second_and_nothing_is_torn(tmp_path: Path) -> None:
     before = 0
     for number in range(KILLS):
-        folder = tmp_path if number else tmp_path
-        child = subprocess.Popen([sys.executable, str(CHILD), str(folder)], stdout=subprocess.PIPE)
+        child = subprocess.Popen(
+            [sys.executable, str(CHILD), str(tmp_path)], stdout=subprocess.PIPE
+        )
         assert child.stdout is not None
         lines, started = [], time.monotonic()
         while time.monotonic() - started < WAIT:

@@ -4,7 +4,7 @@ from nearline.engine.impressions import ImpressionMethods
 from nearline.recommend.scenarios import resolved
 from nearline.schema import Answer, RecommendationRequest, check_id
 from nearline.schema.times import parse_time
-from nearline.served import Attributed, Report, Served, attribute, make_report
+from nearline.served import Attributed, Served, ServedReport, attribute, make_report
 from nearline.served.attribution import GREEDY
 
 
@@ -13,7 +13,7 @@ class TrackingMethods(ImpressionMethods):
 
     def report(
         self, since: object = None, until: object = None, *, scenario: str | None = None
-    ) -> Report:
+    ) -> ServedReport:
         """Report what lists with `track` led to: click-through, conversion, by position and more.
 
         Reads the served log, and the log from the first of these lists on.

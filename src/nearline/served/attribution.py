@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from nearline.schema import DAY, Event, Record
 from nearline.schema.records import Scalar
-from nearline.served.rows import Seen, Served
+from nearline.served.rows import ItemsSeen, Served
 from nearline.state.kinds import standard_kind
 
 HOUR = 3_600.0
@@ -35,7 +35,7 @@ CLICKS = ("view", "click", "open", "play")
 CONVERSIONS = ("purchase",)
 
 
-class Outcome(NamedTuple):
+class Led(NamedTuple):
     """An event that a serving led to: its kind, item, value and time in Unix seconds."""
 
     kind: str
@@ -50,13 +50,13 @@ class Attributed(NamedTuple):
     Attributes
     ----------
     served : Served
-    outcomes : list of Outcome
+    outcomes : list of Led
     seen : set of str or None
         Items that were reported as seen; None if nothing was reported for the list.
     """
 
     served: Served
-    outcomes: list[Outcome]
+    outcomes: list[Led]
     seen: set[str] | None
 
     @property
@@ -107,7 +107,7 @@ def window_of(kind: str, windows: Mapping[str, float]) -> float:
 
 
 def attribute(
-    entries: Iterable[Served | Seen],
+    entries: Iterable[Served | ItemsSeen],
     read: Callable[[int], Iterable[tuple[int, Record]]],
     windows: Mapping[str, float],
 ) -> list[Attributed]:
@@ -135,9 +135,7 @@ def attribute(
             kind = kind_of(record.event)
             serving = servings.of(record, window_of(kind, windows))
             if serving is not None:
-                serving.outcomes.append(
-                    Outcome(kind, record.item_id, record.value, record.timestamp)
-                )
+                serving.outcomes.append(Led(kind, record.item_id, record.value, record.timestamp))
     return servings.all
 
 
@@ -168,7 +166,7 @@ def logged_rows(attributed: Iterable[Attributed], kinds: Iterable[str]) -> list[
 class _Servings:
     """Servings by list, and by user and item."""
 
-    def __init__(self, entries: Iterable[Served | Seen]) -> None:
+    def __init__(self, entries: Iterable[Served | ItemsSeen]) -> None:
         lists, seen = list[Served](), dict[str, set[str]]()
         for entry in entries:
             if isinstance(entry, Served):

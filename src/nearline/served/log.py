@@ -14,7 +14,7 @@ from threading import Event, Lock, RLock, Thread
 
 import msgspec
 
-from nearline.served.rows import Seen, Served
+from nearline.served.rows import ItemsSeen, Served
 from nearline.served.segments import (
     FOLDER,
     SegmentWriter,
@@ -62,8 +62,8 @@ class ServedLog:
         self.folder = None if store is None else store / FOLDER
         self.dropped = 0
         self._days, self._clock = days, clock
-        self._new: deque[tuple[Served | Seen, float]] = deque()
-        self._ring: deque[Served | Seen] = deque(maxlen=RING)
+        self._new: deque[tuple[Served | ItemsSeen, float]] = deque()
+        self._ring: deque[Served | ItemsSeen] = deque(maxlen=RING)
         keeps = self.folder is not None and writable
         self._writer = SegmentWriter(self.folder, days) if keeps and self.folder else None
         self._erasing: set[str] = set()
@@ -79,7 +79,7 @@ class ServedLog:
     def seen(self, recommendation_id: str, user_id: str | None, item_ids: Sequence[str]) -> None:
         """Add what a user saw of a list."""
         now = self._clock()
-        entry = Seen(
+        entry = ItemsSeen(
             recommendation_id=recommendation_id,
             user_id=user_id,
             timestamp=now,
@@ -87,7 +87,7 @@ class ServedLog:
         )
         self._put(entry, now)
 
-    def entries(self, since: float = 0.0) -> Iterator[Served | Seen]:
+    def entries(self, since: float = 0.0) -> Iterator[Served | ItemsSeen]:
         """Yield all entries from a time on (Unix seconds), including those not written yet."""
         self.flush()
         if self.folder is not None:
@@ -96,7 +96,7 @@ class ServedLog:
             kept = list(self._ring)
         yield from (entry for entry in kept if entry.timestamp >= since)
 
-    def of_user(self, user_id: str) -> list[Served | Seen]:
+    def of_user(self, user_id: str) -> list[Served | ItemsSeen]:
         """Return all entries of a user."""
         return [entry for entry in self.entries() if entry.user_id == user_id]
 
@@ -166,7 +166,7 @@ class ServedLog:
             if self._writer is not None:
                 self._writer.close()
 
-    def _put(self, entry: Served | Seen, now: float) -> None:
+    def _put(self, entry: Served | ItemsSeen, now: float) -> None:
         if len(self._new) >= RING:
             self._new.popleft()
             self.dropped += 1
@@ -177,9 +177,9 @@ class ServedLog:
                     self._thread = Thread(target=self._run, name="nearline-served", daemon=True)
                     self._thread.start()
 
-    def _take(self) -> list[Served | Seen]:
+    def _take(self) -> list[Served | ItemsSeen]:
         """Remove the entries that wait, each with the time at which it was added."""
-        taken: list[Served | Seen] = []
+        taken: list[Served | ItemsSeen] = []
         for _ in range(len(self._new)):
             entry, now = self._new.popleft()
             if entry.user_id is None or entry.user_id not in self._erasing:

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from nearline.common.pictures import BLUE, VERMILION, new_figure, save_picture
-from nearline.served.report import Report
+from nearline.served.report import ServedReport
 
 SHOWN = ("position", "tier", "scenario", "variant")
 MOST_BARS = 15
 
 
-def draw_report(report: Report, path: Path) -> None:
+def draw_report(report: ServedReport, path: Path) -> None:
     """Save the picture of a report as PNG or SVG.
 
     Raises

@@ -38,7 +38,7 @@ class ReportLine(Struct, frozen=True, kw_only=True):
     conversion: float
 
 
-class Report(Struct, frozen=True, kw_only=True):
+class ServedReport(Struct, frozen=True, kw_only=True):
     """What served lists led to.
 
     Attributes
@@ -148,7 +148,7 @@ def make_report(
     since: float | None = None,
     until: float | None = None,
     scenario: str | None = None,
-) -> Report:
+) -> ServedReport:
     """Summarise servings and what they led to.
 
     Parameters
@@ -177,7 +177,7 @@ def make_report(
             for grouping, values in _values(one, at).items():
                 for value in values:
                     sums[grouping].setdefault(value, _Sum()).add(one, **hit)
-    return Report(
+    return ServedReport(
         since=since,
         until=until,
         users=len(users),

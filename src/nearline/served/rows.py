@@ -75,7 +75,7 @@ class ServedAgain(Struct, frozen=True, kw_only=True, tag="again", gc=False):
     times: tuple[float, ...]
 
 
-class Seen(Struct, frozen=True, kw_only=True, tag="seen", gc=False):
+class ItemsSeen(Struct, frozen=True, kw_only=True, tag="seen", gc=False):
     """Items of a list that a user saw, as reported by `POST /v1/impressions`."""
 
     recommendation_id: str
@@ -84,7 +84,7 @@ class Seen(Struct, frozen=True, kw_only=True, tag="seen", gc=False):
     item_ids: tuple[str, ...]
 
 
-Entry = Served | ServedAgain | Seen
+Entry = Served | ServedAgain | ItemsSeen
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Entry)

@@ -12,7 +12,7 @@ from secrets import token_hex
 import msgspec
 
 from nearline.schema import DAY
-from nearline.served.rows import Entry, Seen, Served, ServedAgain, decode_entries, encode_entry
+from nearline.served.rows import Entry, ItemsSeen, Served, ServedAgain, decode_entries, encode_entry
 
 FOLDER = "served"
 SUFFIX = ".served"
@@ -91,7 +91,7 @@ def segments_of(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
 
 
-def read_segments(folder: Path, since: float = 0.0) -> Iterator[Served | Seen]:
+def read_segments(folder: Path, since: float = 0.0) -> Iterator[Served | ItemsSeen]:
     """Yield the lists that were served from a time on (Unix seconds), and what was seen of them.
 
     A list that was served several times is yielded for each time.
@@ -106,7 +106,7 @@ def read_segments(folder: Path, since: float = 0.0) -> Iterator[Served | Seen]:
         yield from entries_since(data, since)
 
 
-def entries_since(data: bytes, since: float) -> Iterator[Served | Seen]:
+def entries_since(data: bytes, since: float) -> Iterator[Served | ItemsSeen]:
     """Yield the entries of one segment from a time on."""
     lists: dict[str, Served] = {}
     for entry, _ in decode_entries(data):
@@ -164,7 +164,7 @@ def erase_from(folder: Path, user_id: str) -> int:
 
 
 def remove_old(folder: Path, before: float) -> None:
-    """Remove segments that ended before a time (Unix seconds), and the oldest beyond `MAX_BYTES`."""
+    """Remove segments that ended before a time (Unix seconds), and the oldest beyond the limit."""
     for partial in folder.glob(f".*{SUFFIX}.tmp"):  # of an erasure that was interrupted
         partial.unlink(missing_ok=True)
     total = 0

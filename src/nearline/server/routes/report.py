@@ -5,7 +5,7 @@ import asyncio
 from litestar import get
 
 from nearline.schema.questions import ReportRequest, as_moment
-from nearline.served import Report
+from nearline.served import ServedReport
 from nearline.server.context import engine_of
 from nearline.server.decoding import StrictRequest
 from nearline.server.queries import READER, QueryReader
@@ -14,7 +14,7 @@ _REPORT = QueryReader(ReportRequest, without=())
 
 
 @get("/report", tags=["experiments"], opt={READER: _REPORT}, operation_class=_REPORT.operation())
-async def get_report(request: StrictRequest) -> Report:
+async def get_report(request: StrictRequest) -> ServedReport:
     """Report what served lists led to: click-through and conversion, by position, tier and more.
 
     It contains the lists with `track`, of scenarios with `track`, and of experiments.
