@@ -19,6 +19,7 @@ from nearline.cli.definitions import rules, scenarios
 from nearline.cli.demo import demo
 from nearline.cli.doctor import doctor
 from nearline.cli.evaluate import evaluate
+from nearline.cli.experiments import experiments
 from nearline.cli.export import export
 from nearline.cli.info import info
 from nearline.cli.learn import import_, train
@@ -79,6 +80,6 @@ for _command in (
     *(demo, import_, models, train, evaluate, compare, replay),
     *(info, snapshots, promote, rollback, scenarios, rules, config),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
-    *(user, critique, report, export, serve, bench, doctor),
+    *(user, critique, experiments, report, export, serve, bench, doctor),
 ):
     main.add_command(_command)

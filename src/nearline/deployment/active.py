@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +25,8 @@ from nearline.schema import Item
 from nearline.state import CatalogueMatch, match_catalogue
 
 T = TypeVar("T")
+# Snapshots of experiments that are loaded beside the active one.
+MAX_OTHERS = 4
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +74,7 @@ class ActiveDeployment:
             self._close_texts()
             raise
         self._swapping = Lock()
+        self.others: Mapping[str, store.Deployment] = {}
         self._imports = 0
         self.lags = False
         self._closed = self._behind = self._warned = False
@@ -102,6 +105,25 @@ class ActiveDeployment:
                     self.lags = self._imports > 0
             return self.deployment
 
+    def load_other(self, snapshot_id: str) -> None:
+        """Load another snapshot, whose model then follows the log beside the active one.
+
+        At most `MAX_OTHERS` are kept, the last ones. Unknown snapshots are ignored with a warning.
+        """
+        with self._swapping:
+            parts = self.open()
+            if snapshot_id in self.others or snapshot_id == parts.model_id:
+                return
+            if parts.snapshots is None or not parts.snapshots.has(snapshot_id):
+                logger.warning("snapshot %s of an experiment is not in this store", snapshot_id)
+                return
+            loaded = store.with_snapshot(parts, snapshot_id, self.config)
+            kept = dict(list(self.others.items())[-MAX_OTHERS + 1 :])
+            for name, old in self.others.items():
+                if name not in kept:
+                    store.retire(old)
+            self.others = {**kept, snapshot_id: loaded}
+
     def put_items(self, log: Log, items: Sequence[Item]) -> "Future[Appended]":
         """Encode and append entries; the future resolves once the model has learned them, too."""
         self.encode(items)
@@ -113,8 +135,10 @@ class ActiveDeployment:
 
     def after_learning(self, stored: Future[T]) -> Future[T]:
         """Return a future that resolves like `stored`, once the model has learned the change."""
-        live = self.deployment.live
-        return stored if live is None else live.after_learning(stored)
+        for parts in (self.deployment, *self.others.values()):
+            if parts.live is not None:
+                stored = parts.live.after_learning(stored)
+        return stored
 
     @contextmanager
     def importing(self) -> Iterator[None]:
@@ -239,6 +263,7 @@ class EngineStatus:
             current.config.imply_impressions
             or current.lags
             or (parts.live is not None and parts.live.lags)
+            or any(one.live is not None and one.live.lags for one in current.others.values())
         ):
             return None
         catalogue = parts.state.catalogue

@@ -5,11 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from msgspec.structs import replace
+
 from nearline.config import Config, configured, with_settings_of
 from nearline.deployment import store
 from nearline.deployment.active import ActiveDeployment, EngineStatus
 from nearline.deployment.live_search import LiveSearch
 from nearline.deployment.versions import Versions
+from nearline.engine.periodic import Periodic
 from nearline.ingest import start_with
 from nearline.ingest.impressions import Impressions
 from nearline.jobs.checkpoints import Checkpoints
@@ -24,6 +27,9 @@ from nearline.recommend.lists import View
 from nearline.recommend.recent_lists import RecentLists
 from nearline.served import ServedLog
 from nearline.state import State
+
+# Seconds between two checks of guardrails.
+PERIOD_SECONDS = 60.0
 
 
 class Engine(EngineStatus):
@@ -57,6 +63,13 @@ class Engine(EngineStatus):
         self._recent = RecentLists()
         writable = not isinstance(parts.log, UnwritableLog)
         self.served = ServedLog(self.path, config.served_days, clock, writable=writable)
+        self._periodic = Periodic(self._every_minute, PERIOD_SECONDS)
+        for one in parts.state.definitions.running.values():
+            if one.guardrails:
+                self._periodic.start()
+            for changes in one.variants.values():
+                if changes.model is not None:
+                    current.load_other(changes.model)
         self._scheduler = Scheduler(current, jobs, recurring).start()
 
     def now(self) -> float:
@@ -78,6 +91,7 @@ class Engine(EngineStatus):
     def close(self) -> None:
         """Cancel jobs, finish queued writes, save the checkpoint, close the store. Idempotent."""
         self._scheduler.stop()
+        self._periodic.stop()
         self.jobs.close()
         self.language.close()
         self._impressions.close()
@@ -90,11 +104,18 @@ class Engine(EngineStatus):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _every_minute(self) -> None:
+        """Do what is repeated while the recommender is open; groups of methods extend it."""
+
     def _view(self) -> View:
         parts = self._current.serving()
         repeats = (self.config.repeats, parts.repeats_found)
         about = (parts.state, parts.model, parts.model_id, self._clock())
-        return View(*about, *repeats, signer=parts.signer, impressions=self._impressions)
+        view = View(*about, *repeats, signer=parts.signer, impressions=self._impressions)
+        others = self._current.others
+        if not others:
+            return view
+        return replace(view, models={name: one.model for name, one in others.items()})
 
     def _log_and_state(self) -> tuple[Log, State]:
         parts = self._current.open()

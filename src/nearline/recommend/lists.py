@@ -1,6 +1,7 @@
 """Values that the stages of the pipeline exchange: a query and its lists."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -22,6 +23,8 @@ from nearline.state.showings import Rows
 TIERS = ("personal", "session", "stated", "attributes", "context", "trending", "popular", "pinned")
 PERSONAL, SESSION, PREFERENCES, ATTRIBUTES, CONTEXT, TRENDING, POPULAR, PINNED = range(len(TIERS))
 
+NO_MODELS: Mapping[str, Model] = MappingProxyType({})
+
 
 class View(Struct, frozen=True):
     """State, model, snapshot ID of the model and time (Unix seconds) that one request uses.
@@ -39,6 +42,8 @@ class View(Struct, frozen=True):
         Signs the cursors of pages; without one, answers have no cursors.
     impressions : Impressions or None
         Showings that are not in the state yet.
+    models : mapping of str to Model
+        Models of experiments, beside the active one, by snapshot ID.
     """
 
     state: State
@@ -49,6 +54,7 @@ class View(Struct, frozen=True):
     repeats_found: bool = False
     signer: Signer | None = None
     impressions: Impressions | None = None
+    models: Mapping[str, Model] = NO_MODELS
 
     def __post_init__(self) -> None:
         """Hide the items that have expired."""

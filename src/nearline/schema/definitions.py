@@ -171,7 +171,7 @@ def check_scenario(name: str, fields: object) -> dict[str, Any]:
                 f"rules has {len(body['rules']):,} names; at most {MAX_DEFINITIONS:,} are allowed",
                 field="rules",
             )
-    return _checked_size(msgspec.to_builtins(body))
+    return checked_size(msgspec.to_builtins(body))
 
 
 def scenario_of(name: str, body: Mapping[str, Any]) -> ScenarioOptions | None:
@@ -211,7 +211,7 @@ def check_rule(name: str, fields: object) -> dict[str, Any]:
     try:
         rule = msgspec.convert(given, Rule)
     except msgspec.ValidationError as error:
-        raise _refused(error) from None
+        raise refused(error) from None
     actions = [one for one in ("pin", "bury", "scale") if getattr(rule, one) is not None]
     if len(actions) != 1:
         raise InvalidInput(
@@ -229,7 +229,7 @@ def check_rule(name: str, fields: object) -> dict[str, Any]:
             f"the rule ends at {until:.15g} (until), before it begins at {start:.15g} (from)",
             field="until",
         )
-    return _checked_size(msgspec.to_builtins(rule))
+    return checked_size(msgspec.to_builtins(rule))
 
 
 def rule_of(body: Mapping[str, Any]) -> Rule | None:
@@ -296,7 +296,8 @@ def _time(value: str | float | None, field: str) -> float | None:
     return parse_time(value, field, now=LAST_TIME)
 
 
-def _checked_size(body: dict[str, Any]) -> dict[str, Any]:
+def checked_size(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a definition; raise `InvalidInput` if they are too large."""
     size = len(msgspec.json.encode(body))
     if size > MAX_DEFINITION_BYTES:
         raise InvalidInput(
@@ -305,7 +306,8 @@ def _checked_size(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-def _refused(error: msgspec.ValidationError) -> InvalidInput:
+def refused(error: msgspec.ValidationError) -> InvalidInput:
+    """Return the error for fields of wrong types, with the name of the first."""
     what, _, place = str(error).partition(" - at `$.")
     field = place.rstrip("`")
-    return InvalidInput(f"{field or 'the rule'}: {what}", field=field or None)
+    return InvalidInput(f"{field or 'the definition'}: {what}", field=field or None)

@@ -22,6 +22,7 @@ from nearline.schema import (
 )
 from nearline.schema.answers import ScoredUser
 from nearline.schema.definitions import SCENARIO_OPTIONS, Rule
+from nearline.schema.experiments import Experiment, NamedVariant, Variant
 from nearline.schema.records import AttributeValue, Scalar
 from nearline.schema.times import parse_expiry
 
@@ -336,6 +337,22 @@ class ScenariosOut(Struct, frozen=True, kw_only=True):
     """Scenarios, in alphabetical order, each with its name and the fields that it sets."""
 
     scenarios: list[dict[str, Any]]
+
+
+class ExperimentIn(Experiment, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An experiment; `name` is optional, since the path contains it."""
+
+    name: str | None = None
+    variants: Annotated[  # type: ignore[assignment]  # wider than what is stored
+        dict[str, Variant] | list[NamedVariant],
+        Meta(description="What each variant changes, by name; the first is the control."),
+    ]
+
+
+class ExperimentsOut(Struct, frozen=True, kw_only=True):
+    """Experiments, in alphabetical order, each with its name and its fields."""
+
+    experiments: list[dict[str, Any]]
 
 
 class NamespacesOut(Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Current definitions of a store: scenarios and rules, folded from the log."""
+"""Current definitions of a store: scenarios, rules and experiments, folded from the log."""
 
 import math
 from bisect import bisect_right
@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from nearline.schema import Defined, DefinitionRecord
 from nearline.schema.definitions import RULE, SCENARIO, Rule, ScenarioOptions, rule_of, scenario_of
+from nearline.schema.experiments import EXPERIMENT, Experiment, experiment_of
 
 # Names that were removed; so many are remembered, the oldest are forgotten first.
 MAX_REMOVED = 1_000
@@ -27,6 +28,8 @@ class Definitions:
     scenarios : mapping of str to ScenarioOptions
     rules : mapping of str to Rule
         By name, in alphabetical order.
+    running : mapping of str to Experiment
+        Experiments that run, by name, in alphabetical order.
     boundaries : tuple of float
         Times at which a rule begins or ends, in Unix seconds, ascending: lists made before one of
         them are not valid after it.
@@ -37,6 +40,7 @@ class Definitions:
         self._removed: dict[tuple[str, str], None] = {}
         self.scenarios: Mapping[str, ScenarioOptions] = {}
         self.rules: Mapping[str, Rule] = {}
+        self.running: Mapping[str, Experiment] = {}
         self.boundaries: tuple[float, ...] = ()
         self._active: dict[tuple[int, str | None], dict[str, Rule]] = {}
 
@@ -123,4 +127,10 @@ class Definitions:
             self.rules = dict(sorted(rules.items()))
             times = {time for rule in self.rules.values() for time in rule.times}
             self.boundaries = tuple(sorted(time for time in times if math.isfinite(time)))
+        elif record.kind == EXPERIMENT:
+            running = {other: one for other, one in self.running.items() if other != name}
+            one = experiment_of(record.body) if isinstance(record, Defined) else None
+            if one is not None and one.running:
+                running[name] = one
+            self.running = dict(sorted(running.items()))
         self._active = {}

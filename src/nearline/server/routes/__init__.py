@@ -21,6 +21,14 @@ from nearline.server.routes.definitions import (
     put_scenario,
 )
 from nearline.server.routes.events import delete_event, store_events
+from nearline.server.routes.experiments import (
+    delete_experiment,
+    experiment_results,
+    get_experiment,
+    list_experiments,
+    put_experiment,
+    stop_experiment,
+)
 from nearline.server.routes.health import docs, index, livez, metrics, openapi, readyz
 from nearline.server.routes.impressions import add_impressions
 from nearline.server.routes.items import (
@@ -83,6 +91,12 @@ V1 = [
     get_rule,
     list_rules,
     delete_rule,
+    put_experiment,
+    get_experiment,
+    list_experiments,
+    delete_experiment,
+    stop_experiment,
+    experiment_results,
     get_report,
     list_namespaces,
     put_namespace,
