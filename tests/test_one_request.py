@@ -175,6 +175,7 @@ def test_the_openapi_document_has_the_parameters_of_today() -> None:
         "scenario",
         "max_shown",
         "rotation",
+        "explore",
         "filter",
         "boost",
         "min_score",

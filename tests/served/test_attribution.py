@@ -2,7 +2,7 @@
 
 import random
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nearline.schema import Event
@@ -72,6 +72,7 @@ events_of = st.lists(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(lists_of, events_of)
 def test_events_belong_to_the_list_that_the_definition_says(
     some: list[tuple[str | None, int, list[str]]],

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nearline.schema import DAY
@@ -67,6 +67,7 @@ def test_entries_are_there_after_a_restart_and_each_time(tmp_path: Path) -> None
     assert sorted(late) == ["r1", "r1"]  # the second serving, and what was seen of it
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.binary(max_size=40), st.integers(min_value=0, max_value=200))
 def test_damaged_lines_are_skipped_and_the_others_kept(noise: bytes, cut: int) -> None:
     whole = encode_entry(served("r1", "ü\nn\u2028"))

@@ -22,6 +22,7 @@ from nearline.errors import Closed
 from nearline.ingest import put_items as append_items
 from nearline.log import Appended, Log
 from nearline.schema import Item
+from nearline.served.outcomes import ItemOutcomes
 from nearline.state import CatalogueMatch, match_catalogue
 
 T = TypeVar("T")
@@ -75,6 +76,7 @@ class ActiveDeployment:
             raise
         self._swapping = Lock()
         self.others: Mapping[str, store.Deployment] = {}
+        self.outcomes: ItemOutcomes | None = None
         self._imports = 0
         self.lags = False
         self._closed = self._behind = self._warned = False
@@ -270,7 +272,12 @@ class EngineStatus:
         expired = catalogue.advance(current.clock()) if catalogue.expiring else 0
         rules = parts.state.definitions
         period = rules.period(current.clock()) if rules.boundaries else 0
-        return Stamp(parts.stamp_model, reflected.offset, reflected.erasures, expired, period)
+        stamp = Stamp(parts.stamp_model, reflected.offset, reflected.erasures, expired, period)
+        if not rules.window:
+            return stamp
+        window = int(current.clock() // rules.window)
+        at = 0.0 if current.outcomes is None else current.outcomes.at
+        return replace(stamp, window=window, outcomes=at)
 
     @property
     def n_users(self) -> int:

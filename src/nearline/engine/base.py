@@ -64,9 +64,9 @@ class Engine(EngineStatus):
         writable = not isinstance(parts.log, UnwritableLog)
         self.served = ServedLog(self.path, config.served_days, clock, writable=writable)
         self._periodic = Periodic(self._every_minute, PERIOD_SECONDS)
+        if parts.state.definitions.running or parts.state.definitions.window:
+            self._periodic.start()
         for one in parts.state.definitions.running.values():
-            if one.guardrails:
-                self._periodic.start()
             for changes in one.variants.values():
                 if changes.model is not None:
                     current.load_other(changes.model)
@@ -112,10 +112,11 @@ class Engine(EngineStatus):
         repeats = (self.config.repeats, parts.repeats_found)
         about = (parts.state, parts.model, parts.model_id, self._clock())
         view = View(*about, *repeats, signer=parts.signer, impressions=self._impressions)
-        others = self._current.others
-        if not others:
+        others, outcomes = self._current.others, self._current.outcomes
+        if not others and outcomes is None:
             return view
-        return replace(view, models={name: one.model for name, one in others.items()})
+        models = {name: one.model for name, one in others.items()}
+        return replace(view, models=models, outcomes=outcomes)
 
     def _log_and_state(self) -> tuple[Log, State]:
         parts = self._current.open()

@@ -13,6 +13,7 @@ from nearline.evaluation.experiments.results import (
     make_results,
 )
 from nearline.log import Appended
+from nearline.recommend.experiments import variant_of
 from nearline.recommend.scenarios import check_definition
 from nearline.schema import Defined, check_id
 from nearline.schema.experiments import EXPERIMENT, Experiment, experiment_of
@@ -56,8 +57,7 @@ class ExperimentMethods(TrackingMethods):
         elif before is not None and "started" in before:
             record.body["started"] = before["started"]
         self._load_models(record.body)
-        if record.body.get("guardrails"):
-            self._periodic.start()
+        self._periodic.start()
         return ingest.define(parts.log, record, now=self._clock())
 
     def experiment_results(self, name: str) -> ExperimentResults:
@@ -189,6 +189,5 @@ class Experiments:
 
     def variant(self, name: str, user_id: str) -> str | None:
         """Return the variant of a user; None if the user does not take part."""
-        return self._engine._experiment(self.get(name)).variant_of(
-            name, check_id(user_id, "user_id")
-        )
+        experiment = self._engine._experiment(self.get(name))
+        return variant_of(name, experiment, check_id(user_id, "user_id"))

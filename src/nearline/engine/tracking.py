@@ -2,10 +2,14 @@
 
 from nearline.engine.impressions import ImpressionMethods
 from nearline.recommend.scenarios import resolved
-from nearline.schema import Answer, RecommendationRequest, check_id
+from nearline.schema import DAY, Answer, RecommendationRequest, check_id
 from nearline.schema.times import parse_time
 from nearline.served import Attributed, Served, ServedReport, attribute, make_report
 from nearline.served.attribution import GREEDY
+from nearline.served.outcomes import outcomes_of
+
+# Days for which what items led to counts for exploration.
+OUTCOME_DAYS = 30
 
 
 class TrackingMethods(ImpressionMethods):
@@ -46,6 +50,23 @@ class TrackingMethods(ImpressionMethods):
         """
         entries = self.served.entries(since or 0.0)
         return attribute(entries, self._current.open().log.read, self.config.windows)
+
+    def refresh_outcomes(self) -> None:
+        """Count again what items led to, if a scenario explores by it and its window has ended."""
+        state = self._current.open().state
+        definitions = state.definitions
+        if not definitions.samples_outcomes or not definitions.window:
+            self._current.outcomes = None
+            return
+        at = float(self._clock() // definitions.window * definitions.window)
+        if self._current.outcomes is None or self._current.outcomes.at != at:
+            found = self.attributed(at - OUTCOME_DAYS * DAY)
+            known = outcomes_of(found, state.items.slots, state.items.get, at)
+            self._current.outcomes = known
+
+    def _every_minute(self) -> None:
+        super()._every_minute()
+        self.refresh_outcomes()
 
     def serve(self, served: Served | None) -> None:
         """Add a list that is sent now to the served log; None does nothing."""

@@ -1,16 +1,18 @@
 """Experiments in the pipeline: the variant of a user changes the request, and maybe the model."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from random import Random
 from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
+from nearline.common.assignment import assign, bucket, variant_ranges
 from nearline.common.interleaving import team_draft
 from nearline.recommend.lists import View
 from nearline.schema import DEFAULT_K, Answer, ListOptions, Recommendation
-from nearline.schema.experiments import HOLDOUT, INTERLEAVE
+from nearline.schema.experiments import HOLDOUT, INTERLEAVE, Experiment
 
 O = TypeVar("O", bound=ListOptions)  # noqa: E741 (a type variable)
 Arms = Mapping[str, str]
@@ -37,13 +39,29 @@ class Assigned(NamedTuple):
     interleaved: str | None = None
 
 
+_ranges = lru_cache(maxsize=1_000)(variant_ranges)
+
+
+def variant_of(name: str, experiment: Experiment, user_id: str) -> str | None:
+    """Return the variant of a user, `HOLDOUT`, or None if the user does not take part."""
+    seed, layer = experiment.seed or name, experiment.layer
+    if layer is not None and not layer.start <= bucket(f"layer:{layer.name}", user_id) < layer.end:
+        return None
+    if experiment.holdout and bucket(f"holdout:{seed}", user_id) < experiment.holdout:
+        return HOLDOUT
+    at = assign(seed, user_id, _ranges(experiment.shares, experiment.coverage))
+    if at is None:
+        return None
+    return INTERLEAVE if experiment.mode == INTERLEAVE else experiment.names[at]
+
+
 def arms_of(scenario: str | None, user_id: str | None, view: View) -> Arms:
     """Return the variant of a user in each running experiment on lists of a scenario."""
     running = view.state.definitions.running
     if not running or user_id is None:
         return NO_ARMS
     found = {
-        name: experiment.variant_of(name, user_id)
+        name: variant_of(name, experiment, user_id)
         for name, experiment in running.items()
         if experiment.scenario in (None, scenario)
     }

@@ -16,6 +16,7 @@ from nearline.ingest.impressions import Impressions
 from nearline.models.base import Model
 from nearline.schema import DEFAULT_K, ListOptions
 from nearline.schema.rules import AUTO, EXCLUDE, INCLUDE
+from nearline.served.outcomes import ItemOutcomes
 from nearline.state import State
 from nearline.state.showings import Rows
 
@@ -44,6 +45,8 @@ class View(Struct, frozen=True):
         Showings that are not in the state yet.
     models : mapping of str to Model
         Models of experiments, beside the active one, by snapshot ID.
+    outcomes : ItemOutcomes or None
+        What items led to, for exploration by Thompson sampling.
     """
 
     state: State
@@ -55,6 +58,7 @@ class View(Struct, frozen=True):
     signer: Signer | None = None
     impressions: Impressions | None = None
     models: Mapping[str, Model] = NO_MODELS
+    outcomes: ItemOutcomes | None = None
 
     def __post_init__(self) -> None:
         """Hide the items that have expired."""
@@ -140,6 +144,20 @@ class Merchandise(Struct, frozen=True):
     pins: tuple[PinnedItem, ...]
 
 
+class Chance(NamedTuple):
+    """Probability with which an item was drawn, and whether it differs from the ranking."""
+
+    propensity: float
+    explored: bool
+
+
+class Draws(Struct, frozen=True):
+    """Seed of the draws of one user, and the chance of each item that was drawn."""
+
+    seed: int
+    chances: dict[int, Chance]
+
+
 class Query(Struct, frozen=True):
     """A request for the lists of a block of users.
 
@@ -166,6 +184,8 @@ class Query(Struct, frozen=True):
         shown as often as the request allows.
     merchandise : Merchandise or None
         Merchandising rules that apply; None without any.
+    draws : tuple of Draws or None
+        For each user, the seed of exploration and what it drew; None without exploration.
     """
 
     view: View
@@ -179,6 +199,7 @@ class Query(Struct, frozen=True):
     showings: tuple[Rows, ...] | None = None
     hidden: tuple[frozenset[int], ...] | None = None
     merchandise: Merchandise | None = None
+    draws: tuple[Draws, ...] | None = None
 
     @property
     def k(self) -> int:
@@ -192,6 +213,7 @@ class Query(Struct, frozen=True):
             histories=self.histories.select(np.array(rows, dtype=np.int64)),
             showings=None if self.showings is None else tuple(self.showings[r] for r in rows),
             hidden=None if self.hidden is None else tuple(self.hidden[r] for r in rows),
+            draws=None if self.draws is None else tuple(self.draws[r] for r in rows),
         )
 
     def row(self, user: int) -> slice:

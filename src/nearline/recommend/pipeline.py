@@ -25,6 +25,7 @@ from nearline.recommend.experiments import (
     with_arms,
     with_variant,
 )
+from nearline.recommend.exploration import draws_of, explore
 from nearline.recommend.fill import fill, preferences
 from nearline.recommend.frequency import hidden_items, showings_of
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
@@ -47,7 +48,7 @@ __all__ = ["LATE_STAGES", "STAGES", "View", "answer", "history_of", "make_query"
 Stage = Callable[[Lists, Query], Lists]
 
 STAGES: tuple[Stage, ...] = (
-    *(candidates, rules, relevant, diversify),
+    *(candidates, rules, relevant, explore, diversify),
     *(preferences, by_attributes, fill),
 )
 # For a request whose time budget is used up: the same list without the candidates of the model.
@@ -174,6 +175,7 @@ def make_query(
         showings=showings,
         hidden=hidden_items(showings, options, view.now),
         merchandise=plan,
+        draws=draws_of(user_ids, histories, options, view) if options.explore else None,
     )
     kind = anchor_kind(options, view.state)
     return query if kind is None else anchored(query, kind)

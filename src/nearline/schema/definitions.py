@@ -40,7 +40,7 @@ LAST_TIME = 32_503_680_000.0
 # Options of a request that a scenario may set; the others belong to one request or user.
 _SETTABLE = (
     *("filter", "boost", "min_score", "diversity", "diversity_method", "calibration", "max_per"),
-    *("max_shown", "rotation", "repeats", "category", "fields", "k", "track"),
+    *("max_shown", "rotation", "repeats", "category", "fields", "k", "track", "explore"),
 )
 SCENARIO_OPTIONS = tuple(
     name for name in _SETTABLE if name in RecommendationRequest.__struct_fields__

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from nearline.common.assignment import assign, bucket, variant_ranges
 from nearline.errors import InvalidInput
 from nearline.schema.arguments import mapping, plain
 from nearline.schema.definitions import (
@@ -142,10 +141,6 @@ class Experiment(
         return tuple(one.weight / total for one in self.variants.values())
 
     @cached_property
-    def _ranges(self) -> tuple[tuple[float, float], ...]:
-        return variant_ranges(self.shares, self.coverage)
-
-    @cached_property
     def _options(self) -> dict[str, ScenarioOptions]:
         return {
             name: ScenarioOptions(
@@ -157,26 +152,6 @@ class Experiment(
             )
             for name, one in self.variants.items()
         }
-
-    def variant_of(self, name: str, user_id: str) -> str | None:
-        """Return the variant of a user, `HOLDOUT`, or None if the user does not take part.
-
-        Parameters
-        ----------
-        name : str
-            Name of the experiment.
-        """
-        seed = self.seed or name
-        if self.layer is not None:
-            place = bucket(f"layer:{self.layer.name}", user_id)
-            if not self.layer.start <= place < self.layer.end:
-                return None
-        if self.holdout and bucket(f"holdout:{seed}", user_id) < self.holdout:
-            return HOLDOUT
-        at = assign(seed, user_id, self._ranges)
-        if at is None:
-            return None
-        return INTERLEAVE if self.mode == INTERLEAVE else self.names[at]
 
     def settings_of(self, variant: str) -> ScenarioOptions:
         """Return the options of lists that a variant sets."""

@@ -55,6 +55,8 @@ async def answer_list(app: AppContext, exchange: Exchange, timed: TimedRequest) 
         return answer
     if uses_showings(question if question.scenario is None else engine.resolved(question)):
         return answer  # depends on impressions, which are not in the stamp
+    if question.explore is not None:
+        return answer  # its window is not in the stamp
     if stamp is not None and user_id is not None and answer.items and lasting:
         exchange.cache_policy = CachePolicy(stamp, None if reranked else user_id, served)
     return answer

@@ -47,7 +47,7 @@ class VariantResult(Struct, frozen=True, kw_only=True):
     click_through: float
 
 
-class Comparison(Struct, frozen=True, kw_only=True):
+class VariantComparison(Struct, frozen=True, kw_only=True):
     """Difference of a variant and the control, with an interval that is valid at any time.
 
     Attributes
@@ -90,13 +90,13 @@ class ExperimentResults(Struct, frozen=True, kw_only=True):
     control : str
     variants : list of VariantResult
         Users who are held out come last.
-    comparisons : list of Comparison
+    comparisons : list of VariantComparison
         Of each other variant with the control.
     sample_ratio : float
         p-value of the shares of users; below 0.001 they differ from the intended ones.
     sound : bool
         Whether the shares of users are as intended; if not, the results must not be used.
-    segments : dict of str to list of Comparison
+    segments : dict of str to list of VariantComparison
         Comparisons by value of the attribute `segment`; the level is divided by their number.
     required_users : int or None
         Users per variant needed to find a relative change of 5 % with a power of 80 %.
@@ -113,10 +113,10 @@ class ExperimentResults(Struct, frozen=True, kw_only=True):
     stopped: str | None
     control: str
     variants: list[VariantResult]
-    comparisons: list[Comparison]
+    comparisons: list[VariantComparison]
     sample_ratio: float
     sound: bool
-    segments: dict[str, list[Comparison]]
+    segments: dict[str, list[VariantComparison]]
     required_users: int | None
     minimum_effect: float | None
     warnings: list[str]
@@ -259,7 +259,7 @@ def _compare(
     users: Users,
     kinds: set[str],
     before: Callable[[str], float],
-) -> Comparison:
+) -> VariantComparison:
     if experiment.mode == INTERLEAVE:
         signs = [_sign(one.credit) for one in users.get(INTERLEAVE, {}).values()]
         found = compare_interleaved(arm_sums(signs), planned=experiment.planned)
@@ -274,7 +274,7 @@ def _segments(
     users: Users,
     kinds: set[str],
     segment_of: Callable[[str], str | None],
-) -> dict[str, list[Comparison]]:
+) -> dict[str, list[VariantComparison]]:
     if experiment.segment is None or experiment.mode == INTERLEAVE:
         return {}
     values: dict[str, dict[str, list[float]]] = {}
@@ -285,7 +285,7 @@ def _segments(
                 rows = values.setdefault(segment, {}).setdefault(variant, [])
                 rows.append(float(bool(one.kinds & kinds)))
     largest = sorted(values, key=lambda name: -sum(map(len, values[name].values())))[:MAX_SEGMENTS]
-    found: dict[str, list[Comparison]] = {}
+    found: dict[str, list[VariantComparison]] = {}
     control, *others = experiment.names
     for variant in others:
         pairs = {
@@ -332,8 +332,8 @@ def _plan(hits: int, n: int) -> tuple[int | None, float | None]:
     return required_users(LIFT * rate, deviation), minimum_effect(n, deviation)
 
 
-def _comparison(variant: str, found: ArmDifference) -> Comparison:
-    return Comparison(
+def _comparison(variant: str, found: ArmDifference) -> VariantComparison:
+    return VariantComparison(
         variant=variant,
         difference=_finite(found.difference),
         low=_finite(found.low),
