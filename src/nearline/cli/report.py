@@ -52,8 +52,8 @@ def report(
 
     from nearline.common.pictures import check_picture
     from nearline.config import Config, with_settings_of
-    from nearline.deployment.store import LOG
-    from nearline.log import open_log, url_of
+    from nearline.deployment.location import log_url
+    from nearline.log import open_log
     from nearline.schema import parse_time
     from nearline.schema.questions import as_moment
     from nearline.served import attribute, make_report, read_segments
@@ -69,7 +69,7 @@ def report(
         for text, name in ((since, "since"), (until, "until"))
     )
     windows = with_settings_of(store, Config()).windows
-    with open_log(url_of(store / LOG), read_only=True) as log:
+    with open_log(log_url(store), read_only=True) as log:
         found = attribute(read_segments(store / FOLDER, first or 0.0), log.read, windows)
     made = make_report(found, since=first, until=last, scenario=scenario)
     if picture is not None:

@@ -78,7 +78,7 @@ class SegmentWriter:
         self._known, self._size = set(), 0
 
     def _open(self, now: float) -> None:
-        self._folder.mkdir(exist_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
         remove_old(self._folder, now - self._days * DAY)
         path = self._folder / f"{int(now * 1000):014d}-{token_hex(4)}{SUFFIX}"
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)

@@ -1,6 +1,6 @@
 """Request and response bodies."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -13,16 +13,16 @@ from nearline.schema import (
     CritiqueOut,
     Event,
     Item,
-    ItemOptions,
     ListOptions,
+    RankOptions,
     Recommendation,
     RecommendationRequest,
     ScoredItem,
+    ScoredList,
     parse_time,
 )
 from nearline.schema.answers import ScoredUser
 from nearline.schema.definitions import SCENARIO_OPTIONS, Rule
-from nearline.schema.experiments import Experiment, NamedVariant, Variant
 from nearline.schema.records import AttributeValue, Scalar
 from nearline.schema.times import parse_expiry
 
@@ -214,7 +214,7 @@ class ImpressionsOut(Struct, frozen=True, kw_only=True):
     accepted: int
 
 
-class RankIn(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RankIn(RankOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request to rank given items for a user."""
 
     user_id: str
@@ -339,22 +339,6 @@ class ScenariosOut(Struct, frozen=True, kw_only=True):
     scenarios: list[dict[str, Any]]
 
 
-class ExperimentIn(Experiment, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An experiment; `name` is optional, since the path contains it."""
-
-    name: str | None = None
-    variants: Annotated[  # type: ignore[assignment]  # wider than what is stored
-        dict[str, Variant] | list[NamedVariant],
-        Meta(description="What each variant changes, by name; the first is the control."),
-    ]
-
-
-class ExperimentsOut(Struct, frozen=True, kw_only=True):
-    """Experiments, in alphabetical order, each with its name and its fields."""
-
-    experiments: list[dict[str, Any]]
-
-
 class NamespacesOut(Struct, frozen=True, kw_only=True):
     """Namespaces of a server, in alphabetical order."""
 
@@ -393,6 +377,13 @@ class Audience(Struct, frozen=True, kw_only=True):
 
 
 class ScoredItems(Struct, frozen=True, kw_only=True):
-    """Items, best first."""
+    """Items, best first, with the rules that fired and the cursor of the next page, if any."""
 
     items: list[ScoredItem]
+    rules: tuple[str, ...] = ()
+    next: str | None = None
+
+    @classmethod
+    def of(cls, found: ScoredList) -> Self:
+        """Create the answer from a list of the engine."""
+        return cls(items=found, rules=found.rules, next=found.next)

@@ -116,6 +116,8 @@ class Exchange(Struct, gc=False):
         Error because of which the response was not sent; frameworks wrap it in errors of their own.
     ahead : bool
         Whether the response is computed before any request, and not sent.
+    reached : callable or None
+        Returns the log offset for the header ``Nearline-Offset`` of a successful response.
     """
 
     request_id: str
@@ -136,6 +138,7 @@ class Exchange(Struct, gc=False):
     reserved: int = 0
     refusal: Overloaded | None = None
     ahead: bool = False
+    reached: Callable[[], int | None] | None = None
 
     def send(self, message: Message) -> Awaitable[None]:
         """Send an ASGI message; the headers of a response get its request ID and duration.
@@ -170,6 +173,10 @@ class Exchange(Struct, gc=False):
             (b"x-request-id", self.request_id.encode()),
             timing,
         ]
+        if self.reached is not None and self.status < 300:
+            offset = self.reached()
+            if offset is not None:
+                message["headers"].append((b"nearline-offset", b"%d" % offset))
         return message
 
     def release(self) -> None:

@@ -11,9 +11,9 @@ from litestar.params import Body, PathParameter
 from nearline.evaluation.experiments.results import ExperimentResults
 from nearline.log import Appended
 from nearline.schema.experiments import EXPERIMENT
-from nearline.server.bodies import ExperimentIn, ExperimentsOut
 from nearline.server.context import durable, engine_of
 from nearline.server.decoding import StrictRequest
+from nearline.server.experiment_bodies import ExperimentIn, ExperimentsOut
 from nearline.server.paths import path_id
 
 Name = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
