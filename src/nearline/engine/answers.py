@@ -24,7 +24,7 @@ from nearline.schema import (
     ListOptions,
     RecommendationList,
     RecommendationRequest,
-    ScoredItem,
+    ScoredList,
     SimilarOptions,
     make_options,
 )
@@ -43,7 +43,7 @@ class ListMethods(ImpressionMethods):
         is the `cursor` with which the next call continues it.
         """
         request = make_options(RecommendationRequest, user_id=user_id, k=k, **options)
-        return RecommendationList(self.answer(request))
+        return RecommendationList(self.answer(request), self.title)
 
     def answer(self, request: RecommendationRequest, *, late: bool = False) -> Answer:
         """Return the answer to a request: a list with its ID, tier, model and offset.
@@ -127,22 +127,23 @@ class ListMethods(ImpressionMethods):
             progress=progress,
         )
 
-    def similar(self, item_id: str, k: int = 10, **options: Any) -> list[ScoredItem]:
+    def similar(self, item_id: str, k: int = 10, **options: Any) -> ScoredList:
         """Return the items most similar to an item, best first.
 
         `options`: other fields of `nearline.schema.SimilarOptions`, such as `filter`.
         """
         asked = make_options(SimilarOptions, k=k, **options)
-        return similar(item_id, asked, self._view(), self.config.similar_users)
+        found = similar(item_id, asked, self._view(), self.config.similar_users)
+        return ScoredList(found, self.title)
 
-    def rank(self, user_id: str, item_ids: Sequence[str], **options: Any) -> list[ScoredItem]:
+    def rank(self, user_id: str, item_ids: Sequence[str], **options: Any) -> ScoredList:
         """Rank the given items for a user, best first; with a filter, only those that it selects.
 
         `options`: fields of `nearline.schema.ItemOptions`, such as `boost`.
         """
         asked = make_options(ItemOptions, **options)
         ids = as_list(item_ids, "item_ids", "item IDs")
-        return lookups.rank(user_id, ids, asked, self._view())
+        return ScoredList(lookups.rank(user_id, ids, asked, self._view()), self.title)
 
     def uses_time(self, request: ListOptions) -> bool:
         """Return whether an expression of a request, its scenario or rules depends on the time."""
@@ -162,7 +163,7 @@ class ListMethods(ImpressionMethods):
         `options`: the `boost` of the list, and the `context` if the boost uses it.
         """
         asked = make_options(ExplainOptions, words=words, **options)
-        return self.draft_explanation(user_id, item_id, asked).result()
+        return self.draft_explanation(user_id, item_id, asked).result().titled(self.title)
 
     def draft_explanation(
         self, user_id: str, item_id: str, options: ExplainOptions

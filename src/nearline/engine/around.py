@@ -8,8 +8,15 @@ from nearline.recommend import listing
 from nearline.recommend.audience import audience
 from nearline.recommend.counted import counted
 from nearline.recommend.searching import search
-from nearline.schema import Recommendation, ScoredItem, make_options
-from nearline.schema.answers import ItemPage, ListedItem, ListedUser, ScoredUser, UserPage
+from nearline.schema import ScoredList, make_options
+from nearline.schema.answers import (
+    ItemPage,
+    ListedItem,
+    ListedUser,
+    ScoredUser,
+    TitledList,
+    UserPage,
+)
 from nearline.schema.questions import (
     AudienceRequest,
     CountedRequest,
@@ -26,7 +33,7 @@ FAST_ITEMS = 200_000
 class AroundMethods(Engine):
     """Search, count, and list items and users."""
 
-    def search(self, text: str, k: int = 10, **options: Any) -> list[ScoredItem]:
+    def search(self, text: str, k: int = 10, **options: Any) -> ScoredList:
         """Return the items that match a text, best first.
 
         Items are found by words, by the beginning of the last word and, if an encoder is
@@ -41,25 +48,30 @@ class AroundMethods(Engine):
         """Whether a search takes a few milliseconds at most: the index exists, and no encoder."""
         return self._current.texts is None and self._search.ready and self.n_items <= FAST_ITEMS
 
-    def found(self, request: SearchRequest) -> list[ScoredItem]:
+    def found(self, request: SearchRequest) -> ScoredList:
         """Return the items that match the text of a request, best first."""
         texts = self._current.texts
         index = self._search.index()
-        return search(request, self._view(), index, None if texts is None else texts.query)
+        lines = search(request, self._view(), index, None if texts is None else texts.query)
+        return ScoredList(lines, self.title)
 
-    def popular(self, k: int = 10, **options: Any) -> list[Recommendation]:
+    def popular(self, k: int = 10, **options: Any) -> TitledList:
         """Return the items with the most events.
 
         `options`: other fields of `nearline.schema.questions.CountedRequest`, such as `filter`.
         """
-        return counted(make_options(CountedRequest, k=k, **options), self._view(), trending=False)
+        return self._counted(make_options(CountedRequest, k=k, **options), trending=False)
 
-    def trending(self, k: int = 10, **options: Any) -> list[Recommendation]:
+    def trending(self, k: int = 10, **options: Any) -> TitledList:
         """Return the items with the most events lately, then popular ones.
 
         `options`: other fields of `nearline.schema.questions.CountedRequest`, such as `context`.
         """
-        return counted(make_options(CountedRequest, k=k, **options), self._view(), trending=True)
+        return self._counted(make_options(CountedRequest, k=k, **options), trending=True)
+
+    def _counted(self, request: CountedRequest, *, trending: bool) -> TitledList:
+        caption = "Trending items" if trending else "Popular items"
+        return TitledList(counted(request, self._view(), trending=trending), caption, self.title)
 
     def audience(self, item_id: str, k: int = 10, **options: Any) -> list[ScoredUser]:
         """Return the users who would like an item most, by the score that `rank` gives it.

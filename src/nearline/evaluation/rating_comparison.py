@@ -16,6 +16,7 @@ from nearline.evaluation.bootstrap import LEVEL, RESAMPLES, Difference, Interval
 from nearline.evaluation.cost import Clock, Cost, array_bytes
 from nearline.evaluation.fitting import Fitter, Tune, data_for, rank_models
 from nearline.models.base import Model
+from nearline.notebook.reports import tables_html
 from nearline.models.capabilities import PredictsRatings, predict
 
 Doubles = NDArray[np.float64]
@@ -95,6 +96,11 @@ class RatingComparison:
     metric: str
     entries: list[RatingEntry]
     left_out: dict[str, str]
+
+    def _repr_html_(self) -> str:
+        from nearline.evaluation.comparison_tables import rating_rows
+
+        return tables_html("Comparison of rating models", *rating_rows(self))
 
 
 def compare_ratings(

@@ -13,6 +13,7 @@ from nearline.schema.answers import (
     Recommendation,
     RecommendationList,
     ScoredItem,
+    ScoredList,
     UserSummary,
 )
 from nearline.schema.fields import RequestField, Shape, request_fields
@@ -111,6 +112,7 @@ __all__ = [
     "RequestField",
     "Scalar",
     "ScoredItem",
+    "ScoredList",
     "Shape",
     "SimilarOptions",
     "StoredBlock",

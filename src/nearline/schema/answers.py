@@ -1,13 +1,20 @@
 """Answers of the engine: lists, explanations and user summaries."""
 
-from msgspec import Struct
+from collections.abc import Iterable
 
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from nearline.notebook import explanation_html, list_html, scores_html
+from nearline.notebook.values import Title, no_title
 from nearline.schema.records import AttributeValue, Critique, Scalar
+from nearline.schema.tabular import tabular
 
 # Suffix of the tier of a line whose position a language model chose.
 RERANKED = "+llm"
 
 
+@tabular
 class ScoredItem(Struct, frozen=True, omit_defaults=True):
     """An item and its score. Higher scores are better; compare them only within one answer.
 
@@ -22,6 +29,7 @@ class ScoredItem(Struct, frozen=True, omit_defaults=True):
     fields: dict[str, AttributeValue] = {}
 
 
+@tabular
 class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of a list of recommendations.
 
@@ -48,6 +56,7 @@ class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     fields: dict[str, AttributeValue] = {}
 
 
+@tabular
 class Part(Struct, frozen=True, kw_only=True):
     """One term of the sum that makes up a score.
 
@@ -85,7 +94,7 @@ class CritiqueOut(
         return cls(**{name: getattr(said, name) for name in cls.__struct_fields__})
 
 
-class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """Explanation of the score of one item for one user.
 
     Attributes
@@ -110,7 +119,16 @@ class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     worded_by: str = ""
     critiques: tuple[CritiqueOut, ...] = ()
 
+    def titled(self, title: Title) -> "Explanation":
+        """Keep a function that returns titles of items, which notebooks show; return `self`."""
+        force_setattr(self, "title", title)
+        return self
 
+    def _repr_html_(self) -> str:
+        return explanation_html(self, self.__dict__.get("title", no_title))
+
+
+@tabular
 class PastEvent(Struct, frozen=True, kw_only=True):
     """One event of a history: its item, its event weight and its time in Unix seconds."""
 
@@ -164,7 +182,35 @@ class Answer(Struct, frozen=True, kw_only=True):
     next: str | None = None
 
 
-class RecommendationList(list[Recommendation]):
+class ScoredList(list[ScoredItem]):
+    """List of items with scores, which notebooks show as a table with titles."""
+
+    def __init__(self, items: Iterable[ScoredItem], title: Title = no_title) -> None:
+        super().__init__(items)
+        self._title = title
+
+    def _repr_html_(self) -> str:
+        return scores_html(self, self._title)
+
+
+class TitledList(list[Recommendation]):
+    """List of recommendations, which notebooks show with titles and the parts of each score."""
+
+    def __init__(
+        self, lines: Iterable[Recommendation], caption: str, title: Title = no_title
+    ) -> None:
+        super().__init__(lines)
+        self._caption = caption
+        self._title = title
+
+    def _about(self) -> list[tuple[str, object]]:
+        return []
+
+    def _repr_html_(self) -> str:
+        return list_html(self._caption, self, self._about(), self._title)
+
+
+class RecommendationList(TitledList):
     """List of recommendations that also has the answer from which it was taken.
 
     Attributes
@@ -173,8 +219,8 @@ class RecommendationList(list[Recommendation]):
         The list with its ID, tier, model, offset and the cursor of the next page.
     """
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.items)
+    def __init__(self, answer: Answer, title: Title = no_title) -> None:
+        super().__init__(answer.items, f"For {answer.user_id or 'a session'}", title)
         self.answer = answer
 
     @property
@@ -182,7 +228,18 @@ class RecommendationList(list[Recommendation]):
         """Cursor of the next page; None if there are no more items."""
         return self.answer.next
 
+    def _about(self) -> list[tuple[str, object]]:
+        answer = self.answer
+        about: list[tuple[str, object]] = [
+            ("model", answer.model),
+            ("offset", f"{answer.offset:,}"),
+        ]
+        if answer.rules:
+            about.append(("rules", ", ".join(answer.rules)))
+        return about
 
+
+@tabular
 class ScoredUser(Struct, frozen=True, kw_only=True):
     """A user and the score of an item for this user; compare scores only within one answer."""
 
