@@ -31,7 +31,12 @@ __all__ = [
     "show",
 ]
 
-_ROOMS = {"Recommender": "engine", "Config": "config", "NearlineError": "errors", "show": "server.notebook"}
+_ROOMS = {
+    "Recommender": "engine",
+    "Config": "config",
+    "NearlineError": "errors",
+    "show": "server.notebook",
+}
 
 
 def __getattr__(name: str) -> object:

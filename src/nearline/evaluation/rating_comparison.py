@@ -16,8 +16,8 @@ from nearline.evaluation.bootstrap import LEVEL, RESAMPLES, Difference, Interval
 from nearline.evaluation.cost import Clock, Cost, array_bytes
 from nearline.evaluation.fitting import Fitter, Tune, data_for, rank_models
 from nearline.models.base import Model
-from nearline.notebook.reports import tables_html
 from nearline.models.capabilities import PredictsRatings, predict
+from nearline.notebook.reports import tables_html
 
 Doubles = NDArray[np.float64]
 

@@ -45,7 +45,9 @@ def wrap(title: str, *parts: str) -> str:
     return f"<div style='overflow-x:auto'>{head}{''.join(parts)}</div>"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], numbers: Sequence[int] = ()) -> str:
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[object]], numbers: Sequence[int] = ()
+) -> str:
     """Return a table; `numbers` are the columns that are aligned to the right."""
 
     def cells(row: Sequence[object], tag: str) -> str:

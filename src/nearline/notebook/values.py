@@ -159,7 +159,9 @@ def explanation_html(of: _Explained, title: Title) -> str:
     caption = f"Why {title(of.item_id) or of.item_id} for {of.user_id}"
     about = [("score", f"{of.score:.4g}"), ("tier", of.tier), ("parts", len(of.parts))]
     words = f"<p style='margin:4px 0'>{escape(of.words)}</p>" if of.words else ""
-    return wrap(caption, words, table(["because of", "relation", "", "amount"], rows, (3,)), figures(about))
+    return wrap(
+        caption, words, table(["because of", "relation", "", "amount"], rows, (3,)), figures(about)
+    )
 
 
 class _Job(Protocol):
