@@ -8,9 +8,11 @@ from nearline.recommend import listing
 from nearline.recommend.audience import audience
 from nearline.recommend.counted import counted
 from nearline.recommend.searching import search
+from nearline.recommend.trend import trend
 from nearline.schema import ScoredList, make_options
 from nearline.schema.answers import (
     ItemPage,
+    ItemTrend,
     ListedItem,
     ListedUser,
     ScoredUser,
@@ -80,6 +82,13 @@ class AroundMethods(Engine):
         """
         request = make_options(AudienceRequest, k=k, **options)
         return audience(item_id, request, self._view(), self.config.similar_users)
+
+    def trend(self, item_id: str, days: int = 30) -> ItemTrend:
+        """Return the number of events on an item in each of the last `days` (1 to 366), in UTC.
+
+        The newest events of each user are counted, `StateConfig.history_length` of them.
+        """
+        return trend(item_id, days, self._view())
 
     def items(self, **options: Any) -> Iterator[ListedItem]:
         """Iterate over all items, in alphabetical order of their IDs.

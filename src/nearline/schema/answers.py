@@ -260,6 +260,20 @@ class ListedItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: float | None = None
 
 
+class TrendDay(Struct, frozen=True, kw_only=True):
+    """A day: its start in Unix seconds, and the number of events."""
+
+    start: float
+    events: int
+
+
+class ItemTrend(Struct, frozen=True, kw_only=True):
+    """Events on an item in consecutive days of UTC, the oldest first."""
+
+    item_id: str
+    days: tuple[TrendDay, ...]
+
+
 class ItemPage(Struct, frozen=True, kw_only=True):
     """A page of items; `next` is the cursor of the page after it, None after the last one."""
 

@@ -22,6 +22,7 @@ from nearline.server.context import AppContext
 from nearline.server.decoding import StrictRequest
 from nearline.server.docs import openapi_document
 from nearline.server.exchange import LargeAnswers
+from nearline.server.flow import Flow
 from nearline.server.gateway import Gateway
 from nearline.server.host import EngineHost
 from nearline.server.limits import Limits
@@ -100,6 +101,7 @@ def create_app(
         try:
             yield
         finally:
+            context.flow.close()
             preloading.cancel()
             if context.namespaces is not None:
                 await context.namespaces.close()
@@ -166,4 +168,5 @@ def _make_context(
         batches=BatchTurns(traffic, timer),
         timer=timer,
         document=_document(limits),
+        flow=Flow(),
     )

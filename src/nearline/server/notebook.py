@@ -97,6 +97,7 @@ class Dashboard:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
+            app.context.flow.close()
             server.stop()  # type: ignore[no-untyped-call]
             await asyncio.wait({serving}, timeout=_WAIT_SECONDS)
             await app.host.close()
