@@ -25,6 +25,7 @@ from nearline.cli.learn import import_, train
 from nearline.cli.models import models
 from nearline.cli.options import example
 from nearline.cli.output import printable
+from nearline.cli.playground import playground
 from nearline.cli.replay import replay
 from nearline.cli.serve import serve
 from nearline.cli.settings import config
@@ -75,7 +76,7 @@ def main() -> None:
 
 
 for _command in (
-    *(demo, import_, models, train, evaluate, compare, replay),
+    *(demo, playground, import_, models, train, evaluate, compare, replay),
     *(info, snapshots, promote, rollback, scenarios, rules, config),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
     *(user, critique, export, serve, bench, doctor),
