@@ -11,7 +11,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 
 
-def kinds(notebook: dict[str, Any]) -> list[list[object]]:
+def kinds(notebook: dict[str, Any]) -> list[list[list[str]]]:
     """Of each code cell: the kinds of its outputs, in their order."""
     return [
         [sorted(output.get("data", [output.get("name")])) for output in cell["outputs"]]

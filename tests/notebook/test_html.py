@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import nearline as nl
 from nearline.errors import InvalidInput
-from nearline.jobs.queue import Job
+from nearline.jobs.queue import Job, Outcome
 from nearline.notebook import score_bar, scores_html, table
 from nearline.notebook.html import Share
 from nearline.notebook.live import live_output
@@ -147,7 +147,7 @@ def test_a_job_shows_its_state_and_progress() -> None:
 
 def test_an_import_shows_what_was_left_out(rec: nl.Recommender) -> None:
     found = read(rec.add(pa.table({"user_id": ["e", ""], "item_id": ["x", "y"]})))
-    assert "1 user_id is empty" in found.text
+    assert "user_id is empty" in found.text
 
 
 def test_progress_is_drawn_in_notebooks_only(
@@ -159,8 +159,8 @@ def test_progress_is_drawn_in_notebooks_only(
     display = SimpleNamespace(display=lambda *_, **__: handle)
     fake = SimpleNamespace(get_ipython=lambda: object(), display=display)
     monkeypatch.setitem(sys.modules, "IPython", fake)
-    job = rec.jobs.watch(rec.checkpoint().id)
-    assert job.state in ("done", "failed", "refused")
+    job = rec.jobs.watch(rec.jobs.submit("train", lambda _: Outcome("made", {})).id)
+    assert job.state == "done"
     assert drawn[-1] == ""
 
 

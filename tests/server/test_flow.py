@@ -95,10 +95,9 @@ def test_a_stream_ends_when_the_flow_is_closed_and_is_counted(
 
 def test_an_idle_stream_gets_comments_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IDLE_SECONDS", 0.001)
-    monkeypatch.setattr(module, "LONGEST_SECONDS", 0.05)
 
     async def look() -> list[bytes]:
-        return [frame async for frame in Flow().stream()]
+        return [frame async for frame in Flow().stream(seconds=0.05)]
 
     frames = asyncio.run(look())
     assert frames[0] == b": connected\n\n"

@@ -31,7 +31,7 @@ LOOKED_AT = 200
         "nearline playground synthetic --port 8081 --no-browser",
     )
 )
-@click.argument("file", default=EXAMPLE, metavar="[FILE|NAME]")
+@click.argument("file", default=EXAMPLE)
 @items_option
 @column_option
 @reading_options
@@ -56,7 +56,7 @@ def playground(
     """Open the dashboard on MovieLens-100K, or on a file of interactions, with a tour.
 
     Imports the data, trains, serves on this machine, and opens the browser at a tour of six steps
-    that ends in an event whose effect is seen. NAME is that of a public data set.
+    that ends in an event whose effect is seen. FILE can also be the name of a public data set, such as synthetic.
     """
     from nearline import server
     from nearline.cli.study import load_subject

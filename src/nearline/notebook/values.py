@@ -4,7 +4,7 @@ The arguments are values of `nearline.schema` and `nearline.jobs`, whose package
 one; only their attributes are used.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from nearline.notebook.html import (
@@ -22,7 +22,7 @@ from nearline.notebook.html import (
 Title = Callable[[str], str]
 
 
-class _Part(Protocol):
+class _AmountOf(Protocol):
     @property
     def source(self) -> str: ...
     @property
@@ -31,20 +31,20 @@ class _Part(Protocol):
     def amount(self) -> float: ...
 
 
-class _Scored(Protocol):
+class _HasScore(Protocol):
     @property
     def item_id(self) -> str: ...
     @property
     def score(self) -> float: ...
     @property
-    def fields(self) -> dict[str, object]: ...
+    def fields(self) -> Mapping[str, object]: ...
 
 
-class _Line(_Scored, Protocol):
+class _ListLine(_HasScore, Protocol):
     @property
     def tier(self) -> str: ...
     @property
-    def reasons(self) -> Sequence[_Part]: ...
+    def reasons(self) -> Sequence[_AmountOf]: ...
 
 
 def no_title(_: str) -> str:
@@ -52,7 +52,7 @@ def no_title(_: str) -> str:
     return ""
 
 
-def shares_of(parts: Sequence[_Part], total: float) -> list[Share]:
+def shares_of(parts: Sequence[_AmountOf], total: float) -> list[Share]:
     """Sum parts by relation, largest first, and add the rest of the score."""
     sums: dict[str, float] = {}
     for part in parts:
@@ -74,7 +74,7 @@ def named(item_id: str, title: Title) -> Bar:
 
 
 def list_html(
-    caption: str, lines: Sequence[_Line], about: Iterable[tuple[str, object]], title: Title
+    caption: str, lines: Sequence[_ListLine], about: Iterable[tuple[str, object]], title: Title
 ) -> str:
     """Return a list of recommendations with titles, tiers and bars of the parts of each score."""
     most = max((abs(line.score) for line in lines), default=0.0)
@@ -106,7 +106,7 @@ def list_html(
     return wrap(caption, key, table(head, rows, numbers), figures(about))
 
 
-def scores_html(lines: Sequence[_Scored], title: Title) -> str:
+def scores_html(lines: Sequence[_HasScore], title: Title) -> str:
     """Return items with their scores."""
     most = max((abs(line.score) for line in lines), default=0.0)
     extra = _extra(lines)
@@ -123,13 +123,13 @@ def scores_html(lines: Sequence[_Scored], title: Title) -> str:
     return wrap("", table(["#", "item", *extra, "", "score"], rows, (0, 3 + len(extra))))
 
 
-def _extra(lines: Sequence[_Scored]) -> list[str]:
+def _extra(lines: Sequence[_HasScore]) -> list[str]:
     """Return the names of the fields of the lines, without the title."""
     found = {name: None for line in lines for name in line.fields}
     return [name for name in found if name != "title"]
 
 
-class _Explained(Protocol):
+class _HasParts(Protocol):
     @property
     def user_id(self) -> str: ...
     @property
@@ -141,10 +141,10 @@ class _Explained(Protocol):
     @property
     def words(self) -> str: ...
     @property
-    def parts(self) -> Sequence[_Part]: ...
+    def parts(self) -> Sequence[_AmountOf]: ...
 
 
-def explanation_html(of: _Explained, title: Title) -> str:
+def explanation_html(of: _HasParts, title: Title) -> str:
     """Return the parts of a score, which sum to it."""
     most = max((abs(part.amount) for part in of.parts), default=0.0)
     rows = [
@@ -164,7 +164,7 @@ def explanation_html(of: _Explained, title: Title) -> str:
     )
 
 
-class _Job(Protocol):
+class _JobStatus(Protocol):
     @property
     def id(self) -> str: ...
     @property
@@ -184,7 +184,7 @@ class _Job(Protocol):
 _STATES = {"done": "#10a37f", "running": "#3b82f6", "failed": "#d6453d", "refused": "#d18b16"}
 
 
-def job_html(job: _Job) -> str:
+def job_html(job: _JobStatus) -> str:
     """Return the state of a job, with a bar of its progress while it runs."""
     colour = _STATES.get(job.state, "#7c8a9c")
     badge = (

@@ -30,7 +30,7 @@ MAX_VIEWERS = 200
 # Seconds after which an idle stream gets a comment, and after which a stream ends. The dashboard
 # then connects again, so that a viewer that is gone or does not read is dropped.
 IDLE_SECONDS = 15.0
-LONGEST_SECONDS = 300.0
+LONGEST_SECONDS = 300
 _USERS = b"/v1/users/"
 _LISTS = ("recommendations", "similar", "rank", "popular", "trending", "search")
 
@@ -126,16 +126,19 @@ class Flow:
             self._entries.append(FlowEntry(kind="list", milliseconds=spent, **about))  # type: ignore[arg-type]
         self._tick()
 
-    async def stream(self, *, masked: bool = True) -> AsyncIterator[bytes]:
-        """Yield server-sent events until the flow is closed or the longest time has passed."""
+    async def stream(
+        self, *, masked: bool = True, seconds: float = LONGEST_SECONDS
+    ) -> AsyncIterator[bytes]:
+        """Yield server-sent events until the flow is closed or `seconds` have passed."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + LONGEST_SECONDS
+        end = loop.time() + seconds
         self.viewers += 1
         position = self._count
         try:
             yield b": connected\n\n"
             while not self._closed and loop.time() < end:
-                if position == self._count and not await self._changed(loop):
+                left = max(0.0, end - loop.time())
+                if position == self._count and not await self._changed(loop, left):
                     yield b": idle\n\n"
                     continue
                 missed = max(0, self._count - position - len(self._frames))
@@ -177,12 +180,12 @@ class Flow:
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 
-    async def _changed(self, loop: asyncio.AbstractEventLoop) -> bool:
+    async def _changed(self, loop: asyncio.AbstractEventLoop, left: float) -> bool:
         """Wait for the next frame; return False if there was none for some time."""
         if self._next is None:
             self._next = loop.create_future()
         try:
-            await asyncio.wait_for(asyncio.shield(self._next), IDLE_SECONDS)
+            await asyncio.wait_for(asyncio.shield(self._next), min(IDLE_SECONDS, left))
         except TimeoutError:
             return False
         return True

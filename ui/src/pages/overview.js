@@ -19,7 +19,7 @@ export function Overview() {
     <dl class="tiles"><${Tile} label=${t("overview.users")} value=${compact(valueOf(now, "nearline_users") ?? 0)} />
       <${Tile} label=${t("overview.items")} value=${compact(valueOf(now, "nearline_items") ?? 0)} />
       <${Tile} label=${t("overview.records")} value=${compact(valueOf(now, "nearline_log_offset") ?? 0)} />
-      <${Tile} label=${t("overview.model")} value=${serving?.model ?? t("overview.untrained")} note=${serving?.id.slice(0, 8)} />
+      <${Tile} label=${t("overview.model")} value=${serving?.model ?? (snapshots.data ? t("overview.untrained") : "…")} note=${serving?.id.slice(0, 8)} />
       <${Tile} label=${t("overview.p99")} value=${duration(quantile(null, now, 0.99, isList))} note=${t("overview.p50", { time: duration(quantile(null, now, 0.5, isList)) })} />
       <${Tile} label=${t("overview.cache")} value=${hitShare(now)} /></dl>
     ${!valueOf(now, "nearline_log_offset") && html`<${Empty} title=${t("overview.empty")}>${t("overview.empty.next")} <a href="#/data">${t("nav.data")}</a><//>`}

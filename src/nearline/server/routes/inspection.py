@@ -11,6 +11,8 @@ from litestar.response import Stream
 
 from nearline.server.context import AppContext, app_context
 from nearline.server.decoding import StrictRequest
+from nearline.server.exchange import exchange_of
+from nearline.server.flow import LONGEST_SECONDS
 
 EVENT_STREAM = "text/event-stream"
 _SECRET = re.compile(r"(key|token|secret|password|authorization)$", re.IGNORECASE)
@@ -25,20 +27,29 @@ async def follow_flow(
         Literal["masked", "plain"],
         QueryParameter(description="Show pseudonyms instead of IDs, or the IDs."),
     ] = "masked",
+    seconds: Annotated[
+        int,
+        QueryParameter(
+            description="Seconds after which the stream ends, 0 to 300.", ge=0, le=LONGEST_SECONDS
+        ),
+    ] = LONGEST_SECONDS,
 ) -> Stream:
     """Follow events and lists as they happen, as server-sent events with a sample of each 0.1 s."""
     app = app_context(request)
     app.flow.check()
     app.host.engine  # noqa: B018  # 503 until the store is open
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Stream(_frames(app, masked=ids == "masked"), media_type=EVENT_STREAM, headers=headers)
+    if exchange_of(request.scope).method == "HEAD":
+        seconds = 0
+    frames = _frames(app, seconds, masked=ids == "masked")
+    return Stream(frames, media_type=EVENT_STREAM, headers=headers)
 
 
-async def _frames(app: AppContext, *, masked: bool) -> AsyncIterator[bytes]:
+async def _frames(app: AppContext, seconds: int, *, masked: bool) -> AsyncIterator[bytes]:
     # A viewer waits most of the time, so it does not count as a request in flight.
     app.traffic.in_flight -= 1
     try:
-        async for frame in app.flow.stream(masked=masked):
+        async for frame in app.flow.stream(masked=masked, seconds=seconds):
             yield frame
     finally:
         app.traffic.in_flight += 1
