@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
@@ -74,7 +74,7 @@ def test_a_list_shows_titles_tiers_and_the_item_it_is_because_of(rec: nl.Recomme
 
 @pytest.mark.parametrize("make", ["similar", "rank", "search", "popular", "trending", "explain"])
 def test_other_lists_show_titles(rec: nl.Recommender, make: str) -> None:
-    values = {
+    values: dict[str, Callable[[], object]] = {
         "similar": lambda: rec.similar("x"),
         "rank": lambda: rec.rank("d", ["y", "z"]),
         "search": lambda: rec.search("tea"),
@@ -115,7 +115,7 @@ def test_values_are_encoded_as_before(rec: nl.Recommender) -> None:
 def test_no_text_becomes_a_tag(item: str, title: str, score: float) -> None:
     line = ScoredItem(item_id=item, score=score, fields={"price": title})
     allowed = {"div", "table", "thead", "tbody", "tr", "th", "td", "span", "i", "code"}
-    assert set(read(ScoredList([line], lambda _: title)).tags) <= allowed
+    assert set(read(ScoredList([line]).titled(lambda _: title)).tags) <= allowed
     part = Part(source=item, relation=title, amount=score)
     row = Recommendation(item_id=item, score=score, tier=title, reasons=(part,))
     assert set(read(TitledList([row], title, lambda _: title)).tags) <= allowed

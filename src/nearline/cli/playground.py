@@ -56,7 +56,8 @@ def playground(
     """Open the dashboard on MovieLens-100K, or on a file of interactions, with a tour.
 
     Imports the data, trains, serves on this machine, and opens the browser at a tour of six steps
-    that ends in an event whose effect is seen. FILE can also be the name of a public data set, such as synthetic.
+    that ends in an event whose effect is seen. FILE can also
+    be the name of a public data set, such as synthetic.
     """
     from nearline import server
     from nearline.cli.study import load_subject

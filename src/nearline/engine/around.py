@@ -55,7 +55,7 @@ class AroundMethods(Engine):
         texts = self._current.texts
         index = self._search.index()
         lines = search(request, self._view(), index, None if texts is None else texts.query)
-        return ScoredList(lines, self.title)
+        return lines.titled(self.title)
 
     def popular(self, k: int = 10, **options: Any) -> TitledList:
         """Return the items with the most events.

@@ -4,8 +4,9 @@ The arguments are texts and numbers, since the packages of the reports stand abo
 """
 
 from collections.abc import Mapping, Sequence
+from html import escape
 
-from nearline.notebook.html import Bar, escape, figures, interval_bar, table, tiles, wrap
+from nearline.notebook.html import Bar, figures, interval_bar, table, tiles, wrap
 
 Interval = tuple[float, float]
 _LINES = ("#3b82f6", "#d6453d", "#10a37f", "#d18b16", "#8b5cf6", "#7c8a9c")

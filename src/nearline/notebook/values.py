@@ -5,13 +5,13 @@ one; only their attributes are used.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
 from typing import Protocol
 
 from nearline.notebook.html import (
     Bar,
     Share,
     colour_of,
-    escape,
     figures,
     legend,
     score_bar,

@@ -183,11 +183,28 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class ScoredList(list[ScoredItem]):
-    """List of items with scores, which notebooks show as a table with titles."""
+    """List of scored items, which notebooks show as a table with titles.
 
-    def __init__(self, items: Iterable[ScoredItem], title: Title = no_title) -> None:
+    Attributes
+    ----------
+    rules : tuple of str
+        Names of the rules that fired, in alphabetical order.
+    next : str or None
+        Cursor of the next page; None if there is none.
+    """
+
+    def __init__(
+        self, items: Iterable[ScoredItem], rules: tuple[str, ...] = (), next: str | None = None
+    ) -> None:
         super().__init__(items)
+        self.rules = rules
+        self.next = next
+        self._title: Title = no_title
+
+    def titled(self, title: Title) -> "ScoredList":
+        """Keep a function that returns titles of items; return `self`."""
         self._title = title
+        return self
 
     def _repr_html_(self) -> str:
         return scores_html(self, self._title)

@@ -1,9 +1,8 @@
 """Off-policy evaluation: what another policy would have earned, from the log of this one.
 
-- `Log`: logged rows with propensities, as arrays; `read_log` makes it of a table;
-- `target policies`: `uniform`, `policy_of_log`, `policy_of_table`, `policy_of_column`;
-- `estimate`: IPS, SNIPS, DM, DR, SNDR, Switch-DR and DRos with intervals and effective sample size;
-- `evaluate_log`: the whole analysis, per position, with a verdict.
+- `evaluate_log`: the whole analysis of a log and a policy, per position, with a verdict;
+- `read_log`, `read_policy`: logged rows and target policies from files and frames;
+- `estimate`: IPS, SNIPS, DM, DR, SNDR, Switch-DR and DRos from weights and predictions.
 """
 
 from nearline.evaluation.off_policy.estimators import (
@@ -14,12 +13,30 @@ from nearline.evaluation.off_policy.estimators import (
     estimate,
     slope,
 )
+from nearline.evaluation.off_policy.logged import LoggedRows, read_log
+from nearline.evaluation.off_policy.policies import TargetPolicy, read_policy
+from nearline.evaluation.off_policy.report import (
+    LISTS,
+    PolicyReport,
+    PolicyValue,
+    cascade_weights,
+    evaluate_log,
+)
 
 __all__ = [
     "ESTIMATORS",
+    "LISTS",
     "Estimate",
+    "LoggedRows",
+    "PolicyReport",
+    "PolicyValue",
     "Rounds",
+    "TargetPolicy",
+    "cascade_weights",
     "effective_sample_size",
     "estimate",
+    "evaluate_log",
+    "read_log",
+    "read_policy",
     "slope",
 ]

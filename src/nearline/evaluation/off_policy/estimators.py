@@ -240,12 +240,13 @@ def slope(
     """
     from scipy.special import stdtrit
 
-    n = len(rounds.reward)
-    quantile = float(stdtrit(n - 1, 1.0 - delta))
+    n = len(rounds.reward) if rounds.cluster is None else len(np.unique(rounds.cluster))
+    quantile = float(stdtrit(max(n - 1, 1), 1.0 - delta))
     tried = []
     for threshold in thresholds:
         column = values(rounds, threshold)
-        tried.append((float(column.std() * quantile / math.sqrt(n - 1)), threshold, column.mean()))
+        mean = float(column.mean())
+        tried.append((quantile * _standard_error(column - mean, rounds.cluster), threshold, mean))
     tried.sort(key=lambda one: (-one[0], -one[1]))
     chosen = tried[0]
     for at, (width, threshold, mean) in enumerate(tried):
@@ -264,8 +265,11 @@ def effective_sample_size(weight: Doubles) -> float:
 
     A small share of the number of rows means that few rows decide the estimate.
     """
-    squares = float(weight @ weight)
-    return float(weight.sum()) ** 2 / squares if squares else 0.0
+    top = float(weight.max(initial=0.0))
+    if not top:
+        return 0.0
+    scaled = weight / top  # so that no square is too small or too large
+    return float(scaled.sum()) ** 2 / float(scaled @ scaled)
 
 
 def _normalised(weight: Doubles) -> Doubles:
@@ -283,14 +287,20 @@ def _with_interval(
     if name in ("snips", "sndr"):
         # The divisor varies too. To first order, a ratio's error is that of its linearisation.
         centred = centred - _correction(name, rounds, values) * (_normalised(rounds.weight) - 1.0)
-    if rounds.cluster is not None:
-        _, number = np.unique(rounds.cluster, return_inverse=True)
+    error = _standard_error(centred, rounds.cluster)
+    radius = float(ndtri(0.5 + confidence / 2.0)) * error
+    return Estimate(name, value, value - radius, value + radius, threshold)
+
+
+def _standard_error(centred: Doubles, cluster: NDArray[np.int64] | None) -> float:
+    """Return the standard error of the mean of values, given their deviations from the mean."""
+    n = len(centred)
+    if cluster is not None:
+        _, number = np.unique(cluster, return_inverse=True)
         centred = np.asarray(np.bincount(number, weights=centred), dtype=np.float64)
     groups = len(centred)
     factor = groups / (groups - 1) if groups > 1 else 1.0
-    error = math.sqrt(float(centred @ centred) * factor) / len(values)
-    radius = float(ndtri(0.5 + confidence / 2.0)) * error
-    return Estimate(name, value, value - radius, value + radius, threshold)
+    return math.sqrt(float(centred @ centred) * factor) / n
 
 
 def _correction(name: str, rounds: Rounds, values: Doubles) -> float:
