@@ -30,6 +30,7 @@ from nearline.cli.playground import playground
 from nearline.cli.replay import replay
 from nearline.cli.serve import serve
 from nearline.cli.settings import config
+from nearline.cli.simulate import simulate
 from nearline.cli.snapshots import promote, rollback, snapshots
 from nearline.cli.users import critique, user
 from nearline.cli.wording import for_command_line
@@ -80,6 +81,6 @@ for _command in (
     *(demo, playground, import_, models, train, evaluate, compare, replay, ope),
     *(info, snapshots, promote, rollback, scenarios, rules, config),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
-    *(user, critique, export, serve, bench, doctor),
+    *(user, critique, export, serve, simulate, bench, doctor),
 ):
     main.add_command(_command)
