@@ -13,6 +13,7 @@ import click
 
 from nearline.cli.around import audience, items, popular, search, trending, users
 from nearline.cli.ask import explain, recommend, similar
+from nearline.cli.backup import archive, backup, restore
 from nearline.cli.bench import bench
 from nearline.cli.compare import compare
 from nearline.cli.definitions import rules, scenarios
@@ -81,6 +82,7 @@ for _command in (
     *(demo, playground, import_, models, train, evaluate, compare, replay, ope),
     *(info, snapshots, promote, rollback, scenarios, rules, config),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
+    *(backup, restore, archive),
     *(user, critique, export, serve, simulate, bench, doctor),
 ):
     main.add_command(_command)
