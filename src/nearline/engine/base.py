@@ -12,9 +12,12 @@ from nearline.deployment.live_search import LiveSearch
 from nearline.deployment.location import folder_of
 from nearline.deployment.versions import Versions
 from nearline.ingest import start_with
+from nearline.ingest.connector import Ingested
 from nearline.ingest.impressions import Impressions
+from nearline.ingest.quarantine import Quarantine
 from nearline.jobs.checkpoints import Checkpoints
 from nearline.jobs.embedding import Embedding
+from nearline.jobs.ingesting import Ingesting
 from nearline.jobs.merging import Merging
 from nearline.jobs.queue import Jobs
 from nearline.jobs.scheduler import Scheduler
@@ -56,6 +59,8 @@ class Engine(EngineStatus):
         recurring = (self._checkpoints, self._merging, self._embedding)
         self._impressions = Impressions(self._log_and_state)
         self._recent = RecentLists()
+        self._quarantine = Quarantine(self.path)
+        self._ingesting, self.ingested = Ingesting(), dict[str, Ingested]()
         self._scheduler = Scheduler(current, jobs, recurring).start()
 
     def now(self) -> float:
@@ -75,11 +80,13 @@ class Engine(EngineStatus):
 
     def close(self) -> None:
         """Cancel jobs, finish queued writes, save the checkpoint, close the store. Idempotent."""
+        self._ingesting.close()
         self._scheduler.stop()
         self.jobs.close()
         self.language.close()
         self._impressions.close()
         self._current.close()
+        self._quarantine.close()
 
     def __enter__(self) -> Self:
         return self
