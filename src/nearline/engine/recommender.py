@@ -6,6 +6,7 @@ from nearline.engine.catalogue import ItemMethods
 from nearline.engine.definitions import DefinitionMethods
 from nearline.engine.events import EventMethods
 from nearline.engine.experiments import ExperimentMethods
+from nearline.engine.streams import StreamMethods
 from nearline.engine.training import TrainingMethods
 from nearline.engine.users import UserMethods
 
@@ -14,6 +15,7 @@ class Recommender(
     TrainingMethods,
     ListMethods,
     EventMethods,
+    StreamMethods,
     AroundMethods,
     ItemMethods,
     UserMethods,

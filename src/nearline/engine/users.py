@@ -89,6 +89,7 @@ class UserMethods(ImpressionMethods):
         self.served.begin_erasure(user_id)
         try:
             erased = self._current.erased(lambda log: log.erase(user_id))
+            erased = self._quarantine.after_forgetting(user_id, erased)
         except BaseException:
             self.served.end_erasure(user_id)
             raise

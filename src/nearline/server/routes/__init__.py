@@ -2,6 +2,7 @@
 
 from nearline.server.routes.around import (
     item_audience,
+    item_trend,
     list_items,
     list_users,
     popular_items,
@@ -31,6 +32,7 @@ from nearline.server.routes.experiments import (
 )
 from nearline.server.routes.health import docs, index, livez, metrics, openapi, readyz
 from nearline.server.routes.impressions import add_impressions
+from nearline.server.routes.inspection import follow_flow, show_config
 from nearline.server.routes.items import (
     change_item,
     delete_item,
@@ -66,6 +68,7 @@ V1 = [
     explain,
     similar_items,
     item_audience,
+    item_trend,
     popular_items,
     trending_items,
     search_items,
@@ -108,6 +111,8 @@ V1 = [
     list_snapshots,
     promote_snapshot,
     roll_back,
+    follow_flow,
+    show_config,
 ]
 
 __all__ = ["OPERATIONS", "V1"]
