@@ -22,6 +22,7 @@ from nearline.cli.definitions import rules, scenarios
 from nearline.cli.demo import demo
 from nearline.cli.doctor import doctor
 from nearline.cli.evaluate import evaluate
+from nearline.cli.experiments import experiments
 from nearline.cli.export import export
 from nearline.cli.info import info
 from nearline.cli.ingest import ingest, quarantine
@@ -31,7 +32,9 @@ from nearline.cli.models import models
 from nearline.cli.ope import ope
 from nearline.cli.options import example
 from nearline.cli.output import printable
+from nearline.cli.playground import playground
 from nearline.cli.replay import replay
+from nearline.cli.report import report
 from nearline.cli.serve import serve
 from nearline.cli.settings import config
 from nearline.cli.simulate import simulate
@@ -82,10 +85,11 @@ def main() -> None:
 
 
 for _command in (
-    *(demo, import_, ingest, quarantine, models, train, evaluate, compare, replay, ope),
+    *(demo, playground, import_, ingest, quarantine),
+    *(models, train, evaluate, compare, replay, ope),
     *(info, snapshots, promote, rollback, scenarios, rules, config),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
     *(backup, restore, archive, keys, audit, comply),
-    *(user, consent, tags, critique, export, serve, simulate, bench, doctor),
+    *(user, consent, tags, critique, experiments, report, export, serve, simulate, bench, doctor),
 ):
     main.add_command(_command)

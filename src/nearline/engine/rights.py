@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from nearline.engine.base import Engine
+from nearline.engine.tracking import TrackingMethods
 from nearline.ingest import profiles
 from nearline.ingest.portable import ImportedUser, import_user
 from nearline.log import Appended
@@ -20,7 +20,7 @@ from nearline.schema import ConsentOut, ErasureReceipt, InterestTag, check_id
 RECEIPT = "erasure"
 
 
-class RightsMethods(Engine):
+class RightsMethods(TrackingMethods):
     """Read and change what a user allows, and the tags of a user's profile."""
 
     def put_consent(
@@ -86,7 +86,8 @@ class RightsMethods(Engine):
         log = self._current.open().log
         log.append([]).result()  # the state then reflects all queued records
         shown = self._recent.of(user_id)
-        content = personal_data(user_id, log.records_of(user_id), shown, self._view())
+        served = self.served.of_user(user_id)
+        content = personal_data(user_id, log.records_of(user_id), shown, self._view(), served)
         if path is not None:
             with Path(path).open("xb") as file:
                 file.write(content)

@@ -17,13 +17,14 @@ from nearline.recommend.recent_lists import RecentList
 from nearline.recommend.tags import interest_tags
 from nearline.schema import Explanation, RecommendationRequest, UserRecord
 
-LISTS, PROFILE = "lists.json", "profile.json"
+LISTS, PROFILE, SERVED = "lists.json", "profile.json", "served.json"
 # Lists that were shown, the newest first, and items of each that are explained.
 MAX_LISTS, MAX_ITEMS = 50, 100
 _ABOUT = {
     PROFILE: "what follows from the records: attributes, interest tags, and what the user allows",
     LISTS: "the list of now, and the last lists that this server showed, each item with the parts "
     "that sum to its score at the time of this export",
+    SERVED: "lists of the served log, as they were shown, and what was seen of them",
 }
 
 
@@ -32,6 +33,7 @@ def personal_data(
     records: Sequence[tuple[int, UserRecord]],
     shown: Sequence[tuple[str, RecentList]],
     view: View,
+    served: Sequence[object] = (),
 ) -> bytes:
     """Return a ZIP file with all records of a user, the profile and the lists.
 
@@ -41,13 +43,15 @@ def personal_data(
         All records that name the user.
     shown : sequence of (str, RecentList)
         IDs and items of the last lists of the user, the newest last.
+    served : sequence
+        Entries of the served log about the user.
 
     Raises
     ------
     UnknownUser
         Nothing is stored about the user.
     """
-    if not records:
+    if not records and not served:
         raise UnknownUser(f"nothing is stored about user {user_id!r:.100}; check the ID")
     parts: dict[str, list[UserRecord]] = {name: [] for name in FILES}
     for _, record in records:
@@ -65,6 +69,7 @@ def personal_data(
         **parts,
         PROFILE: _profile(user_id, view),
         LISTS: _lists(user_id, shown, view),
+        SERVED: served,
     }
     return _zipped(documents, view.now)
 

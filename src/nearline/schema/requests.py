@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from nearline.errors import InvalidInput
 from nearline.schema.arguments import as_list, flag, plain, text
+from nearline.schema.exploration import check_explore
 from nearline.schema.fields import Shape, request_fields, split_at_commas
 from nearline.schema.item_options import (
     LENGTHS,
@@ -75,6 +76,10 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
     profiling : bool or None
         False makes the list that a stranger would get: neither what is stored about the user nor
         the history in the request is used. None and True mean as the user consented.
+    explore : dict or None
+        How places of the personal part are drawn instead of ranked; see
+        `nearline.schema.exploration.Explore`. Not together with diversity, calibration, caps and
+        rotation.
     """
 
     k: Annotated[
@@ -140,6 +145,14 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = None
     profiling: Profiling = None
+    explore: Annotated[
+        dict[str, str | float] | None,
+        Meta(
+            description="Draw places of the list instead of ranking: method (epsilon, softmax or "
+            "thompson), rate, temperature, keep_top, candidates, new, new_days, window.",
+            examples=[{"method": "epsilon", "rate": 0.1}],
+        ),
+    ] = None
 
 
 class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -155,6 +168,8 @@ class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unkno
         Add the largest parts of each score to the answer.
     rerank : bool
         Let the configured language model reorder the top of the list.
+    track : bool or None
+        Keep the list in the served log, so that reports know what it led to; None means False.
     cursor : str or None
         Value of `next` in the answer with the previous page of this list: the list continues
         without the items that were on earlier pages. All other fields, except `k`, `explain` and
@@ -172,6 +187,10 @@ class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unkno
     rerank: Annotated[
         bool, Meta(description="Let the language model reorder the top of the list.")
     ] = False
+    track: Annotated[
+        bool | None,
+        Meta(description="Keep the list in the served log, which reports are made from."),
+    ] = None
     cursor: Annotated[
         str | None,
         Meta(
@@ -235,8 +254,8 @@ _MAY_BE_NONE = frozenset(
         *("k", "exclude_seen", "repeats", "category", "context", "preferences", "scenario"),
         *("user_id", "history", "cursor", "filter", "boost", "min_score"),
         *("diversity", "diversity_method", "calibration", "max_per"),
-        *("max_shown", "rotation", "profiling"),
-        *("user", "relation"),
+        *("max_shown", "rotation", "profiling", "explore"),
+        *("user", "relation", "track"),
     }
 )
 # How a keyword argument of a Python call becomes a field; others are checked by `check_options`.
@@ -248,12 +267,14 @@ _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
     "exclude_seen": flag,
     "explain": flag,
     "rerank": flag,
+    "track": flag,
     "words": flag,
     "profiling": flag,
     "cursor": text,
     "diversity": check_share,
     "calibration": check_share,
     "rotation": check_share,
+    "explore": lambda value, _: check_explore(value),
     "max_shown": lambda value, _: check_max_shown(plain(value)),
 }
 
@@ -296,6 +317,16 @@ def check_shape(options: ListOptions) -> None:
             check_share(share, field)
     if options.max_shown is not None:
         check_max_shown(options.max_shown)
+    if options.explore is not None:
+        check_explore(options.explore)
+        others = ("diversity", "calibration", "max_per", "rotation")
+        both = next((name for name in others if getattr(options, name)), None)
+        if both is not None:
+            raise InvalidInput(
+                f"explore and {both} cannot be combined, because the probabilities of the draws "
+                "would then not be known; omit one of them",
+                field="explore",
+            )
 
 
 def check_category(category: object) -> None:

@@ -24,6 +24,7 @@ from nearline.server.context import AppContext
 from nearline.server.decoding import StrictRequest
 from nearline.server.docs import openapi_document
 from nearline.server.exchange import LargeAnswers
+from nearline.server.flow import Flow
 from nearline.server.gateway import Gateway
 from nearline.server.host import EngineHost
 from nearline.server.limits import Limits
@@ -56,6 +57,7 @@ def create_app(
     stores: Stores | None = None,
     security: Security | None = None,
     keys: Path | None = None,
+    keep_open: bool = False,
 ) -> Gateway:
     """Create the HTTP API as an ASGI application.
 
@@ -86,6 +88,8 @@ def create_app(
     keys : Path or None
         Folder with the keys that ``nearline keys`` makes, and with the audit log. Once there is a
         key, requests need one.
+    keep_open : bool
+        Leave the engine open at shutdown; it was open before.
 
     Raises
     ------
@@ -105,7 +109,11 @@ def create_app(
         keys.mkdir(parents=True, exist_ok=True)
         audit = AuditLog(keys, clock)
     keyring = None if keys is None else Keyring(KeyStore(keys), clock)
-    host = StoresHost(log) if open_engine is None else EngineHost(open_engine, log)
+    host = (
+        StoresHost(log)
+        if open_engine is None
+        else EngineHost(open_engine, log, warm=not keep_open, keep_open=keep_open)
+    )
 
     @asynccontextmanager
     async def engine_life(_: Litestar) -> AsyncIterator[None]:
@@ -120,6 +128,7 @@ def create_app(
         try:
             yield
         finally:
+            context.flow.close()
             preloading.cancel()
             if context.namespaces is not None:
                 await context.namespaces.close()
@@ -198,4 +207,5 @@ def _make_context(
         timer=timer,
         document=_document(limits),
         security=security,
+        flow=Flow(),
     )

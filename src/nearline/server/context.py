@@ -15,6 +15,7 @@ from nearline.server.batches import BatchTurns
 from nearline.server.cache import AnswerCache
 from nearline.server.completions import completion
 from nearline.server.exchange import LargeAnswers
+from nearline.server.flow import Flow
 from nearline.server.host import EngineHost
 from nearline.server.limits import Limits
 from nearline.server.metrics import Metrics
@@ -56,6 +57,7 @@ class AppContext(Struct, frozen=True, kw_only=True):
     clock: Callable[[], float]
     timer: Callable[[], float]
     document: dict[str, Any]
+    flow: Flow
     security: Security
     auditor: Auditor | None = None
     namespaces: Any = None

@@ -61,6 +61,13 @@ def middleware_stack(
     answers: CachedAnswers | Namespaced = CachedAnswers(bodies, context)
     if context.namespaces is not None:
         answers = Namespaced(bodies, CachedAnswers(bodies, context), context.namespaces)
+    flow = context.flow
+
+    def watched(exchange: Exchange) -> None:
+        if flow.viewers:
+            flow.note_list(exchange)
+
+    observers.append(watched)
     return Exchanges(
         timer=context.timer,
         traffic=context.traffic,
