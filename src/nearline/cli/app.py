@@ -23,6 +23,7 @@ from nearline.cli.export import export
 from nearline.cli.info import info
 from nearline.cli.learn import import_, train
 from nearline.cli.models import models
+from nearline.cli.ope import ope
 from nearline.cli.options import example
 from nearline.cli.output import printable
 from nearline.cli.replay import replay
@@ -75,7 +76,7 @@ def main() -> None:
 
 
 for _command in (
-    *(demo, import_, models, train, evaluate, compare, replay),
+    *(demo, import_, models, train, evaluate, compare, replay, ope),
     *(info, snapshots, promote, rollback, scenarios, rules, config),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
     *(user, critique, export, serve, bench, doctor),

@@ -3,14 +3,17 @@
 from nearline.log.base import (
     Appendable,
     Appended,
+    Lease,
     Log,
     OnCommit,
     OnErase,
     Readable,
     ReadOnlyLog,
+    SharedLog,
     in_blocks,
 )
 from nearline.log.opening import MEMORY, open_log, url_of
+from nearline.log.postgres.target import is_postgres, parse_target
 from nearline.log.reader import LogReader
 from nearline.log.sqlite import SQLiteLog
 from nearline.log.unwritable import UnwritableLog, open_or_read
@@ -19,6 +22,7 @@ __all__ = [
     "MEMORY",
     "Appendable",
     "Appended",
+    "Lease",
     "Log",
     "LogReader",
     "OnCommit",
@@ -26,9 +30,12 @@ __all__ = [
     "ReadOnlyLog",
     "Readable",
     "SQLiteLog",
+    "SharedLog",
     "UnwritableLog",
     "in_blocks",
+    "is_postgres",
     "open_log",
     "open_or_read",
+    "parse_target",
     "url_of",
 ]
