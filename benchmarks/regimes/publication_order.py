@@ -38,7 +38,7 @@ VARIANTS: dict[str, tuple[str, bool]] = {
 
 def measure(folder: Path, data: str, name: str) -> dict[str, Any]:
     """Fit one variant on one data set, and return its row of the table."""
-    found = load_dataset(data)
+    found = load_dataset(data, path=folder / data)
     model_name, with_text = VARIANTS[name]
     everything = make_dataset(found.interactions, found.items if with_text else [])
     last = leave_one_out(everything)
