@@ -1,5 +1,8 @@
 """Assignment of users to variants: known hashes, shares, and stability under coverage."""
 
+import hashlib
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +20,16 @@ def test_hash_of_known_texts(text: str, value: int) -> None:
 
 def test_bucket_hashes_the_decimal_digits_of_the_first_hash() -> None:
     assert bucket("seed", "a") == fnv1a32(str(fnv1a32("seeda"))) % 10_000 / 10_000
+
+
+def test_places_of_ten_thousand_ids_are_those_of_growthbook() -> None:
+    rng = random.Random(4)
+    letters = "abcXYZ019-_é漢😀 "
+    ids = ["".join(rng.choices(letters, k=rng.randint(1, 20))) for _ in range(10_000)]
+    places = ",".join(str(round(bucket("experiment", unit) * 10_000)) for unit in ids)
+    # Made by `growthbook.core.gbhash("experiment", unit, 2)` of growthbook 4.0.0.
+    expected = "8e0165a4b58e1b5881f410f7168d6c4a9d8fe7c02d30c973965ea6bc096fd948"
+    assert hashlib.sha256(places.encode()).hexdigest() == expected
 
 
 @given(st.text(), st.text())

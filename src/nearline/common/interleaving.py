@@ -1,8 +1,9 @@
 """Team-draft interleaving: one list made of the lists of two rankers.
 
 The two rankers take turns in an order decided by a coin, and each adds the best item of its list
-that isn't in the common list yet. A click counts for the ranker that added the item. Because each
-user compares both rankers, far fewer users are needed than in an A/B test.
+that isn't in the common list yet. A click counts for the ranker that added the item. If users
+choose among the items that they see, far fewer users are needed than in an A/B test, since a worse
+item loses to the better one beside it. If clicks are independent of each other, nothing is saved.
 
 F. Radlinski, M. Kurup, T. Joachims: How Does Clickthrough Data Reflect Retrieval Quality?
 CIKM 2008.

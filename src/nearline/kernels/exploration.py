@@ -125,6 +125,8 @@ def sampled_list(
     _check(scores, k, keep_top)
     if samples.ndim != 2 or not len(samples) or samples.shape[1] != len(scores):
         raise ValueError(f"samples have shape {samples.shape}; it must be [m, {len(scores)}]")
+    if not np.isfinite(samples).all():
+        raise ValueError("samples must be finite")
     if not 0.0 <= floor <= 1.0:
         raise ValueError(f"floor is {floor}; it must be between 0 and 1")
     k = min(k, len(scores))
@@ -200,6 +202,16 @@ def _best_open(values: Doubles, taken: NDArray[np.bool_]) -> int:
 
 
 @njit(cache=True)
+def _largest(values: Doubles) -> int:
+    """Return the index of the largest value; the lowest index if several are."""
+    best = 0
+    for index in range(1, len(values)):
+        if values[index] > values[best]:
+            best = index
+    return best
+
+
+@njit(cache=True)
 def _softmax(
     scores: Doubles, k: int, scale: float, keep_top: int, seed: np.uint64
 ) -> tuple[Longs, Doubles, NDArray[np.bool_]]:
@@ -243,6 +255,8 @@ def _sampled(
     scores: Doubles, samples: Doubles, k: int, floor: float, keep_top: int, seed: np.uint64
 ) -> tuple[Longs, Doubles, NDArray[np.bool_]]:
     m, n = samples.shape
+    # Candidates that are taken get the value -inf, so that the search for the best has one branch.
+    values = samples.copy()
     taken = np.zeros(n, dtype=np.bool_)
     best_of = np.full(m, -1)
     order = np.empty(k, dtype=np.int64)
@@ -259,7 +273,7 @@ def _sampled(
             drawn = _uniform(state)
             for row in range(m):
                 if best_of[row] < 0 or taken[best_of[row]]:
-                    best_of[row] = _best_open(samples[row], taken)
+                    best_of[row] = _largest(values[row])
             if uniformly:
                 left = int(drawn * (n - position))
                 chosen = -1
@@ -276,4 +290,5 @@ def _sampled(
             explored[position] = chosen != best
         order[position] = chosen
         taken[chosen] = True
+        values[:, chosen] = -np.inf
     return order, propensity, explored
