@@ -194,11 +194,13 @@ class _BlendObjective:
 
         `rest` and `own` are normalised scores, float32 [n, c].
         """
-        return self._gains(rest, own, shares) @ self.counted / self.counted.sum()
+        means: Doubles = self._gains(rest, own, shares) @ self.counted / self.counted.sum()
+        return means
 
     def gains(self, blend: FloatArray) -> Doubles:
         """Return the NDCG of each user for mixed scores, float32 [n, c]: float64 [n]."""
-        return self._gains(blend, blend, np.zeros(1, dtype=np.float32))[0]
+        gains: Doubles = self._gains(blend, blend, np.zeros(1, dtype=np.float32))[0]
+        return gains
 
     def _gains(self, rest: FloatArray, own: FloatArray, shares: FloatArray) -> Doubles:
         sums = mixture_gains(rest, own, shares, self._indptr, self._columns, DISCOUNTS)
