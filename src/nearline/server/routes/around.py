@@ -32,7 +32,7 @@ _ITEMS = QueryReader(ItemsRequest, without=())
 _USERS = QueryReader(UsersRequest, without=())
 
 
-@get("/items/{item_id:str}/trend", tags=["items"])
+@get("/items/{item_id:str}/trend", tags=["items"], opt={SCOPE: "read"})
 async def item_trend(
     request: StrictRequest,
     item_id: ItemId,
