@@ -24,9 +24,10 @@ from nearline.cli.options import (
     users_option,
 )
 from nearline.cli.output import printable, progress_bars, write_json, write_table
-from nearline.cli.ranges import IntRange
+from nearline.cli.ranges import ByteSize, FloatRange, IntRange
 from nearline.cli.reading import reading_options, weights_option
 from nearline.cli.settings import command_config, config_option, is_given
+from nearline.common.budget import LEAST_BYTES, MOST_BYTES
 from nearline.common.counts import count
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ def import_(
     epilog=example(
         "nearline train --store shop/ --seed 7",
         "nearline train --store shop/ --encoder auto",
+        "nearline train --store shop/ --memory 4GB --search-seconds 180",
         "nearline train --store shop/ --model ease --set l2=500 --search 20",
     )
 )
@@ -173,6 +175,20 @@ def import_(
     help="Number of settings to try on validation data, beginning with the given ones. An "
     "interrupted search is resumed. The item graph also has its own search.",
 )
+@click.option(
+    "--search-seconds",
+    type=FloatRange(0),
+    metavar="N",
+    help="End the search for settings after this time with the best found so far; the final "
+    "training comes after it. By default, only the number of settings is limited.",
+)
+@click.option(
+    "--memory",
+    type=ByteSize(LEAST_BYTES, MOST_BYTES),
+    metavar="SIZE",
+    help="Memory budget, such as 4GB: larger counts are written to temporary files. The model does "
+    "not depend on it.  [default: half of the memory of the machine]",
+)
 @seed_option
 @config_option
 @json_option
@@ -184,6 +200,8 @@ def train(
     weights: dict[str, float],
     include_seen: bool,
     search: int,
+    search_seconds: float | None,
+    memory: int | None,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -195,6 +213,7 @@ def train(
     /v1/jobs instead.
     """
     options = {"model": model, "settings": settings, "search": search, "encoder": encoder}
+    options |= {"search_seconds": search_seconds, "memory": memory}
     given: dict[str, Any] = {name: value for name, value in options.items() if is_given(name)}
     if include_seen or is_given("include_seen", "repeats"):
         given["exclude_seen"] = not include_seen
@@ -224,6 +243,7 @@ def train(
     )
     for line in summary:
         click.echo(line)
+    metrics.pop("validation_sample", None)
     unreachable = metrics.pop("validation_unreachable", 0.0)
     if unreachable:
         click.echo(

@@ -8,6 +8,7 @@ from nearline.log.base import (
     OnErase,
     Readable,
     ReadOnlyLog,
+    ReadsPayloads,
     in_blocks,
 )
 from nearline.log.opening import MEMORY, open_log, url_of
@@ -25,6 +26,7 @@ __all__ = [
     "OnErase",
     "ReadOnlyLog",
     "Readable",
+    "ReadsPayloads",
     "SQLiteLog",
     "UnwritableLog",
     "in_blocks",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from msgspec import Struct
 
@@ -49,6 +49,23 @@ class Readable(Protocol):
     @property
     def end(self) -> int:
         """Offset of the next record."""
+        ...
+
+
+@runtime_checkable
+class ReadsPayloads(Protocol):
+    """Protocol of logs that also return encoded records, which `codec.decode` decodes.
+
+    Optional; training then reads events without an object for each of them.
+    """
+
+    def payloads(
+        self, start: int = 0, stop: int | None = None
+    ) -> Iterator[tuple[int, list[bytes]]]:
+        """Yield the offset of the first record and the payloads of blocks of records, in order.
+
+        A payload that begins with a zero byte stands for `Erased`.
+        """
         ...
 
 
