@@ -136,8 +136,9 @@ def run_killed(store: Path, data: Path, found: dict[str, Any]) -> None:
     """Open the store after a process was killed that had written 20,000 events."""
     code = (
         "import os, sys, nearline as nl; r = nl.Recommender(sys.argv[1]); "
-        "[r.observe([nl.Event(user_id=f'user-{n % 500}', item_id=f'item-{n % 900}', "
-        "timestamp=1.73e9 + n) for n in range(at, at + 1000)]) for at in range(0, 20000, 1000)]; "
+        "[r.append_events([nl.Event(user_id=f'user-{n % 500}', item_id=f'item-{n % 900}', "
+        "timestamp=1.73e9 + n) for n in range(at, at + 1000)]).result() "
+        "for at in range(0, 20000, 1000)]; "
         "os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(store)], check=False)
@@ -150,17 +151,17 @@ def _job(kind: str) -> Callable[[Path, Path, dict[str, Any]], None]:
         from nearline.schema import Event
 
         with Recommender(store) as engine:
-            engine.observe(
+            engine.append_events(
                 [
                     Event(
                         user_id=f"user-{n % 700}", item_id=f"item-{n % 990}", timestamp=1.74e9 + n
                     )
                     for n in range(10_000)
                 ]
-            )
+            ).result()
             children = resource.getrusage(resource.RUSAGE_CHILDREN)
             with measured(found):
-                getattr(engine, kind)().wait()
+                engine.jobs.wait(getattr(engine, kind)().id)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             found["worker_cpu_s"] = round(
                 after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime, 3
@@ -176,7 +177,7 @@ def run_erasure(store: Path, _data: Path, found: dict[str, Any]) -> None:
 
     with Recommender(store) as engine:
         with measured(found):
-            engine.delete_user("user-7")
+            engine.forget("user-7").result()
         engine.recommend("user-1", k=10)
 
 
@@ -190,14 +191,16 @@ def run_serving(store: Path, _data: Path, found: dict[str, Any]) -> None:
         reads, lists = [], []
         for n in range(READS):
             user = f"user-{n * 7_919 % users}"
-            engine.observe([Event(user_id=user, item_id=f"item-{n}", timestamp=1.75e9 + n)])
+            engine.append_events(
+                [Event(user_id=user, item_id=f"item-{n}", timestamp=1.75e9 + n)]
+            ).result()
             begun = time.perf_counter()
             engine.recommend(user, k=10)
             reads.append(time.perf_counter() - begun)
         with measured(found):
             for n in range(LISTS):
                 begun = time.perf_counter()
-                engine.observe(
+                engine.append_events(
                     [
                         Event(
                             user_id=f"user-{(n * LIST + at) * 104_729 % users}",
@@ -206,7 +209,7 @@ def run_serving(store: Path, _data: Path, found: dict[str, Any]) -> None:
                         )
                         for at in range(LIST)
                     ]
-                )
+                ).result()
                 lists.append(time.perf_counter() - begun)
         found["fresh_read_ms"] = round(float(np.median(reads)) * 1e3, 3)
         found["list_of_100_ms"] = round(float(np.median(lists)) * 1e3, 3)

@@ -1,6 +1,7 @@
 """Datasets from encoded records are those from decoded records."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,10 @@ RECORDS = st.lists(
     EVENTS | st.builds(Item, item_id=IDS, timestamp=st.just(1.0), title=st.just("Tea")),
     max_size=12,
 )
+
+
+def noted(to: list[tuple[int, Record]], offset: int, record: Record) -> None:
+    to.append((offset, record))
 
 
 class Decoded:
@@ -80,7 +85,7 @@ def test_encoded_and_decoded_records_give_the_same(records: list[Record]) -> Non
                 len(records),
                 weight,
                 item_ids=["y", "z"],
-                on_other=lambda offset, record, to=to: to.append((offset, record)),
+                on_other=partial(noted, to),
             )
         )
         for one, to in zip((log, Decoded(records)), others, strict=True)

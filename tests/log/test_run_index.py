@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import apsw
@@ -131,8 +132,9 @@ def test_keys_with_equal_halves_are_told_apart(
     add_to_filter(words, high, low)
     asked = asked + stored[:5]
     found = np.full(len(asked), ABSENT, dtype=np.int64)
-    wanted = [np.array([key[at] for key in asked], dtype=np.uint64) for at in (0, 1)]
-    find_keys(*wanted, words, high, low, np.arange(len(stored), dtype=np.uint32), 10, found)
+    first, second = (np.array([key[at] for key in asked], dtype=np.uint64) for at in (0, 1))
+    offsets = np.arange(len(stored), dtype=np.uint32)
+    find_keys(first, second, words, high, low, offsets, 10, found)
     place = {key: 10 + at for at, key in enumerate(stored)}
     assert found.tolist() == [place.get(key, ABSENT) for key in asked]
 
@@ -192,7 +194,8 @@ def as_format(path: Path, version: int, indexed: int) -> None:
     shutil.rmtree(runs_of(path), ignore_errors=True)
     db = apsw.Connection(str(path))
     db.execute(
-        "DROP TABLE runs; DROP TABLE recent; DELETE FROM meta WHERE name LIKE 'recent%'; CREATE TABLE users (user_key INTEGER, offset INTEGER, "
+        "DROP TABLE runs; DROP TABLE recent; DELETE FROM meta WHERE name LIKE 'recent%'; "
+        "CREATE TABLE users (user_key INTEGER, offset INTEGER, "
         "PRIMARY KEY (user_key, offset)) STRICT, WITHOUT ROWID; CREATE TABLE event_ids ("
         "event_key BLOB PRIMARY KEY, offset INTEGER) STRICT, WITHOUT ROWID;"
     )
@@ -276,10 +279,10 @@ def _dying_connection(point: int) -> type[apsw.Connection]:
     """Return connections that die before (65) or at the end of (66) the last transaction."""
 
     class Dying(apsw.Connection):
-        def pragma(self, name: str, *args: object) -> object:
+        def pragma(self, name: str, *args: Any, **more: Any) -> Any:
             if (name, args) == (("secure_delete", ("off",)), ("user_version", (4,)))[point - 65]:
                 raise Killed
-            return super().pragma(name, *args)
+            return super().pragma(name, *args, **more)
 
     return Dying
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import nearline as nl
 from nearline.common import spill
+from nearline.common.budget import divided
 from nearline.common.progress import LimitedProgress, is_over, limited, no_progress
 from nearline.data import Dataset, Histories, make_dataset, read_interactions
 from nearline.kernels.edges import Rows, pair_edges, steps_of
@@ -52,8 +53,9 @@ def test_kept_pairs_give_the_edges_of_one_pass(
     source, target = rng.random(8) + 0.1, rng.random(8) + 0.1
     kept = keep_pairs(given_rows, steps, 8)
     for offset in (0.0, 1.0):
-        divisors = {"source": source, "target": target}
-        once = pair_edges(given_rows, steps, **divisors, offset=offset, top_k=top_k)
+        once = pair_edges(
+            given_rows, steps, source=source, target=target, offset=offset, top_k=top_k
+        )
         again = kept_edges(kept, source, target, offset=offset, top_k=top_k)
         for one, other in zip(once, again, strict=True):
             np.testing.assert_array_equal(one, other)
@@ -76,7 +78,7 @@ def test_the_memory_bound_does_not_change_the_model(monkeypatch: pytest.MonkeyPa
 def test_the_limit_follows_from_the_budget() -> None:
     with spill.memory_limited(4_000_000_000):
         assert spill.spill_limit() == 2_000_000_000 // spill.SHARE
-    assert spill.spill_limit() == spill.divided(None).job // spill.SHARE
+    assert spill.spill_limit() == divided(None).job // spill.SHARE
 
 
 def test_an_array_in_a_file_is_the_same() -> None:
@@ -138,7 +140,7 @@ def test_scales_are_left_out_in_parts_too() -> None:
     assert unscaled(graph).config == ItemGraphConfig()
     part = BlendPart(model="item_graph", settings={"scales": {"content": 2.0}, "max_history": 7})
     blend = unscaled(Blend(BlendConfig(parts=(part,))))
-    assert blend.config.parts[0].settings == {"max_history": 7}  # type: ignore[attr-defined]
+    assert blend.config.parts[0].settings == {"max_history": 7}
 
 
 def test_a_time_limit() -> None:

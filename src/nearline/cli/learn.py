@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import replace as changed
 
 from nearline.cli.options import (
     column_option,
@@ -108,7 +109,8 @@ def import_(
             items, items_report = read_items(items, own, shared=shared, now=time.time())
         columns = without_item_fields(columns)
     table = None if file is None else read_interactions(file, columns, **reading)
-    config = command_config(store, weights=weights)
+    # Nothing is recommended, so the model need not learn the log.
+    config = changed(command_config(store, weights=weights), online=False)
     with Recommender(store, config=config) as engine, progress_bars() as progress:
         before = engine.offset
         added = engine.add(table, items, people, progress=progress)
@@ -220,6 +222,8 @@ def train(
     config = command_config(store, weights=weights, **given)
     config.new_model()  # report a wrong name before the store is opened
     call = 'POST /v1/jobs {"kind": "train"}'
+    # The model that is replaced need not learn what came since its training.
+    config = changed(config, online=False)
     with open_store(store, config, call=call) as engine, progress_bars() as progress:
         engine.fit(seed=seed, progress=progress)
         model_id, metrics, offset = engine.model_id, engine.metrics, engine.offset

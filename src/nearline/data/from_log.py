@@ -80,8 +80,8 @@ def dataset_from_log(
             parsed = parse_events(np.zeros(0, np.uint8), np.zeros(len(block) + 1, np.int64))
             found = [(at, record) for at, (_, record) in enumerate(block)]
             events.add(np.zeros(0, np.uint8), parsed, others.without(block[0][0], found))
-    data = events.assemble(others.catalogue, weight)
-    return with_attributes(data, others.attributes) if others.attributes else data
+    built = events.assemble(others.catalogue, weight)
+    return with_attributes(built, others.attributes) if others.attributes else built
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """The files of a store, and how a store is opened, saved and closed.
 
 shop/log.db            the log, the only part that cannot be rebuilt
+shop/log.db.runs/      the index of the log; made again if it is missing
 shop/state.checkpoint  the state at some offset; replayed from the log if it is missing
 shop/snapshots/        trained models, and which of them is active
 shop/vectors.db        vectors of encoded texts; encoded again if it is missing

@@ -8,7 +8,7 @@ format.
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import apsw
 import numpy as np
@@ -126,7 +126,7 @@ def _read_users(db: apsw.Connection, low: int, high: int, indexed: int, _version
 def _read_ids(db: apsw.Connection, low: int, high: int, indexed: int, version: int) -> Array:
     query = _IDS.format(offset="offset" if version >= 3 else "NULL")
     bounds = (low.to_bytes(8), high.to_bytes(8) + b"\xff" * (KEY_BYTES - 8), indexed)
-    rows = db.execute(query, bounds).fetchall()
+    rows = cast("list[tuple[bytes, int | None]]", db.execute(query, bounds).fetchall())
     keys = np.frombuffer(b"".join(key for key, _ in rows), dtype=">u8").reshape(-1, 2)
     found = np.zeros(len(rows), dtype=[("high", "<u8"), ("low", "<u8"), ("offset", "<u4")])
     found["high"], found["low"] = keys[:, 0], keys[:, 1]

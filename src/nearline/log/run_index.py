@@ -37,7 +37,6 @@ FLUSH = 32_768
 FANOUT, MOST_RUNS = 4, 64
 # Records that are read again at a time, and from which on progress is logged.
 AGAIN, REPORTED = 20_000, 500_000
-
 SCHEMA = """
 CREATE TABLE runs (
     first INTEGER PRIMARY KEY, last INTEGER NOT NULL, name TEXT NOT NULL
@@ -68,7 +67,7 @@ _ERASED = (
 )
 
 Pair = tuple[int, bytes]  # offset, payload
-# A context that is one transaction and excludes all other use of the log's tables.
+# One transaction that excludes all other use of the log's tables.
 Transaction = Callable[[], AbstractContextManager[None]]
 
 
@@ -143,7 +142,8 @@ class RunIndex:
             packed = keys.tobytes()
             for at in range(len(rows)):
                 found[at] |= packed[at * KEY_BYTES : (at + 1) * KEY_BYTES] in self._ids
-        return rows[found]
+        positions: NDArray[np.int64] = rows[found]
+        return positions
 
     def under(self, user_key: int, start: int) -> list[Pair]:
         """Return (offset, payload) of each row with a user key from an offset on, in order."""
@@ -153,13 +153,12 @@ class RunIndex:
         wanted = np.array([at for at in offsets if at >= start], dtype=np.int64)
         if not len(wanted):
             return []
-        rows = self._db.execute(_OF_OFFSETS, (apsw.carray(wanted),)).fetchall()
-        return cast("list[Pair]", rows)
+        return cast("list[Pair]", self._db.execute(_OF_OFFSETS, (apsw.carray(wanted),)).fetchall())
 
     def offset_of(self, event_key: bytes) -> int | None:
         """Return the offset of an event; None if it is unknown."""
-        if event_key in self._ids:
-            return self._ids[event_key]
+        if (recent := self._ids.get(event_key)) is not None:
+            return recent
         offset = int(self._offsets(np.frombuffer(event_key, dtype=np.uint8)[None])[0])
         return None if offset in (ABSENT, NOWHERE) else offset
 
@@ -270,8 +269,7 @@ class RunIndex:
 
     def _flush(self) -> None:
         self._freeze()
-        fresh = self._fresh
-        path = self._path(fresh[0].first, fresh[-1].last)
+        path = self._path((fresh := self._fresh)[0].first, fresh[-1].last)
         if path is not None:
             path.parent.mkdir(exist_ok=True)
         run = seal(list(merged(fresh, path))[-1] or fresh[0])
@@ -346,14 +344,14 @@ class RunIndex:
             # After a power failure, an erased key may still be in a file.
             erased = self._db.execute(_ERASED, (apsw.carray(found[stored]),)).fetchall()
             if erased:
-                gone = np.isin(found, [offset for (offset,) in erased])
-                found[gone] = ABSENT
+                found[np.isin(found, np.array(erased, dtype=np.int64))] = ABSENT
         return found
 
     def _open_runs(self, folder: Path, end: int) -> None:
         """Open the runs that cover the log from its beginning; remove all other files."""
         expected, runs = 0, []
-        for first, last, name in self._db.execute(_RUNS).fetchall():
+        listed = cast("list[tuple[int, int, str]]", self._db.execute(_RUNS).fetchall())
+        for first, last, name in listed:
             run = open_run(folder / name, first, last) if first == expected else None
             if run is None or last > end:
                 logger.warning("the index %s lacks %s; it is made again", folder, name)
@@ -370,10 +368,11 @@ class RunIndex:
 
     def _open_recent(self, end: int) -> None:
         """Add the keys that were stored when the log was closed."""
-        ((first, last),) = self._db.execute(_SPAN).fetchall()
+        ((first, last),) = cast("list[tuple[int, int]]", self._db.execute(_SPAN).fetchall())
         if not first <= self._end < last <= end:
             return
-        for offset, user, event in self._db.execute(_RECENT, (self._end,)):
+        rows = self._db.execute(_RECENT, (self._end,)).fetchall()
+        for offset, user, event in cast("list[tuple[int, int | None, bytes | None]]", rows):
             if user is not None:
                 self._users[user].append(offset)
             if event is not None:
@@ -381,7 +380,6 @@ class RunIndex:
         self._end = last
 
     def _read_again(self, end: int) -> None:
-        """Add the keys of the records that are in no run."""
         begun = self._end
         for start in range(begun, end, AGAIN):
             stop = min(start + AGAIN, end)

@@ -66,7 +66,8 @@ class Run(NamedTuple):
         begin, end = np.searchsorted(self.users, [key, key + 1] if key < 2**63 - 1 else [key, key])
         end = len(self.users) if key == 2**63 - 1 else end
         found = self.user_offsets[begin:end]
-        return (found[found != GONE].astype(np.int64) + self.first).tolist()
+        offsets: list[int] = (found[found != GONE].astype(np.int64) + self.first).tolist()
+        return offsets
 
     def erase(self, offset: int, user_key: int, high: int, low: int, *, with_id: bool) -> None:
         """Erase the entries of one record."""
@@ -110,8 +111,7 @@ def new_run(path: Path | None, first: int, last: int, n_users: int, n_ids: int) 
     Call `seal` to give a file its name.
     """
     words = filter_words(n_ids)
-    shapes = ((n_users, "<i8"), (n_ids, "<u8"), (n_ids, "<u8"), (words, "<u8"))
-    shapes += ((n_users, "<u4"), (n_ids, "<u4"))
+    shapes = _shapes(n_users, n_ids, words)
     if path is None:
         return Run(None, first, last, *(np.zeros(n, dtype) for n, dtype in shapes))
     size = HEAD_BYTES + sum(n * np.dtype(dtype).itemsize for n, dtype in shapes)
@@ -155,8 +155,7 @@ def open_run(path: Path, first: int, last: int) -> Run | None:
     if zlib.crc32(head[:at]) != int.from_bytes(head[at : at + 4], "little"):
         return None
     *span, users, ids, words = np.frombuffer(head[len(MAGIC) : at], dtype="<i8").tolist()
-    shapes = ((users, "<i8"), (ids, "<u8"), (ids, "<u8"), (words, "<u8"))
-    shapes += ((users, "<u4"), (ids, "<u4"))
+    shapes = _shapes(users, ids, words)
     size = HEAD_BYTES + sum(n * np.dtype(dtype).itemsize for n, dtype in shapes)
     if span != [first, last] or len(data) != size:
         return None
@@ -251,6 +250,12 @@ def _pad(keys: Array, offsets: Array, filled: int) -> None:
     if filled < len(keys):
         keys[filled:] = keys[filled - 1] if filled else 0
         offsets[filled:] = GONE
+
+
+def _shapes(n_users: int, n_ids: int, words: int) -> list[tuple[int, str]]:
+    """Return the length and type of each array, in their order in a file."""
+    keys = [(n_users, "<i8"), (n_ids, "<u8"), (n_ids, "<u8"), (words, "<u8")]
+    return [*keys, (n_users, "<u4"), (n_ids, "<u4")]
 
 
 def _views(
