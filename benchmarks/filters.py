@@ -101,21 +101,16 @@ def wrong_lists(rec: nl.Recommender, rounds: int) -> int:
     for n, user in enumerate(state.user_ids()[:rounds]):
         shelf = n % 1_000
         histories = state.histories_of([user]).without_superseded()
-        scores = model.score_many(histories)[0].astype(np.float64)
-        among = np.array(
-            [
-                index
-                for index in np.flatnonzero(scores > 0).tolist()
-                if (entry := state.catalogue.get(index)) is not None
-                and entry.attributes.get("shelf") == shelf
-            ],
-            dtype=np.int32,
-        )
-        among = np.setdiff1d(among, histories.items)
-        best = among[np.lexsort((among, -scores[among]))][:10]
+        ranking = model.recommend_from(histories, model.n_items, exclude_seen=True).items[0]
+        best = [
+            index
+            for index in ranking[ranking >= 0].tolist()
+            if (entry := state.catalogue.get(index)) is not None
+            and entry.attributes.get("shelf") == shelf
+        ][:10]
         lines = rec.recommend(user, 10, filter=SELECTIVE.format(shelf))
         found = [line.item_id for line in lines if line.tier == "personal"]
-        wrong += found != [state.items.id_of(item) for item in best.tolist()]
+        wrong += found != [state.items.id_of(item) for item in best]
         wrong += len(lines) != 10
     return wrong
 

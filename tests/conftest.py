@@ -1,9 +1,11 @@
-"""Garbage collection that skips the objects that exist before the first test."""
+"""Garbage collection that skips the objects that exist before the first test; servers."""
 
 import gc
 from collections.abc import Iterator
 
 import pytest
+
+from nearline.testing.servers import PostgresServer, postgres
 
 
 @pytest.hookimpl(wrapper=True)
@@ -17,3 +19,17 @@ def pytest_collection() -> Iterator[None]:
         gc.collect()
         gc.freeze()
         gc.enable()
+
+
+@pytest.fixture(scope="session")
+def postgres15() -> Iterator[PostgresServer]:
+    """A PostgreSQL 15 server that all tests of a process share; do not end it."""
+    with postgres(15) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres18() -> Iterator[PostgresServer]:
+    """A PostgreSQL 18 server that all tests of a process share; do not end it."""
+    with postgres(18) as server:
+        yield server

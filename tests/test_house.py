@@ -11,7 +11,7 @@ SOURCE = ROOT / "src" / "nearline"
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 OPTIONAL = {"pandas", "polars", "torch", "kafka", "aiokafka", "psycopg", "valkey", "pyspark"}
 # Packages that exist to contain an optional import, and which one.
-HOLDERS = {"adapters": OPTIONAL, "neural": {"torch"}}
+HOLDERS = {"adapters": OPTIONAL, "neural": {"torch"}, "log": {"psycopg"}, "testing": OPTIONAL}
 MAX_LINES = 400
 
 

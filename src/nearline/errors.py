@@ -86,6 +86,21 @@ class StorageFailed(NearlineError, OSError):
     """Writing to the disk or database failed; the message states what was stored nevertheless."""
 
 
+class LogUnavailable(NearlineError, ConnectionError):
+    """The database of the log does not answer at the moment; the call may be retried.
+
+    A write may have been stored nevertheless: an `event_id` makes it safe to retry.
+    """
+
+
+class StaleLease(NearlineError, RuntimeError):
+    """Another server took over a lease; what was done under it is refused."""
+
+
+class NotThereYet(NearlineError, TimeoutError):
+    """A server did not reach the log offset of a read in time; the read may be retried."""
+
+
 class WorkerFailed(NearlineError, RuntimeError):
     """The process of a job ended before the job was complete; the current model keeps serving."""
 

@@ -31,5 +31,5 @@ def test_a_log_in_memory_is_opened_by_url() -> None:
 
 
 def test_the_error_for_an_unknown_scheme_lists_the_known_ones() -> None:
-    with pytest.raises(InvalidInput, match=r"'postgresql' is not known; known are sqlite:///path"):
-        open_log("postgresql://host/shop")
+    with pytest.raises(InvalidInput, match=r"'mysql' is not known; known are sqlite:///path"):
+        open_log("mysql://host/shop")

@@ -101,7 +101,7 @@ def test_an_entry_is_written_a_few_times(tmp_path: Path, monkeypatch: pytest.Mon
     written: Counter[str] = Counter()
     seal = runs.seal
 
-    def counted(run: runs.Run) -> runs.Run:
+    def counted(run: runs.SortedRun) -> runs.SortedRun:
         written["entries" if run.path else "in memory"] += run.size
         return seal(run)
 

@@ -23,11 +23,13 @@ from nearline.cli.export import export
 from nearline.cli.info import info
 from nearline.cli.learn import import_, train
 from nearline.cli.models import models
+from nearline.cli.ope import ope
 from nearline.cli.options import example
 from nearline.cli.output import printable
 from nearline.cli.replay import replay
 from nearline.cli.serve import serve
 from nearline.cli.settings import config
+from nearline.cli.simulate import simulate
 from nearline.cli.snapshots import promote, rollback, snapshots
 from nearline.cli.users import critique, user
 from nearline.cli.wording import for_command_line
@@ -75,9 +77,9 @@ def main() -> None:
 
 
 for _command in (
-    *(demo, import_, models, train, evaluate, compare, replay),
+    *(demo, import_, models, train, evaluate, compare, replay, ope),
     *(info, snapshots, promote, rollback, scenarios, rules, config),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
-    *(user, critique, export, serve, bench, doctor),
+    *(user, critique, export, serve, simulate, bench, doctor),
 ):
     main.add_command(_command)

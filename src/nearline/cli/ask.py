@@ -85,7 +85,7 @@ def similar(item: str, store: Path, as_json: bool, **options: Any) -> None:
         found = engine.similar(item, **options)
         rows = scored_rows(engine, found, options["fields"])
     if as_json:
-        write_json({"item_id": item, "items": found})
+        write_json({"item_id": item, "items": found, "rules": found.rules, "next": found.next})
     else:
         write_table(rows, numbers=[0, 3])
 

@@ -19,13 +19,13 @@ def info(store: Path, as_json: bool) -> None:
     Works while a server has the store open.
     """
     from nearline.data import CleaningReport
-    from nearline.deployment.store import LOG
+    from nearline.deployment.location import log_url
     from nearline.deployment.versions import versions_of_folder
     from nearline.ingest import kept_summaries
-    from nearline.log import open_log, url_of
+    from nearline.log import open_log
 
     check_store(store)
-    with open_log(url_of(store / LOG), read_only=True) as log:
+    with open_log(log_url(store), read_only=True) as log:
         records, erasures = log.end, log.erasures
     serving = next((found.id for found in versions_of_folder(store) if found.serving), None)
     imports = kept_summaries(store)

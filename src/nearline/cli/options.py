@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from nearline.cli.ranges import IntRange
 from nearline.cli.request_options import request_option
 from nearline.common.counts import count
-from nearline.errors import DataNotFound, StoreInUse
+from nearline.errors import DataNotFound, InvalidInput, StoreInUse
 from nearline.schema import DEFAULT_K, ListOptions, request_fields
 from nearline.schema.arguments import MAX_SEED
 from nearline.schema.rules import AUTO, EXCLUDE, INCLUDE, REPEATS
@@ -42,15 +42,33 @@ def _pairs(_ctx: click.Context, _parameter: click.Parameter, given: tuple[str, .
     return columns or None
 
 
+class StorePath(click.Path):
+    """Folder of a store, also if its URL is given."""
+
+    name = "store"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the folder of a store."""
+        if "://" not in str(value):
+            return Path(value)
+        from nearline.deployment.location import folder_of
+
+        try:
+            return folder_of(value)
+        except InvalidInput as error:
+            self.fail(error.message, param, ctx)
+
+
 def _store_option(*, required: bool) -> Callable[[C], C]:
     return click.option(
         "--store",
-        type=click.Path(path_type=Path),
+        type=StorePath(),
         envvar="NEARLINE_STORE",
         show_envvar=True,
         required=required,
         metavar="DIR",
-        help="Folder of the store: its log, checkpoint and snapshots.",
+        help="Folder of the store: its log, checkpoint and snapshots; or the URL of a log in "
+        "PostgreSQL: postgresql://USER@HOST/DATABASE?folder=DIR.",
     )
 
 

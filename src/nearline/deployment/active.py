@@ -15,18 +15,22 @@ from nearline.common.budget import MemoryUse, divided
 from nearline.common.elapsed import Elapsed
 from nearline.config import Config, with_settings_of
 from nearline.deployment import store
+from nearline.deployment.promotion_follower import PromotionFollower
 from nearline.deployment.stamp import Stamp
 from nearline.deployment.summary import training_summary
 from nearline.deployment.texts import VECTORS, open_texts
 from nearline.errors import Closed
 from nearline.ingest import put_items as append_items
-from nearline.log import Appended, Log
+from nearline.log import Appended, Log, SharedLog
 from nearline.schema import Item
 from nearline.state import CatalogueMatch, match_catalogue
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+# Records by which a server may be behind a shared log before it is not ready.
+MOST_BEHIND = 10_000
 
 
 class ActiveDeployment:
@@ -63,11 +67,12 @@ class ActiveDeployment:
             # The encoder that "auto" found: a training in another process must use the same.
             config = replace(config, encoder=self.texts.encoder.name)
         self.config = config
+        self.promotions = PromotionFollower(lambda: self.deployment, self.swap, config)
         try:
             if path is None:
                 self.deployment = store.open_memory(config, self.texts, self.changed.set)
             else:
-                self.deployment = store.open_folder(path, config, self.texts, self.changed.set)
+                self.deployment = store.open_folder(path, config, self.texts, self._on_change)
         except BaseException:
             self._close_texts()
             raise
@@ -75,6 +80,11 @@ class ActiveDeployment:
         self._imports = 0
         self.lags = False
         self._closed = self._behind = self._warned = False
+        self.promotions.start()
+
+    def _on_change(self) -> None:
+        self.changed.set()
+        self.promotions.wake()
 
     @property
     def vectors(self) -> Path | None:
@@ -163,6 +173,7 @@ class ActiveDeployment:
         """
         if self._process != os.getpid():
             return
+        self.promotions.stop()
         with self._swapping:
             if self._closed:
                 return
@@ -223,6 +234,23 @@ class EngineStatus:
     def offset(self) -> int:
         """Every log record before this offset is reflected in answers."""
         return self._current.deployment.state.offset
+
+    @property
+    def reached(self) -> int:
+        """Every log record before this offset was folded and learned; see `Reflected`."""
+        return self._current.deployment.state.reflected.offset
+
+    @property
+    def unready(self) -> str | None:
+        """Why other servers should answer instead, if several share the log; None normally."""
+        log = self._current.deployment.log
+        if not isinstance(log, SharedLog):
+            return None
+        if log.failure is not None:
+            return f"the log cannot be followed any more ({type(log.failure).__name__}); restart"
+        if log.behind > MOST_BEHIND:
+            return f"{log.behind:,} records of the log are not reflected yet"
+        return None
 
     @property
     def stamp(self) -> Stamp | None:

@@ -2,6 +2,8 @@
 
 shop/log.db            the log, the only part that cannot be rebuilt
 shop/log.db.runs/      the index of the log; made again if it is missing
+shop/log.url           URL of the log, if it is in PostgreSQL
+shop/log.id            ID of that log
 shop/state.checkpoint  the state at some offset; replayed from the log if it is missing
 shop/snapshots/        trained models, and which of them is active
 shop/vectors.db        vectors of encoded texts; encoded again if it is missing
@@ -25,14 +27,34 @@ from nearline.common.budget import divided
 from nearline.common.signing import SECRET_BYTES, Signer
 from nearline.config import Config
 from nearline.deployment.catch_up import catch_up
+from nearline.deployment.location import (
+    LOG,
+    SNAPSHOTS,
+    check_same_log,
+    log_url,
+    snapshots_folder,
+)
 from nearline.deployment.online_learner import OnlineLearner
 from nearline.deployment.restore import create_untrained, restore_or_create
 from nearline.deployment.secret import secret_of, write_secret
 from nearline.deployment.texts import texts_for
 from nearline.encoders import TextVectors
-from nearline.errors import Damaged, DataNotFound, InvalidInput, NotTrained, UnknownSnapshot
+from nearline.errors import (
+    Damaged,
+    DataNotFound,
+    InvalidInput,
+    LogUnavailable,
+)
 from nearline.ingest import follow, forget_examples
-from nearline.log import MEMORY, Log, UnwritableLog, open_log, open_or_read, url_of
+from nearline.log import (
+    MEMORY,
+    Log,
+    SharedLog,
+    UnwritableLog,
+    is_postgres,
+    open_log,
+    open_or_read,
+)
 from nearline.models.base import Model
 from nearline.models.capabilities import LearnsOnline
 from nearline.schema.rules import REPEATS_FOUND
@@ -47,14 +69,12 @@ from nearline.state import (
 
 logger = logging.getLogger(__name__)
 
-LOG = "log.db"
 CHECKPOINT = "state.checkpoint"
-SNAPSHOTS = "snapshots"
 SEARCH = "search.journal"
 # Up to this many records, a restart teaches the model while it replays the log into the state.
 SHORT_REPLAY = 100_000
 # Numbers of models in memory.
-_numbers = count(1)
+numbers = count(1)
 
 
 @dataclass(frozen=True)
@@ -121,7 +141,7 @@ def open_memory(
     log, state = open_log(MEMORY, queue_bytes=queue_bytes), State(config.state)
     follow(log, state, on_change=on_change)
     parts = Deployment(
-        log, state, create_untrained(config), None, None, texts, memory=next(_numbers)
+        log, state, create_untrained(config), None, None, texts, memory=next(numbers)
     )
     return serving(parts, config)
 
@@ -150,11 +170,11 @@ def open_folder(
             "write to",
             field="store",
         ) from error
-    snapshots = SnapshotStore(folder / SNAPSHOTS)
+    snapshots = SnapshotStore(snapshots_folder(folder))
     # While the checksums of the snapshot are verified, the log reads the keys of its last records.
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(snapshots.current)
-        log = open_or_read(folder / LOG, divided(config.memory).queue)
+        log = _open_log(folder, divided(config.memory).queue)
     if isinstance(log, UnwritableLog):
         logger.warning("%s cannot be written and is open for reading only", folder)
     try:
@@ -164,7 +184,7 @@ def open_folder(
         checkpoint = folder / CHECKPOINT
         with suppress(OSError):  # the store may be open for reading only
             remove_unfinished(checkpoint)
-        signer = Signer(secret_of(folder))
+        signer = Signer(log.secret if isinstance(log, SharedLog) else secret_of(folder))
         parts = Deployment(
             log, state, create_untrained(config), snapshot, snapshots, texts, signer=signer
         )
@@ -186,6 +206,20 @@ def open_folder(
         raise
 
 
+def _open_log(folder: Path, queue_bytes: int) -> Log:
+    url = log_url(folder)
+    if not is_postgres(url):
+        return open_or_read(folder / LOG, queue_bytes)
+    log = open_log(url, queue_bytes=queue_bytes)
+    try:
+        if isinstance(log, SharedLog):
+            check_same_log(folder, log.log_id)
+    except BaseException:
+        log.close()
+        raise
+    return log
+
+
 def _learns_with_the_state(parts: Deployment) -> bool:
     """Return whether the rest of the log can be replayed into state and model in one pass.
 
@@ -198,65 +232,10 @@ def _learns_with_the_state(parts: Deployment) -> bool:
     return snapshot.manifest.offset <= state.offset
 
 
-def promote(parts: Deployment, snapshot: Snapshot, config: Config) -> Deployment:
-    """Write a snapshot if the recommender has a folder, and return a deployment that uses it."""
-    if parts.snapshots is None:
-        return serving(replace(parts, snapshot=snapshot, memory=next(_numbers)), config)
-    parts.snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
-    promoted = promote_stored(parts, snapshot.manifest.id, config)
-    parts.snapshots.prune(config.keep_snapshots)
-    return promoted
-
-
-def promote_stored(parts: Deployment, snapshot_id: str, config: Config) -> Deployment:
-    """Promote a snapshot in the folder, and return a deployment that uses it.
-
-    Raises
-    ------
-    UnknownSnapshot, Damaged
-        It does not exist or is damaged; the active model is unchanged.
-    InvalidInput
-        Its items have other indices than in the state.
-    """
-    snapshots = _stored(parts)
-    if not snapshots.has(snapshot_id):
-        raise UnknownSnapshot(f"there is no snapshot {snapshot_id}; list the snapshots")
-    _check_numbers(parts, snapshots.load(snapshot_id))
-    return serving(replace(parts, snapshot=snapshots.promote(snapshot_id)), config)
-
-
-def replace_promoted(
-    parts: Deployment, old_id: str, snapshot_id: str, config: Config
-) -> Deployment:
-    """Replace the active snapshot, in the promotion history too, by the one merged from it.
-
-    Without an active snapshot, the merged one is the first. Nothing changes if another snapshot
-    became active meanwhile.
-    """
-    if parts.model_id != old_id:
-        return parts
-    return serving(replace(parts, snapshot=_stored(parts).replace_promoted(snapshot_id)), config)
-
-
-def roll_back(parts: Deployment, config: Config) -> Deployment:
-    """Return to the previously promoted snapshot, and return a deployment that uses it.
-
-    Raises
-    ------
-    NotTrained
-        There is none.
-    InvalidInput
-        Its items have other indices than in the state.
-    """
-    snapshot = _stored(parts).rollback()
-    _check_numbers(parts, snapshot)
-    return serving(replace(parts, snapshot=snapshot), config)
-
-
 def is_store(folder: Path) -> bool:
     """Whether `folder` contains a store: a log that can be opened."""
     try:
-        open_log(url_of(folder / LOG), read_only=True).close()
+        open_log(log_url(folder), read_only=True).close()
     except DataNotFound:
         return False
     return True
@@ -286,30 +265,13 @@ def close(parts: Deployment, folder: Path | None) -> None:
     """Write what is queued, write the checkpoint if there is a folder, release the log."""
     try:
         if folder is not None and not isinstance(parts.log, UnwritableLog):
-            parts.log.append([]).result()  # the state now reflects everything queued before
+            with suppress(LogUnavailable):  # what the state has is worth keeping
+                parts.log.append([]).result()  # the state now reflects everything queued before
             save_checkpoint(parts.state, folder / CHECKPOINT, erasures=parts.log.erasures)
     finally:
         parts.log.close()
         if parts.live is not None:
             parts.live.settle()
-
-
-def _stored(parts: Deployment) -> SnapshotStore:
-    if parts.snapshots is None:
-        raise NotTrained(
-            "a recommender in memory keeps only its active model; give it a folder to keep more"
-        )
-    return parts.snapshots
-
-
-def _check_numbers(parts: Deployment, snapshot: Snapshot) -> None:
-    n_items = snapshot.manifest.n_items
-    if parts.state.items.table()[:n_items] != snapshot.item_ids:
-        raise InvalidInput(
-            f"snapshot {snapshot.manifest.id} has its items in another order than the state since "
-            "the log was last replayed; train again",
-            field="snapshot_id",
-        )
 
 
 def _serving_or_untrained(parts: Deployment, config: Config) -> Deployment:

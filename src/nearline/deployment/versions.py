@@ -4,8 +4,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from nearline.deployment import store
+from nearline.deployment import promotion
 from nearline.deployment.active import ActiveDeployment
+from nearline.deployment.location import snapshots_folder
 from nearline.snapshots import Manifest, SnapshotStore
 
 
@@ -74,7 +75,7 @@ class Versions:
             The recommender is in memory.
         """
         self._current.swap(
-            lambda parts: store.promote_stored(parts, snapshot_id, self._current.config)
+            lambda parts: promotion.promote_stored(parts, snapshot_id, self._current.config)
         )
         return self._serving()
 
@@ -86,7 +87,7 @@ class Versions:
         NotTrained
             There is none.
         """
-        self._current.swap(lambda parts: store.roll_back(parts, self._current.config))
+        self._current.swap(lambda parts: promotion.roll_back(parts, self._current.config))
         return self._serving()
 
     def _serving(self) -> Version:
@@ -110,7 +111,7 @@ def versions_in(snapshots: SnapshotStore, serving: str) -> list[Version]:
 
 def versions_of_folder(folder: Path) -> list[Version]:
     """Return the snapshots of a store that may be open elsewhere; the last promoted is active."""
-    snapshots = SnapshotStore(folder / store.SNAPSHOTS)
+    snapshots = SnapshotStore(snapshots_folder(folder))
     return versions_in(snapshots, (snapshots.promoted() or [""])[-1])
 
 

@@ -13,6 +13,7 @@ from nearline.recommend.export import PART_USERS, Exported, export
 from nearline.recommend.language import Draft
 from nearline.recommend.merchandising import expressions_of
 from nearline.recommend.pipeline import answer
+from nearline.recommend.ranking import rank
 from nearline.recommend.scenarios import O, resolved
 from nearline.recommend.selection import uses_time
 from nearline.recommend.similar import similar
@@ -20,11 +21,11 @@ from nearline.schema import (
     Answer,
     ExplainOptions,
     Explanation,
-    ItemOptions,
     ListOptions,
+    RankOptions,
     RecommendationList,
     RecommendationRequest,
-    ScoredItem,
+    ScoredList,
     SimilarOptions,
     make_options,
 )
@@ -127,22 +128,23 @@ class ListMethods(ImpressionMethods):
             progress=progress,
         )
 
-    def similar(self, item_id: str, k: int = 10, **options: Any) -> list[ScoredItem]:
+    def similar(self, item_id: str, k: int = 10, **options: Any) -> ScoredList:
         """Return the items most similar to an item, best first.
 
-        `options`: other fields of `nearline.schema.SimilarOptions`, such as `filter`.
+        `options`: other fields of `nearline.schema.SimilarOptions`, such as `filter`. The attribute
+        `next` of the list is the `cursor` of its next page.
         """
         asked = make_options(SimilarOptions, k=k, **options)
         return similar(item_id, asked, self._view(), self.config.similar_users)
 
-    def rank(self, user_id: str, item_ids: Sequence[str], **options: Any) -> list[ScoredItem]:
+    def rank(self, user_id: str, item_ids: Sequence[str], **options: Any) -> ScoredList:
         """Rank the given items for a user, best first; with a filter, only those that it selects.
 
-        `options`: fields of `nearline.schema.ItemOptions`, such as `boost`.
+        `options`: fields of `nearline.schema.RankOptions`, such as `boost`.
         """
-        asked = make_options(ItemOptions, **options)
+        asked = make_options(RankOptions, **options)
         ids = as_list(item_ids, "item_ids", "item IDs")
-        return lookups.rank(user_id, ids, asked, self._view())
+        return rank(user_id, ids, asked, self._view())
 
     def uses_time(self, request: ListOptions) -> bool:
         """Return whether an expression of a request, its scenario or rules depends on the time."""

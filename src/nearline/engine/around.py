@@ -8,7 +8,7 @@ from nearline.recommend import listing
 from nearline.recommend.audience import audience
 from nearline.recommend.counted import counted
 from nearline.recommend.searching import search
-from nearline.schema import Recommendation, ScoredItem, make_options
+from nearline.schema import Recommendation, ScoredList, make_options
 from nearline.schema.answers import ItemPage, ListedItem, ListedUser, ScoredUser, UserPage
 from nearline.schema.questions import (
     AudienceRequest,
@@ -26,7 +26,7 @@ FAST_ITEMS = 200_000
 class AroundMethods(Engine):
     """Search, count, and list items and users."""
 
-    def search(self, text: str, k: int = 10, **options: Any) -> list[ScoredItem]:
+    def search(self, text: str, k: int = 10, **options: Any) -> ScoredList:
         """Return the items that match a text, best first.
 
         Items are found by words, by the beginning of the last word and, if an encoder is
@@ -41,7 +41,7 @@ class AroundMethods(Engine):
         """Whether a search takes a few milliseconds at most: the index exists, and no encoder."""
         return self._current.texts is None and self._search.ready and self.n_items <= FAST_ITEMS
 
-    def found(self, request: SearchRequest) -> list[ScoredItem]:
+    def found(self, request: SearchRequest) -> ScoredList:
         """Return the items that match the text of a request, best first."""
         texts = self._current.texts
         index = self._search.index()

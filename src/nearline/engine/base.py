@@ -9,6 +9,7 @@ from nearline.config import Config, configured, with_settings_of
 from nearline.deployment import store
 from nearline.deployment.active import ActiveDeployment, EngineStatus
 from nearline.deployment.live_search import LiveSearch
+from nearline.deployment.location import folder_of
 from nearline.deployment.versions import Versions
 from nearline.ingest import start_with
 from nearline.ingest.impressions import Impressions
@@ -37,7 +38,7 @@ class Engine(EngineStatus):
         config: Config | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.path = Path(path) if path is not None else None
+        self.path = folder_of(path) if path is not None else None
         config = with_settings_of(self.path, configured(config or Config(), preset, encoder))
         self._clock = clock
         self._like: object = None
@@ -68,7 +69,7 @@ class Engine(EngineStatus):
     @classmethod
     def load(cls, path: str | Path, **options: Any) -> Self:
         """Open a folder that `save` wrote, or any other store."""
-        store.check_is_store(Path(path))
+        store.check_is_store(folder_of(path))
         return cls(path, **options)
 
     def close(self) -> None:

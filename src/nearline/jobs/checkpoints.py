@@ -7,11 +7,11 @@ from nearline.common.budget import divided
 from nearline.config import Config
 from nearline.deployment import store
 from nearline.deployment.active import ActiveDeployment
+from nearline.deployment.location import log_url
 from nearline.errors import InvalidInput
 from nearline.jobs import worker
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
 from nearline.jobs.scheduler import NEVER
-from nearline.log import url_of
 from nearline.state import remove_unfinished
 
 # Minimum seconds between checkpoints, however fast events arrive.
@@ -61,7 +61,7 @@ class Checkpoints:
         parts, path = self._current.open(), folder / store.CHECKPOINT
         erasures = parts.log.erasures
         request = worker.ToCheckpoint(
-            log=url_of(folder / store.LOG),
+            log=log_url(folder),
             checkpoint=str(path),
             config=self._current.config.state,
             item_ids=parts.state.items.table(),

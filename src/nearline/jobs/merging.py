@@ -5,14 +5,15 @@ import math
 from nearline.common.budget import divided
 from nearline.common.counts import count
 from nearline.config import Config
-from nearline.deployment import store
 from nearline.deployment.active import ActiveDeployment
+from nearline.deployment.location import log_url
+from nearline.deployment.promotion import replace_promoted
 from nearline.errors import InvalidInput
 from nearline.jobs import worker
+from nearline.jobs.leases import training_lease
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
 from nearline.jobs.scheduler import NEVER
 from nearline.jobs.training import training_spec
-from nearline.log import url_of
 from nearline.models.capabilities import LearnsOnline
 
 # Minimum seconds between merges, however fast events arrive.
@@ -82,17 +83,17 @@ class Merging:
         old_id, old = parts.model_id, parts.snapshot.manifest if parts.snapshot else None
         spec = training_spec(current, parts, current.config, old.seed if old else 0)
         request = worker.ToMerge(
-            log=url_of(current.path / store.LOG),
-            snapshots=str(current.path / store.SNAPSHOTS),
+            log=log_url(current.path),
+            snapshots=str(parts.snapshots.folder),
             spec=spec,
             serving=old.id if old else None,
         )
-        with parts.snapshots.writing():
+        with training_lease(parts.log) as lease, parts.snapshots.writing():
             new_id = worker.merge(request, task, divided(current.config.memory).job).snapshot_id
             now = current.swap(
-                lambda now: store.replace_promoted(now, old_id, new_id, current.config)
+                lambda now: replace_promoted(now, old_id, new_id, current.config, lease)
             )
-        parts.snapshots.prune(current.config.keep_snapshots)
+            parts.snapshots.prune(current.config.keep_snapshots)
         if now.model_id != new_id:
             return Outcome(
                 "not promoted: another model became active during the merge",

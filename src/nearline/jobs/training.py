@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 from msgspec.structs import replace
@@ -17,9 +17,11 @@ from nearline.config import Config
 from nearline.data import CleaningReport, read_interactions, without_item_fields
 from nearline.deployment import store
 from nearline.deployment.active import ActiveDeployment
+from nearline.deployment.location import log_url
+from nearline.deployment.promotion import promote, promote_stored
 from nearline.jobs import worker
+from nearline.jobs.leases import training_lease
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
-from nearline.log import url_of
 from nearline.schema.arguments import checked_seed, mapping, plain, text
 from nearline.snapshots import SnapshotStore
 from nearline.training.acceptance import Verdict, train_and_judge
@@ -66,7 +68,7 @@ class Training:
             )
         own = columns if items is None else without_item_fields(columns)
         chosen = None if validation is None else read_interactions(validation, own, **options)
-        with current.training, current.foreground():
+        with current.training, current.foreground(), ExitStack() as stack:
             old = parts = current.open()
             if current.path is None and interactions is not None:
                 parts = store.open_memory(current.config, current.texts, current.changed.set)
@@ -77,6 +79,7 @@ class Training:
             try:
                 given = (interactions, items, columns, progress)
                 import_tables(current, parts, *given, users=users, **options)
+                lease = stack.enter_context(training_lease(parts.log))
                 snapshot = train(
                     parts.log,
                     training_spec(current, parts, current.config, seed),
@@ -85,7 +88,7 @@ class Training:
                     progress=progress,
                     journal=None if current.path is None else current.path / store.SEARCH,
                 )
-                current.swap(lambda _: store.promote(parts, snapshot, current.config))
+                current.swap(lambda _: promote(parts, snapshot, current.config, lease))
             finally:
                 # Close the log that is not in use: the old one, or after a failure the new one.
                 for log in {old.log, parts.log} - {current.deployment.log}:
@@ -113,8 +116,8 @@ class Training:
             if current.path is None or parts.snapshots is None:
                 return self._train_here(parts, training_spec(current, parts, config, seed), task)
             request = worker.ToTrain(
-                log=url_of(current.path / store.LOG),
-                snapshots=str(current.path / store.SNAPSHOTS),
+                log=log_url(current.path),
+                snapshots=str(parts.snapshots.folder),
                 journal=str(current.path / store.SEARCH),
                 spec=training_spec(current, parts, config, seed),
                 serving=parts.snapshot.manifest.id if parts.snapshot else None,
@@ -134,22 +137,22 @@ class Training:
         task.progress(1, 1, "promote")
         if verdict.promote:
             config = self._current.config
-            self._current.swap(lambda now: store.promote(now, snapshot, config))
+            self._current.swap(lambda now: promote(now, snapshot, config))
         return _outcome(snapshot.manifest.id, verdict, snapshot.manifest.metrics)
 
     def _train_apart(
         self, snapshots: SnapshotStore, request: worker.ToTrain, task: Task
     ) -> Outcome:
         config = self._current.config
-        with snapshots.writing():
+        with training_lease(self._current.open().log) as lease, snapshots.writing():
             trained = worker.train(request, task, divided(config.memory).job)
             task.progress(1, 1, "promote")
             if trained.verdict.promote:
                 self._current.swap(
-                    lambda now: store.promote_stored(now, trained.snapshot_id, config)
+                    lambda now: promote_stored(now, trained.snapshot_id, config, lease)
                 )
-        if trained.verdict.promote:
-            snapshots.prune(config.keep_snapshots)
+            if trained.verdict.promote:
+                snapshots.prune(config.keep_snapshots)
         return _outcome(trained.snapshot_id, trained.verdict, trained.metrics)
 
 

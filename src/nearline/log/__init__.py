@@ -3,15 +3,18 @@
 from nearline.log.base import (
     Appendable,
     Appended,
+    Lease,
     Log,
     OnCommit,
     OnErase,
     Readable,
     ReadOnlyLog,
     ReadsPayloads,
+    SharedLog,
     in_blocks,
 )
 from nearline.log.opening import MEMORY, open_log, url_of
+from nearline.log.postgres.target import is_postgres, parse_target
 from nearline.log.reader import LogReader
 from nearline.log.sqlite import SQLiteLog
 from nearline.log.unwritable import UnwritableLog, open_or_read
@@ -20,6 +23,7 @@ __all__ = [
     "MEMORY",
     "Appendable",
     "Appended",
+    "Lease",
     "Log",
     "LogReader",
     "OnCommit",
@@ -28,9 +32,12 @@ __all__ = [
     "Readable",
     "ReadsPayloads",
     "SQLiteLog",
+    "SharedLog",
     "UnwritableLog",
     "in_blocks",
+    "is_postgres",
     "open_log",
     "open_or_read",
+    "parse_target",
     "url_of",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, Self, runtime_checkable
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from msgspec import Struct
 
@@ -150,6 +150,61 @@ class Log(Readable, Protocol):
 
     def close(self) -> None:
         """Store all queued records, then release the files; idempotent."""
+        ...
+
+
+class Lease(NamedTuple):
+    """Right of one server at a time to do something, such as training.
+
+    Attributes
+    ----------
+    name : str
+    epoch : int
+        Rises with each change of the holder. Records with an older epoch are refused.
+    """
+
+    name: str
+    epoch: int
+
+
+@runtime_checkable
+class SharedLog(Log, Protocol):
+    """Protocol of logs to which several servers append, and which each of them follows."""
+
+    @property
+    def log_id(self) -> str:
+        """ID of the log, which no other log has."""
+        ...
+
+    @property
+    def secret(self) -> bytes:
+        """Secret with which all servers sign cursors."""
+        ...
+
+    @property
+    def behind(self) -> int:
+        """Number of records that the listener has not received yet."""
+        ...
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the log cannot be followed any more; None if it can."""
+        ...
+
+    def lease(self, name: str, seconds: float) -> Lease | None:
+        """Take or keep a lease for some seconds; None if another server has it."""
+        ...
+
+    def now(self) -> float:
+        """Return the time of the database in Unix seconds, which all servers share."""
+        ...
+
+    def release(self, lease: Lease) -> None:
+        """Give up a lease before its end."""
+        ...
+
+    def append_under(self, lease: Lease | None, records: Sequence[Appendable]) -> Future[Appended]:
+        """Append, or raise `StaleLease` in the future if another server has taken the lease."""
         ...
 
 

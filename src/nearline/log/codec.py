@@ -21,6 +21,8 @@ from nearline.schema import (
 
 KEY_BYTES = 16
 _KINDS = (*USER_RECORDS, Item, ItemPatched, ItemDeleted, Defined, Undefined)
+# Names of all kinds of records that this version reads.
+KINDS = tuple(sorted(str(kind.__struct_config__.tag) for kind in _KINDS))
 _ERASED = Erased()
 # Stateless, so all threads can share them.
 _ENCODER = msgspec.msgpack.Encoder()
@@ -43,6 +45,11 @@ class Coded(Struct, frozen=True, gc=False):
     payload: bytes
     user_key: int | None = None
     event_key: bytes | None = None
+
+
+def kind_of(record: Appendable) -> str:
+    """Return the name of the kind of a record."""
+    return str(record.__struct_config__.tag)
 
 
 def user_key(user_id: str) -> int:

@@ -5,6 +5,7 @@ from typing import Literal, overload
 
 from nearline.errors import InvalidInput
 from nearline.log.base import Log, ReadOnlyLog
+from nearline.log.postgres.target import is_postgres, parse_target
 from nearline.log.reader import LogReader
 from nearline.log.sqlite import SQLiteLog
 from nearline.log.writer import QUEUED_BYTES
@@ -32,7 +33,8 @@ def open_log(
     Parameters
     ----------
     url : str
-        ``sqlite:///absolute/path``, ``sqlite::memory:``, or a plain path.
+        ``sqlite:///absolute/path``, ``sqlite::memory:``, a plain path, or
+        ``postgresql://user@host/database``, see `nearline.log.postgres.target`.
     read_only : bool
         Whether to open an existing log only for reading. No lock is taken and nothing is written,
         so another process may have it open.
@@ -47,18 +49,27 @@ def open_log(
         There is no log at `url` to read, or its folder does not exist.
     Damaged, StoreInUse
         As in `SQLiteLog`.
+    LogUnavailable, MissingExtra
+        The database cannot be reached; psycopg is not installed.
     """
     if url == MEMORY:
         if read_only:
             raise InvalidInput("a log in memory cannot be opened read-only", field="url")
         return SQLiteLog(None, queue_bytes)
+    if is_postgres(url):
+        # Imported here, because most stores need no PostgreSQL.
+        from nearline.log.postgres.log import PostgresLog
+        from nearline.log.postgres.reader import PostgresReader
+
+        target = parse_target(url)
+        return PostgresReader(target) if read_only else PostgresLog(target, queue_bytes)
     if url.startswith(_PREFIX):
         url = url.removeprefix(_PREFIX)
     elif ":" in url.split("/", 1)[0]:
         scheme = url.split(":", 1)[0]
         raise InvalidInput(
             f"the scheme {scheme!r} is not known; known are sqlite:///path, "
-            f"{MEMORY} and a plain path",
+            f"{MEMORY}, postgresql://host/database and a plain path",
             field="url",
         )
     return LogReader(Path(url)) if read_only else SQLiteLog(Path(url), queue_bytes)

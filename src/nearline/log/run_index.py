@@ -27,7 +27,7 @@ from nearline.errors import Closed, StorageFailed
 from nearline.kernels.key_filter import ABSENT, GONE, NOWHERE, find_keys
 from nearline.log.block_codec import CodedBlock
 from nearline.log.codec import KEY_BYTES, Coded, decode, keys_of
-from nearline.log.runs import Run, fill, merged, new_run, open_run, seal
+from nearline.log.runs import SortedRun, fill, merged, new_run, open_run, seal
 
 logger = logging.getLogger(__name__)
 
@@ -106,8 +106,8 @@ class RunIndex:
         self._users: defaultdict[int, list[int]] = defaultdict(list)
         self._ids: dict[bytes, int] = {}
         # Runs in files, or in memory for a log in memory, and then those not yet written.
-        self._runs: tuple[Run, ...] = ()
-        self._fresh: tuple[Run, ...] = ()
+        self._runs: tuple[SortedRun, ...] = ()
+        self._fresh: tuple[SortedRun, ...] = ()
         self._merging: Thread | None = None
         self._stopping = False
         # Erasures while runs are merged, which the new run must repeat, and files to sync.
@@ -283,10 +283,10 @@ class RunIndex:
     def _path(self, first: int, last: int) -> Path | None:
         return None if self._folder is None else self._folder / f"{first:012}-{last:012}.run"
 
-    def _group(self) -> tuple[Run, ...]:
+    def _group(self) -> tuple[SortedRun, ...]:
         """Return the newest adjacent runs of a similar size, if they are enough to be merged."""
         runs, level = self._runs, -1
-        group: list[Run] = []
+        group: list[SortedRun] = []
         for run in reversed(runs):
             # A small run between large ones is merged with them.
             own = max(level, int(np.log(max(run.last - run.first, 1)) / np.log(FANOUT)))
@@ -305,11 +305,11 @@ class RunIndex:
         finally:
             self._merging = None
 
-    def _merge(self, group: tuple[Run, ...]) -> None:
+    def _merge(self, group: tuple[SortedRun, ...]) -> None:
         with self._transaction():  # not during an erasure
             self._meanwhile = []
         path = self._path(group[0].first, group[-1].last)
-        new: Run | None = None
+        new: SortedRun | None = None
         for step in merged(group, path):
             if self._stopping:
                 return
@@ -391,7 +391,7 @@ class RunIndex:
             self.flush_if_due()
 
 
-def _erase(run: Run, record: Buried) -> None:
+def _erase(run: SortedRun, record: Buried) -> None:
     key = record.event_key or bytes(KEY_BYTES)
     high, low = int.from_bytes(key[:8]), int.from_bytes(key[8:])
     with_id = record.event_key is not None

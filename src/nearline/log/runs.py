@@ -29,7 +29,7 @@ MERGED_AT_ONCE = 500_000
 Array = NDArray[Any]
 
 
-class Run(NamedTuple):
+class SortedRun(NamedTuple):
     """One run, in memory or mapped from a file.
 
     Attributes
@@ -105,7 +105,7 @@ def _overwrite(keys: Array, at: int) -> None:
         keys[at] = keys[at - 1] if at else keys[1]
 
 
-def new_run(path: Path | None, first: int, last: int, n_users: int, n_ids: int) -> Run:
+def new_run(path: Path | None, first: int, last: int, n_users: int, n_ids: int) -> SortedRun:
     """Create a run whose arrays are to be filled, in memory or in a file of another name.
 
     Call `seal` to give a file its name.
@@ -113,7 +113,7 @@ def new_run(path: Path | None, first: int, last: int, n_users: int, n_ids: int) 
     words = filter_words(n_ids)
     shapes = _shapes(n_users, n_ids, words)
     if path is None:
-        return Run(None, first, last, *(np.zeros(n, dtype) for n, dtype in shapes))
+        return SortedRun(None, first, last, *(np.zeros(n, dtype) for n, dtype in shapes))
     size = HEAD_BYTES + sum(n * np.dtype(dtype).itemsize for n, dtype in shapes)
     partial = _partial(path)
     with partial.open("wb") as file:
@@ -125,7 +125,7 @@ def new_run(path: Path | None, first: int, last: int, n_users: int, n_ids: int) 
     return _views(path, data, first, last, shapes)
 
 
-def seal(run: Run) -> Run:
+def seal(run: SortedRun) -> SortedRun:
     """Write a new run to disk under its name; an existing file is replaced."""
     if run.path is None:
         return run
@@ -142,7 +142,7 @@ def seal(run: Run) -> Run:
     return run
 
 
-def open_run(path: Path, first: int, last: int) -> Run | None:
+def open_run(path: Path, first: int, last: int) -> SortedRun | None:
     """Map a run from its file; None if it is missing, damaged or of another range."""
     try:
         data = np.memmap(path, dtype=np.uint8, mode="r+")
@@ -162,7 +162,9 @@ def open_run(path: Path, first: int, last: int) -> Run | None:
     return _views(path, data, first, last, shapes)
 
 
-def fill(run: Run, users: Array, user_offsets: Array, keys: Array, id_offsets: Array) -> Run:
+def fill(
+    run: SortedRun, users: Array, user_offsets: Array, keys: Array, id_offsets: Array
+) -> SortedRun:
     """Fill a new run from entries in any order.
 
     Parameters
@@ -182,7 +184,7 @@ def fill(run: Run, users: Array, user_offsets: Array, keys: Array, id_offsets: A
     return seal(run)
 
 
-def merged(runs: Sequence[Run], path: Path | None) -> Iterator[Run | None]:
+def merged(runs: Sequence[SortedRun], path: Path | None) -> Iterator[SortedRun | None]:
     """Merge adjacent runs into a new one; yield None between steps, and then the run, not sealed.
 
     Erased entries are left out. A step takes some 50 MB.
@@ -227,7 +229,7 @@ def _slices(keys: Sequence[Array]) -> Iterator[list[slice]]:
 
 
 def _merge(
-    runs: Sequence[Run], pieces: Sequence[slice], first: int, *, ids: bool
+    runs: Sequence[SortedRun], pieces: Sequence[slice], first: int, *, ids: bool
 ) -> tuple[Array, Array, Array | None]:
     """Return keys, offsets relative to `first`, and lower halves of one range of keys, sorted."""
     keys, offsets, lows = [], [], []
@@ -260,14 +262,14 @@ def _shapes(n_users: int, n_ids: int, words: int) -> list[tuple[int, str]]:
 
 def _views(
     path: Path, data: Array, first: int, last: int, shapes: Sequence[tuple[int, str]]
-) -> Run:
+) -> SortedRun:
     arrays, at = [], HEAD_BYTES
     plain = np.asarray(data)
     for n, dtype in shapes:
         end = at + n * np.dtype(dtype).itemsize
         arrays.append(plain[at:end].view(dtype))
         at = end
-    return Run(path, first, last, *arrays)
+    return SortedRun(path, first, last, *arrays)
 
 
 def _partial(path: Path) -> Path:

@@ -22,7 +22,7 @@ from nearline.recommend.features import features_of
 from nearline.recommend.frequency import rotation_factors
 from nearline.recommend.lists import Lists, Query, View
 from nearline.recommend.rules import relevant, rules
-from nearline.schema import DEFAULT_K, Item, ListOptions, SimilarOptions
+from nearline.schema import DEFAULT_K, Item, ListOptions, RankOptions, SimilarOptions
 from nearline.state import Top
 from nearline.state.showings import NOTHING
 
@@ -100,7 +100,7 @@ def _objective(
     items: NDArray[np.int32],
     entries: list[Item | None],
     relevance: NDArray[np.float64],
-    options: ListOptions | SimilarOptions,
+    options: ListOptions | RankOptions,
     view: View,
 ) -> tuple[NDArray[np.float64], int, Sparse]:
     """Return the relevances (weights for DPP), the method and the features of a selection."""
@@ -127,13 +127,14 @@ def diverse(first: Callable[[int], Top], options: SimilarOptions, view: View) ->
         return first(k)
     while True:
         pool = first(depth)
-        chosen = _chosen(pool, options, view)
+        chosen = np.sort(selection(pool, k, options, view))
         if len(chosen) == min(k, len(pool.items)) or len(pool.items) < depth:
             return Top(pool.items[chosen], pool.scores[chosen])
         depth *= DEEPER
 
 
-def _chosen(pool: Top, options: SimilarOptions, view: View) -> NDArray[np.int32]:
+def selection(pool: Top, k: int, options: RankOptions, view: View) -> NDArray[np.int32]:
+    """Return the places of the at most `k` items that diversity and caps choose, in turn."""
     n, span = len(pool.items), float(np.ptp(pool.scores)) if len(pool.items) else 0.0
     with view.state.lock:
         entries = [view.state.catalogue.entry_of(item) for item in pool.items.tolist()]
@@ -142,8 +143,7 @@ def _chosen(pool: Top, options: SimilarOptions, view: View) -> NDArray[np.int32]
     nothing, caps = no_features(n), _caps(entries, options.max_per)
     strength = options.diversity or 0.0
     mix = (0.0, nothing, np.zeros(0))
-    places = select(options.k, method, relevance, strength, features, *mix, *caps)
-    return np.sort(places)
+    return select(k, method, relevance, strength, features, *mix, *caps)
 
 
 def _rotated(

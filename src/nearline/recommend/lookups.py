@@ -7,18 +7,16 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from nearline.data import Histories
-from nearline.errors import InvalidInput, UnknownItem, UnknownUser
+from nearline.errors import UnknownItem, UnknownUser
 from nearline.recommend.answers import own_items, parts_of
 from nearline.recommend.attributes import score_by_attributes, with_features
 from nearline.recommend.critiques import active_critiques, concerning, named_parts, with_liked
 from nearline.recommend.fill import score_fallback
 from nearline.recommend.lists import ATTRIBUTES, PERSONAL, TIERS, Lists, View
 from nearline.recommend.pipeline import known_history
-from nearline.recommend.scenarios import resolved
 from nearline.recommend.selection import (
     bindings_of,
     boosted,
-    choose,
     factors_of,
     shown,
 )
@@ -29,57 +27,25 @@ from nearline.schema import (
     Item,
     ItemOptions,
     PastEvent,
+    RankOptions,
     ScoredItem,
     UserSummary,
     check_boost_options,
     check_id,
 )
 from nearline.schema.records import AttributeValue
+from nearline.schema.rules import AUTO, INCLUDE
 from nearline.state import State, Top, users_with
 
-MAX_LIST = 10_000
 NO_OPTIONS = BoostOptions()
 
 
-def rank(user_id: str, item_ids: list[str], options: ItemOptions, view: View) -> list[ScoredItem]:
-    """Rank the given items by tier and score; unknown items come last with score 0.
-
-    With a filter, only the items for which it is true are ranked, and no unknown ones.
-    """
-    check_id(user_id, "user_id")
-    if len(item_ids) > MAX_LIST:
-        raise InvalidInput(
-            f"item_ids has {len(item_ids):,} entries; at most {MAX_LIST:,} are allowed",
-            field="item_ids",
-        )
-    options = resolved(options, view.state)
-    choice = choose(options, view, user_id)
-    known = [view.state.items.get(_item_id(i, at)) for at, i in enumerate(item_ids)]
-    if options.filter:
-        chosen = view.expressions.mask(options.filter, choice.bindings)
-        known = [at if at is not None and at < len(chosen) and chosen[at] else None for at in known]
-        pairs = [(i, at) for i, at in zip(item_ids, known, strict=True) if at is not None]
-        item_ids, known = [i for i, _ in pairs], [at for _, at in pairs]
-    history = rank_history(user_id, view)
-    lines = _score({index for index in known if index is not None}, history, view, choice.factors)
-    places = {
-        item: (tier, -score)
-        for item, score, tier in zip(*(array.tolist() for array in lines), strict=True)
-    }
-    last = (len(TIERS), 0.0)
-    found = [
-        (last if index is None else places[index], item_id, index)
-        for item_id, index in zip(item_ids, known, strict=True)
-    ]
-    found.sort(key=lambda line: line[0])
-    scored = [ScoredItem(item_id, 0.0 - place[1]) for place, item_id, _ in found]
-    if options.fields:
-        scored = [
-            line if index is None else _with_fields(line, index, options, view)
-            for line, (_, _, index) in zip(scored, found, strict=True)
-        ]
-    least = -np.inf if options.min_score is None else options.min_score
-    return [line for line in scored if line.score >= least]
+def seen_items(user_id: str | None, options: RankOptions, view: View) -> set[int]:
+    """Return the items of a user that `repeats` leaves out; none if it is not set."""
+    if user_id is None or options.repeats is None:
+        return set()
+    repeats = view.repeats_found if options.repeats == AUTO else options.repeats == INCLUDE
+    return set() if repeats else set(known_history(user_id, view.state).items.tolist())
 
 
 def explain(
@@ -168,10 +134,11 @@ def lines_of(best: Top, options: ItemOptions, view: View) -> list[ScoredItem]:
     lines = [(item, ScoredItem(id_of(item), score)) for item, score in pairs if score >= least]
     if not options.fields:
         return [line for _, line in lines]
-    return [_with_fields(line, item, options, view) for item, line in lines]
+    return [with_fields(line, item, options, view) for item, line in lines]
 
 
-def _with_fields(line: ScoredItem, item: int, options: ItemOptions, view: View) -> ScoredItem:
+def with_fields(line: ScoredItem, item: int, options: ItemOptions, view: View) -> ScoredItem:
+    """Return a line with the fields that a request asks for."""
     return replace(line, fields=shown(item, options.fields, view.state))
 
 
@@ -226,10 +193,3 @@ def known_item(item_id: str, state: State) -> int:
     if index is None:
         raise UnknownItem(f"item {item_id!r} has neither events nor a catalogue entry")
     return index
-
-
-def _item_id(item_id: str, position: int) -> str:
-    try:
-        return check_id(item_id, "item_ids")
-    except InvalidInput as error:
-        raise error.at(position) from None

@@ -8,13 +8,15 @@ Content of a cursor: version (1 byte), digest of the request (12), check of the 
 then the ascending item indices, each as its difference to the previous one in LEB128.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
+import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from nearline.common.signing import Signer
 from nearline.errors import InvalidInput
@@ -42,13 +44,17 @@ def shown_before(request: RecommendationRequest, view: View) -> frozenset[int]:
     InvalidInput
         The cursor of the request is not valid for it; see `read_cursor`.
     """
-    if request.cursor is None:
+    return _before(request.cursor, view, lambda: digest_of(request, **_FREE))
+
+
+def _before(cursor: object, view: View, question: Callable[[], bytes]) -> frozenset[int]:
+    if cursor is None:
         return frozenset()
-    if not isinstance(request.cursor, str):
-        raise _refused(f"cursor is {request.cursor!r:.50}; it must be a text")
+    if not isinstance(cursor, str):
+        raise _refused(f"cursor is {cursor!r:.50}; it must be a text")
     if view.signer is None:
         raise _refused("cursor cannot be used, because this store has no secret; leave it out")
-    return read_cursor(request.cursor, digest_of(request, **_FREE), view.state, view.signer)
+    return read_cursor(cursor, question(), view.state, view.signer)
 
 
 def continued(answer: Answer, request: RecommendationRequest, view: View) -> Answer:
@@ -62,6 +68,39 @@ def continued(answer: Answer, request: RecommendationRequest, view: View) -> Ans
     shown = {*shown_before(request, view), *added}
     question = digest_of(request, **_FREE)
     return replace(answer, next=make_cursor(shown, question, view.state, view.signer))
+
+
+class Pages:
+    """The pages of a list that is not for a user: which items earlier pages showed, and the next.
+
+    Parameters
+    ----------
+    request : Struct
+        The options, without those that may differ between pages.
+    about : tuple of str
+        What else must be equal, such as the item whose neighbours are listed.
+    """
+
+    def __init__(self, request: Struct, about: tuple[str, ...], view: View) -> None:
+        self._question = digest_of(_Question(about, request))
+        self._view = view
+
+    def before(self, cursor: str | None) -> frozenset[int]:
+        """Return the indices of the items that earlier pages showed; see `read_cursor`."""
+        return _before(cursor, self._view, lambda: self._question)
+
+    def after(self, before: Iterable[int], page: NDArray[np.int32]) -> str | None:
+        """Return the cursor behind a page; None if the store has no secret."""
+        view = self._view
+        if view.signer is None:
+            return None
+        shown = {*before, *page.tolist()}
+        return make_cursor(shown, self._question, view.state, view.signer)
+
+
+class _Question(Struct):
+    about: tuple[str, ...]
+    request: Struct
 
 
 def make_cursor(shown: Iterable[int], question: bytes, state: State, signer: Signer) -> str:

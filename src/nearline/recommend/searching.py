@@ -6,14 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.encoders.search_index import SearchIndex
+from nearline.recommend.caps import LabelCounts
 from nearline.recommend.fusion import CANDIDATES, fused
 from nearline.recommend.lists import View
 from nearline.recommend.lookups import lines_of
+from nearline.recommend.placement import Placement
 from nearline.recommend.rules import allowed_items
 from nearline.recommend.scenarios import resolved
 from nearline.recommend.selection import Order, choose, first_boosted
-from nearline.schema import ScoredItem
+from nearline.schema import ScoredList
 from nearline.schema.questions import SearchRequest, check_search
+from nearline.state import Top
 
 
 def search(
@@ -21,7 +24,7 @@ def search(
     view: View,
     index: SearchIndex,
     encode: Callable[[str], NDArray[np.float32] | None] | None,
-) -> list[ScoredItem]:
+) -> ScoredList:
     """Return the available items that match a text, best first.
 
     By words alone, the scores are those of BM25. With an encoder or a user, the best items by
@@ -38,19 +41,29 @@ def search(
     request = resolved(request, view.state)
     check_search(request)
     choice = choose(request, view, request.user, allowed_items(view.state, request.category))
+    placement = Placement.of(request, view, choice)
+    factors = placement.factors
     vector = None if encode is None else encode(request.q)
-    if vector is None and request.user is None:
 
-        def order(n: int) -> Order:
-            found = index.search(request.q, n, choice.allowed)
-            complete = len(found.items) < n
-            scores = found.scores.astype(np.float64)
-            return Order(found.items, scores, -np.inf if complete else float(scores[-1]))
+    def make(allowed: NDArray[np.bool_]) -> Top:
+        if vector is None and request.user is None:
+            return first_boosted(_by_words(index, request.q, allowed), request.k, factors)
+        depth = max(CANDIDATES, 2 * request.k)
+        orders = [index.search(request.q, depth, allowed).items]
+        if vector is not None:
+            orders.append(index.nearest(vector, depth, allowed).items)
+        return fused(orders, request.k, request.user, view, factors)
 
-        best = first_boosted(order, request.k, choice.factors)
-        return lines_of(best, request, view)
-    depth = max(CANDIDATES, 2 * request.k)
-    orders = [index.search(request.q, depth, choice.allowed).items]
-    if vector is not None:
-        orders.append(index.nearest(vector, depth, choice.allowed).items)
-    return lines_of(fused(orders, request.k, request.user, view, choice.factors), request, view)
+    uncapped = LabelCounts({}, view.state.catalogue)
+    best = placement.place(make, choice.allowed, request.k, uncapped)
+    return ScoredList(lines_of(best, request, view), placement.fired(best.items))
+
+
+def _by_words(index: SearchIndex, text: str, allowed: NDArray[np.bool_]) -> Callable[[int], Order]:
+    def order(n: int) -> Order:
+        found = index.search(text, n, allowed)
+        complete = len(found.items) < n
+        scores = found.scores.astype(np.float64)
+        return Order(found.items, scores, -np.inf if complete else float(scores[-1]))
+
+    return order

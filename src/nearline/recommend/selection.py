@@ -92,6 +92,16 @@ def choose(
     return Choice(allowed, factors, bindings)
 
 
+def without(allowed: NDArray[np.bool_], items: Iterable[int]) -> NDArray[np.bool_]:
+    """Return `allowed` without some items: bool [n]."""
+    listed = [item for item in items if item < len(allowed)]
+    if not listed:
+        return allowed
+    allowed = allowed.copy()
+    allowed[listed] = False
+    return allowed
+
+
 def factors_of(options: BoostOptions, view: View, bindings: Bindings) -> Scores | None:
     """Return the factor of each item by the boost of a request: float64 [n_items]; None without.
 

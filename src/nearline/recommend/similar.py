@@ -2,25 +2,27 @@
 
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from nearline.models.base import Ranking
 from nearline.models.capabilities import related
+from nearline.recommend.caps import LabelCounts
 from nearline.recommend.diversity import diverse
 from nearline.recommend.fusion import CANDIDATES, fused
 from nearline.recommend.lists import View
-from nearline.recommend.lookups import known_item, known_to_few, lines_of
+from nearline.recommend.lookups import known_item, known_to_few, lines_of, seen_items
+from nearline.recommend.pages import Pages
+from nearline.recommend.placement import Placement
 from nearline.recommend.scenarios import resolved
-from nearline.recommend.selection import Order, choose, first_boosted
-from nearline.schema import ScoredItem, SimilarOptions
+from nearline.recommend.selection import Order, choose, first_boosted, without
+from nearline.schema import DEFAULT_K, ScoredList, SimilarOptions
 from nearline.schema.questions import RELATIONS, check_similar
 from nearline.state import Top
 
 
-def similar(
-    item_id: str, options: SimilarOptions, view: View, least_users: int = 1
-) -> list[ScoredItem]:
+def similar(item_id: str, options: SimilarOptions, view: View, least_users: int = 1) -> ScoredList:
     """Return the available items most similar to an item according to the model, best first.
 
     An item that occurs in the histories of fewer than `least_users` users, but of at least one, has
@@ -33,18 +35,30 @@ def similar(
     index = known_item(item_id, view.state)
     options = resolved(options, view.state)
     check_similar(options)
+    pages = Pages(msgspec.structs.replace(options, cursor=None, k=DEFAULT_K), (item_id,), view)
+    before = pages.before(options.cursor)
     choice = choose(options, view, options.user)
-    order = _order(index, options.relation, choice.allowed, view, least_users)
+    placement = Placement.of(options, view, choice, first=len(before))
     if index >= view.model.n_items or known_to_few(_one(index), view.state, least_users)[0]:
-        return []
-    user, factors = options.user, choice.factors
+        return ScoredList(())
+    user, factors = options.user, placement.factors
 
-    def first(n: int) -> Top:
-        if user is None:
-            return first_boosted(order, n, factors)
-        return fused([order(max(CANDIDATES, 2 * n)).items], n, user, view, factors)
+    def make(allowed: NDArray[np.bool_]) -> Top:
+        order = _order(index, options.relation, allowed, view, least_users)
 
-    return lines_of(diverse(first, options, view), options, view)
+        def first(n: int) -> Top:
+            if user is None:
+                return first_boosted(order, n, factors)
+            return fused([order(max(CANDIDATES, 2 * n)).items], n, user, view, factors)
+
+        return diverse(first, options, view)
+
+    counts = LabelCounts(options.max_per or {}, view.state.catalogue)
+    allowed = without(choice.allowed, {*before, *seen_items(user, options, view)})
+    best = placement.place(make, allowed, options.k, counts)
+    lines = lines_of(best, options, view)
+    following = pages.after(before, best.items) if len(lines) == options.k else None
+    return ScoredList(lines, placement.fired(best.items), following)
 
 
 def _order(

@@ -13,6 +13,7 @@ from nearline.schema.answers import (
     Recommendation,
     RecommendationList,
     ScoredItem,
+    ScoredList,
     UserSummary,
 )
 from nearline.schema.fields import RequestField, Shape, request_fields
@@ -21,6 +22,7 @@ from nearline.schema.item_options import (
     BoostOptions,
     ExplainOptions,
     ItemOptions,
+    RankOptions,
     SimilarOptions,
     check_boost_options,
     check_item_options,
@@ -104,6 +106,7 @@ __all__ = [
     "Part",
     "PastEvent",
     "ProfileRecord",
+    "RankOptions",
     "Recommendation",
     "RecommendationList",
     "RecommendationRequest",
@@ -111,6 +114,7 @@ __all__ = [
     "RequestField",
     "Scalar",
     "ScoredItem",
+    "ScoredList",
     "Shape",
     "SimilarOptions",
     "StoredBlock",

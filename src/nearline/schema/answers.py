@@ -1,5 +1,7 @@
 """Answers of the engine: lists, explanations and user summaries."""
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from nearline.schema.records import AttributeValue, Critique, Scalar
@@ -181,6 +183,25 @@ class RecommendationList(list[Recommendation]):
     def next(self) -> str | None:
         """Cursor of the next page; None if there are no more items."""
         return self.answer.next
+
+
+class ScoredList(list[ScoredItem]):
+    """List of scored items, with the rules that fired and the cursor of the next page.
+
+    Attributes
+    ----------
+    rules : tuple of str
+        Names of the rules that fired, in alphabetical order.
+    next : str or None
+        Cursor of the next page; None if there is none.
+    """
+
+    def __init__(
+        self, items: Iterable[ScoredItem], rules: tuple[str, ...] = (), next: str | None = None
+    ) -> None:
+        super().__init__(items)
+        self.rules = rules
+        self.next = next
 
 
 class ScoredUser(Struct, frozen=True, kw_only=True):

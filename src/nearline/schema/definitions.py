@@ -26,6 +26,9 @@ from nearline.schema.times import parse_time
 O = TypeVar("O", bound=ItemOptions)  # noqa: E741 (a type variable)
 
 SCENARIO, RULE = "scenario", "rule"
+# Definition of the active model of servers that share a log: its body has the key `promoted`, the
+# IDs of promoted snapshots, oldest first.
+MODEL, ACTIVE, PROMOTED = "model", "active", "promoted"
 # Maximum number of definitions of a kind, and of bytes of one as JSON.
 MAX_DEFINITIONS = 1_000
 MAX_DEFINITION_BYTES = 65_536

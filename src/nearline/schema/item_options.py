@@ -35,6 +35,15 @@ MaxPer = Annotated[
     ),
 ]
 
+Repeats = Annotated[
+    str | None,
+    Meta(
+        description="Items of the user's history: exclude, include, or auto, as training found "
+        "to be better.",
+        examples=["auto"],
+    ),
+]
+
 
 class BoostOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options that determine scores.
@@ -125,10 +134,30 @@ class ItemOptions(BoostOptions, frozen=True, kw_only=True, forbid_unknown_fields
     ] = None
 
 
-class SimilarOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of a request for similar items.
+class RankOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of a request to rank given items.
 
     Those of `ItemOptions`, and the following.
+
+    Attributes
+    ----------
+    diversity, diversity_method, max_per
+        As in `ListOptions`. Items for which a cap leaves no room are left out.
+    repeats : str or None
+        ``exclude`` leaves out items of the user's history; None ranks all given items.
+    """
+
+    diversity: Diversity = None
+    diversity_method: DiversityMethod = None
+    max_per: MaxPer = None
+    repeats: Repeats = None
+
+
+class SimilarOptions(RankOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of a request for similar items.
+
+    Those of `RankOptions`, and the following. `repeats` concerns the history of `user`; None lists
+    its items too.
 
     Attributes
     ----------
@@ -139,8 +168,8 @@ class SimilarOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fiel
         similar. None for all.
     user : str or None
         User for whom the most similar items are ordered.
-    diversity, diversity_method, max_per
-        As in `ListOptions`.
+    cursor : str or None
+        The `next` of the page before, with the same request.
     """
 
     k: Annotated[int, Meta(description="Length of the list.", extra_json_schema=LENGTHS)] = (
@@ -158,9 +187,10 @@ class SimilarOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fiel
         str | None,
         Meta(description="User whose preferences change the order of the items."),
     ] = None
-    diversity: Diversity = None
-    diversity_method: DiversityMethod = None
-    max_per: MaxPer = None
+    cursor: Annotated[
+        str | None,
+        Meta(description="The `next` of the page before; omit it for the first page."),
+    ] = None
 
 
 def check_boost_options(options: BoostOptions) -> None:

@@ -9,13 +9,14 @@ from nearline.schema.item_options import (
     DEFAULT_K,
     LENGTHS,
     ItemOptions,
+    RankOptions,
     SimilarOptions,
     check_expression,
     check_item_options,
 )
 from nearline.schema.list_rules import check_diversity
 from nearline.schema.requests import check_category
-from nearline.schema.rules import check_id, check_k, check_text
+from nearline.schema.rules import check_id, check_k, check_repeats, check_text
 
 # Names of relations between items, and the relations of the item graph that they stand for; a name
 # that ends with a colon stands for all relations that begin with it.
@@ -158,14 +159,21 @@ def check_similar(request: SimilarOptions) -> None:
         A field is invalid; the error names it.
     """
     check_k(request.k)
-    check_item_options(request)
+    check_rank(request)
     _check_user(request.user)
-    check_diversity(request.diversity, request.diversity_method, request.max_per)
     if request.relation is not None and request.relation not in RELATIONS:
         raise InvalidInput(
             f"relation is {request.relation!r:.50}; it must be one of {', '.join(RELATIONS)}",
             field="relation",
         )
+
+
+def check_rank(request: RankOptions) -> None:
+    """Check the fields of a request, except for the syntax of expressions."""
+    check_item_options(request)
+    check_diversity(request.diversity, request.diversity_method, request.max_per)
+    if request.repeats is not None:
+        check_repeats(request.repeats)
 
 
 def check_search(request: SearchRequest) -> None:

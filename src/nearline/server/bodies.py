@@ -1,6 +1,6 @@
 """Request and response bodies."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -13,11 +13,12 @@ from nearline.schema import (
     CritiqueOut,
     Event,
     Item,
-    ItemOptions,
     ListOptions,
+    RankOptions,
     Recommendation,
     RecommendationRequest,
     ScoredItem,
+    ScoredList,
     parse_time,
 )
 from nearline.schema.answers import ScoredUser
@@ -213,7 +214,7 @@ class ImpressionsOut(Struct, frozen=True, kw_only=True):
     accepted: int
 
 
-class RankIn(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RankIn(RankOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request to rank given items for a user."""
 
     user_id: str
@@ -376,6 +377,13 @@ class Audience(Struct, frozen=True, kw_only=True):
 
 
 class ScoredItems(Struct, frozen=True, kw_only=True):
-    """Items, best first."""
+    """Items, best first, with the rules that fired and the cursor of the next page, if any."""
 
     items: list[ScoredItem]
+    rules: tuple[str, ...] = ()
+    next: str | None = None
+
+    @classmethod
+    def of(cls, found: ScoredList) -> Self:
+        """Create the answer from a list of the engine."""
+        return cls(items=found, rules=found.rules, next=found.next)

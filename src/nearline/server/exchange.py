@@ -110,6 +110,8 @@ class Exchange(Struct, gc=False):
         Bytes of the response in the budget `large_answers`; 0 if it is not large.
     refusal : Overloaded or None
         Error because of which the response was not sent; frameworks wrap it in errors of their own.
+    reached : callable or None
+        Returns the log offset for the header ``Nearline-Offset`` of a successful response.
     """
 
     request_id: str
@@ -129,6 +131,7 @@ class Exchange(Struct, gc=False):
     cache_policy: CachePolicy | None = None
     reserved: int = 0
     refusal: Overloaded | None = None
+    reached: Callable[[], int | None] | None = None
 
     def send(self, message: Message) -> Awaitable[None]:
         """Send an ASGI message; the headers of a response get its request ID and duration.
@@ -163,6 +166,10 @@ class Exchange(Struct, gc=False):
             (b"x-request-id", self.request_id.encode()),
             timing,
         ]
+        if self.reached is not None and self.status < 300:
+            offset = self.reached()
+            if offset is not None:
+                message["headers"].append((b"nearline-offset", b"%d" % offset))
         return message
 
     def release(self) -> None:

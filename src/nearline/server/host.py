@@ -74,11 +74,16 @@ class EngineHost:
         engine = self._engine
         return None if engine is None else engine.stamp
 
+    def reached(self) -> int | None:
+        """Return the log offset that answers reflect; None if no engine is open."""
+        engine = self._engine
+        return None if engine is None else engine.reached
+
     @property
     def state(self) -> str:
         """``ready``, or the reason why the server is not ready."""
         if self._engine is not None:
-            return "ready"
+            return self._engine.unready or "ready"
         if self._closing is not None:
             return "the store is closed"
         if self.failure is not None:

@@ -181,6 +181,12 @@ class SnapshotStore:
         self._write_promoted([*self.promoted()[:-1], snapshot_id])
         return snapshot
 
+    def set_promoted(self, history: Sequence[str]) -> None:
+        """Replace the promotion history, oldest first, if it differs; the last one is current."""
+        if self.promoted() != list(history):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._write_promoted(history)
+
     def current(self) -> Snapshot | None:
         """Load the newest intact promoted snapshot; return None if there is none.
 
@@ -343,8 +349,8 @@ class SnapshotStore:
         return self.folder / snapshot_id
 
     def _write_promoted(self, history: Sequence[str]) -> None:
-        # The name is fixed, so that the next promotion overwrites a file left by a crash.
-        fresh = self.folder / f".{PROMOTED}.tmp"
+        # Servers that share the folder, also in one process, must not write to the same file.
+        fresh = self.folder / f".{PROMOTED}.{os.getpid()}.{id(self)}"
         fresh.write_text("".join(f"{entry}\n" for entry in history), "ascii")
         _sync(fresh)
         fresh.replace(self.folder / PROMOTED)

@@ -8,6 +8,7 @@ from litestar.types import HTTPScope, Message, Send
 from nearline.server.cache import Key
 from nearline.server.context import AppContext
 from nearline.server.exchange import UNROUTED, Exchange, HTTPApp
+from nearline.server.offsets import MIN_OFFSET, until_offset
 
 # Template of the only route whose answers are cached.
 LISTS = "/v1/users/{user_id}/recommendations"
@@ -32,7 +33,7 @@ class CachedAnswers:
 
     def find(self, exchange: Exchange, scope: HTTPScope) -> tuple[Any, Any] | None:
         """Return head and body of the cached answer to a request; None if there is none."""
-        if exchange.method != "GET":
+        if exchange.method != "GET" or MIN_OFFSET in exchange.headers:
             return None
         cached = self._cache.get((exchange.path, scope["query_string"]))
         if cached is None:
@@ -49,7 +50,10 @@ class CachedAnswers:
         """Pass a request on to `app`, and cache the answer if its handler allows it."""
         state = scope.setdefault("state", {})
         state["exchange"], state["context"] = exchange, self._context
+        if MIN_OFFSET in exchange.headers:
+            await until_offset(self._context, exchange.headers[MIN_OFFSET])
         if exchange.method != "GET":
+            exchange.reached = self._context.host.reached
             try:
                 await self.app(scope, exchange.receive, exchange.send)
             finally:

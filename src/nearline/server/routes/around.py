@@ -60,9 +60,9 @@ async def search_items(request: StrictRequest) -> ScoredItems:
     engine = engine_of(request)
     question = _SEARCH.read(request)
     if engine.searches_fast:
-        return ScoredItems(items=engine.found(question))
+        return ScoredItems.of(engine.found(question))
     # In a thread: the first search reads the catalogue, and an encoder takes milliseconds.
-    return ScoredItems(items=await asyncio.to_thread(engine.found, question))
+    return ScoredItems.of(await asyncio.to_thread(engine.found, question))
 
 
 @get(

@@ -41,7 +41,7 @@ _CHANGE = [Example(summary="hide the item", value={"available": False})]
 async def similar_items(request: StrictRequest, item_id: ItemId) -> ScoredItems:
     """Return the items most similar to an item, best first."""
     options = msgspec.structs.asdict(_SIMILAR.read(request))
-    return ScoredItems(items=engine_of(request).similar(path_id(item_id, "item_id"), **options))
+    return ScoredItems.of(engine_of(request).similar(path_id(item_id, "item_id"), **options))
 
 
 @post("/items", status_code=200, tags=["items"])

@@ -12,7 +12,7 @@ from nearline.schema import (
     Answer,
     ExplainOptions,
     Explanation,
-    ItemOptions,
+    RankOptions,
     check_id,
     check_k,
     narrowed,
@@ -117,8 +117,8 @@ async def rank(
     """Rank the given items for a user, best first."""
     app = app_context(request)
     at_most(len(data.item_ids), app.limits.rank_length, "item_ids")
-    options = msgspec.structs.asdict(narrowed(data, ItemOptions))
-    return ScoredItems(items=app.host.engine.rank(data.user_id, data.item_ids, **options))
+    options = msgspec.structs.asdict(narrowed(data, RankOptions))
+    return ScoredItems.of(app.host.engine.rank(data.user_id, data.item_ids, **options))
 
 
 @get(

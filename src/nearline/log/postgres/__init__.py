@@ -1,0 +1,1 @@
+"""Log in a PostgreSQL database, to which any number of servers append and which each follows."""

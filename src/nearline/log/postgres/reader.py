@@ -1,0 +1,61 @@
+"""Read-only view of a log in PostgreSQL."""
+
+from collections.abc import Iterator
+from typing import Self
+
+from nearline.log.postgres import session
+from nearline.log.postgres.connections import Connections
+from nearline.log.postgres.session import check_exists, head_of
+from nearline.log.postgres.target import PostgresTarget
+from nearline.schema import Record
+
+
+class PostgresReader:
+    """Read-only view of a log in PostgreSQL, which ends where it ended when it was opened.
+
+    Raises
+    ------
+    DataNotFound
+        There is no log.
+    LogUnavailable, InvalidInput
+        As in `PostgresLog`.
+    """
+
+    def __init__(self, target: PostgresTarget) -> None:
+        self._connections = Connections(target)
+        try:
+            check_exists(self._connections)
+            with self._connections.reading() as db:
+                self._head = head_of(db)
+        except BaseException:
+            self._connections.close()
+            raise
+
+    @property
+    def end(self) -> int:
+        """End of the log when it was opened."""
+        return self._head.end
+
+    @property
+    def erasures(self) -> int:
+        """Number of erasures when the log was opened."""
+        return self._head.erasures
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
+        """Yield (offset, record), `Erased` included, for offsets from `start` to ``stop - 1``."""
+        stop = self.end if stop is None else min(stop, self.end)
+        while start < stop:
+            with self._connections.reading() as db:
+                found = session.rows(db, start, stop, self._connections.target.shown)
+            yield from session.records(found, self.erasures)
+            start = found[-1][0] + 1
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._connections.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
