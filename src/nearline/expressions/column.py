@@ -195,7 +195,7 @@ class PackedLists:
                 owners, entries, kinds = owners[old], entries[old], kinds[old]
         else:
             sizes = self._sizes[rows]
-            lengths = np.nan_to_num(sizes).astype(np.int64)
+            lengths = np.fmax(sizes, 0.0).astype(np.int64)  # 0 for NaN
             owners = np.repeat(np.arange(len(rows), dtype=np.int32), lengths)
             before = np.cumsum(lengths) - lengths
             at = np.arange(len(owners)) + np.repeat(self._starts[rows] - before, lengths)

@@ -162,8 +162,10 @@ class ItemColumns:
         missed = self.version - version
         if missed > CHANGES_KEPT:
             return None
-        at = np.arange(version, self.version) % CHANGES_KEPT
-        return np.unique(self._changes[at])
+        if missed == 1:  # nearly always
+            at = version % CHANGES_KEPT
+            return self._changes[at : at + 1].copy()
+        return np.unique(self._changes[np.arange(version, self.version) % CHANGES_KEPT])
 
     def has_attribute(self, name: str) -> bool:
         """Return whether an item has an attribute of this name."""

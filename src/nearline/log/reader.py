@@ -55,6 +55,10 @@ class LogReader:
         stop = self.end if stop is None else min(stop, self.end)
         return payloads_of(self._tables.hidden, self._tables.blocks(start, stop, LARGE_BLOCK))
 
+    def copy_to(self, path: Path) -> None:
+        """Write a copy of the log, as it is now, to a new file."""
+        self._tables.copy_to(path)
+
     def close(self) -> None:
         """Release the file."""
         self._tables.close()

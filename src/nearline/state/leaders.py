@@ -58,7 +58,10 @@ class Leaders:
         found = _best_of(self._kept, scores, n, allowed)
         if len(found) >= n or len(self._kept) == len(scores):
             return found
-        return _best_of(np.arange(len(scores), dtype=np.int32), scores, n, allowed)
+        if allowed is None:
+            return best(scores, n)
+        items = np.flatnonzero(allowed[: len(scores)]).astype(np.int32)
+        return items[best(scores[items], n)]
 
     def _find(self, scores: Scores) -> None:
         """Choose the floor so that from `FEWEST` to `MOST` items are stored, if possible."""
