@@ -37,8 +37,10 @@ TAGS = {
     "float64": "F64",
 }
 # Order of the dtypes in a file: wide ones first, so that all arrays are aligned.
-ORDER = ("uint64", "int64", "float64", "float32", "uint32", "int32", "float16", "uint16", "int16")
-ORDER += ("int8", "uint8", "bool")
+ORDER = (
+    *("uint64", "int64", "float64", "float32", "uint32", "int32"),
+    *("float16", "uint16", "int16", "int8", "uint8", "bool"),
+)
 MAX_DIMENSIONS = 8
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/%~-]{0,1999}")
 
