@@ -109,6 +109,10 @@ class EncoderFailed(NearlineError, RuntimeError):
     """An external encoder returned no vectors; the message states the reason."""
 
 
+class SourceFailed(NearlineError, RuntimeError):
+    """A source of events is gone, or is another one than before; what was read is stored."""
+
+
 class Damaged(NearlineError, RuntimeError):
     """A checkpoint, snapshot or log is corrupt."""
 

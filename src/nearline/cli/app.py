@@ -22,11 +22,13 @@ from nearline.cli.doctor import doctor
 from nearline.cli.evaluate import evaluate
 from nearline.cli.export import export
 from nearline.cli.info import info
+from nearline.cli.ingest import ingest, quarantine
 from nearline.cli.learn import import_, train
 from nearline.cli.models import models
 from nearline.cli.ope import ope
 from nearline.cli.options import example
 from nearline.cli.output import printable
+from nearline.cli.playground import playground
 from nearline.cli.replay import replay
 from nearline.cli.serve import serve
 from nearline.cli.settings import config
@@ -78,7 +80,8 @@ def main() -> None:
 
 
 for _command in (
-    *(demo, import_, models, train, evaluate, compare, replay, ope),
+    *(demo, playground, import_, ingest, quarantine),
+    *(models, train, evaluate, compare, replay, ope),
     *(info, snapshots, promote, rollback, scenarios, rules, config),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
     *(backup, restore, archive),

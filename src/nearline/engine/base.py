@@ -12,14 +12,18 @@ from nearline.deployment.live_search import LiveSearch
 from nearline.deployment.location import folder_of
 from nearline.deployment.versions import Versions
 from nearline.ingest import start_with
+from nearline.ingest.connector import Ingested
 from nearline.ingest.impressions import Impressions
+from nearline.ingest.quarantine import Quarantine
 from nearline.jobs.checkpoints import Checkpoints
 from nearline.jobs.embedding import Embedding
+from nearline.jobs.ingesting import Ingesting
 from nearline.jobs.merging import Merging
 from nearline.jobs.queue import Jobs
 from nearline.jobs.scheduler import Scheduler
 from nearline.jobs.training import Training
 from nearline.log import Log
+from nearline.notebook import tiles, wrap
 from nearline.recommend.language import Language
 from nearline.recommend.lists import View
 from nearline.recommend.recent_lists import RecentLists
@@ -55,6 +59,8 @@ class Engine(EngineStatus):
         recurring = (self._checkpoints, self._merging, self._embedding)
         self._impressions = Impressions(self._log_and_state)
         self._recent = RecentLists()
+        self._quarantine = Quarantine(self.path)
+        self._ingesting, self.ingested = Ingesting(), dict[str, Ingested]()
         self._scheduler = Scheduler(current, jobs, recurring).start()
 
     def now(self) -> float:
@@ -74,17 +80,31 @@ class Engine(EngineStatus):
 
     def close(self) -> None:
         """Cancel jobs, finish queued writes, save the checkpoint, close the store. Idempotent."""
+        self._ingesting.close()
         self._scheduler.stop()
         self.jobs.close()
         self.language.close()
         self._impressions.close()
         self._current.close()
+        self._quarantine.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def title(self, item_id: str) -> str:
+        """Return the title of an item; empty if it has none."""
+        state = self._current.open().state
+        index = state.items.get(item_id)
+        entry = None if index is None else state.catalogue.get(index)
+        return "" if entry is None else entry.title
+
+    def _repr_html_(self) -> str:
+        numbers = [("users", self.n_users), ("items", self.n_items), ("log records", self.offset)]
+        shown = [(label, f"{value:,}") for label, value in numbers]
+        return wrap(repr(type(self).__name__)[1:-1], tiles([*shown, ("model", self.model_id)]))
 
     def _view(self) -> View:
         parts = self._current.serving()

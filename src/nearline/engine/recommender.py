@@ -5,6 +5,7 @@ from nearline.engine.around import AroundMethods
 from nearline.engine.catalogue import ItemMethods
 from nearline.engine.definitions import DefinitionMethods
 from nearline.engine.events import EventMethods
+from nearline.engine.streams import StreamMethods
 from nearline.engine.training import TrainingMethods
 from nearline.engine.users import UserMethods
 
@@ -13,6 +14,7 @@ class Recommender(
     TrainingMethods,
     ListMethods,
     EventMethods,
+    StreamMethods,
     AroundMethods,
     ItemMethods,
     UserMethods,

@@ -87,5 +87,6 @@ class UserMethods(ImpressionMethods):
         """Erase all records of a user everywhere; the future resolves to their number."""
         self._forget_impressions(check_id(user_id, "user_id"))
         erased = self._current.erased(lambda log: log.erase(user_id))
+        erased = self._quarantine.after_forgetting(user_id, erased)
         erased.add_done_callback(self.language.forget)
         return erased
