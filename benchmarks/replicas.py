@@ -81,6 +81,7 @@ def events(numbers: range) -> list[Event]:
 
 def ingest(times: int) -> list[Row]:
     rows: list[Row] = []
+    del times
     with postgres(15, DURABLE) as server:
         for clients, size, total in ((1, 100, 30_000), (8, 100, 60_000), (64, 1, 20_000)):
             log = opened(server.url(schema=f"ingest{clients}"))
@@ -103,7 +104,7 @@ def ingest(times: int) -> list[Row]:
 
 
 def lag(times: int) -> list[Row]:
-    total, each = 20_000, 20
+    total, each = 20_000 * times, 20
     with postgres(15, DURABLE) as server, opened(server.url()) as log:
         command = [sys.executable, "-c", _FOLLOW, server.url(), str(total)]
         followers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
@@ -134,6 +135,7 @@ class Writing(threading.Thread):
         self.gap = 0.0
 
     def run(self) -> None:
+        """Send events until told to stop."""
         last = time.monotonic()
         for number in count():
             if self.done.is_set():
