@@ -8,6 +8,7 @@ can be. Both kinds alternate in blocks; the median of the ratios is printed.
 
 import argparse
 import asyncio
+import io
 import tempfile
 import time
 from pathlib import Path
@@ -32,7 +33,7 @@ def interactions() -> pa.Table:
 
 async def measure(folder: Path, reads: int) -> float:
     """Return the speed of tracked reads relative to others."""
-    app: Any = create_app(lambda: nl.Recommender(folder))
+    app: Any = create_app(lambda: nl.Recommender(folder), log_stream=io.StringIO())
 
     async def receive() -> Any:
         return {"type": "http.request", "body": b"", "more_body": False}
