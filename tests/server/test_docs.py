@@ -46,6 +46,8 @@ CONTRACT = {
     ("delete", "/v1/users/{user_id}/tags/{tag}"),
     ("get", "/v1/transparency"),
     ("get", "/v1/report"),
+    ("get", "/v1/weights"),
+    ("put", "/v1/weights"),
     ("put", "/v1/experiments/{name}"),
     ("get", "/v1/experiments/{name}"),
     ("get", "/v1/experiments"),
