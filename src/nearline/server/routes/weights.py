@@ -11,15 +11,16 @@ from nearline.log import Appended
 from nearline.server.context import durable, engine_of
 from nearline.server.decoding import StrictRequest
 from nearline.server.experiment_bodies import WeightsIn
+from nearline.server.security import SCOPE
 
 
-@get("/weights", tags=["experiments"])
+@get("/weights", tags=["experiments"], opt={SCOPE: "read"})
 async def get_weights(request: StrictRequest) -> Weights:
     """Return the weights of the relations of the active model, and how they changed."""
     return engine_of(request).weights()
 
 
-@put("/weights", status_code=200, tags=["experiments"])
+@put("/weights", status_code=200, tags=["experiments"], opt={SCOPE: "admin"})
 async def put_weights(
     request: StrictRequest,
     data: Annotated[
