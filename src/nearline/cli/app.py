@@ -28,6 +28,7 @@ from nearline.cli.models import models
 from nearline.cli.ope import ope
 from nearline.cli.options import example
 from nearline.cli.output import printable
+from nearline.cli.playground import playground
 from nearline.cli.replay import replay
 from nearline.cli.serve import serve
 from nearline.cli.settings import config
@@ -79,7 +80,8 @@ def main() -> None:
 
 
 for _command in (
-    *(demo, import_, ingest, quarantine, models, train, evaluate, compare, replay, ope),
+    *(demo, playground, import_, ingest, quarantine),
+    *(models, train, evaluate, compare, replay, ope),
     *(info, snapshots, promote, rollback, scenarios, rules, config),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
     *(backup, restore, archive),

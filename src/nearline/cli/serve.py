@@ -238,15 +238,21 @@ def run_server(
     several: Path | None = None,
     most_open: int = 100,
     open_store: "Callable[[Path], Recommender] | None" = None,
+    on_listening: "Callable[[], object] | None" = None,
 ) -> None:
-    """Serve until a signal arrives; print the address to standard output."""
+    """Serve until a signal arrives; print the address to standard output.
+
+    `on_listening` is called once the server accepts connections.
+    """
     from nearline import server
 
     def announce(line: str) -> None:
         if as_json:
             write_json({"listening": line.removeprefix("Listening on ")})
         else:
-            click.echo(f"{line}  (API: /docs, stop with Ctrl-C)")
+            click.echo(f"{line}  (dashboard: /ui, API: /docs, stop with Ctrl-C)")
+        if on_listening is not None:
+            on_listening()
 
     try:
         finished = server.serve(

@@ -44,7 +44,7 @@ class ListMethods(ImpressionMethods):
         is the `cursor` with which the next call continues it.
         """
         request = make_options(RecommendationRequest, user_id=user_id, k=k, **options)
-        return RecommendationList(self.answer(request))
+        return RecommendationList(self.answer(request), self.title)
 
     def answer(self, request: RecommendationRequest, *, late: bool = False) -> Answer:
         """Return the answer to a request: a list with its ID, tier, model and offset.
@@ -135,7 +135,8 @@ class ListMethods(ImpressionMethods):
         `next` of the list is the `cursor` of its next page.
         """
         asked = make_options(SimilarOptions, k=k, **options)
-        return similar(item_id, asked, self._view(), self.config.similar_users)
+        found = similar(item_id, asked, self._view(), self.config.similar_users)
+        return found.titled(self.title)
 
     def rank(self, user_id: str, item_ids: Sequence[str], **options: Any) -> ScoredList:
         """Rank the given items for a user, best first; with a filter, only those that it selects.
@@ -144,7 +145,7 @@ class ListMethods(ImpressionMethods):
         """
         asked = make_options(RankOptions, **options)
         ids = as_list(item_ids, "item_ids", "item IDs")
-        return rank(user_id, ids, asked, self._view())
+        return rank(user_id, ids, asked, self._view()).titled(self.title)
 
     def uses_time(self, request: ListOptions) -> bool:
         """Return whether an expression of a request, its scenario or rules depends on the time."""
@@ -164,7 +165,7 @@ class ListMethods(ImpressionMethods):
         `options`: the `boost` of the list, and the `context` if the boost uses it.
         """
         asked = make_options(ExplainOptions, words=words, **options)
-        return self.draft_explanation(user_id, item_id, asked).result()
+        return self.draft_explanation(user_id, item_id, asked).result().titled(self.title)
 
     def draft_explanation(
         self, user_id: str, item_id: str, options: ExplainOptions

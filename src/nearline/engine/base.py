@@ -23,6 +23,7 @@ from nearline.jobs.queue import Jobs
 from nearline.jobs.scheduler import Scheduler
 from nearline.jobs.training import Training
 from nearline.log import Log
+from nearline.notebook import tiles, wrap
 from nearline.recommend.language import Language
 from nearline.recommend.lists import View
 from nearline.recommend.recent_lists import RecentLists
@@ -92,6 +93,18 @@ class Engine(EngineStatus):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def title(self, item_id: str) -> str:
+        """Return the title of an item; empty if it has none."""
+        state = self._current.open().state
+        index = state.items.get(item_id)
+        entry = None if index is None else state.catalogue.get(index)
+        return "" if entry is None else entry.title
+
+    def _repr_html_(self) -> str:
+        numbers = [("users", self.n_users), ("items", self.n_items), ("log records", self.offset)]
+        shown = [(label, f"{value:,}") for label, value in numbers]
+        return wrap(repr(type(self).__name__)[1:-1], tiles([*shown, ("model", self.model_id)]))
 
     def _view(self) -> View:
         parts = self._current.serving()

@@ -2,6 +2,7 @@
 
 from nearline.server.routes.around import (
     item_audience,
+    item_trend,
     list_items,
     list_users,
     popular_items,
@@ -23,6 +24,7 @@ from nearline.server.routes.definitions import (
 from nearline.server.routes.events import delete_event, store_events
 from nearline.server.routes.health import docs, index, livez, metrics, openapi, readyz
 from nearline.server.routes.impressions import add_impressions
+from nearline.server.routes.inspection import follow_flow, show_config
 from nearline.server.routes.items import (
     change_item,
     delete_item,
@@ -57,6 +59,7 @@ V1 = [
     explain,
     similar_items,
     item_audience,
+    item_trend,
     popular_items,
     trending_items,
     search_items,
@@ -92,6 +95,8 @@ V1 = [
     list_snapshots,
     promote_snapshot,
     roll_back,
+    follow_flow,
+    show_config,
 ]
 
 __all__ = ["OPERATIONS", "V1"]
