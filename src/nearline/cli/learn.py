@@ -150,6 +150,7 @@ def import_(
         "nearline train --store shop/ --seed 7",
         "nearline train --store shop/ --encoder auto",
         "nearline train --store shop/ --model ease --set l2=500 --search 20",
+        "nearline train --store shop/ --on spark://host:7077",
     )
 )
 @store_option
@@ -174,6 +175,12 @@ def import_(
     "interrupted search is resumed. The item graph also has its own search.",
 )
 @seed_option
+@click.option(
+    "--on",
+    metavar="URL",
+    help="Count pairs on a cluster of Apache Spark, such as spark://host:7077 or local[4]. The "
+    "model is the same.",
+)
 @config_option
 @json_option
 def train(
@@ -185,6 +192,7 @@ def train(
     include_seen: bool,
     search: int,
     seed: int,
+    on: str | None,
     as_json: bool,
 ) -> None:
     """Train on all data in the store, and activate the model.
@@ -202,7 +210,7 @@ def train(
     config.new_model()  # report a wrong name before the store is opened
     call = 'POST /v1/jobs {"kind": "train"}'
     with open_store(store, config, call=call) as engine, progress_bars() as progress:
-        engine.fit(seed=seed, progress=progress)
+        engine.fit(seed=seed, on=on, progress=progress)
         model_id, metrics, offset = engine.model_id, engine.metrics, engine.offset
         users, items, summary = engine.n_users, engine.n_items, engine.training_summary
     if as_json:

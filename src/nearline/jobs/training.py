@@ -56,6 +56,7 @@ class Training:
         *,
         seed: int,
         progress: Progress,
+        on: str | None = None,
         **options: Any,
     ) -> None:
         """Import, train on the whole log and promote; see `Recommender.fit`."""

@@ -18,7 +18,7 @@ from nearline.encoders.text_index import TextIndex
 from nearline.kernels import support as supports
 from nearline.kernels.counted_events import LIMITS
 from nearline.kernels.edges import MOST, UNIT, Rows, pair_edges, steps_of
-from nearline.kernels.pair_counts import Counts, pair_counts
+from nearline.kernels.pair_counts import Counts
 from nearline.kernels.row_factors import EQUAL
 from nearline.models.item_graph.config import (
     COENGAGEMENT,
@@ -33,6 +33,7 @@ from nearline.models.item_graph.config import (
     Projected,
     Transitions,
 )
+from nearline.models.item_graph.counting import counter
 from nearline.models.item_graph.graph_store import Divisors
 
 # Relations whose edges are counts of pairs; the others are computed from texts and vectors.
@@ -146,7 +147,7 @@ def count_pairs(name: str, config: ItemGraphConfig, rows: Rows, n_items: int) ->
     """Count the pairs of a counted relation in histories."""
     settings = getattr(config, name)
     steps, shares = pair_steps(settings), pair_shares(settings)
-    return pair_counts(rows, steps, n_items, most=config.counts, shares=shares)
+    return counter()(rows, steps, n_items, most=config.counts, shares=shares)
 
 
 def newcomer_gains(relations: Sequence[str], config: ItemGraphConfig, popularity: Units) -> Doubles:
