@@ -69,7 +69,8 @@ class Training:
             )
         own = columns if items is None else without_item_fields(columns)
         chosen = None if validation is None else read_interactions(validation, own, **options)
-        with current.training, current.foreground(), ExitStack() as stack:
+        cluster = counting_on(on, current.config)
+        with cluster, current.training, current.foreground(), ExitStack() as stack:
             old = parts = current.open()
             if current.path is None and interactions is not None:
                 parts = store.open_memory(current.config, current.texts, current.changed.set)
