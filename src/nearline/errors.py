@@ -58,6 +58,10 @@ class UnknownScenario(NearlineError, LookupError):
     """There is no scenario of this name; the message states the nearest one."""
 
 
+class UnknownExperiment(NearlineError, LookupError):
+    """There is no experiment of this name; the message states the nearest one."""
+
+
 class UnknownRule(NearlineError, LookupError):
     """There is no rule of this name; the message states the nearest one."""
 

@@ -20,6 +20,7 @@ from nearline.cli.definitions import rules, scenarios
 from nearline.cli.demo import demo
 from nearline.cli.doctor import doctor
 from nearline.cli.evaluate import evaluate
+from nearline.cli.experiments import experiments
 from nearline.cli.export import export
 from nearline.cli.info import info
 from nearline.cli.ingest import ingest, quarantine
@@ -30,6 +31,7 @@ from nearline.cli.options import example
 from nearline.cli.output import printable
 from nearline.cli.playground import playground
 from nearline.cli.replay import replay
+from nearline.cli.report import report
 from nearline.cli.serve import serve
 from nearline.cli.settings import config
 from nearline.cli.simulate import simulate
@@ -85,6 +87,6 @@ for _command in (
     *(info, snapshots, promote, rollback, scenarios, rules, config),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
     *(backup, restore, archive),
-    *(user, critique, export, serve, simulate, bench, doctor),
+    *(user, critique, experiments, report, export, serve, simulate, bench, doctor),
 ):
     main.add_command(_command)

@@ -6,7 +6,7 @@ from typing import Any
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data import read_interactions, to_frame
-from nearline.engine.impressions import ImpressionMethods
+from nearline.engine.tracking import TrackingMethods
 from nearline.jobs.training import Columns
 from nearline.recommend import batch, lookups
 from nearline.recommend.export import PART_USERS, Exported, export
@@ -33,7 +33,7 @@ from nearline.schema.arguments import as_list
 from nearline.schema.records import AttributeValue
 
 
-class ListMethods(ImpressionMethods):
+class ListMethods(TrackingMethods):
     """Recommend, rank and explain."""
 
     def recommend(self, user_id: str, k: int | None = None, **options: Any) -> RecommendationList:
@@ -52,11 +52,17 @@ class ListMethods(ImpressionMethods):
         With `late`, neither the model nor the language model is used; the rules are the same.
         """
         if late:
-            return self._noted(answer(request, self._view(), late=True))
-        return self.draft(request).result()
+            made = self._noted(answer(request, self._view(), late=True))
+        else:
+            made = self.draft(request).result()
+        self.serve(self.served_list(request, made))
+        return made
 
     def draft(self, request: RecommendationRequest, within: float | None = None) -> Draft[Answer]:
-        """Answer without waiting for the language model; `within`: its time limit in seconds."""
+        """Answer without waiting for the language model; `within`: its time limit in seconds.
+
+        The caller passes `served_list` of the answer to `serve` when it is sent.
+        """
         if request.rerank:
             draft = self.language.draft_answer(request, self._view(), within)
             return draft.then(self._noted)

@@ -5,6 +5,7 @@ from nearline.engine.around import AroundMethods
 from nearline.engine.catalogue import ItemMethods
 from nearline.engine.definitions import DefinitionMethods
 from nearline.engine.events import EventMethods
+from nearline.engine.experiments import ExperimentMethods
 from nearline.engine.streams import StreamMethods
 from nearline.engine.training import TrainingMethods
 from nearline.engine.users import UserMethods
@@ -19,6 +20,7 @@ class Recommender(
     ItemMethods,
     UserMethods,
     DefinitionMethods,
+    ExperimentMethods,
 ):
     """A real-time recommender: trained on a table, then updated by every event.
 

@@ -46,6 +46,13 @@ class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True):
         request has a boost and ``explain=True``.
     fields : dict
         Fields and attributes of the catalogue that the request asks for, if the item has them.
+    propensity : float or None
+        Probability with which a policy that explores put the item here, given the lines above;
+        None if none explores.
+    explored : bool
+        Whether the item is here because of exploration.
+    variant : str or None
+        Variant of an experiment that interleaves two lists, to which the line counts.
     """
 
     item_id: str
@@ -54,6 +61,9 @@ class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reasons: "tuple[Part, ...]" = ()
     factor: float | None = None
     fields: dict[str, AttributeValue] = {}
+    propensity: float | None = None
+    explored: bool = False
+    variant: str | None = None
 
 
 @tabular
@@ -169,6 +179,13 @@ class Answer(Struct, frozen=True, kw_only=True):
     next : str or None
         Cursor of the next page, to send as `cursor` with an otherwise equal request; None if the
         list has fewer items than requested, so that there are no more.
+    variant : str or None
+        Variant of the experiment that the list is part of; of the first one, in alphabetical order,
+        if there are several.
+    experiments : dict of str to str
+        Variant of each experiment that the list is part of.
+    policy : str or None
+        Policy that chose the items, if the scenario explores or chooses among policies.
     """
 
     recommendation_id: str
@@ -180,6 +197,9 @@ class Answer(Struct, frozen=True, kw_only=True):
     rules: tuple[str, ...] = ()
     because: str | None = None
     next: str | None = None
+    variant: str | None = None
+    experiments: dict[str, str] = {}
+    policy: str | None = None
 
 
 class ScoredList(list[ScoredItem]):

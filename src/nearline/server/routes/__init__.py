@@ -22,6 +22,14 @@ from nearline.server.routes.definitions import (
     put_scenario,
 )
 from nearline.server.routes.events import delete_event, store_events
+from nearline.server.routes.experiments import (
+    delete_experiment,
+    experiment_results,
+    get_experiment,
+    list_experiments,
+    put_experiment,
+    stop_experiment,
+)
 from nearline.server.routes.health import docs, index, livez, metrics, openapi, readyz
 from nearline.server.routes.impressions import add_impressions
 from nearline.server.routes.inspection import follow_flow, show_config
@@ -43,6 +51,7 @@ from nearline.server.routes.recommendations import (
     recommend_batch,
     recommend_session,
 )
+from nearline.server.routes.report import get_report
 from nearline.server.routes.snapshots import list_snapshots, promote_snapshot, roll_back
 from nearline.server.routes.users import change_user, forget_user, get_user, put_user
 
@@ -85,6 +94,13 @@ V1 = [
     get_rule,
     list_rules,
     delete_rule,
+    put_experiment,
+    get_experiment,
+    list_experiments,
+    delete_experiment,
+    stop_experiment,
+    experiment_results,
+    get_report,
     list_namespaces,
     put_namespace,
     get_namespace,
