@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 N_ITEMS = 40
 VERSION = spark._version()
+STEPS = steps_of(np.array([1.0, 0.5, 0.3]), np.array([0.5, 0.25, 0.1]))
 SHARES = np.array([1.0, 1.0, 0.5, 0.25])
 
 
@@ -50,23 +51,22 @@ def assert_equal(found: Counts, expected: Counts) -> None:
 @pytest.mark.parametrize("n_parts", [1, 2, 8])
 def test_partitions_of_users_sum_to_the_whole(n_parts: int) -> None:
     """What a task computes, without Spark."""
-    rows, steps = rows_of(50), steps_of(3, 1.0, 0.5)
+    rows = rows_of(50)
     events = events_of(rows)
     parts: list[pa.RecordBatch] = []
     for part in range(n_parts):
         mine = events.filter(pa.array(events["user"].to_numpy() % n_parts == part))
         batches = mine.to_batches(max_chunksize=7)
-        parts += partition_pairs(batches, steps, N_ITEMS, SHARES, VERSION)
-    expected = pair_counts(rows, steps, N_ITEMS, most=N_ITEMS, shares=SHARES)
+        parts += partition_pairs(batches, STEPS, N_ITEMS, SHARES, VERSION)
+    expected = pair_counts(rows, STEPS, N_ITEMS, most=N_ITEMS, shares=SHARES)
     assert len(expected.units) > 100
     assert_equal(summed(parts), expected)
 
 
 def test_empty_partitions_and_other_versions() -> None:
-    steps = steps_of(3, 1.0, 0.5)
-    assert list(partition_pairs([], steps, N_ITEMS, SHARES, VERSION)) == []
-    with pytest.raises(RuntimeError, match="install the same version"):
-        list(partition_pairs([], steps, N_ITEMS, SHARES, "0.0.0"))
+    assert list(partition_pairs([], STEPS, N_ITEMS, SHARES, VERSION)) == []
+    with pytest.raises(RuntimeError, match="install the same one"):
+        list(partition_pairs([], STEPS, N_ITEMS, SHARES, "0.0.0"))
 
 
 def test_wrong_use() -> None:
@@ -89,7 +89,7 @@ def test_another_counter_is_used_in_its_context_only() -> None:
 
 @pytest.fixture(scope="module")
 def session() -> Iterator["SparkSession"]:
-    missing = spark.local_reason()
+    missing = spark.missing_program()
     if missing:
         require(
             missing, "pip install pyspark, and install a Java runtime (openjdk-17-jre-headless)"
@@ -106,10 +106,10 @@ def session() -> Iterator["SparkSession"]:
 
 @pytest.mark.servers
 def test_counts_are_equal_for_any_partitions(session: "SparkSession") -> None:
-    rows, steps = rows_of(200, seed=1), steps_of(5, 1.0, 0.5)
+    rows = rows_of(200, seed=1)
     for partitions, most in ((1, 2_048), (2, 5), (8, 5)):
-        found = SparkCounter(session, partitions)(rows, steps, N_ITEMS, most=most, shares=SHARES)
-        assert_equal(found, pair_counts(rows, steps, N_ITEMS, most=most, shares=SHARES))
+        found = SparkCounter(session, partitions)(rows, STEPS, N_ITEMS, most=most, shares=SHARES)
+        assert_equal(found, pair_counts(rows, STEPS, N_ITEMS, most=most, shares=SHARES))
 
 
 @pytest.mark.servers

@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -139,11 +139,12 @@ def partition_pairs(
     """
     if _version() != version:
         raise RuntimeError(
-            f"a worker has nearline {_version()}, and the driver {version}: install the same version"
+            f"a worker has nearline {_version()}, and the driver {version}: install the same one"
         )
-    table = pa.Table.from_batches(batches) if (batches := list(batches)) else None
-    if table is None or table.num_rows == 0:
+    received = list(batches)
+    if not any(batch.num_rows for batch in received):
         return
+    table = pa.Table.from_batches(received)
     users = table["user"].combine_chunks().dictionary_encode().indices.to_numpy()
     starts = np.flatnonzero(np.diff(users, prepend=users[0] - 1))
     rows = Rows(
@@ -262,8 +263,8 @@ def _version() -> str:
     return version("nearline")
 
 
-def local_reason() -> Any:
-    """Return why Spark cannot run on this machine; None if it can."""
+def missing_program() -> str | None:
+    """Return what is missing on this machine to run Spark; None if it can run."""
     import shutil
     from importlib.util import find_spec
 

@@ -21,6 +21,7 @@ from nearline.deployment.location import log_url
 from nearline.deployment.promotion import promote, promote_stored
 from nearline.jobs import worker
 from nearline.jobs.leases import training_lease
+from nearline.jobs.on_spark import counting_on
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
 from nearline.schema.arguments import checked_seed, mapping, plain, text
 from nearline.snapshots import SnapshotStore
