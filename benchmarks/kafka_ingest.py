@@ -103,9 +103,8 @@ def endure(server: KafkaServer, kills: int, store: Path) -> None:
         quarantined = sum(count for _, _, count in rec.quarantine.counts())
     expected = n - -(-n // POISON_EVERY)
     double = sum(count > 1 for count in found.values())
-    print(
-        f": lost {expected - len(found)}, double {double}, quarantined {quarantined} of {n - expected}"
-    )
+    lost = expected - len(found)
+    print(f": lost {lost}, double {double}, quarantined {quarantined} of {n - expected}")
 
 
 if __name__ == "__main__":
