@@ -15,7 +15,7 @@ from nearline.adapters.spark import SparkCounter, events_of, partition_pairs, sp
 from nearline.errors import InvalidInput
 from nearline.kernels.edges import Rows, steps_of
 from nearline.kernels.pair_counts import Counts, pair_counts
-from nearline.models.item_graph.counting import counted_by, counter
+from nearline.models.item_graph.pair_counter import counted_by, counter
 from nearline.testing.servers import require
 
 if TYPE_CHECKING:

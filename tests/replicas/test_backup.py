@@ -124,8 +124,8 @@ def test_an_archive_grows_and_loses_what_is_erased(tmp_path: Path) -> None:
 
 
 def test_the_commands(tmp_path: Path) -> None:
-    with Recommender(tmp_path / "shop") as shop:
-        shop.append_events(events(0)).result(WAIT)
+    with Recommender(tmp_path / "shop") as rec:
+        rec.append_events(events(0)).result(WAIT)
 
     def run(*words: str) -> str:
         result = CliRunner().invoke(main, words)

@@ -37,7 +37,7 @@ _BATCH = 500_000
 
 
 class SparkCounter:
-    """Counter of pairs on a cluster; see `nearline.models.item_graph.counting.PairCounter`.
+    """Counter of pairs on a cluster; see `nearline.models.item_graph.pair_counter.PairCounter`.
 
     Nearline must be installed on the workers, in the version of this process.
 

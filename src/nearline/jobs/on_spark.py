@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from nearline.config import Config
 from nearline.errors import InvalidInput
-from nearline.models.item_graph.counting import counted_by
+from nearline.models.item_graph.pair_counter import counted_by
 
 # Models whose time is that of counting pairs.
 MODELS = ("item_graph",)

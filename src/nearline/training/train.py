@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 from msgspec import Struct
 
-from nearline.common.progress import Progress
+from nearline.common.progress import Progress, limited
+from nearline.common.spill import memory_limited
 from nearline.config import Config, for_order
 from nearline.data import (
     NONE,
@@ -31,9 +32,11 @@ from nearline.log import Readable
 from nearline.models.base import Model
 from nearline.models.item_graph.model import ItemGraph
 from nearline.models.neighbours.session_knn import has_sessions
+from nearline.models.validation import draw_users
 from nearline.schema.rules import REPEATS_FOUND
 from nearline.snapshots import Snapshot, build
 from nearline.training.members import DEFAULTS, never_worse
+from nearline.training.sample import sample_of_users, unscaled
 from nearline.training.search import list_score, score_with_seen, search
 
 
@@ -66,10 +69,14 @@ class TrainingSpec(Struct, frozen=True, kw_only=True):
 UNREACHABLE = "validation_unreachable"
 # Share of the held-out interactions that repeat an item of the history; left out where it is 0.
 REPEAT_SHARE = "repeat_share"
+# Share of the users on which settings were searched; left out if it is 1.
+SAMPLE = "validation_sample"
 # Minimum share of repeats, if lists with seen items are also significantly better, for "auto".
 FEWEST_REPEATS = 0.1
 # Share of each user's items that is held out if they are a set without an order.
 SET_SHARE = 0.1
+# Maximum number of users whose validation lists the metrics of a training are means of.
+MOST_MEASURED = 20_000
 
 
 def train(
@@ -124,10 +131,13 @@ def train_on(
     journal: Path | None,
 ) -> Snapshot:
     """Train on data that was read already; see `train`."""
-    model, metrics = choose(data, spec, validation=validation, progress=progress, journal=journal)
-    if validation is None:
-        model = model.refit(data.without_superseded(), seed=spec.seed, progress=progress)
-    return describe(model, data, spec, metrics)
+    with memory_limited(spec.config.memory):
+        model, metrics = choose(
+            data, spec, validation=validation, progress=progress, journal=journal
+        )
+        if validation is None or SAMPLE in metrics:
+            model = model.refit(data.without_superseded(), seed=spec.seed, progress=progress)
+        return describe(model, data, spec, metrics)
 
 
 def choose(
@@ -138,7 +148,12 @@ def choose(
     progress: Progress,
     journal: Path | None,
 ) -> tuple[Model, dict[str, float]]:
-    """Choose settings on validation data; return the model fitted without it, and its metrics."""
+    """Choose settings on validation data; return the model fitted without it, and its metrics.
+
+    Of large data, only a sample of the users is used, see `sample_of_users`.
+    """
+    whole, data = data, sample_of_users(data)
+    given, progress = progress, limited(progress, spec.config.search_seconds)
     sessions = has_sessions(data)
     config = for_order(spec.config, data.order, data.n_items, sessions=sessions)
     model, seed = config.new_model(), spec.seed
@@ -155,6 +170,8 @@ def choose(
             progress=progress,
         )
         model = type(model)(found)
+    if whole is not data:
+        given(0, 0, f"sample of {data.n_users:,} users")
     fitted = model.fit(seen, validation=truth, seed=seed, progress=progress)
     # Sessions that return to their items are judged by lists that can have them.
     returning = sessions and _repeat_share(seen, truth) >= FEWEST_REPEATS
@@ -170,7 +187,9 @@ def choose(
         )
     metrics = _metrics(model, seen, truth, seed, exclude_seen=exclude_seen)
     repeats = _repeats(model if returning else fitted, seen, truth, seed)
-    return model, metrics | simple | repeats
+    if whole is data:
+        return model, metrics | simple | repeats
+    return unscaled(model), metrics | simple | repeats | {SAMPLE: data.n_users / whole.n_users}
 
 
 def describe(
@@ -257,9 +276,13 @@ def _report(
     model: Model, seen: Dataset, truth: Histories, seed: int, *, exclude_seen: bool
 ) -> Report:
     counts = np.bincount(seen.histories.items, minlength=seen.n_items)
+    histories = seen.histories
+    if len(histories) > MOST_MEASURED:
+        users = draw_users(truth, MOST_MEASURED, seed)
+        histories, truth = histories.select(users), truth.select(users)
     return evaluate(
         model,
-        seen.histories,
+        histories,
         truth,
         k=10,
         popularity=counts,
