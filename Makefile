@@ -65,12 +65,14 @@ docs-test: $(STAMP)
 ui:
 	cd ui && npm ci --no-audit --no-fund --silent && npm run --silent build
 
-# One lock for every supported Python and platform; no index address in it, so any mirror serves.
+# Two locks, for tests and for the container image. One lock for every supported Python and platform; no index address in it, so any mirror serves.
 lock: $(STAMP)
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--python-version 3.11 --quiet -o requirements.lock
 	echo "pyspark>=4" | $(BIN)/uv pip compile - --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--python-version 3.11 --quiet -o requirements.spark.lock
+	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
+		--python-version 3.11 --quiet -c requirements.lock -o requirements.runtime.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .coverage site
