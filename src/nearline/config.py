@@ -92,6 +92,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     scenarios, rules : dict
         Scenarios and rules by name, each with its fields, that are stored when the recommender is
         opened, unless one of the name is there or was deleted.
+    adapt : bool
+        Whether the weights of the item graph's relations follow the events; see
+        `nearline.engine.adaptation`.
     served_days : float
         Days for which lists with `track` are kept in the served log, at least 1.
     attribution : dict of str to float
@@ -125,6 +128,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     llm: LlmConfig | None = None
     scenarios: dict[str, dict[str, Any]] = {}
     rules: dict[str, dict[str, Any]] = {}
+    adapt: bool = False
     served_days: float = 90.0
     attribution: dict[str, float] = {}
     file: str | None = None

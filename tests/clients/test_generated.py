@@ -71,4 +71,4 @@ def test_python(server: LiveServer, tmp_path: Path) -> None:
     files = ("--path", document(server, tmp_path), "--output-path", client)
     printed = run(*generate, *files, "--config", tmp_path / "config.json", cwd=tmp_path)
     assert "arning" not in printed, printed
-    assert run(sys.executable, HERE / "story.py", client, server.url, cwd=tmp_path) == "told\n"
+    assert run(sys.executable, HERE / "story.py.txt", client, server.url, cwd=tmp_path) == "told\n"

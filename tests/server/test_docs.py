@@ -40,6 +40,8 @@ CONTRACT = {
     ("get", "/v1/users/{user_id}"),
     ("delete", "/v1/users/{user_id}"),
     ("get", "/v1/report"),
+    ("get", "/v1/weights"),
+    ("put", "/v1/weights"),
     ("put", "/v1/experiments/{name}"),
     ("get", "/v1/experiments/{name}"),
     ("get", "/v1/experiments"),

@@ -1,5 +1,6 @@
 """The class `Recommender`, composed of its groups of methods."""
 
+from nearline.engine.adaptation import AdaptationMethods
 from nearline.engine.answers import ListMethods
 from nearline.engine.around import AroundMethods
 from nearline.engine.catalogue import ItemMethods
@@ -21,6 +22,7 @@ class Recommender(
     UserMethods,
     DefinitionMethods,
     ExperimentMethods,
+    AdaptationMethods,
 ):
     """A real-time recommender: trained on a table, then updated by every event.
 

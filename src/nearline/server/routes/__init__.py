@@ -54,6 +54,7 @@ from nearline.server.routes.recommendations import (
 from nearline.server.routes.report import get_report
 from nearline.server.routes.snapshots import list_snapshots, promote_snapshot, roll_back
 from nearline.server.routes.users import change_user, forget_user, get_user, put_user
+from nearline.server.routes.weights import get_weights, put_weights
 
 OPERATIONS = [index, dashboard, dashboard_part, livez, readyz, metrics, openapi, docs]
 V1 = [
@@ -101,6 +102,8 @@ V1 = [
     stop_experiment,
     experiment_results,
     get_report,
+    get_weights,
+    put_weights,
     list_namespaces,
     put_namespace,
     get_namespace,
