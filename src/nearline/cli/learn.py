@@ -160,6 +160,7 @@ def import_(
         "nearline train --store shop/ --encoder auto",
         "nearline train --store shop/ --memory 4GB --search-seconds 180",
         "nearline train --store shop/ --model ease --set l2=500 --search 20",
+        "nearline train --store shop/ --on spark://host:7077",
     )
 )
 @store_option
@@ -198,6 +199,12 @@ def import_(
     "not depend on it.  [default: half of the memory of the machine]",
 )
 @seed_option
+@click.option(
+    "--on",
+    metavar="URL",
+    help="Count pairs on a cluster of Apache Spark, such as spark://host:7077 or local[4]. The "
+    "model is the same.",
+)
 @config_option
 @json_option
 def train(
@@ -211,6 +218,7 @@ def train(
     search_seconds: float | None,
     memory: int | None,
     seed: int,
+    on: str | None,
     as_json: bool,
 ) -> None:
     """Train on all data in the store, and activate the model.
@@ -231,7 +239,7 @@ def train(
     # The model that is replaced need not learn what came since its training.
     config = changed(config, online=False)
     with open_store(store, config, call=call) as engine, progress_bars() as progress:
-        engine.fit(seed=seed, progress=progress)
+        engine.fit(seed=seed, on=on, progress=progress)
         model_id, metrics, offset = engine.model_id, engine.metrics, engine.offset
         users, items, summary = engine.n_users, engine.n_items, engine.training_summary
     if as_json:
