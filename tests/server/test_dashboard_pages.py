@@ -69,7 +69,7 @@ class View:
         self.problems: list[str] = []
         self._context = browser.new_context(**{"locale": "en-US", **options})
         self.page = self._context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(60_000)
         self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("request", self._sent)
@@ -86,7 +86,7 @@ class View:
     def open(self, page: str) -> Any:
         self.page.goto(f"{self.url}/ui#/{page}")
         self.page.wait_for_selector("h1")
-        playwright.expect(self.page.locator(".loading, .skeleton")).to_have_count(0, timeout=20_000)
+        playwright.expect(self.page.locator(".loading, .skeleton")).to_have_count(0, timeout=60_000)
         return self.page
 
     def violations(self) -> list[str]:
@@ -385,7 +385,7 @@ def test_login_by_key(browser: Any, tmp_path: Path) -> None:
     view.page.goto(f"{live.url}/ui#/models")
     view.page.get_by_label("API key").fill("wrong")
     view.page.get_by_role("button", name="Log in").click()
-    view.page.get_by_text("a wrong API key").wait_for()
+    view.page.get_by_text("expired or revoked API key").wait_for()
     view.page.get_by_label("API key").fill("secret")
     view.page.get_by_role("button", name="Log in").click()
     view.page.get_by_role("heading", name="Models and jobs").wait_for()
