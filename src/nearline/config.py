@@ -20,6 +20,7 @@ from nearline.models.registry import make_model
 from nearline.models.settings import require
 from nearline.schema.arguments import mapping
 from nearline.schema.definitions import check_rule, check_scenario, nearest
+from nearline.schema.retention import check_retention
 from nearline.schema.rules import EXCLUDE, check_repeats
 from nearline.state import StateConfig
 
@@ -85,6 +86,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     scenarios, rules : dict
         Scenarios and rules by name, each with its fields, that are stored when the recommender is
         opened, unless one of the name is there or was deleted.
+    retention : dict of str to str
+        How long events of each kind are kept, such as ``{"view": "90d"}``: a whole number with a
+        unit (s, m, h, d, w or y). "impression" stands for the items shown to users, and "*" for all
+        kinds that are not named. Expired events are removed in the background as if they had never
+        been. Empty keeps all events.
     file : str or None
         TOML file with settings that hold where this object has the defaults; None for
         ``nearline.toml`` in the folder of the store, if it exists; an empty string for none.
@@ -111,13 +117,15 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     llm: LlmConfig | None = None
     scenarios: dict[str, dict[str, Any]] = {}
     rules: dict[str, dict[str, Any]] = {}
+    retention: dict[str, str] = {}
     file: str | None = None
 
     def __post_init__(self) -> None:
-        """Validate the memory budget and `repeats`; raise `InvalidInput`."""
+        """Validate the memory budget, `repeats` and `retention`; raise `InvalidInput`."""
         if self.memory is not None:
             require(self, "memory", LEAST_BYTES, MOST_BYTES)
         check_repeats(self.repeats)
+        check_retention(self.retention)
 
     def new_model(self) -> Model:
         """Create the unfitted model.

@@ -27,6 +27,7 @@ from nearline.cli.ope import ope
 from nearline.cli.options import example
 from nearline.cli.output import printable
 from nearline.cli.replay import replay
+from nearline.cli.retain import retain
 from nearline.cli.serve import serve
 from nearline.cli.settings import config
 from nearline.cli.simulate import simulate
@@ -78,7 +79,7 @@ def main() -> None:
 
 for _command in (
     *(demo, import_, models, train, evaluate, compare, replay, ope),
-    *(info, snapshots, promote, rollback, scenarios, rules, config),
+    *(info, snapshots, promote, rollback, scenarios, rules, config, retain),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
     *(user, critique, export, serve, simulate, bench, doctor),
 ):

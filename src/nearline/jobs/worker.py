@@ -25,6 +25,7 @@ from nearline.deployment.texts import open_texts
 from nearline.encoders import TextVectors
 from nearline.errors import Damaged, NearlineError, WorkerFailed
 from nearline.ingest import replay
+from nearline.ingest.expired import ExpiredUsers, expired_users
 from nearline.jobs.queue import Task
 from nearline.kernels.chunks import available_threads
 from nearline.log import open_log
@@ -79,6 +80,13 @@ class ToCheckpoint(Struct, frozen=True, kw_only=True, tag=True):
     item_ids: list[str]
 
 
+class ToExpire(Struct, frozen=True, kw_only=True, tag=True):
+    """Request to find users with expired events; `log` is a URL."""
+
+    log: str
+    cutoffs: dict[str, float]
+
+
 class Step(Struct, frozen=True, tag=True):
     """Progress."""
 
@@ -107,15 +115,21 @@ class Written(Struct, frozen=True, tag=True):
     offset: int
 
 
+class FoundExpired(Struct, frozen=True, tag=True):
+    """Result of a search for expired events; the last line."""
+
+    expired: ExpiredUsers
+
+
 class Failed(Struct, frozen=True, tag=True):
     """An expected error, such as nothing to train on; the last line."""
 
     message: str
 
 
-Request = ToTrain | ToMerge | ToCheckpoint
-Line = Step | Trained | Merged | Written | Failed
-Made = TypeVar("Made", Trained, Merged, Written)
+Request = ToTrain | ToMerge | ToCheckpoint | ToExpire
+Line = Step | Trained | Merged | Written | FoundExpired | Failed
+Made = TypeVar("Made", Trained, Merged, Written, FoundExpired)
 
 
 def train(request: ToTrain, task: Task, memory: int) -> Trained:
@@ -142,6 +156,11 @@ def checkpoint(request: ToCheckpoint, task: Task, memory: int) -> Written:
     The process replays the log since the last checkpoint, so the lock of the state is not held.
     """
     return _run(request, task, memory, Written)
+
+
+def find_expired(request: ToExpire, task: Task, memory: int) -> ExpiredUsers:
+    """Find users with expired events in a new process; errors are those of `train`."""
+    return _run(request, task, memory, FoundExpired).expired
 
 
 def _run(request: Request, task: Task, memory: int, kind: type[Made]) -> Made:
@@ -230,7 +249,14 @@ def main() -> None:
 def _do(request: Request) -> Line:
     if isinstance(request, ToTrain):
         return _train(request)
-    return _merge(request) if isinstance(request, ToMerge) else _checkpoint(request)
+    if isinstance(request, ToMerge):
+        return _merge(request)
+    return _checkpoint(request) if isinstance(request, ToCheckpoint) else _expire(request)
+
+
+def _expire(request: ToExpire) -> FoundExpired:
+    with open_log(request.log, read_only=True) as log:
+        return FoundExpired(expired_users(log, request.cutoffs, progress=_step))
 
 
 def _merge(request: ToMerge) -> Merged:

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol, Self, runtime_checkable
 from msgspec import Struct
 
 from nearline.schema import CatalogueRecord, DefinitionRecord, Event, Record, UserRecord
+from nearline.schema.retention import Cutoffs
 
 Appendable = UserRecord | CatalogueRecord | DefinitionRecord
 # Called after a commit is durable and before its futures are resolved, in the order of offsets and
@@ -107,6 +108,14 @@ class Log(Readable, Protocol):
 
     def erase_event(self, event_id: str) -> Future[int]:
         """Replace the event with this ID by an empty tombstone; the future returns 1, or 0."""
+        ...
+
+    def erase_expired(self, user_id: str, cutoffs: Cutoffs) -> Future[int]:
+        """Replace the oldest expired events of a user by tombstones; the future returns how many.
+
+        At most 500 at once: the caller repeats it until the result is 0. `cutoffs` is the time in
+        Unix seconds before which events of each kind are expired.
+        """
         ...
 
     def listen(self, on_commit: OnCommit, on_erase: OnErase, start: int = 0) -> None:
