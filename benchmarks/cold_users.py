@@ -36,7 +36,7 @@ from nearline.evaluation import Report, evaluate
 from nearline.evaluation.bootstrap import mean_intervals, paired_differences
 from nearline.models.base import Model
 from nearline.models.hybrids.blend import BlendPart
-from nearline.models.hybrids.blend_search import HeldOutUsers, StackingFold
+from nearline.models.hybrids.blend_pool import HeldOutUsers, StackingFold
 from nearline.models.hybrids.learned_ranking import LearnedRanking, LearnedRankingConfig
 from nearline.models.registry import make_model
 from nearline.training.search import search

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nearline.testing.servers import PostgresServer, postgres
+from nearline.testing.servers import KafkaServer, PostgresServer, kafka, postgres
 
 
 @pytest.hookimpl(wrapper=True)
@@ -32,4 +32,11 @@ def postgres15() -> Iterator[PostgresServer]:
 def postgres18() -> Iterator[PostgresServer]:
     """A PostgreSQL 18 server that all tests of a process share; do not end it."""
     with postgres(18) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka_server() -> Iterator[KafkaServer]:
+    """A broker of the Kafka protocol that all tests of a process share; do not end it."""
+    with kafka() as server:
         yield server

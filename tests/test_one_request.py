@@ -175,12 +175,13 @@ def test_the_openapi_document_has_the_parameters_of_today() -> None:
         "scenario",
         "max_shown",
         "rotation",
+        "explore",
         "filter",
         "boost",
         "min_score",
         "fields",
     }
-    single = options | {"explain", "rerank", "cursor", "deadline_ms"}
+    single = options | {"explain", "rerank", "track", "cursor", "deadline_ms"}
     assert {one["name"] for one in operation["parameters"]} == {"user_id"} | single
     schemas = document["components"]["schemas"]
     assert set(schemas["SessionIn"]["properties"]) == {"user_id", "history"} | single

@@ -8,9 +8,14 @@ FOLDER contains the data sets, one folder each. Results are written to ``results
 import argparse
 from pathlib import Path
 
-from benchmarks.regimes import sessions, sets, time_split
+from benchmarks.regimes import publication_order, sessions, sets, time_split
 
-REGIMES = {"sets": sets.run, "sessions": sessions.run, "time_split": time_split.run}
+REGIMES = {
+    "sets": sets.run,
+    "sessions": sessions.run,
+    "time_split": time_split.run,
+    "publication_order": publication_order.run,
+}
 
 
 def main() -> None:

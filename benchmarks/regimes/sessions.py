@@ -124,11 +124,11 @@ def run(folder: Path, only: Collection[str] | None = None) -> None:
 def table(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Return the lines of a Markdown table."""
     lines = [
-        f"| data | model | P@{K} | MRR@{K} | seconds of the fit |",
+        f"| data | model | P@{K} | MRR@{K} | CPU seconds of the fit |",
         "|---|---|---|---|---|",
     ]
     return lines + [
         f"| {row['data']} | {row['variant']} | {row[f'p@{K}']:.2f} ± {row[f'p@{K}_interval']:.2f} "
-        f"| {row[f'mrr@{K}']:.2f} ± {row[f'mrr@{K}_interval']:.2f} | {row['fit_seconds']:.0f} |"
+        f"| {row[f'mrr@{K}']:.2f} ± {row[f'mrr@{K}_interval']:.2f} | {row['fit_cpu_seconds']:.0f} |"
         for row in rows
     ]

@@ -5,7 +5,8 @@
 The targets `bodies`, `ids`, `paths` and `queries` send random requests to a server
 (`fuzz_requests.py`). The targets `snapshot`, `checkpoint` and `log` damage a file of a store, and
 open and use the store (`fuzz_files.py`); half of the damaged files have correct checksums, so that
-the code behind the checksums is reached too. This runs in another process, so that a crash is
+the code behind the checksums is reached too. The target `expressions` evaluates random filters and
+boosts over 100,000 items (`fuzz_expressions.py`). This runs in another process, so that a crash is
 noticed. Each finding is printed with what reproduces it, and the exit status is 1. The results are
 written to ``results/fuzz.json``, where those of targets that were not run are kept.
 """
@@ -25,6 +26,7 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.robustness.__main__ import current_commit
+from benchmarks.robustness.fuzz_expressions import fuzz_expressions
 from benchmarks.robustness.fuzz_files import FILES
 from benchmarks.robustness.fuzz_requests import REQUESTS, fuzz_requests
 
@@ -32,6 +34,7 @@ from nearline.bench.harness import clean_environment, python
 from nearline.bench.plan import Plan
 
 USERS, ITEMS = 200, 200
+EXPRESSIONS = "expressions"
 RESULTS = Path("benchmarks/results/fuzz.json")
 # A damaged file is opened and used in less than a second, apart from compilation at the start.
 INPUT_SECONDS = 60.0
@@ -80,6 +83,8 @@ def fuzz_files(plan: Plan, seconds: float, target: str) -> Found:
 
 def run(plan: Plan, seconds: float, target: str) -> Found:
     """Fuzz one target for some seconds; return its row of the results."""
+    if target == EXPRESSIONS:
+        return fuzz_expressions(plan, time.perf_counter() + seconds)
     if target in FILES:
         return fuzz_files(plan, seconds, target)
     return asyncio.run(fuzz_requests(plan, time.perf_counter() + seconds, target))
@@ -90,13 +95,13 @@ def write(rows: list[Found]) -> Path:
     kept = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
     names = {row["target"] for row in rows}
     rows = [row for row in kept if row["target"] not in names] + rows
-    order = [*REQUESTS, *FILES]
+    order = [*REQUESTS, *FILES, EXPRESSIONS]
     return machine.write("fuzz", {}, sorted(rows, key=lambda row: order.index(row["target"])))
 
 
 def main() -> None:
     """Parse the command line and fuzz all targets."""
-    targets: list[str] = [*REQUESTS, *FILES]
+    targets: list[str] = [*REQUESTS, *FILES, EXPRESSIONS]
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(targets))
     parser.add_argument("--minutes", type=float, default=10.0, help="for each target")

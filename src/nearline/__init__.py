@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nearline.engine import Recommender
     from nearline.errors import NearlineError
     from nearline.schema import Answer, Event, Explanation, Item, Part, Recommendation, ScoredItem
+    from nearline.server.notebook import show
 
 __version__ = version("nearline")
 
@@ -27,9 +28,15 @@ __all__ = [
     "Recommendation",
     "Recommender",
     "ScoredItem",
+    "show",
 ]
 
-_ROOMS = {"Recommender": "engine", "Config": "config", "NearlineError": "errors"}
+_ROOMS = {
+    "Recommender": "engine",
+    "Config": "config",
+    "NearlineError": "errors",
+    "show": "server.notebook",
+}
 
 
 def __getattr__(name: str) -> object:

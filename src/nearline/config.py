@@ -22,6 +22,7 @@ from nearline.schema.arguments import mapping
 from nearline.schema.definitions import check_rule, check_scenario, nearest
 from nearline.schema.retention import check_retention
 from nearline.schema.rules import EXCLUDE, check_repeats
+from nearline.served.attribution import MAX_WINDOW, kind_of
 from nearline.state import StateConfig
 
 
@@ -91,6 +92,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         unit (s, m, h, d, w or y). "impression" stands for the items shown to users, and "*" for all
         kinds that are not named. Expired events are removed in the background as if they had never
         been. Empty keeps all events.
+    served_days : float
+        Days for which lists with `track` are kept in the served log, at least 1.
+    attribution : dict of str to float
+        Seconds after a list was served within which an event counts for it, by kind of event, where
+        they differ from the standard: an hour for view, click, open and play, seven days for
+        purchase, and a day for others.
     file : str or None
         TOML file with settings that hold where this object has the defaults; None for
         ``nearline.toml`` in the folder of the store, if it exists; an empty string for none.
@@ -118,14 +125,29 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     scenarios: dict[str, dict[str, Any]] = {}
     rules: dict[str, dict[str, Any]] = {}
     retention: dict[str, str] = {}
+    served_days: float = 90.0
+    attribution: dict[str, float] = {}
     file: str | None = None
 
     def __post_init__(self) -> None:
-        """Validate the memory budget, `repeats` and `retention`; raise `InvalidInput`."""
+        """Validate the memory budget and other settings; raise `InvalidInput`."""
         if self.memory is not None:
             require(self, "memory", LEAST_BYTES, MOST_BYTES)
         check_repeats(self.repeats)
         check_retention(self.retention)
+        require(self, "served_days", 1.0, MAX_DAYS)
+        for kind, seconds in self.attribution.items():
+            if not 0 < seconds <= MAX_WINDOW:  # also refuses NaN
+                raise InvalidInput(
+                    f"attribution.{kind} is {seconds}; it must be a number of seconds above 0, up "
+                    f"to {MAX_WINDOW:,.0f}",
+                    field="attribution",
+                )
+
+    @property
+    def windows(self) -> dict[str, float]:
+        """Attribution windows in seconds by standard kind of event."""
+        return {kind_of(kind): seconds for kind, seconds in self.attribution.items()}
 
     def new_model(self) -> Model:
         """Create the unfitted model.
@@ -137,6 +159,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """
         return make_model(self.model, self.settings)
 
+
+# Most days for which served lists are kept.
+MAX_DAYS = 3_650.0
 
 SETTINGS_FILE = "nearline.toml"
 # Value of `Config.file` for settings that no file adds to.
@@ -265,7 +290,7 @@ def _merged(config: Any, found: Mapping[str, Any]) -> Any:
         own = getattr(config, name)
         if isinstance(own, Struct):
             given[name] = _merged(own, value)
-        elif name in ("event_weights", "scenarios", "rules"):
+        elif name in ("event_weights", "scenarios", "rules", "attribution"):
             given[name] = {**value, **own}
         elif own == getattr(default, name):
             given[name] = value

@@ -58,6 +58,10 @@ class UnknownScenario(NearlineError, LookupError):
     """There is no scenario of this name; the message states the nearest one."""
 
 
+class UnknownExperiment(NearlineError, LookupError):
+    """There is no experiment of this name; the message states the nearest one."""
+
+
 class UnknownRule(NearlineError, LookupError):
     """There is no rule of this name; the message states the nearest one."""
 
@@ -107,6 +111,10 @@ class WorkerFailed(NearlineError, RuntimeError):
 
 class EncoderFailed(NearlineError, RuntimeError):
     """An external encoder returned no vectors; the message states the reason."""
+
+
+class SourceFailed(NearlineError, RuntimeError):
+    """A source of events is gone, or is another one than before; what was read is stored."""
 
 
 class Damaged(NearlineError, RuntimeError):

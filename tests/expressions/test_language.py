@@ -50,6 +50,11 @@ def shop() -> Catalogue:
     [
         ('price < 20 && "tea" in categories && !(brand in ["x", "y"])', "a"),
         ("price >= 3", "ab"),
+        ("expires_at < 20", ""),  # no item has a time of expiry, so this is false
+        ("!(expires_at in [1, 2])", "abcd"),
+        ("price % 1e-300 >= 0", ""),  # a quotient that is not exact has no remainder
+        ("size(brand) == 3", "ac"),
+        ("days_since(published) == 3", "a"),
         ("!(price < 20)", "bcd"),  # a missing value compares false
         ("price != 3", "b"),
         ("brand != 'own'", "b"),

@@ -6,14 +6,14 @@ from nearline.data.dataset import Dataset, Histories
 from nearline.errors import InvalidInput
 from nearline.models.capabilities import LearnsOnline
 from nearline.models.hybrids.blend import Blend, BlendConfig, BlendPart
-from nearline.models.hybrids.blend_search import (
+from nearline.models.hybrids.blend_pool import (
     HeldOutUsers,
     StackingFold,
     gather,
     gather_all,
-    shortened,
     union,
 )
+from nearline.models.hybrids.blend_search import shortened
 from nearline.models.hybrids.normalisers import Normaliser, normalised
 from nearline.models.item_graph.config import ItemGraphConfig, Search
 from nearline.models.item_graph.model import ItemGraph

@@ -13,7 +13,7 @@ from nearline.errors import MissingExtra
 from nearline.kernels.trees import sum_trees
 from nearline.models.capabilities import LearnsOnline, SearchesText
 from nearline.models.hybrids.blend import Blend, BlendPart
-from nearline.models.hybrids.blend_search import HeldOutUsers, StackingFold
+from nearline.models.hybrids.blend_pool import HeldOutUsers, StackingFold
 from nearline.models.hybrids.lambdamart import Candidates, parsed
 from nearline.models.hybrids.learned_ranking import LearnedRanking, LearnedRankingConfig
 from nearline.models.hybrids.ranking_features import candidates_of, item_counts

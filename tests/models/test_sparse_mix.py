@@ -9,6 +9,7 @@ from tests.models.test_blend import DATA
 from nearline.data import Histories
 from nearline.kernels.sparse_mix import MixedParts, mix_row
 from nearline.models.capabilities import ScoresSparsely
+from nearline.models.hybrids import sparse_rows
 from nearline.models.hybrids.blend import Blend, BlendConfig, BlendPart
 from nearline.models.hybrids.normalisers import Normaliser, normalised
 
@@ -129,3 +130,12 @@ def test_a_row_of_a_block_is_the_list_of_one_user() -> None:
         one = model.recommend_from(DATA.histories.select(np.array([user])), 8)
         np.testing.assert_array_equal(one.items[0], block.items[user])
         np.testing.assert_array_equal(one.scores[0], block.scores[user])
+
+
+def test_blocks_of_rows_do_not_change_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = blend(HOWS[2], 0.7)
+    whole = model.recommend_from(DATA.histories, 8)
+    monkeypatch.setattr(sparse_rows, "BLOCK_BYTES", 4 * model.n_items * 3)
+    parts = model.recommend_from(DATA.histories, 8)
+    np.testing.assert_array_equal(whole.items, parts.items)
+    np.testing.assert_array_equal(whole.scores, parts.scores)

@@ -15,11 +15,14 @@ from nearline.neural.layers import initialise
 from nearline.neural.pooled import Pooled
 from nearline.neural.recurrent import Recurrent
 from nearline.neural.sequences import NewestPosition
-from nearline.neural.transformer import TransformerNetwork
+from nearline.neural.transformer import FrequencyFilter, TransformerNetwork
 
 WIDTH = 8
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "transformer": lambda: TransformerNetwork(WIDTH, heads=2, blocks=2, longest=12, dropout=0.5),
+    "filtered": lambda: TransformerNetwork(
+        WIDTH, heads=2, blocks=2, longest=12, dropout=0.5, frequency=0.6, window=3
+    ),
     "recurrent": lambda: Recurrent(WIDTH, hidden=6, layers=2, dropout=0.5),
     "pooled": lambda: Pooled(WIDTH, hidden=6, dropout=0.5),
     "convolutional": lambda: Convolutional(WIDTH, dilations=(1, 2), dropout=0.5),
@@ -56,6 +59,15 @@ def test_padding_after_the_newest_event_does_not_matter(network: nn.Module) -> N
     longer[:, :5] = short
     lengths = torch.tensor([5, 5, 5])
     torch.testing.assert_close(serving(short, lengths), serving(longer, lengths))
+
+
+def test_frequency_filter_by_hand() -> None:
+    """Means of the last two vectors, and half of the distance to them."""
+    layer = FrequencyFilter(1, 2)
+    with torch.no_grad():
+        layer.weight.fill_(0.5)
+    found = layer(torch.tensor([[[4.0], [8.0], [0.0]]]))
+    assert found.flatten().tolist() == [4.0, 7.0, 2.0]
 
 
 def test_both_runtimes_agree(network: nn.Module) -> None:

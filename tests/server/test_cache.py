@@ -287,7 +287,7 @@ def test_cache_is_bounded(bounds: dict[str, int], kept: list[int]) -> None:
     assert stamp is not None
     sizes = []
     for n in range(5):
-        cache.put((b"/u/%d" % n, b"q"), stamp, ((), b"x" * 100, False))
+        cache.put((b"/u/%d" % n, b"q"), stamp, ((), b"x" * 100, False, None))
         sizes.append(len(cache))
     assert sizes == ([1, 2, 3, 1, 2] if kept else [0] * 5)
     assert (cache.get((b"/u/4", b"q")) is not None) == bool(kept)

@@ -19,6 +19,9 @@ CONTRACT = {
     ("post", "/v1/rank"),
     ("get", "/v1/users/{user_id}/explanations/{item_id}"),
     ("get", "/v1/items/{item_id}/audience"),
+    ("get", "/v1/items/{item_id}/trend"),
+    ("get", "/v1/flow"),
+    ("get", "/v1/config"),
     ("get", "/v1/popular"),
     ("get", "/v1/trending"),
     ("get", "/v1/search"),
@@ -36,6 +39,13 @@ CONTRACT = {
     ("patch", "/v1/users/{user_id}"),
     ("get", "/v1/users/{user_id}"),
     ("delete", "/v1/users/{user_id}"),
+    ("get", "/v1/report"),
+    ("put", "/v1/experiments/{name}"),
+    ("get", "/v1/experiments/{name}"),
+    ("get", "/v1/experiments"),
+    ("delete", "/v1/experiments/{name}"),
+    ("post", "/v1/experiments/{name}/stop"),
+    ("get", "/v1/experiments/{name}/results"),
     ("get", "/v1/ns"),
     ("put", "/v1/ns/{name}"),
     ("get", "/v1/ns/{name}"),
@@ -69,7 +79,7 @@ def test_every_route_is_described(client: Client) -> None:
     for verb, path in CONTRACT:
         operation = document["paths"][path][verb]
         assert operation["description"], path
-        bare = path.endswith((":promote", ":rollback")) or path == "/v1/ns/{name}"
+        bare = path.endswith((":promote", ":rollback", "/stop")) or path == "/v1/ns/{name}"
         assert ("requestBody" in operation) == (verb in {"post", "put", "patch"} and not bare)
 
 

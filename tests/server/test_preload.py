@@ -133,7 +133,7 @@ class Plan:
         while (key := self.preloader.due()) is not None:
             stamp = self.cache.stamp
             assert stamp is not None
-            self.cache.put(key, stamp, ((), b"", True))
+            self.cache.put(key, stamp, ((), b"", True, None))
             users.append(key[0].decode().split("/")[3])
         return users
 

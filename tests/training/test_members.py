@@ -10,8 +10,11 @@ import nearline as nl
 from nearline.common.progress import no_progress
 from nearline.config import BEST, BEST_FOR_SETS, BEST_MODEL, Config, for_order
 from nearline.data import Dataset, Histories, make_dataset, read_interactions, set_split
+from nearline.evaluation import Report
 from nearline.models.item_graph.config import ItemGraphConfig
 from nearline.models.item_graph.model import ItemGraph
+from nearline.models.popularity import Popularity
+from nearline.training import train
 from nearline.training.members import never_worse, significantly_better
 
 SIMPLE = {f"validation_ndcg@10_{name}" for name in ("popularity", "item_knn", "rp3beta")}
@@ -139,3 +142,17 @@ def test_the_preset_best_depends_on_the_order() -> None:
     parts = [part["model"] for part in for_order(best, "times", 9, sessions=True).settings["parts"]]
     assert parts == ["item_graph", "sasrec", "popularity", "session_knn"]
     assert for_order(Config(), "times", 9, sessions=True) == Config()
+
+
+def test_metrics_of_many_users_are_means_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = set_split(groups(), 0.1)
+    model = Popularity().fit(split.train)
+
+    def report() -> Report:
+        return train._report(model, split.train, split.test, 0, exclude_seen=True)
+
+    everyone = report()
+    monkeypatch.setattr(train, "MOST_MEASURED", 50)
+    first, again = report(), report()
+    assert (everyone.n_users, first.n_users) == (200, 50)
+    assert first.means == again.means

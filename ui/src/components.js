@@ -178,6 +178,8 @@ const ICONS = {
   item: "M4 8l8-4 8 4v8l-8 4-8-4V8Zm0 0 8 4 8-4M12 12v8",
   models: "M12 4l8 4-8 4-8-4 8-4Zm-8 8 8 4 8-4M4 16l8 4 8-4",
   data: "M12 16V4m0 0L7 9m5-5 5 5M4 16v4h16v-4",
+  flow: "M4 7h10m-4-4 4 4-4 4m10 6H10m4-4-4 4 4 4",
+  rules: "M5 4v16M12 4v16M19 4v16M3 9h4m3 6h4m3-5h4",
   system: "M4 5h16v6H4V5Zm0 8h16v6H4v-6Zm4-5h.01M8 16h.01",
 };
 

@@ -6,6 +6,9 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { apiKey, locked, logIn, logOut } from "./api.js";
 import { ErrorNote, Icon, html, useAction } from "./components.js";
 import { language, setLanguage, t } from "./i18n.js";
+import { Flow } from "./pages/flow.js";
+import { Rules } from "./pages/rules.js";
+import { Tour, beginTour } from "./tour.js";
 import { Data } from "./pages/data.js";
 import { Item } from "./pages/item.js";
 import { Catalogue } from "./pages/catalogue.js";
@@ -22,12 +25,14 @@ const NAVIGATION = [
   ["overview", "overview", ["overview"]],
   ["users", "user", ["users", "user"]],
   ["items", "item", ["items", "item"]],
+  ["flow", "flow", ["flow"]],
+  ["rules", "rules", ["rules"]],
   ["models", "models", ["models"]],
   ["data", "data", ["data"]],
   ["system", "system", ["system"]],
 ];
 const PAGES = {
-  overview: Overview, users: Users, user: User, items: Catalogue, item: Item, models: Models, data: Data, system: System,
+  overview: Overview, users: Users, user: User, items: Catalogue, item: Item, flow: Flow, rules: Rules, models: Models, data: Data, system: System,
 };
 
 effect(() => {
@@ -78,6 +83,8 @@ function App() {
   useEffect(() => {
     document.title = [id, t(`nav.${page in PAGES ? { user: "users", item: "items" }[page] ?? page : "overview"}`), "Nearline"].filter(Boolean).join(" · ");
   }, [page, id, language.value]);
+  // #/tour/USER begins the tour with this user.
+  useEffect(() => void (page === "tour" && !locked.value && beginTour(id ?? undefined)), [page, id, locked.value]);
   useEffect(() => {
     if (!first.current) {
       scrollTo(0, 0);
@@ -87,7 +94,7 @@ function App() {
   }, [page, id]);
   if (locked.value) return html`<${Login} />`;
   return html`<a class="skip" href="#main" onClick=${(event) => (event.preventDefault(), main.current.focus())}>${t("skip")}</a><${Head} />
-    <main id="main" tabindex="-1" ref=${main}><${Page} key=${`${page}/${id}`} id=${id} /></main>`;
+    <main id="main" tabindex="-1" ref=${main}><${Page} key=${`${page}/${id}`} id=${id} /></main><${Tour} />`;
 }
 
 render(html`<${App} />`, document.getElementById("app"));

@@ -13,20 +13,25 @@ import click
 
 from nearline.cli.around import audience, items, popular, search, trending, users
 from nearline.cli.ask import explain, recommend, similar
+from nearline.cli.backup import archive, backup, restore
 from nearline.cli.bench import bench
 from nearline.cli.compare import compare
 from nearline.cli.definitions import rules, scenarios
 from nearline.cli.demo import demo
 from nearline.cli.doctor import doctor
 from nearline.cli.evaluate import evaluate
+from nearline.cli.experiments import experiments
 from nearline.cli.export import export
 from nearline.cli.info import info
+from nearline.cli.ingest import ingest, quarantine
 from nearline.cli.learn import import_, train
 from nearline.cli.models import models
 from nearline.cli.ope import ope
 from nearline.cli.options import example
 from nearline.cli.output import printable
+from nearline.cli.playground import playground
 from nearline.cli.replay import replay
+from nearline.cli.report import report
 from nearline.cli.retain import retain
 from nearline.cli.serve import serve
 from nearline.cli.settings import config
@@ -78,9 +83,11 @@ def main() -> None:
 
 
 for _command in (
-    *(demo, import_, models, train, evaluate, compare, replay, ope),
+    *(demo, playground, import_, ingest, quarantine),
+    *(models, train, evaluate, compare, replay, ope),
     *(info, snapshots, promote, rollback, scenarios, rules, config, retain),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
-    *(user, critique, export, serve, simulate, bench, doctor),
+    *(backup, restore, archive),
+    *(user, critique, experiments, report, export, serve, simulate, bench, doctor),
 ):
     main.add_command(_command)

@@ -10,13 +10,15 @@ from nearline.cli.options import example, json_option, open_store, store_option
 from nearline.cli.output import write_json, write_table
 from nearline.cli.ranges import FloatRange, IntRange
 from nearline.cli.request_options import request_option
-from nearline.schema import MAX_K, ListOptions, request_fields
+from nearline.schema import MAX_K, RecommendationRequest, request_fields
 from nearline.schema.definitions import MAX_FACTOR, SCENARIO_OPTIONS
 
 if TYPE_CHECKING:
     from nearline.log import Appended
 
-_OPTIONS = [field for field in request_fields(ListOptions) if field.name in SCENARIO_OPTIONS]
+_OPTIONS = [
+    field for field in request_fields(RecommendationRequest) if field.name in SCENARIO_OPTIONS
+]
 
 
 @click.group(

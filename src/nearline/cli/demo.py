@@ -19,7 +19,8 @@ from nearline.cli.options import (
     refuse_auto,
     seed_option,
 )
-from nearline.cli.output import progress_bars, write_json
+from nearline.cli.output import printable, progress_bars, write_json
+from nearline.cli.playground import open_browser, tour_url
 from nearline.cli.reading import reading_options
 from nearline.cli.serve import port_option, run_server
 
@@ -92,6 +93,7 @@ def _serve(shown: "Showcase", port: int, *, as_json: bool) -> None:
 
     if not as_json:
         click.echo(f"\n{curl_example(shown, port)}\n")
+        click.echo(f"The dashboard, with a tour: {printable(tour_url(port, shown.user_id))}\n")
     with tempfile.TemporaryDirectory(prefix="nearline-demo-") as folder:
         # The clock of this engine is fixed at the split; a loaded store uses the current time.
         shown.engine.save(Path(folder) / "store")
@@ -101,6 +103,7 @@ def _serve(shown: "Showcase", port: int, *, as_json: bool) -> None:
             port=port,
             api_key=None,
             as_json=as_json,
+            on_listening=lambda: open_browser(tour_url(port, shown.user_id)),
         )
 
 

@@ -92,6 +92,25 @@ port_option = click.option(
     help="Memory budget, such as 2GB: bounds requests, answers, caches and jobs.  [default: half "
     "of the memory of the machine]",
 )
+@click.option(
+    "--ingest",
+    "sources",
+    metavar="SOURCE",
+    multiple=True,
+    help="Topic of Kafka or file of JSON lines to read meanwhile, as for `nearline ingest`. Can be "
+    "given several times.",
+)
+@click.option(
+    "--ingest-mapping",
+    metavar="NAME|FILE",
+    help="With --ingest: meaning of the messages: segment, snowplow, or a .toml or .json file.",
+)
+@click.option(
+    "--ingest-config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="With --ingest: settings of the Kafka client, one name=value a line.",
+)
 @encoder_option
 @weights_option
 @include_seen_option
@@ -115,6 +134,9 @@ def serve(
     api_key: str | None,
     allow_hosts: tuple[str, ...],
     memory: int | None,
+    sources: tuple[str, ...],
+    ingest_mapping: str | None,
+    ingest_config: Path | None,
     encoder: str | None,
     weights: dict[str, float],
     include_seen: bool,
@@ -155,9 +177,27 @@ def serve(
             return command_config(folder, file=file, weights=weights, reserve=reserve, **given)
 
         single = None if several else config(store)
+        settings = None
+        if sources and several:
+            raise click.UsageError("--ingest needs a single store: use --store, not --stores")
+        if ingest_config is not None:
+            from nearline.ingest.source_urls import read_settings
+
+            settings = read_settings(ingest_config)
+
+        def open_single() -> "Recommender":
+            engine = Recommender(store, config=single)
+            try:
+                for source in sources:
+                    engine.ingest_in_background(source, mapping=ingest_mapping, settings=settings)
+            except BaseException:
+                engine.close()
+                raise
+            return engine
+
         limits = server_limits(None if several else store, memory)
         run_server(
-            None if several else lambda: Recommender(store, config=single),
+            None if several else open_single,
             several=several,
             most_open=most_open,
             open_store=lambda folder: Recommender(folder, config=config(folder)),
@@ -198,15 +238,21 @@ def run_server(
     several: Path | None = None,
     most_open: int = 100,
     open_store: "Callable[[Path], Recommender] | None" = None,
+    on_listening: "Callable[[], object] | None" = None,
 ) -> None:
-    """Serve until a signal arrives; print the address to standard output."""
+    """Serve until a signal arrives; print the address to standard output.
+
+    `on_listening` is called once the server accepts connections.
+    """
     from nearline import server
 
     def announce(line: str) -> None:
         if as_json:
             write_json({"listening": line.removeprefix("Listening on ")})
         else:
-            click.echo(f"{line}  (API: /docs, stop with Ctrl-C)")
+            click.echo(f"{line}  (dashboard: /ui, API: /docs, stop with Ctrl-C)")
+        if on_listening is not None:
+            on_listening()
 
     try:
         finished = server.serve(

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nearline.common.counts import count
+from nearline.notebook.reports import import_html
 
 _SHOWN = 80
 _LONGEST = 1_000
@@ -153,6 +154,13 @@ class CleaningReport:
     def from_dict(cls, values: Mapping[str, Any]) -> "CleaningReport":
         """Create a report from the result of `as_dict`."""
         return msgspec.convert(values, cls)
+
+    def _repr_html_(self) -> str:
+        numbers = [("rows", self.rows_in), ("kept", self.rows_kept), ("dropped", self.rows_dropped)]
+        numbers += [("users", self.n_users), ("items", self.n_items)] if self.n_users else []
+        problems = [*map(str, self.dropped), *map(str, self.fields)]
+        shown = [(label, f"{value:,}") for label, value in numbers]
+        return import_html(shown, self.summary(), problems)
 
     def __str__(self) -> str:
         lines = [

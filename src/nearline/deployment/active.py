@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from nearline.common.budget import MemoryUse, divided
 from nearline.common.elapsed import Elapsed
 from nearline.config import Config, with_settings_of
-from nearline.deployment import store
+from nearline.deployment import promotion, store
 from nearline.deployment.promotion_follower import PromotionFollower
 from nearline.deployment.stamp import Stamp
 from nearline.deployment.summary import training_summary
@@ -23,9 +23,12 @@ from nearline.errors import Closed
 from nearline.ingest import put_items as append_items
 from nearline.log import Appended, Log, SharedLog
 from nearline.schema import Item
+from nearline.served.outcomes import ItemOutcomes
 from nearline.state import CatalogueMatch, match_catalogue
 
 T = TypeVar("T")
+# Snapshots of experiments that are loaded beside the active one.
+MAX_OTHERS = 4
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +80,8 @@ class ActiveDeployment:
             self._close_texts()
             raise
         self._swapping = Lock()
+        self.others: Mapping[str, store.Deployment] = {}
+        self.outcomes: ItemOutcomes | None = None
         self._imports = 0
         self.lags = False
         self._closed = self._behind = self._warned = False
@@ -112,6 +117,25 @@ class ActiveDeployment:
                     self.lags = self._imports > 0
             return self.deployment
 
+    def load_other(self, snapshot_id: str) -> None:
+        """Load another snapshot, whose model then follows the log beside the active one.
+
+        At most `MAX_OTHERS` are kept, the last ones. Unknown snapshots are ignored with a warning.
+        """
+        with self._swapping:
+            parts = self.open()
+            if snapshot_id in self.others or snapshot_id == parts.model_id:
+                return
+            if parts.snapshots is None or not parts.snapshots.has(snapshot_id):
+                logger.warning("snapshot %s of an experiment is not in this store", snapshot_id)
+                return
+            loaded = promotion.with_snapshot(parts, snapshot_id, self.config)
+            kept = dict(list(self.others.items())[-MAX_OTHERS + 1 :])
+            for name, old in self.others.items():
+                if name not in kept:
+                    store.retire(old)
+            self.others = {**kept, snapshot_id: loaded}
+
     def put_items(self, log: Log, items: Sequence[Item]) -> "Future[Appended]":
         """Encode and append entries; the future resolves once the model has learned them, too."""
         self.encode(items)
@@ -123,8 +147,10 @@ class ActiveDeployment:
 
     def after_learning(self, stored: Future[T]) -> Future[T]:
         """Return a future that resolves like `stored`, once the model has learned the change."""
-        live = self.deployment.live
-        return stored if live is None else live.after_learning(stored)
+        for parts in (self.deployment, *self.others.values()):
+            if parts.live is not None:
+                stored = parts.live.after_learning(stored)
+        return stored
 
     @contextmanager
     def importing(self) -> Iterator[None]:
@@ -267,13 +293,19 @@ class EngineStatus:
             current.config.imply_impressions
             or current.lags
             or (parts.live is not None and parts.live.lags)
+            or any(one.live is not None and one.live.lags for one in current.others.values())
         ):
             return None
         catalogue = parts.state.catalogue
         expired = catalogue.advance(current.clock()) if catalogue.expiring else 0
         rules = parts.state.definitions
         period = rules.period(current.clock()) if rules.boundaries else 0
-        return Stamp(parts.stamp_model, reflected.offset, reflected.erasures, expired, period)
+        stamp = Stamp(parts.stamp_model, reflected.offset, reflected.erasures, expired, period)
+        if not rules.window:
+            return stamp
+        window = int(current.clock() // rules.window)
+        at = 0.0 if current.outcomes is None else current.outcomes.at
+        return replace(stamp, window=window, outcomes=at)
 
     @property
     def n_users(self) -> int:

@@ -50,6 +50,13 @@ def promote_stored(
     return serving(replace(parts, snapshot=snapshots.promote(snapshot_id)), config)
 
 
+def with_snapshot(parts: Deployment, snapshot_id: str, config: Config) -> Deployment:
+    """Return a deployment with another snapshot of the folder, which is not promoted."""
+    snapshot = _stored(parts).load(snapshot_id)
+    _check_numbers(parts, snapshot)
+    return serving(replace(parts, snapshot=snapshot), config)
+
+
 def replace_promoted(
     parts: Deployment, old_id: str, snapshot_id: str, config: Config, lease: Lease | None = None
 ) -> Deployment:

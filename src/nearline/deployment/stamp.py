@@ -20,6 +20,10 @@ class Stamp(Struct, frozen=True, gc=False):
         Number of items that have expired.
     period : int
         Number of times, until now, at which a merchandising rule began or ended.
+    window : int
+        Number of the time window for which lists that explore hold still; 0 if none explores.
+    outcomes : float
+        Time up to which exploration reflects what items led to; 0 if it does not.
     """
 
     model: str
@@ -27,3 +31,5 @@ class Stamp(Struct, frozen=True, gc=False):
     erasures: int
     expired: int = 0
     period: int = 0
+    window: int = 0
+    outcomes: float = 0.0

@@ -6,7 +6,7 @@ from typing import Any
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data import read_interactions, to_frame
-from nearline.engine.impressions import ImpressionMethods
+from nearline.engine.tracking import TrackingMethods
 from nearline.jobs.training import Columns
 from nearline.recommend import batch, lookups
 from nearline.recommend.export import PART_USERS, Exported, export
@@ -33,7 +33,7 @@ from nearline.schema.arguments import as_list
 from nearline.schema.records import AttributeValue
 
 
-class ListMethods(ImpressionMethods):
+class ListMethods(TrackingMethods):
     """Recommend, rank and explain."""
 
     def recommend(self, user_id: str, k: int | None = None, **options: Any) -> RecommendationList:
@@ -44,7 +44,7 @@ class ListMethods(ImpressionMethods):
         is the `cursor` with which the next call continues it.
         """
         request = make_options(RecommendationRequest, user_id=user_id, k=k, **options)
-        return RecommendationList(self.answer(request))
+        return RecommendationList(self.answer(request), self.title)
 
     def answer(self, request: RecommendationRequest, *, late: bool = False) -> Answer:
         """Return the answer to a request: a list with its ID, tier, model and offset.
@@ -52,11 +52,17 @@ class ListMethods(ImpressionMethods):
         With `late`, neither the model nor the language model is used; the rules are the same.
         """
         if late:
-            return self._noted(answer(request, self._view(), late=True))
-        return self.draft(request).result()
+            made = self._noted(answer(request, self._view(), late=True))
+        else:
+            made = self.draft(request).result()
+        self.serve(self.served_list(request, made))
+        return made
 
     def draft(self, request: RecommendationRequest, within: float | None = None) -> Draft[Answer]:
-        """Answer without waiting for the language model; `within`: its time limit in seconds."""
+        """Answer without waiting for the language model; `within`: its time limit in seconds.
+
+        The caller passes `served_list` of the answer to `serve` when it is sent.
+        """
         if request.rerank:
             draft = self.language.draft_answer(request, self._view(), within)
             return draft.then(self._noted)
@@ -135,7 +141,8 @@ class ListMethods(ImpressionMethods):
         `next` of the list is the `cursor` of its next page.
         """
         asked = make_options(SimilarOptions, k=k, **options)
-        return similar(item_id, asked, self._view(), self.config.similar_users)
+        found = similar(item_id, asked, self._view(), self.config.similar_users)
+        return found.titled(self.title)
 
     def rank(self, user_id: str, item_ids: Sequence[str], **options: Any) -> ScoredList:
         """Rank the given items for a user, best first; with a filter, only those that it selects.
@@ -144,7 +151,7 @@ class ListMethods(ImpressionMethods):
         """
         asked = make_options(RankOptions, **options)
         ids = as_list(item_ids, "item_ids", "item IDs")
-        return rank(user_id, ids, asked, self._view())
+        return rank(user_id, ids, asked, self._view()).titled(self.title)
 
     def uses_time(self, request: ListOptions) -> bool:
         """Return whether an expression of a request, its scenario or rules depends on the time."""
@@ -164,7 +171,7 @@ class ListMethods(ImpressionMethods):
         `options`: the `boost` of the list, and the `context` if the boost uses it.
         """
         asked = make_options(ExplainOptions, words=words, **options)
-        return self.draft_explanation(user_id, item_id, asked).result()
+        return self.draft_explanation(user_id, item_id, asked).result().titled(self.title)
 
     def draft_explanation(
         self, user_id: str, item_id: str, options: ExplainOptions

@@ -8,8 +8,17 @@ from nearline.recommend import listing
 from nearline.recommend.audience import audience
 from nearline.recommend.counted import counted
 from nearline.recommend.searching import search
-from nearline.schema import Recommendation, ScoredList, make_options
-from nearline.schema.answers import ItemPage, ListedItem, ListedUser, ScoredUser, UserPage
+from nearline.recommend.trend import trend
+from nearline.schema import ScoredList, make_options
+from nearline.schema.answers import (
+    ItemPage,
+    ItemTrend,
+    ListedItem,
+    ListedUser,
+    ScoredUser,
+    TitledList,
+    UserPage,
+)
 from nearline.schema.questions import (
     AudienceRequest,
     CountedRequest,
@@ -45,21 +54,26 @@ class AroundMethods(Engine):
         """Return the items that match the text of a request, best first."""
         texts = self._current.texts
         index = self._search.index()
-        return search(request, self._view(), index, None if texts is None else texts.query)
+        lines = search(request, self._view(), index, None if texts is None else texts.query)
+        return lines.titled(self.title)
 
-    def popular(self, k: int = 10, **options: Any) -> list[Recommendation]:
+    def popular(self, k: int = 10, **options: Any) -> TitledList:
         """Return the items with the most events.
 
         `options`: other fields of `nearline.schema.questions.CountedRequest`, such as `filter`.
         """
-        return counted(make_options(CountedRequest, k=k, **options), self._view(), trending=False)
+        return self._counted(make_options(CountedRequest, k=k, **options), trending=False)
 
-    def trending(self, k: int = 10, **options: Any) -> list[Recommendation]:
+    def trending(self, k: int = 10, **options: Any) -> TitledList:
         """Return the items with the most events lately, then popular ones.
 
         `options`: other fields of `nearline.schema.questions.CountedRequest`, such as `context`.
         """
-        return counted(make_options(CountedRequest, k=k, **options), self._view(), trending=True)
+        return self._counted(make_options(CountedRequest, k=k, **options), trending=True)
+
+    def _counted(self, request: CountedRequest, *, trending: bool) -> TitledList:
+        caption = "Trending items" if trending else "Popular items"
+        return TitledList(counted(request, self._view(), trending=trending), caption, self.title)
 
     def audience(self, item_id: str, k: int = 10, **options: Any) -> list[ScoredUser]:
         """Return the users who would like an item most, by the score that `rank` gives it.
@@ -68,6 +82,13 @@ class AroundMethods(Engine):
         """
         request = make_options(AudienceRequest, k=k, **options)
         return audience(item_id, request, self._view(), self.config.similar_users)
+
+    def trend(self, item_id: str, days: int = 30) -> ItemTrend:
+        """Return the number of events on an item in each of the last `days` (1 to 366), in UTC.
+
+        The newest events of each user are counted, `StateConfig.history_length` of them.
+        """
+        return trend(item_id, days, self._view())
 
     def items(self, **options: Any) -> Iterator[ListedItem]:
         """Iterate over all items, in alphabetical order of their IDs.

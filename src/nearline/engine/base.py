@@ -5,26 +5,37 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from msgspec.structs import replace
+
 from nearline.config import Config, configured, with_settings_of
 from nearline.deployment import store
 from nearline.deployment.active import ActiveDeployment, EngineStatus
 from nearline.deployment.live_search import LiveSearch
 from nearline.deployment.location import folder_of
 from nearline.deployment.versions import Versions
+from nearline.engine.periodic import Periodic
 from nearline.ingest import start_with
+from nearline.ingest.connector import Ingested
 from nearline.ingest.impressions import Impressions
+from nearline.ingest.quarantine import Quarantine
 from nearline.jobs.checkpoints import Checkpoints
 from nearline.jobs.embedding import Embedding
+from nearline.jobs.ingesting import Ingesting
 from nearline.jobs.merging import Merging
 from nearline.jobs.queue import Jobs
 from nearline.jobs.retention import Retention
 from nearline.jobs.scheduler import Scheduler
 from nearline.jobs.training import Training
-from nearline.log import Log
+from nearline.log import Log, UnwritableLog
+from nearline.notebook import tiles, wrap
 from nearline.recommend.language import Language
 from nearline.recommend.lists import View
 from nearline.recommend.recent_lists import RecentLists
+from nearline.served import ServedLog
 from nearline.state import State
+
+# Seconds between two checks of guardrails.
+PERIOD_SECONDS = 60.0
 
 
 class Engine(EngineStatus):
@@ -57,6 +68,17 @@ class Engine(EngineStatus):
         recurring = (self._checkpoints, self._merging, self._embedding, self._retention)
         self._impressions = Impressions(self._log_and_state)
         self._recent = RecentLists()
+        writable = not isinstance(parts.log, UnwritableLog)
+        self.served = ServedLog(self.path, config.served_days, clock, writable=writable)
+        self._periodic = Periodic(self._every_minute, PERIOD_SECONDS)
+        if parts.state.definitions.running or parts.state.definitions.window:
+            self._periodic.start()
+        for one in parts.state.definitions.running.values():
+            for changes in one.variants.values():
+                if changes.model is not None:
+                    current.load_other(changes.model)
+        self._quarantine = Quarantine(self.path)
+        self._ingesting, self.ingested = Ingesting(), dict[str, Ingested]()
         self._scheduler = Scheduler(current, jobs, recurring).start()
 
     def now(self) -> float:
@@ -67,6 +89,7 @@ class Engine(EngineStatus):
         """Write log, checkpoint and snapshot to a new folder, which `load` can open."""
         self._impressions.flush()
         store.save(self._current.open(), Path(path))
+        self.served.copy_to(Path(path))
 
     @classmethod
     def load(cls, path: str | Path, **options: Any) -> Self:
@@ -76,11 +99,15 @@ class Engine(EngineStatus):
 
     def close(self) -> None:
         """Cancel jobs, finish queued writes, save the checkpoint, close the store. Idempotent."""
+        self._ingesting.close()
         self._scheduler.stop()
+        self._periodic.stop()
         self.jobs.close()
         self.language.close()
         self._impressions.close()
+        self.served.close()
         self._current.close()
+        self._quarantine.close()
 
     def __enter__(self) -> Self:
         return self
@@ -88,11 +115,31 @@ class Engine(EngineStatus):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _every_minute(self) -> None:
+        """Do what is repeated while the recommender is open; groups of methods extend it."""
+
+    def title(self, item_id: str) -> str:
+        """Return the title of an item; empty if it has none."""
+        state = self._current.open().state
+        index = state.items.get(item_id)
+        entry = None if index is None else state.catalogue.get(index)
+        return "" if entry is None else entry.title
+
+    def _repr_html_(self) -> str:
+        numbers = [("users", self.n_users), ("items", self.n_items), ("log records", self.offset)]
+        shown = [(label, f"{value:,}") for label, value in numbers]
+        return wrap(repr(type(self).__name__)[1:-1], tiles([*shown, ("model", self.model_id)]))
+
     def _view(self) -> View:
         parts = self._current.serving()
         repeats = (self.config.repeats, parts.repeats_found)
         about = (parts.state, parts.model, parts.model_id, self._clock())
-        return View(*about, *repeats, signer=parts.signer, impressions=self._impressions)
+        view = View(*about, *repeats, signer=parts.signer, impressions=self._impressions)
+        others, outcomes = self._current.others, self._current.outcomes
+        if not others and outcomes is None:
+            return view
+        models = {name: one.model for name, one in others.items()}
+        return replace(view, models=models, outcomes=outcomes)
 
     def _log_and_state(self) -> tuple[Log, State]:
         parts = self._current.open()

@@ -86,6 +86,8 @@ class DefinitionMethods(Engine):
         parts = self._current.open()
         record = ingest.checked_definition(kind, name, fields, parts.state)
         check_definition(record, self._view())
+        if record.body.get("explore"):
+            self._periodic.start()
         return ingest.define(parts.log, record, now=self._clock())
 
     def queue_removal(self, kind: str, name: str) -> Future[Appended]:

@@ -69,6 +69,8 @@ class ImpressionMethods(Engine):
                 field="user_id",
             )
         self._impressions.add(check_id(user_id, "user_id"), items, self._clock())
+        if self.served.used:
+            self.served.seen(recommendation_id, user_id, items)
         return len(items)
 
     def _known_items(self, item_ids: Sequence[str]) -> list[str]:

@@ -5,6 +5,8 @@ from nearline.engine.around import AroundMethods
 from nearline.engine.catalogue import ItemMethods
 from nearline.engine.definitions import DefinitionMethods
 from nearline.engine.events import EventMethods
+from nearline.engine.experiments import ExperimentMethods
+from nearline.engine.streams import StreamMethods
 from nearline.engine.training import TrainingMethods
 from nearline.engine.users import UserMethods
 
@@ -13,10 +15,12 @@ class Recommender(
     TrainingMethods,
     ListMethods,
     EventMethods,
+    StreamMethods,
     AroundMethods,
     ItemMethods,
     UserMethods,
     DefinitionMethods,
+    ExperimentMethods,
 ):
     """A real-time recommender: trained on a table, then updated by every event.
 

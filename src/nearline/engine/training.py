@@ -52,6 +52,8 @@ class TrainingMethods(Engine):
         self._training.fit(*given, seed=seed, progress=progress, **options)
         if interactions is not None:
             self._like = interactions
+            if self.path is None:  # another log, to which served lists do not refer
+                self.served.clear()
         return self
 
     def train(

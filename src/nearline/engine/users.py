@@ -86,6 +86,13 @@ class UserMethods(ImpressionMethods):
     def forget(self, user_id: str) -> Future[int]:
         """Erase all records of a user everywhere; the future resolves to their number."""
         self._forget_impressions(check_id(user_id, "user_id"))
-        erased = self._current.erased(lambda log: log.erase(user_id))
+        self.served.begin_erasure(user_id)
+        try:
+            erased = self._current.erased(lambda log: log.erase(user_id))
+            erased = self._quarantine.after_forgetting(user_id, erased)
+        except BaseException:
+            self.served.end_erasure(user_id)
+            raise
+        erased.add_done_callback(lambda _: self.served.end_erasure(user_id))
         erased.add_done_callback(self.language.forget)
         return erased

@@ -28,6 +28,7 @@ from nearline.evaluation.cost import (
 from nearline.evaluation.fitting import Fitter, Tune, data_for, rank_models
 from nearline.evaluation.protocol import Recommend, Report, compare, evaluate
 from nearline.models.base import Model, Ranking
+from nearline.notebook.reports import bars_html, tables_html
 
 
 class Contestant(NamedTuple):
@@ -133,6 +134,14 @@ class Comparison:
     metric: str
     entries: list[Entry]
     left_out: dict[str, str]
+
+    def _repr_html_(self) -> str:
+        from nearline.evaluation.comparison_tables import list_rows
+
+        reports = {entry.model: entry.report for entry in self.entries}
+        means = {name: report.means[self.metric] for name, report in reports.items()}
+        bounds = {name: report.intervals[self.metric] for name, report in reports.items()}
+        return bars_html(self.metric, means, bounds) + tables_html("", *list_rows(self))
 
 
 def compare_models(

@@ -40,6 +40,7 @@ from nearline.evaluation.metrics import (
     relevant_counts,
 )
 from nearline.models.base import Ranking
+from nearline.notebook.reports import bars_html
 
 Recommend = Callable[[Histories], Ranking]
 
@@ -99,6 +100,10 @@ class Report:
     def n_unreachable(self) -> int:
         """Relevant items that no list can hold, since they are masked."""
         return self.n_seen if self.exclude_seen else 0
+
+    def _repr_html_(self) -> str:
+        about = [("users", f"{self.n_users:,}"), ("without a relevant item", f"{self.n_skipped:,}")]
+        return bars_html("Evaluation", self.means, self.intervals, about=about)
 
     def as_dict(self) -> dict[str, Any]:
         """Return all fields except per-user values, as JSON-serialisable types."""

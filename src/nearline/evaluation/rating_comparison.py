@@ -17,6 +17,7 @@ from nearline.evaluation.cost import Clock, Cost, array_bytes
 from nearline.evaluation.fitting import Fitter, Tune, data_for, rank_models
 from nearline.models.base import Model
 from nearline.models.capabilities import PredictsRatings, predict
+from nearline.notebook.reports import tables_html
 
 Doubles = NDArray[np.float64]
 
@@ -95,6 +96,11 @@ class RatingComparison:
     metric: str
     entries: list[RatingEntry]
     left_out: dict[str, str]
+
+    def _repr_html_(self) -> str:
+        from nearline.evaluation.comparison_tables import rating_rows
+
+        return tables_html("Comparison of rating models", *rating_rows(self))
 
 
 def compare_ratings(

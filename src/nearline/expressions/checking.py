@@ -149,7 +149,7 @@ _ORDERS = ("<", "<=", ">", ">=")
 
 def _comparison(step: Instruction, operands: list[_Sort], _: Names) -> _Sort:
     left, right = operands
-    if not any(left.types & types and right.types & types for types in CLASSES):
+    if _differ(left.types, right.types):
         hint = "; use in for lists" if 1 << LIST in (left.types, right.types) else ""
         raise fault(
             step.at,
@@ -162,11 +162,18 @@ def _comparison(step: Instruction, operands: list[_Sort], _: Names) -> _Sort:
     return _Sort(1 << BOOL, varies=_varies(operands))
 
 
+def _differ(left: int, right: int) -> bool:
+    """Return whether no value of one side can equal one of the other."""
+    # A name without values has no type, and fits everywhere.
+    known = left != 0 and right != 0
+    return known and not any(left & types and right & types for types in CLASSES)
+
+
 def _within(step: Instruction, operands: list[_Sort], _: Names) -> _Sort:
     value, found = operands
     _need(value, SCALARS, step.at, "the value before in is")
     _need(found, 1 << LIST, step.at, "in takes")
-    if found.entries and not any(value.types & t and found.entries & t for t in CLASSES):
+    if _differ(value.types, found.entries):
         raise fault(
             step.at,
             f"{value.label} is {_words(value.types)}, and {found.label} is a list of entries of "

@@ -71,7 +71,7 @@ class ValueColumn:
                 self.set(index, value)
             return
         if kind == STRING:
-            values = [self._strings.take(value) for value in values]
+            values = self._strings.take_all(values).tolist()
         at = np.asarray(indices)
         self._values[at] = values
         self._kinds[at] = kind

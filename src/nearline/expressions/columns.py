@@ -3,6 +3,8 @@
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from itertools import compress
+from operator import attrgetter
 from typing import Any, Protocol
 
 import numpy as np
@@ -222,17 +224,21 @@ class ItemColumns:
             self.shape += 1
 
     def _value_of(self, key: Key, index: int) -> Any:
-        of_attribute, name = key
-        if not of_attribute and name in ("item_id", "available"):
-            source = self._source
-            return source.id_of(index) if name == "item_id" else source.is_available(index)
-        entry = self._source.entry_of(index)
+        return self._values_of(key, [index])[0]
+
+    def _values_of(self, key: Key, indices: list[int]) -> list[Any]:
+        """Return the values of a column from the catalogue; None where there is none."""
+        (of_attribute, name), source = key, self._source
+        if not of_attribute and name == "item_id":
+            return list(map(source.id_of, indices))
+        if not of_attribute and name == "available":
+            return list(map(source.is_available, indices))
+        entries = map(source.entry_of, indices)
         if of_attribute:
-            return None if entry is None else entry.attributes.get(name)
-        if entry is None:
-            return None
-        value = getattr(entry, name)
-        return None if value == "" else value
+            return [None if entry is None else entry.attributes.get(name) for entry in entries]
+        value_of = attrgetter(name)
+        values = [None if entry is None else value_of(entry) for entry in entries]
+        return [None if value == "" else value for value in values] if name == "title" else values
 
     def _complete(self, key: Key) -> ValueColumn:
         """Return a column, which is built first if it does not exist."""
@@ -248,10 +254,12 @@ class ItemColumns:
         for start in range(0, self.size, ITEMS_PER_HOLD):
             with self.lock:
                 missing = column.missing(start, min(start + ITEMS_PER_HOLD, self.size))
-                values = [(index, self._value_of(key, index)) for index in missing]
-                found = [(index, value) for index, value in values if value is not None]
-                if found:
-                    column.load(*zip(*found, strict=True))
+                values = self._values_of(key, missing)
+                if None in values:
+                    there = [value is not None for value in values]
+                    missing, values = list(compress(missing, there)), list(compress(values, there))
+                if values:
+                    column.load(missing, values)
         with self.lock:
             column.complete = True
             self.shape += 1

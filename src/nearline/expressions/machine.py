@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -14,6 +13,7 @@ from nearline.expressions import operands as ops
 from nearline.expressions.columns import ItemColumns, Rows
 from nearline.expressions.operands import Floats, Literal, Mask, Operand
 from nearline.expressions.parser import CONTEXT, USER, Instruction, Program, constant_of
+from nearline.expressions.strings import seconds_of
 from nearline.expressions.tokens import BOOL, DOUBLE, INT, LIST, STRING
 
 DAY = 86_400.0
@@ -168,7 +168,11 @@ class Machine:
         if isinstance(found, Literal):
             return Operand(float(len(found.elements)), 1 << INT)
         value = ops.operand(_scalar(found))
-        sizes = self._for_each(value, lambda texts: list(map(len, texts)), np.nan)
+        codes = ops.only(value, 1 << STRING)
+        if np.ndim(codes) and not (codes < 0).any():
+            sizes = _by_code(pc.utf8_length(self._strings.column), codes, np.nan)
+        else:
+            sizes = self._for_each(value, lambda texts: list(map(len, texts)), np.nan)
         if value.lists is not None:
             sizes = np.where(np.isnan(value.lists.sizes), sizes, value.lists.sizes)
         return Operand(sizes, 1 << INT)
@@ -178,9 +182,20 @@ class Machine:
         value = ops.operand(_scalar(given[0]))
         seconds = ops.only(value, ops.NUMBERS)
         if value.types & 1 << STRING:
-            texts = self._for_each(value, lambda texts: list(map(_seconds, texts)), np.nan)
+            texts = self._times(ops.only(value, 1 << STRING))
             seconds = np.where(np.isnan(texts), seconds, texts)
         return Operand((self._bindings.now - seconds) / DAY, 1 << DOUBLE)
+
+    def _times(self, codes: Any) -> Any:
+        """Return the Unix seconds of strings; NaN where they are no times."""
+        if not np.ndim(codes):
+            return np.nan if np.isnan(codes) else seconds_of(self._text_of(int(codes)))
+        seconds = np.full(len(codes), np.nan)
+        known = np.flatnonzero(codes >= 0)
+        seconds[known] = self._strings.seconds(codes[known].astype(np.int64))
+        for at in np.flatnonzero(codes < 0).tolist():
+            seconds[at] = seconds_of(self._text_of(int(codes[at])))
+        return seconds
 
     def search(self, step: Instruction, given: Sequence[Found]) -> Found:
         """Return where one string begins with, ends with or contains another."""
@@ -316,15 +331,6 @@ def _scalar(value: Found) -> Operand | Mask:
 
 def _looked_up(table: Floats, codes: Any) -> Any:
     return np.where(np.isnan(codes), np.nan, table[np.nan_to_num(codes).astype(np.int64)])
-
-
-def _seconds(text: str) -> float:
-    """Return the Unix seconds of an ISO 8601 time, NaN for other strings."""
-    try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return np.nan
 
 
 Search = Callable[[str, list[str]], Sequence[float]]

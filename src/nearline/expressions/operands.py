@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.expressions.tokens import BOOL, DOUBLE, INT, MISSING, STRING
+from nearline.expressions.tokens import BOOL, DOUBLE, INT, MAX_WHOLE, MISSING, STRING
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_] | np.bool_ | bool
@@ -154,7 +154,9 @@ def arithmetic(op: str, left: Operand, right: Operand) -> Operand:
         else:
             divisor = np.where(np.equal(other, 0.0), np.nan, other)
             if op == "%":
-                values = np.fmod(one, divisor)
+                # The remainder of a larger quotient says nothing, and takes long to compute.
+                exact = np.abs(one) < MAX_WHOLE * np.abs(divisor)
+                values = np.fmod(np.where(exact, one, np.nan), divisor)
             else:
                 values = np.divide(one, divisor)
                 if whole is not False:  # a quotient of whole numbers is cut off, as in CEL

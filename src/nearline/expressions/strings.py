@@ -1,5 +1,7 @@
 """A table of strings: each one that a column contains has a number, its code."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -7,6 +9,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nearline.kernels.arrays import grown
+
+
+def seconds_of(text: str) -> float:
+    """Return the Unix seconds of an ISO 8601 time, NaN for other strings."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return np.nan
 
 
 class StringTable:
@@ -17,8 +28,8 @@ class StringTable:
         self._texts: list[str] = []
         self._uses = np.zeros(0, dtype=np.int64)
         self._free: list[int] = []
-        # Seconds of the strings that are times, by code; NaN for others, -inf for unknown.
-        self.seconds = np.zeros(0)
+        # Unix seconds of the strings that are times, by code; NaN for others, -inf if not read yet.
+        self._seconds = np.zeros(0)
         self._column: Any = None
 
     def __len__(self) -> int:
@@ -40,6 +51,21 @@ class StringTable:
         texts = self._texts
         return [texts[code] for code in codes.tolist()]
 
+    def seconds(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the Unix seconds of the strings with some codes; NaN where it is not a time.
+
+        Each string is read once, so this takes O(codes) time from the second call on.
+        """
+        found = self._seconds[codes]
+        for code in np.unique(codes[found == -np.inf]).tolist():
+            text = self._texts[code]
+            self._seconds[code] = seconds_of(text)
+            if self._texts[code] is not text:  # the code was given to another string meanwhile
+                self._seconds[code] = -np.inf
+        unread = found == -np.inf
+        found[unread] = self._seconds[codes[unread]]
+        return np.where(found == -np.inf, np.nan, found)
+
     @property
     def column(self) -> Any:
         """All strings as an Arrow array, by code; built again after strings were added."""
@@ -49,20 +75,33 @@ class StringTable:
 
     def take(self, text: str) -> int:
         """Return the code of a string and add a reference, adding the string if it is new."""
-        code = self._codes.get(text)
-        if code is None:
-            self._column = None
-            if self._free:
-                code = self._free.pop()
-                self._texts[code] = text
-                self.seconds[code] = -np.inf
-            else:
-                code = len(self._texts)
-                self._texts.append(text)
-                self._uses = grown(self._uses, code + 1)
-                self.seconds = grown(self.seconds, code + 1, -np.inf)
-            self._codes[text] = code
+        code = self._code_of(text)
         self._uses[code] += 1
+        return code
+
+    def take_all(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Return the codes of strings, and add a reference for each."""
+        codes = np.fromiter(map(self._code_of, texts), np.int64, len(texts))
+        np.add.at(self._uses, codes, 1)
+        return codes
+
+    def _code_of(self, text: str) -> int:
+        """Return the code of a string, which is added without a reference if it is new."""
+        code = self._codes.get(text)
+        if code is not None:
+            return code
+        self._column = None
+        if self._free:
+            code = self._free.pop()
+            self._texts[code] = text
+            self._seconds[code] = -np.inf
+        else:
+            code = len(self._texts)
+            self._texts.append(text)
+            if code >= len(self._uses):
+                self._uses = grown(self._uses, code + 1)
+                self._seconds = grown(self._seconds, code + 1, -np.inf)
+        self._codes[text] = code
         return code
 
     def drop(self, code: int) -> None:

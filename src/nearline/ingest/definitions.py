@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from nearline.errors import InvalidInput, NearlineError, UnknownRule, UnknownScenario
+from nearline.errors import (
+    InvalidInput,
+    NearlineError,
+    UnknownExperiment,
+    UnknownRule,
+    UnknownScenario,
+)
 from nearline.log import Appended, Log, UnwritableLog
 from nearline.schema import Defined, Undefined, check_id
 from nearline.schema.definitions import (
@@ -15,10 +21,15 @@ from nearline.schema.definitions import (
     check_scenario,
     nearest,
 )
+from nearline.schema.experiments import EXPERIMENT, check_experiment
 from nearline.state import State
 
-_CHECKS = {SCENARIO: check_scenario, RULE: check_rule}
-_ERRORS: dict[str, type[NearlineError]] = {SCENARIO: UnknownScenario, RULE: UnknownRule}
+_CHECKS = {SCENARIO: check_scenario, RULE: check_rule, EXPERIMENT: check_experiment}
+_ERRORS: dict[str, type[NearlineError]] = {
+    SCENARIO: UnknownScenario,
+    RULE: UnknownRule,
+    EXPERIMENT: UnknownExperiment,
+}
 
 
 def checked_definition(kind: str, name: str, fields: object, state: State) -> Defined:
@@ -48,6 +59,8 @@ def checked_definition(kind: str, name: str, fields: object, state: State) -> De
             )
     if kind == RULE:
         _check_named(body, state)
+    if kind == EXPERIMENT:
+        _check_experiment(name, body, state)
     return Defined(kind=kind, name=name, timestamp=0.0, body=body)
 
 
@@ -112,6 +125,35 @@ def _check_named(body: Mapping[str, Any], state: State) -> None:
             f"{nearest(scenario, state.definitions.all(SCENARIO))}",
             field="scenario",
         )
+
+
+def _check_experiment(name: str, body: Mapping[str, Any], state: State) -> None:
+    """Raise `InvalidInput` if a scenario does not exist, or parts of a layer overlap."""
+    scenarios = state.definitions.all(SCENARIO)
+    named = [("scenario", body.get("scenario"))]
+    named += [
+        (f"variants.{key}.scenario", v.get("scenario")) for key, v in body["variants"].items()
+    ]
+    for field, scenario in named:
+        if scenario is not None and scenario not in scenarios:
+            raise InvalidInput(
+                f"{field} is {scenario!r:.100}, which is no scenario{nearest(scenario, scenarios)}",
+                field=field,
+            )
+    layer = body.get("layer")
+    if layer is None or not body.get("running", True):
+        return
+    start, end = layer.get("from", 0.0), layer.get("to", 1.0)
+    for other, one in state.definitions.running.items():
+        theirs = None if other == name else one.layer
+        if theirs is None or theirs.name != layer["name"]:
+            continue
+        if start < theirs.end and theirs.start < end:
+            raise InvalidInput(
+                f"layer overlaps with that of the running experiment {other!r:.100}, which has "
+                f"{theirs.start:.15g} to {theirs.end:.15g}",
+                field="layer",
+            )
 
 
 def start_with(

@@ -17,6 +17,8 @@ from msgspec.structs import replace
 
 from nearline.common.memory import give_back
 from nearline.errors import Closed, NearlineError, Overloaded, UnknownJob
+from nearline.notebook import job_html
+from nearline.notebook.live import live_output
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,9 @@ class Job(Struct, frozen=True, kw_only=True):
     finished: float | None = None
     message: str = ""
     result: dict[str, str | float] = {}
+
+    def _repr_html_(self) -> str:
+        return job_html(self)
 
 
 class Outcome(NamedTuple):
@@ -198,6 +203,18 @@ class Jobs:
         """Wait until a job is finished, at most `timeout` seconds; return it."""
         entry = self._entry(job_id)
         entry.over.wait(timeout)
+        return entry.job
+
+    def watch(self, job_id: str, every: float = 0.25) -> Job:
+        """Wait until a job is finished and return it; in a notebook, show its progress.
+
+        `every`: seconds between two updates.
+        """
+        entry = self._entry(job_id)
+        draw = live_output()
+        while not entry.over.wait(every):
+            draw(job_html(entry.job))
+        draw("")
         return entry.job
 
     def cancel(self, job_id: str) -> Job:

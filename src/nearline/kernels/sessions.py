@@ -373,7 +373,7 @@ def score_sessions(
         memory = make_matches(index), _memory(index, n_items)
         _score_rows(index, by, indptr[first : last + 1], items, *memory, scores[first:last])
 
-    map_chunks(work, len(scores))
+    map_chunks(work, len(scores), least=64)
     return scores
 
 

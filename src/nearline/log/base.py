@@ -64,6 +64,10 @@ class ReadOnlyLog(Readable, Protocol):
         """Number of erasures when the log was opened."""
         ...
 
+    def copy_to(self, path: Path) -> None:
+        """Write a copy of the log to a new SQLite file; it may contain later records, too."""
+        ...
+
     def close(self) -> None:
         """Release the files."""
         ...

@@ -48,6 +48,10 @@ class LogReader:
                 record = decode(offset, payload)
                 yield offset, without_erased(hidden, offset, record) if hidden else record
 
+    def copy_to(self, path: Path) -> None:
+        """Write a copy of the log, as it is now, to a new file."""
+        self._tables.copy_to(path)
+
     def close(self) -> None:
         """Release the file."""
         self._tables.close()

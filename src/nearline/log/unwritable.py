@@ -92,10 +92,6 @@ class UnwritableLog(LogReader):
         self._closing.wait()
         raise Closed("the log is closed; open the store again")
 
-    def copy_to(self, path: Path) -> None:
-        """Write a copy of the log to a new file."""
-        self._tables.copy_to(path)
-
     def close(self) -> None:
         """Release the file; idempotent."""
         self._closing.set()

@@ -108,6 +108,15 @@ class SparseScores(NamedTuple):
 class ScoresSparsely(Protocol):
     """Protocol of models that score only the neighbours of the items of a history."""
 
+    @property
+    def n_items(self) -> int:
+        """Number of items that the model can score."""
+        ...
+
+    def score_many(self, histories: Histories) -> FloatArray:
+        """Return the scores of all items; see `Model.score_many`."""
+        ...
+
     def score_sparse(self, history: Histories) -> SparseScores:
         """Return the scores other than 0 for one history."""
         ...

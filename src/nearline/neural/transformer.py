@@ -9,6 +9,43 @@ from torch.nn import functional
 from nearline.neural.layers import Dropout
 
 
+class FrequencyFilter(nn.Module):
+    """Causal filter that scales the high frequencies of a sequence, per dimension.
+
+    The mean of the last `window` vectors is the low-frequency part, and the rest the high one:
+
+        low + weight * (x - low)
+
+    It replaces the Fourier transform over the whole sequence in Y. Shin et al., "An attentive
+    inductive bias for sequential recommendation beyond the self-attention", AAAI 2024 (BSARec),
+    section 4.2, in which each position would see later ones.
+
+    Parameters
+    ----------
+    width : int
+        Length of a vector.
+    window : int
+        Number of vectors in a mean.
+    """
+
+    def __init__(self, width: int, window: int) -> None:
+        super().__init__()
+        self.window = window
+        self.weight = nn.Parameter(torch.empty(width))
+
+    def extra_repr(self) -> str:
+        """Return the attributes that `repr` must show, since `export` identifies networks by it."""
+        return f"window={self.window}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Filter n sequences, float32 [n, length, width]."""
+        steps = torch.arange(x.shape[1], device=x.device)
+        gaps = steps[:, None] - steps
+        inside = ((gaps >= 0) & (gaps < self.window)).float()
+        low = (inside / inside.sum(dim=1, keepdim=True)) @ x
+        return low + self.weight * (x - low)
+
+
 class Block(nn.Module):
     """Pre-norm transformer block: self-attention and a feed-forward layer with residuals.
 
@@ -18,11 +55,18 @@ class Block(nn.Module):
         Length of an event vector and number of attention heads.
     dropout : float
         Dropout probability.
+    frequency : float
+        Share of a `FrequencyFilter` that is mixed with the attention; 0 for none.
+    window : int
+        Number of vectors in a mean of the filter.
     """
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(
+        self, width: int, heads: int, dropout: float, frequency: float = 0.0, window: int = 4
+    ) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.frequency = heads, frequency
+        self.filter = FrequencyFilter(width, window) if frequency else None
         self.before_attention, self.before_feed = nn.LayerNorm(width), nn.LayerNorm(width)
         self.inputs, self.outputs = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.feed_in, self.feed_out = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
@@ -30,7 +74,7 @@ class Block(nn.Module):
 
     def extra_repr(self) -> str:
         """Return the attributes that `repr` must show, since `export` identifies networks by it."""
-        return f"heads={self.heads}"
+        return f"heads={self.heads}, frequency={self.frequency}"
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Apply the block to n sequences.
@@ -49,12 +93,16 @@ class Block(nn.Module):
             Output vectors, float32 [n, length, width].
         """
         n, length, width = x.shape
-        parts = self.inputs(self.before_attention(x))
+        normed = self.before_attention(x)
+        parts = self.inputs(normed)
         parts = parts.view(n, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         queries, keys, values = parts[0], parts[1], parts[2]
         products = queries @ keys.transpose(-1, -2) / math.sqrt(width // self.heads)
         mixed = torch.softmax(products + hidden, dim=-1) @ values
-        x = x + self.drop(self.outputs(mixed.transpose(1, 2).reshape(n, length, width)))
+        attended = self.outputs(mixed.transpose(1, 2).reshape(n, length, width))
+        if self.filter is not None:
+            attended = (1 - self.frequency) * attended + self.frequency * self.filter(normed)
+        x = x + self.drop(attended)
         fed = self.drop(functional.gelu(self.feed_in(self.before_feed(x))))
         added: Tensor = self.drop(self.feed_out(fed))
         return x + added
@@ -77,15 +125,27 @@ class TransformerNetwork(nn.Module):
         of a history.
     dropout : float
         Dropout probability.
+    frequency, window : float, int
+        Share and window of a `FrequencyFilter` in each block.
     """
 
     def __init__(
-        self, width: int, *, heads: int, blocks: int, longest: int, dropout: float
+        self,
+        width: int,
+        *,
+        heads: int,
+        blocks: int,
+        longest: int,
+        dropout: float,
+        frequency: float = 0.0,
+        window: int = 4,
     ) -> None:
         super().__init__()
         self.positions = nn.Embedding(longest, width)
         self.drop = Dropout(dropout)
-        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(blocks))
+        self.blocks = nn.ModuleList(
+            Block(width, heads, dropout, frequency, window) for _ in range(blocks)
+        )
         self.last = nn.LayerNorm(width)
 
     def forward(self, events: Tensor, lengths: Tensor) -> Tensor:

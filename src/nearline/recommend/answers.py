@@ -12,6 +12,7 @@ from nearline.models.capabilities import explain
 from nearline.recommend.anchors import anchor_of
 from nearline.recommend.attributes import attribute_parts
 from nearline.recommend.critiques import named_parts
+from nearline.recommend.exploration import policy_of
 from nearline.recommend.lists import ATTRIBUTES, PERSONAL, SESSION, TIERS, Lists, Query, View
 from nearline.recommend.merchandising import fired, names_of_rules
 from nearline.recommend.selection import boosted, shown
@@ -38,10 +39,18 @@ def make_answer(
             line = replace(line, reasons=reasons, factor=factor)
         if request.fields:
             line = replace(line, fields=shown(item, request.fields, view.state))
+        if query.draws is not None and item in query.draws[0].chances:
+            chance = query.draws[0].chances[item]
+            line = replace(line, propensity=chance.propensity, explored=chance.explored)
         lines.append(line)
     return Answer(
         recommendation_id=recommendation_id(
-            request, view.model_id, offset, "late" if late else "full", *names_of_rules(query)
+            request,
+            view.model_id,
+            offset,
+            "late" if late else "full",
+            *names_of_rules(query),
+            *(one.seed for one in query.draws or ()),
         ),
         user_id=request.user_id,
         items=tuple(lines),
@@ -50,6 +59,7 @@ def make_answer(
         offset=offset,
         rules=fired(query, lists),
         because=anchor_of(query),
+        policy=policy_of(request),
     )
 
 

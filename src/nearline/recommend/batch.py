@@ -13,13 +13,20 @@ from nearline.common.progress import Progress, no_progress
 from nearline.data import Histories, Weight, histories_for
 from nearline.recommend.attributes import with_features
 from nearline.recommend.critiques import active_critiques, criticised, run_criticised
+from nearline.recommend.experiments import Arms, arms_of, with_arms
 from nearline.recommend.field_columns import column_types, field_column
-from nearline.recommend.lists import Lists, View
+from nearline.recommend.lists import TIERS, Lists, View
 from nearline.recommend.merchandising import expressions_of
-from nearline.recommend.pipeline import make_query, run
+from nearline.recommend.pipeline import interleaved, make_query, run
 from nearline.recommend.scenarios import resolved
 from nearline.recommend.selection import choose, names_of_user
-from nearline.schema import DEFAULT_K, ListOptions, check_id, check_options
+from nearline.schema import (
+    DEFAULT_K,
+    ListOptions,
+    RecommendationRequest,
+    check_id,
+    check_options,
+)
 from nearline.schema.arguments import as_list
 from nearline.state import State
 
@@ -61,7 +68,7 @@ def recommend_many(
     InvalidInput
         An option or an ID is invalid.
     """
-    options = resolved(options, view.state)
+    asked, options = options, resolved(options, view.state)
     check_options(options)
     state = view.state
     if users is None:
@@ -73,7 +80,7 @@ def recommend_many(
         rows = histories_for(state.items.table(), given, user_ids, weight)
         histories = partial(_rows, rows)
     choose(options, view)  # so that the options are checked even if there are no users
-    blocks = _blocks(histories, user_ids, options, view, progress, block or BLOCK)
+    blocks = _blocks(histories, user_ids, asked, view, progress, block or BLOCK)
     if fields is None:
         fields = column_types(options.fields, state)
     return _columns(user_ids, blocks, view, fields)
@@ -96,19 +103,69 @@ def _blocks(
     block: int,
 ) -> Iterator[Lists]:
     """Yield the lists of each block of users."""
-    rules = view.state.definitions.active(options.scenario, view.now)
-    names = sorted(names_of_user(options, expressions_of(rules)))
     for first in range(0, len(user_ids), block):
         last = min(first + block, len(user_ids))
-        some = with_features(histories(first, last), user_ids[first:last], view)
-        if names:
-            lists = _by_attributes(user_ids[first:last], some, names, options, view)
+        some = histories(first, last)
+        if view.state.definitions.running:
+            yield _by_variants(user_ids[first:last], some, options, view)
         else:
-            lists = run(make_query(some, options, view, user_ids=user_ids[first:last]))
-        if view.state.profiles.some_critiques:
-            _criticise(lists, user_ids[first:last], some, options, view)
-        yield lists
+            yield _lists(user_ids[first:last], some, options, view)
         progress(last, len(user_ids), "users")
+
+
+def _lists(
+    user_ids: Sequence[str], histories: Histories, options: ListOptions, view: View
+) -> Lists:
+    """Return the lists of users who have the same options."""
+    options = resolved(options, view.state)
+    rules = view.state.definitions.active(options.scenario, view.now)
+    names = sorted(names_of_user(options, expressions_of(rules)))
+    some = with_features(histories, user_ids, view)
+    if names:
+        lists = _by_attributes(user_ids, some, names, options, view)
+    else:
+        lists = run(make_query(some, options, view, user_ids=user_ids))
+    if view.state.profiles.some_critiques:
+        _criticise(lists, user_ids, some, options, view)
+    return lists
+
+
+def _by_variants(
+    user_ids: Sequence[str], histories: Histories, options: ListOptions, view: View
+) -> Lists:
+    """Return the lists of users in experiments, by users with equal variants."""
+    groups: dict[tuple[tuple[str, str], ...], list[int]] = {}
+    for row, user_id in enumerate(user_ids):
+        arms = arms_of(options.scenario, user_id, view)
+        groups.setdefault(tuple(arms.items()), []).append(row)
+    parts = list[tuple[list[int], Lists]]()
+    for key, rows in groups.items():
+        changed, theirs, mixed = with_arms(options, dict(key), view)
+        some, ids = histories.select(np.array(rows)), [user_ids[row] for row in rows]
+        if mixed is None:
+            parts.append((rows, _lists(ids, some, changed, theirs)))
+        else:
+            parts.append((rows, _interleaved_lists(ids, changed, theirs, dict(key), mixed)))
+    whole = Lists.empty(len(user_ids), max(part.items.shape[1] for _, part in parts))
+    for rows, part in parts:
+        width = part.items.shape[1]
+        whole.items[rows, :width], whole.scores[rows, :width] = part.items, part.scores
+        whole.tiers[rows, :width] = part.tiers
+    return whole
+
+
+def _interleaved_lists(
+    user_ids: Sequence[str], options: ListOptions, view: View, arms: Arms, name: str
+) -> Lists:
+    """Return the lists of users whose lists two variants make together, one by one."""
+    found = Lists.empty(len(user_ids), resolved(options, view.state).k or DEFAULT_K)
+    fields = {field: getattr(options, field) for field in ListOptions.__struct_fields__}
+    for row, user_id in enumerate(user_ids):
+        request = RecommendationRequest(user_id=user_id, **fields)
+        for at, line in enumerate(interleaved(request, view, arms, name).items):
+            found.items[row, at] = view.state.items[line.item_id]
+            found.scores[row, at], found.tiers[row, at] = line.score, TIERS.index(line.tier)
+    return found
 
 
 def _by_attributes(

@@ -23,6 +23,7 @@ from nearline.recommend.frequency import rotation_factors
 from nearline.recommend.lists import Lists, Query, View
 from nearline.recommend.rules import relevant, rules
 from nearline.schema import DEFAULT_K, Item, ListOptions, RankOptions, SimilarOptions
+from nearline.schema.exploration import explore_of
 from nearline.state import Top
 from nearline.state.showings import NOTHING
 
@@ -38,6 +39,8 @@ def depth_of(options: ListOptions) -> int:
     """Return how many candidates a request, whose scenario is applied, needs per user."""
     if _shapes(options):
         return max(POOL, options.k or DEFAULT_K)
+    if options.explore:
+        return max(explore_of(options.explore).candidates, options.k or DEFAULT_K)
     return options.k or DEFAULT_K
 
 

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from nearline.adapters.llm_config import LlmConfig, Prompt
 from nearline.errors import MissingExtra
 from nearline.recommend.answers import recommendation_id
+from nearline.recommend.experiments import arms_of, with_arms
 from nearline.recommend.lists import View
 from nearline.recommend.lookups import explain
 from nearline.recommend.pages import continued
@@ -153,9 +154,11 @@ class Language:
         """
         if self.model is None or not request.rerank:
             return Draft(answer(request, view))
+        arms = arms_of(request.scenario, request.user_id, view)
+        request, view, _ = with_arms(request, arms, view)
         request = resolved(request, view.state)
         k, most = check_k(request.k), self.model.config.candidates
-        wide = answer(replace(request, k=max(k, most)), view)
+        wide = answer(replace(request, k=max(k, most)), view, arms=arms)
         name = recommendation_id(request, view.model_id, wide.offset, "full")
         shorter = replace(wide, recommendation_id=name, items=wide.items[:k])
         plain = continued(shorter, request, view)
@@ -172,7 +175,7 @@ class Language:
 
         def finish(order: tuple[int, ...] | None) -> Answer:
             if _overtaken(wide, request, view):
-                return answer(request, view)
+                return answer(request, view, arms=arms)
             if order is None:
                 return plain
             lines = list(wide.items)

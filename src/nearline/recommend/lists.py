@@ -1,6 +1,7 @@
 """Values that the stages of the pipeline exchange: a query and its lists."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -15,12 +16,15 @@ from nearline.ingest.impressions import Impressions
 from nearline.models.base import Model
 from nearline.schema import DEFAULT_K, ListOptions
 from nearline.schema.rules import AUTO, EXCLUDE, INCLUDE
+from nearline.served.outcomes import ItemOutcomes
 from nearline.state import State
 from nearline.state.showings import Rows
 
 # Tiers in the order of a list; arrays store indices into this tuple.
 TIERS = ("personal", "session", "stated", "attributes", "context", "trending", "popular", "pinned")
 PERSONAL, SESSION, PREFERENCES, ATTRIBUTES, CONTEXT, TRENDING, POPULAR, PINNED = range(len(TIERS))
+
+NO_MODELS: Mapping[str, Model] = MappingProxyType({})
 
 
 class View(Struct, frozen=True):
@@ -39,6 +43,10 @@ class View(Struct, frozen=True):
         Signs the cursors of pages; without one, answers have no cursors.
     impressions : Impressions or None
         Showings that are not in the state yet.
+    models : mapping of str to Model
+        Models of experiments, beside the active one, by snapshot ID.
+    outcomes : ItemOutcomes or None
+        What items led to, for exploration by Thompson sampling.
     """
 
     state: State
@@ -49,6 +57,8 @@ class View(Struct, frozen=True):
     repeats_found: bool = False
     signer: Signer | None = None
     impressions: Impressions | None = None
+    models: Mapping[str, Model] = NO_MODELS
+    outcomes: ItemOutcomes | None = None
 
     def __post_init__(self) -> None:
         """Hide the items that have expired."""
@@ -134,6 +144,20 @@ class Merchandise(Struct, frozen=True):
     pins: tuple[PinnedItem, ...]
 
 
+class Chance(NamedTuple):
+    """Probability with which an item was drawn, and whether it differs from the ranking."""
+
+    propensity: float
+    explored: bool
+
+
+class Draws(Struct, frozen=True):
+    """Seed of the draws of one user, and the chance of each item that was drawn."""
+
+    seed: int
+    chances: dict[int, Chance]
+
+
 class Query(Struct, frozen=True):
     """A request for the lists of a block of users.
 
@@ -160,6 +184,8 @@ class Query(Struct, frozen=True):
         shown as often as the request allows.
     merchandise : Merchandise or None
         Merchandising rules that apply; None without any.
+    draws : tuple of Draws or None
+        For each user, the seed of exploration and what it drew; None without exploration.
     """
 
     view: View
@@ -173,6 +199,7 @@ class Query(Struct, frozen=True):
     showings: tuple[Rows, ...] | None = None
     hidden: tuple[frozenset[int], ...] | None = None
     merchandise: Merchandise | None = None
+    draws: tuple[Draws, ...] | None = None
 
     @property
     def k(self) -> int:
@@ -186,6 +213,7 @@ class Query(Struct, frozen=True):
             histories=self.histories.select(np.array(rows, dtype=np.int64)),
             showings=None if self.showings is None else tuple(self.showings[r] for r in rows),
             hidden=None if self.hidden is None else tuple(self.hidden[r] for r in rows),
+            draws=None if self.draws is None else tuple(self.draws[r] for r in rows),
         )
 
     def row(self, user: int) -> slice:

@@ -33,7 +33,10 @@ _REQUEST_BYTES, _CHECK_BYTES = 12, 8
 _HEAD = 1 + _REQUEST_BYTES + _CHECK_BYTES
 _ENCODER = msgspec.json.Encoder(order="sorted", enc_hook=repr)
 # Fields that may differ between the pages of a list, each with a value that stands for all.
-_FREE: dict[str, Any] = {"cursor": None, "k": 10, "explain": False, "rerank": False}
+_FREE: dict[str, Any] = {
+    **{"cursor": None, "k": 10, "explain": False, "rerank": False},
+    "track": None,
+}
 
 
 def shown_before(request: RecommendationRequest, view: View) -> frozenset[int]:

@@ -16,6 +16,16 @@ from nearline.recommend.attributes import by_attributes, with_features
 from nearline.recommend.candidates import candidates
 from nearline.recommend.critiques import active_critiques, criticised, run_criticised
 from nearline.recommend.diversity import depth_of, diversify
+from nearline.recommend.experiments import (
+    NO_ARMS,
+    Arms,
+    arms_of,
+    interleaved_answers,
+    named_arms,
+    with_arms,
+    with_variant,
+)
+from nearline.recommend.exploration import draws_of, explore
 from nearline.recommend.fill import fill, preferences
 from nearline.recommend.frequency import hidden_items, showings_of
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
@@ -38,26 +48,37 @@ __all__ = ["LATE_STAGES", "STAGES", "View", "answer", "history_of", "make_query"
 Stage = Callable[[Lists, Query], Lists]
 
 STAGES: tuple[Stage, ...] = (
-    *(candidates, rules, relevant, diversify),
+    *(candidates, rules, relevant, explore, diversify),
     *(preferences, by_attributes, fill),
 )
 # For a request whose time budget is used up: the same list without the candidates of the model.
 LATE_STAGES = tuple(stage for stage in STAGES if stage not in (candidates, by_attributes))
 
 
-def answer(request: RecommendationRequest, view: View, *, late: bool = False) -> Answer:
+def answer(
+    request: RecommendationRequest, view: View, *, late: bool = False, arms: Arms | None = None
+) -> Answer:
     """Answer a request with `k` items, or all allowed items if there are fewer.
 
     Parameters
     ----------
     late : bool
         Omit the candidates of the model; the rules are the same.
+    arms : mapping of str to str or None
+        Variants of experiments whose changes the request has already; None: those of the user.
 
     Raises
     ------
     InvalidInput
         A field of the request is invalid.
     """
+    if arms is None:
+        arms = arms_of(request.scenario, request.user_id, view)
+        if arms:
+            changed, theirs, mixed = with_arms(request, arms, view)
+            if mixed is not None and request.cursor is None:
+                return interleaved(changed, theirs, arms, mixed, late=late)
+            return answer(changed, theirs, late=late, arms=arms)
     # Read first, so that the list reflects every record before this offset.
     offset = view.state.offset
     request = resolved(request, view.state)
@@ -76,7 +97,22 @@ def answer(request: RecommendationRequest, view: View, *, late: bool = False) ->
     made = make_answer(request, query, lists, offset, late=late)
     if said:
         made = with_critiques(made, request, said, view)
-    return continued(made, request, view)
+    return named_arms(continued(made, request, view), arms)
+
+
+def interleaved(
+    request: RecommendationRequest, view: View, arms: Arms, name: str, *, late: bool = False
+) -> Answer:
+    """Return the list that the two variants of an experiment make together."""
+    experiment = view.state.definitions.running.get(name)
+    if experiment is None:  # it ended meanwhile
+        return answer(request, view, late=late, arms=NO_ARMS)
+    two = []
+    for variant in experiment.names:
+        changed, theirs = with_variant(request, view, name, variant)
+        two.append(answer(changed, theirs, late=late, arms=NO_ARMS))
+    k = resolved(request, view.state).k
+    return named_arms(interleaved_answers(two[0], two[1], experiment.names, k, name), arms)
 
 
 def run(query: Query, stages: Iterable[Stage] = STAGES) -> Lists:
@@ -139,6 +175,7 @@ def make_query(
         showings=showings,
         hidden=hidden_items(showings, options, view.now),
         merchandise=plan,
+        draws=draws_of(user_ids, histories, options, view) if options.explore else None,
     )
     kind = anchor_kind(options, view.state)
     return query if kind is None else anchored(query, kind)

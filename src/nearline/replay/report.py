@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.evaluation.bootstrap import LEVEL, RESAMPLES, Difference, Interval, resampled_means
+from nearline.notebook.reports import bars_html, curves_html
 from nearline.replay.prequential import ReplayOutcome
 
 WINDOWS = 20
@@ -40,6 +41,15 @@ class ReplayReport:
     differences: dict[str, dict[str, Difference]]
     groups: list[dict[str, Any]]
     windows: list[dict[str, Any]]
+
+    def _repr_html_(self) -> str:
+        name = f"ndcg@{self.outcome.k}"
+        windows = {
+            policy: [window["ndcg"][policy] for window in self.windows]
+            for policy in self.outcome.policies
+        }
+        over_time = curves_html("Accuracy over time", windows, name)
+        return over_time + bars_html(name, self.means["ndcg"], self.intervals["ndcg"])
 
     def as_dict(self) -> dict[str, Any]:
         """Return the summary, without single events, as JSON-serialisable types."""

@@ -3,13 +3,18 @@
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
+from nearline.notebook import explanation_html, list_html, scores_html
+from nearline.notebook.values import Title, no_title
 from nearline.schema.records import AttributeValue, Critique, Scalar
+from nearline.schema.tabular import tabular
 
 # Suffix of the tier of a line whose position a language model chose.
 RERANKED = "+llm"
 
 
+@tabular
 class ScoredItem(Struct, frozen=True, omit_defaults=True):
     """An item and its score. Higher scores are better; compare them only within one answer.
 
@@ -24,6 +29,7 @@ class ScoredItem(Struct, frozen=True, omit_defaults=True):
     fields: dict[str, AttributeValue] = {}
 
 
+@tabular
 class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of a list of recommendations.
 
@@ -40,6 +46,13 @@ class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True):
         request has a boost and ``explain=True``.
     fields : dict
         Fields and attributes of the catalogue that the request asks for, if the item has them.
+    propensity : float or None
+        Probability with which a policy that explores put the item here, given the lines above;
+        None if none explores.
+    explored : bool
+        Whether the item is here because of exploration.
+    variant : str or None
+        Variant of an experiment that interleaves two lists, to which the line counts.
     """
 
     item_id: str
@@ -48,8 +61,12 @@ class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reasons: "tuple[Part, ...]" = ()
     factor: float | None = None
     fields: dict[str, AttributeValue] = {}
+    propensity: float | None = None
+    explored: bool = False
+    variant: str | None = None
 
 
+@tabular
 class Part(Struct, frozen=True, kw_only=True):
     """One term of the sum that makes up a score.
 
@@ -87,7 +104,7 @@ class CritiqueOut(
         return cls(**{name: getattr(said, name) for name in cls.__struct_fields__})
 
 
-class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """Explanation of the score of one item for one user.
 
     Attributes
@@ -112,7 +129,16 @@ class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     worded_by: str = ""
     critiques: tuple[CritiqueOut, ...] = ()
 
+    def titled(self, title: Title) -> "Explanation":
+        """Keep a function that returns titles of items, which notebooks show; return `self`."""
+        force_setattr(self, "title", title)
+        return self
 
+    def _repr_html_(self) -> str:
+        return explanation_html(self, self.__dict__.get("title", no_title))
+
+
+@tabular
 class PastEvent(Struct, frozen=True, kw_only=True):
     """One event of a history: its item, its event weight and its time in Unix seconds."""
 
@@ -153,6 +179,13 @@ class Answer(Struct, frozen=True, kw_only=True):
     next : str or None
         Cursor of the next page, to send as `cursor` with an otherwise equal request; None if the
         list has fewer items than requested, so that there are no more.
+    variant : str or None
+        Variant of the experiment that the list is part of; of the first one, in alphabetical order,
+        if there are several.
+    experiments : dict of str to str
+        Variant of each experiment that the list is part of.
+    policy : str or None
+        Policy that chose the items, if the scenario explores or chooses among policies.
     """
 
     recommendation_id: str
@@ -164,29 +197,13 @@ class Answer(Struct, frozen=True, kw_only=True):
     rules: tuple[str, ...] = ()
     because: str | None = None
     next: str | None = None
-
-
-class RecommendationList(list[Recommendation]):
-    """List of recommendations that also has the answer from which it was taken.
-
-    Attributes
-    ----------
-    answer : Answer
-        The list with its ID, tier, model, offset and the cursor of the next page.
-    """
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.items)
-        self.answer = answer
-
-    @property
-    def next(self) -> str | None:
-        """Cursor of the next page; None if there are no more items."""
-        return self.answer.next
+    variant: str | None = None
+    experiments: dict[str, str] = {}
+    policy: str | None = None
 
 
 class ScoredList(list[ScoredItem]):
-    """List of scored items, with the rules that fired and the cursor of the next page.
+    """List of scored items, which notebooks show as a table with titles.
 
     Attributes
     ----------
@@ -202,8 +219,64 @@ class ScoredList(list[ScoredItem]):
         super().__init__(items)
         self.rules = rules
         self.next = next
+        self._title: Title = no_title
+
+    def titled(self, title: Title) -> "ScoredList":
+        """Keep a function that returns titles of items; return `self`."""
+        self._title = title
+        return self
+
+    def _repr_html_(self) -> str:
+        return scores_html(self, self._title)
 
 
+class TitledList(list[Recommendation]):
+    """List of recommendations, which notebooks show with titles and the parts of each score."""
+
+    def __init__(
+        self, lines: Iterable[Recommendation], caption: str, title: Title = no_title
+    ) -> None:
+        super().__init__(lines)
+        self._caption = caption
+        self._title = title
+
+    def _about(self) -> list[tuple[str, object]]:
+        return []
+
+    def _repr_html_(self) -> str:
+        return list_html(self._caption, self, self._about(), self._title)
+
+
+class RecommendationList(TitledList):
+    """List of recommendations that also has the answer from which it was taken.
+
+    Attributes
+    ----------
+    answer : Answer
+        The list with its ID, tier, model, offset and the cursor of the next page.
+    """
+
+    def __init__(self, answer: Answer, title: Title = no_title) -> None:
+        super().__init__(answer.items, f"For {answer.user_id or 'a session'}", title)
+        self.answer = answer
+
+    @property
+    def next(self) -> str | None:
+        """Cursor of the next page; None if there are no more items."""
+        return self.answer.next
+
+    def _about(self) -> list[tuple[str, object]]:
+        answer = self.answer
+        about: list[tuple[str, object]] = [
+            ("model", answer.model),
+            ("offset", f"{answer.offset:,}"),
+        ]
+        if answer.rules:
+            about.append(("rules", ", ".join(answer.rules)))
+        return about
+
+
+@tabular
 class ScoredUser(Struct, frozen=True, kw_only=True):
     """A user and the score of an item for this user; compare scores only within one answer."""
 
@@ -222,6 +295,20 @@ class ListedItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     attributes: dict[str, AttributeValue] = {}
     available: bool = True
     expires_at: float | None = None
+
+
+class TrendDay(Struct, frozen=True, kw_only=True):
+    """A day: its start in Unix seconds, and the number of events."""
+
+    start: float
+    events: int
+
+
+class ItemTrend(Struct, frozen=True, kw_only=True):
+    """Events on an item in consecutive days of UTC, the oldest first."""
+
+    item_id: str
+    days: tuple[TrendDay, ...]
 
 
 class ItemPage(Struct, frozen=True, kw_only=True):

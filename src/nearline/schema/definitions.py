@@ -19,7 +19,11 @@ from msgspec.structs import replace
 from nearline.errors import InvalidInput
 from nearline.schema.arguments import as_list, mapping, plain, whole_number
 from nearline.schema.item_options import ItemOptions
-from nearline.schema.requests import ListOptions, check_options, make_options
+from nearline.schema.requests import (
+    RecommendationRequest,
+    check_options,
+    make_options,
+)
 from nearline.schema.rules import MAX_K, check_id, check_number
 from nearline.schema.times import parse_time
 
@@ -39,9 +43,11 @@ LAST_TIME = 32_503_680_000.0
 # Options of a request that a scenario may set; the others belong to one request or user.
 _SETTABLE = (
     *("filter", "boost", "min_score", "diversity", "diversity_method", "calibration", "max_per"),
-    *("max_shown", "rotation", "repeats", "category", "fields", "k"),
+    *("max_shown", "rotation", "repeats", "category", "fields", "k", "track", "explore"),
 )
-SCENARIO_OPTIONS = tuple(name for name in _SETTABLE if name in ListOptions.__struct_fields__)
+SCENARIO_OPTIONS = tuple(
+    name for name in _SETTABLE if name in RecommendationRequest.__struct_fields__
+)
 SCENARIO_FIELDS = (*SCENARIO_OPTIONS, "rules", "because")
 
 
@@ -156,7 +162,7 @@ def check_scenario(name: str, fields: object) -> dict[str, Any]:
     check_id(name, "name")
     given = _given(name, fields, "scenario", SCENARIO_FIELDS)
     rules, because = given.pop("rules", None), given.pop("because", None)
-    options = make_options(ListOptions, **given)
+    options = make_options(RecommendationRequest, **given)
     check_options(options)
     body = {field: getattr(options, field) for field in given}
     if because is not None:
@@ -168,7 +174,7 @@ def check_scenario(name: str, fields: object) -> dict[str, Any]:
                 f"rules has {len(body['rules']):,} names; at most {MAX_DEFINITIONS:,} are allowed",
                 field="rules",
             )
-    return _checked_size(msgspec.to_builtins(body))
+    return checked_size(msgspec.to_builtins(body))
 
 
 def scenario_of(name: str, body: Mapping[str, Any]) -> ScenarioOptions | None:
@@ -178,7 +184,7 @@ def scenario_of(name: str, body: Mapping[str, Any]) -> ScenarioOptions | None:
     """
     known = {field: value for field, value in body.items() if field in SCENARIO_OPTIONS}
     try:
-        options = make_options(ListOptions, **known)
+        options = make_options(RecommendationRequest, **known)
     except InvalidInput:
         return None
     rules = body.get("rules")
@@ -208,7 +214,7 @@ def check_rule(name: str, fields: object) -> dict[str, Any]:
     try:
         rule = msgspec.convert(given, Rule)
     except msgspec.ValidationError as error:
-        raise _refused(error) from None
+        raise refused(error) from None
     actions = [one for one in ("pin", "bury", "scale") if getattr(rule, one) is not None]
     if len(actions) != 1:
         raise InvalidInput(
@@ -226,7 +232,7 @@ def check_rule(name: str, fields: object) -> dict[str, Any]:
             f"the rule ends at {until:.15g} (until), before it begins at {start:.15g} (from)",
             field="until",
         )
-    return _checked_size(msgspec.to_builtins(rule))
+    return checked_size(msgspec.to_builtins(rule))
 
 
 def rule_of(body: Mapping[str, Any]) -> Rule | None:
@@ -293,7 +299,8 @@ def _time(value: str | float | None, field: str) -> float | None:
     return parse_time(value, field, now=LAST_TIME)
 
 
-def _checked_size(body: dict[str, Any]) -> dict[str, Any]:
+def checked_size(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a definition; raise `InvalidInput` if they are too large."""
     size = len(msgspec.json.encode(body))
     if size > MAX_DEFINITION_BYTES:
         raise InvalidInput(
@@ -302,7 +309,8 @@ def _checked_size(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-def _refused(error: msgspec.ValidationError) -> InvalidInput:
+def refused(error: msgspec.ValidationError) -> InvalidInput:
+    """Return the error for fields of wrong types, with the name of the first."""
     what, _, place = str(error).partition(" - at `$.")
     field = place.rstrip("`")
-    return InvalidInput(f"{field or 'the rule'}: {what}", field=field or None)
+    return InvalidInput(f"{field or 'the definition'}: {what}", field=field or None)

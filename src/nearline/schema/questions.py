@@ -150,6 +150,33 @@ class ItemsRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     cursor: _Cursor = None
 
 
+class ReportRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request for the report on served lists.
+
+    Attributes
+    ----------
+    since, until : str or None
+        Times between which the lists were served: RFC 3339 or Unix seconds.
+    scenario : str or None
+        Only lists of this scenario.
+    """
+
+    since: Annotated[
+        str | None, Meta(description="Only lists that were served from this time on.")
+    ] = None
+    until: Annotated[
+        str | None, Meta(description="Only lists that were served before this time.")
+    ] = None
+    scenario: Annotated[str | None, Meta(description="Only lists of this scenario.")] = None
+
+
+def as_moment(text: str | None) -> str | float | None:
+    """Return a time in a query or on the command line as a number, if it is Unix seconds."""
+    if text is None or not text.replace(".", "", 1).isdecimal():
+        return text
+    return float(text)
+
+
 def check_similar(request: SimilarOptions) -> None:
     """Check the fields of a request, except for the syntax of expressions.
 

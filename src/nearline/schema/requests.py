@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from nearline.errors import InvalidInput
 from nearline.schema.arguments import as_list, flag, plain, text
+from nearline.schema.exploration import check_explore
 from nearline.schema.fields import Shape, request_fields, split_at_commas
 from nearline.schema.item_options import (
     LENGTHS,
@@ -71,6 +72,10 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
         7 by default, at most 30.
     rotation : float or None
         How much the personal part avoids items that the user was shown lately, 0 (off) to 1.
+    explore : dict or None
+        How places of the personal part are drawn instead of ranked; see
+        `nearline.schema.exploration.Explore`. Not together with diversity, calibration, caps and
+        rotation.
     """
 
     k: Annotated[
@@ -135,6 +140,14 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
             extra_json_schema={"extra": {"minimum": 0, "maximum": 1}},
         ),
     ] = None
+    explore: Annotated[
+        dict[str, str | float] | None,
+        Meta(
+            description="Draw places of the list instead of ranking: method (epsilon, softmax or "
+            "thompson), rate, temperature, keep_top, candidates, new, new_days, window.",
+            examples=[{"method": "epsilon", "rate": 0.1}],
+        ),
+    ] = None
 
 
 class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -150,6 +163,8 @@ class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unkno
         Add the largest parts of each score to the answer.
     rerank : bool
         Let the configured language model reorder the top of the list.
+    track : bool or None
+        Keep the list in the served log, so that reports know what it led to; None means False.
     cursor : str or None
         Value of `next` in the answer with the previous page of this list: the list continues
         without the items that were on earlier pages. All other fields, except `k`, `explain` and
@@ -167,6 +182,10 @@ class RecommendationRequest(ListOptions, frozen=True, kw_only=True, forbid_unkno
     rerank: Annotated[
         bool, Meta(description="Let the language model reorder the top of the list.")
     ] = False
+    track: Annotated[
+        bool | None,
+        Meta(description="Keep the list in the served log, which reports are made from."),
+    ] = None
     cursor: Annotated[
         str | None,
         Meta(
@@ -230,8 +249,8 @@ _MAY_BE_NONE = frozenset(
         *("k", "exclude_seen", "repeats", "category", "context", "preferences", "scenario"),
         *("user_id", "history", "cursor", "filter", "boost", "min_score"),
         *("diversity", "diversity_method", "calibration", "max_per"),
-        *("max_shown", "rotation"),
-        *("user", "relation"),
+        *("max_shown", "rotation", "explore"),
+        *("user", "relation", "track"),
     }
 )
 # How a keyword argument of a Python call becomes a field; others are checked by `check_options`.
@@ -243,11 +262,13 @@ _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
     "exclude_seen": flag,
     "explain": flag,
     "rerank": flag,
+    "track": flag,
     "words": flag,
     "cursor": text,
     "diversity": check_share,
     "calibration": check_share,
     "rotation": check_share,
+    "explore": lambda value, _: check_explore(value),
     "max_shown": lambda value, _: check_max_shown(plain(value)),
 }
 
@@ -288,6 +309,16 @@ def check_shape(options: ListOptions) -> None:
             check_share(share, field)
     if options.max_shown is not None:
         check_max_shown(options.max_shown)
+    if options.explore is not None:
+        check_explore(options.explore)
+        others = ("diversity", "calibration", "max_per", "rotation")
+        both = next((name for name in others if getattr(options, name)), None)
+        if both is not None:
+            raise InvalidInput(
+                f"explore and {both} cannot be combined, because the probabilities of the draws "
+                "would then not be known; omit one of them",
+                field="explore",
+            )
 
 
 def check_category(category: object) -> None:

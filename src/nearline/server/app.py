@@ -22,6 +22,7 @@ from nearline.server.context import AppContext
 from nearline.server.decoding import StrictRequest
 from nearline.server.docs import openapi_document
 from nearline.server.exchange import LargeAnswers
+from nearline.server.flow import Flow
 from nearline.server.gateway import Gateway
 from nearline.server.host import EngineHost
 from nearline.server.limits import Limits
@@ -48,6 +49,7 @@ def create_app(
     new_request_id: Callable[[], str] | None = None,
     log_stream: TextIO | None = None,
     stores: Stores | None = None,
+    keep_open: bool = False,
 ) -> Gateway:
     """Create the HTTP API as an ASGI application.
 
@@ -73,6 +75,8 @@ def create_app(
         Stream of log lines; None for standard error.
     stores : Stores or None
         Folder of several stores, which are then served as namespaces.
+    keep_open : bool
+        Leave the engine open at shutdown; it was open before.
 
     Raises
     ------
@@ -83,7 +87,11 @@ def create_app(
     log = JsonLog(log_stream or sys.stderr, clock)
     if (open_engine is None) == (stores is None):
         raise InvalidInput("give either open_engine or stores")
-    host = StoresHost(log) if open_engine is None else EngineHost(open_engine, log)
+    host = (
+        StoresHost(log)
+        if open_engine is None
+        else EngineHost(open_engine, log, warm=not keep_open, keep_open=keep_open)
+    )
 
     @asynccontextmanager
     async def engine_life(_: Litestar) -> AsyncIterator[None]:
@@ -93,6 +101,7 @@ def create_app(
         try:
             yield
         finally:
+            context.flow.close()
             preloading.cancel()
             if context.namespaces is not None:
                 await context.namespaces.close()
@@ -159,4 +168,5 @@ def _make_context(
         batches=BatchTurns(traffic, timer),
         timer=timer,
         document=_document(limits),
+        flow=Flow(),
     )

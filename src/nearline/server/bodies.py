@@ -299,7 +299,7 @@ if TYPE_CHECKING:
         """Options of requests that name the scenario."""
 
 else:
-    _HINTS = get_type_hints(ListOptions, include_extras=True)
+    _HINTS = get_type_hints(RecommendationRequest, include_extras=True)
     ScenarioIn = msgspec.defstruct(
         "ScenarioIn",
         [

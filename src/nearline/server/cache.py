@@ -6,15 +6,16 @@ responses need not be invalidated.
 """
 
 from nearline.deployment.stamp import Stamp
+from nearline.served import Served
 from nearline.server.host import EngineHost
 from nearline.server.limits import Limits
 
 # Path and query of a request, as they were sent.
 Key = tuple[bytes, bytes]
 Headers = tuple[tuple[bytes, bytes], ...]
-# Headers of a response, its body, and whether it was computed before any request. A tuple of atomic
-# values, so that the garbage collector does not track it.
-CachedResponse = tuple[Headers, bytes, bool]
+# Headers of a response, its body, whether it was computed before any request, and its entry of the
+# served log. A tuple of atomic values, so that the garbage collector does not track it.
+CachedResponse = tuple[Headers, bytes, bool, Served | None]
 
 # Memory of an entry in bytes, in addition to its key and body.
 ENTRY_BYTES = 300
@@ -88,14 +89,15 @@ class AnswerCache:
                 return  # the data changed while the response was computed
             self._empty()
             self._stamp = stamp
-        headers, body, ahead = response
+        headers, body, ahead, served = response
         size = len(key[0]) + len(key[1]) + len(body) + ENTRY_BYTES
         if key in self._answers or size > self._max_bytes or self._max_entries == 0:
             return
         if len(self._answers) >= self._max_entries or self._bytes + size > self._max_bytes:
             self._empty()
         # Most responses have equal headers, since only the length varies.
-        self._answers[key] = (self._headers.setdefault(headers, headers), body, ahead)
+        headers = self._headers.setdefault(headers, headers)
+        self._answers[key] = (headers, body, ahead, served)
         self._bytes += size
         self.made_ahead += ahead
 

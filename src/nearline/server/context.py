@@ -14,6 +14,7 @@ from nearline.server.batches import BatchTurns
 from nearline.server.cache import AnswerCache
 from nearline.server.completions import completion
 from nearline.server.exchange import LargeAnswers
+from nearline.server.flow import Flow
 from nearline.server.host import EngineHost
 from nearline.server.limits import Limits
 from nearline.server.metrics import Metrics
@@ -52,6 +53,7 @@ class AppContext(Struct, frozen=True, kw_only=True):
     clock: Callable[[], float]
     timer: Callable[[], float]
     document: dict[str, Any]
+    flow: Flow
     namespaces: Any = None
 
 

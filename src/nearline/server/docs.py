@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, Reference, SecurityScheme
 from litestar.types import ControllerRouterHandler
@@ -69,6 +70,7 @@ def openapi_document(handlers: Sequence[ControllerRouterHandler], limits: Limits
                 "IDs in paths are percent-encoded. Every error is application/problem+json."
             ),
             use_handler_docstrings=True,
+            operation_id_creator=_operation_id,
             components=Components(security_schemes=_KEYS),
             security=[{name: []} for name in _KEYS],
         ),
@@ -84,6 +86,12 @@ def openapi_document(handlers: Sequence[ControllerRouterHandler], limits: Limits
             for operation in item.values():
                 _describe_errors(operation)
     return document
+
+
+def _operation_id(handler: HTTPRouteHandler, _method: object, _path: object) -> str:
+    """Return the name of a handler in camel case, such as ``storeEvents``."""
+    first, *others = handler.handler_name.split("_")
+    return first + "".join(word.capitalize() for word in others)
 
 
 def _describe_errors(operation: dict[str, Any]) -> None:

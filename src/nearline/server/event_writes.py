@@ -7,6 +7,7 @@ from nearline.log import Appended
 from nearline.server.bodies import EventIn
 from nearline.server.context import AppContext
 from nearline.server.decoding import at_most, convert_each
+from nearline.server.flow import PER_TICK
 
 # Maximum number of users of a list whose requests are expected. A longer list is probably an
 # import, of which only the last users may still be active.
@@ -34,5 +35,9 @@ def queue(context: AppContext, data: Events) -> "Future[Appended]":
 def stored(context: AppContext, data: Events, appended: Appended) -> None:
     """Count durable events, and schedule the computation of their users' lists in advance."""
     context.metrics.appended(appended)
+    if context.flow.viewers:
+        some = data[:PER_TICK] if isinstance(data, list) else [data]
+        number = appended.accepted
+        context.flow.note_events(((one.user_id, one.item_id, one.event) for one in some), number)
     latest: Sequence[EventIn] = data[-EXPECTED:] if isinstance(data, list) else [data]
     context.preloader.expect(one.user_id for one in latest)

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from nearline.deployment.stamp import Stamp
 from nearline.errors import Overloaded
+from nearline.served import Served
 
 # ASGI application that handles only HTTP requests.
 HTTPApp = Callable[[HTTPScope, Receive, Send], Awaitable[None]]
@@ -69,10 +70,13 @@ class CachePolicy(NamedTuple):
         Stamp of the engine, read before the response was computed.
     user_id : str or None
         User whose list may be computed before it is requested again; None if it may not.
+    served : Served or None
+        Entry of the served log, to which each sending of the response is added; None for none.
     """
 
     stamp: Stamp
     user_id: str | None
+    served: Served | None = None
 
 
 class Exchange(Struct, gc=False):
@@ -110,6 +114,8 @@ class Exchange(Struct, gc=False):
         Bytes of the response in the budget `large_answers`; 0 if it is not large.
     refusal : Overloaded or None
         Error because of which the response was not sent; frameworks wrap it in errors of their own.
+    ahead : bool
+        Whether the response is computed before any request, and not sent.
     reached : callable or None
         Returns the log offset for the header ``Nearline-Offset`` of a successful response.
     """
@@ -131,6 +137,7 @@ class Exchange(Struct, gc=False):
     cache_policy: CachePolicy | None = None
     reserved: int = 0
     refusal: Overloaded | None = None
+    ahead: bool = False
     reached: Callable[[], int | None] | None = None
 
     def send(self, message: Message) -> Awaitable[None]:

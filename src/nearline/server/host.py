@@ -24,6 +24,8 @@ class EngineHost:
         Gets a line when the engine is open, closed or could not be opened.
     warm : bool
         Load the compiled kernels while the store is opened.
+    keep_open : bool
+        Leave the engine open at shutdown, for whoever opened it.
 
     Attributes
     ----------
@@ -38,10 +40,16 @@ class EngineHost:
     """
 
     def __init__(
-        self, open_engine: Callable[[], Recommender], log: JsonLog, *, warm: bool = True
+        self,
+        open_engine: Callable[[], Recommender],
+        log: JsonLog,
+        *,
+        warm: bool = True,
+        keep_open: bool = False,
     ) -> None:
         self._open_engine = open_engine
         self._warm = warm
+        self._keep_open = keep_open
         self._log = log
         self._engine: Recommender | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -115,7 +123,7 @@ class EngineHost:
         if self._opening is not None and not self.abandoned:
             await self._opening
         engine, self._engine = self._engine, None
-        if engine is not None:
+        if engine is not None and not self._keep_open:
             await asyncio.to_thread(engine.close)
             self._log.write("info", "store closed")
 

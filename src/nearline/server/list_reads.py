@@ -42,6 +42,9 @@ async def answer_list(app: AppContext, exchange: Exchange, timed: TimedRequest) 
         draft = engine.draft(question, left)
     # Outside the queue: other requests are computed while this one waits for a language model.
     answer = await draft.arrived()
+    served = engine.served_list(question, answer)
+    if not exchange.ahead:
+        engine.serve(served)
     reranked = answer.tier.endswith(RERANKED)
     if question.rerank and not reranked and engine.language.model is not None:
         return answer  # not cached: the next request asks the language model again
@@ -52,6 +55,8 @@ async def answer_list(app: AppContext, exchange: Exchange, timed: TimedRequest) 
         return answer
     if uses_showings(question if question.scenario is None else engine.resolved(question)):
         return answer  # depends on impressions, which are not in the stamp
+    if question.explore is not None:
+        return answer  # its window is not in the stamp
     if stamp is not None and user_id is not None and answer.items and lasting:
-        exchange.cache_policy = CachePolicy(stamp, None if reranked else user_id)
+        exchange.cache_policy = CachePolicy(stamp, None if reranked else user_id, served)
     return answer

@@ -6,7 +6,7 @@ families when they are scraped, so that counting a request costs less than a mic
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 
 from nearline.adapters.guards import BREAKER_STATES
 from nearline.common.budget import MemoryUse
+from nearline.ingest.connector import Ingested
 from nearline.log import Appended
 from nearline.server.cache import AnswerCache
 from nearline.server.exchange import Exchange
@@ -168,6 +169,7 @@ class Metrics(Collector):
         yield from _of_language_model(engine.language.model)
         missed = "Items stored without a text vector."
         yield _counter("nearline_texts_missed", missed, engine.texts_missed)
+        yield from _of_sources(engine.ingested)
         model = InfoMetricFamily("nearline_model", "The active snapshot.")
         model.add_metric([], {"id": engine.model_id})
         yield model
@@ -190,6 +192,24 @@ def _of_language_model(model: "LanguageModel | None") -> Iterator[Metric]:
     for state in BREAKER_STATES:
         states.add_metric((state,), int(model.breaker == state))
     yield states
+
+
+def _of_sources(ingested: Mapping[str, Ingested]) -> Iterator[Metric]:
+    messages = CounterMetricFamily(
+        "nearline_source_messages", "Messages read by source.", labels=("source", "outcome")
+    )
+    lags = GaugeMetricFamily(
+        "nearline_source_lag",
+        "Messages of a source that are not read yet, or bytes of files.",
+        labels=("source",),
+    )
+    for source, done in list(ingested.items()):
+        used = done.messages - done.skipped - done.quarantined
+        outcomes = {"stored": used, "skipped": done.skipped, "quarantined": done.quarantined}
+        for outcome, count in outcomes.items():
+            messages.add_metric((source, outcome), count)
+        lags.add_metric((source,), sum(done.lag.values()))
+    yield from (messages, lags)
 
 
 def _counter(name: str, documentation: str, count: float) -> Metric:

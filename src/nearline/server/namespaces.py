@@ -278,7 +278,13 @@ class Namespaces:
             cache, shared.traffic, per_second=0, clock=shared.clock, timer=shared.timer
         )
         return replace(
-            shared, host=host, limits=limits, cache=cache, preloader=preloader, namespaces=None
+            shared,
+            host=host,
+            limits=limits,
+            cache=cache,
+            preloader=preloader,
+            flow=shared.flow.part(),
+            namespaces=None,
         )
 
     def _names(self) -> list[str]:

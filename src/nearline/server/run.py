@@ -209,6 +209,7 @@ async def _serve(
         if app.host.opening:
             app.host.abandon()
             app.log.write("info", "stopped while the store was being opened")
+        app.context.flow.close()
         server.stop()  # type: ignore[no-untyped-call]
         _, in_flight = await asyncio.wait({serving}, timeout=drain_seconds)
         if in_flight:

@@ -1,4 +1,4 @@
-"""Current definitions of a store: scenarios and rules, folded from the log."""
+"""Current definitions of a store: scenarios, rules and experiments, folded from the log."""
 
 import math
 from bisect import bisect_right
@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from nearline.schema import Defined, DefinitionRecord
 from nearline.schema.definitions import RULE, SCENARIO, Rule, ScenarioOptions, rule_of, scenario_of
+from nearline.schema.experiments import EXPERIMENT, Experiment, experiment_of
+from nearline.schema.exploration import THOMPSON, explore_of
 
 # Names that were removed; so many are remembered, the oldest are forgotten first.
 MAX_REMOVED = 1_000
@@ -27,6 +29,12 @@ class Definitions:
     scenarios : mapping of str to ScenarioOptions
     rules : mapping of str to Rule
         By name, in alphabetical order.
+    running : mapping of str to Experiment
+        Experiments that run, by name, in alphabetical order.
+    window : int
+        Seconds after which the draws of exploring lists change; 0 if none explores.
+    samples_outcomes : bool
+        Whether lists explore by what items led to.
     boundaries : tuple of float
         Times at which a rule begins or ends, in Unix seconds, ascending: lists made before one of
         them are not valid after it.
@@ -37,7 +45,10 @@ class Definitions:
         self._removed: dict[tuple[str, str], None] = {}
         self.scenarios: Mapping[str, ScenarioOptions] = {}
         self.rules: Mapping[str, Rule] = {}
+        self.running: Mapping[str, Experiment] = {}
         self.boundaries: tuple[float, ...] = ()
+        self.window = 0
+        self.samples_outcomes = False
         self._active: dict[tuple[int, str | None], dict[str, Rule]] = {}
 
     @classmethod
@@ -123,4 +134,19 @@ class Definitions:
             self.rules = dict(sorted(rules.items()))
             times = {time for rule in self.rules.values() for time in rule.times}
             self.boundaries = tuple(sorted(time for time in times if math.isfinite(time)))
+        elif record.kind == EXPERIMENT:
+            running = {other: one for other, one in self.running.items() if other != name}
+            one = experiment_of(record.body) if isinstance(record, Defined) else None
+            if one is not None and one.running:
+                running[name] = one
+            self.running = dict(sorted(running.items()))
         self._active = {}
+        self._index_exploration()
+
+    def _index_exploration(self) -> None:
+        explored = [one.options.get("explore") for one in self.scenarios.values()]
+        for experiment in self.running.values():
+            explored += [one.settings.get("explore") for one in experiment.variants.values()]
+        found = [explore_of(value) for value in explored if value]
+        self.window = math.gcd(*(one.window for one in found))
+        self.samples_outcomes = any(one.method == THOMPSON for one in found)

@@ -31,6 +31,7 @@ from nearline.log import Readable
 from nearline.models.base import Model
 from nearline.models.item_graph.model import ItemGraph
 from nearline.models.neighbours.session_knn import has_sessions
+from nearline.models.validation import draw_users
 from nearline.schema.rules import REPEATS_FOUND
 from nearline.snapshots import Snapshot, build
 from nearline.training.members import DEFAULTS, never_worse
@@ -70,6 +71,8 @@ REPEAT_SHARE = "repeat_share"
 FEWEST_REPEATS = 0.1
 # Share of each user's items that is held out if they are a set without an order.
 SET_SHARE = 0.1
+# Maximum number of users whose validation lists the metrics of a training are means of.
+MOST_MEASURED = 20_000
 
 
 def train(
@@ -257,9 +260,13 @@ def _report(
     model: Model, seen: Dataset, truth: Histories, seed: int, *, exclude_seen: bool
 ) -> Report:
     counts = np.bincount(seen.histories.items, minlength=seen.n_items)
+    histories = seen.histories
+    if len(histories) > MOST_MEASURED:
+        users = draw_users(truth, MOST_MEASURED, seed)
+        histories, truth = histories.select(users), truth.select(users)
     return evaluate(
         model,
-        seen.histories,
+        histories,
         truth,
         k=10,
         popularity=counts,

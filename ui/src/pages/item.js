@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { call, get, path, remember } from "../api.js";
 import { Card, Empty, ErrorNote, ItemLink, Legend, Loaded, ScoreBar, byRelation, html, useAction, useEntries, useLoad } from "../components.js";
+import { Chart } from "../chart.js";
 import { Graph } from "../graph.js";
 import { score, t, time, whole } from "../i18n.js";
 import { link } from "../router.js";
@@ -24,7 +25,17 @@ export function Item({ id }) {
   return html`<div class="title"><div><p class="crumb"><a href=${link("items")}>${t("nav.items")}</a></p><h1>${entry.data?.title || id}</h1></div>
     ${entry.data?.item_id && html`<${Availability} entry=${entry.data} onDone=${entry.reload} />`}</div>
     <div class="split wide-left"><div class="stack"><${Neighbours} id=${id} /></div>
-    <div class="stack"><${Loaded} of=${entry}>${(data) => html`<${Entry} id=${id} entry=${data} />`}<//></div></div>`;
+    <div class="stack"><${Loaded} of=${entry}>${(data) => html`<${Entry} id=${id} entry=${data} />`}<//><${Trend} id=${id} /></div></div>`;
+}
+
+function Trend({ id }) {
+  const found = useLoad((signal) => get(path`v1/items/${id}/trend` + "?days=30", signal).catch((error) => {
+    if (error.status === 404) return { days: [] };
+    throw error;
+  }), [id]);
+  return html`<${Card} id="trend" title=${t("trend.title")} hint=${t("trend.hint")}><${Loaded} of=${found}>${({ days }) => days.some((day) => day.events)
+    ? html`<${Chart} label=${t("trend.title")} times=${days.map((day) => day.start)} format=${(n) => whole(n ?? 0)} series=${[[t("trend.events"), "--c2", days.map((day) => day.events)]]} />`
+    : html`<p class="muted">${t("trend.empty")}</p>`}<//><//>`;
 }
 
 function Availability({ entry, onDone }) {

@@ -4,6 +4,7 @@ import { get } from "../api.js";
 import { Chart } from "../chart.js";
 import { Card, Empty, ErrorNote, Loading, Scroll, Tile, html, useLoad } from "../components.js";
 import { compact, digits, duration, percent, t, whole } from "../i18n.js";
+import { beginTour } from "../tour.js";
 import { failure, isList, quantile, rate, samples, sum, valueOf, watch } from "../metrics.js";
 
 export function Overview() {
@@ -14,11 +15,11 @@ export function Overview() {
   if (!all.length) return html`<h1>${t("nav.overview")}</h1><${Loading} />`;
   const now = all.at(-1);
   const serving = snapshots.data?.snapshots.find((one) => one.serving);
-  return html`<div class="title"><h1>${t("nav.overview")}</h1><p class="muted">${t("overview.live")}</p></div><${ErrorNote} error=${failure.value} />
+  return html`<div class="title"><h1>${t("nav.overview")}</h1><div class="actions"><span class="muted">${t("overview.live")}</span>${valueOf(now, "nearline_users") > 0 && html`<button onClick=${() => beginTour()}>${t("tour.begin")}</button>`}</div></div><${ErrorNote} error=${failure.value} />
     <dl class="tiles"><${Tile} label=${t("overview.users")} value=${compact(valueOf(now, "nearline_users") ?? 0)} />
       <${Tile} label=${t("overview.items")} value=${compact(valueOf(now, "nearline_items") ?? 0)} />
       <${Tile} label=${t("overview.records")} value=${compact(valueOf(now, "nearline_log_offset") ?? 0)} />
-      <${Tile} label=${t("overview.model")} value=${serving?.model ?? t("overview.untrained")} note=${serving?.id.slice(0, 8)} />
+      <${Tile} label=${t("overview.model")} value=${serving?.model ?? (snapshots.data ? t("overview.untrained") : "…")} note=${serving?.id.slice(0, 8)} />
       <${Tile} label=${t("overview.p99")} value=${duration(quantile(null, now, 0.99, isList))} note=${t("overview.p50", { time: duration(quantile(null, now, 0.5, isList)) })} />
       <${Tile} label=${t("overview.cache")} value=${hitShare(now)} /></dl>
     ${!valueOf(now, "nearline_log_offset") && html`<${Empty} title=${t("overview.empty")}>${t("overview.empty.next")} <a href="#/data">${t("nav.data")}</a><//>`}

@@ -15,7 +15,16 @@ export function System() {
       <dt>${t("system.version")}</dt><dd>${info.version}</dd><dt>${t("system.address")}</dt><dd><code>${location.origin}</code></dd>
       <dt>${t("system.links")}</dt><dd><a href="docs">${t("system.docs")}</a> · <a href="openapi.json">OpenAPI</a> · <a href="metrics">${t("system.metrics")}</a></dd></dl>`}<//><//>
     <${Card} id="memory" title=${t("system.memory")} hint=${t("system.memory.hint")}>${now ? html`<${Memory} now=${now} />` : html`<${Loading} />`}<//></div>
-    <${Card} id="metrics" title=${t("system.metrics")} hint=${t("system.metrics.hint")}>${now ? html`<${Metrics} now=${now} />` : html`<${Loading} />`}<//>`;
+    <${Card} id="metrics" title=${t("system.metrics")} hint=${t("system.metrics.hint")}>${now ? html`<${Metrics} now=${now} />` : html`<${Loading} />`}<//>
+    <${Config} />`;
+}
+
+function Config() {
+  const found = useLoad((signal) => get("v1/config", signal), []);
+  const rows = (value, name) => value !== null && typeof value === "object" && !Array.isArray(value) && Object.keys(value).length
+    ? Object.entries(value).flatMap(([key, of]) => rows(of, name ? `${name}.${key}` : key)) : [[name, value]];
+  return html`<${Card} id="config" title=${t("config.title")} hint=${t("config.hint")}><${Loaded} of=${found}>${(data) => html`<${Scroll} label=${t("config.title")}><table class="tight"><thead><tr>
+    <th scope="col">${t("config.setting")}</th><th scope="col">${t("system.value")}</th></tr></thead><tbody>${rows(data, "").map(([name, value]) => html`<tr><td><code>${name}</code></td><td>${value === null ? html`<span class="muted">${t("config.unset")}</span>` : html`<code>${JSON.stringify(value)}</code>`}</td></tr>`)}</tbody></table><//>`}<//><//>`;
 }
 
 function Memory({ now }) {

@@ -5,6 +5,7 @@ import { Card, Confirm, Empty, ErrorNote, Field, ItemLink, Legend, Loaded, Parts
 import { ItemInput } from "../iteminput.js";
 import { ago, duration, percent, score, t, time, whole } from "../i18n.js";
 import { link } from "../router.js";
+import { tour } from "../tour.js";
 
 const SHOWN = 12;
 const EXPLAINED = 20;
@@ -23,7 +24,7 @@ function sentOptions({ k, category, filter, diversity, include_seen }) {
 }
 
 /** Load the list as stored, and the list of the changed history and options. */
-async function loadLists(id, history, changes, options, signal) {
+async function loadLists(id, history, changes, options, since, signal) {
   const asked = { ...sentOptions(options), explain: true };
   const { added, removed } = changes;
   const base = { k: options.k, explain: true };
@@ -31,6 +32,7 @@ async function loadLists(id, history, changes, options, signal) {
     const changed = JSON.stringify(sentOptions(options)) !== JSON.stringify(sentOptions({ ...PLAIN, k: options.k }));
     const own = (sent) => get(path`v1/users/${id}/recommendations` + query(sent), signal);
     const [before, after] = await Promise.all([own(base), changed ? own(asked) : null]);
+    if (since && !changed) return { before: since, after: before, changed: true, since: true, user: id };
     return { before, after: after ?? before, changed, user: id };
   }
   // Both lists are made from item IDs, so that only the change makes a difference.
@@ -48,23 +50,28 @@ export function User({ id }) {
   const [changes, setChanges] = useState({ added: [], removed: [] });
   const [options, setOptions] = useState(PLAIN);
   const [seconds, setSeconds] = useState(null);
+  const [since, setSince] = useState(null);
   const history = user.data?.history ?? [];
   const lists = useLoad(
     async (signal) => {
       if (!user.data) return null;
       const start = performance.now();
-      const found = await loadLists(id, history, changes, options, signal);
+      const found = await loadLists(id, history, changes, options, since, signal);
       setSeconds((performance.now() - start) / 1000);
       return found;
     },
-    [id, user.data, changes, options],
+    [id, user.data, changes, options, since],
   );
-  const what = { changes, setChanges, options, setOptions };
+  const what = { changes, setChanges, options, setOptions, setSince };
+  const recorded = () => {
+    if (lists.data) setSince(lists.data.since ? lists.data.before : lists.data.after);
+    user.reload();
+  };
   return html`<div class="title"><div><p class="crumb"><a href=${link("users")}>${t("nav.users")}</a></p><h1>${id}</h1></div>
     <${Forget} id=${id} onDone=${user.reload} /></div>
     <${Loaded} of=${user}>${(data) => html`<div class="split">
       <div class="stack"><${WhatIf} ...${what} changed=${lists.data?.changed} /><${List} lists=${lists} seconds=${seconds} changed=${lists.data?.changed} /></div>
-      <div class="stack"><${Record} id=${id} onDone=${user.reload} /><${Attributes} values=${data.attributes} /><${History} events=${data.history} ...${what} /></div>
+      <div class="stack"><${Record} id=${id} onDone=${recorded} /><${Attributes} values=${data.attributes} /><${History} events=${data.history} ...${what} /></div>
     </div>`}<//>`;
 }
 
@@ -95,7 +102,7 @@ function Forget({ id, onDone }) {
 }
 
 function Record({ id, onDone }) {
-  const [item, setItem] = useState("");
+  const [item, setItem] = useState(tour.value?.user === id ? tour.value.item : "");
   const [kind, setKind] = useState("view");
   const [done, setDone] = useState(null);
   const [record, busy, error] = useAction(async () => {
@@ -135,7 +142,7 @@ function History({ events, changes, setChanges }) {
     ${events.length > SHOWN && html`<button class="quiet" onClick=${() => setAll(!all)}>${all ? t("less") : t("all", { n: whole(events.length) })}</button>`}<//>`;
 }
 
-function WhatIf({ changes, setChanges, options, setOptions, changed }) {
+function WhatIf({ changes, setChanges, options, setOptions, setSince, changed }) {
   const [item, setItem] = useState("");
   const entries = useEntries([...changes.added, ...changes.removed]);
   const set = (name) => (event) => setOptions({ ...options, [name]: event.target.value });
@@ -148,7 +155,7 @@ function WhatIf({ changes, setChanges, options, setOptions, changed }) {
     setChanges({ ...changes, [list]: changes[list].filter((_, other) => other !== at) })}
     aria-label=${t("whatif.undo", { item: id })}>${sign} ${entries.get(id)?.title || id} ✕</button></li>`;
   return html`<${Card} id="whatif" title=${t("whatif.title")} hint=${t("whatif.hint")} actions=${changed &&
-    html`<button class="quiet" onClick=${() => (setChanges({ added: [], removed: [] }), setOptions({ ...PLAIN, k: options.k }))}>${t("whatif.reset")}</button>`}>
+    html`<button class="quiet" onClick=${() => (setChanges({ added: [], removed: [] }), setSince(null), setOptions({ ...PLAIN, k: options.k }))}>${t("whatif.reset")}</button>`}>
     <form class="line" onSubmit=${add}><${Field} label=${t("whatif.add")}>${(of) => html`<${ItemInput} id=${of} value=${item} onValue=${setItem} />`}<//>
       <button>${t("whatif.put")}</button></form>
     ${(changes.added.length > 0 || changes.removed.length > 0) && html`<ul class="chips">${changes.added.map((id, at) => chip("added", id, at, "+"))}${changes.removed.map((id, at) => chip("removed", id, at, "−"))}</ul>`}
@@ -175,7 +182,7 @@ function List({ lists, seconds, changed }) {
   const most = Math.max(...lines.map((line) => line.score), 0);
   const partsOf = (line) => exact.get(line.item_id) ?? withRest(line.reasons ?? [], line.score);
   const names = [...new Set(lines.flatMap((line) => partsOf(line).map((part) => part.relation)))];
-  return html`<${Card} id="list" title=${changed ? t("list.changed") : t("list.title")}
+  return html`<${Card} id="list" title=${data.since ? t("list.since") : changed ? t("list.changed") : t("list.title")}
     hint=${t("list.hint", { n: whole(lines.length), time: duration(seconds), offset: whole(data.after.offset) })}>
     <${Legend} names=${names} />
     ${lines.length ? html`<ol class="list" aria-busy=${lists.loading}>${lines.map((line, at) => html`<${Line} key=${line.item_id} parts=${partsOf(line)} line=${line} at=${at} was=${changed ? places.get(line.item_id) : at} most=${most} entries=${entries} />`)}</ol>`

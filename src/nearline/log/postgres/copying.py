@@ -1,48 +1,48 @@
-"""Copies of a log from PostgreSQL to SQLite and back, with all offsets and tombstones."""
+"""Logs in PostgreSQL from the rows of another log."""
 
-from collections.abc import Callable
-from pathlib import Path
+import os
+from collections.abc import Iterable
 
-import apsw
-
+from nearline.common.signing import SECRET_BYTES
 from nearline.errors import InvalidInput
-from nearline.log.codec import Coded, decode, keys_of
-from nearline.log.lock import check_folder
-from nearline.log.postgres.session import Row
-from nearline.log.tables import Tables
+from nearline.log.codec import Coded
+from nearline.log.postgres.connections import Connections
+from nearline.log.postgres.session import head_of, prepare
+from nearline.log.postgres.target import PostgresTarget
 
-_TOMBSTONE = b"\0"
+_COPY = "COPY log (place, payload, user_key, event_key) FROM STDIN"
 
 
-def copy_log(rows: Callable[[int, int], list[Row]], end: int, erasures: int, path: Path) -> None:
-    """Write the rows before an offset to a new SQLite file, which appears atomically.
+def load_postgres(target: PostgresTarget, rows: Iterable[Coded], erasures: int) -> int:
+    """Write rows to an empty log in PostgreSQL, in one transaction; return their number.
 
-    Parameters
-    ----------
-    rows : callable
-        Returns the rows from a first offset on, up to another.
-    end, erasures : int
-        Number of records, and of the erasures that hide records.
+    Raises
+    ------
+    InvalidInput
+        The log contains records, or a server has it open.
     """
-    if path.exists():
-        raise InvalidInput(f"{path} exists; name a file that does not", field="path")
-    check_folder(path)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    tables = Tables(partial)
+    connections = Connections(target)
     try:
-        while tables.end < end:
-            tables.insert([_coded(row) for row in rows(tables.end, end)])
+        prepare(connections, os.urandom(SECRET_BYTES))
+        db = connections.connect()
+        with connections.explained(), db, db.transaction():
+            db.execute("SET LOCAL statement_timeout = 0")
+            db.execute("SELECT FROM head FOR UPDATE")
+            if head_of(db).end:
+                raise InvalidInput(
+                    f"the log at {target.shown} is not empty; name another schema or database",
+                    field="store",
+                )
+            count = 0
+            with db.cursor().copy(_COPY) as copy:
+                for place, row in enumerate(rows):
+                    copy.write_row((place, row.payload, row.user_key, row.event_key))
+                    count = place + 1
+            db.execute("UPDATE head SET next_place = %s, erasures = %s", (count, erasures))
+            db.execute(
+                "INSERT INTO erasures SELECT number, true FROM generate_series(1, %s) number",
+                (erasures,),
+            )
+        return count
     finally:
-        tables.close()
-    db = apsw.Connection(str(partial))
-    db.execute("UPDATE meta SET value = ? WHERE name = 'erasures'", (erasures,))
-    db.close()
-    partial.rename(path)
-
-
-def _coded(row: Row) -> Coded:
-    place, payload, erased = row
-    if erased is not None or payload[:1] == _TOMBSTONE:
-        return Coded(_TOMBSTONE)
-    return Coded(payload, *keys_of(decode(place, payload)))
+        connections.close()

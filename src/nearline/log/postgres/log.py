@@ -17,9 +17,9 @@ from nearline.log.jobs import EraseJob
 from nearline.log.postgres import session
 from nearline.log.postgres.blocks import coded_rows, sum_of
 from nearline.log.postgres.connections import Connections
-from nearline.log.postgres.copying import copy_log
 from nearline.log.postgres.fold import Fold
-from nearline.log.postgres.session import Registration, head_of, prepare
+from nearline.log.postgres.reader import PostgresReader
+from nearline.log.postgres.session import Registration, prepare
 from nearline.log.postgres.target import PostgresTarget
 from nearline.log.postgres.threads import FollowingThreads
 from nearline.log.postgres.writer import PostgresAppend, PostgresWriter
@@ -279,9 +279,8 @@ class PostgresLog:
     def copy_to(self, path: Path) -> None:
         """Write a consistent copy of the log to a new SQLite file, which `open_log` can open."""
         self._check_open()
-        with self._connections.reading() as db:
-            head = head_of(db)
-        copy_log(self._rows, head.end, head.erasures, path)
+        with PostgresReader(self._connections.target) as reader:
+            reader.copy_to(path)
 
     @property
     def end(self) -> int:

@@ -1,8 +1,10 @@
 """Read-only view of a log in PostgreSQL."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Self
 
+from nearline.log.loading import load_file, rows_of
 from nearline.log.postgres import session
 from nearline.log.postgres.connections import Connections
 from nearline.log.postgres.session import check_exists, head_of
@@ -49,6 +51,10 @@ class PostgresReader:
                 found = session.rows(db, start, stop, self._connections.target.shown)
             yield from session.records(found, self.erasures)
             start = found[-1][0] + 1
+
+    def copy_to(self, path: Path) -> None:
+        """Write a copy of the log to a new SQLite file."""
+        load_file(rows_of(self), self.erasures, path)
 
     def close(self) -> None:
         """Disconnect."""

@@ -31,14 +31,11 @@ from nearline.models.base import (
     check_weights,
 )
 from nearline.models.capabilities import LearnsOnline, ScoresSparsely, explain
-from nearline.models.hybrids.blend_search import (
-    BlendWeights,
-    HeldOutUsers,
-    StackingFold,
-    find_weights,
-)
+from nearline.models.hybrids.blend_pool import HeldOutUsers, StackingFold
+from nearline.models.hybrids.blend_search import BlendWeights, find_weights
 from nearline.models.hybrids.hybrid import MAX_WEIGHT, Hybrid, HybridPart
 from nearline.models.hybrids.normalisers import NORMALISERS, SHARE, SOFTMAX, Normaliser, normalised
+from nearline.models.hybrids.sparse_rows import scored_rows
 from nearline.models.settings import require, require_each, require_one_of
 
 Places = NDArray[np.integer]
@@ -264,14 +261,13 @@ class Blend(Hybrid):
         scores = np.zeros((len(histories), k), dtype=np.float32)
         weights, sizes = self._weights(histories), np.array([part.n_items for part in sparse])
         nothing = np.zeros(0, dtype=np.int32)
-        for row in range(len(histories)):
-            one = histories if len(histories) == 1 else histories.select(np.array([row]))
+        for row, found in enumerate(scored_rows(sparse, histories)):
             used = np.flatnonzero(weights[row])
             best = mix_row(
-                [sparse[place].score_sparse(one) for place in used],
+                [found[place] for place in used],
                 self._tables().mixed(used, weights[row, used], sizes[used]),
                 k,
-                seen=one.items if exclude_seen else nothing,
+                seen=histories.row(row) if exclude_seen else nothing,
                 allowed=allowed,
             )
             items[row], scores[row] = best.items[0], best.scores[0]

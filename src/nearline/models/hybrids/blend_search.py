@@ -12,16 +12,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.data.dataset import FloatArray, Histories, IntArray
-from nearline.kernels.topk import top_k_rows
+from nearline.data.dataset import FloatArray, Histories
+from nearline.kernels.mixture_gains import mixture_gains
 from nearline.models.base import Model
+from nearline.models.hybrids.blend_pool import (
+    DISCOUNTS,
+    Doubles,
+    HeldOutUsers,
+    Pool,
+    StackingFold,
+    dense,
+    gather_all,
+)
 from nearline.models.hybrids.hybrid_weighted import with_share
-from nearline.models.hybrids.normalisers import SHARE, SOFTMAX, Normaliser, Sums, apply, sums_of
+from nearline.models.hybrids.normalisers import SHARE, SOFTMAX, Normaliser, apply
 
-Doubles = NDArray[np.float64]
-
-K = 10
-DISCOUNTS = 1.0 / np.log2(np.arange(2, K + 2))
 # Minimum number of users; with fewer, the choice would mostly depend on chance.
 FEWEST_USERS = 100
 ROUNDS = 3
@@ -30,34 +35,8 @@ BAGS = 5
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 # Candidate temperatures, as multiples of the mean standard deviation of a part's scores.
 SPREADS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-BLOCK_BYTES = 1 << 26
 # Score of padding: below all scores, and finite, so that its product with a weight of 0 is 0.
 OUTSIDE = np.float32(-1e30)
-
-
-class HeldOutUsers(NamedTuple):
-    """Users for whom weights are evaluated.
-
-    Attributes
-    ----------
-    histories : Histories
-        Known events of the users.
-    truth : Histories
-        Held-out events, one row for each history.
-    n_items : int
-        Number of items in the catalogue.
-    """
-
-    histories: Histories
-    truth: Histories
-    n_items: int
-
-
-class StackingFold(NamedTuple):
-    """Trained models of a blend, and users whose held-out events they were not trained on."""
-
-    parts: Sequence[Model]
-    users: HeldOutUsers
 
 
 class BlendWeights(NamedTuple):
@@ -76,30 +55,6 @@ class BlendWeights(NamedTuple):
     weights: Doubles
     by_length: Doubles
     normalisers: list[Normaliser]
-
-
-class Pool(NamedTuple):
-    """Candidates of n users, up to c for each, with the scores of all parts.
-
-    Attributes
-    ----------
-    scores : list of float32 [n, c]
-        Scores before normalisation, one array per part; the other cells are padding.
-    sums : list of list of Sums
-        Normalisation constants of each part and normaliser.
-    inside : bool [n, c]
-        Which cells contain a candidate.
-    relevant : bool [n, c]
-        Which candidates are targets.
-    best : float64 [n]
-        Discounted cumulative gain of the ideal list of each user.
-    """
-
-    scores: list[FloatArray]
-    sums: list[list[Sums]]
-    inside: NDArray[np.bool_]
-    relevant: NDArray[np.bool_]
-    best: Doubles
 
 
 def find_weights(
@@ -193,104 +148,6 @@ def shortened(
     return HeldOutUsers(short, users.truth.select(kept), users.n_items), whole
 
 
-def gather_all(
-    folds: Sequence[tuple[StackingFold, Histories]], choices: list[list[Normaliser]], depth: int
-) -> Pool:
-    """Collect the candidates of several folds, given with complete histories of their users."""
-    pools = [gather(*fold, seen, choices, depth) for fold, seen in folds]
-    scores, sums, *arrays = zip(*pools, strict=True)
-    return Pool(
-        [np.concatenate(part) for part in zip(*scores, strict=True)],
-        [
-            [_joined(blocks) for blocks in zip(*part, strict=True)]
-            for part in zip(*sums, strict=True)
-        ],
-        *(np.concatenate(array) for array in arrays),
-    )
-
-
-def gather(
-    parts: Sequence[Model],
-    users: HeldOutUsers,
-    seen: Histories,
-    choices: list[list[Normaliser]],
-    depth: int,
-) -> Pool:
-    """Collect the `depth` best items of each part as candidates, and score them with all parts.
-
-    Items of `seen`, the complete histories of the users, are no candidates. `choices` are the
-    normalisers of each part.
-    """
-    size = max(1, BLOCK_BYTES // (4 * max(users.n_items, 1)))
-    width = min(depth * len(parts), users.n_items)
-    n = len(users.histories)
-    scores = [np.zeros((n, width), dtype=np.float32) for _ in parts]
-    sums: list[list[list[Sums]]] = [[[] for _ in some] for some in choices]
-    inside = np.zeros((n, width), dtype=np.bool_)
-    relevant = np.zeros((n, width), dtype=np.bool_)
-    for begin in range(0, n, size):
-        block = np.arange(begin, min(begin + size, n))
-        raw = [dense(part, users.histories.select(block), users.n_items) for part in parts]
-        candidates = union(raw, seen.select(block), depth, width)
-        inside[block] = candidates >= 0
-        at = np.maximum(candidates, 0)
-        for place, one in enumerate(raw):
-            scores[place][block] = np.take_along_axis(one, at, axis=1)
-            for pick, how in enumerate(choices[place]):
-                sums[place][pick].append(sums_of(one, how))
-        wanted = users.truth.select(block)
-        row = np.repeat(np.arange(len(block)), np.diff(wanted.indptr))
-        keys = np.arange(len(block))[:, None] * users.n_items + candidates
-        relevant[block] = np.isin(keys, row * users.n_items + wanted.items) & inside[block]
-    joined = [[_joined(blocks) for blocks in part] for part in sums]
-    return Pool(scores, joined, inside, relevant, _ideal(users.truth))
-
-
-def dense(part: Model, histories: Histories, n_items: int) -> FloatArray:
-    """Return scores of `n_items` items; those that `part` does not know have its lowest score."""
-    scores = part.score_many(histories)[:, :n_items]
-    missing = n_items - scores.shape[1]
-    if missing == 0:
-        return scores
-    low = scores.min(axis=1, keepdims=True, initial=0.0)
-    return np.concatenate((scores, np.repeat(low, missing, axis=1)), axis=1)
-
-
-def union(raw: Sequence[FloatArray], seen: Histories, depth: int, width: int) -> IntArray:
-    """Return the union of the `depth` best unseen items of each part: int32 [n, width].
-
-    `raw` contains the scores of each part, float32 [n, n_items]. Items ascend, padded with -1.
-    """
-    n, n_items = raw[0].shape
-    taken = np.zeros((n, n_items), dtype=np.bool_)
-    known = (seen.items >= 0) & (seen.items < n_items)
-    own = np.repeat(np.arange(n), np.diff(seen.indptr))[known], seen.items[known]
-    for scores in raw:
-        open_ = scores.copy()
-        open_[own] = -np.inf
-        best = np.argpartition(-open_, min(depth, n_items) - 1, axis=1)[:, :depth]
-        np.put_along_axis(taken, best, True, axis=1)
-    taken[own] = False
-    found = np.full((n, width), -1, dtype=np.int32)
-    rows, items = np.nonzero(taken)
-    counts = taken.sum(axis=1)
-    column = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    found[rows, column] = items
-    return found
-
-
-def _ideal(truth: Histories) -> Doubles:
-    row = np.repeat(np.arange(len(truth)), np.diff(truth.indptr))
-    pairs = np.unique(np.stack((row, truth.items)), axis=1)
-    counts = np.bincount(pairs[0], minlength=len(truth))
-    gains: Doubles = np.concatenate(([0.0], np.cumsum(DISCOUNTS)))[np.minimum(counts, K)]
-    return gains
-
-
-def _joined(blocks: Sequence[Sums]) -> Sums:
-    return Sums(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
-
-
 def _spreads(parts: Sequence[Model], users: HeldOutUsers) -> list[float]:
     """Estimate the standard deviation of each part's scores over the catalogue, for a user."""
     some = users.histories.select(np.arange(min(len(users.histories), FEWEST_USERS)))
@@ -315,6 +172,9 @@ class _BlendObjective:
         self._pool = pool
         self._kept: dict[tuple[int, int], FloatArray] = {}
         self.counted = np.ones(len(pool.best))
+        # The targets among the candidates, which are the ones that can gain.
+        rows, self._columns = np.nonzero(pool.relevant)
+        self._indptr = np.searchsorted(rows, np.arange(len(pool.best) + 1))
 
     def fix(self, picks: list[int]) -> None:
         """Set the only normaliser of each part to the one at position `picks[part]`."""
@@ -329,15 +189,22 @@ class _BlendObjective:
             self._kept[place, pick] = np.where(pool.inside, found, OUTSIDE)
         return self._kept[place, pick]
 
-    def __call__(self, blend: FloatArray) -> float:
-        """Return the mean NDCG of mixed scores, float32 [n, c], weighted by `counted`."""
-        return float(self.gains(blend) @ self.counted / self.counted.sum())
+    def values(self, rest: FloatArray, own: FloatArray, shares: FloatArray) -> Doubles:
+        """Return the mean NDCG, weighted by `counted`, of mixtures by share of `own`: float64 [s].
+
+        `rest` and `own` are normalised scores, float32 [n, c].
+        """
+        means: Doubles = self._gains(rest, own, shares) @ self.counted / self.counted.sum()
+        return means
 
     def gains(self, blend: FloatArray) -> Doubles:
         """Return the NDCG of each user for mixed scores, float32 [n, c]: float64 [n]."""
-        columns = top_k_rows(blend, K, above=float(OUTSIDE)).items
-        found = np.take_along_axis(self._pool.relevant, np.maximum(columns, 0), axis=1)
-        gains: Doubles = (found & (columns >= 0)) @ DISCOUNTS / self._pool.best
+        gains: Doubles = self._gains(blend, blend, np.zeros(1, dtype=np.float32))[0]
+        return gains
+
+    def _gains(self, rest: FloatArray, own: FloatArray, shares: FloatArray) -> Doubles:
+        sums = mixture_gains(rest, own, shares, self._indptr, self._columns, DISCOUNTS)
+        gains: Doubles = sums / self._pool.best
         return gains
 
 
@@ -378,10 +245,10 @@ def _search(
             rest = _mixed(objective, with_share(weights, place, 0.0), picks)
             for pick in range(len(objective.choices[place])):
                 own = objective.normalised(place, pick)
-                for share in SHARES:
-                    value = objective(np.float32(1 - share) * rest + np.float32(share) * own)
-                    if value > best:
-                        best, moved = value, (with_share(weights, place, share), pick)
+                values = objective.values(rest, own, np.array(SHARES, dtype=np.float32))
+                if values.max() > best:
+                    share = SHARES[int(values.argmax())]
+                    best, moved = values.max(), (with_share(weights, place, share), pick)
             if moved is not None:
                 weights, picks[place] = moved
         if best == before:

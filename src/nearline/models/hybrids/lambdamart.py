@@ -12,7 +12,7 @@ from nearline.data.dataset import FloatArray
 from nearline.errors import MissingExtra
 from nearline.kernels.chunks import available_threads
 from nearline.kernels.trees import Trees, sum_trees
-from nearline.models.hybrids.blend_search import DISCOUNTS, K
+from nearline.models.hybrids.blend_pool import DISCOUNTS, K
 
 # Fraction of the lists on which the number of trees is chosen.
 HELD_OUT = 0.2

@@ -25,7 +25,8 @@ from nearline.models.base import (
 )
 from nearline.models.dense_scores import DenseModel
 from nearline.models.hybrids.blend import Blend, BlendConfig
-from nearline.models.hybrids.blend_search import HeldOutUsers, StackingFold, users_with_targets
+from nearline.models.hybrids.blend_pool import HeldOutUsers, StackingFold
+from nearline.models.hybrids.blend_search import users_with_targets
 from nearline.models.hybrids.lambdamart import Candidates, boost, lightgbm, no_trees, parsed
 from nearline.models.hybrids.ranking_features import (
     CandidateTable,

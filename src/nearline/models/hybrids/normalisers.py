@@ -5,11 +5,13 @@ sum to one. ``softmax`` converts it to positive numbers that sum to one. The sum
 items, so that the result for an item does not depend on which other items are candidates.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from nearline.data.dataset import FloatArray
+from nearline.kernels.softmax_sums import softmax_sums
 
 SHARE, SOFTMAX = "share", "softmax"
 NORMALISERS = (SHARE, SOFTMAX)
@@ -49,6 +51,14 @@ def sums_of(scores: FloatArray, how: Normaliser) -> Sums:
     total = _row_sums(np.maximum(scores, np.float32(0.0)))
     # A row without a score above 0 becomes 0.
     return Sums(np.zeros_like(total), np.where(total > 0, total, np.float32(np.inf)))
+
+
+def sums_of_each(scores: FloatArray, choices: Sequence[Normaliser]) -> list[Sums]:
+    """Compute the constants of `sums_of` for several normalisers, up to rounding, in one pass."""
+    temperatures = [how.temperature for how in choices if how.name == SOFTMAX]
+    top, totals = softmax_sums(np.ascontiguousarray(scores), np.array(temperatures))
+    softmaxes = iter(Sums(top[:, None], total[:, None]) for total in totals)
+    return [next(softmaxes) if how.name == SOFTMAX else sums_of(scores, how) for how in choices]
 
 
 def apply(scores: FloatArray, sums: Sums, how: Normaliser) -> FloatArray:

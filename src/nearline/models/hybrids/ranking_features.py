@@ -15,7 +15,7 @@ from nearline.data.dataset import FloatArray, Histories, IntArray
 from nearline.kernels.topk import top_k_rows
 from nearline.models.base import Mask
 from nearline.models.hybrids.blend import Blend
-from nearline.models.hybrids.blend_search import dense
+from nearline.models.hybrids.blend_pool import dense
 
 # Fraction of all events, the newest ones, on which the recent popularity is based.
 RECENT = 0.1

@@ -19,15 +19,24 @@ class SasRecConfig(SequenceConfig, frozen=True, kw_only=True, forbid_unknown_fie
         Number of transformer blocks.
     heads : int
         Attention heads per block; must divide the width.
+    frequency : float
+        Share of a causal frequency filter that is mixed with the attention of each block, as in
+        BSARec; 0 for none.
+    window : int
+        Number of events whose mean is the low-frequency part of the filter.
     """
 
     blocks: int = 2
     heads: int = 2
+    frequency: float = 0.0
+    window: int = 4
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, "blocks", 1, 64)
         require(self, "heads", 1, 256)
+        require(self, "frequency", 0, 1)
+        require(self, "window", 1, 1_000)
         if self.width % self.heads:
             raise InvalidInput(
                 f"width={self.width} is not a multiple of heads={self.heads}",
@@ -65,4 +74,6 @@ class SasRec(SequenceModel):
             blocks=config.blocks,
             longest=config.longest,
             dropout=config.dropout,
+            frequency=config.frequency,
+            window=config.window,
         )

@@ -38,7 +38,9 @@ class CachedAnswers:
         cached = self._cache.get((exchange.path, scope["query_string"]))
         if cached is None:
             return None
-        headers, body, made_ahead = cached
+        headers, body, made_ahead, served = cached
+        if served is not None:
+            self._context.host.engine.serve(served)
         self._cache.hits[made_ahead] += 1
         exchange.route = LISTS
         return (
@@ -88,6 +90,7 @@ class CachedAnswers:
             receive,
             send,
             self._large_answers,
+            ahead=True,
         )
         scope: Any = {
             "type": "http",
@@ -108,7 +111,8 @@ class CachedAnswers:
         policy = exchange.cache_policy
         if policy is None or not response.complete:
             return
-        self._cache.put(key, policy.stamp, (response.headers, response.body, made_ahead))
+        kept = (response.headers, response.body, made_ahead, policy.served)
+        self._cache.put(key, policy.stamp, kept)
         if policy.user_id is not None and not made_ahead:
             self._preloader.asked(policy.user_id, key)
 

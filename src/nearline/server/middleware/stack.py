@@ -47,6 +47,12 @@ def middleware_stack(
     answers: CachedAnswers | Namespaced = CachedAnswers(bodies, context)
     if context.namespaces is not None:
         answers = Namespaced(bodies, CachedAnswers(bodies, context), context.namespaces)
+    flow = context.flow
+
+    def watched(exchange: Exchange) -> None:
+        if flow.viewers:
+            flow.note_list(exchange)
+
     return Exchanges(
         timer=context.timer,
         traffic=context.traffic,
@@ -55,5 +61,5 @@ def middleware_stack(
         checks=checks,
         cached=answers,
         send_error=send_problem,
-        observers=[context.metrics.completed, RequestLog(log).completed],
+        observers=[context.metrics.completed, RequestLog(log).completed, watched],
     )

@@ -2,6 +2,7 @@
 
 from nearline.server.routes.around import (
     item_audience,
+    item_trend,
     list_items,
     list_users,
     popular_items,
@@ -21,8 +22,17 @@ from nearline.server.routes.definitions import (
     put_scenario,
 )
 from nearline.server.routes.events import delete_event, store_events
+from nearline.server.routes.experiments import (
+    delete_experiment,
+    experiment_results,
+    get_experiment,
+    list_experiments,
+    put_experiment,
+    stop_experiment,
+)
 from nearline.server.routes.health import docs, index, livez, metrics, openapi, readyz
 from nearline.server.routes.impressions import add_impressions
+from nearline.server.routes.inspection import follow_flow, show_config
 from nearline.server.routes.items import (
     change_item,
     delete_item,
@@ -41,6 +51,7 @@ from nearline.server.routes.recommendations import (
     recommend_batch,
     recommend_session,
 )
+from nearline.server.routes.report import get_report
 from nearline.server.routes.snapshots import list_snapshots, promote_snapshot, roll_back
 from nearline.server.routes.users import change_user, forget_user, get_user, put_user
 
@@ -57,6 +68,7 @@ V1 = [
     explain,
     similar_items,
     item_audience,
+    item_trend,
     popular_items,
     trending_items,
     search_items,
@@ -82,6 +94,13 @@ V1 = [
     get_rule,
     list_rules,
     delete_rule,
+    put_experiment,
+    get_experiment,
+    list_experiments,
+    delete_experiment,
+    stop_experiment,
+    experiment_results,
+    get_report,
     list_namespaces,
     put_namespace,
     get_namespace,
@@ -92,6 +111,8 @@ V1 = [
     list_snapshots,
     promote_snapshot,
     roll_back,
+    follow_flow,
+    show_config,
 ]
 
 __all__ = ["OPERATIONS", "V1"]

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import msgspec
 from litestar import get
-from litestar.params import PathParameter
+from litestar.params import PathParameter, QueryParameter
 
-from nearline.schema.answers import ItemPage, UserPage
+from nearline.recommend.trend import MAX_DAYS
+from nearline.schema.answers import ItemPage, ItemTrend, UserPage
 from nearline.schema.questions import (
     AudienceRequest,
     CountedRequest,
@@ -28,6 +29,19 @@ _SEARCH = QueryReader(SearchRequest, without=())
 _AUDIENCE = QueryReader(AudienceRequest, without=())
 _ITEMS = QueryReader(ItemsRequest, without=())
 _USERS = QueryReader(UsersRequest, without=())
+
+
+@get("/items/{item_id:str}/trend", tags=["items"])
+async def item_trend(
+    request: StrictRequest,
+    item_id: ItemId,
+    days: Annotated[
+        int, QueryParameter(description="Number of days, 1 to 366.", ge=1, le=MAX_DAYS)
+    ] = 30,
+) -> ItemTrend:
+    """Return the number of events on an item in each of the last days, in UTC."""
+    engine, item = engine_of(request), path_id(item_id, "item_id")
+    return await asyncio.to_thread(engine.trend, item, days)
 
 
 @get(

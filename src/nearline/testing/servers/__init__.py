@@ -5,6 +5,7 @@ is missing skips the test, or fails it if the environment variable ``CI`` is set
 """
 
 from nearline.testing.servers.base import ServerProcess, require
+from nearline.testing.servers.kafka import KafkaServer, kafka
 from nearline.testing.servers.postgres import PostgresServer, postgres
 
-__all__ = ["PostgresServer", "ServerProcess", "postgres", "require"]
+__all__ = ["KafkaServer", "PostgresServer", "ServerProcess", "kafka", "postgres", "require"]

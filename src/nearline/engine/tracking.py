@@ -1,0 +1,106 @@
+"""Methods of the recommender for the served log: what was served, and what it led to."""
+
+from nearline.engine.impressions import ImpressionMethods
+from nearline.recommend.scenarios import resolved
+from nearline.schema import DAY, Answer, RecommendationRequest, check_id
+from nearline.schema.times import parse_time
+from nearline.served import Attributed, Served, ServedReport, attribute, make_report
+from nearline.served.attribution import GREEDY
+from nearline.served.outcomes import outcomes_of
+
+# Days for which what items led to counts for exploration.
+OUTCOME_DAYS = 30
+
+
+class TrackingMethods(ImpressionMethods):
+    """Keep served lists, and report what they led to."""
+
+    def report(
+        self, since: object = None, until: object = None, *, scenario: str | None = None
+    ) -> ServedReport:
+        """Report what lists with `track` led to: click-through, conversion, by position and more.
+
+        Reads the served log, and the log from the first of these lists on.
+
+        Parameters
+        ----------
+        since, until : float, str, datetime or None
+            Only lists that were served from `since` on and before `until`: Unix seconds, RFC 3339
+            or a datetime.
+        scenario : str or None
+            Only lists of this scenario.
+
+        Raises
+        ------
+        InvalidInput
+            A time is invalid.
+        """
+        now = self._clock()
+        first = None if since is None else parse_time(since, "since", now=now)
+        last = None if until is None else parse_time(until, "until", now=now)
+        if scenario is not None:
+            check_id(scenario, "scenario")
+        found = self.attributed(first)
+        return make_report(found, since=first, until=last, scenario=scenario)
+
+    def attributed(self, since: float | None = None) -> list[Attributed]:
+        """Return the lists that were served from a time on (Unix seconds), with what they led to.
+
+        `nearline.served.logged_rows` converts them to the rows of off-policy evaluation.
+        """
+        entries = self.served.entries(since or 0.0)
+        return attribute(entries, self._current.open().log.read, self.config.windows)
+
+    def refresh_outcomes(self) -> None:
+        """Count again what items led to, if a scenario explores by it and its window has ended."""
+        state = self._current.open().state
+        definitions = state.definitions
+        if not definitions.samples_outcomes or not definitions.window:
+            self._current.outcomes = None
+            return
+        at = float(self._clock() // definitions.window * definitions.window)
+        if self._current.outcomes is None or self._current.outcomes.at != at:
+            found = self.attributed(at - OUTCOME_DAYS * DAY)
+            known = outcomes_of(found, state.items.slots, state.items.get, at)
+            self._current.outcomes = known
+
+    def _every_minute(self) -> None:
+        super()._every_minute()
+        self.refresh_outcomes()
+
+    def serve(self, served: Served | None) -> None:
+        """Add a list that is sent now to the served log; None does nothing."""
+        if served is not None:
+            self.served.add(served)
+
+    def served_list(self, request: RecommendationRequest, answer: Answer) -> Served | None:
+        """Return the entry of the served log for an answer; None if it is not to be kept."""
+        if request.track is None and request.scenario is None and not answer.experiments:
+            return None
+        track = resolved(request, self._current.deployment.state).track
+        if not (bool(answer.experiments or answer.policy) if track is None else track):
+            return None
+        lines = answer.items
+        explores = any(line.propensity is not None for line in lines)
+        return Served(
+            recommendation_id=answer.recommendation_id,
+            user_id=answer.user_id,
+            timestamp=self._clock(),
+            item_ids=tuple(line.item_id for line in lines),
+            tiers=tuple(line.tier for line in lines),
+            model=answer.model,
+            offset=answer.offset,
+            policy=answer.policy or GREEDY,
+            propensities=tuple(
+                1.0 if line.propensity is None else line.propensity for line in lines
+            )
+            if explores
+            else None,
+            explored=tuple(at for at, line in enumerate(lines) if line.explored),
+            scenario=request.scenario,
+            experiments=answer.experiments,
+            teams=tuple(line.variant or "" for line in lines)
+            if any(line.variant for line in lines)
+            else (),
+            context=request.context,
+        )

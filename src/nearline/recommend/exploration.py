@@ -1,0 +1,136 @@
+"""Stage that explores: places below the first are drawn, with known probabilities.
+
+The draws of a user depend on a keyed hash of the user, the scenario and the time window, so a list
+holds still within a window, is equal in all answers of the store, and nobody can compute it from
+outside. See `nearline.kernels.exploration` for the policies and their propensities.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.data import Histories
+from nearline.kernels.exploration import Draw, sampled_list, softmax_list
+from nearline.recommend.lists import Chance, Draws, Lists, Query, View
+from nearline.schema import DAY, ListOptions
+from nearline.schema.exploration import SOFTMAX, THOMPSON, Explore, explore_of
+
+Scores = NDArray[np.float64]
+
+# Rows of samples from which places are drawn, and new items that are candidates.
+SAMPLES, MAX_NEW = 100, 20
+# Items that became known last, among which new ones are searched.
+LAST = 400
+# Score of a new item in the rows in which it stands first; scores are at most 1 beside it.
+FIRST = 1e6
+
+
+def draws_of(
+    user_ids: Sequence[str | None] | None, histories: Histories, options: ListOptions, view: View
+) -> tuple[Draws, ...]:
+    """Return the seed of each user's draws: a keyed hash of user, scenario and time window.
+
+    For a session without a user, its history takes the place of the user.
+    """
+    settings = explore_of(options.explore or {})
+    key = b"" if view.signer is None else view.signer.secret
+    window = int(view.now // settings.window)
+    at = 0.0 if view.outcomes is None or settings.method != THOMPSON else view.outcomes.at
+    draws = []
+    for row in range(len(histories)):
+        user_id = None if user_ids is None else user_ids[row]
+        begin, end = histories.indptr[row], histories.indptr[row + 1]
+        history = histories.items[begin:end].tolist() if user_id is None else None
+        # The options are part of it, so that two policies draw independently.
+        content = msgspec.json.encode((user_id, history, options.scenario, window, at, settings))
+        digest = blake2b(content, digest_size=8, key=key, person=b"explore").digest()
+        draws.append(Draws(int.from_bytes(digest, "little"), {}))
+    return tuple(draws)
+
+
+def explore(lists: Lists, query: Query) -> Lists:
+    """Draw the places of each list from its candidates, if the request explores."""
+    if query.draws is None or not query.options.explore:
+        return lists
+    settings, k = explore_of(query.options.explore), query.k
+    drawn = Lists.empty(len(lists.items), k)
+    for row, draws in enumerate(query.draws):
+        size = int(np.count_nonzero(lists.items[row] >= 0))
+        items = lists.items[row, : min(size, max(settings.candidates, k))]
+        scores = lists.scores[row, : len(items)]
+        n_old = len(items)
+        if n_old and settings.new:
+            items, scores = _with_new(items, scores, row, query, settings)
+        if not len(items):
+            continue
+        draw = _drawn(items, scores, len(items) - n_old, k, settings, draws.seed, query.view)
+        n = len(draw.order)
+        drawn.items[row, :n], drawn.scores[row, :n] = items[draw.order], scores[draw.order]
+        drawn.tiers[row, :n] = query.tier
+        for place, at in enumerate(draw.order.tolist()):
+            chance = Chance(float(draw.propensity[place]), bool(draw.explored[place]))
+            draws.chances[int(items[at])] = chance
+    return drawn
+
+
+def policy_of(options: ListOptions) -> str | None:
+    """Return the name of the policy of a request that explores; None for others."""
+    return explore_of(options.explore).method if options.explore else None
+
+
+def _drawn(
+    items: NDArray[np.int32],
+    scores: Scores,
+    n_new: int,
+    k: int,
+    settings: Explore,
+    seed: int,
+    view: View,
+) -> Draw:
+    """Draw a list; the last `n_new` of the items are new ones."""
+    largest = float(np.abs(scores).max())
+    relative = scores / largest if largest else scores
+    keep = settings.keep_top
+    plain = settings.method == SOFTMAX and not n_new and not settings.rate
+    if plain:
+        return softmax_list(relative, k, temperature=settings.temperature, keep_top=keep, seed=seed)
+    rng = np.random.default_rng(seed)
+    if settings.method == SOFTMAX:
+        samples = relative / settings.temperature + rng.gumbel(size=(SAMPLES, len(items)))
+    elif settings.method == THOMPSON and view.outcomes is not None:
+        alpha, beta = view.outcomes.of(items)
+        samples = relative * rng.beta(alpha, beta, size=(SAMPLES, len(items))) / view.outcomes.rate
+    else:
+        samples = np.tile(relative, (SAMPLES if n_new else 1, 1))
+    if n_new:
+        first = round(SAMPLES * settings.new)
+        samples[:first, -n_new:] = FIRST + rng.random((first, n_new))
+    return sampled_list(relative, samples, k, floor=settings.rate, keep_top=keep, seed=seed)
+
+
+def _with_new(
+    items: NDArray[np.int32], scores: Scores, row: int, query: Query, settings: Explore
+) -> tuple[NDArray[np.int32], Scores]:
+    """Append up to `MAX_NEW` items that are new; those known last come first."""
+    state, since = query.view.state, query.view.now - settings.new_days * DAY
+    n = min(len(query.allowed), query.view.model.n_items)
+    out = query.ruled_out(row).union(items.tolist())
+    found: list[int] = []
+    with state.lock:
+        for index in range(n - 1, max(n - LAST, 0) - 1, -1):
+            if len(found) == MAX_NEW:
+                break
+            if query.allowed[index] and index not in out:
+                entry = state.catalogue.entry_of(index)
+                if entry is not None and entry.timestamp >= since:
+                    found.append(index)
+    if not found:
+        return items, scores
+    new = np.array(found, dtype=np.int32)
+    history = query.histories.select(np.array([row]))
+    theirs = query.view.model.score(history, new).astype(np.float64)
+    least = float(scores.min())
+    return np.concatenate((items, new)), np.concatenate((scores, np.minimum(theirs, least)))

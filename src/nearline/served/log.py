@@ -1,0 +1,195 @@
+"""The served log of an open recommender: collected in memory, written in the background.
+
+Adding an entry appends to a queue in memory and waits for nothing. Twice a second, a thread writes
+the queue to the newest segment. A process that is killed loses what was served since the last time:
+less than a second.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from shutil import copyfile
+from threading import Event, Lock, RLock, Thread
+
+import msgspec
+
+from nearline.served.rows import ItemsSeen, Served
+from nearline.served.segments import (
+    FOLDER,
+    SegmentWriter,
+    erase_from,
+    read_segments,
+    segments_of,
+)
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 0.5
+# Entries that are kept by a recommender in memory, and that wait to be written; the oldest are
+# dropped beyond it.
+RING = 100_000
+
+
+class ServedLog:
+    """Keeps the lists that were served.
+
+    Parameters
+    ----------
+    store : Path or None
+        Folder of the store; None keeps the last `RING` entries in memory only.
+    days : float
+        Days after which entries are removed.
+    clock : callable
+        Returns the time in Unix seconds.
+    writable : bool
+        Whether the folder can be written; otherwise entries are kept in memory only.
+
+    Attributes
+    ----------
+    dropped : int
+        Number of entries that were dropped because too many waited to be written.
+    """
+
+    def __init__(
+        self,
+        store: Path | None,
+        days: float,
+        clock: Callable[[], float],
+        *,
+        writable: bool = True,
+    ) -> None:
+        self.folder = None if store is None else store / FOLDER
+        self.dropped = 0
+        self._days, self._clock = days, clock
+        self._new: deque[tuple[Served | ItemsSeen, float]] = deque()
+        self._ring: deque[Served | ItemsSeen] = deque(maxlen=RING)
+        keeps = self.folder is not None and writable
+        self._writer = SegmentWriter(self.folder, days) if keeps and self.folder else None
+        self._erasing: set[str] = set()
+        self._writing = RLock()
+        self._starting = Lock()
+        self._stopping = Event()
+        self._thread: Thread | None = None
+
+    def add(self, served: Served) -> None:
+        """Add a list that is served now, once more or for the first time."""
+        self._put(served, self._clock())
+
+    def seen(self, recommendation_id: str, user_id: str | None, item_ids: Sequence[str]) -> None:
+        """Add what a user saw of a list."""
+        now = self._clock()
+        entry = ItemsSeen(
+            recommendation_id=recommendation_id,
+            user_id=user_id,
+            timestamp=now,
+            item_ids=tuple(item_ids),
+        )
+        self._put(entry, now)
+
+    def entries(self, since: float = 0.0) -> Iterator[Served | ItemsSeen]:
+        """Yield all entries from a time on (Unix seconds), including those not written yet."""
+        self.flush()
+        if self.folder is not None:
+            yield from read_segments(self.folder, since)
+        with self._writing:
+            kept = list(self._ring)
+        yield from (entry for entry in kept if entry.timestamp >= since)
+
+    def of_user(self, user_id: str) -> list[Served | ItemsSeen]:
+        """Return all entries of a user."""
+        return [entry for entry in self.entries() if entry.user_id == user_id]
+
+    def flush(self) -> None:
+        """Write the entries that wait. If that fails, a warning is logged and they are lost."""
+        with self._writing:
+            entries = self._take()
+            if not entries:
+                return
+            if self._writer is None:
+                self._ring.extend(entries)
+                return
+            try:
+                self._writer.write(entries, self._clock())
+            except OSError as error:
+                self._writer.close()
+                logger.warning("%d served lists were not logged: %s", len(entries), error)
+
+    def begin_erasure(self, user_id: str) -> int:
+        """Remove all entries of a user; until `end_erasure`, further ones are dropped."""
+        with self._writing:
+            self.flush()
+            self._erasing.add(user_id)
+            if self._writer is None:
+                kept = [entry for entry in self._ring if entry.user_id != user_id]
+                count = len(self._ring) - len(kept)
+                self._ring = deque(kept, maxlen=RING)
+                return count
+            self._writer.close()
+            return 0 if self.folder is None else erase_from(self.folder, user_id)
+
+    def end_erasure(self, user_id: str) -> None:
+        """Drop what was added meanwhile; from now on, entries of the user are kept again."""
+        with self._writing:
+            self.flush()
+            self._erasing.discard(user_id)
+
+    @property
+    def used(self) -> bool:
+        """Whether a list was ever served that is kept."""
+        return self._thread is not None or (self.folder is not None and self.folder.is_dir())
+
+    def copy_to(self, store: Path) -> None:
+        """Copy all segments to the folder of another store."""
+        if self.folder is None or not self.folder.is_dir():
+            return
+        with self._writing:
+            self.flush()
+            (store / FOLDER).mkdir(exist_ok=True)
+            for path in segments_of(self.folder):
+                copyfile(path, store / FOLDER / path.name)
+
+    def clear(self) -> None:
+        """Forget the entries in memory, since the log to which their offsets belong is replaced."""
+        with self._writing:
+            self._new.clear()
+            self._ring.clear()
+
+    def close(self) -> None:
+        """Write what waits, and stop. Idempotent."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self.flush()
+        with self._writing:
+            if self._writer is not None:
+                self._writer.close()
+
+    def _put(self, entry: Served | ItemsSeen, now: float) -> None:
+        if len(self._new) >= RING:
+            self._new.popleft()
+            self.dropped += 1
+        self._new.append((entry, now))
+        if self._thread is None and not self._stopping.is_set():
+            with self._starting:
+                if self._thread is None:
+                    self._thread = Thread(target=self._run, name="nearline-served", daemon=True)
+                    self._thread.start()
+
+    def _take(self) -> list[Served | ItemsSeen]:
+        """Remove the entries that wait, each with the time at which it was added."""
+        taken: list[Served | ItemsSeen] = []
+        for _ in range(len(self._new)):
+            entry, now = self._new.popleft()
+            if entry.user_id is None or entry.user_id not in self._erasing:
+                same = entry.timestamp == now
+                taken.append(entry if same else msgspec.structs.replace(entry, timestamp=now))
+        return taken
+
+    def _run(self) -> None:
+        while not self._stopping.wait(FLUSH_SECONDS):
+            try:
+                self.flush()
+            except Exception:  # must not end the thread
+                logger.exception("served lists could not be logged")

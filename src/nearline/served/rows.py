@@ -1,0 +1,108 @@
+"""Entries of the served log, and their form in a file.
+
+An entry is one line: the CRC-32 of its JSON as eight hexadecimal digits, a space, the JSON and a
+line feed. A line that was torn by a crash has no line feed or a wrong checksum, and is skipped.
+"""
+
+from collections.abc import Iterator
+from zlib import crc32
+
+import msgspec
+from msgspec import Struct
+
+from nearline.schema.records import Scalar
+
+_CHECK_CHARS = 9
+
+
+class Served(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="list", gc=False):
+    """A list that was served.
+
+    Attributes
+    ----------
+    recommendation_id : str
+    user_id : str or None
+        None for a session without an account.
+    timestamp : float
+        Time of serving, in Unix seconds.
+    item_ids, tiers : tuple of str
+        Items of the list and their tiers, in order.
+    model : str
+        Snapshot ID of the model.
+    offset : int
+        Log offset that the list reflects: what it led to was logged from there on.
+    policy : str
+        Name of the policy that chose the items: ``greedy``, or the method of exploration.
+    propensities : tuple of float or None
+        Probability with which each item was put at its position, given those before; None if the
+        policy is deterministic.
+    explored : tuple of int
+        Positions (from 0) at which the list differs from that without exploration.
+    scenario : str or None
+    experiments : dict of str to str
+        Variant of each experiment that the list is part of.
+    teams : tuple of str
+        Variant to which each item counts, if two variants are interleaved; else empty.
+    context : dict or None
+        Context of the request.
+    """
+
+    recommendation_id: str
+    user_id: str | None
+    timestamp: float
+    item_ids: tuple[str, ...]
+    tiers: tuple[str, ...]
+    model: str
+    offset: int
+    policy: str = "greedy"
+    propensities: tuple[float, ...] | None = None
+    explored: tuple[int, ...] = ()
+    scenario: str | None = None
+    experiments: dict[str, str] = {}
+    teams: tuple[str, ...] = ()
+    context: dict[str, Scalar] | None = None
+
+    @property
+    def variant(self) -> str | None:
+        """Variant of the first experiment, in alphabetical order; None without any."""
+        return self.experiments[min(self.experiments)] if self.experiments else None
+
+
+class ServedAgain(Struct, frozen=True, kw_only=True, tag="again", gc=False):
+    """Further times at which a list of the same file was served, in Unix seconds."""
+
+    recommendation_id: str
+    times: tuple[float, ...]
+
+
+class ItemsSeen(Struct, frozen=True, kw_only=True, tag="seen", gc=False):
+    """Items of a list that a user saw, as reported by `POST /v1/impressions`."""
+
+    recommendation_id: str
+    user_id: str | None
+    timestamp: float
+    item_ids: tuple[str, ...]
+
+
+Entry = Served | ServedAgain | ItemsSeen
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Entry)
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Return the line of an entry."""
+    body = _encoder.encode(entry)
+    return b"%08x %b\n" % (crc32(body), body)
+
+
+def decode_entries(data: bytes) -> Iterator[tuple[Entry, bytes]]:
+    """Yield the entries of a file with their lines; damaged lines are skipped."""
+    for line in data.splitlines(keepends=True):
+        body = line[_CHECK_CHARS:-1]
+        if line[-1:] != b"\n" or line[:_CHECK_CHARS] != b"%08x " % crc32(body):
+            continue
+        try:
+            yield _decoder.decode(body), line
+        except msgspec.MsgspecError:  # an entry of a later version
+            continue

@@ -1,0 +1,187 @@
+"""Files of the served log: append-only segments, in a folder of the store.
+
+The name of a segment begins with the time of its first entry in milliseconds. Each is complete in
+itself: `ServedAgain` refers to a list of the same file.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from secrets import token_hex
+
+import msgspec
+
+from nearline.schema import DAY
+from nearline.served.rows import Entry, ItemsSeen, Served, ServedAgain, decode_entries, encode_entry
+
+FOLDER = "served"
+SUFFIX = ".served"
+# Size and age in seconds from which a segment is not continued.
+MAX_SEGMENT_BYTES, MAX_SEGMENT_SECONDS = 8 * 1024**2, DAY
+# Bytes of all segments; the oldest are removed beyond it.
+MAX_BYTES = 4 * 1024**3
+
+
+class SegmentWriter:
+    """Appends entries to the newest segment of a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Created with the first entry.
+    days : float
+        Days after which segments are removed.
+    """
+
+    def __init__(self, folder: Path, days: float) -> None:
+        self._folder, self._days = folder, days
+        self._file: int | None = None
+        self._size, self._start = 0, 0.0
+        self._known: set[str] = set()
+
+    def write(self, entries: Iterable[Entry], now: float) -> None:
+        """Append entries and wait until they are on the disk.
+
+        A list that this segment has already is written as `ServedAgain`.
+        """
+        if self._file is not None and (
+            self._size >= MAX_SEGMENT_BYTES or not 0 <= now - self._start < MAX_SEGMENT_SECONDS
+        ):
+            self.close()
+        if self._file is None:
+            self._open(now)
+        lines, again = list[bytes](), dict[str, list[float]]()
+        for entry in entries:
+            if isinstance(entry, Served):
+                if entry.recommendation_id in self._known:
+                    again.setdefault(entry.recommendation_id, []).append(entry.timestamp)
+                    continue
+                self._known.add(entry.recommendation_id)
+            lines.append(encode_entry(entry))
+        for name, times in again.items():
+            lines.append(encode_entry(ServedAgain(recommendation_id=name, times=tuple(times))))
+        data = b"".join(lines)
+        file = self._file
+        if file is None:
+            raise RuntimeError("the segment is closed")
+        written = 0
+        while written < len(data):
+            written += os.write(file, data[written:])
+        os.fsync(file)
+        self._size += len(data)
+
+    def close(self) -> None:
+        """End the segment; the next entry begins another. Idempotent."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        self._known, self._size = set(), 0
+
+    def _open(self, now: float) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        remove_old(self._folder, now - self._days * DAY)
+        path = self._folder / f"{int(now * 1000):014d}-{token_hex(4)}{SUFFIX}"
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self._start = now
+        _sync_folder(self._folder)
+
+
+def segments_of(folder: Path) -> list[Path]:
+    """Return the segments of a folder, oldest first."""
+    return sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
+
+
+def read_segments(folder: Path, since: float = 0.0) -> Iterator[Served | ItemsSeen]:
+    """Yield the lists that were served from a time on (Unix seconds), and what was seen of them.
+
+    A list that was served several times is yielded for each time.
+    """
+    for path in segments_of(folder):
+        if _begin_of(path) + MAX_SEGMENT_SECONDS < since:
+            continue
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            continue  # removed meanwhile, because it is too old
+        yield from entries_since(data, since)
+
+
+def entries_since(data: bytes, since: float) -> Iterator[Served | ItemsSeen]:
+    """Yield the entries of one segment from a time on."""
+    lists: dict[str, Served] = {}
+    for entry, _ in decode_entries(data):
+        if isinstance(entry, ServedAgain):
+            first = lists.get(entry.recommendation_id)
+            if first is not None:
+                for time in entry.times:
+                    if time >= since:
+                        yield msgspec.structs.replace(first, timestamp=time)
+            continue
+        if isinstance(entry, Served):
+            lists[entry.recommendation_id] = entry
+        if entry.timestamp >= since:
+            yield entry
+
+
+def erase_from(folder: Path, user_id: str) -> int:
+    """Remove all entries of a user from all segments; return their number.
+
+    A segment is replaced atomically by one without them. No segment may be open for writing.
+    """
+    named = msgspec.json.encode(user_id)
+    erased = 0
+    for path in segments_of(folder):
+        data = path.read_bytes()
+        if named not in data:
+            continue
+        gone, kept, count = set[str](), list[bytes](), 0
+        for entry, line in decode_entries(data):
+            if isinstance(entry, ServedAgain):
+                drop = entry.recommendation_id in gone
+            else:
+                drop = entry.user_id == user_id
+                if drop and isinstance(entry, Served):
+                    gone.add(entry.recommendation_id)
+            if drop:
+                count += 1
+            else:
+                kept.append(line)
+        if not count:
+            continue
+        erased += count
+        if kept:
+            partial = path.with_name(f".{path.name}.tmp")
+            with partial.open("wb") as file:
+                file.write(b"".join(kept))
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        else:
+            path.unlink()
+    if erased:
+        _sync_folder(folder)
+    return erased
+
+
+def remove_old(folder: Path, before: float) -> None:
+    """Remove segments that ended before a time (Unix seconds), and the oldest beyond the limit."""
+    for partial in folder.glob(f".*{SUFFIX}.tmp"):  # of an erasure that was interrupted
+        partial.unlink(missing_ok=True)
+    total = 0
+    for path in reversed(segments_of(folder)):
+        total += path.stat().st_size
+        if total > MAX_BYTES or _begin_of(path) + MAX_SEGMENT_SECONDS < before:
+            path.unlink(missing_ok=True)
+
+
+def _begin_of(path: Path) -> float:
+    number = path.name.partition("-")[0]
+    return int(number) / 1000 if number.isdigit() else 0.0
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,243 @@
+"""Exploration: lists hold still within a window, probabilities are known, and places are kept."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from litestar.testing import TestClient
+from tests.server.serving import wait_until_ready
+
+import nearline as nl
+from nearline.errors import InvalidInput
+from nearline.schema import Answer, RecommendationRequest
+from nearline.schema.exploration import check_explore
+from nearline.served import Attributed, Served
+from nearline.served.attribution import Led
+from nearline.served.outcomes import outcomes_of
+from nearline.server import create_app
+from nearline.state import StateConfig
+
+NOW = 1_700_000_000.0
+USERS = [f"u{n}" for n in range(30)]
+
+
+class Clock:
+    now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def interactions() -> pa.Table:
+    rows = [(user, f"i{(n + step) % 20}") for n, user in enumerate(USERS) for step in range(4)]
+    users, items = zip(*rows, strict=True)
+    return pa.table({"user_id": users, "item_id": items})
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def rec(clock: Clock) -> Iterator[nl.Recommender]:
+    with nl.Recommender(clock=clock).fit(interactions(), seed=1) as engine:
+        yield engine
+
+
+def ask(rec: nl.Recommender, user: str, **options: Any) -> Answer:
+    return rec.answer(RecommendationRequest(user_id=user, **options))
+
+
+def ids(answer: Answer) -> list[str]:
+    return [line.item_id for line in answer.items]
+
+
+METHODS: list[dict[str, Any]] = [
+    {"method": "epsilon", "rate": 0.5},
+    {"method": "softmax", "temperature": 0.5},
+    {"method": "softmax", "temperature": 0.5, "rate": 0.1},
+    {"method": "thompson"},
+]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_lists_hold_still_and_change_with_the_window(
+    rec: nl.Recommender, clock: Clock, method: dict[str, Any]
+) -> None:
+    rec.put_scenario("try", k=5, explore=method | {"keep_top": 2}, track=True)
+    plain = {user: ids(ask(rec, user, k=5)) for user in USERS}
+    first = {user: ask(rec, user, scenario="try") for user in USERS}
+    assert first == {user: ask(rec, user, scenario="try") for user in USERS}
+    for user, answer in first.items():
+        assert ids(answer)[:2] == plain[user][:2]
+        assert answer.policy == method["method"]
+        chances = [line.propensity for line in answer.items if line.tier == "personal"]
+        assert chances[:2] == [1.0, 1.0]
+        assert all(chance is not None and 0 < chance <= 1 for chance in chances)
+    frame = rec.recommend_many(USERS, scenario="try")
+    rows = list(zip(frame["user_id"].to_pylist(), frame["item_id"].to_pylist(), strict=True))
+    assert rows == [(user, item) for user in USERS for item in ids(first[user])]
+    stamp = rec.stamp
+    clock.now += 3_600.0
+    later = {user: ask(rec, user, scenario="try") for user in USERS}
+    assert rec.stamp != stamp
+    if method["method"] != "thompson":  # which draws from nothing yet
+        assert any(ids(later[user]) != ids(first[user]) for user in USERS)
+        assert any(line.explored for answer in first.values() for line in answer.items)
+    kept = [one for one in rec.served.entries() if isinstance(one, Served)]
+    assert kept[0].policy == method["method"]
+    assert kept[0].propensities == tuple(
+        1.0 if line.propensity is None else line.propensity for line in first["u0"].items
+    )
+
+
+def test_draws_have_the_stated_probabilities(rec: nl.Recommender, clock: Clock) -> None:
+    explore = {"method": "epsilon", "rate": 0.4, "keep_top": 0, "candidates": 6}
+    best = ids(ask(rec, "u1", k=1))[0]
+    seen: Counter[str] = Counter()
+    n, chances = 4_000, dict[str, float]()
+    for _ in range(n):
+        clock.now += 3_600.0
+        line = ask(rec, "u1", k=1, explore=explore).items[0]
+        seen[line.item_id] += 1
+        chances[line.item_id] = line.propensity or 0.0
+        assert line.explored == (line.item_id != best)
+    assert sum(chances.values()) == pytest.approx(1.0)
+    for item, chance in chances.items():
+        error = 4 * np.sqrt(chance * (1 - chance) / n)
+        assert abs(seen[item] / n - chance) < error
+
+
+def test_new_items_get_their_share(rec: nl.Recommender, clock: Clock) -> None:
+    for n in range(5):
+        rec.put_item(f"new{n}", title=f"thing {n}", timestamp=NOW)
+    rec.put_item("old", title="thing", timestamp=NOW - 1e8)
+    explore = {"method": "epsilon", "rate": 0.0, "new": 0.2, "keep_top": 1, "candidates": 5}
+    shown: Counter[str] = Counter()
+    places = 0
+    for _ in range(300):
+        clock.now += 3_600.0
+        answer = ask(rec, "u1", k=3, explore=explore)
+        shown.update(ids(answer)[1:])
+        places += 2
+        assert not ids(answer)[0].startswith("new")
+    new = sum(count for item, count in shown.items() if item.startswith("new"))
+    assert abs(new / places - 0.2) < 0.06
+    assert shown["old"] == 0
+    assert len([item for item in shown if item.startswith("new")]) == 5
+
+
+def test_thompson_follows_what_items_led_to(clock: Clock) -> None:
+    weights = nl.Config(state=StateConfig(event_weights={"click": 0.0}))  # lists stay the same
+    rec = nl.Recommender(clock=clock, config=weights).fit(interactions(), seed=1)
+    explore = {"method": "thompson", "keep_top": 0, "candidates": 4}
+    rec.put_scenario("try", k=4, explore=explore, track=True, repeats="include")
+    user = "u1"
+    worst = ids(ask(rec, user, scenario="try"))[-1]
+
+    def places() -> int:
+        count = 0
+        for _ in range(100):
+            clock.now += 3_600.0
+            count += ids(ask(rec, user, scenario="try", track=False)).index(worst)
+        return count
+
+    before = places()
+    for _ in range(60):  # only the last item of the list is opened, and it is always opened
+        answer = ask(rec, user, scenario="try")
+        clock.now += 10
+        rec.observe(user, worst, "click", recommendation_id=answer.recommendation_id)
+    rec.refresh_outcomes()
+    clock.now += 3_600.0
+    rec.refresh_outcomes()
+    found = rec._current.outcomes
+    assert found is not None
+    assert found.shown.sum() > 0
+    assert rec.stamp is not None
+    assert rec.stamp.outcomes == found.at <= clock.now
+    assert places() < before
+    rec.close()
+
+
+def test_outcomes_count_showings_and_clicks() -> None:
+    listed = Served(
+        recommendation_id="r",
+        user_id="u",
+        timestamp=10.0,
+        item_ids=("a", "b"),
+        tiers=("personal", "personal"),
+        model="m",
+        offset=0,
+    )
+    led = [
+        Led("click", "b", None, 11.0),
+        Led("click", "a", None, 30.0),
+        Led("cart", "a", None, 12.0),
+    ]
+    known = {"a": 0, "b": 1}
+    found = outcomes_of([Attributed(listed, led, None)], 3, known.get, 20.0)
+    assert (found.shown.tolist(), found.clicked.tolist()) == ([1.0, 1.0, 0.0], [0.0, 1.0, 0.0])
+    assert outcomes_of([Attributed(listed, led, None)], 3, known.get, 10.0).shown.sum() == 0
+    alpha, beta = found.of(np.array([0, 1, 2, 9], dtype=np.int32))
+    assert alpha[1] - alpha[0] == pytest.approx(1.0)
+    assert (alpha + beta).tolist() == pytest.approx([21.0, 21.0, 20.0, 20.0])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        3,
+        {"method": "none"},
+        {"rate": 1.5},
+        {"rate": float("nan")},
+        {"rate": "much"},
+        {"keep_top": 1.5},
+        {"keep_top": -1},
+        {"window": 10},
+        {"candidates": 1},
+        {"new": 0.9},
+        {"unknown": 1},
+        {"rate": True},
+    ],
+)
+def test_wrong_options_are_refused(rec: nl.Recommender, value: Any) -> None:
+    with pytest.raises(InvalidInput) as error:
+        rec.recommend("u1", explore=value)
+    assert error.value.field == "explore"
+    with pytest.raises(InvalidInput):
+        rec.put_scenario("s", explore=value)
+
+
+def test_options_are_normalised_and_exclude_others(rec: nl.Recommender) -> None:
+    assert check_explore({}) == {"method": "epsilon", "rate": 0.1}
+    assert check_explore({"method": "softmax", "keep_top": "2"}) == {
+        "method": "softmax",
+        "keep_top": 2,
+    }
+    with pytest.raises(InvalidInput, match="cannot be combined"):
+        rec.recommend("u1", explore={}, diversity=0.5)
+
+
+def test_http_caches_scenarios_that_explore(clock: Clock) -> None:
+    app = create_app(lambda: nl.Recommender(clock=clock).fit(interactions(), seed=1))
+    with TestClient(app) as client:
+        wait_until_ready(client.get)
+        explore = {"method": "epsilon", "rate": 0.9, "keep_top": 0}
+        assert client.put("/v1/scenarios/try", json={"k": 3, "explore": explore}).status_code == 200
+        path, cache = "/v1/users/u1/recommendations", app.api.state["context"].cache
+        first = client.get(path, params={"scenario": "try"}).json()
+        assert client.get(path, params={"scenario": "try"}).json() == first
+        assert cache.hits[0] == 1
+        assert all("propensity" in line for line in first["items"] if line["tier"] == "personal")
+        clock.now += 3_600.0
+        assert client.get(path, params={"scenario": "try"}).json() != first
+        assert cache.hits[0] == 1
+        own = client.get(path, params={"explore": '{"method": "softmax"}'})
+        assert own.json()["policy"] == "softmax"
+        same = client.get(path, params={"explore": ["method:softmax"]})
+        assert same.json() == own.json()
+        assert cache.hits[0] == 1

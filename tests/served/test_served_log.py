@@ -1,0 +1,164 @@
+"""The served log: files, repetitions, crashes, erasure and retention."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nearline.schema import DAY
+from nearline.served import ServedLog, read_segments
+from nearline.served import segments as segments_module
+from nearline.served.rows import ItemsSeen, Served, decode_entries, encode_entry
+from nearline.served.segments import FOLDER, segments_of
+
+CHILD = Path(__file__).parent / "serve_until_killed.py"
+KILLS = int(os.environ.get("NEARLINE_TEST_SERVED_KILLS", "3"))
+WAIT = 60.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def served(name: str, user_id: str | None = "u", **fields: object) -> Served:
+    given = {"item_ids": ("a", "b"), "tiers": ("personal", "popular"), "model": "m", "offset": 0}
+    return Served(
+        recommendation_id=name,
+        user_id=user_id,
+        timestamp=0.0,
+        **{**given, **fields},  # type: ignore[arg-type]
+    )
+
+
+def test_entries_are_there_after_a_restart_and_each_time(tmp_path: Path) -> None:
+    clock = Clock()
+    log = ServedLog(tmp_path, 90.0, clock)
+    one = served("r1", propensities=(1.0, 0.25), explored=(1,), experiments={"e": "b"})
+    log.add(one)
+    log.add(served("r2", None))
+    log.flush()
+    log.add(one)
+    log.seen("r1", "u", ["a"])
+    before = list(log.entries())
+    log.close()
+    again = list(ServedLog(tmp_path, 90.0, clock).entries())
+    assert again == before
+    lists = [entry for entry in again if isinstance(entry, Served)]
+    assert [(entry.recommendation_id, entry.timestamp) for entry in lists] == [
+        ("r1", 1_700_000_001.0),
+        ("r2", 1_700_000_002.0),
+        ("r1", 1_700_000_004.0),
+    ]
+    assert lists[0].variant == "b"
+    assert lists[0].propensities == lists[2].propensities == (1.0, 0.25)
+    assert [entry.item_ids for entry in again if isinstance(entry, ItemsSeen)] == [("a",)]
+    late = [entry.recommendation_id for entry in read_segments(tmp_path / FOLDER, 1_700_000_004.0)]
+    assert sorted(late) == ["r1", "r1"]  # the second serving, and what was seen of it
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.binary(max_size=40), st.integers(min_value=0, max_value=200))
+def test_damaged_lines_are_skipped_and_the_others_kept(noise: bytes, cut: int) -> None:
+    whole = encode_entry(served("r1", "ü\nn\u2028"))
+    torn = encode_entry(served("r2"))[:cut]
+    data = whole + noise.replace(b"\n", b"") + b"\n" + whole + torn
+    found = [entry for entry, _ in decode_entries(data)]
+    complete = len(torn) == len(encode_entry(served("r2")))
+    expected = [served("r1", "ü\nn\u2028")] * 2 + [served("r2")] * complete
+    assert [entry for entry in found if isinstance(entry, Served)] == expected
+
+
+def test_an_erasure_leaves_nothing_of_a_user(tmp_path: Path) -> None:
+    clock = Clock()
+    log = ServedLog(tmp_path, 90.0, clock)
+    kept, gone = served("keep", "u1"), served("gone", 'u"é')
+    for entry in (kept, gone, gone, served("also", 'u"é')):
+        log.add(entry)
+    log.seen("gone", 'u"é', ["a"])
+    log.flush()
+    log.add(gone)
+    assert (
+        log.begin_erasure('u"é') == 5
+    )  # two lists, two more times in one line each, what was seen
+    log.add(gone)
+    log.flush()
+    log.add(gone)
+    log.end_erasure('u"é')
+    assert [entry.recommendation_id for entry in log.entries()] == ["keep"]
+    assert log.of_user('u"é') == []
+    log.close()
+    for path in (tmp_path / FOLDER).iterdir():
+        assert b"gone" not in path.read_bytes()
+    log = ServedLog(tmp_path, 90.0, clock)
+    log.add(served("new", 'u"é'))
+    assert len(log.of_user('u"é')) == 1
+    log.close()
+
+
+def test_in_memory_too(tmp_path: Path) -> None:
+    log = ServedLog(None, 90.0, Clock())
+    log.add(served("r1", "u1"))
+    log.add(served("r2", "u2"))
+    assert len(list(log.entries())) == 2
+    assert log.begin_erasure("u1") == 1
+    log.end_erasure("u1")
+    assert [entry.user_id for entry in log.entries()] == ["u2"]
+    log.clear()
+    assert not list(log.entries())
+    log.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_old_and_large_segments_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    log = ServedLog(tmp_path, 2.0, clock)
+    for number in range(6):
+        log.add(served(f"r{number}"))
+        log.flush()
+        clock.now += DAY
+    names = {entry.recommendation_id for entry in log.entries() if isinstance(entry, Served)}
+    assert names == {"r3", "r4", "r5"} or names == {"r2", "r3", "r4", "r5"}
+    monkeypatch.setattr(segments_module, "MAX_BYTES", 0)
+    log.add(served("last"))
+    log.flush()
+    assert len(segments_of(tmp_path / FOLDER)) == 1
+    log.close()
+
+
+def test_a_killed_process_loses_less_than_a_second_and_nothing_is_torn(tmp_path: Path) -> None:
+    before = 0
+    for number in range(KILLS):
+        child = subprocess.Popen(
+            [sys.executable, str(CHILD), str(tmp_path)], stdout=subprocess.PIPE
+        )
+        assert child.stdout is not None
+        lines, started = [], time.monotonic()
+        while time.monotonic() - started < WAIT:
+            lines.append(child.stdout.readline())
+            if len(lines) > 20 + 37 * (number % 3):
+                break
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        lines += child.stdout.read().splitlines(keepends=True)
+        child.stdout.close()
+        told = [line.split() for line in lines if line.endswith(b"\n")]
+        with_time = [(int(count), float(when)) for count, when in told]
+        found = list(read_segments(tmp_path / FOLDER))
+        numbers = [int(one.recommendation_id[1:]) for one in found if isinstance(one, Served)]
+        here = numbers[before:]
+        before = len(numbers)
+        assert here == list(range(1, len(here) + 1))  # in order, whole, without gaps
+        # All that was served a second before the last line, and more on a machine under load.
+        lost_from = with_time[-1][1] - max(1.0, 4 * (with_time[-1][1] - with_time[0][1]))
+        assert len(here) >= max((n for n, when in with_time if when <= lost_from), default=0)
