@@ -98,6 +98,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Seconds after a list was served within which an event counts for it, by kind of event, where
         they differ from the standard: an hour for view, click, open and play, seven days for
         purchase, and a day for others.
+    seal : str or None
+        Source of the master key with which a new store is sealed, and a sealed one is opened:
+        ``env:NAME``, ``file:PATH`` or ``command:PROGRAM ARGUMENTS``. None opens a sealed store with
+        the source in the variable ``NEARLINE_SEAL``, or else the key in ``NEARLINE_MASTER_KEY``.
     file : str or None
         TOML file with settings that hold where this object has the defaults; None for
         ``nearline.toml`` in the folder of the store, if it exists; an empty string for none.
@@ -125,6 +129,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     scenarios: dict[str, dict[str, Any]] = {}
     rules: dict[str, dict[str, Any]] = {}
     retention: dict[str, str] = {}
+    seal: str | None = None
     served_days: float = 90.0
     attribution: dict[str, float] = {}
     file: str | None = None
@@ -229,9 +234,19 @@ def read_settings(folder: Path | None, file: str | None) -> FileSettings:
                     _check_syntax(check(name, fields))
                 except InvalidInput as error:
                     raise InvalidInput(f"{kind}.{name}: {error.message}") from None
+        _check_seal(known.get("seal"))
     except (msgspec.ValidationError, InvalidInput) as error:
         raise InvalidInput(f"{path} is not valid: {error}") from None
     return FileSettings(path, known, mapping(limits, LIMITS, "in_flight = 100"))
+
+
+def _check_seal(source: str | None) -> None:
+    """Refuse a command: opening the store of somebody else must not run a program."""
+    if source is not None and source.startswith("command:"):
+        raise InvalidInput(
+            "seal names a command, which a file of settings must not; give it with --master-key or "
+            "in the variable NEARLINE_SEAL"
+        )
 
 
 def _check_syntax(body: Mapping[str, Any]) -> None:

@@ -33,6 +33,7 @@ from nearline.cli.playground import playground
 from nearline.cli.replay import replay
 from nearline.cli.report import report
 from nearline.cli.retain import retain
+from nearline.cli.seal import seal
 from nearline.cli.serve import serve
 from nearline.cli.settings import config
 from nearline.cli.simulate import simulate
@@ -85,7 +86,7 @@ def main() -> None:
 for _command in (
     *(demo, playground, import_, ingest, quarantine),
     *(models, train, evaluate, compare, replay, ope),
-    *(info, snapshots, promote, rollback, scenarios, rules, config, retain),
+    *(info, snapshots, promote, rollback, scenarios, rules, config, retain, seal),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
     *(backup, restore, archive),
     *(user, critique, experiments, report, export, serve, simulate, bench, doctor),

@@ -20,6 +20,7 @@ from typing import IO, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
+from nearline import sealing
 from nearline.common.budget import process_memory
 from nearline.deployment.texts import open_texts
 from nearline.encoders import TextVectors
@@ -179,6 +180,7 @@ def _run(request: Request, task: Task, memory: int, kind: type[Made]) -> Made:
             with task.cancelled_by(process.kill), _within(memory, process) as watch:
                 try:
                     requests.write(msgspec.json.encode(request) + b"\n")
+                    requests.write(msgspec.json.encode(sealing.registered()) + b"\n")
                     requests.flush()
                 except BrokenPipeError:  # the process has ended already, which is reported below
                     # Drops what was not written; otherwise the last `close` would fail too.
@@ -239,6 +241,8 @@ def main() -> None:
     )  # Ctrl-C is handled by the server, which ends this process
     os.nice(NICENESS)
     request = msgspec.json.decode(sys.stdin.buffer.readline(), type=Request)
+    for unlocked in msgspec.json.decode(sys.stdin.buffer.readline(), type=list[sealing.Unlocked]):
+        sealing.register(unlocked)
     Thread(target=_end_with_the_parent, daemon=True).start()
     try:
         _write(_do(request))
@@ -297,13 +301,15 @@ def _checkpoint(request: ToCheckpoint) -> Written:
     path = Path(request.checkpoint)
     with open_log(request.log, read_only=True) as log:
         try:
-            state = load_checkpoint(path, request.config, erasures=log.erasures, end=log.end)
+            state = load_checkpoint(
+                path, request.config, erasures=log.erasures, end=log.end, seal=log.seal
+            )
         except Damaged:
             state = None
         if state is None or state.items.table() != request.item_ids[: len(state.items)]:
             state = State(request.config, item_ids=request.item_ids)
         replay(log, state, progress=_step)
-        return Written(save_checkpoint(state, path, erasures=log.erasures))
+        return Written(save_checkpoint(state, path, erasures=log.erasures, seal=log.seal))
 
 
 def _read_lines(lines: IO[bytes], task: Task) -> Line | None:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from nearline.schema import CatalogueRecord, DefinitionRecord, Event, Record, UserRecord
 from nearline.schema.retention import Cutoffs
+from nearline.sealing import Seal
 
 Appendable = UserRecord | CatalogueRecord | DefinitionRecord
 # Called after a commit is durable and before its futures are resolved, in the order of offsets and
@@ -58,6 +59,11 @@ class ReadOnlyLog(Readable, Protocol):
 
     Another process may write to the log.
     """
+
+    @property
+    def seal(self) -> Seal | None:
+        """Seal of the records; None if they are not sealed."""
+        ...
 
     @property
     def erasures(self) -> int:
@@ -132,6 +138,11 @@ class Log(Readable, Protocol):
 
     def copy_to(self, path: Path) -> None:
         """Write a consistent copy of the log to a new file, which `open_log` can open."""
+        ...
+
+    @property
+    def seal(self) -> Seal | None:
+        """Seal of the records; None if they are not sealed."""
         ...
 
     @property

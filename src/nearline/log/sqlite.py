@@ -20,6 +20,7 @@ from nearline.log.user_records import user_records
 from nearline.log.writer import QUEUED_BYTES, Writer
 from nearline.schema import Event, EventBlock, Record, UserRecord, check_id
 from nearline.schema.retention import Cutoffs
+from nearline.sealing import Seal
 
 
 class SQLiteLog:
@@ -277,6 +278,11 @@ class SQLiteLog:
         """
         self._check_open()
         self._tables.copy_to(path)
+
+    @property
+    def seal(self) -> Seal | None:
+        """Seal of the records; None if they are not sealed."""
+        return self._tables.seal
 
     @property
     def end(self) -> int:

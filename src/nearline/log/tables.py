@@ -17,6 +17,8 @@ from nearline.log.burials import Marker
 from nearline.log.codec import Coded
 from nearline.log.key_index import ADD_OFFSETS, SCHEMA, Buried, KeyIndex, Pair
 from nearline.log.lock import check_folder
+from nearline.sealing import KEYS, Seal, find, unlocked_beside
+from nearline.sealing.seal import SEALED, key_of, number_of
 
 # In format 1, all keys are in the file; before format 3, event IDs have no offsets.
 VERSION = 3
@@ -57,6 +59,7 @@ _BURY = (
     "WHERE offset IN (SELECT value FROM carray(?))"
 )
 _COUNT_ERASURE = "UPDATE meta SET value = value + 1 WHERE name = 'erasures'"
+_SEALED = "INSERT INTO meta VALUES ('sealed', ?)"
 _MARK = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 _UNMARK = "DELETE FROM meta WHERE name = ? AND value = ?"
 _MARKERS = "SELECT name, value FROM meta"
@@ -71,6 +74,8 @@ class Tables:
 
     Attributes
     ----------
+    seal : Seal or None
+        Seal of the payloads; None if they are not sealed.
     hidden : dict of bytes to int
         Digests of the users that are being erased, see `burials`; their events before the offset
         are hidden from readers. The dictionary is replaced, not changed.
@@ -90,6 +95,8 @@ class Tables:
         self._read_only = read_only
         self._guard = Lock()
         self.hidden: Mapping[bytes, int] = {}
+        self.seal: Seal | None = None
+        self.sealed = 0
         with self._explained():
             self._db = _connect(path, read_only=read_only)
             try:
@@ -129,7 +136,39 @@ class Tables:
     def under(self, user_key: int, start: int = 0) -> list[Pair]:
         """Return (offset, payload) of each row with a user key from an offset on, in order."""
         with self._explained(), self._guard:
-            return self._index.under(user_key, start)
+            found = self._index.under(user_key, start)
+        return self._opened(found)
+
+    def key_ids(self, user_key: int) -> list[tuple[int, bytes]]:
+        """Return (ID of its key, payload) of each sealed row with a user key."""
+        seal = self.seal
+        if seal is None:
+            return []
+        with self._explained(), self._guard:
+            found = self._index.under(user_key, 0)
+        sealed = [payload for _, payload in found if payload and payload[0] == SEALED]
+        return [(key_of(payload), seal.opened(payload)) for payload in sealed]
+
+    def _opened(self, rows: list[Pair]) -> list[Pair]:
+        """Return rows with the content of sealed payloads."""
+        if not self.sealed:
+            return rows
+        opened = self.seal_of_log().opened
+        return [(offset, opened(payload)) for offset, payload in rows]
+
+    def seal_of_log(self) -> Seal:
+        """Return the seal of a sealed log."""
+        if self.seal is None:  # found at the first read, since nothing else needs it
+            assert self._path is not None  # noqa: S101 (a log in memory is not sealed)
+            unlocked = find(self._path)
+            if number_of(unlocked) != self.sealed:
+                raise InvalidInput(
+                    f"{self._path} was sealed with the keys of another {KEYS} than the one in its "
+                    "folder; copy the newest one of the store there",
+                    field="seal",
+                )
+            self.seal = Seal(unlocked, read_only=self._read_only)
+        return self.seal
 
     def event(self, event_key: bytes) -> Pair | None:
         """Return (offset, payload) of the event with a key; None if its offset is unknown."""
@@ -137,7 +176,8 @@ class Tables:
             offset = self._index.offset_of(event_key)
             if offset is None:
                 return None
-            return cast("Pair", self._db.execute(_BLOCK, (offset, offset + 1, 1)).get)
+            found = cast("Pair", self._db.execute(_BLOCK, (offset, offset + 1, 1)).get)
+        return self._opened([found])[0]
 
     def mark(self, marker: Marker, end: int) -> None:
         """Hide the events of a user before the offset `end`, and count an erasure."""
@@ -155,6 +195,12 @@ class Tables:
             if erasures:
                 self._db.execute(_COUNT_ERASURE)
         self.erasures += erasures
+
+    def count_erasures(self, erasures: int) -> None:
+        """Set the number of erasures of a log that is written from another one."""
+        with self._transaction():
+            self._db.execute("UPDATE meta SET value = ? WHERE name = 'erasures'", (erasures,))
+        self.erasures = erasures
 
     def markers(self) -> list[tuple[Marker, int]]:
         """Return all markers, and the offset before which each hides events."""
@@ -210,7 +256,7 @@ class Tables:
                 expected = min(stop, start + READ_BLOCK)
                 if len(rows) != expected - start:
                     raise Damaged(self._damage(f"offsets are missing in [{start}, {expected})"))
-                yield rows
+                yield self._opened(rows)
                 start = expected
         finally:
             if db is not self._db:
@@ -243,6 +289,8 @@ class Tables:
                 self._index.move_all(self.end)
         with self._guard:
             self._db.close()
+        if self.seal is not None:
+            self.seal.close()
 
     def _prepare(self) -> None:
         version = self._number("PRAGMA user_version")
@@ -258,11 +306,17 @@ class Tables:
             with self._db:
                 self._db.execute(_SCHEMA + SCHEMA)
                 self._db.pragma("user_version", VERSION)
+                unlocked = None if self._path is None else unlocked_beside(self._path)
+                if unlocked is not None:
+                    self._db.execute(_SEALED, (number_of(unlocked),))
         # The mode is stored in the file; set again because a copy may lack it.
         if not self._read_only:
             self._db.pragma("journal_mode", "wal")
         self.end = self._number("SELECT coalesce(max(offset) + 1, 0) FROM log")
         self.erasures = self._number("SELECT value FROM meta WHERE name = 'erasures'")
+        self.sealed = self._number("SELECT coalesce(max(value), 0) FROM meta WHERE name = 'sealed'")
+        if self.sealed and not self._read_only:
+            self.seal_of_log()
         self.hidden = {marker.digest: end for marker, end in self.markers()}
         if not self._read_only:
             with self._db:

@@ -21,6 +21,7 @@ from nearline.log.burials import (
 from nearline.log.codec import KEY_BYTES, Coded
 from nearline.log.jobs import AppendJob, BlockJob, EraseJob, Left, WriteJob
 from nearline.log.queue import JobQueue
+from nearline.log.sealed_rows import destroying, sealed_block, sealed_rows
 from nearline.log.tables import Tables
 from nearline.log.user_records import marked_records, split, user_records
 from nearline.schema import Record, StoredBlock, UserRecord
@@ -190,7 +191,7 @@ class Writer:
                 )
             )
         if rows:
-            self._tables.insert(rows)
+            self._tables.insert(sealed_rows(self._tables.seal, rows, stored))
         return stored, answers
 
     def _commit_block(self, job: BlockJob) -> tuple[StoredBlock, Appended]:
@@ -200,7 +201,7 @@ class Writer:
         if len(fresh) < len(block):
             block, coded = block.take(fresh), coded.take(fresh)
         if len(block):
-            self._tables.insert_block(coded)
+            self._tables.insert_block(sealed_block(self._tables.seal, coded, block))
         answer = Appended(
             accepted=len(block), duplicates=len(job.block) - len(block), offset=self._tables.end
         )
@@ -226,6 +227,7 @@ class Writer:
         The future is resolved when the burial is complete.
         """
         try:
+            future = destroying(self._tables, job)
             known = self._records_of(job)
             events, kept = split(known, job)
             marker, end = Marker.of(job.user_id), self._tables.end
@@ -250,7 +252,7 @@ class Writer:
             return
         finally:
             self.left = None
-        burial.wait_for(job.future, len(events))
+        burial.wait_for(future, len(events))
 
     def _records_of(self, job: EraseJob) -> list[tuple[int, UserRecord]]:
         """Return all records of the user of a job, in order."""

@@ -283,6 +283,11 @@ class PostgresLog:
             reader.copy_to(path)
 
     @property
+    def seal(self) -> None:
+        """None, since logs in PostgreSQL are not sealed."""
+        return
+
+    @property
     def end(self) -> int:
         """Known end of the log; other servers may have appended more at this moment."""
         return self._fold.end
