@@ -108,17 +108,18 @@ def measure(folder: Path, data: str, name: str) -> dict[str, Any]:
 
 
 def run(folder: Path, only: Collection[str] | None = None) -> None:
-    """Measure the variants on both data sets; other rows of the result file are kept."""
+    """Measure the data sets and variants, or those in `only`; other rows of the file are kept."""
     path = RESULTS / f"{NAME}.json"
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
     found = {(row["data"], row["variant"]): row for row in rows}
-    for data in reversed(SETS):
-        for name in VARIANTS:
-            if not only or name in only:
-                found[data, name] = measure(folder, data, name)
-                kept = [found[d, v] for d in SETS for v in VARIANTS if (d, v) in found]
-                write(NAME, {"k": K}, kept)
-                write_page("regimes.md", "sessions", table(kept))
+    sets = [one for one in reversed(SETS) if not only or one in only] or SETS
+    variants = [one for one in VARIANTS if not only or one in only] or VARIANTS
+    for data in sets:
+        for name in variants:
+            found[data, name] = measure(folder, data, name)
+            kept = [found[d, v] for d in SETS for v in VARIANTS if (d, v) in found]
+            write(NAME, {"k": K}, kept)
+            write_page("regimes.md", "sessions", table(kept))
 
 
 def table(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -25,6 +25,8 @@ from nearline.schema.rules import EXCLUDE, check_repeats
 from nearline.served.attribution import MAX_WINDOW, kind_of
 from nearline.state import StateConfig
 
+MOST_SECONDS = 1e9
+
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of a `Recommender`.
@@ -42,6 +44,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     search : int
         Trials of a search over the model's search space before it is fitted; 0 disables it. (The
         item graph has its own search, which `settings` can disable.)
+    search_seconds : float or None
+        Seconds after which a search for settings, and the comparison with other models, end with
+        the best found so far. Equal data then need not give equal models. None means no limit: the
+        number of settings is limited, and those of large data are searched on a sample of users.
     encoder : str or None
         Language model whose vectors of item texts become a relation of the item graph (and
         features of the model `content`): "auto", a folder, a package or a name on the Hugging Face
@@ -112,6 +118,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: str = "item_graph"
     settings: dict[str, Any] = {}
     search: int = 0
+    search_seconds: float | None = None
     encoder: str | None = None
     exclude_seen: bool = True
     repeats: str = EXCLUDE
@@ -138,6 +145,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Validate the memory budget and other settings; raise `InvalidInput`."""
         if self.memory is not None:
             require(self, "memory", LEAST_BYTES, MOST_BYTES)
+        if self.search_seconds is not None:
+            require(self, "search_seconds", 0, MOST_SECONDS)
         check_repeats(self.repeats)
         check_retention(self.retention)
         require(self, "served_days", 1.0, MAX_DAYS)

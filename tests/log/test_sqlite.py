@@ -123,7 +123,7 @@ def test_users_with_equal_hashes_are_distinguished(path: Path) -> None:
     with SQLiteLog(path) as log:
         append(log, event("a"), event("b", event_id="kept"))
     with raw(path) as db:
-        db.execute("UPDATE users SET user_key = ?", (user_key("a"),))
+        db.execute("UPDATE recent SET user_key = ?", (user_key("a"),))
     with SQLiteLog(path) as log:
         assert erase(log, "a") == 1
         assert list(log.read()) == [(0, Erased()), (1, event("b", event_id="kept"))]
@@ -234,7 +234,7 @@ def test_a_newer_format_is_rejected(path: Path) -> None:
     SQLiteLog(path).close()
     with raw(path) as db:
         db.execute("PRAGMA user_version = 7")
-    with pytest.raises(InvalidInput, match=r"log format 7; .* up to 3: upgrade nearline"):
+    with pytest.raises(InvalidInput, match=r"log format 7; .* up to 4: upgrade nearline"):
         SQLiteLog(path)
 
 

@@ -70,6 +70,7 @@ def test_any_arrays_are_read_back_unchanged(given_arrays: dict[str, Array]) -> N
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "arrays"
         write_arrays(path, whole)
+        assert path.read_bytes() == save(whole)
         mapped = map_arrays(path, specs)
     assert mapped.keys() == given_arrays.keys()
     for name, array in given_arrays.items():

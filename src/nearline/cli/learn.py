@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import replace as changed
 
 from nearline.cli.options import (
     column_option,
@@ -24,9 +25,10 @@ from nearline.cli.options import (
     users_option,
 )
 from nearline.cli.output import printable, progress_bars, write_json, write_table
-from nearline.cli.ranges import IntRange
+from nearline.cli.ranges import ByteSize, FloatRange, IntRange
 from nearline.cli.reading import reading_options, weights_option
 from nearline.cli.settings import command_config, config_option, is_given
+from nearline.common.budget import LEAST_BYTES, MOST_BYTES
 from nearline.common.counts import count
 
 if TYPE_CHECKING:
@@ -107,7 +109,8 @@ def import_(
             items, items_report = read_items(items, own, shared=shared, now=time.time())
         columns = without_item_fields(columns)
     table = None if file is None else read_interactions(file, columns, **reading)
-    config = command_config(store, weights=weights)
+    # Nothing is recommended, so the model need not learn the log.
+    config = changed(command_config(store, weights=weights), online=False)
     with Recommender(store, config=config) as engine, progress_bars() as progress:
         before = engine.offset
         added = engine.add(table, items, people, progress=progress)
@@ -149,6 +152,7 @@ def import_(
     epilog=example(
         "nearline train --store shop/ --seed 7",
         "nearline train --store shop/ --encoder auto",
+        "nearline train --store shop/ --memory 4GB --search-seconds 180",
         "nearline train --store shop/ --model ease --set l2=500 --search 20",
     )
 )
@@ -173,6 +177,20 @@ def import_(
     help="Number of settings to try on validation data, beginning with the given ones. An "
     "interrupted search is resumed. The item graph also has its own search.",
 )
+@click.option(
+    "--search-seconds",
+    type=FloatRange(0),
+    metavar="N",
+    help="End the search for settings after this time with the best found so far; the final "
+    "training comes after it. By default, only the number of settings is limited.",
+)
+@click.option(
+    "--memory",
+    type=ByteSize(LEAST_BYTES, MOST_BYTES),
+    metavar="SIZE",
+    help="Memory budget, such as 4GB: larger counts are written to temporary files. The model does "
+    "not depend on it.  [default: half of the memory of the machine]",
+)
 @seed_option
 @config_option
 @json_option
@@ -184,6 +202,8 @@ def train(
     weights: dict[str, float],
     include_seen: bool,
     search: int,
+    search_seconds: float | None,
+    memory: int | None,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -195,12 +215,15 @@ def train(
     /v1/jobs instead.
     """
     options = {"model": model, "settings": settings, "search": search, "encoder": encoder}
+    options |= {"search_seconds": search_seconds, "memory": memory}
     given: dict[str, Any] = {name: value for name, value in options.items() if is_given(name)}
     if include_seen or is_given("include_seen", "repeats"):
         given["exclude_seen"] = not include_seen
     config = command_config(store, weights=weights, **given)
     config.new_model()  # report a wrong name before the store is opened
     call = 'POST /v1/jobs {"kind": "train"}'
+    # The model that is replaced need not learn what came since its training.
+    config = changed(config, online=False)
     with open_store(store, config, call=call) as engine, progress_bars() as progress:
         engine.fit(seed=seed, progress=progress)
         model_id, metrics, offset = engine.model_id, engine.metrics, engine.offset
@@ -224,6 +247,7 @@ def train(
     )
     for line in summary:
         click.echo(line)
+    metrics.pop("validation_sample", None)
     unreachable = metrics.pop("validation_unreachable", 0.0)
     if unreachable:
         click.echo(

@@ -148,7 +148,7 @@ def assemble(
     item_ids: list[str],
     catalogue: Mapping[str, Item],
     *,
-    values: NDArray[np.float64],
+    values: NDArray[np.floating],
     **columns: NDArray[Any],
 ) -> Dataset:
     """Create a dataset from arrays with one entry for each interaction, and a catalogue."""
@@ -163,7 +163,7 @@ def assemble(
         user_ids,
         item_ids,
         histories,
-        values[order].astype(np.float32),
+        values[order].astype(np.float32, copy=False),
         texts=texts if any(texts) else None,
         categories=categories if any(categories) else None,
         vectors=vector_columns(entries),
@@ -178,7 +178,7 @@ def _sort(
     users: NDArray[np.int32],
     items: NDArray[np.int32],
     times: NDArray[np.float64],
-    weights: NDArray[np.float64],
+    weights: NDArray[np.floating],
 ) -> tuple[Histories, NDArray[np.intp]]:
     times = without_row_numbers(times)
     order = np.lexsort((times, users))  # stable: interactions with equal times keep their order
@@ -187,9 +187,9 @@ def _sort(
     return (
         Histories(
             indptr,
-            items[order].astype(np.int32),
-            weights[order].astype(np.float32),
-            times[order].astype(np.float64),
+            items[order].astype(np.int32, copy=False),
+            weights[order].astype(np.float32, copy=False),
+            times[order].astype(np.float64, copy=False),
         ),
         order,
     )

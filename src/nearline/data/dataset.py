@@ -149,6 +149,24 @@ class Dataset:
             counted_rows=None,
         )
 
+    def of_users(self, users: NDArray[np.int64]) -> "Dataset":
+        """Return the interactions of some users, int64 [m], who become users 0 to m - 1.
+
+        Items, the order and the encoder of attributes are unchanged.
+        """
+        sizes = np.diff(self.histories.indptr)
+        keep = np.zeros(self.n_users, dtype=np.bool_)
+        keep[users] = True
+        kept = self.take(np.repeat(keep, sizes))
+        features, attributes = self.user_features, self.user_attributes
+        return replace(
+            kept,
+            user_ids=[self.user_ids[user] for user in users.tolist()],
+            histories=kept.histories.select(users),
+            user_features=None if features is None else features[users],
+            user_attributes=None if attributes is None else [attributes[u] for u in users.tolist()],
+        )
+
     def without_superseded(self) -> "Dataset":
         """Return the interactions that no later, opposite opinion replaces, and all users.
 

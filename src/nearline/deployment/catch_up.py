@@ -6,7 +6,8 @@ learns from each commit (see `online_learner.py`). Another model may be active m
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,12 +69,19 @@ def catch_up(
         news = state.offset - records.offset
         if learner and (erasures != log.erasures or news > MUCH * max(records.offset, 1)):
             erasures, stop = log.erasures, state.offset
-            recorder = _CatalogueRecorder(log, records, stop)
+            # Begins at `stop`, with the changes of items so far and those that the count passes.
+            after, known = _Records(state, stop, records.items), records.end
             weight, item_ids = state.config.weight, state.items.table()
-            data = dataset_from_log(recorder, stop, weight, item_ids=item_ids)
+            data = dataset_from_log(
+                log,
+                stop,
+                weight,
+                item_ids=item_ids,
+                on_other=partial(_note_newer, after, known),
+            )
             histories = data.counted_histories.without_superseded()
             learner.rebuild_counts(histories, data.n_items)
-            records = recorder.after
+            records = after
         records.add(log.read(records.end, state.offset))  # most of them, without the lock
         with state.lock:
             if learner and erasures != log.erasures:
@@ -191,27 +199,10 @@ class _Records:
         )
 
 
-class _CatalogueRecorder:
-    """A reader of a whole log that records the catalogue changes it passes.
-
-    `after` begins at `stop`, with the items of `records` and those that changed since.
-    """
-
-    def __init__(self, log: Log, records: _Records, stop: int) -> None:
-        self.after = _Records(records.state, stop, records.items)
-        self._log, self._known = log, records.end
-
-    @property
-    def end(self) -> int:
-        """End of the log."""
-        return self._log.end
-
-    def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
-        """Yield the records of the log."""
-        for offset, record in self._log.read(start, stop):
-            if offset >= self._known and not isinstance(record, Event):
-                self.after.note(record)
-            yield offset, record
+def _note_newer(records: _Records, known: int, offset: int, record: Record) -> None:
+    """Add a change of an item from the offset `known` on."""
+    if offset >= known:
+        records.note(record)
 
 
 def _with_rows(rows: Histories, keep: NDArray[np.bool_], others: Sequence[Histories]) -> Histories:

@@ -1,6 +1,7 @@
 """Opening of sealed stores, and conversion of a store into a sealed one."""
 
 import os
+import shutil
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from nearline.log import is_postgres
 from nearline.log.codec import Coded, decode, keys_of
 from nearline.log.lock import StoreLock
 from nearline.log.sealed_rows import sealed_rows
-from nearline.log.tables import Tables
+from nearline.log.tables import Tables, runs_of
 from nearline.schema import Erased
 from nearline.sealing import KEYS, default_source, make_keys, open_keys
 
@@ -94,6 +95,8 @@ def _replace_log(folder: Path, source: str, progress: Progress) -> None:
         plain.scrub()  # everything is in the log file itself from here on
         make_keys(folder, source)
         _write_sealed(plain, folder / PARTIAL, progress)
+    # The keys of the records are indexed again when the log is opened.
+    shutil.rmtree(runs_of(folder / PARTIAL), ignore_errors=True)
     (folder / PLAIN).unlink(missing_ok=True)
     os.link(folder / LOG, folder / PLAIN)
     (folder / PARTIAL).replace(folder / LOG)
@@ -103,6 +106,7 @@ def _replace_log(folder: Path, source: str, progress: Progress) -> None:
 def _write_sealed(plain: Tables, path: Path, progress: Progress) -> None:
     for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
         path.with_name(name).unlink(missing_ok=True)
+    shutil.rmtree(runs_of(path), ignore_errors=True)
     with closing(Tables(path)) as sealed:
         for block in plain.blocks(0, plain.end):
             records = [(offset, decode(offset, payload)) for offset, payload in block]

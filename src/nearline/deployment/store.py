@@ -1,6 +1,7 @@
 """The files of a store, and how a store is opened, saved and closed.
 
 shop/log.db            the log, the only part that cannot be rebuilt
+shop/log.db.runs/      the index of the log; made again if it is missing
 shop/log.url           URL of the log, if it is in PostgreSQL
 shop/log.id            ID of that log
 shop/state.checkpoint  the state at some offset; replayed from the log if it is missing

@@ -9,14 +9,21 @@ _ORDERS = {
     "random ones.",
 }
 _METRIC = "validation_ndcg@10"
+_SAMPLE = "validation_sample"
 
 
 def training_summary(manifest: Manifest) -> list[str]:
-    """Return up to two sentences about the order of interactions and the comparison of models.
+    """Return sentences about the order of interactions, the sample, and the comparison of models.
 
     Snapshots of earlier versions have neither.
     """
     lines = [_ORDERS[manifest.order]] if manifest.order in _ORDERS else []
+    if _SAMPLE in manifest.metrics:
+        share = manifest.metrics[_SAMPLE]
+        lines.append(
+            f"Settings were chosen on a sample of {share:.1%} of the users, with all of their "
+            "interactions."
+        )
     prefix = f"{_METRIC}_"
     simple = {
         name.removeprefix(prefix): value

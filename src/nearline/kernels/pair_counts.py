@@ -4,6 +4,7 @@
 subtracted exactly, counting event by event and counting a whole log have the same result.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,7 +74,7 @@ def _wider(array: NDArray[Any], filled: int, room: int) -> NDArray[Any]:
 
 
 @njit(nogil=True, cache=True)
-def _count_rows(
+def count_rows(
     rows: Rows,
     places: Occurrences,
     steps: Doubles,
@@ -83,6 +84,7 @@ def _count_rows(
     first: int,
     last: int,
 ) -> tuple[Longs, Ints, Longs]:
+    """Count the rows from `first` to ``last - 1`` of `pair_counts`: sizes, items, units."""
     totals = np.zeros(n_items, dtype=np.int64)
     touched = np.empty(n_items, dtype=np.int32)
     heap_values = np.empty(most, dtype=np.float64)
@@ -146,13 +148,8 @@ def pair_counts(
     -----
     The time complexity is O(entries * reach). The result takes 12 bytes per pair.
     """
-    check_items(rows, n_items)
-    most = max(1, min(most, n_items))
-    places, factors = occurrences(rows, n_items), row_factors(*rows, shares)
-    parts = map_chunks(
-        lambda first, last: _count_rows(rows, places, steps, factors, n_items, most, first, last),
-        n_items,
-        threads=threads,
+    parts = list(
+        counted_parts(rows, steps, n_items, most=most, shares=shares, threads=threads, at_once=None)
     )
     sizes = np.concatenate([part[0] for part in parts] or [np.zeros(0, np.int64)])
     return Counts(
@@ -160,6 +157,38 @@ def pair_counts(
         np.concatenate([part[1] for part in parts] or [np.zeros(0, np.int32)]),
         np.concatenate([part[2] for part in parts] or [np.zeros(0, np.int64)]),
     )
+
+
+def counted_parts(
+    rows: Rows,
+    steps: Doubles,
+    n_items: int,
+    *,
+    most: int,
+    shares: Doubles = EQUAL,
+    threads: int | None = None,
+    at_once: int | None,
+) -> Iterator[tuple[Longs, Ints, Longs]]:
+    """Yield the result of `pair_counts` in parts: sizes of rows, items and units.
+
+    Parameters
+    ----------
+    at_once : int or None
+        Number of items whose pairs are in memory at a time; None for all.
+    """
+    check_items(rows, n_items)
+    most = max(1, min(most, n_items))
+    places, factors = occurrences(rows, n_items), row_factors(*rows, shares)
+    step = max(1, at_once or n_items)
+    for start in range(0, n_items, step):
+        yield from map_chunks(
+            lambda first, last: count_rows(
+                *(rows, places, steps, factors, n_items, most),
+                *(start + first, start + last),  # noqa: B023 (used before the next step)
+            ),
+            min(step, n_items - start),
+            threads=threads,
+        )
 
 
 @njit(nogil=True, cache=True)

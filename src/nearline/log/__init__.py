@@ -9,6 +9,7 @@ from nearline.log.base import (
     OnErase,
     Readable,
     ReadOnlyLog,
+    ReadsPayloads,
     SharedLog,
     in_blocks,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "OnErase",
     "ReadOnlyLog",
     "Readable",
+    "ReadsPayloads",
     "SQLiteLog",
     "SharedLog",
     "UnwritableLog",

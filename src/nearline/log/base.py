@@ -54,6 +54,23 @@ class Readable(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsPayloads(Protocol):
+    """Protocol of logs that also return encoded records, which `codec.decode` decodes.
+
+    Optional; training then reads events without an object for each of them.
+    """
+
+    def payloads(
+        self, start: int = 0, stop: int | None = None
+    ) -> Iterator[tuple[int, list[bytes]]]:
+        """Yield the offset of the first record and the payloads of blocks of records, in order.
+
+        A payload that begins with a zero byte stands for `Erased`.
+        """
+        ...
+
+
 class ReadOnlyLog(Readable, Protocol):
     """Protocol of read-only views of a log, which end where the log ended when it was opened.
 

@@ -7,14 +7,14 @@ removed, the rest is overwritten after the log is opened again.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from hashlib import blake2b
 from typing import NamedTuple
 
 from nearline.errors import StorageFailed
-from nearline.log.codec import keys_of, user_key
-from nearline.log.key_index import Buried
+from nearline.log.codec import decode, keys_of, user_key
+from nearline.log.run_index import Buried
 from nearline.schema import USER_RECORDS, Erased, Record, UserRecord
 
 # Events of one transaction, for which other writes wait a few milliseconds.
@@ -71,6 +71,20 @@ def without_erased(hidden: Mapping[bytes, int], offset: int, record: Record) -> 
     if isinstance(record, USER_RECORDS) and offset < hidden.get(_digest(record.user_id), 0):
         return _ERASED
     return record
+
+
+def payloads_of(
+    hidden: Mapping[bytes, int], blocks: Iterable[list[tuple[int, bytes]]]
+) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield the first offset and the payloads of each block, without those being erased."""
+    for block in blocks:
+        payloads = [payload for _, payload in block]
+        if hidden:
+            for at, (offset, payload) in enumerate(block):
+                record = decode(offset, payload)
+                if without_erased(hidden, offset, record) is not record:
+                    payloads[at] = b"\0"
+        yield block[0][0], payloads
 
 
 def buried(records: Sequence[tuple[int, UserRecord]]) -> list[Buried]:

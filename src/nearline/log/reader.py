@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Self
 
 from nearline.errors import DataNotFound
-from nearline.log.burials import without_erased
+from nearline.log.burials import payloads_of, without_erased
 from nearline.log.codec import decode
-from nearline.log.tables import Tables
+from nearline.log.tables import LARGE_BLOCK, Tables
 from nearline.schema import Record
 from nearline.sealing import Seal
 
@@ -53,6 +53,13 @@ class LogReader:
             for offset, payload in block:
                 record = decode(offset, payload)
                 yield offset, without_erased(hidden, offset, record) if hidden else record
+
+    def payloads(
+        self, start: int = 0, stop: int | None = None
+    ) -> Iterator[tuple[int, list[bytes]]]:
+        """Yield the first offset and the payloads of blocks of records; see `ReadsPayloads`."""
+        stop = self.end if stop is None else min(stop, self.end)
+        return payloads_of(self._tables.hidden, self._tables.blocks(start, stop, LARGE_BLOCK))
 
     def copy_to(self, path: Path) -> None:
         """Write a copy of the log, as it is now, to a new file."""

@@ -11,11 +11,11 @@ from typing import Self
 from nearline.errors import Closed, InvalidInput
 from nearline.log.base import Appendable, Appended, OnCommit, OnErase, in_blocks
 from nearline.log.block_codec import encode_block
-from nearline.log.burials import without_erased
+from nearline.log.burials import payloads_of, without_erased
 from nearline.log.codec import decode, encode, event_key
 from nearline.log.jobs import AppendJob, BlockJob, EraseJob, Known
 from nearline.log.lock import StoreLock
-from nearline.log.tables import Tables
+from nearline.log.tables import LARGE_BLOCK, Tables
 from nearline.log.user_records import user_records
 from nearline.log.writer import QUEUED_BYTES, Writer
 from nearline.schema import Event, EventBlock, Record, UserRecord, check_id
@@ -192,6 +192,14 @@ class SQLiteLog:
         self._check_open()
         end = self._tables.end
         return self._records(start, end if stop is None else min(stop, end))
+
+    def payloads(
+        self, start: int = 0, stop: int | None = None
+    ) -> Iterator[tuple[int, list[bytes]]]:
+        """Yield the first offset and the payloads of blocks of records; see `ReadsPayloads`."""
+        self._check_open()
+        end = self._tables.end if stop is None else min(stop, self._tables.end)
+        return payloads_of(self._tables.hidden, self._tables.blocks(start, end, LARGE_BLOCK))
 
     def tail(self, offset: int = 0) -> Iterator[tuple[int, Record]]:
         """Yield (offset, record) from `offset` on, including records committed later.

@@ -1,7 +1,7 @@
-"""Rows of the log in SQLite. The indexes are in `key_index`."""
+"""Rows of the log in SQLite. The indexes are in `run_index`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
 from typing import cast
@@ -15,14 +15,17 @@ from nearline.errors import Closed, Damaged, InvalidInput, StorageFailed
 from nearline.log.block_codec import CodedBlock
 from nearline.log.burials import Marker
 from nearline.log.codec import Coded
-from nearline.log.key_index import ADD_OFFSETS, SCHEMA, Buried, KeyIndex, Pair
+from nearline.log.convert_index import FORMAT, convert
 from nearline.log.lock import check_folder
+from nearline.log.run_index import SCHEMA, Buried, Pair, RunIndex
 from nearline.sealing import KEYS, Seal, find, unlocked_beside
 from nearline.sealing.seal import SEALED, key_of, number_of
 
-# In format 1, all keys are in the file; before format 3, event IDs have no offsets.
-VERSION = 3
+# Before format 4, the indexes are tables of the file; before format 3, event IDs have no offsets.
+VERSION = FORMAT
 READ_BLOCK = 1_000
+# The same for readers that need no object for each record.
+LARGE_BLOCK = 20_000
 BUSY_MS = 5_000
 SETTINGS = {
     "synchronous": "full",  # a commit is on disk before it is acknowledged
@@ -43,7 +46,7 @@ SETTINGS = {
 _SCHEMA = """
 CREATE TABLE log (offset INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT;
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-INSERT INTO meta VALUES ('erasures', 0), ('indexed', 0);
+INSERT INTO meta VALUES ('erasures', 0);
 """
 # One statement per table inserts many rows from arrays, without calling back into Python: row by
 # row, the writer would have to acquire the interpreter lock for each.
@@ -115,9 +118,10 @@ class Tables:
         with self._transaction():
             payloads = apsw.carray(tuple(row.payload for row in rows))
             self._db.execute(_ADD, (self.end, payloads))
-            progress = self._index.add(self.end, rows)
-        self._index.progress = progress
+        with self._guard:
+            self._index.add(self.end, rows)
         self.end += len(rows)
+        self._index.flush_if_due()
 
     def known_in(self, block: CodedBlock) -> NDArray[np.int64]:
         """Return the positions in `block` of events whose keys are stored, in any order."""
@@ -129,9 +133,10 @@ class Tables:
         with self._transaction():
             spans = apsw.carray(block.spans)
             self._db.execute(_ADD_SPANS, (self.end, block.payloads, spans))
-            progress = self._index.add_block(self.end, block)
-        self._index.progress = progress
+        with self._guard:
+            self._index.add_block(self.end, block)
         self.end += len(block.spans)
+        self._index.flush_if_due()
 
     def under(self, user_key: int, start: int = 0) -> list[Pair]:
         """Return (offset, payload) of each row with a user key from an offset on, in order."""
@@ -190,10 +195,13 @@ class Tables:
     def bury(self, events: Sequence[Buried], *, erasures: int = 0) -> None:
         """Overwrite the payloads of events with zeros, remove their keys, and count erasures."""
         with self._transaction():
-            self._db.execute(_BURY, (apsw.carray(np.array([at for at, _, _ in events], np.int64)),))
-            self._index.bury(events)
+            offsets = np.array([at for at, _, _ in events], np.int64)
+            self._db.execute(_BURY, (apsw.carray(offsets),))
+            self._index.bury_stored(offsets)
             if erasures:
                 self._db.execute(_COUNT_ERASURE)
+        with self._guard:
+            self._index.bury(events)
         self.erasures += erasures
 
     def count_erasures(self, erasures: int) -> None:
@@ -224,6 +232,7 @@ class Tables:
             A reader uses the file at this moment; the caller should try again.
         """
         with self._explained(), self._guard:
+            self._index.sync()
             self._db.set_busy_timeout(0)
             try:
                 # A statement releases the interpreter lock, unlike the method of the connection.
@@ -233,8 +242,8 @@ class Tables:
             if busy:
                 raise apsw.BusyError("a reader held the write-ahead file for too long")
 
-    def blocks(self, start: int, stop: int) -> Iterator[list[Pair]]:
-        """Yield lists of (offset, payload) for the offsets from `start` to ``stop - 1``.
+    def blocks(self, start: int, stop: int, size: int | None = None) -> Iterator[list[Pair]]:
+        """Yield lists of `size` (offset, payload) for the offsets from `start` to ``stop - 1``.
 
         Each list is read in a separate transaction, so that the write-ahead file can be emptied
         even if a reader is slow.
@@ -244,16 +253,15 @@ class Tables:
         Damaged
             An offset is missing.
         """
+        size = size or READ_BLOCK
         with self._explained():
             db = self._db if self._path is None else _connect(self._path, read_only=True)
             guard = self._guard if self._path is None else nullcontext()
         try:
             while start < stop:
                 with self._explained(), guard:
-                    rows = cast(
-                        "list[Pair]", db.execute(_BLOCK, (start, stop, READ_BLOCK)).fetchall()
-                    )
-                expected = min(stop, start + READ_BLOCK)
+                    rows = cast("list[Pair]", db.execute(_BLOCK, (start, stop, size)).fetchall())
+                expected = min(stop, start + size)
                 if len(rows) != expected - start:
                     raise Damaged(self._damage(f"offsets are missing in [{start}, {expected})"))
                 yield self._opened(rows)
@@ -283,10 +291,9 @@ class Tables:
         partial.rename(path)
 
     def close(self) -> None:
-        """Move all keys to the file if possible, and release it."""
+        """Write the keys that are in memory if possible, and release the file."""
         if not self._read_only:
-            with suppress(StorageFailed), self._transaction():
-                self._index.move_all(self.end)
+            self._index.close()
         with self._guard:
             self._db.close()
         if self.seal is not None:
@@ -319,11 +326,10 @@ class Tables:
             self.seal_of_log()
         self.hidden = {marker.digest: end for marker, end in self.markers()}
         if not self._read_only:
-            with self._db:
-                if 0 < version < VERSION:
-                    self._db.execute(ADD_OFFSETS)
-                    self._db.pragma("user_version", VERSION)
-                self._index = KeyIndex(self._db, self.end)
+            folder = None if self._path is None else runs_of(self._path)
+            if 0 < version < VERSION:
+                convert(self._db, folder, self.end, version)
+            self._index = RunIndex(self._db, folder, self.end, self._transaction, self._opened)
 
     def _number(self, query: str) -> int:
         value = self._db.execute(query).get
@@ -365,6 +371,11 @@ class Tables:
                 f"{self._path or 'the log in memory'}: {error} ({type(error).__name__}); "
                 "nothing of this call was stored: free space or repair the disk, then try again"
             ) from error
+
+
+def runs_of(path: Path) -> Path:
+    """Return the folder of the index of a log file."""
+    return path.with_name(f"{path.name}.runs")
 
 
 def _connect(path: Path | None, *, read_only: bool = False) -> apsw.Connection:

@@ -1,8 +1,7 @@
 """Arrays in a safetensors file, memory-mapped and verified by SHA-256.
 
-The safetensors library writes the file. It is parsed here, because the library's NumPy loader
-copies every array into memory, whereas mapped arrays are shared between processes and loaded on
-demand.
+The file is written and parsed here, because the functions of the safetensors library for NumPy copy
+every array into memory, whereas mapped arrays are shared between processes and loaded on demand.
 """
 
 import hashlib
@@ -18,7 +17,6 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from nearline.errors import Damaged, InvalidInput
 
@@ -38,12 +36,19 @@ TAGS = {
     "float32": "F32",
     "float64": "F64",
 }
+# Order of the dtypes in a file: wide ones first, so that all arrays are aligned.
+ORDER = (
+    *("uint64", "int64", "float64", "float32", "uint32", "int32"),
+    *("float16", "uint16", "int16", "int8", "uint8", "bool"),
+)
 MAX_DIMENSIONS = 8
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/%~-]{0,1999}")
 
 # A header has some hundred bytes per array; a larger claim means a damaged file.
 MAX_HEADER_BYTES = 16 * 1024 * 1024
 LENGTH_BYTES = 8
+# Bytes that are written at a time.
+PIECE_BYTES = 16 * 1024 * 1024
 
 
 class ArraySpec(Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,8 +114,25 @@ def describe(array: Array) -> ArraySpec:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write arrays in canonical form to a new safetensors file; equal arrays give equal bytes."""
-    save_file(dict(arrays), path)
+    """Write arrays in canonical form to a new safetensors file; equal arrays give equal bytes.
+
+    The bytes are those of the safetensors library, but no array is copied.
+    """
+    header: dict[str, _HeaderEntry] = {}
+    position = 0
+    ordered = sorted(arrays.items(), key=lambda pair: (ORDER.index(pair[1].dtype.name), pair[0]))
+    for name, array in ordered:
+        end = position + array.nbytes
+        header[name] = _HeaderEntry(TAGS[array.dtype.name], array.shape, (position, end))
+        position = end
+    head = msgspec.json.encode(header)
+    head += b" " * (-len(head) % LENGTH_BYTES)
+    with path.open("wb") as file:
+        file.write(len(head).to_bytes(LENGTH_BYTES, "little") + head)
+        for _, array in ordered:
+            data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+            for start in range(0, len(data), PIECE_BYTES):
+                file.write(data[start : start + PIECE_BYTES].data)
 
 
 def map_arrays(path: Path, specs: Mapping[str, ArraySpec]) -> dict[str, Array]:

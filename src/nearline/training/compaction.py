@@ -6,6 +6,7 @@ Before the first training, the active model is the untrained one, and there is n
 from collections.abc import Iterator
 from dataclasses import replace
 
+from nearline.common.spill import memory_limited
 from nearline.deployment.changes import Entry
 from nearline.deployment.online_learner import put_entries
 from nearline.deployment.restore import restore_or_create
@@ -31,7 +32,8 @@ def merge(
     data = replace(read(log, spec), encoder=serving.manifest.encoder if serving else "")
     if isinstance(model, LearnsOnline):
         histories = data.counted_histories.without_superseded()
-        model.rebuild_counts(histories, data.n_items)
+        with memory_limited(spec.config.memory):
+            model.rebuild_counts(histories, data.n_items)
     return describe(model, data, spec, serving.manifest.metrics if serving else {})
 
 

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.common.progress import Progress
+from nearline.common.progress import Progress, is_over
 from nearline.data import TIMES, Dataset, Histories
 from nearline.evaluation import judge, ndcg, paired_differences
 from nearline.models.base import Model
@@ -84,7 +84,8 @@ def never_worse(
 
     Notes
     -----
-    With fewer than `FEWEST_USERS` users with targets, nothing is compared.
+    With fewer than `FEWEST_USERS` users with targets, nothing is compared. If the time of
+    `progress` is over, models that were not trained yet are left out.
     """
     users = draw_users(validation, MOST_USERS, seed)
     if len(users) < FEWEST_USERS:
@@ -97,6 +98,8 @@ def never_worse(
 
     own, found, best = measure(model), {}, None
     for done, (name, tried) in enumerate(_simple_models(data, sessions)):
+        if is_over(progress):
+            break
         progress(done, len(GRIDS), f"compare {name}")
         by = validation if tried[0].tunes_itself else None
         measured = [measure(one.fit(data, validation=by, seed=seed)) for one in tried]

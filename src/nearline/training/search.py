@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.common.progress import Progress, no_progress
+from nearline.common.progress import Progress, is_over, no_progress
 from nearline.data import Dataset, Histories, Split
 from nearline.errors import InvalidInput, MissingExtra
 from nearline.evaluation import judge, ndcg
@@ -153,6 +153,8 @@ def search(
         return value
 
     for number in range(done, trials):
+        if number and is_over(progress):
+            break
         progress(number, trials, f"search {model.name}")
         # Proposed settings that the model rejects are skipped; the initial ones must be valid.
         study.optimize(objective, n_trials=1, catch=(InvalidInput,) if number else ())

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 from msgspec import Struct
 
-from nearline.common.progress import Progress
+from nearline.common.progress import Progress, limited
+from nearline.common.spill import memory_limited
 from nearline.config import Config, for_order
 from nearline.data import (
     NONE,
@@ -35,6 +36,7 @@ from nearline.models.validation import draw_users
 from nearline.schema.rules import REPEATS_FOUND
 from nearline.snapshots import Snapshot, build
 from nearline.training.members import DEFAULTS, never_worse
+from nearline.training.sample import sample_of_users, unscaled
 from nearline.training.search import list_score, score_with_seen, search
 
 
@@ -67,6 +69,8 @@ class TrainingSpec(Struct, frozen=True, kw_only=True):
 UNREACHABLE = "validation_unreachable"
 # Share of the held-out interactions that repeat an item of the history; left out where it is 0.
 REPEAT_SHARE = "repeat_share"
+# Share of the users on which settings were searched; left out if it is 1.
+SAMPLE = "validation_sample"
 # Minimum share of repeats, if lists with seen items are also significantly better, for "auto".
 FEWEST_REPEATS = 0.1
 # Share of each user's items that is held out if they are a set without an order.
@@ -127,10 +131,13 @@ def train_on(
     journal: Path | None,
 ) -> Snapshot:
     """Train on data that was read already; see `train`."""
-    model, metrics = choose(data, spec, validation=validation, progress=progress, journal=journal)
-    if validation is None:
-        model = model.refit(data.without_superseded(), seed=spec.seed, progress=progress)
-    return describe(model, data, spec, metrics)
+    with memory_limited(spec.config.memory):
+        model, metrics = choose(
+            data, spec, validation=validation, progress=progress, journal=journal
+        )
+        if validation is None or SAMPLE in metrics:
+            model = model.refit(data.without_superseded(), seed=spec.seed, progress=progress)
+        return describe(model, data, spec, metrics)
 
 
 def choose(
@@ -141,7 +148,12 @@ def choose(
     progress: Progress,
     journal: Path | None,
 ) -> tuple[Model, dict[str, float]]:
-    """Choose settings on validation data; return the model fitted without it, and its metrics."""
+    """Choose settings on validation data; return the model fitted without it, and its metrics.
+
+    Of large data, only a sample of the users is used, see `sample_of_users`.
+    """
+    whole, data = data, sample_of_users(data)
+    given, progress = progress, limited(progress, spec.config.search_seconds)
     sessions = has_sessions(data)
     config = for_order(spec.config, data.order, data.n_items, sessions=sessions)
     model, seed = config.new_model(), spec.seed
@@ -158,6 +170,8 @@ def choose(
             progress=progress,
         )
         model = type(model)(found)
+    if whole is not data:
+        given(0, 0, f"sample of {data.n_users:,} users")
     fitted = model.fit(seen, validation=truth, seed=seed, progress=progress)
     # Sessions that return to their items are judged by lists that can have them.
     returning = sessions and _repeat_share(seen, truth) >= FEWEST_REPEATS
@@ -173,7 +187,9 @@ def choose(
         )
     metrics = _metrics(model, seen, truth, seed, exclude_seen=exclude_seen)
     repeats = _repeats(model if returning else fitted, seen, truth, seed)
-    return model, metrics | simple | repeats
+    if whole is data:
+        return model, metrics | simple | repeats
+    return unscaled(model), metrics | simple | repeats | {SAMPLE: data.n_users / whole.n_users}
 
 
 def describe(

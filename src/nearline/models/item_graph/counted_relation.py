@@ -15,6 +15,8 @@ from nearline.models.item_graph.graph_store import Divisors, GraphStore
 SMALLEST_TABLE = 1_024
 # Bytes of changes from which on they are packed into the fixed counts.
 COMPACTION_BYTES = 100_000_000
+# Parts in which the quotients of all edges are computed.
+PARTS = 64
 
 
 def no_counts(n_items: int) -> Counts:
@@ -136,9 +138,13 @@ def edges_of(counts: Counts, divisors: Divisors, top_k: int) -> tuple[Rows, floa
     edges = strongest(
         counts, divisors.source, divisors.target, divisors.offset, top_k=max(1, top_k)
     )
-    sources = np.repeat(np.arange(len(edges.indptr) - 1), np.diff(edges.indptr))
-    divided = edges.weights / (
-        divisors.source[sources] * divisors.target[edges.items] + divisors.offset
-    )
-    total = float(divided.sum(dtype=np.float64))
+    divided = np.empty(len(edges.items))
+    step = max(1, (len(edges.indptr) - 1) // PARTS)  # limits the memory of intermediate results
+    for first in range(0, len(edges.indptr) - 1, step):
+        indptr = edges.indptr[first : first + step + 1]
+        own = slice(indptr[0], indptr[-1])
+        source = np.repeat(divisors.source[first : first + step], np.diff(indptr))
+        target = divisors.target[edges.items[own]]
+        divided[own] = edges.weights[own] / (source * target + divisors.offset)
+    total = float(divided.sum())
     return edges, (len(edges.indptr) - 1) / total if total > 0 else 1.0

@@ -52,13 +52,13 @@ from nearline.models.item_graph.counted_relation import (
     edges_of,
     no_counts,
 )
+from nearline.models.item_graph.counting import count_pairs
 from nearline.models.item_graph.graph_store import GraphStore, rows_from
 from nearline.models.item_graph.item_statistics import ItemStatistics
 from nearline.models.item_graph.lately import RecentCounts
 from nearline.models.item_graph.relations import (
     COUNTED,
     Sources,
-    count_pairs,
     pair_shares,
     pair_steps,
     positive_rows,

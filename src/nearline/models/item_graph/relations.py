@@ -18,7 +18,7 @@ from nearline.encoders.text_index import TextIndex
 from nearline.kernels import support as supports
 from nearline.kernels.counted_events import LIMITS
 from nearline.kernels.edges import MOST, UNIT, Rows, pair_edges, steps_of
-from nearline.kernels.pair_counts import Counts, pair_counts
+from nearline.kernels.kept_pairs import KeptPairs, keep_pairs, kept_edges, most_pairs
 from nearline.kernels.row_factors import EQUAL
 from nearline.models.item_graph.config import (
     COENGAGEMENT,
@@ -40,6 +40,9 @@ COUNTED = (TRANSITIONS, COENGAGEMENT)
 FLOOR = 1e-9
 # Divisor of the edges to weak items, which thus rank behind all others of the relation.
 WEAK_DIVISOR = 2.0**10
+# Pairs of a relation that are kept in memory during a search, 12 bytes each; if there may be more,
+# they are counted for each setting.
+MOST_KEPT = 80_000_000
 
 Doubles = NDArray[np.float64]
 Units = NDArray[np.int64]
@@ -142,13 +145,6 @@ def _divisors(name: str, config: ItemGraphConfig, popularity: Units) -> Divisors
     return Divisors(amounts**settings.source_exponent, amounts**settings.target_exponent, 1.0)
 
 
-def count_pairs(name: str, config: ItemGraphConfig, rows: Rows, n_items: int) -> Counts:
-    """Count the pairs of a counted relation in histories."""
-    settings = getattr(config, name)
-    steps, shares = pair_steps(settings), pair_shares(settings)
-    return pair_counts(rows, steps, n_items, most=config.counts, shares=shares)
-
-
 def newcomer_gains(relations: Sequence[str], config: ItemGraphConfig, popularity: Units) -> Doubles:
     """Compute the gains of content edges from the popularity of their target items.
 
@@ -212,6 +208,8 @@ class Sources:
         self._dense: dict[tuple[object, ...], VectorIndex] = {}
         self._projections: dict[tuple[object, ...], Projection] = {}
         self._seed = seed
+        # Counts of pairs of each counted relation, and the settings on which they depend.
+        self._pairs: dict[str, tuple[object, list[KeptPairs]]] = {}
         self.factors: dict[str, float] = {}
 
     @property
@@ -264,18 +262,35 @@ class Sources:
 
     def _edges(self, name: str, config: ItemGraphConfig) -> Rows:
         if name in COUNTED:
-            divisors = self.divisors(name, config)
+            return self._counted_edges(name, config)
+        settings = relation_config(name, config)
+        return powered(self._nearest(name, settings, config), settings.power)
+
+    def _counted_edges(self, name: str, config: ItemGraphConfig) -> Rows:
+        """Return the edges of a counted relation; pairs are counted once for several divisors."""
+        settings, divisors = getattr(config, name), self.divisors(name, config)
+        steps, shares = pair_steps(settings), pair_shares(settings)
+        key, n_items = (steps.tobytes(), shares.tobytes()), len(self._popularity)
+        if most_pairs(self._rows, len(steps) // 2, n_items) > MOST_KEPT:
             return pair_edges(
                 self._rows,
-                pair_steps(getattr(config, name)),
-                shares=pair_shares(getattr(config, name)),
+                steps,
+                shares=shares,
                 source=divisors.source,
                 target=divisors.target,
                 offset=divisors.offset,
-                top_k=getattr(config, name).neighbours,
+                top_k=settings.neighbours,
             )
-        settings = relation_config(name, config)
-        return powered(self._nearest(name, settings, config), settings.power)
+        if name not in self._pairs or self._pairs[name][0] != key:
+            self._pairs.pop(name, None)  # releases the memory first
+            self._pairs[name] = key, keep_pairs(self._rows, steps, n_items, shares=shares)
+        return kept_edges(
+            self._pairs[name][1],
+            divisors.source,
+            divisors.target,
+            offset=divisors.offset,
+            top_k=settings.neighbours,
+        )
 
     def content_indices(self, config: ItemGraphConfig) -> tuple[TextIndex, dict[str, VectorIndex]]:
         """Return the index of texts, and the index of vectors of each other content relation."""

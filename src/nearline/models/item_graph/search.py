@@ -13,7 +13,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from nearline.common.progress import Progress
+from nearline.common.progress import Progress, is_over
 from nearline.data.dataset import Dataset, Histories
 from nearline.data.order import NONE
 from nearline.encoders.reading import LANGUAGE, WORDS
@@ -123,7 +123,8 @@ def choose(
 
     Notes
     -----
-    Equal inputs give equal results, since the budget is a number of evaluations, not a time.
+    Equal inputs give equal results, since the budget is a number of evaluations, not a time, unless
+    `progress` has a time limit.
     """
     # Relations have equal sums of edges at first, regardless of earlier searches.
     config = replace(config, scales={})
@@ -198,13 +199,15 @@ class _Search:
 
     def compare(self, config: ItemGraphConfig) -> None:
         """Store settings if they are clearly better than the best so far, outside the budget."""
+        if is_over(self._progress):
+            return
         value = self._objective(config)
         if value > (1.0 + CLEARLY) * self.value:
             self.best, self.value = config, value
 
     def evaluate(self, config: ItemGraphConfig) -> bool:
         """Evaluate settings; if they are the best so far, store them and return True."""
-        if self._left == 0:
+        if self._left == 0 or (self.value >= 0.0 and is_over(self._progress)):
             return False
         self._left -= 1
         value = self._objective(config)

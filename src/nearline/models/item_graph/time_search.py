@@ -12,7 +12,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from nearline.common.progress import Progress
+from nearline.common.progress import Progress, is_over
 from nearline.data.clock import FIRST_CLOCK_TIME
 from nearline.data.dataset import Dataset, Histories
 from nearline.data.order import TIMES
@@ -195,7 +195,7 @@ class _TimeSearch:
 
         def attempt(changed: ItemGraphConfig) -> bool:
             nonlocal best, value, values
-            if changed == best:
+            if changed == best or is_over(self._progress):
                 return False
             found = self.values(changed, seen=seen)
             if found.mean() > value:
