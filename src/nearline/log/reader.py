@@ -34,7 +34,7 @@ class LogReader:
     @property
     def seal(self) -> Seal | None:
         """Seal of the records; None if they are not sealed."""
-        return self._tables.seal_of_log() if self._tables.sealed else None
+        return self._tables.seal
 
     @property
     def end(self) -> int:

@@ -38,9 +38,7 @@ FANOUT, MOST_RUNS = 4, 64
 # Records that are read again at a time, and from which on progress is logged.
 AGAIN, REPORTED = 20_000, 500_000
 SCHEMA = """
-CREATE TABLE runs (
-    first INTEGER PRIMARY KEY, last INTEGER NOT NULL, name TEXT NOT NULL
-) STRICT;
+CREATE TABLE runs (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, name TEXT NOT NULL) STRICT;
 CREATE TABLE recent (offset INTEGER PRIMARY KEY, user_key INTEGER, event_key BLOB) STRICT;
 """
 _ADD_RECENT = "INSERT OR REPLACE INTO recent (offset, user_key, event_key) VALUES (?, ?, ?)"
@@ -69,8 +67,6 @@ _ERASED = (
 Pair = tuple[int, bytes]  # offset, payload
 # One transaction that excludes all other use of the log's tables.
 Transaction = Callable[[], AbstractContextManager[None]]
-# Returns rows with the content of sealed payloads.
-Opener = Callable[[list[Pair]], list[Pair]]
 
 
 class Buried(NamedTuple):
@@ -107,10 +103,9 @@ class RunIndex:
         folder: Path | None,
         end: int,
         transaction: Transaction,
-        opened: Opener,
+        opened: Callable[[list[Pair]], list[Pair]],
     ) -> None:
-        self._opened = opened
-        self._db, self._folder, self._transaction = db, folder, transaction
+        self._db, self._folder, self._transaction, self._opened = db, folder, transaction, opened
         self._users: defaultdict[int, list[int]] = defaultdict(list)
         self._ids: dict[bytes, int] = {}
         # Runs in files, or in memory for a log in memory, and then those not yet written.
@@ -392,8 +387,7 @@ class RunIndex:
         for start in range(begun, end, AGAIN):
             stop = min(start + AGAIN, end)
             stored = cast("list[Pair]", self._db.execute(_RECORDS, (start, stop)).fetchall())
-            keys = [keys_of(decode(offset, payload)) for offset, payload in self._opened(stored)]
-            self.add(start, [Coded(b"", *pair) for pair in keys])
+            self.add(start, [Coded(b"", *keys_of(decode(*row))) for row in self._opened(stored)])
             if end - begun > REPORTED:
                 logger.warning("indexing the log: %d %%", 100 * (stop - begun) // (end - begun))
             self.flush_if_due()

@@ -17,9 +17,10 @@ from nearline.log.burials import Marker
 from nearline.log.codec import Coded
 from nearline.log.convert_index import FORMAT, convert
 from nearline.log.lock import check_folder
+from nearline.log.payload_seal import PayloadSeal
 from nearline.log.run_index import SCHEMA, Buried, Pair, RunIndex
-from nearline.sealing import KEYS, Seal, find, unlocked_beside
-from nearline.sealing.seal import SEALED, key_of, number_of
+from nearline.sealing import Seal, unlocked_beside
+from nearline.sealing.seal import number_of
 
 # Before format 4, the indexes are tables of the file; before format 3, event IDs have no offsets.
 VERSION = FORMAT
@@ -77,8 +78,8 @@ class Tables:
 
     Attributes
     ----------
-    seal : Seal or None
-        Seal of the payloads; None if they are not sealed.
+    sealed : int
+        Number of the keys with which the payloads are sealed; 0 if they are not.
     hidden : dict of bytes to int
         Digests of the users that are being erased, see `burials`; their events before the offset
         are hidden from readers. The dictionary is replaced, not changed.
@@ -98,8 +99,6 @@ class Tables:
         self._read_only = read_only
         self._guard = Lock()
         self.hidden: Mapping[bytes, int] = {}
-        self.seal: Seal | None = None
-        self.sealed = 0
         with self._explained():
             self._db = _connect(path, read_only=read_only)
             try:
@@ -142,38 +141,18 @@ class Tables:
         """Return (offset, payload) of each row with a user key from an offset on, in order."""
         with self._explained(), self._guard:
             found = self._index.under(user_key, start)
-        return self._opened(found)
+        return self._sealing.opened(found)
 
-    def key_ids(self, user_key: int) -> list[tuple[int, bytes]]:
+    def key_ids(self, user_key: int) -> list[Pair]:
         """Return (ID of its key, payload) of each sealed row with a user key."""
-        seal = self.seal
-        if seal is None:
-            return []
         with self._explained(), self._guard:
             found = self._index.under(user_key, 0)
-        sealed = [payload for _, payload in found if payload and payload[0] == SEALED]
-        return [(key_of(payload), seal.opened(payload)) for payload in sealed]
+        return self._sealing.key_ids(found)
 
-    def _opened(self, rows: list[Pair]) -> list[Pair]:
-        """Return rows with the content of sealed payloads."""
-        if not self.sealed:
-            return rows
-        opened = self.seal_of_log().opened
-        return [(offset, opened(payload)) for offset, payload in rows]
-
-    def seal_of_log(self) -> Seal:
-        """Return the seal of a sealed log."""
-        if self.seal is None:  # found at the first read, since nothing else needs it
-            assert self._path is not None  # noqa: S101 (a log in memory is not sealed)
-            unlocked = find(self._path)
-            if number_of(unlocked) != self.sealed:
-                raise InvalidInput(
-                    f"{self._path} was sealed with the keys of another {KEYS} than the one in its "
-                    "folder; copy the newest one of the store there",
-                    field="seal",
-                )
-            self.seal = Seal(unlocked, read_only=self._read_only)
-        return self.seal
+    @property
+    def seal(self) -> Seal | None:
+        """Seal of the payloads; None if they are not sealed."""
+        return self._sealing.seal
 
     def event(self, event_key: bytes) -> Pair | None:
         """Return (offset, payload) of the event with a key; None if its offset is unknown."""
@@ -182,7 +161,7 @@ class Tables:
             if offset is None:
                 return None
             found = cast("Pair", self._db.execute(_BLOCK, (offset, offset + 1, 1)).get)
-        return self._opened([found])[0]
+        return self._sealing.opened([found])[0]
 
     def mark(self, marker: Marker, end: int) -> None:
         """Hide the events of a user before the offset `end`, and count an erasure."""
@@ -264,7 +243,7 @@ class Tables:
                 expected = min(stop, start + size)
                 if len(rows) != expected - start:
                     raise Damaged(self._damage(f"offsets are missing in [{start}, {expected})"))
-                yield self._opened(rows)
+                yield self._sealing.opened(rows)
                 start = expected
         finally:
             if db is not self._db:
@@ -296,8 +275,7 @@ class Tables:
             self._index.close()
         with self._guard:
             self._db.close()
-        if self.seal is not None:
-            self.seal.close()
+        self._sealing.close()
 
     def _prepare(self) -> None:
         version = self._number("PRAGMA user_version")
@@ -322,14 +300,17 @@ class Tables:
         self.end = self._number("SELECT coalesce(max(offset) + 1, 0) FROM log")
         self.erasures = self._number("SELECT value FROM meta WHERE name = 'erasures'")
         self.sealed = self._number("SELECT coalesce(max(value), 0) FROM meta WHERE name = 'sealed'")
-        if self.sealed and not self._read_only:
-            self.seal_of_log()
+        self._sealing = PayloadSeal(self._path, self.sealed, read_only=self._read_only)
+        if not self._read_only:
+            _ = self.seal  # a wrong master key is an error now, not at the first read
         self.hidden = {marker.digest: end for marker, end in self.markers()}
         if not self._read_only:
             folder = None if self._path is None else runs_of(self._path)
             if 0 < version < VERSION:
                 convert(self._db, folder, self.end, version)
-            self._index = RunIndex(self._db, folder, self.end, self._transaction, self._opened)
+            self._index = RunIndex(
+                self._db, folder, self.end, self._transaction, self._sealing.opened
+            )
 
     def _number(self, query: str) -> int:
         value = self._db.execute(query).get
