@@ -1,4 +1,4 @@
-"""Write a software bill of materials in CycloneDX 1.6 from the lock files: python .ci/sbom.py FILE."""
+"""Write a bill of materials in CycloneDX 1.6 from the lock files: python .ci/sbom.py FILE."""
 
 import json
 import re
@@ -34,7 +34,7 @@ def components(text: str) -> list[dict[str, object]]:
 
 
 def bill() -> dict[str, object]:
-    """Return the bill; it has no time and no serial number, so that equal locks give equal bytes."""
+    """Return the bill, without time and serial number: equal locks give equal bytes."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     listed = [one for lock in LOCKS for one in components((ROOT / lock).read_text("utf-8"))]
     about = {"type": "application", "name": project["name"], "version": project["version"]}
