@@ -150,7 +150,7 @@ def load(
     except FileNotFoundError:
         return None
     except Damaged as error:
-        raise _refused(path, error.message) from None
+        raise _refused(path, str(error)) from None
     header, sections = _read(data, path)
     if header.offset > end:
         raise AheadOfLog(path, header.offset, end)
